@@ -1,0 +1,46 @@
+# Each target sets up what it needs by itself, in $(VENV), and again only when pyproject.toml or .ci/setup changed.
+#   make demo     the main job on real weights        make check    ruff, mypy, import-linter
+#   make test     the tests                           make bench    measured against other tools
+#   make format   write code as ruff has it           make clean    remove everything made here
+
+VENV ?= .venv
+PY := $(VENV)/bin/python
+# The tests and options to run, for example: make test T=tests/unit
+T ?=
+# Options of the demo and of the benchmarks, for example: make demo ARGS=--keep
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench format clean
+
+help:
+	@sed -n 's/^# \{1,3\}/  /p' Makefile | head -5
+
+setup: $(VENV)/.ready-dev
+
+demo: $(VENV)/.ready-demo
+	@$(PY) docs/demo/demo.py $(ARGS)
+
+test: $(VENV)/.ready-dev
+	@$(PY) -m pytest $(T)
+
+check: $(VENV)/.ready-dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+
+bench: $(VENV)/.ready-bench
+	@$(PY) -m benchmarks $(ARGS)
+
+format: $(VENV)/.ready-dev
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+$(VENV)/.ready-%: pyproject.toml .ci/setup
+	@VENV=$(VENV) .ci/setup $*
+	@touch $@
