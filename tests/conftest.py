@@ -1,0 +1,24 @@
+"""What holds for every test: none sees or touches the user's own p2phub, and a failure can be had again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# No deadline: machines that run tests are busy. In CI the same examples each time: a failure there can be repeated here.
+settings.register_profile("p2phub", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("p2phub"), derandomize=True, database=None)
+settings.load_profile("ci" if os.environ.get("CI") else "p2phub")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _not_the_users_own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Hide the user's P2PHUB_* settings, and name a home that does not exist in place of the usual one."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("P2PHUB_")]:
+            patch.delenv(name)
+        patch.setenv("P2PHUB_HOME", str(tmp_path_factory.mktemp("no-home") / "home"))
+        yield

@@ -1,0 +1,1 @@
+"""What tests share: makers of test data, and real processes. Nothing here is part of p2phub."""
