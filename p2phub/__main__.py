@@ -1,0 +1,5 @@
+"""`python -m p2phub` is the command line."""
+
+from p2phub.cli.main import main
+
+raise SystemExit(main())

@@ -1,0 +1,128 @@
+"""What store and carrier agree on: which chunk lies where, and how to open its file.
+
+The store knows files, the carrier knows sockets; neither knows the other. A `ChunkTable` numbers the chunks of all
+files of a manifest through; a `WritePlan` or `ReadPlan` adds how a file is opened. The carrier opens, moves and verifies
+by the plan, and reports; the engine then tells the store what was verified.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Protocol
+
+from p2phub.content.digest import Digest
+from p2phub.content.merkle import ChunkList
+from p2phub.content.ranges import RangeSet
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRef:
+    """One chunk: number `index` in the manifest, `length` bytes at `offset` of file number `file`."""
+
+    index: int
+    file: int
+    offset: int
+    length: int
+    digest: bytes  # 32 raw bytes: compared in the hot path, so not wrapped.
+
+
+class ChunkTable:
+    """All chunks of a manifest, numbered from 0 in file order. Immutable; 12 bytes a chunk beyond the lists."""
+
+    def __init__(self, files: Sequence[ChunkList]) -> None:
+        self._files = tuple(files)
+        self._first = (0, *accumulate(len(chunks) for chunks in self._files))
+        self._offsets = tuple((0, *accumulate(chunks.lengths)) for chunks in self._files)
+        self._bytes_before = (0, *accumulate(offsets[-1] for offsets in self._offsets))
+
+    def __len__(self) -> int:
+        return self._first[-1]
+
+    @property
+    def files(self) -> int:
+        return len(self._files)
+
+    @property
+    def bytes_total(self) -> int:
+        return self._bytes_before[-1]
+
+    def file_of(self, index: int) -> int:
+        """Return the number of the file that chunk `index` belongs to. Raises IndexError outside the manifest."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return bisect_right(self._first, index) - 1
+
+    def span(self, file: int) -> tuple[int, int]:
+        """Return the half-open run of chunk numbers of file number `file`; empty for an empty file."""
+        return self._first[file], self._first[file + 1]
+
+    def chunk(self, index: int) -> ChunkRef:
+        file = self.file_of(index)
+        at = index - self._first[file]
+        chunks = self._files[file]
+        return ChunkRef(index, file, self._offsets[file][at], chunks.lengths[at], chunks.digest(at))
+
+    def chunks(self, first: int, count: int) -> Iterator[ChunkRef]:
+        """Yield `count` chunks from number `first` on."""
+        for index in range(first, first + count):
+            yield self.chunk(index)
+
+    def bytes_of(self, ranges: RangeSet) -> int:
+        """Return how many bytes the chunks in `ranges` have together."""
+        return sum(self._bytes_below(stop) - self._bytes_below(start) for start, stop in ranges.runs)
+
+    def _bytes_below(self, index: int) -> int:
+        if index == len(self):
+            return self.bytes_total
+        file = self.file_of(index)
+        return self._bytes_before[file] + self._offsets[file][index - self._first[file]]
+
+
+class OpenForWriting(Protocol):
+    """Opens file number `file` of a fetch for `os.pwrite`. Thread-safe; the caller closes the descriptor.
+
+    Raises DiskError (DiskFull, …).
+    """
+
+    def __call__(self, file: int) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class WritePlan:
+    """Where verified chunks go."""
+
+    manifest: Digest
+    table: ChunkTable
+    open: OpenForWriting
+
+
+class Readable(Protocol):
+    """A file opened for serving, in the state in which it was hashed."""
+
+    @property
+    def descriptor(self) -> int:
+        """A descriptor for `os.preadv`; belongs to this object."""
+
+    def unchanged(self) -> bool:
+        """Whether the file still has the fingerprint of when it was hashed; asked after a read and before the send."""
+
+    def close(self) -> None: ...
+
+
+class OpenForReading(Protocol):
+    """Opens file number `file` for serving. Thread-safe. Raises ContentChanged or DiskError."""
+
+    def __call__(self, file: int) -> Readable: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPlan:
+    """Where chunks to serve come from. `held` are those that may be read; others are refused."""
+
+    manifest: Digest
+    table: ChunkTable
+    held: RangeSet
+    open: OpenForReading

@@ -1,0 +1,103 @@
+"""Sets of chunk numbers as runs: the algebra of what is had, wanted and leased.
+
+A `RangeSet` is an immutable, sorted, disjoint sequence of half-open runs (start, stop). A million chunks in a few runs
+cost a few tuples. Pure arithmetic; chunk numbers count from 0 through the whole manifest.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class RangeSet:
+    """Sorted, disjoint, non-adjacent half-open runs. Build with `RangeSet.of` or the operators."""
+
+    runs: tuple[tuple[int, int], ...] = ()
+    _starts: tuple[int, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_starts", tuple(start for start, _ in self.runs))
+
+    @classmethod
+    def of(cls, runs: Iterable[tuple[int, int]]) -> RangeSet:
+        """Return the union of `runs`, in any order, overlapping or empty."""
+        merged: list[tuple[int, int]] = []
+        for start, stop in sorted(runs):
+            if start >= stop:
+                continue
+            if merged and start <= merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+            else:
+                merged.append((start, stop))
+        return cls(tuple(merged))
+
+    @classmethod
+    def whole(cls, count: int) -> RangeSet:
+        """Return 0 ..< count."""
+        return cls(((0, count),) if count else ())
+
+    @classmethod
+    def from_indices(cls, indices: Iterable[int]) -> RangeSet:
+        return cls.of((index, index + 1) for index in indices)
+
+    def __len__(self) -> int:
+        return sum(stop - start for start, stop in self.runs)
+
+    def __bool__(self) -> bool:
+        return bool(self.runs)
+
+    def __iter__(self) -> Iterator[int]:
+        for start, stop in self.runs:
+            yield from range(start, stop)
+
+    def __contains__(self, index: int) -> bool:
+        at = bisect_right(self._starts, index) - 1
+        return at >= 0 and index < self.runs[at][1]
+
+    def __or__(self, other: RangeSet) -> RangeSet:
+        return RangeSet.of((*self.runs, *other.runs))
+
+    def __and__(self, other: RangeSet) -> RangeSet:
+        found: list[tuple[int, int]] = []
+        mine, theirs = iter(self.runs), iter(other.runs)
+        a, b = next(mine, None), next(theirs, None)
+        while a is not None and b is not None:
+            start, stop = max(a[0], b[0]), min(a[1], b[1])
+            if start < stop:
+                found.append((start, stop))
+            if a[1] < b[1]:
+                a = next(mine, None)
+            else:
+                b = next(theirs, None)
+        return RangeSet(tuple(found))
+
+    def __sub__(self, other: RangeSet) -> RangeSet:
+        left: list[tuple[int, int]] = []
+        cuts = iter(other.runs)
+        cut = next(cuts, None)
+        for start, stop in self.runs:
+            while cut is not None and cut[1] <= start:
+                cut = next(cuts, None)
+            while cut is not None and cut[0] < stop:
+                if start < cut[0]:
+                    left.append((start, cut[0]))
+                start = cut[1]
+                if start >= stop:
+                    break
+                cut = next(cuts, None)
+            if start < stop:
+                left.append((start, stop))
+        return RangeSet(tuple(left))
+
+    def first(self, count: int) -> RangeSet:
+        """Return the `count` lowest members."""
+        taken: list[tuple[int, int]] = []
+        for start, stop in self.runs:
+            if count <= 0:
+                break
+            taken.append((start, min(stop, start + count)))
+            count -= stop - start
+        return RangeSet(tuple(taken))

@@ -1,0 +1,1 @@
+"""Who may have it: provider records, merged candidates, when to announce again. Pure."""

@@ -1,0 +1,1 @@
+"""The activities: one file per verb, trio drivers of the pure floors over the ports."""

@@ -1,0 +1,1 @@
+"""Header bytes of tensor files to layouts: named spans. Never runs what it reads. Pure."""

@@ -1,0 +1,76 @@
+"""Where a peer can be reached: an IP address and a TCP port, in text a multiaddr.
+
+Names are never looked up: an address is a number, so that what was checked is what is dialled.
+Source: proto/identifiers.md §3.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+from p2phub.errors import Malformed
+from p2phub.identity.peer_id import PeerId, parse_peer_id
+
+_TEXT_MAX = 160
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Address:
+    """`ip` in canonical text (IPv4 or IPv6 without zone), `port` 1 ..= 65535 (0 only to listen)."""
+
+    ip: str
+    port: int
+
+    def __post_init__(self) -> None:
+        try:
+            canonical = str(ipaddress.ip_address(self.ip))
+        except ValueError as exc:
+            raise Malformed("address", f"not an IP address: {self.ip[:80]!r}") from exc
+        if canonical != self.ip or "%" in self.ip or not 0 <= self.port <= 65535:
+            raise Malformed("address", f"not an address: {self.ip[:80]!r} port {self.port}")
+
+    def __str__(self) -> str:
+        return f"/{'ip6' if ':' in self.ip else 'ip4'}/{self.ip}/tcp/{self.port}"
+
+    @property
+    def is_public(self) -> bool:
+        """Whether strangers may be told of it: global, not multicast, reserved or documentation."""
+        number = ipaddress.ip_address(self.ip)
+        return number.is_global and not number.is_multicast
+
+    @property
+    def is_loopback(self) -> bool:
+        return ipaddress.ip_address(self.ip).is_loopback
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PeerAddress:
+    """An address at which `peer` is expected: `/ip4/192.0.2.1/tcp/4717/p2p/12D3Koo…`."""
+
+    peer: PeerId
+    address: Address
+
+    def __str__(self) -> str:
+        return f"{self.address}/p2p/{self.peer}"
+
+
+def parse_address(text: str) -> Address:
+    """Read `/ip4|ip6/IP/tcp/PORT`. Raises Malformed("address")."""
+    parts = text.split("/") if len(text) <= _TEXT_MAX else []
+    if len(parts) != 5 or parts[0] != "" or parts[1] not in ("ip4", "ip6") or parts[3] != "tcp":
+        raise Malformed("address", f"not /ip4|ip6/IP/tcp/PORT: {text[:80]!r}")
+    if not (parts[4].isascii() and parts[4].isdigit() and len(parts[4]) <= 5):
+        raise Malformed("address", f"not a port: {parts[4][:80]!r}")
+    address = Address(parts[2], int(parts[4]))
+    if str(address) != text:
+        raise Malformed("address", f"not the canonical spelling of an address: {text[:80]!r}")
+    return address
+
+
+def parse_peer_address(text: str) -> PeerAddress:
+    """Read an address that ends in `/p2p/PEER`. Raises Malformed("address" or "peer-id")."""
+    head, found, tail = text.rpartition("/p2p/")
+    if not found:
+        raise Malformed("address", f"no /p2p/PEER at the end: {text[:80]!r}")
+    return PeerAddress(parse_peer_id(tail), parse_address(head))

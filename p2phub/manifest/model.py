@@ -1,0 +1,40 @@
+"""What a revision is: the immutable list of its files. The digest of its root page *is* the revision.
+
+Paths and content alone: no time, publisher, kind or description, so equal content has an equal digest whoever publishes
+it. Source: proto/manifest.md §2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from p2phub.content import Digest
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """One file. `path` is safe (manifest.paths); `chunks` counts its chunks; `sha256` is of the whole file;
+    `git_sha1` (20 bytes) only for files up to GIT_SHA1_FILE_BYTES_MAX; `layout` names the tensor table's blob."""
+
+    path: str
+    size: int
+    chunks: int
+    root: Digest
+    sha256: bytes
+    git_sha1: bytes | None = None
+    layout: Digest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Files in ascending order of their path's UTF-8 bytes; chunk numbers run through them in this order."""
+
+    files: tuple[FileEntry, ...]
+
+    @property
+    def bytes_total(self) -> int:
+        return sum(entry.size for entry in self.files)
+
+    @property
+    def chunks_total(self) -> int:
+        return sum(entry.chunks for entry in self.files)

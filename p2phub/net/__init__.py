@@ -1,0 +1,33 @@
+"""The network behind ports. Adapters are named by `node.compose` alone."""
+
+from p2phub.net.interface import (
+    AnswerControl,
+    Blobs,
+    Closed,
+    Control,
+    Dialler,
+    Link,
+    Offer,
+    Opened,
+    Refused,
+    Report,
+    Returned,
+    Shelf,
+    Verified,
+)
+
+__all__ = [
+    "AnswerControl",
+    "Blobs",
+    "Closed",
+    "Control",
+    "Dialler",
+    "Link",
+    "Offer",
+    "Opened",
+    "Refused",
+    "Report",
+    "Returned",
+    "Shelf",
+    "Verified",
+]

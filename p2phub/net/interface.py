@@ -1,0 +1,157 @@
+"""The ports of the network: how bulk bytes are asked for and offered, and how small questions are put to a peer.
+
+The engine knows only these. Adapters: `net.direct` (TLS data plane), `net.stream` (the same machines over a libp2p
+stream), and the simulated ones. A `Link` is one bulk connection on which payload flows one way, to us. It works through
+the chunks it was granted, writes what it verified by the `WritePlan`, and reports. Every call of a Link returns at once;
+what came of it is a report. Nothing here says whether the carrier is a thread of this process or a child.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from p2phub.content import Digest, RangeSet, ReadPlan, WritePlan
+from p2phub.errors import HubError
+from p2phub.identity import Address, PeerAddress, PeerId
+from p2phub.wire import ControlAnswer, ControlRequest
+
+# --- reports of a link, in order ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The provider's first answer. `blobs`: manifest root page first (digest checked), then pages and chunk lists, each
+    checked against the one before that names it; possibly not all. `prefix`: chunks (number, bytes) from 0 on, checked,
+    not yet written anywhere. `held`: what the provider says it can serve."""
+
+    blobs: tuple[bytes, ...]
+    prefix: tuple[tuple[int, bytes], ...]
+    held: RangeSet
+
+
+@dataclass(frozen=True, slots=True)
+class Blobs:
+    """Blobs that were asked for, digests checked."""
+
+    blobs: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Chunks whose digest was checked and that were written by the plan (not yet synced)."""
+
+    chunks: RangeSet
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Chunks (or, if empty, blobs) that the provider will not give. `reason` is one of `wire.REASONS`."""
+
+    chunks: RangeSet
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """Chunks given back after `revoke`: granted, but not asked of the provider."""
+
+    chunks: RangeSet
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The last report. All chunks granted and not otherwise reported are `returned`. `error` is None after `close()`;
+    a PeerError (PeerGone, PeerStalled, ProtocolViolation, ChunkMismatch …) or a DiskError of our own side."""
+
+    error: HubError | None
+    returned: RangeSet = field(default_factory=RangeSet)
+
+
+Report = Opened | Blobs | Verified | Refused | Returned | Closed
+
+
+class Link(Protocol):
+    """One bulk connection to a provider, for one manifest."""
+
+    @property
+    def peer(self) -> PeerId: ...
+
+    @property
+    def address(self) -> Address: ...
+
+    @property
+    def via(self) -> str:
+        """direct, lan, local, …: what a user is told."""
+
+    def ask(self, blobs: Sequence[tuple[Digest, int]]) -> None:
+        """Ask for blobs: (digest, most bytes it may have) each."""
+
+    def use(self, plan: WritePlan) -> None:
+        """Say where chunks go. Once, before the first grant."""
+
+    def grant(self, chunks: RangeSet) -> None:
+        """Add to the lease."""
+
+    def revoke(self) -> None:
+        """Take back what was not yet asked of the provider; answered by `Returned`."""
+
+    def close(self) -> None:
+        """End now, also in the middle of a blocking call; answered by `Closed`."""
+
+    async def next_report(self) -> Report:
+        """Wait for the next report; reports of one kind may be merged. After `Closed` there is none."""
+
+
+class Dialler(Protocol):
+    """Makes links, and asks small questions."""
+
+    async def open_link(self, provider: PeerAddress, manifest: Digest, *, prefix_bytes: int, via: str) -> Link:
+        """Connect, prove both identities, send Open. Returns before the answer came. Raises PeerError."""
+
+    async def open_control(self, peer: PeerAddress) -> Control:
+        """Open a control connection. Raises PeerError."""
+
+
+class Control(Protocol):
+    """A control connection we opened: questions in order, one answer each."""
+
+    @property
+    def peer(self) -> PeerId: ...
+
+    async def ask(self, request: ControlRequest) -> ControlAnswer:
+        """Put one question. Raises PeerError; the connection is dead then. Timeouts belong to the caller."""
+
+    async def aclose(self) -> None: ...
+
+
+# --- the serving side --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What we have of a manifest. `order`: the digests of its blobs as the first flight sends them (root page, pages,
+    chunk lists); `blob` gives the bytes of one of them, None for any other digest. Thread-safe."""
+
+    plan: ReadPlan
+    order: tuple[Digest, ...]
+    blob: Callable[[Digest], bytes | None]
+
+
+class Shelf(Protocol):
+    """What the engine lets strangers have. Called on serving threads."""
+
+    def offer(self, manifest: Digest, requester: PeerId) -> Offer:
+        """Raises PeerRefused(reason="unknown" or "busy"): a private manifest is "unknown" to who may not have it."""
+
+    def sent(self, manifest: Digest, requester: PeerId, bytes_sent: int) -> None:
+        """Told about every REPORT_S and at the end of a connection: how many more payload bytes went out."""
+
+    def changed(self, manifest: Digest, file: int) -> None:
+        """Told when a file no longer is what was hashed."""
+
+
+AnswerControl = Callable[[PeerId, Address, ControlRequest], Awaitable[ControlAnswer]]
+"""Answers a stranger's control request: (who, the address it comes from, what it asks)."""

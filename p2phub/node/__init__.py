@@ -1,0 +1,1 @@
+"""Our own process: home, keys, configuration, composition, lifecycle, control socket."""

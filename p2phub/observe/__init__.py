@@ -1,0 +1,37 @@
+"""What happened: events, and how they and foreign text are written down safely. Pure."""
+
+from p2phub.observe.events import (
+    Done,
+    Event,
+    Failed,
+    PeerDropped,
+    Progress,
+    Published,
+    PublishProgress,
+    Ready,
+    Source,
+    SourceBytes,
+    Started,
+    Stopped,
+    Waiting,
+    Watch,
+)
+from p2phub.observe.text import printable
+
+__all__ = [
+    "Done",
+    "Event",
+    "Failed",
+    "PeerDropped",
+    "Progress",
+    "PublishProgress",
+    "Published",
+    "Ready",
+    "Source",
+    "SourceBytes",
+    "Started",
+    "Stopped",
+    "Waiting",
+    "Watch",
+    "printable",
+]

@@ -1,0 +1,140 @@
+"""What happened, as frozen events: the one language that the engine, the node, the library and `--json` share.
+
+An event is told once, by whoever caused it, to whoever watches that job. Field names are those of the stable JSON
+contract (docs/guides/json.md); times are seconds, sizes bytes. Verified bytes never run backwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base. `NAME` is the value of "event" in JSON."""
+
+    NAME: ClassVar[str] = "event"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return a JSON-able dict with "event" first."""
+        return {"event": self.NAME, **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Ready(Event):
+    """The daemon can be dialled."""
+
+    NAME: ClassVar[str] = "ready"
+    peer_id: str
+    publisher_id: str
+    addresses: list[str]  # multiaddrs with /p2p/…
+    gateway: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped(Event):
+    NAME: ClassVar[str] = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishProgress(Event):
+    """How far hashing is."""
+
+    NAME: ClassVar[str] = "progress"
+    bytes_hashed: int
+    bytes_total: int
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
+class Published(Event):
+    NAME: ClassVar[str] = "published"
+    reference: str
+    manifest: str
+    ticket: str
+    files: int
+    bytes: int
+    bytes_hashed: int  # less than `bytes` where a re-publish trusted an unchanged fingerprint
+    announced: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Started(Event):
+    """A fetch knows its manifest."""
+
+    NAME: ClassVar[str] = "started"
+    reference: str
+    manifest: str
+    bytes_total: int
+    bytes_held: int  # verified on this disk before anything was asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Source(Event):
+    """A provider joined the fetch. `via`: direct, lan, mirror, local."""
+
+    NAME: ClassVar[str] = "source"
+    peer_id: str
+    address: str
+    via: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress(Event):
+    NAME: ClassVar[str] = "progress"
+    bytes_verified: int
+    bytes_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PeerDropped(Event):
+    """A provider left the fetch. `file` and `chunk` are set where a wrong byte is the reason."""
+
+    NAME: ClassVar[str] = "peer_dropped"
+    peer_id: str
+    reason: str
+    file: str | None = None
+    chunk: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting(Event):
+    """Nothing came from anyone for a while: why, and what is tried next."""
+
+    NAME: ClassVar[str] = "waiting"
+    reason: str
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceBytes:
+    peer_id: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Event):
+    """A fetch is whole, verified, durable and at its destination."""
+
+    NAME: ClassVar[str] = "done"
+    path: str
+    bytes_received: int
+    bytes_reused: int
+    seconds: float
+    first_byte_s: float | None
+    sources: list[SourceBytes] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Event):
+    NAME: ClassVar[str] = "failed"
+    code: int
+    message: str
+    hint: str | None = None
+
+
+Watch = Callable[[Event], None]
+"""Told of each event, in order, on the loop's thread. Must be quick; must not raise."""

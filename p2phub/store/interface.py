@@ -1,0 +1,195 @@
+"""The ports of the disk: metadata blobs, folders used in place, fetches being written, and what must never be forgotten.
+
+All calls block and are thread-safe; the engine makes them in bounded worker threads. Adapters: `store.filesystem`,
+`store.memory`. Errors: DiskError and its kinds, ContentChanged; Damaged for what cannot be rebuilt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from p2phub.content import ChunkList, ChunkTable, Digest, RangeSet, Readable, ReadPlan, WritePlan
+from p2phub.identity import PeerId
+from p2phub.manifest import FileEntry, Manifest
+
+# --- folders as they stand on the disk ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What tells that a file is still what it was, without reading it."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A regular file of a scanned folder; `path` is relative with `/`, unchecked against the manifest's rules."""
+
+    path: str
+    fingerprint: Fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """`files` in path order; `left_out`: (path, why) of what the rule ignored; `links`: symlinks (path, target) that stay
+    within the folder and were followed are in `files`; those that leave it are `outside`."""
+
+    files: tuple[FoundFile, ...]
+    left_out: tuple[tuple[str, str], ...]
+    outside: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HashedFile:
+    """What one read pass found, with the fingerprint that held before and after it."""
+
+    entry: FileEntry
+    chunks: ChunkList
+    fingerprint: Fingerprint
+    trusted: bool  # False where the fingerprint was too young when taken: hash again next time.
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A manifest whose files stand in `folder`. `held`: which chunks are verified there."""
+
+    manifest: Digest
+    folder: Path
+    held: RangeSet
+    complete: bool
+    bytes_total: int
+    files: int
+
+
+class Arrival(Protocol):
+    """One fetch being written below its destination. The coordinator's; `plan.open` is the carriers'."""
+
+    @property
+    def plan(self) -> WritePlan: ...
+
+    @property
+    def have(self) -> RangeSet:
+        """Chunks verified and on this disk: of equal files that were there, of earlier attempts (hints re-hashed)."""
+
+    def write(self, chunk: int, data: bytes) -> None:
+        """Write one verified chunk (the first flight's)."""
+
+    def verified(self, chunks: RangeSet) -> None:
+        """Note chunks as written and verified. Cheap; they are hints until the next `sync`."""
+
+    def sync(self) -> None:
+        """Make all noted chunks durable, then journal them; move files that are whole to their place, without replacing.
+        Raises DiskError; then nothing noted since the last mark counts."""
+
+    def finish(self) -> Path:
+        """Sync, place every file (empty ones too), record the holding, remove the journal. Returns the folder."""
+
+    def close(self) -> None:
+        """Let go of descriptors and the lock; keep what is there for the next attempt."""
+
+
+class Store(Protocol):
+    """Everything of one home that has bytes of content."""
+
+    def put_blobs(self, blobs: Sequence[bytes]) -> None:
+        """Keep metadata blobs (manifest pages, chunk lists) under their digests, durably."""
+
+    def blob(self, digest: Digest) -> bytes | None:
+        """Return a metadata blob, its digest checked as it is read; None if it is not held."""
+
+    def scan(self, folder: Path, ignore: Callable[[str, bool], str | None]) -> Scan:
+        """Walk `folder` by directory descriptors. `ignore(path, is_folder)` returns why to leave it out, or None."""
+
+    def open_in_place(self, folder: Path, path: str) -> Readable:
+        """Open a regular file below `folder`, no link followed out of it. Raises ContentChanged if it is not there."""
+
+    def fingerprint_of(self, file: Readable) -> Fingerprint: ...
+
+    def remembered(self, folder: Path) -> dict[str, HashedFile]:
+        """Return what earlier publishes of `folder` found, by path, where the fingerprint was trusted."""
+
+    def hold(self, manifest: Manifest, digest: Digest, folder: Path, files: Sequence[HashedFile]) -> None:
+        """Record that `folder` holds `manifest` whole, in place. `files` are in the manifest's order."""
+
+    def release(self, manifest: Digest) -> None:
+        """Forget a holding; touches no file of it."""
+
+    def holdings(self) -> tuple[Holding, ...]: ...
+
+    def read_plan(self, manifest: Digest) -> ReadPlan | None:
+        """Return how to serve a held manifest, None if it is not held."""
+
+    def mark_changed(self, manifest: Digest, file: int) -> None:
+        """Note that a file is not what was hashed: its chunks are not held until it is hashed again."""
+
+    def arrive(
+        self, manifest: Manifest, digest: Digest, table: ChunkTable, destination: Path, *, force: bool
+    ) -> Arrival:
+        """Begin or resume writing a manifest to `destination`; waits for nobody: a second writer of the same place gets
+        Occupied. Equal files there are recognised and kept; others raise Occupied unless `force` (then replaced at the
+        end by rename). Raises DiskFull if the space cannot be there."""
+
+    def check(self) -> tuple[str, ...]:
+        """Look over the index; rebuild it if it is damaged. Returns what was mended, in words."""
+
+    def close(self) -> None: ...
+
+
+# --- what cannot be rebuilt --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One name that this home publishes."""
+
+    publisher: PeerId
+    name: str
+    tag: str
+    manifest: Digest
+    folder: Path
+    signed: bytes  # The release envelope.
+    private: bool = False
+    allow: tuple[PeerId, ...] = ()  # Empty with `private`: whoever has the ticket.
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The newest release of a name that was ever accepted, as signed, and proof of a publisher's lie if there is one."""
+
+    signed: bytes
+    sequence: int
+    evidence: tuple[bytes, ...] = ()
+
+
+class Ledger(Protocol):
+    """Append-only and checksummed (`state.log`): publications, accepted releases, names. Several processes may append."""
+
+    def publish(self, publication: Publication) -> None:
+        """Durable on return; replaces an earlier one of the same name and tag."""
+
+    def withdraw(self, publisher: PeerId, name: str, tag: str) -> None: ...
+
+    def publications(self) -> tuple[Publication, ...]: ...
+
+    def accepted(self, publisher: PeerId, name: str, tag: str) -> Accepted | None: ...
+
+    def accept(self, publisher: PeerId, name: str, tag: str, accepted: Accepted) -> None:
+        """Remember durably. The sequence is never lowered: a lower one is ignored."""
+
+    def all_accepted(self) -> Iterable[tuple[PeerId, str, str, Accepted]]: ...
+
+    def names(self) -> dict[str, str]:
+        """Petnames and mapped `org/name`s: what they stand for (a peer id or a reference)."""
+
+    def name(self, alias: str, target: str | None) -> None:
+        """Set or (None) remove a name."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,43 @@
+"""What travels on a connection: messages, framing, codec, and the sans-I/O machines of both sides. Pure."""
+
+from p2phub.wire.messages import (
+    REASONS,
+    Ask,
+    BlobsFollow,
+    Chunks,
+    ControlAnswer,
+    ControlRequest,
+    GetHave,
+    GetRelease,
+    Have,
+    Open,
+    Opening,
+    Ping,
+    Pong,
+    Probe,
+    Probed,
+    Refuse,
+    ReleaseIs,
+    Want,
+)
+
+__all__ = [
+    "REASONS",
+    "Ask",
+    "BlobsFollow",
+    "Chunks",
+    "ControlAnswer",
+    "ControlRequest",
+    "GetHave",
+    "GetRelease",
+    "Have",
+    "Open",
+    "Opening",
+    "Ping",
+    "Pong",
+    "Probe",
+    "Probed",
+    "Refuse",
+    "ReleaseIs",
+    "Want",
+]

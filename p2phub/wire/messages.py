@@ -1,0 +1,138 @@
+"""The messages of the bulk and the control protocol, as values. Source: proto/transfer.md §2 and §6.
+
+Payload is never inside a message: `Opened`, `Chunks` and `BlobsFollow` say how many bytes follow them on the connection.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from p2phub.content import Digest, RangeSet
+from p2phub.identity import PeerId
+
+REASONS = ("unknown", "busy", "changed", "not-held", "disk")
+"""Why a provider may refuse: it does not have the manifest (or not for you), is at its limit, the file was changed on its
+disk, it does not hold these chunks, its disk failed. None is a fault that costs a peer its standing."""
+
+# --- bulk: requester to provider ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """First frame of a bulk connection: which manifest, and how much may be pushed unasked (0 ..= PREFIX_BYTES_MAX)."""
+
+    manifest: Digest
+    prefix_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """Chunks to send, as disjoint (first, count) pairs in sending order; at most BATCH_BYTES_MAX and BATCH_CHUNKS_MAX."""
+
+    ranges: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Blobs to send: digests of manifest pages and chunk lists."""
+
+    blobs: tuple[Digest, ...]
+
+
+# --- bulk: provider to requester ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Answer to Open. Followed by the blobs (`blob_lengths`, in the order of the manifest) and then `chunk_count` chunks
+    from number 0 on, `chunk_bytes` together."""
+
+    held: RangeSet
+    blob_lengths: tuple[int, ...]
+    chunk_count: int
+    chunk_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """Followed by `length` bytes: the chunks of `ranges` in order. `coding` is "raw"."""
+
+    ranges: tuple[tuple[int, int], ...]
+    length: int
+    coding: str = "raw"
+
+
+@dataclass(frozen=True, slots=True)
+class BlobsFollow:
+    """Answer to Ask; followed by the blobs in the order asked. A length of 0 means: not held."""
+
+    lengths: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """These wanted chunks will not come (empty: the Open itself is refused and the connection ends)."""
+
+    ranges: tuple[tuple[int, int], ...]
+    reason: str
+
+
+# --- control: requests and answers -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Are you alive? Answered by Pong at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class GetRelease:
+    """Which release of publisher/name@tag do you know? Answered by ReleaseIs."""
+
+    publisher: PeerId
+    name: str
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseIs:
+    """`signed`: the release envelope as its publisher signed it, or empty: none known."""
+
+    signed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GetHave:
+    """Which chunks of this manifest can you serve me? Answered by Have."""
+
+    manifest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Have:
+    held: RangeSet
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Can you reach me? Dial the address this question comes from, at `port`, as me. Answered by Probed."""
+
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """`observed_ip`: where the question came from; `reached`: whether a dial back to it proved the asker's identity."""
+
+    observed_ip: str
+    reached: bool
+    detail: str
+
+
+ControlRequest = Ping | GetRelease | GetHave | Probe
+ControlAnswer = Pong | ReleaseIs | Have | Probed
