@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-# No deadline: machines that run tests are busy. In CI the same examples each time: a failure there can be repeated here.
+# No deadline: machines that run tests are busy. In CI the same examples each time, so that a failure can be had again.
 settings.register_profile("p2phub", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("p2phub"), derandomize=True, database=None)
 settings.load_profile("ci" if os.environ.get("CI") else "p2phub")

@@ -1,7 +1,7 @@
 """Make models and datasets to move, from a seed, and tell whether two folders are the same bit for bit.
 
-The formats are real: `safetensors` opens the models, any Parquet reader opens the tables. Weights are written as they are
-made, so a model may be larger than memory. One seed gives one content, on every machine.
+The formats are real: `safetensors` opens the models, any Parquet reader opens the tables. Weights are written as they
+are made, so a model may be larger than memory. One seed gives one content.
 Source: the safetensors format (8-byte little-endian header length, JSON header, tensors back to back).
 """
 
@@ -22,7 +22,7 @@ BLOCK_BYTES = 4 << 20
 """How much of a model is in memory at once while it is made."""
 
 FINITE_F16 = np.uint64(0xBFFF_BFFF_BFFF_BFFF)
-"""Clears the highest exponent bit of four half-precision numbers, so that none is infinite or NaN: they compare as equal."""
+"""Clears the highest exponent bit of four half-precision numbers: none is infinite or NaN, so equal ones compare so."""
 
 DATASET_FILES = 210
 """How many files `make_dataset_folder` makes."""
@@ -42,11 +42,12 @@ class Tensor:
 
 
 def make_safetensors_folder(path: Path, bytes_total: int, files: int = 1, seed: int = 0) -> Path:
-    """Make a model at `path`: `files` safetensors files of `bytes_total` bytes in all, with config and tokenizer beside.
+    """Make a model at `path`: `files` safetensors files of `bytes_total` bytes in all, config and tokenizer beside.
 
-    The safetensors files come to exactly `bytes_total` bytes, headers included, spread evenly; each holds whole layers of a
-    transformer with tensors of at most 8 MiB, and one of what is left, so that tensors start where no block does.
-    Raises ValueError if a file would be too small for its header (keep 16 KiB a file), FileExistsError if `path` has any.
+    The safetensors files come to exactly `bytes_total` bytes, headers included, spread evenly; each holds whole layers
+    of a transformer with tensors of at most 8 MiB, and one of what is left, so that tensors start where no block does.
+    Raises ValueError if a file would be too small for its header (keep 16 KiB a file), FileExistsError if `path` has
+    any of its files.
     """
     path.mkdir(parents=True, exist_ok=True)
     names = [f"model-{1 + index:05d}-of-{files:05d}.safetensors" for index in range(files)]
@@ -87,12 +88,11 @@ def make_dataset_folder(path: Path, seed: int = 0) -> Path:
     others: list[tuple[str, bytes]] = [
         ("README.md", b"---\nlicense: cc0-1.0\n---\n# A dataset made for tests\n"),
         ("data/empty.jsonl", b""),
-        ("Übersicht – 概要.md", "A name that is not ASCII.\n".encode()),
+        ("Übersicht – 概要.md", b"A name that is not ASCII.\n"),
     ]
     for number in range(DATASET_FILES - made - len(others)):
-        others.append(
-            (f"images/class-{number % 7}/{number // 70}/{number:04d}.bin", rng.bytes(int(rng.integers(1, 9000))))
-        )
+        name = f"images/class-{number % 7}/{number // 70}/{number:04d}.bin"
+        others.append((name, rng.bytes(int(rng.integers(1, 9000)))))
     for name, content in others:
         target = path / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -104,8 +104,8 @@ def make_dataset_folder(path: Path, seed: int = 0) -> Path:
 def tree_digest(path: Path) -> dict[str, str]:
     """Return what stands under `path`: relative POSIX path to SHA-256 of the bytes, sorted by path.
 
-    Two folders are the same bit for bit if this is equal. `.p2phub` folders are left out; a link shows as where it leads,
-    and an empty folder as `folder`. Only regular files are read.
+    Two folders are the same bit for bit if this is equal. `.p2phub` folders are left out; a link shows as where it
+    leads, and an empty folder as `folder`. Only regular files are read.
     """
     return dict(sorted(_entries(path, "")))
 
@@ -145,7 +145,7 @@ def _write_safetensors(path: Path, length: int, *, first_layer: int, seed: int) 
         for start in range(0, room, BLOCK_BYTES):
             weights = chance.random_raw(BLOCK_BYTES // 8)
             weights &= FINITE_F16
-            file.write(memoryview(weights).cast("B")[: room - start])
+            file.write(weights.view(np.uint8)[: room - start].data)
     return tensors
 
 
