@@ -1,14 +1,19 @@
 """Who: peer ids, keys, signed envelopes, and where a peer can be reached. Pure; key files are `node.keystore`'s."""
 
 from p2phub.identity.address import Address, PeerAddress, parse_address, parse_peer_address
+from p2phub.identity.keys import SecretKey, decode_secret_key, encode_secret_key, verify_raw
 from p2phub.identity.peer_id import PeerId, parse_peer_id, peer_id_of_bytes
 
 __all__ = [
     "Address",
     "PeerAddress",
     "PeerId",
+    "SecretKey",
+    "decode_secret_key",
+    "encode_secret_key",
     "parse_address",
     "parse_peer_address",
     "parse_peer_id",
     "peer_id_of_bytes",
+    "verify_raw",
 ]

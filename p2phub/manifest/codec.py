@@ -1,0 +1,118 @@
+"""Canonical msgpack: one value has exactly one encoding, and the decoder takes no other.
+
+So a digest or a signature over the bytes is one over the value. Allowed are bool, integers of -2^63 ..= 2^64 - 1,
+text, bytes, arrays, and maps whose keys are text, distinct and ascending by their UTF-8 bytes; every length and integer
+in its shortest form; at most MSGPACK_DEPTH_MAX levels of arrays and maps. No nil, floats, extensions, trailing bytes.
+
+What a value means is its reader's business; this is shape only. The caller bounds the length of what it decodes: memory
+is then at most some twenty times that, because nothing is allocated for elements that are not there.
+Source: proto/identifiers.md §1; the msgpack specification.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from typing import Any
+
+import msgpack  # type: ignore[import-untyped]
+
+from p2phub import limits
+from p2phub.errors import Malformed
+
+_SCALARS = frozenset((bool, int, str, bytes))
+_VALUES = _SCALARS | {list, dict}
+
+
+def pack(value: object) -> bytes:
+    """Return the one encoding of `value`: bool, int, str, bytes, and lists, tuples and str-keyed dicts of them.
+
+    Raises TypeError, ValueError or OverflowError for anything else: what we encode is ours, so that is a bug.
+    """
+    encoded: bytes = msgpack.packb(_ordered(value, 0), use_bin_type=True)
+    return encoded
+
+
+def unpack(data: bytes) -> object:
+    """Return the value that `data` encodes; arrays come back as lists.
+
+    Raises Malformed: msgpack-truncated, msgpack-trailing, msgpack-type (nil, float, extension, the unused byte),
+    msgpack-utf8, msgpack-key, msgpack-order, msgpack-duplicate, msgpack-depth, msgpack-shortest.
+    """
+    _check_whole(data)
+    try:
+        # Text keys only, here as a rule and below by hook: a key of another type could collide by hash.
+        value = msgpack.unpackb(data, strict_map_key=False, object_pairs_hook=_map_of, ext_hook=_no_extension)
+    except UnicodeDecodeError as exc:
+        raise Malformed("msgpack-utf8", "text that is not UTF-8") from exc
+    except ValueError as exc:  # What msgpack still finds, such as a timestamp that is none.
+        raise Malformed("msgpack-type", f"not msgpack that we use: {exc}") from exc
+    _check_values(value)
+    if msgpack.packb(value, use_bin_type=True) != data:
+        raise Malformed("msgpack-shortest", "an integer or length is not in its shortest form")
+    return value
+
+
+def _ordered(value: object, depth: int) -> object:
+    """Return `value` with its maps in canonical order, or raise for what has no encoding."""
+    if type(value) in _SCALARS:
+        return value
+    if depth >= limits.MSGPACK_DEPTH_MAX:
+        raise ValueError(f"more than {limits.MSGPACK_DEPTH_MAX} levels")
+    if isinstance(value, list | tuple):
+        if _SCALARS.issuperset(map(type, value)):
+            return value
+        return [_ordered(item, depth + 1) for item in value]
+    if isinstance(value, dict):
+        if not all(type(key) is str for key in value):
+            raise TypeError("keys are text")
+        # Code points and UTF-8 bytes sort alike.
+        return {key: _ordered(value[key], depth + 1) for key in sorted(value)}
+    raise TypeError(f"{type(value).__name__} has no canonical encoding")
+
+
+def _check_whole(data: bytes) -> None:
+    """Check that `data` is one whole value, without making any: an announced length that is not there costs nothing."""
+    reader = msgpack.Unpacker(max_buffer_size=max(1, len(data)))
+    reader.feed(data)
+    try:
+        reader.skip()
+    except msgpack.OutOfData as exc:
+        raise Malformed("msgpack-truncated", f"ends in the middle of a value, after {len(data)} bytes") from exc
+    except msgpack.StackError as exc:
+        raise Malformed("msgpack-depth", f"more than {limits.MSGPACK_DEPTH_MAX} levels") from exc
+    except ValueError as exc:
+        raise Malformed("msgpack-type", "a byte that begins no value") from exc
+    if reader.tell() != len(data):
+        raise Malformed("msgpack-trailing", f"{len(data) - reader.tell()} bytes after the value")
+
+
+def _map_of(pairs: list[tuple[Any, object]]) -> dict[str, object]:
+    if not all(type(key) is str for key, _ in pairs):
+        raise Malformed("msgpack-key", "a key that is not text")
+    for (before, _), (after, _) in itertools.pairwise(pairs):
+        if before >= after:
+            rule = "msgpack-duplicate" if before == after else "msgpack-order"
+            raise Malformed(rule, f"key {after[:80]!r} after {before[:80]!r}")
+    return dict(pairs)
+
+
+def _no_extension(code: int, data: bytes) -> object:
+    raise Malformed("msgpack-type", f"an extension (type {code}, {len(data)} bytes)")
+
+
+def _check_values(value: object) -> None:
+    """Check types and depth, level by level: a value is never deeper than its levels are looked at."""
+    level: Iterable[object] = (value,)
+    for _ in range(limits.MSGPACK_DEPTH_MAX + 1):
+        level = list(level)
+        kinds = set(map(type, level))
+        if not kinds <= _VALUES:
+            names = ", ".join(sorted(kind.__name__ for kind in kinds - _VALUES))
+            raise Malformed("msgpack-type", f"a value of a type that is not used: {names}")
+        lists = [item for item in level if type(item) is list] if list in kinds else []
+        dicts = [item for item in level if type(item) is dict] if dict in kinds else []
+        if not lists and not dicts:
+            return
+        level = itertools.chain(*lists, *(item.values() for item in dicts))
+    raise Malformed("msgpack-depth", f"more than {limits.MSGPACK_DEPTH_MAX} levels")
