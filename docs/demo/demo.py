@@ -106,9 +106,7 @@ def play(scene: Scene) -> None:
 
     step("6", "What moved, from whom, how fast")
     show_sources(fetch, done, names)
-    say(
-        f"{megabytes(done['bytes_received'])} in {done['seconds']:.2f} s; from the command's start to its end {whole_s:.2f} s"
-    )
+    say(f"{megabytes(done['bytes_received'])} in {done['seconds']:.2f} s; the whole command took {whole_s:.2f} s")
     console.print("\n[bold green]Done:[/] a real model went from one node to another, with no central host.")
 
 
