@@ -1,6 +1,7 @@
 """What bytes are: digests, chunks, lists of chunks, sets of them, and plans of where they lie. Pure."""
 
 from p2phub.content.chunking import cut_points
+from p2phub.content.codec import pack, unpack
 from p2phub.content.digest import DIGEST_BYTES, Codec, Digest, digest_of, parse_digest
 from p2phub.content.merkle import EMPTY_ROOT, ChunkList, chunk_list, decode_lists, encode_lists, list_digests
 from p2phub.content.plans import (
@@ -34,5 +35,7 @@ __all__ = [
     "digest_of",
     "encode_lists",
     "list_digests",
+    "pack",
     "parse_digest",
+    "unpack",
 ]
