@@ -1,0 +1,131 @@
+"""Show what a run measured: a table a race, what p2phub did alone, every failure in full, and the targets."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+
+from benchmarks.alone import Alone
+from benchmarks.payload import GIB, MIB
+from benchmarks.race import Race, Standing
+from benchmarks.targets import OURS, TARGET_BYTES, Verdict, rate_ratio
+from benchmarks.trial import Trial
+
+_COLUMNS = (
+    "contestant",
+    "verified s (min-max)",
+    "MiB/s",
+    "vs bare",
+    "vs ours",
+    "exit s",
+    "durable s (min-max)",
+    "vs bare",
+    "vs ours",
+    "CPU s/GiB prov",
+    "req",
+    "peak MB prov",
+    "req",
+)
+
+
+def render(machine: Sequence[str], races: Sequence[Race], alone: Alone, verdicts: Sequence[Verdict]) -> str:
+    """Return the whole report as plain text."""
+    parts = [
+        "\n".join(machine),
+        *(_race(race) for race in races),
+        _alone(alone),
+        _failures(races, alone),
+        _verdicts(verdicts, races),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def write_json(
+    path: Path, machine: Sequence[str], races: Sequence[Race], alone: Alone, verdicts: Sequence[Verdict]
+) -> None:
+    """Write every single measurement, for whoever wants to compare or plot."""
+    everything = {
+        "machine": list(machine),
+        "races": [dataclasses.asdict(race) for race in races],
+        "alone": dataclasses.asdict(alone),
+        "targets": [dataclasses.asdict(verdict) for verdict in verdicts],
+    }
+    path.write_text(json.dumps(everything, indent=1) + "\n")
+
+
+def _race(race: Race) -> str:
+    rows = [_row(race, name, standing) for name, standing in race.standings.items()]
+    rounds = max((len(standing.trials) for standing in race.standings.values()), default=0)
+    title = f"{race.title}: {race.payload_bytes / MIB:,.0f} MiB, {rounds} rounds, medians; ratios are of rates"
+    legend = [f"  {name}: {standing.description}" for name, standing in race.standings.items()]
+    return "\n".join([title, *_table([_COLUMNS, *rows]), *legend])
+
+
+def _row(race: Race, name: str, standing: Standing) -> tuple[str, ...]:
+    trials = standing.trials
+    if not trials:
+        return (name, "failed", *[""] * (len(_COLUMNS) - 2))
+    verified = [trial.verified_s for trial in trials]
+    durable = [trial.durable_s for trial in trials]
+    gib = race.payload_bytes / GIB
+    return (
+        f"{name} ({len(standing.failures)} failed)" if standing.failures else name,
+        _spread(verified),
+        f"{race.payload_bytes / MIB / median(verified):.0f}",
+        _ratio(race, name, "bare", lambda trial: trial.verified_s),
+        _ratio(race, name, OURS, lambda trial: trial.verified_s),
+        f"{median(trial.exit_s for trial in trials):.2f}",
+        _spread(durable),
+        _ratio(race, name, "bare", lambda trial: trial.durable_s),
+        _ratio(race, name, OURS, lambda trial: trial.durable_s),
+        f"{median(trial.provider_cpu_s for trial in trials) / gib:.2f}",
+        f"{median(trial.requester_cpu_s for trial in trials) / gib:.2f}",
+        _peak([trial.provider_peak_bytes for trial in trials]),
+        _peak([trial.requester_peak_bytes for trial in trials]),
+    )
+
+
+def _ratio(race: Race, name: str, other: str, seconds: Callable[[Trial], float]) -> str:
+    ratio = rate_ratio(race, name, other, seconds)
+    return "-" if ratio is None else f"{ratio:.2f}x"
+
+
+def _spread(seconds: Sequence[float]) -> str:
+    return f"{median(seconds):.2f} ({min(seconds):.2f}-{max(seconds):.2f})"
+
+
+def _peak(peaks_bytes: Sequence[int]) -> str:
+    return f"{max(peaks_bytes) / 1e6:.0f}" if max(peaks_bytes) else "not seen"
+
+
+def _alone(alone: Alone) -> str:
+    measured = {"publish": alone.publish_s, "hash once": alone.hash_once_s, "p2phub --help": alone.help_s}
+    lines = [f"  {what}: {_spread(seconds)} s, {len(seconds)} runs" for what, seconds in measured.items() if seconds]
+    return "\n".join(["Alone, process start to exit", *lines]) if lines else ""
+
+
+def _failures(races: Sequence[Race], alone: Alone) -> str:
+    found = [
+        f"{race.title}: {name}: {failure}"
+        for race in races
+        for name, standing in race.standings.items()
+        for failure in standing.failures
+    ]
+    found += [f"alone: {failure}" for failure in alone.failures]
+    return "\n\n".join(["FAILED", *found]) if found else ""
+
+
+def _verdicts(verdicts: Sequence[Verdict], races: Sequence[Race]) -> str:
+    words = {True: "met", False: "missed", None: "not measured"}
+    rows = [(words[verdict.met], verdict.target, verdict.measured or "") for verdict in verdicts]
+    largest = max((race.payload_bytes for race in races), default=0)
+    note = "" if largest == TARGET_BYTES else f"; this run moved {largest / MIB:,.0f} MiB, so its verdicts only hint"
+    return "\n".join([f"Targets, set for {TARGET_BYTES / GIB:g} GiB in 4 files{note}", *_table(rows)])
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
