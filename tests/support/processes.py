@@ -23,6 +23,9 @@ from typing import Any, TypeVar
 
 from tests.support.house import ROOT
 
+P2PHUB = (sys.executable, "-m", "p2phub")
+"""The program whose processes play, unless a test gives a stand-in."""
+
 READY_S = 60.0
 """How long a node may take until it says `ready`. Generous: shared machines start Pythons slowly."""
 
@@ -43,7 +46,7 @@ class SceneFailed(AssertionError):
 class Process:
     """One running `p2phub`. `events` is what it has printed so far; `log` is its stderr."""
 
-    def __init__(self, title: str, arguments: Sequence[str], *, log: Path, environment: dict[str, str]) -> None:
+    def __init__(self, title: str, command: Sequence[str], *, log: Path, environment: dict[str, str]) -> None:
         self.title = title
         self.log = log
         self.events: list[Event] = []
@@ -51,7 +54,7 @@ class Process:
         self._killed = False
         with log.open("ab") as stderr:
             self.popen = subprocess.Popen(
-                [sys.executable, "-m", "p2phub", *arguments],
+                command,
                 cwd=log.parent,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -69,15 +72,11 @@ class Process:
 
     def _read(self) -> None:
         assert self.popen.stdout is not None
-        for line in self.popen.stdout:
-            try:
-                event = json.loads(line)
-                assert isinstance(event, dict)
-                assert isinstance(event["event"], str)
-            except (ValueError, KeyError, AssertionError):
-                event = {"event": "not an event", "line": line.decode(errors="replace").rstrip()}
-            self.events.append(event)
-            self._arrived.put(event)
+        with self.popen.stdout as lines:
+            for line in lines:
+                event = _event(line)
+                self.events.append(event)
+                self._arrived.put(event)
         self._arrived.put(None)
 
     def until(self, *kinds: str, timeout_s: float) -> Iterator[Event]:
@@ -178,9 +177,10 @@ class Scene:
     `home(title)` is where the node of that title lives: a daemon and the commands beside it share a title.
     """
 
-    def __init__(self, folder: Path, *, lan: bool = False) -> None:
+    def __init__(self, folder: Path, *, lan: bool = False, program: Sequence[str] = P2PHUB) -> None:
         self.folder = folder
         self._lan = lan
+        self._program = program
         self._started: list[Process] = []
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -242,12 +242,21 @@ class Scene:
         log = self.folder / f"{title}-{len(self._started):02d}-{words[0]}.log"
         process = kind(
             f"{title} ({words[0]})",
-            ["--json", "--home", str(self.home(title)), *words],
+            [*self._program, "--json", "--home", str(self.home(title)), *words],
             log=log,
             environment=_environment(),
         )
         self._started.append(process)
         return process
+
+
+def _event(line: bytes) -> Event:
+    """Return the event on one line of output; a line that is none becomes the event `not an event`."""
+    with contextlib.suppress(ValueError):
+        event = json.loads(line)
+        if isinstance(event, dict) and isinstance(event.get("event"), str):
+            return event
+    return {"event": "not an event", "line": line.decode(errors="replace").rstrip()}
 
 
 def _environment() -> dict[str, str]:
