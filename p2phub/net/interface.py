@@ -2,8 +2,8 @@
 
 The engine knows only these. Adapters: `net.direct` (TLS data plane), `net.stream` (the same machines over a libp2p
 stream), and the simulated ones. A `Link` is one bulk connection on which payload flows one way, to us. It works through
-the chunks it was granted, writes what it verified by the `WritePlan`, and reports. Every call of a Link returns at once;
-what came of it is a report. Nothing here says whether the carrier is a thread of this process or a child.
+the chunks it was granted, writes what it verified by the `WritePlan`, and reports. Every call of a Link returns at
+once; what came of it is a report. Nothing here says whether the carrier is a thread of this process or a child.
 """
 
 from __future__ import annotations

@@ -1,5 +1,8 @@
 """What travels on a connection: messages, framing, codec, and the sans-I/O machines of both sides. Pure."""
 
+from p2phub.wire.control import ControlClient, ControlServer
+from p2phub.wire.flight import BlobChain, flight_order
+from p2phub.wire.framing import FrameDecoder
 from p2phub.wire.messages import (
     REASONS,
     Ask,
@@ -20,14 +23,22 @@ from p2phub.wire.messages import (
     ReleaseIs,
     Want,
 )
+from p2phub.wire.provider import BulkProvider
+from p2phub.wire.requester import BulkRequester
 
 __all__ = [
     "REASONS",
     "Ask",
+    "BlobChain",
     "BlobsFollow",
+    "BulkProvider",
+    "BulkRequester",
     "Chunks",
     "ControlAnswer",
+    "ControlClient",
     "ControlRequest",
+    "ControlServer",
+    "FrameDecoder",
     "GetHave",
     "GetRelease",
     "Have",
@@ -40,4 +51,5 @@ __all__ = [
     "Refuse",
     "ReleaseIs",
     "Want",
+    "flight_order",
 ]

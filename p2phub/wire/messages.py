@@ -1,6 +1,7 @@
 """The messages of the bulk and the control protocol, as values. Source: proto/transfer.md §2 and §6.
 
-Payload is never inside a message: `Opened`, `Chunks` and `BlobsFollow` say how many bytes follow them on the connection.
+Payload is never inside a message: `Opening`, `Chunks` and `BlobsFollow` say how many bytes follow them on the
+connection.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from p2phub.content import Digest, RangeSet
 from p2phub.identity import PeerId
 
 REASONS = ("unknown", "busy", "changed", "not-held", "disk")
-"""Why a provider may refuse: it does not have the manifest (or not for you), is at its limit, the file was changed on its
-disk, it does not hold these chunks, its disk failed. None is a fault that costs a peer its standing."""
+"""Why a provider may refuse: it does not have the manifest (or not for you), is at its limit, the file was changed on
+its disk, it does not hold these chunks, its disk failed. None is a fault that costs a peer its standing."""
 
 # --- bulk: requester to provider ---------------------------------------------------------------------------------
 
@@ -27,7 +28,7 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """Chunks to send, as disjoint (first, count) pairs in sending order; at most BATCH_BYTES_MAX and BATCH_CHUNKS_MAX."""
+    """Chunks to send, as disjoint (first, count) pairs in sending order; at most BATCH_BYTES_MAX, BATCH_CHUNKS_MAX."""
 
     ranges: tuple[tuple[int, int], ...]
 
@@ -44,8 +45,8 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Answer to Open. Followed by the blobs (`blob_lengths`, in the order of the manifest) and then `chunk_count` chunks
-    from number 0 on, `chunk_bytes` together."""
+    """Answer to Open. Followed by the blobs (`blob_lengths`, in the order of the manifest) and then `chunk_count`
+    chunks from number 0 on, `chunk_bytes` together."""
 
     held: RangeSet
     blob_lengths: tuple[int, ...]

@@ -1,0 +1,320 @@
+"""Messages as bytes and back: a canonical msgpack map with short keys; `t` names the message.
+
+Decoding is strict about what it knows (types, bounds, order of ranges) and ignores keys that it does not, so that a
+message can grow. Every list is bounded by its frame before it is decoded and by its own limit after.
+Source: proto/transfer.md §2; proto/transfer.schema.json has the same shapes for machines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from typing import TypeVar
+
+from p2phub import limits
+from p2phub.content import DIGEST_BYTES, Digest, RangeSet
+from p2phub.errors import Malformed
+from p2phub.identity import PeerId
+from p2phub.manifest import pack, unpack
+from p2phub.wire import messages as m
+from p2phub.wire.framing import frame
+
+VERSION = 1
+CHUNK_NUMBER_MAX = (1 << 32) - 1  # 4 PiB at 1 MiB a chunk; keeps the longest `held` inside one frame.
+_LENGTH_MAX = (1 << 32) - 1
+_NAME_BYTES_MAX = 64
+_DETAIL_BYTES_MAX = 256
+_IP_BYTES_MAX = 45
+
+BulkRequest = m.Open | m.Want | m.Ask
+BulkAnswer = m.Opening | m.Chunks | m.BlobsFollow | m.Refuse
+Message = BulkRequest | BulkAnswer | m.ControlRequest | m.ControlAnswer
+_Wanted = TypeVar("_Wanted")
+
+
+def encode(message: Message) -> bytes:
+    """Return the whole frame of `message`: length and header, without payload."""
+    name, fields = _fields_of(message)
+    return frame(pack({"t": name, **fields}))
+
+
+def decode_first(header: bytes) -> BulkRequest | m.ControlRequest:
+    """Read the first frame that a requester sends, which tells a bulk connection (Open) from a control connection."""
+    return _decode(header, _FIRST)
+
+
+def decode_bulk_request(header: bytes) -> BulkRequest:
+    """Read a header that a requester sent. Raises Malformed."""
+    return _decode(header, _BULK_REQUESTS)
+
+
+def decode_bulk_answer(header: bytes) -> BulkAnswer:
+    """Read a header that a provider sent. Raises Malformed."""
+    return _decode(header, _BULK_ANSWERS)
+
+
+def decode_control_request(header: bytes) -> m.ControlRequest:
+    """Read a question of the control protocol. Raises Malformed."""
+    return _decode(header, _CONTROL_REQUESTS)
+
+
+def decode_control_answer(header: bytes) -> m.ControlAnswer:
+    """Read an answer of the control protocol. Raises Malformed."""
+    return _decode(header, _CONTROL_ANSWERS)
+
+
+# --- to maps -----------------------------------------------------------------------------------------------------
+
+
+def _fields_of(message: Message) -> tuple[str, dict[str, object]]:
+    match message:
+        case m.Open():
+            return "open", {"v": VERSION, "manifest": message.manifest.raw, "prefix": message.prefix_bytes}
+        case m.Want():
+            return "want", {"ranges": _flat(message.ranges)}
+        case m.Ask():
+            return "ask", {"blobs": [digest.raw for digest in message.blobs]}
+        case m.Opening():
+            return "opening", {
+                "held": _flat(_counted(message.held)),
+                "blobs": list(message.blob_lengths),
+                "chunks": message.chunk_count,
+                "length": message.chunk_bytes,
+            }
+        case m.Chunks():
+            return "chunks", {"ranges": _flat(message.ranges), "length": message.length, "coding": message.coding}
+        case m.BlobsFollow():
+            return "blobs", {"blobs": list(message.lengths)}
+        case m.Refuse():
+            return "refuse", {"ranges": _flat(message.ranges), "reason": message.reason}
+        case m.Ping():
+            return "ping", {"v": VERSION}
+        case m.Pong():
+            return "pong", {}
+        case m.GetRelease():
+            return "get-release", {
+                "v": VERSION,
+                "publisher": message.publisher.public_key,
+                "name": message.name,
+                "tag": message.tag,
+            }
+        case m.ReleaseIs():
+            return "release", {"signed": message.signed}
+        case m.GetHave():
+            return "get-have", {"v": VERSION, "manifest": message.manifest.raw}
+        case m.Have():
+            return "have", {"held": _flat(_counted(message.held))}
+        case m.Probe():
+            return "probe", {"v": VERSION, "port": message.port}
+        case m.Probed():
+            return "probed", {"ip": message.observed_ip, "reached": message.reached, "detail": message.detail}
+
+
+def _counted(held: RangeSet) -> Iterable[tuple[int, int]]:
+    # What does not fit is left out: `held` says what may be asked for, and saying less is always allowed.
+    return ((start, stop - start) for start, stop in held.runs[: limits.HAVE_RANGES_MAX])
+
+
+def _flat(ranges: Iterable[tuple[int, int]]) -> list[int]:
+    return list(chain.from_iterable(ranges))
+
+
+# --- and back ----------------------------------------------------------------------------------------------------
+
+
+class _Fields:
+    """The map of one message; each method reads one field strictly, or raises Malformed."""
+
+    def __init__(self, values: dict[str, object]) -> None:
+        self._values = values
+
+    def _get(self, key: str, kind: type[_Wanted]) -> _Wanted:
+        value = self._values.get(key)
+        if type(value) is not kind:  # Exactly: True is no number here.
+            raise Malformed("message-field", f"field {key!r} is not of type {kind.__name__}")
+        return value
+
+    def version(self) -> None:
+        found = self._get("v", int)
+        if found != VERSION:
+            raise Malformed("message-version", f"version {found} of the protocol; this side speaks {VERSION}")
+
+    def number(self, key: str, least: int, most: int) -> int:
+        number = self._get(key, int)
+        if not least <= number <= most:
+            raise Malformed("message-bounds", f"{key} is {number}, not {least} to {most}")
+        return number
+
+    def flag(self, key: str) -> bool:
+        return self._get(key, bool)
+
+    def text(self, key: str, most_bytes: int) -> str:
+        text = self._get(key, str)
+        if len(text) > most_bytes or len(text.encode()) > most_bytes:
+            raise Malformed("message-bounds", f"{key} is longer than {most_bytes} bytes")
+        return text
+
+    def data(self, key: str, least: int, most: int) -> bytes:
+        data = self._get(key, bytes)
+        if not least <= len(data) <= most:
+            raise Malformed("message-bounds", f"{key} has {len(data)} bytes, not {least} to {most}")
+        return data
+
+    def digest(self, key: str) -> Digest:
+        return Digest(self.data(key, DIGEST_BYTES, DIGEST_BYTES))
+
+    def numbers(self, key: str, most_items: int, least: int, most: int) -> list[int]:
+        found: list[object] = self._get(key, list)
+        if len(found) > most_items:
+            raise Malformed("message-bounds", f"{key} has {len(found)} entries, at most {most_items} allowed")
+        numbers = [item for item in found if type(item) is int]
+        if len(numbers) != len(found):
+            raise Malformed("message-field", f"{key} has entries that are not numbers")
+        if numbers and not (least <= min(numbers) and max(numbers) <= most):
+            raise Malformed("message-bounds", f"{key} has numbers outside {least} to {most}")
+        return numbers
+
+    def ranges(self, key: str, most_ranges: int) -> tuple[tuple[int, int], ...]:
+        """Read (first, count) pairs of distinct chunks, in any order of the pairs."""
+        numbers = self.numbers(key, 2 * most_ranges, 0, CHUNK_NUMBER_MAX)
+        if len(numbers) % 2:
+            raise Malformed("ranges", f"{key} ends in the middle of a range")
+        ranges = tuple(zip(numbers[::2], numbers[1::2], strict=True))
+        ordered = sorted(ranges)
+        after = 0
+        for first, count in ordered:
+            if not count or first < after or first + count - 1 > CHUNK_NUMBER_MAX:
+                raise Malformed("ranges", f"{key} has an empty or overlapping range at {first}")
+            after = first + count
+        return ranges
+
+    def held(self, key: str) -> RangeSet:
+        """Read ascending, disjoint ranges that do not touch."""
+        ranges = self.ranges(key, limits.HAVE_RANGES_MAX)
+        runs = tuple((first, first + count) for first, count in ranges)
+        if RangeSet.of(runs).runs != runs:
+            raise Malformed("ranges", f"{key} is not ascending, or has ranges that touch")
+        return RangeSet(runs)
+
+
+def _open(fields: _Fields) -> m.Open:
+    fields.version()
+    return m.Open(fields.digest("manifest"), fields.number("prefix", 0, limits.PREFIX_BYTES_MAX))
+
+
+def _want(fields: _Fields) -> m.Want:
+    ranges = _some(fields.ranges("ranges", limits.REQUEST_RANGES_MAX))
+    _bound_chunks(ranges)
+    return m.Want(ranges)
+
+
+def _ask(fields: _Fields) -> m.Ask:
+    found: list[object] = fields._get("blobs", list)
+    if not 0 < len(found) <= limits.BLOBS_PER_REQUEST_MAX:
+        raise Malformed("message-bounds", f"{len(found)} blobs in one request")
+    digests = tuple(Digest(item) for item in found if type(item) is bytes and len(item) == DIGEST_BYTES)
+    if len(digests) != len(found):
+        raise Malformed("message-field", "blobs has an entry that is no digest")
+    return m.Ask(digests)
+
+
+def _opening(fields: _Fields) -> m.Opening:
+    return m.Opening(
+        fields.held("held"),
+        tuple(fields.numbers("blobs", limits.FLIGHT_BLOBS_MAX, 1, limits.PREFIX_BYTES_MAX)),
+        fields.number("chunks", 0, CHUNK_NUMBER_MAX),
+        fields.number("length", 0, limits.PREFIX_BYTES_MAX),
+    )
+
+
+def _chunks(fields: _Fields) -> m.Chunks:
+    ranges = _some(fields.ranges("ranges", limits.REQUEST_RANGES_MAX))
+    _bound_chunks(ranges)
+    coding = fields.text("coding", _NAME_BYTES_MAX)
+    if coding != "raw":
+        raise Malformed("coding", f"unknown coding {coding[:80]!r}")
+    return m.Chunks(ranges, fields.number("length", 1, limits.BATCH_BYTES_MAX), coding)
+
+
+def _blobs(fields: _Fields) -> m.BlobsFollow:
+    longest = max(limits.CHUNK_LIST_BYTES_MAX, limits.MANIFEST_PAGE_BYTES_MAX)
+    return m.BlobsFollow(tuple(fields.numbers("blobs", limits.BLOBS_PER_REQUEST_MAX, 0, longest)))
+
+
+def _refuse(fields: _Fields) -> m.Refuse:
+    reason = fields.text("reason", _NAME_BYTES_MAX)
+    if reason not in m.REASONS:
+        raise Malformed("reason", f"unknown reason {reason[:80]!r}")
+    return m.Refuse(fields.ranges("ranges", limits.REQUEST_RANGES_MAX), reason)
+
+
+def _ping(fields: _Fields) -> m.Ping:
+    fields.version()
+    return m.Ping()
+
+
+def _get_release(fields: _Fields) -> m.GetRelease:
+    fields.version()
+    publisher = PeerId(fields.data("publisher", 32, 32))
+    return m.GetRelease(publisher, fields.text("name", _NAME_BYTES_MAX), fields.text("tag", _NAME_BYTES_MAX))
+
+
+def _get_have(fields: _Fields) -> m.GetHave:
+    fields.version()
+    return m.GetHave(fields.digest("manifest"))
+
+
+def _probe(fields: _Fields) -> m.Probe:
+    fields.version()
+    return m.Probe(fields.number("port", 1, 65535))
+
+
+def _probed(fields: _Fields) -> m.Probed:
+    ip, reached = fields.text("ip", _IP_BYTES_MAX), fields.flag("reached")
+    return m.Probed(ip, reached, fields.text("detail", _DETAIL_BYTES_MAX))
+
+
+def _some(ranges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    if not ranges:
+        raise Malformed("ranges", "no chunk at all")
+    return ranges
+
+
+def _bound_chunks(ranges: Sequence[tuple[int, int]]) -> None:
+    chunks = sum(count for _, count in ranges)
+    if chunks > limits.BATCH_CHUNKS_MAX:
+        raise Malformed("batch-chunks", f"{chunks} chunks at once, at most {limits.BATCH_CHUNKS_MAX} allowed")
+
+
+_BULK_REQUESTS: dict[str, Callable[[_Fields], BulkRequest]] = {"open": _open, "want": _want, "ask": _ask}
+_BULK_ANSWERS: dict[str, Callable[[_Fields], BulkAnswer]] = {
+    "opening": _opening,
+    "chunks": _chunks,
+    "blobs": _blobs,
+    "refuse": _refuse,
+}
+_CONTROL_REQUESTS: dict[str, Callable[[_Fields], m.ControlRequest]] = {
+    "ping": _ping,
+    "get-release": _get_release,
+    "get-have": _get_have,
+    "probe": _probe,
+}
+_CONTROL_ANSWERS: dict[str, Callable[[_Fields], m.ControlAnswer]] = {
+    "pong": lambda fields: m.Pong(),
+    "release": lambda fields: m.ReleaseIs(fields.data("signed", 0, limits.RELEASE_BYTES_MAX)),
+    "have": lambda fields: m.Have(fields.held("held")),
+    "probed": _probed,
+}
+
+_FIRST: dict[str, Callable[[_Fields], BulkRequest | m.ControlRequest]] = {**_BULK_REQUESTS, **_CONTROL_REQUESTS}
+
+
+def _decode(header: bytes, readers: dict[str, Callable[[_Fields], _Wanted]]) -> _Wanted:
+    values = unpack(header)
+    if not isinstance(values, dict):
+        raise Malformed("message-map", "a header is a map")
+    name = values.get("t")
+    reader = readers.get(name) if isinstance(name, str) else None
+    if reader is None:
+        raise Malformed("message-type", f"message {str(name)[:80]!r} has no place here")
+    return reader(_Fields(values))

@@ -1,0 +1,189 @@
+"""The provider of a bulk connection: what a requester may say, and what is due to it.
+
+Sans I/O. The driver receives exactly `need` bytes and hands them to `receive`, which returns a request when one is
+whole; it then plans the answer here, reads the bytes, and sends the header made here with the bytes behind it. One
+request is answered before the next is read, so that what waits is bounded by the socket's buffer.
+
+    state     may come                    due
+    opening   open                        opening with the first flight, or refuse
+    answering -                           the answer: nothing is read before
+    serving   want, ask                   chunks and refuse that name the wanted chunks in order; blobs
+    dead      -                           -
+
+Source: proto/transfer.md §3 and §4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from p2phub import limits
+from p2phub.content import ChunkRef, ChunkTable, Digest, RangeSet
+from p2phub.errors import HubError, Malformed, ProtocolViolation
+from p2phub.wire.codec import BulkRequest, decode_bulk_request, encode
+from p2phub.wire.framing import LENGTH_BYTES, header_length
+from p2phub.wire.messages import Ask, BlobsFollow, Chunks, Open, Opening, Refuse, Want
+from p2phub.wire.requester import runs_of
+
+
+class State(Enum):
+    OPENING = auto()
+    ANSWERING = auto()
+    SERVING = auto()
+    DEAD = auto()
+
+
+MAY_COME: dict[State, frozenset[type]] = {
+    State.OPENING: frozenset({Open}),
+    State.ANSWERING: frozenset(),
+    State.SERVING: frozenset({Want, Ask}),
+    State.DEAD: frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Wanted chunks of one kind, in order: of one file and held (`refused` is None), or to be refused for a reason."""
+
+    refs: tuple[ChunkRef, ...]
+    refused: str | None = None
+
+
+class BulkProvider:
+    """One bulk connection, from the provider's side. `peer` is the requester, whom errors name."""
+
+    def __init__(self, *, peer: str | None = None) -> None:
+        self._peer = peer
+        self._state = State.OPENING
+        self._need = LENGTH_BYTES
+        self._in_header = False
+        self._prefix_bytes = 0
+        self._table: ChunkTable | None = None
+        self._held = RangeSet()
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    @property
+    def need(self) -> int:
+        """How many bytes `receive` takes next; 0 while an answer is due."""
+        return self._need
+
+    def receive(self, data: memoryview | bytes) -> BulkRequest | None:
+        """Take exactly `need` bytes. Returns a request if one is whole. Raises ProtocolViolation."""
+        assert len(data) == self._need > 0, f"{len(data)} bytes received, {self._need} due"
+        try:
+            return self._receive(data)
+        except HubError:
+            self._state, self._need = State.DEAD, 0
+            raise
+
+    def _receive(self, data: memoryview | bytes) -> BulkRequest | None:
+        try:
+            if not self._in_header:
+                self._need, self._in_header = header_length(data), True
+                return None
+            request = decode_bulk_request(bytes(data))
+        except Malformed as exc:
+            raise ProtocolViolation(str(exc), peer=self._peer) from exc
+        self._in_header = False
+        if type(request) not in MAY_COME[self._state]:
+            raise self._violation("out-of-order", f"{type(request).__name__} is not due")
+        if isinstance(request, Open):
+            self._prefix_bytes = request.prefix_bytes
+        self._state, self._need = State.ANSWERING, 0
+        return request
+
+    def opened(self, request: Open) -> None:
+        """Begin with an Open that somebody else read: whoever had to tell a bulk from a control connection."""
+        assert self._state is State.OPENING
+        assert not self._in_header
+        self._prefix_bytes = request.prefix_bytes
+        self._state, self._need = State.ANSWERING, 0
+
+    def serve(self, table: ChunkTable, held: RangeSet) -> None:
+        """Say what is served: the chunks of `table` that are `held`."""
+        self._table, self._held = table, held
+
+    # --- the first flight --------------------------------------------------------------------------------------------
+
+    def flight_blobs(self, order: Sequence[Digest], blob: Callable[[Digest], bytes | None]) -> tuple[bytes, ...]:
+        """Return the blobs of the first flight: those of `order`, up to the first that is missing or does not fit."""
+        blobs: list[bytes] = []
+        room = self._prefix_bytes
+        for digest in order[: limits.FLIGHT_BLOBS_MAX]:
+            found = blob(digest)
+            if found is None or len(found) > room:
+                break
+            room -= len(found)
+            blobs.append(found)
+        return tuple(blobs)
+
+    def flight_chunks(self, blobs: Sequence[bytes], order: Sequence[Digest]) -> tuple[ChunkRef, ...]:
+        """Return the chunks of the first flight: from number 0 on while held and fitting, if all blobs are in it."""
+        assert self._table is not None
+        if len(blobs) < len(order) or not order:
+            return ()
+        room = self._prefix_bytes - sum(len(blob) for blob in blobs)
+        refs: list[ChunkRef] = []
+        for ref in self._table.chunks(0, len(self._table)):
+            if ref.length > room or ref.index not in self._held:
+                break
+            room -= ref.length
+            refs.append(ref)
+        return tuple(refs)
+
+    def opening(self, blobs: Sequence[bytes], refs: Sequence[ChunkRef]) -> bytes:
+        """Return the frame of the first flight; `blobs`, then the bytes of `refs`, follow it."""
+        lengths = tuple(len(blob) for blob in blobs)
+        return encode(Opening(self._held, lengths, len(refs), sum(ref.length for ref in refs)))
+
+    # --- chunks and blobs --------------------------------------------------------------------------------------------
+
+    def runs(self, want: Want) -> tuple[Run, ...]:
+        """Return what to do about the wanted chunks, in order. Raises ProtocolViolation for chunks that do not exist or
+        more than one batch."""
+        table = self._table
+        assert table is not None
+        if any(first + count > len(table) for first, count in want.ranges):
+            raise self._violation("chunk-number", f"chunks beyond the {len(table)} of the manifest")
+        refs = [ref for first, count in want.ranges for ref in table.chunks(first, count)]
+        length = sum(ref.length for ref in refs)
+        if length > limits.BATCH_BYTES_MAX:
+            raise self._violation("batch-bytes", f"{length} bytes wanted at once")
+        runs: list[Run] = []
+        begin = 0
+        for at in range(1, len(refs) + 1):
+            if at < len(refs) and self._kind(refs[at]) == self._kind(refs[begin]):
+                continue
+            held = refs[begin].index in self._held
+            runs.append(Run(tuple(refs[begin:at]), None if held else "not-held"))
+            begin = at
+        return tuple(runs)
+
+    def _kind(self, ref: ChunkRef) -> int:
+        return ref.file if ref.index in self._held else -1
+
+    def chunks(self, refs: Sequence[ChunkRef]) -> bytes:
+        """Return the frame that announces the bytes of `refs`."""
+        return encode(Chunks(runs_of(refs), sum(ref.length for ref in refs)))
+
+    def refuse(self, refs: Sequence[ChunkRef], reason: str) -> bytes:
+        """Return the frame that says that `refs` will not come (none: the Open, or the blobs asked for)."""
+        return encode(Refuse(runs_of(refs), reason))
+
+    def blobs(self, found: Sequence[bytes | None]) -> bytes:
+        """Return the frame that announces blobs, in the order asked; None: not held."""
+        return encode(BlobsFollow(tuple(len(blob) if blob else 0 for blob in found)))
+
+    def answered(self) -> None:
+        """Say that the whole answer was sent: the next request may be read."""
+        assert self._state is State.ANSWERING
+        self._state, self._need = State.SERVING, LENGTH_BYTES
+
+    def _violation(self, rule: str, message: str) -> ProtocolViolation:
+        self._state, self._need = State.DEAD, 0
+        return ProtocolViolation(f"{message} [{rule}]", peer=self._peer)
