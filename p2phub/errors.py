@@ -38,9 +38,16 @@ class NotFound(HubError):
 
 
 class NotTrusted(HubError):
-    """A signature, key, key file or release does not hold: forged, expired, rolled back, not allowed."""
+    """A signature, key, key file or release does not hold: forged, expired, rolled back, not allowed.
+
+    `rule` is the rule's name in `proto/` where one was broken.
+    """
 
     code = 4
+
+    def __init__(self, message: str, *, rule: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.rule = rule
 
 
 class Damaged(HubError):

@@ -1,7 +1,7 @@
 """What bytes are: digests, chunks, lists of chunks, sets of them, and plans of where they lie. Pure."""
 
 from p2phub.content.chunking import cut_points
-from p2phub.content.codec import pack, unpack
+from p2phub.content.codec import pack, packed_lengths, unpack
 from p2phub.content.digest import DIGEST_BYTES, Codec, Digest, digest_of, parse_digest
 from p2phub.content.merkle import EMPTY_ROOT, ChunkList, chunk_list, decode_lists, encode_lists, list_digests
 from p2phub.content.plans import (
@@ -14,6 +14,7 @@ from p2phub.content.plans import (
     WritePlan,
 )
 from p2phub.content.ranges import RangeSet
+from p2phub.content.record import Fields, has_controls, pack_record, unpack_record
 
 __all__ = [
     "DIGEST_BYTES",
@@ -23,6 +24,7 @@ __all__ = [
     "ChunkTable",
     "Codec",
     "Digest",
+    "Fields",
     "OpenForReading",
     "OpenForWriting",
     "RangeSet",
@@ -34,8 +36,12 @@ __all__ = [
     "decode_lists",
     "digest_of",
     "encode_lists",
+    "has_controls",
     "list_digests",
     "pack",
+    "pack_record",
+    "packed_lengths",
     "parse_digest",
     "unpack",
+    "unpack_record",
 ]

@@ -8,6 +8,7 @@ A file without a layout is cut every `CHUNK_BYTES_MAX`. Source: proto/manifest.m
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from p2phub import limits
@@ -29,7 +30,7 @@ def cut_points(boundaries: Sequence[int], length: int) -> tuple[int, ...]:
             edges.append(boundary)
     cuts = [0]
     grouping = False  # Whether the last chunk holds only whole small tensors, so that the next may join it.
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in itertools.pairwise(edges):
         small = stop - start < limits.TENSOR_GROUP_BYTES and start > 0
         if small and grouping and stop - cuts[-2] <= limits.CHUNK_BYTES_MAX:
             cuts[-1] = stop

@@ -12,7 +12,7 @@ Source: proto/identifiers.md §1; the msgpack specification.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgpack  # type: ignore[import-untyped]
@@ -53,6 +53,12 @@ def unpack(data: bytes) -> object:
     return value
 
 
+def packed_lengths(values: Iterable[object]) -> Iterator[int]:
+    """Yield how many bytes each of `values` takes. They must be in canonical order, as what `unpack` returns is."""
+    packer = msgpack.Packer(use_bin_type=True)
+    return (len(packer.pack(value)) for value in values)
+
+
 def _ordered(value: object, depth: int) -> object:
     """Return `value` with its maps in canonical order, or raise for what has no encoding."""
     if type(value) in _SCALARS:
@@ -62,7 +68,7 @@ def _ordered(value: object, depth: int) -> object:
     if isinstance(value, list | tuple):
         if _SCALARS.issuperset(map(type, value)):
             return value
-        return [_ordered(item, depth + 1) for item in value]
+        return [item if type(item) in _SCALARS else _ordered(item, depth + 1) for item in value]
     if isinstance(value, dict):
         if not all(type(key) is str for key in value):
             raise TypeError("keys are text")

@@ -47,7 +47,7 @@ def chunk_list(lengths: Sequence[int], digests: bytes) -> ChunkList:
         raise Malformed("chunk-count", f"{len(lengths)} chunks in one file")
     if len(digests) != len(lengths) * DIGEST_BYTES:
         raise Malformed("chunk-list-length", f"{len(lengths)} lengths but {len(digests)} bytes of digests")
-    if lengths and not (0 < min(lengths) and max(lengths) <= limits.CHUNK_BYTES_MAX):
+    if lengths and not (min(lengths) > 0 and max(lengths) <= limits.CHUNK_BYTES_MAX):
         raise Malformed("chunk-length", f"chunks of {min(lengths)} to {max(lengths)} bytes")
     return ChunkList(array("I", lengths), digests)
 

@@ -1,8 +1,8 @@
 """What store and carrier agree on: which chunk lies where, and how to open its file.
 
 The store knows files, the carrier knows sockets; neither knows the other. A `ChunkTable` numbers the chunks of all
-files of a manifest through; a `WritePlan` or `ReadPlan` adds how a file is opened. The carrier opens, moves and verifies
-by the plan, and reports; the engine then tells the store what was verified.
+files of a manifest through; a `WritePlan` or `ReadPlan` adds how a file is opened. The carrier opens, moves and
+verifies by the plan, and reports; the engine then tells the store what was verified.
 """
 
 from __future__ import annotations

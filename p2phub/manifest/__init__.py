@@ -1,6 +1,52 @@
 """Manifests, releases, references and tickets: what is published, by whom, and how a user names it. Pure."""
 
 from p2phub.content import pack, unpack
+from p2phub.manifest.belief import Judgement, Known, Verdict, judge
 from p2phub.manifest.model import FileEntry, Manifest
+from p2phub.manifest.names import DEFAULT_TAG, check_name
+from p2phub.manifest.pages import decode_manifest, encode_manifest, manifest_digest, manifest_pages
+from p2phub.manifest.paths import check_path, check_paths
+from p2phub.manifest.reference import Reference, parse_reference
+from p2phub.manifest.release import (
+    KINDS,
+    Release,
+    check_answers,
+    check_release,
+    dht_key,
+    next_sequence,
+    read_release,
+    sign_release,
+)
+from p2phub.manifest.ticket import Ticket, encode_ticket, parse_ticket
 
-__all__ = ["FileEntry", "Manifest", "pack", "unpack"]
+__all__ = [
+    "DEFAULT_TAG",
+    "KINDS",
+    "FileEntry",
+    "Judgement",
+    "Known",
+    "Manifest",
+    "Reference",
+    "Release",
+    "Ticket",
+    "Verdict",
+    "check_answers",
+    "check_name",
+    "check_path",
+    "check_paths",
+    "check_release",
+    "decode_manifest",
+    "dht_key",
+    "encode_manifest",
+    "encode_ticket",
+    "judge",
+    "manifest_digest",
+    "manifest_pages",
+    "next_sequence",
+    "pack",
+    "parse_reference",
+    "parse_ticket",
+    "read_release",
+    "sign_release",
+    "unpack",
+]
