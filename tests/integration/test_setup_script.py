@@ -154,7 +154,7 @@ def test_debian_as_root_gets_what_is_missing_installed_and_goes_on(machine: Mach
     update, install = machine.asked_of("apt")
     assert "update" in update
     assert install.endswith(f"gcc libc6-dev libgmp-dev {DEV}")
-    assert machine.asked_of("pip")[-1].endswith("--editable .[demo]")
+    assert any(line.endswith("--editable .[demo]") for line in machine.asked_of("pip"))
 
 
 def test_when_installing_does_not_help_the_command_is_printed(machine: Machine) -> None:
@@ -173,7 +173,7 @@ def test_a_machine_that_has_everything_is_asked_for_nothing(machine: Machine) ->
     ran = machine.set_up("dev")
     assert ran.returncode == 0, ran.stderr
     assert machine.asked_of("apt") == []
-    assert machine.asked_of("pip")[-1].endswith("--editable .[dev]")
+    assert any(line.endswith("--editable .[dev]") for line in machine.asked_of("pip"))
 
 
 def test_an_old_python_is_named_with_its_version(machine: Machine) -> None:
