@@ -1,1 +1,6 @@
 """Header bytes of tensor files to layouts: named spans. Never runs what it reads. Pure."""
+
+from p2phub.formats.detect import layout_of
+from p2phub.formats.layout import OPAQUE, Layout, Span, boundaries, decode_layout, encode_layout
+
+__all__ = ["OPAQUE", "Layout", "Span", "boundaries", "decode_layout", "encode_layout", "layout_of"]
