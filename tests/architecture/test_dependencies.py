@@ -1,0 +1,43 @@
+"""What p2phub imports is what pyproject.toml declares: nothing is there only because another package brings it."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from importlib import metadata
+
+from tests.support.house import PACKAGE, ROOT, imports_of, modules, place
+
+
+def declared() -> set[str]:
+    """The names of the packages that installing p2phub asks for, normalised as package indexes do."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return {_normal(re.split(r"[^A-Za-z0-9._-]", entry)[0]) for entry in project["dependencies"]}
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_each_imported_package_is_declared() -> None:
+    distributions = metadata.packages_distributions()
+    wrong = [
+        f"{place(path, line)} imports {name}"
+        for path in modules().values()
+        for line, name in imports_of(path)
+        if (top := name.split(".")[0]) != PACKAGE and top not in sys.stdlib_module_names
+        if not {_normal(distribution) for distribution in distributions.get(top, [])} & declared()
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_each_declared_package_is_imported() -> None:
+    distributions = metadata.packages_distributions()
+    used = {
+        _normal(distribution)
+        for path in modules().values()
+        for _, name in imports_of(path)
+        for distribution in distributions.get(name.split(".")[0], [])
+    }
+    assert not declared() - used
