@@ -8,7 +8,7 @@ verifies by the plan, and reports; the engine then tells the store what was veri
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Protocol
@@ -97,6 +97,7 @@ class WritePlan:
     manifest: Digest
     table: ChunkTable
     open: OpenForWriting
+    path_of: Callable[[int], str] = "file number {}".format  # File number to its path, for errors that name it.
 
 
 class Readable(Protocol):

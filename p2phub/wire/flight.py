@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from p2phub import limits
 from p2phub.content import ChunkTable, Digest, decode_lists, digest_of, list_digests
 from p2phub.errors import ChunkMismatch, ProtocolViolation
-from p2phub.manifest import Manifest
+from p2phub.manifest import Manifest, decode_manifest, manifest_pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,6 @@ class BlobChain:
             self.expected = None
 
     def _steps(self, digest: Digest) -> Generator[Expected, bytes, None]:
-        from p2phub.manifest import decode_manifest, manifest_pages
-
         root = yield Expected("manifest", digest, 1, limits.MANIFEST_ROOT_BYTES_MAX)
         for page, length in manifest_pages(root):
             if page not in self.blobs:

@@ -1,0 +1,58 @@
+"""A proven connection as trio sees it: bytes both ways, and a way to hand it to a blocking thread.
+
+`net.tls` and `net.stream` make them; handshake, first frame and control protocol run on them.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from p2phub.errors import Malformed, PeerGone, ProtocolViolation
+from p2phub.identity import Address, PeerId
+from p2phub.net.channel import Channel
+from p2phub.wire.framing import LENGTH_BYTES, header_length
+
+READ_BYTES = 64 << 10
+
+
+class Connection(Protocol):
+    """An encrypted connection whose other end has proved to be `peer`."""
+
+    @property
+    def peer(self) -> PeerId: ...
+
+    @property
+    def address(self) -> Address:
+        """Where the other end is, as this side sees it."""
+
+    async def read(self, most: int) -> bytes:
+        """Return 1 to `most` bytes, b"" at the end. Raises PeerGone."""
+
+    async def write(self, data: bytes) -> None:
+        """Send all of `data`. Raises PeerGone. If cancelled, the connection is of no more use."""
+
+    async def aclose(self) -> None:
+        """End it; never waits long."""
+
+    def as_channel(self) -> Channel:
+        """Turn it into a blocking one; from then on only the channel is used."""
+
+
+async def read_frame(connection: Connection) -> bytes:
+    """Return the header of one frame. Raises PeerGone, ProtocolViolation."""
+    prefix = await _read_exactly(connection, LENGTH_BYTES)
+    try:
+        length = header_length(prefix)
+    except Malformed as exc:
+        raise ProtocolViolation(str(exc), peer=str(connection.peer)) from exc
+    return await _read_exactly(connection, length)
+
+
+async def _read_exactly(connection: Connection, count: int) -> bytes:
+    data = bytearray()
+    while len(data) < count:
+        part = await connection.read(count - len(data))
+        if not part:
+            raise PeerGone("the connection ended in the middle of a frame", peer=str(connection.peer))
+        data += part
+    return bytes(data)

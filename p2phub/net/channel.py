@@ -1,0 +1,94 @@
+"""A connection as a blocking thread sees it: exact reads into the caller's buffer, whole writes, and a way to stop it.
+
+A channel belongs to one thread; only `cancel`, `deadline` and `received` are for others. After any error it is closed,
+never reused. A socket timeout is no deadline (a peer that sends a byte now and then never trips one), so each call
+states by when it must end, and a watchdog cancels what is overdue.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from p2phub import limits
+from p2phub.errors import PeerError, PeerGone, PeerStalled
+from p2phub.identity import PeerId
+
+
+class Channel(Protocol):
+    """One proven connection, blocking."""
+
+    peer: PeerId
+    progress: Progress
+
+    def fill(self, into: memoryview) -> None:
+        """Receive exactly len(into) bytes. Raises PeerGone, PeerStalled."""
+
+    def send(self, data: memoryview | bytes) -> None:
+        """Send all of `data`. Raises PeerGone, PeerStalled."""
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until bytes are there or `wake` is called; return whether bytes (or the end) are there."""
+
+    def wake(self) -> None:
+        """End a `wait` from another thread, or the next one."""
+
+    def cancel(self) -> None:
+        """End whatever call is running, and all later ones, with PeerGone. From any thread, any number of times."""
+
+    def close(self) -> None:
+        """Let go of what it holds. By the thread that owns it, once, at the end."""
+
+
+class Progress:
+    """What other threads may see of a channel: when its present call is overdue, and how much came so far."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.deadline = math.inf
+        self.overdue = False
+
+    @contextmanager
+    def call(self, length: int) -> Iterator[None]:
+        """Bound one call that moves `length` bytes."""
+        self.deadline = time.monotonic() + limits.SOCKET_CALL_S + length / limits.RATE_MIN
+        try:
+            yield
+        finally:
+            self.deadline = math.inf
+
+    def lost(self, message: str, peer: PeerId) -> PeerError:
+        """Return the error for a call that failed: the watchdog's doing, or the peer's."""
+        if self.overdue:
+            return PeerStalled("the peer is too slow to go on with", peer=str(peer))
+        return PeerGone(message, peer=str(peer))
+
+
+class Watched:
+    """The channels of one plane that blocking threads are at work on."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._channels: set[Channel] = set()
+        self._lock = threading.Lock()
+
+    def add(self, channel: Channel) -> None:
+        with self._lock:
+            self._channels.add(channel)
+
+    def discard(self, channel: Channel) -> None:
+        with self._lock:
+            self._channels.discard(channel)
+
+    def cancel_overdue(self) -> None:
+        """End every call that should have ended by now."""
+        now = self._clock()
+        with self._lock:
+            overdue = [channel for channel in self._channels if channel.progress.deadline < now]
+        for channel in overdue:
+            channel.progress.overdue = True
+            channel.cancel()

@@ -1,0 +1,71 @@
+"""Control connections in trio: the side that asks, and the side that answers. Source: proto/transfer.md §6."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import trio
+
+from p2phub import limits
+from p2phub.errors import PeerGone
+from p2phub.identity import PeerId
+from p2phub.net.bytestream import READ_BYTES, Connection
+from p2phub.net.interface import AnswerControl
+from p2phub.wire import ControlAnswer, ControlClient, ControlRequest, ControlServer
+
+
+class ControlConnection:
+    """`net.interface.Control` over any connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._machine = ControlClient(peer=str(connection.peer))
+        self._turn = trio.Lock()
+        self._dead = False
+
+    @property
+    def peer(self) -> PeerId:
+        return self._connection.peer
+
+    async def ask(self, request: ControlRequest) -> ControlAnswer:
+        async with self._turn:
+            if self._dead:
+                raise PeerGone("the control connection has ended", peer=str(self.peer))
+            # Until the answer is whole the connection is of no use to anybody else: so it stays after a cancel too.
+            self._dead = True
+            answer = await self._ask(request)
+            self._dead = False
+            return answer
+
+    async def _ask(self, request: ControlRequest) -> ControlAnswer:
+        await self._connection.write(self._machine.ask(request))
+        while True:
+            data = await self._connection.read(READ_BYTES)
+            if not data:
+                raise PeerGone("the control connection ended", peer=str(self.peer))
+            answer = self._machine.receive(data)
+            if answer is not None:
+                return answer
+
+    async def aclose(self) -> None:
+        self._dead = True
+        await self._connection.aclose()
+
+
+async def serve_control(connection: Connection, first: ControlRequest, answer: AnswerControl) -> None:
+    """Answer `first` and what follows, in order, until the peer goes or is silent for IDLE_LINK_S. Raises PeerError."""
+    machine = ControlServer(peer=str(connection.peer))
+    waiting: Sequence[ControlRequest] = machine.begin(first)
+    while True:
+        for request in waiting:
+            with trio.move_on_after(limits.SOCKET_CALL_S) as slow:
+                await connection.write(machine.answer(await answer(connection.peer, connection.address, request)))
+            if slow.cancelled_caught:
+                return
+        with trio.move_on_after(limits.IDLE_LINK_S) as idle:
+            data = await connection.read(READ_BYTES)
+        if idle.cancelled_caught or not data:
+            return
+        waiting = machine.receive(data)
+
+

@@ -1,0 +1,186 @@
+"""The direct carrier: TLS over TCP to an address, both ends proven, bulk bytes in blocking threads of this process.
+
+`open_plane` is the door: the plane dials (`net.interface.Dialler`) and serves connections that `net.listen` accepts.
+Source: proto/transfer.md; figures and reasons: docs/decisions/0020.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import trio
+
+from p2phub import limits
+from p2phub.content import Digest
+from p2phub.errors import PeerError, PeerGone
+from p2phub.identity import Address, PeerAddress, SecretKey
+from p2phub.net import tls
+from p2phub.net.channel import Watched
+from p2phub.net.control import ControlConnection
+from p2phub.net.credential import Credential, make_credential
+from p2phub.net.interface import AnswerControl, Shelf
+from p2phub.net.link import BulkLink
+from p2phub.net.links import Links
+from p2phub.net.reception import Reception
+from p2phub.wire import BulkRequester
+
+_log = logging.getLogger(__name__)
+_RECEIVE_BUFFER_BYTES = 4 * limits.MIB
+_OUR_OWN = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class DirectPlane:
+    """Dials peers, and serves those who dialled us. Made by `open_plane`."""
+
+    def __init__(self, credential: Credential, links: Links, reception: Reception) -> None:
+        self._context = tls.make_context(credential)
+        self._links, self._reception = links, reception
+
+    @property
+    def links(self) -> Links:
+        """Where links of other carriers of this node may run too."""
+        return self._links
+
+    @property
+    def reception(self) -> Reception:
+        """Who serves proven connections, those of other carriers too."""
+        return self._reception
+
+    async def handle(self, stream: trio.SocketStream, settled: Callable[[], None] = lambda: None) -> None:
+        """Serve one accepted TCP connection to its end. Nothing is read as a request before the peer is proven.
+
+        `settled` is called when handshake and first frame are done. An error ends this connection only.
+        """
+        sock = take_socket(stream)
+        try:
+            address = _address_of(sock)
+            tls.tune(sock)
+            with trio.fail_after(limits.HANDSHAKE_S) as patience:
+
+                def proven() -> None:
+                    patience.deadline = float("inf")
+                    settled()
+
+                connection = await tls.accept(self._context, sock, address)
+                await self._reception.receive(connection, proven)
+        except (PeerError, OSError, trio.TooSlowError) as exc:
+            _log.debug("a connection ended: %s", exc)
+        except Exception:  # noqa: BLE001  # A stranger's connection must never end the node, whatever fault it finds.
+            _log.exception("a fault of our own ended a connection")
+        finally:
+            sock.close()
+
+    async def open_link(self, provider: PeerAddress, manifest: Digest, *, prefix_bytes: int, via: str) -> BulkLink:
+        """Connect, prove both identities, send Open. Raises PeerGone, WrongPeer."""
+        machine = BulkRequester(manifest, prefix_bytes, peer=str(provider.peer))
+        connection = await self._connect(provider, bulk=True)
+        try:
+            with _within(limits.HANDSHAKE_S, provider):
+                await connection.write(machine.open())
+        except BaseException:
+            await connection.aclose()
+            raise
+        return self._links.start(connection.as_channel(), machine, provider.address, via)
+
+    async def open_control(self, peer: PeerAddress) -> ControlConnection:
+        """Open a control connection. Raises PeerGone, WrongPeer."""
+        return ControlConnection(await self._connect(peer, bulk=False))
+
+    async def _connect(self, peer: PeerAddress, *, bulk: bool) -> tls.TlsConnection:
+        with _within(limits.DIAL_S, peer):
+            sock = await _dial(peer.address, bulk=bulk)
+        try:
+            with _within(limits.HANDSHAKE_S, peer):
+                return await tls.connect(self._context, sock, peer.address, peer.peer)
+        except BaseException:
+            sock.close()
+            raise
+
+
+@asynccontextmanager
+async def open_plane(key: SecretKey, shelf: Shelf, answer: AnswerControl) -> AsyncIterator[DirectPlane]:
+    """Run a direct plane as the node that `key` is. On the way out every connection ends."""
+    watched = Watched()
+    async with trio.open_nursery() as nursery:
+        links = Links(nursery, watched)
+        plane = DirectPlane(make_credential(key), links, Reception(shelf, answer, watched))
+        nursery.start_soon(_watch, watched, links)
+        try:
+            yield plane
+        finally:
+            nursery.cancel_scope.cancel()
+
+
+async def _watch(watched: Watched, links: Links) -> None:
+    while True:
+        await trio.sleep(1)
+        watched.cancel_overdue()
+        links.look(time.monotonic())
+
+
+async def _dial(address: Address, *, bulk: bool) -> socket.socket:
+    """Return a connected, non-blocking socket. Raises PeerGone."""
+    sock = _new_socket(address, bulk=bulk)
+    try:
+        tls.tune(sock)
+        wrapped = trio.socket.from_stdlib_socket(sock)
+        await wrapped.connect((address.ip, address.port))
+    except OSError as exc:
+        sock.close()
+        if exc.errno in _OUR_OWN:
+            raise PeerGone(f"no connection to {address}: {exc.strerror}", hint="this machine is at a limit") from exc
+        raise PeerGone(f"no connection to {address}: {exc.strerror or exc}") from exc
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _new_socket(address: Address, *, bulk: bool) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.ip else socket.AF_INET
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as exc:
+        raise PeerGone(f"no socket for {address}: {exc.strerror}", hint="this machine is at a limit") from exc
+    sock.setblocking(False)
+    if not (bulk and _is_near(address)):
+        return sock
+    # Near, a large fixed buffer is 11 % faster. Far, and where less is granted, the kernel's own tuning is better,
+    # which asking switches off: then take a socket that was never asked.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+    if sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) >= _RECEIVE_BUFFER_BYTES:
+        return sock
+    sock.close()
+    return _new_socket(address, bulk=False)
+
+
+def _is_near(address: Address) -> bool:
+    """Whether an address is of this machine or this network, where a round trip is far below 2 ms."""
+    number = ipaddress.ip_address(address.ip)
+    return number.is_loopback or number.is_private
+
+
+def take_socket(stream: trio.SocketStream) -> socket.socket:
+    """Take the socket out of trio's hands; it stays non-blocking."""
+    held = stream.socket
+    return socket.socket(held.family, held.type, held.proto, fileno=held.detach())
+
+
+def _address_of(sock: socket.socket) -> Address:
+    ip, port = sock.getpeername()[:2]
+    return Address(str(ipaddress.ip_address(ip.partition("%")[0])), port)
+
+
+@contextmanager
+def _within(seconds: float, peer: PeerAddress) -> Iterator[None]:
+    try:
+        with trio.fail_after(seconds):
+            yield
+    except trio.TooSlowError as exc:
+        raise PeerGone(f"{peer.address} did not answer within {seconds:g} s", peer=str(peer.peer)) from exc

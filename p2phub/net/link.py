@@ -1,0 +1,219 @@
+"""A link: the thread that requests, receives, checks and writes, and what the loop's side sees of it.
+
+The thread owns channel, machine, buffer and files; lease, plan and questions lie under one lock, where `grant`,
+`revoke` and the others change them at once. Source: proto/transfer.md §4 and §5.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from p2phub import limits
+from p2phub.content import Digest, RangeSet, WritePlan
+from p2phub.errors import DiskError, HubError, Malformed, PeerError
+from p2phub.identity import Address, PeerId
+from p2phub.net.channel import Channel
+from p2phub.net.interface import Blobs, Closed, Opened, Refused, Report, Returned, Verified
+from p2phub.net.lease import Lease, Window
+from p2phub.net.reports import Reports
+from p2phub.net.writing import ChunkWriter
+from p2phub.wire.messages import Want
+from p2phub.wire.requester import (
+    MAY_SAY,
+    BlobArrived,
+    BulkRequester,
+    ChunksArrived,
+    ChunksRefused,
+    Event,
+    FlightArrived,
+)
+
+_BUFFER_BYTES = max(limits.BATCH_BYTES_MAX, limits.CHUNK_LIST_BYTES_MAX, limits.MANIFEST_PAGE_BYTES_MAX)
+_REPORT_WITHIN_S = 2.0  # Sooner than STALL_S: whoever waits for a slow chunk hears that bytes are coming.
+
+
+class BulkLink:
+    """`net.interface.Link` over any channel. `machine` has said Open already; `run` is the thread's work."""
+
+    def __init__(self, channel: Channel, machine: BulkRequester, address: Address, via: str) -> None:
+        self._channel, self._machine = channel, machine
+        self._address, self._via = address, via
+        self._reports = Reports()
+        self._lock = threading.Lock()
+        self._lease = Lease()
+        self._plan: WritePlan | None = None
+        self._asks: deque[tuple[Digest, int]] = deque()
+        self._closing = False
+        self._ended = False
+        # The thread's own:
+        self._window = Window()
+        self._writer: ChunkWriter | None = None
+        self._verified: list[tuple[int, int]] = []
+        self._verified_bytes = 0
+        self._reported_at = 0.0
+        # The watchdog's own:
+        self._seen = (0, 0)
+        self._seen_at = 0.0
+
+    # --- the loop's side ---------------------------------------------------------------------------------------------
+
+    @property
+    def peer(self) -> PeerId:
+        return self._channel.peer
+
+    @property
+    def address(self) -> Address:
+        return self._address
+
+    @property
+    def via(self) -> str:
+        return self._via
+
+    def ask(self, blobs: Sequence[tuple[Digest, int]]) -> None:
+        with self._lock:
+            self._asks.extend(blobs)
+        self._channel.wake()
+
+    def use(self, plan: WritePlan) -> None:
+        with self._lock:
+            assert self._plan is None, "a link has one plan"
+            self._plan = plan
+
+    def grant(self, chunks: RangeSet) -> None:
+        with self._lock:
+            assert self._plan is not None, "a plan comes before the first grant"
+            late = self._ended
+            if not late:
+                self._lease.add(chunks)
+        if late:
+            self._reports.put(Returned(chunks))
+        self._channel.wake()
+
+    def revoke(self) -> None:
+        with self._lock:
+            returned = self._lease.revoke()
+        self._reports.put(Returned(returned))
+
+    def close(self) -> None:
+        with self._lock:
+            self._closing = True
+        self._channel.cancel()
+
+    async def next_report(self) -> Report:
+        return await self._reports.take()
+
+    def look(self, now: float) -> None:
+        """Called by the watchdog now and then: tell of bytes that come when nothing else was told for a while."""
+        received, told = self._channel.progress.received, self._reports.put_count
+        if told != self._seen[1] or self._ended:
+            self._seen, self._seen_at = (received, told), now
+        elif received != self._seen[0] and now - self._seen_at >= _REPORT_WITHIN_S:
+            self._reports.put(Verified(RangeSet(), 0))
+            self._seen, self._seen_at = (received, self._reports.put_count), now
+
+    # --- the thread's side -------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Work until the link ends. Every way ends with one Closed report."""
+        error: HubError | None = HubError("a fault of our own ended the link")
+        try:
+            self._converse()
+        except (PeerError, DiskError, Malformed) as exc:
+            error = exc
+        finally:
+            if self._writer is not None:
+                self._writer.close()
+            self._channel.close()
+            self._tell_verified()
+            with self._lock:
+                self._ended = True
+                returned, self._lease = self._lease.owed, Lease()
+                closing = self._closing
+            self._reports.put(Closed(None if closing else error, returned))
+
+    def _converse(self) -> None:
+        buffer = memoryview(bytearray(_BUFFER_BYTES))
+        while True:
+            frames = self._requests()
+            if frames:
+                self._channel.send(frames)
+            need = self._machine.need
+            if need:
+                self._channel.fill(buffer[:need])
+                for event in self._machine.receive(buffer[:need]):
+                    self._take(event)
+            else:
+                self._tell_verified()
+                self._idle(buffer)
+
+    def _idle(self, buffer: memoryview) -> None:
+        """Wait for something to do. The provider has nothing to say now, so what comes is its end, or a fault."""
+        if self._channel.wait(limits.IDLE_LINK_S):
+            self._channel.fill(buffer[:1])
+            raise self._machine.unasked()
+
+    def _requests(self) -> bytes:
+        """Return the frames that may be sent now."""
+        if Want not in MAY_SAY[self._machine.state]:
+            return b""
+        frames: list[bytes] = []
+        machine = self._machine
+        with self._lock:
+            while self._asks and machine.requests_outstanding < limits.REQUESTS_OUTSTANDING_MAX:
+                count = min(len(self._asks), limits.BLOBS_PER_REQUEST_MAX)
+                frames.append(machine.ask([self._asks.popleft() for _ in range(count)]))
+            if self._plan is None or not self._lease.unasked:
+                return b"".join(frames)
+            if self._writer is None:
+                self._writer = ChunkWriter(self._plan)
+                machine.use(self._plan.table, self._plan.path_of)
+            if not machine.bytes_outstanding:
+                self._window.began(time.monotonic())
+            window, most = self._window.bytes_max, self._window.request_bytes
+            while (
+                self._lease.unasked
+                and machine.requests_outstanding < limits.REQUESTS_OUTSTANDING_MAX
+                and machine.bytes_outstanding + most <= window
+            ):
+                frames.append(machine.want(self._lease.take(self._plan.table, most)))
+            all_asked = not self._lease.unasked
+        if all_asked and frames:
+            # The lease runs out with what is under way: say now what is done, so that more can be granted meanwhile.
+            self._tell_verified()
+        return b"".join(frames)
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case ChunksArrived(refs, data):
+                assert self._writer is not None
+                self._writer.write(refs, data)
+                now = time.monotonic()
+                self._window.came(len(data), now)
+                for ref in refs:
+                    self._verified.append((ref.index, ref.index + 1))
+                self._verified_bytes += len(data)
+                if now - self._reported_at >= limits.REPORT_S:
+                    self._tell_verified()
+            case FlightArrived(blobs, prefix, held):
+                self._reports.put(Opened(blobs, prefix, held))
+            case BlobArrived(blob):
+                self._reports.put(Blobs((blob,)))
+            case ChunksRefused(refs, reason):
+                self._tell_verified()
+                chunks = RangeSet.from_indices(ref.index for ref in refs)
+                with self._lock:
+                    self._lease.settle(chunks)
+                self._reports.put(Refused(chunks, reason))
+
+    def _tell_verified(self) -> None:
+        if not self._verified:
+            return
+        chunks, length = RangeSet.of(self._verified), self._verified_bytes
+        self._verified, self._verified_bytes = [], 0
+        self._reported_at = time.monotonic()
+        with self._lock:
+            self._lease.settle(chunks)
+        self._reports.put(Verified(chunks, length))

@@ -1,0 +1,44 @@
+"""The links of a node: each is a thread in the scope of one task, and all are looked over now and then."""
+
+from __future__ import annotations
+
+import trio
+
+from p2phub import limits
+from p2phub.identity import Address
+from p2phub.net.channel import Channel, Watched
+from p2phub.net.link import BulkLink
+from p2phub.net.threads import run_blocking
+from p2phub.wire import BulkRequester
+
+
+class Links:
+    """Runs links in `nursery`; ending it closes them."""
+
+    def __init__(self, nursery: trio.Nursery, watched: Watched) -> None:
+        self._nursery, self._watched = nursery, watched
+        self._running: set[BulkLink] = set()
+        # How many run is the engine's choice (BULK_THREADS_MAX); this only bounds a mistake there.
+        self._threads = trio.CapacityLimiter(limits.DATA_CONNECTIONS_MAX)
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def start(self, channel: Channel, machine: BulkRequester, address: Address, via: str) -> BulkLink:
+        """Begin to work on a connection on which `machine` has said Open."""
+        link = BulkLink(channel, machine, address, via)
+        self._nursery.start_soon(self._run, link, channel)
+        return link
+
+    def look(self, now: float) -> None:
+        for link in self._running:
+            link.look(now)
+
+    async def _run(self, link: BulkLink, channel: Channel) -> None:
+        self._running.add(link)
+        self._watched.add(channel)
+        try:
+            await run_blocking(link.run, link.close, self._threads)
+        finally:
+            self._running.discard(link)
+            self._watched.discard(channel)

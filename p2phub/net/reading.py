@@ -1,0 +1,80 @@
+"""Read chunks to serve, and notice when a file is no longer what was hashed."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+from p2phub.content import ChunkRef, Readable, ReadPlan
+from p2phub.errors import ContentChanged, DiskError
+
+_FILES_OPEN_MAX = 8
+
+
+class ChunkReader:
+    """Holds a few files of the plan open. One thread's. `changed` is told of each file that changed, once."""
+
+    def __init__(self, plan: ReadPlan, changed: Callable[[int], None]) -> None:
+        self._plan, self._changed = plan, changed
+        self._open: OrderedDict[int, Readable] = OrderedDict()
+        self._lost: dict[int, str] = {}
+
+    def read(self, refs: Sequence[ChunkRef], into: memoryview) -> str | None:
+        """Read chunks of one file one after the other into `into`. Returns None, or the reason to refuse them."""
+        file = refs[0].file
+        if file in self._lost:
+            return self._lost[file]
+        try:
+            readable = self._readable(file)
+            whole = _read(readable.descriptor, refs, into)
+            # After the read and before the send: what changes later is not in these bytes any more.
+            reason = None if whole and readable.unchanged() else "changed"
+        except ContentChanged:
+            reason = "changed"
+        except (DiskError, OSError):
+            reason = "disk"
+        if reason is not None:
+            self._lost[file] = reason
+            held = self._open.pop(file, None)
+            if held is not None:
+                held.close()
+            if reason == "changed":
+                self._changed(file)
+        return reason
+
+    def _readable(self, file: int) -> Readable:
+        readable = self._open.get(file)
+        if readable is None:
+            while len(self._open) >= _FILES_OPEN_MAX:
+                self._open.popitem(last=False)[1].close()
+            readable = self._open[file] = self._plan.open(file)
+        self._open.move_to_end(file)
+        return readable
+
+    def close(self) -> None:
+        while self._open:
+            self._open.popitem()[1].close()
+
+
+def _read(descriptor: int, refs: Sequence[ChunkRef], into: memoryview) -> bool:
+    """Read `refs`, neighbours in one call. Return whether all bytes were there."""
+    at = begin = 0
+    for number, ref in enumerate(refs):
+        at += ref.length
+        after = refs[number + 1] if number + 1 < len(refs) else None
+        if after is not None and after.offset == ref.offset + ref.length:
+            continue
+        if not _fill(descriptor, into[begin:at], ref.offset + ref.length - (at - begin)):
+            return False
+        begin = at
+    return True
+
+
+def _fill(descriptor: int, into: memoryview, offset: int) -> bool:
+    while into:
+        count = os.preadv(descriptor, [into], offset)
+        if count == 0:
+            return False
+        into, offset = into[count:], offset + count
+    return True

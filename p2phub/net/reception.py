@@ -1,0 +1,111 @@
+"""What is done for a peer that connected to us and proved who it is: its first frame says what it wants.
+
+Bounds: DATA_CONNECTIONS_MAX bulk connections (a thread each), CONTROL_CONNECTIONS_MAX control connections (a task
+each), CONNECTIONS_PER_PEER_MAX of one peer. Who finds no place is told "busy".
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import trio
+
+from p2phub import limits
+from p2phub.errors import Malformed, ProtocolViolation
+from p2phub.identity import PeerId
+from p2phub.net.bytestream import Connection, read_frame
+from p2phub.net.channel import Watched
+from p2phub.net.control import serve_control
+from p2phub.net.interface import AnswerControl, Shelf
+from p2phub.net.service import BulkService
+from p2phub.net.threads import run_blocking
+from p2phub.wire import ControlRequest, Open, Refuse
+from p2phub.wire.codec import decode_first, encode
+
+
+class Reception:
+    """Serves proven connections; one for all carriers of a node, so that the bounds hold across them."""
+
+    def __init__(self, shelf: Shelf, answer: AnswerControl, watched: Watched) -> None:
+        self._shelf, self._answer, self._watched = shelf, answer, watched
+        self._peers: Counter[PeerId] = Counter()
+        self._bulk = 0
+        self._control = 0
+        self._threads = trio.CapacityLimiter(limits.DATA_CONNECTIONS_MAX)
+
+    @property
+    def serving(self) -> int:
+        """How many connections are being served."""
+        return self._bulk + self._control
+
+    async def receive(self, connection: Connection, settled: Callable[[], None]) -> None:
+        """Serve `connection` to its end. `settled` is called once its first frame came: until then the caller's
+        deadline runs. Raises PeerError, ended by whose fault; the connection is closed in any case."""
+        handed_over = False
+        try:
+            request = await self._first(connection)
+            settled()
+            if isinstance(request, Open):
+                if self._peers[connection.peer] >= limits.CONNECTIONS_PER_PEER_MAX or self._is_full():
+                    await self._refuse(connection)
+                    return
+                handed_over = True
+                await self._serve_bulk(connection, request)
+            else:
+                await self._serve_control(connection, request)
+        finally:
+            if not handed_over:
+                with trio.CancelScope(shield=True), trio.move_on_after(limits.GOODBYE_S):
+                    await connection.aclose()
+
+    def _is_full(self) -> bool:
+        return self._bulk >= limits.DATA_CONNECTIONS_MAX
+
+    async def _first(self, connection: Connection) -> Open | ControlRequest:
+        try:
+            request = decode_first(await read_frame(connection))
+        except Malformed as exc:
+            raise ProtocolViolation(str(exc), peer=str(connection.peer)) from exc
+        if isinstance(request, Open | ControlRequest):
+            return request
+        raise ProtocolViolation(f"{type(request).__name__} cannot come first [out-of-order]", peer=str(connection.peer))
+
+    async def _refuse(self, connection: Connection) -> None:
+        with trio.move_on_after(limits.GOODBYE_S):
+            await connection.write(encode(Refuse((), "busy")))
+
+    async def _serve_bulk(self, connection: Connection, first: Open) -> None:
+        self._bulk += 1
+        try:
+            with self._counted(connection.peer):
+                channel = connection.as_channel()
+                self._watched.add(channel)
+                try:
+                    await run_blocking(BulkService(channel, first, self._shelf).run, channel.cancel, self._threads)
+                finally:
+                    self._watched.discard(channel)
+        finally:
+            self._bulk -= 1
+
+    async def _serve_control(self, connection: Connection, first: ControlRequest) -> None:
+        full = self._control >= limits.CONTROL_CONNECTIONS_MAX
+        if full or self._peers[connection.peer] >= limits.CONNECTIONS_PER_PEER_MAX:
+            return  # The control protocol has no word for it; a closed connection is asked again later.
+        self._control += 1
+        try:
+            with self._counted(connection.peer):
+                await serve_control(connection, first, self._answer)
+        finally:
+            self._control -= 1
+
+    @contextmanager
+    def _counted(self, peer: PeerId) -> Iterator[None]:
+        self._peers[peer] += 1
+        try:
+            yield
+        finally:
+            self._peers[peer] -= 1
+            if not self._peers[peer]:
+                del self._peers[peer]

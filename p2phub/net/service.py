@@ -1,0 +1,153 @@
+"""The thread that serves one bulk connection: reads what is wanted and sends it, one request after the other.
+
+Header and payload lie in one buffer and go out in one write, so the payload is never copied and TLS records are full.
+Files are read, not mapped: a mapped file that somebody truncates would kill the process. Source: proto/transfer.md §4.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from p2phub import limits
+from p2phub.content import ChunkRef
+from p2phub.errors import PeerRefused
+from p2phub.net.channel import Channel
+from p2phub.net.interface import Offer, Shelf
+from p2phub.net.reading import ChunkReader
+from p2phub.wire.framing import LENGTH_BYTES
+from p2phub.wire.messages import Ask, Open, Want
+from p2phub.wire.provider import BulkProvider
+
+_ROOM = LENGTH_BYTES + limits.FRAME_HEADER_BYTES_MAX  # A header ends here, so that payload never moves.
+
+
+class BulkService:
+    """Serves `first` and what follows it to the peer of `channel`. `run` is the thread's work."""
+
+    def __init__(self, channel: Channel, first: Open, shelf: Shelf) -> None:
+        self._channel, self._shelf = channel, shelf
+        self._manifest = first.manifest
+        self._machine = BulkProvider(peer=str(channel.peer))
+        self._machine.opened(first)
+        self._buffer = memoryview(bytearray(_ROOM + limits.BATCH_BYTES_MAX))
+        self._sent = 0
+        self._told_at = time.monotonic()
+
+    def run(self) -> None:
+        """Serve until the requester goes, says nothing for IDLE_LINK_S, or breaks a rule. Raises PeerError."""
+        try:
+            try:
+                offer = self._shelf.offer(self._manifest, self._channel.peer)
+            except PeerRefused as exc:
+                self._channel.send(self._machine.refuse((), exc.reason))
+                return
+            self._serve(offer)
+        finally:
+            self._channel.close()
+
+    def _serve(self, offer: Offer) -> None:
+        self._machine.serve(offer.plan.table, offer.plan.held)
+        reader = ChunkReader(offer.plan, lambda file: self._shelf.changed(self._manifest, file))
+        try:
+            self._answer_open(offer, reader)
+            while self._machine.need:
+                if not self._next_request(offer, reader):
+                    return
+        finally:
+            reader.close()
+            self._tell_sent()
+
+    def _next_request(self, offer: Offer, reader: ChunkReader) -> bool:
+        """Read and answer one request. Returns False if none came for so long that the connection may end."""
+        if not self._channel.wait(limits.REPORT_S):
+            self._tell_sent()
+            if not self._channel.wait(limits.IDLE_LINK_S):
+                return False
+        request = None
+        while request is None:
+            header = self._buffer[: self._machine.need]
+            self._channel.fill(header)
+            request = self._machine.receive(header)
+        match request:
+            case Want():
+                self._answer_want(request, reader)
+            case Ask():
+                self._answer_ask(request, offer)
+            case Open():
+                raise AssertionError("the machine lets no second Open through")
+        self._machine.answered()
+        return True
+
+    def _answer_open(self, offer: Offer, reader: ChunkReader) -> None:
+        blobs = self._machine.flight_blobs(offer.order, offer.blob)
+        wanted = self._machine.flight_chunks(blobs, offer.order)
+        at = _ROOM
+        for blob in blobs:
+            self._buffer[at : at + len(blob)] = blob
+            at += len(blob)
+        refs: list[ChunkRef] = []
+        for run in _by_file(wanted):
+            length = sum(ref.length for ref in run)
+            if reader.read(run, self._buffer[at : at + length]) is not None:
+                break  # What follows a gap is not a prefix.
+            refs += run
+            at += length
+        self._send(self._machine.opening(blobs, refs), at)
+        self._count(sum(ref.length for ref in refs))
+        self._machine.answered()
+
+    def _answer_want(self, want: Want, reader: ChunkReader) -> None:
+        refs: list[ChunkRef] = []
+        at = _ROOM
+        for run in self._machine.runs(want):
+            length = sum(ref.length for ref in run.refs)
+            refused = run.refused or reader.read(run.refs, self._buffer[at : at + length])
+            if refused is None:
+                refs += run.refs
+                at += length
+                continue
+            self._send_chunks(refs, at)
+            refs, at = [], _ROOM
+            self._channel.send(self._machine.refuse(run.refs, refused))
+        self._send_chunks(refs, at)
+
+    def _answer_ask(self, ask: Ask, offer: Offer) -> None:
+        found = [offer.blob(digest) for digest in ask.blobs]
+        self._channel.send(self._machine.blobs(found))
+        for blob in found:
+            if blob:
+                self._channel.send(blob)
+                self._count(len(blob))
+
+    def _send_chunks(self, refs: Sequence[ChunkRef], end: int) -> None:
+        if refs:
+            self._send(self._machine.chunks(refs), end)
+            self._count(end - _ROOM)
+
+    def _send(self, header: bytes, end: int) -> None:
+        """Send `header` and the payload that lies in the buffer up to `end`, in one write."""
+        begin = _ROOM - len(header)
+        self._buffer[begin:_ROOM] = header
+        self._channel.send(self._buffer[begin:end])
+
+    def _count(self, length: int) -> None:
+        self._sent += length
+        if time.monotonic() - self._told_at >= limits.REPORT_S:
+            self._tell_sent()
+
+    def _tell_sent(self) -> None:
+        self._told_at = time.monotonic()
+        if self._sent:
+            sent, self._sent = self._sent, 0
+            self._shelf.sent(self._manifest, self._channel.peer, sent)
+
+
+def _by_file(refs: Sequence[ChunkRef]) -> list[list[ChunkRef]]:
+    runs: list[list[ChunkRef]] = []
+    for ref in refs:
+        if runs and runs[-1][0].file == ref.file:
+            runs[-1].append(ref)
+        else:
+            runs.append([ref])
+    return runs

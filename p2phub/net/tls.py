@@ -1,0 +1,292 @@
+"""TLS 1.3 with both ends proven: the context, the handshake in trio, and the engine of bulk threads.
+
+OpenSSL works on the socket itself, through pyOpenSSL. Handshake, first frame and control protocol run in trio on the
+non-blocking socket, so a connection that is not proven costs no thread; a bulk connection is then made blocking, and
+its thread calls `SSL_read` and `SSL_write` straight on its own buffer through pyOpenSSL's cffi handles. Those are
+private names: where they are missing the engine falls back to `recv_into` and `send`. No tickets are taken, no
+session resumed, no early data. Figures and reasons: docs/decisions/0020.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+from contextlib import suppress
+from typing import Any
+
+import trio
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from OpenSSL import SSL
+
+from p2phub import limits
+from p2phub.errors import PeerGone, PeerStalled, WrongPeer
+from p2phub.identity import Address, PeerId
+from p2phub.net.channel import Progress
+from p2phub.net.credential import Credential, peer_of
+from p2phub.net.wakeup import Wakeup
+
+ALPN = b"p2phub/1"
+_CIPHERS = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+_TIMEVAL = struct.Struct("@ll")
+_KEEP_ALIVE = ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
+
+_LIB: Any = getattr(SSL, "_lib", None)
+_FFI: Any = getattr(SSL, "_ffi", None)
+_NAMES = ("SSL_read", "SSL_write", "SSL_get_error", "ERR_clear_error", "SSL_MODE_ENABLE_PARTIAL_WRITE")
+HAS_ENGINE = all(hasattr(_LIB, name) for name in _NAMES) and hasattr(_FFI, "from_buffer")
+"""Whether pyOpenSSL still has the private names that the fast engine calls."""
+
+
+def make_context(credential: Credential) -> SSL.Context:
+    """Return the context for both directions. Verifying a certificate's meaning comes after the handshake."""
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_min_proto_version(SSL.TLS1_3_VERSION)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
+    context.set_tls13_ciphersuites(_CIPHERS)
+    # Self-signed, one certificate: OpenSSL checks that the other end holds its key, `peer_of` whose it is.
+    context.set_verify(
+        SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT,
+        lambda connection, certificate, error, depth, ok: depth == 0,
+    )
+    context.set_alpn_protos([ALPN])
+    context.set_alpn_select_callback(_choose_alpn)
+    context.use_certificate(x509.load_der_x509_certificate(credential.certificate))
+    leaf_key = serialization.load_der_private_key(credential.leaf_key, None)
+    context.use_privatekey(leaf_key)  # type: ignore[arg-type]  # A P-256 key, as make_credential makes it.
+    if HAS_ENGINE:
+        context.clear_mode(_LIB.SSL_MODE_ENABLE_PARTIAL_WRITE)  # Or each SSL_write stops after one record.
+    return context
+
+
+def _choose_alpn(connection: SSL.Connection, offered: list[bytes]) -> bytes:
+    if ALPN not in offered:
+        raise SSL.Error("no protocol of ours offered")
+    return ALPN
+
+
+def tune(sock: socket.socket | trio.socket.SocketType) -> None:
+    """Set what every socket of ours has: no delay of small frames, and an end to what nobody answers."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _KEEP_ALIVE:
+        sock.setsockopt(socket.IPPROTO_TCP, option, value)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * limits.SOCKET_CALL_S))
+
+
+class TlsConnection:
+    """A connection in trio. Made by `connect` and `accept`, which prove the other end first."""
+
+    def __init__(self, connection: SSL.Connection, sock: socket.socket, address: Address, peer: PeerId) -> None:
+        self._ssl, self._sock = connection, sock
+        self._address, self._peer = address, peer
+
+    @property
+    def peer(self) -> PeerId:
+        return self._peer
+
+    @property
+    def address(self) -> Address:
+        return self._address
+
+    async def read(self, most: int) -> bytes:
+        while True:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            try:
+                return self._ssl.recv(most)
+            except SSL.WantReadError:
+                await _wait_readable(self._sock)
+            except SSL.WantWriteError:
+                await _wait_writable(self._sock)
+            except SSL.ZeroReturnError:
+                return b""
+            except SSL.Error as exc:
+                raise self._lost(exc) from exc
+
+    async def write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            try:
+                view = view[self._ssl.send(view) :]
+            except SSL.WantWriteError:
+                await _wait_writable(self._sock)
+            except SSL.WantReadError:
+                await _wait_readable(self._sock)
+            except SSL.Error as exc:
+                raise self._lost(exc) from exc
+
+    async def aclose(self) -> None:
+        with suppress(SSL.Error):
+            self._ssl.shutdown()  # Says goodbye if there is room for it; waits for nothing.
+        self._sock.close()
+
+    def as_channel(self) -> TlsChannel:
+        return TlsChannel(self._ssl, self._sock, self._peer)
+
+    def _lost(self, exc: SSL.Error) -> PeerGone:
+        return PeerGone(f"connection lost: {_reason(exc)}", peer=str(self._peer))
+
+
+async def connect(
+    context: SSL.Context, sock: socket.socket, address: Address, expected: PeerId
+) -> TlsConnection:
+    """Make the handshake as the client on a connected, non-blocking socket. Raises WrongPeer, PeerGone.
+
+    The server has not judged us yet when this returns: only its first answer says that it has.
+    """
+    connection = SSL.Connection(context, sock)
+    connection.set_connect_state()
+    peer = await _handshake(connection, sock)
+    if peer != expected:
+        raise WrongPeer(f"{address} answered as {peer}, not as {expected}", peer=str(expected))
+    return TlsConnection(connection, sock, address, peer)
+
+
+async def accept(context: SSL.Context, sock: socket.socket, address: Address) -> TlsConnection:
+    """Make the handshake as the server. No request was read when this returns. Raises WrongPeer, PeerGone."""
+    connection = SSL.Connection(context, sock)
+    connection.set_accept_state()
+    return TlsConnection(connection, sock, address, await _handshake(connection, sock))
+
+
+async def _handshake(connection: SSL.Connection, sock: socket.socket) -> PeerId:
+    while True:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        try:
+            connection.do_handshake()
+            break
+        except SSL.WantReadError:
+            await _wait_readable(sock)
+        except SSL.WantWriteError:
+            await _wait_writable(sock)
+        except (SSL.Error, ValueError) as exc:
+            raise PeerGone(f"the handshake failed: {_reason(exc)}") from exc
+    if connection.get_alpn_proto_negotiated() != ALPN:
+        raise WrongPeer("whoever answered does not speak this protocol")
+    certificate = connection.get_peer_certificate(as_cryptography=True)
+    if certificate is None:
+        raise WrongPeer("whoever answered showed no certificate")
+    return peer_of(certificate.public_bytes(serialization.Encoding.DER))
+
+
+async def _wait_readable(sock: socket.socket) -> None:
+    try:
+        await trio.lowlevel.wait_readable(sock.fileno())
+    except (OSError, trio.ClosedResourceError) as exc:
+        raise PeerGone("the connection was closed") from exc
+
+
+async def _wait_writable(sock: socket.socket) -> None:
+    try:
+        await trio.lowlevel.wait_writable(sock.fileno())
+    except (OSError, trio.ClosedResourceError) as exc:
+        raise PeerGone("the connection was closed") from exc
+
+
+def _reason(exc: Exception) -> str:
+    """Put pyOpenSSL's lists of (library, function, reason) into words."""
+    first = exc.args[0] if exc.args else ""
+    if isinstance(first, list):
+        return "; ".join(str(entry[-1]) for entry in first if entry) or "no reason given"
+    return str(exc.args[-1]) if exc.args else type(exc).__name__
+
+
+class TlsChannel:
+    """A connection in a blocking thread."""
+
+    def __init__(self, connection: SSL.Connection, sock: socket.socket, peer: PeerId) -> None:
+        self.peer = peer
+        self.progress = Progress()
+        self._connection, self._sock = connection, sock
+        self._ssl: Any = getattr(connection, "_ssl", None)
+        self._wakeup = Wakeup()
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+        self._poll.register(self._wakeup, select.POLLIN)
+        sock.setblocking(True)
+        timeout = _TIMEVAL.pack(int(limits.SOCKET_CALL_S), 0)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
+        if not HAS_ENGINE or self._ssl is None:
+            self._read, self._write = self._read_portably, self._write_portably
+        else:
+            self._read, self._write = self._read_directly, self._write_directly
+
+    def fill(self, into: memoryview) -> None:
+        with self.progress.call(len(into)):
+            self._read(into)
+
+    def send(self, data: memoryview | bytes) -> None:
+        if len(data):
+            with self.progress.call(len(data)):
+                self._write(data)
+
+    def wait(self, timeout_s: float) -> bool:
+        if self._connection.pending():
+            return True
+        ready = {descriptor for descriptor, _ in self._poll.poll(1000 * timeout_s)}
+        if self._wakeup.fileno() in ready:
+            self._wakeup.clear()
+        return self._sock.fileno() in ready
+
+    def wake(self) -> None:
+        self._wakeup.set()
+
+    def cancel(self) -> None:
+        with suppress(OSError):  # Not connected any more, or closed.
+            self._sock.shutdown(socket.SHUT_RDWR)
+        self._wakeup.set()
+
+    def close(self) -> None:
+        self._sock.setblocking(False)  # Say goodbye if there is room for it; wait for nothing.
+        with suppress(SSL.Error):
+            self._connection.shutdown()
+        self._sock.close()
+        self._wakeup.close()
+
+    def _read_directly(self, into: memoryview) -> None:
+        ssl, start, length, got = self._ssl, _FFI.from_buffer(into), len(into), 0
+        while got < length:
+            count = _LIB.SSL_read(ssl, start + got, length - got)  # At most one record; gives up the GIL.
+            if count <= 0:
+                self._fail(count)
+            got += count
+            self.progress.received += count
+
+    def _write_directly(self, data: memoryview | bytes) -> None:
+        count = _LIB.SSL_write(self._ssl, _FFI.from_buffer(data), len(data))
+        if count <= 0:
+            self._fail(count)
+
+    def _fail(self, count: int) -> None:
+        error = _LIB.SSL_get_error(self._ssl, count)
+        _LIB.ERR_clear_error()  # The queue of errors belongs to the thread, which will have other connections.
+        if error in (SSL_WANT_READ, SSL_WANT_WRITE):
+            raise PeerStalled(f"no byte for {limits.SOCKET_CALL_S:g} s", peer=str(self.peer))
+        raise self.progress.lost("the connection ended" if error == SSL_ZERO_RETURN else "connection lost", self.peer)
+
+    def _read_portably(self, into: memoryview) -> None:
+        while into:
+            try:
+                count = self._connection.recv_into(into)
+            except (SSL.WantReadError, SSL.WantWriteError) as exc:
+                raise PeerStalled(f"no byte for {limits.SOCKET_CALL_S:g} s", peer=str(self.peer)) from exc
+            except SSL.Error as exc:
+                raise self.progress.lost(f"connection lost: {_reason(exc)}", self.peer) from exc
+            into = into[count:]
+            self.progress.received += count
+
+    def _write_portably(self, data: memoryview | bytes) -> None:
+        try:
+            self._connection.sendall(data)
+        except (SSL.WantReadError, SSL.WantWriteError) as exc:
+            raise PeerStalled(f"nothing taken for {limits.SOCKET_CALL_S:g} s", peer=str(self.peer)) from exc
+        except SSL.Error as exc:
+            raise self.progress.lost(f"connection lost: {_reason(exc)}", self.peer) from exc
+
+
+SSL_WANT_READ, SSL_WANT_WRITE, SSL_ZERO_RETURN = 2, 3, 6
+"""OpenSSL's SSL_ERROR_WANT_READ, _WANT_WRITE and _ZERO_RETURN, fixed by its ABI."""

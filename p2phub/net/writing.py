@@ -1,0 +1,56 @@
+"""Write verified chunks where the plan says."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from p2phub.content import ChunkRef, WritePlan
+from p2phub.errors import DiskError, DiskFull
+
+_FILES_OPEN_MAX = 8
+
+
+class ChunkWriter:
+    """Holds a few files of the plan open. One thread's."""
+
+    def __init__(self, plan: WritePlan) -> None:
+        self._plan = plan
+        self._open: OrderedDict[int, int] = OrderedDict()
+
+    def write(self, refs: Sequence[ChunkRef], data: memoryview) -> None:
+        """Write chunks that lie in `data` one after the other, neighbours in one call. Raises DiskError, DiskFull."""
+        at = begin = 0
+        for number, ref in enumerate(refs):
+            at += ref.length
+            after = refs[number + 1] if number + 1 < len(refs) else None
+            if after is not None and after.file == ref.file and after.offset == ref.offset + ref.length:
+                continue
+            self._write(ref.file, data[begin:at], ref.offset + ref.length - (at - begin))
+            begin = at
+
+    def _write(self, file: int, data: memoryview, offset: int) -> None:
+        try:
+            descriptor = self._descriptor(file)
+            while data:
+                written = os.pwrite(descriptor, data, offset)
+                data, offset = data[written:], offset + written
+        except OSError as exc:
+            if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise DiskFull("no space left for what arrives", hint="make room and run the same again") from exc
+            raise DiskError(f"cannot write what arrives: {exc.strerror}") from exc
+
+    def _descriptor(self, file: int) -> int:
+        descriptor = self._open.get(file)
+        if descriptor is None:
+            while len(self._open) >= _FILES_OPEN_MAX:
+                os.close(self._open.popitem(last=False)[1])
+            descriptor = self._open[file] = self._plan.open(file)
+        self._open.move_to_end(file)
+        return descriptor
+
+    def close(self) -> None:
+        while self._open:
+            os.close(self._open.popitem()[1])

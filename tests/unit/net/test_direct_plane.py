@@ -1,0 +1,57 @@
+"""The direct plane as a whole: two nodes of this process over loopback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from p2phub.content import RangeSet
+from p2phub.identity import Address, PeerAddress, PeerId, SecretKey
+from p2phub.net.direct import open_plane
+from p2phub.net.interface import Closed, Link, Opened, Verified
+from p2phub.net.listen import open_listener
+from p2phub.wire import ControlAnswer, ControlRequest, Ping, Pong
+from tests.support.content import Arriving, Published, content_of, random_files
+
+ANN, BOB = SecretKey(b"a" * 32), SecretKey(b"b" * 32)
+
+
+async def answer(peer: PeerId, address: Address, request: ControlRequest) -> ControlAnswer:
+    return Pong()
+
+
+async def fetch(link: Link, arriving: Arriving) -> RangeSet:
+    got = RangeSet()
+    opened = await link.next_report()
+    assert isinstance(opened, Opened), opened
+    for chunk, data in opened.prefix:
+        arriving.write(chunk, data)
+        got |= RangeSet(((chunk, chunk + 1),))
+    link.use(arriving.plan)
+    missing = arriving.content.whole - got
+    link.grant(missing)
+    while got != arriving.content.whole:
+        report = await link.next_report()
+        assert isinstance(report, Verified), report
+        got |= report.chunks
+    link.close()
+    assert await link.next_report() == Closed(None)
+    return got
+
+
+async def test_a_model_arrives_bit_for_bit(tmp_path: Path) -> None:
+    content = content_of(random_files(1, a=3_000_000, b=10, c=0, d=5_000_001))
+    shelf = Published(content, tmp_path / "ann")
+    arriving = Arriving(content, tmp_path / "bob")
+    async with open_plane(ANN, shelf, answer) as ann, open_plane(BOB, shelf, answer) as bob:
+        async with open_listener([Address("127.0.0.1", 0)], ann.handle) as listener:
+            there = PeerAddress(ANN.peer_id, listener.addresses[0])
+            link = await bob.open_link(there, content.root, prefix_bytes=1 << 20, via="direct")
+            await fetch(link, arriving)
+            control = await bob.open_control(there)
+            assert await control.ask(Ping()) == Pong()
+            await control.aclose()
+    files = dict(content.files)
+    assert files.pop("c.bin") == b""
+    assert arriving.files() == files
+    assert shelf.requesters == [BOB.peer_id]
+    assert shelf.bytes_sent == 8_000_011
