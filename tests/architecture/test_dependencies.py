@@ -40,4 +40,5 @@ def test_each_declared_package_is_imported() -> None:
         for _, name in imports_of(path)
         for distribution in distributions.get(name.split(".")[0], [])
     }
-    assert not declared() - used
+    unused = declared() - used
+    assert not unused, f"declared and never imported: {unused}"

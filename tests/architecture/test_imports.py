@@ -68,6 +68,17 @@ def test_the_door_of_a_port_exports_no_adapter(room: str) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_rooms_of_decisions_are_entered_by_their_doors() -> None:
+    """`from p2phub.manifest import Manifest`, not `from p2phub.manifest.model`: what is behind the door may change."""
+    wrong = [
+        f"{place(path, line)} names {name}"
+        for module, path in modules().items()
+        for line, name in module_imports(path)
+        if room_of(name) in PURE_ROOMS and room_of(module) != room_of(name) and name.count(".") > 1
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_pure_rooms_use_no_file_clock_chance_or_code_from_outside() -> None:
     """Beyond the contract: what needs no import (open), what a pure module offers (datetime.now), paths that act."""
     wrong: list[str] = []
