@@ -6,7 +6,7 @@ in its shortest form; at most MSGPACK_DEPTH_MAX levels of arrays and maps. No ni
 
 What a value means is its reader's business; this is shape only. The caller bounds the length of what it decodes: memory
 is then at most some twenty times that, because nothing is allocated for elements that are not there.
-Source: proto/identifiers.md §1; the msgpack specification.
+Source: proto/identifiers.md §8; the msgpack specification.
 """
 
 from __future__ import annotations
@@ -98,8 +98,9 @@ def _map_of(pairs: list[tuple[Any, object]]) -> dict[str, object]:
         raise Malformed("msgpack-key", "a key that is not text")
     for (before, _), (after, _) in itertools.pairwise(pairs):
         if before >= after:
-            rule = "msgpack-duplicate" if before == after else "msgpack-order"
-            raise Malformed(rule, f"key {after[:80]!r} after {before[:80]!r}")
+            if before == after:
+                raise Malformed("msgpack-duplicate", f"key {after[:80]!r} twice")
+            raise Malformed("msgpack-order", f"key {after[:80]!r} after {before[:80]!r}")
     return dict(pairs)
 
 

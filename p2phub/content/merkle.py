@@ -76,7 +76,9 @@ def decode_lists(root: Digest, size: int, chunks: int, blob: Callable[[Digest], 
     `blob` must return bytes that have the digest asked for (whoever received them checked that), or raise. Raises
     Malformed if the lists do not add up to exactly `size` and `chunks`.
     """
-    if chunks == 0 or chunks == 1:
+    if not 0 <= chunks <= limits.CHUNKS_PER_FILE_MAX:
+        raise Malformed("chunk-count", f"{chunks} chunks in one file")
+    if chunks <= 1:
         if (chunks == 0) != (size == 0) or size > limits.CHUNK_BYTES_MAX or (chunks == 0 and root != EMPTY_ROOT):
             raise Malformed("chunk-count", f"{chunks} chunks for {size} bytes")
         return chunk_list([size] if chunks else [], root.raw if chunks else b"")

@@ -7,10 +7,11 @@ verifies by the plan, and reports; the engine then tells the store what was veri
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Protocol
 
 from p2phub.content.digest import Digest
@@ -30,13 +31,15 @@ class ChunkRef:
 
 
 class ChunkTable:
-    """All chunks of a manifest, numbered from 0 in file order. Immutable; 12 bytes a chunk beyond the lists."""
+    """All chunks of a manifest, numbered from 0 in file order. Immutable; 8 bytes a chunk beyond the lists."""
 
     def __init__(self, files: Sequence[ChunkList]) -> None:
         self._files = tuple(files)
-        self._first = (0, *accumulate(len(chunks) for chunks in self._files))
-        self._offsets = tuple((0, *accumulate(chunks.lengths)) for chunks in self._files)
-        self._bytes_before = (0, *accumulate(offsets[-1] for offsets in self._offsets))
+        # The first chunk of each file, and where each chunk starts if all files stood one behind the other; both end
+        # with the total.
+        self._first = array("Q", accumulate(map(len, self._files), initial=0))
+        lengths = chain.from_iterable(chunks.lengths for chunks in self._files)
+        self._start = array("Q", accumulate(lengths, initial=0))
 
     def __len__(self) -> int:
         return self._first[-1]
@@ -47,7 +50,7 @@ class ChunkTable:
 
     @property
     def bytes_total(self) -> int:
-        return self._bytes_before[-1]
+        return self._start[-1]
 
     def file_of(self, index: int) -> int:
         """Return the number of the file that chunk `index` belongs to. Raises IndexError outside the manifest."""
@@ -60,25 +63,20 @@ class ChunkTable:
         return self._first[file], self._first[file + 1]
 
     def chunk(self, index: int) -> ChunkRef:
+        """Return chunk number `index`. Raises IndexError outside the manifest."""
         file = self.file_of(index)
-        at = index - self._first[file]
-        chunks = self._files[file]
-        return ChunkRef(index, file, self._offsets[file][at], chunks.lengths[at], chunks.digest(at))
+        first, start = self._first[file], self._start[index]
+        length = self._start[index + 1] - start
+        return ChunkRef(index, file, start - self._start[first], length, self._files[file].digest(index - first))
 
     def chunks(self, first: int, count: int) -> Iterator[ChunkRef]:
-        """Yield `count` chunks from number `first` on."""
+        """Yield `count` chunks from number `first` on. Raises IndexError where the manifest ends."""
         for index in range(first, first + count):
             yield self.chunk(index)
 
     def bytes_of(self, ranges: RangeSet) -> int:
         """Return how many bytes the chunks in `ranges` have together."""
-        return sum(self._bytes_below(stop) - self._bytes_below(start) for start, stop in ranges.runs)
-
-    def _bytes_below(self, index: int) -> int:
-        if index == len(self):
-            return self.bytes_total
-        file = self.file_of(index)
-        return self._bytes_before[file] + self._offsets[file][index - self._first[file]]
+        return sum(self._start[stop] - self._start[start] for start, stop in ranges.runs)
 
 
 class OpenForWriting(Protocol):

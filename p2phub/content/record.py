@@ -5,7 +5,7 @@
 The kind comes first, so bytes of one kind cannot pass for another. An extension that a reader must not overlook has its
 name in the field `critical`; a reader that does not know the name refuses the record by it. Any other field that a
 reader does not know changes nothing for it: it is passed on with the bytes, which are never encoded anew by a reader.
-Source: proto/identifiers.md §2.
+Source: proto/identifiers.md §9.
 """
 
 from __future__ import annotations

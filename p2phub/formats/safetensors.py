@@ -80,6 +80,9 @@ def parse_safetensors(size: int, read: Callable[[int, int], bytes]) -> Layout:
 
 
 def _read_tensors(text: str, start: int) -> list[Span]:
+    # Cheap, before any is read; a tensor may itself be called data_offsets. What escapes hide is counted below.
+    if text.count('"data_offsets"') > limits.TENSORS_PER_FILE_MAX + 1:
+        raise Malformed("safetensors-count", f"more than {limits.TENSORS_PER_FILE_MAX} tensors")
     spans: list[Span] = []
     names: set[str] = set()
     begin = _BEGIN.match(text)

@@ -24,9 +24,13 @@ class Address:
 
     def __post_init__(self) -> None:
         try:
-            canonical = str(ipaddress.ip_address(self.ip))
+            number = ipaddress.ip_address(self.ip)
         except ValueError as exc:
             raise Malformed("address", f"not an IP address: {self.ip[:80]!r}") from exc
+        # One host has one spelling, so that caps and "is it public" cannot be had twice by writing IPv4 as IPv6.
+        if number.version == 6 and number.ipv4_mapped is not None:
+            raise Malformed("address", f"an IPv4 address written as IPv6: {self.ip!r}")
+        canonical = str(number)
         if canonical != self.ip or "%" in self.ip or not 0 <= self.port <= 65535:
             raise Malformed("address", f"not an address: {self.ip[:80]!r} port {self.port}")
 
