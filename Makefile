@@ -14,7 +14,7 @@ ARGS ?=
 .PHONY: help setup demo test check bench format clean
 
 help:
-	@sed -n 's/^# \{1,3\}/  /p' Makefile | head -5
+	@sed -n 's/^# \{1,3\}/  /p' Makefile | head -4
 
 setup: $(VENV)/.ready-dev
 

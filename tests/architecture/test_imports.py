@@ -76,7 +76,7 @@ def test_rooms_of_decisions_are_entered_by_their_doors() -> None:
         for line, name in module_imports(path)
         if room_of(name) in PURE_ROOMS and room_of(module) != room_of(name) and name.count(".") > 1
     ]
-    assert not wrong, "\n".join(wrong)
+    assert not wrong, "\n".join(sorted(set(wrong)))
 
 
 def test_pure_rooms_use_no_file_clock_chance_or_code_from_outside() -> None:
