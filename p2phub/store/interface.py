@@ -1,4 +1,4 @@
-"""The ports of the disk: metadata blobs, folders used in place, fetches being written, and what must never be forgotten.
+"""The ports of the disk: metadata blobs, folders used in place, fetches being written, what must never be forgotten.
 
 All calls block and are thread-safe; the engine makes them in bounded worker threads. Adapters: `store.filesystem`,
 `store.memory`. Errors: DiskError and its kinds, ContentChanged; Damaged for what cannot be rebuilt.
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from p2phub import limits
 from p2phub.content import ChunkList, ChunkTable, Digest, RangeSet, Readable, ReadPlan, WritePlan
 from p2phub.identity import PeerId
 from p2phub.manifest import FileEntry, Manifest
@@ -28,6 +29,13 @@ class Fingerprint:
     mtime_ns: int
     ctime_ns: int
 
+    def settled(self, now_ns: int) -> bool:
+        """Whether the file had been left alone for RACY_FINGERPRINT_S at `now_ns` (wall clock, when this was taken).
+
+        If not, it may be written again within the same tick of the file system's clock, and look the same.
+        """
+        return now_ns - max(self.mtime_ns, self.ctime_ns) >= limits.RACY_FINGERPRINT_S * 1e9
+
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
@@ -39,8 +47,8 @@ class FoundFile:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """`files` in path order; `left_out`: (path, why) of what the rule ignored; `links`: symlinks (path, target) that stay
-    within the folder and were followed are in `files`; those that leave it are `outside`."""
+    """`files` in path order; `left_out`: (path, why) of what the rule ignored. Links to files within the folder were
+    followed and are in `files`; those that leave it are `outside`."""
 
     files: tuple[FoundFile, ...]
     left_out: tuple[tuple[str, str], ...]
@@ -79,6 +87,9 @@ class Arrival(Protocol):
     def have(self) -> RangeSet:
         """Chunks verified and on this disk: of equal files that were there, of earlier attempts (hints re-hashed)."""
 
+    def read_plan(self) -> ReadPlan:
+        """Return how to serve what is verified by now. Good until `finish` or `close`; then ask the store."""
+
     def write(self, chunk: int, data: bytes) -> None:
         """Write one verified chunk (the first flight's)."""
 
@@ -86,7 +97,7 @@ class Arrival(Protocol):
         """Note chunks as written and verified. Cheap; they are hints until the next `sync`."""
 
     def sync(self) -> None:
-        """Make all noted chunks durable, then journal them; move files that are whole to their place, without replacing.
+        """Make all noted chunks durable, then journal them; move whole files to their place, without replacing.
         Raises DiskError; then nothing noted since the last mark counts."""
 
     def finish(self) -> Path:
@@ -162,7 +173,7 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The newest release of a name that was ever accepted, as signed, and proof of a publisher's lie if there is one."""
+    """The newest release of a name that was ever accepted, as signed, and proof of a publisher's lie if any."""
 
     signed: bytes
     sequence: int
@@ -170,7 +181,7 @@ class Accepted:
 
 
 class Ledger(Protocol):
-    """Append-only and checksummed (`state.log`): publications, accepted releases, names. Several processes may append."""
+    """Append-only and checksummed (`state.log`): publications, releases, names. Several processes may append."""
 
     def publish(self, publication: Publication) -> None:
         """Durable on return; replaces an earlier one of the same name and tag."""

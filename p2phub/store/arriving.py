@@ -1,0 +1,96 @@
+"""How a fetch begins to be written: look at the destination, say what is in the way, make sure of the room.
+
+Everything here is undone if it fails: a folder that was not there is gone again, preallocated files too, and what an
+earlier attempt left stays. Source: docs/design/store.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from p2phub import limits
+from p2phub.content import ChunkTable, Digest
+from p2phub.errors import Occupied
+from p2phub.manifest import Manifest, check_path
+from p2phub.store.arrival import FilesystemArrival, Record
+from p2phub.store.destination import Destination, blocks
+from p2phub.store.disk import WRITE_FLAGS, Disk, disk_errors
+from p2phub.store.journal import Binding, Journal, Remembered, read_journal
+from p2phub.store.survey import Known, Survey, look_over
+
+NAMED_MAX = 3
+PREALLOCATE_ABOVE_BYTES = limits.MIB  # For small files it costs more than it tells.
+
+
+def begin_arrival(
+    disk: Disk,
+    manifest: Manifest,
+    digest: Digest,
+    table: ChunkTable,
+    folder: Path,
+    *,
+    force: bool,
+    known: Known,
+    record: Record,
+) -> FilesystemArrival:
+    """Begin or resume. Raises Occupied, DiskFull, DiskError; Malformed for paths that no manifest may have."""
+    assert table.files == len(manifest.files)
+    assert table.bytes_total == manifest.bytes_total
+    for entry in manifest.files:
+        check_path(entry.path)  # Who made the manifest checked it; the disk's safety rests on it, so here again.
+    with disk_errors(f"write to {folder}"):
+        destination = Destination(disk, folder, digest)
+        try:
+            binding = Binding(digest.raw, table.files, len(table), table.bytes_total)
+            past = read_journal(destination.partials, binding)
+            survey = look_over(manifest, table, destination.tree, destination.partials, past, known)
+            _refuse_if_occupied(manifest, folder, survey, force=force)
+            _preallocate(disk, manifest, destination, survey)
+            journal = Journal(disk, destination.partials, binding, Remembered(survey.durable, survey.placed))
+        except BaseException:
+            if destination.fresh:
+                with contextlib.suppress(OSError):
+                    destination.clear()
+                    destination.unmake()
+            destination.close()
+            raise
+    return FilesystemArrival(disk, manifest, digest, table, destination, journal, survey, record, force=force)
+
+
+def _refuse_if_occupied(manifest: Manifest, folder: Path, survey: Survey, *, force: bool) -> None:
+    found = survey.blocked if force else {**survey.blocked, **survey.in_the_way}
+    if not found:
+        return
+    named = [f"{manifest.files[number].path} ({why})" for number, why in sorted(found.items())[:NAMED_MAX]]
+    more = f" and {len(found) - NAMED_MAX} more" if len(found) > NAMED_MAX else ""
+    hint = "choose another folder with --into" + ("" if survey.blocked else ", or replace them with --force")
+    raise Occupied(f"{folder} holds other files where these would go: {', '.join(named)}{more}", hint=hint)
+
+
+def _preallocate(disk: Disk, manifest: Manifest, destination: Destination, survey: Survey) -> None:
+    """Make sure of the room for all, then take it for large files. Raises DiskFull, OSError; then takes nothing."""
+    wanted = [
+        (number, entry.size)
+        for number, entry in enumerate(manifest.files)
+        if number not in survey.placed and number not in survey.kept
+    ]
+    destination.need_room(sum(max(0, blocks(size) - survey.partial.get(number, 0)) for number, size in wanted))
+    made: list[str] = []
+    try:
+        for number, size in wanted:
+            if size <= PREALLOCATE_ABOVE_BYTES or survey.partial.get(number, 0) >= size:
+                continue
+            if number not in survey.partial:
+                made.append(str(number))
+            fd = disk.open(str(number), WRITE_FLAGS | os.O_CREAT, dir_fd=destination.partials)
+            try:
+                disk.allocate(fd, size)
+            finally:
+                os.close(fd)
+    except OSError:
+        for name in made:
+            with contextlib.suppress(OSError):
+                disk.unlink(name, dir_fd=destination.partials)
+        raise

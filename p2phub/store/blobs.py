@@ -1,0 +1,104 @@
+"""Metadata blobs by digest: manifest pages, chunk lists, layouts; one small file each in `blobs/`.
+
+Written beside, synced, renamed, then the folder synced: a name never stands for half a blob. Each read is checked
+against the digest; a blob that rotted is removed and counts as not held, so that it is fetched or made again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Sequence
+from itertools import count
+
+from p2phub.content import Digest, digest_of
+from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, WRITE_FLAGS, Disk
+
+FOLDER = "blobs"
+ONE_BY_ONE_MAX = 32
+"""Up to this many new blobs are synced one by one; more by one sync of the file system."""
+
+
+class Blobs:
+    """The blobs of one home. Thread-safe; several processes may have one each. Methods raise OSError."""
+
+    def __init__(self, home_fd: int, disk: Disk) -> None:
+        self._disk = disk
+        self._serial = count()
+        self._lock = threading.Lock()
+        with contextlib.suppress(FileExistsError):
+            disk.mkdir(FOLDER, 0o700, dir_fd=home_fd)
+            disk.fsync(home_fd)
+        self._folder = os.open(FOLDER, FOLDER_FLAGS, dir_fd=home_fd)
+
+    def put(self, blobs: Sequence[bytes]) -> None:
+        """Keep blobs; durable on return."""
+        fresh = {name: blob for blob in blobs if self.get(digest_of(blob)) is None for name in [_name(digest_of(blob))]}
+        if not fresh:
+            return
+        written: list[tuple[str, str]] = []
+        try:
+            for name, blob in fresh.items():
+                beside = f".{name}.{os.getpid()}.{next(self._serial)}"
+                fd = self._disk.open(beside, WRITE_FLAGS | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._folder)
+                try:
+                    self._disk.pwrite(fd, blob, 0)
+                    if len(fresh) <= ONE_BY_ONE_MAX:
+                        self._disk.fdatasync(fd)
+                finally:
+                    os.close(fd)
+                    written.append((beside, name))
+            if len(fresh) > ONE_BY_ONE_MAX and not self._disk.syncfs(self._folder):
+                for beside, _ in written:
+                    self._sync(beside)
+            while written:
+                beside, name = written[-1]
+                self._disk.replace(beside, name, source_fd=self._folder, target_fd=self._folder)
+                written.pop()
+        finally:
+            for beside, _ in written:
+                with contextlib.suppress(OSError):
+                    self._disk.unlink(beside, dir_fd=self._folder)
+        self._disk.fsync(self._folder)
+
+    def get(self, digest: Digest) -> bytes | None:
+        """Return a blob whose bytes were just checked, or None."""
+        name = _name(digest)
+        try:
+            fd = os.open(name, READ_FLAGS, dir_fd=self._folder)
+        except FileNotFoundError:
+            return None
+        with open(fd, "rb") as file:
+            blob = file.read()
+        if digest_of(blob) == digest:
+            return blob
+        with contextlib.suppress(FileNotFoundError):
+            self._disk.unlink(name, dir_fd=self._folder)
+        return None
+
+    def scrub(self) -> int:
+        """Read every blob, remove what rotted and what was left half written. Returns how many rotted."""
+        rotted = 0
+        for name in os.listdir(self._folder):
+            try:
+                digest = Digest(bytes.fromhex(name))
+            except ValueError:
+                continue
+            if self.get(digest) is None:
+                rotted += 1
+        return rotted
+
+    def close(self) -> None:
+        os.close(self._folder)
+
+    def _sync(self, name: str) -> None:
+        fd = self._disk.open(name, WRITE_FLAGS, dir_fd=self._folder)
+        try:
+            self._disk.fdatasync(fd)
+        finally:
+            os.close(fd)
+
+
+def _name(digest: Digest) -> str:
+    return digest.raw.hex()

@@ -1,0 +1,271 @@
+"""The index (`index.sqlite`, WAL): which manifests stand in which folders, and each file's fingerprint when hashed.
+
+All of it can be made again from `state.log` (which folders), the blobs (what should be there) and the files (whether it
+is), so a damaged index is moved aside and a new one begun. One of a newer p2phub is refused, one of an older is
+treated as damaged. One connection, one thread at a time; other processes wait up to BUSY_S for each other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import TypeVar
+
+from p2phub.content import Digest
+from p2phub.errors import DiskError, DiskFull
+from p2phub.store.interface import Fingerprint
+
+SCHEMA = 1
+BUSY_S = 10.0
+INDEX = "index.sqlite"
+LOCK = "index.lock"
+DOUBTED, HELD, TRUSTED = range(3)
+"""How a file stands: not known to be what was hashed; it is; it is, and its fingerprint alone will tell next time."""
+
+_TABLES = (
+    "CREATE TABLE holding (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " manifest BLOB NOT NULL, folder BLOB NOT NULL, UNIQUE (manifest, folder))",
+    "CREATE TABLE file (holding INTEGER NOT NULL REFERENCES holding ON DELETE CASCADE, number INTEGER NOT NULL,"
+    " standing INTEGER NOT NULL, device INTEGER, inode INTEGER, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER,"
+    " PRIMARY KEY (holding, number)) WITHOUT ROWID",
+    f"PRAGMA user_version = {SCHEMA}",
+)
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
+_SHORT_READ = 522  # SQLITE_IOERR_SHORT_READ: a truncated file.
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """One file of a holding: `fingerprint` is that of when it was hashed, None if it never was by this index."""
+
+    number: int
+    standing: int
+    fingerprint: Fingerprint | None
+
+
+@dataclass(frozen=True, slots=True)
+class HoldingRow:
+    id: int
+    manifest: Digest
+    folder: Path
+
+
+class Damage(Exception):
+    """The index is not a database any more, or not ours."""
+
+
+class Database:
+    """The index of one home. Thread-safe. `begin_again` gives a new index its (manifest, folder, files)."""
+
+    def __init__(self, home: Path, begin_again: Callable[[], Iterable[tuple[Digest, Path, int]]]) -> None:
+        self._home = home
+        self._path = home / INDEX
+        self._begin_again = begin_again
+        self._mutex = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self.mended: list[str] = []
+
+    # --- what it knows ---------------------------------------------------------------------------------------------
+
+    def holdings(self) -> list[HoldingRow]:
+        """Return all holdings, newest first."""
+        rows = self._do(lambda db: db.execute("SELECT id, manifest, folder FROM holding ORDER BY id DESC").fetchall())
+        return [HoldingRow(number, Digest(manifest), Path(os.fsdecode(folder))) for number, manifest, folder in rows]
+
+    def files(self, holding: int) -> list[FileRow]:
+        """Return the files of a holding, by number."""
+        columns = "number, standing, device, inode, size, mtime_ns, ctime_ns"
+        query = f"SELECT {columns} FROM file WHERE holding = ? ORDER BY number"
+        rows = self._do(lambda db: db.execute(query, (holding,)).fetchall())
+        return [FileRow(number, standing, _fingerprint(*values)) for number, standing, *values in rows]
+
+    def doubted(self, holding: int) -> list[int]:
+        """Return the numbers of the files that are not known to be what was hashed."""
+        query = "SELECT number FROM file WHERE holding = ? AND standing = ? ORDER BY number"
+        return [number for (number,) in self._do(lambda db: db.execute(query, (holding, DOUBTED)).fetchall())]
+
+    def hold(self, manifest: Digest, folder: Path, files: Sequence[tuple[int, Fingerprint | None]]) -> None:
+        """Record that `folder` has the files of `manifest`: (standing, fingerprint) each. Durable on return."""
+
+        def record(db: sqlite3.Connection) -> None:
+            with db:
+                db.execute("BEGIN IMMEDIATE")
+                where = (manifest.raw, os.fsencode(folder))
+                # A new row, not the old one again: the newest holding of a folder is asked first.
+                db.execute("DELETE FROM holding WHERE manifest = ? AND folder = ?", where)
+                made = db.execute("INSERT INTO holding (manifest, folder) VALUES (?, ?)", where).lastrowid
+                db.executemany(
+                    "INSERT INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    ((made, number, standing, *_values(known)) for number, (standing, known) in enumerate(files)),
+                )
+
+        self._do(record)
+
+    def stand(self, holding: int, file: int, standing: int, known: Fingerprint | None) -> None:
+        """Record how one file stands now."""
+        query = (
+            "UPDATE file SET standing = ?, device = ?, inode = ?, size = ?, mtime_ns = ?, ctime_ns = ?"
+            " WHERE holding = ? AND number = ?"
+        )
+        self._do(lambda db: db.execute(query, (standing, *_values(known), holding, file)))
+
+    def doubt(self, holding: int, file: int) -> None:
+        query = "UPDATE file SET standing = ? WHERE holding = ? AND number = ?"
+        self._do(lambda db: db.execute(query, (DOUBTED, holding, file)))
+
+    def release(self, manifest: Digest) -> None:
+        self._do(lambda db: db.execute("DELETE FROM holding WHERE manifest = ?", (manifest.raw,)))
+
+    def check(self) -> None:
+        """Read the whole index for damage; begin it again if there is any."""
+
+        def look(db: sqlite3.Connection) -> None:
+            found = db.execute("PRAGMA quick_check").fetchone()
+            if found != ("ok",):
+                raise Damage(str(found))
+
+        self._do(look)
+
+    def close(self) -> None:
+        with self._mutex:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    # --- opening, and beginning again ------------------------------------------------------------------------------
+
+    def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` on the index, on a new one if this one is damaged. Raises DiskError."""
+        with self._mutex:
+            try:
+                return work(self._connected())
+            except Damage:
+                pass
+            except sqlite3.Error as exc:
+                if not _is_damage(exc):
+                    raise _disk_error(exc, self._path) from exc
+            self._move_aside()
+            try:
+                return work(self._connected())
+            except (sqlite3.Error, Damage) as exc:
+                raise DiskError(f"{self._path} was damaged, and a new one cannot be made: {exc}") from exc
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            connection = self._connect()
+            try:
+                self._set_up(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        # The file may be anyone's: nothing in its schema may run code.
+        connection.execute("PRAGMA trusted_schema = OFF")
+        return connection
+
+    def _set_up(self, db: sqlite3.Connection) -> None:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA:
+            raise DiskError(
+                f"{self._path} was written by a newer p2phub (schema {version}, this one knows {SCHEMA})",
+                hint="update p2phub, or use another --home",
+            )
+        db.execute("PRAGMA journal_mode = WAL")
+        # A holding that was reported as recorded should outlive a power cut; they are rare, so this is cheap.
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA foreign_keys = ON")
+        if version == SCHEMA:
+            return
+        with db:  # All or nothing: a new index without what it begins with would look like one that knows nothing.
+            db.execute("BEGIN IMMEDIATE")
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version == SCHEMA:
+                return  # Another process was faster.
+            if version != 0 or db.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
+                raise Damage(f"schema {version}")
+            for statement in _TABLES:
+                db.execute(statement)
+            for manifest, folder, files in self._begin_again():
+                where = (manifest.raw, os.fsencode(folder))
+                made = db.execute("INSERT INTO holding (manifest, folder) VALUES (?, ?)", where).lastrowid
+                rows = ((made, number, DOUBTED) for number in range(files))
+                db.executemany("INSERT INTO file (holding, number, standing) VALUES (?, ?, ?)", rows)
+
+    def _move_aside(self) -> None:
+        """Put the damaged index aside, once, however many processes notice."""
+        damaged = self._identity()
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
+            self._connection = None
+        lock = os.open(self._home / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if self._identity() != damaged:
+                return  # Another process was faster.
+            aside = next(path for n in count(1) if not (path := self._path.with_suffix(f".damaged-{n}")).exists())
+            for suffix in ("-wal", "-shm"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(f"{self._path}{suffix}")
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(self._path, aside)
+                self.mended.append(f"the index was damaged and begun again; the damaged one is {aside}")
+        except OSError as exc:
+            raise DiskError(f"cannot move the damaged index {self._path} aside: {exc.strerror}") from exc
+        finally:
+            os.close(lock)
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            status = os.stat(self._path)
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    return code & 0xFF in _DAMAGE or code == _SHORT_READ or str(error).startswith("no such ")
+
+
+def _disk_error(error: sqlite3.Error, path: Path) -> DiskError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return DiskFull(f"cannot write {path}: no space left", hint="make room, then run the same command")
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return DiskError(f"{path} was in use by another process for more than {BUSY_S:.0f} s")
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return DiskError(f"cannot write {path}: {error}", hint="check who owns the home, or use another --home")
+    return DiskError(f"cannot use {path}: {error}")
+
+
+def _values(known: Fingerprint | None) -> tuple[int | None, ...]:
+    if known is None:
+        return (None,) * 5
+    return (_signed(known.device), _signed(known.inode), known.size, known.mtime_ns, known.ctime_ns)
+
+
+def _fingerprint(
+    device: int | None, inode: int | None, size: int | None, mtime_ns: int | None, ctime_ns: int | None
+) -> Fingerprint | None:
+    if device is None or inode is None or size is None or mtime_ns is None or ctime_ns is None:
+        return None
+    return Fingerprint(device % 2**64, inode % 2**64, size, mtime_ns, ctime_ns)
+
+
+def _signed(number: int) -> int:
+    """SQLite's integers are signed; device and inode numbers are not."""
+    return number - 2**64 if number >= 2**63 else number

@@ -1,0 +1,144 @@
+"""The folder that a fetch goes to and what p2phub keeps in it meanwhile: `.p2phub/lock` and `.p2phub/<manifest>/`.
+
+One writer a destination, by flock; whoever comes second gets Occupied and waits for nobody. Unfinished files lie flat
+in the manifest's own folder, named by their number, so that no name from a manifest is used before its file is whole.
+Source: docs/design/store.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+from pathlib import Path
+
+from p2phub import limits
+from p2phub.content import Digest
+from p2phub.errors import DiskError, DiskFull, Occupied
+from p2phub.store.disk import FOLDER_FLAGS, WRITE_FLAGS, Disk
+from p2phub.store.folders import OWN_FOLDER, OpenFile, Tree, fingerprint, open_beneath, open_destination
+from p2phub.store.journal import NAMES
+
+LOCK = "lock"
+SCRATCH = "scratch"
+LOCK_TRIES_MAX = 16
+BLOCK_BYTES = 4096
+
+
+class Destination:
+    """Descriptors and lock of one destination. `fresh`: nothing of this manifest was there before."""
+
+    def __init__(self, disk: Disk, folder: Path, manifest: Digest) -> None:
+        """Open (or make) and lock. Raises OSError; Occupied if another fetch has the lock."""
+        self._disk = disk
+        self._short = manifest.raw.hex()[:16]
+        self._fds: list[int] = []
+        self.folder = Path(os.path.abspath(folder))
+        self.root, self._made = open_destination(disk, folder)
+        self._fds.append(self.root)
+        self.tree = Tree(disk, self.root)
+        self.fresh = False
+        try:
+            self.own = self._lock()
+            self.partials = self._open_partials()
+        except BaseException:
+            self.close()
+            raise
+
+    def clear(self) -> None:
+        """Remove everything of this arrival, and `.p2phub` and folders made for it if nothing else is in them."""
+        for name in os.listdir(self.partials):
+            if name in NAMES or name == SCRATCH or (name.isascii() and name.isdigit()):
+                self._disk.unlink(name, dir_fd=self.partials)
+        with contextlib.suppress(OSError):
+            self._disk.rmdir(self._short, dir_fd=self.own)
+        # Other manifests' unfinished files may lie here still: then the folder stays, without a lock.
+        self._disk.unlink(LOCK, dir_fd=self.own)
+        with contextlib.suppress(OSError):
+            self._disk.rmdir(OWN_FOLDER, dir_fd=self.root)
+
+    def unmake(self) -> None:
+        """Remove the folders that were made for this arrival, as far as they are empty."""
+        for folder in reversed(self._made):
+            with contextlib.suppress(OSError):
+                parent = os.open(folder.parent, FOLDER_FLAGS)
+                try:
+                    self._disk.rmdir(folder.name, dir_fd=parent)
+                finally:
+                    os.close(parent)
+
+    def open_file(self, path: str) -> OpenFile:
+        """Open a file that is in its place, for reading. Thread-safe. Raises OSError."""
+        fd = open_beneath(self.root, path)
+        return OpenFile(fd, fingerprint(os.fstat(fd)))
+
+    def need_room(self, bytes_needed: int) -> None:
+        """Raise DiskFull if `bytes_needed` more bytes cannot be there, before any of them is asked for."""
+        status = os.statvfs(self.root)
+        free = status.f_bavail * status.f_frsize
+        reserve = min(limits.FREE_SPACE_RESERVE_BYTES, status.f_blocks * status.f_frsize // 16)
+        if bytes_needed > 0 and bytes_needed + reserve > free:
+            raise DiskFull(
+                f"{self.folder} needs {bytes_needed:,} more bytes; {free:,} are free, {reserve:,} of them in reserve",
+                hint="make room, or choose another folder with --into",
+            )
+
+    def close(self) -> None:
+        """Close descriptors; the lock goes with its own."""
+        self.tree.close()
+        while self._fds:
+            os.close(self._fds.pop())
+
+    def _lock(self) -> int:
+        for _ in range(LOCK_TRIES_MAX):
+            with contextlib.suppress(FileExistsError):
+                self._disk.mkdir(OWN_FOLDER, 0o700, dir_fd=self.root)
+            try:
+                own = os.open(OWN_FOLDER, FOLDER_FLAGS, dir_fd=self.root)
+            except FileNotFoundError:
+                continue  # The fetch before us is just tidying up.
+            if self._try_lock(own):
+                self._fds.append(own)
+                return own
+            os.close(own)
+        raise DiskError(f"cannot lock {self.folder}: its lock file keeps vanishing")
+
+    def _try_lock(self, own: int) -> bool:
+        """Take the lock, for as long as the destination is open. False if it was removed meanwhile: look again."""
+        try:
+            fd = self._disk.open(LOCK, WRITE_FLAGS | os.O_CREAT, 0o600, dir_fd=own)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Its last holder may have removed it between our open and our lock: then we hold a file that nobody finds.
+            found = os.stat(LOCK, dir_fd=own, follow_symlinks=False)
+            if os.path.samestat(found, os.fstat(fd)):
+                self._fds.append(fd)
+                return True
+        except FileNotFoundError:
+            pass
+        except OSError as exc:
+            os.close(fd)
+            os.close(own)
+            if exc.errno in (errno.EAGAIN, errno.EACCES):
+                raise Occupied(
+                    f"another fetch is writing to {self.folder}", hint="wait until it is done, or stop it"
+                ) from exc
+            raise
+        os.close(fd)
+        return False
+
+    def _open_partials(self) -> int:
+        with contextlib.suppress(FileExistsError):
+            self._disk.mkdir(self._short, 0o700, dir_fd=self.own)
+            self.fresh = True
+        fd = os.open(self._short, FOLDER_FLAGS, dir_fd=self.own)
+        self._fds.append(fd)
+        return fd
+
+
+def blocks(length: int) -> int:
+    """Return what a file of `length` bytes takes on a disk with common blocks."""
+    return -(-length // BLOCK_BYTES) * BLOCK_BYTES

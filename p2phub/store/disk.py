@@ -1,0 +1,149 @@
+"""The one place where the store changes the disk: each effect is a method, so that a test can lose, tear or refuse it.
+
+Methods raise OSError as the system gives it; `disk_errors` turns that into ours at the edge of each call of the store.
+Reads are not here: they change nothing, and what they give is checked against digests and checksums anyway.
+Directories are always descriptors and names single parts: no path is looked up twice. Source: docs/design/store.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+from collections.abc import Iterator
+
+from p2phub.errors import DiskError, DiskFull
+
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+READ_FLAGS = (
+    os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+)  # Never waits for a pipe's writer.
+WRITE_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+_LIBC = ctypes.CDLL(None, use_errno=True)  # Calls through it give up the GIL.
+_RENAME_NOREPLACE = 1
+_NOT_SUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}
+
+
+class Disk:
+    """Effects on the real disk. Stateless and thread-safe."""
+
+    def open(self, name: str | os.PathLike[str], flags: int, mode: int = 0o666, *, dir_fd: int | None = None) -> int:
+        return os.open(name, flags, mode, dir_fd=dir_fd)
+
+    def mkdir(self, name: str, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
+        os.mkdir(name, mode, dir_fd=dir_fd)
+
+    def pwrite(self, fd: int, data: bytes, offset: int) -> None:
+        """Write all of `data`: a short write goes on where it stopped."""
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(fd, view, offset)
+            view, offset = view[written:], offset + written
+
+    def truncate(self, fd: int, length: int) -> None:
+        os.ftruncate(fd, length)
+
+    def allocate(self, fd: int, length: int) -> None:
+        """Give the file `length` bytes of real space now. Raises OSError(ENOSPC) without having written anything.
+
+        fallocate(2) itself: where a file system has none, posix_fallocate writes to every block, which takes hours for
+        what a model weighs. There only the length is set, and a full disk shows when it is full.
+        """
+        if length > (1 << 63) - 1:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        fallocate = getattr(_LIBC, "fallocate64", None) or getattr(_LIBC, "fallocate", None)
+        if fallocate is not None:
+            if fallocate(fd, 0, ctypes.c_int64(0), ctypes.c_int64(length)) == 0:
+                return
+            error = ctypes.get_errno()
+            if error not in (errno.EOPNOTSUPP, errno.ENOSYS):
+                raise OSError(error, os.strerror(error))
+        os.ftruncate(fd, length)
+
+    def rename_new(self, source: str, target: str, *, source_fd: int, target_fd: int) -> None:
+        """Rename without replacing. Raises FileExistsError if `target` is there, whatever it is."""
+        renameat2 = getattr(_LIBC, "renameat2", None)
+        if renameat2 is not None:
+            done = renameat2(source_fd, os.fsencode(source), target_fd, os.fsencode(target), _RENAME_NOREPLACE)
+            if done == 0:
+                return
+            error = ctypes.get_errno()
+            if error not in _NOT_SUPPORTED:
+                raise OSError(error, os.strerror(error), target)
+        try:
+            os.link(source, target, src_dir_fd=source_fd, dst_dir_fd=target_fd, follow_symlinks=False)
+        except OSError as exc:
+            if exc.errno not in _NOT_SUPPORTED:
+                raise
+            # Neither call is known to this file system (FAT): look, then rename. A race remains there, and only there.
+            with contextlib.suppress(FileNotFoundError):
+                os.stat(target, dir_fd=target_fd, follow_symlinks=False)
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from None
+            os.rename(source, target, src_dir_fd=source_fd, dst_dir_fd=target_fd)
+        else:
+            os.unlink(source, dir_fd=source_fd)
+
+    def replace(self, source: str, target: str, *, source_fd: int, target_fd: int) -> None:
+        """Rename over whatever file or link `target` is; a link itself is replaced, not what it leads to."""
+        os.rename(source, target, src_dir_fd=source_fd, dst_dir_fd=target_fd)
+
+    def unlink(self, name: str, *, dir_fd: int) -> None:
+        os.unlink(name, dir_fd=dir_fd)
+
+    def rmdir(self, name: str, *, dir_fd: int) -> None:
+        os.rmdir(name, dir_fd=dir_fd)
+
+    def fdatasync(self, fd: int) -> None:
+        """Make a file's bytes durable, and what is needed to read them (its length)."""
+        getattr(os, "fdatasync", os.fsync)(fd)
+
+    def fsync(self, fd: int) -> None:
+        """Make a directory's entries durable."""
+        os.fsync(fd)
+
+    def syncfs(self, fd: int) -> bool:
+        """Make everything on the file system of `fd` durable. Returns False where there is no such call.
+
+        Reports a lost write since Linux 5.8 (docs/design/store.md).
+        """
+        syncfs = getattr(_LIBC, "syncfs", None)
+        if syncfs is None:
+            return False
+        if syncfs(fd) != 0:
+            error = ctypes.get_errno()
+            raise OSError(error, os.strerror(error))
+        return True
+
+
+_REASONS = {
+    errno.EROFS: ("the file system is read-only", "choose another folder with --into"),
+    errno.EACCES: ("permission denied", "check who owns the folder, or choose another with --into"),
+    errno.EPERM: ("not permitted", "check who owns the folder, or choose another with --into"),
+    errno.EIO: ("the disk reports an input/output error", "check the disk; what was durable before is kept"),
+    errno.EMFILE: ("too many open files in this process", "raise the limit: ulimit -n"),
+    errno.ENFILE: ("too many open files on this machine", "close other programs"),
+    errno.ENOENT: ("it is gone", "was the folder moved, or its disk unmounted?"),
+    errno.ESTALE: ("it is gone", "was the folder moved, or its disk unmounted?"),
+    errno.ENODEV: ("it is gone", "was the folder moved, or its disk unmounted?"),
+    errno.ELOOP: ("a symbolic link stands there, and nothing is written through links", "name the real folder"),
+    errno.ENOTDIR: ("a part of the path is a file or a link, not a folder", "choose another folder with --into"),
+}
+
+
+def disk_error(error: OSError, doing: str) -> DiskError:
+    """Say what a system error means for what we were `doing` ("write ./model/x")."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(f"cannot {doing}: no space left", hint="make room, then run the same command: it resumes")
+    reason, hint = _REASONS.get(error.errno or 0, (os.strerror(error.errno) if error.errno else str(error), None))
+    return DiskError(f"cannot {doing}: {reason}", hint=hint)
+
+
+@contextlib.contextmanager
+def disk_errors(doing: str) -> Iterator[None]:
+    """Within, an OSError becomes the DiskError that it means."""
+    try:
+        yield
+    except OSError as exc:
+        raise disk_error(exc, doing) from exc

@@ -1,0 +1,231 @@
+"""Folders by descriptor: how a file is reached so that no link, swapped in at any moment, leads elsewhere.
+
+Every step opens one part below the directory before it, with O_NOFOLLOW. Writing never follows a link. Reading a
+published folder follows a link only while it stays inside that folder: relative, a few hops, each `..` answered from
+the directories already open; what leaves raises `LeavesFolder`. Only regular files are opened, and never waited for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from p2phub.errors import ContentChanged, DiskError
+from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, Disk, disk_error
+from p2phub.store.interface import Fingerprint
+
+LINK_HOPS_MAX = 8
+OWN_FOLDER = ".p2phub"
+"""What a fetch keeps beside its destination; never published, never named by a manifest."""
+
+
+class LeavesFolder(DiskError):
+    """A link leads out of the folder, nowhere, or in circles."""
+
+
+class NotAFile(DiskError):
+    """What stands there is a folder or a special file."""
+
+
+def fingerprint(status: os.stat_result) -> Fingerprint:
+    return Fingerprint(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """A `Readable`: a descriptor, and the fingerprint that the file had when its bytes were hashed (or when opened)."""
+
+    descriptor: int
+    expected: Fingerprint
+
+    def unchanged(self) -> bool:
+        return fingerprint(os.fstat(self.descriptor)) == self.expected
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+
+def open_regular(name: str, *, dir_fd: int) -> int:
+    """Open a regular file by one name. Raises OSError (ELOOP for a link), NotAFile."""
+    # Looked at first: opening a device can have effects of its own.
+    status = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISLNK(status.st_mode):
+        raise NotAFile(f"{name} is not a regular file")
+    fd = os.open(name, READ_FLAGS, dir_fd=dir_fd)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise NotAFile(f"{name} is not a regular file")
+    return fd
+
+
+def open_beneath(root_fd: int, path: str) -> int:
+    """Open the regular file `path` (parts joined by `/`) below `root_fd`, following links that stay inside.
+
+    Raises OSError as the system gives it, LeavesFolder, NotAFile. The caller closes the descriptor.
+    """
+    pending = path.split("/")[::-1]
+    opened: list[int] = []  # The folders we are in, below the root.
+    hops = 0
+    try:
+        while pending:
+            part = pending.pop()
+            here = opened[-1] if opened else root_fd
+            if part in ("", "."):
+                continue
+            if part == "..":
+                if not opened:
+                    raise LeavesFolder(f"{path} leads out of its folder")
+                os.close(opened.pop())
+                continue
+            try:
+                if not pending:
+                    return open_regular(part, dir_fd=here)
+                opened.append(os.open(part, FOLDER_FLAGS, dir_fd=here))
+            except OSError as exc:
+                if exc.errno not in (errno.ELOOP, errno.ENOTDIR):
+                    raise
+                hops += 1
+                pending.extend(_link_parts(part, here, path, hops, exc))
+        raise NotAFile(f"{path} is a folder")
+    finally:
+        for fd in opened:
+            os.close(fd)
+
+
+def _link_parts(part: str, dir_fd: int, path: str, hops: int, error: OSError) -> list[str]:
+    """Return where the link `part` leads, last part first. Raises `error` if it is no link."""
+    try:
+        target = os.readlink(part, dir_fd=dir_fd)
+    except OSError:
+        raise error from None
+    if target.startswith("/") or hops > LINK_HOPS_MAX:
+        raise LeavesFolder(f"{path} leads out of its folder or in circles, by way of a link to {target}")
+    return target.split("/")[::-1]
+
+
+def open_published(folder: Path, path: str, expected: Fingerprint | None = None) -> OpenFile:
+    """Open a file of a folder used in place, as it was when hashed (`expected`), or as it is now (None).
+
+    Raises ContentChanged if it is not there, not a file, or not as expected; DiskError for other faults of the disk.
+    """
+    try:
+        root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fd = open_beneath(root, path)
+        finally:
+            os.close(root)
+    except (LeavesFolder, NotAFile) as exc:
+        raise ContentChanged(f"{folder / path}: {exc.message}") from exc
+    except OSError as exc:
+        if exc.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise ContentChanged(f"{folder / path} is not there any more") from exc
+        raise disk_error(exc, f"read {folder / path}") from exc
+    found = fingerprint(os.fstat(fd))
+    if expected is not None and found != expected:
+        os.close(fd)
+        raise ContentChanged(f"{folder / path} has changed since it was hashed", hint="publish the folder again")
+    return OpenFile(fd, found)
+
+
+def open_destination(disk: Disk, folder: Path) -> tuple[int, tuple[Path, ...]]:
+    """Open the folder that a fetch goes to, made if it is not there, with its parents. Returns also those made.
+
+    Links among its parents are the user's own way to name a place and are followed once, here; the folder itself must
+    not be a link, and below it none is followed. Raises OSError.
+    """
+    folder = Path(os.path.abspath(folder))
+    target = Path(os.path.realpath(folder.parent)) / folder.name
+    missing: list[str] = []
+    at = target
+    fd = -1
+    while fd < 0:
+        try:
+            fd = os.open(at, FOLDER_FLAGS)
+        except FileNotFoundError:
+            missing.append(at.name)
+            at = at.parent
+    made: list[Path] = []
+    try:
+        for name in reversed(missing):
+            at = at / name
+            with contextlib.suppress(FileExistsError):  # Another fetch was faster.
+                disk.mkdir(name, dir_fd=fd)
+                made.append(at)
+                disk.fsync(fd)
+            below = os.open(name, FOLDER_FLAGS, dir_fd=fd)
+            os.close(fd)
+            fd = below
+    except OSError:
+        os.close(fd)
+        raise
+    return fd, tuple(made)
+
+
+class Tree:
+    """The folders below one root, made and opened on the way, never through a link. One thread at a time.
+
+    Keeps the chain of folders to the last place open: paths that come in order cost one step each.
+    `changed` names the folders ("" is the root) in which something was made or renamed since `flush`.
+    """
+
+    def __init__(self, disk: Disk, root_fd: int) -> None:
+        self._disk = disk
+        self._root = root_fd
+        self._chain: list[tuple[str, int]] = []
+        self.changed: set[str] = set()
+
+    def folder(self, path: str, *, make: bool = False) -> int:
+        """Return a descriptor of the folder `path` ("" is the root), good until the next call. Raises OSError."""
+        parts = path.split("/") if path else []
+        same = 0
+        while same < min(len(parts), len(self._chain)) and self._chain[same][0] == parts[same]:
+            same += 1
+        while len(self._chain) > same:
+            os.close(self._chain.pop()[1])
+        for depth in range(same, len(parts)):
+            here = self._chain[-1][1] if self._chain else self._root
+            try:
+                fd = os.open(parts[depth], FOLDER_FLAGS, dir_fd=here)
+            except FileNotFoundError:
+                if not make:
+                    raise
+                with contextlib.suppress(FileExistsError):
+                    self._disk.mkdir(parts[depth], dir_fd=here)
+                    self.changed.add("/".join(parts[:depth]))
+                fd = os.open(parts[depth], FOLDER_FLAGS, dir_fd=here)
+            self._chain.append((parts[depth], fd))
+        return self._chain[-1][1] if self._chain else self._root
+
+    def place(self, path: str, *, make: bool = False) -> tuple[int, str]:
+        """Return (descriptor of the folder, last part) of `path`. Raises OSError."""
+        folder, _, name = path.rpartition("/")
+        return self.folder(folder, make=make), name
+
+    def status(self, path: str) -> os.stat_result | None:
+        """Return what stands at `path`, links not followed; None if nothing. Raises OSError."""
+        try:
+            fd, name = self.place(path)
+            return os.stat(name, dir_fd=fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+    def note(self, path: str) -> None:
+        """Note that the entry of `path` was changed."""
+        self.changed.add(path.rpartition("/")[0])
+
+    def flush(self, *, one_by_one_max: int) -> None:
+        """Make changed entries durable. Raises OSError; then they count as still to do."""
+        if len(self.changed) > one_by_one_max and self._disk.syncfs(self._root):
+            self.changed.clear()
+            return
+        for path in sorted(self.changed):
+            self._disk.fsync(self.folder(path))
+        self.changed.clear()
+
+    def close(self) -> None:
+        while self._chain:
+            os.close(self._chain.pop()[1])

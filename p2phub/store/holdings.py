@@ -1,0 +1,230 @@
+"""What this home holds, in which folders: index, blobs and `state.log` together.
+
+The index is asked first and may be lost; `state.log` says which folder was said to hold which manifest, the blobs what
+that manifest is. A file is served only while it has the fingerprint under which its bytes were hashed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from p2phub.content import ChunkList, ChunkTable, Digest, RangeSet, Readable, ReadPlan, decode_lists, digest_of
+from p2phub.errors import ContentChanged, Damaged, DiskError
+from p2phub.manifest import Manifest, decode_manifest, encode_manifest
+from p2phub.store.blobs import Blobs
+from p2phub.store.database import DOUBTED, HELD, TRUSTED, Database, FileRow, HoldingRow
+from p2phub.store.disk import disk_errors
+from p2phub.store.folders import open_published
+from p2phub.store.interface import Fingerprint, HashedFile, Holding
+from p2phub.store.rehash import is_equal
+from p2phub.store.state_log import StateLog
+
+HOLDING = "holding"
+TABLES_REMEMBERED_MAX = 16  # Tables of chunks, 36 bytes a chunk and more: enough for what is served at one time.
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a manifest is, from its blobs."""
+
+    manifest: Manifest
+    lists: tuple[ChunkList, ...]
+    table: ChunkTable
+
+
+class Holdings:
+    """Thread-safe. Methods raise DiskError."""
+
+    def __init__(self, home: Path, blobs: Blobs, log: StateLog) -> None:
+        self._blobs = blobs
+        self._log = log
+        self._index = Database(home, self._begin_again)
+        self._mutex = threading.Lock()
+        self._tables: OrderedDict[Digest, _Known] = OrderedDict()
+
+    def hold(self, manifest: Manifest, digest: Digest, folder: Path, files: Sequence[tuple[Fingerprint, bool]]) -> None:
+        """Record that `folder` holds `manifest`: (fingerprint, trusted) of each file."""
+        assert len(files) == len(manifest.files)
+        if self._blobs.get(digest) is None:
+            blobs = encode_manifest(manifest)
+            assert digest_of(blobs[0]) == digest, "a manifest held under the digest of another"
+            self._blobs.put(blobs)
+        folder = Path(os.path.abspath(folder))
+        self._log.set(HOLDING, _key(digest, folder), [os.fsencode(folder), len(files)])
+        self._index.hold(digest, folder, [(TRUSTED if trusted else HELD, known) for known, trusted in files])
+
+    def release(self, digest: Digest) -> None:
+        with self._log.changing():
+            for key in self._log.all(HOLDING):
+                if key[0] == digest.raw.hex():
+                    self._log.remove(HOLDING, key)
+        self._index.release(digest)
+
+    def all(self) -> tuple[Holding, ...]:
+        return tuple(self._holding(row) for row in self._index.holdings())
+
+    def remembered(self, folder: Path) -> dict[str, HashedFile]:
+        """Return what is known of the files of `folder` by a trusted fingerprint; the newest word on each path."""
+        folder = Path(os.path.abspath(folder))
+        found: dict[str, HashedFile] = {}
+        for row in self._index.holdings():
+            known = self._known(row.manifest) if row.folder == folder else None
+            if known is None:
+                continue
+            for file in self._index.files(row.id):
+                if file.standing == TRUSTED and file.fingerprint is not None and file.number < known.table.files:
+                    entry = known.manifest.files[file.number]
+                    if entry.path not in found:
+                        found[entry.path] = HashedFile(entry, known.lists[file.number], file.fingerprint, True)
+        return found
+
+    def read_plan(self, digest: Digest) -> ReadPlan | None:
+        """Return how to serve a manifest, from the folder that holds most of it."""
+        known = self._known(digest)
+        if known is None:
+            return None
+        best: tuple[int, HoldingRow, RangeSet] | None = None
+        for row in self._index.holdings():
+            if row.manifest == digest:
+                held = self._held(row, known.table)
+                if best is None or len(held) > best[0]:
+                    best = (len(held), row, held)
+        if best is None:
+            return None
+        _, row, held = best
+        return ReadPlan(digest, known.table, held, _Opener(self._index.files(row.id), known.manifest, row.folder))
+
+    def mark_changed(self, digest: Digest, file: int) -> None:
+        """Doubt a file: where several folders hold it, in those where it really is not what was hashed."""
+        known = self._known(digest)
+        rows = [row for row in self._index.holdings() if row.manifest == digest]
+        for row in rows:
+            if len(rows) == 1 or known is None or not self._is_unchanged(row, known.manifest, file):
+                self._index.doubt(row.id, file)
+
+    def check(self) -> list[str]:
+        """Mend what can be mended: index, blobs, files in doubt (hashed again). Returns what was done, in words."""
+        self._index.check()
+        rotted = self._blobs.scrub()
+        for row in self._index.holdings():
+            known = self._known(row.manifest)
+            if known is not None:
+                for file in self._index.doubted(row.id):
+                    self._look_again(row, known, file)
+        said = self._index.mended[:]
+        self._index.mended.clear()
+        if rotted:
+            said.append(f"{rotted} blobs had rotted and were dropped")
+        for row in self._index.holdings():
+            where = f"{row.manifest} in {row.folder}"
+            if self._known(row.manifest) is None:
+                said.append(
+                    f"{where} is not served: its manifest or chunk lists are missing; publish or fetch it again"
+                )
+            elif doubted := self._index.doubted(row.id):
+                said.append(f"{where}: {len(doubted)} files are not what was hashed and are not served")
+        return said
+
+    def close(self) -> None:
+        self._index.close()
+
+    # --- parts -----------------------------------------------------------------------------------------------------
+
+    def _begin_again(self) -> Iterable[tuple[Digest, Path, int]]:
+        """What a new index starts with: every holding ever recorded and not released, all of it in doubt."""
+        for (manifest, _), (folder, files) in self._log.all(HOLDING).items():
+            if isinstance(folder, bytes) and isinstance(files, int):
+                yield Digest(bytes.fromhex(manifest)), Path(os.fsdecode(folder)), files
+
+    def _known(self, digest: Digest) -> _Known | None:
+        """Return what `digest` is, from the blobs; None if a blob is missing."""
+        with self._mutex:
+            if digest in self._tables:
+                self._tables.move_to_end(digest)
+                return self._tables[digest]
+        root = self._blobs.get(digest)
+        if root is None:
+            return None
+        try:
+            manifest = decode_manifest(root, self._blobs.get)
+            lists = tuple(decode_lists(entry.root, entry.size, entry.chunks, self._blob) for entry in manifest.files)
+        except Damaged:
+            return None
+        known = _Known(manifest, lists, ChunkTable(lists))
+        with self._mutex:
+            self._tables[digest] = known
+            while len(self._tables) > TABLES_REMEMBERED_MAX:
+                self._tables.popitem(last=False)
+        return known
+
+    def _blob(self, digest: Digest) -> bytes:
+        blob = self._blobs.get(digest)
+        if blob is None:
+            raise Damaged(f"blob {digest} is missing")
+        return blob
+
+    def _held(self, row: HoldingRow, table: ChunkTable) -> RangeSet:
+        doubted = [file for file in self._index.doubted(row.id) if file < table.files]
+        return RangeSet.whole(len(table)) - RangeSet.of(table.span(file) for file in doubted)
+
+    def _holding(self, row: HoldingRow) -> Holding:
+        known = self._known(row.manifest)
+        if known is None:
+            return Holding(row.manifest, row.folder, RangeSet(), False, 0, 0)
+        held = self._held(row, known.table)
+        complete = not self._index.doubted(row.id)
+        files = known.manifest.files
+        return Holding(row.manifest, row.folder, held, complete, known.manifest.bytes_total, len(files))
+
+    def _is_unchanged(self, row: HoldingRow, manifest: Manifest, file: int) -> bool:
+        for known in self._index.files(row.id):
+            if known.number == file:
+                try:
+                    open_published(row.folder, manifest.files[file].path, known.fingerprint).close()
+                except DiskError:
+                    return False
+                return known.standing != DOUBTED
+        return False
+
+    def _look_again(self, row: HoldingRow, known: _Known, file: int) -> None:
+        """Hash a doubted file; it is held again if it is what it should be."""
+        entry = known.manifest.files[file]
+        try:
+            found = open_published(row.folder, entry.path)
+        except DiskError:
+            return
+        try:
+            with disk_errors(f"read {row.folder / entry.path}"):
+                right = found.expected.size == entry.size and is_equal(found.descriptor, known.table, file)
+                if right and found.unchanged():
+                    standing = TRUSTED if found.expected.settled(time.time_ns()) else HELD
+                    self._index.stand(row.id, file, standing, found.expected)
+        finally:
+            found.close()
+
+
+class _Opener:
+    """Opens files of a holding for serving, each as it was when it was hashed."""
+
+    def __init__(self, files: Sequence[FileRow], manifest: Manifest, folder: Path) -> None:
+        self._files = {row.number: row for row in files}
+        self._manifest = manifest
+        self._folder = folder
+
+    def __call__(self, file: int) -> Readable:
+        row = self._files.get(file)
+        path = self._manifest.files[file].path
+        if row is None or row.standing == DOUBTED or row.fingerprint is None:
+            raise ContentChanged(f"{self._folder / path} is not known to be what was hashed")
+        return open_published(self._folder, path, row.fingerprint)
+
+
+def _key(digest: Digest, folder: Path) -> tuple[str, str]:
+    # A folder's name need not be text: a key is, so the name itself stands in the value.
+    return digest.raw.hex(), digest_of(os.fsencode(folder)).raw.hex()[:32]

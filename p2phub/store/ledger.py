@@ -1,0 +1,90 @@
+"""The `Ledger` on `state.log`: publications, accepted releases and names, typed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from p2phub.content import Digest
+from p2phub.errors import Damaged
+from p2phub.identity import PeerId, parse_peer_id
+from p2phub.store.disk import Disk
+from p2phub.store.interface import Accepted, Publication
+from p2phub.store.state_log import Key, StateLog, Value
+
+PUBLICATION = "publication"
+ACCEPTED = "accepted"
+NAME = "name"
+
+
+class FileLedger:
+    """The ledger of one home. Thread-safe; several processes may have one each."""
+
+    def __init__(self, home: Path, disk: Disk | None = None) -> None:
+        self._log = StateLog(home, disk)
+
+    def publish(self, publication: Publication) -> None:
+        self._log.set(
+            PUBLICATION,
+            (str(publication.publisher), publication.name, publication.tag),
+            [
+                publication.manifest.raw,
+                os.fsencode(publication.folder),
+                publication.signed,
+                publication.private,
+                [peer.raw for peer in publication.allow],
+            ],
+        )
+
+    def withdraw(self, publisher: PeerId, name: str, tag: str) -> None:
+        self._log.remove(PUBLICATION, (str(publisher), name, tag))
+
+    def publications(self) -> tuple[Publication, ...]:
+        found = sorted(self._log.all(PUBLICATION).items())
+        return tuple(_publication(key, value) for key, value in found)
+
+    def accepted(self, publisher: PeerId, name: str, tag: str) -> Accepted | None:
+        value = self._log.get(ACCEPTED, (str(publisher), name, tag))
+        return None if value is None else _accepted(value)
+
+    def accept(self, publisher: PeerId, name: str, tag: str, accepted: Accepted) -> None:
+        key = (str(publisher), name, tag)
+        with self._log.changing():
+            value = self._log.get(ACCEPTED, key)
+            if value is None or accepted.sequence >= _accepted(value).sequence:
+                self._log.set(ACCEPTED, key, [accepted.sequence, accepted.signed, list(accepted.evidence)])
+
+    def all_accepted(self) -> Iterable[tuple[PeerId, str, str, Accepted]]:
+        for (publisher, name, tag), value in sorted(self._log.all(ACCEPTED).items()):
+            yield parse_peer_id(publisher), name, tag, _accepted(value)
+
+    def names(self) -> dict[str, str]:
+        return {alias: str(target) for (alias,), (target,) in sorted(self._log.all(NAME).items())}
+
+    def name(self, alias: str, target: str | None) -> None:
+        if target is None:
+            self._log.remove(NAME, (alias,))
+        else:
+            self._log.set(NAME, (alias,), [target])
+
+    def close(self) -> None:
+        self._log.close()
+
+
+def _publication(key: Key, value: Value) -> Publication:
+    match (key, value):
+        case ((publisher, name, tag), [bytes(manifest), bytes(folder), bytes(signed), bool(private), list(allow)]):
+            peers = tuple(PeerId(peer[-32:]) for peer in allow if isinstance(peer, bytes))
+            path = Path(os.fsdecode(folder))
+            return Publication(parse_peer_id(publisher), name, tag, Digest(manifest), path, signed, private, peers)
+        case _:
+            raise Damaged(f"state.log holds a publication of another form: {key}")
+
+
+def _accepted(value: Value) -> Accepted:
+    match value:
+        case [int(sequence), bytes(signed), list(evidence)]:
+            return Accepted(signed, sequence, tuple(item for item in evidence if isinstance(item, bytes)))
+        case _:
+            raise Damaged("state.log holds an accepted release of another form")

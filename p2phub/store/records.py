@@ -1,0 +1,55 @@
+"""Append-only logs: how a record is framed, and how far a log that was cut short can be believed.
+
+    record = magic (4) | length u32 | checksum (8) | body       integers big-endian
+The checksum is the first 8 bytes of BLAKE3 over (offset u64, length u32, body): a record holds only where it was
+written, so neither a torn write, nor a stale block, nor bytes within another record's body pass for one. Pure.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from blake3 import blake3
+
+_HEAD = struct.Struct(">4sI8s")
+_PLACE = struct.Struct(">QI")
+_MAGIC = b"\xf5p2\x01"
+RECORD_BYTES_MAX = 64 << 20  # Our own files; the bound only keeps a damaged length from being believed.
+
+
+def encode_record(body: bytes, at: int) -> bytes:
+    """Return the record of `body` that is to stand at offset `at` of its file."""
+    assert len(body) <= RECORD_BYTES_MAX
+    return _HEAD.pack(_MAGIC, len(body), _checksum(body, at)) + body
+
+
+def decode_records(data: bytes, at: int = 0) -> tuple[list[bytes], int]:
+    """Return the bodies of the records that follow each other from offset `at` on, and where the last one ends."""
+    bodies = []
+    while (body := _record(data, at)) is not None:
+        bodies.append(body)
+        at += _HEAD.size + len(body)
+    return bodies, at
+
+
+def next_record(data: bytes, at: int) -> int | None:
+    """Return where the first valid record at or after `at` begins: what lies before it, if anything, is damage."""
+    while (at := data.find(_MAGIC, at)) >= 0:
+        if _record(data, at) is not None:
+            return at
+        at += 1
+    return None
+
+
+def _record(data: bytes, at: int) -> bytes | None:
+    if len(data) - at < _HEAD.size:
+        return None
+    magic, length, checksum = _HEAD.unpack_from(data, at)
+    if magic != _MAGIC or length > min(RECORD_BYTES_MAX, len(data) - at - _HEAD.size):
+        return None
+    body = data[at + _HEAD.size : at + _HEAD.size + length]
+    return body if _checksum(body, at) == checksum else None
+
+
+def _checksum(body: bytes, at: int) -> bytes:
+    return blake3(_PLACE.pack(at, len(body)) + body).digest(8)

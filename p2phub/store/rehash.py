@@ -1,0 +1,64 @@
+"""Which chunks of a file on this disk have the digest they should: how hints and files found are turned into facts.
+
+Reads into one reused buffer a thread and hashes there (BLAKE3 frees the GIL), in a few threads of its own that end with
+the call. Nothing is believed that was not read and hashed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from blake3 import blake3
+
+from p2phub import limits
+from p2phub.content import ChunkRef, ChunkTable, RangeSet
+
+THREADS_MAX = 4
+PART_CHUNKS = 64  # What one task reads: long enough for the disk, short enough to spread one large file.
+
+
+def matching(fd: int, refs: Iterable[ChunkRef]) -> Iterator[int]:
+    """Yield the numbers of those chunks whose bytes, read from `fd`, have their digest. Raises OSError."""
+    buffer = memoryview(bytearray(limits.CHUNK_BYTES_MAX))
+    for ref in refs:
+        view = buffer[: ref.length]
+        got = 0
+        while got < ref.length:
+            count = os.preadv(fd, [view[got:]], ref.offset + got)
+            if count == 0:
+                break
+            got += count
+        if got == ref.length and blake3(view).digest() == ref.digest:
+            yield ref.index
+
+
+def matching_chunks(table: ChunkTable, places: Sequence[tuple[int, RangeSet]]) -> RangeSet:
+    """Return which chunks are right, of `places`: (descriptor, chunk numbers that should lie in that file)."""
+    parts = [
+        (fd, first, min(PART_CHUNKS, stop - first))
+        for fd, chunks in places
+        for start, stop in chunks.runs
+        for first in range(start, stop, PART_CHUNKS)
+    ]
+
+    def look(part: tuple[int, int, int]) -> list[int]:
+        fd, first, count = part
+        return list(matching(fd, table.chunks(first, count)))
+
+    if len(parts) <= 1:
+        return RangeSet.from_indices(index for part in parts for index in look(part))
+    with ThreadPoolExecutor(min(THREADS_MAX, os.cpu_count() or 1), thread_name_prefix="rehash") as pool:
+        return RangeSet.from_indices(index for found in pool.map(look, parts) for index in found)
+
+
+def is_equal(fd: int, table: ChunkTable, file: int) -> bool:
+    """Whether the file behind `fd`, which has the right size, has every chunk of file number `file`."""
+    first, stop = table.span(file)
+    head = min(PART_CHUNKS, stop - first)
+    # A different file mostly differs early: look there before reading all of it.
+    if sum(1 for _ in matching(fd, table.chunks(first, head))) < head:
+        return False
+    rest = RangeSet.of([(first + head, stop)])
+    return len(matching_chunks(table, [(fd, rest)])) == len(rest)

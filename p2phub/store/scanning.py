@@ -1,0 +1,89 @@
+"""What a folder that is to be published holds: every regular file, in path order, and what was not taken and why.
+
+Rule for links (docs/design/store.md): a link to a regular file inside the folder is followed, and its path is published
+with that file's bytes; a link that leaves the folder, is absolute, or leads nowhere is `outside`, for the caller to
+refuse; a linked folder is left out, since its files are there under their own path. `.p2phub` is never published.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from p2phub.errors import DiskError
+from p2phub.store.disk import FOLDER_FLAGS
+from p2phub.store.folders import OWN_FOLDER, LeavesFolder, NotAFile, fingerprint, open_beneath
+from p2phub.store.interface import FoundFile, Scan
+
+Ignore = Callable[[str, bool], str | None]
+SCAN_DEPTH_MAX = 256  # One descriptor is open for each level; a manifest refuses far shallower trees by its own rule.
+
+
+class _Walk:
+    def __init__(self, root_fd: int, ignore: Ignore) -> None:
+        self._root = root_fd
+        self._ignore = ignore
+        self.files: list[FoundFile] = []
+        self.left_out: list[tuple[str, str]] = []
+        self.outside: list[str] = []
+
+    def folder(self, fd: int, prefix: str, depth: int) -> None:
+        if depth > SCAN_DEPTH_MAX:
+            raise DiskError(f"{prefix} lies more than {SCAN_DEPTH_MAX} folders deep")
+        with os.scandir(fd) as entries:
+            found = sorted(entries, key=lambda entry: os.fsencode(entry.name))
+        for entry in found:
+            self._entry(entry, fd, prefix, depth)
+
+    def _entry(self, entry: os.DirEntry[str], fd: int, prefix: str, depth: int) -> None:
+        path = prefix + entry.name
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            self.left_out.append((os.fsencode(path).decode("utf-8", "backslashreplace"), "its name is not UTF-8"))
+            return
+        if entry.name == OWN_FOLDER:
+            self.left_out.append((path, "p2phub's own"))
+            return
+        is_folder = entry.is_dir(follow_symlinks=False)
+        why = self._ignore(path, is_folder)
+        if why is not None:
+            self.left_out.append((path, why))
+        elif is_folder:
+            below = os.open(entry.name, FOLDER_FLAGS, dir_fd=fd)
+            try:
+                self.folder(below, path + "/", depth + 1)
+            finally:
+                os.close(below)
+        elif entry.is_file(follow_symlinks=False):
+            self.files.append(FoundFile(path, fingerprint(entry.stat(follow_symlinks=False))))
+        elif entry.is_symlink():
+            self._link(path)
+        else:
+            self.left_out.append((path, "not a regular file"))
+
+    def _link(self, path: str) -> None:
+        try:
+            fd = open_beneath(self._root, path)
+        except NotAFile:
+            self.left_out.append((path, "a link to a folder or a special file"))
+        except (LeavesFolder, FileNotFoundError):
+            self.outside.append(path)
+        else:
+            try:
+                self.files.append(FoundFile(path, fingerprint(os.fstat(fd))))
+            finally:
+                os.close(fd)
+
+
+def scan_folder(folder: Path, ignore: Ignore) -> Scan:
+    """Walk `folder`. Raises OSError, DiskError."""
+    root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        walk = _Walk(root, ignore)
+        walk.folder(root, "", 0)
+    finally:
+        os.close(root)
+    files = sorted(walk.files, key=lambda found: found.path.encode())
+    return Scan(tuple(files), tuple(walk.left_out), tuple(walk.outside))

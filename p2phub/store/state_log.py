@@ -1,0 +1,252 @@
+"""`state.log`: what cannot be rebuilt, as an append-only log of settings and removals; the newest of a key holds.
+
+Several processes append: each takes the lock of `state.lock`, reads what others added, appends one checksummed record
+and syncs it. Where dead records outweigh living ones the log is written anew and renamed over the old one.
+
+A log that ends in a torn record lost power while that record was written; nobody was told it was durable, so it is cut
+off (and kept beside, as `state.log.torn`). A bad record with good ones after it is damage: refused, since what it said
+(a highest sequence, perhaps) must not be forgotten unseen. `salvage` goes on without it when the user says so.
+Source: docs/design/store.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from p2phub.content import pack, unpack
+from p2phub.errors import Damaged
+from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, WRITE_FLAGS, Disk, disk_errors
+from p2phub.store.records import decode_records, encode_record, next_record
+
+LOG = "state.log"
+LOCK = "state.lock"
+_NEW = "state.log.new"
+_TORN = "state.log.torn"
+_DAMAGED = "state.log.damaged"
+COMPACT_ABOVE_BYTES = 256 << 10
+
+Key = tuple[str, ...]
+Value = list[object]
+
+
+def open_home(disk: Disk, home: Path) -> int:
+    """Open the home's folder, made 0700 if it is not there. Raises OSError."""
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        disk.mkdir(str(home), 0o700)
+    # Its last part may be a link that the user made; from here on it is a descriptor.
+    return os.open(home, FOLDER_FLAGS & ~os.O_NOFOLLOW)
+
+
+class StateLog:
+    """The settings of one home: kind -> key -> value. Thread-safe; reads see what other processes appended."""
+
+    def __init__(self, home: Path, disk: Disk | None = None) -> None:
+        self._disk = disk or Disk()
+        self._path = home / LOG
+        self._mutex = threading.RLock()
+        self._state: dict[str, dict[Key, Value]] = {}
+        self._end = 0  # How much of the file is in `_state`; what follows it is torn or not read yet.
+        self._seen: tuple[int, int] | None = None  # Inode and length of the file when it was last read.
+        self._open = True
+        self._locked = False
+        with disk_errors(f"use {home}"):
+            self._home = open_home(self._disk, home)
+
+    def all(self, kind: str) -> dict[Key, Value]:
+        """Return the values of `kind` by key. Raises DiskError, Damaged."""
+        with self._mutex, disk_errors(f"read {self._path}"):
+            self._refresh()
+            return dict(self._state.get(kind, {}))
+
+    def get(self, kind: str, key: Key) -> Value | None:
+        with self._mutex, disk_errors(f"read {self._path}"):
+            self._refresh()
+            return self._state.get(kind, {}).get(key)
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[StateLog]:
+        """Within, no other process or thread changes anything: read, decide, then `set` or `remove`."""
+        with self._mutex, disk_errors(f"write {self._path}"):
+            if self._locked:  # Already within: a second descriptor would wait for the first for ever.
+                yield self
+                return
+            lock = self._disk.open(LOCK, WRITE_FLAGS | os.O_CREAT, 0o600, dir_fd=self._home)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                self._locked = True
+                self._refresh()
+                yield self
+            finally:
+                self._locked = False
+                os.close(lock)
+
+    def set(self, kind: str, key: Key, value: Value) -> None:
+        """Durable on return. Raises DiskError; then it does not hold."""
+        with self.changing():
+            if self._state.get(kind, {}).get(key) != value:
+                self._append([kind, list(key), value])
+
+    def remove(self, kind: str, key: Key) -> None:
+        with self.changing():
+            if key in self._state.get(kind, {}):
+                self._append([kind, list(key)])
+
+    def close(self) -> None:
+        with self._mutex:
+            if self._open:
+                self._open = False
+                os.close(self._home)
+
+    # --- reading ---------------------------------------------------------------------------------------------------
+
+    def _refresh(self) -> None:
+        try:
+            status = os.stat(LOG, dir_fd=self._home, follow_symlinks=False)
+        except FileNotFoundError:
+            self._state, self._end, self._seen = {}, 0, None
+            return
+        seen = (status.st_ino, status.st_size)
+        if seen == self._seen:
+            return
+        data = _read(self._home, LOG)
+        if self._seen is None or self._seen[0] != status.st_ino or len(data) < self._end:
+            self._state, self._end = {}, 0  # Another process wrote it anew.
+        bodies, end = decode_records(data, self._end)
+        if next_record(data, end) is not None:
+            raise Damaged(
+                f"{self._path} is damaged at byte {end}: what it said there is lost",
+                hint="restore it from a backup, or let `p2phub doctor` go on without that record",
+            )
+        for body in bodies:
+            self._take(body)
+        self._end, self._seen = end, seen
+
+    def _take(self, body: bytes) -> None:
+        match unpack(body):
+            case [str(kind), list(key), list(value)]:
+                self._state.setdefault(kind, {})[tuple(map(str, key))] = value
+            case [str(kind), list(key)]:
+                self._state.get(kind, {}).pop(tuple(map(str, key)), None)
+            case _:
+                pass  # A newer version's kind of record: kept in the file, not understood here.
+
+    # --- writing, under the lock -----------------------------------------------------------------------------------
+
+    def _append(self, record: list[object]) -> None:
+        body = pack(record)
+        fd = self._disk.open(LOG, WRITE_FLAGS | os.O_CREAT, 0o600, dir_fd=self._home)
+        try:
+            length = os.fstat(fd).st_size
+            if length > self._end:
+                self._cut_torn(fd, length)
+            framed = encode_record(body, self._end)
+            try:
+                self._disk.pwrite(fd, framed, self._end)
+                self._disk.fdatasync(fd)
+                if self._end == 0:
+                    self._disk.fsync(self._home)
+            except OSError:
+                # It may or may not be on the disk; the caller is told that it does not hold, so take it back.
+                with contextlib.suppress(OSError):
+                    self._disk.truncate(fd, self._end)
+                self._seen = None
+                self._end = 0
+                raise
+            self._take(body)
+            self._end += len(framed)
+            self._seen = (os.fstat(fd).st_ino, self._end)
+        finally:
+            os.close(fd)
+        self._compact_if_worth()
+
+    def _cut_torn(self, fd: int, length: int) -> None:
+        self._write_beside(_TORN, os.pread(fd, length - self._end, self._end))
+        self._disk.truncate(fd, self._end)
+
+    def _compact_if_worth(self) -> None:
+        if self._end < COMPACT_ABOVE_BYTES:
+            return
+        bodies = [pack([kind, list(key), value]) for kind, known in self._state.items() for key, value in known.items()]
+        if 2 * sum(len(body) + 16 for body in bodies) > self._end:
+            return
+        data = _framed(bodies)
+        self._write_beside(_NEW, data)
+        self._disk.replace(_NEW, LOG, source_fd=self._home, target_fd=self._home)
+        self._disk.fsync(self._home)
+        self._end = len(data)
+        self._seen = (os.stat(LOG, dir_fd=self._home).st_ino, len(data))
+
+    def _write_beside(self, name: str, data: bytes) -> None:
+        fd = self._disk.open(name, WRITE_FLAGS | os.O_CREAT, 0o600, dir_fd=self._home)
+        try:
+            self._disk.truncate(fd, 0)
+            self._disk.pwrite(fd, data, 0)
+            self._disk.fdatasync(fd)
+        finally:
+            os.close(fd)
+
+
+def salvage(home: Path, disk: Disk | None = None) -> tuple[str, ...]:
+    """Keep every record of a damaged log that can be read, the damaged one beside it. Returns what was done, in words.
+
+    Only on the user's word: a name's highest sequence may be among what is lost. Raises DiskError.
+    """
+    disk = disk or Disk()
+    with disk_errors(f"mend {home / LOG}"):
+        home_fd = open_home(disk, home)
+        try:
+            lock = disk.open(LOCK, WRITE_FLAGS | os.O_CREAT, 0o600, dir_fd=home_fd)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                return _salvage(disk, home, home_fd)
+            finally:
+                os.close(lock)
+        finally:
+            os.close(home_fd)
+
+
+def _salvage(disk: Disk, home: Path, home_fd: int) -> tuple[str, ...]:
+    data = _read(home_fd, LOG)
+    kept: list[bytes] = []
+    lost = 0
+    at: int | None = 0
+    while at is not None:
+        bodies, end = decode_records(data, at)
+        kept += bodies
+        at = next_record(data, end)
+        lost += (len(data) if at is None else at) - end
+    if not lost:
+        return ()
+    fd = disk.open(_NEW, WRITE_FLAGS | os.O_CREAT, 0o600, dir_fd=home_fd)
+    try:
+        disk.truncate(fd, 0)
+        disk.pwrite(fd, _framed(kept), 0)
+        disk.fdatasync(fd)
+    finally:
+        os.close(fd)
+    disk.replace(LOG, _DAMAGED, source_fd=home_fd, target_fd=home_fd)
+    disk.replace(_NEW, LOG, source_fd=home_fd, target_fd=home_fd)
+    disk.fsync(home_fd)
+    return (f"{home / LOG}: kept {len(kept)} records, lost {lost} bytes; the damaged log is {home / _DAMAGED}",)
+
+
+def _framed(bodies: list[bytes]) -> bytes:
+    data = bytearray()
+    for body in bodies:
+        data += encode_record(body, len(data))
+    return bytes(data)
+
+
+def _read(home_fd: int, name: str) -> bytes:
+    try:
+        fd = os.open(name, READ_FLAGS, dir_fd=home_fd)
+    except FileNotFoundError:
+        return b""
+    with open(fd, "rb") as file:
+        return file.read()

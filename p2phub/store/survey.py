@@ -1,0 +1,155 @@
+"""What stands at a destination before a fetch writes there: files that are right already, files of an earlier attempt,
+and files in the way.
+
+Right is: of the manifest's size, and known to have its content (put there by us and untouched since, or hashed before
+and untouched since), or every chunk re-hashed now. Durable marks of the journal are believed only where their file is
+still there and long enough, and only after a spot check; hints only after a re-hash. Changes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from p2phub.content import ChunkTable, Digest, RangeSet
+from p2phub.manifest import Manifest
+from p2phub.store.disk import READ_FLAGS
+from p2phub.store.folders import Tree, fingerprint, open_regular
+from p2phub.store.interface import Fingerprint
+from p2phub.store.journal import Identity, Remembered
+from p2phub.store.rehash import is_equal, matching_chunks
+
+Known = Callable[[str, Fingerprint], Digest | None]
+"""The root that a file of the destination had when it was last hashed, if its fingerprint is still that one."""
+
+SPOT_CHECKS_MAX = 16  # In a batch of OPEN_AT_ONCE files.
+OPEN_AT_ONCE = 64
+
+
+@dataclass(slots=True)
+class Survey:
+    """`placed` by us earlier; `kept`: equal, but not ours, with its fingerprint; `in_the_way`: path and why, by file
+    number; `blocked`: in the way also by force; `partial`: bytes already allocated to each unfinished file."""
+
+    placed: dict[int, Identity] = field(default_factory=dict)
+    kept: dict[int, Fingerprint] = field(default_factory=dict)
+    in_the_way: dict[int, str] = field(default_factory=dict)
+    blocked: dict[int, str] = field(default_factory=dict)
+    partial: dict[int, int] = field(default_factory=dict)
+    durable: RangeSet = field(default_factory=RangeSet)
+    hinted: RangeSet = field(default_factory=RangeSet)
+
+
+def look_over(
+    manifest: Manifest, table: ChunkTable, tree: Tree, partials_fd: int, past: Remembered, known: Known
+) -> Survey:
+    """Look at every path of `manifest` and at the unfinished files in `partials_fd`. Raises OSError."""
+    survey = Survey()
+    for number, entry in enumerate(manifest.files):
+        try:
+            status = tree.status(entry.path)
+        except OSError as exc:
+            if exc.errno not in (errno.ENOTDIR, errno.ELOOP):
+                raise
+            survey.blocked[number] = "a part of its path is a file or a link"
+            continue
+        if status is not None:
+            _look_at(number, manifest, table, tree, status, past, known, survey)
+    _look_at_partials(manifest, table, partials_fd, past, survey)
+    return survey
+
+
+def _look_at(
+    number: int,
+    manifest: Manifest,
+    table: ChunkTable,
+    tree: Tree,
+    status: os.stat_result,
+    past: Remembered,
+    known: Known,
+    survey: Survey,
+) -> None:
+    entry = manifest.files[number]
+    if stat.S_ISDIR(status.st_mode):
+        survey.blocked[number] = "a folder stands there"
+    elif not stat.S_ISREG(status.st_mode):
+        survey.in_the_way[number] = "a link or special file stands there"
+    elif status.st_size != entry.size:
+        survey.in_the_way[number] = f"another file of {status.st_size} bytes stands there"
+    elif past.placed.get(number) == Identity.of(status):
+        survey.placed[number] = Identity.of(status)
+    elif known(entry.path, fingerprint(status)) == entry.root:
+        survey.kept[number] = fingerprint(status)
+    else:
+        folder_fd, name = tree.place(entry.path)
+        fd = open_regular(name, dir_fd=folder_fd)
+        try:
+            before = fingerprint(os.fstat(fd))
+            if before.size == entry.size and is_equal(fd, table, number) and fingerprint(os.fstat(fd)) == before:
+                survey.kept[number] = before
+            else:
+                survey.in_the_way[number] = "another file stands there"
+        finally:
+            os.close(fd)
+
+
+def _look_at_partials(
+    manifest: Manifest, table: ChunkTable, partials_fd: int, past: Remembered, survey: Survey
+) -> None:
+    to_check: list[tuple[int, RangeSet]] = []
+    for number in _partial_files(partials_fd, table.files):
+        status = os.stat(str(number), dir_fd=partials_fd, follow_symlinks=False)
+        # A second name for one file could be a user's own: then writing here would change it.
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_size > manifest.files[number].size:
+            survey.blocked[number] = f"the unfinished file {number} is not what was left there"
+            continue
+        survey.partial[number] = status.st_blocks * 512
+        here = RangeSet.of([_within(table, number, status.st_size)])
+        if number not in survey.placed and number not in survey.kept and (past.durable | past.hints) & here:
+            to_check.append((number, here))
+    for at in range(0, len(to_check), OPEN_AT_ONCE):
+        with contextlib.ExitStack() as opened:
+            places: list[tuple[int, RangeSet]] = []
+            for number, here in to_check[at : at + OPEN_AT_ONCE]:
+                fd = os.open(str(number), READ_FLAGS, dir_fd=partials_fd)
+                opened.callback(os.close, fd)
+                places.append((fd, here))
+            _settle(table, places, past, survey)
+    for number in (*survey.placed, *survey.kept):
+        survey.durable |= RangeSet.of([table.span(number)])
+    survey.hinted = survey.hinted - survey.durable
+
+
+def _settle(table: ChunkTable, places: list[tuple[int, RangeSet]], past: Remembered, survey: Survey) -> None:
+    """Believe the marks, unless a sample of them is wrong: then someone wrote here, and they are hints like others."""
+    marks = [(fd, past.durable & here) for fd, here in places if past.durable & here]
+    hints = [(fd, past.hints & here) for fd, here in places if past.hints & here]
+    samples = [(fd, chunks.first(1)) for fd, chunks in marks[:SPOT_CHECKS_MAX]]
+    if len(matching_chunks(table, samples)) == len(samples):
+        survey.durable |= RangeSet.of(run for _, chunks in marks for run in chunks.runs)
+    else:
+        hints += marks
+    survey.hinted |= matching_chunks(table, hints)
+
+
+def _partial_files(partials_fd: int, files: int) -> list[int]:
+    names = [name for name in os.listdir(partials_fd) if name.isascii() and name.isdigit()]
+    return sorted(int(name) for name in names if len(name) <= 10 and name == str(int(name)) and int(name) < files)
+
+
+def _within(table: ChunkTable, file: int, length: int) -> tuple[int, int]:
+    """Return the run of chunks of `file` that lie wholly in its first `length` bytes."""
+    first, stop = table.span(file)
+    low, high = first, stop
+    while low < high:  # Offsets ascend: halve.
+        middle = (low + high) // 2
+        ref = table.chunk(middle)
+        if ref.offset + ref.length <= length:
+            low = middle + 1
+        else:
+            high = middle
+    return first, low
