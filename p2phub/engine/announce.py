@@ -1,0 +1,111 @@
+"""Keep the network told of what this node provides: manifests as provider records, names as signed releases.
+
+Private manifests are never announced. Any holder re-puts the signed release it fetched by, so that a name outlives its
+publisher's uptime. When each is due is decided by `discovery.AnnounceSchedule`; one goes out at a time, which paces us.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable
+
+import trio
+
+from p2phub.content import Digest
+from p2phub.discovery import AnnounceSchedule
+from p2phub.engine.serve import StoreShelf
+from p2phub.errors import HubError
+from p2phub.identity import PeerId
+from p2phub.manifest import dht_key, read_release
+from p2phub.net import Finder
+from p2phub.store import Ledger, Store
+
+
+class Announcer:
+    """The one task of a daemon that announces. `own` seeds the jitter."""
+
+    def __init__(self, finder: Finder, *, store: Store, ledger: Ledger, shelf: StoreShelf, own: PeerId) -> None:
+        self._finder = finder
+        self._store = store
+        self._ledger = ledger
+        self._shelf = shelf
+        self._schedule = AnnounceSchedule(own.public_key)
+        self._holders: dict[Digest, int] = {}  # At the last announcement of each.
+        self._changed = trio.Event()
+
+    def holders(self, manifest: Digest) -> int | None:
+        """Return how many peers kept the record last time; None if it was not announced yet."""
+        return self._holders.get(manifest)
+
+    def refresh(self) -> None:
+        """Look again at what is held and published; call after either changed."""
+        wanted = set(self._public())
+        now = trio.current_time()
+        for manifest in wanted:
+            self._schedule.add(manifest, now=now)
+        for manifest in set(self._holders) - wanted:
+            self._schedule.remove(manifest)
+            del self._holders[manifest]
+        self._changed.set()
+
+    def again(self, manifest: Digest) -> None:
+        """Announce `manifest` now, though it may not be due: its name was just published anew."""
+        self._schedule.remove(manifest)
+        self._holders.pop(manifest, None)
+        self.refresh()
+
+    async def run(self) -> None:
+        """Announce what is due, for ever."""
+        self.refresh()
+        while True:
+            for manifest in self._schedule.take_due(now=trio.current_time()):
+                holders = await self._announce(manifest)
+                self._holders[manifest] = holders
+                self._schedule.announced(manifest, holders, now=trio.current_time())
+                self._changed.set()
+            due = self._schedule.next_due()
+            with trio.move_on_at(math.inf if due is None else due):
+                await self._changed.wait()
+            self._changed = trio.Event()
+
+    async def wait_announced(self, manifest: Digest) -> int:
+        """Wait until `manifest` was announced; return how many peers kept the record. Timeouts are the caller's."""
+        while (holders := self._holders.get(manifest)) is None:
+            await self._changed.wait()
+        return holders
+
+    def came_online(self) -> None:
+        """The network is there (again): what failed is due at once."""
+        self._schedule.hurry(now=trio.current_time())
+        self._changed.set()
+
+    async def _announce(self, manifest: Digest) -> int:
+        kept = 0
+        try:
+            for key, signed in self._releases(manifest).items():
+                await self._finder.put_release(key, signed)
+            kept = await self._finder.announce(manifest)
+        except HubError:
+            return 0  # The network's fault, and it is tried again; the schedule knows when.
+        return kept
+
+    def _public(self) -> Iterable[Digest]:
+        private = {item.manifest for item in self._ledger.publications() if item.private}
+        public = {item.manifest for item in self._ledger.publications() if not item.private}
+        for holding in self._store.holdings():
+            shareable = holding.complete and holding.manifest not in self._shelf.unserved
+            if shareable and (holding.manifest in public or holding.manifest not in private):
+                yield holding.manifest
+
+    def _releases(self, manifest: Digest) -> dict[str, bytes]:
+        """Return the releases that lead to `manifest`, by DHT key: ours, and those it was fetched by."""
+        found: dict[str, bytes] = {}
+        for publisher, name, tag, accepted in self._ledger.all_accepted():
+            release = read_release(accepted.signed)
+            if release.manifest == manifest and release.expires > time.time():
+                found[dht_key(publisher, name, tag)] = accepted.signed
+        for item in self._ledger.publications():
+            if item.manifest == manifest and not item.private:
+                found[dht_key(item.publisher, item.name, item.tag)] = item.signed
+        return found

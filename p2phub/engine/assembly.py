@@ -1,0 +1,74 @@
+"""Gather what describes a manifest (root page, pages, chunk lists) until the chunks can be numbered.
+
+Fed with blobs whose digests were checked by whoever received them; says which are still missing. A plain value that the
+coordinator of a fetch owns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from p2phub import limits
+from p2phub.content import ChunkTable, Digest, decode_lists, digest_of, list_digests
+from p2phub.manifest import Manifest, decode_manifest, manifest_pages
+
+Held = Callable[[Digest], bytes | None]
+
+
+class Assembly:
+    """Metadata of one manifest. `held` looks into the store, so that what is here already is not asked for."""
+
+    def __init__(self, digest: Digest, held: Held) -> None:
+        self.digest = digest
+        self._held = held
+        self._new: dict[Digest, bytes] = {}
+        self._manifest: Manifest | None = None
+
+    def add(self, blobs: Iterable[bytes]) -> None:
+        for blob in blobs:
+            self._new[digest_of(blob)] = blob
+
+    def blob(self, digest: Digest) -> bytes | None:
+        return self._new.get(digest) or self._held(digest)
+
+    def new_blobs(self) -> tuple[bytes, ...]:
+        """Return what was added, to be stored."""
+        return tuple(self._new.values())
+
+    def missing(self) -> list[tuple[Digest, int]]:
+        """Return the blobs to ask for next, (digest, most bytes) each; empty when all is here. Raises Malformed."""
+        root = self.blob(self.digest)
+        if root is None:
+            return [(self.digest, limits.MANIFEST_ROOT_BYTES_MAX)]
+        pages = [(page, length) for page, length in manifest_pages(root) if self.blob(page) is None]
+        if pages:
+            return pages
+        lists = []
+        for entry in self.manifest().files:
+            for digest in list_digests(entry.root, entry.chunks, self.blob):
+                if self.blob(digest) is None:
+                    lists.append((digest, limits.CHUNK_LIST_BYTES_MAX))
+        return lists
+
+    def manifest(self) -> Manifest:
+        """Return the manifest. Call when no page is missing. Raises Malformed."""
+        if self._manifest is None:
+            root = self.blob(self.digest)
+            assert root is not None, "asked for a manifest whose root page is missing"
+            self._manifest = decode_manifest(root, self.blob)
+        return self._manifest
+
+    def table(self) -> ChunkTable:
+        """Return the numbered chunks. Call when nothing is missing. Raises Malformed."""
+        return chunk_table(self.manifest(), self.blob)
+
+
+def chunk_table(manifest: Manifest, blob: Held) -> ChunkTable:
+    """Return the chunks of `manifest`, whose lists `blob` has. Raises Malformed if a list breaks a rule."""
+
+    def must(digest: Digest) -> bytes:
+        data = blob(digest)
+        assert data is not None, f"chunk list {digest} is missing"
+        return data
+
+    return ChunkTable([decode_lists(entry.root, entry.size, entry.chunks, must) for entry in manifest.files])

@@ -1,0 +1,97 @@
+"""Can this node be reached from outside, and if not, what to do: checks that end in advice.
+
+Whether we can be reached is asked of a peer, which dials back; nothing we can see ourselves would tell.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from p2phub import limits
+from p2phub.errors import HubError, PeerError
+from p2phub.identity import PeerAddress
+from p2phub.net import Dialler
+from p2phub.wire import Probe, Probed
+
+PEERS_ASKED = 3
+ASK_S = 12.0  # Dialling, asking, and the peer's own dial back.
+ROOM_WARNED_BYTES = 1 << 30
+
+Finding = dict[str, Any]
+
+
+def finding(check: str, ok: bool, detail: str, hint: str | None = None) -> Finding:
+    """Return one check's outcome as `p2phub doctor` shows it."""
+    return {"check": check, "ok": ok, "detail": detail, "hint": hint}
+
+
+def examine_home(home: Path) -> list[Finding]:
+    """Look at the home's disk. Blocks."""
+    found = []
+    writable = os.access(home, os.W_OK)
+    found.append(
+        finding("home", writable, str(home), None if writable else "make the folder writable, or choose another --home")
+    )
+    free = shutil.disk_usage(home).free
+    room = free >= ROOM_WARNED_BYTES
+    found.append(finding("disk", room, f"{free / 1e9:.1f} GB free", None if room else "make room: models are large"))
+    return found
+
+
+async def examine_reach(
+    dialler: Dialler, peers: Sequence[PeerAddress], *, port: int | None, daemon: bool
+) -> list[Finding]:
+    """Ask up to three peers to dial us back at `port`."""
+    if not daemon or port is None:
+        return [finding("reachable", False, "no daemon runs for this home", "start one: p2phub node")]
+    if not peers:
+        return [
+            finding(
+                "network",
+                False,
+                "no peer is known, so nobody can be asked",
+                "name one with --bootstrap /ip4/IP/tcp/PORT/p2p/PEER",
+            )
+        ]
+    answers: list[tuple[PeerAddress, Probed | HubError]] = []
+
+    async def ask(peer: PeerAddress) -> None:
+        with trio.move_on_after(ASK_S):
+            try:
+                control = await dialler.open_control(peer)
+                try:
+                    answer = await control.ask(Probe(port))
+                finally:
+                    with trio.move_on_after(limits.GOODBYE_S, shield=True):
+                        await control.aclose()
+            except PeerError as error:
+                answers.append((peer, error))
+                return
+            if isinstance(answer, Probed):
+                answers.append((peer, answer))
+
+    async with trio.open_nursery() as nursery:
+        for peer in peers[:PEERS_ASKED]:
+            nursery.start_soon(ask, peer)
+    probes = [answer for _, answer in answers if isinstance(answer, Probed)]
+    found = [
+        finding(
+            "network",
+            bool(probes),
+            f"{len(probes)} of {min(len(peers), PEERS_ASKED)} peers answered",
+            None if probes else "are the bootstrap nodes up? is outgoing TCP blocked?",
+        )
+    ]
+    if probes:
+        reached = [probe for probe in probes if probe.reached]
+        seen = probes[0].observed_ip
+        detail = f"peers see {seen}; {len(reached)} of {len(probes)} could dial back to port {port}"
+        hint = f"forward TCP port {port} of your router to this machine, or open it in the firewall"
+        found.append(finding("reachable", bool(reached), detail, None if reached else hint))
+    return found

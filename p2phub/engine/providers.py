@@ -1,0 +1,109 @@
+"""What a fetch knows of each peer that may provide: where it is, how many links it has, how it failed, whether it lied.
+
+A plain value that the coordinator owns; it decides whom to dial next and, when nobody is left, what to tell the user.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from p2phub import limits
+from p2phub.discovery import Candidate
+from p2phub.errors import ChunkMismatch, Damaged, HubError, NoProvider, ProtocolViolation, WrongPeer
+from p2phub.identity import Address, PeerId
+
+RETRY_S = (1.0, 2.0, 4.0, 8.0, 15.0)  # After each failure in a row; the last one repeats.
+
+
+@dataclass
+class Provider:
+    """One peer. `dialling` counts links on their way; `links` those that are up, by number."""
+
+    peer: PeerId
+    via: str
+    addresses: list[Address] = field(default_factory=list)
+    links: set[int] = field(default_factory=set)
+    dialling: int = 0
+    failures: int = 0
+    retry_at: float = -math.inf
+    last_error: HubError | None = None
+    banned: bool = False  # It lied, or is not who it should be: never dialled again in this fetch.
+    told: bool = False  # Whether the watcher knows it as a source.
+
+    @property
+    def live(self) -> bool:
+        return bool(self.links) or self.dialling > 0
+
+    def failed(self, error: HubError, now: float) -> None:
+        self.last_error = error
+        self.retry_at = now + RETRY_S[min(self.failures, len(RETRY_S) - 1)]
+        self.failures += 1
+        self.banned = self.banned or isinstance(error, ChunkMismatch | ProtocolViolation | WrongPeer)
+
+    def opened(self) -> None:
+        self.failures = 0
+
+
+class ProviderBook:
+    """All providers of one fetch; `own` never is one."""
+
+    def __init__(self, own: PeerId) -> None:
+        self._own = own
+        self._providers: dict[PeerId, Provider] = {}
+
+    def __iter__(self) -> Iterator[Provider]:
+        return iter(self._providers.values())
+
+    def __getitem__(self, peer: PeerId) -> Provider:
+        return self._providers[peer]
+
+    def found(self, candidate: Candidate) -> None:
+        """Take a candidate in; one that is known, or one address too many, changes nothing."""
+        peer, address = candidate.provider.peer, candidate.provider.address
+        if peer == self._own:
+            return
+        via = "lan" if candidate.via == "lan" else "direct"  # How bytes come, not how we heard of the peer.
+        provider = self._providers.setdefault(peer, Provider(peer, via))
+        if address not in provider.addresses and len(provider.addresses) < limits.ADDRESSES_PER_PEER_MAX:
+            provider.addresses.append(address)
+
+    @property
+    def dialling(self) -> int:
+        return sum(provider.dialling for provider in self)
+
+    @property
+    def links(self) -> int:
+        return sum(len(provider.links) for provider in self)
+
+    def next_retry(self, now: float) -> float:
+        """Return when a provider that failed may be dialled again; infinity if there is none."""
+        waiting = (provider.retry_at for provider in self if not provider.banned and provider.retry_at > now)
+        return min(waiting, default=math.inf)
+
+    def all_lied(self) -> bool:
+        return bool(self._providers) and all(isinstance(provider.last_error, ChunkMismatch) for provider in self)
+
+    def verdict(self, reference: str, asked: str) -> HubError:
+        """Return the error that ends a fetch which nobody can bring forward."""
+        lies = [provider.last_error for provider in self if isinstance(provider.last_error, ChunkMismatch)]
+        if lies and self.all_lied():
+            lie = lies[0]
+            return Damaged(
+                f"chunk {lie.chunk} of {lie.file} from {lie.peer} is not what was signed, and nobody else has it",
+                hint="try again when another provider is there; what was verified is kept",
+            )
+        if not self._providers:
+            return NoProvider(
+                f"nobody is known to have {reference} (asked: {asked})",
+                hint="is a node that has it running? name one with --provider, or another --bootstrap",
+            )
+        reasons = "; ".join(
+            f"{provider.peer}: {provider.last_error or 'does not hold the missing chunks'}"
+            for provider in list(self)[:5]
+        )
+        return NoProvider(
+            f"no provider of {reference} can give what is missing ({reasons}; asked: {asked})",
+            hint="what was verified is kept; the same command resumes",
+        )

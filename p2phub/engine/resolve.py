@@ -1,0 +1,247 @@
+"""From what a user typed to a manifest digest: which release of a name do we believe?
+
+Providers that the user gave are asked first, over control connections, and if one of them answers with a release that
+holds, nobody else is. Else the peers of the LAN and the DHT are asked together, and the newest release that holds wins.
+What is accepted is remembered durably, so that no later answer can roll it back. Source: proto/release.md §4.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+
+import trio
+
+from p2phub import limits
+from p2phub.content import Digest
+from p2phub.discovery import Candidate
+from p2phub.errors import Malformed, NotFound, NotTrusted, PeerError, UsageError
+from p2phub.identity import PeerAddress, PeerId, parse_peer_id
+from p2phub.manifest import (
+    DEFAULT_TAG,
+    Known,
+    Reference,
+    Release,
+    Verdict,
+    check_answers,
+    check_name,
+    check_release,
+    judge,
+    parse_reference,
+    read_release,
+)
+from p2phub.net import Dialler, Finder
+from p2phub.observe import printable
+from p2phub.store import Accepted, Ledger
+from p2phub.wire import GetRelease, ReleaseIs
+
+ASK_S = 10.0  # One peer's answer to a question about a name, dial and handshake included.
+Name = tuple[PeerId, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A reference, resolved. `release` and `signed` where a publisher's word led to the manifest; `known`: providers
+    that came with it."""
+
+    manifest: Digest
+    release: Release | None = None
+    signed: bytes = b""
+    known: tuple[Candidate, ...] = ()
+
+
+class Resolver:
+    """Resolves references by the user's own names, what was accepted before, given providers, and finders."""
+
+    def __init__(self, *, ledger: Ledger, dialler: Dialler, open_finder: Callable[[], Awaitable[Finder]]) -> None:
+        self._ledger = ledger
+        self._dialler = dialler
+        self._open_finder = open_finder
+
+    # --- without the network -------------------------------------------------------------------------------------
+
+    def spell(self, publisher: PeerId, name: str, tag: str) -> str:
+        """Return the reference that means this name."""
+        return f"{publisher}/{name}" + (f"@{tag}" if tag != DEFAULT_TAG else "")
+
+    def name_of(self, text: str) -> Name:
+        """Return the publisher, name and tag `text` means by the user's own mapping. Raises NotFound, UsageError."""
+        reference = self._mapped(parse_reference(text))
+        if reference.publisher is None or reference.name is None:
+            raise UsageError(f"{text} names bytes, not a publisher's name", hint="give PUBLISHER/name")
+        return reference.publisher, reference.name, reference.tag
+
+    def local(self, text: str) -> Digest:
+        """Return the manifest `text` means by what this home published or accepted. Raises NotFound, UsageError."""
+        reference = self._mapped(parse_reference(text))
+        if reference.digest is not None:
+            return reference.digest
+        signed = self._signed_here(self.name_of(text))
+        if signed is None:
+            raise NotFound(f"{text} is not known here", hint="`p2phub ls` shows what is held")
+        return read_release(signed).manifest
+
+    def check_name(self, alias: str, target: str) -> None:
+        """Raise UsageError unless `alias` (a petname, or `org/name`) may stand for `target`."""
+        mine = parse_reference(alias)
+        if mine.publisher is not None or mine.digest is not None or str(mine) != alias or "@" in alias:
+            raise UsageError(f"{alias!r} cannot be a name of yours", hint="a name is a word, or org/name")
+        if _peer_or_none(target) is None:
+            if mine.petname is None and "/" not in target:
+                raise UsageError(
+                    f"{target!r} is neither a publisher nor a reference", hint="give 12D3Koo… or 12D3Koo…/name"
+                )
+            theirs = parse_reference(target)
+            if theirs.publisher is None and theirs.digest is None:
+                raise UsageError(f"{target!r} has no publisher key in it", hint="names of names are not followed")
+        elif mine.petname is not None:
+            raise UsageError(f"{alias!r} stands for a repository, not for a publisher", hint="give 12D3Koo…/name")
+
+    def _mapped(self, reference: Reference) -> Reference:
+        """Replace the user's own names by what they stand for. Nobody else answers to a name without a key in it."""
+        if reference.publisher is not None or reference.name is None:
+            return reference
+        names = self._ledger.names()
+        full = reference.name if reference.petname is None else f"{reference.petname}/{reference.name}"
+        tag, digest = reference.tag, reference.digest
+        if (target := names.get(full)) is not None and _peer_or_none(target) is None:
+            mapped = parse_reference(target)
+            return mapped if tag == DEFAULT_TAG and digest is None else replace(mapped, tag=tag, digest=digest)
+        if reference.petname is not None and (target := names.get(reference.petname)) is not None:
+            publisher = _peer_or_none(target)
+            if publisher is not None:
+                check_name(reference.name)
+                return Reference(publisher=publisher, name=reference.name, tag=tag, digest=digest)
+        if reference.petname is None:
+            owners = {item.publisher for item in self._ledger.publications() if item.name == reference.name}
+            if len(owners) == 1:
+                return Reference(publisher=owners.pop(), name=reference.name, tag=tag, digest=digest)
+        if digest is not None:
+            return reference
+        raise NotFound(
+            f"nothing here is called {full!r}",
+            hint="a name without a publisher key means only what you say: p2phub name add NAME 12D3Koo…",
+        )
+
+    def _signed_here(self, name: Name) -> bytes | None:
+        for item in self._ledger.publications():
+            if (item.publisher, item.name, item.tag) == name:
+                return item.signed
+        accepted = self._ledger.accepted(*name)
+        return accepted.signed if accepted is not None else None
+
+    # --- with the network ----------------------------------------------------------------------------------------
+
+    async def resolve(self, text: str, given: Sequence[PeerAddress]) -> Resolved:
+        """Return the manifest that `text` means now. Raises UsageError, NotFound, NotTrusted."""
+        reference = self._mapped(parse_reference(text))
+        if reference.ticket is not None:
+            ticket = reference.ticket
+            known = tuple(Candidate(provider, "direct") for provider in ticket.providers)
+            return Resolved(ticket.manifest, ticket.publisher_release(), ticket.release or b"", known)
+        if reference.digest is not None:
+            return Resolved(reference.digest)
+        name = self.name_of(text)
+        for item in self._ledger.publications():
+            if (item.publisher, item.name, item.tag) == name:
+                return Resolved(item.manifest, read_release(item.signed), item.signed)
+        return await self._look_up(text, name, given)
+
+    async def _look_up(self, text: str, name: Name, given: Sequence[PeerAddress]) -> Resolved:
+        answers = _Answers(self._known(name), name)
+        if given:
+            for signed in await self._ask_all(given, name):
+                answers.judge(signed)
+        if not answers.good:
+            finder = await self._open_finder()
+            for signed in await finder.release(*name):
+                answers.judge(signed)
+            asked = ", ".join((*map(str, given), *map(str, finder.asked()))) or "nobody: no peer is known"
+        else:
+            asked = ""
+        known = answers.known
+        if answers.changed and known is not None:
+            accepted = Accepted(known.signed, known.release.sequence, known.evidence)
+            await trio.to_thread.run_sync(lambda: self._ledger.accept(*name, accepted))
+        if not answers.good and answers.refusals:
+            raise answers.refusals[0]
+        if known is None:
+            raise NotFound(
+                f"nobody knows {text} (asked: {printable(asked)})",
+                hint="is the name right, and its publisher's node running? name one with --provider or --bootstrap",
+            )
+        if not answers.good:
+            check_release(
+                known.release, now=time.time()
+            )  # Nobody answered: what we accepted before, if it still holds.
+        return Resolved(known.release.manifest, known.release, known.signed)
+
+    def _known(self, name: Name) -> Known | None:
+        accepted = self._ledger.accepted(*name)
+        if accepted is None:
+            return None
+        return Known(accepted.signed, read_release(accepted.signed), accepted.evidence)
+
+    async def _ask_all(self, peers: Sequence[PeerAddress], name: Name) -> list[bytes]:
+        """Return the releases that `peers` answer with; a peer that fails to answer is passed over."""
+        answers: list[bytes] = []
+
+        async def ask(peer: PeerAddress) -> None:
+            with trio.move_on_after(ASK_S):
+                try:
+                    control = await self._dialler.open_control(peer)
+                    try:
+                        answer = await control.ask(GetRelease(*name))
+                    finally:
+                        with trio.move_on_after(limits.GOODBYE_S, shield=True):
+                            await control.aclose()
+                except PeerError:
+                    return
+                if isinstance(answer, ReleaseIs) and answer.signed:
+                    answers.append(answer.signed)
+
+        async with trio.open_nursery() as nursery:
+            for peer in peers[: limits.PROVIDERS_PER_KEY_MAX]:
+                nursery.start_soon(ask, peer)
+        return answers
+
+
+class _Answers:
+    """Judges what came, one after the other: `known` is what to believe now."""
+
+    def __init__(self, known: Known | None, name: Name) -> None:
+        self.known = known
+        self.good = False  # Whether some answer is what we believe now.
+        self.changed = False
+        self.refusals: list[NotTrusted | Malformed] = []
+        self._name = name
+
+    def judge(self, signed: bytes) -> None:
+        try:
+            release = read_release(signed)
+            check_answers(release, *self._name)
+            judgement = judge(self.known, Known(signed, release), now=time.time())
+        except (NotTrusted, Malformed) as error:
+            self.refusals.append(error)
+            return
+        if judgement.verdict is Verdict.OLDER:
+            assert self.known is not None
+            self.refusals.append(
+                NotTrusted(
+                    f"a release with sequence {release.sequence} was offered, but {self.known.release.sequence} was "
+                    f"accepted before: it is an old copy or was rolled back",
+                    hint="ask another provider, or fetch the manifest by its digest if the old one is what you want",
+                )
+            )
+            return
+        self.good = True
+        self.changed = self.changed or judgement.verdict is not Verdict.SAME
+        self.known = judgement.known
+
+
+def _peer_or_none(text: str) -> PeerId | None:
+    try:
+        return parse_peer_id(text)
+    except Malformed:
+        return None

@@ -1,0 +1,52 @@
+"""Who may have a manifest: first the providers that are already known, then those that finders (LAN, DHT) find.
+
+Finders are opened late: a fetch by ticket or known provider that succeeds never loads libp2p.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import trio
+
+from p2phub.content import Digest
+from p2phub.discovery import Candidate
+from p2phub.net import Finder
+
+OpenFinder = Callable[[], Awaitable[Finder]]
+
+
+class Search:
+    """One search for providers, in rounds. Round 0 offers `known` alone, if any are; later ones ask the finders too."""
+
+    def __init__(self, known: Sequence[Candidate], open_finder: OpenFinder) -> None:
+        self._known = tuple(known)
+        self._open_finder = open_finder
+        self._finder: Finder | None = None
+        self._looked_far = False
+
+    @property
+    def crowded(self) -> bool:
+        """Whether others may be fetching the same thing now: then requesters start at different places."""
+        return self._looked_far
+
+    def more(self) -> bool:
+        """Whether the next round asks somebody who was not asked yet."""
+        return not self._looked_far
+
+    def asked(self) -> str:
+        """Say who was asked, for the error that nobody has it."""
+        asked = [str(candidate.provider) for candidate in self._known]
+        if self._finder is not None:
+            asked.extend(str(who) for who in self._finder.asked())
+        return ", ".join(asked[:8]) or "nobody: no provider, bootstrap node or LAN peer is known"
+
+    async def look(self, manifest: Digest, round_number: int, found: trio.MemorySendChannel[Candidate]) -> None:
+        """Send every candidate of this round; returns when all have been asked."""
+        for candidate in self._known:
+            await found.send(candidate)
+        if round_number == 0 and self._known:
+            return
+        self._looked_far = True
+        self._finder = await self._open_finder()
+        await self._finder.providers(manifest, found)

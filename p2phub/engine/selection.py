@@ -1,0 +1,76 @@
+"""What of a folder is published: the rule for junk, and the refusal of what looks like a secret.
+
+The built-in rule is the list below; a `.p2phubignore` file in the folder (gitignore syntax) adds to it, and a pattern
+given with `include` overrules both, for secrets too. `publish --dry-run` shows what is left out, and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pathspec import GitIgnoreSpec
+
+IGNORE_FILE = ".p2phubignore"
+
+JUNK = (
+    ".git/",
+    ".hg/",
+    ".svn/",
+    ".p2phub/",
+    ".cache/",
+    "__pycache__/",
+    ".ipynb_checkpoints/",
+    ".DS_Store",
+    "._*",
+    "Thumbs.db",
+    "desktop.ini",
+    "*.partial",
+    "*.incomplete",
+    "*.crdownload",
+    "*.tmp",
+    "*.swp",
+    "*~",
+    IGNORE_FILE,
+)
+
+SECRETS = (
+    ".env",
+    ".env.*",
+    "*.pem",
+    "*.key",
+    "*.p12",
+    "*.pfx",
+    "id_rsa*",
+    "id_dsa*",
+    "id_ecdsa*",
+    "id_ed25519*",
+    ".netrc",
+    ".git-credentials",
+    ".npmrc",
+    ".pypirc",
+)
+
+
+class Selection:
+    """Decides, for one publish, about each path. `ignore_text` is the content of the folder's own ignore file."""
+
+    def __init__(self, *, ignore_text: str = "", ignore: Sequence[str] = (), include: Sequence[str] = ()) -> None:
+        self._junk = GitIgnoreSpec.from_lines(JUNK)
+        self._own = GitIgnoreSpec.from_lines([*ignore_text.splitlines(), *ignore])
+        self._include = GitIgnoreSpec.from_lines(include)
+        self._secrets = GitIgnoreSpec.from_lines(SECRETS)
+
+    def ignore(self, path: str, is_folder: bool) -> str | None:
+        """Return why to leave `path` (relative, `/`) out, or None to publish it."""
+        probe = path + "/" if is_folder else path
+        if self._include.match_file(probe):
+            return None
+        if self._junk.match_file(probe):
+            return "junk (built-in rule)"
+        if self._own.match_file(probe):
+            return f"your rule ({IGNORE_FILE} or --ignore)"
+        return None
+
+    def secret(self, path: str) -> bool:
+        """Whether a file to be published looks like a secret that nobody named."""
+        return self._secrets.match_file(path) and not self._include.match_file(path)

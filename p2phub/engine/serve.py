@@ -1,0 +1,149 @@
+"""What strangers may have of us: the shelf that bulk connections serve from, and answers to control questions.
+
+The shelf is called on serving threads, so what it keeps is behind one lock. A manifest that is only published privately
+is "unknown" to whoever may not have it: the answer does not tell that it exists.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, OrderedDict
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+import trio
+
+from p2phub import limits
+from p2phub.content import Digest, RangeSet
+from p2phub.errors import HubError, PeerError, PeerRefused
+from p2phub.identity import Address, PeerAddress, PeerId
+from p2phub.net import Dialler, Offer
+from p2phub.store import Ledger, Store
+from p2phub.wire import (
+    ControlAnswer,
+    ControlRequest,
+    GetHave,
+    GetRelease,
+    Have,
+    Ping,
+    Pong,
+    Probe,
+    Probed,
+    ReleaseIs,
+    flight_order,
+)
+
+OFFERS_KEPT = 16  # Their chunk tables are the memory: some 8 MB for a model of 100 GB.
+
+
+@dataclass
+class StoreShelf:
+    """Serves every holding of `store`, within what `ledger` says about privacy."""
+
+    store: Store
+    ledger: Ledger
+    unserved: set[Digest] = field(default_factory=set)  # Fetched with --no-serve by this process.
+    bytes_sent: Counter[Digest] = field(default_factory=Counter)
+    _offers: OrderedDict[Digest, Offer] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def offer(self, manifest: Digest, requester: PeerId) -> Offer:
+        if not self.may_have(manifest, requester):
+            raise PeerRefused(f"{manifest} is not for {requester}", reason="unknown")
+        with self._lock:
+            offer = self._offers.get(manifest)
+            if offer is None:
+                offer = self._make(manifest)
+                self._offers[manifest] = offer
+                if len(self._offers) > OFFERS_KEPT:
+                    self._offers.popitem(last=False)
+            else:
+                self._offers.move_to_end(manifest)
+        return offer
+
+    def sent(self, manifest: Digest, requester: PeerId, bytes_sent: int) -> None:
+        with self._lock:
+            self.bytes_sent[manifest] += bytes_sent
+
+    def changed(self, manifest: Digest, file: int) -> None:
+        self.store.mark_changed(manifest, file)
+        self.forget(manifest)
+
+    def forget(self, manifest: Digest) -> None:
+        """Look the manifest up anew at the next offer: something about it changed."""
+        with self._lock:
+            self._offers.pop(manifest, None)
+
+    def may_have(self, manifest: Digest, requester: PeerId) -> bool:
+        if manifest in self.unserved:
+            return False
+        publications = [item for item in self.ledger.publications() if item.manifest == manifest]
+        if not publications or any(not item.private for item in publications):
+            return True
+        return any(not item.allow or requester in item.allow for item in publications)
+
+    def _make(self, manifest: Digest) -> Offer:
+        try:
+            plan = self.store.read_plan(manifest)
+            root = self.store.blob(manifest)
+            if plan is None or root is None:
+                raise PeerRefused(f"{manifest} is not held", reason="unknown")
+            order = flight_order(manifest, self.store.blob)
+        except PeerRefused:
+            raise
+        except HubError as error:
+            raise PeerRefused(f"{manifest} cannot be served: {error}", reason="disk") from error
+        known = frozenset(order)
+
+        def blob(digest: Digest) -> bytes | None:
+            return self.store.blob(digest) if digest in known else None
+
+        return Offer(plan=plan, order=order, blob=blob)
+
+
+class ControlDesk:
+    """Answers control questions. `dialler` is set once the node has one: it dials back for `Probe`."""
+
+    def __init__(self, shelf: StoreShelf, ledger: Ledger) -> None:
+        self._shelf = shelf
+        self._ledger = ledger
+        self._probes = trio.CapacityLimiter(4)  # A probe costs a dial; strangers share four at a time.
+        self.dialler: Dialler | None = None
+
+    async def answer(self, peer: PeerId, observed: Address, request: ControlRequest) -> ControlAnswer:
+        if isinstance(request, Ping):
+            return Pong()
+        if isinstance(request, GetRelease):
+            return ReleaseIs(self._release(peer, request))
+        if isinstance(request, GetHave):
+            return Have(await trio.to_thread.run_sync(self._held, request.manifest, peer))
+        return await self._probe(peer, observed, request)
+
+    def _release(self, peer: PeerId, request: GetRelease) -> bytes:
+        name = (request.publisher, request.name, request.tag)
+        for item in self._ledger.publications():
+            if (item.publisher, item.name, item.tag) == name:
+                return item.signed if not item.private or peer in item.allow else b""
+        accepted = self._ledger.accepted(*name)
+        return accepted.signed if accepted is not None else b""
+
+    def _held(self, manifest: Digest, peer: PeerId) -> RangeSet:
+        try:
+            return self._shelf.offer(manifest, peer).plan.held
+        except PeerRefused:
+            return RangeSet()
+
+    async def _probe(self, peer: PeerId, observed: Address, request: Probe) -> Probed:
+        """Dial back to where the question came from, never elsewhere: nobody can aim us at a third party."""
+        ip = observed.ip
+        if self.dialler is None or not 0 < request.port <= 65535 or ip_address(ip).is_multicast:
+            return Probed(ip, False, "this node cannot dial back")
+        async with self._probes:
+            with trio.move_on_after(limits.DIAL_S):
+                try:
+                    control = await self.dialler.open_control(PeerAddress(peer, Address(ip, request.port)))
+                    await control.aclose()
+                    return Probed(ip, True, "")
+                except PeerError as error:
+                    return Probed(ip, False, error.message[:200])
+        return Probed(ip, False, f"no answer within {limits.DIAL_S:g} s")
