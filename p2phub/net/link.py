@@ -122,7 +122,7 @@ class BulkLink:
         try:
             self._converse()
         except (PeerError, DiskError, Malformed) as exc:
-            error = exc
+            error = _as_value(exc)
         finally:
             if self._writer is not None:
                 self._writer.close()
@@ -217,3 +217,12 @@ class BulkLink:
         with self._lock:
             self._lease.settle(chunks)
         self._reports.put(Verified(chunks, length))
+
+
+def _as_value(error: HubError) -> HubError:
+    """Return `error` without the frames it came through: it is kept as a report, they hold the buffer."""
+    part: BaseException | None = error
+    while part is not None:
+        part.__traceback__ = None
+        part = part.__cause__ or part.__context__
+    return error

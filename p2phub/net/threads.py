@@ -37,7 +37,7 @@ async def run_blocking(work: Callable[[], None], cancel: Callable[[], None], lim
             await trio.to_thread.run_sync(run, limiter=limiter)
         nursery.cancel_scope.cancel()
     if failures:
-        raise failures[0]
+        raise failures.pop()
 
 
 async def _cancel_with_us(cancel: Callable[[], None]) -> None:

@@ -248,16 +248,20 @@ class TlsChannel:
         self._wakeup.close()
 
     def _read_directly(self, into: memoryview) -> None:
-        ssl, start, length, got = self._ssl, _FFI.from_buffer(into), len(into), 0
-        while got < length:
-            count = _LIB.SSL_read(ssl, start + got, length - got)  # At most one record; gives up the GIL.
-            if count <= 0:
-                self._fail(count)
-            got += count
-            self.progress.received += count
+        ssl, read, progress, length, got = self._ssl, _LIB.SSL_read, self.progress, len(into), 0
+        # Let go of the buffer at once, also on an error: a traceback that kept it would, once collected as part of a
+        # cycle, take down the interpreter (a memoryview is cleared while something still points into it).
+        with _FFI.from_buffer(into) as start:
+            while got < length:
+                count = read(ssl, start + got, length - got)  # At most one record; gives up the GIL.
+                if count <= 0:
+                    self._fail(count)
+                got += count
+                progress.received += count
 
     def _write_directly(self, data: memoryview | bytes) -> None:
-        count = _LIB.SSL_write(self._ssl, _FFI.from_buffer(data), len(data))
+        with _FFI.from_buffer(data) as start:
+            count = _LIB.SSL_write(self._ssl, start, len(data))
         if count <= 0:
             self._fail(count)
 
