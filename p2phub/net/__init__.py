@@ -1,5 +1,6 @@
 """The network behind ports. Adapters are named by `node.compose` alone."""
 
+from p2phub.net.finder import Finder, Finders
 from p2phub.net.interface import (
     AnswerControl,
     Blobs,
@@ -22,6 +23,8 @@ __all__ = [
     "Closed",
     "Control",
     "Dialler",
+    "Finder",
+    "Finders",
     "Link",
     "Offer",
     "Opened",

@@ -1,0 +1,39 @@
+"""A peer that may have what we want, and how we heard of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from p2phub.identity import Address, PeerAddress, PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """`provider` may hold the manifest. `via`: "lan", "direct" or "dht"; a claim until it has served a chunk."""
+
+    provider: PeerAddress
+    via: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A peer and where it says it can be reached, best first; at most ADDRESSES_PER_PEER_MAX. No port is 0."""
+
+    peer: PeerId
+    addresses: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who was asked in a search, for the message that nobody had it: text forms of peers, in the order asked."""
+
+    via: str
+    answered: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """One sentence part, such as `dht: 3 peers answered, 1 could not be reached (12D3…)`."""
+        text = f"{self.via}: {len(self.answered)} {'peer' if len(self.answered) == 1 else 'peers'} answered"
+        if self.failed:
+            text += f", {len(self.failed)} could not be reached ({', '.join(self.failed[:3])})"
+        return text

@@ -1,0 +1,191 @@
+"""Which peers say that they hold what: the records a DHT server keeps for others.
+
+A record is about who sent it, never about a third party (threat T05): identity comes from the connection. A list has
+PROVIDERS_PER_KEY_MAX places, two for one network. When it is full a stranger may take one place a minute, chosen by a
+secret seed among those that were never reached, so that squatters who announce for ever neither keep honest providers
+out nor wash them away (threat T07). What others told us in answers is kept apart in `HeardProviders`, for our own next
+search alone: serving hearsay would let one lie spread and live for ever (threat T06).
+Source: proto/discovery.md §5. Times are seconds of one steady clock.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+
+from p2phub import limits
+from p2phub.discovery.candidate import Contact
+from p2phub.discovery.keyspace import network_of, peer_position, position
+from p2phub.identity import PeerId
+
+
+@dataclass(slots=True)
+class _Record:
+    contact: Contact
+    stored_at: float
+    network: str | None
+
+
+@dataclass(slots=True)
+class _List:
+    records: dict[PeerId, _Record]
+    replaced_at: float = float("-inf")
+
+
+class ProviderRecords:
+    """The provider lists of the node `own`. `seed`: secret bytes, so that nobody can foresee which record gives way."""
+
+    def __init__(self, own: PeerId, seed: bytes) -> None:
+        self._own_position = peer_position(own)
+        self._seed = seed
+        self._lists: dict[bytes, _List] = {}
+        self._farthest: list[tuple[int, bytes]] = []  # A heap of (-distance, key); may hold keys that are gone.
+        self._keys_of: dict[PeerId, int] = {}
+        self._proven: OrderedDict[PeerId, None] = OrderedDict()
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, key: bytes, contact: Contact, *, seen_ip: str, now: float) -> bool:
+        """Store that `contact` provides `key`; it was seen at `seen_ip`. Returns whether the record stands now."""
+        if not contact.addresses:
+            return False
+        contact = Contact(contact.peer, contact.addresses[: limits.PROVIDER_ADDRESSES_MAX])
+        listed = self._lists.get(key)
+        if listed is not None:
+            self._forget_old(key, listed, now)
+            listed = self._lists.get(key)
+        if listed is not None and contact.peer in listed.records:
+            listed.records[contact.peer] = _Record(contact, now, network_of(seen_ip))
+            return True
+        if self._keys_of.get(contact.peer, 0) >= limits.PROVIDER_KEYS_PER_PEER_MAX:
+            return False
+        if listed is None:
+            listed = _List({})
+        network = network_of(seen_ip)
+        if network is not None:
+            neighbours = sum(1 for each in listed.records.values() if each.network == network)
+            if neighbours >= limits.PROVIDER_PER_SUBNET_MAX:
+                return False
+        if len(listed.records) >= limits.PROVIDERS_PER_KEY_MAX and not self._make_place(key, listed, contact, now):
+            return False
+        if key not in self._lists:
+            if len(self._lists) >= limits.PROVIDER_KEYS_MAX and not self._drop_farthest(key, now):
+                return False
+            self._lists[key] = listed
+            heapq.heappush(self._farthest, (-self._distance(key), key))
+        if self._count >= limits.PROVIDER_RECORDS_MAX and not self._drop_farthest(key, now):
+            if not listed.records:
+                del self._lists[key]
+            return False
+        listed.records[contact.peer] = _Record(contact, now, network)
+        self._count += 1
+        self._keys_of[contact.peer] = self._keys_of.get(contact.peer, 0) + 1
+        return True
+
+    def get(self, key: bytes, *, now: float) -> tuple[Contact, ...]:
+        """Return the providers of `key` that announced themselves lately: those we have reached first, then newest."""
+        listed = self._lists.get(key)
+        if listed is None:
+            return ()
+        self._forget_old(key, listed, now)
+        records = sorted(
+            listed.records.values(), key=lambda each: (each.contact.peer not in self._proven, -each.stored_at)
+        )
+        return tuple(each.contact for each in records)
+
+    def proved(self, peer: PeerId) -> None:
+        """Note that we reached `peer` at an address of its own: its records do not give way to strangers."""
+        self._proven[peer] = None
+        self._proven.move_to_end(peer)
+        if len(self._proven) > limits.PROVIDER_KEYS_MAX:
+            self._proven.popitem(last=False)
+
+    def remove(self, key: bytes, peer: PeerId) -> None:
+        """Forget that `peer` provides `key`."""
+        listed = self._lists.get(key)
+        if listed is not None and peer in listed.records:
+            self._drop(key, listed, peer)
+
+    def expire(self, *, now: float) -> None:
+        """Forget all records older than PROVIDER_RECORD_S. Call now and then."""
+        for key, listed in list(self._lists.items()):
+            self._forget_old(key, listed, now)
+
+    def _make_place(self, key: bytes, listed: _List, newcomer: Contact, now: float) -> bool:
+        if now - listed.replaced_at < limits.PROVIDER_REPLACE_S:
+            return False
+        unproven = [peer for peer in listed.records if peer not in self._proven]
+        # If all were reached they all give way alike: an attacker with many real peers must not own the list either.
+        losers = unproven or list(listed.records)
+        salt = self._seed + key + newcomer.peer.raw
+        loser = min(losers, key=lambda peer: sha256(salt + peer.raw).digest())
+        self._drop(key, listed, loser)
+        self._lists[key] = listed
+        listed.replaced_at = now
+        return True
+
+    def _drop_farthest(self, newcomer: bytes, now: float) -> bool:
+        """Make room by giving up the list farthest from us, if that is not the newcomer's own."""
+        while self._farthest:
+            distance, key = self._farthest[0]
+            listed = self._lists.get(key)
+            if listed is None:
+                heapq.heappop(self._farthest)
+                continue
+            if key == newcomer or -distance <= self._distance(newcomer):
+                return False
+            for peer in list(listed.records):
+                self._drop(key, listed, peer)
+            return True
+        return False
+
+    def _forget_old(self, key: bytes, listed: _List, now: float) -> None:
+        for peer, record in list(listed.records.items()):
+            if now - record.stored_at >= limits.PROVIDER_RECORD_S:
+                self._drop(key, listed, peer)
+
+    def _drop(self, key: bytes, listed: _List, peer: PeerId) -> None:
+        del listed.records[peer]
+        self._count -= 1
+        self._keys_of[peer] -= 1
+        if not self._keys_of[peer]:
+            del self._keys_of[peer]
+        if not listed.records:
+            self._lists.pop(key, None)
+
+    def _distance(self, key: bytes) -> int:
+        return position(key) ^ self._own_position
+
+
+class HeardProviders:
+    """What answers to our own searches named, for HEARD_PROVIDER_S; never told to anybody else."""
+
+    _KEYS_MAX = 256
+
+    def __init__(self) -> None:
+        self._heard: OrderedDict[bytes, dict[PeerId, tuple[Contact, float]]] = OrderedDict()
+
+    def hear(self, key: bytes, contacts: Iterable[Contact], *, now: float) -> None:
+        """Remember that somebody named `contacts` as providers of `key`."""
+        listed = self._heard.setdefault(key, {})
+        self._heard.move_to_end(key)
+        for contact in contacts:
+            if contact.peer in listed or len(listed) < limits.PROVIDERS_PER_KEY_MAX:
+                listed[contact.peer] = (contact, now)
+        if len(self._heard) > self._KEYS_MAX:
+            self._heard.popitem(last=False)
+
+    def get(self, key: bytes, *, now: float) -> tuple[Contact, ...]:
+        """Return what was heard of `key` in the last HEARD_PROVIDER_S, newest first."""
+        fresh = [
+            (at, contact)
+            for contact, at in self._heard.get(key, {}).values()
+            if now - at < limits.HEARD_PROVIDER_S
+        ]
+        fresh.sort(key=lambda each: each[0], reverse=True)
+        return tuple(contact for _, contact in fresh)

@@ -1,0 +1,391 @@
+"""A libp2p host on the node's one port: proven connections to peers, and streams on them.
+
+`open_host` starts it; everything else of libp2p's life stays inside. Addresses are dialled one by one by us, because
+libp2p tries one per kind and then refuses the peer for a minute. A connection is a hint: it may look whole and be dead,
+so whatever fails on it ends it, and the next call dials anew. The library is imported when this module is: 0.8 s and
+60 MB, so only who needs discovery imports it. Source: docs/decisions/0040.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import trio
+from libp2p.abc import IMuxedConn, INetConn, INetStream
+from libp2p.custom_types import TProtocol
+from libp2p.network.connection.raw_connection import RawConnection
+from libp2p.peer.peerstore import PeerStoreError
+from libp2p.tools.anyio_service import background_trio_service
+
+from p2phub import limits
+from p2phub.discovery import DialBudget, dialable
+from p2phub.errors import Malformed, PeerGone, WrongPeer
+from p2phub.identity import Address, PeerId, SecretKey
+from p2phub.net.libp2p_library import (
+    TcpStream,
+    build,
+    contain_tasks,
+    dial_tcp,
+    libp2p_id_of,
+    multiaddr_of,
+    peer_id_of,
+)
+from p2phub.net.libp2p_stream import Stream
+
+log = logging.getLogger("p2phub.libp2p")
+T = TypeVar("T")
+OnStream = Callable[[Stream], Awaitable[None]]
+_CLOSE_S = 0.5
+
+
+class Port(Protocol):
+    """What the host needs of the node's listener: see `net.listen.Listener`."""
+
+    addresses: tuple[Address, ...]
+    multistream: Callable[[trio.SocketStream, Callable[[], None]], Awaitable[None]] | None
+
+
+@dataclass(slots=True)
+class _Link:
+    """A connection: where its other end is, whether we dialled it (so that the address is proven), when it was used."""
+
+    stream: TcpStream
+    address: Address
+    dialled: bool
+    used_at: float
+
+
+class Host:
+    """A running host. Made by `open_host`; all calls may run at the same time."""
+
+    def __init__(self, key: SecretKey, port: Port | None, nursery: trio.Nursery) -> None:
+        self.peer_id = key.peer_id
+        self.budget = DialBudget()
+        self._port = port
+        self._nursery = nursery
+        self._host = build(key, lambda: self.addresses, self._overflow)
+        self._swarm = self._host.get_network()
+        self._links: dict[int, _Link] = {}  # By id of the muxed connection.
+        self._dialling: dict[PeerId, trio.Lock] = {}
+        self._sockets: set[TcpStream] = set()
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """Where this node listens, which may be "any address" (0.0.0.0); nothing if it does not."""
+        return self._port.addresses if self._port is not None else ()
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """What is answered here."""
+        return tuple(str(protocol) for protocol in self._host.multiselect.handlers)
+
+    def connected(self) -> tuple[PeerId, ...]:
+        """Return the peers that we have a connection to, which may be dead."""
+        return tuple(peer_id_of(each) for each in self._host.get_connected_peers())
+
+    def remote_ip(self, peer: PeerId) -> str | None:
+        """Return the IP address of the other end of a connection to `peer`, None if there is none."""
+        link = self._link_to(peer)
+        return None if link is None else link.address.ip
+
+    def dialled(self, peer: PeerId) -> Address | None:
+        """Return the address at which we dialled `peer` and it proved who it is, if that connection stands."""
+        return next((link.address for link in self._links_to(peer) if link.dialled), None)
+
+    async def reach(self, peer: PeerId, addresses: Iterable[Address], *, heard_from: str | None = None) -> Address:
+        """Make sure of a connection to `peer`; return the address of its other end.
+
+        Dials `addresses` in turn unless there is a connection. `heard_from`: the IP address of who named them, None if
+        the user did. Raises PeerGone, or WrongPeer if somebody else answered.
+        """
+        link = self._link_to(peer)
+        if link is not None:
+            return link.address
+        async with self._dialling.setdefault(peer, trio.Lock()):
+            link = self._link_to(peer)
+            if link is not None:
+                return link.address
+            return await self._dial(peer, addresses, heard_from)
+
+    async def prove(self, peer: PeerId, addresses: Iterable[Address], *, heard_from: str | None) -> Address:
+        """Dial `peer` even if it is connected to us, and return the address where it proved who it is.
+
+        Raises PeerGone or WrongPeer.
+        """
+        for link in self._links_to(peer):
+            if link.dialled:
+                return link.address
+        async with self._dialling.setdefault(peer, trio.Lock()):
+            return await self._dial(peer, addresses, heard_from)
+
+    async def open_stream(
+        self, peer: PeerId, addresses: Iterable[Address], protocol: str, *, heard_from: str | None = None
+    ) -> Stream:
+        """Return a new stream to `peer` that speaks `protocol`, dialling if need be. Raises PeerGone or WrongPeer."""
+        address = await self.reach(peer, addresses, heard_from=heard_from)
+
+        async def open_one() -> INetStream:
+            return await self._host.new_stream(libp2p_id_of(peer), [TProtocol(protocol)])
+
+        try:
+            raw = await self.run_apart(None, open_one, limits.DHT_RPC_S)
+        except PeerGone as exc:
+            # Refused protocol or dead connection cannot be told apart for sure; only silence ends the connection.
+            if isinstance(exc.__cause__, trio.TooSlowError):
+                await self.drop(peer)
+            raise PeerGone(f"no stream to {peer}: {exc}", peer=str(peer)) from exc
+        self._touch(raw.muxed_conn)
+        return Stream(self, raw, peer, address)
+
+    def on_stream(self, protocol: str, handler: OnStream) -> None:
+        """Answer streams of `protocol` by `handler`, which may raise PeerError freely. A later one replaces it."""
+
+        async def handle(raw: INetStream) -> None:
+            link = self._links.get(id(raw.muxed_conn))
+            remote = raw.muxed_conn.get_remote_address()  # type: ignore[attr-defined]
+            if remote is None:
+                await raw.reset()
+                return
+            self._touch(raw.muxed_conn)
+            try:
+                peer = peer_id_of(raw.muxed_conn.peer_id)
+            except Malformed:
+                await raw.reset()
+                return
+            stream = Stream(self, raw, peer, link.address if link is not None else Address(*remote))
+            try:
+                await handler(stream)
+            except PeerGone:
+                await stream.abort()
+
+        self._host.set_stream_handler(TProtocol(protocol), handle)
+
+    async def drop(self, peer: PeerId) -> None:
+        """End all connections to `peer`."""
+        for connection in list(self._swarm.get_connections(libp2p_id_of(peer))):
+            await self._end(connection)
+
+    def start(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
+        """Run `work` as a task of the host, which ends with it; a PeerGone of it is nobody's business."""
+
+        async def alone() -> None:
+            try:
+                await work(*args)
+            except (PeerGone, WrongPeer) as exc:
+                log.debug("%s: %s", work, exc)
+
+        self._nursery.start_soon(alone)
+
+    async def run_apart(self, muxed: IMuxedConn | None, work: Callable[[], Awaitable[T]], seconds: float) -> T:
+        """Run a call of the library so that a cancelled caller does not cut it off in the middle.
+
+        Returns its value. Raises PeerGone for whatever it raises; if it takes longer than `seconds` the connection
+        `muxed` is ended, since a call cut off leaves it broken.
+        """
+        values: list[T] = []
+        errors: list[Exception] = []
+        finished = trio.Event()
+
+        async def call() -> None:
+            try:
+                with trio.fail_after(seconds):
+                    values.append(await work())
+            except Exception as exc:  # noqa: BLE001 - the library raises many kinds; all mean that the peer is gone.
+                errors.append(exc)
+                if isinstance(exc, trio.TooSlowError) and muxed is not None:
+                    self._nursery.start_soon(self._end_muxed, muxed)
+            finally:
+                finished.set()
+
+        self._nursery.start_soon(call)
+        await finished.wait()
+        if values:
+            return values[0]
+        if errors:
+            raise PeerGone(_why(errors[0])) from errors[0]
+        raise PeerGone("this node is closing")
+
+    async def accept(self, socket: trio.SocketStream, settled: Callable[[], None]) -> None:
+        """Take a connection that came in on the node's port; return when it has ended. Never raises for its faults."""
+        try:
+            stream = TcpStream(socket)
+        except (OSError, ValueError):
+            await trio.aclose_forcefully(socket)
+            return
+        if not await self._make_room():
+            await trio.aclose_forcefully(socket)
+            return
+        self._sockets.add(stream)
+        try:
+            raw = RawConnection(stream, False)
+            muxed = await self._swarm.upgrade_inbound_raw_conn(raw, multiaddr_of(stream.remote))
+            settled()
+            await self._live(muxed, _Link(stream, stream.remote, False, trio.current_time()))
+        except Exception as exc:  # noqa: BLE001 - whatever a stranger's handshake did, it is about this socket only.
+            log.debug("connection from %s: %r", stream.remote, exc)
+        finally:
+            self._sockets.discard(stream)
+            await trio.aclose_forcefully(socket)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run until cancelled. For `open_host`."""
+        async with background_trio_service(self._swarm) as manager:
+            contain_tasks(manager)
+            if self._port is not None:
+                self._port.multistream = self.accept
+            task_status.started()
+            try:
+                await self._close_idle()
+            finally:
+                if self._port is not None:
+                    self._port.multistream = None
+                with trio.move_on_after(_CLOSE_S, shield=True):
+                    await self._close_all()
+
+    async def _dial(self, peer: PeerId, addresses: Iterable[Address], heard_from: str | None) -> Address:
+        wanted = libp2p_id_of(peer)
+        failures: list[str] = []
+        wrong: WrongPeer | None = None
+        tried = dialable(addresses, heard_from=heard_from)
+        for address in tried:
+            if heard_from is not None and not self.budget.allow(address, now=trio.current_time()):
+                failures.append(f"{address}: dialled too often lately")
+                continue
+            if not await self._make_room():
+                raise PeerGone("no connection is free", peer=str(peer))
+
+            async def dial_one(target: Address = address) -> tuple[IMuxedConn, TcpStream]:
+                stream = await dial_tcp(target)
+                try:
+                    raw = RawConnection(stream, True)
+                    connection = await self._swarm.upgrade_outbound_raw_conn(raw, wanted)
+                except BaseException:
+                    await trio.aclose_forcefully(stream.stream)
+                    raise
+                return connection.muxed_conn, stream
+
+            try:
+                muxed, stream = await self.run_apart(None, dial_one, limits.DIAL_S + limits.HANDSHAKE_S)
+            except PeerGone as exc:
+                failures.append(f"{address}: {exc.message}")
+                if "mismatch" in exc.message:
+                    wrong = WrongPeer(f"somebody else than {peer} answers at {address}", peer=str(peer))
+                continue
+            self.budget.proved(address)
+            link = _Link(stream, address, True, trio.current_time())
+            self._links[id(muxed)] = link
+            self._nursery.start_soon(self._live, muxed, link)
+            return address
+        if wrong is not None and len(failures) == 1:
+            raise wrong
+        reason = "; ".join(failures) or "it has no address that may be dialled"
+        raise PeerGone(f"cannot reach {peer}: {reason}", peer=str(peer))
+
+    async def _live(self, muxed: IMuxedConn, link: _Link) -> None:
+        """Keep the books of a connection until it ends, and see to it that its socket ends with it."""
+        self._links[id(muxed)] = link
+        try:
+            await muxed.event_closed.wait()  # type: ignore[attr-defined]
+        finally:
+            await trio.aclose_forcefully(link.stream.stream)
+            self._links.pop(id(muxed), None)
+            gone = muxed.peer_id
+            if not self._swarm.get_connections(gone):
+                with suppress(PeerStoreError):
+                    self._host.get_peerstore().clear_peerdata(gone)
+                self._dialling.pop(peer_id_of(gone), None)
+
+    def _links_to(self, peer: PeerId) -> list[_Link]:
+        connections = self._swarm.get_connections(libp2p_id_of(peer))
+        found = [self._links.get(id(each.muxed_conn)) for each in connections if not each.is_closed]
+        return [link for link in found if link is not None]
+
+    def _link_to(self, peer: PeerId) -> _Link | None:
+        links = self._links_to(peer)
+        return links[0] if links else None
+
+    def _touch(self, muxed: IMuxedConn) -> None:
+        link = self._links.get(id(muxed))
+        if link is not None:
+            link.used_at = trio.current_time()
+
+    async def _make_room(self) -> bool:
+        """Return whether one more connection fits, after ending the one that was idle the longest if need be."""
+        connections = [each for each in self._swarm.get_connections() if not each.is_closed]
+        pending = len(self._sockets) - sum(1 for link in self._links.values() if not link.dialled)
+        if len(connections) + max(0, pending) < limits.LIBP2P_CONNECTIONS_MAX:
+            return True
+        idle = [each for each in connections if not each.get_streams() and id(each.muxed_conn) in self._links]
+        if not idle:
+            return False
+        longest = min(idle, key=lambda each: self._links[id(each.muxed_conn)].used_at)
+        await self._end(longest)
+        return True
+
+    async def _close_idle(self) -> None:
+        while True:
+            await trio.sleep(limits.LIBP2P_CONNECTION_IDLE_S / 4)
+            long_ago = trio.current_time() - limits.LIBP2P_CONNECTION_IDLE_S
+            for each in list(self._swarm.get_connections()):
+                link = self._links.get(id(each.muxed_conn))
+                if link is not None and link.used_at < long_ago and not each.get_streams():
+                    await self._end(each)
+
+    async def _close_all(self) -> None:
+        async with trio.open_nursery() as nursery:
+            for each in list(self._swarm.get_connections()):
+                nursery.start_soon(self._end, each)
+        self._swarm.connections.clear()
+
+    async def _end_muxed(self, muxed: IMuxedConn) -> None:
+        for each in list(self._swarm.get_connections()):
+            if each.muxed_conn is muxed:
+                await self._end(each)
+
+    async def _end(self, connection: INetConn) -> None:
+        """End a connection: politely for half a second, which libp2p itself does not bound, then by its socket."""
+        with trio.move_on_after(_CLOSE_S):
+            try:
+                await connection.close()
+                return
+            except Exception as exc:  # noqa: BLE001 - it is being thrown away.
+                log.debug("closing: %r", exc)
+        with trio.CancelScope(shield=True):
+            link = self._links.get(id(connection.muxed_conn))
+            if link is not None:
+                await trio.aclose_forcefully(link.stream.stream)
+            self._swarm.remove_conn(connection)  # type: ignore[attr-defined]
+
+    def _overflow(self, muxed: IMuxedConn) -> None:
+        self._nursery.start_soon(self._end_muxed, muxed)
+
+
+@asynccontextmanager
+async def open_host(key: SecretKey, port: Port | None = None) -> AsyncIterator[Host]:
+    """Run a host of `key` on `port`, or one that only dials if there is none, until the block ends."""
+    async with trio.open_nursery() as nursery:
+        host = Host(key, port, nursery)
+        await nursery.start(host.run)
+        try:
+            yield host
+        finally:
+            nursery.cancel_scope.cancel()
+
+
+def _why(error: BaseException) -> str:
+    """Return what lies at the bottom of a chain of the library's errors, in one line."""
+    if isinstance(error, trio.TooSlowError):
+        return "no answer in time"
+    causes = [error]
+    while causes[-1].__cause__ is not None and len(causes) < 8:
+        causes.append(causes[-1].__cause__)
+    for each in causes:
+        if "mismatch" in str(each):
+            return "peer id mismatch"
+    text = str(causes[-1]).strip() or type(causes[-1]).__name__
+    return text.splitlines()[0][:200]
+

@@ -1,0 +1,184 @@
+"""Real hosts on loopback find, over the DHT, what one of them announced."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AsyncExitStack
+
+import pytest
+import trio
+
+from p2phub.content import Digest, digest_of
+from p2phub.errors import NotTrusted
+from p2phub.identity import Address, PeerAddress, SecretKey
+from p2phub.manifest import Release, dht_key, sign_release
+from tests.support.covers import covers
+from tests.support.hosts import Node, dht_client, dht_node, listening_host, providers_of, secret
+
+MANIFEST = digest_of(b"a manifest")
+
+
+def release_of(key: SecretKey, *, sequence: int = 1, manifest: Digest = MANIFEST, expires_in: int = 3600) -> bytes:
+    now = int(time.time())
+    release = Release(
+        publisher=key.peer_id,
+        name="minilm",
+        manifest=manifest,
+        sequence=sequence,
+        bytes_total=1,
+        created=now - 60,
+        expires=now + expires_in,
+    )
+    return sign_release(key, release)
+
+
+async def network(stack: AsyncExitStack, count: int) -> list[Node]:
+    """Start `count` servers; the first is the others' bootstrap. Return when each has been reached by another."""
+    nodes = [await stack.enter_async_context(dht_node("bootstrap"))]
+    for number in range(1, count):
+        nodes.append(await stack.enter_async_context(dht_node(f"node {number}", [nodes[0].at])))
+    for node in nodes:
+        await reached(node, count - 1)
+    return nodes
+
+
+async def reached(node: Node, count: int) -> None:
+    """Return when `node` has reached `count` others."""
+    with trio.fail_after(20):
+        while node.dht.table_size() < count:
+            await trio.sleep(0.01)
+
+
+async def test_who_knows_only_the_bootstrap_finds_provider_and_release() -> None:
+    async with AsyncExitStack() as stack:
+        nodes = await network(stack, 5)
+        publisher = secret("publisher")
+        signed = release_of(publisher)
+        assert await nodes[1].dht.announce(MANIFEST) == 4
+        assert await nodes[1].dht.put_release(dht_key(publisher.peer_id, "minilm", "main"), signed) == 4
+        fetcher = await stack.enter_async_context(dht_client("fetcher", [nodes[0].at]))
+        assert await fetcher.dht.release(publisher.peer_id, "minilm", "main") == (signed,)
+        assert await providers_of(fetcher.dht, MANIFEST) == [nodes[1].at]
+
+
+async def test_what_nobody_announced_is_not_found_and_the_search_says_who_was_asked() -> None:
+    async with AsyncExitStack() as stack:
+        (bootstrap,) = await network(stack, 1)
+        fetcher = await stack.enter_async_context(dht_client("fetcher", [bootstrap.at]))
+        assert await providers_of(fetcher.dht, MANIFEST) == []
+        assert fetcher.dht.asked()[0].answered == (str(bootstrap.at),)
+        assert await fetcher.dht.release(secret("nobody").peer_id, "minilm", "main") == ()
+
+
+async def test_a_client_never_stands_in_a_servers_table() -> None:
+    async with AsyncExitStack() as stack:
+        (bootstrap,) = await network(stack, 1)
+        client = await stack.enter_async_context(dht_client("client", [bootstrap.at]))
+        await providers_of(client.dht, MANIFEST)
+        assert bootstrap.dht.table_size() == 0
+
+
+@covers("T11")
+async def test_the_newest_release_wins_whoever_holds_the_older_one() -> None:
+    async with AsyncExitStack() as stack:
+        nodes = await network(stack, 4)
+        publisher = secret("publisher")
+        key = dht_key(publisher.peer_id, "minilm", "main")
+        old, new = release_of(publisher, sequence=1), release_of(publisher, sequence=2)
+        assert await nodes[1].dht.put_release(key, old) == 3
+        assert await nodes[2].dht.release(publisher.peer_id, "minilm", "main") == (old,)
+        assert await nodes[2].dht.put_release(key, new) == 3
+        assert await nodes[3].dht.release(publisher.peer_id, "minilm", "main") == (new,)
+        assert await nodes[1].dht.put_release(key, old) == 0  # Refused by every holder: never turned back.
+
+
+@covers("T10")
+async def test_a_release_that_does_not_hold_is_not_even_offered() -> None:
+    async with AsyncExitStack() as stack:
+        nodes = await network(stack, 2)
+        publisher = secret("publisher")
+        signed = release_of(publisher)
+        forged = signed[:-1] + bytes([signed[-1] ^ 1])
+        with pytest.raises(NotTrusted):
+            await nodes[1].dht.put_release(dht_key(publisher.peer_id, "minilm", "main"), forged)
+
+
+async def test_putting_the_same_release_again_is_taken_again() -> None:
+    async with AsyncExitStack() as stack:
+        nodes = await network(stack, 3)
+        publisher = secret("publisher")
+        key, signed = dht_key(publisher.peer_id, "minilm", "main"), release_of(publisher)
+        assert await nodes[1].dht.put_release(key, signed) == 2
+        assert await nodes[1].dht.put_release(key, signed) == 2
+
+
+async def test_more_announcements_than_libp2p_keeps_are_all_held() -> None:
+    """libp2p's own server drops what comes beyond 10 in 10 s, and its sender does not notice."""
+    async with AsyncExitStack() as stack:
+        nodes = await network(stack, 2)
+        manifests = [digest_of(b"%d" % number) for number in range(11)]
+        for manifest in manifests:
+            assert await nodes[1].dht.announce(manifest) == 1
+        for manifest in manifests:
+            assert await providers_of(nodes[0].dht, manifest) == [nodes[1].at]
+
+
+async def test_a_restart_with_known_peers_needs_no_bootstrap() -> None:
+    stop, running = trio.Event(), trio.open_memory_channel[PeerAddress](1)
+
+    async def run_bootstrap() -> None:
+        async with dht_node("bootstrap") as node:
+            await running[0].send(node.at)
+            await stop.wait()
+        await running[0].send(node.at)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run_bootstrap)
+        bootstrap = await running[1].receive()
+        async with dht_node("holder", [bootstrap]) as holder:
+            async with dht_node("traveller", [bootstrap]) as traveller:
+                await reached(traveller, 2)
+                known = traveller.dht.known_peers()
+            assert set(known) == {bootstrap, holder.at}
+            stop.set()
+            await running[1].receive()
+            assert await holder.dht.announce(MANIFEST) == 0  # Nobody is left to hold it, but the holder knows itself.
+            async with dht_client("traveller", [bootstrap], known) as again:
+                assert await providers_of(again.dht, MANIFEST) == [holder.at]
+                assert again.dht.asked()[0].failed == (str(bootstrap),)
+
+
+async def test_a_dead_and_a_wrong_bootstrap_do_not_hide_a_good_one() -> None:
+    async with AsyncExitStack() as stack:
+        (bootstrap,) = await network(stack, 1)
+        async with listening_host("gone") as (gone, _):
+            dead = PeerAddress(gone.peer_id, gone.addresses[0])
+        wrong = PeerAddress(secret("somebody else").peer_id, bootstrap.at.address)
+        publisher = secret("publisher")
+        signed = release_of(publisher)
+        await bootstrap.dht.put_release(dht_key(publisher.peer_id, "minilm", "main"), signed)
+        fetcher = await stack.enter_async_context(dht_client("fetcher", [dead, wrong, bootstrap.at]))
+        assert await fetcher.dht.release(publisher.peer_id, "minilm", "main") == (signed,)
+        assert set(fetcher.dht.asked()[0].failed) == {str(dead), str(wrong)}
+
+
+async def test_a_silent_bootstrap_costs_a_bounded_time_and_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with AsyncExitStack() as stack:
+        (bootstrap,) = await network(stack, 1)
+        await bootstrap.dht.announce(MANIFEST)
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        (silent,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, hold, [silent])
+        address = Address("127.0.0.1", silent.socket.getsockname()[1])
+        monkeypatch.setattr("p2phub.limits.LOOKUP_S", 0.5)
+        fetcher = await stack.enter_async_context(
+            dht_client("fetcher", [PeerAddress(secret("silent").peer_id, address), bootstrap.at])
+        )
+        with trio.fail_after(5):
+            assert await providers_of(fetcher.dht, MANIFEST) == [bootstrap.at]
+        nursery.cancel_scope.cancel()
+
+
+async def hold(stream: trio.SocketStream) -> None:
+    async with stream:
+        await trio.sleep_forever()
