@@ -1,0 +1,73 @@
+"""Bring a link up and hand on what it reports: the task that each link of a fetch has. It owns nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import trio
+
+from p2phub.content import Digest
+from p2phub.errors import PeerError, PeerGone
+from p2phub.identity import Address, PeerAddress, PeerId
+from p2phub.net import Closed, Dialler, Link, Report
+from p2phub.transfer import LinkId
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """A dial came out: the link, or why there is none."""
+
+    peer: PeerId
+    number: LinkId
+    link: Link | PeerError
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A link reported; `Closed` is its last."""
+
+    number: LinkId
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Whom to dial for what: `addresses` are tried one by one."""
+
+    peer: PeerId
+    addresses: tuple[Address, ...]
+    via: str
+    manifest: Digest
+    prefix_bytes: int
+
+
+async def run_link(
+    target: Target, number: LinkId, dialler: Dialler, tell: trio.MemorySendChannel[Dialled | Reported]
+) -> None:
+    """Dial, tell what came of it, then tell every report until the link closes. Cancelled, it closes the link."""
+    try:
+        link = await _open(target, dialler)
+    except PeerError as error:
+        await tell.send(Dialled(target.peer, number, error))
+        return
+    try:
+        await tell.send(Dialled(target.peer, number, link))
+        while True:
+            report = await link.next_report()
+            await tell.send(Reported(number, report))
+            if isinstance(report, Closed):
+                return
+    finally:
+        link.close()
+
+
+async def _open(target: Target, dialler: Dialler) -> Link:
+    error: PeerError = PeerGone("no address to dial", peer=str(target.peer))
+    for address in target.addresses:
+        try:
+            return await dialler.open_link(
+                PeerAddress(target.peer, address), target.manifest, prefix_bytes=target.prefix_bytes, via=target.via
+            )
+        except PeerError as exc:
+            error = exc
+    raise error
