@@ -11,30 +11,24 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 import threading
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from p2phub.content import ChunkTable, Digest, RangeSet, Readable, ReadPlan, WritePlan
-from p2phub.errors import ContentChanged, DiskError, Occupied
+from p2phub.errors import ContentChanged, DiskError
 from p2phub.manifest import Manifest
 from p2phub.store.destination import SCRATCH, Destination
 from p2phub.store.disk import WRITE_FLAGS, Disk, disk_error, disk_errors
-from p2phub.store.folders import fingerprint, open_regular
+from p2phub.store.folders import open_regular
 from p2phub.store.interface import Fingerprint
-from p2phub.store.journal import Identity, Journal
-from p2phub.store.rehash import is_equal
+from p2phub.store.journal import Journal
+from p2phub.store.placing import ONE_BY_ONE_MAX, WANTED, Places
 from p2phub.store.survey import Survey
 
 Record = Callable[[Sequence[Fingerprint]], None]
 """Told, when all files are in place and durable, their fingerprints in the manifest's order."""
-
-ONE_BY_ONE_MAX = 32
-"""Up to this many files are synced one by one; more by one sync of the whole file system."""
-
-WANTED, PLACED, KEPT = range(3)
 
 
 class GrowingFile:
@@ -73,29 +67,21 @@ class FilesystemArrival:
         self._destination = destination
         self._journal = journal
         self._record = record
-        self._force = force
-        self._kept = survey.kept
-        self._in_the_way = survey.in_the_way.keys()
+        self._places = Places(disk, manifest, table, destination, survey, force=force)
         self._lock = threading.Lock()
         self._door = threading.Lock()
         self._syncing = threading.Lock()
         self._closed = False
         self._broken: DiskError | None = None
         self._finished = False
-        self._durable = survey.durable
-        self._have = survey.durable | survey.hinted
+        self._durable = survey.marked | survey.whole
+        self._have = self._durable | survey.hinted
         self._noted = survey.hinted
         self._names_made = True
         self._parents_durable = False
-        self._state = bytearray(table.files)
-        for file in survey.placed:
-            self._state[file] = PLACED
-        for file in survey.kept:
-            self._state[file] = KEPT
         spans = (table.span(file) for file in range(table.files))
         self._missing = array("I", (stop - start for start, stop in spans))
-        self._late: set[int] = set()  # Whole, but something stands in their place: for `finish` to settle.
-        self._whole = [file for file in self._count(self._have) if self._state[file] == WANTED]
+        self._whole = [file for file in self._count(self._have) if self._places.state[file] == WANTED]
         self._plan = WritePlan(digest, table, self._open)
 
     @property
@@ -115,7 +101,7 @@ class FilesystemArrival:
         assert len(data) == ref.length
         fd = self._open(ref.file)
         try:
-            with disk_errors(f"write {self._path(ref.file)}"):
+            with disk_errors(f"write {self._places.path(ref.file)}"):
                 self._disk.pwrite(fd, data, ref.offset)
         finally:
             os.close(fd)
@@ -141,11 +127,10 @@ class FilesystemArrival:
             self._sync()
             assert len(self._have) == len(self._table), "finish() before every chunk was verified"
             with disk_errors(f"finish {self._destination.folder}"):
-                self._place_empty()
-                self._place_late()
-                self._make_kept_durable()
-                self._destination.tree.flush(one_by_one_max=ONE_BY_ONE_MAX)
-                found = self._fingerprints()
+                self._places.place_empty()
+                self._places.settle()
+                self._places.make_durable()
+                found = self._places.fingerprints()
             self._record(found)
             with contextlib.suppress(OSError):  # Done is done: what is left over is found and removed next time.
                 self._destination.clear()
@@ -160,7 +145,7 @@ class FilesystemArrival:
             self._closed = True
             self._journal.close()
             # Nothing worth keeping: leave the place as we found it.
-            if not self._finished and not self._have and not any(self._state):
+            if not self._finished and not self._have and not any(self._places.state):
                 with contextlib.suppress(OSError):
                     self._destination.clear()
                     self._destination.unmake()
@@ -169,10 +154,10 @@ class FilesystemArrival:
     # --- opening ---------------------------------------------------------------------------------------------------
 
     def _open(self, file: int) -> int:
-        with self._door, disk_errors(f"write {self._path(file)}"):
+        with self._door, disk_errors(f"write {self._places.path(file)}"):
             self._check()
             # A late duplicate of a chunk must not touch a file that is done, least of all one that was the user's.
-            name = str(file) if self._state[file] == WANTED else SCRATCH
+            name = str(file) if self._places.state[file] == WANTED else SCRATCH
             while True:
                 try:
                     return self._disk.open(name, WRITE_FLAGS, dir_fd=self._destination.partials)
@@ -185,19 +170,27 @@ class FilesystemArrival:
                         return fd
 
     def _open_to_read(self, file: int) -> Readable:
-        path = self._path(file)
+        path = self._places.path(file)
         with self._door, disk_errors(f"read {path}"):
             self._check()
-            if self._state[file] == WANTED:
-                with contextlib.suppress(FileNotFoundError):  # Placed this moment.
-                    fd = open_regular(str(file), dir_fd=self._destination.partials)
-                    return GrowingFile(fd, self._manifest.files[file].size)
-            found = self._destination.open_file(path)
-            expected = self._kept.get(file)
+            if self._places.state[file] == WANTED:
+                return self._open_partial(file)
+            try:
+                found = self._destination.open_file(path)
+            except FileNotFoundError:  # On its way there this moment.
+                return self._open_partial(file)
+            expected = self._places.kept.get(file)
             if expected is not None and found.expected != expected:
                 found.close()
                 raise ContentChanged(f"{path} has changed since it was hashed")
             return found
+
+    def _open_partial(self, file: int) -> Readable:
+        try:
+            fd = open_regular(str(file), dir_fd=self._destination.partials)
+        except FileNotFoundError:
+            return self._destination.open_file(self._places.path(file))
+        return GrowingFile(fd, self._manifest.files[file].size)
 
     def _check(self) -> None:
         if self._closed:
@@ -223,7 +216,7 @@ class FilesystemArrival:
         except OSError as exc:
             self._break(disk_error(exc, f"make {self._destination.folder} durable"), hints_hold=False)
         try:
-            self._journal.mark(noted, self._identities(whole))
+            self._journal.mark(noted, self._places.identities(whole))
         except OSError as exc:
             # The data is safe; only the note of it is not. A re-hash will find it.
             self._break(disk_error(exc, f"write the journal of {self._destination.folder}"), hints_hold=True)
@@ -265,113 +258,18 @@ class FilesystemArrival:
                 self._journal.forget_hints()
         raise error
 
-    # --- placing ---------------------------------------------------------------------------------------------------
-
     def _place(self, whole: Sequence[int]) -> None:
-        """Move whole, durable files to their place, without replacing. Raises DiskError; the rest waits."""
-        waiting = sorted(whole)
+        """Move whole, durable files to their place. Raises DiskError; the rest waits for the next time."""
+        waiting = sorted(whole, reverse=True)
         try:
             with disk_errors(f"place files in {self._destination.folder}"):
                 while waiting:
-                    self._place_one(waiting[0])
-                    waiting.pop(0)
+                    self._places.place(waiting[-1])
+                    waiting.pop()
         except DiskError:
             with self._lock:
                 self._whole += waiting
             raise
-
-    def _place_one(self, file: int) -> None:
-        path = self._path(file)
-        if file in self._in_the_way:
-            self._late.add(file)
-            return
-        try:
-            folder_fd, name = self._destination.tree.place(path, make=True)
-            self._disk.rename_new(str(file), name, source_fd=self._destination.partials, target_fd=folder_fd)
-        except (FileExistsError, NotADirectoryError):
-            self._late.add(file)
-            return
-        self._destination.tree.note(path)
-        self._state[file] = PLACED
-
-    def _place_empty(self) -> None:
-        empty = [
-            file
-            for file, entry in enumerate(self._manifest.files)
-            if entry.size == 0 and self._state[file] == WANTED and file not in self._late
-        ]
-        for file in empty:
-            os.close(self._open(file))
-        self._place(empty)
-
-    def _place_late(self) -> None:
-        """Settle files in whose place something stood: equal now, gone now, replaced if we may, or Occupied."""
-        refused: list[str] = []
-        for file in sorted(self._late):
-            path = self._path(file)
-            try:
-                status = self._destination.tree.status(path)
-            except NotADirectoryError:
-                refused.append(path)
-                continue
-            if status is not None and stat.S_ISREG(status.st_mode) and self._is_equal(file, path):
-                self._state[file] = KEPT
-                self._kept[file] = fingerprint(status)
-            elif status is not None and (stat.S_ISDIR(status.st_mode) or not self._force):
-                refused.append(path)
-                continue
-            else:
-                folder_fd, name = self._destination.tree.place(path, make=True)
-                self._disk.replace(str(file), name, source_fd=self._destination.partials, target_fd=folder_fd)
-                self._destination.tree.note(path)
-                self._state[file] = PLACED
-            self._late.discard(file)
-        if refused:
-            raise Occupied(
-                f"{self._destination.folder} got other files where these go, while they were fetched: "
-                + ", ".join(refused[:3]),
-                hint="move them away and run the same command, or replace them with --force",
-            )
-
-    def _is_equal(self, file: int, path: str) -> bool:
-        folder_fd, name = self._destination.tree.place(path)
-        fd = open_regular(name, dir_fd=folder_fd)
-        try:
-            return os.fstat(fd).st_size == self._manifest.files[file].size and is_equal(fd, self._table, file)
-        finally:
-            os.close(fd)
-
-    def _make_kept_durable(self) -> None:
-        """Files that were there may never have been synced by whoever wrote them; `done` speaks of them too."""
-        if len(self._kept) > ONE_BY_ONE_MAX and self._disk.syncfs(self._destination.root):
-            return
-        for file in sorted(self._kept):
-            folder_fd, name = self._destination.tree.place(self._path(file))
-            fd = open_regular(name, dir_fd=folder_fd)
-            try:
-                self._disk.fdatasync(fd)
-            finally:
-                os.close(fd)
-
-    def _fingerprints(self) -> list[Fingerprint]:
-        """Return what stands in the manifest's places. Raises ContentChanged if someone was at it meanwhile."""
-        found: list[Fingerprint] = []
-        for file, entry in enumerate(self._manifest.files):
-            status = self._destination.tree.status(entry.path)
-            if (
-                status is None
-                or not stat.S_ISREG(status.st_mode)
-                or status.st_size != entry.size
-                or (file in self._kept and fingerprint(status) != self._kept[file])
-            ):
-                raise ContentChanged(
-                    f"{self._destination.folder / entry.path} was changed while the rest was fetched",
-                    hint="run the same command again",
-                )
-            found.append(fingerprint(status))
-        return found
-
-    # --- counting --------------------------------------------------------------------------------------------------
 
     def _count(self, new: RangeSet) -> list[int]:
         """Take `new` chunks off what files miss. Returns those that became whole."""
@@ -381,17 +279,6 @@ class FilesystemArrival:
             if not self._missing[file]:
                 whole.append(file)
         return whole
-
-    def _identities(self, files: Sequence[int]) -> dict[int, Identity]:
-        partials = self._destination.partials
-        return {
-            file: Identity.of(os.stat(str(file), dir_fd=partials, follow_symlinks=False))
-            for file in files
-            if file not in self._in_the_way
-        }
-
-    def _path(self, file: int) -> str:
-        return self._manifest.files[file].path
 
 
 def _per_file(table: ChunkTable, chunks: RangeSet) -> Iterator[tuple[int, int]]:

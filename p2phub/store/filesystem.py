@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from p2phub.content import ChunkList, ChunkTable, Digest, Readable, ReadPlan, chunk_list, encode_lists
+from p2phub.content import ChunkTable, Digest, Readable, ReadPlan, encode_lists
 from p2phub.manifest import Manifest
 from p2phub.store.arriving import begin_arrival
 from p2phub.store.blobs import Blobs
@@ -23,6 +23,7 @@ from p2phub.store.disk import Disk, disk_errors
 from p2phub.store.folders import fingerprint, open_published
 from p2phub.store.holdings import Holdings
 from p2phub.store.interface import Arrival, Fingerprint, HashedFile, Holding, Scan
+from p2phub.store.lists import list_of
 from p2phub.store.scanning import Ignore, scan_folder
 from p2phub.store.state_log import StateLog, open_home
 
@@ -100,7 +101,7 @@ class FilesystemStore:
 
         def record(found: Sequence[Fingerprint]) -> None:
             now_ns = time.time_ns()
-            lists = (_list_of(table, file) for file, entry in enumerate(manifest.files) if entry.chunks > 1)
+            lists = (list_of(table, file) for file, entry in enumerate(manifest.files) if entry.chunks > 1)
             self.put_blobs([blob for chunks in lists for blob in encode_lists(chunks)[1]])
             files = [(known, known.settled(now_ns)) for known in found]
             self._holdings.hold(manifest, digest, destination, files)
@@ -117,9 +118,3 @@ class FilesystemStore:
         self._holdings.close()
         self._log.close()
         self._blobs.close()
-
-
-def _list_of(table: ChunkTable, file: int) -> ChunkList:
-    first, stop = table.span(file)
-    refs = list(table.chunks(first, stop - first))
-    return chunk_list([ref.length for ref in refs], b"".join(ref.digest for ref in refs))

@@ -40,8 +40,9 @@ class Survey:
     in_the_way: dict[int, str] = field(default_factory=dict)
     blocked: dict[int, str] = field(default_factory=dict)
     partial: dict[int, int] = field(default_factory=dict)
-    durable: RangeSet = field(default_factory=RangeSet)
-    hinted: RangeSet = field(default_factory=RangeSet)
+    marked: RangeSet = field(default_factory=RangeSet)  # In unfinished files, durable.
+    hinted: RangeSet = field(default_factory=RangeSet)  # In unfinished files, re-hashed, perhaps not durable.
+    whole: RangeSet = field(default_factory=RangeSet)  # Of files that are in their place.
 
 
 def look_over(
@@ -100,8 +101,10 @@ def _look_at(
 def _look_at_partials(
     manifest: Manifest, table: ChunkTable, partials_fd: int, past: Remembered, survey: Survey
 ) -> None:
-    to_check: list[tuple[int, RangeSet]] = []
+    to_check: list[tuple[int, RangeSet, RangeSet]] = []
     for number in _partial_files(partials_fd, table.files):
+        if number in survey.placed or number in survey.kept:
+            continue  # Left over; whatever it is, nobody will look at it.
         status = os.stat(str(number), dir_fd=partials_fd, follow_symlinks=False)
         # A second name for one file could be a user's own: then writing here would change it.
         if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_size > manifest.files[number].size:
@@ -109,30 +112,34 @@ def _look_at_partials(
             continue
         survey.partial[number] = status.st_blocks * 512
         here = RangeSet.of([_within(table, number, status.st_size)])
-        if number not in survey.placed and number not in survey.kept and (past.durable | past.hints) & here:
-            to_check.append((number, here))
+        marked, hinted = past.durable & here, past.hints & here
+        # What was marked may have gone to its place and vanished from there: then this is another file.
+        if past.placed.get(number, Identity.of(status)) != Identity.of(status):
+            marked, hinted = RangeSet(), marked | hinted
+        if marked or hinted:
+            to_check.append((number, marked, hinted))
     for at in range(0, len(to_check), OPEN_AT_ONCE):
         with contextlib.ExitStack() as opened:
-            places: list[tuple[int, RangeSet]] = []
-            for number, here in to_check[at : at + OPEN_AT_ONCE]:
+            marks: list[tuple[int, RangeSet]] = []
+            hints: list[tuple[int, RangeSet]] = []
+            for number, marked, hinted in to_check[at : at + OPEN_AT_ONCE]:
                 fd = os.open(str(number), READ_FLAGS, dir_fd=partials_fd)
                 opened.callback(os.close, fd)
-                places.append((fd, here))
-            _settle(table, places, past, survey)
-    for number in (*survey.placed, *survey.kept):
-        survey.durable |= RangeSet.of([table.span(number)])
-    survey.hinted = survey.hinted - survey.durable
+                marks += [(fd, marked)] if marked else []
+                hints += [(fd, hinted)] if hinted else []
+            _settle(table, marks, hints, survey)
+    survey.whole = RangeSet.of(table.span(number) for number in (*survey.placed, *survey.kept))
 
 
-def _settle(table: ChunkTable, places: list[tuple[int, RangeSet]], past: Remembered, survey: Survey) -> None:
+def _settle(
+    table: ChunkTable, marks: list[tuple[int, RangeSet]], hints: list[tuple[int, RangeSet]], survey: Survey
+) -> None:
     """Believe the marks, unless a sample of them is wrong: then someone wrote here, and they are hints like others."""
-    marks = [(fd, past.durable & here) for fd, here in places if past.durable & here]
-    hints = [(fd, past.hints & here) for fd, here in places if past.hints & here]
     samples = [(fd, chunks.first(1)) for fd, chunks in marks[:SPOT_CHECKS_MAX]]
     if len(matching_chunks(table, samples)) == len(samples):
-        survey.durable |= RangeSet.of(run for _, chunks in marks for run in chunks.runs)
+        survey.marked |= RangeSet.of(run for _, chunks in marks for run in chunks.runs)
     else:
-        hints += marks
+        hints = hints + marks
     survey.hinted |= matching_chunks(table, hints)
 
 

@@ -1,0 +1,155 @@
+"""One fetch being written in memory: the same promises as on a disk, kept by one lock."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from p2phub.content import ChunkTable, Digest, RangeSet, Readable, ReadPlan, WritePlan
+from p2phub.errors import DiskError, Occupied
+from p2phub.manifest import Manifest, check_path
+from p2phub.store.interface import HashedFile
+from p2phub.store.lists import list_of
+from p2phub.store.memory_files import MemoryFile, Opened, anonymous_file, same_bytes
+from p2phub.store.rehash import matching_chunks
+
+if TYPE_CHECKING:
+    from p2phub.store.memory import MemoryStore
+
+
+@dataclass(slots=True)
+class Unfinished:
+    """What an arrival left for the next one."""
+
+    files: dict[int, MemoryFile] = field(default_factory=dict)
+    have: RangeSet = field(default_factory=RangeSet)
+
+
+class MemoryArrival:
+    """The `Arrival` in memory."""
+
+    def __init__(
+        self, store: MemoryStore, manifest: Manifest, digest: Digest, table: ChunkTable, folder: Path, *, force: bool
+    ) -> None:
+        for entry in manifest.files:
+            check_path(entry.path)
+        if folder in store.being_written:
+            raise Occupied(f"another fetch is writing to {folder}")
+        self._store, self._manifest, self._digest, self._table = store, manifest, digest, table
+        self._folder, self._force, self._closed = folder, force, False
+        there = store.folders.get(folder, {})
+        self._placed = {
+            number
+            for number, entry in enumerate(manifest.files)
+            if entry.path in there and same_bytes(there[entry.path], table, number)
+        }
+        clashes = [path for path in self._clashes() if not force or self._blocked(path)]
+        if clashes:
+            raise Occupied(f"{folder} holds other files where these would go: {', '.join(clashes[:3])}")
+        left = store.unfinished.setdefault((folder, digest), Unfinished())
+        hints = [(file.descriptor, left.have & RangeSet.of([table.span(n)])) for n, file in left.files.items()]
+        left.have = matching_chunks(table, hints) | RangeSet.of(table.span(file) for file in self._placed)
+        self._left = left
+        self._plan = WritePlan(digest, table, self._open)
+        store.being_written.add(folder)
+
+    @property
+    def plan(self) -> WritePlan:
+        return self._plan
+
+    @property
+    def have(self) -> RangeSet:
+        return self._left.have
+
+    def read_plan(self) -> ReadPlan:
+        return ReadPlan(self._digest, self._table, self._left.have, self._open_to_read)
+
+    def write(self, chunk: int, data: bytes) -> None:
+        ref = self._table.chunk(chunk)
+        assert len(data) == ref.length
+        fd = self._open(ref.file)
+        try:
+            os.pwrite(fd, data, ref.offset)
+        finally:
+            os.close(fd)
+
+    def verified(self, chunks: RangeSet) -> None:
+        with self._store.lock:
+            self._check()
+            self._left.have |= chunks
+
+    def sync(self) -> None:
+        with self._store.lock:
+            self._check()
+            for number, entry in enumerate(self._manifest.files):
+                missing = RangeSet.of([self._table.span(number)]) - self._left.have
+                if entry.size and not missing and entry.path not in self._store.folders.get(self._folder, {}):
+                    self._place(number)
+
+    def finish(self) -> Path:
+        with self._store.lock:
+            self.sync()
+            assert len(self._left.have) == len(self._table), "finish() before every chunk was verified"
+            clashes = [path for path in self._clashes() if not self._force or self._blocked(path)]
+            if clashes:
+                raise Occupied(f"{self._folder} got other files where these go: {', '.join(clashes[:3])}")
+            for number in range(len(self._manifest.files)):
+                if number not in self._placed:
+                    self._place(number)
+            there = self._store.folders.setdefault(self._folder, {})
+            files = [
+                HashedFile(entry, list_of(self._table, number), there[entry.path].fingerprint(), True)
+                for number, entry in enumerate(self._manifest.files)
+            ]
+            self._store.hold(self._manifest, self._digest, self._folder, files)
+            self.close()
+            del self._store.unfinished[self._folder, self._digest]
+        return self._folder
+
+    def close(self) -> None:
+        with self._store.lock:
+            if not self._closed:
+                self._closed = True
+                self._store.being_written.discard(self._folder)
+
+    def _check(self) -> None:
+        if self._closed:
+            raise DiskError(f"the fetch to {self._folder} was closed")
+
+    def _place(self, number: int) -> None:
+        file = self._left.files.pop(number, None) or MemoryFile()
+        self._store.folders.setdefault(self._folder, {})[self._manifest.files[number].path] = file
+        self._placed.add(number)
+
+    def _clashes(self) -> list[str]:
+        """Return paths of the manifest where other files stand."""
+        there = self._store.folders.get(self._folder, {})
+        files = enumerate(self._manifest.files)
+        in_place = {entry.path for number, entry in files if number in self._placed}
+        paths = [entry.path for entry in self._manifest.files]
+        return [path for path in paths if path not in in_place and (path in there or self._blocked(path))]
+
+    def _blocked(self, path: str) -> bool:
+        """Whether `path` is a folder there, or a part of it is a file."""
+        there = self._store.folders.get(self._folder, {})
+        above = {path[:at] for at, letter in enumerate(path) if letter == "/"}
+        return any(other.startswith(path + "/") or other in above for other in there)
+
+    def _open(self, file: int) -> int:
+        with self._store.lock:
+            self._check()
+            if file in self._placed:
+                return anonymous_file()  # A late duplicate must not touch a file that is done.
+            return os.dup(self._left.files.setdefault(file, MemoryFile()).descriptor)
+
+    def _open_to_read(self, file: int) -> Readable:
+        with self._store.lock:
+            self._check()
+            if file in self._placed:
+                return self._store.open_in_place(self._folder, self._manifest.files[file].path)
+            if file not in self._left.files:
+                raise DiskError(f"cannot read {self._manifest.files[file].path}: nothing of it came yet")
+            opened = Opened(self._left.files[file], lambda: opened.expected)
+            return opened

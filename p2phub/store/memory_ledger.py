@@ -1,0 +1,63 @@
+"""The ledger in memory: the second implementation of the port."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+from p2phub.identity import PeerId
+from p2phub.store.interface import Accepted, Publication
+
+_Key = tuple[PeerId, str, str]
+
+
+class MemoryLedger:
+    """The `Ledger` in memory. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._publications: dict[_Key, Publication] = {}
+        self._accepted: dict[_Key, Accepted] = {}
+        self._names: dict[str, str] = {}
+
+    def publish(self, publication: Publication) -> None:
+        with self._lock:
+            self._publications[publication.publisher, publication.name, publication.tag] = publication
+
+    def withdraw(self, publisher: PeerId, name: str, tag: str) -> None:
+        with self._lock:
+            self._publications.pop((publisher, name, tag), None)
+
+    def publications(self) -> tuple[Publication, ...]:
+        with self._lock:
+            return tuple(
+                self._publications[key] for key in sorted(self._publications, key=lambda key: (str(key[0]), *key[1:]))
+            )
+
+    def accepted(self, publisher: PeerId, name: str, tag: str) -> Accepted | None:
+        with self._lock:
+            return self._accepted.get((publisher, name, tag))
+
+    def accept(self, publisher: PeerId, name: str, tag: str, accepted: Accepted) -> None:
+        with self._lock:
+            known = self._accepted.get((publisher, name, tag))
+            if known is None or accepted.sequence >= known.sequence:
+                self._accepted[publisher, name, tag] = accepted
+
+    def all_accepted(self) -> Iterable[tuple[PeerId, str, str, Accepted]]:
+        with self._lock:
+            return [(*key, accepted) for key, accepted in self._accepted.items()]
+
+    def names(self) -> dict[str, str]:
+        with self._lock:
+            return dict(sorted(self._names.items()))
+
+    def name(self, alias: str, target: str | None) -> None:
+        with self._lock:
+            if target is None:
+                self._names.pop(alias, None)
+            else:
+                self._names[alias] = target
+
+    def close(self) -> None:
+        """Nothing to let go of."""

@@ -1,0 +1,161 @@
+"""Where the files of a fetch stand, and how whole ones get to their place without replacing what stands there.
+
+A file is WANTED (unfinished, under its number in `.p2phub/`), PLACED by us, or KEPT: it was there before, equal, and is
+the user's. What stands in the way of a whole file is settled at the end: equal by then, gone by then, replaced if the
+user said so, or refused. One thread at a time (the one that syncs), but for reading `state`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+
+from p2phub.content import ChunkTable
+from p2phub.errors import ContentChanged, Occupied
+from p2phub.manifest import Manifest
+from p2phub.store.destination import Destination
+from p2phub.store.disk import WRITE_FLAGS, Disk
+from p2phub.store.folders import fingerprint, open_regular
+from p2phub.store.interface import Fingerprint
+from p2phub.store.journal import Identity
+from p2phub.store.rehash import is_equal
+from p2phub.store.survey import Survey
+
+ONE_BY_ONE_MAX = 32
+"""Up to this many files are synced one by one; more by one sync of the whole file system."""
+
+WANTED, PLACED, KEPT = range(3)
+
+
+class Places:
+    """The places of one fetch. Methods raise OSError."""
+
+    def __init__(
+        self,
+        disk: Disk,
+        manifest: Manifest,
+        table: ChunkTable,
+        destination: Destination,
+        survey: Survey,
+        *,
+        force: bool,
+    ) -> None:
+        self._disk = disk
+        self._manifest = manifest
+        self._table = table
+        self._destination = destination
+        self._force = force
+        self._in_the_way = survey.in_the_way.keys()
+        self._late: set[int] = set()  # Whole, but something stands in their place: for `settle`.
+        self.kept = dict(survey.kept)
+        self.state = bytearray(table.files)
+        for file in survey.placed:
+            self.state[file] = PLACED
+        for file in survey.kept:
+            self.state[file] = KEPT
+
+    def path(self, file: int) -> str:
+        return self._manifest.files[file].path
+
+    def identities(self, files: Sequence[int]) -> dict[int, Identity]:
+        """Return by what those of `files` will be known that are about to be placed."""
+        partials = self._destination.partials
+        return {
+            file: Identity.of(os.stat(str(file), dir_fd=partials, follow_symlinks=False))
+            for file in files
+            if file not in self._in_the_way
+        }
+
+    def place(self, file: int) -> None:
+        """Move one whole, durable file to its place; if something stands there, leave it for `settle`."""
+        path = self.path(file)
+        if file in self._in_the_way:
+            self._late.add(file)
+            return
+        self.state[file] = PLACED  # Before it is: who opens it from now on must not make its number anew.
+        try:
+            folder_fd, name = self._destination.tree.place(path, make=True)
+            self._disk.rename_new(str(file), name, source_fd=self._destination.partials, target_fd=folder_fd)
+        except (FileExistsError, NotADirectoryError):
+            self.state[file] = WANTED
+            self._late.add(file)
+        except OSError:
+            self.state[file] = WANTED
+            raise
+        else:
+            self._destination.tree.note(path)
+
+    def place_empty(self) -> None:
+        """Make and place the empty files, of which no chunk ever came."""
+        for file, entry in enumerate(self._manifest.files):
+            if entry.size == 0 and self.state[file] == WANTED:
+                os.close(self._disk.open(str(file), WRITE_FLAGS | os.O_CREAT, dir_fd=self._destination.partials))
+                self.place(file)
+
+    def settle(self) -> None:
+        """Settle what stood in the way. Raises Occupied for what still does and may not be replaced."""
+        refused: list[str] = []
+        for file in sorted(self._late):
+            path = self.path(file)
+            try:
+                status = self._destination.tree.status(path)
+            except NotADirectoryError:
+                refused.append(path)
+                continue
+            if status is not None and stat.S_ISREG(status.st_mode) and self._is_equal(file, path):
+                self.state[file] = KEPT
+                self.kept[file] = fingerprint(status)
+            elif status is not None and (stat.S_ISDIR(status.st_mode) or not self._force):
+                refused.append(path)
+                continue
+            else:
+                folder_fd, name = self._destination.tree.place(path, make=True)
+                self._disk.replace(str(file), name, source_fd=self._destination.partials, target_fd=folder_fd)
+                self._destination.tree.note(path)
+                self.state[file] = PLACED
+            self._late.discard(file)
+        if refused:
+            raise Occupied(
+                f"{self._destination.folder} got other files where these go, while they were fetched: "
+                + ", ".join(refused[:3]),
+                hint="move them away and run the same command, or replace them with --force",
+            )
+
+    def make_durable(self) -> None:
+        """Make the places durable, and the files that were there: whoever wrote those may never have synced them."""
+        if len(self.kept) <= ONE_BY_ONE_MAX or not self._disk.syncfs(self._destination.root):
+            for file in sorted(self.kept):
+                folder_fd, name = self._destination.tree.place(self.path(file))
+                fd = open_regular(name, dir_fd=folder_fd)
+                try:
+                    self._disk.fdatasync(fd)
+                finally:
+                    os.close(fd)
+        self._destination.tree.flush(one_by_one_max=ONE_BY_ONE_MAX)
+
+    def fingerprints(self) -> list[Fingerprint]:
+        """Return what stands in the manifest's places. Raises ContentChanged if someone was at it meanwhile."""
+        found: list[Fingerprint] = []
+        for file, entry in enumerate(self._manifest.files):
+            status = self._destination.tree.status(entry.path)
+            if (
+                status is None
+                or not stat.S_ISREG(status.st_mode)
+                or status.st_size != entry.size
+                or (file in self.kept and fingerprint(status) != self.kept[file])
+            ):
+                raise ContentChanged(
+                    f"{self._destination.folder / entry.path} was changed while the rest was fetched",
+                    hint="run the same command again",
+                )
+            found.append(fingerprint(status))
+        return found
+
+    def _is_equal(self, file: int, path: str) -> bool:
+        folder_fd, name = self._destination.tree.place(path)
+        fd = open_regular(name, dir_fd=folder_fd)
+        try:
+            return os.fstat(fd).st_size == self._manifest.files[file].size and is_equal(fd, self._table, file)
+        finally:
+            os.close(fd)
