@@ -12,8 +12,8 @@ import pytest
 from tests.support.house import PURE_ROOMS, ROOT, imports_of, module_imports, modules, place, room_of, tree_of
 
 COMPOSE = "p2phub.node.compose"
-PORTS = ("store", "net")
-"""Rooms of adapters behind ports."""
+PORTS = {"store": {"interface"}, "net": {"interface", "finder"}}
+"""Rooms of adapters behind ports, and their files that are ports. All others are adapters and their parts."""
 
 # fmt: off
 IMPURE_MODULES = frozenset({
@@ -51,7 +51,7 @@ def test_only_compose_names_adapters() -> None:
         for module, path in modules().items()
         for line, name in module_imports(path)
         if room_of(name) in PORTS and room_of(module) != room_of(name)
-        if name.count(".") > 1 and name.split(".")[2] != "interface"
+        if name.count(".") > 1 and name.split(".")[2] not in PORTS[room_of(name)]
         if module != COMPOSE
     ]
     assert not wrong, "\n".join(wrong)
@@ -63,7 +63,7 @@ def test_the_door_of_a_port_exports_no_adapter(room: str) -> None:
     wrong = [
         f"{place(door, line)} names {name}"
         for line, name in module_imports(door)
-        if room_of(name) == room and name != f"p2phub.{room}.interface"
+        if room_of(name) == room and name.split(".")[2] not in PORTS[room]
     ]
     assert not wrong, "\n".join(wrong)
 
