@@ -422,7 +422,7 @@ class _Fetch:
             raise self.providers.verdict(self.wish.reference, self.search.asked())
 
     def _can_progress(self) -> bool:
-        if self.providers.dialling:
+        if self.providers.dialling or any(state.held is None for state in self.links.values()):
             return True
         if self.session is None:
             return bool(self.links)

@@ -1,87 +1,131 @@
-"""Real libp2p nodes on loopback, for tests of discovery: `async with dht_node(bootstrap) as node`."""
+"""Whole nodes within one process, for tests of activities: a real store in a folder, real sockets on loopback."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
 
 import trio
 
 from p2phub.content import Digest
-from p2phub.discovery import Candidate
-from p2phub.identity import Address, PeerAddress, SecretKey
-from p2phub.net.libp2p_dht import Dht, Mode, open_dht
-from p2phub.net.libp2p_host import Host, open_host
-from p2phub.net.listen import Listener, open_listener
+from p2phub.discovery import Asked, Candidate
+from p2phub.engine.fetch import Means, Wish, fetch
+from p2phub.engine.publish import Order, Outcome, publish
+from p2phub.engine.search import Search
+from p2phub.engine.serve import ControlDesk, StoreShelf
+from p2phub.engine.workers import Workers
+from p2phub.identity import Address, PeerAddress, PeerId, SecretKey
+from p2phub.net.direct import DirectPlane, open_plane
+from p2phub.net.listen import open_listener
+from p2phub.observe import Done, Event
+from p2phub.store.filesystem import FilesystemStore
+from p2phub.store.ledger import FileLedger
 
-ANY_PORT = Address("127.0.0.1", 0)
+
+def key_of(name: str) -> SecretKey:
+    """Return the same key for the same name."""
+    return SecretKey(sha256(name.encode()).digest())
 
 
-def secret(name: str) -> SecretKey:
-    """Return the key of somebody called `name`: the same each time."""
-    return SecretKey(hashlib.sha256(name.encode()).digest())
+@dataclass
+class FixedFinder:
+    """A finder that knows what the test says."""
+
+    candidates: Sequence[Candidate] = ()
+    releases: Sequence[bytes] = ()
+    searches: int = 0
+
+    async def providers(self, manifest: Digest, found: trio.MemorySendChannel[Candidate]) -> None:
+        self.searches += 1
+        for candidate in self.candidates:
+            await found.send(candidate)
+
+    async def release(self, publisher: PeerId, name: str, tag: str) -> tuple[bytes, ...]:
+        return tuple(self.releases)
+
+    async def announce(self, manifest: Digest) -> int:
+        return 0
+
+    async def put_release(self, key: str, signed: bytes) -> int:
+        return 0
+
+    def asked(self) -> tuple[Asked, ...]:
+        return (Asked("test"),)
 
 
-@dataclass(frozen=True)
-class Node:
-    host: Host
-    dht: Dht
-    listener: Listener | None
+@dataclass
+class TestHost:
+    """One node: publish on it, dial it, fetch with it. `events` are those of its fetches."""
+
+    __test__ = False
+
+    home: Path
+    key: SecretKey
+    store: FilesystemStore
+    ledger: FileLedger
+    shelf: StoreShelf
+    plane: DirectPlane
+    addresses: tuple[Address, ...]
+    workers: Workers = field(default_factory=Workers)
+    events: list[Event] = field(default_factory=list)
 
     @property
-    def at(self) -> PeerAddress:
-        return PeerAddress(self.host.peer_id, self.host.addresses[0])
+    def candidates(self) -> list[Candidate]:
+        return [Candidate(PeerAddress(self.key.peer_id, address), "direct") for address in self.addresses]
 
+    async def publish(self, folder: Path, name: str = "thing", **options: object) -> Outcome:
+        order = Order(folder=folder, name=name, **options)  # type: ignore[arg-type]
+        outcome = await publish(
+            order,
+            key=self.key,
+            store=self.store,
+            ledger=self.ledger,
+            workers=self.workers,
+            watch=lambda event: None,
+        )
+        self.shelf.forget(outcome.manifest)
+        return outcome
 
-async def _not_served(stream: trio.SocketStream, settled: Callable[[], None]) -> None:
-    await stream.aclose()
+    async def fetch(
+        self,
+        manifest: Digest,
+        destination: Path,
+        *providers: TestHost,
+        also: Sequence[Candidate] = (),
+        finder: FixedFinder | None = None,
+        force: bool = False,
+        patience_s: float = 0.0,
+        watch: Callable[[Event], None] | None = None,
+    ) -> Done:
+        known = [*(candidate for provider in providers for candidate in provider.candidates), *also]
+        later = finder or FixedFinder()
+
+        async def open_finder() -> FixedFinder:
+            return later
+
+        return await fetch(
+            Wish(reference="test", manifest=manifest, destination=destination, force=force, patience_s=patience_s),
+            search=Search(known, open_finder),
+            means=Means(self.plane, self.store, self.workers, self.key.peer_id),
+            watch=watch or self.events.append,
+        )
 
 
 @asynccontextmanager
-async def listening_host(name: str, at: Address = ANY_PORT) -> AsyncIterator[tuple[Host, Listener]]:
-    """Run a host that can be dialled."""
-    async with open_listener([at], _not_served) as listener, open_host(secret(name), listener) as host:
-        yield host, listener
-
-
-@asynccontextmanager
-async def dht_node(
-    name: str, bootstrap: Sequence[PeerAddress] = (), known: Sequence[PeerAddress] = ()
-) -> AsyncIterator[Node]:
-    """Run a DHT server on a port of its own."""
-    async with (
-        listening_host(name) as (host, listener),
-        open_dht(host, bootstrap=bootstrap, known=known, mode=Mode.SERVER) as dht,
-    ):
-        yield Node(host, dht, listener)
-
-
-@asynccontextmanager
-async def dht_client(
-    name: str, bootstrap: Sequence[PeerAddress] = (), known: Sequence[PeerAddress] = ()
-) -> AsyncIterator[Node]:
-    """Run what a command without a daemon is: it asks, and listens nowhere."""
-    async with (
-        open_host(secret(name)) as host,
-        open_dht(host, bootstrap=bootstrap, known=known, mode=Mode.CLIENT) as dht,
-    ):
-        yield Node(host, dht, None)
-
-
-async def providers_of(dht: Dht, manifest: Digest) -> list[PeerAddress]:
-    """Return all that `dht` finds."""
-    found: list[PeerAddress] = []
-    send, receive = trio.open_memory_channel[Candidate](0)
-
-    async def search() -> None:
-        async with send:
-            await dht.providers(manifest, send)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(search)
-        async with receive:
-            async for candidate in receive:
-                found.append(candidate.provider)
-    return found
+async def open_host(home: Path, name: str) -> AsyncIterator[TestHost]:
+    """Run a node that listens on loopback, with its home in `home`."""
+    key = key_of(name)
+    store, ledger = FilesystemStore(home), FileLedger(home)
+    shelf = StoreShelf(store, ledger)
+    desk = ControlDesk(shelf, ledger)
+    try:
+        async with open_plane(key, shelf, desk.answer) as plane:
+            desk.dialler = plane
+            async with open_listener([Address("127.0.0.1", 0)], plane.handle) as listener:
+                yield TestHost(home, key, store, ledger, shelf, plane, listener.addresses)
+    finally:
+        ledger.close()
+        store.close()
