@@ -96,18 +96,17 @@ def parse_ticket(text: str) -> Ticket:
     providers: list[PeerAddress] = []
     if "providers" in fields:
         for item in fields.array("providers", least=1, most=limits.TICKET_PROVIDERS_MAX):
-            providers.extend(_read_provider(item))
-    peers = [peer for peer, _ in _runs(providers)]
-    if len(set(peers)) != len(peers) or len(set(providers)) != len(providers):
-        raise Malformed("ticket-provider", "a provider or address stands twice")
+            peer, addresses = _read_provider(item)
+            if any(known.peer == peer for known in providers) or len(set(addresses)) != len(addresses):
+                raise Malformed("ticket-provider", "a provider or address stands twice")
+            providers.extend(PeerAddress(peer, address) for address in addresses)
     return Ticket(manifest, release, tuple(providers))
 
 
-def _read_provider(item: object) -> list[PeerAddress]:
+def _read_provider(item: object) -> tuple[PeerId, list[Address]]:
     match item:
         case [bytes(key), [_, *_] as addresses] if len(key) == 32 and len(addresses) <= limits.TICKET_ADDRESSES_MAX:
-            peer = PeerId(key)
-            return [PeerAddress(peer, _read_address(address)) for address in addresses]
+            return PeerId(key), [_read_address(address) for address in addresses]
     raise Malformed("ticket-provider", "a provider is a key of 32 bytes and 1 to 4 addresses")
 
 
@@ -123,14 +122,3 @@ def _read_address(item: object) -> Address:
 def _is_dialable(address: Address) -> bool:
     number = ipaddress.ip_address(address.ip)
     return address.port > 0 and not (number.is_multicast or number.is_unspecified)
-
-
-def _runs(providers: list[PeerAddress]) -> list[tuple[PeerId, int]]:
-    """Return each run of one peer, with its length."""
-    runs: list[tuple[PeerId, int]] = []
-    for provider in providers:
-        if runs and runs[-1][0] == provider.peer:
-            runs[-1] = (provider.peer, runs[-1][1] + 1)
-        else:
-            runs.append((provider.peer, 1))
-    return runs
