@@ -1,0 +1,95 @@
+"""Who has which chunk, and how rare each is among the peers of this fetch.
+
+What a peer says it holds is a hint: what it refuses is taken out again, and nothing is allocated by what it claims.
+Rarity is piecewise constant, so it is kept as one set of runs per number of holders, made anew only when somebody's
+availability changed. Source: proto/transfer.md §5.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from p2phub.content import RangeSet
+from p2phub.identity import PeerId
+from p2phub.transfer.runs import Runs, next_run
+
+_NOTHING = RangeSet()
+
+
+class Availability:
+    """What the joined peers hold of what is still wanted."""
+
+    def __init__(self, total: int) -> None:
+        self._everything = RangeSet.whole(total)
+        self._held: dict[PeerId, RangeSet] = {}
+        self._refused: dict[PeerId, RangeSet] = {}  # For good: the file changed, or it was promised and refused twice.
+        self._doubted: dict[PeerId, RangeSet] = {}  # Refused once as not held: believed again if it is announced anew.
+        self._tiers: dict[PeerId, tuple[RangeSet, ...]] | None = None
+
+    def __contains__(self, peer: PeerId) -> bool:
+        return peer in self._held
+
+    def learn(self, peer: PeerId, held: RangeSet) -> None:
+        """`peer` says that it holds `held`: in place of what it said before."""
+        believed = (held & self._everything) - self._refused.get(peer, _NOTHING)
+        if self._held.get(peer) != believed:
+            self._held[peer] = believed
+            self._tiers = None
+
+    def refuse(self, peer: PeerId, chunks: RangeSet, *, for_good: bool) -> None:
+        """`peer` will not give `chunks`."""
+        doubted = self._doubted.get(peer, _NOTHING)
+        self._refused[peer] = self._refused.get(peer, _NOTHING) | (chunks if for_good else chunks & doubted)
+        self._doubted[peer] = doubted | chunks
+        if peer in self._held:
+            self._held[peer] = self._held[peer] - chunks
+            self._tiers = None
+
+    def forget(self, peer: PeerId) -> None:
+        """`peer` left. What it refused stays known, in case it comes back."""
+        if self._held.pop(peer, None) is not None:
+            self._tiers = None
+
+    def of(self, peer: PeerId) -> RangeSet:
+        """Return what `peer` holds; empty if it has not joined."""
+        return self._held.get(peer, _NOTHING)
+
+    @property
+    def of_anyone(self) -> RangeSet:
+        """What any joined peer holds."""
+        return RangeSet.of(run for held in self._held.values() for run in held.runs)
+
+    def holds_any(self, peer: PeerId, chunks: Runs) -> bool:
+        """Whether `peer` holds some of `chunks`."""
+        held = self.of(peer)
+        return any((found := next_run(held, start)) is not None and found[0] < stop for start, stop in chunks)
+
+    def held_elsewhere(self, peer: PeerId, chunks: Runs) -> bool:
+        """Whether another joined peer than `peer` holds some of `chunks`."""
+        return any(other != peer and self.holds_any(other, chunks) for other in self._held)
+
+    def tiers(self, peer: PeerId) -> tuple[RangeSet, ...]:
+        """Return what `peer` holds, split by how many peers hold it, the rarest first."""
+        if self._tiers is None:
+            by_count = _by_count(self._held)
+            self._tiers = {
+                each: tuple(filter(None, (held & by_count[count] for count in sorted(by_count))))
+                for each, held in self._held.items()
+            }
+        return self._tiers.get(peer, ())
+
+
+def _by_count(held: dict[PeerId, RangeSet]) -> dict[int, RangeSet]:
+    """Return for each number of holders the chunks that have just so many."""
+    steps: dict[int, int] = defaultdict(int)
+    for ranges in held.values():
+        for start, stop in ranges.runs:
+            steps[start] += 1
+            steps[stop] -= 1
+    runs: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    count, begun = 0, 0
+    for at in sorted(steps):
+        if count:
+            runs[count].append((begun, at))
+        count, begun = count + steps[at], at
+    return {count: RangeSet.of(found) for count, found in runs.items()}

@@ -1,0 +1,144 @@
+"""Choose which chunks a link gets next: rarest first, then file order, rotated; in long runs, away from other links.
+
+Two threads that write one file wait for each other at its inode, so a link gets files that no other link is in while
+there are any. Then it helps where most is left, from the middle of that stretch on: the link that is there already
+keeps the front. Source: proto/transfer.md §5; docs/decisions (bulk plane).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+
+from p2phub import limits
+from p2phub.content import ChunkTable, RangeSet
+from p2phub.transfer.runs import Run, Runs, next_run
+
+
+class Place:
+    """Where a link works: the file of its last grant, and the chunk that would continue it."""
+
+    __slots__ = ("file", "following")
+
+    def __init__(self) -> None:
+        self.file: int | None = None
+        self.following: int | None = None
+
+    def leave(self) -> None:
+        self.file = self.following = None
+
+
+class Picker:
+    """Picks from `free`, which it changes; `free_bytes` stays in step."""
+
+    def __init__(self, table: ChunkTable, free: RangeSet, *, rotation: int) -> None:
+        self._table = table
+        self._free = Runs(free)
+        self._rotation = rotation % len(table) if len(table) else 0
+        self.free_bytes = table.bytes_of(free)
+
+    def __bool__(self) -> bool:
+        """Whether anything is free."""
+        return bool(self._free)
+
+    def snapshot(self) -> RangeSet:
+        return self._free.snapshot()
+
+    def put_back(self, start: int, stop: int) -> None:
+        """Chunks start ..< stop, none of them free, can be picked again."""
+        self._free.add(start, stop)
+        self.free_bytes += self._table.bytes_of(RangeSet(((start, stop),)))
+
+    def withdraw(self, start: int, stop: int) -> None:
+        """Chunks start ..< stop are no longer to be picked; some may not have been free anyway."""
+        for run in self._free.within(start, stop):
+            self._free.remove(*run)
+            self.free_bytes -= self._table.bytes_of(RangeSet((run,)))
+
+    def pick(self, tiers: tuple[RangeSet, ...], bytes_wanted: int, place: Place, others: list[Place]) -> list[Run]:
+        """Take about `bytes_wanted` (at least one chunk, if there is any) out of what is free and in `tiers`.
+
+        `tiers`: what the provider holds, the most wanted first. `others`: where other links work.
+        """
+        taken: list[Run] = []
+        # Files that somebody else is in. One that this link is in, too, is shared already: no reason to leave it.
+        spans = sorted(
+            self._table.span(file)
+            for file in {other.file for other in others}
+            if file is not None and file != place.file
+        )
+        while bytes_wanted > 0 and len(taken) < limits.REQUEST_RANGES_MAX:
+            run = next((run for tier in tiers if (run := self._best(tier, place, spans)) is not None), None)
+            if run is None:
+                break
+            start, limit = run
+            stop, moved = self._cut(start, limit, bytes_wanted)
+            self._free.remove(start, stop)
+            self.free_bytes -= moved
+            bytes_wanted -= moved
+            place.following = stop
+            place.file = self._table.file_of(stop - 1)
+            taken.append((start, stop))
+        return taken
+
+    def _best(self, tier: RangeSet, place: Place, spans: list[Run]) -> Run | None:
+        """Return the run to take from, as long as it may become; None if nothing of `tier` is free."""
+        if place.following is not None:
+            run = self._from(tier, place.following)
+            if run is not None and run[0] == place.following and not _inside(spans, run[0]):
+                return _up_to(spans, run)
+        any_free = False
+        for start, stop in ((self._rotation, len(self._table)), (0, self._rotation)):
+            at = start
+            while (run := self._from(tier, at)) is not None and run[0] < stop:
+                any_free = True
+                taken = _inside(spans, run[0])
+                if taken is None:
+                    return _up_to(spans, run)
+                at = taken[1]
+        return self._middle_of_longest(tier) if any_free else None
+
+    def _from(self, tier: RangeSet, at: int) -> Run | None:
+        """Return the first run at or after `at` that is both free and in `tier`."""
+        while (free := self._free.next_run(at)) is not None:
+            held = next_run(tier, free[0])
+            if held is None:
+                return None
+            if held[0] < free[1]:
+                return held[0], min(free[1], held[1])
+            at = held[0]
+        return None
+
+    def _middle_of_longest(self, tier: RangeSet) -> Run | None:
+        start, stop = max(self._all(tier), key=lambda run: run[1] - run[0])
+        return start + (stop - start) // 2, stop
+
+    def _all(self, tier: RangeSet) -> Iterator[Run]:
+        at = 0
+        while (run := self._from(tier, at)) is not None:
+            yield run
+            at = run[1]
+
+    def _cut(self, start: int, limit: int, bytes_wanted: int) -> Run:
+        """Return where a run from `start` must stop, `limit` at most, to have `bytes_wanted`; and what it has then."""
+
+        def bytes_to(stop: int) -> int:
+            return self._table.bytes_of(RangeSet(((start, stop),)))
+
+        # No chunk is longer than CHUNK_BYTES_MAX, so this many never are too many; most often they are just right.
+        count = max(1, bytes_wanted // limits.CHUNK_BYTES_MAX)
+        low = start
+        while (high := start + count) < limit and bytes_to(high) < bytes_wanted:
+            low, count = high, count * 2
+        high = min(high, limit)
+        stop = low + 1 + bisect_left(range(low + 1, high), bytes_wanted, key=bytes_to)
+        return stop, bytes_to(stop)
+
+
+def _inside(spans: list[Run], index: int) -> Run | None:
+    return next((span for span in spans if span[0] <= index < span[1]), None)
+
+
+def _up_to(spans: list[Run], run: Run) -> Run:
+    """Cut `run` where the next span begins."""
+    return run[0], min([run[1], *(start for start, _ in spans if run[0] < start)])

@@ -1,0 +1,86 @@
+"""A set of chunk numbers that changes all the time: what is free, had or leased.
+
+`content.RangeSet` is the value that crosses doors; `Runs` is the working copy inside a session. It is one flat, sorted
+list of edges (start, stop, start, stop, …): whether a number lies in the set is the parity of how many edges are not
+above it, and each change replaces one slice. So a report costs a bisection, however many chunks the manifest has.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+
+from p2phub.content import RangeSet
+
+Run = tuple[int, int]
+"""Half-open: first chunk, and the one after the last."""
+
+
+class Runs:
+    """A mutable set of chunk numbers."""
+
+    __slots__ = ("_edges",)
+
+    def __init__(self, ranges: RangeSet | None = None) -> None:
+        self._edges = [edge for run in ranges.runs for edge in run] if ranges is not None else []
+
+    def __bool__(self) -> bool:
+        return bool(self._edges)
+
+    def __contains__(self, index: int) -> bool:
+        return bisect_right(self._edges, index) % 2 == 1
+
+    def __iter__(self) -> Iterator[Run]:
+        """Yield the runs, ascending, as of now."""
+        return iter([*zip(self._edges[::2], self._edges[1::2], strict=True)])
+
+    def snapshot(self) -> RangeSet:
+        """Return the set as a value."""
+        return RangeSet(tuple(self))
+
+    def add(self, start: int, stop: int) -> None:
+        """Put start ..< stop in (start < stop)."""
+        low, high = bisect_left(self._edges, start), bisect_right(self._edges, stop)
+        edges = [start] if low % 2 == 0 else []
+        if high % 2 == 0:
+            edges.append(stop)
+        self._edges[low:high] = edges
+
+    def remove(self, start: int, stop: int) -> None:
+        """Take start ..< stop out (start < stop)."""
+        low, high = bisect_left(self._edges, start), bisect_right(self._edges, stop)
+        edges = [start] if low % 2 == 1 else []
+        if high % 2 == 1:
+            edges.append(stop)
+        self._edges[low:high] = edges
+
+    def within(self, start: int, stop: int) -> list[Run]:
+        """Return the runs of what lies in start ..< stop, ascending."""
+        edges = self._edges
+        at = bisect_right(edges, start)
+        if at % 2 == 0:
+            if at == len(edges) or edges[at] >= stop:
+                return []
+        else:
+            at -= 1
+        found = []
+        for i in range(at, len(edges), 2):
+            if edges[i] >= stop:
+                break
+            found.append((max(edges[i], start), min(edges[i + 1], stop)))
+        return found
+
+    def next_run(self, start: int) -> Run | None:
+        """Return the first run at or after `start`, cut so that it begins there; None if nothing follows."""
+        edges = self._edges
+        at = bisect_right(edges, start)
+        if at == len(edges):
+            return None
+        return (start, edges[at]) if at % 2 else (edges[at], edges[at + 1])
+
+
+def next_run(ranges: RangeSet, at: int) -> Run | None:
+    """Return the first run of `ranges` at or after `at`, cut so that it begins there."""
+    runs = ranges.runs
+    i = bisect_left(runs, at, key=lambda run: run[1] - 1)  # the first that ends after `at`
+    return (max(runs[i][0], at), runs[i][1]) if i < len(runs) else None

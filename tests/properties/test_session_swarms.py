@@ -1,0 +1,44 @@
+"""Whatever the swarm is like, a session ends with every chunk that an honest provider holds."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from p2phub.content import RangeSet
+from tests.support.covers import covers
+from tests.support.swarm import Provider, Swarm, megabytes, random_swarm
+
+
+@pytest.mark.parametrize("seed", range(120))
+@covers("T33", "T35", "T39")
+def test_a_fetch_completes_if_every_chunk_has_an_honest_holder(seed: int) -> None:
+    swarm = random_swarm(Random(seed))
+    swarm.run()
+    assert swarm.session.complete, f"missing {swarm.session.missing} after {swarm.now} s, links {swarm.links}"
+    assert swarm.session.have == RangeSet.whole(len(swarm.table))
+    assert swarm.session.bytes_verified == swarm.moved
+    assert sum(swarm.session.received.values()) == swarm.moved
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_eight_equal_providers_share_the_work_evenly(seed: int) -> None:
+    random = Random(seed)
+    table = megabytes(*(random.randint(50, 200) for _ in range(8)))
+    swarm = Swarm(table, [Provider(number, RangeSet.whole(len(table)), 50e6) for number in range(1, 9)])
+    swarm.run()
+    shares = sorted(swarm.session.received.values())
+    assert shares[-1] < 2 * shares[0] + 8 * 2**20
+
+
+@pytest.mark.parametrize("slow_rate", [0.0, 20e3, 1e6])
+def test_one_slow_provider_does_not_hold_the_rest(slow_rate: float) -> None:
+    table = megabytes(300, 300)
+    everything = RangeSet.whole(len(table))
+    alone = Swarm(table, [Provider(1, everything, 50e6)])
+    alone.run()
+    both = Swarm(table, [Provider(1, everything, 50e6), Provider(2, everything, slow_rate)])
+    both.run()
+    assert both.session.complete
+    assert both.now < alone.now + 12

@@ -1,0 +1,329 @@
+"""What a session grants, takes back and drops, rule by rule (proto/transfer.md §5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from p2phub import limits
+from p2phub.content import RangeSet
+from p2phub.errors import ChunkMismatch, DiskFull, PeerError, PeerGone, PeerStalled, ProtocolViolation
+from p2phub.transfer import Action, Drop, Grant, Revoke, Session
+from p2phub.transfer.pace import LEASE_BYTES_START
+from tests.support.covers import covers
+from tests.support.swarm import megabytes, peer, table_of
+
+MIB = limits.MIB
+ANN, BOB, CY = peer(1), peer(2), peer(3)
+
+
+def runs(*pairs: tuple[int, int]) -> RangeSet:
+    return RangeSet.of(pairs)
+
+
+def granted(actions: list[Action], link: int) -> RangeSet:
+    return RangeSet.of(
+        run for each in actions if isinstance(each, Grant) and each.link == link for run in each.chunks.runs
+    )
+
+
+def dropped(actions: list[Action]) -> dict[int, PeerError]:
+    return {each.link: each.error for each in actions if isinstance(each, Drop)}
+
+
+def session_of(*chunks_per_file: int, rotation: int = 0) -> tuple[Session, RangeSet]:
+    table = megabytes(*chunks_per_file)
+    return Session(table, RangeSet(), rotation=rotation, now=0.0), RangeSet.whole(len(table))
+
+
+def test_the_rarest_chunks_are_granted_first() -> None:
+    session, everything = session_of(40)
+    session.joined(1, ANN, runs((0, 10)), now=0.0)
+    session.joined(2, BOB, everything - runs((30, 32)), now=0.0)
+    grant = granted(session.joined(3, CY, everything, now=0.0), 3)
+    assert runs((30, 32)) & grant == runs((30, 32))
+
+
+def test_file_order_starts_at_the_rotation_and_wraps_around() -> None:
+    session, everything = session_of(3, 3, rotation=5)
+    assert granted(session.joined(1, ANN, everything, now=0.0), 1) == runs((5, 6), (0, 3))
+
+
+def test_each_link_gets_a_file_of_its_own_while_there_are_any() -> None:
+    session, everything = session_of(100, 100, 100)
+    firsts = [granted(session.joined(link, ANN, everything, now=0.0), link).runs[0][0] for link in range(3)]
+    assert firsts == [0, 100, 200]
+
+
+def test_a_link_without_a_file_of_its_own_helps_in_the_middle_of_the_longest_rest() -> None:
+    session, everything = session_of(100)
+    session.joined(1, ANN, everything, now=0.0)  # has 0 ..< 4
+    assert granted(session.joined(2, BOB, everything, now=0.0), 2).runs[0][0] == 52
+
+
+def test_many_small_files_are_one_run_in_one_grant() -> None:
+    table = table_of(*([1000] for _ in range(5000)))
+    session = Session(table, RangeSet(), now=0.0)
+    grant = granted(session.joined(1, ANN, RangeSet.whole(5000), now=0.0), 1)
+    assert len(grant.runs) == 1
+    assert abs(table.bytes_of(grant) - LEASE_BYTES_START) < 2000
+
+
+def test_a_lease_is_topped_up_when_less_than_half_of_it_is_left() -> None:
+    session, everything = session_of(1000)
+    first = granted(session.joined(1, ANN, everything, now=0.0), 1)
+    assert not session.verified(1, first.first(1), MIB, now=0.001)
+    assert granted(session.verified(1, first.first(3) - first.first(1), 2 * MIB, now=0.002), 1)
+
+
+def test_a_lease_follows_the_measured_rate() -> None:
+    session, everything = session_of(4000)
+    leased = granted(session.joined(1, ANN, everything, now=0.0), 1)
+    now = 0.0
+    for _ in range(60):  # 200 MiB/s, reported every 100 ms
+        now += 0.1
+        done = leased.first(20)
+        leased = leased - done
+        leased = leased | granted(session.verified(1, done, len(done) * MIB, now=now), 1)
+    assert session.rate(1) == pytest.approx(200 * MIB, rel=0.05)
+    assert 25 <= len(leased) <= 8 * 50
+
+
+def test_a_link_that_runs_dry_before_its_top_up_gets_longer_leases() -> None:
+    session, everything = session_of(1000)
+    leased = granted(session.joined(1, ANN, everything, now=0.0), 1)
+    sizes = [len(leased)]
+    for step in range(1, 4):
+        leased = granted(session.verified(1, leased, len(leased) * MIB, now=step * 0.1), 1)
+        sizes.append(len(leased))
+    assert sizes[0] < sizes[1] < sizes[2] < sizes[3]
+
+
+def test_chunks_that_came_unasked_in_the_first_flight_are_had_whoever_they_were_meant_for() -> None:
+    session, everything = session_of(6)
+    session.joined(1, ANN, everything, now=0.0)
+    session.joined(2, BOB, everything, now=0.0)
+    session.verified(2, runs((0, 2)), 2 * MIB, now=0.1)
+    assert session.have == runs((0, 2))
+    session.verified(1, runs((0, 2)), 2 * MIB, now=0.2)  # asked of Ann already: counted as received, not as verified
+    assert session.bytes_verified == 2 * MIB
+    assert session.received == {ANN: 2 * MIB, BOB: 2 * MIB}
+
+
+@covers("T33")
+@pytest.mark.parametrize(
+    "lie", [ChunkMismatch("wrong byte", file="f", chunk=3, peer=str(ANN)), ProtocolViolation("garbage", peer=str(ANN))]
+)
+def test_a_liar_is_banned_with_evidence_on_all_its_links_and_its_chunks_go_to_others(lie: PeerError) -> None:
+    session, everything = session_of(4)
+    session.joined(1, ANN, everything, now=0.0)
+    session.joined(2, ANN, everything, now=0.0)
+    session.joined(3, BOB, everything, now=0.0)
+    actions = session.closed(1, lie, everything, now=0.1)
+    assert dropped(actions) == {2: lie}
+    assert granted(actions, 3) == everything
+    assert session.banned(ANN) is lie
+    assert session.links_wanted(ANN) == 0
+    assert dropped(session.joined(4, ANN, everything, now=0.2)) == {4: lie}
+
+
+@pytest.mark.parametrize("error", [None, PeerGone("reset"), PeerStalled("slow"), DiskFull("full")])
+def test_nobody_is_banned_for_what_is_no_lie(error: PeerError | None) -> None:
+    session, everything = session_of(4)
+    session.joined(1, ANN, everything, now=0.0)
+    session.closed(1, error, everything, now=0.1)
+    assert session.banned(ANN) is None
+    assert session.missing == everything
+    assert session.unavailable == everything
+
+
+def test_one_whose_connection_failed_is_wanted_again_after_a_rest_that_grows() -> None:
+    session, everything = session_of(40)
+    rests = []
+    now = 0.0
+    for link in range(3):
+        session.joined(link, ANN, everything, now=now)
+        session.closed(link, PeerGone("reset"), RangeSet(), now=now)
+        assert session.links_wanted(ANN) == 0
+        due = session.deadline()
+        assert due is not None
+        rests.append(due - now)
+        now = due
+        session.tick(now=now)
+        assert session.links_wanted(ANN) == 2
+    assert rests[0] < rests[1] < rests[2]
+
+
+@covers("T35")
+def test_a_silent_link_is_dropped_after_stall_s_if_another_provider_holds_its_chunks() -> None:
+    session, everything = session_of(4)
+    session.joined(1, ANN, everything, now=0.0)
+    session.joined(2, BOB, everything - runs((0, 3)), now=0.0)
+    now = 0.0
+    while not (drops := dropped(session.tick(now=now))):
+        now = session.deadline() or 60.0
+        assert now < 60
+    assert isinstance(drops[1], PeerStalled)
+    assert now == pytest.approx(limits.STALL_S)
+
+
+def test_a_silent_link_is_given_three_times_as_long_if_it_is_the_only_one() -> None:
+    session, everything = session_of(4)
+    session.joined(1, ANN, everything, now=0.0)
+    now, drops = 0.0, {}
+    while not drops and now < 60:
+        now = session.deadline() or 60.0
+        drops = dropped(session.tick(now=now))
+    assert drops.keys() == {1}
+    assert now == pytest.approx(3 * limits.STALL_S)
+    session.closed(1, drops[1], everything, now=now)
+    assert session.missing == everything
+
+
+def test_an_idle_link_takes_over_the_unasked_rest_of_the_slowest_lease() -> None:
+    session, everything = session_of(8)
+    slow = granted(session.joined(1, ANN, everything, now=0.0), 1)
+    session.verified(1, slow.first(1), MIB, now=4.0)  # 256 KiB/s
+    fast = granted(session.joined(2, BOB, everything, now=4.0), 2)
+    actions = session.verified(2, fast, len(fast) * MIB, now=4.1)
+    while fast := granted(actions, 2):
+        actions = session.verified(2, fast, len(fast) * MIB, now=4.1)
+    assert Revoke(1) in actions
+    rest = session.missing - slow.first(2)
+    actions = session.returned(1, rest, now=4.1)
+    assert granted(actions, 2) == rest
+    assert not granted(actions, 1)
+
+
+def test_a_link_whose_last_chunk_in_flight_holds_up_the_end_is_dropped_for_a_much_faster_one() -> None:
+    session, everything = session_of(2)
+    session.joined(1, ANN, runs((0, 1)), now=0.0)
+    fast = granted(session.joined(2, BOB, everything, now=0.0), 2)
+    assert Revoke(1) in session.verified(2, fast, MIB, now=0.1) + session.tick(now=1.0)
+    drops, now = dropped(session.returned(1, RangeSet(), now=1.0)), 1.0
+    assert not drops
+    while not drops and now < limits.STALL_S - 1:
+        now = session.deadline() or 60.0
+        drops = dropped(session.tick(now=now))
+    assert drops.keys() == {1}
+    assert granted(session.closed(1, drops[1], runs((0, 1)), now=now), 2) == runs((0, 1))
+
+
+@pytest.mark.parametrize("reason", ["changed", "not-held", "disk"])
+def test_refused_chunks_go_to_others_and_are_not_asked_of_that_peer_again(reason: str) -> None:
+    session, everything = session_of(4)
+    session.joined(1, ANN, everything, now=0.0)
+    actions = session.refused(1, runs((0, 2)), reason, now=0.1)
+    assert not granted(actions, 1) & runs((0, 2))
+    assert session.unavailable == runs((0, 2))
+    assert session.banned(ANN) is None
+    assert granted(session.joined(2, BOB, runs((0, 2)), now=0.2), 2)
+    assert session.unavailable == RangeSet()
+
+
+def test_chunks_refused_as_not_held_are_believed_once_more_when_announced_anew() -> None:
+    session, everything = session_of(4)
+    session.joined(1, ANN, everything, now=0.0)
+    session.refused(1, runs((0, 2)), "not-held", now=0.1)
+    session.verified(1, runs((2, 4)), 2 * MIB, now=0.2)
+    assert granted(session.held(1, everything, now=0.3), 1) == runs((0, 2))
+    session.refused(1, runs((0, 2)), "not-held", now=0.4)
+    assert not session.held(1, everything, now=0.5)
+
+
+def test_a_busy_provider_is_asked_again_later_and_later() -> None:
+    session, everything = session_of(4)
+    session.joined(1, ANN, everything, now=0.0)
+    waits, now = [], 0.0
+    for _ in range(3):
+        assert not session.refused(1, everything, "busy", now=now)
+        due = session.deadline()
+        assert due is not None
+        assert granted(session.tick(now=due), 1) == everything
+        waits.append(due - now)
+        now = due
+    assert waits == [0.5, 1.0, 2.0]
+
+
+def test_a_provider_that_announces_more_is_granted_more() -> None:
+    session, everything = session_of(4)
+    assert not session.joined(1, ANN, RangeSet(), now=0.0)
+    assert granted(session.held(1, everything, now=0.1), 1) == everything
+
+
+def test_two_links_a_provider_up_to_two_providers_then_one_and_never_more_than_the_threads() -> None:
+    session, everything = session_of(4000)
+    open_links = {}
+    for number in range(1, 12):
+        who = peer(number)
+        open_links[number] = session.links_wanted(who)
+        for link in range(open_links[number]):
+            session.joined(100 * number + link, who, everything, now=0.0)
+    assert list(open_links.values()) == [2, 2, 1, 1, 1, 1, 0, 0, 0, 0, 0]
+    assert sum(open_links.values()) == limits.BULK_THREADS_MAX
+
+
+def test_a_second_link_is_not_worth_making_for_a_small_rest() -> None:
+    session, everything = session_of(6)
+    assert session.links_wanted(ANN) == 1
+    session.joined(1, ANN, everything, now=0.0)
+    assert session.links_wanted(BOB) == 0
+
+
+def test_a_second_provider_is_wanted_for_a_small_rest_that_comes_too_slowly() -> None:
+    session, everything = session_of(6)
+    session.joined(1, ANN, everything, now=0.0)
+    session.tick(now=3.0)
+    assert session.links_wanted(BOB) >= 1
+
+
+def test_what_is_had_before_is_never_granted_and_a_complete_session_wants_nothing() -> None:
+    table = megabytes(2)
+    session = Session(table, RangeSet.whole(2), now=0.0)
+    assert session.complete
+    assert session.links_wanted(ANN) == 0
+    assert not session.joined(1, ANN, RangeSet.whole(2), now=0.0)
+    assert session.deadline() is None
+
+
+def test_a_manifest_without_chunks_is_complete_at_once() -> None:
+    assert Session(table_of([]), RangeSet(), now=0.0).complete
+
+
+@covers("T39")
+def test_claims_beyond_the_manifest_are_ignored() -> None:
+    session, everything = session_of(3)
+    assert granted(session.joined(1, ANN, runs((0, 2**60)), now=0.0), 1) == everything
+
+
+def test_reports_of_links_that_are_gone_change_no_lease() -> None:
+    session, everything = session_of(3)
+    session.joined(1, ANN, everything, now=0.0)
+    session.closed(1, None, everything, now=0.1)
+    assert not session.returned(1, everything, now=0.2)
+    assert not session.refused(1, everything, "changed", now=0.2)
+    assert not session.held(1, everything, now=0.2)
+    assert session.missing == everything
+
+
+def test_a_report_costs_no_more_in_a_manifest_of_a_hundred_thousand_chunks() -> None:
+    """Counted, not timed: how often the session asks the table about bytes, a report."""
+    asked = {}
+    for total in (1_000, 100_000):
+        session, everything = session_of(*[total // 10] * 10)
+        leased = granted(session.joined(1, ANN, everything, now=0.0), 1)
+        count = 0
+        bytes_of = session._table.bytes_of
+
+        def counted(ranges: RangeSet, bytes_of: Callable[[RangeSet], int] = bytes_of) -> int:
+            nonlocal count
+            count += len(ranges.runs)
+            return bytes_of(ranges)
+
+        session._table.bytes_of = counted  # type: ignore[method-assign]
+        for step in range(1, 101):
+            done = leased.first(2)
+            leased = (leased - done) | granted(session.verified(1, done, len(done) * MIB, now=step * 0.1), 1)
+        asked[total] = count
+    assert asked[100_000] <= asked[1_000] + 100

@@ -1,0 +1,33 @@
+"""The mutable run set agrees with a plain set of numbers, whatever is done to it."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from p2phub.content import RangeSet
+from p2phub.transfer.runs import Runs, next_run
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_runs_agree_with_a_set_of_numbers(seed: int) -> None:
+    random = Random(seed)
+    runs, plain = Runs(), set[int]()
+    for _ in range(40):
+        start = random.randrange(30)
+        stop = start + random.randint(1, 8)
+        if random.random() < 0.6:
+            runs.add(start, stop)
+            plain |= set(range(start, stop))
+        else:
+            runs.remove(start, stop)
+            plain -= set(range(start, stop))
+        assert runs.snapshot() == RangeSet.from_indices(plain)
+        assert bool(runs) == bool(plain)
+        start = random.randrange(40)
+        stop = start + random.randint(1, 12)
+        assert (start in runs) == (start in plain)
+        assert RangeSet(tuple(runs.within(start, stop))) == RangeSet.from_indices(plain & set(range(start, stop)))
+        later = RangeSet.from_indices(index for index in plain if index >= start).runs
+        assert runs.next_run(start) == next_run(runs.snapshot(), start) == (later[0] if later else None)
