@@ -16,7 +16,7 @@ from p2phub import limits
 from p2phub.errors import Malformed, ProtocolViolation
 from p2phub.identity import PeerId
 from p2phub.net.bytestream import Connection, read_frame
-from p2phub.net.channel import Watched
+from p2phub.net.channel import Channel, Watched
 from p2phub.net.control import serve_control
 from p2phub.net.interface import AnswerControl, Shelf
 from p2phub.net.service import BulkService
@@ -28,8 +28,15 @@ from p2phub.wire.codec import decode_first, encode
 class Reception:
     """Serves proven connections; one for all carriers of a node, so that the bounds hold across them."""
 
-    def __init__(self, shelf: Shelf, answer: AnswerControl, watched: Watched) -> None:
+    def __init__(
+        self,
+        shelf: Shelf,
+        answer: AnswerControl,
+        watched: Watched,
+        service: Callable[[Channel, Open, Shelf], BulkService] = BulkService,
+    ) -> None:
         self._shelf, self._answer, self._watched = shelf, answer, watched
+        self._service = service
         self._peers: Counter[PeerId] = Counter()
         self._bulk = 0
         self._control = 0
@@ -83,7 +90,7 @@ class Reception:
                 channel = connection.as_channel()
                 self._watched.add(channel)
                 try:
-                    await run_blocking(BulkService(channel, first, self._shelf).run, channel.cancel, self._threads)
+                    await run_blocking(self._service(channel, first, self._shelf).run, channel.cancel, self._threads)
                 finally:
                     self._watched.discard(channel)
         finally:

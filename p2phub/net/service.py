@@ -48,7 +48,7 @@ class BulkService:
 
     def _serve(self, offer: Offer) -> None:
         self._machine.serve(offer.plan.table, offer.plan.held)
-        reader = ChunkReader(offer.plan, lambda file: self._shelf.changed(self._manifest, file))
+        reader = self._reader(offer)
         try:
             self._answer_open(offer, reader)
             while self._machine.need:
@@ -57,6 +57,9 @@ class BulkService:
         finally:
             reader.close()
             self._tell_sent()
+
+    def _reader(self, offer: Offer) -> ChunkReader:
+        return ChunkReader(offer.plan, lambda file: self._shelf.changed(self._manifest, file))
 
     def _next_request(self, offer: Offer, reader: ChunkReader) -> bool:
         """Read and answer one request. Returns False if none came for so long that the connection may end."""

@@ -1,0 +1,530 @@
+"""What every carrier promises of its links and dialler: the direct plane and the one over streams alike."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from p2phub.content import Digest, RangeSet, WritePlan, digest_of
+from p2phub.errors import ChunkMismatch, DiskFull, HubError, PeerError, PeerGone, PeerRefused, ProtocolViolation
+from p2phub.identity import Address, PeerAddress, PeerId, SecretKey
+from p2phub.net.channel import Channel, Watched
+from p2phub.net.credential import make_credential
+from p2phub.net.direct import DirectPlane
+from p2phub.net.interface import Blobs, Closed, Dialler, Link, Opened, Refused, Report, Returned, Shelf, Verified
+from p2phub.net.links import Links
+from p2phub.net.listen import open_listener
+from p2phub.net.reception import Reception
+from p2phub.net.stream import PROTOCOL, StreamPlane
+from p2phub.wire import ControlAnswer, ControlRequest, GetHave, Have, Open, Ping, Pong
+from tests.support.content import Arriving, Content, Published, content_of, random_files
+from tests.support.covers import covers
+from tests.support.liars import Lie, LyingService
+
+ANN, BOB = SecretKey(b"a" * 32), SecretKey(b"b" * 32)
+PREFIX = 1 << 20
+
+
+@dataclass
+class Scene:
+    """Ann provides, Bob requests."""
+
+    bob: Dialler
+    ann: PeerAddress
+    content: Content
+    shelf: Published
+    arriving: Arriving
+    links: Links
+
+    async def link(self, *, prefix_bytes: int = PREFIX, manifest: Digest | None = None) -> Link:
+        return await self.bob.open_link(
+            self.ann, manifest or self.content.root, prefix_bytes=prefix_bytes, via="direct"
+        )
+
+    async def opened(self, *, prefix_bytes: int = 0) -> Link:
+        link = await self.link(prefix_bytes=prefix_bytes)
+        assert isinstance(await link.next_report(), Opened)
+        link.use(self.arriving.plan)
+        return link
+
+
+@dataclass(eq=False)
+class MemoryStream:
+    """One end of a stream whose other end is in this process."""
+
+    peer: PeerId
+    remote: Address
+    raw: trio.StapledStream[trio.testing.MemorySendStream, trio.testing.MemoryReceiveStream] = field(repr=False)
+
+    async def read(self, count: int) -> bytes:
+        try:
+            return bytes(await self.raw.receive_some(min(count, 50_000)))
+        except (trio.ClosedResourceError, trio.BrokenResourceError) as exc:
+            raise PeerGone("gone", peer=str(self.peer)) from exc
+
+    async def write(self, data: bytes) -> None:
+        try:
+            await self.raw.send_all(data)
+        except (trio.ClosedResourceError, trio.BrokenResourceError) as exc:
+            raise PeerGone("gone", peer=str(self.peer)) from exc
+
+    async def close(self) -> None:
+        await self.raw.aclose()
+
+
+@asynccontextmanager
+async def carrier(kind: str, shelf: Shelf, lie: Lie) -> AsyncIterator[tuple[Dialler, PeerAddress, Links]]:
+    """Bob's dialler, where Ann is, and the links that run."""
+
+    async def answer(peer: PeerId, address: Address, request: ControlRequest) -> ControlAnswer:
+        assert peer == BOB.peer_id
+        return Have(RangeSet.whole(3)) if isinstance(request, GetHave) else Pong()
+
+    def service(channel: Channel, first: Open, offered: Shelf) -> LyingService:
+        return LyingService(channel, first, offered, lie)
+
+    watched = Watched()
+    async with trio.open_nursery() as nursery:
+        links = Links(nursery, watched)
+        reception = Reception(shelf, answer, watched, service)
+        if kind == "direct":
+            ann = DirectPlane(make_credential(ANN), links, reception)
+            bob = DirectPlane(make_credential(BOB), links, reception)
+            async with open_listener([Address("127.0.0.1", 0)], ann.handle) as listener:
+                yield bob, PeerAddress(ANN.peer_id, listener.addresses[0]), links
+        else:
+            here = Address("127.0.0.1", 1)
+
+            async def open_stream(peer: PeerId, addresses: object, protocol: str) -> MemoryStream:
+                assert protocol == PROTOCOL
+                near, far = trio.testing.memory_stream_pair()
+                nursery.start_soon(plane.handle, MemoryStream(BOB.peer_id, here, far))
+                return MemoryStream(peer, here, near)
+
+            plane = StreamPlane(open_stream, links, reception, nursery)
+            yield plane, PeerAddress(ANN.peer_id, here), links
+        nursery.cancel_scope.cancel()
+
+
+@pytest.fixture(params=["direct", "stream"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@asynccontextmanager
+async def scene(kind: str, tmp_path: Path, lie: Lie = Lie.NONE, content: Content | None = None) -> AsyncIterator[Scene]:
+    content = content or content_of(random_files(1, a=700_000, b=10, c=0, d=2_000_001), chunk_bytes=100_000)
+    shelf = Published(content, tmp_path / "ann")
+    with trio.fail_after(20):
+        async with carrier(kind, shelf, lie) as (bob, ann, links):
+            yield Scene(bob, ann, content, shelf, Arriving(content, tmp_path / "bob"), links)
+
+
+async def until_closed(link: Link) -> tuple[list[Report], Closed]:
+    reports: list[Report] = []
+    while True:
+        report = await link.next_report()
+        if isinstance(report, Closed):
+            return reports, report
+        reports.append(report)
+
+
+async def take(link: Link, count: int) -> RangeSet:
+    got = RangeSet()
+    while len(got) < count:
+        report = await link.next_report()
+        assert isinstance(report, Verified), report
+        got |= report.chunks
+    return got
+
+
+# --- a link that goes well ---------------------------------------------------------------------------------------
+
+
+async def test_the_first_flight_brings_manifest_lists_and_chunks_up_to_the_limit(kind: str, tmp_path: Path) -> None:
+    async with scene(kind, tmp_path) as here:
+        link = await here.link()
+        opened = await link.next_report()
+        assert isinstance(opened, Opened)
+        assert [digest_of(blob) for blob in opened.blobs] == list(here.content.order)
+        assert [number for number, _ in opened.prefix] == list(range(len(opened.prefix)))
+        assert all(data == here.content.chunk(number) for number, data in opened.prefix)
+        length = sum(map(len, opened.blobs)) + sum(len(data) for _, data in opened.prefix)
+        after = here.content.table.chunk(len(opened.prefix))
+        assert length <= PREFIX < length + after.length
+        assert opened.held == here.content.whole
+        assert (link.peer, link.address, link.via) == (ANN.peer_id, here.ann.address, "direct")
+
+
+async def test_without_a_prefix_the_first_flight_says_only_what_is_held(kind: str, tmp_path: Path) -> None:
+    async with scene(kind, tmp_path) as here:
+        link = await here.link(prefix_bytes=0)
+        assert await link.next_report() == Opened((), (), here.content.whole)
+
+
+async def test_granted_chunks_are_written_where_the_plan_says(kind: str, tmp_path: Path) -> None:
+    async with scene(kind, tmp_path) as here:
+        link = await here.opened()
+        link.grant(here.content.whole)
+        assert await take(link, len(here.content.table)) == here.content.whole
+        link.close()
+        assert await link.next_report() == Closed(None)
+    expected = {path: data for path, data in here.content.files.items() if data}
+    assert here.arriving.files() == expected
+
+
+async def test_grants_may_come_one_by_one_and_while_others_are_under_way(kind: str, tmp_path: Path) -> None:
+    async with scene(kind, tmp_path) as here:
+        link = await here.opened()
+        for index in reversed(range(len(here.content.table))):
+            link.grant(RangeSet(((index, index + 1),)))
+        assert await take(link, len(here.content.table)) == here.content.whole
+
+
+async def test_a_file_is_opened_once_for_many_chunks(kind: str, tmp_path: Path) -> None:
+    async with scene(kind, tmp_path) as here:
+        link = await here.opened()
+        link.grant(here.content.whole)
+        await take(link, len(here.content.table))
+    assert here.arriving.opened == [0, 1, 3]
+
+
+async def test_blobs_are_fetched_by_digest(kind: str, tmp_path: Path) -> None:
+    async with scene(kind, tmp_path) as here:
+        link = await here.opened()
+        link.ask([(digest, len(here.content.blobs[digest])) for digest in here.content.order])
+        blobs: list[bytes] = []
+        while len(blobs) < len(here.content.order):
+            report = await link.next_report()
+            assert isinstance(report, Blobs)
+            blobs += report.blobs
+        assert [digest_of(blob) for blob in blobs] == list(here.content.order)
+
+
+async def test_a_blob_that_is_not_held_is_refused_and_the_link_lives(kind: str, tmp_path: Path) -> None:
+    async with scene(kind, tmp_path) as here:
+        link = await here.opened()
+        link.ask([(digest_of(b"no such blob"), 100)])
+        assert await link.next_report() == Refused(RangeSet(), "not-held")
+        link.grant(RangeSet(((0, 1),)))
+        assert await take(link, 1) == RangeSet(((0, 1),))
+
+
+async def test_chunks_that_are_not_held_are_refused_and_the_others_come(kind: str, tmp_path: Path) -> None:
+    async with scene(kind, tmp_path) as here:
+        here.shelf.held = here.content.whole - RangeSet(((2, 4),))
+        link = await here.opened()
+        link.grant(RangeSet(((0, 6),)))
+        got, refused = RangeSet(), RangeSet()
+        while len(got) + len(refused) < 6:
+            match await link.next_report():
+                case Verified(chunks, _):
+                    got |= chunks
+                case Refused(chunks, reason):
+                    assert reason == "not-held"
+                    refused |= chunks
+                case other:
+                    raise AssertionError(other)
+        assert refused == RangeSet(((2, 4),))
+        assert got == RangeSet(((0, 2), (4, 6)))
+
+
+@covers("T53")
+@pytest.mark.parametrize("how", ["rewritten", "cut short", "deleted", "replaced by a folder"])
+async def test_a_file_that_changed_is_refused_and_never_sent(kind: str, tmp_path: Path, how: str) -> None:
+    async with scene(kind, tmp_path) as here:
+        path = here.shelf.folder / "a.bin"
+        if how == "rewritten":
+            path.write_bytes(bytes(700_000))
+            os.utime(path, ns=(0, 0))
+        elif how == "cut short":
+            os.truncate(path, 350_000)
+        else:
+            path.unlink()
+            if how == "replaced by a folder":
+                path.mkdir()
+        link = await here.opened(prefix_bytes=0)
+        link.grant(RangeSet(((0, 9),)))  # All of a.bin, all of b.bin, the first of d.bin.
+        got, refused = RangeSet(), RangeSet()
+        while len(got) + len(refused) < 9:
+            report = await link.next_report()
+            if isinstance(report, Verified):
+                got |= report.chunks
+            else:
+                assert isinstance(report, Refused)
+                assert report.reason in ("changed", "disk")
+                refused |= report.chunks
+        assert refused == RangeSet(((0, 7),))
+    if how != "replaced by a folder":
+        assert here.shelf.changes == [0]
+
+
+async def test_a_file_that_changed_ends_the_first_flight_before_it(kind: str, tmp_path: Path) -> None:
+    async with scene(kind, tmp_path) as here:
+        (here.shelf.folder / "b.bin").unlink()
+        opened = await (await here.link()).next_report()
+        assert isinstance(opened, Opened)
+        assert [number for number, _ in opened.prefix] == list(range(7))
+
+
+async def test_the_shelf_is_told_how_much_went_out(kind: str, tmp_path: Path) -> None:
+    async with scene(kind, tmp_path) as here:
+        link = await here.opened()
+        link.grant(here.content.whole)
+        await take(link, len(here.content.table))
+        link.close()
+        await until_closed(link)
+    assert here.shelf.bytes_sent == here.content.table.bytes_total
+
+
+async def test_many_small_chunks_of_many_files_arrive(kind: str, tmp_path: Path) -> None:
+    content = content_of({f"d{n % 7}/f{n:04}": bytes([n % 251]) * (n % 40) for n in range(1500)}, chunk_bytes=16)
+    async with scene(kind, tmp_path, content=content) as here:
+        link = await here.opened()
+        link.grant(content.whole)
+        await take(link, len(content.table))
+    assert here.arriving.files() == {path: data for path, data in content.files.items() if data}
+
+
+# --- revoke, close, and what is left -----------------------------------------------------------------------------
+
+
+async def test_revoke_returns_what_was_not_asked_for_and_the_rest_still_comes(kind: str, tmp_path: Path) -> None:
+    async with scene(kind, tmp_path, Lie.NOTHING) as here:
+        link = await here.opened()
+        link.grant(here.content.whole)
+        link.revoke()
+        returned = await link.next_report()
+        assert isinstance(returned, Returned)
+        link.close()
+        reports, closed = await until_closed(link)
+        assert reports == []
+        assert closed == Closed(None, here.content.whole - returned.chunks)
+
+
+async def test_revoke_before_any_grant_returns_nothing(kind: str, tmp_path: Path) -> None:
+    async with scene(kind, tmp_path) as here:
+        link = await here.opened()
+        link.revoke()
+        assert await link.next_report() == Returned(RangeSet())
+
+
+async def test_close_ends_a_blocking_call_and_returns_the_lease(kind: str, tmp_path: Path) -> None:
+    async with scene(kind, tmp_path, Lie.NOTHING) as here:
+        link = await here.opened()
+        link.grant(here.content.whole)
+        await trio.testing.wait_all_tasks_blocked()
+        link.close()
+        link.close()
+        _, closed = await until_closed(link)
+        assert closed == Closed(None, here.content.whole)
+
+
+async def test_a_grant_that_crosses_the_end_is_returned_with_it(kind: str, tmp_path: Path) -> None:
+    async with scene(kind, tmp_path) as here:
+        link = await here.opened()
+        link.close()
+        while len(here.links):  # Until its thread has ended.
+            await trio.sleep(0)
+        link.grant(RangeSet(((0, 2),)))
+        assert await link.next_report() == Closed(None, RangeSet(((0, 2),)))
+
+
+@covers("F11")
+@pytest.mark.parametrize("lie", [Lie.CUT, Lie.HANGS_UP])
+async def test_a_provider_that_goes_ends_the_link_and_nothing_is_lost(kind: str, tmp_path: Path, lie: Lie) -> None:
+    async with scene(kind, tmp_path, lie) as here:
+        link = await here.opened()
+        link.grant(here.content.whole)
+        reports, closed = await until_closed(link)
+        assert isinstance(closed.error, PeerGone)
+        assert closed.error.peer == str(ANN.peer_id)
+        assert (reports, closed.returned) == ([], here.content.whole)
+
+
+async def test_a_provider_that_goes_while_nothing_is_due_is_noticed(kind: str, tmp_path: Path) -> None:
+    async with scene(kind, tmp_path, Lie.LEAVES) as here:
+        reports, closed = await until_closed(await here.link(prefix_bytes=0))
+        assert [type(report) for report in reports] == [Opened]
+        assert isinstance(closed.error, PeerGone)
+
+
+@covers("T15")
+async def test_bytes_that_nobody_asked_for_end_the_link(kind: str, tmp_path: Path) -> None:
+    async with scene(kind, tmp_path, Lie.UNASKED) as here:
+        reports, closed = await until_closed(await here.link(prefix_bytes=0))
+        assert [type(report) for report in reports] == [Opened]
+        assert isinstance(closed.error, ProtocolViolation)
+
+
+# --- faults of our own -------------------------------------------------------------------------------------------
+
+
+@covers("F04")
+async def test_a_full_disk_ends_the_link_with_what_was_not_written(kind: str, tmp_path: Path) -> None:
+    async with scene(kind, tmp_path) as here:
+        link = await here.link(prefix_bytes=0)
+        await link.next_report()
+        link.use(WritePlan(here.content.root, here.content.table, lambda file: os.open("/dev/full", os.O_RDWR)))
+        link.grant(here.content.whole)
+        reports, closed = await until_closed(link)
+        assert isinstance(closed.error, DiskFull)
+        assert (reports, closed.returned) == ([], here.content.whole)
+
+
+# --- refusals ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("why", ["another manifest", "not for this peer"])
+async def test_what_is_not_offered_is_unknown(kind: str, tmp_path: Path, why: str) -> None:
+    async with scene(kind, tmp_path) as here:
+        if why == "not for this peer":
+            here.shelf.allowed = {ANN.peer_id}
+        link = await here.link(manifest=digest_of(b"other") if why == "another manifest" else None)
+        reports, closed = await until_closed(link)
+        assert isinstance(closed.error, PeerRefused)
+        assert closed.error.reason == "unknown"
+        assert reports == []
+
+
+@covers("T37")
+async def test_one_peer_gets_four_connections_and_the_fifth_is_told_busy(kind: str, tmp_path: Path) -> None:
+    async with scene(kind, tmp_path) as here:
+        links = [await here.opened() for _ in range(4)]
+        _, closed = await until_closed(await here.link())
+        assert isinstance(closed.error, PeerRefused)
+        assert closed.error.reason == "busy"
+        links[0].close()
+        await until_closed(links[0])
+        while True:  # The provider notices in its own time.
+            report = await (await here.link()).next_report()
+            if isinstance(report, Opened):
+                break
+
+
+# --- lies --------------------------------------------------------------------------------------------------------
+
+BLOB_LIES = {Lie.MANIFEST: "manifest", Lie.LATER_BLOB: "chunk list"}
+CHUNK_LIES = {Lie.FIRST_CHUNK: ("a.bin", 0), Lie.MIDDLE_CHUNK: ("d.bin", 6), Lie.LAST_CHUNK: ("d.bin", 20)}
+PROTOCOL_LIES = [Lie.SHORT, Lie.LONG, Lie.OTHER_CHUNKS, Lie.GARBAGE, Lie.HUGE_FRAME]
+
+
+@covers("T33")
+@pytest.mark.parametrize("lie", BLOB_LIES)
+async def test_a_false_blob_of_the_first_flight_is_named(kind: str, tmp_path: Path, lie: Lie) -> None:
+    async with scene(kind, tmp_path, lie) as here:
+        reports, closed = await until_closed(await here.link())
+        assert reports == []
+        error = mismatch(closed.error)
+        assert (error.file, error.chunk, error.peer) == (BLOB_LIES[lie], 0, str(ANN.peer_id))
+
+
+@covers("T33")
+async def test_a_false_blob_that_was_asked_for_is_named(kind: str, tmp_path: Path) -> None:
+    async with scene(kind, tmp_path, Lie.ASKED_BLOB) as here:
+        link = await here.opened()
+        link.ask([(here.content.order[1], 10_000)])
+        _, closed = await until_closed(link)
+        assert mismatch(closed.error).file == "chunk list"
+
+
+@covers("T33")
+async def test_a_false_chunk_of_the_first_flight_is_named(kind: str, tmp_path: Path) -> None:
+    async with scene(kind, tmp_path, Lie.FIRST_CHUNK) as here:
+        reports, closed = await until_closed(await here.link())
+        assert reports == []
+        error = mismatch(closed.error)
+        assert (error.file, error.chunk) == ("a.bin", 0)
+
+
+@covers("T33")
+@pytest.mark.parametrize("lie", CHUNK_LIES)
+async def test_a_false_chunk_is_named_and_not_written(kind: str, tmp_path: Path, lie: Lie) -> None:
+    async with scene(kind, tmp_path, lie) as here:
+        link = await here.opened()
+        link.grant(here.content.whole)
+        reports, closed = await until_closed(link)
+        error = mismatch(closed.error)
+        assert (error.file, error.chunk, error.peer) == (*CHUNK_LIES[lie], str(ANN.peer_id))
+        assert f"chunk {error.chunk} of {error.file}" in error.message
+        verified = RangeSet.of(run for report in reports if isinstance(report, Verified) for run in report.chunks.runs)
+        assert closed.returned == here.content.whole - verified
+    whatever_was_written_is_true(here)
+
+
+@covers("T33")
+async def test_swapped_bytes_are_not_written(kind: str, tmp_path: Path) -> None:
+    async with scene(kind, tmp_path, Lie.SWAPPED) as here:
+        link = await here.opened()
+        link.grant(here.content.whole)
+        reports, closed = await until_closed(link)
+        assert reports == []
+        assert mismatch(closed.error).file == "a.bin"
+    assert here.arriving.files() == {}
+
+
+@covers("T15")
+@pytest.mark.parametrize("lie", PROTOCOL_LIES)
+async def test_an_answer_that_breaks_the_protocol_ends_the_link(kind: str, tmp_path: Path, lie: Lie) -> None:
+    async with scene(kind, tmp_path, lie) as here:
+        link = await here.opened()
+        link.grant(here.content.whole)
+        reports, closed = await until_closed(link)
+        assert isinstance(closed.error, ProtocolViolation), closed
+        assert (reports, closed.returned) == ([], here.content.whole)
+    assert here.arriving.files() == {}
+
+
+@covers("T15")
+async def test_a_provider_that_does_not_stop_is_cut_off(kind: str, tmp_path: Path) -> None:
+    async with scene(kind, tmp_path, Lie.ENDLESS) as here:
+        link = await here.opened()
+        link.grant(RangeSet(((0, 1),)))
+        reports, closed = await until_closed(link)
+        assert isinstance(closed.error, ProtocolViolation)
+    whatever_was_written_is_true(here)
+
+
+@covers("F30")
+async def test_a_dialler_that_is_cancelled_leaves_nothing(kind: str, tmp_path: Path) -> None:
+    async with scene(kind, tmp_path, Lie.NO_FLIGHT) as here:
+        link = await here.link()
+        with trio.move_on_after(0):
+            await link.next_report()
+        link.close()
+        assert await link.next_report() == Closed(None)
+
+
+# --- control -----------------------------------------------------------------------------------------------------
+
+
+async def test_questions_are_answered_in_order_on_one_connection(kind: str, tmp_path: Path) -> None:
+    async with scene(kind, tmp_path) as here:
+        control = await here.bob.open_control(here.ann)
+        assert control.peer == ANN.peer_id
+        for _ in range(3):
+            assert await control.ask(Ping()) == Pong()
+            assert await control.ask(GetHave(here.content.root)) == Have(RangeSet.whole(3))
+        await control.aclose()
+        with pytest.raises(PeerError):
+            await control.ask(Ping())
+
+
+def mismatch(error: HubError | None) -> ChunkMismatch:
+    assert isinstance(error, ChunkMismatch), error
+    return error
+
+
+def whatever_was_written_is_true(here: Scene) -> None:
+    table = here.content.table
+    for ref in table.chunks(0, len(table)):
+        path = here.arriving.folder / here.content.path_of(ref.file)
+        written = path.read_bytes()[ref.offset : ref.offset + ref.length] if path.exists() else b""
+        assert written in (here.content.chunk(ref.index), b"", bytes(len(written)))
