@@ -109,6 +109,7 @@ ROUTING_REFRESH_S = 600.0
 DIALS_PER_ADDRESS_MAX = 3  # To one public IP where nobody proved an identity, in DIALS_WINDOW_S.
 DIALS_PER_PRIVATE_ADDRESS_MAX = 32  # Many peers of one household share an address.
 DIALS_WINDOW_S = 600.0
+LIBP2P_HANDSHAKES_MAX = 256  # Under way at once on connections that came in.
 LIBP2P_STREAMS_PER_CONNECTION_MAX = 64
 LIBP2P_BUFFERED_BYTES_MAX = 4 * MIB  # Received on one connection and not read yet; libp2p itself has no such bound.
 LIBP2P_CONNECTION_IDLE_S = 120.0

@@ -492,12 +492,17 @@ async def open_dht(
     `bootstrap`: where to begin, from the user; `known`: what `known_peers` returned last time.
     """
     dht = Dht(host, bootstrap=bootstrap, known=known, mode=mode)
+    error: Exception | None = None
     async with trio.open_nursery() as nursery:
         await nursery.start(dht.run)
         try:
             yield dht
+        except Exception as exc:  # noqa: BLE001 - the caller's own, raised again below as it was, without a group.
+            error = exc
         finally:
             nursery.cancel_scope.cancel()
+    if error is not None:
+        raise error
 
 
 def _contacts(addresses: Iterable[PeerAddress]) -> tuple[Contact, ...]:

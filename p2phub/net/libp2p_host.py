@@ -19,6 +19,7 @@ from libp2p.abc import IMuxedConn, INetConn, INetStream
 from libp2p.custom_types import TProtocol
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.peer.peerstore import PeerStoreError
+from libp2p.security.noise.exceptions import PeerIDMismatchesPubkey
 from libp2p.tools.anyio_service import background_trio_service
 
 from p2phub import limits
@@ -43,10 +44,14 @@ _CLOSE_S = 0.5
 
 
 class Port(Protocol):
-    """What the host needs of the node's listener: see `net.listen.Listener`."""
+    """What the host needs of the node's listener."""
 
-    addresses: tuple[Address, ...]
-    multistream: Callable[[trio.SocketStream, Callable[[], None]], Awaitable[None]] | None
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """Where the node can be dialled."""
+
+    def on_multistream(self, handler: Callable[[trio.SocketStream], Awaitable[None]] | None) -> None:
+        """Set who gets connections that begin as multistream does; None: nobody."""
 
 
 @dataclass(slots=True)
@@ -71,7 +76,7 @@ class Host:
         self._swarm = self._host.get_network()
         self._links: dict[int, _Link] = {}  # By id of the muxed connection.
         self._dialling: dict[PeerId, trio.Lock] = {}
-        self._sockets: set[TcpStream] = set()
+        self._shaking_hands: dict[trio.CancelScope, None] = {}
 
     @property
     def addresses(self) -> tuple[Address, ...]:
@@ -209,26 +214,31 @@ class Host:
             raise PeerGone(_why(errors[0])) from errors[0]
         raise PeerGone("this node is closing")
 
-    async def accept(self, socket: trio.SocketStream, settled: Callable[[], None]) -> None:
-        """Take a connection that came in on the node's port; return when it has ended. Never raises for its faults."""
+    async def accept(self, socket: trio.SocketStream) -> None:
+        """Take a connection that came in on the node's port; return when it has ended. Never raises for its faults.
+
+        Of those in the middle of their handshake there is a bounded number; the oldest gives way to the newest, so that
+        strangers who begin and then say nothing do not keep out one who goes on.
+        """
+        if len(self._shaking_hands) >= limits.LIBP2P_HANDSHAKES_MAX:
+            next(iter(self._shaking_hands)).cancel()
+        scope = trio.CancelScope()
+        self._shaking_hands[scope] = None
         try:
             stream = TcpStream(socket)
-        except (OSError, ValueError):
-            await trio.aclose_forcefully(socket)
-            return
-        if not await self._make_room():
-            await trio.aclose_forcefully(socket)
-            return
-        self._sockets.add(stream)
-        try:
-            raw = RawConnection(stream, False)
-            muxed = await self._swarm.upgrade_inbound_raw_conn(raw, multiaddr_of(stream.remote))
-            settled()
-            await self._live(muxed, _Link(stream, stream.remote, False, trio.current_time()))
+            with scope:
+                raw = RawConnection(stream, False)
+                muxed = await self._swarm.upgrade_inbound_raw_conn(raw, multiaddr_of(stream.remote))
+            if not scope.cancelled_caught:
+                del self._shaking_hands[scope]
+                link = _Link(stream, stream.remote, False, trio.current_time())
+                self._links[id(muxed)] = link
+                self._nursery.start_soon(self._keep_within, muxed)
+                await self._live(muxed, link)
         except Exception as exc:  # noqa: BLE001 - whatever a stranger's handshake did, it is about this socket only.
-            log.debug("connection from %s: %r", stream.remote, exc)
+            log.debug("a connection that came in: %r", exc)
         finally:
-            self._sockets.discard(stream)
+            self._shaking_hands.pop(scope, None)
             await trio.aclose_forcefully(socket)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -236,13 +246,13 @@ class Host:
         async with background_trio_service(self._swarm) as manager:
             contain_tasks(manager)
             if self._port is not None:
-                self._port.multistream = self.accept
+                self._port.on_multistream(self.accept)
             task_status.started()
             try:
                 await self._close_idle()
             finally:
                 if self._port is not None:
-                    self._port.multistream = None
+                    self._port.on_multistream(None)
                 with trio.move_on_after(_CLOSE_S, shield=True):
                     await self._close_all()
 
@@ -255,9 +265,6 @@ class Host:
             if heard_from is not None and not self.budget.allow(address, now=trio.current_time()):
                 failures.append(f"{address}: dialled too often lately")
                 continue
-            if not await self._make_room():
-                raise PeerGone("no connection is free", peer=str(peer))
-
             async def dial_one(target: Address = address) -> tuple[IMuxedConn, TcpStream]:
                 stream = await dial_tcp(target)
                 try:
@@ -272,13 +279,15 @@ class Host:
                 muxed, stream = await self.run_apart(None, dial_one, limits.DIAL_S + limits.HANDSHAKE_S)
             except PeerGone as exc:
                 failures.append(f"{address}: {exc.message}")
-                if "mismatch" in exc.message:
+                if _is_wrong_peer(exc):
                     wrong = WrongPeer(f"somebody else than {peer} answers at {address}", peer=str(peer))
                 continue
             self.budget.proved(address)
             link = _Link(stream, address, True, trio.current_time())
             self._links[id(muxed)] = link
             self._nursery.start_soon(self._live, muxed, link)
+            if not await self._keep_within(muxed):
+                raise PeerGone("this node has too many connections", peer=str(peer))
             return address
         if wrong is not None and len(failures) == 1:
             raise wrong
@@ -313,17 +322,20 @@ class Host:
         if link is not None:
             link.used_at = trio.current_time()
 
-    async def _make_room(self) -> bool:
-        """Return whether one more connection fits, after ending the one that was idle the longest if need be."""
+    async def _keep_within(self, newest: IMuxedConn) -> bool:
+        """If there are too many connections end the one idle the longest, or `newest`: return whether that stays."""
         connections = [each for each in self._swarm.get_connections() if not each.is_closed]
-        pending = len(self._sockets) - sum(1 for link in self._links.values() if not link.dialled)
-        if len(connections) + max(0, pending) < limits.LIBP2P_CONNECTIONS_MAX:
+        if len(connections) <= limits.LIBP2P_CONNECTIONS_MAX:
             return True
-        idle = [each for each in connections if not each.get_streams() and id(each.muxed_conn) in self._links]
+        idle = [
+            each
+            for each in connections
+            if not each.get_streams() and each.muxed_conn is not newest and id(each.muxed_conn) in self._links
+        ]
         if not idle:
+            await self._end_muxed(newest)
             return False
-        longest = min(idle, key=lambda each: self._links[id(each.muxed_conn)].used_at)
-        await self._end(longest)
+        await self._end(min(idle, key=lambda each: self._links[id(each.muxed_conn)].used_at))
         return True
 
     async def _close_idle(self) -> None:
@@ -367,25 +379,36 @@ class Host:
 @asynccontextmanager
 async def open_host(key: SecretKey, port: Port | None = None) -> AsyncIterator[Host]:
     """Run a host of `key` on `port`, or one that only dials if there is none, until the block ends."""
+    error: Exception | None = None
     async with trio.open_nursery() as nursery:
         host = Host(key, port, nursery)
         await nursery.start(host.run)
         try:
             yield host
+        except Exception as exc:  # noqa: BLE001 - the caller's own, raised again below as it was, without a group.
+            error = exc
         finally:
             nursery.cancel_scope.cancel()
+    if error is not None:
+        raise error
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    causes = [error]
+    while causes[-1].__cause__ is not None and len(causes) < 8:
+        causes.append(causes[-1].__cause__)
+    return causes
+
+
+def _is_wrong_peer(error: BaseException) -> bool:
+    return any(isinstance(each, PeerIDMismatchesPubkey) or "ID mismatch" in str(each) for each in _causes(error))
 
 
 def _why(error: BaseException) -> str:
     """Return what lies at the bottom of a chain of the library's errors, in one line."""
     if isinstance(error, trio.TooSlowError):
         return "no answer in time"
-    causes = [error]
-    while causes[-1].__cause__ is not None and len(causes) < 8:
-        causes.append(causes[-1].__cause__)
-    for each in causes:
-        if "mismatch" in str(each):
-            return "peer id mismatch"
-    text = str(causes[-1]).strip() or type(causes[-1]).__name__
+    last = _causes(error)[-1]
+    text = str(last).strip() or type(last).__name__
     return text.splitlines()[0][:200]
 

@@ -200,7 +200,8 @@ def build(
     own = ID.from_pubkey(pair.public_key)
     peers = PeerStore()
     peers.add_key_pair(own, pair)
-    most = limits.LIBP2P_CONNECTIONS_MAX
+    # The host keeps to LIBP2P_CONNECTIONS_MAX itself: the swarm would refuse the newest instead of ending the idlest.
+    most = limits.LIBP2P_CONNECTIONS_MAX + limits.LIBP2P_HANDSHAKES_MAX
     config = ConnectionConfig(
         max_connections=most,
         min_connections=0,

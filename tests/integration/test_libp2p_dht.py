@@ -13,7 +13,7 @@ from p2phub.errors import NotTrusted
 from p2phub.identity import Address, PeerAddress, SecretKey
 from p2phub.manifest import Release, dht_key, sign_release
 from tests.support.covers import covers
-from tests.support.hosts import Node, dht_client, dht_node, listening_host, providers_of, secret
+from tests.support.libp2p_nodes import Node, dht_client, dht_node, listening_host, providers_of, secret
 
 MANIFEST = digest_of(b"a manifest")
 
