@@ -82,7 +82,7 @@ class FilesystemArrival:
         spans = (table.span(file) for file in range(table.files))
         self._missing = array("I", (stop - start for start, stop in spans))
         self._whole = [file for file in self._count(self._have) if self._places.state[file] == WANTED]
-        self._plan = WritePlan(digest, table, self._open)
+        self._plan = WritePlan(digest, table, self._open, self._places.path)
 
     @property
     def plan(self) -> WritePlan:

@@ -52,7 +52,7 @@ class MemoryArrival:
         hints = [(file.descriptor, left.have & RangeSet.of([table.span(n)])) for n, file in left.files.items()]
         left.have = matching_chunks(table, hints) | RangeSet.of(table.span(file) for file in self._placed)
         self._left = left
-        self._plan = WritePlan(digest, table, self._open)
+        self._plan = WritePlan(digest, table, self._open, lambda file: manifest.files[file].path)
         store.being_written.add(folder)
 
     @property

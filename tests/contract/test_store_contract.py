@@ -1,0 +1,408 @@
+"""What every store promises, run on the real disk and in memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from p2phub.content import RangeSet, Readable
+from p2phub.errors import ContentChanged, DiskError, Malformed, Occupied
+from p2phub.manifest import FileEntry, Manifest
+from tests.support.content import Content, content_of, random_files
+from tests.support.stores import (
+    DiskScene,
+    MemoryScene,
+    Scene,
+    arrive,
+    deliver,
+    deliver_rest,
+    hashed,
+    hold,
+    put_all,
+)
+
+STEP = 1000
+FILES = {
+    **random_files(1, model=5_500, more=STEP),
+    "config.json": b"{}",
+    "empty.txt": b"",
+    "data/train/000.bin": random_files(2, part=2_500)["part.bin"],
+    "data/Ü – 概.md": b"not ASCII",
+}
+
+
+@pytest.fixture(params=["disk", "memory"])
+def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
+    made: Scene = DiskScene(tmp_path) if request.param == "disk" else MemoryScene()
+    yield made
+    made.store.close()
+
+
+@pytest.fixture
+def content() -> Content:
+    return content_of(FILES, STEP)
+
+
+def take_all(path: str, is_folder: bool) -> str | None:
+    return None
+
+
+def read(file: Readable) -> bytes:
+    try:
+        return os.pread(file.descriptor, 1 << 20, 0)
+    finally:
+        file.close()
+
+
+# --- blobs -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_blob_is_found_by_its_digest_and_no_other(scene: Scene, content: Content) -> None:
+    blobs = list(content.blobs.items())
+    scene.store.put_blobs([blob for _, blob in blobs])
+    scene.store.put_blobs([blobs[0][1]])  # Again: no harm.
+    assert [scene.store.blob(digest) for digest, _ in blobs] == [blob for _, blob in blobs]
+    assert scene.store.blob(content_of({"x": b"other"}).root) is None
+
+
+def test_blobs_outlive_the_process(scene: Scene, content: Content) -> None:
+    scene.store.put_blobs(list(content.blobs.values()))
+    scene.reopen()
+    assert scene.store.blob(content.root) is not None
+
+
+# --- folders in place ------------------------------------------------------------------------------------------------
+
+
+def test_a_scan_finds_every_file_in_path_order_and_says_what_it_left_out(scene: Scene) -> None:
+    for path in ("b/2", "b-1", "a", ".git/config", "b/skip.partial"):
+        scene.put(path, b"x")
+
+    def ignore(path: str, is_folder: bool) -> str | None:
+        if path == ".git" and is_folder:
+            return "version control"
+        return "unfinished" if path.endswith(".partial") else None
+
+    scan = scene.store.scan(scene.folder, ignore)
+    assert [found.path for found in scan.files] == ["a", "b-1", "b/2"]
+    assert sorted(scan.left_out) == [(".git", "version control"), ("b/skip.partial", "unfinished")]
+    assert scan.outside == ()
+
+
+def test_a_scan_gives_the_fingerprint_that_an_open_file_has(scene: Scene) -> None:
+    scene.put("a", b"x")
+    (found,) = scene.store.scan(scene.folder, take_all).files
+    opened = scene.store.open_in_place(scene.folder, "a")
+    assert scene.store.fingerprint_of(opened) == found.fingerprint
+    assert found.fingerprint.size == 1
+    opened.close()
+
+
+def test_a_folder_that_is_not_there_cannot_be_scanned(scene: Scene) -> None:
+    with pytest.raises(DiskError):
+        scene.store.scan(scene.folder / "nothing", take_all)
+
+
+def test_a_file_that_is_not_there_cannot_be_opened_in_place(scene: Scene) -> None:
+    scene.put("a", b"x")
+    for path in ("b", "a/b"):
+        with pytest.raises(ContentChanged):
+            scene.store.open_in_place(scene.folder, path)
+
+
+def test_an_open_file_tells_that_it_was_replaced_or_written_to(scene: Scene) -> None:
+    scene.put("a", b"old")
+    opened = scene.store.open_in_place(scene.folder, "a")
+    assert opened.unchanged()
+    scene.put("a", b"new")
+    assert not opened.unchanged()
+    opened.close()
+
+
+def test_a_held_folder_is_served_from_where_it_stands(scene: Scene, content: Content) -> None:
+    hold(scene, content)
+    plan = scene.store.read_plan(content.root)
+    assert plan is not None
+    assert plan.held == content.whole
+    assert [read(plan.open(file)) for file in range(len(content.files))] == [
+        content.files[entry.path] for entry in content.manifest.files
+    ]
+    (holding,) = scene.store.holdings()
+    assert (holding.manifest, holding.folder, holding.complete) == (content.root, scene.folder, True)
+    assert (holding.bytes_total, holding.files) == (content.manifest.bytes_total, len(content.files))
+
+
+def test_holding_changes_no_file(scene: Scene, content: Content) -> None:
+    hold(scene, content)
+    assert scene.files() == content.files
+
+
+def test_a_holding_outlives_the_process(scene: Scene, content: Content) -> None:
+    hold(scene, content)
+    scene.reopen()
+    plan = scene.store.read_plan(content.root)
+    assert plan is not None
+    assert plan.held == content.whole
+
+
+def test_what_is_not_held_has_no_plan(scene: Scene, content: Content) -> None:
+    assert scene.store.read_plan(content.root) is None
+    hold(scene, content)
+    scene.store.release(content.root)
+    assert scene.store.read_plan(content.root) is None
+    assert scene.store.holdings() == ()
+    assert scene.files() == content.files
+
+
+@pytest.mark.covers("F05")
+def test_a_changed_file_is_refused_and_the_others_are_served(scene: Scene, content: Content) -> None:
+    hold(scene, content)
+    changed = [entry.path for entry in content.manifest.files].index("model.bin")
+    scene.put("model.bin", b"!" + content.files["model.bin"][1:])
+    plan = scene.store.read_plan(content.root)
+    assert plan is not None
+    with pytest.raises(ContentChanged):
+        plan.open(changed)
+    scene.store.mark_changed(content.root, changed)
+    plan = scene.store.read_plan(content.root)
+    assert plan is not None
+    assert plan.held == content.whole - RangeSet.of([content.table.span(changed)])
+    assert not scene.store.holdings()[0].complete
+    plan.open(0).close()
+
+
+def test_a_file_that_was_deleted_is_refused(scene: Scene, content: Content) -> None:
+    hold(scene, content)
+    scene.remove("config.json")
+    plan = scene.store.read_plan(content.root)
+    assert plan is not None
+    with pytest.raises(ContentChanged):
+        plan.open([entry.path for entry in content.manifest.files].index("config.json"))
+
+
+def test_a_file_in_doubt_is_held_again_once_it_hashes_right(scene: Scene, content: Content) -> None:
+    hold(scene, content)
+    scene.store.mark_changed(content.root, 0)
+    scene.put(content.manifest.files[0].path, content.files[content.manifest.files[0].path])
+    assert scene.store.check() == ()
+    assert scene.store.holdings()[0].complete
+
+
+def test_a_file_in_doubt_that_hashes_wrong_stays_in_doubt(scene: Scene, content: Content) -> None:
+    hold(scene, content)
+    scene.put("config.json", b"[]")
+    scene.store.mark_changed(content.root, [entry.path for entry in content.manifest.files].index("config.json"))
+    assert any("not what was hashed" in said for said in scene.store.check())
+    assert not scene.store.holdings()[0].complete
+
+
+def test_publishing_again_remembers_files_by_trusted_fingerprint(scene: Scene, content: Content) -> None:
+    hold(scene, content)
+    remembered = scene.store.remembered(scene.folder)
+    assert remembered == {file.entry.path: file for file in hashed(scene, content)}
+    assert scene.store.remembered(scene.folder / "elsewhere") == {}
+
+
+def test_a_fingerprint_too_young_to_trust_is_not_remembered(scene: Scene, content: Content) -> None:
+    hold(scene, content, trusted=False)
+    assert scene.store.remembered(scene.folder) == {}
+
+
+def test_the_newest_word_on_a_path_is_remembered(scene: Scene, content: Content) -> None:
+    hold(scene, content)
+    newer = content_of({**FILES, "config.json": b'{"newer": 1}'}, STEP)
+    hold(scene, newer)
+    entry = scene.store.remembered(scene.folder)["config.json"].entry
+    assert entry in newer.manifest.files
+
+
+# --- arrivals --------------------------------------------------------------------------------------------------------
+
+
+def test_an_arrival_becomes_ordinary_files(scene: Scene, content: Content) -> None:
+    arrival = arrive(scene, content)
+    assert arrival.have == RangeSet()
+    deliver(arrival, content, reversed(range(len(content.table))))
+    assert arrival.have == content.whole
+    assert arrival.finish() == scene.folder
+    assert scene.files() == content.files
+    plan = scene.store.read_plan(content.root)
+    assert plan is not None
+    assert plan.held == content.whole
+    assert read(plan.open(0)) == content.files[content.manifest.files[0].path]
+
+
+def test_the_first_flight_is_written_by_the_arrival_itself(scene: Scene, content: Content) -> None:
+    arrival = arrive(scene, content)
+    for chunk in content.whole:
+        arrival.write(chunk, content.chunk(chunk))
+    arrival.verified(content.whole)
+    arrival.finish()
+    assert scene.files() == content.files
+
+
+def test_a_whole_file_is_in_its_place_after_a_sync_and_an_unfinished_one_is_not(scene: Scene, content: Content) -> None:
+    arrival = arrive(scene, content)
+    whole = [entry.path for entry in content.manifest.files].index("more.bin")
+    deliver(arrival, content, range(*content.table.span(whole)))
+    deliver(arrival, content, [content.table.span(whole)[0] - 1])
+    arrival.sync()
+    assert scene.files() == {"more.bin": content.files["more.bin"]}
+    arrival.close()
+
+
+@pytest.mark.parametrize("synced", [True, False])
+def test_the_next_attempt_has_what_this_one_verified(scene: Scene, content: Content, synced: bool) -> None:
+    arrival = arrive(scene, content)
+    deliver(arrival, content, [0, 1, 3, 5])
+    if synced:
+        arrival.sync()
+    arrival.close()
+    scene.reopen()
+    again = arrive(scene, content)
+    assert again.have == RangeSet.from_indices([0, 1, 3, 5])
+    assert 0 not in deliver_rest(again, content)
+    again.finish()
+    assert scene.files() == content.files
+
+
+def test_a_chunk_told_twice_counts_once(scene: Scene, content: Content) -> None:
+    arrival = arrive(scene, content)
+    for _ in range(2):
+        deliver(arrival, content, content.whole)
+        arrival.sync()
+    deliver(arrival, content, [0])  # A late duplicate, when its file is in its place.
+    arrival.finish()
+    assert scene.files() == content.files
+
+
+def test_equal_files_that_are_there_are_recognised_and_kept(scene: Scene, content: Content) -> None:
+    scene.put("model.bin", content.files["model.bin"])
+    scene.put("unrelated/notes.txt", b"mine")
+    arrival = arrive(scene, content)
+    number = [entry.path for entry in content.manifest.files].index("model.bin")
+    assert arrival.have == RangeSet.of([content.table.span(number)])
+    deliver_rest(arrival, content)
+    arrival.finish()
+    assert scene.files() == {**content.files, "unrelated/notes.txt": b"mine"}
+
+
+def test_an_equal_file_is_not_written_to_by_a_late_duplicate(scene: Scene, content: Content) -> None:
+    scene.put("model.bin", content.files["model.bin"])
+    arrival = arrive(scene, content)
+    number = [entry.path for entry in content.manifest.files].index("model.bin")
+    fd = arrival.plan.open(number)
+    os.pwrite(fd, b"?" * 10, 0)
+    os.close(fd)
+    assert scene.files() == {"model.bin": content.files["model.bin"]}
+    arrival.close()
+
+
+@pytest.mark.parametrize("other", [b"other", b"?" * 5_500], ids=["another length", "same length"])
+def test_a_different_file_is_never_overwritten(scene: Scene, content: Content, other: bytes) -> None:
+    scene.put("model.bin", other)
+    with pytest.raises(Occupied, match=r"model\.bin"):
+        arrive(scene, content)
+    assert scene.files() == {"model.bin": other}
+
+
+def test_with_force_a_different_file_is_replaced_at_the_end(scene: Scene, content: Content) -> None:
+    scene.put("model.bin", b"other")
+    arrival = arrive(scene, content, force=True)
+    deliver_rest(arrival, content)
+    arrival.sync()
+    assert scene.files()["model.bin"] == b"other"
+    arrival.finish()
+    assert scene.files() == content.files
+
+
+@pytest.mark.parametrize("path", ["model.bin/inner", "data"])
+def test_a_folder_where_a_file_goes_is_in_the_way_even_with_force(scene: Scene, content: Content, path: str) -> None:
+    scene.put(path, b"mine")
+    with pytest.raises(Occupied):
+        arrive(scene, content, force=True)
+    assert scene.files() == {path: b"mine"}
+
+
+def test_a_file_that_appears_while_the_rest_is_fetched_is_not_overwritten(scene: Scene, content: Content) -> None:
+    arrival = arrive(scene, content)
+    deliver_rest(arrival, content)
+    scene.put("model.bin", b"appeared")
+    with pytest.raises(Occupied):
+        arrival.finish()
+    arrival.close()
+    assert scene.files()["model.bin"] == b"appeared"
+    scene.remove("model.bin")
+    again = arrive(scene, content)
+    assert deliver_rest(again, content) == []
+    again.finish()
+    assert scene.files() == content.files
+
+
+@pytest.mark.covers("F07")
+def test_a_second_writer_of_one_place_is_told_so_at_once(scene: Scene, content: Content) -> None:
+    first = arrive(scene, content)
+    with pytest.raises(Occupied, match="another fetch"):
+        arrive(scene, content)
+    with pytest.raises(Occupied, match="another fetch"):
+        arrive(scene, content_of({"other": b"x"}))
+    first.close()
+    arrive(scene, content).close()
+
+
+def test_what_arrives_can_be_served_before_it_is_whole(scene: Scene, content: Content) -> None:
+    arrival = arrive(scene, content)
+    deliver(arrival, content, [0, 1])
+    plan = arrival.read_plan()
+    assert plan.held == RangeSet.of([(0, 2)])
+    for chunk in plan.held:
+        ref = content.table.chunk(chunk)
+        file = plan.open(ref.file)
+        assert os.pread(file.descriptor, ref.length, ref.offset) == content.chunk(chunk)
+        assert file.unchanged()
+        file.close()
+    arrival.close()
+
+
+def test_a_closed_arrival_takes_nothing_more(scene: Scene, content: Content) -> None:
+    arrival = arrive(scene, content)
+    arrival.close()
+    arrival.close()
+    for call in (arrival.sync, lambda: arrival.verified(content.whole), lambda: arrival.plan.open(0)):
+        with pytest.raises(DiskError):
+            call()
+
+
+def test_an_arrival_of_nothing_leaves_nothing(scene: Scene, content: Content) -> None:
+    arrive(scene, content).close()
+    assert scene.files() == {}
+
+
+def test_a_folder_that_holds_all_of_it_needs_nothing(scene: Scene, content: Content) -> None:
+    put_all(scene, content)
+    arrival = arrive(scene, content)
+    assert arrival.have == content.whole
+    arrival.finish()
+    assert scene.files() == content.files
+    assert scene.store.holdings()[0].complete
+
+
+def test_a_manifest_of_empty_files_alone_arrives(scene: Scene) -> None:
+    content = content_of({"a/empty": b"", "b": b""})
+    arrival = arrive(scene, content)
+    assert arrival.have == content.whole == RangeSet()
+    arrival.finish()
+    assert scene.files() == content.files
+
+
+@pytest.mark.parametrize("path", ["../outside", "/outside", "a/../../outside", ".p2phub/journal", "a//b", "a\0b"])
+def test_a_path_that_leaves_its_folder_is_refused_here_too(scene: Scene, path: str) -> None:
+    content = content_of({"a": b"x"})
+    entry = content.manifest.files[0]
+    wrong = FileEntry(path, entry.size, entry.chunks, entry.root, entry.sha256)
+    with pytest.raises(Malformed):
+        scene.store.arrive(Manifest((wrong,)), content.root, content.table, scene.folder, force=True)
+    assert scene.files() == {}

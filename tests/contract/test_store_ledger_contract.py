@@ -1,0 +1,69 @@
+"""What every ledger promises, run on the real disk and in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from p2phub.content import digest_of
+from p2phub.identity import PeerId
+from p2phub.store import Accepted, Ledger, Publication
+from p2phub.store.ledger import FileLedger
+from p2phub.store.memory_ledger import MemoryLedger
+
+ANN, BOB = PeerId(b"\1" * 32), PeerId(b"\2" * 32)
+
+
+def publication(name: str, *, tag: str = "main", signed: bytes = b"signed", private: bool = False) -> Publication:
+    allow = (BOB,) if private else ()
+    return Publication(ANN, name, tag, digest_of(name.encode()), Path("/models", name), signed, private, allow)
+
+
+@pytest.fixture(params=["disk", "memory"])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+    made: Ledger = FileLedger(tmp_path / "home") if request.param == "disk" else MemoryLedger()
+    yield made
+    made.close()
+
+
+def test_what_is_published_is_listed_until_it_is_withdrawn(ledger: Ledger) -> None:
+    ledger.publish(publication("b"))
+    ledger.publish(publication("a", private=True))
+    ledger.publish(publication("a", tag="v2"))
+    assert ledger.publications() == (publication("a", private=True), publication("a", tag="v2"), publication("b"))
+    ledger.withdraw(ANN, "a", "main")
+    ledger.withdraw(ANN, "never", "main")
+    assert ledger.publications() == (publication("a", tag="v2"), publication("b"))
+
+
+def test_a_newer_publication_of_a_name_replaces_the_older(ledger: Ledger) -> None:
+    ledger.publish(publication("a", signed=b"first"))
+    ledger.publish(publication("a", signed=b"second"))
+    assert ledger.publications() == (publication("a", signed=b"second"),)
+
+
+def test_the_highest_sequence_is_never_lowered(ledger: Ledger) -> None:
+    assert ledger.accepted(ANN, "a", "main") is None
+    ledger.accept(ANN, "a", "main", Accepted(b"seven", 7))
+    ledger.accept(ANN, "a", "main", Accepted(b"six", 6))
+    assert ledger.accepted(ANN, "a", "main") == Accepted(b"seven", 7)
+    ledger.accept(ANN, "a", "main", Accepted(b"seven", 7, (b"one", b"two")))  # Proof of a lie at the same sequence.
+    assert ledger.accepted(ANN, "a", "main") == Accepted(b"seven", 7, (b"one", b"two"))
+    ledger.accept(ANN, "a", "main", Accepted(b"eight", 8))
+    ledger.accept(BOB, "a", "main", Accepted(b"one", 1))
+    assert sorted(ledger.all_accepted(), key=lambda item: item[3].sequence) == [
+        (BOB, "a", "main", Accepted(b"one", 1)),
+        (ANN, "a", "main", Accepted(b"eight", 8)),
+    ]
+
+
+def test_a_name_stands_for_what_was_said_last(ledger: Ledger) -> None:
+    ledger.name("ann", str(ANN))
+    ledger.name("org/model", f"{ANN}/model")
+    ledger.name("ann", str(BOB))
+    assert ledger.names() == {"ann": str(BOB), "org/model": f"{ANN}/model"}
+    ledger.name("ann", None)
+    ledger.name("never", None)
+    assert ledger.names() == {"org/model": f"{ANN}/model"}
