@@ -1,0 +1,60 @@
+"""Chunks are numbered through all files, and each number leads back to its file and place."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from p2phub.content import ChunkTable, RangeSet, chunk_list, digest_of
+
+files = st.lists(st.lists(st.integers(1, 1 << 20), max_size=5), max_size=8)
+
+
+def table_of(lengths: list[list[int]]) -> ChunkTable:
+    return ChunkTable(
+        [
+            chunk_list(each, b"".join(digest_of(f"{file}/{chunk}".encode()).raw for chunk in range(len(each))))
+            for file, each in enumerate(lengths)
+        ]
+    )
+
+
+@given(files)
+def test_every_chunk_is_found_where_it_lies(lengths: list[list[int]]) -> None:
+    table = table_of(lengths)
+    expected = [
+        (file, sum(each[:chunk]), length, digest_of(f"{file}/{chunk}".encode()).raw)
+        for file, each in enumerate(lengths)
+        for chunk, length in enumerate(each)
+    ]
+    found = list(table.chunks(0, len(table)))
+    assert [(ref.file, ref.offset, ref.length, ref.digest) for ref in found] == expected
+    assert [ref.index for ref in found] == list(range(len(expected)))
+    assert len(table) == len(expected)
+    assert table.files == len(lengths)
+    assert table.bytes_total == sum(map(sum, lengths))
+
+
+@given(files)
+def test_spans_divide_the_numbers_among_the_files(lengths: list[list[int]]) -> None:
+    table = table_of(lengths)
+    spans = [table.span(file) for file in range(table.files)]
+    assert [stop - start for start, stop in spans] == [len(each) for each in lengths]
+    assert [index for start, stop in spans for index in range(start, stop)] == list(range(len(table)))
+
+
+@given(files, st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=5))
+def test_bytes_of_ranges_are_those_of_their_chunks(lengths: list[list[int]], pairs: list[tuple[int, int]]) -> None:
+    table = table_of(lengths)
+    ranges = RangeSet.of(pairs) & RangeSet.whole(len(table))
+    assert table.bytes_of(ranges) == sum(table.chunk(index).length for index in ranges)
+
+
+@pytest.mark.parametrize("index", [-1, 3, 1000])
+def test_a_number_outside_the_manifest_has_no_chunk(index: int) -> None:
+    table = table_of([[1, 2], [], [3]])
+    with pytest.raises(IndexError):
+        table.chunk(index)
+    with pytest.raises(IndexError):
+        list(table.chunks(index, 1))
