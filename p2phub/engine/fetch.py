@@ -22,12 +22,13 @@ from p2phub.content import Codec, Digest, RangeSet
 from p2phub.discovery import Candidate
 from p2phub.engine.assembly import Assembly
 from p2phub.engine.dialling import Dialled, Reported, Target, run_link
+from p2phub.engine.heartbeat import HoldsNow, Silent, keep_company
 from p2phub.engine.meter import LOOK_S, Meter
 from p2phub.engine.providers import Provider, ProviderBook
 from p2phub.engine.search import Search
 from p2phub.engine.workers import Workers
 from p2phub.errors import ChunkMismatch, DiskError, HubError, PeerError, PeerGone, PeerStalled
-from p2phub.identity import PeerId
+from p2phub.identity import PeerAddress, PeerId
 from p2phub.net import Blobs, Closed, Dialler, Link, Opened, Refused, Report, Returned, Verified
 from p2phub.observe import Done, PeerDropped, Source, Started, Watch
 from p2phub.store import Arrival, Store
@@ -68,7 +69,7 @@ class _SyncFailed:
     error: HubError
 
 
-_Item = Candidate | _SearchEnded | Dialled | Reported | _SyncFailed
+_Item = Candidate | _SearchEnded | Dialled | Reported | HoldsNow | Silent | _SyncFailed
 
 
 class _LinkState:
@@ -174,6 +175,11 @@ class _Fetch:
                 self._dialled(item, now)
             case Reported():
                 await self._reported(item.number, item.report, now)
+            case HoldsNow():
+                self._holds_now(item, now)
+            case Silent():
+                for number in sorted(self.providers[item.peer].links):
+                    self._drop(self.links[number], item.error)
             case _SyncFailed():
                 raise item.error
 
@@ -279,6 +285,8 @@ class _Fetch:
         state.held = report.held
         provider.opened()
         self.meter.received(provider.peer, 0, now=now)
+        if not provider.accompanied:
+            self._keep_company(state)
         if not provider.told:
             provider.told = True
             self.watch(Source(str(provider.peer), str(state.link.address), state.link.via))
@@ -290,6 +298,24 @@ class _Fetch:
             self.prefix = report.prefix
             self._count(provider.peer, sum(len(data) for _, data in report.prefix), now)
         await self._advance(now)
+
+    def _keep_company(self, state: _LinkState) -> None:
+        provider = state.provider
+        provider.accompanied = True
+
+        async def keep() -> None:
+            where = PeerAddress(provider.peer, state.link.address)
+            await keep_company(where, self.wish.manifest, dialler=self.means.dialler, tell=self.send)
+            provider.accompanied = False
+
+        self.nursery.start_soon(keep)
+
+    def _holds_now(self, item: HoldsNow, now: float) -> None:
+        for number in sorted(self.providers[item.peer].links):
+            state = self.links[number]
+            if self.session is not None and state.held is not None and state.held != item.held:
+                state.held = item.held
+                self._act(self.session.held(number, item.held, now=now), now)
 
     def _verified(self, number: LinkId, state: _LinkState, report: Verified, now: float) -> None:
         assert self.session is not None

@@ -31,6 +31,7 @@ class Provider:
     last_error: HubError | None = None
     banned: bool = False  # It lied, or is not who it should be: never dialled again in this fetch.
     told: bool = False  # Whether the watcher knows it as a source.
+    accompanied: bool = False  # Whether a control connection is kept beside its links.
 
     @property
     def live(self) -> bool:
