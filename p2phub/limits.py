@@ -118,6 +118,7 @@ LIBP2P_CONNECTION_IDLE_S = 120.0
 SYNC_BYTES = 64 * MIB  # A power cut loses at most this much verified work, or SYNC_S of it.
 SYNC_S = 2.0
 RACY_FINGERPRINT_S = 2.0  # A file modified this recently when it was hashed may change again unseen.
+HISTORY_MAX = 64  # Releases remembered of one name, for `log`; at 4 KiB each this is what state.log can carry.
 FREE_SPACE_RESERVE_BYTES = 16 * MIB
 
 # --- node --------------------------------------------------------------------------------------------------------

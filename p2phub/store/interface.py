@@ -197,6 +197,9 @@ class Ledger(Protocol):
 
     def all_accepted(self) -> Iterable[tuple[PeerId, str, str, Accepted]]: ...
 
+    def history(self, publisher: PeerId, name: str, tag: str) -> tuple[bytes, ...]:
+        """Return the last HISTORY_MAX releases of a name, as signed, that were published or accepted here, in order."""
+
     def names(self) -> dict[str, str]:
         """Petnames and mapped `org/name`s: what they stand for (a peer id or a reference)."""
 

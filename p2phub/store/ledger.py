@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from p2phub import limits
 from p2phub.content import Digest
 from p2phub.errors import Damaged
 from p2phub.identity import PeerId, parse_peer_id
@@ -16,6 +17,7 @@ from p2phub.store.state_log import Key, StateLog, Value
 PUBLICATION = "publication"
 ACCEPTED = "accepted"
 NAME = "name"
+HISTORY = "history"
 
 
 class FileLedger:
@@ -25,17 +27,20 @@ class FileLedger:
         self._log = StateLog(home, disk)
 
     def publish(self, publication: Publication) -> None:
-        self._log.set(
-            PUBLICATION,
-            (str(publication.publisher), publication.name, publication.tag),
-            [
-                publication.manifest.raw,
-                os.fsencode(publication.folder),
-                publication.signed,
-                publication.private,
-                [peer.raw for peer in publication.allow],
-            ],
-        )
+        key = (str(publication.publisher), publication.name, publication.tag)
+        with self._log.changing():
+            self._log.set(
+                PUBLICATION,
+                key,
+                [
+                    publication.manifest.raw,
+                    os.fsencode(publication.folder),
+                    publication.signed,
+                    publication.private,
+                    [peer.raw for peer in publication.allow],
+                ],
+            )
+            self._note(key, publication.signed)
 
     def withdraw(self, publisher: PeerId, name: str, tag: str) -> None:
         self._log.remove(PUBLICATION, (str(publisher), name, tag))
@@ -54,10 +59,21 @@ class FileLedger:
             value = self._log.get(ACCEPTED, key)
             if value is None or accepted.sequence >= _accepted(value).sequence:
                 self._log.set(ACCEPTED, key, [accepted.sequence, accepted.signed, list(accepted.evidence)])
+                self._note(key, accepted.signed)
 
     def all_accepted(self) -> Iterable[tuple[PeerId, str, str, Accepted]]:
         for (publisher, name, tag), value in sorted(self._log.all(ACCEPTED).items()):
             yield parse_peer_id(publisher), name, tag, _accepted(value)
+
+    def history(self, publisher: PeerId, name: str, tag: str) -> tuple[bytes, ...]:
+        value = self._log.get(HISTORY, (str(publisher), name, tag)) or []
+        return tuple(signed for signed in value if isinstance(signed, bytes))
+
+    def _note(self, key: Key, signed: bytes) -> None:
+        """Add to the history of a name, the newest last; the oldest fall out."""
+        known = self._log.get(HISTORY, key) or []
+        if signed not in known:
+            self._log.set(HISTORY, key, [*known, signed][-limits.HISTORY_MAX :])
 
     def names(self) -> dict[str, str]:
         return {alias: str(target) for (alias,), (target,) in sorted(self._log.all(NAME).items())}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 
+from p2phub import limits
 from p2phub.identity import PeerId
 from p2phub.store.interface import Accepted, Publication
 
@@ -18,11 +19,14 @@ class MemoryLedger:
         self._lock = threading.Lock()
         self._publications: dict[_Key, Publication] = {}
         self._accepted: dict[_Key, Accepted] = {}
+        self._history: dict[_Key, list[bytes]] = {}
         self._names: dict[str, str] = {}
 
     def publish(self, publication: Publication) -> None:
         with self._lock:
-            self._publications[publication.publisher, publication.name, publication.tag] = publication
+            key = (publication.publisher, publication.name, publication.tag)
+            self._publications[key] = publication
+            self._note(key, publication.signed)
 
     def withdraw(self, publisher: PeerId, name: str, tag: str) -> None:
         with self._lock:
@@ -43,10 +47,21 @@ class MemoryLedger:
             known = self._accepted.get((publisher, name, tag))
             if known is None or accepted.sequence >= known.sequence:
                 self._accepted[publisher, name, tag] = accepted
+                self._note((publisher, name, tag), accepted.signed)
 
     def all_accepted(self) -> Iterable[tuple[PeerId, str, str, Accepted]]:
         with self._lock:
             return [(*key, accepted) for key, accepted in self._accepted.items()]
+
+    def history(self, publisher: PeerId, name: str, tag: str) -> tuple[bytes, ...]:
+        with self._lock:
+            return tuple(self._history.get((publisher, name, tag), ()))
+
+    def _note(self, key: _Key, signed: bytes) -> None:
+        known = self._history.setdefault(key, [])
+        if signed not in known:
+            known.append(signed)
+            del known[: -limits.HISTORY_MAX]
 
     def names(self) -> dict[str, str]:
         with self._lock:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from p2phub import limits
 from p2phub.content import digest_of
 from p2phub.identity import PeerId
 from p2phub.store import Accepted, Ledger, Publication
@@ -67,3 +68,20 @@ def test_a_name_stands_for_what_was_said_last(ledger: Ledger) -> None:
     ledger.name("ann", None)
     ledger.name("never", None)
     assert ledger.names() == {"org/model": f"{ANN}/model"}
+
+
+def test_the_history_of_a_name_has_each_release_once_in_order(ledger: Ledger) -> None:
+    ledger.publish(publication("a", signed=b"one"))
+    ledger.publish(publication("a", signed=b"one"))
+    ledger.accept(ANN, "a", "main", Accepted(b"two", 2))
+    ledger.publish(publication("b", signed=b"other"))
+    assert ledger.history(ANN, "a", "main") == (b"one", b"two")
+    assert ledger.history(BOB, "a", "main") == ()
+
+
+def test_the_history_of_a_name_is_bounded_and_forgets_the_oldest(ledger: Ledger) -> None:
+    for number in range(limits.HISTORY_MAX + 2):
+        ledger.publish(publication("a", signed=b"%d" % number))
+    history = ledger.history(ANN, "a", "main")
+    assert len(history) == limits.HISTORY_MAX
+    assert (history[0], history[-1]) == (b"2", b"%d" % (limits.HISTORY_MAX + 1))
