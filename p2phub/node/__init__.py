@@ -1,1 +1,7 @@
 """Our own process: home, keys, configuration, composition, lifecycle, control socket."""
+
+from p2phub.node.config import Config, load_config
+from p2phub.node.control import daemon_running, remote_verbs
+from p2phub.node.lifecycle import open_node, run_daemon
+
+__all__ = ["Config", "daemon_running", "load_config", "open_node", "remote_verbs", "run_daemon"]

@@ -1,0 +1,135 @@
+"""The same verbs for programs without trio: call, wait, get the result.
+
+    import p2phub
+    done = p2phub.fetch("12D3Koo…/minilm", into="./minilm", bootstrap=["/ip4/192.0.2.7/tcp/4717/p2p/12D3Koo…"])
+
+Each call opens the hub of the home, runs the verb in a thread of its own and returns when it is done; so it works from
+any thread and inside asyncio programs (which it blocks like any blocking call: use `asyncio.to_thread`). Ctrl-C ends
+the verb cleanly. For several verbs or events as they happen, `open_hub` is the better door. Options of all: `home`,
+`bootstrap`, `lan` as for `open_hub`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Generic, TypedDict, TypeVar, Unpack
+
+import trio
+
+from p2phub.api.hub import Hub, JsonObject, Watch, open_hub, unwatched
+from p2phub.observe import Done, Published
+
+T = TypeVar("T")
+
+
+class Options(TypedDict, total=False):
+    """Which hub to open; see `open_hub`."""
+
+    home: str | Path
+    bootstrap: Sequence[str]
+    lan: bool
+
+
+def publish(
+    folder: str | Path,
+    *,
+    name: str,
+    tag: str = "main",
+    kind: str = "model",
+    description: str = "",
+    licence: str = "",
+    watch: Watch = unwatched,
+    **options: Unpack[Options],
+) -> Published:
+    """Hash `folder` in place, sign it as `name`, record it. Sizes in bytes. Raises HubError; see `Hub.publish`."""
+    return _run(
+        options,
+        lambda hub: hub.publish(
+            folder, name=name, tag=tag, kind=kind, description=description, licence=licence, watch=watch
+        ),
+    )
+
+
+def fetch(
+    ref: str,
+    *,
+    into: str | Path | None = None,
+    providers: Sequence[str] = (),
+    force: bool = False,
+    watch: Watch = unwatched,
+    **options: Unpack[Options],
+) -> Done:
+    """Fetch `ref` into a folder; return when every byte is verified and durable. Raises HubError; see `Hub.fetch`."""
+    return _run(options, lambda hub: hub.fetch(ref, into=into, providers=providers, force=force, watch=watch))
+
+
+def info(ref: str, *, providers: Sequence[str] = (), **options: Unpack[Options]) -> JsonObject:
+    """Return what is known of `ref`. Raises HubError; see `Hub.info`."""
+    return _run(options, lambda hub: hub.info(ref, providers=providers))
+
+
+def ls(**options: Unpack[Options]) -> list[JsonObject]:
+    """Return what this home holds and publishes, an object a manifest. Raises HubError; see `Hub.ls`."""
+    return _run(options, lambda hub: hub.ls())
+
+
+def verify(ref: str, **options: Unpack[Options]) -> JsonObject:
+    """Read a held manifest back and compare every chunk. Raises HubError; see `Hub.verify`."""
+    return _run(options, lambda hub: hub.verify(ref))
+
+
+def _run(options: Options, verb: Callable[[Hub], Awaitable[T]]) -> T:
+    async def main() -> T:
+        async with open_hub(**options) as hub:
+            return await verb(hub)
+
+    call = _Call(main)
+    thread = threading.Thread(target=call.run, name="p2phub", daemon=True)
+    thread.start()
+    try:
+        thread.join()
+    except BaseException:  # Ctrl-C comes to the thread that waits: pass it on, let the verb end cleanly.
+        call.cancel()
+        thread.join()
+        raise
+    return call.result()
+
+
+class _Call(Generic[T]):
+    """One run of trio in another thread, which can be cancelled from this one."""
+
+    def __init__(self, main: Callable[[], Awaitable[T]]) -> None:
+        self._main = main
+        self._scope = trio.CancelScope()
+        self._token: trio.lowlevel.TrioToken | None = None
+        self._outcome: list[tuple[T | None, BaseException | None]] = []
+
+    def run(self) -> None:
+        try:
+            self._outcome.append((trio.run(self._supervised), None))
+        except BaseException as error:  # noqa: BLE001  # Raised in the caller's thread instead.
+            self._outcome.append((None, error))
+
+    def cancel(self) -> None:
+        if self._token is not None:
+            try:
+                self._token.run_sync_soon(self._scope.cancel)
+            except trio.RunFinishedError:
+                return
+
+    def result(self) -> T:
+        value, error = self._outcome[0]
+        if error is not None:
+            raise error
+        return value  # type: ignore[return-value]  # None only if T allows it.
+
+    async def _supervised(self) -> T | None:
+        self._token = trio.lowlevel.current_trio_token()
+        with self._scope:
+            return await self._main()
+        return None
+
+
+__all__ = ["Options", "fetch", "info", "ls", "publish", "verify"]

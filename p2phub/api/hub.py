@@ -1,0 +1,246 @@
+"""The hub: every verb of p2phub as an async method, with types.
+
+`open_hub` gives the same hub whether a daemon runs for this home or not: with one, verbs are carried out by it, over
+its local socket; without, by this process for as long as the hub is open. Events of a verb go to `watch`, in order.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from p2phub.manifest import parse_reference
+from p2phub.node import Config, daemon_running, load_config, open_node, remote_verbs
+from p2phub.observe import Done, Event, Published, SourceBytes
+
+JsonObject = dict[str, Any]
+Watch = Callable[[Event], None]
+
+
+def unwatched(event: Event) -> None:
+    """Watch nothing."""
+
+
+class Verbs(Protocol):
+    """Who carries out a verb: this process's node, or the daemon's control socket."""
+
+    async def call(self, verb: str, args: JsonObject, watch: Watch) -> JsonObject: ...
+
+
+class Hub:
+    """The verbs. Get one from `open_hub`. All raise HubError and its kinds; sizes are bytes, times seconds."""
+
+    def __init__(self, verbs: Verbs, config: Config) -> None:
+        self._verbs = verbs
+        self._config = config
+
+    async def publish(
+        self,
+        folder: str | Path,
+        *,
+        name: str,
+        tag: str = "main",
+        kind: str = "model",
+        description: str = "",
+        licence: str = "",
+        private: bool = False,
+        allow: Sequence[str] = (),
+        ignore: Sequence[str] = (),
+        include: Sequence[str] = (),
+        watch: Watch = unwatched,
+    ) -> Published:
+        """Hash `folder` in place, sign it as `name`, record it; a running daemon announces it.
+
+        `private`: never announced; with `allow` (peer ids) only those nodes may fetch it, else whoever has the ticket.
+        `ignore` and `include` are gitignore patterns beside the built-in rule. Raises UsageError for what may not be
+        published (an empty folder, links that leave it, what looks like a secret), ContentChanged, DiskError.
+        """
+        result = await self._verbs.call(
+            "publish",
+            {
+                "folder": _absolute(folder),
+                "name": name,
+                "tag": tag,
+                "kind": kind,
+                "description": description,
+                "licence": licence,
+                "private": private,
+                "allow": list(allow),
+                "ignore": list(ignore),
+                "include": list(include),
+            },
+            watch,
+        )
+        return Published(**_fields(result))
+
+    async def survey(
+        self, folder: str | Path, *, ignore: Sequence[str] = (), include: Sequence[str] = ()
+    ) -> JsonObject:
+        """Return what `publish` would take: {"files": [{"path", "size"}], "left_out": [{"path", "why"}], "bytes"}."""
+        return await self._verbs.call(
+            "survey",
+            {"folder": _absolute(folder), "ignore": list(ignore), "include": list(include)},
+            unwatched,
+        )
+
+    async def fetch(
+        self,
+        ref: str,
+        *,
+        into: str | Path | None = None,
+        providers: Sequence[str] = (),
+        force: bool = False,
+        serve: bool = True,
+        watch: Watch = unwatched,
+    ) -> Done:
+        """Fetch `ref` into a folder (by default one named after it, here) and return once every byte is verified,
+        durable and in place.
+
+        `providers`: multiaddrs that end in /p2p/PEER, asked before anybody else. `force` replaces files that differ;
+        without, they raise Occupied. Interrupted or failed, the same call resumes. Raises NotFound, NotTrusted,
+        NoProvider, Damaged, DiskError.
+        """
+        destination = into if into is not None else default_folder(ref)
+        result = await self._verbs.call(
+            "fetch",
+            {
+                "ref": ref,
+                "into": _absolute(destination),
+                "providers": list(providers),
+                "force": force,
+                "serve": serve,
+            },
+            watch,
+        )
+        fields = _fields(result)
+        fields["sources"] = [SourceBytes(**source) for source in fields["sources"]]
+        return Done(**fields)
+
+    async def unpublish(self, ref: str) -> JsonObject:
+        """Stop announcing and serving a name of ours; its files stay. Returns {"reference", "manifest"}."""
+        return await self._verbs.call("unpublish", {"ref": ref}, unwatched)
+
+    async def remove(self, ref: str) -> JsonObject:
+        """Forget a manifest that is held; its files stay. Returns {"manifest", "folder"}."""
+        return await self._verbs.call("remove", {"ref": ref}, unwatched)
+
+    async def info(self, ref: str, *, providers: Sequence[str] = ()) -> JsonObject:
+        """Return what is known of `ref`: release, sizes, files where the manifest is held, whether it is held."""
+        return await self._verbs.call("info", {"ref": ref, "providers": list(providers)}, unwatched)
+
+    async def ls(self) -> list[JsonObject]:
+        """Return what this home holds and publishes, an object a manifest."""
+        return _items(await self._verbs.call("ls", {}, unwatched))
+
+    async def log(self, ref: str) -> list[JsonObject]:
+        """Return the releases of a name that are known here, newest first."""
+        return _items(await self._verbs.call("log", {"ref": ref}, unwatched))
+
+    async def verify(self, ref: str, *, watch: Watch = unwatched) -> JsonObject:
+        """Read a held manifest (a reference, or the folder it stands in) back and compare every chunk.
+
+        Returns {"manifest", "folder", "files", "bytes", "damaged": [{"path", "chunks", "reason"}]}; raises Damaged
+        only through the command line.
+        """
+        return await self._verbs.call("verify", {"ref": ref}, watch)
+
+    async def peers(self) -> list[JsonObject]:
+        """Return the peers this node knows: {"peer_id", "addresses", "connected"}."""
+        return _items(await self._verbs.call("peers", {}, unwatched))
+
+    async def status(self) -> JsonObject:
+        """Return what the node is doing: whether it is a daemon, its addresses, jobs, what it announces and served."""
+        return await self._verbs.call("status", {}, unwatched)
+
+    async def names(self) -> dict[str, str]:
+        """Return the user's own names: what each stands for."""
+        result = await self._verbs.call("names", {}, unwatched)
+        return dict(result["names"])
+
+    async def name_add(self, alias: str, target: str) -> None:
+        """Let `alias` stand for a publisher (peer id), or a full `org/name` for a reference."""
+        await self._verbs.call("name_add", {"alias": alias, "target": target}, unwatched)
+
+    async def name_remove(self, alias: str) -> None:
+        """Forget a name. Raises NotFound."""
+        await self._verbs.call("name_remove", {"alias": alias}, unwatched)
+
+    async def doctor(self) -> list[JsonObject]:
+        """Examine home, keys, disk, network: {"check", "ok", "detail", "hint"} each."""
+        return _items(await self._verbs.call("doctor", {}, unwatched))
+
+    async def init(self) -> JsonObject:
+        """Make the keys if there are none. Returns {"home", "publisher_id", "peer_id"}."""
+        return await self._verbs.call("init", {}, unwatched)
+
+    async def key_export(self) -> bytes:
+        """Return the publisher key (PEM, PKCS8, not encrypted). Whoever has it can publish in your name."""
+        result = await self._verbs.call("key_export", {}, unwatched)
+        return str(result["pem"]).encode()
+
+    async def key_import(self, pem: bytes) -> JsonObject:
+        """Make `pem` this home's publisher key. Raises UsageError if there is another, Malformed."""
+        return await self._verbs.call("key_import", {"pem": pem.decode("ascii", "replace")}, unwatched)
+
+
+@asynccontextmanager
+async def open_hub(
+    *,
+    home: str | Path | None = None,
+    listen: Sequence[str] = (),
+    bootstrap: Sequence[str] = (),
+    lan: bool | None = None,
+) -> AsyncIterator[Hub]:
+    """Open the hub of a home (default: $P2PHUB_HOME, else the platform's data folder).
+
+    `listen`: IP:PORT; `bootstrap`: multiaddrs with /p2p/PEER to find the network by; `lan`: look on the local network.
+    What is not given comes from the environment and the home's config. Raises UsageError, NotTrusted, DiskError.
+    """
+    config = load_config(home=home, listen=listen, bootstrap=bootstrap, lan=lan)
+    with bare_errors():
+        if daemon_running(config.home):
+            yield Hub(remote_verbs(config.home), config)
+            return
+        async with open_node(config) as verbs:
+            yield Hub(verbs, config)
+
+
+@contextmanager
+def bare_errors() -> Iterator[None]:
+    """Raise an error of the block as itself: the nurseries around it wrap even one error in an ExceptionGroup."""
+    error: BaseException | None = None
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        if isinstance(error, BaseExceptionGroup):
+            raise
+    if error is not None:
+        raise error
+
+
+def default_folder(ref: str) -> str:
+    """Return the name of the folder that `ref` is fetched into where none is given: the repository's, else the digest's
+    beginning. Raises UsageError, Malformed."""
+    reference = parse_reference(ref)
+    if reference.name is not None:
+        return reference.name
+    release = reference.ticket.publisher_release() if reference.ticket is not None else None
+    return release.name if release is not None else str(reference)[:16]
+
+
+def _absolute(path: str | Path) -> str:
+    return os.path.abspath(path)  # Not resolved: a link that the user named stays what they named.
+
+
+def _fields(result: JsonObject) -> JsonObject:
+    return {name: value for name, value in result.items() if name != "event"}
+
+
+def _items(result: JsonObject) -> list[JsonObject]:
+    return list(result["items"])

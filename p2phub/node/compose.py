@@ -1,0 +1,228 @@
+"""The one place that names adapters: puts the parts of a node together, for a command or for the daemon.
+
+What is not needed is not loaded: libp2p is imported when the first finder is opened, which a fetch by ticket or known
+provider never does.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from p2phub import limits
+from p2phub.engine.resolve import Resolver
+from p2phub.engine.serve import ControlDesk, StoreShelf
+from p2phub.engine.workers import Workers
+from p2phub.errors import Malformed
+from p2phub.identity import Address, PeerAddress, SecretKey, parse_peer_address
+from p2phub.net import Finder, Finders
+from p2phub.net.direct import DirectPlane, open_plane
+from p2phub.net.listen import Listener, open_listener
+from p2phub.node.config import Config
+from p2phub.node.keystore import load_or_create
+from p2phub.store import Ledger, Store
+from p2phub.store.filesystem import FilesystemStore
+from p2phub.store.ledger import FileLedger
+
+PEERS_FILE = "peers.json"
+
+
+class Parts:
+    """What a node is made of. Made by `compose`."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        publisher: SecretKey,
+        key: SecretKey,
+        store: Store,
+        ledger: Ledger,
+        shelf: StoreShelf,
+        dialler: DirectPlane,
+        listener: Listener | None,
+        stack: AsyncExitStack,
+    ) -> None:
+        self.config = config
+        self.publisher = publisher
+        self.key = key
+        self.store = store
+        self.ledger = ledger
+        self.shelf = shelf
+        self.dialler = dialler
+        self.workers = Workers()
+        self.resolver = Resolver(ledger=ledger, dialler=dialler, open_finder=self.open_finder)
+        self._listener = listener
+        self._stack = stack
+        self._opening = trio.Lock()
+        self._finder: Finder | None = None
+        self._dht: Any = None  # net.libp2p_dht.Dht, whose module is not loaded before it is needed.
+
+    def addresses(self) -> tuple[PeerAddress, ...]:
+        """Return where this node can be dialled, as far as it can tell itself; nothing where it only dials."""
+        if self._listener is None:
+            return ()
+        return tuple(PeerAddress(self.key.peer_id, address) for address in reachable_at(self._listener.addresses))
+
+    def ticket_addresses(self) -> tuple[PeerAddress, ...]:
+        """Return the addresses to write into a ticket: where the daemon listens, or will, by its configuration."""
+        listening = self._listener.addresses if self._listener is not None else self.config.listen
+        return tuple(PeerAddress(self.key.peer_id, address) for address in reachable_at(listening) if address.port != 0)
+
+    def ticket_may_be_private(self) -> bool:
+        """Whether a ticket may tell addresses that mean nothing to strangers: if the user named one to listen on."""
+        return not any(is_wildcard(address) for address in self.config.listen)
+
+    async def open_finder(self) -> Finder:
+        """Return what finds providers; the first call starts libp2p and the LAN's discovery."""
+        async with self._opening:
+            if self._finder is None:
+                self._finder = Finders(await self._open_finders())
+            return self._finder
+
+    async def _open_finders(self) -> list[Finder]:
+        finders: list[Finder] = []
+        known = await self.workers.run(lambda: read_peers(self.config.home))
+        if self._listener is not None or self.config.bootstrap or known:
+            from p2phub.net.libp2p_dht import Mode, open_dht
+            from p2phub.net.libp2p_host import open_host
+
+            port = ListenerPort(self._listener) if self._listener is not None else None
+            host = await self._stack.enter_async_context(open_host(self.key, port))
+            mode = Mode.SERVER if port is not None else Mode.CLIENT
+            self._dht = await self._stack.enter_async_context(
+                open_dht(host, bootstrap=self.config.bootstrap, known=known, mode=mode)
+            )
+            finders.append(self._dht)
+        if self.config.lan:
+            from p2phub.net.lan import open_lan
+
+            listening = self._listener.addresses if self._listener is not None else ()
+            finders.append(await self._stack.enter_async_context(open_lan(self.key.peer_id, reachable_at(listening))))
+        return finders
+
+    def contacts(self) -> tuple[PeerAddress, ...]:
+        """Return peers worth asking something: those the DHT has proved, then the configured bootstrap nodes."""
+        proven = self._dht.known_peers() if self._dht is not None else ()
+        return tuple(dict.fromkeys((*proven, *self.config.bootstrap)))
+
+    def known_peers(self) -> list[dict[str, Any]]:
+        """Return every peer known, JSON-able: {"peer_id", "addresses", "proven"}."""
+        proven = set(self._dht.known_peers()) if self._dht is not None else set()
+        found: dict[str, dict[str, Any]] = {}
+        for each in dict.fromkeys((*self.contacts(), *read_peers(self.config.home))):
+            peer = found.setdefault(str(each.peer), {"peer_id": str(each.peer), "addresses": [], "proven": False})
+            peer["addresses"].append(str(each.address))
+            peer["proven"] = peer["proven"] or each in proven
+        return list(found.values())
+
+    def remember_peers(self) -> None:
+        """Write the proven peers down, for the next start. Blocks."""
+        proven = self._dht.known_peers() if self._dht is not None else ()
+        if proven:
+            write_peers(self.config.home, proven)
+
+
+class ListenerPort:
+    """The node's listener, as libp2p's adapter wants it."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        return reachable_at(self._listener.addresses)
+
+    def on_multistream(self, handler: Callable[[trio.SocketStream], Awaitable[None]] | None) -> None:
+        if handler is None:
+            self._listener.multistream = None
+            return
+
+        async def serve(stream: trio.SocketStream, settled: Callable[[], None]) -> None:
+            settled()
+            await handler(stream)
+
+        self._listener.multistream = serve
+
+
+@asynccontextmanager
+async def compose(config: Config, *, serving: bool) -> AsyncIterator[Parts]:
+    """Open a node's parts; with `serving` it listens. On the way out all ends. Raises HubError."""
+    publisher, key = load_or_create(config.home)
+    store, ledger = FilesystemStore(config.home), FileLedger(config.home)
+    try:
+        shelf = StoreShelf(store, ledger)
+        desk = ControlDesk(shelf, ledger)
+        async with AsyncExitStack() as stack:
+            plane = await stack.enter_async_context(open_plane(key, shelf, desk.answer))
+            desk.dialler = plane
+            listener = None
+            if serving:
+                listener = await stack.enter_async_context(open_listener(config.listen, plane.handle))
+            yield Parts(
+                config,
+                publisher=publisher,
+                key=key,
+                store=store,
+                ledger=ledger,
+                shelf=shelf,
+                dialler=plane,
+                listener=listener,
+                stack=stack,
+            )
+    finally:
+        ledger.close()
+        store.close()
+
+
+def is_wildcard(address: Address) -> bool:
+    return ipaddress.ip_address(address.ip).is_unspecified
+
+
+def reachable_at(listening: Iterable[Address]) -> tuple[Address, ...]:
+    """Return the addresses that listening on these means: a wildcard stands for each interface's, loopback last."""
+    found: dict[Address, None] = {}
+    for address in listening:
+        if not is_wildcard(address):
+            found[address] = None
+            continue
+        version = ipaddress.ip_address(address.ip).version
+        for number in interface_ips():
+            if number.version == version and not number.is_link_local:
+                found[Address(str(number), address.port)] = None
+    return tuple(sorted(found, key=lambda address: (address.is_loopback, not address.is_public)))
+
+
+def interface_ips() -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """Return the IP addresses of this machine's interfaces."""
+    import ifaddr  # Brought by zeroconf, too; imported only where a wildcard is listened on.
+
+    found = []
+    for adapter in ifaddr.get_adapters():
+        for ip in adapter.ips:
+            text = ip.ip if isinstance(ip.ip, str) else ip.ip[0]
+            found.append(ipaddress.ip_address(text.partition("%")[0]))
+    return found
+
+
+def read_peers(home: Path) -> tuple[PeerAddress, ...]:
+    """Return the peers written down by `write_peers`; what cannot be read is forgotten, for it can be found again."""
+    try:
+        lines = json.loads((home / PEERS_FILE).read_text("utf-8"))
+        return tuple(parse_peer_address(line) for line in lines[: limits.KNOWN_PEERS_MAX])
+    except (OSError, ValueError, TypeError, AttributeError, Malformed):
+        return ()
+
+
+def write_peers(home: Path, peers: Iterable[PeerAddress]) -> None:
+    """Replace the list of known peers."""
+    part = home / (PEERS_FILE + ".new")
+    part.write_text(json.dumps([str(peer) for peer in peers], indent=0), "utf-8")
+    os.replace(part, home / PEERS_FILE)

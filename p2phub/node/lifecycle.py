@@ -1,0 +1,78 @@
+"""The life of a node: a command's transient one, and the daemon.
+
+The daemon holds its home's lock, serves on its port, answers its local socket, keeps the network told, and remembers
+whom it knows, so that it finds the network again without a bootstrap. SIGINT and SIGTERM end it within SHUTDOWN_S.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+from p2phub import limits
+from p2phub.engine.announce import Announcer
+from p2phub.node.compose import Parts, compose
+from p2phub.node.config import Config
+from p2phub.node.control import serve_control
+from p2phub.node.home import hold_home
+from p2phub.node.verbs import Verbs
+from p2phub.observe import Ready, Stopped, Watch
+
+REMEMBER_PEERS_S = 60.0
+
+
+@asynccontextmanager
+async def open_node(config: Config) -> AsyncIterator[Verbs]:
+    """Open a transient node for the length of a command: it dials, but listens to nobody."""
+    async with compose(config, serving=False) as parts:
+        yield Verbs(parts)
+
+
+async def run_daemon(config: Config, watch: Watch) -> None:
+    """Serve until SIGINT or SIGTERM. Emits Ready once it can be dialled, then Stopped. Raises AlreadyRunning, …"""
+    with hold_home(config.home):
+        async with compose(config, serving=True) as parts:
+            await _serve(parts, watch)
+    watch(Stopped())
+
+
+async def _serve(parts: Parts, watch: Watch) -> None:
+    finder = await parts.open_finder()
+    announcer = Announcer(finder, store=parts.store, ledger=parts.ledger, shelf=parts.shelf, own=parts.key.peer_id)
+    verbs = Verbs(parts, announcer)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(_end_on_signal, nursery.cancel_scope)
+        nursery.start_soon(announcer.run)
+        nursery.start_soon(_remember_peers, parts)
+        await nursery.start(serve_control, parts.config.home, verbs.call)
+        watch(
+            Ready(
+                peer_id=str(parts.key.peer_id),
+                publisher_id=str(parts.publisher.peer_id),
+                addresses=[str(address) for address in parts.addresses()],
+            )
+        )
+
+
+async def _end_on_signal(
+    scope: trio.CancelScope, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        async for _ in signals:
+            scope.cancel()
+            return
+
+
+async def _remember_peers(parts: Parts) -> None:
+    """Write down whom we know, now and then and at the end."""
+    try:
+        while True:
+            await trio.sleep(REMEMBER_PEERS_S)
+            await parts.workers.run(parts.remember_peers)
+    finally:
+        with trio.move_on_after(limits.GOODBYE_S, shield=True):
+            await parts.workers.run(parts.remember_peers)
