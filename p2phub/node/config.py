@@ -1,0 +1,187 @@
+"""What the user set: where the home is, where to listen, whom to ask first, how fast.
+
+Each setting comes from the first of these that has it: the option of the command or call, the environment
+(`P2PHUB_LISTEN`, …), `config.toml` in the home, the default. The home itself comes from option or environment only.
+
+    # config.toml: every key may be left out
+    listen = ["0.0.0.0:4717", "[::]:4717"]
+    bootstrap = ["/ip4/192.0.2.7/tcp/4717/p2p/12D3Koo…"]
+    lan = true
+    up = "20MB"      # bytes a second: MB = 10^6, MiB = 2^20
+    down = "100MiB"
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from p2phub import limits
+from p2phub.errors import DiskError, HubError, Malformed, UsageError
+from p2phub.identity import Address, PeerAddress, parse_peer_address
+
+CONFIG_FILE = "config.toml"
+CONFIG_BYTES_MAX = limits.MIB
+LISTEN_DEFAULT = (Address("0.0.0.0", limits.PORT_DEFAULT), Address("::", limits.PORT_DEFAULT))
+_UNITS = {"": 1, "B": 1} | {
+    f"{letter}{binary}B": (1024 if binary else 1000) ** power
+    for power, letter in enumerate("kMGT", start=1)
+    for binary in ("", "i")
+}
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*?)(?:/s)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings of one home."""
+
+    home: Path  # Absolute.
+    listen: tuple[Address, ...] = LISTEN_DEFAULT
+    bootstrap: tuple[PeerAddress, ...] = ()
+    lan: bool = True  # Find, and be found by, nodes of the local network.
+    up: int | None = None  # Bytes a second; None is as fast as it goes.
+    down: int | None = None
+
+
+def load_config(
+    *,
+    home: str | Path | None = None,
+    listen: Sequence[str] = (),
+    bootstrap: Sequence[str] = (),
+    lan: bool | None = None,
+    up: str | int | None = None,
+    down: str | int | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Config:
+    """Return the settings that hold, options first. `environment` is the process's own if None.
+
+    Raises UsageError, which names the setting and where it came from; DiskError if the file cannot be read.
+    """
+    environment = os.environ if environment is None else environment
+    folder = find_home(home, environment)
+    given: dict[str, Any] = _read_file(folder / CONFIG_FILE)
+    given |= _read_environment(environment)
+    options = {"listen": list(listen) or None, "bootstrap": list(bootstrap) or None, "lan": lan, "up": up, "down": down}
+    given |= {key: (f"--{key}", value) for key, value in options.items() if value is not None}
+    read: dict[str, Any] = {}
+    for key, (source, value) in given.items():
+        try:
+            read[key] = _READERS[key](value)
+        except UsageError as error:
+            raise UsageError(f"{source}: {error.message}", hint=error.hint) from error
+    return Config(folder, **read)
+
+
+def find_home(home: str | Path | None, environment: Mapping[str, str]) -> Path:
+    """Return the home's folder, absolute: `home`, else P2PHUB_HOME, else the platform's place for a user's data."""
+    chosen = home or environment.get("P2PHUB_HOME")
+    if not chosen:
+        import platformdirs  # Imported where it is needed: most tests, and every daemon with a home, do without.
+
+        chosen = platformdirs.user_data_path("p2phub")
+    return Path(os.path.abspath(Path(chosen).expanduser()))
+
+
+def parse_listen(text: str) -> Address:
+    """Read `IP:PORT`, an IPv6 address in brackets; port 0 is any free one. Raises UsageError."""
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        colon = ""  # Which colon would be the port's?
+    if colon and port.isascii() and port.isdigit() and len(port) <= 5:
+        try:
+            return Address(host, int(port))
+        except Malformed:
+            pass  # Said below, in the user's words.
+    raise UsageError(f"not an address to listen on: {text[:80]!r}", hint="like 0.0.0.0:4717 or [::1]:4717")
+
+
+def parse_rate(value: str | int | float) -> int:
+    """Read bytes a second: a number, or a text such as 20MB (10^6) or 20MiB (2^20). Raises UsageError."""
+    text = str(value).strip()
+    match = _RATE.fullmatch(text)
+    unit = None if match is None or isinstance(value, bool) else _UNITS.get(match[2].replace("K", "k"))
+    rate = int(float(match[1]) * unit) if match is not None and unit is not None and len(text) <= 40 else 0
+    if rate <= 0:
+        raise UsageError(f"not a rate: {text[:40]!r}", hint="bytes a second, like 500kB, 20MB or 20MiB")
+    return rate
+
+
+def _parse_bootstrap(text: str) -> PeerAddress:
+    try:
+        return parse_peer_address(text)
+    except Malformed as error:
+        raise UsageError(
+            f"not an address of a peer: {text[:160]!r}", hint="like /ip4/192.0.2.7/tcp/4717/p2p/12D3Koo…"
+        ) from error
+
+
+def _texts(read: Callable[[str], Any]) -> Callable[[Any], tuple[Any, ...]]:
+    def read_all(value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise UsageError("a list of texts is wanted", hint='like ["one", "two"]')
+        return tuple(dict.fromkeys(read(item) for item in value))
+
+    return read_all
+
+
+def _switch(value: Any) -> bool:
+    if isinstance(value, str):
+        value = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}.get(value.lower())
+    if not isinstance(value, bool):
+        raise UsageError("either true or false is wanted")
+    return value
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "listen": _texts(parse_listen),
+    "bootstrap": _texts(_parse_bootstrap),
+    "lan": _switch,
+    "up": parse_rate,
+    "down": parse_rate,
+}
+
+
+def _read_file(path: Path) -> dict[str, tuple[str, Any]]:
+    try:
+        with path.open("rb") as file:
+            data = file.read(CONFIG_BYTES_MAX + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as exc:
+        raise DiskError(f"cannot read {path}: {exc.strerror}") from exc
+    try:
+        if len(data) > CONFIG_BYTES_MAX:
+            raise ValueError("too long")
+        settings = tomllib.loads(data.decode("utf-8"))
+    except ValueError as exc:  # Also what tomllib and utf-8 raise.
+        raise UsageError(f"{path} is not a TOML file: {exc}") from exc
+    for key in settings:
+        if key not in _READERS:
+            raise UsageError(f"{path}: there is no setting {key!r}", hint=f"settings are {', '.join(_READERS)}")
+    return {key: (f"{path}: {key}", value) for key, value in settings.items()}
+
+
+def _read_environment(environment: Mapping[str, str]) -> dict[str, tuple[str, Any]]:
+    """Lists are separated by commas or spaces. An empty variable is one that is not set."""
+    found: dict[str, tuple[str, Any]] = {}
+    for key in _READERS:
+        name = f"P2PHUB_{key.upper()}"
+        if text := environment.get(name, "").strip():
+            found[key] = (name, text.replace(",", " ").split() if key in ("listen", "bootstrap") else text)
+    if environment.get("P2PHUB_NO_LAN") and _no_lan(environment["P2PHUB_NO_LAN"]):
+        found["lan"] = ("P2PHUB_NO_LAN", False)
+    return found
+
+
+def _no_lan(text: str) -> bool:
+    try:
+        return _switch(text)
+    except HubError as error:
+        raise UsageError(f"P2PHUB_NO_LAN: {error}") from error

@@ -1,0 +1,153 @@
+"""The two keys of a home: `keys/publisher.pem` (who says so) and `keys/node.pem` (which machine it is).
+
+A key file is 0600 in a folder that is 0700, belongs to us and is no link; anything looser is refused, because somebody
+else may have read or put it. A key appears whole or not at all: it is written beside its place and linked there, which
+fails if there is one already, so that two processes that start at once end up with one key. Threats T47, T48.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from p2phub.errors import Malformed, NotTrusted
+from p2phub.identity import SecretKey, decode_secret_key, encode_secret_key
+from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, disk_errors
+
+KEYS_FOLDER = "keys"
+PUBLISHER_FILE = "publisher.pem"
+NODE_FILE = "node.pem"
+KEY_FILE_BYTES_MAX = 1024
+
+
+def load_or_create(home: Path) -> tuple[SecretKey, SecretKey]:
+    """Return the publisher's and the node's key of `home`, made now if there are none.
+
+    Raises NotTrusted if a key file or its folder is looser than it may be, or holds no key; DiskError.
+    """
+    with _keys_folder(home) as folder:
+        return _load_or_create(folder, PUBLISHER_FILE, home), _load_or_create(folder, NODE_FILE, home)
+
+
+def export_publisher_key(home: Path) -> bytes:
+    """Return the publisher key as PEM, unencrypted: whoever has it can publish in this name."""
+    with _keys_folder(home) as folder:
+        return encode_secret_key(_load_or_create(folder, PUBLISHER_FILE, home))
+
+
+def import_publisher_key(home: Path, pem: bytes) -> SecretKey:
+    """Make `pem` the publisher key of `home`. A key that stood there is kept beside it, as `publisher-PEER.pem`.
+
+    A node that runs goes on with the old one until it is started again. Raises Malformed, NotTrusted, DiskError.
+    """
+    key = decode_secret_key(pem)
+    with _keys_folder(home) as folder:
+        old = _load(folder, PUBLISHER_FILE, home)
+        if old is not None and old.peer_id == key.peer_id:
+            return key
+        if old is not None:
+            _create(folder, f"publisher-{old.peer_id}.pem", old, home)
+        with disk_errors(f"write {home / KEYS_FOLDER / PUBLISHER_FILE}"):
+            part = _write_part(folder, key)
+            os.rename(part, PUBLISHER_FILE, src_dir_fd=folder, dst_dir_fd=folder)
+            os.fsync(folder)
+    return key
+
+
+@contextlib.contextmanager
+def _keys_folder(home: Path) -> Iterator[int]:
+    """Open the folder of keys, made if there is none; yields its descriptor."""
+    path = home / KEYS_FOLDER
+    with disk_errors(f"open {path}"):
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        try:
+            folder = os.open(path, FOLDER_FLAGS)
+        except OSError as exc:
+            if path.is_symlink() or not path.is_dir():
+                raise NotTrusted(f"{path} is not a folder", hint="move it away; keys are made anew") from exc
+            raise
+    try:
+        _check(path, os.fstat(folder), "0700")
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def _load_or_create(folder: int, name: str, home: Path) -> SecretKey:
+    key = _load(folder, name, home)
+    if key is None:
+        _create(folder, name, SecretKey(secrets.token_bytes(32)), home)
+        key = _load(folder, name, home)  # Not the one just made, if another process was quicker.
+    if key is None:
+        raise NotTrusted(f"{home / KEYS_FOLDER / name} vanished while it was made", hint="try again")
+    return key
+
+
+def _load(folder: int, name: str, home: Path) -> SecretKey | None:
+    path = home / KEYS_FOLDER / name
+    with disk_errors(f"read {path}"):
+        try:
+            fd = os.open(name, READ_FLAGS, dir_fd=folder)
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            if path.is_symlink():
+                raise NotTrusted(f"{path} is a link", hint="put the key file itself there") from exc
+            raise
+        try:
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode):
+                raise NotTrusted(f"{path} is not a file")
+            _check(path, found, "0600")
+            data = os.read(fd, KEY_FILE_BYTES_MAX + 1)
+        finally:
+            os.close(fd)
+    try:
+        return decode_secret_key(data)
+    except Malformed as exc:
+        raise NotTrusted(f"{path} holds no key: {exc.message}", hint="restore it from a copy, or move it away") from exc
+
+
+def _check(path: Path, found: os.stat_result, mode: str) -> None:
+    if found.st_uid != os.geteuid():
+        raise NotTrusted(f"{path} belongs to another user", hint=f"if it is yours: chown {os.geteuid()} {path}")
+    if found.st_mode & 0o077:
+        others = stat.S_IMODE(found.st_mode)
+        raise NotTrusted(
+            f"{path} may be read or changed by other users (mode {others:04o})",
+            hint=f"if nobody did: chmod {mode} {path}",
+        )
+
+
+def _create(folder: int, name: str, key: SecretKey, home: Path) -> None:
+    """Put `key` at `name` unless something stands there."""
+    with disk_errors(f"write {home / KEYS_FOLDER / name}"):
+        part = _write_part(folder, key)
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.link(part, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+        finally:
+            os.unlink(part, dir_fd=folder)
+        os.fsync(folder)
+
+
+def _write_part(folder: int, key: SecretKey) -> str:
+    """Write `key` to a new file beside its place; return its name."""
+    part = f".{secrets.token_hex(8)}.new"
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    try:
+        os.fchmod(fd, 0o600)  # Whatever the umask left of it.
+        os.write(fd, encode_secret_key(key))
+        os.fsync(fd)
+    except BaseException:
+        os.unlink(part, dir_fd=folder)
+        raise
+    finally:
+        os.close(fd)
+    return part
