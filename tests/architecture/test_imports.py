@@ -12,8 +12,8 @@ import pytest
 from tests.support.house import PURE_ROOMS, ROOT, imports_of, module_imports, modules, place, room_of, tree_of
 
 COMPOSE = "p2phub.node.compose"
-PORTS = {"store": {"interface"}, "net": {"interface", "finder"}}
-"""Rooms of adapters behind ports, and their files that are ports. All others are adapters and their parts."""
+PORTS = {"store": {"interface", "disk"}, "net": {"interface", "finder"}}
+"""Rooms of adapters behind ports, and their files that others may name: the ports, and how to write a file safely."""
 
 # fmt: off
 IMPURE_MODULES = frozenset({
