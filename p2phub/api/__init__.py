@@ -1,1 +1,122 @@
-"""The library: the hub, its verbs, and the values and errors a user needs."""
+"""The library: the hub, its verbs, and the events, values and errors that its users need.
+
+    async with api.open_hub() as hub:
+        done = await hub.fetch("12D3Koo…/minilm", into="minilm", watch=print)
+
+The door is lazy (PEP 562): naming a thing loads the room it lives in and nothing else, so that a program that only
+shows its usage, or only catches an error, stays as light as it was.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from p2phub.api.daemon import run_node
+    from p2phub.api.hub import Hub, default_folder, open_hub
+    from p2phub.errors import (
+        AlreadyRunning,
+        ChunkMismatch,
+        ContentChanged,
+        Damaged,
+        DiskError,
+        DiskFull,
+        HubError,
+        Malformed,
+        NoProvider,
+        NotFound,
+        NotTrusted,
+        Occupied,
+        PeerError,
+        UsageError,
+    )
+    from p2phub.identity import PeerAddress, PeerId, parse_peer_address, parse_peer_id
+    from p2phub.manifest import KINDS, Reference, Ticket, check_name, parse_reference
+    from p2phub.observe import (
+        Done,
+        Event,
+        Failed,
+        PeerDropped,
+        Progress,
+        Published,
+        PublishProgress,
+        Ready,
+        Source,
+        SourceBytes,
+        Started,
+        Stopped,
+        Waiting,
+        Watch,
+        printable,
+    )
+
+__all__ = [
+    "KINDS",
+    "AlreadyRunning",
+    "ChunkMismatch",
+    "ContentChanged",
+    "Damaged",
+    "DiskError",
+    "DiskFull",
+    "Done",
+    "Event",
+    "Failed",
+    "Hub",
+    "HubError",
+    "Malformed",
+    "NoProvider",
+    "NotFound",
+    "NotTrusted",
+    "Occupied",
+    "PeerAddress",
+    "PeerDropped",
+    "PeerError",
+    "PeerId",
+    "Progress",
+    "PublishProgress",
+    "Published",
+    "Ready",
+    "Reference",
+    "Source",
+    "SourceBytes",
+    "Started",
+    "Stopped",
+    "Ticket",
+    "UsageError",
+    "Waiting",
+    "Watch",
+    "check_name",
+    "default_folder",
+    "open_hub",
+    "parse_peer_address",
+    "parse_peer_id",
+    "parse_reference",
+    "printable",
+    "run_node",
+]
+
+_ROOMS = {
+    "p2phub.api.daemon": "run_node",
+    "p2phub.api.hub": "Hub default_folder open_hub",
+    "p2phub.errors": "AlreadyRunning ChunkMismatch ContentChanged Damaged DiskError DiskFull HubError Malformed "
+    "NoProvider NotFound NotTrusted Occupied PeerError UsageError",
+    "p2phub.identity": "PeerAddress PeerId parse_peer_address parse_peer_id",
+    "p2phub.manifest": "KINDS Reference Ticket check_name parse_reference",
+    "p2phub.observe": "Done Event Failed PeerDropped Progress Published PublishProgress Ready Source SourceBytes "
+    "Started Stopped Waiting Watch printable",
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> object:
+    room = _ROOM_OF.get(name)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(import_module(room), name)
+    globals()[name] = found  # Asked once.
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,31 @@
+"""Run this home's node as the daemon, in this process, until it is told to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from p2phub.api.hub import bare_errors, settings, unwatched
+from p2phub.node import run_daemon
+from p2phub.observe import Watch
+
+
+async def run_node(
+    *,
+    home: str | Path | None = None,
+    listen: Sequence[str] = (),
+    bootstrap: Sequence[str] = (),
+    lan: bool | None = None,
+    up: str | int | None = None,
+    down: str | int | None = None,
+    watch: Watch = unwatched,
+) -> None:
+    """Announce and serve what this home holds until SIGINT or SIGTERM; return after `Stopped`.
+
+    `watch` is told `Ready` once the node can be dialled. The options are those of `open_hub`. Must run in the main
+    thread, which signals reach. Raises AlreadyRunning if another daemon holds the home, UsageError, NotTrusted,
+    DiskError.
+    """
+    config = settings(home=home, listen=listen, bootstrap=bootstrap, lan=lan, up=up, down=down)
+    with bare_errors():
+        await run_daemon(config, watch)

@@ -1,0 +1,37 @@
+"""What a user typed for a command, checked before anything is done: what does not fit is a usage error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from p2phub import api
+from p2phub.errors import Malformed, UsageError
+
+
+def check_providers(providers: Sequence[str]) -> None:
+    """Raise UsageError unless each is a multiaddr that ends in /p2p/PEER: whom we dial must be known."""
+    _check(
+        "--provider",
+        providers,
+        api.parse_peer_address,
+        hint="write /ip4/IP/tcp/PORT/p2p/PEER, as `p2phub node` prints its addresses",
+    )
+
+
+def check_peers(option: str, peers: Sequence[str]) -> None:
+    """Raise UsageError unless each is a peer id."""
+    _check(option, peers, api.parse_peer_id, hint="a peer id begins with 12D3Koo; `p2phub status` shows a node's own")
+
+
+def check_name_and_tag(name: str, tag: str) -> None:
+    """Raise UsageError unless a repository may be called so."""
+    _check("--name", [name], api.check_name)
+    _check("--tag", [tag], lambda text: api.check_name(text, what="tag"))
+
+
+def _check(option: str, texts: Sequence[str], read: Callable[[str], object], hint: str | None = None) -> None:
+    for text in texts:
+        try:
+            read(text)
+        except Malformed as exc:
+            raise UsageError(f"{option} {text[:200]}: {exc.message}", hint=exc.hint or hint) from exc

@@ -1,0 +1,96 @@
+"""`p2phub fetch REF`: find it, fetch it from whoever has it, and end when every byte is verified and on disk."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+
+from p2phub import api
+from p2phub.cli.arguments import check_providers
+from p2phub.cli.command import Command, Invocation
+from p2phub.cli.output import Output
+from p2phub.cli.progress import Progress, open_progress
+from p2phub.cli.sizes import duration, plural, size
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("ref", metavar="REF", help="PUBLISHER/name[@tag], petname/name, a manifest digest, or a ticket")
+    parser.add_argument("--into", metavar="DIR", help="where to (default: a folder here, named after it)")
+    parser.add_argument(
+        "--provider",
+        metavar="MULTIADDR",
+        action="append",
+        default=[],
+        help="ask this node before any other: /ip4/IP/tcp/PORT/p2p/PEER; may be repeated",
+    )
+    parser.add_argument("--force", action="store_true", help="replace files in DIR that differ")
+    parser.add_argument("--no-serve", action="store_true", help="do not serve to others what was fetched")
+
+
+async def run(call: Invocation) -> int:
+    args, output = call.args, call.output
+    check_providers(args.provider)
+    with open_progress(output, verbose=call.common.verbose) as progress:
+        progress.begin("Looking for it")
+        view = View(output, progress)
+        async with call.open_hub() as hub:
+            done = await hub.fetch(
+                args.ref,
+                into=args.into,
+                providers=args.provider,
+                force=args.force,
+                serve=not args.no_serve,
+                watch=view.show,
+            )
+    output.event(done)
+    show_done(output, done)
+    return 0
+
+
+class View:
+    """Shows a fetch as it goes: a bar with the number of sources, and a line for whatever a user may wonder about."""
+
+    def __init__(self, output: Output, progress: Progress) -> None:
+        self._output = output
+        self._progress = progress
+        self._sources: set[str] = set()
+
+    def show(self, event: api.Event) -> None:
+        self._output.event(event)
+        progress = self._progress
+        match event:
+            case api.Started():
+                progress.begin("Fetching", total=event.bytes_total, done=event.bytes_held)
+                self._count()
+            case api.Source():
+                self._sources.add(event.peer_id)
+                progress.note(f"From {event.peer_id} ({event.via}) at {event.address}")
+                self._count()
+            case api.Progress():
+                progress.advance(event.bytes_verified, rate=event.bytes_per_s)
+            case api.PeerDropped():
+                self._sources.discard(event.peer_id)
+                where = f" (file {event.file}, chunk {event.chunk})" if event.file is not None else ""
+                progress.note(f"Dropped {event.peer_id}: {event.reason}{where}")
+                self._count()
+            case api.Waiting():
+                progress.note(f"Waiting: {event.reason}; {event.next}")
+
+    def _count(self) -> None:
+        self._progress.detail(plural(len(self._sources), "source") if self._sources else "")
+
+
+def show_done(output: Output, done: api.Done) -> None:
+    reused = f", {size(done.bytes_reused)} were here already" if done.bytes_reused else ""
+    rate = f" ({size(done.bytes_received / done.seconds)}/s)" if done.bytes_received and done.seconds > 0 else ""
+    output.say(f"Done: {size(done.bytes_received)} in {duration(done.seconds)}{rate}, every byte verified{reused}")
+    output.say(*(f"  {size(source.bytes):>9} from {source.peer_id}" for source in done.sources))
+    output.say(done.path)
+
+
+COMMAND = Command(
+    "fetch",
+    "find it, fetch it, verify every byte",
+    add_arguments,
+    run,
+    interrupted="what was verified stays; the same command resumes",
+)

@@ -1,0 +1,67 @@
+"""`p2phub info REF`: what is known of a reference: who signed what, how much it is, whether it is here."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from datetime import UTC, datetime
+from typing import Any
+
+from p2phub.cli.arguments import check_providers
+from p2phub.cli.command import Command, Invocation
+from p2phub.cli.sizes import plural, size
+
+FILES_SHOWN = 20
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("ref", metavar="REF", help="PUBLISHER/name[@tag], petname/name, a manifest digest, or a ticket")
+    parser.add_argument("--files", action="store_true", help=f"list all files, not only {FILES_SHOWN}")
+    parser.add_argument(
+        "--provider", metavar="MULTIADDR", action="append", default=[], help="ask this node first; may be repeated"
+    )
+
+
+async def run(call: Invocation) -> int:
+    check_providers(call.args.provider)
+    async with call.open_hub() as hub:
+        found = await hub.info(call.args.ref, providers=call.args.provider)
+    call.output.object("info", found)
+    call.output.say(*describe(found, files_shown=None if call.args.files else FILES_SHOWN))
+    return 0
+
+
+def describe(found: dict[str, Any], *, files_shown: int | None) -> list[str]:
+    """Return the lines that tell a person of it."""
+    lines = [f"Reference  {found['reference']}", f"Manifest   {found['manifest']}"]
+    if (release := found["release"]) is not None:
+        lines += [
+            f"Publisher  {release['publisher']}",
+            f"Name       {release['name']}@{release['tag']}, a {release['kind']} of {size(release['bytes'])}",
+            f"Signed     {moment(release['created'])}, holds until {moment(release['expires'])}",
+        ]
+        lines += [f"Licence    {release['licence']}"] if release["licence"] else []
+        lines += [f"About      {release['description']}"] if release["description"] else []
+    held = found["held"]
+    if held is None:
+        lines.append("Here       no")
+    else:
+        lines.append(f"Here       {'whole' if held['complete'] else 'in part'}, in {held['folder']}")
+    if (files := found["files"]) is not None:
+        total = sum(file["size"] for file in files)
+        lines.append(f"Files      {len(files):,}, {size(total)}")
+        shown = files if files_shown is None else files[:files_shown]
+        lines += [f"  {size(file['size']):>9}  {file['path']}" for file in shown]
+        if len(shown) < len(files):
+            lines.append(f"  and {plural(len(files) - len(shown), 'other file')}: --files lists all")
+    return lines
+
+
+def moment(unix_s: int) -> str:
+    """Write a time: UTC, to the minute."""
+    try:
+        return f"{datetime.fromtimestamp(unix_s, UTC):%Y-%m-%d %H:%M} UTC"
+    except (OverflowError, ValueError, OSError):  # A stranger signed it; years end at 9999 here.
+        return f"second {unix_s}"
+
+
+COMMAND = Command("info", "show what is known of a reference", add_arguments, run)

@@ -1,0 +1,102 @@
+"""The command line's door: reads the words, runs the command, and turns what happened into an exit code.
+
+Nothing heavy is imported before a command runs, so that `--help` answers at once (trio, cryptography and rich are for
+the commands that need them). Exit codes are those of `errors`: 0 done, 1 a bug of ours, 2 usage, 3 not found, 4 not
+trusted, 5 damaged, 6 disk, 7 no reachable provider, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+
+from p2phub.cli import (
+    doctor,
+    fetch,
+    info,
+    init,
+    key,
+    log,
+    ls,
+    name,
+    node,
+    peers,
+    publish,
+    rm,
+    status,
+    unpublish,
+    verify,
+)
+from p2phub.cli.command import Command, Invocation
+from p2phub.cli.options import Common, take_common, wants_json
+from p2phub.cli.output import Output, standard_output
+from p2phub.cli.parser import command_parser, only_options_parser
+from p2phub.errors import HubError
+
+INTERRUPTED = 130
+BUG = 1
+
+COMMANDS: tuple[Command, ...] = tuple(
+    module.COMMAND
+    # In the order in which a newcomer meets them.
+    for module in (init, node, publish, fetch, info, ls, log, verify, unpublish, rm, peers, status, name, key, doctor)
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `p2phub` with these words (default: the process's own) and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    with standard_output(as_json=wants_json(words, os.environ)) as output:
+        try:
+            code = _run(words, output)
+            output.check()
+        except BrokenPipeError:  # Whoever read our output has seen enough: no error, and nobody to tell.
+            return INTERRUPTED
+        except HubError as error:
+            output.failed(error.code, error.message, error.hint)
+            return error.code
+        return code
+
+
+def _run(words: Sequence[str], output: Output) -> int:
+    command: Command | None = None
+    try:
+        common, rest = take_common(words, only_options_parser(), os.environ)
+        args = command_parser(COMMANDS).parse_args(rest)
+        command = args.command
+        return _carry_out(command, args, common, output)
+    except SystemExit as end:  # --help and --version end so.
+        return end.code if isinstance(end.code, int) else 0
+    except HubError as error:
+        output.failed(error.code, error.message, error.hint)
+        return error.code
+    except KeyboardInterrupt:
+        output.check()
+        output.failed(INTERRUPTED, "interrupted", command.interrupted if command is not None else None)
+        return INTERRUPTED
+    except Exception as bug:  # noqa: BLE001 - said, with its traceback, and not survived.
+        return _tell_bug(bug, output)
+
+
+def _carry_out(command: Command, args: Namespace, common: Common, output: Output) -> int:
+    from p2phub.cli.logs import start_logging
+    from p2phub.cli.running import run_to_end
+
+    start_logging(output, verbose=common.verbose)
+    call = Invocation(args, common, output)
+    return run_to_end(lambda: command.run(call), output)
+
+
+def _tell_bug(bug: Exception, output: Output) -> int:
+    import traceback
+
+    for line in "".join(traceback.format_exception(bug)).splitlines():
+        output.log(line)
+    output.failed(
+        BUG,
+        f"a bug in p2phub: {type(bug).__name__}: {bug}",
+        "report it, with what stands above; no data is harmed by it",
+    )
+    return BUG

@@ -1,0 +1,33 @@
+"""`p2phub node`: the daemon. Announces and serves what this home holds until it is stopped."""
+
+from __future__ import annotations
+
+from p2phub import api
+from p2phub.cli.command import Command, Invocation, no_arguments
+
+
+async def run(call: Invocation) -> int:
+    output = call.output
+
+    def show(event: api.Event) -> None:
+        output.event(event)
+        match event:
+            case api.Ready():
+                output.say(f"Node {event.peer_id} is up, and can be dialled at", *(f"  {a}" for a in event.addresses))
+                output.note(f"It publishes as {event.publisher_id}. Ctrl-C stops it.")
+            case api.Stopped():
+                output.say("Stopped.")
+
+    await api.run_node(**call.common.settings(), watch=show)
+    return 0
+
+
+COMMAND = Command(
+    "node",
+    "run the daemon: announce and serve until stopped",
+    no_arguments,
+    run,
+    description="Announces and serves what this home holds, until Ctrl-C or SIGTERM. Other commands of the same home "
+    "use it while it runs.",
+    interrupted="it was not up yet; the same command starts again",
+)

@@ -1,0 +1,101 @@
+"""Where a command says what: JSON objects for scripts, or text for people.
+
+As JSON, stdout carries one object a line and nothing else, each with "event" (docs/guides/json.md). As text, stdout
+carries the result and stderr the way to it. Text from strangers (paths, descriptions, reasons) may hold escape
+sequences: every line for people goes through `printable`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from p2phub import api
+from p2phub.errors import DiskError
+
+_LINE_MAX = 16_384  # A ticket is at most 8 KiB of bytes, so some 13,000 letters.
+
+
+class Output:
+    """`on_lost` is called when nobody can read stdout any more; what is said after that goes nowhere."""
+
+    def __init__(self, *, as_json: bool, stdout: TextIO, stderr: TextIO) -> None:
+        self.as_json = as_json
+        self.stderr = stderr
+        self.on_lost: Callable[[], object] = lambda: None
+        self._stdout = stdout
+        self._lost: OSError | None = None
+
+    def object(self, event: str, fields: dict[str, Any]) -> None:
+        """Print one JSON object, in JSON mode only."""
+        if self.as_json:
+            self._write(json.dumps({"event": event, **{k: v for k, v in fields.items() if k != "event"}}))
+
+    def event(self, event: api.Event) -> None:
+        """Print an event, in JSON mode only."""
+        if self.as_json:
+            self.object(event.NAME, event.as_json())
+
+    def say(self, *lines: str) -> None:
+        """Print lines of the result, for people only."""
+        if not self.as_json:
+            for line in lines:
+                self._write(api.printable(line, length_max=_LINE_MAX))
+
+    def note(self, *lines: str) -> None:
+        """Print lines on the way to it, for people only."""
+        if not self.as_json:
+            for line in lines:
+                self.log(line)
+
+    def log(self, line: str) -> None:
+        """Print a line on stderr, whoever reads stdout."""
+        with contextlib.suppress(OSError, ValueError):
+            print(api.printable(line, length_max=_LINE_MAX), file=self.stderr, flush=True)
+
+    def failed(self, code: int, message: str, hint: str | None) -> None:
+        """Say what happened and what to try."""
+        self.object("failed", {"code": code, "message": message, "hint": hint})
+        self.note(f"p2phub: {message}")
+        if hint:
+            self.note(f"  try: {hint}")
+
+    def check(self) -> None:
+        """Flush. Raises BrokenPipeError if nobody reads stdout, DiskError if it cannot be written."""
+        self._write(None)
+        if self._lost is None:
+            return
+        with contextlib.suppress(OSError, ValueError):
+            # What Python still has buffered would fail again, loudly, when the process ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stdout.fileno())
+        if isinstance(self._lost, BrokenPipeError):
+            raise self._lost
+        raise DiskError(f"the output could not be written: {self._lost.strerror}") from self._lost
+
+    def _write(self, line: str | None) -> None:
+        """Print a line, or only flush. Never raises, for events come where nothing may fail."""
+        if self._lost is not None:
+            return
+        try:
+            if line is not None:
+                self._stdout.write(line + "\n")
+            self._stdout.flush()
+        except OSError as error:
+            self._lost = error
+            self.on_lost()
+
+
+@contextlib.contextmanager
+def standard_output(*, as_json: bool) -> Any:
+    """Give the process's output; with `as_json`, whatever else prints meanwhile goes to stderr."""
+    stdout, stderr = sys.stdout, sys.stderr
+    for stream in (stdout, stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # A name that the terminal cannot write is no reason to stop.
+    output = Output(as_json=as_json, stdout=stdout, stderr=stderr)
+    with contextlib.redirect_stdout(stderr) if as_json else contextlib.nullcontext():
+        yield output

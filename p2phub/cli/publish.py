@@ -1,0 +1,115 @@
+"""`p2phub publish DIR --name NAME`: hash a folder in place, sign it, and print how others get it."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from p2phub import api
+from p2phub.cli.arguments import check_name_and_tag, check_peers
+from p2phub.cli.command import Command, Invocation
+from p2phub.cli.progress import open_progress
+from p2phub.cli.sizes import duration, plural, size
+from p2phub.errors import UsageError
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="DIR", help="the folder to publish; it is read, never changed or copied")
+    parser.add_argument("--name", metavar="NAME", help="what to call it: a-z 0-9 . _ -")
+    parser.add_argument("--tag", metavar="TAG", default="main", help="which line of revisions (default: main)")
+    parser.add_argument("--kind", choices=("model", "dataset", "app"), default="model", help="default: model")
+    parser.add_argument("--description", metavar="TEXT", default="", help="a sentence for those who find it")
+    parser.add_argument("--licence", "--license", metavar="TEXT", default="", help="as an SPDX identifier: Apache-2.0")
+    parser.add_argument("--private", action="store_true", help="never announce it: whoever fetches needs the ticket")
+    parser.add_argument(
+        "--allow", metavar="PEER", action="append", default=[], help="with --private: only this node; may be repeated"
+    )
+    parser.add_argument(
+        "--ignore", metavar="GLOB", action="append", default=[], help="leave these out (gitignore syntax)"
+    )
+    parser.add_argument(
+        "--include", metavar="GLOB", action="append", default=[], help="take these, even what looks like junk or secret"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="list what would be published and what left out, and why"
+    )
+
+
+async def run(call: Invocation) -> int:
+    args, output = call.args, call.output
+    if args.dry_run:
+        async with call.open_hub() as hub:
+            show_survey(call, await hub.survey(args.folder, ignore=args.ignore, include=args.include))
+        return 0
+    if args.name is None:
+        raise UsageError("publish needs a name", hint=f"p2phub publish {args.folder} --name NAME")
+    check_name_and_tag(args.name, args.tag)
+    check_peers("--allow", args.allow)
+    if args.allow and not args.private:
+        raise UsageError("--allow goes with --private: a public name is for everybody", hint="add --private")
+    with open_progress(output, verbose=call.common.verbose) as progress:
+        progress.begin("Reading")
+        told = False
+
+        def watch(event: api.Event) -> None:
+            nonlocal told
+            output.event(event)
+            if isinstance(event, api.PublishProgress):
+                if not told:
+                    told = True
+                    progress.begin(f"Hashing {plural(event.files, 'file')}", total=event.bytes_total)
+                progress.advance(event.bytes_hashed)
+
+        async with call.open_hub() as hub:
+            published = await hub.publish(
+                args.folder,
+                name=args.name,
+                tag=args.tag,
+                kind=args.kind,
+                description=args.description,
+                licence=args.licence,
+                private=args.private,
+                allow=args.allow,
+                ignore=args.ignore,
+                include=args.include,
+                watch=watch,
+            )
+    output.event(published)
+    show_published(call, published)
+    return 0
+
+
+def show_published(call: Invocation, published: api.Published) -> None:
+    output, private = call.output, call.args.private
+    unchanged = published.bytes - published.bytes_hashed
+    output.say(
+        f"Published {plural(published.files, 'file')}, {size(published.bytes)}, in {duration(published.seconds)}"
+        + (f"; {size(unchanged)} had not changed since they were hashed" if unchanged else ""),
+        f"  reference  {published.reference}",
+        f"  manifest   {published.manifest}",
+        f"  ticket     {published.ticket}",
+    )
+    if published.announced:
+        output.note("It is announced. Elsewhere:", f"  p2phub fetch {published.reference}")
+    elif private:
+        output.note("It is private and never announced. Who has the ticket can fetch it while `p2phub node` runs here.")
+    else:
+        output.note("It is not announced yet. `p2phub node` announces and serves it while it runs.")
+
+
+def show_survey(call: Invocation, found: dict[str, Any]) -> None:
+    output = call.output
+    output.object("publish", {"dry_run": True, **found})
+    output.say(f"Would publish {plural(len(found['files']), 'file')}, {size(found['bytes'])}:")
+    output.say(*(f"  {size(file['size']):>9}  {file['path']}" for file in found["files"]))
+    if found["left_out"]:
+        output.say("Would leave out:", *(f"  {each['path']}: {each['why']}" for each in found["left_out"]))
+
+
+COMMAND = Command(
+    "publish",
+    "hash a folder in place, sign it, print its reference and ticket",
+    add_arguments,
+    run,
+    interrupted="nothing was published; the same command starts again",
+)

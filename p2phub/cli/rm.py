@@ -1,0 +1,22 @@
+"""`p2phub rm REF`: forget what is held. Its files stay where they are."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+
+from p2phub.cli.command import Command, Invocation
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("ref", metavar="REF", help="a reference, a manifest digest, or the folder")
+
+
+async def run(call: Invocation) -> int:
+    async with call.open_hub() as hub:
+        gone = await hub.remove(call.args.ref)
+    call.output.object("rm", gone)
+    call.output.say(f"Forgotten: {call.args.ref}. Its files stay in {gone['folder']}")
+    return 0
+
+
+COMMAND = Command("rm", "forget what is held; its files stay", add_arguments, run)

@@ -1,0 +1,23 @@
+"""`p2phub unpublish REF`: stop announcing and serving a name of ours. Its files stay."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+
+from p2phub.cli.command import Command, Invocation
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("ref", metavar="REF", help="a name published here")
+
+
+async def run(call: Invocation) -> int:
+    async with call.open_hub() as hub:
+        gone = await hub.unpublish(call.args.ref)
+    call.output.object("unpublish", gone)
+    call.output.say(f"{gone['reference']} is no longer published here; its files stay.")
+    call.output.note("Whoever fetched it may still have it and serve it.")
+    return 0
+
+
+COMMAND = Command("unpublish", "stop announcing and serving a name; its files stay", add_arguments, run)

@@ -1,0 +1,75 @@
+"""`p2phub verify REF|DIR`: read what is held back from disk and compare every byte with what was signed."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from typing import Any
+
+from p2phub import api
+from p2phub.cli.command import FAILED_CHECK, Command, Invocation
+from p2phub.cli.progress import open_progress
+from p2phub.cli.sizes import plural, size
+
+FILES_NAMED = 3  # In the error's message; all are listed above it.
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("ref", metavar="REF|DIR", help="a reference, a manifest digest, or the folder")
+
+
+async def run(call: Invocation) -> int:
+    output = call.output
+    with open_progress(output, verbose=call.common.verbose) as progress:
+        progress.begin("Reading")
+        told = False
+
+        def watch(event: api.Event) -> None:
+            nonlocal told
+            output.event(event)
+            if isinstance(event, api.PublishProgress):
+                if not told:
+                    told = True
+                    progress.begin(f"Verifying {plural(event.files, 'file')}", total=event.bytes_total)
+                progress.advance(event.bytes_hashed)
+
+        async with call.open_hub() as hub:
+            found = await hub.verify(call.args.ref, watch=watch)
+    output.object("verify", found)
+    damaged: list[dict[str, Any]] = found["damaged"]
+    if not damaged:
+        output.say(f"Sound: {plural(found['files'], 'file')}, {size(found['bytes'])}, every byte as it was signed")
+        output.say(found["folder"])
+        return 0
+    output.say(*(f"  {damage['path']}: {where(damage)}" for damage in damaged))
+    named = "; ".join(f"{damage['path']} ({where(damage)})" for damage in damaged[:FILES_NAMED])
+    more = f"; and {len(damaged) - FILES_NAMED} more" if len(damaged) > FILES_NAMED else ""
+    output.failed(
+        FAILED_CHECK,
+        f"{len(damaged)} of {plural(found['files'], 'file')} in {found['folder']} not as signed: {named}{more}",
+        "fetch it again with --force --into that folder, which keeps what is sound; or, if the change is yours, "
+        "publish it again",
+    )
+    return FAILED_CHECK
+
+
+def where(damage: dict[str, Any]) -> str:
+    """Return what is wrong with a file, and in which chunks."""
+    chunks = damage["chunks"]
+    if not chunks:
+        return str(damage["reason"])
+    return f"{damage['reason']}, {'chunk' if len(chunks) == 1 else 'chunks'} {ranges(chunks)}"
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Write ascending numbers: `3, 5-7`."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+COMMAND = Command("verify", "read what is held back, and compare every byte", add_arguments, run)
