@@ -263,6 +263,7 @@ class FilesystemArrival:
         waiting = sorted(whole, reverse=True)
         try:
             with disk_errors(f"place files in {self._destination.folder}"):
+                self._places.make_folders(waiting)
                 while waiting:
                     self._places.place(waiting[-1])
                     waiting.pop()

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
+import secrets
+import time
 from collections.abc import Sequence
-from itertools import count
 
 from p2phub.content import Digest, digest_of
 from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, WRITE_FLAGS, Disk
@@ -19,14 +19,14 @@ FOLDER = "blobs"
 ONE_BY_ONE_MAX = 32
 """Up to this many new blobs are synced one by one; more by one sync of the file system."""
 
+LEFT_OVER_S = 86_400.0
+
 
 class Blobs:
     """The blobs of one home. Thread-safe; several processes may have one each. Methods raise OSError."""
 
     def __init__(self, home_fd: int, disk: Disk) -> None:
         self._disk = disk
-        self._serial = count()
-        self._lock = threading.Lock()
         with contextlib.suppress(FileExistsError):
             disk.mkdir(FOLDER, 0o700, dir_fd=home_fd)
             disk.fsync(home_fd)
@@ -40,7 +40,7 @@ class Blobs:
         written: list[tuple[str, str]] = []
         try:
             for name, blob in fresh.items():
-                beside = f".{name}.{os.getpid()}.{next(self._serial)}"
+                beside = f".{name}.{secrets.token_hex(8)}"  # Process numbers come again after a crash.
                 fd = self._disk.open(beside, WRITE_FLAGS | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._folder)
                 try:
                     self._disk.pwrite(fd, blob, 0)
@@ -81,6 +81,9 @@ class Blobs:
         """Read every blob, remove what rotted and what was left half written. Returns how many rotted."""
         rotted = 0
         for name in os.listdir(self._folder):
+            if name.startswith("."):
+                self._remove_left_over(name)
+                continue
             try:
                 digest = Digest(bytes.fromhex(name))
             except ValueError:
@@ -91,6 +94,11 @@ class Blobs:
 
     def close(self) -> None:
         os.close(self._folder)
+
+    def _remove_left_over(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):  # Its writer may be at work still: then it is young.
+            if time.time() - os.stat(name, dir_fd=self._folder).st_mtime > LEFT_OVER_S:
+                self._disk.unlink(name, dir_fd=self._folder)
 
     def _sync(self, name: str) -> None:
         fd = self._disk.open(name, WRITE_FLAGS, dir_fd=self._folder)

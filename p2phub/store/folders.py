@@ -169,7 +169,8 @@ class Tree:
     """The folders below one root, made and opened on the way, never through a link. One thread at a time.
 
     Keeps the chain of folders to the last place open: paths that come in order cost one step each.
-    `changed` names the folders ("" is the root) in which something was made or renamed since `flush`.
+    `changed` names the folders ("" is the root) in which something was renamed and not made durable yet, `made`
+    those in which a folder was made.
     """
 
     def __init__(self, disk: Disk, root_fd: int) -> None:
@@ -177,6 +178,7 @@ class Tree:
         self._root = root_fd
         self._chain: list[tuple[str, int]] = []
         self.changed: set[str] = set()
+        self.made: set[str] = set()
 
     def folder(self, path: str, *, make: bool = False) -> int:
         """Return a descriptor of the folder `path` ("" is the root), good until the next call. Raises OSError."""
@@ -195,7 +197,7 @@ class Tree:
                     raise
                 with contextlib.suppress(FileExistsError):
                     self._disk.mkdir(parts[depth], dir_fd=here)
-                    self.changed.add("/".join(parts[:depth]))
+                    self.made.add("/".join(parts[:depth]))
                 fd = os.open(parts[depth], FOLDER_FLAGS, dir_fd=here)
             self._chain.append((parts[depth], fd))
         return self._chain[-1][1] if self._chain else self._root
@@ -217,14 +219,20 @@ class Tree:
         """Note that the entry of `path` was changed."""
         self.changed.add(path.rpartition("/")[0])
 
+    def flush_made(self, *, one_by_one_max: int) -> None:
+        """Make the folders that were made durable. Raises OSError; then they count as still to do."""
+        self._flush(self.made, one_by_one_max)
+
     def flush(self, *, one_by_one_max: int) -> None:
-        """Make changed entries durable. Raises OSError; then they count as still to do."""
-        if len(self.changed) > one_by_one_max and self._disk.syncfs(self._root):
-            self.changed.clear()
-            return
-        for path in sorted(self.changed):
-            self._disk.fsync(self.folder(path))
-        self.changed.clear()
+        """Make all changed entries durable. Raises OSError; then they count as still to do."""
+        self.flush_made(one_by_one_max=one_by_one_max)
+        self._flush(self.changed, one_by_one_max)
+
+    def _flush(self, folders: set[str], one_by_one_max: int) -> None:
+        if len(folders) <= one_by_one_max or not self._disk.syncfs(self._root):
+            for path in sorted(folders):
+                self._disk.fsync(self.folder(path))
+        folders.clear()
 
     def close(self) -> None:
         while self._chain:

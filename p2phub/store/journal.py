@@ -102,10 +102,9 @@ class Journal:
             self._append_marks(known.durable, known.placed)
             if known.durable or known.placed:
                 disk.fdatasync(self._journal)
-            # The whole old journal or the whole new one: an append to a torn tail would be lost behind it.
+            # The whole old journal or the whole new one: an append to a torn tail would be lost behind it. The rename
+            # is made durable by the first sync of the arrival, which comes before the first mark.
             disk.replace(_NEW, JOURNAL, source_fd=folder_fd, target_fd=folder_fd)
-            if known.durable or known.placed:
-                disk.fsync(folder_fd)
             self._hints = [self._open(folder_fd, name) for name in _HINTS]
             self._hint_ends = [0, 0]
             for fd in self._hints:

@@ -7,6 +7,7 @@ user said so, or refused. One thread at a time (the one that syncs), but for rea
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Sequence
@@ -67,6 +68,17 @@ class Places:
             if file not in self._in_the_way
         }
 
+    def make_folders(self, files: Sequence[int]) -> None:
+        """Make the folders that `files` go to, and make them durable.
+
+        Before anything is renamed into them: else a power cut could keep the rename and lose the folder, file and all.
+        """
+        for file in files:
+            if file not in self._in_the_way:
+                with contextlib.suppress(FileExistsError, NotADirectoryError):
+                    self._destination.tree.place(self.path(file), make=True)
+        self._destination.tree.flush_made(one_by_one_max=ONE_BY_ONE_MAX)
+
     def place(self, file: int) -> None:
         """Move one whole, durable file to its place; if something stands there, leave it for `settle`."""
         path = self.path(file)
@@ -88,10 +100,12 @@ class Places:
 
     def place_empty(self) -> None:
         """Make and place the empty files, of which no chunk ever came."""
-        for file, entry in enumerate(self._manifest.files):
-            if entry.size == 0 and self.state[file] == WANTED:
-                os.close(self._disk.open(str(file), WRITE_FLAGS | os.O_CREAT, dir_fd=self._destination.partials))
-                self.place(file)
+        files = enumerate(self._manifest.files)
+        empty = [file for file, entry in files if entry.size == 0 and self.state[file] == WANTED]
+        self.make_folders(empty)
+        for file in empty:
+            os.close(self._disk.open(str(file), WRITE_FLAGS | os.O_CREAT, dir_fd=self._destination.partials))
+            self.place(file)
 
     def settle(self) -> None:
         """Settle what stood in the way. Raises Occupied for what still does and may not be replaced."""

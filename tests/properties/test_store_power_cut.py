@@ -1,0 +1,224 @@
+"""A power cut at any moment: the store may forget a chunk that it has, it never claims one that it lacks.
+
+Short workloads run on a disk that writes down every effect; after each of them the power "goes", several disks that
+could be left are made, and the store begins again on each.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from p2phub.content import RangeSet, digest_of
+from p2phub.identity import PeerId
+from p2phub.store import Accepted, Arrival, arriving, placing
+from p2phub.store import arrival as arrival_module
+from p2phub.store.arriving import begin_arrival
+from p2phub.store.blobs import Blobs
+from p2phub.store.disk import Disk
+from p2phub.store.ledger import FileLedger
+from p2phub.store.state_log import open_home
+from tests.support.content import Content, content_of, random_files
+from tests.support.crashing import QuickDisk, RecordingDisk, image, said_before
+from tests.support.stores import deliver_rest, files_below
+
+CONTENT = content_of(
+    {**random_files(3, a=2_600, z=700), "sub/b.bin": b"b" * 1_500, "sub/empty": b"", "sub/deep/c.bin": b"c" * 300}, 700
+)
+WAYS = ("lost", "ordered", "ordered", "chance", "chance", "chance", "chance")
+
+
+def begin(disk: Disk, folder: Path, *, force: bool = False) -> Arrival:
+    return begin_arrival(
+        disk,
+        CONTENT.manifest,
+        CONTENT.root,
+        CONTENT.table,
+        folder,
+        force=force,
+        known=lambda path, found: None,
+        record=lambda found: None,
+    )
+
+
+def write(arrival: Arrival, chunks: list[int]) -> None:
+    """Write through the store's own hands, so that the disk sees it."""
+    for chunk in chunks:
+        arrival.write(chunk, CONTENT.chunk(chunk))
+        arrival.verified(RangeSet.of([(chunk, chunk + 1)]))
+
+
+def straight_through(disk: RecordingDisk, folder: Path) -> None:
+    arrival = begin(disk, folder)
+    chunks = list(CONTENT.whole)
+    write(arrival, chunks[:3])
+    arrival.sync()
+    disk.say(arrival.have)
+    write(arrival, chunks[5:])
+    arrival.sync()
+    disk.say(arrival.have)
+    write(arrival, chunks[3:5])
+    arrival.finish()
+    disk.say("done")
+
+
+def resumed_twice(disk: RecordingDisk, folder: Path) -> None:
+    for part in ([1, 6], [0, 2], [3, 4, 5]):
+        arrival = begin(disk, folder)
+        write(arrival, part)
+        if part != [0, 2]:
+            arrival.sync()
+            disk.say(arrival.have)
+        write(arrival, [7])
+        arrival.close()
+
+
+def over_other_files(disk: RecordingDisk, folder: Path) -> None:
+    put(disk, folder, "z.bin", b"other")
+    arrival = begin(disk, folder, force=True)
+    write(arrival, list(CONTENT.whole))
+    arrival.finish()
+    disk.say("done")
+
+
+def put(disk: RecordingDisk, folder: Path, name: str, data: bytes) -> None:
+    """Let a file be there, durable, before anything begins."""
+    folder_fd = os.open(folder, os.O_RDONLY)
+    fd = disk.open(name, os.O_RDWR | os.O_CREAT, dir_fd=folder_fd)
+    disk.pwrite(fd, data, 0)
+    disk.syncfs(fd)
+    os.close(fd)
+    os.close(folder_fd)
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Iterator[Path]:
+    """A place for many short-lived files: in memory, where there is one."""
+    shared_memory = Path("/dev/shm")
+    if not os.access(shared_memory, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=shared_memory) as made:
+        yield Path(made)
+
+
+def images(disk: RecordingDisk, scratch: Path, look: Callable[[Path, list[object]], None], *, begin_at: int = 0) -> int:
+    """Let the power go after every step, in every way, and look at what is left. Returns at how many images."""
+    count = 0
+    for stop in range(begin_at, len(disk.log) + 1):
+        for number, way in enumerate(WAYS):
+            at = scratch / "image"
+            image(disk.log, stop, way, stop * 31 + number, at)
+            try:
+                look(at, said_before(disk.log, stop))
+            except BaseException as exc:
+                exc.add_note(f"power cut after step {stop} of {len(disk.log)}, {way}, seed {stop * 31 + number}")
+                raise
+            shutil.rmtree(at)
+            count += 1
+    return count
+
+
+def is_truly_there(arrival: Arrival, content: Content) -> bool:
+    plan = arrival.read_plan()
+    for chunk in plan.held:
+        ref = content.table.chunk(chunk)
+        file = plan.open(ref.file)
+        found = os.pread(file.descriptor, ref.length, ref.offset)
+        file.close()
+        if found != content.chunk(chunk):
+            return False
+    return True
+
+
+@pytest.mark.covers("F01", "F02")
+@pytest.mark.parametrize("workload", [straight_through, resumed_twice, over_other_files])
+@pytest.mark.parametrize("one_by_one", [32, 1], ids=["few files", "many files"])
+def test_after_a_power_cut_nothing_is_claimed_that_is_not_there_and_the_fetch_ends_bit_exact(
+    scratch: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    workload: Callable[[RecordingDisk, Path], None],
+    one_by_one: int,
+) -> None:
+    monkeypatch.setattr(arriving, "PREALLOCATE_ABOVE_BYTES", 1_000)
+    monkeypatch.setattr(arrival_module, "ONE_BY_ONE_MAX", one_by_one)
+    monkeypatch.setattr(placing, "ONE_BY_ONE_MAX", one_by_one)
+    folder = scratch / "out"
+    folder.mkdir()
+    disk = RecordingDisk(folder)
+    put(disk, folder, "mine.txt", b"mine")
+    begin_at = len(disk.log) + 3 * (workload is over_other_files)
+    workload(disk, folder)
+
+    def look(at: Path, said: list[object]) -> None:
+        arrival = begin(QuickDisk(), at, force=workload is over_other_files)
+        assert is_truly_there(arrival, CONTENT)
+        assert files_below(at)["mine.txt"] == b"mine"
+        for promised in said:
+            assert arrival.have == CONTENT.whole if promised == "done" else not promised - arrival.have
+        deliver_rest(arrival, CONTENT)
+        arrival.finish()
+        assert files_below(at) == {**CONTENT.files, "mine.txt": b"mine"}
+        assert not (at / ".p2phub").exists()
+
+    assert images(disk, scratch, look, begin_at=begin_at) > 300
+
+
+@pytest.mark.covers("F02")
+def test_a_ledger_keeps_through_a_power_cut_what_it_said_is_kept(scratch: Path) -> None:
+    home = scratch / "home"
+    home.mkdir()
+    disk = RecordingDisk(home)
+    ann = PeerId(b"\1" * 32)
+    ledger = FileLedger(home, disk)
+    for number in range(4):
+        ledger.accept(ann, "model", "main", Accepted(b"signed" * 100, number))
+        disk.say(number)
+    ledger.close()
+
+    def look(at: Path, said: list[object]) -> None:
+        left = FileLedger(at, QuickDisk())
+        accepted = left.accepted(ann, "model", "main")
+        assert (accepted.sequence if accepted else -1) >= len(said) - 1
+        left.accept(ann, "model", "main", Accepted(b"new", 9))  # Behind a torn tail, too, a record is found again.
+        left.close()
+        again = FileLedger(at, QuickDisk())
+        assert again.accepted(ann, "model", "main") == Accepted(b"new", 9)
+        again.close()
+
+    images(disk, scratch, look)
+
+
+@pytest.mark.covers("F02")
+def test_blobs_that_were_put_survive_a_power_cut(scratch: Path) -> None:
+    home = scratch / "home"
+    home.mkdir()
+    disk = RecordingDisk(home)
+    fd = open_home(disk, home)
+    blobs = Blobs(fd, disk)
+    put = [b"one" * 400, b"two", b"three"]
+    blobs.put(put[:2])
+    disk.say(2)
+    blobs.put(put)
+    disk.say(3)
+    blobs.close()
+    os.close(fd)
+
+    def look(at: Path, said: list[object]) -> None:
+        fd = open_home(QuickDisk(), at)
+        left = Blobs(fd, QuickDisk())
+        for number, blob in enumerate(put):
+            held = left.get(digest_of(blob))
+            assert held in (None, blob)
+            assert held == blob or number >= max((int(str(count)) for count in said), default=0)
+        left.put(put)
+        assert [left.get(digest_of(blob)) for blob in put] == put
+        left.close()
+        os.close(fd)
+
+    images(disk, scratch, look)
