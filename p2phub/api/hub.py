@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from p2phub.errors import UsageError
 from p2phub.manifest import parse_reference
 from p2phub.node import Config, daemon_running, load_config, open_node, remote_verbs
 from p2phub.observe import Done, Event, Published, SourceBytes
@@ -193,13 +194,16 @@ async def open_hub(
     listen: Sequence[str] = (),
     bootstrap: Sequence[str] = (),
     lan: bool | None = None,
+    up: str | int | None = None,
+    down: str | int | None = None,
 ) -> AsyncIterator[Hub]:
     """Open the hub of a home (default: $P2PHUB_HOME, else the platform's data folder).
 
     `listen`: IP:PORT; `bootstrap`: multiaddrs with /p2p/PEER to find the network by; `lan`: look on the local network.
-    What is not given comes from the environment and the home's config. Raises UsageError, NotTrusted, DiskError.
+    `up`, `down`: see `settings`. What is not given comes from the environment and the home's config. Raises UsageError,
+    NotTrusted, DiskError.
     """
-    config = load_config(home=home, listen=listen, bootstrap=bootstrap, lan=lan)
+    config = settings(home=home, listen=listen, bootstrap=bootstrap, lan=lan, up=up, down=down)
     with bare_errors():
         if daemon_running(config.home):
             yield Hub(remote_verbs(config.home), config)
@@ -222,6 +226,30 @@ def bare_errors() -> Iterator[None]:
             raise
     if error is not None:
         raise error
+
+
+def settings(
+    *,
+    home: str | Path | None,
+    listen: Sequence[str],
+    bootstrap: Sequence[str],
+    lan: bool | None,
+    up: str | int | None,
+    down: str | int | None,
+) -> Config:
+    """Return what options, environment and the home's file say together.
+
+    Raises UsageError for what does not make sense, and for a cap on the rate (`up`, `down`: bytes/s), wherever it was
+    set: nothing enforces one yet, and one that does not hold must not look as if it did.
+    """
+    config = load_config(home=home, listen=listen, bootstrap=bootstrap, lan=lan, up=up, down=down)
+    for name, rate in (("up", config.up), ("down", config.down)):
+        if rate is not None:
+            raise UsageError(
+                f"a cap on the rate is set ({name}: {rate:,} bytes a second), and p2phub cannot keep one yet",
+                hint=f"leave --{name}, P2PHUB_{name.upper()}, and {name} in config.toml, out",
+            )
+    return config
 
 
 def default_folder(ref: str) -> str:
