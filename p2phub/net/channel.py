@@ -1,6 +1,6 @@
 """A connection as a blocking thread sees it: exact reads into the caller's buffer, whole writes, and a way to stop it.
 
-A channel belongs to one thread; only `cancel`, `deadline` and `received` are for others. After any error it is closed,
+A channel belongs to one thread; only `wake`, `cancel`, `received` and `progress` are for others. After any error it is closed,
 never reused. A socket timeout is no deadline (a peer that sends a byte now and then never trips one), so each call
 states by when it must end, and a watchdog cancels what is overdue.
 """
@@ -34,6 +34,9 @@ class Channel(Protocol):
     def wait(self, timeout_s: float) -> bool:
         """Wait until bytes are there or `wake` is called; return whether bytes (or the end) are there."""
 
+    def received(self) -> int:
+        """Return a count that grows while bytes come, in whatever unit. From any thread."""
+
     def wake(self) -> None:
         """End a `wait` from another thread, or the next one."""
 
@@ -45,10 +48,9 @@ class Channel(Protocol):
 
 
 class Progress:
-    """What other threads may see of a channel: when its present call is overdue, and how much came so far."""
+    """What a watchdog sees of a channel: by when its present call must end."""
 
     def __init__(self) -> None:
-        self.received = 0
         self.deadline = math.inf
         self.overdue = False
 

@@ -107,7 +107,7 @@ class BulkLink:
 
     def look(self, now: float) -> None:
         """Called by the watchdog now and then: tell of bytes that come when nothing else was told for a while."""
-        received, told = self._channel.progress.received, self._reports.put_count
+        received, told = self._channel.received(), self._reports.put_count
         if told != self._seen[1] or self._ended:
             self._seen, self._seen_at = (received, told), now
         elif received != self._seen[0] and now - self._seen_at >= _REPORT_WITHIN_S:

@@ -137,6 +137,7 @@ class StreamChannel:
         self._error: PeerError | None = None
         self._ended = False
         self._woken = False
+        self._received = 0
         # The loop's own:
         self._room = trio.Event()
         self._work = trio.Event()
@@ -176,6 +177,9 @@ class StreamChannel:
                     return False
             self._woken = False
             return bool(self._arrived) or self._ended
+
+    def received(self) -> int:
+        return self._received
 
     def wake(self) -> None:
         with self._changed:
@@ -225,7 +229,7 @@ class StreamChannel:
             while data := await self._stream.read(_READ_BYTES):
                 with self._changed:
                     self._arrived += data
-                    self.progress.received += len(data)
+                    self._received += len(data)
                     self._changed.notify_all()
                 while len(self._arrived) >= _BUFFERED_BYTES_MAX:
                     self._room = trio.Event()
