@@ -1,0 +1,99 @@
+"""Messages as bytes and back. What each rule refuses stands in proto/vectors/transfer."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from p2phub import limits
+from p2phub.content import Digest, RangeSet
+from p2phub.errors import Malformed
+from p2phub.identity import PeerId
+from p2phub.wire import codec
+from p2phub.wire import messages as m
+from p2phub.wire.framing import LENGTH_BYTES, header_length
+
+DIGEST, PEER = Digest(bytes(range(32))), PeerId(bytes(range(32)))
+MESSAGES: list[codec.Message] = [
+    m.Open(DIGEST, 0),
+    m.Open(DIGEST, limits.PREFIX_BYTES_MAX),
+    m.Want(((7, 3), (0, 1))),
+    m.Ask((DIGEST,)),
+    m.Opening(RangeSet(((0, 5), (7, 9))), (10, 20), 3, 400),
+    m.Opening(RangeSet(), (), 0, 0),
+    m.Chunks(((7, 3),), 1000),
+    m.BlobsFollow((0, 17)),
+    m.Refuse((), "unknown"),
+    m.Refuse(((3, 2),), "changed"),
+    m.Ping(),
+    m.Pong(),
+    m.GetRelease(PEER, "minilm", "main"),
+    m.ReleaseIs(b""),
+    m.ReleaseIs(b"signed"),
+    m.GetHave(DIGEST),
+    m.Have(RangeSet(((1, 2),))),
+    m.Probe(4717),
+    m.Probed("192.0.2.1", True, "reached"),
+]
+DECODERS = [
+    codec.decode_bulk_request,
+    codec.decode_bulk_answer,
+    codec.decode_control_request,
+    codec.decode_control_answer,
+]
+
+
+def header_of(message: codec.Message) -> bytes:
+    data = codec.encode(message)
+    assert header_length(data[:LENGTH_BYTES]) == len(data) - LENGTH_BYTES
+    return data[LENGTH_BYTES:]
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+def test_a_message_comes_back_as_it_was_and_only_for_who_may_receive_it(message: codec.Message) -> None:
+    understood: list[codec.Message] = []
+    for decode in DECODERS:
+        with suppress(Malformed):
+            understood.append(decode(header_of(message)))
+    assert understood == [message]
+
+
+def test_every_message_is_tried() -> None:
+    assert {type(message) for message in MESSAGES} == {
+        value for value in vars(m).values() if isinstance(value, type) and value.__module__ == m.__name__
+    }
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_message_or_malformed(data: bytes) -> None:
+    for decode in DECODERS:
+        with suppress(Malformed):
+            decode(data)
+
+
+@given(st.sampled_from(MESSAGES), st.integers(0, 400), st.integers(0, 255))
+def test_a_message_with_a_changed_byte_is_a_message_or_malformed(message: codec.Message, at: int, byte: int) -> None:
+    header = bytearray(header_of(message))
+    header[at % len(header)] = byte
+    for decode in DECODERS:
+        with suppress(Malformed):
+            decode(bytes(header))
+
+
+def test_the_longest_answers_fit_one_frame() -> None:
+    far = codec.CHUNK_NUMBER_MAX - 2 * limits.HAVE_RANGES_MAX
+    held = RangeSet(tuple((far + 2 * run, far + 2 * run + 1) for run in range(limits.HAVE_RANGES_MAX)))
+    lengths = (limits.PREFIX_BYTES_MAX,) * limits.FLIGHT_BLOBS_MAX
+    assert codec.decode_bulk_answer(header_of(m.Opening(held, lengths, 0, 0))) == m.Opening(held, lengths, 0, 0)
+    ranges = tuple((far + 2 * run, 1) for run in range(limits.BATCH_CHUNKS_MAX))
+    assert codec.decode_bulk_request(header_of(m.Want(ranges))) == m.Want(ranges)
+    assert len(header_of(m.Want(ranges))) * limits.REQUESTS_OUTSTANDING_MAX < 64 * limits.KIB
+
+
+def test_of_a_scattered_holding_the_first_ranges_are_told() -> None:
+    held = RangeSet(tuple((3 * run, 3 * run + 1) for run in range(limits.HAVE_RANGES_MAX + 5)))
+    told = codec.decode_control_answer(header_of(m.Have(held)))
+    assert told == m.Have(RangeSet(held.runs[: limits.HAVE_RANGES_MAX]))
