@@ -88,9 +88,9 @@ class Database:
         rows = self._do(lambda db: db.execute(query, (holding,)).fetchall())
         return [FileRow(number, standing, _fingerprint(*values)) for number, standing, *values in rows]
 
-    def doubted(self, holding: int) -> list[int]:
-        """Return the numbers of the files that are not known to be what was hashed."""
-        query = "SELECT number FROM file WHERE holding = ? AND standing = ? ORDER BY number"
+    def held(self, holding: int) -> list[int]:
+        """Return the numbers of the files that are known to be what was hashed; none of a holding that is gone."""
+        query = "SELECT number FROM file WHERE holding = ? AND standing <> ? ORDER BY number"
         return [number for (number,) in self._do(lambda db: db.execute(query, (holding, DOUBTED)).fetchall())]
 
     def hold(self, manifest: Digest, folder: Path, files: Sequence[tuple[int, Fingerprint | None]]) -> None:

@@ -115,7 +115,7 @@ class Holdings:
         for row in self._index.holdings():
             known = self._known(row.manifest)
             if known is not None:
-                for file in self._index.doubted(row.id):
+                for file in self._doubted(row, known):
                     self._look_again(row, known, file)
         said = self._index.mended[:]
         self._index.mended.clear()
@@ -123,11 +123,10 @@ class Holdings:
             said.append(f"{rotted} blobs had rotted and were dropped")
         for row in self._index.holdings():
             where = f"{row.manifest} in {row.folder}"
-            if self._known(row.manifest) is None:
-                said.append(
-                    f"{where} is not served: its manifest or chunk lists are missing; publish or fetch it again"
-                )
-            elif doubted := self._index.doubted(row.id):
+            known = self._known(row.manifest)
+            if known is None:
+                said.append(f"{where} is not served: its metadata is missing; publish or fetch it again")
+            elif doubted := self._doubted(row, known):
                 said.append(f"{where}: {len(doubted)} files are not what was hashed and are not served")
         return said
 
@@ -170,15 +169,19 @@ class Holdings:
         return blob
 
     def _held(self, row: HoldingRow, table: ChunkTable) -> RangeSet:
-        doubted = [file for file in self._index.doubted(row.id) if file < table.files]
-        return RangeSet.whole(len(table)) - RangeSet.of(table.span(file) for file in doubted)
+        # What is held, not what is doubted: of a holding that vanished this moment nothing must be claimed.
+        return RangeSet.of(table.span(file) for file in self._index.held(row.id) if file < table.files)
+
+    def _doubted(self, row: HoldingRow, known: _Known) -> list[int]:
+        held = set(self._index.held(row.id))
+        return [file for file in range(known.table.files) if file not in held]
 
     def _holding(self, row: HoldingRow) -> Holding:
         known = self._known(row.manifest)
         if known is None:
             return Holding(row.manifest, row.folder, RangeSet(), False, 0, 0)
         held = self._held(row, known.table)
-        complete = not self._index.doubted(row.id)
+        complete = not self._doubted(row, known)
         files = known.manifest.files
         return Holding(row.manifest, row.folder, held, complete, known.manifest.bytes_total, len(files))
 

@@ -6,7 +6,7 @@ import pytest
 
 from p2phub.store.records import decode_records, encode_record, next_record
 
-BODIES = [b"one", b"", b"three" * 50, b"4"]
+BODIES = [b"one", b"", b"three" * 8, b"4"]
 
 
 def log_of(bodies: list[bytes]) -> bytes:

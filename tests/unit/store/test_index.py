@@ -1,0 +1,182 @@
+"""The index of a home: damaged, old, too new, shared; and what is made again without it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from p2phub.errors import DiskError
+from p2phub.store.filesystem import FilesystemStore
+from p2phub.store.interface import Fingerprint
+from tests.support.content import content_of, random_files
+from tests.support.stores import DiskScene, arrive, deliver_rest, hold
+
+CONTENT = content_of({**random_files(7, model=5_000, other=100), "empty": b""}, 1_000)
+
+
+def held_home(at: Path) -> DiskScene:
+    """A home that holds CONTENT, its processes ended."""
+    scene = DiskScene(at)
+    hold(scene, CONTENT)
+    scene.store.close()
+    return scene
+
+
+def flip_the_middle(index: Path) -> None:
+    data = bytearray(index.read_bytes())
+    for at in range(4096, len(data)):
+        data[at] ^= 0x5A
+    index.write_bytes(data)
+
+
+HARM = {
+    "garbage": lambda index: index.write_bytes(b"not a database" * 1_000),
+    "zeros": lambda index: index.write_bytes(bytes(index.stat().st_size)),
+    "cut": lambda index: os.truncate(index, index.stat().st_size // 2 - 100),
+    "a page": flip_the_middle,
+    "other tables": lambda index: other_tables(index),
+    "no tables": lambda index: drop_tables(index),
+    "deleted": lambda index: index.unlink(),
+    "empty": lambda index: index.write_bytes(b""),
+}
+
+
+def other_tables(index: Path) -> None:
+    index.unlink()
+    with sqlite3.connect(index) as db:
+        db.execute("CREATE TABLE elephants (name TEXT)")
+    db.close()
+
+
+def drop_tables(index: Path) -> None:
+    with sqlite3.connect(index) as db:
+        db.execute("DROP TABLE file")
+    db.close()
+
+
+@pytest.mark.covers("F08")
+@pytest.mark.parametrize("harm", HARM)
+def test_a_damaged_index_is_begun_again_and_what_it_knew_is_hashed_again(tmp_path: Path, harm: str) -> None:
+    scene = held_home(tmp_path)
+    HARM[harm](scene.home / "index.sqlite")
+    scene.store = FilesystemStore(scene.home)
+    plan = scene.store.read_plan(CONTENT.root)
+    assert plan is not None
+    assert not plan.held, "nothing is claimed before it was hashed again"
+    said = scene.store.check()
+    if harm not in ("deleted", "empty"):
+        assert any("damaged" in line for line in said)
+        assert [path.name for path in scene.home.glob("index.damaged-*")] == ["index.damaged-1"]
+    plan = scene.store.read_plan(CONTENT.root)
+    assert plan is not None
+    assert plan.held == CONTENT.whole
+    plan.open(0).close()
+    assert scene.store.check() == ()
+    scene.store.close()
+
+
+@pytest.mark.covers("F08")
+def test_what_changed_meanwhile_is_not_held_by_the_new_index(tmp_path: Path) -> None:
+    scene = held_home(tmp_path)
+    (scene.home / "index.sqlite").write_bytes(b"garbage")
+    scene.put("model.bin", b"?" * 5_000)
+    scene.store = FilesystemStore(scene.home)
+    assert any("1 files are not what was hashed" in line for line in scene.store.check())
+    (holding,) = scene.store.holdings()
+    number = [entry.path for entry in CONTENT.manifest.files].index("model.bin")
+    assert holding.held == CONTENT.whole - type(CONTENT.whole).of([CONTENT.table.span(number)])
+    scene.store.close()
+
+
+@pytest.mark.covers("F08")
+def test_an_index_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
+    scene = held_home(tmp_path)
+    with sqlite3.connect(scene.home / "index.sqlite") as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    store = FilesystemStore(scene.home)
+    for call in (store.holdings, store.check, lambda: store.read_plan(CONTENT.root)):
+        with pytest.raises(DiskError, match="newer p2phub"):
+            call()
+    store.close()
+    assert list(scene.home.glob("index.damaged-*")) == []
+
+
+def test_a_released_holding_does_not_come_back_with_a_new_index(tmp_path: Path) -> None:
+    scene = held_home(tmp_path)
+    scene.store = FilesystemStore(scene.home)
+    scene.store.release(CONTENT.root)
+    scene.store.close()
+    (scene.home / "index.sqlite").unlink()
+    scene.store = FilesystemStore(scene.home)
+    assert scene.store.holdings() == ()
+    scene.store.close()
+
+
+@pytest.mark.covers("F05")
+def test_a_blob_that_rotted_is_dropped_and_said(tmp_path: Path) -> None:
+    scene = held_home(tmp_path)
+    blob = scene.home / "blobs" / CONTENT.root.raw.hex()
+    data = bytearray(blob.read_bytes())
+    data[len(data) // 2] ^= 1
+    blob.write_bytes(data)
+    store = FilesystemStore(scene.home)
+    said = store.check()
+    assert any("rotted" in line for line in said)
+    assert any("metadata is missing" in line for line in said)
+    assert store.blob(CONTENT.root) is None
+    assert store.read_plan(CONTENT.root) is None
+    store.put_blobs(list(CONTENT.blobs.values()))
+    assert store.check() == ()
+    assert store.read_plan(CONTENT.root) is not None
+    store.close()
+
+
+def use_home(home: Path, folder: Path) -> None:
+    store = FilesystemStore(home)
+    scene = DiskScene.__new__(DiskScene)
+    scene.home, scene.folder, scene.store = home, folder, store
+    for number in range(4):
+        content = content_of({f"{folder.name}-{number}": b"x" * number})
+        arrival = arrive(scene, content)
+        deliver_rest(arrival, content)
+        arrival.finish()
+        assert len(store.holdings()) >= number
+    store.close()
+
+
+@pytest.mark.covers("F07")
+def test_several_processes_use_one_home_from_the_very_first_moment(tmp_path: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    processes = [spawn.Process(target=use_home, args=(tmp_path / "home", tmp_path / name)) for name in "abc"]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    store = FilesystemStore(tmp_path / "home")
+    assert len(store.holdings()) == 12
+    assert all(holding.complete for holding in store.holdings())
+    store.close()
+
+
+def test_device_and_inode_numbers_use_all_their_64_bits(tmp_path: Path) -> None:
+    scene = DiskScene(tmp_path)
+    hold(scene, CONTENT)
+    rows = scene.store._holdings._index  # type: ignore[attr-defined]
+    huge = Fingerprint(2**64 - 1, 2**63, 5, -1, 7)
+    rows.stand(rows.holdings()[0].id, 0, 2, huge)
+    assert rows.files(rows.holdings()[0].id)[0].fingerprint == huge
+    scene.store.close()
+
+
+def test_publishing_costs_less_than_a_hundredth_of_the_content(tmp_path: Path) -> None:
+    scene = DiskScene(tmp_path)
+    hold(scene, content_of({f"{number:04}.bin": b"%04d" % number * 5_000 for number in range(300)}))
+    scene.store.close()
+    used = sum(path.stat().st_size for path in scene.home.rglob("*") if path.is_file())
+    assert used < 6_000_000 * 0.03  # 20 kB files, and an index that has not grown into its pages yet.
