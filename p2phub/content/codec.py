@@ -5,7 +5,8 @@ text, bytes, arrays, and maps whose keys are text, distinct and ascending by the
 in its shortest form; at most MSGPACK_DEPTH_MAX levels of arrays and maps. No nil, floats, extensions, trailing bytes.
 
 What a value means is its reader's business; this is shape only. The caller bounds the length of what it decodes: memory
-is then at most some twenty times that, because nothing is allocated for elements that are not there.
+is then at most some thirty times that, because nothing is allocated for elements that are not there, and arrays and
+maps, which cost most for the least input, are limited in number.
 Source: proto/identifiers.md §8; the msgpack specification.
 """
 
@@ -19,6 +20,9 @@ import msgpack  # type: ignore[import-untyped]
 
 from p2phub import limits
 from p2phub.errors import Malformed
+
+CONTAINERS_FREE = 32_768  # As many arrays and maps as any message may hold, however short they are;
+CONTAINER_BYTES_MIN = 6  # above that, one in so many bytes.
 
 _SCALARS = frozenset((bool, int, str, bytes))
 _VALUES = _SCALARS | {list, dict}
@@ -37,12 +41,30 @@ def unpack(data: bytes) -> object:
     """Return the value that `data` encodes; arrays come back as lists.
 
     Raises Malformed: msgpack-truncated, msgpack-trailing, msgpack-type (nil, float, extension, the unused byte),
-    msgpack-utf8, msgpack-key, msgpack-order, msgpack-duplicate, msgpack-depth, msgpack-shortest.
+    msgpack-utf8, msgpack-key, msgpack-order, msgpack-duplicate, msgpack-depth, msgpack-crowded, msgpack-shortest.
     """
     _check_whole(data)
+    left = max(len(data) // CONTAINER_BYTES_MIN, CONTAINERS_FREE)
+
+    def count() -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Malformed("msgpack-crowded", f"too many arrays and maps for {len(data)} bytes")
+
+    def list_of(items: list[object]) -> list[object]:
+        count()
+        return items
+
+    def map_of(pairs: list[tuple[Any, object]]) -> dict[str, object]:
+        count()
+        return _map_of(pairs)
+
     try:
-        # Text keys only, here as a rule and below by hook: a key of another type could collide by hash.
-        value = msgpack.unpackb(data, strict_map_key=False, object_pairs_hook=_map_of, ext_hook=_no_extension)
+        # The hook sees to it that keys are text; as pairs, so that no key is hashed before.
+        value = msgpack.unpackb(
+            data, strict_map_key=False, list_hook=list_of, object_pairs_hook=map_of, ext_hook=_no_extension
+        )
     except UnicodeDecodeError as exc:
         raise Malformed("msgpack-utf8", "text that is not UTF-8") from exc
     except ValueError as exc:  # What msgpack still finds, such as a timestamp that is none.

@@ -97,14 +97,17 @@ def test_what_is_claimed_and_not_there_costs_no_memory(data: bytes) -> None:
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("part", [b"\x00", b"\x90", b"\xa2ab", b"\xc4\x02ab", b"\xcd\x01\x00"])
+@pytest.mark.parametrize(
+    "part", [b"\x00", b"\x90", b"\x80", b"\x91\x92\x90\x90", b"\xa2ab", b"\xc4\x02ab", b"\xcd\x01\x00"]
+)
 def test_memory_is_bounded_by_the_length_of_the_input(part: bytes) -> None:
-    count = (256 << 10) // len(part)
+    count = (1 << 20) // len(part)
     data = b"\xdd" + count.to_bytes(4, "big") + part * count
     tracemalloc.start()
     try:
-        unpack(data)
-        assert tracemalloc.get_traced_memory()[1] < 100 * len(data)
+        with contextlib.suppress(Malformed):
+            unpack(data)
+        assert tracemalloc.get_traced_memory()[1] < 35 * len(data)
     finally:
         tracemalloc.stop()
 

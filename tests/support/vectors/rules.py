@@ -1,0 +1,28 @@
+"""Which rules the code can name: what calls of Malformed("…") and NotTrusted(rule="…") say."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[3] / "p2phub"
+ROOMS = ("content", "formats", "identity", "manifest")
+
+
+def rules_of_rooms() -> set[str]:
+    """Return the rules of the rooms whose vectors stand in identifiers, manifest and release."""
+    return {
+        rule for room in ROOMS for file in (PACKAGE / room).glob("*.py") for rule in _rules_in(file.read_text("utf-8"))
+    }
+
+
+def _rules_in(source: str) -> set[str]:
+    rules: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+            continue
+        if node.func.id == "Malformed":
+            rules.add(ast.literal_eval(node.args[0]))
+        if node.func.id == "NotTrusted":
+            rules.add(next(ast.literal_eval(word.value) for word in node.keywords if word.arg == "rule"))
+    return rules
