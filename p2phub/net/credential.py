@@ -27,6 +27,15 @@ _SIGNATURE_HEAD = b"\x04\x40"  # OCTET STRING of 64.
 _BACKDATE = datetime.timedelta(hours=1)  # Clocks differ.
 _LIFETIME = datetime.timedelta(days=365)  # The key dies with the process long before.
 _CERTIFICATE_BYTES_MAX = 4096
+_PARSER_ERRORS = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What the parser raises for bytes that are no certificate, or one of kinds that it does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +90,7 @@ def peer_of(certificate: bytes) -> PeerId:
         return _peer_of(certificate, datetime.datetime.now(datetime.UTC))
     except InvalidSignature as exc:
         raise WrongPeer("a certificate with a signature that does not hold") from exc
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as exc:
-        # What the parser raises for bytes that are no certificate, or one of kinds that it does not know.
+    except _PARSER_ERRORS as exc:
         raise WrongPeer(f"not a certificate of this protocol: {str(exc)[:200]}") from exc
 
 

@@ -12,6 +12,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
 
 import trio
@@ -137,7 +138,7 @@ class Host:
             return await self._host.new_stream(libp2p_id_of(peer), [TProtocol(protocol)])
 
         try:
-            raw = await self.run_apart(None, open_one, limits.DHT_RPC_S)
+            raw = await self.run_apart(None, open_one, limits.DHT_RPC_S, undo=lambda unwanted: unwanted.reset())
         except PeerGone as exc:
             # Refused protocol or dead connection cannot be told apart for sure; only silence ends the connection.
             if isinstance(exc.__cause__, trio.TooSlowError):
@@ -174,7 +175,7 @@ class Host:
         for connection in list(self._swarm.get_connections(libp2p_id_of(peer))):
             await self._end(connection)
 
-    def start(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
+    def start(self, work: Callable[..., Awaitable[object]], *args: object) -> None:
         """Run `work` as a task of the host, which ends with it; a PeerGone of it is nobody's business."""
 
         async def alone() -> None:
@@ -185,20 +186,30 @@ class Host:
 
         self._nursery.start_soon(alone)
 
-    async def run_apart(self, muxed: IMuxedConn | None, work: Callable[[], Awaitable[T]], seconds: float) -> T:
+    async def run_apart(
+        self,
+        muxed: IMuxedConn | None,
+        work: Callable[[], Awaitable[T]],
+        seconds: float,
+        *,
+        undo: Callable[[T], Awaitable[None]] | None = None,
+    ) -> T:
         """Run a call of the library so that a cancelled caller does not cut it off in the middle.
 
-        Returns its value. Raises PeerGone for whatever it raises; if it takes longer than `seconds` the connection
-        `muxed` is ended, since a call cut off leaves it broken.
+        Returns its value, or gives it to `undo` if the caller was cancelled meanwhile. Raises PeerGone for whatever it
+        raises; if it takes longer than `seconds` the connection `muxed` is ended, since a call cut off leaves it broken.
         """
         values: list[T] = []
         errors: list[Exception] = []
         finished = trio.Event()
+        wanted = True
 
         async def call() -> None:
             try:
                 with trio.fail_after(seconds):
                     values.append(await work())
+                    if not wanted and undo is not None:
+                        await undo(values[0])
             except Exception as exc:  # noqa: BLE001 - the library raises many kinds; all mean that the peer is gone.
                 errors.append(exc)
                 if isinstance(exc, trio.TooSlowError) and muxed is not None:
@@ -207,7 +218,13 @@ class Host:
                 finished.set()
 
         self._nursery.start_soon(call)
-        await finished.wait()
+        try:
+            await finished.wait()
+        except trio.Cancelled:
+            wanted = False
+            if values and undo is not None:  # It ended at the same moment.
+                self.start(self.run_apart, muxed, partial(undo, values[0]), limits.GOODBYE_S)
+            raise
         if values:
             return values[0]
         if errors:
@@ -265,7 +282,7 @@ class Host:
             if heard_from is not None and not self.budget.allow(address, now=trio.current_time()):
                 failures.append(f"{address}: dialled too often lately")
                 continue
-            async def dial_one(target: Address = address) -> tuple[IMuxedConn, TcpStream]:
+            async def dial_one(target: Address = address) -> IMuxedConn:
                 stream = await dial_tcp(target)
                 try:
                     raw = RawConnection(stream, True)
@@ -273,19 +290,21 @@ class Host:
                 except BaseException:
                     await trio.aclose_forcefully(stream.stream)
                     raise
-                return connection.muxed_conn, stream
+                # Here, not below: whoever asked for the dial may have been cancelled meanwhile.
+                muxed: IMuxedConn = connection.muxed_conn
+                link = _Link(stream, target, True, trio.current_time())
+                self._links[id(muxed)] = link
+                self._nursery.start_soon(self._live, muxed, link)
+                return muxed
 
             try:
-                muxed, stream = await self.run_apart(None, dial_one, limits.DIAL_S + limits.HANDSHAKE_S)
+                muxed = await self.run_apart(None, dial_one, limits.DIAL_S + limits.HANDSHAKE_S)
             except PeerGone as exc:
                 failures.append(f"{address}: {exc.message}")
                 if _is_wrong_peer(exc):
                     wrong = WrongPeer(f"somebody else than {peer} answers at {address}", peer=str(peer))
                 continue
             self.budget.proved(address)
-            link = _Link(stream, address, True, trio.current_time())
-            self._links[id(muxed)] = link
-            self._nursery.start_soon(self._live, muxed, link)
             if not await self._keep_within(muxed):
                 raise PeerGone("this node has too many connections", peer=str(peer))
             return address

@@ -13,6 +13,7 @@ import select
 import socket
 import struct
 import sys
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -210,7 +211,8 @@ class TlsChannel:
         self._poll.register(sock, select.POLLIN)
         self._poll.register(self._wakeup, select.POLLIN)
         sock.setblocking(True)
-        timeout = _TIMEVAL.pack(int(limits.SOCKET_CALL_S), 0)
+        seconds, fraction = divmod(limits.SOCKET_CALL_S, 1)
+        timeout = _TIMEVAL.pack(int(seconds), int(1e6 * fraction))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
         if not HAS_ENGINE or self._ssl is None:
@@ -228,12 +230,30 @@ class TlsChannel:
                 self._write(data)
 
     def wait(self, timeout_s: float) -> bool:
-        if self._connection.pending():
+        until = time.monotonic() + timeout_s
+        while not self._connection.pending():
+            ready = {descriptor for descriptor, _ in self._poll.poll(1000 * max(0.0, until - time.monotonic()))}
+            if self._wakeup.fileno() in ready:
+                self._wakeup.clear()
+                return False
+            if not ready:
+                return False
+            if not self._took_housekeeping():
+                break
+        return True
+
+    def _took_housekeeping(self) -> bool:
+        """Return whether what came was TLS's own (a ticket, a key update), now taken, and nothing for us."""
+        self._sock.setblocking(False)
+        try:
+            self._connection.recv(1, socket.MSG_PEEK)
+        except SSL.WantReadError:
             return True
-        ready = {descriptor for descriptor, _ in self._poll.poll(1000 * timeout_s)}
-        if self._wakeup.fileno() in ready:
-            self._wakeup.clear()
-        return self._sock.fileno() in ready
+        except SSL.Error:
+            pass  # The end, or a fault: the next read meets it again.
+        finally:
+            self._sock.setblocking(True)
+        return False
 
     def wake(self) -> None:
         self._wakeup.set()

@@ -487,7 +487,7 @@ async def test_a_provider_that_does_not_stop_is_cut_off(kind: str, tmp_path: Pat
     async with scene(kind, tmp_path, Lie.ENDLESS) as here:
         link = await here.opened()
         link.grant(RangeSet(((0, 1),)))
-        reports, closed = await until_closed(link)
+        _, closed = await until_closed(link)
         assert isinstance(closed.error, ProtocolViolation)
     whatever_was_written_is_true(here)
 

@@ -42,14 +42,17 @@ async def test_a_model_arrives_bit_for_bit(tmp_path: Path) -> None:
     content = content_of(random_files(1, a=3_000_000, b=10, c=0, d=5_000_001))
     shelf = Published(content, tmp_path / "ann")
     arriving = Arriving(content, tmp_path / "bob")
-    async with open_plane(ANN, shelf, answer) as ann, open_plane(BOB, shelf, answer) as bob:
-        async with open_listener([Address("127.0.0.1", 0)], ann.handle) as listener:
-            there = PeerAddress(ANN.peer_id, listener.addresses[0])
-            link = await bob.open_link(there, content.root, prefix_bytes=1 << 20, via="direct")
-            await fetch(link, arriving)
-            control = await bob.open_control(there)
-            assert await control.ask(Ping()) == Pong()
-            await control.aclose()
+    async with (
+        open_plane(ANN, shelf, answer) as ann,
+        open_plane(BOB, shelf, answer) as bob,
+        open_listener([Address("127.0.0.1", 0)], ann.handle) as listener,
+    ):
+        there = PeerAddress(ANN.peer_id, listener.addresses[0])
+        link = await bob.open_link(there, content.root, prefix_bytes=1 << 20, via="direct")
+        await fetch(link, arriving)
+        control = await bob.open_control(there)
+        assert await control.ask(Ping()) == Pong()
+        await control.aclose()
     files = dict(content.files)
     assert files.pop("c.bin") == b""
     assert arriving.files() == files

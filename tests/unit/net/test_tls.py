@@ -1,0 +1,295 @@
+"""TLS: both ends proven before anything is said, silence noticed, with the fast engine and with its stand-in."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from OpenSSL import SSL
+
+from p2phub import limits
+from p2phub.errors import PeerError, PeerGone, PeerStalled, WrongPeer
+from p2phub.identity import Address, SecretKey
+from p2phub.net import tls
+from p2phub.net.channel import Watched
+from p2phub.net.credential import make_credential
+
+ANN, BOB, EVE = (SecretKey(letter * 32) for letter in (b"a", b"b", b"e"))
+HERE = Address("127.0.0.1", 1)
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Two ends of a TCP connection, non-blocking."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        near = socket.create_connection(server.getsockname())
+        far, _ = server.accept()
+    for end in (near, far):
+        end.setblocking(False)
+        tls.tune(end)
+    return near, far
+
+
+@asynccontextmanager
+async def connected() -> AsyncIterator[tuple[tls.TlsConnection, tls.TlsConnection]]:
+    near, far = pair()
+    ends: dict[str, tls.TlsConnection] = {}
+
+    async def serve() -> None:
+        ends["far"] = await tls.accept(tls.make_context(make_credential(ANN)), far, HERE)
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(serve)
+            ends["near"] = await tls.connect(tls.make_context(make_credential(BOB)), near, HERE, ANN.peer_id)
+        try:
+            yield ends["near"], ends["far"]
+        finally:
+            near.close()
+            far.close()
+
+
+async def test_both_ends_know_each_other() -> None:
+    async with connected() as (bob, ann):
+        assert (bob.peer, ann.peer) == (ANN.peer_id, BOB.peer_id)
+        await bob.write(b"hello")
+        assert await ann.read(100) == b"hello"
+        await ann.aclose()
+        assert await bob.read(100) == b""
+
+
+async def test_no_connection_resumes_an_earlier_one() -> None:
+    server, client = tls.make_context(make_credential(ANN)), tls.make_context(make_credential(BOB))
+    for _ in range(2):
+        near, far = pair()
+        with near, far, trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(tls.accept, server, far, HERE)
+                bob = await tls.connect(client, near, HERE, ANN.peer_id)
+            assert bob._ssl.get_protocol_version_name() == "TLSv1.3"
+            assert not tls._LIB.SSL_session_reused(bob._ssl._ssl)
+
+
+async def test_another_peer_than_meant_is_refused_by_who_dials() -> None:
+    near, far = pair()
+    with near, far, trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(tls.accept, tls.make_context(make_credential(EVE)), far, HERE)
+            with pytest.raises(WrongPeer) as caught:
+                await tls.connect(tls.make_context(make_credential(BOB)), near, HERE, ANN.peer_id)
+            assert str(EVE.peer_id) in caught.value.message
+
+
+def anonymous() -> SSL.Context:
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_alpn_protos([tls.ALPN])
+    return context
+
+
+def old_version() -> SSL.Context:
+    context = tls.make_context(make_credential(BOB))
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_max_proto_version(SSL.TLS1_2_VERSION)
+    return context
+
+
+def other_protocol() -> SSL.Context:
+    context = tls.make_context(make_credential(BOB))
+    context.set_alpn_protos([b"h2"])
+    return context
+
+
+def no_protocol() -> SSL.Context:
+    context = SSL.Context(SSL.TLS_METHOD)
+    credential = make_credential(BOB)
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+
+    context.use_certificate(x509.load_der_x509_certificate(credential.certificate))
+    context.use_privatekey(serialization.load_der_private_key(credential.leaf_key, None))  # type: ignore[arg-type]
+    return context
+
+
+UNPROVEN = [anonymous, old_version, other_protocol, no_protocol]
+
+
+@pytest.mark.parametrize("context", UNPROVEN, ids=lambda make: make.__name__)
+async def test_a_client_that_does_not_prove_itself_is_refused_by_who_serves(context: Callable[[], SSL.Context]) -> None:
+    near, far = pair()
+
+    async def dial() -> None:
+        connection = SSL.Connection(context(), near)
+        connection.set_connect_state()
+        while True:
+            try:
+                connection.do_handshake()
+                connection.send(b"a request that nobody may read")
+                return
+            except SSL.WantReadError:
+                await trio.lowlevel.wait_readable(near.fileno())
+            except SSL.Error:
+                return
+
+    with near, far, trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(dial)
+            with pytest.raises((WrongPeer, PeerGone)):
+                await tls.accept(tls.make_context(make_credential(ANN)), far, HERE)
+            far.close()
+
+
+@pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff" + bytes(1000), b"\x16" * 100, b""])
+async def test_garbage_in_place_of_a_handshake_is_refused(data: bytes) -> None:
+    near, far = pair()
+    with near, far:
+        near.send(data)
+        near.close()
+        with trio.fail_after(10), pytest.raises(PeerGone):
+            await tls.accept(tls.make_context(make_credential(ANN)), far, HERE)
+
+
+# --- channels ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["engine", "fallback"])
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    assert tls.HAS_ENGINE, "the pinned pyOpenSSL has the names that the fast engine needs"
+    if request.param == "fallback":
+        monkeypatch.setattr(tls, "HAS_ENGINE", False)
+    return str(request.param)
+
+
+@asynccontextmanager
+async def channels() -> AsyncIterator[tuple[tls.TlsChannel, tls.TlsChannel]]:
+    async with connected() as (bob, ann):
+        near, far = bob.as_channel(), ann.as_channel()
+        try:
+            yield near, far
+        finally:
+            near.cancel()
+            far.cancel()
+            near.close()
+            far.close()
+
+
+def fill(channel: tls.TlsChannel, count: int) -> bytes:
+    buffer = memoryview(bytearray(count))
+    channel.fill(buffer)
+    return bytes(buffer)
+
+
+async def test_a_channel_moves_exactly_what_is_asked(engine: str) -> None:
+    data = bytes(range(256)) * 8192  # 2 MiB
+    async with channels() as (near, far):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, near.send, memoryview(data))
+            assert await trio.to_thread.run_sync(fill, far, 5) == data[:5]
+            assert await trio.to_thread.run_sync(fill, far, len(data) - 5) == data[5:]
+        near.send(b"")
+        near.send(b"x")
+        assert await trio.to_thread.run_sync(fill, far, 1) == b"x"
+
+
+async def test_bytes_read_ahead_in_trio_are_not_lost_to_the_channel(engine: str) -> None:
+    async with connected() as (bob, ann):
+        await bob.write(b"first, second")
+        assert await ann.read(5) == b"first"
+        channel = ann.as_channel()
+        assert channel.wait(0)  # They lie in the engine already; the socket is quiet.
+        assert fill(channel, 8) == b", second"
+        assert not channel.wait(0)
+        channel.close()
+
+
+@pytest.mark.parametrize("blocked_in", ["fill", "send", "wait"])
+async def test_cancel_ends_a_blocking_call_from_another_thread(engine: str, blocked_in: str) -> None:
+    async with channels() as (near, _):
+        failures: list[PeerError] = []
+
+        def block() -> None:
+            try:
+                if blocked_in == "wait":
+                    near.wait(1000)
+                fill(near, 10) if blocked_in != "send" else [near.send(bytes(1 << 20)) for _ in range(1000)]
+            except PeerError as exc:
+                failures.append(exc)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, block)
+            await trio.testing.wait_all_tasks_blocked()
+            near.cancel()
+        assert isinstance(failures[0], PeerGone)
+
+
+async def test_wake_ends_a_wait_also_if_it_comes_first() -> None:
+    async with channels() as (near, _):
+        near.wake()
+        near.wake()
+        assert not near.wait(1000)
+        assert not near.wait(0)
+
+
+@pytest.mark.parametrize("end", ["goodbye", "cut"])
+async def test_the_end_of_the_other_side_is_noticed(engine: str, end: str) -> None:
+    async with channels() as (near, far):
+        far._connection.shutdown() if end == "goodbye" else far.cancel()
+        assert near.wait(10)
+        with pytest.raises(PeerGone):
+            fill(near, 1)
+
+
+async def test_silence_ends_a_call(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SOCKET_CALL_S", 0.05)
+    async with channels() as (near, far):
+        with pytest.raises(PeerStalled):
+            fill(near, 1)
+        with pytest.raises(PeerStalled):
+            far.send(bytes(64 << 20))
+
+
+async def test_a_call_that_is_overdue_is_cancelled_by_the_watchdog(engine: str) -> None:
+    now = 0.0
+    watched = Watched(lambda: now)
+    async with channels() as (near, far):
+        watched.add(near)
+        watched.cancel_overdue()
+        failures: list[PeerError] = []
+
+        def drip() -> None:
+            try:
+                fill(near, 1000)
+            except PeerError as exc:
+                failures.append(exc)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, drip)
+            far.send(b"a byte now and then")
+            while near.progress.deadline == float("inf"):
+                await trio.sleep(0)
+            now = near.progress.deadline - 1
+            watched.cancel_overdue()
+            await trio.testing.wait_all_tasks_blocked()
+            assert failures == []
+            now = near.progress.deadline + 1
+            watched.cancel_overdue()
+        assert isinstance(failures[0], PeerStalled)
+
+
+async def test_what_comes_is_counted_while_a_call_waits_for_more() -> None:
+    async with channels() as (near, far):
+        before = near.received()
+        far.send(bytes(1000))
+        near.wait(10)
+        assert near.received() >= before + 1000
+
+
+async def test_channels_let_go_of_their_descriptors(engine: str) -> None:
+    import os
+
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        async with channels():
+            pass
+    assert len(os.listdir("/proc/self/fd")) == before
