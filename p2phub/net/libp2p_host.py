@@ -197,7 +197,7 @@ class Host:
         """Run a call of the library so that a cancelled caller does not cut it off in the middle.
 
         Returns its value, or gives it to `undo` if the caller was cancelled meanwhile. Raises PeerGone for whatever it
-        raises; if it takes longer than `seconds` the connection `muxed` is ended, since a call cut off leaves it broken.
+        raises; if it takes longer than `seconds` the connection `muxed` is ended: a call cut off leaves it broken.
         """
         values: list[T] = []
         errors: list[Exception] = []
