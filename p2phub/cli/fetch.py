@@ -59,6 +59,8 @@ class View:
         progress = self._progress
         match event:
             case api.Started():
+                if event.bytes_held:
+                    progress.note(f"{size(event.bytes_held)} of {size(event.bytes_total)} are here already")
                 progress.begin("Fetching", total=event.bytes_total, done=event.bytes_held)
                 self._count()
             case api.Source():

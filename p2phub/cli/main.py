@@ -49,14 +49,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `p2phub` with these words (default: the process's own) and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     with standard_output(as_json=wants_json(words, os.environ)) as output:
+        code = _run(words, output)
         try:
-            code = _run(words, output)
             output.check()
         except BrokenPipeError:  # Whoever read our output has seen enough: no error, and nobody to tell.
-            return INTERRUPTED
+            return code or INTERRUPTED
         except HubError as error:
             output.failed(error.code, error.message, error.hint)
-            return error.code
+            return code or error.code
         return code
 
 
@@ -73,8 +73,9 @@ def _run(words: Sequence[str], output: Output) -> int:
         output.failed(error.code, error.message, error.hint)
         return error.code
     except KeyboardInterrupt:
-        output.check()
-        output.failed(INTERRUPTED, "interrupted", command.interrupted if command is not None else None)
+        if output.lost:  # The work was ended because nobody reads on; `main` says what that means.
+            return 0
+        output.interrupted(INTERRUPTED, command.interrupted if command is not None else None)
         return INTERRUPTED
     except Exception as bug:  # noqa: BLE001 - said, with its traceback, and not survived.
         return _tell_bug(bug, output)

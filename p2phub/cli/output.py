@@ -8,10 +8,11 @@ sequences: every line for people goes through `printable`.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 from p2phub import api
@@ -64,6 +65,16 @@ class Output:
         if hint:
             self.note(f"  try: {hint}")
 
+    def interrupted(self, code: int, hint: str | None) -> None:
+        """Say that the user ended it, and what stays."""
+        self.object("failed", {"code": code, "message": "interrupted", "hint": hint})
+        self.note(f"Interrupted: {hint}" if hint else "Interrupted")
+
+    @property
+    def lost(self) -> bool:
+        """Whether stdout cannot be written any more."""
+        return self._lost is not None
+
     def check(self) -> None:
         """Flush. Raises BrokenPipeError if nobody reads stdout, DiskError if it cannot be written."""
         self._write(None)
@@ -90,11 +101,12 @@ class Output:
 
 
 @contextlib.contextmanager
-def standard_output(*, as_json: bool) -> Any:
+def standard_output(*, as_json: bool) -> Iterator[Output]:
     """Give the process's output; with `as_json`, whatever else prints meanwhile goes to stderr."""
-    stdout, stderr = sys.stdout, sys.stderr
+    # A process may be started with either closed (`>&-`); Python then has none.
+    stdout, stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
     for stream in (stdout, stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # A name that the terminal cannot write is no reason to stop.
     output = Output(as_json=as_json, stdout=stdout, stderr=stderr)
     with contextlib.redirect_stdout(stderr) if as_json else contextlib.nullcontext():

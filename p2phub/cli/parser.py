@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from argparse import SUPPRESS, Action, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
@@ -93,5 +94,6 @@ class _Version(Action):
             version = metadata.version(PROGRAM)
         except metadata.PackageNotFoundError:
             version = "(not installed)"
-        sys.stdout.write(f"{PROGRAM} {version}\n")
+        with contextlib.suppress(OSError):  # As argparse prints its help.
+            sys.stdout.write(f"{PROGRAM} {version}\n")
         parser.exit()

@@ -94,7 +94,7 @@ def show_published(call: Invocation, published: api.Published) -> None:
     elif private:
         output.note("It is private and never announced. Who has the ticket can fetch it while `p2phub node` runs here.")
     else:
-        output.note("It is not announced yet. `p2phub node` announces and serves it while it runs.")
+        output.note("It is not announced yet: `p2phub node` announces and serves it while it runs and knows others.")
 
 
 def show_survey(call: Invocation, found: dict[str, Any]) -> None:

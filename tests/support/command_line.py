@@ -1,0 +1,145 @@
+"""The command line with a hub that only plays: it returns what a test gave it, and keeps what it was asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from p2phub import api
+
+Json = dict[str, Any]
+PEER = "12D3KooWA4Xop1JaT3MHxwYMkCepYsv4iPVopMXwCz5iHYdBfeSB"
+ADDRESS = f"/ip4/127.0.0.1/tcp/4717/p2p/{PEER}"
+
+DONE = api.Done("/models/m", bytes_received=5_000_000, bytes_reused=0, seconds=0.5, first_byte_s=0.1,
+                sources=[api.SourceBytes(PEER, 5_000_000)])  # fmt: skip
+PUBLISHED = api.Published(f"{PEER}/m", "bagmanifest", "p2phub:ticket", 3, 5_000_000, 5_000_000, True, 0.25)
+RELEASE = {
+    "publisher": PEER,
+    "name": "m",
+    "tag": "main",
+    "sequence": 7,
+    "manifest": "bagmanifest",
+    "previous": None,
+    "kind": "model",
+    "bytes": 5_000_000,
+    "created": 1_700_000_000,
+    "expires": 1_730_000_000,
+    "licence": "MIT",
+    "description": "small",
+}
+RESULTS: Json = {
+    "init": {"home": "/h", "publisher_id": PEER, "peer_id": PEER},
+    "publish": PUBLISHED,
+    "survey": {"files": [{"path": "a.bin", "size": 9}], "left_out": [{"path": ".git", "why": "junk"}], "bytes": 9},
+    "fetch": DONE,
+    "unpublish": {"reference": "m", "manifest": "bagmanifest"},
+    "remove": {"manifest": "bagmanifest", "folder": "/models/m"},
+    "info": {
+        "reference": "m",
+        "manifest": "bagmanifest",
+        "release": RELEASE,
+        "held": {"folder": "/models/m", "complete": True},
+        "files": [{"path": f"{n}.bin", "size": 9, "sha256": "00", "chunks": 1} for n in range(25)],
+    },
+    "ls": [
+        {
+            "manifest": "bagmanifest",
+            "references": [f"{PEER}/m"],
+            "folder": "/models/m",
+            "files": 3,
+            "bytes": 5_000_000,
+            "complete": True,
+            "published": True,
+            "private": False,
+            "announced_to": 4,
+        }
+    ],
+    "log": [RELEASE],
+    "verify": {"manifest": "bagmanifest", "folder": "/models/m", "files": 3, "bytes": 5_000_000, "damaged": []},
+    "peers": [{"peer_id": PEER, "addresses": ["/ip4/127.0.0.1/tcp/4717"], "proven": True}],
+    "status": {
+        "daemon": True,
+        "home": "/h",
+        "peer_id": PEER,
+        "publisher_id": PEER,
+        "addresses": [ADDRESS],
+        "seconds": 3.0,
+        "jobs": [{"job": 0, "reference": "m", "into": "/models/m", "bytes_verified": 12}],
+        "served": {"bagmanifest": 99},
+    },
+    "names": {"alice": PEER},
+    "name_add": None,
+    "name_remove": None,
+    "doctor": [
+        {"check": "disk", "ok": True, "detail": "9 GB free", "hint": None},
+        {"check": "reachable", "ok": False, "detail": "nobody could", "hint": "open port 4717"},
+    ],
+    "key_export": b"-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----\n",
+    "key_import": {"publisher_id": PEER},
+}
+
+
+class FakeHub:
+    """Plays `results`, and tells `events` first to who watches. `meanwhile` runs inside each verb."""
+
+    def __init__(self) -> None:
+        self.results: Json = dict(RESULTS)
+        self.events: list[api.Event] = []
+        self.error: BaseException | None = None
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
+        self.calls: list[tuple[str, tuple[Any, ...], Json]] = []
+        self.opened: list[Json] = []
+
+    def __getattr__(self, verb: str) -> Callable[..., Awaitable[Any]]:
+        if verb not in RESULTS:
+            raise AttributeError(verb)
+
+        async def play(*args: Any, watch: Callable[[api.Event], None] | None = None, **options: Any) -> Any:
+            self.calls.append((verb, args, options))
+            for event in self.events:
+                assert watch is not None
+                watch(event)
+            if self.meanwhile is not None:
+                await self.meanwhile()
+            if self.error is not None:
+                raise self.error
+            return self.results[verb]
+
+        return play
+
+    @asynccontextmanager
+    async def open(self, **options: Any) -> AsyncIterator[FakeHub]:
+        self.opened.append(options)
+        yield self
+
+    async def run_node(self, *, watch: Callable[[api.Event], None], **options: Any) -> None:
+        self.opened.append(options)
+        for event in self.events:
+            watch(event)
+        if self.meanwhile is not None:
+            await self.meanwhile()
+        if self.error is not None:
+            raise self.error
+
+
+class Said:
+    """What one call of the command line did: exit code, stdout, stderr."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code = code
+        self.out = out
+        self.err = err
+
+    @property
+    def objects(self) -> list[Json]:
+        """The lines of stdout, which are JSON objects with "event" and nothing else."""
+        found = [json.loads(line) for line in self.out.splitlines()]
+        assert all(isinstance(each, dict) and next(iter(each)) == "event" for each in found), self.out
+        return found
+
+    @property
+    def last(self) -> Json:
+        return self.objects[-1]

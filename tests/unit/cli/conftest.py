@@ -1,0 +1,29 @@
+"""A command line whose hub only plays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from p2phub import api
+from p2phub.cli.main import main
+from tests.support.command_line import FakeHub, Said
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> FakeHub:
+    fake = FakeHub()
+    monkeypatch.setattr(api, "open_hub", fake.open)
+    monkeypatch.setattr(api, "run_node", fake.run_node)
+    return fake
+
+
+@pytest.fixture
+def cli(hub: FakeHub, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    def call(*words: str) -> Said:
+        code = main(words)
+        captured = capsys.readouterr()
+        return Said(code, captured.out, captured.err)
+
+    return call

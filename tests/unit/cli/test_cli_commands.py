@@ -1,0 +1,271 @@
+"""Each command asks the hub for what its words say, prints one JSON object or lines for people, and exits with 0."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from p2phub import api
+from p2phub.cli.main import COMMANDS
+from tests.support.command_line import ADDRESS, PEER, PUBLISHED, RESULTS, FakeHub, Said
+
+Cli = Callable[..., Said]
+
+ALL: dict[str, tuple[list[str], str, tuple[Any, ...]]] = {
+    "init": (["init"], "init", ()),
+    "publish": (["publish", "m", "--name", "m"], "publish", ("m",)),
+    "fetch": (["fetch", "x/m"], "fetch", ("x/m",)),
+    "info": (["info", "x/m"], "info", ("x/m",)),
+    "ls": (["ls"], "ls", ()),
+    "log": (["log", "x/m"], "log", ("x/m",)),
+    "verify": (["verify", "x/m"], "verify", ("x/m",)),
+    "unpublish": (["unpublish", "m"], "unpublish", ("m",)),
+    "rm": (["rm", "m"], "remove", ("m",)),
+    "peers": (["peers"], "peers", ()),
+    "status": (["status"], "status", ()),
+    "name": (["name", "list"], "names", ()),
+    "key": (["key", "export"], "key_export", ()),
+    "doctor": (["doctor"], "doctor", ()),
+}
+"""By command: words, the verb that they call, and its first arguments."""
+
+
+def test_every_command_stands_in_the_table_below() -> None:
+    assert {command.name for command in COMMANDS} == {*ALL, "node"}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_command_calls_its_verb_and_ends_with_one_json_object(name: str, cli: Cli, hub: FakeHub) -> None:
+    words, verb, arguments = ALL[name]
+    said = cli("--json", *words)
+    assert (said.code, said.err) == (0, "")
+    assert [(called, first) for called, first, _ in hub.calls] == [(verb, arguments)]
+    assert [each["event"] for each in said.objects] == [{"publish": "published", "fetch": "done"}.get(name, name)]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_command_says_something_to_people_that_is_not_json(name: str, cli: Cli) -> None:
+    said = cli(*ALL[name][0])
+    assert said.code == 0
+    assert said.out
+    assert '{"event"' not in said.out
+
+
+@pytest.mark.parametrize("name", ["init", "info", "ls", "log", "verify", "peers", "status", "doctor"])
+def test_json_carries_all_that_the_hub_returned(name: str, cli: Cli) -> None:
+    returned = RESULTS[ALL[name][1]]
+    expected = {"items": returned} if isinstance(returned, list) else returned
+    assert cli("--json", *ALL[name][0]).last.items() >= expected.items()
+
+
+def test_publish_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
+    words = "publish m --name n --tag t --kind dataset --description d --licence MIT --private"
+    patterns = ["--ignore", "*.a", "--ignore", "*.b", "--include", "*.c", "--allow", PEER]
+    assert cli(*words.split(), *patterns).code == 0
+    assert hub.calls == [
+        (
+            "publish",
+            ("m",),
+            {
+                "name": "n",
+                "tag": "t",
+                "kind": "dataset",
+                "description": "d",
+                "licence": "MIT",
+                "private": True,
+                "allow": [PEER],
+                "ignore": ["*.a", "*.b"],
+                "include": ["*.c"],
+            },
+        )
+    ]
+
+
+def test_publish_prints_progress_then_what_was_published(cli: Cli, hub: FakeHub) -> None:
+    hub.events = [api.PublishProgress(1, 5_000_000, 3)]
+    said = cli("publish", "m", "--name", "m", "--json")
+    assert said.objects == [hub.events[0].as_json(), PUBLISHED.as_json()]
+
+
+@pytest.mark.parametrize(
+    ("announced", "private", "expected"),
+    [(True, [], "fetch"), (False, [], "p2phub node"), (False, ["--private"], "never")],
+)
+def test_publish_says_what_comes_next(
+    announced: bool, private: list[str], expected: str, cli: Cli, hub: FakeHub
+) -> None:
+    hub.results["publish"] = api.Published("ref", "bag", "p2phub:t", 1, 2, 2, announced, 0.1)
+    said = cli("publish", "m", "--name", "m", *private)
+    assert "ref" in said.out
+    assert "p2phub:t" in said.out
+    assert expected in said.err
+
+
+def test_a_dry_run_lists_what_would_be_published_and_left_out_and_publishes_nothing(cli: Cli, hub: FakeHub) -> None:
+    said = cli("publish", "m", "--dry-run", "--ignore", "*.a")
+    assert hub.calls == [("survey", ("m",), {"ignore": ["*.a"], "include": []})]
+    assert "a.bin" in said.out
+    assert ".git: junk" in said.out
+    assert cli("publish", "m", "--dry-run", "--json").last == {"event": "publish", "dry_run": True, **RESULTS["survey"]}
+
+
+def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
+    assert cli("fetch", "x/m", "--into", "d", "--provider", ADDRESS, "--force", "--no-serve").code == 0
+    assert cli("fetch", "x/m").code == 0
+    (_, _, given), (_, _, defaults) = hub.calls
+    assert given == {"into": "d", "providers": [ADDRESS], "force": True, "serve": False}
+    assert defaults == {"into": None, "providers": [], "force": False, "serve": True}
+
+
+FETCHED = [
+    api.Started("x/m", "bag", bytes_total=5_000_000, bytes_held=1_000_000),
+    api.Source(PEER, "/ip4/127.0.0.1/tcp/1", "direct"),
+    api.Progress(2_000_000, 1e6),
+    api.PeerDropped(PEER, "sent a wrong byte", file="w.bin", chunk=3),
+    api.Waiting("no byte for 10 s", "asking others"),
+]
+
+
+def test_fetch_prints_each_event_as_json_and_then_that_it_is_done(cli: Cli, hub: FakeHub) -> None:
+    hub.events = list(FETCHED)
+    said = cli("fetch", "x/m", "--json")
+    assert said.objects == [event.as_json() for event in [*FETCHED, hub.results["fetch"]]]
+    assert said.err == ""
+
+
+def test_fetch_tells_people_of_sources_damage_and_waiting(cli: Cli, hub: FakeHub) -> None:
+    hub.events = list(FETCHED)
+    said = cli("fetch", "x/m")
+    assert "1.00 MB of 5.00 MB are here already" in said.err
+    assert f"From {PEER} (direct)" in said.err
+    assert f"Dropped {PEER}: sent a wrong byte (file w.bin, chunk 3)" in said.err
+    assert "no byte for 10 s" in said.err
+    assert "/models/m" in said.out
+    assert f"5.00 MB from {PEER}" in said.out
+
+
+def test_node_prints_ready_and_stopped(cli: Cli, hub: FakeHub) -> None:
+    hub.events = [api.Ready(PEER, PEER, [ADDRESS]), api.Stopped()]
+    said = cli("node", "--json", "--listen", "127.0.0.1:0")
+    assert said.code == 0
+    assert said.objects == [event.as_json() for event in hub.events]
+    assert hub.opened[0]["listen"] == ("127.0.0.1:0",)
+    assert ADDRESS in cli("node").out
+
+
+def test_info_names_twenty_files_unless_all_are_asked_for(cli: Cli) -> None:
+    assert cli("info", "m").out.count(".bin") == 20
+    assert cli("info", "m", "--files").out.count(".bin") == 25
+
+
+def test_info_tells_of_a_release_whose_times_make_no_sense(cli: Cli, hub: FakeHub) -> None:
+    hub.results["info"] = {**RESULTS["info"], "release": {**RESULTS["log"][0], "expires": 2**60}, "files": None}
+    assert f"holds until second {2**60}" in cli("info", "m").out
+
+
+def test_verify_with_damage_names_files_and_chunks_and_exits_with_5(cli: Cli, hub: FakeHub) -> None:
+    damage = [{"path": "w.bin", "chunks": [1, 5, 6, 7], "reason": "wrong bytes"}]
+    hub.results["verify"] = {**RESULTS["verify"], "damaged": damage}
+    people, script = cli("verify", "m"), cli("verify", "m", "--json")
+    assert people.code == script.code == 5
+    assert "w.bin: wrong bytes, chunks 1, 5-7" in people.out
+    assert "--force" in people.err
+    verified, failed = script.objects
+    assert verified["damaged"] == damage
+    assert (failed["event"], failed["code"]) == ("failed", 5)
+    assert "w.bin" in failed["message"]
+
+
+def test_doctor_says_what_to_try_and_scripts_see_whether_all_is_well(cli: Cli, hub: FakeHub) -> None:
+    said = cli("doctor")
+    assert said.code == 0
+    assert "open port 4717" in said.out
+    assert cli("doctor", "--json").last["ok"] is False
+    hub.results["doctor"] = hub.results["doctor"][:1]
+    assert cli("doctor", "--json").last["ok"] is True
+
+
+@pytest.mark.parametrize(
+    ("change", "state"),
+    [
+        ({}, "announced to 4"),
+        ({"announced_to": 0}, "not announced yet"),
+        ({"announced_to": None}, "published"),
+        ({"private": True}, "private"),
+        ({"published": False}, "fetched"),
+        ({"complete": False}, "in part"),
+    ],
+)
+def test_ls_says_what_is_done_with_each(change: dict[str, Any], state: str, cli: Cli, hub: FakeHub) -> None:
+    hub.results["ls"] = [{**RESULTS["ls"][0], **change}]
+    assert f"  {state}  " in cli("ls").out
+
+
+@pytest.mark.parametrize("verb", ["ls", "peers", "log"])
+def test_an_empty_list_is_said_on_stderr_so_that_stdout_stays_empty(verb: str, cli: Cli, hub: FakeHub) -> None:
+    hub.results[verb] = []
+    said = cli(*ALL[verb][0])
+    assert (said.code, said.out) == (0, "")
+    assert said.err
+
+
+def test_names_are_added_and_forgotten(cli: Cli, hub: FakeHub) -> None:
+    assert cli("name", "add", "alice", PEER).code == 0
+    assert cli("name", "rm", "alice", "--json").last == {"event": "name", "action": "rm", "alias": "alice"}
+    assert [(verb, words) for verb, words, _ in hub.calls] == [
+        ("name_add", ("alice", PEER)),
+        ("name_remove", ("alice",)),
+    ]
+
+
+def test_an_exported_key_is_for_its_owner_alone_and_never_written_over_a_file(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "key.pem"
+    assert cli("key", "export", str(file)).code == 0
+    assert file.read_bytes() == RESULTS["key_export"]
+    assert stat.S_IMODE(os.stat(file).st_mode) == 0o600
+    file.write_bytes(b"mine")
+    said = cli("key", "export", str(file), "--json")
+    assert (said.code, said.last["code"]) == (6, 6)
+    assert file.read_bytes() == b"mine"
+
+
+def test_an_exported_key_goes_to_stdout_where_no_file_is_named(cli: Cli) -> None:
+    assert cli("key", "export").out.encode() == RESULTS["key_export"]
+    assert cli("key", "export", "-", "--json").last["pem"].encode() == RESULTS["key_export"]
+
+
+def test_a_key_is_imported_from_a_file_of_sane_length(cli: Cli, hub: FakeHub, tmp_path: Path) -> None:
+    file = tmp_path / "key.pem"
+    file.write_bytes(b"pem")
+    assert cli("key", "import", str(file)).code == 0
+    assert hub.calls == [("key_import", (b"pem",), {})]
+    file.write_bytes(b"x" * 5000)
+    assert cli("key", "import", str(file)).code == 2
+    assert cli("key", "import", str(tmp_path / "none")).code == 6
+    assert cli("key", "import").code == 2
+    assert len(hub.calls) == 1
+
+
+def test_text_from_strangers_cannot_repaint_the_terminal(cli: Cli, hub: FakeHub) -> None:
+    evil = "\x1b[2Jevil\r\u202e"
+    release = {**RESULTS["log"][0], "description": evil, "licence": evil}
+    files = [{"path": evil, "size": 1, "sha256": "00", "chunks": 1}]
+    hub.results["info"] = {**RESULTS["info"], "reference": evil, "release": release, "files": files}
+    hub.results["log"] = [release]
+    hub.results["doctor"] = [{"check": "x", "ok": False, "detail": evil, "hint": evil}]
+    hub.events = [
+        api.Started("m", "bag", 1, 0),
+        api.PeerDropped(PEER, evil, file=evil, chunk=1),
+        api.Waiting(evil, evil),
+    ]
+    said = [cli("fetch", "m")]
+    hub.events = []
+    said += [cli("info", "m"), cli("log", "m"), cli("doctor")]
+    for each in said:
+        assert "evil" in each.out + each.err
+        assert not set(each.out + each.err) & {"\x1b", "\r", "\u202e"}

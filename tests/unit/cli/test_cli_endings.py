@@ -1,0 +1,215 @@
+"""How a command ends when it cannot end well: exit codes, one `failed` object, what people are told."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+
+import pytest
+import trio
+
+from p2phub import api, errors
+from p2phub.cli.main import main
+from p2phub.cli.running import the_cause
+from tests.support.command_line import ADDRESS, PEER, FakeHub, Said
+
+Cli = Callable[..., Said]
+
+FAULTS = [
+    errors.UsageError("m", hint="h"),
+    errors.AlreadyRunning("m", hint="h"),
+    errors.NotFound("m", hint="h"),
+    errors.NotTrusted("m", hint="h"),
+    errors.Damaged("m", hint="h"),
+    errors.DiskFull("m", hint="h"),
+    errors.NoProvider("m", hint="h"),
+    errors.PeerGone("m", hint="h"),
+]
+CODES = {"UsageError": 2, "AlreadyRunning": 2, "NotFound": 3, "NotTrusted": 4, "Damaged": 5, "DiskFull": 6,
+         "NoProvider": 7, "PeerGone": 7}  # fmt: skip
+
+
+@pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("command", [["fetch", "m"], ["node"]], ids=lambda words: words[0])
+def test_a_fault_gives_its_exit_code_and_one_object(
+    error: errors.HubError, command: list[str], cli: Cli, hub: FakeHub
+) -> None:
+    hub.error = error
+    said = cli(*command, "--json")
+    assert said.code == CODES[type(error).__name__]
+    assert said.objects == [{"event": "failed", "code": said.code, "message": "m", "hint": "h"}]
+    people = cli(*command)
+    assert people.code == said.code
+    assert people.out == ""
+    assert people.err.endswith("p2phub: m\n  try: h\n")
+
+
+def test_a_fault_in_groups_is_told_bare(cli: Cli, hub: FakeHub) -> None:
+    hub.error = ExceptionGroup("tasks", [ExceptionGroup("tasks", [errors.NotFound("nobody"), errors.PeerGone("x")])])
+    assert cli("fetch", "m", "--json").objects == [{"event": "failed", "code": 3, "message": "nobody", "hint": None}]
+
+
+@pytest.mark.parametrize(
+    "bug", [ZeroDivisionError("oops"), ExceptionGroup("g", [errors.NotFound("n"), KeyError("oops")])]
+)
+def test_a_bug_shows_its_traceback_on_stderr_and_exits_with_1(bug: Exception, cli: Cli, hub: FakeHub) -> None:
+    hub.error = bug
+    said = cli("ls", "--json")
+    assert said.code == 1
+    assert (said.last["event"], said.last["code"]) == ("failed", 1)
+    assert "oops" in said.last["message"]
+    assert "Traceback" in said.err
+    assert cli("ls").code == 1
+
+
+def test_of_a_group_a_bug_is_told_before_an_interrupt_and_that_before_a_fault() -> None:
+    fault, bug, interrupt = errors.NotFound("n"), ValueError("b"), KeyboardInterrupt()
+    assert the_cause(BaseExceptionGroup("g", [fault, interrupt, ExceptionGroup("h", [bug])])) is bug
+    assert the_cause(BaseExceptionGroup("g", [fault, interrupt])) is interrupt
+    assert the_cause(ExceptionGroup("g", [fault])) is fault
+
+
+USAGE = [
+    [],
+    ["bogus"],
+    ["fetch"],
+    ["fetch", "a", "b"],
+    ["fetch", "m", "--bogus"],
+    ["fetch", "m", "--provider", "/ip4/127.0.0.1/tcp/4717"],
+    ["fetch", "m", "--provider", "host:4717"],
+    ["info", "m", "--provider", f"/dns4/example.org/tcp/1/p2p/{PEER}"],
+    ["publish", "m"],
+    ["publish", "m", "--name", "No Good"],
+    ["publish", "m", "--name", "m", "--tag", "/"],
+    ["publish", "m", "--name", "m", "--kind", "song"],
+    ["publish", "m", "--name", "m", "--private", "--allow", "bob"],
+    ["publish", "m", "--name", "m", "--allow", PEER],
+    ["name"],
+    ["name", "add", "alice"],
+    ["name", "list", "alice"],
+    ["key", "burn"],
+    ["ls", "--home"],
+]
+
+
+@pytest.mark.parametrize("words", USAGE, ids=" ".join)
+def test_words_that_make_no_sense_are_a_usage_error_before_anything_is_done(
+    words: Sequence[str], cli: Cli, hub: FakeHub
+) -> None:
+    said = cli("--json", *words)
+    assert said.code == 2
+    assert [(each["event"], each["code"]) for each in said.objects] == [("failed", 2)]
+    assert said.last["hint"]
+    assert said.err == ""
+    assert hub.opened == []
+    people = cli(*words)
+    assert (people.code, people.out) == (2, "")
+    assert "try:" in people.err
+
+
+def test_a_provider_with_its_peer_id_is_fine(cli: Cli) -> None:
+    assert cli("fetch", "m", "--provider", ADDRESS).code == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_command_at_once_and_says_that_it_resumes(
+    number: signal.Signals, cli: Cli, hub: FakeHub
+) -> None:
+    async def hang() -> None:
+        os.kill(os.getpid(), number)
+        await trio.sleep_forever()
+
+    hub.meanwhile = hang
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    said = cli("fetch", "m", "--json")
+    assert said.code == 130
+    assert said.objects == [
+        {
+            "event": "failed",
+            "code": 130,
+            "message": "interrupted",
+            "hint": "what was verified stays; the same command resumes",
+        }
+    ]
+    people = cli("fetch", "m")
+    assert people.code == 130
+    assert "the same command resumes" in people.err
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+
+
+def test_a_fault_on_the_way_out_of_an_interrupted_command_is_not_the_reason(cli: Cli, hub: FakeHub) -> None:
+    async def hang() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise errors.PeerGone("closed")
+
+    hub.meanwhile = hang
+    assert cli("fetch", "m", "--json").last["code"] == 130
+
+
+def test_a_signal_that_the_parent_ignores_stays_ignored(cli: Cli, hub: FakeHub) -> None:
+    async def signalled() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        await trio.lowlevel.checkpoint()
+
+    hub.meanwhile = signalled
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert cli("ls").code == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_help_and_version_go_to_stdout_and_exit_with_0(cli: Cli) -> None:
+    assert "publish" in cli("--help").out
+    assert "--provider" in cli("fetch", "--help").out
+    assert "--bootstrap" in cli("fetch", "--help").out
+    assert cli("--version").out.startswith("p2phub ")
+
+
+class BrokenStdout:
+    """A stdout whose reader is gone after `lines` lines."""
+
+    def __init__(self, lines: int) -> None:
+        self.lines = lines
+        self.error: OSError = BrokenPipeError(32, "Broken pipe")
+
+    def write(self, text: str) -> int:
+        self.lines -= 1
+        if self.lines < 0:
+            raise self.error
+        return len(text)
+
+    def flush(self) -> None: ...
+
+    def fileno(self) -> int:
+        raise OSError("none")
+
+
+def test_a_fetch_whose_reader_is_gone_ends_quietly(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.events = [api.Progress(number, 1.0) for number in range(9)]
+    hub.meanwhile = trio.sleep_forever
+    monkeypatch.setattr("sys.stdout", BrokenStdout(3))
+    assert main(["fetch", "m", "--json"]) == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_an_output_that_cannot_be_written_is_a_disk_error(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stdout = BrokenStdout(0)
+    stdout.error = OSError(28, "No space left on device")
+    monkeypatch.setattr("sys.stdout", stdout)
+    assert main(["ls"]) == 6
+    assert "No space left" in capsys.readouterr().err
+
+
+def test_a_fault_keeps_its_exit_code_though_nobody_reads(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.error = errors.NotFound("n")
+    monkeypatch.setattr("sys.stdout", BrokenStdout(0))
+    assert main(["ls", "--json"]) == 3

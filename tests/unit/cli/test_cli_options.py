@@ -1,0 +1,90 @@
+"""The options of every command: before or after its name, given or from the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from p2phub.cli.options import Common, take_common
+from p2phub.cli.parser import only_options_parser
+from p2phub.errors import UsageError
+from tests.support.command_line import ADDRESS, FakeHub, Said
+
+Cli = Callable[..., Said]
+
+
+def take(*words: str, **environment: str) -> tuple[Common, list[str]]:
+    return take_common(words, only_options_parser(), environment)
+
+
+@pytest.mark.parametrize("options", [["--home", "H"], ["--home=H"], ["--no-lan"], ["--json"], ["-v"], ["--up", "5MB"]])
+def test_an_option_means_the_same_before_and_after_the_commands_name(options: list[str]) -> None:
+    before, after = take(*options, "fetch", "ref"), take("fetch", "ref", *options)
+    assert before == after == take("fetch", *options, "ref")
+    assert before[1] == ["fetch", "ref"]
+    assert before[0] != Common()
+
+
+def test_what_may_be_repeated_adds_up_over_both_places() -> None:
+    common, rest = take("--bootstrap", "A", "node", "--bootstrap", "B", "--listen", "C", "-v", "-v")
+    assert common == Common(bootstrap=("A", "B"), listen=("C",), verbose=2)
+    assert rest == ["node"]
+
+
+def test_the_words_of_the_command_keep_their_order_and_what_follows_two_dashes_is_no_option() -> None:
+    common, rest = take("fetch", "--into", "d", "--home", "H", "x/y", "--provider", "P", "--", "--json")
+    assert rest == ["fetch", "--into", "d", "x/y", "--provider", "P", "--", "--json"]
+    assert common == Common(home="H")
+
+
+def test_abbreviations_are_no_options() -> None:
+    assert take("--boot", "A") == (Common(), ["--boot", "A"])
+
+
+def test_what_is_not_given_stays_open_for_the_library_to_look_up(cli: Cli, hub: FakeHub) -> None:
+    cli("ls")
+    assert hub.opened == [{"home": None, "lan": None, "bootstrap": (), "listen": (), "up": None, "down": None}]
+
+
+def test_what_is_given_reaches_the_hub(cli: Cli, hub: FakeHub) -> None:
+    cli("--no-lan", "ls", "--home", "H", "--bootstrap", ADDRESS, "--up", "5MB", "--down", "6MB")
+    assert hub.opened == [
+        {"home": "H", "lan": False, "bootstrap": (ADDRESS,), "listen": (), "up": "5MB", "down": "6MB"}
+    ]
+
+
+@pytest.mark.parametrize("value", ["1", "true", "on"])
+def test_json_can_be_asked_for_by_the_environment(value: str, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("P2PHUB_JSON", value)
+    assert cli("ls").last["event"] == "ls"
+
+
+def test_a_switch_of_the_environment_is_on_or_off() -> None:
+    assert take(P2PHUB_VERBOSE="1")[0].verbose == 1
+    assert take(P2PHUB_VERBOSE="0", P2PHUB_JSON="")[0] == Common()
+    with pytest.raises(UsageError, match="P2PHUB_JSON"):
+        take(P2PHUB_JSON="perhaps")
+
+
+@pytest.mark.parametrize("rate", [["--up", "5MB"], ["--down", "1GiB"]])
+@pytest.mark.parametrize("command", [["ls"], ["node"]])
+def test_a_cap_that_nothing_would_keep_is_refused(
+    rate: list[str], command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from p2phub.cli.main import main
+
+    assert main([*command, *rate]) == 2
+    assert "cap" in capsys.readouterr().err
+    assert main([*command, rate[0], "5XB"]) == 2
+    assert "not a rate" in capsys.readouterr().err
+
+
+def test_a_cap_from_the_environment_is_refused_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from p2phub.cli.main import main
+
+    monkeypatch.setenv("P2PHUB_DOWN", "5MB")
+    assert main(["ls"]) == 2
+    assert "P2PHUB_DOWN" in capsys.readouterr().err
