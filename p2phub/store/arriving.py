@@ -48,7 +48,9 @@ def begin_arrival(
             survey = look_over(manifest, table, destination.tree, destination.partials, past, known)
             _refuse_if_occupied(manifest, folder, survey, force=force)
             _preallocate(disk, manifest, destination, survey)
-            journal = Journal(disk, destination.partials, binding, Remembered(survey.marked, survey.placed))
+            journal = Journal(
+                disk, destination.partials, binding, Remembered(survey.marked, survey.placed, survey.hinted)
+            )
         except BaseException:
             if destination.fresh:
                 with contextlib.suppress(OSError):

@@ -89,14 +89,12 @@ class Journal:
     """The journal of an arrival under way. `mark` belongs to one thread; `note`, `turn` to a lock."""
 
     def __init__(self, disk: Disk, folder_fd: int, binding: Binding, known: Remembered) -> None:
-        """Begin anew with what is `known` (its hints must have been settled). Raises OSError."""
+        """Begin anew with what is `known`; hints, just re-hashed, stay hints. Raises OSError."""
         self._disk = disk
         self._files: list[int] = []
         with contextlib.ExitStack() as undo:
             undo.callback(self.close)
-            with contextlib.suppress(FileNotFoundError):
-                disk.unlink(_NEW, dir_fd=folder_fd)
-            self._journal = self._open(folder_fd, _NEW)
+            self._journal = self._open_new(folder_fd)
             self._end = 0
             self._append(binding.encode())
             self._append_marks(known.durable, known.placed)
@@ -105,12 +103,20 @@ class Journal:
             # The whole old journal or the whole new one: an append to a torn tail would be lost behind it. The rename
             # is made durable by the first sync of the arrival, which comes before the first mark.
             disk.replace(_NEW, JOURNAL, source_fd=folder_fd, target_fd=folder_fd)
-            self._hints = [self._open(folder_fd, name) for name in _HINTS]
+            # Likewise the hints: a kill at any moment between leaves either the old ones or these.
+            self._hints = [self._open_new(folder_fd)]
             self._hint_ends = [0, 0]
-            for fd in self._hints:
-                disk.truncate(fd, 0)
             self._turn = 0
+            self.note(known.hints)
+            disk.replace(_NEW, _HINTS[0], source_fd=folder_fd, target_fd=folder_fd)
+            self._hints.append(self._open(folder_fd, _HINTS[1]))
+            disk.truncate(self._hints[1], 0)
             undo.pop_all()
+
+    def _open_new(self, folder_fd: int) -> int:
+        with contextlib.suppress(FileNotFoundError):
+            self._disk.unlink(_NEW, dir_fd=folder_fd)
+        return self._open(folder_fd, _NEW)
 
     def _open(self, folder_fd: int, name: str) -> int:
         fd = self._disk.open(name, WRITE_FLAGS | os.O_CREAT, 0o600, dir_fd=folder_fd)
@@ -120,7 +126,7 @@ class Journal:
     def note(self, chunks: RangeSet) -> None:
         """Write chunks down as a hint: one small unsynced append. Raises OSError."""
         body = b"".join(_RUN.pack(start, stop) for start, stop in chunks.runs)
-        record = encode_record(body, self._hint_ends[self._turn])
+        record = encode_record(body, self._hint_ends[self._turn]) if body else b""
         self._disk.pwrite(self._hints[self._turn], record, self._hint_ends[self._turn])
         self._hint_ends[self._turn] += len(record)
 

@@ -223,9 +223,12 @@ def said_before(log: list[Step], stop: int) -> list[object]:
 
 
 def image(log: list[Step], stop: int, way: str, seed: int, at: Path) -> None:
-    """Put down at `at` (a new folder) what a power cut after `stop` steps may leave. `way`: lost, ordered, chance."""
+    """Put down at `at` (a new folder) what may be left after `stop` steps.
+
+    `way`: lost, ordered, chance (see above), or killed: the process alone died, and everything it did is there.
+    """
     rng = random.Random(seed)
-    durable = _durable(log, stop)
+    durable = set(range(stop)) if way == "killed" else _durable(log, stop)
     entries_kept = rng.randint(0, stop) if way == "ordered" else 0
     made = _Image()
     for index, step in enumerate(log[:stop]):
