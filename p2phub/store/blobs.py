@@ -16,7 +16,7 @@ from p2phub.content import Digest, digest_of
 from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, WRITE_FLAGS, Disk
 
 FOLDER = "blobs"
-ONE_BY_ONE_MAX = 32
+ONE_BY_ONE_MAX = 8
 """Up to this many new blobs are synced one by one; more by one sync of the file system."""
 
 LEFT_OVER_S = 86_400.0

@@ -23,7 +23,7 @@ from p2phub.store.journal import Identity
 from p2phub.store.rehash import is_equal
 from p2phub.store.survey import Survey
 
-ONE_BY_ONE_MAX = 32
+ONE_BY_ONE_MAX = 8
 """Up to this many files are synced one by one; more by one sync of the whole file system."""
 
 WANTED, PLACED, KEPT = range(3)
