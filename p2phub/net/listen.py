@@ -24,6 +24,7 @@ from p2phub.identity import Address
 _log = logging.getLogger(__name__)
 _TLS, _MULTISTREAM = b"\x16", b"\x13"
 _BACKLOG = 1024
+_ACCEPTED_AT_ONCE = 64
 _RETRY_S = 0.1
 _OUR_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -52,31 +53,48 @@ class Listener:
         """How many of them have not shown yet what they are."""
         return len(self._undecided)
 
-    async def accept(self, listener: trio.SocketListener, nursery: trio.Nursery) -> None:
+    async def accept(self, listener: socket.socket, nursery: trio.Nursery) -> None:
         """Accept connections until cancelled."""
         while True:
-            try:
-                stream = await listener.accept()
-            except OSError as exc:
-                if exc.errno not in _OUR_LIMITS:
-                    raise
-                _log.warning("cannot accept connections now: %s", exc.strerror)
-                await trio.sleep(_RETRY_S)
-                continue
-            source = _source(stream)
-            if source is not None and self._sources[source] >= limits.CONNECTIONS_PER_ADDRESS_MAX:
-                await trio.aclose_forcefully(stream)
-                continue
-            if len(self._undecided) >= limits.UNDECIDED_CONNECTIONS_MAX:
-                next(iter(self._undecided)).cancel()
-            nursery.start_soon(self._serve, stream, source)
+            await trio.lowlevel.wait_readable(listener.fileno())
+            for _ in range(_ACCEPTED_AT_ONCE):
+                try:
+                    sock, _ = listener.accept()
+                except BlockingIOError:
+                    break
+                except OSError as exc:
+                    if exc.errno in _OUR_LIMITS:
+                        _log.warning("cannot accept connections now: %s", exc.strerror)
+                        await trio.sleep(_RETRY_S)
+                        break
+                    continue  # A fault of the one that was coming in: it is gone.
+                self._admit(sock, nursery)
+            # Room for those who were let in to say something, or the oldest of a flood would give way unheard.
+            await trio.lowlevel.checkpoint()
 
-    async def _serve(self, stream: trio.SocketStream, source: str | None) -> None:
+    def _admit(self, sock: socket.socket, nursery: trio.Nursery) -> None:
+        source = _source(sock)
+        if source is not None and self._sources[source] >= limits.CONNECTIONS_PER_ADDRESS_MAX:
+            sock.close()
+            return
+        try:
+            sock.setblocking(False)
+            stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        except OSError:  # Gone already.
+            sock.close()
+            return
+        if len(self._undecided) >= limits.UNDECIDED_CONNECTIONS_MAX:
+            oldest = next(iter(self._undecided))
+            self._settle(oldest)  # It is as good as gone, so the next one in has another to push out.
+            oldest.cancel()
         scope = trio.CancelScope()
         self._undecided[scope] = None
         self._open += 1
         if source is not None:
             self._sources[source] += 1
+        nursery.start_soon(self._serve, stream, source, scope)
+
+    async def _serve(self, stream: trio.SocketStream, source: str | None, scope: trio.CancelScope) -> None:
         try:
             with scope:
                 await self._decide(stream, lambda: self._settle(scope))
@@ -113,10 +131,10 @@ async def open_listener(addresses: Sequence[Address], direct: Handler) -> AsyncI
 
     Set `multistream` of what this yields to serve libp2p too. Raises UsageError if an address cannot be bound.
     """
-    listeners: list[trio.SocketListener] = []
+    listeners: list[socket.socket] = []
     try:
         for address in addresses:
-            listeners.append(await _bind(address))
+            listeners.append(_bind(address))
         bound = [_bound(listener) for listener in listeners]
         served = Listener(bound, direct)
         async with trio.open_nursery() as nursery:
@@ -128,13 +146,13 @@ async def open_listener(addresses: Sequence[Address], direct: Handler) -> AsyncI
                 nursery.cancel_scope.cancel()
     finally:
         for listener in listeners:
-            listener.socket.close()
+            listener.close()
 
 
-async def _bind(address: Address) -> trio.SocketListener:
+def _bind(address: Address) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.ip else socket.AF_INET
     try:
-        sock = trio.socket.socket(family, socket.SOCK_STREAM)
+        sock = socket.socket(family, socket.SOCK_STREAM)
     except OSError as exc:
         raise UsageError(f"cannot listen on {address}: {exc.strerror}") from exc
     try:
@@ -142,8 +160,9 @@ async def _bind(address: Address) -> trio.SocketListener:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        await sock.bind((address.ip, address.port))
+        sock.bind((address.ip, address.port))
         sock.listen(_BACKLOG)
+        sock.setblocking(False)
     except OSError as exc:
         sock.close()
         if exc.errno == errno.EADDRINUSE:
@@ -151,18 +170,18 @@ async def _bind(address: Address) -> trio.SocketListener:
                 f"port {address.port} of {address.ip} is in use", hint="another node? choose one: --listen IP:PORT"
             ) from exc
         raise UsageError(f"cannot listen on {address}: {exc.strerror}", hint="choose one: --listen IP:PORT") from exc
-    return trio.SocketListener(sock)
+    return sock
 
 
-def _bound(listener: trio.SocketListener) -> Address:
-    ip, port = listener.socket.getsockname()[:2]
+def _bound(listener: socket.socket) -> Address:
+    ip, port = listener.getsockname()[:2]
     return Address(ip, port)
 
 
-def _source(stream: trio.SocketStream) -> str | None:
+def _source(sock: socket.socket) -> str | None:
     """Return what connections are counted by: an IPv4 address or an IPv6 /56; None if they are not counted."""
     try:
-        ip = stream.socket.getpeername()[0]
+        ip = sock.getpeername()[0]
     except OSError:
         return None  # Gone already; reading will say so.
     number = ipaddress.ip_address(ip.partition("%")[0])

@@ -139,7 +139,7 @@ async def test_a_settled_connection_does_not_give_way(monkeypatch: pytest.Monkey
 @covers("T37")
 async def test_one_address_gets_so_many_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "CONNECTIONS_PER_ADDRESS_MAX", 2)
-    monkeypatch.setattr(listen, "_source", lambda stream: "198.51.100.7")
+    monkeypatch.setattr(listen, "_source", lambda sock: "198.51.100.7")
     visitors = Visitors()
     async with port(visitors) as listener, await dial(listener, b"\x16one"), await dial(listener, b"\x16two"):
         await until(lambda: len(visitors.came) == 2)
@@ -167,10 +167,7 @@ def test_connections_are_counted_by_address_or_network_but_not_near_ones(ip: str
         def getpeername(self) -> tuple[str, int]:
             return ip, 1
 
-    class FakeStream:
-        socket = FakeSocket()
-
-    assert listen._source(FakeStream()) == source  # type: ignore[arg-type]
+    assert listen._source(FakeSocket()) == source  # type: ignore[arg-type]
 
 
 @covers("F31")
@@ -187,14 +184,15 @@ async def test_a_fault_of_a_handler_ends_its_connection_only() -> None:
 @covers("F10")
 async def test_running_out_of_descriptors_delays_who_comes_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listen, "_RETRY_S", 0.001)
-    real, faults = trio.SocketListener.accept, [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM]
+    real = socket.socket.accept
+    faults = [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED]
 
-    async def accept(self: trio.SocketListener) -> trio.SocketStream:
+    def accept(self: socket.socket) -> tuple[socket.socket, object]:
         if faults:
             raise OSError(faults.pop(), "too many open files")
-        return await real(self)
+        return real(self)
 
-    monkeypatch.setattr(trio.SocketListener, "accept", accept)
+    monkeypatch.setattr(socket.socket, "accept", accept)
     visitors = Visitors()
     async with port(visitors) as listener, await dial(listener, b"\x16"):
         await until(lambda: len(visitors.came) == 1)
