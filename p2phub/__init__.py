@@ -1,5 +1,125 @@
 """p2phub moves AI models and datasets between machines without a central host.
 
-The library's door. It is lazy (PEP 562): naming a thing here loads the room it lives in and nothing else, so that
+    import p2phub
+    done = p2phub.fetch("12D3Koo…/minilm", into="./minilm", bootstrap=["/ip4/192.0.2.7/tcp/4717/p2p/12D3Koo…"])
+
+    async with p2phub.open_hub() as hub:      # in a trio program; `watch` is told of each event as it happens
+        published = await hub.publish("./minilm", name="minilm", watch=print)
+
+`publish`, `fetch`, `info`, `ls` and `verify` here block until they are done; the hub's are async. Errors are `HubError`
+and its kinds.
+
+The door is lazy (PEP 562): naming a thing here loads the room it lives in and nothing else, so that
 `import p2phub.content` stays small and a fetch by ticket never loads libp2p.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from p2phub.api import (
+        KINDS,
+        AlreadyRunning,
+        ChunkMismatch,
+        ContentChanged,
+        Damaged,
+        DiskError,
+        DiskFull,
+        Done,
+        Event,
+        Failed,
+        Hub,
+        HubError,
+        Malformed,
+        NoProvider,
+        NotFound,
+        NotTrusted,
+        Occupied,
+        PeerAddress,
+        PeerDropped,
+        PeerError,
+        PeerId,
+        Progress,
+        Published,
+        PublishProgress,
+        Ready,
+        Reference,
+        Source,
+        SourceBytes,
+        Started,
+        Stopped,
+        Ticket,
+        UsageError,
+        Waiting,
+        Watch,
+        open_hub,
+        parse_peer_address,
+        parse_peer_id,
+        parse_reference,
+        run_node,
+    )
+    from p2phub.api.blocking import fetch, info, ls, publish, verify
+
+__all__ = [
+    "KINDS",
+    "AlreadyRunning",
+    "ChunkMismatch",
+    "ContentChanged",
+    "Damaged",
+    "DiskError",
+    "DiskFull",
+    "Done",
+    "Event",
+    "Failed",
+    "Hub",
+    "HubError",
+    "Malformed",
+    "NoProvider",
+    "NotFound",
+    "NotTrusted",
+    "Occupied",
+    "PeerAddress",
+    "PeerDropped",
+    "PeerError",
+    "PeerId",
+    "Progress",
+    "PublishProgress",
+    "Published",
+    "Ready",
+    "Reference",
+    "Source",
+    "SourceBytes",
+    "Started",
+    "Stopped",
+    "Ticket",
+    "UsageError",
+    "Waiting",
+    "Watch",
+    "fetch",
+    "info",
+    "ls",
+    "open_hub",
+    "parse_peer_address",
+    "parse_peer_id",
+    "parse_reference",
+    "publish",
+    "run_node",
+    "verify",
+]
+
+_BLOCKING = frozenset({"fetch", "info", "ls", "publish", "verify"})
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    room = "p2phub.api.blocking" if name in _BLOCKING else "p2phub.api"
+    found: object = getattr(import_module(room), name)
+    globals()[name] = found  # Asked once.
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -43,7 +43,12 @@ def publish(
     watch: Watch = unwatched,
     **options: Unpack[Options],
 ) -> Published:
-    """Hash `folder` in place, sign it as `name`, record it. Sizes in bytes. Raises HubError; see `Hub.publish`."""
+    """Hash `folder` in place, sign it as `name`, record it; a running daemon of the home announces it.
+
+    Returns Published: reference, manifest and ticket as text, files, bytes, seconds. The files are only read. `kind`:
+    one of `KINDS`. `watch` is told of PublishProgress, in another thread. `options`: home, bootstrap, lan, as for
+    `open_hub`. Raises UsageError, ContentChanged, NotTrusted, DiskError; see `Hub.publish`.
+    """
     return _run(
         options,
         lambda hub: hub.publish(
@@ -61,22 +66,41 @@ def fetch(
     watch: Watch = unwatched,
     **options: Unpack[Options],
 ) -> Done:
-    """Fetch `ref` into a folder; return when every byte is verified and durable. Raises HubError; see `Hub.fetch`."""
+    """Fetch `ref` (a reference, manifest digest or ticket) into a folder; return when all is verified and durable.
+
+    Returns Done: path, bytes received and reused, seconds, sources. `into`: by default a folder named after the
+    reference, here. `providers`: multiaddrs that end in /p2p/PEER, asked first. `force` replaces files that differ.
+    `watch` is told of each event, in another thread. `options`: home, bootstrap, lan, as for `open_hub`. Interrupted or
+    failed, the same call resumes. Raises UsageError, NotFound, NotTrusted, NoProvider, Damaged, ChunkMismatch,
+    DiskError, of it DiskFull and Occupied; see `Hub.fetch`.
+    """
     return _run(options, lambda hub: hub.fetch(ref, into=into, providers=providers, force=force, watch=watch))
 
 
 def info(ref: str, *, providers: Sequence[str] = (), **options: Unpack[Options]) -> JsonObject:
-    """Return what is known of `ref`. Raises HubError; see `Hub.info`."""
+    """Return what is known of `ref`: {"reference", "manifest", "release", "held", "files"}; sizes in bytes.
+
+    `providers`: multiaddrs that end in /p2p/PEER, asked first. `options`: home, bootstrap, lan, as for `open_hub`.
+    Raises UsageError, Malformed, NotFound, NotTrusted, DiskError; see `Hub.info`.
+    """
     return _run(options, lambda hub: hub.info(ref, providers=providers))
 
 
 def ls(**options: Unpack[Options]) -> list[JsonObject]:
-    """Return what this home holds and publishes, an object a manifest. Raises HubError; see `Hub.ls`."""
+    """Return what this home holds and publishes, an object a manifest; sizes in bytes.
+
+    `options`: home, bootstrap, lan, as for `open_hub`. Raises UsageError, NotTrusted, DiskError; see `Hub.ls`.
+    """
     return _run(options, lambda hub: hub.ls())
 
 
 def verify(ref: str, **options: Unpack[Options]) -> JsonObject:
-    """Read a held manifest back and compare every chunk. Raises HubError; see `Hub.verify`."""
+    """Read a held manifest (a reference, or the folder it stands in) back and compare every chunk.
+
+    Returns {"manifest", "folder", "files", "bytes", "damaged": [{"path", "chunks", "reason"}]}; damage is returned, not
+    raised. `options`: home, bootstrap, lan, as for `open_hub`. Raises NotFound, UsageError, NotTrusted, DiskError; see
+    `Hub.verify`.
+    """
     return _run(options, lambda hub: hub.verify(ref))
 
 

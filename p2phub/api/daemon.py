@@ -22,9 +22,9 @@ async def run_node(
 ) -> None:
     """Announce and serve what this home holds until SIGINT or SIGTERM; return after `Stopped`.
 
-    `watch` is told `Ready` once the node can be dialled. The options are those of `open_hub`. Must run in the main
-    thread, which signals reach. Raises AlreadyRunning if another daemon holds the home, UsageError, NotTrusted,
-    DiskError.
+    `watch` is told `Ready` once the node can be dialled. The options are those of `open_hub` (`up`, `down`: bytes/s).
+    Must run in the main thread, which signals reach. Raises AlreadyRunning if another daemon holds the home, UsageError
+    (also if the port is taken), NotTrusted, DiskError.
     """
     config = settings(home=home, listen=listen, bootstrap=bootstrap, lan=lan, up=up, down=down)
     with bare_errors():

@@ -28,11 +28,16 @@ def unwatched(event: Event) -> None:
 class Verbs(Protocol):
     """Who carries out a verb: this process's node, or the daemon's control socket."""
 
-    async def call(self, verb: str, args: JsonObject, watch: Watch) -> JsonObject: ...
+    async def call(self, verb: str, args: JsonObject, watch: Watch) -> JsonObject:
+        """Return what the verb gives, as JSON has it; tell `watch` of its events meanwhile. Raises HubError."""
 
 
 class Hub:
-    """The verbs. Get one from `open_hub`. All raise HubError and its kinds; sizes are bytes, times seconds."""
+    """The verbs, as async methods for trio. Get one from `open_hub`.
+
+    In what they return sizes are bytes and times seconds, points in time seconds since 1970 (unix). Beside what each
+    says it raises, a verb may raise HubError itself if the daemon that carries it out goes away meanwhile.
+    """
 
     def __init__(self, verbs: Verbs, config: Config) -> None:
         self._verbs = verbs
@@ -55,9 +60,13 @@ class Hub:
     ) -> Published:
         """Hash `folder` in place, sign it as `name`, record it; a running daemon announces it.
 
-        `private`: never announced; with `allow` (peer ids) only those nodes may fetch it, else whoever has the ticket.
-        `ignore` and `include` are gitignore patterns beside the built-in rule. Raises UsageError for what may not be
-        published (an empty folder, links that leave it, what looks like a secret), ContentChanged, DiskError.
+        Returns Published: reference, manifest digest and ticket as text, how many files and bytes, how many of the
+        bytes had to be read, whether a peer of the network took the announcement, seconds. The files are only read.
+        `name` and `tag`: lower-case letters, digits and `._-`; `kind`: one of `KINDS`. `private`: never announced; with
+        `allow` (peer ids) only those nodes may fetch it, else whoever has the ticket. `ignore` and `include` are
+        gitignore patterns beside the built-in rule. `watch` is told of PublishProgress. Raises UsageError for what may
+        not be published (an empty folder, links that leave it, what looks like a secret) and for a name that is none,
+        ContentChanged for a file that changes while it is read, DiskError.
         """
         result = await self._verbs.call(
             "publish",
@@ -80,7 +89,10 @@ class Hub:
     async def survey(
         self, folder: str | Path, *, ignore: Sequence[str] = (), include: Sequence[str] = ()
     ) -> JsonObject:
-        """Return what `publish` would take: {"files": [{"path", "size"}], "left_out": [{"path", "why"}], "bytes"}."""
+        """Return what `publish` would take: {"files": [{"path", "size"}], "left_out": [{"path", "why"}], "bytes"}.
+
+        Sizes are bytes. Nothing is hashed or recorded. Raises UsageError as `publish` does, DiskError.
+        """
         return await self._verbs.call(
             "survey",
             {"folder": _absolute(folder), "ignore": list(ignore), "include": list(include)},
@@ -97,12 +109,19 @@ class Hub:
         serve: bool = True,
         watch: Watch = unwatched,
     ) -> Done:
-        """Fetch `ref` into a folder (by default one named after it, here) and return once every byte is verified,
-        durable and in place.
+        """Fetch `ref` into a folder and return once every byte is verified, durable and in place.
 
-        `providers`: multiaddrs that end in /p2p/PEER, asked before anybody else. `force` replaces files that differ;
-        without, they raise Occupied. Interrupted or failed, the same call resumes. Raises NotFound, NotTrusted,
-        NoProvider, Damaged, DiskError.
+        Returns Done: the folder's path, bytes received and bytes reused from this disk, seconds, seconds to the first
+        byte, and how many bytes each peer gave. `ref`: PUBLISHER/name[@tag], a name of the user's own, a manifest
+        digest, or a ticket. `into`: by default a folder named after the reference, in the working directory.
+        `providers`: multiaddrs that end in /p2p/PEER, asked before anybody else. `force` replaces files that differ.
+        `serve`: give to others what was fetched, if this home's daemon runs. `watch` is told of Started, Source,
+        Progress, PeerDropped and Waiting. Interrupted or failed, the same call resumes.
+
+        Raises UsageError, Malformed for a damaged ticket, NotFound if nobody knows the name or manifest, NotTrusted for
+        a release that is forged, expired or rolled back, NoProvider if none that can be reached has what is missing,
+        Damaged or ChunkMismatch if all that came was wrong, DiskError, of it DiskFull and Occupied (the folder holds
+        other files).
         """
         destination = into if into is not None else default_folder(ref)
         result = await self._verbs.call(
@@ -121,69 +140,116 @@ class Hub:
         return Done(**fields)
 
     async def unpublish(self, ref: str) -> JsonObject:
-        """Stop announcing and serving a name of ours; its files stay. Returns {"reference", "manifest"}."""
+        """Stop announcing and serving a name of ours; its files stay.
+
+        Returns {"reference", "manifest"}. Raises NotFound if nothing is published here by that name, UsageError,
+        DiskError.
+        """
         return await self._verbs.call("unpublish", {"ref": ref}, unwatched)
 
     async def remove(self, ref: str) -> JsonObject:
-        """Forget a manifest that is held; its files stay. Returns {"manifest", "folder"}."""
+        """Forget a manifest that is held; its files stay. `ref`: a reference, or the folder it stands in.
+
+        Returns {"manifest", "folder"}. Raises NotFound if it is not held here, UsageError, DiskError.
+        """
         return await self._verbs.call("remove", {"ref": ref}, unwatched)
 
     async def info(self, ref: str, *, providers: Sequence[str] = ()) -> JsonObject:
-        """Return what is known of `ref`: release, sizes, files where the manifest is held, whether it is held."""
+        """Return what is known of `ref`: {"reference", "manifest", "release", "held", "files"}.
+
+        "release" is as in `log`, or None where no publisher's word led here; "held" is {"folder", "complete"} or None;
+        "files" is [{"path", "size" (bytes), "sha256" (hex), "chunks"}], None where the manifest is not here. Looks the
+        name up in the network; `providers` (multiaddrs with /p2p/PEER) are asked first. Raises UsageError, Malformed,
+        NotFound, NotTrusted, DiskError.
+        """
         return await self._verbs.call("info", {"ref": ref, "providers": list(providers)}, unwatched)
 
     async def ls(self) -> list[JsonObject]:
-        """Return what this home holds and publishes, an object a manifest."""
+        """Return what this home holds and publishes, an object a manifest.
+
+        Each is {"manifest", "references": [text], "folder", "files", "bytes", "complete", "published", "private",
+        "announced_to"}; "announced_to" is how many peers took the announcement, None without a daemon. Raises
+        DiskError.
+        """
         return _items(await self._verbs.call("ls", {}, unwatched))
 
     async def log(self, ref: str) -> list[JsonObject]:
-        """Return the releases of a name that are known here, newest first."""
+        """Return the releases of a name that are known here, newest first; where none is, the network is asked.
+
+        Each is {"publisher", "name", "tag", "sequence", "manifest", "previous", "kind", "bytes", "created", "expires",
+        "licence", "description"}; "created" and "expires" are unix seconds. Raises UsageError, NotFound, NotTrusted,
+        DiskError.
+        """
         return _items(await self._verbs.call("log", {"ref": ref}, unwatched))
 
     async def verify(self, ref: str, *, watch: Watch = unwatched) -> JsonObject:
         """Read a held manifest (a reference, or the folder it stands in) back and compare every chunk.
 
-        Returns {"manifest", "folder", "files", "bytes", "damaged": [{"path", "chunks", "reason"}]}; raises Damaged
-        only through the command line.
+        Returns {"manifest", "folder", "files", "bytes", "damaged": [{"path", "chunks", "reason"}]}, chunks by index
+        within their file; "damaged" is empty if all is as it was signed, and damage is not raised. `watch` is told of
+        PublishProgress. Raises NotFound if it is not held whole, UsageError, DiskError.
         """
         return await self._verbs.call("verify", {"ref": ref}, watch)
 
     async def peers(self) -> list[JsonObject]:
-        """Return the peers this node knows: {"peer_id", "addresses", "connected"}."""
+        """Return the peers this node knows: {"peer_id", "addresses": [multiaddr], "proven"} each. Raises DiskError."""
         return _items(await self._verbs.call("peers", {}, unwatched))
 
     async def status(self) -> JsonObject:
-        """Return what the node is doing: whether it is a daemon, its addresses, jobs, what it announces and served."""
+        """Return what the node is doing.
+
+        {"daemon": whether it is one, "home", "peer_id", "publisher_id", "addresses": [multiaddr], "seconds" (since it
+        began), "tasks", "jobs": [the latest event of each fetch], "served": {manifest: payload bytes sent}}. Raises
+        DiskError.
+        """
         return await self._verbs.call("status", {}, unwatched)
 
     async def names(self) -> dict[str, str]:
-        """Return the user's own names: what each stands for."""
+        """Return the user's own names and what each stands for: a publisher's peer id or a reference.
+
+        Raises DiskError.
+        """
         result = await self._verbs.call("names", {}, unwatched)
         return dict(result["names"])
 
     async def name_add(self, alias: str, target: str) -> None:
-        """Let `alias` stand for a publisher (peer id), or a full `org/name` for a reference."""
+        """Let `alias` stand for a publisher (peer id), or a full `org/name` for a reference.
+
+        Raises UsageError if `alias` cannot be a name, or `target` has no publisher's key or digest in it; DiskError.
+        """
         await self._verbs.call("name_add", {"alias": alias, "target": target}, unwatched)
 
     async def name_remove(self, alias: str) -> None:
-        """Forget a name. Raises NotFound."""
+        """Forget a name of the user's own. Raises NotFound if there is none, DiskError."""
         await self._verbs.call("name_remove", {"alias": alias}, unwatched)
 
     async def doctor(self) -> list[JsonObject]:
-        """Examine home, keys, disk, network: {"check", "ok", "detail", "hint"} each."""
+        """Examine home, keys, disk and network, and mend the index of the store if it needs it.
+
+        Returns {"check", "ok", "detail", "hint"} of each. Raises DiskError.
+        """
         return _items(await self._verbs.call("doctor", {}, unwatched))
 
     async def init(self) -> JsonObject:
-        """Make the keys if there are none. Returns {"home", "publisher_id", "peer_id"}."""
+        """Make the keys if there are none.
+
+        Returns {"home", "publisher_id", "peer_id"}. Raises NotTrusted for key files that do not hold, DiskError.
+        """
         return await self._verbs.call("init", {}, unwatched)
 
     async def key_export(self) -> bytes:
-        """Return the publisher key (PEM, PKCS8, not encrypted). Whoever has it can publish in your name."""
+        """Return the publisher key (PEM, PKCS8, not encrypted). Whoever has it can publish in your name.
+
+        Raises NotTrusted if the key file does not hold, DiskError.
+        """
         result = await self._verbs.call("key_export", {}, unwatched)
         return str(result["pem"]).encode()
 
     async def key_import(self, pem: bytes) -> JsonObject:
-        """Make `pem` this home's publisher key. Raises UsageError if there is another, Malformed."""
+        """Make `pem` this home's publisher key. Returns {"publisher_id"}.
+
+        Raises UsageError if there is another, Malformed if `pem` is no Ed25519 key in PEM, NotTrusted, DiskError.
+        """
         return await self._verbs.call("key_import", {"pem": pem.decode("ascii", "replace")}, unwatched)
 
 
@@ -197,11 +263,11 @@ async def open_hub(
     up: str | int | None = None,
     down: str | int | None = None,
 ) -> AsyncIterator[Hub]:
-    """Open the hub of a home (default: $P2PHUB_HOME, else the platform's data folder).
+    """Open the hub of a home (default: $P2PHUB_HOME, else the platform's data folder): `async with open_hub() as hub`.
 
     `listen`: IP:PORT; `bootstrap`: multiaddrs with /p2p/PEER to find the network by; `lan`: look on the local network.
-    `up`, `down`: see `settings`. What is not given comes from the environment and the home's config. Raises UsageError,
-    NotTrusted, DiskError.
+    `up`, `down`: caps in bytes/s (20_000_000, "20MB", "20MiB"), refused for now, because nothing keeps them yet. What
+    is not given comes from the environment and the home's config. Raises UsageError, NotTrusted, DiskError.
     """
     config = settings(home=home, listen=listen, bootstrap=bootstrap, lan=lan, up=up, down=down)
     with bare_errors():

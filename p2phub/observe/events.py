@@ -35,6 +35,8 @@ class Ready(Event):
 
 @dataclass(frozen=True, slots=True)
 class Stopped(Event):
+    """The daemon has ended; nothing of it runs any more."""
+
     NAME: ClassVar[str] = "stopped"
 
 
@@ -50,6 +52,8 @@ class PublishProgress(Event):
 
 @dataclass(frozen=True, slots=True)
 class Published(Event):
+    """A folder is hashed, signed and recorded. `reference`, `manifest` and `ticket` as users type them."""
+
     NAME: ClassVar[str] = "published"
     reference: str
     manifest: str
@@ -84,6 +88,8 @@ class Source(Event):
 
 @dataclass(frozen=True, slots=True)
 class Progress(Event):
+    """How far a fetch is: verified bytes, those held before included, and the rate of late in bytes a second."""
+
     NAME: ClassVar[str] = "progress"
     bytes_verified: int
     bytes_per_s: float
@@ -111,6 +117,8 @@ class Waiting(Event):
 
 @dataclass(frozen=True, slots=True)
 class SourceBytes:
+    """How many payload bytes of a fetch came from one peer."""
+
     peer_id: str
     bytes: int
 
@@ -130,6 +138,8 @@ class Done(Event):
 
 @dataclass(frozen=True, slots=True)
 class Failed(Event):
+    """A command did not do what it was asked to. `code` is its exit code; `hint` says what to try."""
+
     NAME: ClassVar[str] = "failed"
     code: int
     message: str
