@@ -76,10 +76,10 @@ def test_lines_tell_each_tenth_and_each_ten_seconds_and_never_run_backwards() ->
     now[0] = 11.0
     lines.advance(3)
     assert stderr.getvalue().splitlines() == [
-        "Fetching 1.00 kB",
+        "Fetching: 1.00 kB",
         "  200 B of 1.00 kB (20 %), 50 B/s",
         "  1.00 kB of 1.00 kB (100 %), 50 B/s",
-        "Fetching 1.00 kB",
+        "Fetching: 1.00 kB",
         "  3 B of 1.00 kB (0 %)",
     ]
 

@@ -1,0 +1,140 @@
+"""The command line as users start it: real processes, with and without a daemon, on a terminal and in a pipe."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.command_line import PEER, RESULTS
+from tests.support.house import ROOT
+from tests.support.processes import Event, Process, Scene
+
+END_S = 60.0
+AT_ONCE_S = 8.0
+"""Less than a handshake may take (10 s), and well above what ending takes."""
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    with Scene(tmp_path / "scene") as scene:
+        yield scene
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "weights.bin").write_bytes(bytes(range(256)) * 12_288)  # Three chunks.
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+def run(scene: Scene, title: str, *words: str | Path) -> tuple[int, list[Event]]:
+    process = scene.start(title, *words)
+    return process.finish(timeout_s=END_S), process.events
+
+
+def shape(value: Any) -> Any:
+    """The names of an object's fields, or of the first object in a list."""
+    if isinstance(value, list):
+        return shape(value[0]) if value else None
+    return sorted(value) if isinstance(value, dict) else None
+
+
+def run_all(scene: Scene, title: str, *commands: list[str]) -> dict[str, Event]:
+    """Run the commands at once; return the last object of each by the command's name."""
+    processes = {words[0]: scene.start(title, *words) for words in commands}
+    assert {name: process.finish(timeout_s=END_S) for name, process in processes.items()} == dict.fromkeys(processes, 0)
+    return {name: process.events[-1] for name, process in processes.items()}
+
+
+def test_objects_have_the_fields_of_the_guide_beside_a_daemon_and_without(scene: Scene, model: Path) -> None:
+    reference = scene.publish("home", model, name="m")["reference"]
+    node = scene.node("home")
+    said = run_all(scene, "home", ["ls"], ["info", reference], ["status"], ["peers"])
+    assert said["status"]["daemon"] is True
+    assert said["peers"]["items"] == []
+    assert node.stop() == 0
+    said |= run_all(scene, "home", ["init"], ["log", reference], ["verify", reference], ["doctor"])
+    for verb in ("init", "info", "verify", "status"):
+        assert said[verb].keys() >= {*RESULTS[verb], "event"}, verb
+    for verb in ("ls", "log", "doctor"):
+        assert shape(said[verb]["items"]) == shape(RESULTS[verb]), verb
+    assert shape(said["info"]["files"]) == shape(RESULTS["info"]["files"])
+    assert shape(said["info"]["release"]) == shape(RESULTS["info"]["release"])
+    code, events = run(scene, "home", "publish", model, "--dry-run")
+    assert (code, events[-1]["bytes"]) == (0, 256 * 12_288 + 2)
+
+
+@pytest.mark.parametrize("daemon", [True, False], ids=["beside a daemon", "without a daemon"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_waiting_fetch_at_once(scene: Scene, daemon: bool, number: signal.Signals) -> None:
+    node = scene.node("home") if daemon else None
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # Takes connections and never says a word.
+        silent.settimeout(END_S)
+        provider = f"/ip4/127.0.0.1/tcp/{silent.getsockname()[1]}/p2p/{PEER}"
+        fetch = scene.start(
+            "home", "fetch", f"{PEER}/m", "--provider", provider, "--no-lan", "--into", scene.folder / "m"
+        )
+        with silent.accept()[0]:
+            fetch.popen.send_signal(number)
+            assert fetch.finish(timeout_s=AT_ONCE_S) == 130
+    assert [(event["event"], event["code"]) for event in fetch.events] == [("failed", 130)]
+    assert "resumes" in fetch.events[0]["hint"]
+    if node is not None:
+        _, events = run(scene, "home", "status")
+        assert (events[-1]["daemon"], events[-1]["jobs"]) == (True, [])
+
+
+def test_a_second_daemon_of_a_home_is_refused_and_the_first_lives_on(scene: Scene) -> None:
+    node = scene.node("home")
+    second: Process = scene.start("home", "node", "--listen", "127.0.0.1:0", "--no-lan")
+    assert second.finish(timeout_s=END_S) == 2
+    assert [event["event"] for event in second.events] == ["failed"]
+    assert node.popen.poll() is None
+    assert node.stop() == 0
+    assert node.events[-1] == {"event": "stopped"}
+
+
+def test_verify_names_what_was_changed_on_disk_and_exits_with_5(scene: Scene, model: Path) -> None:
+    reference = scene.publish("home", model, name="m")["reference"]
+    with (model / "weights.bin").open("r+b") as file:
+        file.seek(2_000_000)
+        file.write(b"x")
+    code, events = run(scene, "home", "verify", reference)
+    assert code == 5
+    verified, failed = [event for event in events if event["event"] != "progress"]
+    assert [damage["path"] for damage in verified["damaged"]] == ["weights.bin"]
+    assert (failed["event"], failed["code"]) == ("failed", 5)
+    assert "weights.bin" in failed["message"]
+
+
+def test_on_a_terminal_a_bar_is_drawn_and_the_result_goes_to_stdout(tmp_path: Path, model: Path) -> None:
+    terminal, end = pty.openpty()
+    command = [sys.executable, "-m", "p2phub", "--home", str(tmp_path / "home"), "publish", str(model), "--name", "m"]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "PYTHONPATH": str(ROOT)}
+    ran = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=end, env=environment, text=True)
+    os.close(end)
+    shown = b""
+    try:
+        while data := os.read(terminal, 65536):
+            shown += data
+    except OSError:  # How Linux says that nobody holds the other end any more.
+        pass
+    finally:
+        os.close(terminal)
+    result, _ = ran.communicate(timeout=END_S)
+    assert ran.returncode == 0
+    assert b"\x1b[?25h" in shown  # The cursor is back.
+    assert b"Hashing 2 files" in shown
+    assert result.splitlines()[1].split()[0] == "reference"
+    assert "\x1b" not in result
