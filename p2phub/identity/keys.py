@@ -73,11 +73,7 @@ def verify_raw(peer: PeerId, message: bytes, signature: bytes) -> bool:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    if len(signature) != SIGNATURE_BYTES:
-        return False
-    if int.from_bytes(signature[32:], "little") >= _ORDER:
-        return False
-    if not (_is_sound_point(peer.public_key) and _is_sound_point(signature[:32])):
+    if not is_strict(peer.public_key, signature):
         return False
     try:
         Ed25519PublicKey.from_public_bytes(peer.public_key).verify(signature, message)
@@ -108,6 +104,16 @@ def decode_secret_key(data: bytes) -> SecretKey:
     if len(decoded) != len(_PKCS8_PREFIX) + SEED_BYTES or not decoded.startswith(_PKCS8_PREFIX):
         raise Malformed("key-file", "not an unencrypted Ed25519 key")
     return SecretKey(decoded[len(_PKCS8_PREFIX) :])
+
+
+def is_strict(public_key: bytes, signature: bytes) -> bool:
+    """Return whether key and signature are spelt so that strict verification may go on, whatever the library takes."""
+    return (
+        len(signature) == SIGNATURE_BYTES
+        and int.from_bytes(signature[32:], "little") < _ORDER
+        and _is_sound_point(public_key)
+        and _is_sound_point(signature[:32])
+    )
 
 
 def _is_sound_point(encoded: bytes) -> bool:

@@ -60,7 +60,7 @@ def parse_reference(text: str) -> Reference:
         return Reference(digest=bare)
     path, at, revision = text.partition("@")
     owner, slash, name = path.rpartition("/")
-    if (at and not revision) or (slash and not owner) or "/" in owner:
+    if (at and not revision) or (slash and not owner):
         raise _not_one(text)
     digest = _digest_or_none(revision) if revision else None
     tag = revision if revision and digest is None else DEFAULT_TAG

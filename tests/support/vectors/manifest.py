@@ -311,7 +311,7 @@ def manifests() -> dict[str, list[Case]]:
     split_root, split_pages = paged(many, [200, 200])
     inline_root, inline_pages = paged(two, [2])
     crowd = record("p2phub manifest", {"bytes": 400, "chunks": 400, "count": 400, "files": many})
-    other_page = record("p2phub files", {"files": many, "note": 1})
+    other_page = pages[0][:-1] + b"\1"
     return {
         "decode-manifest": [
             good("two files, one empty", two),
@@ -543,11 +543,16 @@ def safetensors() -> dict[str, list[Case]]:
                 **of({"a": tensor(0, 4, shape=[(1 << 61), 8, 4])}, 4),
             ),
             breaks(
+                "dimensions that overflow, though there is no element",
+                "safetensors-shape",
+                **of({"a": tensor(0, 0, shape=[1 << 62, 1 << 62, 0])}, 0),
+            ),
+            breaks(
                 "another length than dtype and shape make",
                 "safetensors-shape",
                 **of({"a": tensor(0, 4, "F32", [2])}, 4),
             ),
-            breaks("half a byte", "safetensors-shape", **of({"a": tensor(0, 1, "F4", [1])}, 1)),
+            breaks("half a byte", "safetensors-shape", **of({"a": tensor(0, 1, "F4", [3])}, 1)),
             breaks("a tensor that ends before it begins", "safetensors-shape", **of({"a": tensor(4, 0)}, 4)),
             breaks("a hole at the start", "safetensors-cover", **of({"a": tensor(1, 4)}, 4)),
             breaks("a hole within", "safetensors-cover", **of({"a": tensor(0, 1), "b": tensor(2, 4)}, 4)),

@@ -95,6 +95,7 @@ def reading() -> list[Case]:
         bad("sequence 0", "field-range", sequence=0),
         bad("a sequence of 2^63", "field-range", sequence=1 << 63),
         bad("a sequence that is text", "field-type", sequence="1"),
+        bad("a sequence that is true", "field-type", sequence=True),
         bad("a negative size", "field-range", bytes=-1),
         bad("a short digest", "field-range", manifest=bytes(31)),
         bad("an unknown kind", "release-kind", kind="virus"),

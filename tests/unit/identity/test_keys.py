@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from p2phub.errors import Malformed
 from p2phub.identity import SecretKey, decode_secret_key, encode_secret_key, parse_peer_id, verify_raw
+from p2phub.identity.keys import is_strict
 from tests.support.covers import covers
 
 seeds = st.binary(min_size=32, max_size=32)
@@ -65,6 +66,38 @@ def test_any_bytes_are_a_key_file_or_malformed(data: bytes) -> None:
 def test_any_bytes_are_no_signature(key: bytes, message: bytes, signature: bytes) -> None:
     peer = SecretKey(key).peer_id
     assert not verify_raw(peer, message, signature)
+
+
+FIELD, ORDER = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
+ORDER_EIGHT = "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"
+UNSOUND = [
+    *(y.to_bytes(32, "little") for y in (0, 1, FIELD - 1, FIELD, FIELD + 1, FIELD + 18, (1 << 255) - 1)),
+    bytes.fromhex(ORDER_EIGHT),
+    (FIELD - int.from_bytes(bytes.fromhex(ORDER_EIGHT), "little")).to_bytes(32, "little"),
+]
+
+
+@covers("T19")
+@pytest.mark.parametrize("point", UNSOUND)
+@pytest.mark.parametrize("sign", [0, 0x80])
+def test_points_of_small_order_or_spelt_otherwise_are_refused_whatever_the_library_does(
+    point: bytes, sign: int
+) -> None:
+    point = point[:31] + bytes([point[31] | sign])
+    key = SecretKey(bytes(32))
+    signature = key.sign_raw(b"message")
+    assert is_strict(key.peer_id.public_key, signature)
+    assert not is_strict(point, signature)
+    assert not is_strict(key.peer_id.public_key, point + signature[32:])
+
+
+@covers("T19")
+@pytest.mark.parametrize("s", [ORDER, ORDER + 1, (1 << 256) - 1])
+def test_a_second_spelling_of_s_is_refused_whatever_the_library_does(s: int) -> None:
+    key = SecretKey(bytes(32))
+    signature = key.sign_raw(b"message")
+    assert not is_strict(key.peer_id.public_key, signature[:32] + s.to_bytes(32, "little"))
+    assert is_strict(key.peer_id.public_key, signature[:32] + (ORDER - 1).to_bytes(32, "little"))
 
 
 def test_a_key_shows_its_secret_nowhere() -> None:

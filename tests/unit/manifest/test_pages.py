@@ -82,6 +82,7 @@ def test_pages_hold_what_the_root_page_cannot(count: int) -> None:
     assert all(len(page) <= limits.MANIFEST_PAGE_BYTES_MAX for page in pages)
     assert manifest_pages(root) == tuple((digest_of(page), len(page)) for page in pages)
     assert bool(pages) == (count > 300)
+    assert all(len(page) > 256 * limits.KIB for page in pages[:-1])
 
 
 def test_a_file_added_to_a_dataset_changes_a_page_or_two_and_not_all_that_follow() -> None:
@@ -173,6 +174,15 @@ def test_pages_beyond_the_announced_count_are_not_read() -> None:
     fields |= {"count": 3, "pages": fields["pages"] * 50}
     with pytest.raises(Malformed, match="field-range"):
         decode_manifest(pack([kind, version, fields]), {digest_of(page): page}.get)
+    read: list[Digest] = []
+
+    def blob(digest: Digest) -> bytes:
+        read.append(digest)
+        return page
+
+    with pytest.raises(Malformed, match="manifest-total"):
+        decode_manifest(pack([kind, version, fields | {"count": 700}]), blob)
+    assert len(read) == 2
 
 
 def test_unknown_fields_change_nothing_and_stay_in_the_bytes() -> None:
