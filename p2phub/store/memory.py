@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from p2phub.content import ChunkTable, Digest, RangeSet, Readable, ReadPlan, digest_of
+from p2phub.content import ChunkTable, Digest, RangeSet, Readable, ReadPlan, digest_of, encode_lists
 from p2phub.errors import ContentChanged, DiskError
-from p2phub.manifest import Manifest
+from p2phub.manifest import Manifest, encode_manifest
 from p2phub.store.interface import Arrival, Fingerprint, FoundFile, HashedFile, Holding, Scan
 from p2phub.store.memory_arrival import MemoryArrival, Unfinished
 from p2phub.store.memory_files import MemoryFile, Opened, same_bytes
@@ -110,6 +110,9 @@ class MemoryStore:
     def hold(self, manifest: Manifest, digest: Digest, folder: Path, files: Sequence[HashedFile]) -> None:
         assert [file.entry for file in files] == list(manifest.files)
         table = ChunkTable([file.chunks for file in files])
+        self.put_blobs([blob for file in files for blob in encode_lists(file.chunks)[1]])
+        if self.blob(digest) is None:
+            self.put_blobs(encode_manifest(manifest))
         self.record(_Held(manifest, digest, folder, list(files), table))
 
     def record(self, held: _Held) -> None:

@@ -138,6 +138,8 @@ class Places:
 
     def make_durable(self) -> None:
         """Make the places durable, and the files that were there: whoever wrote those may never have synced them."""
+        for file in self.kept:
+            self._destination.tree.note(self.path(file))
         if len(self.kept) <= ONE_BY_ONE_MAX or not self._disk.syncfs(self._destination.root):
             for file in sorted(self.kept):
                 folder_fd, name = self._destination.tree.place(self.path(file))

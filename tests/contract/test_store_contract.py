@@ -135,6 +135,20 @@ def test_a_held_folder_is_served_from_where_it_stands(scene: Scene, content: Con
     assert (holding.bytes_total, holding.files) == (content.manifest.bytes_total, len(content.files))
 
 
+def test_holding_keeps_the_metadata_that_serving_needs(scene: Scene, content: Content) -> None:
+    put_all(scene, content)
+    scene.store.hold(content.manifest, content.root, scene.folder, hashed(scene, content))
+    assert [scene.store.blob(digest) for digest in content.blobs] == list(content.blobs.values())
+    assert scene.store.read_plan(content.root) is not None
+
+
+def test_an_arrival_keeps_the_metadata_that_serving_needs(scene: Scene, content: Content) -> None:
+    arrival = scene.store.arrive(content.manifest, content.root, content.table, scene.folder, force=False)
+    deliver_rest(arrival, content)
+    arrival.finish()
+    assert [scene.store.blob(digest) for digest in content.blobs] == list(content.blobs.values())
+
+
 def test_holding_changes_no_file(scene: Scene, content: Content) -> None:
     hold(scene, content)
     assert scene.files() == content.files
