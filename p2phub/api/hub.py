@@ -6,6 +6,7 @@ its local socket; without, by this process for as long as the hub is open. Event
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -16,6 +17,8 @@ from p2phub.errors import UsageError
 from p2phub.manifest import parse_reference
 from p2phub.node import Config, daemon_running, load_config, open_node, remote_verbs
 from p2phub.observe import Done, Event, Published, SourceBytes
+
+_log = logging.getLogger(__name__)
 
 JsonObject = dict[str, Any]
 Watch = Callable[[Event], None]
@@ -272,6 +275,12 @@ async def open_hub(
     config = settings(home=home, listen=listen, bootstrap=bootstrap, lan=lan, up=up, down=down)
     with bare_errors():
         if daemon_running(config.home):
+            if listen or bootstrap:
+                _log.warning(
+                    "a node runs for %s and does the work: where it listens and whom it asks was set when it "
+                    "started, and is not changed by this call",
+                    config.home,
+                )
             yield Hub(remote_verbs(config.home), config)
             return
         async with open_node(config) as verbs:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import trio
+import trio.testing
 
 from p2phub import api, errors
 from p2phub.cli.main import main
@@ -153,7 +154,8 @@ def test_a_fault_on_the_way_out_of_an_interrupted_command_is_not_the_reason(cli:
 def test_a_signal_that_the_parent_ignores_stays_ignored(cli: Cli, hub: FakeHub) -> None:
     async def signalled() -> None:
         os.kill(os.getpid(), signal.SIGINT)
-        await trio.lowlevel.checkpoint()
+        for _ in range(10):  # Time enough for a signal that is heard to be acted on.
+            await trio.testing.wait_all_tasks_blocked()
 
     hub.meanwhile = signalled
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)

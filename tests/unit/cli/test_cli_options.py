@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from p2phub.cli.main import main
 from p2phub.cli.options import Common, take_common
 from p2phub.cli.parser import only_options_parser
 from p2phub.errors import UsageError
@@ -72,8 +73,6 @@ def test_a_switch_of_the_environment_is_on_or_off() -> None:
 def test_a_cap_that_nothing_would_keep_is_refused(
     rate: list[str], command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from p2phub.cli.main import main
-
     assert main([*command, *rate]) == 2
     assert "cap" in capsys.readouterr().err
     assert main([*command, rate[0], "5XB"]) == 2
@@ -83,8 +82,20 @@ def test_a_cap_that_nothing_would_keep_is_refused(
 def test_a_cap_from_the_environment_is_refused_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from p2phub.cli.main import main
-
     monkeypatch.setenv("P2PHUB_DOWN", "5MB")
     assert main(["ls"]) == 2
     assert "P2PHUB_DOWN" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("options", "told"), [(["--bootstrap", ADDRESS], True), (["--no-lan"], False)])
+def test_options_that_a_running_node_cannot_take_up_are_not_passed_over_in_silence(
+    options: list[str], told: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Remote:
+        async def call(self, verb: str, args: object, watch: object) -> dict[str, list[object]]:
+            return {"items": []}
+
+    monkeypatch.setattr("p2phub.api.hub.daemon_running", lambda home: True)
+    monkeypatch.setattr("p2phub.api.hub.remote_verbs", lambda home: Remote())
+    assert main(["ls", *options]) == 0
+    assert ("a node runs for" in capsys.readouterr().err) is told
