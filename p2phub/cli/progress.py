@@ -5,6 +5,7 @@ What is shown never runs backwards. rich is imported only where a bar is drawn.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -48,7 +49,7 @@ def open_progress(output: Output, *, verbose: int = 0) -> Progress:
     """Return a bar on a terminal, lines where there is none (or among log records), silence in JSON mode."""
     if output.as_json:
         return Silence()
-    if output.stderr.isatty() and not verbose:
+    if output.stderr.isatty() and not verbose and os.environ.get("TERM") != "dumb":
         return Bar(output)
     return Lines(output)
 

@@ -84,7 +84,9 @@ def test_lines_tell_each_tenth_and_each_ten_seconds_and_never_run_backwards() ->
     ]
 
 
-def test_a_bar_is_drawn_on_a_terminal_and_never_runs_backwards() -> None:
+def test_a_bar_is_drawn_on_a_terminal_and_never_runs_backwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
     stderr = Terminal()
     bar = open_progress(output(stderr))
     assert isinstance(bar, Bar)
@@ -102,6 +104,11 @@ def test_a_bar_is_drawn_on_a_terminal_and_never_runs_backwards() -> None:
     assert "2 sources" in shown
     assert "Fetching [bold]" in shown
     assert "From [red]x\\x1b[2J" in shown
+
+
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(open_progress(output(Terminal())), Lines)
 
 
 @pytest.mark.parametrize(
