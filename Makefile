@@ -1,6 +1,7 @@
 # Each target sets up what it needs by itself, in $(VENV), and again only when pyproject.toml or .ci/setup changed.
 #   make demo     the main job on real weights        make check    ruff, mypy, import-linter
 #   make test     the tests                           make bench    measured against other tools
+#   make bench    measured against other tools        make endurance  the long tests: kills, floods, gigabytes
 #   make format   write code as ruff has it           make clean    remove everything made here
 
 VENV ?= .venv
@@ -11,7 +12,7 @@ T ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench format clean
+.PHONY: help setup demo test check endurance bench format clean
 
 help:
 	@sed -n 's/^# \{1,3\}/  /p' Makefile | head -4
@@ -29,6 +30,9 @@ check: $(VENV)/.ready-dev
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
+
+endurance: $(VENV)/.ready-dev
+	@$(PY) -m pytest -m endurance $(T)
 
 bench: $(VENV)/.ready-bench
 	@$(PY) -m benchmarks $(ARGS)

@@ -11,6 +11,7 @@ is asked for them. Source: proto/transfer.md; DESIGN "Leases", "Many sources", "
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,15 +152,22 @@ class _Fetch:
         if not self._complete:
             self._start_search()
         while not self._complete:
-            item: _Item | None = None
-            with trio.move_on_at(self._next_deadline()):
-                item = await self.inbox.receive()
+            item = await self._next_item()
             now = trio.current_time()
             if item is not None:
                 await self._take(item, now)
             self._on_time(now)
             self._dial_more(now)
             self._give_up_or_wait(now)
+
+    async def _next_item(self) -> _Item | None:
+        """Return what arrived, or None when it is time to look at the clock. What is here comes before the clock."""
+        await trio.lowlevel.checkpoint()
+        with contextlib.suppress(trio.WouldBlock):
+            return self.inbox.receive_nowait()
+        with trio.move_on_at(self._next_deadline()):
+            return await self.inbox.receive()
+        return None
 
     @property
     def _complete(self) -> bool:
@@ -431,7 +439,10 @@ class _Fetch:
 
     def _give_up_or_wait(self, now: float) -> None:
         """Search again, or raise the verdict, when nothing that runs can bring the fetch forward."""
-        if self._complete or self.searching or self._can_progress():
+        if self._complete or self.searching:
+            return
+        if self._can_progress():
+            self.search_again_at = None
             return
         if self.search_again_at is not None:
             if now >= self.search_again_at:

@@ -301,6 +301,7 @@ class Verbs:
             "publisher_id": str(parts.publisher.peer_id),
             "addresses": [str(address) for address in parts.addresses()],
             "seconds": round(time.time() - self._began, 1),
+            "tasks": trio.lowlevel.current_statistics().tasks_living,
             "jobs": list(self._jobs.values()),
             "served": {str(manifest): count for manifest, count in parts.shelf.bytes_sent.items()},
         }

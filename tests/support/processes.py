@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -141,8 +142,13 @@ class Process:
         return SceneFailed(f"{self.title}: {what}\n{self.tail()}")
 
     def tail(self) -> str:
-        """Return the last events and log lines, for people."""
-        events = [json.dumps(event) for event in self.events[-5:]]
+        """Return the last events and log lines, for people; of several progress events in a row only the last."""
+        told = [
+            event
+            for event, following in zip_longest(self.events, self.events[1:], fillvalue={})
+            if not event["event"] == following.get("event") == "progress"
+        ]
+        events = [json.dumps(event) for event in told[-12:]]
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]
         return "\n".join(
             [f"--- {self.title}: last events", *events, f"--- {self.title}: end of {self.log.name}", *lines]
