@@ -7,7 +7,7 @@ import os
 import resource
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,11 +156,12 @@ async def test_more_strangers_than_descriptors_are_survived(tmp_path: Path, monk
         strangers: list[socket.socket] = []
         resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors() + 40, hard))
         try:
-            with pytest.raises(OSError, match="Too many open files"):
+            with suppress(OSError):  # Until nobody in this process, the node included, can open another.
                 while True:
                     strangers.append(dial(here))
                     await trio.sleep(0)
-            await trio.sleep(0.3)  # Time in which the node meets its limit.
+            for _ in range(20):  # Turns of the loop in which the node meets its limit.
+                await trio.sleep(0.01)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             for stranger in strangers:

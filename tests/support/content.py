@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from p2phub import limits
 from p2phub.content import (
     ChunkList,
     ChunkTable,
@@ -64,7 +65,8 @@ def content_of(files: Mapping[str, bytes], chunk_bytes: int = 1 << 20) -> Conten
         chunks = chunk_list([len(part) for part in parts], b"".join(digest_of(part).raw for part in parts))
         root, list_blobs = encode_lists(chunks)
         blobs |= {digest_of(blob): blob for blob in list_blobs}
-        sha1 = hashlib.sha1(b"blob %d\0" % len(data) + data).digest()
+        small = len(data) <= limits.GIT_SHA1_FILE_BYTES_MAX
+        sha1 = hashlib.sha1(b"blob %d\0" % len(data) + data).digest() if small else None
         entries.append(FileEntry(path, len(data), len(chunks), root, hashlib.sha256(data).digest(), sha1))
         lists.append(chunks)
     manifest = Manifest(tuple(entries))

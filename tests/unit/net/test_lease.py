@@ -1,0 +1,86 @@
+"""What is asked for next, and how much may be under way."""
+
+from __future__ import annotations
+
+from array import array
+
+import pytest
+
+from p2phub import limits
+from p2phub.content import ChunkList, ChunkTable, RangeSet
+from p2phub.net.lease import Lease, Window
+
+MIB = limits.MIB
+
+
+def table_of(*files: list[int]) -> ChunkTable:
+    return ChunkTable([ChunkList(array("I", lengths), bytes(32 * len(lengths))) for lengths in files])
+
+
+def requests(lease: Lease, table: ChunkTable, bytes_max: int = MIB) -> list[list[int]]:
+    taken: list[list[int]] = []
+    while lease.unasked:
+        taken.append([ref.index for ref in lease.take(table, bytes_max)])
+    return taken
+
+
+def granted(*runs: tuple[int, int]) -> Lease:
+    lease = Lease()
+    for run in runs:
+        lease.add(RangeSet((run,)))
+    return lease
+
+
+def test_chunks_are_asked_for_in_ascending_order_across_files_and_gaps() -> None:
+    table = table_of([100] * 5, [], [100] * 5)
+    assert requests(granted((7, 9), (0, 2), (3, 5)), table) == [[0, 1, 3, 4, 7, 8]]
+
+
+def test_a_request_holds_at_most_a_batch_of_bytes_and_of_chunks() -> None:
+    assert requests(granted((0, 4)), table_of([MIB, MIB // 2, MIB // 2, 1])) == [[0], [1, 2], [3]]
+    many = requests(granted((0, 1100)), table_of([10] * 1100))
+    assert [len(request) for request in many] == [512, 512, 76]
+
+
+def test_one_chunk_is_always_asked_for_however_small_the_room() -> None:
+    assert requests(granted((0, 2)), table_of([MIB, MIB]), bytes_max=1000) == [[0], [1]]
+
+
+def test_what_was_asked_for_is_owed_until_it_is_reported_and_not_given_back() -> None:
+    lease = granted((0, 5))
+    lease.take(table_of([MIB] * 5), 2 * MIB)
+    assert lease.revoke() == RangeSet(((2, 5),))
+    assert lease.owed == RangeSet(((0, 2),))
+    lease.settle(RangeSet(((0, 1),)))
+    assert lease.owed == RangeSet(((1, 2),))
+    assert lease.revoke() == RangeSet()
+
+
+@pytest.mark.parametrize(
+    ("rate", "window"), [(1e9, 4 * MIB), (8 * MIB, 2 * MIB), (1e6, 250_000), (1000, 128 * 1024)]
+)
+def test_the_window_is_what_a_quarter_second_brings(rate: float, window: int) -> None:
+    measured = Window()
+    measured.began(0.0)
+    for step in range(1, 100):
+        measured.came(int(rate * 0.1), 0.1 * step)
+    assert measured.bytes_max == pytest.approx(window, rel=0.01)
+    assert measured.request_bytes == min(MIB, measured.bytes_max // 2)
+
+
+def test_before_anything_is_measured_two_requests_are_under_way() -> None:
+    window = Window()
+    assert window.bytes_max == 2 * window.request_bytes == 2 * MIB
+    window.came(MIB, 5.0)
+    window.came(MIB, 5.01)  # Too short a time to measure.
+    assert window.bytes_max == 2 * MIB
+
+
+def test_time_in_which_nothing_was_under_way_does_not_count() -> None:
+    window = Window()
+    window.began(0.0)
+    window.came(8 * MIB, 1.0)
+    before = window.bytes_max
+    window.began(1000.0)
+    window.came(8 * MIB, 1001.0)
+    assert window.bytes_max == before
