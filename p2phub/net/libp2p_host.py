@@ -33,7 +33,6 @@ from p2phub.net.libp2p_library import (
     contain_tasks,
     dial_tcp,
     libp2p_id_of,
-    multiaddr_of,
     peer_id_of,
 )
 from p2phub.net.libp2p_stream import Stream
@@ -73,7 +72,7 @@ class Host:
         self.budget = DialBudget()
         self._port = port
         self._nursery = nursery
-        self._host = build(key, lambda: self.addresses, self._overflow)
+        self._host = build(key, self._overflow)
         self._swarm = self._host.get_network()
         self._links: dict[int, _Link] = {}  # By id of the muxed connection.
         self._dialling: dict[PeerId, trio.Lock] = {}
@@ -245,7 +244,8 @@ class Host:
             stream = TcpStream(socket)
             with scope:
                 raw = RawConnection(stream, False)
-                muxed = await self._swarm.upgrade_inbound_raw_conn(raw, multiaddr_of(stream.remote))
+                # The second argument is for a log line that nobody reads.
+                muxed = await self._swarm.upgrade_inbound_raw_conn(raw, stream.remote)
             if not scope.cancelled_caught:
                 del self._shaking_hands[scope]
                 link = _Link(stream, stream.remote, False, trio.current_time())

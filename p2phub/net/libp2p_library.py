@@ -38,13 +38,11 @@ from libp2p.security.noise.transport import Transport as Noise
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.transport.upgrader import TransportUpgrader
-from multiaddr import Multiaddr
 
 from p2phub import limits
 from p2phub.identity import Address, PeerId, SecretKey
 
 log = logging.getLogger("p2phub.libp2p")
-Handler = Callable[[INetStream], Awaitable[None]]
 
 
 def peer_id_of(libp2p_id: ID) -> PeerId:
@@ -56,10 +54,6 @@ def peer_id_of(libp2p_id: ID) -> PeerId:
 
 def libp2p_id_of(peer: PeerId) -> ID:
     return ID(peer.raw)
-
-
-def multiaddr_of(address: Address) -> Multiaddr:
-    return Multiaddr(str(address))
 
 
 def plain_ip(text: str) -> str:
@@ -188,12 +182,10 @@ class GuardedHost(BasicHost):
         return
 
 
-def build(
-    key: SecretKey, addresses: Callable[[], tuple[Address, ...]], overflow: Callable[[IMuxedConn], None]
-) -> BasicHost:
+def build(key: SecretKey, overflow: Callable[[IMuxedConn], None]) -> BasicHost:
     """Return a host of `key` that dials only when told to, listens nowhere, and answers identify.
 
-    `addresses`: where identify says we are; `overflow` is called with a connection that must end.
+    `overflow` is called with a connection that must end.
     """
     _quiet_logs()
     pair = _key_pair(key)
@@ -223,18 +215,14 @@ def build(
         connection_config=config,
     )
     swarm.auto_connector = _NoAutoConnector()  # type: ignore[assignment]
-    protocols: OrderedDict[Any, Handler] = OrderedDict()
     host = GuardedHost(
         swarm,
-        default_protocols=OrderedDict({"/p2phub/none": _refuse}),  # Empty would mean the library's own set.
+        default_protocols=OrderedDict({TProtocol("/p2phub/none"): _refuse}),  # Empty would mean the library's own set.
         negotiate_timeout=int(limits.DHT_RPC_S),
-        addrs_factory=lambda _: [multiaddr_of(address) for address in addresses()],
         disable_identify_address_discovery=True,
     )
     host.multiselect.handlers.clear()
-    protocols[IDENTIFY] = identify_handler_for(host, use_varint_format=True)
-    for protocol, handler in protocols.items():
-        host.set_stream_handler(protocol, handler)
+    host.set_stream_handler(IDENTIFY, identify_handler_for(host, use_varint_format=True))
     return host
 
 

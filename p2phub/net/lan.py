@@ -1,0 +1,234 @@
+"""Nodes of the local network find each other by multicast DNS, with no bootstrap at all.
+
+A node says its peer id and port under `_p2phub._tcp.local`, and hears those of others. That gives *peers*, not
+contents: each is a candidate for every manifest, and one that has not got it says so politely; a release is asked for
+over the control connection. What neighbours say is a claim like any other: only the dial proves an identity. The
+zeroconf library runs in a thread of its own; here is the hand-over to trio.
+Source: proto/discovery.md §8; RFC 6762, RFC 6763.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
+from hashlib import sha256
+from ipaddress import ip_address
+
+import trio
+from zeroconf import Error as ZeroconfError
+from zeroconf import InterfaceChoice, IPVersion, ServiceBrowser, ServiceInfo, Zeroconf
+
+from p2phub import limits
+from p2phub.content import Digest
+from p2phub.discovery import Asked, Candidate, dialable
+from p2phub.errors import Malformed, PeerError
+from p2phub.identity import Address, PeerAddress, PeerId, parse_peer_id
+from p2phub.net.interface import Dialler
+from p2phub.wire import GetRelease, ReleaseIs
+
+log = logging.getLogger("p2phub.lan")
+SERVICE = "_p2phub._tcp.local."
+_PEER_KEY = b"peer"
+_QUESTION_MS = 1500
+_GOODBYE_S = 0.5
+
+
+class Lan:
+    """The local network as `net.finder.Finder`. Made by `open_lan`."""
+
+    def __init__(self, own: PeerId, dialler: Dialler | None) -> None:
+        self._own = own
+        self._dialler = dialler
+        self._peers: dict[str, tuple[PeerAddress, ...]] = {}  # By the name of the service.
+        self._opened_at = trio.current_time()
+        self._changed = trio.Event()
+        self._answered: list[str] = []
+        self._failed: list[str] = []
+
+    def peers(self) -> tuple[PeerAddress, ...]:
+        """Return the neighbours that are there now, with their addresses."""
+        return tuple(address for addresses in self._peers.values() for address in addresses)
+
+    # --- Finder ----------------------------------------------------------------------------------------------------
+
+    async def providers(self, manifest: Digest, found: trio.MemorySendChannel[Candidate]) -> None:
+        """Send every neighbour, and those that answer within LAN_LOOK_S of this node's start."""
+        told: set[PeerAddress] = set()
+        async with aclosing(self._neighbours()) as neighbours:
+            async for neighbour in neighbours:
+                for address in neighbour:
+                    if address not in told:
+                        told.add(address)
+                        await found.send(Candidate(address, "lan"))
+        self._answered, self._failed = [str(each) for each in told], []
+
+    async def release(self, publisher: PeerId, name: str, tag: str) -> tuple[bytes, ...]:
+        """Ask each neighbour over a control connection; return the signed releases as they came, unjudged."""
+        answers: dict[bytes, None] = {}
+        answered: list[str] = []
+        failed: list[str] = []
+        asked: set[PeerId] = set()
+        if self._dialler is None:
+            return ()
+
+        async def ask(addresses: tuple[PeerAddress, ...], dialler: Dialler) -> None:
+            for address in addresses:
+                with trio.move_on_after(limits.LAN_ASK_S):
+                    try:
+                        signed = await _ask_release(dialler, address, GetRelease(publisher, name, tag))
+                    except PeerError as exc:
+                        log.debug("%s: %s", address, exc)
+                        continue
+                    answered.append(str(address))
+                    if signed:
+                        answers[signed] = None
+                    return
+            failed.append(str(addresses[0]))
+
+        async with trio.open_nursery() as nursery, aclosing(self._neighbours()) as neighbours:
+            async for addresses in neighbours:
+                if addresses[0].peer not in asked:
+                    asked.add(addresses[0].peer)
+                    nursery.start_soon(ask, addresses, self._dialler)
+        self._answered, self._failed = answered, failed
+        return tuple(answers)
+
+    async def announce(self, manifest: Digest) -> int:
+        """Nothing to do: neighbours ask."""
+        return 0
+
+    async def put_release(self, key: str, signed: bytes) -> int:
+        """Nothing to do: neighbours ask."""
+        return 0
+
+    def asked(self) -> tuple[Asked, ...]:
+        return (Asked("lan", tuple(self._answered), tuple(self._failed)),)
+
+    # --- from zeroconf's thread, by way of the loop ------------------------------------------------------------------
+
+    def appeared(self, service: str, addresses: tuple[PeerAddress, ...]) -> None:
+        """Note what a neighbour says of itself."""
+        if not addresses or addresses[0].peer == self._own:
+            return
+        if service not in self._peers and len(self._peers) >= limits.LAN_PEERS_MAX:
+            return
+        self._peers[service] = addresses
+        self._changed.set()
+        self._changed = trio.Event()
+
+    def vanished(self, service: str) -> None:
+        """Note that a neighbour said goodbye, or was not heard of for long."""
+        self._peers.pop(service, None)
+
+    async def _neighbours(self) -> AsyncGenerator[tuple[PeerAddress, ...], None]:
+        """Yield the addresses of each neighbour: those known, then those that appear while it is worth waiting."""
+        told: set[str] = set()
+        while True:
+            changed = self._changed
+            for service, addresses in list(self._peers.items()):
+                if service not in told:
+                    told.add(service)
+                    yield addresses
+            left = self._opened_at + limits.LAN_LOOK_S - trio.current_time()
+            if left <= 0:
+                return
+            if changed is self._changed:
+                with trio.move_on_after(left):
+                    await changed.wait()
+
+
+async def _ask_release(dialler: Dialler, peer: PeerAddress, question: GetRelease) -> bytes:
+    control = await dialler.open_control(peer)
+    try:
+        answer = await control.ask(question)
+    finally:
+        with trio.move_on_after(limits.GOODBYE_S, shield=True):
+            await control.aclose()
+    return answer.signed if isinstance(answer, ReleaseIs) else b""
+
+
+@asynccontextmanager
+async def open_lan(
+    own: PeerId, addresses: Sequence[Address], *, dialler: Dialler | None = None
+) -> AsyncIterator[Lan]:
+    """Listen to the local network, and if `addresses` (where this node can be dialled) are any, be found there.
+
+    Without a multicast-capable interface this finds nobody and says so in the log. `dialler` is needed for releases.
+    """
+    lan = Lan(own, dialler)
+    token = trio.lowlevel.current_trio_token()
+    wanted = True
+
+    def tell(call: object, *args: object) -> None:
+        if wanted:
+            with suppress(trio.RunFinishedError):
+                token.run_sync_soon(call, *args)  # type: ignore[arg-type]
+
+    class Browser:
+        """What zeroconf calls, in its thread."""
+
+        def add_service(self, zeroconf: Zeroconf, kind: str, name: str) -> None:
+            info = ServiceInfo(kind, name)
+            if wanted and info.request(zeroconf, _QUESTION_MS):
+                tell(lan.appeared, name, _said(info))
+
+        update_service = add_service
+
+        def remove_service(self, zeroconf: Zeroconf, kind: str, name: str) -> None:
+            tell(lan.vanished, name)
+
+    def begin() -> Zeroconf:
+        zeroconf = Zeroconf(interfaces=InterfaceChoice.All, ip_version=IPVersion.All)
+        # The name need not be looked for first: it is made from a key of ours.
+        if (info := _saying(own, addresses)) is not None:
+            zeroconf.register_service(info, cooperating_responders=True)
+        ServiceBrowser(zeroconf, SERVICE, listener=Browser())  # type: ignore[arg-type]
+        return zeroconf
+
+    zeroconf: Zeroconf | None = None
+    try:
+        zeroconf = await trio.to_thread.run_sync(begin)
+    except (OSError, ZeroconfError) as exc:
+        log.warning("the local network cannot be searched: %s", exc)
+    try:
+        yield lan
+    finally:
+        wanted = False
+        if zeroconf is not None:
+            with trio.move_on_after(_GOODBYE_S, shield=True):
+                await trio.to_thread.run_sync(zeroconf.close, abandon_on_cancel=True)
+
+
+def _saying(own: PeerId, addresses: Sequence[Address]) -> ServiceInfo | None:
+    """Return what this node says of itself; None if it cannot be dialled."""
+    told = [address for address in addresses if not address.is_loopback and address.port]
+    if not told:
+        return None
+    label = sha256(own.raw).hexdigest()[:32]  # A peer id in base58 would not survive the case rules of DNS.
+    return ServiceInfo(
+        SERVICE,
+        f"{label}.{SERVICE}",
+        addresses=[ip_address(address.ip).packed for address in told if address.port == told[0].port],
+        port=told[0].port,
+        properties={_PEER_KEY: str(own).encode()},
+        server=f"{label}.local.",
+    )
+
+
+def _said(info: ServiceInfo) -> tuple[PeerAddress, ...]:
+    """Return what a neighbour says of itself, as far as it can be true; nothing if it makes no sense."""
+    try:
+        peer = parse_peer_id((info.properties.get(_PEER_KEY) or b"").decode("ascii", "replace"))
+        addresses = [
+            Address(str(ip_address(packed)), info.port or 0)
+            for packed in info.addresses_by_version(IPVersion.All)[: limits.ADDRESSES_PER_PEER_MAX]
+        ]
+    except (Malformed, ValueError):
+        return ()
+    usable = [
+        each
+        for each in dialable(addresses, heard_from="192.168.0.1")  # Like anybody of a private network.
+        if not (each.is_loopback or ip_address(each.ip).is_link_local)  # Link-local needs a zone, which no address has.
+    ]
+    return tuple(PeerAddress(peer, address) for address in usable)
