@@ -105,7 +105,8 @@ class Parts:
             from p2phub.net.lan import open_lan
 
             listening = self._listener.addresses if self._listener is not None else ()
-            finders.append(await self._stack.enter_async_context(open_lan(self.key.peer_id, reachable_at(listening))))
+            lan = open_lan(self.key.peer_id, reachable_at(listening), dialler=self.dialler)
+            finders.append(await self._stack.enter_async_context(lan))
         return finders
 
     def contacts(self) -> tuple[PeerAddress, ...]:
