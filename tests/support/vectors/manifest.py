@@ -419,6 +419,12 @@ def layouts() -> dict[str, list[Case]]:
             breaks("spans out of order", "layout-order", bytes=blob(spans[::-1]), size=16),
             breaks("spans that overlap", "layout-order", bytes=blob([spans[0], ["b", 11, 4, "U8", [4]]]), size=16),
             breaks("empty spans out of order", "layout-order", bytes=blob(nothing_between[::-1]), size=16),
+            breaks(
+                "empty spans at one place, out of the order of their names",
+                "layout-order",
+                bytes=blob([["b", 8, 0, "U8", [0]], ["a", 8, 0, "U8", [0]]]),
+                size=8,
+            ),
             breaks("a name twice", "layout-duplicate", bytes=blob([spans[0], ["a", 12, 4, "U8", [4]]]), size=16),
             breaks("a span of four parts", "layout-span", bytes=blob([spans[0][:4]]), size=16),
             breaks("a name that is bytes", "layout-span", bytes=blob([[b"a", 8, 4, "F32", [1]]]), size=16),
