@@ -12,6 +12,7 @@ from p2phub.content import RangeSet, Readable
 from p2phub.errors import ContentChanged, DiskError, Malformed, Occupied
 from p2phub.manifest import FileEntry, Manifest
 from tests.support.content import Content, content_of, random_files
+from tests.support.covers import covers
 from tests.support.stores import (
     DiskScene,
     MemoryScene,
@@ -171,7 +172,7 @@ def test_what_is_not_held_has_no_plan(scene: Scene, content: Content) -> None:
     assert scene.files() == content.files
 
 
-@pytest.mark.covers("F05")
+@pytest.mark.covers("F05", "T53")
 def test_a_changed_file_is_refused_and_the_others_are_served(scene: Scene, content: Content) -> None:
     hold(scene, content)
     changed = [entry.path for entry in content.manifest.files].index("model.bin")
@@ -268,6 +269,7 @@ def test_a_whole_file_is_in_its_place_after_a_sync_and_an_unfinished_one_is_not(
     arrival.close()
 
 
+@covers("F01")
 @pytest.mark.parametrize("synced", [True, False])
 def test_the_next_attempt_has_what_this_one_verified(scene: Scene, content: Content, synced: bool) -> None:
     arrival = arrive(scene, content)
@@ -412,6 +414,7 @@ def test_a_manifest_of_empty_files_alone_arrives(scene: Scene) -> None:
     assert scene.files() == content.files
 
 
+@covers("T21")
 @pytest.mark.parametrize("path", ["../outside", "/outside", "a/../../outside", ".p2phub/journal", "a//b", "a\0b"])
 def test_a_path_that_leaves_its_folder_is_refused_here_too(scene: Scene, path: str) -> None:
     content = content_of({"a": b"x"})

@@ -13,6 +13,7 @@ from p2phub.identity import PeerId
 from p2phub.store import Accepted, Ledger, Publication
 from p2phub.store.ledger import FileLedger
 from p2phub.store.memory_ledger import MemoryLedger
+from tests.support.covers import covers
 
 ANN, BOB = PeerId(b"\1" * 32), PeerId(b"\2" * 32)
 
@@ -45,6 +46,7 @@ def test_a_newer_publication_of_a_name_replaces_the_older(ledger: Ledger) -> Non
     assert ledger.publications() == (publication("a", signed=b"second"),)
 
 
+@covers("T11")
 def test_the_highest_sequence_is_never_lowered(ledger: Ledger) -> None:
     assert ledger.accepted(ANN, "a", "main") is None
     ledger.accept(ANN, "a", "main", Accepted(b"seven", 7))

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support.command_line import PEER, RESULTS
+from tests.support.covers import covers
 from tests.support.house import ROOT
 from tests.support.processes import Event, Process, Scene
 
@@ -75,6 +76,7 @@ def test_objects_have_the_fields_of_the_guide_beside_a_daemon_and_without(scene:
     assert (code, events[-1]["bytes"]) == (0, 256 * 12_288 + 2)
 
 
+@covers("F30")
 @pytest.mark.parametrize("daemon", [True, False], ids=["beside a daemon", "without a daemon"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_waiting_fetch_at_once(scene: Scene, daemon: bool, number: signal.Signals) -> None:
@@ -95,6 +97,7 @@ def test_a_signal_ends_a_waiting_fetch_at_once(scene: Scene, daemon: bool, numbe
         assert (events[-1]["daemon"], events[-1]["jobs"]) == (True, [])
 
 
+@covers("F07")
 def test_a_second_daemon_of_a_home_is_refused_and_the_first_lives_on(scene: Scene) -> None:
     node = scene.node("home")
     second: Process = scene.start("home", "node", "--listen", "127.0.0.1:0", "--no-lan")
@@ -105,6 +108,7 @@ def test_a_second_daemon_of_a_home_is_refused_and_the_first_lives_on(scene: Scen
     assert node.events[-1] == {"event": "stopped"}
 
 
+@covers("F05")
 def test_verify_names_what_was_changed_on_disk_and_exits_with_5(scene: Scene, model: Path) -> None:
     reference = scene.publish("home", model, name="m")["reference"]
     with (model / "weights.bin").open("r+b") as file:

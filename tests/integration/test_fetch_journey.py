@@ -13,6 +13,7 @@ from p2phub.discovery import Candidate
 from p2phub.errors import DiskError, NoProvider, Occupied, UsageError
 from p2phub.identity import Address, PeerAddress
 from p2phub.observe import PeerDropped, Progress, Source, Started
+from tests.support.covers import covers
 from tests.support.hosts import FixedFinder, key_of, open_host
 from tests.support.models import make_dataset_folder, make_safetensors_folder, tree_digest
 
@@ -111,6 +112,7 @@ async def test_a_second_fetch_of_what_is_there_moves_no_payload(tmp_path: Path, 
     assert (again.bytes_received, again.bytes_reused) == (0, published.bytes)
 
 
+@covers("F05", "T53")
 @pytest.mark.parametrize("harm", ["changed", "truncated", "deleted"])
 async def test_a_published_file_that_was_harmed_is_never_served_wrong(tmp_path: Path, model: Path, harm: str) -> None:
     victim = sorted(model.glob("*.safetensors"))[1]
@@ -131,6 +133,7 @@ async def test_a_published_file_that_was_harmed_is_never_served_wrong(tmp_path: 
         assert not [event for event in bob.events if isinstance(event, PeerDropped) and event.chunk is not None]
 
 
+@covers("F05")
 async def test_a_harmed_provider_is_completed_by_a_sound_one(tmp_path: Path, model: Path) -> None:
     other = make_safetensors_folder(tmp_path / "other", MODEL_BYTES, files=3, seed=7)
     async with open_host(tmp_path / "a", "ann") as ann, open_host(tmp_path / "b", "bob") as bob:
@@ -163,6 +166,7 @@ async def test_finders_are_asked_only_when_the_known_providers_fail(tmp_path: Pa
             assert needed.searches == 1
 
 
+@covers("T58")
 async def test_a_private_manifest_is_for_those_allowed_and_unknown_to_others(tmp_path: Path, model: Path) -> None:
     async with open_host(tmp_path / "a", "ann") as ann, open_host(tmp_path / "b", "bob") as bob:
         published = await ann.publish(model, private=True, allow=(bob.key.peer_id,))
@@ -207,6 +211,7 @@ async def test_a_file_that_changed_a_moment_ago_is_hashed_again(tmp_path: Path, 
     assert again.bytes_hashed == again.bytes
 
 
+@covers("F06")
 async def test_a_read_only_destination_is_a_clear_error(tmp_path: Path, model: Path) -> None:
     async with open_host(tmp_path / "a", "ann") as ann, open_host(tmp_path / "b", "bob") as bob:
         published = await ann.publish(model)

@@ -123,6 +123,7 @@ async def test_more_announcements_than_libp2p_keeps_are_all_held() -> None:
             assert await providers_of(nodes[0].dht, manifest) == [nodes[1].at]
 
 
+@covers("F25")
 async def test_a_restart_with_known_peers_needs_no_bootstrap() -> None:
     stop, running = trio.Event(), trio.open_memory_channel[PeerAddress](1)
 
@@ -148,6 +149,7 @@ async def test_a_restart_with_known_peers_needs_no_bootstrap() -> None:
                 assert again.dht.asked()[0].failed == (str(bootstrap),)
 
 
+@covers("F25")
 async def test_a_dead_and_a_wrong_bootstrap_do_not_hide_a_good_one() -> None:
     async with AsyncExitStack() as stack:
         (bootstrap,) = await network(stack, 1)
@@ -162,6 +164,7 @@ async def test_a_dead_and_a_wrong_bootstrap_do_not_hide_a_good_one() -> None:
         assert set(fetcher.dht.asked()[0].failed) == {str(dead), str(wrong)}
 
 
+@covers("F25")
 async def test_a_silent_bootstrap_costs_a_bounded_time_and_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     async with AsyncExitStack() as stack:
         (bootstrap,) = await network(stack, 1)

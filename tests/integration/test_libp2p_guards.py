@@ -60,6 +60,7 @@ async def first_byte(client: Host, server: Host, protocol: str) -> bytes:
     return await stream.read(1)
 
 
+@covers("F31")
 async def test_an_exception_in_any_handler_ends_its_stream_alone() -> None:
     """Without: one exception that leaves a handler ends the process."""
 
@@ -74,6 +75,7 @@ async def test_an_exception_in_any_handler_ends_its_stream_alone() -> None:
         assert await echoes(client, server)
 
 
+@covers("F31")
 async def test_a_handler_that_libp2p_itself_registers_is_guarded_too() -> None:
     """Without: one malformed gossip message ends the process."""
 
@@ -88,6 +90,7 @@ async def test_a_handler_that_libp2p_itself_registers_is_guarded_too() -> None:
         assert await echoes(client, server)
 
 
+@covers("T27")
 async def test_garbage_on_every_protocol_leaves_the_node_answering() -> None:
     async with dht_node("server") as server, open_host(secret("stranger")) as stranger:
         for protocol in server.host.protocols:
@@ -99,6 +102,7 @@ async def test_garbage_on_every_protocol_leaves_the_node_answering() -> None:
             assert await neighbour.dht.announce(DIGEST) == 1
 
 
+@covers("F30")
 async def test_a_cancelled_call_leaves_its_connection_usable() -> None:
     """Without: a cancelled write, read or opening breaks the connection, which still looks connected."""
     async with pair() as (server, client, _):
@@ -159,6 +163,7 @@ async def test_somebody_else_at_the_address_is_told_apart_from_nobody() -> None:
             await client.open_stream(secret("whom we meant").peer_id, server.addresses, ECHO)
 
 
+@covers("T37")
 async def test_more_connections_come_and_go_than_libp2ps_listener_has_places(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -175,6 +180,7 @@ async def test_more_connections_come_and_go_than_libp2ps_listener_has_places(
                     await trio.sleep(0.01)
 
 
+@covers("T37")
 async def test_when_all_places_are_taken_the_idlest_connection_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("p2phub.limits.LIBP2P_CONNECTIONS_MAX", 2)
     async with (
@@ -195,6 +201,7 @@ async def test_when_all_places_are_taken_the_idlest_connection_gives_way(monkeyp
         assert set(server.connected()) == {second.peer_id, third.peer_id}
 
 
+@covers("T37")
 async def test_a_peer_that_ignores_its_window_cannot_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without: Yamux logs it and keeps everything."""
     monkeypatch.setattr("p2phub.limits.LIBP2P_BUFFERED_BYTES_MAX", 300_000)
@@ -216,6 +223,7 @@ async def test_a_peer_that_ignores_its_window_cannot_fill_the_memory(monkeypatch
                 await trio.sleep(0.01)
 
 
+@covers("T37")
 async def test_a_peer_that_opens_streams_without_end_loses_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without: nobody counts the streams that a peer opens."""
     monkeypatch.setattr("p2phub.limits.LIBP2P_STREAMS_PER_CONNECTION_MAX", 20)
@@ -230,6 +238,7 @@ async def test_a_peer_that_opens_streams_without_end_loses_its_connection(monkey
                 await trio.sleep(0.01)
 
 
+@covers("T36")
 async def test_half_open_connections_do_not_keep_out_one_who_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("p2phub.limits.LIBP2P_HANDSHAKES_MAX", 5)
     async with pair() as (server, client, _), trio.open_nursery() as nursery:
@@ -246,6 +255,7 @@ async def hold(stream: trio.SocketStream) -> None:
         await trio.sleep_forever()
 
 
+@covers("T36")
 async def test_garbage_instead_of_a_handshake_leaves_nothing_behind() -> None:
     async with pair() as (server, client, listener):
         assert await echoes(client, server)
@@ -335,6 +345,7 @@ async def connected_for_ever(name: str, server: Host) -> None:
         await trio.sleep_forever()
 
 
+@covers("T36", "T37")
 async def test_a_search_beside_a_flood_of_garbage_still_finds() -> None:
     async with dht_node("server") as server, trio.open_nursery() as nursery:
         await server.dht.announce(DIGEST)
@@ -349,5 +360,3 @@ async def test_a_search_beside_a_flood_of_garbage_still_finds() -> None:
         async with dht_node("asker", [server.at]) as asker:
             assert await providers_of(asker.dht, DIGEST) == [server.at]
         nursery.cancel_scope.cancel()
-
-

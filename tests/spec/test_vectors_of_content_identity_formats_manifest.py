@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from p2phub.errors import Malformed, NotTrusted, UsageError
+from tests.support.covers import covers
 from tests.support.vectors.build import VECTORS
 from tests.support.vectors.rules import rules_of_rooms
 from tests.support.vectors.run import OPERATIONS, Given
@@ -23,6 +24,7 @@ def cases() -> list[Any]:
     return found
 
 
+@covers("F32", "T16", "T19", "T20", "T21", "T23", "T24", "T25", "T55")
 @pytest.mark.parametrize(("operation", "case"), cases())
 def test_vector(operation: str, case: Given) -> None:
     run = OPERATIONS[operation]

@@ -13,6 +13,7 @@ import pytest
 from p2phub import api
 from p2phub.cli.main import COMMANDS
 from tests.support.command_line import ADDRESS, PEER, PUBLISHED, RESULTS, FakeHub, Said
+from tests.support.covers import covers
 
 Cli = Callable[..., Said]
 
@@ -223,6 +224,7 @@ def test_names_are_added_and_forgotten(cli: Cli, hub: FakeHub) -> None:
     ]
 
 
+@covers("T47")
 def test_an_exported_key_is_for_its_owner_alone_and_never_written_over_a_file(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "key.pem"
     assert cli("key", "export", str(file)).code == 0
@@ -251,6 +253,7 @@ def test_a_key_is_imported_from_a_file_of_sane_length(cli: Cli, hub: FakeHub, tm
     assert len(hub.calls) == 1
 
 
+@covers("T59")
 def test_text_from_strangers_cannot_repaint_the_terminal(cli: Cli, hub: FakeHub) -> None:
     evil = "\x1b[2Jevil\r\u202e"
     release = {**RESULTS["log"][0], "description": evil, "licence": evil}

@@ -17,6 +17,7 @@ from p2phub.cli.progress import Bar, Lines, Progress, Silence, open_progress
 from p2phub.cli.sizes import duration, plural, size
 from p2phub.cli.table import table
 from tests.support.command_line import FakeHub, Said
+from tests.support.covers import covers
 from tests.support.house import ROOT
 
 Cli = Callable[..., Said]
@@ -41,6 +42,7 @@ def test_what_a_library_prints_never_reaches_the_stdout_of_json(cli: Cli, hub: F
     assert "hello" in said.err
 
 
+@covers("T59")
 def test_json_lines_hold_any_text_in_ascii_on_one_line(cli: Cli, hub: FakeHub) -> None:
     odd = "a\nb\u2028\udc80é"
     hub.results["names"] = {"x": odd}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from p2phub.content import has_controls, pack, packed_lengths, unpack, unpack_record
 from p2phub.errors import Malformed
+from tests.support.covers import covers
 
 scalars = st.one_of(st.booleans(), st.integers(-(1 << 63), (1 << 64) - 1), st.text(max_size=40), st.binary(max_size=40))
 values = st.recursive(
@@ -37,6 +38,7 @@ def test_the_order_in_which_a_map_was_made_does_not_matter(value: dict[str, int]
     assert pack(dict(shuffled)) == pack(value)
 
 
+@covers("T19", "T27")
 @given(st.binary(max_size=60))
 def test_any_bytes_are_refused_or_are_the_encoding_of_what_they_give(data: bytes) -> None:
     try:
@@ -46,6 +48,7 @@ def test_any_bytes_are_refused_or_are_the_encoding_of_what_they_give(data: bytes
     assert pack(value) == data
 
 
+@covers("T19")
 @given(values, st.data())
 def test_a_changed_byte_gives_another_value_or_none(value: object, data: st.DataObject) -> None:
     packed = pack(value)
@@ -78,6 +81,7 @@ def test_too_deep_a_value_is_a_mistake_of_ours() -> None:
         pack(value)
 
 
+@covers("T27")
 @pytest.mark.parametrize(
     "data",
     [
@@ -97,6 +101,7 @@ def test_what_is_claimed_and_not_there_costs_no_memory(data: bytes) -> None:
         tracemalloc.stop()
 
 
+@covers("T27")
 @pytest.mark.parametrize(
     "part", [b"\x00", b"\x90", b"\x80", b"\x91\x92\x90\x90", b"\xa2ab", b"\xc4\x02ab", b"\xcd\x01\x00"]
 )
@@ -124,6 +129,7 @@ def test_text_as_people_write_it_has_no_controls(text: str) -> None:
     assert not has_controls(text)
 
 
+@covers("T59")
 @pytest.mark.parametrize("text", ["\0", "\n", "\x7f", "\x9b", "\u2028", "\u202e", "\ud800", "\ufeff", "é\u2066x"])
 def test_what_moves_a_cursor_or_turns_text_around_is_a_control(text: str) -> None:
     assert has_controls(text)

@@ -20,6 +20,7 @@ from p2phub.content import (
     list_digests,
 )
 from p2phub.errors import Malformed
+from tests.support.covers import covers
 
 MIB = 1 << 20
 
@@ -42,6 +43,7 @@ def test_what_is_written_is_read(lengths: list[int]) -> None:
     assert (root == EMPTY_ROOT) == (not lengths)
 
 
+@covers("T55", "T56")
 @given(st.lists(st.integers(1, MIB), min_size=2, max_size=9), st.data())
 def test_no_other_list_reads_as_the_same_chunks(lengths: list[int], data: st.DataObject) -> None:
     chunks = chunks_of(lengths)
@@ -71,12 +73,14 @@ def test_a_long_file_has_a_list_of_lists(count: int) -> None:
     assert asked == [digest_of(blob) for blob in blobs]
 
 
+@covers("T27")
 @given(st.binary(max_size=200), st.integers(0, 5), st.integers(0, 3 * MIB))
 def test_garbage_is_malformed_and_nothing_worse(blob: bytes, chunks: int, size: int) -> None:
     with contextlib.suppress(Malformed):
         decode_lists(digest_of(blob), size, chunks, lambda digest: blob)
 
 
+@covers("T25")
 def test_too_many_chunks_are_refused_before_they_are_counted() -> None:
     with pytest.raises(Malformed, match="chunk-count"):
         decode_lists(EMPTY_ROOT, 1 << 60, 1 << 40, lambda digest: b"")

@@ -57,7 +57,7 @@ async def told_by(provider: Freezing) -> list[HoldsNow | Silent]:
     return [item async for item in receive]
 
 
-@covers("F18")
+@covers("F18", "T35")
 async def test_a_provider_that_stops_answering_is_told_as_silent(autojump_clock: MockClock) -> None:
     provider = Freezing(answers=2)
     told = await told_by(provider)
@@ -82,6 +82,7 @@ async def test_a_short_fetch_opens_no_control_connection(autojump_clock: MockClo
     assert soon.cancelled_caught
 
 
+@covers("F30")
 @pytest.mark.parametrize("answers", [0, 3])
 async def test_a_cancelled_company_closes_its_connection(autojump_clock: MockClock, answers: int) -> None:
     provider = Freezing(answers=answers)

@@ -100,6 +100,7 @@ def test_a_second_spelling_of_s_is_refused_whatever_the_library_does(s: int) -> 
     assert is_strict(key.peer_id.public_key, signature[:32] + (ORDER - 1).to_bytes(32, "little"))
 
 
+@covers("T48")
 def test_a_key_shows_its_secret_nowhere() -> None:
     seed = bytes(range(100, 132))
     key = SecretKey(seed)

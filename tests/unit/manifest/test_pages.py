@@ -126,6 +126,7 @@ def test_a_page_of_another_revision_is_refused() -> None:
     assert len(pages) == 1
 
 
+@covers("T27")
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_manifest_or_malformed(data: bytes) -> None:
     for parse in (manifest_pages, lambda root: decode_manifest(root, {}.get)):
@@ -185,6 +186,7 @@ def test_pages_beyond_the_announced_count_are_not_read() -> None:
     assert len(read) == 2
 
 
+@covers("F32")
 def test_unknown_fields_change_nothing_and_stay_in_the_bytes() -> None:
     kind, version, fields = unpack(encode_manifest(many(2))[0])  # type: ignore[misc]
     fields["note"] = "of a later version"

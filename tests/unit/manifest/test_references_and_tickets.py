@@ -13,6 +13,7 @@ from p2phub.content import Digest, digest_of
 from p2phub.errors import Malformed, UsageError
 from p2phub.identity import Address, PeerAddress, PeerId, SecretKey
 from p2phub.manifest import Release, Ticket, encode_ticket, parse_reference, parse_ticket, sign_release
+from tests.support.covers import covers
 
 KEY = SecretKey(bytes(range(32)))
 PUBLIC, PRIVATE = Address("8.8.8.8", 4717), Address("192.168.1.2", 4717)
@@ -41,12 +42,14 @@ def test_a_ticket_leads_back_to_itself_within_its_bounds(
     assert len(text) <= limits.TICKET_BYTES_MAX
 
 
+@covers("T57")
 def test_private_addresses_are_told_on_request_only() -> None:
     ticket = Ticket(digest_of(b""), None, (PeerAddress(KEY.peer_id, PRIVATE), PeerAddress(KEY.peer_id, PUBLIC)))
     assert [provider.address for provider in parse_ticket(encode_ticket(ticket)).providers] == [PUBLIC]
     assert len(parse_ticket(encode_ticket(ticket, private=True)).providers) == 2
 
 
+@covers("T16")
 def test_a_ticket_shows_its_publisher_only_if_the_release_holds_and_is_about_these_bytes() -> None:
     release = Release(KEY.peer_id, "minilm", digest_of(b"a"), 1, 5, created=1, expires=2)
     signed = sign_release(KEY, release)

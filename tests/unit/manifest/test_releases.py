@@ -100,6 +100,7 @@ def test_any_signed_bytes_are_a_release_or_malformed(payload: bytes) -> None:
         read_release(seal(KEY, DOMAIN, payload))
 
 
+@covers("T19")
 @pytest.mark.parametrize(
     "changed",
     [
@@ -116,6 +117,7 @@ def test_what_would_be_refused_is_not_signed(changed: dict[str, object]) -> None
         sign_release(KEY, release(**changed))
 
 
+@covers("T16")
 def test_a_release_is_signed_by_its_publisher_only() -> None:
     with pytest.raises(NotTrusted):
         sign_release(SecretKey(bytes(32)), release())
@@ -157,6 +159,7 @@ def test_in_whatever_order_releases_come_the_highest_is_believed(candidates: lis
     assert belief.evidence == ()
 
 
+@covers("T11")
 def test_all_who_see_a_lie_believe_the_same_and_hold_proof_of_it() -> None:
     lies = [known(manifest=digest_of(text)) for text in (b"a", b"b", b"c")]
     lowest = min(lies, key=lambda lie: lie.release.manifest)
@@ -172,6 +175,7 @@ def test_all_who_see_a_lie_believe_the_same_and_hold_proof_of_it() -> None:
         assert first.sequence == second.sequence
 
 
+@covers("T11")
 def test_a_proven_lie_stays_proven_after_a_newer_release() -> None:
     belief = judge(known(), known(manifest=digest_of(b"b")), now=NOW).known
     judgement = judge(belief, known(sequence=NOW * 1000 + 1), now=NOW)
@@ -179,6 +183,7 @@ def test_a_proven_lie_stays_proven_after_a_newer_release() -> None:
     assert len(judgement.known.evidence) == 2
 
 
+@covers("T16")
 def test_each_name_tag_and_publisher_has_a_key_of_its_own() -> None:
     other = SecretKey(bytes(32)).peer_id
     asked = [(KEY.peer_id, "ab", "c"), (KEY.peer_id, "a", "bc"), (KEY.peer_id, "ab", "d"), (other, "ab", "c")]

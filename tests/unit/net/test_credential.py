@@ -23,9 +23,7 @@ Leaf = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 def extension(key: SecretKey, leaf: Leaf) -> x509.UnrecognizedExtension:
-    spki = leaf.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    spki = leaf.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     signed = key.sign_raw(SIGNED_PREFIX + spki)
     head = bytes.fromhex("3068042408011220")
     return x509.UnrecognizedExtension(EXTENSION, head + key.peer_id.public_key + b"\x04\x40" + signed)
@@ -98,6 +96,7 @@ def test_a_certificate_that_proves_nothing_is_refused(says: str) -> None:
         peer_of(BAD[says]())
 
 
+@covers("T19")
 def test_a_certificate_with_any_byte_changed_is_refused() -> None:
     good = make_credential(ANN).certificate
     for at in range(len(good)):

@@ -16,6 +16,7 @@ from p2phub.identity import Address, SecretKey
 from p2phub.net import tls
 from p2phub.net.channel import Watched
 from p2phub.net.credential import make_credential
+from tests.support.covers import covers
 
 ANN, BOB, EVE = (SecretKey(letter * 32) for letter in (b"a", b"b", b"e"))
 HERE = Address("127.0.0.1", 1)
@@ -72,6 +73,7 @@ async def test_no_connection_resumes_an_earlier_one() -> None:
             assert not tls._LIB.SSL_session_reused(bob._ssl._ssl)
 
 
+@covers("T05")
 async def test_another_peer_than_meant_is_refused_by_who_dials() -> None:
     near, far = pair()
     with near, far, trio.fail_after(10):
@@ -140,6 +142,7 @@ async def test_a_client_that_does_not_prove_itself_is_refused_by_who_serves(cont
             far.close()
 
 
+@covers("T36")
 @pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff" + bytes(1000), b"\x16" * 100, b""])
 async def test_garbage_in_place_of_a_handshake_is_refused(data: bytes) -> None:
     near, far = pair()
@@ -240,6 +243,7 @@ async def test_the_end_of_the_other_side_is_noticed(engine: str, end: str) -> No
             fill(near, 1)
 
 
+@covers("T35")
 async def test_silence_ends_a_call(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SOCKET_CALL_S", 0.05)
     async with channels() as (near, far):
@@ -249,6 +253,7 @@ async def test_silence_ends_a_call(engine: str, monkeypatch: pytest.MonkeyPatch)
             far.send(bytes(64 << 20))
 
 
+@covers("T35")
 async def test_a_call_that_is_overdue_is_cancelled_by_the_watchdog(engine: str) -> None:
     now = 0.0
     watched = Watched(lambda: now)

@@ -108,6 +108,7 @@ async def test_an_error_in_a_group_of_one_comes_back_bare(tmp_path: Path) -> Non
             await call(tmp_path, "fetch", {}, watch_nothing)
 
 
+@covers("F31")
 async def test_a_bug_in_one_command_is_told_and_logged_and_the_node_lives(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -122,6 +123,7 @@ async def test_a_bug_in_one_command_is_told_and_logged_and_the_node_lives(
     assert "ZeroDivisionError" in caplog.text
 
 
+@covers("F30")
 async def test_a_command_that_goes_away_cancels_its_verb(tmp_path: Path) -> None:
     begun, cancelled = trio.Event(), trio.Event()
 
@@ -141,6 +143,7 @@ async def test_a_command_that_goes_away_cancels_its_verb(tmp_path: Path) -> None
             await cancelled.wait()
 
 
+@covers("T27")
 @pytest.mark.parametrize(
     ("request_line", "complaint"),
     [
@@ -243,6 +246,7 @@ async def test_the_socket_and_its_folder_are_their_owners_alone(tmp_path: Path) 
     assert not path.exists()
 
 
+@covers("T47")
 @pytest.mark.parametrize("mischief", ["loose", "link", "file"])
 async def test_a_folder_that_others_could_have_made_is_refused(tmp_path: Path, mischief: str) -> None:
     folder = tmp_path / "run" / "p2phub"
@@ -315,6 +319,7 @@ async def test_without_a_daemon_a_call_says_so(tmp_path: Path) -> None:
         await call(tmp_path, "ls", {}, watch_nothing)
 
 
+@covers("F07")
 def test_a_second_daemon_on_a_home_is_refused_with_the_first_ones_process(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with hold_home(home), pytest.raises(AlreadyRunning, match=f"process {os.getpid()}"), hold_home(home):
@@ -323,6 +328,7 @@ def test_a_second_daemon_on_a_home_is_refused_with_the_first_ones_process(tmp_pa
         pass
 
 
+@covers("F07")
 def test_the_lock_of_a_killed_daemon_is_free(tmp_path: Path) -> None:
     program = (
         "import sys, pathlib, time\nfrom p2phub.node.home import hold_home\n"

@@ -59,6 +59,7 @@ def test_looser_modes_are_refused_with_the_command_that_mends_them(tmp_path: Pat
     assert "chmod" in (caught.value.hint or "")
 
 
+@covers("T47")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 def test_a_key_of_another_user_is_refused(tmp_path: Path) -> None:
     load_or_create(tmp_path)
@@ -67,6 +68,7 @@ def test_a_key_of_another_user_is_refused(tmp_path: Path) -> None:
         load_or_create(tmp_path)
 
 
+@covers("T47")
 @pytest.mark.parametrize("name", ["publisher.pem", "node.pem"])
 def test_a_link_in_the_place_of_a_key_is_refused(tmp_path: Path, name: str) -> None:
     load_or_create(tmp_path / "home")

@@ -19,6 +19,7 @@ from p2phub.manifest import FileEntry, Manifest
 from p2phub.store.disk import Disk
 from p2phub.store.filesystem import FilesystemStore
 from tests.support.content import Content, content_of, random_files
+from tests.support.covers import covers
 from tests.support.stores import DiskScene, arrive, deliver, deliver_rest, files_below, hold
 
 CONTENT = content_of({**random_files(5, big=40_000, small=900), "sub/c.bin": b"c" * 3_000}, 1_000)
@@ -143,7 +144,7 @@ def test_a_place_that_cannot_be_taken_now_is_taken_at_the_next_sync(scene: DiskS
 # --- room ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.covers("F04")
+@pytest.mark.covers("F04", "T26")
 def test_a_manifest_larger_than_the_disk_is_refused_before_anything_is_written(
     scene: DiskScene, tmp_path: Path
 ) -> None:
@@ -227,7 +228,7 @@ def test_a_disk_that_fills_up_on_the_way_keeps_what_came_and_resumes_when_there_
     store.close()
 
 
-@pytest.mark.covers("F04")
+@pytest.mark.covers("F04", "T26")
 def test_large_files_take_their_room_before_the_first_byte(tmp_path: Path, small_disk: Path) -> None:
     content = content_of({"large": bytes(3 << 20)})
     store = FilesystemStore(tmp_path / "home")
@@ -308,6 +309,7 @@ def test_an_arrival_closes_every_descriptor(scene: DiskScene) -> None:
 # --- links -----------------------------------------------------------------------------------------------------------
 
 
+@covers("T22")
 @pytest.mark.parametrize("link", ["sub", "sub/c.bin", ".p2phub"])
 def test_nothing_is_written_through_a_link(scene: DiskScene, tmp_path: Path, link: str) -> None:
     target = tmp_path / "elsewhere"
@@ -321,6 +323,7 @@ def test_nothing_is_written_through_a_link(scene: DiskScene, tmp_path: Path, lin
     assert (scene.folder / link).is_symlink()
 
 
+@covers("T22")
 def test_a_link_that_appears_on_the_way_is_not_written_through(scene: DiskScene, tmp_path: Path) -> None:
     target = tmp_path / "elsewhere"
     target.mkdir()
@@ -333,6 +336,7 @@ def test_a_link_that_appears_on_the_way_is_not_written_through(scene: DiskScene,
     assert os.listdir(target) == []
 
 
+@covers("T22")
 def test_with_force_a_link_is_replaced_and_what_it_led_to_is_not_touched(scene: DiskScene, tmp_path: Path) -> None:
     (tmp_path / "theirs").write_bytes(b"theirs")
     scene.folder.mkdir()
@@ -345,6 +349,7 @@ def test_with_force_a_link_is_replaced_and_what_it_led_to_is_not_touched(scene: 
     assert (tmp_path / "theirs").read_bytes() == b"theirs"
 
 
+@covers("T22")
 def test_a_destination_that_is_a_link_is_refused_but_a_link_above_it_is_the_users_way_to_name_it(
     scene: DiskScene, tmp_path: Path
 ) -> None:
@@ -359,6 +364,7 @@ def test_a_destination_that_is_a_link_is_refused_but_a_link_above_it_is_the_user
     assert files_below(tmp_path / "real" / "out") == CONTENT.files
 
 
+@covers("T22")
 def test_an_unfinished_file_with_a_second_name_is_not_written_to(scene: DiskScene) -> None:
     arrival = arrive(scene, CONTENT)
     deliver(arrival, CONTENT, [0])
@@ -382,6 +388,7 @@ def left_by(scene: DiskScene) -> Path:
     return partials
 
 
+@covers("F05")
 @pytest.mark.parametrize("harm", ["truncate", "zero", "delete", "journal"])
 def test_harm_to_an_unfinished_file_or_its_journal_is_found(scene: DiskScene, harm: str) -> None:
     partials = left_by(scene)
@@ -400,6 +407,7 @@ def test_harm_to_an_unfinished_file_or_its_journal_is_found(scene: DiskScene, ha
     assert scene.files() == CONTENT.files
 
 
+@covers("F02")
 @pytest.mark.parametrize("name", ["journal", "hints.0"])
 def test_a_journal_cut_anywhere_never_claims_more(scene: DiskScene, tmp_path: Path, name: str) -> None:
     partials = left_by(scene)
@@ -442,6 +450,7 @@ def test_a_placed_file_that_was_deleted_is_fetched_again(scene: DiskScene) -> No
     assert scene.files() == CONTENT.files
 
 
+@covers("T53")
 def test_a_kept_file_that_changes_on_the_way_is_noticed_before_done(scene: DiskScene) -> None:
     scene.put("small.bin", CONTENT.files["small.bin"])
     arrival = arrive(scene, CONTENT)

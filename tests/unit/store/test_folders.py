@@ -11,6 +11,7 @@ from p2phub.errors import ContentChanged, DiskError
 from p2phub.store.folders import open_published
 from p2phub.store.interface import Fingerprint
 from p2phub.store.scanning import SCAN_DEPTH_MAX, scan_folder
+from tests.support.covers import covers
 
 
 def take_all(path: str, is_folder: bool) -> str | None:
@@ -52,6 +53,7 @@ def test_a_link_to_a_file_inside_is_followed(folder: Path, at: str, target: str)
     assert found[at] == found["blobs/abc"]
 
 
+@covers("T22")
 @pytest.mark.parametrize(
     "target", ["../secret", "blobs/../../secret", "/etc/hostname", "../model/blobs/abc", "link", "blobs/../link"]
 )
@@ -86,6 +88,7 @@ def test_a_long_chain_of_links_is_outside(folder: Path) -> None:
     assert "l11" in scan.outside
 
 
+@covers("T22")
 def test_special_files_are_left_out_and_opening_one_waits_for_nobody(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
     scan = scan_folder(folder, take_all)
@@ -124,6 +127,7 @@ def test_a_folder_deeper_than_descriptors_last_is_refused(folder: Path) -> None:
         scan_folder(folder, take_all)
 
 
+@covers("T53")
 def test_a_file_is_opened_only_as_it_was_hashed(folder: Path) -> None:
     opened = open_published(folder, "blobs/abc")
     opened.close()
@@ -133,6 +137,7 @@ def test_a_file_is_opened_only_as_it_was_hashed(folder: Path) -> None:
         open_published(folder, "blobs/abc", opened.expected)
 
 
+@covers("T53")
 def test_a_truncation_under_an_open_file_is_seen(folder: Path) -> None:
     opened = open_published(folder, "blobs/abc")
     assert opened.unchanged()

@@ -16,6 +16,7 @@ from p2phub.store import state_log as state_log_module
 from p2phub.store.disk import Disk
 from p2phub.store.ledger import FileLedger
 from p2phub.store.state_log import StateLog, salvage
+from tests.support.covers import covers
 
 ANN = PeerId(b"\1" * 32)
 
@@ -53,6 +54,7 @@ def test_a_torn_tail_is_ignored_and_cut_off_at_the_next_append(tmp_path: Path) -
     assert (tmp_path / "state.log.torn").read_bytes() == torn
 
 
+@covers("F05")
 def test_damage_in_the_middle_is_refused_and_said_where(tmp_path: Path) -> None:
     ends = three_names(tmp_path)
     log = tmp_path / "state.log"
@@ -154,6 +156,7 @@ def test_what_could_not_be_synced_does_not_hold(tmp_path: Path) -> None:
     again.close()
 
 
+@covers("T47")
 def test_the_log_is_its_owners_alone(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
@@ -164,6 +167,7 @@ def test_the_log_is_its_owners_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "home" / "state.log").stat().st_mode) == 0o600
 
 
+@covers("F08")
 def test_a_record_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     log = StateLog(tmp_path)
     log.set("of the future", ("x",), [{"any": [1, b"thing"]}])

@@ -147,6 +147,7 @@ def test_a_liar_is_banned_with_evidence_on_all_its_links_and_its_chunks_go_to_ot
     assert dropped(session.joined(4, ANN, everything, now=0.2)) == {4: lie}
 
 
+@covers("F18")
 @pytest.mark.parametrize("error", [None, PeerGone("reset"), PeerStalled("slow"), DiskFull("full")])
 def test_nobody_is_banned_for_what_is_no_lie(error: PeerError | None) -> None:
     session, everything = session_of(4)
@@ -200,6 +201,7 @@ def test_a_silent_link_is_given_three_times_as_long_if_it_is_the_only_one() -> N
     assert session.missing == everything
 
 
+@covers("T35")
 def test_an_idle_link_takes_over_the_unasked_rest_of_the_slowest_lease() -> None:
     session, everything = session_of(8)
     slow = granted(session.joined(1, ANN, everything, now=0.0), 1)
@@ -215,6 +217,7 @@ def test_an_idle_link_takes_over_the_unasked_rest_of_the_slowest_lease() -> None
     assert not granted(actions, 1)
 
 
+@covers("T35")
 def test_a_link_whose_last_chunk_in_flight_holds_up_the_end_is_dropped_for_a_much_faster_one() -> None:
     session, everything = session_of(2)
     session.joined(1, ANN, runs((0, 1)), now=0.0)

@@ -15,6 +15,7 @@ from p2phub.identity import PeerId
 from p2phub.wire import codec
 from p2phub.wire import messages as m
 from p2phub.wire.framing import LENGTH_BYTES, header_length
+from tests.support.covers import covers
 
 DIGEST, PEER = Digest(bytes(range(32))), PeerId(bytes(range(32)))
 MESSAGES: list[codec.Message] = [
@@ -67,6 +68,7 @@ def test_every_message_is_tried() -> None:
     }
 
 
+@covers("T27")
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_message_or_malformed(data: bytes) -> None:
     for decode in DECODERS:

@@ -10,6 +10,7 @@ from p2phub.errors import ProtocolViolation
 from p2phub.identity import PeerId
 from p2phub.wire import ControlClient, ControlServer, codec
 from p2phub.wire import messages as m
+from tests.support.covers import covers
 
 QUESTIONS: list[tuple[m.ControlRequest, m.ControlAnswer]] = [
     (m.Ping(), m.Pong()),
@@ -61,6 +62,7 @@ def test_an_answer_to_no_question_and_more_than_the_answer_are_refused() -> None
         client.receive(2 * codec.encode(m.Pong()))
 
 
+@covers("T27")
 @pytest.mark.parametrize("data", [b"\xff\xff\xff\xff", b"\0\0\0\1\xc1", codec.encode(m.Want(((0, 1),)))])
 def test_a_server_refuses_garbage_and_bulk_messages(data: bytes) -> None:
     server = ControlServer(peer="bob")
@@ -70,6 +72,7 @@ def test_a_server_refuses_garbage_and_bulk_messages(data: bytes) -> None:
         server.receive(codec.encode(m.Ping()))
 
 
+@covers("T37")
 def test_a_flood_of_questions_is_refused() -> None:
     server = ControlServer()
     with pytest.raises(ProtocolViolation, match="too-many"):

@@ -8,6 +8,7 @@ from p2phub import limits
 from p2phub.errors import Malformed
 from p2phub.wire import FrameDecoder
 from p2phub.wire.framing import frame, header_length
+from tests.support.covers import covers
 
 TWO_FRAMES = frame(b"first") + frame(b"the second")
 
@@ -31,6 +32,7 @@ def test_a_begun_frame_is_noticed() -> None:
     assert not decoder.is_empty
 
 
+@covers("T27")
 @pytest.mark.parametrize("length", [0, limits.FRAME_HEADER_BYTES_MAX + 1, (1 << 32) - 1])
 def test_a_length_out_of_bounds_is_refused_before_anything_follows(length: int) -> None:
     prefix = length.to_bytes(4, "big")

@@ -11,6 +11,7 @@ from p2phub.wire import messages as m
 from p2phub.wire.framing import frame
 from p2phub.wire.provider import MAY_COME, State
 from tests.support.content import content_of, random_files
+from tests.support.covers import covers
 
 CONTENT = content_of(random_files(1, a=50_000, b=10, d=70_001), chunk_bytes=10_000)
 OPEN = m.Open(CONTENT.root, 1 << 20)
@@ -75,6 +76,7 @@ def test_every_request_has_an_answer_in_every_state(state: State, request_kind: 
         assert machine.state is State.DEAD
 
 
+@covers("T27")
 @pytest.mark.parametrize("data", [b"\0\0\0\0", b"\xff\xff\xff\xff", frame(b"\xc1"), codec.encode(m.Ping())])
 def test_garbage_is_refused(data: bytes) -> None:
     with pytest.raises(ProtocolViolation) as caught:
@@ -134,6 +136,7 @@ def test_chunks_that_do_not_exist_end_the_connection(ranges: tuple[tuple[int, in
         machine.runs(m.Want(ranges))
 
 
+@covers("T40")
 def test_more_bytes_than_a_batch_end_the_connection() -> None:
     content = content_of(random_files(1, a=3 << 20))
     machine = BulkProvider(peer="bob")

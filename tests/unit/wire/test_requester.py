@@ -23,6 +23,7 @@ from p2phub.wire.requester import (
     State,
 )
 from tests.support.content import Content, content_of, random_files
+from tests.support.covers import covers
 
 CONTENT = content_of(random_files(1, a=50_000, b=10, d=70_001), chunk_bytes=10_000)
 TABLE = CONTENT.table
@@ -88,9 +89,7 @@ def test_answers_give_what_was_wanted_in_order() -> None:
     machine.want(refs(0))
     machine.ask([(CONTENT.order[1], 10_000)])
     blob = CONTENT.blobs[CONTENT.order[1]]
-    events = feed(
-        machine, chunks_frame([3, 4]) + chunks_frame([0]) + codec.encode(m.BlobsFollow((len(blob),))) + blob
-    )
+    events = feed(machine, chunks_frame([3, 4]) + chunks_frame([0]) + codec.encode(m.BlobsFollow((len(blob),))) + blob)
     assert [type(event) for event in events] == [ChunksArrived, ChunksArrived, BlobArrived]
     assert isinstance(events[0], ChunksArrived)
     assert events[0].refs == tuple(refs(3, 4))
@@ -102,9 +101,7 @@ def test_answers_give_what_was_wanted_in_order() -> None:
 def test_one_want_may_be_answered_in_parts() -> None:
     machine = serving()
     machine.want(refs(0, 1, 2, 3))
-    events = feed(
-        machine, chunks_frame([0]) + codec.encode(m.Refuse(((1, 2),), "changed")) + chunks_frame([3])
-    )
+    events = feed(machine, chunks_frame([0]) + codec.encode(m.Refuse(((1, 2),), "changed")) + chunks_frame([3]))
     assert [type(event) for event in events] == [ChunksArrived, ChunksRefused, ChunksArrived]
     assert events[1] == ChunksRefused(tuple(refs(1, 2)), "changed")
     assert machine.need == 0
@@ -230,6 +227,7 @@ def flipped(data: bytes, at: int = -1) -> bytes:
     return bytes(changed)
 
 
+@covers("T33")
 @pytest.mark.parametrize("at", range(3))
 def test_a_flipped_byte_in_a_blob_of_the_flight_is_named(at: int) -> None:
     blobs = [CONTENT.blobs[digest] for digest in CONTENT.order]
@@ -239,6 +237,7 @@ def test_a_flipped_byte_in_a_blob_of_the_flight_is_named(at: int) -> None:
     assert (error.file, error.chunk) == (["manifest", "chunk list", "chunk list"][at], 0)
 
 
+@covers("T33")
 @pytest.mark.parametrize("chunk", range(3))
 def test_a_flipped_byte_in_a_chunk_of_the_flight_is_named(chunk: int) -> None:
     data = flight()
@@ -247,6 +246,7 @@ def test_a_flipped_byte_in_a_chunk_of_the_flight_is_named(chunk: int) -> None:
     assert (error.file, error.chunk) == ("a.bin", chunk)
 
 
+@covers("T33")
 def test_a_flipped_byte_in_a_wanted_chunk_is_named_by_its_file() -> None:
     machine = serving()
     machine.want(refs(5, 6, 7))
@@ -255,6 +255,7 @@ def test_a_flipped_byte_in_a_wanted_chunk_is_named_by_its_file() -> None:
     assert (error.file, error.chunk) == ("d.bin", 1)
 
 
+@covers("T33")
 def test_swapped_chunks_are_refused() -> None:
     machine = serving()
     machine.want(refs(0, 1))
@@ -270,6 +271,7 @@ def test_chunks_other_than_the_next_due_are_refused_before_their_payload(indices
     assert rule in str(refused(machine, chunks_frame(indices)))
 
 
+@covers("T15")
 @pytest.mark.parametrize("length", [9_999, 10_001, 1])
 def test_a_length_other_than_the_chunks_have_is_refused_before_the_payload(length: int) -> None:
     machine = serving()
@@ -283,6 +285,7 @@ def test_a_refusal_cannot_name_chunks_that_are_not_due() -> None:
     assert "chunks-order" in str(refused(machine, codec.encode(m.Refuse(((1, 1),), "changed"))))
 
 
+@covers("T15")
 def test_a_blob_longer_than_asked_is_refused_before_it_comes() -> None:
     machine = serving()
     machine.ask([(CONTENT.order[1], 10)])
@@ -315,6 +318,7 @@ FLIGHTS = {
 }
 
 
+@covers("T15")
 @pytest.mark.parametrize("says", FLIGHTS)
 def test_a_flight_that_breaks_a_rule_is_refused_before_its_payload(says: str) -> None:
     opening, rule = FLIGHTS[says]
@@ -351,11 +355,13 @@ def test_a_manifest_that_breaks_a_rule_of_its_own_is_not_the_peers_fault() -> No
     assert machine.state is State.DEAD
 
 
+@covers("T27")
 @pytest.mark.parametrize("prefix", [b"\0\0\0\0", b"\xff\xff\xff\xff", b"\0\1\0\1"])
 def test_a_frame_length_out_of_bounds_ends_it_at_the_fourth_byte(prefix: bytes) -> None:
     assert "frame-length" in str(refused(new(), prefix))
 
 
+@covers("T27")
 def test_garbage_in_place_of_a_header_is_refused() -> None:
     for garbage in (b"\xc1", b"\x80", b"\x00" * 40, b"\x81\xa1t\xa4nope"):
         refused(new(), frame(garbage))
