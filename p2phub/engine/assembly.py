@@ -35,6 +35,11 @@ class Assembly:
         """Return what was added, to be stored."""
         return tuple(self._new.values())
 
+    def pages_here(self) -> bool:
+        """Whether the manifest itself is whole; its chunk lists may still be missing. Raises Malformed."""
+        root = self.blob(self.digest)
+        return root is not None and all(self.blob(page) is not None for page, _ in manifest_pages(root))
+
     def missing(self) -> list[tuple[Digest, int]]:
         """Return the blobs to ask for next, (digest, most bytes) each; empty when all is here. Raises Malformed."""
         root = self.blob(self.digest)

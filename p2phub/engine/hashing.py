@@ -116,7 +116,8 @@ def _hash_found(
 ) -> tuple[HashedFile, tuple[bytes, ...], str | None]:
     file = store.open_in_place(folder, found.path)
     try:
-        return hash_file(found.path, file, store.fingerprint_of(file), advanced=advanced)
+        before = store.fingerprint_of(file)
+        return hash_file(found.path, file, before, now_ns=time.time_ns(), advanced=advanced)
     finally:
         file.close()
 
@@ -125,12 +126,12 @@ TELL_S = 0.25  # How often a watcher hears of progress.
 
 
 def hash_file(
-    path: str, file: Readable, before: Fingerprint, *, advanced: Callable[[int], None]
+    path: str, file: Readable, before: Fingerprint, *, now_ns: int, advanced: Callable[[int], None]
 ) -> tuple[HashedFile, tuple[bytes, ...], str | None]:
     """Return what `file` is, the blobs to keep for it (chunk lists, layout), and what is odd about its format, if so.
 
-    `before` is its fingerprint when opened; `advanced(bytes)` is told of each chunk read, from this thread. Raises
-    ContentChanged if the file changed meanwhile, DiskError if it cannot be read. Blocks.
+    `before` is its fingerprint when opened, at `now_ns`; `advanced(bytes)` is told of each chunk read, from this
+    thread. Raises ContentChanged if the file changed meanwhile, DiskError if it cannot be read. Blocks.
     """
     size = before.size
     layout = layout_of(path, size, lambda offset, length: _read_exactly(file.descriptor, offset, length, path))
@@ -163,10 +164,7 @@ def hash_file(
         git_sha1=git.digest() if git is not None else None,
         layout=digest_of(layout_blob) if layout_blob is not None else None,
     )
-    # A change within the clock's grain of the last one leaves no trace in the fingerprint ("racy" in git's sense).
-    changed_ns = max(before.mtime_ns, before.ctime_ns)
-    trusted = time.time_ns() - changed_ns > limits.RACY_FINGERPRINT_S * 1e9
-    hashed = HashedFile(entry=entry, chunks=chunks, fingerprint=before, trusted=trusted)
+    hashed = HashedFile(entry=entry, chunks=chunks, fingerprint=before, trusted=before.settled(now_ns))
     return hashed, blobs if layout_blob is None else (*blobs, layout_blob), layout.problem
 
 

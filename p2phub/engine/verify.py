@@ -1,18 +1,23 @@
-"""Read a held manifest back from its disk and compare every chunk with its digest."""
+"""Read a held manifest back from its disk and compare every chunk with its digest.
+
+Whatever the fingerprints say: a file that was touched may still be right, one that was not may have rotted.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from blake3 import blake3
 
 from p2phub import limits
-from p2phub.content import ReadPlan
+from p2phub.content import ChunkTable
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError
 from p2phub.manifest import Manifest
+from p2phub.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,36 +30,46 @@ class Damage:
 
 
 async def verify(
-    manifest: Manifest, plan: ReadPlan, *, workers: Workers, advanced: Callable[[int], None]
+    manifest: Manifest,
+    table: ChunkTable,
+    folder: Path,
+    *,
+    store: Store,
+    workers: Workers,
+    advanced: Callable[[int], None],
 ) -> tuple[Damage, ...]:
-    """Return what is damaged; nothing if all is as published. `advanced(bytes)` is told from a worker thread."""
-    return await workers.run(lambda: tuple(_damages(manifest, plan, advanced)))
+    """Return what of `folder` is not as `manifest` says; nothing if all is. `advanced(bytes)` is told in a worker."""
+
+    def look() -> tuple[Damage, ...]:
+        damages = (_damage(manifest, table, folder, number, store, advanced) for number in range(len(manifest.files)))
+        return tuple(damage for damage in damages if damage is not None)
+
+    return await workers.run(look)
 
 
-def _damages(manifest: Manifest, plan: ReadPlan, advanced: Callable[[int], None]) -> list[Damage]:
-    buffer = memoryview(bytearray(limits.CHUNK_BYTES_MAX))
-    found = []
-    for number, entry in enumerate(manifest.files):
-        try:
-            file = plan.open(number)
-        except HubError as error:
-            found.append(Damage(entry.path, (), error.message))
-            continue
-        try:
-            first, stop = plan.table.span(number)
-            bad = []
-            for chunk in plan.table.chunks(first, stop - first):
-                part = buffer[: chunk.length]
-                if (
-                    os.preadv(file.descriptor, [part], chunk.offset) != chunk.length
-                    or blake3(part).digest() != chunk.digest
-                ):
-                    bad.append(chunk.index - first)
-                advanced(chunk.length)
-            if bad:
-                found.append(Damage(entry.path, tuple(bad), "bytes differ from what was published"))
-        except OSError as exc:
-            found.append(Damage(entry.path, (), f"cannot be read: {exc.strerror}"))
-        finally:
-            file.close()
-    return found
+def _damage(
+    manifest: Manifest, table: ChunkTable, folder: Path, number: int, store: Store, advanced: Callable[[int], None]
+) -> Damage | None:
+    entry = manifest.files[number]
+    try:
+        file = store.open_in_place(folder, entry.path)
+    except HubError as error:
+        return Damage(entry.path, (), error.message)
+    buffer = memoryview(bytearray(min(entry.size, limits.CHUNK_BYTES_MAX)))
+    first, stop = table.span(number)
+    bad = []
+    try:
+        longer = store.fingerprint_of(file).size > entry.size
+        for chunk in table.chunks(first, stop - first):
+            part = buffer[: chunk.length]
+            whole = os.preadv(file.descriptor, [part], chunk.offset) == chunk.length
+            if not whole or blake3(part).digest() != chunk.digest:
+                bad.append(chunk.index - first)
+            advanced(chunk.length)
+    except OSError as exc:
+        return Damage(entry.path, (), f"cannot be read: {exc.strerror}")
+    finally:
+        file.close()
+    if bad:
+        return Damage(entry.path, tuple(bad), "bytes differ from what was published")
+    return Damage(entry.path, (), "is longer than what was published") if longer else None

@@ -6,6 +6,7 @@ whom it knows, so that it finds the network again without a bootstrap. SIGINT an
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,14 +14,15 @@ from contextlib import asynccontextmanager
 import trio
 
 from p2phub import limits
-from p2phub.engine.announce import Announcer
 from p2phub.node.compose import Parts, compose
 from p2phub.node.config import Config
 from p2phub.node.control import serve_control
 from p2phub.node.home import hold_home
+from p2phub.node.running import Running
 from p2phub.node.verbs import Verbs
 from p2phub.observe import Ready, Stopped, Watch
 
+log = logging.getLogger(__name__)
 REMEMBER_PEERS_S = 60.0
 
 
@@ -28,7 +30,7 @@ REMEMBER_PEERS_S = 60.0
 async def open_node(config: Config) -> AsyncIterator[Verbs]:
     """Open a transient node for the length of a command: it dials, but listens to nobody."""
     async with compose(config, serving=False) as parts:
-        yield Verbs(parts)
+        yield Verbs(Running(parts))
 
 
 async def run_daemon(config: Config, watch: Watch) -> None:
@@ -40,13 +42,16 @@ async def run_daemon(config: Config, watch: Watch) -> None:
 
 
 async def _serve(parts: Parts, watch: Watch) -> None:
+    from p2phub.engine.announce import Announcer  # Only the daemon announces.
+
     finder = await parts.open_finder()
     announcer = Announcer(finder, store=parts.store, ledger=parts.ledger, shelf=parts.shelf, own=parts.key.peer_id)
-    verbs = Verbs(parts, announcer)
+    verbs = Verbs(Running(parts, announcer))
     async with trio.open_nursery() as nursery:
         await nursery.start(_end_on_signal, nursery.cancel_scope)
         nursery.start_soon(announcer.run)
         nursery.start_soon(_remember_peers, parts)
+        nursery.start_soon(_check_store, parts)
         await nursery.start(serve_control, parts.config.home, verbs.call)
         watch(
             Ready(
@@ -55,6 +60,12 @@ async def _serve(parts: Parts, watch: Watch) -> None:
                 addresses=[str(address) for address in parts.addresses()],
             )
         )
+
+
+async def _check_store(parts: Parts) -> None:
+    """Mend the index if it was damaged, which may mean to hash what it no longer knows."""
+    for mended in await parts.workers.run(parts.store.check):
+        log.warning("the store: %s", mended)
 
 
 async def _end_on_signal(

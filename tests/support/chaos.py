@@ -34,10 +34,14 @@ def status(scene: Scene, title: str) -> Event:
 
 def served_bytes(scene: Scene, title: str) -> int:
     """Return how many payload bytes the daemon `title` has sent, once that stands still."""
-    before, now = -1, sum(status(scene, title)["served"].values())
+    before, now = -1, _served(scene, title)
     while now != before:
-        before, now = now, sum(status(scene, title)["served"].values())
+        before, now = now, _served(scene, title)
     return now
+
+
+def _served(scene: Scene, title: str) -> int:
+    return sum(int(count) for count in status(scene, title)["served"].values())
 
 
 def fetch_through_kills(
@@ -74,10 +78,7 @@ def start(scene: Scene, provider: Node, reference: str, into: Path) -> Process:
 
 def fetched_twice(cuts: list[Cut]) -> list[int]:
     """Return for each kill how many of the bytes served to that attempt the next one did not hold."""
-    return [
-        max(0, attempt.held + attempt.served - following.held)
-        for attempt, following in itertools.pairwise(cuts)
-    ]
+    return [max(0, attempt.held + attempt.served - following.held) for attempt, following in itertools.pairwise(cuts)]
 
 
 def open_descriptors(process: Process) -> int:

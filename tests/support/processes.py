@@ -17,7 +17,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from itertools import zip_longest
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -143,10 +142,11 @@ class Process:
 
     def tail(self) -> str:
         """Return the last events and log lines, for people; of several progress events in a row only the last."""
+        kinds = [*(event["event"] for event in self.events[1:]), ""] if self.events else []
         told = [
             event
-            for event, following in zip_longest(self.events, self.events[1:], fillvalue={})
-            if not event["event"] == following.get("event") == "progress"
+            for event, following in zip(self.events, kinds, strict=True)
+            if not event["event"] == following == "progress"
         ]
         events = [json.dumps(event) for event in told[-12:]]
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]

@@ -1,0 +1,88 @@
+"""A node that runs: its parts, what it announces, the jobs under way, and what every verb asks of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from p2phub.content import Codec, Digest
+from p2phub.errors import NotFound
+from p2phub.manifest import Manifest, Release, decode_manifest
+from p2phub.node.compose import Parts
+from p2phub.store import Holding
+
+if TYPE_CHECKING:
+    from p2phub.engine.announce import Announcer
+
+JsonObject = dict[str, Any]
+
+
+class Running:
+    """`announcer` is None where nothing is announced: in a command's transient node."""
+
+    def __init__(self, parts: Parts, announcer: Announcer | None = None) -> None:
+        self.parts = parts
+        self.announcer = announcer
+        self.began = time.time()
+        self._jobs: dict[int, JsonObject] = {}
+        self._job_count = 0
+
+    @property
+    def jobs(self) -> list[JsonObject]:
+        """What each fetch under way has told last."""
+        return list(self._jobs.values())
+
+    @contextmanager
+    def job(self, *, reference: str, into: str) -> Iterator[JsonObject]:
+        """List a fetch as under way; yields what is told of it, to be kept up to date."""
+        number, self._job_count = self._job_count, self._job_count + 1
+        self._jobs[number] = {"job": number, "reference": reference, "into": into}
+        try:
+            yield self._jobs[number]
+        finally:
+            del self._jobs[number]
+
+    def shelf_changed(self, manifest: Digest) -> None:
+        """Note that what we hold of `manifest`, or may give away, changed."""
+        self.parts.shelf.forget(manifest)
+        if self.announcer is not None:
+            self.announcer.refresh()
+
+    def holding_of(self, ref: str) -> Holding:
+        """Return the holding that `ref`, a reference or a folder, means. Raises NotFound, UsageError."""
+        holdings = self.parts.store.holdings()
+        folder = Path(ref).absolute()
+        for holding in holdings:
+            if holding.folder == folder:
+                return holding
+        manifest = self.parts.resolver.local(ref)
+        for holding in holdings:
+            if holding.manifest == manifest:
+                return holding
+        raise NotFound(f"{ref} is not held here", hint="`p2phub ls` shows what is")
+
+    def manifest_of(self, digest: Digest) -> Manifest | None:
+        """Return a manifest whose pages are all here, else None."""
+        root = self.parts.store.blob(digest)
+        return None if root is None else decode_manifest(root, self.parts.store.blob)
+
+
+def release_json(release: Release) -> JsonObject:
+    """Return a release as the command line and the library show it."""
+    return {
+        "publisher": str(release.publisher),
+        "name": release.name,
+        "tag": release.tag,
+        "sequence": release.sequence,
+        "manifest": release.manifest.text(Codec.MSGPACK),
+        "previous": release.previous.text(Codec.MSGPACK) if release.previous is not None else None,
+        "kind": release.kind,
+        "bytes": release.bytes_total,
+        "created": release.created,
+        "expires": release.expires,
+        "licence": release.licence,
+        "description": release.description,
+    }

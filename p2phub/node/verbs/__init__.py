@@ -1,0 +1,44 @@
+"""What a node can do, one function a verb: the same for a command's transient node and for the daemon.
+
+Arguments and results are JSON-able, because the daemon's control socket carries them; `api.hub` gives them types.
+Events go to `watch` as they happen. Errors are HubError. A verb's room is loaded when it is first asked for: hashing
+and its libraries are no part of a fetch, whose start a user waits for.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+
+from p2phub.errors import UsageError
+from p2phub.node.running import JsonObject, Running
+from p2phub.observe import Watch
+
+ROOMS = {
+    "publishing": ("publish", "survey", "unpublish", "remove"),
+    "fetching": ("fetch", "info"),
+    "holding": ("ls", "log", "verify"),
+    "node": ("init", "peers", "status", "doctor"),
+    "naming": ("names", "name_add", "name_remove", "key_export", "key_import"),
+}
+ROOM_OF = {verb: room for room, verbs in ROOMS.items() for verb in verbs}
+
+
+class Verbs:
+    """The verbs of one running node."""
+
+    def __init__(self, node: Running) -> None:
+        self._node = node
+
+    async def call(self, verb: str, args: JsonObject, watch: Watch) -> JsonObject:
+        """Carry out `verb`. Raises UsageError for one that does not exist or for arguments that do not fit it."""
+        if verb not in ROOM_OF:
+            raise UsageError(f"there is no verb {verb[:40]!r}")
+        room = import_module(f"p2phub.node.verbs.{ROOM_OF[verb]}")
+        carry_out: Callable[..., Awaitable[JsonObject]] = getattr(room, verb)
+        try:
+            inspect.signature(carry_out).bind(self._node, watch, **args)
+        except TypeError as exc:
+            raise UsageError(f"arguments do not fit {verb}: {exc}") from exc
+        return await carry_out(self._node, watch, **args)

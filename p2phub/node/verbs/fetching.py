@@ -1,0 +1,79 @@
+"""Fetch a reference into a folder, and say what a reference is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from p2phub.content import Codec
+from p2phub.discovery import Candidate
+from p2phub.engine import fetch as engine
+from p2phub.engine.describe import describe
+from p2phub.engine.resolve import Resolved
+from p2phub.engine.search import Search
+from p2phub.errors import HubError
+from p2phub.identity import PeerAddress, parse_peer_address
+from p2phub.node.compose import Parts
+from p2phub.node.running import JsonObject, Running, release_json
+from p2phub.observe import Event, Watch
+
+
+async def fetch(
+    node: Running, watch: Watch, *, ref: str, into: str, providers: Sequence[str], force: bool, serve: bool
+) -> JsonObject:
+    parts = node.parts
+    given = tuple(parse_peer_address(provider) for provider in providers)
+    resolved = await parts.resolver.resolve(ref, given)
+    with node.job(reference=ref, into=into) as told:
+
+        def watch_job(event: Event) -> None:
+            told.update(event.as_json())
+            watch(event)
+
+        done = await engine.fetch(
+            engine.Wish(reference=ref, manifest=resolved.manifest, destination=Path(into), force=force),
+            search=_search(node, resolved, given),
+            means=_means(parts),
+            watch=watch_job,
+        )
+    if not serve:
+        parts.shelf.unserved.add(resolved.manifest)
+    node.shelf_changed(resolved.manifest)
+    return done.as_json()
+
+
+async def info(node: Running, watch: Watch, *, ref: str, providers: Sequence[str]) -> JsonObject:
+    parts = node.parts
+    given = tuple(parse_peer_address(provider) for provider in providers)
+    resolved = await parts.resolver.resolve(ref, given)
+    holding = next((item for item in parts.store.holdings() if item.manifest == resolved.manifest), None)
+    manifest, why = node.manifest_of(resolved.manifest), None
+    if manifest is None:
+        try:
+            manifest = await describe(resolved.manifest, search=_search(node, resolved, given), means=_means(parts))
+        except HubError as error:  # What its publisher says of it is still worth telling.
+            if resolved.release is None:
+                raise
+            why = error.message
+    return {
+        "reference": ref,
+        "manifest": resolved.manifest.text(Codec.MSGPACK),
+        "release": release_json(resolved.release) if resolved.release is not None else None,
+        "held": None if holding is None else {"folder": str(holding.folder), "complete": holding.complete},
+        "files": None
+        if manifest is None
+        else [
+            {"path": entry.path, "size": entry.size, "sha256": entry.sha256.hex(), "chunks": entry.chunks}
+            for entry in manifest.files
+        ],
+        "files_unknown_because": why,
+    }
+
+
+def _search(node: Running, resolved: Resolved, given: Sequence[PeerAddress]) -> Search:
+    known = dict.fromkeys((*(Candidate(address, "direct") for address in given), *resolved.known))
+    return Search(tuple(known), node.parts.open_finder)
+
+
+def _means(parts: Parts) -> engine.Means:
+    return engine.Means(parts.dialler, parts.store, parts.workers, parts.key.peer_id)

@@ -1,0 +1,89 @@
+"""What this home holds: list it, its history, and whether every chunk is still right."""
+
+from __future__ import annotations
+
+import trio
+
+from p2phub.content import Codec, Digest
+from p2phub.engine import verify as engine
+from p2phub.engine.assembly import chunk_table
+from p2phub.errors import NotFound
+from p2phub.manifest import read_release
+from p2phub.node.running import JsonObject, Running, release_json
+from p2phub.observe import PublishProgress, Watch
+
+
+async def ls(node: Running, watch: Watch) -> JsonObject:
+    parts = node.parts
+    names: dict[Digest, list[str]] = {}
+    for publisher, name, tag, accepted in parts.ledger.all_accepted():
+        manifest = read_release(accepted.signed).manifest
+        names.setdefault(manifest, []).append(parts.resolver.spell(publisher, name, tag))
+    published: dict[Digest, bool] = {}  # By manifest: whether privately.
+    for item in parts.ledger.publications():
+        spelt = parts.resolver.spell(item.publisher, item.name, item.tag)
+        names.setdefault(item.manifest, []).append(spelt)
+        published[item.manifest] = item.private and published.get(item.manifest, True)
+    return {
+        "items": [
+            {
+                "manifest": holding.manifest.text(Codec.MSGPACK),
+                "references": sorted(set(names.get(holding.manifest, []))),
+                "folder": str(holding.folder),
+                "files": holding.files,
+                "bytes": holding.bytes_total,
+                "complete": holding.complete,
+                "published": holding.manifest in published,
+                "private": published.get(holding.manifest, False),
+                "announced_to": node.announcer.holders(holding.manifest) if node.announcer else None,
+            }
+            for holding in parts.store.holdings()
+        ]
+    }
+
+
+async def log(node: Running, watch: Watch, *, ref: str) -> JsonObject:
+    parts = node.parts
+    publisher, name, tag = parts.resolver.name_of(ref)
+    releases = {signed: read_release(signed) for signed in parts.ledger.history(publisher, name, tag)}
+    if not releases:
+        resolved = await parts.resolver.resolve(ref, ())
+        if resolved.release is not None:
+            releases[resolved.signed] = resolved.release
+    newest_first = sorted(releases.values(), key=lambda release: release.sequence, reverse=True)
+    return {"items": [release_json(release) for release in newest_first]}
+
+
+async def verify(node: Running, watch: Watch, *, ref: str) -> JsonObject:
+    parts = node.parts
+    holding = node.holding_of(ref)
+    manifest = node.manifest_of(holding.manifest)
+    if manifest is None:
+        raise NotFound(f"{ref} is not held whole", hint="fetch it again")
+    table = chunk_table(manifest, parts.store.blob)
+    read = 0
+
+    def advanced(count: int) -> None:
+        nonlocal read
+        read += count
+
+    async def tell() -> None:
+        while True:
+            await trio.sleep(0.25)
+            watch(PublishProgress(bytes_hashed=read, bytes_total=holding.bytes_total, files=holding.files))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tell)
+        damages = await engine.verify(
+            manifest, table, holding.folder, store=parts.store, workers=parts.workers, advanced=advanced
+        )
+        nursery.cancel_scope.cancel()
+    return {
+        "manifest": holding.manifest.text(Codec.MSGPACK),
+        "folder": str(holding.folder),
+        "files": holding.files,
+        "bytes": holding.bytes_total,
+        "damaged": [
+            {"path": damage.path, "chunks": list(damage.chunks), "reason": damage.reason} for damage in damages
+        ],
+    }

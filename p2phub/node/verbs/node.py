@@ -1,0 +1,53 @@
+"""The node itself: what it does, whom it knows, whether it is well."""
+
+from __future__ import annotations
+
+import time
+
+import trio
+
+from p2phub.content import Codec
+from p2phub.engine.doctor import examine_home, examine_reach, finding
+from p2phub.node.running import JsonObject, Running
+from p2phub.observe import Watch
+
+
+async def init(node: Running, watch: Watch) -> JsonObject:
+    parts = node.parts
+    return {
+        "home": str(parts.config.home),
+        "publisher_id": str(parts.publisher.peer_id),
+        "peer_id": str(parts.key.peer_id),
+    }
+
+
+async def peers(node: Running, watch: Watch) -> JsonObject:
+    return {"items": node.parts.known_peers()}
+
+
+async def status(node: Running, watch: Watch) -> JsonObject:
+    parts = node.parts
+    return {
+        "daemon": node.announcer is not None,
+        "home": str(parts.config.home),
+        "peer_id": str(parts.key.peer_id),
+        "publisher_id": str(parts.publisher.peer_id),
+        "addresses": [str(address) for address in parts.addresses()],
+        "seconds": round(time.time() - node.began, 1),
+        "tasks": trio.lowlevel.current_statistics().tasks_living,
+        "jobs": node.jobs,
+        "served": {manifest.text(Codec.MSGPACK): count for manifest, count in parts.shelf.bytes_sent.items()},
+    }
+
+
+async def doctor(node: Running, watch: Watch) -> JsonObject:
+    parts = node.parts
+    items = [finding("keys", True, f"publisher {parts.publisher.peer_id}, node {parts.key.peer_id}")]
+    items += await parts.workers.run(lambda: examine_home(parts.config.home))
+    mended = await parts.workers.run(parts.store.check)
+    items.append(finding("index", True, "; ".join(mended) or "sound"))
+    addresses = parts.addresses()
+    port = addresses[0].address.port if addresses else None
+    peers = parts.contacts()
+    items += await examine_reach(parts.dialler, peers, port=port, daemon=node.announcer is not None)
+    return {"items": items}

@@ -1,0 +1,130 @@
+"""Publish a folder, look at what would be published, stop publishing, forget."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import trio
+
+from p2phub.content import Codec, Digest
+from p2phub.engine import publish as engine
+from p2phub.errors import NotFound, UsageError
+from p2phub.identity import parse_peer_id
+from p2phub.manifest import Ticket, encode_ticket, read_release
+from p2phub.node.running import JsonObject, Running
+from p2phub.observe import Published, Watch
+
+ANNOUNCE_WAIT_S = 10.0  # How long `publish` waits to be able to say whether the network knows it.
+LOOK_UP_NAME_S = 10.0  # How long `publish` looks for a newer release of its own name, made on another machine.
+
+
+async def publish(
+    node: Running,
+    watch: Watch,
+    *,
+    folder: str,
+    name: str,
+    tag: str,
+    kind: str,
+    description: str,
+    licence: str,
+    private: bool,
+    allow: Sequence[str],
+    ignore: Sequence[str],
+    include: Sequence[str],
+) -> JsonObject:
+    parts, began = node.parts, time.monotonic()
+    order = engine.Order(
+        folder=Path(folder),
+        name=name,
+        tag=tag,
+        kind=kind,
+        description=description,
+        licence=licence,
+        private=private,
+        allow=tuple(parse_peer_id(peer) for peer in allow),
+        ignore=tuple(ignore),
+        include=tuple(include),
+    )
+    if order.allow and not private:
+        raise UsageError("allow goes with private: a public name is for everybody")
+    outcome = await engine.publish(
+        order,
+        key=parts.publisher,
+        store=parts.store,
+        ledger=parts.ledger,
+        workers=parts.workers,
+        watch=watch,
+        known_sequence=await _sequence_elsewhere(node, name, tag) if not private else 0,
+    )
+    parts.shelf.forget(outcome.manifest)
+    parts.shelf.unserved.discard(outcome.manifest)
+    ticket = Ticket(outcome.manifest, None if private else outcome.signed, parts.ticket_addresses())
+    return Published(
+        reference=parts.resolver.spell(parts.publisher.peer_id, name, tag),
+        manifest=outcome.manifest.text(Codec.MSGPACK),
+        ticket=encode_ticket(ticket, private=parts.ticket_may_be_private()),
+        files=outcome.files,
+        bytes=outcome.bytes,
+        bytes_hashed=outcome.bytes_hashed,
+        announced=not private and await _announce(node, outcome.manifest),
+        seconds=round(time.monotonic() - began, 3),
+    ).as_json()
+
+
+async def survey(
+    node: Running, watch: Watch, *, folder: str, ignore: Sequence[str], include: Sequence[str]
+) -> JsonObject:
+    order = engine.Order(folder=Path(folder), name="survey", ignore=tuple(ignore), include=tuple(include))
+    scan = await engine.survey(order, store=node.parts.store, workers=node.parts.workers)
+    return {
+        "files": [{"path": found.path, "size": found.fingerprint.size} for found in scan.files],
+        "left_out": [{"path": path, "why": why} for path, why in scan.left_out],
+        "bytes": sum(found.fingerprint.size for found in scan.files),
+    }
+
+
+async def unpublish(node: Running, watch: Watch, *, ref: str) -> JsonObject:
+    parts = node.parts
+    name = parts.resolver.name_of(ref)
+    mine = [item for item in parts.ledger.publications() if (item.publisher, item.name, item.tag) == name]
+    if not mine:
+        raise NotFound(f"{ref} is not published here", hint="`p2phub ls` shows what is")
+    parts.ledger.withdraw(*name)
+    manifest = mine[0].manifest
+    if all(item.manifest != manifest for item in parts.ledger.publications()):
+        parts.store.release(manifest)
+    node.shelf_changed(manifest)
+    return {"reference": ref, "manifest": manifest.text(Codec.MSGPACK)}
+
+
+async def remove(node: Running, watch: Watch, *, ref: str) -> JsonObject:
+    parts = node.parts
+    holding = node.holding_of(ref)
+    for item in parts.ledger.publications():
+        if item.manifest == holding.manifest:
+            parts.ledger.withdraw(item.publisher, item.name, item.tag)
+    parts.store.release(holding.manifest)
+    node.shelf_changed(holding.manifest)
+    return {"manifest": holding.manifest.text(Codec.MSGPACK), "folder": str(holding.folder)}
+
+
+async def _sequence_elsewhere(node: Running, name: str, tag: str) -> int:
+    """Return the newest sequence of our own name that the network knows; only where the network is up already."""
+    if node.announcer is None:
+        return 0
+    with trio.move_on_after(LOOK_UP_NAME_S):
+        found = await (await node.parts.open_finder()).release(node.parts.publisher.peer_id, name, tag)
+        return max((read_release(signed).sequence for signed in found), default=0)
+    return 0
+
+
+async def _announce(node: Running, manifest: Digest) -> bool:
+    if node.announcer is None:
+        return False
+    node.announcer.again(manifest)
+    with trio.move_on_after(ANNOUNCE_WAIT_S):
+        return await node.announcer.wait_announced(manifest) > 0
+    return False
