@@ -48,6 +48,7 @@ class NotTrusted(HubError):
     def __init__(self, message: str, *, rule: str | None = None, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.rule = rule
+        self.what = message
 
 
 class Damaged(HubError):
@@ -57,11 +58,13 @@ class Damaged(HubError):
 
 
 class Malformed(Damaged):
-    """Foreign bytes break a rule of `proto/`. `rule` is the rule's name there, as the test vectors give it."""
+    """Foreign bytes break a rule of `proto/`. `rule` is the rule's name there, as the test vectors give it; `what` is the
+    message without it."""
 
     def __init__(self, rule: str, message: str, *, hint: str | None = None) -> None:
         super().__init__(f"{message} [{rule}]", hint=hint)
         self.rule = rule
+        self.what = message
 
 
 class DiskError(HubError):

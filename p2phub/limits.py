@@ -1,6 +1,6 @@
 """Every bound on foreign input and every budget, each with its reason. Lengths are bytes, times seconds.
 
-A bound is checked before anything is allocated for what it bounds. Source: proto/*.md; DESIGN figures in docs/decisions.
+A bound is checked before anything is allocated for what it bounds. Source: proto/*.md; docs/decisions/.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ KIB = 1 << 10
 MIB = 1 << 20
 
 # --- content -----------------------------------------------------------------------------------------------------
-CHUNK_BYTES_MAX = MIB  # The unit of request and proof: large enough for one system call a chunk, small enough to resend.
-TENSOR_GROUP_BYTES = 64 * KIB  # Whole tensors below this group up to one chunk: biases would each cost 36 bytes of list.
+CHUNK_BYTES_MAX = MIB  # The unit of request and proof: enough for one system call, small enough to resend.
+TENSOR_GROUP_BYTES = 64 * KIB  # Whole tensors below this share a chunk: biases would each cost 36 bytes of list.
 CHUNKS_PER_LIST_MAX = 32_768  # A chunk list stays below 1.2 MB; longer files use lists of lists.
 CHUNKS_PER_FILE_MAX = 1 << 22  # 4 TiB a file at 1 MiB.
 CHUNK_LIST_BYTES_MAX = 16 + CHUNKS_PER_LIST_MAX * 36  # Header, then 36 bytes an entry.

@@ -16,7 +16,7 @@ from p2phub.content import Digest, digest_of
 from p2phub.engine.hashing import hash_folder
 from p2phub.engine.selection import IGNORE_FILE, Selection
 from p2phub.engine.workers import Workers
-from p2phub.errors import DiskError, UsageError
+from p2phub.errors import DiskError, Malformed, UsageError
 from p2phub.identity import PeerId, SecretKey
 from p2phub.manifest import Manifest, Release, check_paths, encode_manifest, next_sequence, sign_release
 from p2phub.observe import Watch, printable
@@ -71,7 +71,13 @@ async def survey(order: Order, *, store: Store, workers: Workers) -> Scan:
         )
     if not scan.files:
         raise UsageError(f"{order.folder} has no file to publish")
-    check_paths([found.path for found in scan.files])
+    try:
+        check_paths([found.path for found in scan.files])
+    except Malformed as exc:
+        raise UsageError(
+            f"a file in {order.folder} has a name that not every machine can hold: {exc.what}",
+            hint="rename it, or leave it out with --ignore PATTERN",
+        ) from exc
     return scan
 
 

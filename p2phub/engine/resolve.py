@@ -16,7 +16,7 @@ import trio
 from p2phub import limits
 from p2phub.content import Digest
 from p2phub.discovery import Candidate
-from p2phub.errors import Malformed, NotFound, NotTrusted, PeerError, UsageError
+from p2phub.errors import Malformed, NoProvider, NotFound, NotTrusted, PeerError, UsageError
 from p2phub.identity import PeerAddress, PeerId, parse_peer_id
 from p2phub.manifest import (
     DEFAULT_TAG,
@@ -150,9 +150,9 @@ class Resolver:
 
     async def _look_up(self, text: str, name: Name, given: Sequence[PeerAddress]) -> Resolved:
         answers = _Answers(self._known(name), name)
-        if given:
-            for signed in await self._ask_all(given, name):
-                answers.judge(signed)
+        reached, found = await self._ask_all(given, name)
+        for signed in found:
+            answers.judge(signed)
         if not answers.good:
             finder = await self._open_finder()
             for signed in await finder.release(*name):
@@ -166,6 +166,12 @@ class Resolver:
             await trio.to_thread.run_sync(lambda: self._ledger.accept(*name, accepted))
         if not answers.good and answers.refusals:
             raise answers.refusals[0]
+        if known is None and given and not reached:
+            raise NoProvider(
+                f"none of the providers given for {text} could be reached, and nobody else knows it "
+                f"(asked: {printable(asked)})",
+                hint="are they running, and are the addresses right?",
+            )
         if known is None:
             raise NotFound(
                 f"nobody knows {text} (asked: {printable(asked)})",
@@ -183,8 +189,8 @@ class Resolver:
             return None
         return Known(accepted.signed, read_release(accepted.signed), accepted.evidence)
 
-    async def _ask_all(self, peers: Sequence[PeerAddress], name: Name) -> list[bytes]:
-        """Return the releases that `peers` answer with; a peer that fails to answer is passed over."""
+    async def _ask_all(self, peers: Sequence[PeerAddress], name: Name) -> tuple[int, list[bytes]]:
+        """Return how many of `peers` answered, and the releases they know."""
         answers: list[bytes] = []
 
         async def ask(peer: PeerAddress) -> None:
@@ -198,13 +204,13 @@ class Resolver:
                             await control.aclose()
                 except PeerError:
                     return
-                if isinstance(answer, ReleaseIs) and answer.signed:
+                if isinstance(answer, ReleaseIs):
                     answers.append(answer.signed)
 
         async with trio.open_nursery() as nursery:
             for peer in peers[: limits.PROVIDERS_PER_KEY_MAX]:
                 nursery.start_soon(ask, peer)
-        return answers
+        return len(answers), [signed for signed in answers if signed]
 
 
 class _Answers:

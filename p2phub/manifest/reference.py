@@ -53,7 +53,10 @@ class Reference:
 def parse_reference(text: str) -> Reference:
     """Read what a user typed. Raises UsageError with a hint; Malformed for a ticket that is damaged."""
     if text.startswith(PREFIX):
-        ticket = parse_ticket(text)
+        try:
+            ticket = parse_ticket(text)
+        except Malformed as exc:
+            raise Malformed(exc.rule, f"this ticket is damaged: {exc.what}", hint="copy it again, to its end") from exc
         return Reference(digest=ticket.manifest, ticket=ticket)
     bare = _digest_or_none(text)
     if bare is not None:
