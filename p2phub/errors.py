@@ -48,7 +48,6 @@ class NotTrusted(HubError):
     def __init__(self, message: str, *, rule: str | None = None, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.rule = rule
-        self.what = message
 
 
 class Damaged(HubError):
@@ -58,13 +57,19 @@ class Damaged(HubError):
 
 
 class Malformed(Damaged):
-    """Foreign bytes break a rule of `proto/`. `rule` is the rule's name there, as the test vectors give it; `what` is the
-    message without it."""
+    """Foreign bytes break a rule of `proto/`. `rule` is the rule's name there, as the test vectors give it.
+
+    `what` is the message without it.
+    """
 
     def __init__(self, rule: str, message: str, *, hint: str | None = None) -> None:
         super().__init__(f"{message} [{rule}]", hint=hint)
         self.rule = rule
         self.what = message
+
+    def within(self, where: str, *, hint: str) -> Malformed:
+        """Return the same fault, told to somebody who knows `where` but not the rule."""
+        return Malformed(self.rule, f"{where}: {self.what}", hint=hint)
 
 
 class DiskError(HubError):

@@ -56,7 +56,7 @@ def parse_reference(text: str) -> Reference:
         try:
             ticket = parse_ticket(text)
         except Malformed as exc:
-            raise Malformed(exc.rule, f"this ticket is damaged: {exc.what}", hint="copy it again, to its end") from exc
+            raise exc.within("this ticket is damaged", hint="copy it again, to its end") from exc
         return Reference(digest=ticket.manifest, ticket=ticket)
     bare = _digest_or_none(text)
     if bare is not None:
