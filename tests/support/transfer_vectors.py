@@ -1,0 +1,352 @@
+"""Make proto/vectors/transfer: `python -m tests.support.transfer_vectors`.
+
+Messages are encoded by hand and not by the code under test.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgpack  # type: ignore[import-untyped]
+
+from tests.support.content import Content, content_of
+
+FOLDER = Path(__file__).parents[2] / "proto" / "vectors" / "transfer"
+DIGEST = bytes(range(32))
+Case = dict[str, Any]
+
+
+def header(values: Mapping[str, object] | object) -> bytes:
+    if isinstance(values, Mapping):
+        values = {key: values[key] for key in sorted(values)}
+    data: bytes = msgpack.packb(values)
+    return data
+
+
+def frame(values: Mapping[str, object]) -> bytes:
+    data = header(values)
+    return len(data).to_bytes(4, "big") + data
+
+
+def good(says: str, values: Mapping[str, object], gives: Mapping[str, object]) -> Case:
+    return {"says": says, "bytes": header(values).hex(), "gives": dict(gives)}
+
+
+def bad(says: str, values: Mapping[str, object] | object, rule: str) -> Case:
+    data = values if isinstance(values, bytes) else header(values)
+    return {"says": says, "bytes": data.hex(), "breaks": rule}
+
+
+def without(values: Mapping[str, object], key: str) -> dict[str, object]:
+    return {name: value for name, value in values.items() if name != key}
+
+
+OPEN = {"t": "open", "v": 1, "manifest": DIGEST, "prefix": 65536}
+WANT = {"t": "want", "ranges": [7, 3, 0, 1]}
+ASK = {"t": "ask", "blobs": [DIGEST]}
+OPENING = {"t": "opening", "held": [0, 5, 7, 2], "blobs": [10, 20], "chunks": 3, "length": 400}
+CHUNKS = {"t": "chunks", "ranges": [7, 3], "length": 1000, "coding": "raw"}
+BLOBS = {"t": "blobs", "blobs": [0, 17]}
+REFUSE = {"t": "refuse", "ranges": [3, 2], "reason": "changed"}
+RELEASE = {"t": "get-release", "v": 1, "publisher": DIGEST, "name": "minilm", "tag": "main"}
+HAVE = {"t": "get-have", "v": 1, "manifest": DIGEST}
+PROBE = {"t": "probe", "v": 1, "port": 4717}
+PROBED = {"t": "probed", "ip": "192.0.2.1", "reached": True, "detail": ""}
+TOP = (1 << 32) - 1
+
+
+def frames() -> list[dict[str, Any]]:
+    cases: list[Case] = [
+        {"says": "the shortest", "bytes": "00000001", "gives": {"length": 1}},
+        {"says": "the longest", "bytes": "00010000", "gives": {"length": 65536}},
+        {"says": "none", "bytes": "00000000", "breaks": "frame-length"},
+        {"says": "one too long", "bytes": "00010001", "breaks": "frame-length"},
+        {"says": "4 GiB", "bytes": "ffffffff", "breaks": "frame-length"},
+    ]
+    return [{"operation": "frame-length", "cases": cases}]
+
+
+def messages() -> list[dict[str, Any]]:
+    requests = [
+        good("open", OPEN, {"message": "Open", "manifest": DIGEST.hex(), "prefix_bytes": 65536}),
+        good("open without a push", {**OPEN, "prefix": 0}, {"message": "Open", "prefix_bytes": 0}),
+        good("an unknown key", {**OPEN, "zeal": 1}, {"message": "Open"}),
+        good("want", WANT, {"message": "Want", "ranges": [[7, 3], [0, 1]]}),
+        good("want of the highest number", {**WANT, "ranges": [TOP, 1]}, {"message": "Want", "ranges": [[TOP, 1]]}),
+        good("want of 512 chunks", {**WANT, "ranges": [0, 512]}, {"message": "Want"}),
+        good("ask", ASK, {"message": "Ask", "blobs": [DIGEST.hex()]}),
+        bad("not a map", [1, 2], "message-map"),
+        bad("no bytes", b"", "msgpack-truncated"),
+        bad("keys out of order", b"\x82\xa1t\xa4want\xa6ranges\x92\x00\x01", "msgpack-order"),
+        bad("no name", without(OPEN, "t"), "message-type"),
+        bad("a name that is no text", {**OPEN, "t": 1}, "message-type"),
+        bad("an unknown name", {**OPEN, "t": "opens"}, "message-type"),
+        bad("an answer", CHUNKS, "message-type"),
+        bad("another version", {**OPEN, "v": 2}, "message-version"),
+        bad("no version", without(OPEN, "v"), "message-field"),
+        bad("a version that is a bool", {**OPEN, "v": True}, "message-field"),
+        bad("a digest that is text", {**OPEN, "manifest": "x" * 32}, "message-field"),
+        bad("a digest that is short", {**OPEN, "manifest": DIGEST[:-1]}, "message-bounds"),
+        bad("a prefix above 1 MiB", {**OPEN, "prefix": (1 << 20) + 1}, "message-bounds"),
+        bad("a prefix below 0", {**OPEN, "prefix": -1}, "message-bounds"),
+        bad("half a range", {**WANT, "ranges": [7]}, "ranges"),
+        bad("an empty range", {**WANT, "ranges": [7, 0]}, "ranges"),
+        bad("no range", {**WANT, "ranges": []}, "ranges"),
+        bad("a chunk twice", {**WANT, "ranges": [7, 3, 9, 1]}, "ranges"),
+        bad("a range beyond the highest number", {**WANT, "ranges": [TOP, 2]}, "ranges"),
+        bad("a number too high", {**WANT, "ranges": [TOP + 1, 1]}, "message-bounds"),
+        bad("a range of text", {**WANT, "ranges": ["7", 1]}, "message-field"),
+        bad("513 chunks", {**WANT, "ranges": [0, 513]}, "batch-chunks"),
+        bad("513 ranges", {**WANT, "ranges": [n for k in range(513) for n in (2 * k, 1)]}, "message-bounds"),
+        bad("no blob", {**ASK, "blobs": []}, "message-bounds"),
+        bad("65 blobs", {**ASK, "blobs": [DIGEST] * 65}, "message-bounds"),
+        bad("a blob that is no digest", {**ASK, "blobs": [DIGEST, b""]}, "message-field"),
+    ]
+    answers = [
+        good(
+            "opening",
+            OPENING,
+            {
+                "message": "Opening",
+                "held": [[0, 5], [7, 9]],
+                "blob_lengths": [10, 20],
+                "chunk_count": 3,
+                "chunk_bytes": 400,
+            },
+        ),
+        good("nothing held", {**OPENING, "held": [], "blobs": [], "chunks": 0, "length": 0}, {"message": "Opening"}),
+        good("chunks", CHUNKS, {"message": "Chunks", "ranges": [[7, 3]], "length": 1000, "coding": "raw"}),
+        good("blobs", BLOBS, {"message": "BlobsFollow", "lengths": [0, 17]}),
+        good("refuse", REFUSE, {"message": "Refuse", "ranges": [[3, 2]], "reason": "changed"}),
+        *[
+            good(f"refuse the open: {reason}", {**REFUSE, "ranges": [], "reason": reason}, {"reason": reason})
+            for reason in ("unknown", "busy", "changed", "not-held", "disk")
+        ],
+        bad("held that touches", {**OPENING, "held": [0, 5, 5, 2]}, "ranges"),
+        bad("held that goes back", {**OPENING, "held": [7, 2, 0, 5]}, "ranges"),
+        bad("an empty blob", {**OPENING, "blobs": [0]}, "message-bounds"),
+        bad("a blob above the prefix", {**OPENING, "blobs": [(1 << 20) + 1]}, "message-bounds"),
+        bad("4097 blobs", {**OPENING, "blobs": [1] * 4097}, "message-bounds"),
+        bad("a prefix above 1 MiB", {**OPENING, "length": (1 << 20) + 1}, "message-bounds"),
+        bad("another coding", {**CHUNKS, "coding": "zstd"}, "coding"),
+        bad("chunks of no bytes", {**CHUNKS, "length": 0}, "message-bounds"),
+        bad("chunks above 1 MiB", {**CHUNKS, "length": (1 << 20) + 1}, "message-bounds"),
+        bad("no chunk", {**CHUNKS, "ranges": []}, "ranges"),
+        bad("513 chunks", {**CHUNKS, "ranges": [0, 513]}, "batch-chunks"),
+        bad("a blob above any blob's length", {**BLOBS, "blobs": [2 << 20]}, "message-bounds"),
+        bad("another reason", {**REFUSE, "reason": "tired"}, "reason"),
+        bad("a request", WANT, "message-type"),
+    ]
+    questions = [
+        good("ping", {"t": "ping", "v": 1}, {"message": "Ping"}),
+        good("get-release", RELEASE, {"message": "GetRelease", "name": "minilm", "tag": "main"}),
+        good("get-have", HAVE, {"message": "GetHave", "manifest": DIGEST.hex()}),
+        good("probe", PROBE, {"message": "Probe", "port": 4717}),
+        bad("another version", {"t": "ping", "v": 2}, "message-version"),
+        bad("a name of 65 bytes", {**RELEASE, "name": "x" * 65}, "message-bounds"),
+        bad("a publisher of 31 bytes", {**RELEASE, "publisher": DIGEST[:-1]}, "message-bounds"),
+        bad("no port", without(PROBE, "port"), "message-field"),
+        bad("port 0", {**PROBE, "port": 0}, "message-bounds"),
+        bad("port 65536", {**PROBE, "port": 65536}, "message-bounds"),
+        bad("a bulk request", WANT, "message-type"),
+    ]
+    replies = [
+        good("pong", {"t": "pong"}, {"message": "Pong"}),
+        good("release", {"t": "release", "signed": b"abc"}, {"message": "ReleaseIs", "signed": "616263"}),
+        good("no release", {"t": "release", "signed": b""}, {"message": "ReleaseIs", "signed": ""}),
+        good("have", {"t": "have", "held": [1, 1]}, {"message": "Have", "held": [[1, 2]]}),
+        good("probed", PROBED, {"message": "Probed", "observed_ip": "192.0.2.1", "reached": True}),
+        bad("a release above 4 KiB", {"t": "release", "signed": bytes(4097)}, "message-bounds"),
+        bad("reached as a number", {**PROBED, "reached": 1}, "message-field"),
+        bad("a detail of 257 bytes", {**PROBED, "detail": "x" * 257}, "message-bounds"),
+        bad("a question", {"t": "ping", "v": 1}, "message-type"),
+    ]
+    return [
+        {"operation": "bulk-request", "cases": requests},
+        {"operation": "bulk-answer", "cases": answers},
+        {"operation": "control-request", "cases": questions},
+        {"operation": "control-answer", "cases": replies},
+    ]
+
+
+SERVED = ((10, 10, 5), (4,), (1 << 20, 1))
+"""The lengths of the chunks, by file, of what the provider of the conversations serves."""
+
+
+def example() -> Content:
+    """Two files: `a` of 25 bytes in chunks of 10, 10, 5, and `b` of 4 bytes."""
+    return content_of({"a": bytes(range(25)), "b": b"four"}, chunk_bytes=10)
+
+
+def conversations() -> list[dict[str, Any]]:
+    content = example()
+    blobs = [content.blobs[digest] for digest in content.order]
+    lengths = [len(blob) for blob in blobs]
+    chunks = [content.chunk(index) for index in range(4)]
+
+    def opening(blobs: Sequence[int] = (), count: int = 0, length: int = 0) -> bytes:
+        return frame({"t": "opening", "held": [0, 4], "blobs": list(blobs), "chunks": count, "length": length})
+
+    def answer(ranges: Sequence[int], payload: bytes, length: int | None = None) -> bytes:
+        values = {"t": "chunks", "ranges": list(ranges), "coding": "raw"}
+        return frame({**values, "length": len(payload) if length is None else length}) + payload
+
+    def refuse(ranges: Sequence[int], reason: str) -> bytes:
+        return frame({"t": "refuse", "ranges": list(ranges), "reason": reason})
+
+    def asks(
+        says: str, *steps: object, breaks: str | None = None, gives: Sequence[str] = (), prefix: int = 4096
+    ) -> Case:
+        script = [{"comes": step.hex()} if isinstance(step, bytes) else step for step in steps]
+        outcome: Case = {"gives": list(gives)} if breaks is None else {"breaks": breaks}
+        return {"says": says, "prefix": prefix, "script": script, **outcome}
+
+    def want(*indices: int) -> Case:
+        return {"wants": list(indices)}
+
+    ask = {"asks": [[content.order[1].raw.hex(), 200]]}
+    flight = opening(lengths, 2, 20) + b"".join(blobs) + chunks[0] + chunks[1]
+    flipped = bytes([chunks[0][0] ^ 1]) + chunks[0][1:]
+    list_blob = frame({"t": "blobs", "blobs": [lengths[1]]}) + blobs[1]
+    requester = [
+        asks("a whole first flight", flight, gives=["flight 2 blobs, chunks 0 1"]),
+        asks("no push", opening(), gives=["flight 0 blobs, chunks"], prefix=0),
+        asks("the open refused", refuse([], "unknown"), gives=["refused: unknown"]),
+        asks(
+            "a want and its answer",
+            opening(),
+            want(2, 3),
+            answer([2, 2], chunks[2] + chunks[3]),
+            gives=["flight 0 blobs, chunks", "chunks 2 3"],
+        ),
+        asks(
+            "an answer in parts, one refused",
+            opening(),
+            want(0, 2),
+            answer([0, 1], chunks[0]),
+            refuse([2, 1], "changed"),
+            gives=["flight 0 blobs, chunks", "chunks 0", "refused 2: changed"],
+        ),
+        asks("an ask and its answer", opening(), ask, list_blob, gives=["flight 0 blobs, chunks", "blob"]),
+        asks(
+            "an ask of what is not held",
+            opening(),
+            ask,
+            frame({"t": "blobs", "blobs": [0]}),
+            gives=["flight 0 blobs, chunks", "refused: not-held"],
+        ),
+        asks("more than the prefix", opening(lengths, 2, 20), breaks="prefix-length", prefix=100),
+        asks("chunks without blobs", opening([], 1, 10), breaks="prefix-chunks"),
+        asks("bytes without chunks", opening([], 0, 10), breaks="prefix-chunks"),
+        asks("more chunks than there are", opening(lengths, 5, 29) + b"".join(blobs), breaks="prefix-chunks"),
+        asks("a prefix of another length", opening(lengths, 2, 19) + b"".join(blobs), breaks="chunks-length"),
+        asks("a blob too many", opening([*lengths, 5]) + b"".join(blobs), breaks="flight-blobs"),
+        asks("a list of another length", opening([lengths[0], 5]) + blobs[0], breaks="blob-length"),
+        asks("a changed manifest", opening(lengths[:1]) + blobs[0][:-1] + b"\x00", breaks="mismatch: manifest 0"),
+        asks("a changed list", opening(lengths) + blobs[0] + blobs[1][:-1] + b"\x00", breaks="mismatch: chunk list 0"),
+        asks(
+            "a changed chunk in the flight", opening(lengths, 1, 10) + b"".join(blobs) + flipped, breaks="mismatch: a 0"
+        ),
+        asks("chunks in answer to open", answer([0, 1], chunks[0]), breaks="out-of-order"),
+        asks("a second opening", opening(), want(0), opening(), breaks="out-of-order"),
+        asks("blobs in answer to a want", opening(), want(0), list_blob, breaks="out-of-order"),
+        asks("chunks in answer to an ask", opening(), ask, answer([0, 1], chunks[0]), breaks="chunks-order"),
+        asks("chunks that nobody wanted", opening(), answer([0, 1], chunks[0]), breaks="unasked"),
+        asks("other chunks", opening(), want(0), answer([1, 1], chunks[1]), breaks="chunks-order"),
+        asks(
+            "more chunks than wanted", opening(), want(0), answer([0, 2], chunks[0] + chunks[1]), breaks="chunks-order"
+        ),
+        asks(
+            "chunks in another order",
+            opening(),
+            want(1, 0),
+            answer([0, 2], chunks[0] + chunks[1]),
+            breaks="chunks-order",
+        ),
+        asks("a byte too few", opening(), want(0), answer([0, 1], chunks[0], 9)[:-1], breaks="chunks-length"),
+        asks("a byte too many", opening(), want(0), answer([0, 1], chunks[0], 11), breaks="chunks-length"),
+        asks("a changed chunk", opening(), want(0), answer([0, 1], flipped), breaks="mismatch: a 0"),
+        asks("swapped chunks", opening(), want(0, 1), answer([0, 2], chunks[1] + chunks[0]), breaks="mismatch: a 0"),
+        asks("two blobs for one", opening(), ask, frame({"t": "blobs", "blobs": [5, 5]}), breaks="blobs-count"),
+        asks("a blob longer than allowed", opening(), ask, frame({"t": "blobs", "blobs": [201]}), breaks="blob-length"),
+        asks("no header", opening(), want(0), bytes(4), breaks="frame-length"),
+        asks("a header that is no message", opening(), want(0), frame({"t": "nope"}), breaks="message-type"),
+    ]
+
+    def serves(
+        says: str, *requests: Mapping[str, object], breaks: str | None = None, gives: Sequence[str] = ()
+    ) -> Case:
+        script = [frame(request).hex() for request in requests]
+        return {"says": says, "script": script, **({"gives": list(gives)} if breaks is None else {"breaks": breaks})}
+
+    begin = {**OPEN, "manifest": content.root.raw}
+    provider = [
+        serves("open", begin, gives=["Open"]),
+        serves("open, want, ask", begin, {**WANT, "ranges": [0, 4]}, ASK, gives=["Open", "Want", "Ask"]),
+        serves("want first", WANT, breaks="out-of-order"),
+        serves("a second open", begin, begin, breaks="out-of-order"),
+        serves("a chunk that does not exist", begin, {**WANT, "ranges": [5, 2]}, breaks="chunk-number"),
+        serves("too much at once", begin, {**WANT, "ranges": [4, 2]}, breaks="batch-bytes"),
+        serves("a question", begin, {"t": "ping", "v": 1}, breaks="message-type"),
+    ]
+    client = [
+        {"says": "an answer", "asks": "ping", "comes": frame({"t": "pong"}).hex(), "gives": ["Pong"]},
+        {
+            "says": "another answer",
+            "asks": "ping",
+            "comes": frame({"t": "have", "held": []}).hex(),
+            "breaks": "out-of-order",
+        },
+        {"says": "two answers", "asks": "ping", "comes": (2 * frame({"t": "pong"})).hex(), "breaks": "unasked"},
+        {"says": "no question", "asks": None, "comes": frame({"t": "pong"}).hex(), "breaks": "unasked"},
+    ]
+    ping = frame({"t": "ping", "v": 1})
+    server = [
+        {"says": "64 questions", "comes": [{"repeat": ping.hex(), "times": 64}], "gives": ["Ping"] * 64},
+        {"says": "65 questions", "comes": [{"repeat": ping.hex(), "times": 65}], "breaks": "too-many"},
+    ]
+    return [
+        {
+            "operation": "requester",
+            "manifest": content.root.raw.hex(),
+            "blobs": [blob.hex() for blob in blobs],
+            "chunks": [chunk.hex() for chunk in chunks],
+            "cases": requester,
+        },
+        {"operation": "provider", "chunk_lengths": [list(lengths) for lengths in SERVED], "cases": provider},
+        {"operation": "control-client", "cases": client},
+        {"operation": "control-server", "cases": server},
+    ]
+
+
+FILES = {
+    "frames.json": ("proto/transfer.md §1", frames),
+    "messages.json": ("proto/transfer.md §2, §6", messages),
+    "conversations.json": ("proto/transfer.md §3, §4, §6", conversations),
+}
+
+
+def text_of(name: str) -> str:
+    """Return what stands in a vector file, one case a line."""
+    source, make = FILES[name]
+    lines = ['{"source": ' + json.dumps(source) + ', "groups": [']
+    groups = make()
+    for group in groups:
+        given = {key: value for key, value in group.items() if key != "cases"}
+        lines.append(json.dumps(given)[:-1] + ', "cases": [')
+        lines += [json.dumps(case) + "," for case in group["cases"][:-1]] + [json.dumps(group["cases"][-1])]
+        lines.append("]}" if group is groups[-1] else "]},")
+    return "\n".join(lines) + "\n]}\n"
+
+
+def main() -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        (FOLDER / name).write_text(text_of(name))
+
+
+if __name__ == "__main__":
+    main()
