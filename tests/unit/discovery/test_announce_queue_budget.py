@@ -56,6 +56,7 @@ def test_an_announcement_that_nobody_kept_is_tried_soon_then_ever_later() -> Non
     assert max(waits) <= limits.ANNOUNCE_S
 
 
+@covers("F35")
 def test_when_the_network_is_back_only_what_failed_is_hurried() -> None:
     schedule = AnnounceSchedule(b"seed")
     for manifest, holders in ((ONE, 0), (TWO, 3)):
@@ -78,6 +79,7 @@ def test_two_nodes_do_not_announce_at_the_same_moment() -> None:
     assert due_of(b"ann") == due_of(b"ann")
 
 
+@covers("F23", "F24")
 @pytest.mark.parametrize("jump", [-10 * 86_400.0, -1.0, 10 * 86_400.0])
 def test_a_clock_that_jumps_neither_stops_announcing_nor_repeats_it_for_ever(jump: float) -> None:
     schedule = AnnounceSchedule(b"seed")

@@ -223,6 +223,7 @@ def test_a_peer_that_asks_too_much_gets_no_answer_until_it_has_waited() -> None:
     assert ask(1.0)
 
 
+@covers("T08", "T49")
 def test_announcements_of_one_peer_are_paced() -> None:
     answering = server()
     stored = 0
@@ -277,6 +278,7 @@ def test_putting_equal_bytes_again_lets_them_live_on() -> None:
     assert kept.get(RELEASE_KEY, wall_now=WALL, now=limits.RELEASE_RECORD_S + 100) == b""
 
 
+@covers("T11")
 def test_of_two_releases_with_one_sequence_everybody_keeps_the_same() -> None:
     first, second = release(text="one"), release(text="two")
     kept, other = ReleaseRecords(OWN), ReleaseRecords(OWN)
@@ -316,6 +318,7 @@ def test_a_release_whose_times_do_not_hold_is_refused(signed: bytes) -> None:
         put(ReleaseRecords(OWN), signed)
 
 
+@covers("T12")
 def test_a_release_that_expired_meanwhile_is_not_served() -> None:
     kept = ReleaseRecords(OWN)
     put(kept, release(days=1))

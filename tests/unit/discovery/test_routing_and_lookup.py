@@ -141,6 +141,7 @@ def test_who_was_heard_of_first_keeps_its_addresses() -> None:
     assert contact(2) in lookup.next_to_ask()
 
 
+@covers("T02")
 def test_of_those_whom_one_peer_names_twenty_are_listened_to() -> None:
     lookup = Lookup(position(b"a key"), OWN, [contact(1)])
     (only,) = lookup.next_to_ask()

@@ -123,7 +123,7 @@ def test_a_release_is_signed_by_its_publisher_only() -> None:
         sign_release(SecretKey(bytes(32)), release())
 
 
-@covers("T12")
+@covers("T12", "T52")
 @pytest.mark.parametrize(
     ("now", "good"),
     [(NOW - 300.5, False), (NOW - 299.5, True), (NOW + 86_399.5, True), (NOW + 86_400.5, False)],
@@ -139,7 +139,7 @@ def test_nobody_can_be_locked_out_by_the_highest_number() -> None:
         judge(None, known(sequence=limits.SEQUENCE_MAX), now=NOW)
 
 
-@covers("T11")
+@covers("T11", "T51")
 @settings(max_examples=60)
 @given(
     st.permutations(
