@@ -15,6 +15,7 @@ from p2phub import limits
 from p2phub.content import Digest, RangeSet, WritePlan
 from p2phub.errors import DiskError, HubError, Malformed, PeerError
 from p2phub.identity import Address, PeerId
+from p2phub.net.buffer import new_buffer
 from p2phub.net.channel import Channel
 from p2phub.net.interface import Blobs, Closed, Opened, Refused, Report, Returned, Verified
 from p2phub.net.lease import Lease, Window
@@ -135,7 +136,7 @@ class BulkLink:
             self._reports.put(Closed(None if closing else error, returned))
 
     def _converse(self) -> None:
-        buffer = memoryview(bytearray(_BUFFER_BYTES))
+        buffer = new_buffer(_BUFFER_BYTES)
         while True:
             frames = self._requests()
             if frames:

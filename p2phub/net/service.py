@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from p2phub import limits
 from p2phub.content import ChunkRef
 from p2phub.errors import PeerRefused
+from p2phub.net.buffer import PAGE_BYTES, new_buffer
 from p2phub.net.channel import Channel
 from p2phub.net.interface import Offer, Shelf
 from p2phub.net.reading import ChunkReader
@@ -19,7 +20,8 @@ from p2phub.wire.framing import LENGTH_BYTES
 from p2phub.wire.messages import Ask, Open, Want
 from p2phub.wire.provider import BulkProvider
 
-_ROOM = LENGTH_BYTES + limits.FRAME_HEADER_BYTES_MAX  # A header ends here, so that payload never moves.
+_ROOM = -(-(LENGTH_BYTES + limits.FRAME_HEADER_BYTES_MAX) // PAGE_BYTES) * PAGE_BYTES
+"""Where a header ends and payload begins: at a page, so payload never moves and is read to an aligned address."""
 
 
 class BulkService:
@@ -30,7 +32,7 @@ class BulkService:
         self._manifest = first.manifest
         self._machine = BulkProvider(peer=str(channel.peer))
         self._machine.opened(first)
-        self._buffer = memoryview(bytearray(_ROOM + limits.BATCH_BYTES_MAX))
+        self._buffer = new_buffer(_ROOM + limits.BATCH_BYTES_MAX)
         self._sent = 0
         self._told_at = time.monotonic()
 
@@ -125,7 +127,8 @@ class BulkService:
 
     def _send_chunks(self, refs: Sequence[ChunkRef], end: int) -> None:
         if refs:
-            self._send(self._machine.chunks(refs), end)
+            self._channel.send(self._machine.chunks(refs))
+            self._channel.send(self._buffer[_ROOM:end])
             self._count(end - _ROOM)
 
     def _send(self, header: bytes, end: int) -> None:
