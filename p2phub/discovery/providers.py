@@ -183,9 +183,7 @@ class HeardProviders:
     def get(self, key: bytes, *, now: float) -> tuple[Contact, ...]:
         """Return what was heard of `key` in the last HEARD_PROVIDER_S, newest first."""
         fresh = [
-            (at, contact)
-            for contact, at in self._heard.get(key, {}).values()
-            if now - at < limits.HEARD_PROVIDER_S
+            (at, contact) for contact, at in self._heard.get(key, {}).values() if now - at < limits.HEARD_PROVIDER_S
         ]
         fresh.sort(key=lambda each: each[0], reverse=True)
         return tuple(contact for _, contact in fresh)

@@ -149,9 +149,7 @@ async def _ask_release(dialler: Dialler, peer: PeerAddress, question: GetRelease
 
 
 @asynccontextmanager
-async def open_lan(
-    own: PeerId, addresses: Sequence[Address], *, dialler: Dialler | None = None
-) -> AsyncIterator[Lan]:
+async def open_lan(own: PeerId, addresses: Sequence[Address], *, dialler: Dialler | None = None) -> AsyncIterator[Lan]:
     """Listen to the local network, and if `addresses` (where this node can be dialled) are any, be found there.
 
     Without a multicast-capable interface this finds nobody and says so in the log. `dialler` is needed for releases.

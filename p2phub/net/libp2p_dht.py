@@ -110,9 +110,7 @@ class Dht:
         news, fresh = trio.open_memory_channel[tuple[Contact, ...]](limits.DHT_REPLICATION)
 
         def on_reply(_: Contact, reply: Reply, said_by: str) -> bool:
-            named = tuple(
-                Contact(each.peer, dialable(each.addresses, heard_from=said_by)) for each in reply.providers
-            )
+            named = tuple(Contact(each.peer, dialable(each.addresses, heard_from=said_by)) for each in reply.providers)
             self._heard.hear(key, named, now=trio.current_time())
             try:
                 news.send_nowait(named)
@@ -381,9 +379,7 @@ class Dht:
             if newcomer.peer in self._table:
                 continue
             try:
-                address = await self._host.prove(
-                    newcomer.peer, (newcomer.address,), heard_from=newcomer.address.ip
-                )
+                address = await self._host.prove(newcomer.peer, (newcomer.address,), heard_from=newcomer.address.ip)
             except PeerError as exc:
                 log.debug("%s cannot be reached: %s", newcomer, exc)
                 self._failed(newcomer.peer)

@@ -282,6 +282,7 @@ class Host:
             if heard_from is not None and not self.budget.allow(address, now=trio.current_time()):
                 failures.append(f"{address}: dialled too often lately")
                 continue
+
             async def dial_one(target: Address = address) -> IMuxedConn:
                 stream = await dial_tcp(target)
                 try:
@@ -430,4 +431,3 @@ def _why(error: BaseException) -> str:
     last = _causes(error)[-1]
     text = str(last).strip() or type(last).__name__
     return text.splitlines()[0][:200]
-
