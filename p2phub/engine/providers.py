@@ -13,7 +13,9 @@ from p2phub import limits
 from p2phub.discovery import Candidate
 from p2phub.errors import ChunkMismatch, Damaged, HubError, NoProvider, ProtocolViolation, WrongPeer
 from p2phub.identity import Address, PeerId
+from p2phub.observe import printable
 
+REFERENCE_SHOWN = 120
 RETRY_S = (1.0, 2.0, 4.0, 8.0, 15.0)  # After each failure in a row; the last one repeats.
 
 
@@ -88,6 +90,7 @@ class ProviderBook:
 
     def verdict(self, reference: str, asked: str) -> HubError:
         """Return the error that ends a fetch which nobody can bring forward."""
+        reference = printable(reference, length_max=REFERENCE_SHOWN)  # A ticket would fill the screen.
         lies = [provider.last_error for provider in self if isinstance(provider.last_error, ChunkMismatch)]
         if lies and self.all_lied():
             lie = lies[0]
