@@ -1,4 +1,4 @@
-"""Buffers for payload, aligned to pages: copies between them and the kernel are a third cheaper than at odd addresses."""
+"""Buffers for payload, aligned to pages: the kernel copies into them and out of them faster than at odd addresses."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from p2phub.errors import Malformed, PeerGone, ProtocolViolation
 from p2phub.identity import Address, PeerId
 from p2phub.net.channel import Channel
-from p2phub.wire.framing import LENGTH_BYTES, header_length
+from p2phub.wire import LENGTH_BYTES, header_length
 
 READ_BYTES = 64 << 10
 

@@ -1,8 +1,8 @@
 """A connection as a blocking thread sees it: exact reads into the caller's buffer, whole writes, and a way to stop it.
 
-A channel belongs to one thread; only `wake`, `cancel`, `received` and `progress` are for others. After any error it is closed,
-never reused. A socket timeout is no deadline (a peer that sends a byte now and then never trips one), so each call
-states by when it must end, and a watchdog cancels what is overdue.
+A channel belongs to one thread; only `wake`, `cancel`, `received` and `progress` are for others. After any error it is
+closed, never reused. A socket timeout is no deadline (a peer that sends a byte now and then never trips one), so each
+call states by when it must end, and a watchdog cancels what is overdue.
 """
 
 from __future__ import annotations

@@ -67,5 +67,3 @@ async def serve_control(connection: Connection, first: ControlRequest, answer: A
         if idle.cancelled_caught or not data:
             return
         waiting = machine.receive(data)
-
-

@@ -72,9 +72,7 @@ def make_credential(key: SecretKey) -> Credential:
     return Credential(
         key.peer_id,
         certificate.public_bytes(serialization.Encoding.DER),
-        leaf.private_bytes(
-            serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ),
+        leaf.private_bytes(serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
     )
 
 

@@ -21,15 +21,13 @@ from p2phub.net.interface import Blobs, Closed, Opened, Refused, Report, Returne
 from p2phub.net.lease import Lease, Window
 from p2phub.net.reports import Reports
 from p2phub.net.writing import ChunkWriter
-from p2phub.wire.messages import Want
-from p2phub.wire.requester import (
-    MAY_SAY,
+from p2phub.wire import (
     BlobArrived,
     BulkRequester,
     ChunksArrived,
     ChunksRefused,
-    Event,
     FlightArrived,
+    RequesterEvent,
 )
 
 _BUFFER_BYTES = max(limits.BATCH_BYTES_MAX, limits.CHUNK_LIST_BYTES_MAX, limits.MANIFEST_PAGE_BYTES_MAX)
@@ -158,7 +156,7 @@ class BulkLink:
 
     def _requests(self) -> bytes:
         """Return the frames that may be sent now."""
-        if Want not in MAY_SAY[self._machine.state]:
+        if not self._machine.may_request:
             return b""
         frames: list[bytes] = []
         machine = self._machine
@@ -186,7 +184,7 @@ class BulkLink:
             self._tell_verified()
         return b"".join(frames)
 
-    def _take(self, event: Event) -> None:
+    def _take(self, event: RequesterEvent) -> None:
         match event:
             case ChunksArrived(refs, data):
                 assert self._writer is not None

@@ -21,8 +21,7 @@ from p2phub.net.control import serve_control
 from p2phub.net.interface import AnswerControl, Shelf
 from p2phub.net.service import BulkService
 from p2phub.net.threads import run_blocking
-from p2phub.wire import ControlRequest, Open, Refuse
-from p2phub.wire.codec import decode_first, encode
+from p2phub.wire import ControlRequest, Open, Refuse, decode_first, encode
 
 
 class Reception:

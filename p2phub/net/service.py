@@ -16,9 +16,7 @@ from p2phub.net.buffer import PAGE_BYTES, new_buffer
 from p2phub.net.channel import Channel
 from p2phub.net.interface import Offer, Shelf
 from p2phub.net.reading import ChunkReader
-from p2phub.wire.framing import LENGTH_BYTES
-from p2phub.wire.messages import Ask, Open, Want
-from p2phub.wire.provider import BulkProvider
+from p2phub.wire import LENGTH_BYTES, Ask, BulkProvider, Open, Want
 
 _ROOM = -(-(LENGTH_BYTES + limits.FRAME_HEADER_BYTES_MAX) // PAGE_BYTES) * PAGE_BYTES
 """Where a header ends and payload begins: at a page, so payload never moves and is read to an aligned address."""

@@ -134,9 +134,7 @@ class TlsConnection:
         return PeerGone(f"connection lost: {_reason(exc)}", peer=str(self._peer))
 
 
-async def connect(
-    context: SSL.Context, sock: socket.socket, address: Address, expected: PeerId
-) -> TlsConnection:
+async def connect(context: SSL.Context, sock: socket.socket, address: Address, expected: PeerId) -> TlsConnection:
     """Make the handshake as the client on a connected, non-blocking socket. Raises WrongPeer, PeerGone.
 
     The server has not judged us yet when this returns: only its first answer says that it has.

@@ -1,8 +1,9 @@
 """What travels on a connection: messages, framing, codec, and the sans-I/O machines of both sides. Pure."""
 
+from p2phub.wire.codec import decode_first, encode
 from p2phub.wire.control import ControlClient, ControlServer
 from p2phub.wire.flight import BlobChain, flight_order
-from p2phub.wire.framing import FrameDecoder
+from p2phub.wire.framing import LENGTH_BYTES, FrameDecoder, header_length
 from p2phub.wire.messages import (
     REASONS,
     Ask,
@@ -24,20 +25,33 @@ from p2phub.wire.messages import (
     Want,
 )
 from p2phub.wire.provider import BulkProvider
-from p2phub.wire.requester import BulkRequester
+from p2phub.wire.requester import (
+    BlobArrived,
+    BulkRequester,
+    ChunksArrived,
+    ChunksRefused,
+    FlightArrived,
+    RequesterEvent,
+    runs_of,
+)
 
 __all__ = [
+    "LENGTH_BYTES",
     "REASONS",
     "Ask",
+    "BlobArrived",
     "BlobChain",
     "BlobsFollow",
     "BulkProvider",
     "BulkRequester",
     "Chunks",
+    "ChunksArrived",
+    "ChunksRefused",
     "ControlAnswer",
     "ControlClient",
     "ControlRequest",
     "ControlServer",
+    "FlightArrived",
     "FrameDecoder",
     "GetHave",
     "GetRelease",
@@ -50,6 +64,11 @@ __all__ = [
     "Probed",
     "Refuse",
     "ReleaseIs",
+    "RequesterEvent",
     "Want",
+    "decode_first",
+    "encode",
     "flight_order",
+    "header_length",
+    "runs_of",
 ]

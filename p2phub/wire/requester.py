@@ -28,12 +28,13 @@ from blake3 import blake3
 
 from p2phub import limits
 from p2phub.content import ChunkRef, ChunkTable, Digest, RangeSet, digest_of
-from p2phub.content.merkle import MAGIC as CHUNK_LIST_MAGIC
 from p2phub.errors import ChunkMismatch, HubError, Malformed, PeerRefused, ProtocolViolation
 from p2phub.wire.codec import decode_bulk_answer, encode
 from p2phub.wire.flight import BlobChain
 from p2phub.wire.framing import LENGTH_BYTES, header_length
 from p2phub.wire.messages import Ask, BlobsFollow, Chunks, Open, Opening, Refuse, Want
+
+_CHUNK_LIST_BEGINS = b"p2phcl"  # manifest.md §4. Only to name a false blob: what it is was asked by digest.
 
 
 class State(Enum):
@@ -98,7 +99,7 @@ class ChunksRefused:
     reason: str
 
 
-Event = FlightArrived | ChunksArrived | BlobArrived | ChunksRefused
+RequesterEvent = FlightArrived | ChunksArrived | BlobArrived | ChunksRefused
 
 
 @dataclass(slots=True)
@@ -133,6 +134,11 @@ class BulkRequester:
     @property
     def state(self) -> State:
         return self._state
+
+    @property
+    def may_request(self) -> bool:
+        """Whether `want` and `ask` may be said now."""
+        return Want in MAY_SAY[self._state]
 
     @property
     def need(self) -> int:
@@ -191,7 +197,7 @@ class BulkRequester:
 
     # --- what comes --------------------------------------------------------------------------------------------------
 
-    def receive(self, data: memoryview) -> tuple[Event, ...]:
+    def receive(self, data: memoryview) -> tuple[RequesterEvent, ...]:
         """Take exactly `need` bytes. Returns what came of them; nothing if more is needed first.
 
         Raises PeerRefused (Open refused), ProtocolViolation, ChunkMismatch; Malformed where the manifest itself is bad.
@@ -208,7 +214,7 @@ class BulkRequester:
         self._state, self._need = State.DEAD, 0
         return self._violation("unasked", "bytes that nobody asked for")
 
-    def _receive(self, data: memoryview) -> tuple[Event, ...]:
+    def _receive(self, data: memoryview) -> tuple[RequesterEvent, ...]:
         if self._state is State.FLIGHT:
             return self._receive_flight(data)
         if self._state is State.PAYLOAD:
@@ -238,7 +244,7 @@ class BulkRequester:
 
     # The first flight.
 
-    def _begin_flight(self, message: Opening) -> tuple[Event, ...]:
+    def _begin_flight(self, message: Opening) -> tuple[RequesterEvent, ...]:
         total = sum(message.blob_lengths) + message.chunk_bytes
         if total > self._prefix_bytes:
             raise self._violation("prefix-length", f"a first flight of {total} bytes, {self._prefix_bytes} allowed")
@@ -246,13 +252,11 @@ class BulkRequester:
             raise self._violation(
                 "prefix-chunks", f"{message.chunk_count} chunks of {message.chunk_bytes} bytes in the first flight"
             )
-        self._flight = _Flight(
-            message.held, deque(message.blob_lengths), message.chunk_count, message.chunk_bytes, []
-        )
+        self._flight = _Flight(message.held, deque(message.blob_lengths), message.chunk_count, message.chunk_bytes, [])
         self._state = State.FLIGHT
         return self._next_of_flight()
 
-    def _next_of_flight(self) -> tuple[Event, ...]:
+    def _next_of_flight(self) -> tuple[RequesterEvent, ...]:
         flight = self._flight
         assert flight is not None
         if flight.lengths:
@@ -277,7 +281,7 @@ class BulkRequester:
         self.use(table, lambda file: manifest.files[file].path)
         return tuple(table.chunks(0, flight.chunk_count))
 
-    def _receive_flight(self, data: memoryview) -> tuple[Event, ...]:
+    def _receive_flight(self, data: memoryview) -> tuple[RequesterEvent, ...]:
         flight = self._flight
         assert flight is not None
         if flight.lengths:
@@ -289,7 +293,7 @@ class BulkRequester:
         prefix = [(ref.index, bytes(part)) for ref, part in self._checked(self._coming, data)]
         return self._end_flight(tuple(prefix))
 
-    def _end_flight(self, prefix: tuple[tuple[int, bytes], ...]) -> tuple[Event, ...]:
+    def _end_flight(self, prefix: tuple[tuple[int, bytes], ...]) -> tuple[RequesterEvent, ...]:
         flight = self._flight
         assert flight is not None
         self._flight, self._coming, self._chain = None, (), BlobChain(self._manifest)  # Free what it held.
@@ -298,7 +302,7 @@ class BulkRequester:
 
     # Chunks.
 
-    def _begin_chunks(self, message: Chunks) -> tuple[Event, ...]:
+    def _begin_chunks(self, message: Chunks) -> tuple[RequesterEvent, ...]:
         refs = self._answered(message.ranges)
         expected = sum(ref.length for ref in refs)
         if message.length != expected:
@@ -306,14 +310,14 @@ class BulkRequester:
         self._coming, self._need, self._state = refs, expected, State.PAYLOAD
         return ()
 
-    def _receive_chunks(self, data: memoryview) -> tuple[Event, ...]:
+    def _receive_chunks(self, data: memoryview) -> tuple[RequesterEvent, ...]:
         refs, self._coming = self._coming, ()
         for _ in self._checked(refs, data):
             pass
         self._serve_on()
         return (ChunksArrived(refs, data),)
 
-    def _refused(self, message: Refuse) -> tuple[Event, ...]:
+    def _refused(self, message: Refuse) -> tuple[RequesterEvent, ...]:
         if self._state is State.OPENING:
             if message.ranges:
                 raise self._violation("out-of-order", "chunks refused that were not wanted")
@@ -363,7 +367,7 @@ class BulkRequester:
             raise self._violation("out-of-order", "blobs in answer to nothing like it")
         return oldest  # type: ignore[return-value]  # A deque is of one kind, which its first item tells.
 
-    def _begin_blobs(self, message: BlobsFollow) -> tuple[Event, ...]:
+    def _begin_blobs(self, message: BlobsFollow) -> tuple[RequesterEvent, ...]:
         asked = self._oldest_ask()
         if len(message.lengths) != len(asked):
             raise self._violation("blobs-count", f"{len(message.lengths)} blobs in answer to {len(asked)}")
@@ -374,7 +378,7 @@ class BulkRequester:
         self._state = State.BLOBS
         return self._next_blob()
 
-    def _next_blob(self) -> tuple[Event, ...]:
+    def _next_blob(self) -> tuple[RequesterEvent, ...]:
         """Go to the next blob that comes; those before it that are not held are told as one refusal."""
         asked = self._outstanding[0]
         missing = False
@@ -389,14 +393,14 @@ class BulkRequester:
             self._serve_on()
         return (ChunksRefused((), "not-held"),) if missing else ()
 
-    def _receive_blob(self, data: memoryview) -> tuple[Event, ...]:
+    def _receive_blob(self, data: memoryview) -> tuple[RequesterEvent, ...]:
         blob = bytes(data)
         self._blob_lengths.popleft()
         asked = self._outstanding[0]
         due = asked.popleft()
         assert isinstance(due, tuple)
         if digest_of(blob) != due[0]:
-            kind = "chunk list" if blob.startswith(CHUNK_LIST_MAGIC) else "page"
+            kind = "chunk list" if blob.startswith(_CHUNK_LIST_BEGINS) else "page"
             raise ChunkMismatch(f"a {kind} that does not have its digest", file=kind, chunk=0, peer=self._peer)
         return (BlobArrived(blob), *self._next_blob())
 

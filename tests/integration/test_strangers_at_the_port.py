@@ -168,5 +168,3 @@ async def test_more_strangers_than_descriptors_are_survived(tmp_path: Path, monk
                 stranger.close()
         await here.is_quiet()
         await here.serves()
-
-

@@ -16,7 +16,7 @@ from p2phub.errors import ChunkMismatch, Malformed, PeerRefused, ProtocolViolati
 from p2phub.wire import BulkProvider, BulkRequester, ControlClient, ControlServer, codec
 from p2phub.wire import messages as m
 from p2phub.wire.framing import header_length
-from p2phub.wire.requester import BlobArrived, ChunksArrived, ChunksRefused, Event, FlightArrived
+from p2phub.wire.requester import BlobArrived, ChunksArrived, ChunksRefused, FlightArrived, RequesterEvent
 from tests.support.transfer_vectors import FILES, FOLDER, SERVED, example, text_of
 
 ROOT = Path(__file__).parents[2]
@@ -109,7 +109,7 @@ def requester(case: Case) -> None:
     assert told == case["gives"]
 
 
-def tell(event: Event) -> str:
+def tell(event: RequesterEvent) -> str:
     match event:
         case FlightArrived(blobs, prefix, _):
             return " ".join([f"flight {len(blobs)} blobs, chunks", *(str(index) for index, _ in prefix)])

@@ -194,5 +194,3 @@ async def open_liar(
         async with open_listener([address or Address("127.0.0.1", 0)], plane.handle) as listener:
             yield listener.addresses[0]
         nursery.cancel_scope.cancel()
-
-

@@ -56,9 +56,7 @@ def test_what_was_asked_for_is_owed_until_it_is_reported_and_not_given_back() ->
     assert lease.revoke() == RangeSet()
 
 
-@pytest.mark.parametrize(
-    ("rate", "window"), [(1e9, 4 * MIB), (8 * MIB, 2 * MIB), (1e6, 250_000), (1000, 128 * 1024)]
-)
+@pytest.mark.parametrize(("rate", "window"), [(1e9, 4 * MIB), (8 * MIB, 2 * MIB), (1e6, 250_000), (1000, 128 * 1024)])
 def test_the_window_is_what_a_quarter_second_brings(rate: float, window: int) -> None:
     measured = Window()
     measured.began(0.0)

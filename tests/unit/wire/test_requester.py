@@ -18,8 +18,8 @@ from p2phub.wire.requester import (
     BlobArrived,
     ChunksArrived,
     ChunksRefused,
-    Event,
     FlightArrived,
+    RequesterEvent,
     State,
 )
 from tests.support.content import Content, content_of, random_files
@@ -30,9 +30,9 @@ TABLE = CONTENT.table
 PREFIX = 1 << 20
 
 
-def feed(machine: BulkRequester, data: bytes) -> list[Event]:
+def feed(machine: BulkRequester, data: bytes) -> list[RequesterEvent]:
     """Give `data` to the machine as it needs it."""
-    events: list[Event] = []
+    events: list[RequesterEvent] = []
     while data:
         need = machine.need
         assert need, "more bytes than are due"
