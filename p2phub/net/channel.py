@@ -32,7 +32,10 @@ class Channel(Protocol):
         """Send all of `data`. Raises PeerGone, PeerStalled."""
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until bytes are there or `wake` is called; return whether bytes (or the end) are there."""
+        """Wait until something came or `wake` is called; return whether something came: bytes, or the end."""
+
+    def nothing_for_us(self) -> bool:
+        """Return whether what came was the carrier's own affair (a TLS ticket, a key update), now taken care of."""
 
     def received(self) -> int:
         """Return a count that grows while bytes come, in whatever unit. From any thread."""

@@ -139,18 +139,20 @@ class BulkLink:
             frames = self._requests()
             if frames:
                 self._channel.send(frames)
-            need = self._machine.need
-            if need:
-                self._channel.fill(buffer[:need])
-                for event in self._machine.receive(buffer[:need]):
-                    self._take(event)
-            else:
+            if not self._machine.need:
                 self._tell_verified()
                 self._idle(buffer)
+                continue
+            events: tuple[RequesterEvent, ...] = ()
+            while not events and (need := self._machine.need):
+                self._channel.fill(buffer[:need])
+                events = self._machine.receive(buffer[:need])
+            for event in events:
+                self._take(event)
 
     def _idle(self, buffer: memoryview) -> None:
         """Wait for something to do. The provider has nothing to say now, so what comes is its end, or a fault."""
-        if self._channel.wait(limits.IDLE_LINK_S):
+        if self._channel.wait(limits.IDLE_LINK_S) and not self._channel.nothing_for_us():
             self._channel.fill(buffer[:1])
             raise self._machine.unasked()
 

@@ -178,6 +178,9 @@ class StreamChannel:
             self._woken = False
             return bool(self._arrived) or self._ended
 
+    def nothing_for_us(self) -> bool:
+        return False
+
     def received(self) -> int:
         return self._received
 

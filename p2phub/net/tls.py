@@ -13,7 +13,6 @@ import select
 import socket
 import struct
 import sys
-import time
 from contextlib import suppress
 from typing import Any
 
@@ -228,20 +227,14 @@ class TlsChannel:
                 self._write(data)
 
     def wait(self, timeout_s: float) -> bool:
-        until = time.monotonic() + timeout_s
-        while not self._connection.pending():
-            ready = {descriptor for descriptor, _ in self._poll.poll(1000 * max(0.0, until - time.monotonic()))}
-            if self._wakeup.fileno() in ready:
-                self._wakeup.clear()
-                return False
-            if not ready:
-                return False
-            if not self._took_housekeeping():
-                break
-        return True
+        if self._connection.pending():
+            return True
+        ready = {descriptor for descriptor, _ in self._poll.poll(1000 * timeout_s)}
+        if self._wakeup.fileno() in ready:
+            self._wakeup.clear()
+        return self._sock.fileno() in ready
 
-    def _took_housekeeping(self) -> bool:
-        """Return whether what came was TLS's own (a ticket, a key update), now taken, and nothing for us."""
+    def nothing_for_us(self) -> bool:
         self._sock.setblocking(False)
         try:
             self._connection.recv(1, socket.MSG_PEEK)

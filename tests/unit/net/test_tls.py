@@ -227,11 +227,24 @@ async def test_cancel_ends_a_blocking_call_from_another_thread(engine: str, bloc
 
 
 async def test_wake_ends_a_wait_also_if_it_comes_first() -> None:
-    async with channels() as (near, _):
-        near.wake()
-        near.wake()
-        assert not near.wait(1000)
-        assert not near.wait(0)
+    async with channels() as (_, far):
+        far.wake()
+        far.wake()
+        assert not far.wait(1000)
+        assert not far.wait(0)
+
+
+async def test_a_ticket_is_nothing_for_us_and_a_byte_is(engine: str) -> None:
+    async with channels() as (near, far):
+        while near.wait(0):  # The server's tickets, if it sent any.
+            assert near.nothing_for_us()
+        far.send(b"x")
+        assert near.wait(10)
+        assert not near.nothing_for_us()
+        assert fill(near, 1) == b"x"
+        far.cancel()
+        assert near.wait(10)
+        assert not near.nothing_for_us()
 
 
 @pytest.mark.parametrize("end", ["goodbye", "cut"])
