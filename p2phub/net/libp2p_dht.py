@@ -236,7 +236,10 @@ class Dht:
         heard_from: dict[PeerId, str] = {}
         answered: list[str] = []
         failed: list[str] = []
-        self._asked = Asked("dht")
+        # Looking ourselves up goes on meanwhile, and is not what a user who gets no answer wants to hear of.
+        told = question.kind is not Kind.FIND_NODE
+        if told:
+            self._asked = Asked("dht")
         send, replies = trio.open_memory_channel[tuple[Contact, Reply | None]](limits.DHT_PARALLEL)
 
         async def ask_one(contact: Contact) -> None:
@@ -268,7 +271,8 @@ class Dht:
                         if on_reply(contact, reply, said_by):
                             lookup.end()
                             nursery.cancel_scope.cancel()
-                    self._asked = Asked("dht", tuple(answered), tuple(failed))
+                    if told:
+                        self._asked = Asked("dht", tuple(answered), tuple(failed))
                     for contact in lookup.next_to_ask():
                         nursery.start_soon(ask_one, contact)
         return lookup
