@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from p2phub import limits
-from p2phub.identity import Address, SecretKey
+from p2phub.identity import Address, SecretKey, seal
 from p2phub.manifest import read_release, sign_release
+from p2phub.manifest.release import DOMAIN
 from p2phub.node.keystore import load_or_create
 from p2phub.store.ledger import FileLedger
 from tests.support import hostile
@@ -158,6 +159,21 @@ def test_a_forged_release_is_not_trusted(scene: Scene, source: Path, tmp_path: P
     node = scene.node("publisher")
     code, said = ended(fetch(scene, reference, tmp_path / "out", "--provider", node.address))
     assert (code, said["code"]) == (4, 4)
+    assert node.popen.poll() is None
+    assert not (tmp_path / "out").exists()
+
+
+@covers("T27")
+def test_a_signed_release_that_is_none_is_damage(scene: Scene, source: Path, tmp_path: Path) -> None:
+    reference = scene.publish("publisher", source, name="model")["reference"]
+    key, _ = load_or_create(scene.home("publisher"))
+    ledger = FileLedger(scene.home("publisher"))
+    (item,) = ledger.publications()
+    ledger.publish(dataclasses.replace(item, signed=seal(key, DOMAIN, b"\xa5 no record at all")))
+    ledger.close()
+    node = scene.node("publisher")
+    code, said = ended(fetch(scene, reference, tmp_path / "out", "--provider", node.address))
+    assert (code, said["code"]) == (5, 5)
     assert node.popen.poll() is None
     assert not (tmp_path / "out").exists()
 
