@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
@@ -19,7 +19,6 @@ import trio
 from libp2p.abc import IMuxedConn, INetConn, INetStream
 from libp2p.custom_types import TProtocol
 from libp2p.network.connection.raw_connection import RawConnection
-from libp2p.peer.peerstore import PeerStoreError
 from libp2p.security.noise.exceptions import PeerIDMismatchesPubkey
 from libp2p.tools.anyio_service import background_trio_service
 
@@ -324,8 +323,6 @@ class Host:
             self._links.pop(id(muxed), None)
             gone = muxed.peer_id
             if not self._swarm.get_connections(gone):
-                with suppress(PeerStoreError):
-                    self._host.get_peerstore().clear_peerdata(gone)
                 self._dialling.pop(peer_id_of(gone), None)
 
     def _links_to(self, peer: PeerId) -> list[_Link]:

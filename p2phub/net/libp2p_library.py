@@ -144,23 +144,6 @@ class Upgrader(TransportUpgrader):
         return muxed
 
 
-class _NoAutoConnector:
-    """In place of the part that dials whatever addresses strangers have named whenever connections are few.
-
-    Can go when `ConnectionConfig` can switch it off.
-    """
-
-    _is_connecting = True  # The swarm asks this before it starts a round.
-
-    async def start(self) -> None: ...
-
-    async def stop(self) -> None: ...
-
-    async def run_background_task(self, nursery: trio.Nursery) -> None: ...
-
-    async def maybe_connect(self) -> None: ...
-
-
 class GuardedHost(BasicHost):
     """A host that a stranger's stream cannot end.
 
@@ -210,11 +193,10 @@ def build(key: SecretKey, overflow: Callable[[IMuxedConn], None]) -> BasicHost:
         own,
         peers,
         Upgrader(pair, overflow),
-        transports=[],
+        transports=[],  # Nothing to dial with: else it dials what strangers have named whenever connections are few.
         retry_config=RetryConfig(max_retries=0),
         connection_config=config,
     )
-    swarm.auto_connector = _NoAutoConnector()  # type: ignore[assignment]
     host = GuardedHost(
         swarm,
         default_protocols=OrderedDict({TProtocol("/p2phub/none"): _refuse}),  # Empty would mean the library's own set.

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import trio
-import trio.testing
+from multiaddr import Multiaddr
 
 from p2phub import limits
 from p2phub.content import digest_of
@@ -103,22 +103,51 @@ async def test_garbage_on_every_protocol_leaves_the_node_answering() -> None:
 
 
 @covers("F30")
-async def test_a_cancelled_call_leaves_its_connection_usable() -> None:
-    """Without: a cancelled write, read or opening breaks the connection, which still looks connected."""
+async def test_a_call_cancelled_in_the_middle_of_a_frame_leaves_its_connection_usable() -> None:
+    """Without: half a frame stays on the connection, which still looks connected, and nothing on it works any more."""
     async with pair() as (server, client, _):
         assert await echoes(client, server)
-        for _ in range(10):
+        (link,) = client._links.values()
+        whole_write = link.stream.write
+        scope = trio.CancelScope()
+
+        async def cancelled_half_way(data: bytes) -> None:
+            await whole_write(data[: len(data) // 2])
+            scope.cancel()
+            await trio.sleep(0)
+            await whole_write(data[len(data) // 2 :])
+
+        async def write() -> None:
+            await stream.write(b"x" * 50_000)
+
+        async def read() -> None:
+            await stream.write(b"x")
+            await stream.read(10)
+
+        async def open_one() -> None:
+            await client.open_stream(server.peer_id, server.addresses, ECHO)
+
+        for call in (write, read, open_one):
             stream = await client.open_stream(server.peer_id, server.addresses, ECHO)
-            with trio.move_on_after(0):
-                await stream.write(b"x" * 50_000)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(stream.read, 10)
-                await trio.testing.wait_all_tasks_blocked(0.001)
-                nursery.cancel_scope.cancel()
-            with trio.move_on_after(0):
-                await client.open_stream(server.peer_id, server.addresses, ECHO)
-        assert await echoes(client, server)
+            scope = trio.CancelScope()
+            link.stream.write = cancelled_half_way  # type: ignore[method-assign]
+            with scope:
+                await call()
+            assert scope.cancelled_caught
+            link.stream.write = whole_write  # type: ignore[method-assign]
+            assert await echoes(client, server)
         assert len(client._swarm.get_connections()) == 1
+
+
+async def test_a_failing_task_of_the_library_ends_alone() -> None:
+    """Without: an exception in one connection's task ends the swarm, and with it the process."""
+
+    async def fails() -> None:
+        raise ValueError("what a stranger's frame made of it")
+
+    async with pair() as (server, client, _):
+        server._swarm.manager.run_task(fails)
+        assert await echoes(client, server)
 
 
 async def test_silence_ends_the_connection_and_the_next_call_dials_anew() -> None:
@@ -247,6 +276,7 @@ async def test_half_open_connections_do_not_keep_out_one_who_goes_on(monkeypatch
             await silent.send_all(b"\x13/multistream/1.0.0\n")
             nursery.start_soon(hold, silent)
         assert await echoes(client, server)
+        assert len(server._shaking_hands) <= 5
         nursery.cancel_scope.cancel()
 
 
@@ -290,12 +320,15 @@ async def test_libp2p_never_dials_on_its_own() -> None:
     async with pair() as (server, client, _):
         called: list[str] = []
 
-        async def dialled(*_: Any) -> None:
-            called.append("dialled")
+        async def dialled(peer: Any) -> list[Any]:
+            called.append(str(peer))
+            return []
 
         client._swarm.dial_peer = dialled  # type: ignore[method-assign]
-        client._host.get_peerstore().add_addrs(libp2p_id_of(server.peer_id), [], 100)
+        named = Multiaddr("/ip4/8.8.8.8/tcp/4717")
+        client._host.get_peerstore().add_addrs(libp2p_id_of(secret("named by a stranger").peer_id), [named], 100)
         await client._swarm.auto_connector.maybe_connect()
+        client._swarm._schedule_auto_connect()
         assert await echoes(client, server)
         assert called == []
 
