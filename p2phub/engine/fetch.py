@@ -28,7 +28,7 @@ from p2phub.engine.meter import LOOK_S, Meter
 from p2phub.engine.providers import Provider, ProviderBook
 from p2phub.engine.search import Search
 from p2phub.engine.workers import Workers
-from p2phub.errors import ChunkMismatch, DiskError, HubError, PeerError, PeerGone, PeerStalled
+from p2phub.errors import ChunkMismatch, DiskError, HubError, Malformed, PeerError, PeerGone, PeerStalled
 from p2phub.identity import PeerAddress, PeerId
 from p2phub.net import Blobs, Closed, Dialler, Link, Opened, Refused, Report, Returned, Verified
 from p2phub.observe import Done, PeerDropped, Source, Started, Watch
@@ -341,7 +341,7 @@ class _Fetch:
         provider = state.provider
         del self.links[number]
         provider.links.discard(number)
-        if isinstance(report.error, DiskError):
+        if isinstance(report.error, DiskError | Malformed):  # Our disk's fault, or the publisher's: nobody can help.
             raise report.error
         if self.session is not None:
             self._act(self.session.closed(number, report.error, report.returned, now=now), now)
