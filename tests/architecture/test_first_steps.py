@@ -35,7 +35,7 @@ def test_each_make_target_that_the_pages_name_exists() -> None:
 def test_each_link_between_pages_leads_somewhere() -> None:
     wrong: list[str] = []
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
-        for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)\s]*)?(?:\s+\"[^\"]*\")?\)", page.read_text(encoding="utf-8")):
             if "://" not in link and not (page.parent / link).exists():
                 wrong.append(f"{page.relative_to(ROOT)}: {link}")
     assert not wrong, "\n".join(wrong)

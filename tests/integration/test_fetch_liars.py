@@ -1,4 +1,4 @@
-"""A provider lies: the fetch completes from an honest one, the liar is named, and no wrong byte is ever at its place."""
+"""A provider lies: the fetch completes from an honest one, the liar is named, and no wrong byte reaches its place."""
 
 from __future__ import annotations
 
