@@ -17,20 +17,23 @@ from pathlib import Path
 import pytest
 
 from p2phub import limits
-from p2phub.identity import Address, SecretKey, seal
+from p2phub.identity import SecretKey, parse_peer_address, seal
 from p2phub.manifest import read_release, sign_release
 from p2phub.manifest.release import DOMAIN
 from p2phub.node.keystore import load_or_create
 from p2phub.store.ledger import FileLedger
 from tests.support import hostile
-from tests.support.chaos import freeze, thaw
+from tests.support.chaos import status
 from tests.support.covers import covers
+from tests.support.gate import gate
 from tests.support.models import make_safetensors_folder, tree_digest
 from tests.support.processes import Event, Node, Process, Scene
 
 END_S = 120.0
 STRANGER = SecretKey(b"s" * 32).peer_id
 MIB = 1 << 20
+MODEL_BYTES = 24 * MIB
+HALF, QUARTER = MODEL_BYTES // 2, MODEL_BYTES // 4
 
 
 @pytest.fixture
@@ -41,7 +44,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    return make_safetensors_folder(tmp_path / "model", 24 * MIB, files=6)
+    return make_safetensors_folder(tmp_path / "model", MODEL_BYTES, files=6)
 
 
 def ended(process: Process) -> tuple[int, Event]:
@@ -273,15 +276,13 @@ def test_a_disk_that_fills_up_on_the_way_ends_clearly_and_the_same_command_resum
 ) -> None:
     with Scene(tmp_path / "out-there") as outside, Scene(tmp_path / "within", program=small_disk.program) as within:
         node, reference = served(outside, source)
-        process = fetch(within, reference, small_disk.path / "out", "--provider", node.address)
-        process.wait_for("started", timeout_s=END_S)
-        freeze(node)
-        try:
+        with gate(parse_peer_address(node.address), bytes_max=HALF) as held:
+            process = fetch(within, reference, small_disk.path / "out", "--provider", held.address)
+            process.wait_for("started", timeout_s=END_S)
             with pytest.raises(OSError, match="No space left"):
                 fill(small_disk.seen / "filler")
-        finally:
-            thaw(node)
-        code, said = ended(process)
+            held.open()
+            code, said = ended(process)
         assert (code, said["code"]) == (6, 6), said
         assert "space" in said["message"] or "full" in said["message"]
         (small_disk.seen / "filler").unlink()
@@ -307,22 +308,54 @@ def test_a_read_only_disk_is_a_clear_error(small_disk: Mounted, source: Path, tm
         assert "Read-only" in said["message"] or "read-only" in said["message"]
 
 
+@covers("F06")
+def test_a_home_on_a_read_only_disk_is_a_clear_error(small_disk: Mounted, source: Path, tmp_path: Path) -> None:
+    small_disk.remount("ro")
+    with Scene(tmp_path / "within", program=small_disk.program) as within:
+        for words in (["publish", source, "--name", "model"], ["node", "--listen", "127.0.0.1:0", "--no-lan"]):
+            code, said = ended(within.start("any", *words, "--home", small_disk.path / "home"))
+            assert (code, said["code"]) == (6, 6), said
+            assert "ead-only" in said["message"]
+
+
+@covers("F07")
+def test_two_fetches_into_one_folder_do_not_mix(scene: Scene, source: Path, tmp_path: Path) -> None:
+    node, reference = served(scene, source)
+    scene.publish("other", source, name="model")
+    other = scene.node("other")
+    with gate(parse_peer_address(node.address), bytes_max=HALF) as held:
+        first = fetch(scene, reference, tmp_path / "out", "--provider", held.address)
+        manifest = first.wait_for("started", timeout_s=END_S)["manifest"]
+        code, said = ended(fetch(scene, manifest, tmp_path / "out", "--provider", other.address, title="second"))
+        assert (code, said["code"]) == (6, 6), said
+        held.open()
+        assert ended(first)[1]["event"] == "done"
+    assert tree_digest(tmp_path / "out") == tree_digest(source)
+
+
 # --- ended in the middle ----------------------------------------------------------------------------------------------
 
 
 @covers("F30")
-def test_an_interrupted_fetch_says_so_and_the_same_command_resumes(scene: Scene, source: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("daemon", [False, True], ids=["without a daemon", "beside a daemon"])
+def test_an_interrupted_fetch_says_so_and_the_same_command_resumes(
+    daemon: bool, scene: Scene, source: Path, tmp_path: Path
+) -> None:
     node, reference = served(scene, source)
+    if daemon:
+        scene.node("fetcher")
     into = tmp_path / "out"
-    process = fetch(scene, reference, into, "--provider", node.address)
-    process.wait_for("started", timeout_s=END_S)
-    freeze(node)
-    try:
+    with gate(parse_peer_address(node.address), bytes_max=HALF) as held:
+        process = fetch(scene, reference, into, "--provider", held.address)
+        while process.wait_for("progress", timeout_s=END_S)["bytes_verified"] < QUARTER:
+            pass
         process.popen.send_signal(signal.SIGINT)
         assert process.finish(timeout_s=END_S) == 130
-    finally:
-        thaw(node)
-    code, said = ended(fetch(scene, reference, into, "--provider", node.address))
+        while daemon and status(scene, "fetcher")["jobs"]:
+            pass  # It ends the job when it notices that nobody listens any more.
+    again = fetch(scene, reference, into, "--provider", node.address)
+    assert again.wait_for("started", timeout_s=END_S)["bytes_held"] >= QUARTER
+    code, said = ended(again)
     assert (code, said["event"]) == (0, "done")
     assert tree_digest(into) == tree_digest(source)
 
@@ -392,7 +425,7 @@ def test_a_node_that_serves_and_is_besieged_stops_within_two_seconds_of_sigterm(
         node = scene.node("publisher")
         process = fetch(scene, reference, tmp_path / f"out{number}", "--provider", node.address, title=f"to{number}")
         process.wait_for("started", timeout_s=END_S)
-        with hostile.half_open(_address(node), 50):
+        with hostile.half_open(parse_peer_address(node.address).address, 50):
             began = time.monotonic()
             node.popen.terminate()
             assert node.popen.wait(timeout=30) == 0
@@ -400,9 +433,6 @@ def test_a_node_that_serves_and_is_besieged_stops_within_two_seconds_of_sigterm(
         node.finish(timeout_s=END_S)
         assert node.events[-1]["event"] == "stopped"
         process.kill()
+        shutil.rmtree(tmp_path / f"out{number}")
+    shutil.rmtree(source)
     assert min(took) < 2.0, took
-
-
-def _address(node: Node) -> Address:
-    parts = node.address.split("/")
-    return Address(parts[2], int(parts[4]))

@@ -95,3 +95,4 @@ def besieged(folder: Path, bytes_total: int) -> Iterator[Besieged]:
         assert node.stop() == 0
         assert "fault of our own" not in node.log.read_text()
         assert "Traceback" not in node.log.read_text()
+    shutil.rmtree(source)
