@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
 import trio
@@ -91,6 +91,16 @@ class StreamPlane:
 
     async def _connect(self, peer: PeerAddress) -> StreamConnection:
         return StreamConnection(await self._open_stream(peer.peer, [peer.address], PROTOCOL), self._nursery)
+
+
+@asynccontextmanager
+async def open_streams(open_stream: OpenStream, links: Links, reception: Reception) -> AsyncIterator[StreamPlane]:
+    """Run a stream plane beside the carrier that `links` and `reception` belong to. On the way out its tasks end."""
+    async with trio.open_nursery() as nursery:
+        try:
+            yield StreamPlane(open_stream, links, reception, nursery)
+        finally:
+            nursery.cancel_scope.cancel()
 
 
 class StreamConnection:

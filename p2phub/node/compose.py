@@ -24,6 +24,7 @@ from p2phub.errors import Malformed
 from p2phub.identity import Address, PeerAddress, SecretKey, parse_peer_address
 from p2phub.net import Finder, Finders
 from p2phub.net.direct import DirectPlane, open_plane
+from p2phub.net.fallback import Fallback
 from p2phub.net.listen import Listener, open_listener
 from p2phub.node.config import Config
 from p2phub.node.keystore import load_or_create
@@ -46,7 +47,8 @@ class Parts:
         store: Store,
         ledger: Ledger,
         shelf: StoreShelf,
-        dialler: DirectPlane,
+        direct: DirectPlane,
+        dialler: Fallback,
         listener: Listener | None,
         stack: AsyncExitStack,
     ) -> None:
@@ -57,6 +59,7 @@ class Parts:
         self.ledger = ledger
         self.shelf = shelf
         self.dialler = dialler
+        self._direct = direct
         self.workers = Workers()
         self.resolver = Resolver(ledger=ledger, dialler=dialler, open_finder=self.open_finder)
         self._listener = listener
@@ -93,9 +96,15 @@ class Parts:
         if self._listener is not None or self.config.bootstrap or known:
             from p2phub.net.libp2p_dht import Mode, open_dht
             from p2phub.net.libp2p_host import open_host
+            from p2phub.net.stream import PROTOCOL, open_streams
 
             port = ListenerPort(self._listener) if self._listener is not None else None
             host = await self._stack.enter_async_context(open_host(self.key, port))
+            streams = await self._stack.enter_async_context(
+                open_streams(host.open_stream, self._direct.links, self._direct.reception)
+            )
+            host.on_stream(PROTOCOL, streams.handle)
+            self.dialler.streams = streams
             mode = Mode.SERVER if port is not None else Mode.CLIENT
             self._dht = await self._stack.enter_async_context(
                 open_dht(host, bootstrap=self.config.bootstrap, known=known, mode=mode)
@@ -163,7 +172,8 @@ async def compose(config: Config, *, serving: bool) -> AsyncIterator[Parts]:
         desk = ControlDesk(shelf, ledger)
         async with AsyncExitStack() as stack:
             plane = await stack.enter_async_context(open_plane(key, shelf, desk.answer))
-            desk.dialler = plane
+            dialler = Fallback(plane)
+            desk.dialler = plane  # Whether we can be reached directly is what a peer asks.
             listener = None
             if serving:
                 listener = await stack.enter_async_context(open_listener(config.listen, plane.handle))
@@ -174,7 +184,8 @@ async def compose(config: Config, *, serving: bool) -> AsyncIterator[Parts]:
                 store=store,
                 ledger=ledger,
                 shelf=shelf,
-                dialler=plane,
+                direct=plane,
+                dialler=dialler,
                 listener=listener,
                 stack=stack,
             )

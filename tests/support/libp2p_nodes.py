@@ -35,7 +35,7 @@ class Node:
         return PeerAddress(self.host.peer_id, self.host.addresses[0])
 
 
-async def _not_served(stream: trio.SocketStream, settled: Callable[[], None]) -> None:
+async def not_served(stream: trio.SocketStream, settled: Callable[[], None]) -> None:
     await stream.aclose()
 
 
@@ -58,7 +58,7 @@ class ListenerPort:
 @asynccontextmanager
 async def listening_host(name: str, at: Address = ANY_PORT) -> AsyncIterator[tuple[Host, Listener]]:
     """Run a host that can be dialled."""
-    async with open_listener([at], _not_served) as listener, open_host(secret(name), ListenerPort(listener)) as host:
+    async with open_listener([at], not_served) as listener, open_host(secret(name), ListenerPort(listener)) as host:
         yield host, listener
 
 
