@@ -326,9 +326,11 @@ class _Fetch:
                 self._act(self.session.held(number, item.held, now=now), now)
 
     def _verified(self, number: LinkId, state: _LinkState, report: Verified, now: float) -> None:
-        assert self.session is not None
-        assert self.arrival is not None
         self._count(state.link.peer, report.bytes, now)
+        if self.session is None:  # The first answer is on its way: the link says that bytes come, no more.
+            assert not report.chunks, "chunks are granted by a session"
+            return
+        assert self.arrival is not None
         self.arrival.verified(report.chunks)
         self._act(self.session.verified(number, report.chunks, report.bytes, now=now), now)
 
