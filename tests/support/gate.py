@@ -15,12 +15,13 @@ from p2phub.identity import PeerAddress
 
 
 class Gate:
-    """`address` is the provider's through the gate: a multiaddr with /p2p/..."""
+    """`address` is the provider's through the gate: a multiaddr with /p2p/... `shut` is set once it holds bytes."""
 
     def __init__(self, provider: PeerAddress, *, bytes_max: int) -> None:
         self._target = (provider.address.ip, provider.address.port)
         self._room = bytes_max
         self._lock = threading.Lock()
+        self.shut = threading.Event()
         self._opened = threading.Event()
         self._ends: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -63,6 +64,7 @@ class Gate:
             self._room -= count
             shut = self._room < 0
         if shut:
+            self.shut.set()
             self._opened.wait()
 
 
