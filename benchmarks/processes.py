@@ -61,7 +61,12 @@ class Running:
         self._said: list[Said] = []
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         # A p2phub setting in the caller's shell must not change what is measured.
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("P2PHUB_")}
+        # Installed programs have their bytecode beside them; a source tree has it after its first run, if it may.
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("P2PHUB_") and name != "PYTHONDONTWRITEBYTECODE"
+        }
         with stderr.open("wb") as errors:
             self.began = time.monotonic()
             self._process = subprocess.Popen(
