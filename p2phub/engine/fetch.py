@@ -41,7 +41,7 @@ SEARCH_AGAIN_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What to fetch. `patience_s`: how long to look on after a fetch that had begun lost its last provider."""
+    """What to fetch. `patience_s`: how long to look on when the last provider of a fetch that had begun is gone or busy."""
 
     reference: str
     manifest: Digest
@@ -451,8 +451,8 @@ class _Fetch:
                 self._start_search()
             return
         self.lost_at = now if self.lost_at is None else self.lost_at
-        begun = self.meter.bytes_received > 0
-        patience_s = self.wish.patience_s if begun and not self.providers.all_lied() else 0.0
+        hopeful = self.meter.bytes_received > 0 or self.providers.busy()
+        patience_s = self.wish.patience_s if hopeful and not self.providers.all_lied() else 0.0
         if self.search.more():
             self.search_again_at = now
         elif now - self.lost_at < patience_s:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from p2phub import limits
 from p2phub.discovery import Candidate
-from p2phub.errors import ChunkMismatch, Damaged, HubError, NoProvider, ProtocolViolation, WrongPeer
+from p2phub.errors import ChunkMismatch, Damaged, HubError, NoProvider, PeerRefused, ProtocolViolation, WrongPeer
 from p2phub.identity import Address, PeerId
 from p2phub.observe import printable
 
@@ -84,6 +84,10 @@ class ProviderBook:
         """Return when a provider that failed may be dialled again; infinity if there is none."""
         waiting = (provider.retry_at for provider in self if not provider.banned and provider.retry_at > now)
         return min(waiting, default=math.inf)
+
+    def busy(self) -> bool:
+        """Whether some provider has it and had no place for us just now: it is worth to wait."""
+        return any(isinstance(each.last_error, PeerRefused) and each.last_error.reason == "busy" for each in self)
 
     def all_lied(self) -> bool:
         return bool(self._providers) and all(isinstance(provider.last_error, ChunkMismatch) for provider in self)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -56,6 +56,7 @@ class Progress:
     def __init__(self) -> None:
         self.deadline = math.inf
         self.overdue = False
+        self.idle_since = time.monotonic()  # Since when no call has been running; of no meaning while one is.
 
     @contextmanager
     def call(self, length: int) -> Iterator[None]:
@@ -65,12 +66,23 @@ class Progress:
             yield
         finally:
             self.deadline = math.inf
+            self.idle_since = time.monotonic()
 
     def lost(self, message: str, peer: PeerId) -> PeerError:
         """Return the error for a call that failed: the watchdog's doing, or the peer's."""
         if self.overdue:
             return PeerStalled("the peer is too slow to go on with", peer=str(peer))
         return PeerGone(message, peer=str(peer))
+
+
+def longest_idle(channels: Iterable[Channel], *, at_least_s: float) -> Channel | None:
+    """Return the channel that has had no call running for longest, at least so long; None if there is none."""
+    now = time.monotonic()
+    idle = [channel for channel in channels if channel.progress.deadline == math.inf]
+    longest = min(idle, key=lambda channel: channel.progress.idle_since, default=None)
+    if longest is None or now - longest.progress.idle_since < at_least_s:
+        return None
+    return longest
 
 
 class Watched:

@@ -9,6 +9,7 @@ Source: proto/discovery.md.
 from __future__ import annotations
 
 import logging
+import math
 import random
 import secrets
 import time
@@ -153,7 +154,9 @@ class Dht:
             best = best_first(found.values())[0]
             return sum(1 for each in found.values() if each == best) >= limits.RELEASE_QUORUM
 
-        await self._look_up(Question(Kind.GET_VALUE, key), on_reply)
+        await self._look_up(
+            Question(Kind.GET_VALUE, key), on_reply, enough=lambda: bool(found.keys() - {self._host.peer_id})
+        )
         best = best_first(found.values())
         if best:
             outdated = [contact.peer for contact in without[: limits.RELEASE_QUORUM]]
@@ -230,8 +233,18 @@ class Dht:
 
     # --- asking ----------------------------------------------------------------------------------------------------
 
-    async def _look_up(self, question: Question, on_reply: Callable[[Contact, Reply, str], bool]) -> Lookup:
-        """Ask the peers closest to the question's key, ever closer; `on_reply` returns True to end the search."""
+    async def _look_up(
+        self,
+        question: Question,
+        on_reply: Callable[[Contact, Reply, str], bool],
+        *,
+        enough: Callable[[], bool] = lambda: False,
+    ) -> Lookup:
+        """Ask the peers closest to the question's key, ever closer; `on_reply` returns True to end the search.
+
+        While `enough()`, those who have not answered are waited for no longer than DHT_STRAGGLER_S: one silent peer
+        would otherwise hold up what all others have told.
+        """
         lookup = Lookup(position(question.key), self._host.peer_id, self._seeds(position(question.key)))
         heard_from: dict[PeerId, str] = {}
         answered: list[str] = []
@@ -256,7 +269,12 @@ class Dht:
                 for contact in lookup.next_to_ask():
                     nursery.start_soon(ask_one, contact)
                 while not lookup.done:
-                    contact, reply = await replies.receive()
+                    with trio.move_on_after(limits.DHT_STRAGGLER_S if enough() else math.inf) as patience:
+                        contact, reply = await replies.receive()
+                    if patience.cancelled_caught:
+                        lookup.end()
+                        nursery.cancel_scope.cancel()
+                        break
                     name = str(PeerAddress(contact.peer, contact.addresses[0]))
                     if reply is None:
                         lookup.failed(contact.peer)

@@ -47,11 +47,11 @@ class BulkLink:
         self._asks: deque[tuple[Digest, int]] = deque()
         self._closing = False
         self._ended = False
+        self._verified: list[tuple[int, int]] = []
+        self._verified_bytes = 0
         # The thread's own:
         self._window = Window()
         self._writer: ChunkWriter | None = None
-        self._verified: list[tuple[int, int]] = []
-        self._verified_bytes = 0
         self._reported_at = 0.0
         # The watchdog's own:
         self._seen = (0, 0)
@@ -105,7 +105,8 @@ class BulkLink:
         return await self._reports.take()
 
     def look(self, now: float) -> None:
-        """Called by the watchdog now and then: tell of bytes that come when nothing else was told for a while."""
+        """Called by the watchdog now and then: tell what was verified, or that bytes come if nothing is whole yet."""
+        self._tell_verified()
         received, told = self._channel.received(), self._reports.put_count
         if told != self._seen[1] or self._ended:
             self._seen, self._seen_at = (received, told), now
@@ -193,9 +194,9 @@ class BulkLink:
                 self._writer.write(refs, data)
                 now = time.monotonic()
                 self._window.came(len(data), now)
-                for ref in refs:
-                    self._verified.append((ref.index, ref.index + 1))
-                self._verified_bytes += len(data)
+                with self._lock:
+                    self._verified.extend((ref.index, ref.index + 1) for ref in refs)
+                    self._verified_bytes += len(data)
                 if now - self._reported_at >= limits.REPORT_S:
                     self._tell_verified()
             case FlightArrived(blobs, prefix, held):
@@ -210,14 +211,15 @@ class BulkLink:
                 self._reports.put(Refused(chunks, reason))
 
     def _tell_verified(self) -> None:
-        if not self._verified:
-            return
-        chunks, length = RangeSet.of(self._verified), self._verified_bytes
-        self._verified, self._verified_bytes = [], 0
-        self._reported_at = time.monotonic()
+        """Report what was verified. By the thread, and by the watchdog while the thread waits for bytes."""
         with self._lock:
+            if not self._verified:
+                return
+            chunks, length = RangeSet.of(self._verified), self._verified_bytes
+            self._verified, self._verified_bytes = [], 0
+            self._reported_at = time.monotonic()
             self._lease.settle(chunks)
-        self._reports.put(Verified(chunks, length))
+            self._reports.put(Verified(chunks, length))  # Under the lock, so that none comes after Closed.
 
 
 def _as_value(error: HubError) -> HubError:

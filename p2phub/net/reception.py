@@ -1,7 +1,8 @@
 """What is done for a peer that connected to us and proved who it is: its first frame says what it wants.
 
 Bounds: DATA_CONNECTIONS_MAX bulk connections (a thread each), CONTROL_CONNECTIONS_MAX control connections (a task
-each), CONNECTIONS_PER_PEER_MAX of one peer. Who finds no place is told "busy".
+each), CONNECTIONS_PER_PEER_MAX of one peer. Who finds no place is told "busy"; but a bulk connection that has asked for
+nothing for GIVES_WAY_S gives its place to whoever comes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from p2phub import limits
 from p2phub.errors import Malformed, ProtocolViolation
 from p2phub.identity import PeerId
 from p2phub.net.bytestream import Connection, read_frame
-from p2phub.net.channel import Channel, Watched
+from p2phub.net.channel import Channel, Watched, longest_idle
 from p2phub.net.control import serve_control
 from p2phub.net.interface import AnswerControl, Shelf
 from p2phub.net.service import BulkService
@@ -37,14 +38,14 @@ class Reception:
         self._shelf, self._answer, self._watched = shelf, answer, watched
         self._service = service
         self._peers: Counter[PeerId] = Counter()
-        self._bulk = 0
+        self._bulk: set[Channel] = set()
         self._control = 0
         self._threads = trio.CapacityLimiter(limits.DATA_CONNECTIONS_MAX)
 
     @property
     def serving(self) -> int:
         """How many connections are being served."""
-        return self._bulk + self._control
+        return len(self._bulk) + self._control
 
     async def receive(self, connection: Connection, settled: Callable[[], None]) -> None:
         """Serve `connection` to its end. `settled` is called once its first frame came: until then the caller's
@@ -67,7 +68,15 @@ class Reception:
                     await connection.aclose()
 
     def _is_full(self) -> bool:
-        return self._bulk >= limits.DATA_CONNECTIONS_MAX
+        """Whether there is no place for one more, not even by ending one that does nothing."""
+        if len(self._bulk) < limits.DATA_CONNECTIONS_MAX:
+            return False
+        idle = longest_idle(self._bulk, at_least_s=limits.GIVES_WAY_S)
+        if idle is None:
+            return True
+        self._bulk.discard(idle)  # Its thread ends in a moment; the newcomer waits for that.
+        idle.cancel()
+        return False
 
     async def _first(self, connection: Connection) -> Open | ControlRequest:
         try:
@@ -83,17 +92,15 @@ class Reception:
             await connection.write(encode(Refuse((), "busy")))
 
     async def _serve_bulk(self, connection: Connection, first: Open) -> None:
-        self._bulk += 1
-        try:
-            with self._counted(connection.peer):
-                channel = connection.as_channel()
-                self._watched.add(channel)
-                try:
-                    await run_blocking(self._service(channel, first, self._shelf).run, channel.cancel, self._threads)
-                finally:
-                    self._watched.discard(channel)
-        finally:
-            self._bulk -= 1
+        with self._counted(connection.peer):
+            channel = connection.as_channel()
+            self._bulk.add(channel)
+            self._watched.add(channel)
+            try:
+                await run_blocking(self._service(channel, first, self._shelf).run, channel.cancel, self._threads)
+            finally:
+                self._watched.discard(channel)
+                self._bulk.discard(channel)
 
     async def _serve_control(self, connection: Connection, first: ControlRequest) -> None:
         full = self._control >= limits.CONTROL_CONNECTIONS_MAX

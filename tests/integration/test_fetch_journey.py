@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from p2phub import limits
 from p2phub.content import digest_of
 from p2phub.discovery import Candidate
 from p2phub.errors import DiskError, NoProvider, Occupied, UsageError
 from p2phub.identity import Address, PeerAddress
+from p2phub.net import Opened
 from p2phub.observe import PeerDropped, Progress, Source, Started
 from tests.support.covers import covers
 from tests.support.hosts import FixedFinder, key_of, open_host
@@ -217,3 +219,35 @@ async def test_a_read_only_destination_is_a_clear_error(tmp_path: Path, model: P
         published = await ann.publish(model)
         with pytest.raises(DiskError):
             await bob.fetch(published.manifest, Path("/proc/p2phub-cannot-be-here"), ann)
+
+
+@covers("T37")
+async def test_a_provider_that_is_busy_now_is_waited_for(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_host(tmp_path / "a", "ann") as ann, open_host(tmp_path / "b", "bob") as bob:
+        published = await ann.publish(model)
+        full = iter([True, True])
+        monkeypatch.setattr(ann.plane.reception, "_is_full", lambda: next(full, False))
+        monkeypatch.setattr("p2phub.engine.providers.RETRY_S", (0.01,))
+        await bob.fetch(published.manifest, tmp_path / "out", ann, patience_s=30)
+    assert tree_digest(tmp_path / "out") == tree_digest(model)
+    assert "busy" in next(event.reason for event in bob.events if isinstance(event, PeerDropped))
+
+
+@covers("T37")
+async def test_idle_connections_do_not_keep_a_newcomer_out(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "DATA_CONNECTIONS_MAX", 2)
+    monkeypatch.setattr(limits, "GIVES_WAY_S", 0.0)
+    async with open_host(tmp_path / "a", "ann") as ann, open_host(tmp_path / "b", "bob") as bob:
+        published = await ann.publish(model)
+        async with open_host(tmp_path / "e", "eve") as eve:
+            for _ in range(2):
+                link = await eve.plane.open_link(
+                    ann.candidates[0].provider, published.manifest, prefix_bytes=0, via="direct"
+                )
+                assert isinstance(await link.next_report(), Opened)
+            await bob.fetch(published.manifest, tmp_path / "out", ann)
+    assert tree_digest(tmp_path / "out") == tree_digest(model)
