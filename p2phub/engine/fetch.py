@@ -41,7 +41,7 @@ SEARCH_AGAIN_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What to fetch. `patience_s`: how long to look on when the last provider of a fetch that had begun is gone or busy."""
+    """What to fetch. `patience_s`: how long to look on after the last provider of a begun fetch is gone, or busy."""
 
     reference: str
     manifest: Digest
