@@ -37,6 +37,7 @@ Handler = Callable[[str, JsonObject, Watch], Awaitable[JsonObject]]
 REQUEST_S = 10.0  # A command sends its request at once.
 ANSWER_LINE_BYTES_MAX = 256 * limits.MIB  # The longest result lists every file of a manifest.
 EVENTS_WAITING_MAX = 1024
+ACCEPT_RETRY_S = 0.1
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,12 @@ async def serve_control(
             task_status.started()
             at_once = trio.CapacityLimiter(limits.JOBS_MAX)
             while True:
-                connection, _ = await server.accept()
+                try:
+                    connection, _ = await server.accept()
+                except OSError as exc:  # Out of descriptors, most likely: a stranger's flood must not end the node.
+                    log.warning("cannot accept commands now: %s", exc.strerror)
+                    await trio.sleep(ACCEPT_RETRY_S)
+                    continue
                 nursery.start_soon(_serve_one, trio.SocketStream(connection), handler, at_once)
     finally:
         server.close()

@@ -7,6 +7,7 @@ whom it knows, so that it finds the network again without a bootstrap. SIGINT an
 from __future__ import annotations
 
 import logging
+import resource
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,6 +25,7 @@ from p2phub.observe import Ready, Stopped, Watch
 
 log = logging.getLogger(__name__)
 REMEMBER_PEERS_S = 60.0
+DESCRIPTORS_WANTED = 65536  # The usual soft limit, 1024, is no more than the undecided connections alone may hold.
 
 
 @asynccontextmanager
@@ -35,10 +37,23 @@ async def open_node(config: Config) -> AsyncIterator[Verbs]:
 
 async def run_daemon(config: Config, watch: Watch) -> None:
     """Serve until SIGINT or SIGTERM. Emits Ready once it can be dialled, then Stopped. Raises AlreadyRunning, …"""
+    raise_descriptor_limit()
     with hold_home(config.home):
         async with compose(config, serving=True) as parts:
             await _serve(parts, watch)
     watch(Stopped())
+
+
+def raise_descriptor_limit() -> None:
+    """Let this process open as many files as the system lets it, up to DESCRIPTORS_WANTED; never fewer than before."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS_WANTED if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_WANTED)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (OSError, ValueError) as exc:
+        log.warning("the limit of open files stays at %d: %s", soft, exc)
 
 
 async def _serve(parts: Parts, watch: Watch) -> None:
