@@ -21,6 +21,8 @@ TENSORS_PER_FILE_MAX = 1 << 18  # The largest public models have some 10^5.
 MANIFEST_ROOT_BYTES_MAX = 64 * KIB  # Comes first from a stranger, so it is small.
 MANIFEST_PAGE_BYTES_MAX = MIB
 FILES_MAX = 1 << 21
+METADATA_BYTES_MAX = 256 * MIB  # All pages of a manifest together: what a fetch holds in memory until it begins.
+BLOBS_ASKED_MAX = 1024  # Pages and chunk lists asked of one provider before looking again what is missing.
 MANIFEST_PAGES_MAX = 4096  # 2^21 files at some 200 bytes.
 PATH_BYTES_MAX = 1024
 PATH_PART_BYTES_MAX = 255  # What every common file system takes.
@@ -73,9 +75,11 @@ IDLE_LINK_S = 60.0  # A bulk connection without a lease is closed.
 HEARTBEAT_S = 5.0  # On the control connection.
 GOODBYE_S = 1.0
 REPORT_S = 0.1  # The carrier reports at most this often: each hand-off to the loop costs 50 us.
+REPORT_BYTES = 8 * MIB  # …or so much at a time: what is not told yet is fetched again after a kill -9.
 REPORTS_WAITING_MAX = 1024
 
 # --- discovery ---------------------------------------------------------------------------------------------------
+PROVIDERS_PER_FETCH_MAX = 256  # Considered in one fetch; a stranger may name any number.
 PROVIDERS_WANTED = 5  # Distinct and proven; more are learned from the swarm.
 PROVIDERS_PER_KEY_MAX = 64
 PROVIDER_KEYS_MAX = 50_000

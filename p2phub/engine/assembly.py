@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from p2phub import limits
-from p2phub.content import ChunkTable, Digest, decode_lists, digest_of, list_digests
+from p2phub.content import ChunkList, ChunkTable, Digest, decode_lists, digest_of, list_digests
+from p2phub.errors import Damaged
 from p2phub.manifest import Manifest, decode_manifest, manifest_pages
 
 Held = Callable[[Digest], bytes | None]
@@ -24,9 +25,11 @@ class Assembly:
         self._new: dict[Digest, bytes] = {}
         self._manifest: Manifest | None = None
 
-    def add(self, blobs: Iterable[bytes]) -> None:
-        for blob in blobs:
-            self._new[digest_of(blob)] = blob
+    def add(self, blobs: Iterable[bytes]) -> set[Digest]:
+        """Take blobs in; return their digests."""
+        came = {digest_of(blob): blob for blob in blobs}
+        self._new.update(came)
+        return set(came)
 
     def blob(self, digest: Digest) -> bytes | None:
         return self._new.get(digest) or self._held(digest)
@@ -45,15 +48,18 @@ class Assembly:
         root = self.blob(self.digest)
         if root is None:
             return [(self.digest, limits.MANIFEST_ROOT_BYTES_MAX)]
+        described = sum(length for _, length in manifest_pages(root))
+        if described > limits.METADATA_BYTES_MAX:
+            raise Damaged(f"what describes the manifest has {described} bytes, more than a node can hold")
         pages = [(page, length) for page, length in manifest_pages(root) if self.blob(page) is None]
         if pages:
             return pages
-        lists = []
+        lists: dict[Digest, int] = {}
         for entry in self.manifest().files:
             for digest in list_digests(entry.root, entry.chunks, self.blob):
-                if self.blob(digest) is None:
-                    lists.append((digest, limits.CHUNK_LIST_BYTES_MAX))
-        return lists
+                if digest not in lists and self.blob(digest) is None:
+                    lists[digest] = limits.CHUNK_LIST_BYTES_MAX
+        return list(lists.items())
 
     def manifest(self) -> Manifest:
         """Return the manifest. Call when no page is missing. Raises Malformed."""
@@ -76,4 +82,11 @@ def chunk_table(manifest: Manifest, blob: Held) -> ChunkTable:
         assert data is not None, f"chunk list {digest} is missing"
         return data
 
-    return ChunkTable([decode_lists(entry.root, entry.size, entry.chunks, must) for entry in manifest.files])
+    lists: dict[
+        tuple[Digest, int, int], ChunkList
+    ] = {}  # Equal files share one: else a few bytes could name gigabytes.
+    for entry in manifest.files:
+        key = (entry.root, entry.size, entry.chunks)
+        if key not in lists:
+            lists[key] = decode_lists(*key, must)
+    return ChunkTable([lists[entry.root, entry.size, entry.chunks] for entry in manifest.files])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import trio
 
 from p2phub.content import Digest
-from p2phub.errors import PeerError, PeerGone
+from p2phub.errors import PeerError, PeerGone, WrongPeer
 from p2phub.identity import Address, PeerAddress, PeerId
 from p2phub.net import Closed, Dialler, Link, Report
 from p2phub.transfer import LinkId
@@ -15,11 +15,12 @@ from p2phub.transfer import LinkId
 
 @dataclass(frozen=True, slots=True)
 class Dialled:
-    """A dial came out: the link, or why there is none."""
+    """A dial came out: the link, or why there is none. `not_there`: addresses at which somebody else answered."""
 
     peer: PeerId
     number: LinkId
     link: Link | PeerError
+    not_there: tuple[Address, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,12 @@ async def run_link(
     target: Target, number: LinkId, dialler: Dialler, tell: trio.MemorySendChannel[Dialled | Reported]
 ) -> None:
     """Dial, tell what came of it, then tell every report until the link closes. Cancelled, it closes the link."""
-    try:
-        link = await _open(target, dialler)
-    except PeerError as error:
-        await tell.send(Dialled(target.peer, number, error))
+    link, not_there = await _open(target, dialler)
+    if isinstance(link, PeerError):
+        await tell.send(Dialled(target.peer, number, link, not_there))
         return
     try:
-        await tell.send(Dialled(target.peer, number, link))
+        await tell.send(Dialled(target.peer, number, link, not_there))
         while True:
             report = await link.next_report()
             await tell.send(Reported(number, report))
@@ -61,13 +61,19 @@ async def run_link(
         link.close()
 
 
-async def _open(target: Target, dialler: Dialler) -> Link:
-    error: PeerError = PeerGone("no address to dial", peer=str(target.peer))
+async def _open(target: Target, dialler: Dialler) -> tuple[Link | PeerError, tuple[Address, ...]]:
+    """Return the first link that comes up, or the last error; and where somebody else answered."""
+    outcome: Link | PeerError = PeerGone("no address to dial", peer=str(target.peer))
+    not_there: list[Address] = []
     for address in target.addresses:
         try:
-            return await dialler.open_link(
+            outcome = await dialler.open_link(
                 PeerAddress(target.peer, address), target.manifest, prefix_bytes=target.prefix_bytes, via=target.via
             )
-        except PeerError as exc:
-            error = exc
-    raise error
+            break
+        except WrongPeer as error:
+            not_there.append(address)
+            outcome = error
+        except PeerError as error:
+            outcome = error
+    return outcome, tuple(not_there)

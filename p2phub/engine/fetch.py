@@ -28,7 +28,16 @@ from p2phub.engine.meter import LOOK_S, Meter
 from p2phub.engine.providers import Provider, ProviderBook
 from p2phub.engine.search import Search
 from p2phub.engine.workers import Workers
-from p2phub.errors import ChunkMismatch, DiskError, HubError, Malformed, PeerError, PeerGone, PeerStalled
+from p2phub.errors import (
+    ChunkMismatch,
+    DiskError,
+    HubError,
+    Malformed,
+    PeerError,
+    PeerGone,
+    PeerStalled,
+    ProtocolViolation,
+)
 from p2phub.identity import PeerAddress, PeerId
 from p2phub.net import Blobs, Closed, Dialler, Link, Opened, Refused, Report, Returned, Verified
 from p2phub.observe import Done, PeerDropped, Source, Started, Watch
@@ -80,6 +89,7 @@ class _LinkState:
         self.link = link
         self.provider = provider
         self.held: RangeSet | None = None
+        self.asked: set[Digest] = set()
         self.asked_at: float | None = None
 
 
@@ -256,6 +266,7 @@ class _Fetch:
     def _dialled(self, item: Dialled, now: float) -> None:
         provider = self.providers[item.peer]
         provider.dialling -= 1
+        provider.forget(item.not_there)
         if isinstance(item.link, PeerError):
             self.prefix_asked = False  # If it was to push the beginning, the next one shall.
             provider.failed(item.link, now)
@@ -271,9 +282,9 @@ class _Fetch:
             case Opened():
                 await self._opened(number, state, report, now)
             case Blobs():
-                state.asked_at = None
                 self.meter.received(state.link.peer, 0, now=now)
-                self.assembly.add(report.blobs)
+                state.asked -= self.assembly.add(report.blobs)
+                state.asked_at = now if state.asked else None
                 await self._advance(now)
             case Verified():
                 self._verified(number, state, report, now)
@@ -345,11 +356,12 @@ class _Fetch:
         provider.links.discard(number)
         if isinstance(report.error, DiskError | Malformed):  # Our disk's fault, or the publisher's: nobody can help.
             raise report.error
+        provider.lied_about = provider.lied_about or self._lied_about(report)
         if self.session is not None:
             self._act(self.session.closed(number, report.error, report.returned, now=now), now)
         if report.error is not None and not (self._complete and isinstance(report.error, PeerGone)):
             provider.failed(report.error, now)
-            self._tell_dropped(provider.peer, report.error)
+            self._tell_dropped(provider, report.error)
         if self.session is None:
             self.prefix_asked = False
             await self._advance(now)
@@ -358,9 +370,9 @@ class _Fetch:
 
     async def _advance(self, now: float) -> None:
         """Ask for what is missing of the metadata, or begin the transfer."""
-        if self.session is not None:
+        if self.session is not None or any(state.asked for state in self.links.values()):
             return
-        missing = self.assembly.missing()
+        missing = await self.means.workers.run(self.assembly.missing)
         if not missing:
             await self._begin()
             for number, state in list(self.links.items()):
@@ -368,10 +380,11 @@ class _Fetch:
                     self._join(number, state, trio.current_time())
             return
         open_links = [state for state in self.links.values() if state.held is not None]
-        if open_links and not any(state.asked_at is not None for state in open_links):
+        if open_links:
             state = min(open_links, key=lambda state: state.provider.failures)
-            state.asked_at = now
-            state.link.ask(missing[: limits.BLOBS_PER_REQUEST_MAX])
+            wanted = missing[: limits.BLOBS_ASKED_MAX]
+            state.asked, state.asked_at = {digest for digest, _ in wanted}, now
+            state.link.ask(wanted)
 
     async def _begin(self) -> None:
         """The manifest and its lists are here: prepare the disk, then there is something to lease."""
@@ -430,14 +443,27 @@ class _Fetch:
 
     def _drop(self, state: _LinkState, error: PeerError) -> None:
         """End a link for a reason of ours. Its `Closed` follows, without an error, so the reason is told here."""
-        state.asked_at = None
+        state.asked, state.asked_at = set(), None
         state.provider.failed(error, trio.current_time())
-        self._tell_dropped(state.provider.peer, error)
+        self._tell_dropped(state.provider, error)
         state.link.close()
 
-    def _tell_dropped(self, peer: PeerId, error: HubError) -> None:
-        file, chunk = (error.file, error.chunk) if isinstance(error, ChunkMismatch) else (None, None)
-        self.watch(PeerDropped(peer_id=str(peer), reason=error.message, file=file, chunk=chunk))
+    def _lied_about(self, report: Closed) -> tuple[str, int] | None:
+        """Return the file and chunk that a lie was told about: of a broken answer, the first chunk it was owed for."""
+        error = report.error
+        if isinstance(error, ChunkMismatch):
+            return error.file, error.chunk
+        if not isinstance(error, ProtocolViolation):
+            return None
+        if self.arrival is None or not report.returned:
+            return "manifest", 0
+        table, first = self.arrival.plan.table, report.returned.runs[0][0]
+        file = table.file_of(first)
+        return self.arrival.plan.path_of(file), first - table.span(file)[0]
+
+    def _tell_dropped(self, provider: Provider, error: HubError) -> None:
+        file, chunk = provider.lied_about or (None, None)
+        self.watch(PeerDropped(peer_id=str(provider.peer), reason=error.message, file=file, chunk=chunk))
 
     def _give_up_or_wait(self, now: float) -> None:
         """Search again, or raise the verdict, when nothing that runs can bring the fetch forward."""
@@ -452,7 +478,7 @@ class _Fetch:
             return
         self.lost_at = now if self.lost_at is None else self.lost_at
         hopeful = self.meter.bytes_received > 0 or self.providers.busy()
-        patience_s = self.wish.patience_s if hopeful and not self.providers.all_lied() else 0.0
+        patience_s = self.wish.patience_s if hopeful and not self.providers.all_banned() else 0.0
         if self.search.more():
             self.search_again_at = now
         elif now - self.lost_at < patience_s:

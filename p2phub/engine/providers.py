@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from p2phub import limits
 from p2phub.discovery import Candidate
-from p2phub.errors import ChunkMismatch, Damaged, HubError, NoProvider, PeerRefused, ProtocolViolation, WrongPeer
+from p2phub.errors import ChunkMismatch, Damaged, HubError, NoProvider, PeerRefused, ProtocolViolation
 from p2phub.identity import Address, PeerId
 from p2phub.observe import printable
 
@@ -31,7 +31,8 @@ class Provider:
     failures: int = 0
     retry_at: float = -math.inf
     last_error: HubError | None = None
-    banned: bool = False  # It lied, or is not who it should be: never dialled again in this fetch.
+    banned: bool = False  # It lied: never dialled again in this fetch.
+    lied_about: tuple[str, int] | None = None  # The file and chunk, where it can be told.
     told: bool = False  # Whether the watcher knows it as a source.
     accompanied: bool = False  # Whether a control connection is kept beside its links.
 
@@ -43,7 +44,11 @@ class Provider:
         self.last_error = error
         self.retry_at = now + RETRY_S[min(self.failures, len(RETRY_S) - 1)]
         self.failures += 1
-        self.banned = self.banned or isinstance(error, ChunkMismatch | ProtocolViolation | WrongPeer)
+        self.banned = self.banned or isinstance(error, ChunkMismatch | ProtocolViolation)
+
+    def forget(self, addresses: tuple[Address, ...]) -> None:
+        """Strike addresses at which somebody else answered."""
+        self.addresses = [address for address in self.addresses if address not in addresses]
 
     def opened(self) -> None:
         self.failures = 0
@@ -68,9 +73,12 @@ class ProviderBook:
         if peer == self._own:
             return
         via = "lan" if candidate.via == "lan" else "direct"  # How bytes come, not how we heard of the peer.
+        if peer not in self._providers and len(self._providers) >= limits.PROVIDERS_PER_FETCH_MAX:
+            return
         provider = self._providers.setdefault(peer, Provider(peer, via))
         if address not in provider.addresses and len(provider.addresses) < limits.ADDRESSES_PER_PEER_MAX:
             provider.addresses.append(address)
+            provider.retry_at = -math.inf  # It may be well there, however it failed elsewhere.
 
     @property
     def dialling(self) -> int:
@@ -80,26 +88,22 @@ class ProviderBook:
     def links(self) -> int:
         return sum(len(provider.links) for provider in self)
 
-    def next_retry(self, now: float) -> float:
-        """Return when a provider that failed may be dialled again; infinity if there is none."""
-        waiting = (provider.retry_at for provider in self if not provider.banned and provider.retry_at > now)
-        return min(waiting, default=math.inf)
-
     def busy(self) -> bool:
         """Whether some provider has it and had no place for us just now: it is worth to wait."""
         return any(isinstance(each.last_error, PeerRefused) and each.last_error.reason == "busy" for each in self)
 
-    def all_lied(self) -> bool:
-        return bool(self._providers) and all(isinstance(provider.last_error, ChunkMismatch) for provider in self)
+    def all_banned(self) -> bool:
+        return bool(self._providers) and all(provider.banned for provider in self)
 
     def verdict(self, reference: str, asked: str) -> HubError:
         """Return the error that ends a fetch which nobody can bring forward."""
         reference = printable(reference, length_max=REFERENCE_SHOWN)  # A ticket would fill the screen.
-        lies = [provider.last_error for provider in self if isinstance(provider.last_error, ChunkMismatch)]
-        if lies and self.all_lied():
-            lie = lies[0]
+        if self.all_banned():
+            liar = next(iter(self))
+            file, chunk = liar.lied_about or ("manifest", 0)
+            how = f" ({liar.last_error.message})" if isinstance(liar.last_error, ProtocolViolation) else ""
             return Damaged(
-                f"chunk {lie.chunk} of {lie.file} from {lie.peer} is not what was signed, and nobody else has it",
+                f"chunk {chunk} of {file} from {liar.peer} is not what was signed{how}, and nobody else has it",
                 hint="try again when another provider is there; what was verified is kept",
             )
         if not self._providers:

@@ -197,7 +197,7 @@ class BulkLink:
                 with self._lock:
                     self._verified.extend((ref.index, ref.index + 1) for ref in refs)
                     self._verified_bytes += len(data)
-                if now - self._reported_at >= limits.REPORT_S:
+                if now - self._reported_at >= limits.REPORT_S or self._verified_bytes >= limits.REPORT_BYTES:
                     self._tell_verified()
             case FlightArrived(blobs, prefix, held):
                 self._reports.put(Opened(blobs, prefix, held))

@@ -50,7 +50,7 @@ class Parts:
         direct: DirectPlane,
         dialler: Fallback,
         listener: Listener | None,
-        stack: AsyncExitStack,
+        nursery: trio.Nursery,
     ) -> None:
         self.config = config
         self.publisher = publisher
@@ -63,7 +63,8 @@ class Parts:
         self.workers = Workers()
         self.resolver = Resolver(ledger=ledger, dialler=dialler, open_finder=self.open_finder)
         self._listener = listener
-        self._stack = stack
+        self._nursery = nursery
+        self._closing = trio.Event()
         self._opening = trio.Lock()
         self._finder: Finder | None = None
         self._dht: Any = None  # net.libp2p_dht.Dht, whose module is not loaded before it is needed.
@@ -87,10 +88,20 @@ class Parts:
         """Return what finds providers; the first call starts libp2p and the LAN's discovery."""
         async with self._opening:
             if self._finder is None:
-                self._finder = Finders(await self._open_finders())
+                self._finder = await self._nursery.start(self._run_finders)
             return self._finder
 
-    async def _open_finders(self) -> list[Finder]:
+    def close(self) -> None:
+        """Let the finders end in good order; the nursery waits for them."""
+        self._closing.set()
+
+    async def _run_finders(self, task_status: trio.TaskStatus[Finder]) -> None:
+        """Hold the finders open. A task of its own does: whoever asks first may end long before they do."""
+        async with AsyncExitStack() as stack:
+            task_status.started(Finders(await self._open_finders(stack)))
+            await self._closing.wait()
+
+    async def _open_finders(self, stack: AsyncExitStack) -> list[Finder]:
         finders: list[Finder] = []
         known = await self.workers.run(lambda: read_peers(self.config.home))
         if self._listener is not None or self.config.bootstrap or known:
@@ -99,14 +110,14 @@ class Parts:
             from p2phub.net.stream import PROTOCOL, open_streams
 
             port = ListenerPort(self._listener) if self._listener is not None else None
-            host = await self._stack.enter_async_context(open_host(self.key, port))
-            streams = await self._stack.enter_async_context(
+            host = await stack.enter_async_context(open_host(self.key, port))
+            streams = await stack.enter_async_context(
                 open_streams(host.open_stream, self._direct.links, self._direct.reception)
             )
             host.on_stream(PROTOCOL, streams.handle)
             self.dialler.streams = streams
             mode = Mode.SERVER if port is not None else Mode.CLIENT
-            self._dht = await self._stack.enter_async_context(
+            self._dht = await stack.enter_async_context(
                 open_dht(host, bootstrap=self.config.bootstrap, known=known, mode=mode)
             )
             finders.append(self._dht)
@@ -115,7 +126,7 @@ class Parts:
 
             listening = self._listener.addresses if self._listener is not None else ()
             lan = open_lan(self.key.peer_id, reachable_at(listening), dialler=self.dialler)
-            finders.append(await self._stack.enter_async_context(lan))
+            finders.append(await stack.enter_async_context(lan))
         return finders
 
     def contacts(self) -> tuple[PeerAddress, ...]:
@@ -177,7 +188,8 @@ async def compose(config: Config, *, serving: bool) -> AsyncIterator[Parts]:
             listener = None
             if serving:
                 listener = await stack.enter_async_context(open_listener(config.listen, plane.handle))
-            yield Parts(
+            nursery = await stack.enter_async_context(trio.open_nursery())
+            parts = Parts(
                 config,
                 publisher=publisher,
                 key=key,
@@ -187,8 +199,12 @@ async def compose(config: Config, *, serving: bool) -> AsyncIterator[Parts]:
                 direct=plane,
                 dialler=dialler,
                 listener=listener,
-                stack=stack,
+                nursery=nursery,
             )
+            try:
+                yield parts
+            finally:
+                parts.close()
     finally:
         ledger.close()
         store.close()

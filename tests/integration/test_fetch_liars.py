@@ -18,13 +18,18 @@ from tests.support.liars import Lie, open_liar
 from tests.support.models import make_safetensors_folder, tree_digest
 
 LIAR = key_of("liar")
-FLIPPED = {
+PROVABLE = {
     Lie.MANIFEST: ("manifest", 0),
     Lie.LATER_BLOB: ("chunk list", None),
     Lie.FIRST_CHUNK: ("config.json", 0),
     Lie.MIDDLE_CHUNK: (None, None),
     Lie.LAST_CHUNK: (None, None),
     Lie.SWAPPED: (None, None),
+    Lie.SHORT: (None, None),
+    Lie.LONG: (None, None),
+    Lie.OTHER_CHUNKS: (None, None),
+    Lie.GARBAGE: (None, None),
+    Lie.HUGE_FRAME: (None, None),
 }
 SLOW = (Lie.NOTHING, Lie.NO_FLIGHT)  # They are noticed by the time that passes without a byte.
 PLAIN = [lie for lie in Lie if lie not in (Lie.NONE, *SLOW)]
@@ -59,7 +64,7 @@ async def test_a_fetch_completes_from_the_honest_provider_beside(tmp_path: Path,
 
 
 @covers("T33")
-@pytest.mark.parametrize("lie", FLIPPED, ids=lambda lie: lie.name.lower())
+@pytest.mark.parametrize("lie", PROVABLE, ids=lambda lie: lie.name.lower())
 async def test_alone_the_liar_is_named_with_the_chunk_and_the_file(tmp_path: Path, model: Path, lie: Lie) -> None:
     async with open_host(tmp_path / "a", "ann") as ann, open_host(tmp_path / "b", "bob") as bob:
         published = await ann.publish(model)
@@ -68,7 +73,7 @@ async def test_alone_the_liar_is_named_with_the_chunk_and_the_file(tmp_path: Pat
             with pytest.raises(Damaged, match=str(LIAR.peer_id)) as caught:
                 await bob.fetch(published.manifest, tmp_path / "out", also=[liar], patience_s=30)
         (event,) = {(event.peer_id, event.file, event.chunk) for event in dropped(bob.events)}
-        file, chunk = FLIPPED[lie]
+        file, chunk = PROVABLE[lie]
         assert event[0] == str(LIAR.peer_id)
         assert event[1] is not None
         assert event[2] is not None

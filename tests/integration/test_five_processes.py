@@ -82,3 +82,24 @@ def test_every_node_stops_on_sigterm_with_exit_code_0_and_says_so(network: Netwo
     nodes = [network.bootstrap, network.publisher, *network.bystanders]
     assert [node.stop() for node in nodes] == [0, 0, 0, 0]
     assert [node.events[-1]["event"] for node in nodes] == ["stopped"] * 4
+
+
+def test_a_bare_digest_and_a_dead_provider_are_found_over_the_dht_too(network: Network, tmp_path: Path) -> None:
+    """Here the DHT is opened in the middle of a fetch, by the search; not before it, for a name."""
+    source = make_safetensors_folder(tmp_path / "model", 2_000_000)
+    published = network.scene.publish("publisher", source, name="small")
+
+    network.fetch(published["manifest"], tmp_path / "by-digest")
+    assert tree_digest(tmp_path / "by-digest") == tree_digest(source)
+
+    dead = f"/ip4/127.0.0.1/tcp/9/p2p/{network.publisher.peer_id}"
+    process = network.scene.start_fetch(
+        "second-fetcher",
+        published["manifest"],
+        tmp_path / "past-a-dead-address",
+        bootstrap=[network.bootstrap.address],
+        arguments=["--provider", dead],
+    )
+    process.wait_for("done", timeout_s=FETCH_S)
+    assert process.finish(timeout_s=30) == 0
+    assert tree_digest(tmp_path / "past-a-dead-address") == tree_digest(source)
