@@ -7,32 +7,26 @@ provider never does.
 from __future__ import annotations
 
 import ipaddress
-import json
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import trio
 
-from p2phub import limits
 from p2phub.engine.resolve import Resolver
 from p2phub.engine.serve import ControlDesk, StoreShelf
 from p2phub.engine.workers import Workers
-from p2phub.errors import Malformed
-from p2phub.identity import Address, PeerAddress, SecretKey, parse_peer_address
+from p2phub.identity import Address, PeerAddress, SecretKey
 from p2phub.net import Finder, Finders
 from p2phub.net.direct import DirectPlane, open_plane
 from p2phub.net.fallback import Fallback
 from p2phub.net.listen import Listener, open_listener
 from p2phub.node.config import Config
 from p2phub.node.keystore import load_or_create
+from p2phub.node.peers import read_peers, write_peers
 from p2phub.store import Ledger, Store
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.ledger import FileLedger
-
-PEERS_FILE = "peers.json"
 
 
 class Parts:
@@ -134,21 +128,22 @@ class Parts:
         proven = self._dht.known_peers() if self._dht is not None else ()
         return tuple(dict.fromkeys((*proven, *self.config.bootstrap)))
 
-    def known_peers(self) -> list[dict[str, Any]]:
+    async def known_peers(self) -> list[dict[str, Any]]:
         """Return every peer known, JSON-able: {"peer_id", "addresses", "proven"}."""
         proven = set(self._dht.known_peers()) if self._dht is not None else set()
         found: dict[str, dict[str, Any]] = {}
-        for each in dict.fromkeys((*self.contacts(), *read_peers(self.config.home))):
+        written = await self.workers.run(lambda: read_peers(self.config.home))
+        for each in dict.fromkeys((*self.contacts(), *written)):
             peer = found.setdefault(str(each.peer), {"peer_id": str(each.peer), "addresses": [], "proven": False})
             peer["addresses"].append(str(each.address))
             peer["proven"] = peer["proven"] or each in proven
         return list(found.values())
 
-    def remember_peers(self) -> None:
-        """Write the proven peers down, for the next start. Blocks."""
+    async def remember_peers(self) -> None:
+        """Write the proven peers down, for the next start. Raises DiskError."""
         proven = self._dht.known_peers() if self._dht is not None else ()
         if proven:
-            write_peers(self.config.home, proven)
+            await self.workers.run(lambda: write_peers(self.config.home, proven))
 
 
 class ListenerPort:
@@ -238,19 +233,3 @@ def interface_ips() -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
             text = ip.ip if isinstance(ip.ip, str) else ip.ip[0]
             found.append(ipaddress.ip_address(text.partition("%")[0]))
     return found
-
-
-def read_peers(home: Path) -> tuple[PeerAddress, ...]:
-    """Return the peers written down by `write_peers`; what cannot be read is forgotten, for it can be found again."""
-    try:
-        lines = json.loads((home / PEERS_FILE).read_text("utf-8"))
-        return tuple(parse_peer_address(line) for line in lines[: limits.KNOWN_PEERS_MAX])
-    except (OSError, ValueError, TypeError, AttributeError, Malformed):
-        return ()
-
-
-def write_peers(home: Path, peers: Iterable[PeerAddress]) -> None:
-    """Replace the list of known peers."""
-    part = home / (PEERS_FILE + ".new")
-    part.write_text(json.dumps([str(peer) for peer in peers], indent=0), "utf-8")
-    os.replace(part, home / PEERS_FILE)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from p2phub.errors import Malformed, NotTrusted
 from p2phub.identity import SecretKey, decode_secret_key, encode_secret_key
+from p2phub.node.private_file import write_beside
 from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, disk_errors
 
 KEYS_FOLDER = "keys"
@@ -139,15 +140,4 @@ def _create(folder: int, name: str, key: SecretKey, home: Path) -> None:
 
 def _write_part(folder: int, key: SecretKey) -> str:
     """Write `key` to a new file beside its place; return its name."""
-    part = f".{secrets.token_hex(8)}.new"
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
-    try:
-        os.fchmod(fd, 0o600)  # Whatever the umask left of it.
-        os.write(fd, encode_secret_key(key))
-        os.fsync(fd)
-    except BaseException:
-        os.unlink(part, dir_fd=folder)
-        raise
-    finally:
-        os.close(fd)
-    return part
+    return write_beside(folder, encode_secret_key(key))

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from p2phub import limits
+from p2phub.errors import DiskError
 from p2phub.node.compose import Parts, compose
 from p2phub.node.config import Config
 from p2phub.node.control import serve_control
@@ -79,8 +80,11 @@ async def _serve(parts: Parts, watch: Watch) -> None:
 
 async def _check_store(parts: Parts) -> None:
     """Mend the index if it was damaged, which may mean to hash what it no longer knows."""
-    for mended in await parts.workers.run(parts.store.check):
-        log.warning("the store: %s", mended)
+    try:
+        for mended in await parts.workers.run(parts.store.check):
+            log.warning("the store: %s", mended)
+    except DiskError as exc:  # Whoever needs the store will hear of it; until then the node can serve what it can.
+        log.warning("the store could not be checked: %s", exc)
 
 
 async def _end_on_signal(
@@ -98,7 +102,14 @@ async def _remember_peers(parts: Parts) -> None:
     try:
         while True:
             await trio.sleep(REMEMBER_PEERS_S)
-            await parts.workers.run(parts.remember_peers)
+            await _try_to_remember(parts)
     finally:
         with trio.move_on_after(limits.GOODBYE_S, shield=True):
-            await parts.workers.run(parts.remember_peers)
+            await _try_to_remember(parts)
+
+
+async def _try_to_remember(parts: Parts) -> None:
+    try:
+        await parts.remember_peers()
+    except DiskError as exc:  # The next start may need a bootstrap; this node does not.
+        log.warning("known peers are not remembered: %s", exc)

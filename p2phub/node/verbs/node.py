@@ -22,7 +22,7 @@ async def init(node: Running, watch: Watch) -> JsonObject:
 
 
 async def peers(node: Running, watch: Watch) -> JsonObject:
-    return {"items": node.parts.known_peers()}
+    return {"items": await node.parts.known_peers()}
 
 
 async def status(node: Running, watch: Watch) -> JsonObject:
