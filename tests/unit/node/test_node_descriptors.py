@@ -14,9 +14,10 @@ import trio
 
 from p2phub.node import control
 from p2phub.node.control import call, serve_control
+from p2phub.observe import Watch
 
 
-async def echo(verb: str, args: dict[str, Any], watch: control.Watch) -> dict[str, Any]:
+async def echo(verb: str, args: dict[str, Any], watch: Watch) -> dict[str, Any]:
     return {"verb": verb}
 
 
