@@ -2,6 +2,7 @@
 
 One writer a destination, by flock; whoever comes second gets Occupied and waits for nobody. Unfinished files lie flat
 in the manifest's own folder, named by their number, so that no name from a manifest is used before its file is whole.
+What is noted there is believed, so it must be ours: what another user made, or could have written to, is refused.
 Source: docs/design/store.md.
 """
 
@@ -11,6 +12,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 from pathlib import Path
 
 from p2phub import limits
@@ -92,12 +94,19 @@ class Destination:
 
     def _lock(self) -> int:
         for _ in range(LOCK_TRIES_MAX):
+            made = False
             with contextlib.suppress(FileExistsError):
                 self._disk.mkdir(OWN_FOLDER, 0o700, dir_fd=self.root)
+                made = True
             try:
                 own = os.open(OWN_FOLDER, FOLDER_FLAGS, dir_fd=self.root)
             except FileNotFoundError:
                 continue  # The fetch before us is just tidying up.
+            try:
+                self._need_ours(os.fstat(own), OWN_FOLDER, made=made)
+            except DiskError:
+                os.close(own)
+                raise
             if self._try_lock(own):
                 self._fds.append(own)
                 return own
@@ -136,7 +145,29 @@ class Destination:
             self.fresh = True
         fd = os.open(self._short, FOLDER_FLAGS, dir_fd=self.own)
         self._fds.append(fd)
+        self._need_ours(os.fstat(fd), f"{OWN_FOLDER}/{self._short}", made=self.fresh)
+        for name in NAMES:
+            with contextlib.suppress(FileNotFoundError):
+                status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                self._need_ours(status, f"{OWN_FOLDER}/{self._short}/{name}")
         return fd
+
+    def _need_ours(self, status: os.stat_result, path: str, *, made: bool = False) -> None:
+        """Raise DiskError for what another user made, or could have written to: its notes could call any bytes done.
+
+        A folder that we `made` a moment ago, as ours alone, and that others may write to, is on a file system without
+        modes. Nothing can lie in it yet.
+        """
+        if status.st_uid != os.geteuid():
+            why = "belongs to another user"
+        elif status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not made:
+            why = "can be written by other users"
+        else:
+            return
+        raise DiskError(
+            f"{self.folder / path} {why}, so what is noted there is not believed",
+            hint=f"remove {self.folder / OWN_FOLDER}, or choose another folder with --into",
+        )
 
 
 def blocks(length: int) -> int:

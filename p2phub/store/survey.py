@@ -1,9 +1,10 @@
 """What stands at a destination before a fetch writes there: files that are right already, files of an earlier attempt,
 and files in the way.
 
-Right is: of the manifest's size, and known to have its content (put there by us and untouched since, or hashed before
-and untouched since), or every chunk re-hashed now. Durable marks of the journal are believed only where their file is
-still there and long enough, and only after a spot check; hints only after a re-hash. Changes nothing.
+Right is: of the manifest's size, and known to have its content (hashed before and untouched since), or every chunk
+re-hashed now, also of what we put there: inode, size and mtime of a file are easily given to another by whoever may
+write to its folder. Durable marks of the journal are believed only where their file is still there and long enough, and
+only after a spot check; hints only after a re-hash. Changes nothing.
 """
 
 from __future__ import annotations
@@ -81,8 +82,6 @@ def _look_at(
         survey.in_the_way[number] = "a link or special file stands there"
     elif status.st_size != entry.size:
         survey.in_the_way[number] = f"another file of {status.st_size} bytes stands there"
-    elif past.placed.get(number) == Identity.of(status):
-        survey.placed[number] = Identity.of(status)
     elif known(entry.path, fingerprint(status)) == entry.root:
         survey.kept[number] = fingerprint(status)
     else:
@@ -90,10 +89,14 @@ def _look_at(
         fd = open_regular(name, dir_fd=folder_fd)
         try:
             before = fingerprint(os.fstat(fd))
-            if before.size == entry.size and is_equal(fd, table, number) and fingerprint(os.fstat(fd)) == before:
-                survey.kept[number] = before
-            else:
+            equal = before.size == entry.size and is_equal(fd, table, number)
+            after = os.fstat(fd)
+            if not equal or fingerprint(after) != before:
                 survey.in_the_way[number] = "another file stands there"
+            elif past.placed.get(number) == Identity.of(after):
+                survey.placed[number] = Identity.of(after)
+            else:
+                survey.kept[number] = before
         finally:
             os.close(fd)
 
