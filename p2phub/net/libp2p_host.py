@@ -109,7 +109,7 @@ class Host:
         link = self._link_to(peer)
         if link is not None:
             return link.address
-        async with self._dialling.setdefault(peer, trio.Lock()):
+        async with self._dialling_alone(peer):
             link = self._link_to(peer)
             if link is not None:
                 return link.address
@@ -123,7 +123,7 @@ class Host:
         for link in self._links_to(peer):
             if link.dialled:
                 return link.address
-        async with self._dialling.setdefault(peer, trio.Lock()):
+        async with self._dialling_alone(peer):
             return await self._dial(peer, addresses, heard_from)
 
     async def open_stream(
@@ -272,6 +272,17 @@ class Host:
                 with trio.move_on_after(_CLOSE_S, shield=True):
                     await self._close_all()
 
+    @asynccontextmanager
+    async def _dialling_alone(self, peer: PeerId) -> AsyncIterator[None]:
+        """Let one caller at a time dial `peer`; the last one takes the lock along, or strangers' names would pile up."""
+        lock = self._dialling.setdefault(peer, trio.Lock())
+        try:
+            async with lock:
+                yield
+        finally:
+            if not lock.locked() and self._dialling.get(peer) is lock:  # Locked still, for the next, if anybody waits.
+                del self._dialling[peer]
+
     async def _dial(self, peer: PeerId, addresses: Iterable[Address], heard_from: str | None) -> Address:
         wanted = libp2p_id_of(peer)
         failures: list[str] = []
@@ -321,9 +332,6 @@ class Host:
         finally:
             await trio.aclose_forcefully(link.stream.stream)
             self._links.pop(id(muxed), None)
-            gone = muxed.peer_id
-            if not self._swarm.get_connections(gone):
-                self._dialling.pop(peer_id_of(gone), None)
 
     def _links_to(self, peer: PeerId) -> list[_Link]:
         connections = self._swarm.get_connections(libp2p_id_of(peer))

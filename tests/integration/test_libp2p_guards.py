@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from multiaddr import Multiaddr
 
 from p2phub import limits
@@ -312,6 +313,48 @@ async def test_what_a_peer_leaves_in_the_books_is_gone_when_it_goes() -> None:
                 await trio.sleep(0.01)
         assert not server._dialling
         assert server._host.get_peerstore().peer_ids() == [libp2p_id_of(server.peer_id)]
+
+
+async def test_peers_that_could_not_be_reached_leave_nothing_behind() -> None:
+    async with open_host(secret("client")) as client:
+
+        async def reach(number: int, cancelled: bool) -> None:
+            with trio.CancelScope() as scope, pytest.raises(PeerGone):
+                if cancelled:
+                    scope.cancel()
+                await client.reach(secret(f"nobody {number}").peer_id, [Address("127.0.0.1", 1)])
+
+        async with trio.open_nursery() as nursery:
+            for number in range(3):
+                for cancelled in (False, True, False):
+                    nursery.start_soon(reach, number, cancelled)
+        with pytest.raises(PeerGone):
+            await client.prove(secret("nobody").peer_id, [Address("127.0.0.1", 1)], heard_from=None)
+        assert not client._dialling
+
+
+async def test_one_at_a_time_dials_a_peer() -> None:
+    dialling, most = 0, 0
+    async with open_host(secret("client")) as client:
+        peer = secret("server").peer_id
+
+        async def dial(*_: object) -> Address:
+            nonlocal dialling, most
+            dialling += 1
+            most = max(most, dialling)
+            await trio.testing.wait_all_tasks_blocked()
+            dialling -= 1
+            raise PeerGone("nobody there")
+
+        async def reach() -> None:
+            with pytest.raises(PeerGone):
+                await client.reach(peer, [])
+
+        client._dial = dial  # type: ignore[method-assign]
+        async with trio.open_nursery() as nursery:
+            for _ in range(4):
+                nursery.start_soon(reach)
+        assert (most, client._dialling) == (1, {})
 
 
 @covers("T41")
