@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from p2phub import limits
-from p2phub.errors import DiskError
+from p2phub.errors import Damaged, DiskError
 from p2phub.node.compose import Parts, compose
 from p2phub.node.config import Config
 from p2phub.node.control import serve_control
@@ -61,7 +61,7 @@ async def _serve(parts: Parts, watch: Watch) -> None:
     from p2phub.engine.announce import Announcer  # Only the daemon announces.
 
     finder = await parts.open_finder()
-    announcer = Announcer(finder, store=parts.store, ledger=parts.ledger, shelf=parts.shelf, own=parts.key.peer_id)
+    announcer = Announcer(finder, store=parts.store, ledger=parts.ledger, own=parts.key.peer_id)
     verbs = Verbs(Running(parts, announcer))
     async with trio.open_nursery() as nursery:
         await nursery.start(_end_on_signal, nursery.cancel_scope)
@@ -83,7 +83,10 @@ async def _check_store(parts: Parts) -> None:
     try:
         for mended in await parts.workers.run(parts.store.check):
             log.warning("the store: %s", mended)
-    except DiskError as exc:  # Whoever needs the store will hear of it; until then the node can serve what it can.
+    except (
+        DiskError,
+        Damaged,
+    ) as exc:  # Whoever needs the store will hear of it; until then the node can serve what it can.
         log.warning("the store could not be checked: %s", exc)
 
 

@@ -14,7 +14,7 @@ import trio
 import trio.testing
 
 from p2phub import limits
-from p2phub.errors import DiskError, DiskFull
+from p2phub.errors import Damaged, DiskError, DiskFull, HubError
 from p2phub.identity import Address, PeerAddress, SecretKey
 from p2phub.node import lifecycle
 from p2phub.node.peers import PEERS_FILE, read_peers, write_peers
@@ -105,9 +105,12 @@ async def test_a_daemon_that_cannot_write_its_peers_goes_on(
     assert "known peers are not remembered: cannot write peers.json: no space left" in caplog.text
 
 
-async def test_a_daemon_that_cannot_check_its_store_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("kind", [DiskError, Damaged])
+async def test_a_daemon_that_cannot_check_its_store_goes_on(
+    kind: type[HubError], caplog: pytest.LogCaptureFixture
+) -> None:
     def check() -> tuple[str, ...]:
-        raise DiskError("cannot check /home: it is gone")
+        raise kind("cannot check /home: it is gone")
 
     async def run(work: Callable[[], object]) -> object:
         return work()
