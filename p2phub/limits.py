@@ -13,6 +13,7 @@ CHUNK_BYTES_MAX = MIB  # The unit of request and proof: enough for one system ca
 TENSOR_GROUP_BYTES = 64 * KIB  # Whole tensors below this share a chunk: biases would each cost 36 bytes of list.
 CHUNKS_PER_LIST_MAX = 32_768  # A chunk list stays below 1.2 MB; longer files use lists of lists.
 CHUNKS_PER_FILE_MAX = 1 << 22  # 4 TiB a file at 1 MiB.
+CHUNKS_MAX = 1 << 22  # Of a manifest. 4 TiB at 1 MiB; its lists are 150 MB, which is what a node can afford to hold.
 CHUNK_LIST_BYTES_MAX = 16 + CHUNKS_PER_LIST_MAX * 36  # Header, then 36 bytes an entry.
 HEADER_BYTES_MAX = 16 * MIB  # A tensor file's own header; safetensors itself allows 100 MB, real ones stay below 10.
 TENSORS_PER_FILE_MAX = 1 << 18  # The largest public models have some 10^5.

@@ -45,11 +45,12 @@ TOTAL_MAX = (1 << 63) - 1
 def encode_manifest(manifest: Manifest) -> tuple[bytes, ...]:
     """Return the manifest's blobs, root page first.
 
-    Raises Malformed where a file or path breaks a rule (see `decode_manifest`), UsageError if the table of files is too
-    long for the root page to list.
+    Raises Malformed where a file, a path or the number of chunks breaks a rule (see `decode_manifest`), UsageError if
+    the table of files is too long for the root page to list.
     """
     files = manifest.files
     _check_files(files)
+    _check_chunks(manifest.chunks_total)
     entries = [_encode_entry(entry) for entry in files]
     fields = {"bytes": manifest.bytes_total, "chunks": manifest.chunks_total, "count": len(files)}
     counts = _division([entry.path for entry in files], list(packed_lengths(entries)))
@@ -78,7 +79,7 @@ def manifest_digest(blobs: Sequence[bytes]) -> Digest:
 def manifest_pages(root: bytes) -> tuple[tuple[Digest, int], ...]:
     """Return digest and length in bytes of each further page, in order; none if the root page holds all.
 
-    Raises Malformed for a root page that breaks a rule of its own.
+    Raises Malformed for a root page that breaks a rule of its own: as `decode_manifest` does before it asks for a page.
     """
     return _pages_of(_open_root(root))
 
@@ -86,9 +87,9 @@ def manifest_pages(root: bytes) -> tuple[tuple[Digest, int], ...]:
 def decode_manifest(root: bytes, blob: Callable[[Digest], bytes | None]) -> Manifest:
     """Return the manifest whose root page is `root`; `blob` gives the further pages by digest.
 
-    Raises Malformed: what a record raises; manifest-root-long, manifest-pages, manifest-page-digest, manifest-entry,
-    manifest-order, manifest-total, manifest-division, file-size, file-chunks, file-empty, file-git, and the rules of
-    `check_paths`. Raises Damaged if `blob` does not have a page.
+    Raises Malformed: what a record raises; manifest-root-long, manifest-pages, chunk-total, manifest-page-digest,
+    manifest-entry, manifest-order, manifest-total, manifest-division, file-size, file-chunks, file-empty, file-sha256,
+    file-git, and the rules of `check_paths`. Raises Damaged if `blob` does not have a page.
     """
     fields = _open_root(root)
     count = fields.unsigned("count", most=limits.FILES_MAX)
@@ -125,6 +126,8 @@ def _open_root(root: bytes) -> Fields:
     fields = unpack_record(root, ROOT_KIND, VERSION)
     if ("files" in fields) == ("pages" in fields):
         raise Malformed("manifest-pages", "a root page has either files or pages")
+    # Here and not with the entries: 64 KiB may announce more than a node can hold, in pages and in chunk lists.
+    _check_chunks(fields.unsigned("chunks", most=TOTAL_MAX))
     return fields
 
 
@@ -188,6 +191,15 @@ def _read_entries(items: list[object], files: list[FileEntry], lengths: list[int
 
 
 _ENTRY_TYPES = (str, int, int, bytes, bytes, dict)
+
+
+def _check_chunks(total: int) -> None:
+    if total > limits.CHUNKS_MAX:
+        raise Malformed(
+            "chunk-total",
+            f"a manifest of {total} chunks; {limits.CHUNKS_MAX} are allowed",
+            hint="it must be published in several parts",
+        )
 
 
 def _check_files(files: Sequence[FileEntry]) -> None:

@@ -1,7 +1,7 @@
 """A release: the publisher's signed, numbered pointer from `publisher/name@tag` to a manifest.
 
     payload = record "p2phub release" 1 {bytes, created, description?, expires, kind, licence?, manifest, name,
-              parents?: [[manifest, relation]…], previous?, publisher, sequence, tag}
+              parents?: [[manifest, relation]…], previous?, private?: true, publisher, sequence, tag}
     signed  = envelope for the domain "p2phub release 1", at most 4 KiB; the signer must be the publisher
 
 Reading checks shape and signature and needs no clock; `check_release` judges the times. What the DHT, gossip and
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from blake3 import blake3
 
 from p2phub import limits
-from p2phub.content import DIGEST_BYTES, Digest, Fields, pack_record, unpack_record
+from p2phub.content import DIGEST_BYTES, Digest, Fields, pack_record, unpack, unpack_record
 from p2phub.errors import Malformed, NotTrusted
 from p2phub.identity import ENVELOPE_EXTRA_BYTES, PeerId, SecretKey, open_envelope, seal
 from p2phub.manifest.names import DEFAULT_TAG, check_name
@@ -34,7 +34,8 @@ _BYTES_MAX = (1 << 63) - 1
 @dataclass(frozen=True, slots=True)
 class Release:
     """What a publisher says about one name. Times are whole seconds since 1970, `bytes_total` the sum of file sizes,
-    `parents` (manifest digest, relation such as "finetune") of base models, `previous` the manifest it replaces."""
+    `parents` (manifest digest, relation such as "finetune") of base models, `previous` the manifest it replaces.
+    Whoever holds a `private` one, or what it names, keeps it: no announcement, no putting again, no serving on."""
 
     publisher: PeerId
     name: str
@@ -49,6 +50,7 @@ class Release:
     licence: str = ""
     parents: tuple[tuple[Digest, str], ...] = ()
     description: str = ""
+    private: bool = False
 
 
 def sign_release(key: SecretKey, release: Release) -> bytes:
@@ -72,6 +74,8 @@ def sign_release(key: SecretKey, release: Release) -> bytes:
         fields["parents"] = [[manifest.raw, relation] for manifest, relation in release.parents]
     if release.previous is not None:
         fields["previous"] = release.previous.raw
+    if release.private:
+        fields["private"] = True
     signed = seal(key, DOMAIN, pack_record(KIND, VERSION, fields))
     read_release(signed)  # What we would refuse, we do not sign.
     return signed
@@ -80,8 +84,8 @@ def sign_release(key: SecretKey, release: Release) -> bytes:
 def read_release(signed: bytes) -> Release:
     """Return what `signed` says, its shape and signature checked, without a clock.
 
-    Raises Malformed: what envelope and record raise; name, release-kind, release-parents, release-times. Raises
-    NotTrusted: signature, release-signer.
+    Raises Malformed: what envelope and record raise; name, release-kind, release-parents, release-private,
+    release-times. Raises NotTrusted: signature, release-signer.
     """
     signer, payload = open_envelope(signed, DOMAIN, payload_bytes_max=PAYLOAD_BYTES_MAX)
     fields = unpack_record(payload, KIND, VERSION)
@@ -99,11 +103,15 @@ def read_release(signed: bytes) -> Release:
         licence=fields.text("licence", most=LICENCE_BYTES_MAX) if "licence" in fields else "",
         parents=_parents(fields) if "parents" in fields else (),
         description=(fields.text("description", most=limits.DESCRIPTION_BYTES_MAX) if "description" in fields else ""),
+        private="private" in fields,
     )
     check_name(release.name)
     check_name(release.tag, what="tag")
     if release.kind not in KINDS:
         raise Malformed("release-kind", f"a release of the kind {release.kind!r}; known are {', '.join(KINDS)}")
+    if release.private and not _says_true(payload, "private"):
+        # One way to say each: a false that one reader takes for public and another for private would leak.
+        raise Malformed("release-private", "private is said by true and otherwise left out")
     if not 0 < release.expires - release.created <= limits.RELEASE_LIFETIME_S:
         raise Malformed("release-times", f"created {release.created}, expires {release.expires}")
     if signer != release.publisher:
@@ -152,6 +160,14 @@ def dht_key(publisher: PeerId, name: str, tag: str) -> str:
 def next_sequence(known: int | None, now_ms: int) -> int:
     """Return the number of the next release: above the highest known, and otherwise the time in milliseconds."""
     return max((known or 0) + 1, now_ms)
+
+
+def _says_true(payload: bytes, name: str) -> bool:
+    """Whether the record `payload`, which was read before, has true in its field `name`."""
+    match unpack(payload):
+        case [_, _, dict(values)]:
+            return values.get(name) is True
+    return False
 
 
 def _digest(fields: Fields, name: str) -> Digest:

@@ -25,6 +25,7 @@ SCHEMAS = {
     "read-release": ("release", "release"),
 }
 SHAPE_RULES = {
+    "chunk-total",
     "digest-length",
     "field-missing",
     "field-range",
@@ -40,6 +41,7 @@ SHAPE_RULES = {
     "record-version",
     "release-kind",
     "release-parents",
+    "release-private",
     "ticket-provider",
 }
 # Rules of shape that a schema cannot say, or that depend on what is outside the message.

@@ -284,6 +284,8 @@ def manifests() -> dict[str, list[Case]]:
     bare = [entry("a.txt", more={})]
     laid_out = [entry("m.safetensors", more={"layout": bytes(32)})]
     large = [entry("large", size=11 * MIB, chunks=11, more={})]
+    half = {"size": 1 << 41, "chunks": 1 << 21, "more": {}}
+    full = [entry("a", **half), entry("b", **half)]
 
     def paged(items: list[list[Any]], counts: list[int]) -> tuple[bytes, list[bytes]]:
         pages, at = [], 0
@@ -319,6 +321,7 @@ def manifests() -> dict[str, list[Case]]:
             good("a file whose git SHA-1 is not given", bare),
             good("a file with a layout", laid_out),
             good("a file of more than 10 MiB", large),
+            good("2^22 chunks in all", full),
             good("fields that are not known", [entry("a", more={"note": 1})], note="hello"),
             gives(
                 "400 files on a page of their own",
@@ -357,6 +360,17 @@ def manifests() -> dict[str, list[Case]]:
             bad("another count of files", "manifest-total", two, count=3),
             bad("another sum of bytes", "manifest-total", two, bytes=6),
             bad("another sum of chunks", "manifest-total", two, chunks=2),
+            bad("2^22 chunks and one", "chunk-total", [*full, entry("c")]),
+            bad("more chunks announced than there are and may be", "chunk-total", two, chunks=(1 << 22) + 1),
+            bad(
+                "too many chunks announced for pages that nobody has",
+                "chunk-total",
+                [],
+                files=None,
+                pages=[[bytes(32), MIB]],
+                chunks=(1 << 22) + 1,
+            ),
+            bad("fewer chunks announced than there are", "manifest-total", [*full, entry("c")], chunks=1 << 22),
             bad("a negative size", "file-size", [entry("a"), entry("b", size=-1, chunks=0)]),
             bad("a size of more than 4 TiB", "file-size", [entry("a", size=(1 << 42) + 1, chunks=1 << 22)]),
             bad("too few chunks for the size", "file-chunks", [entry("a", size=MIB + 1)]),

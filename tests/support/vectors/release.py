@@ -48,6 +48,7 @@ def read(**changed: object) -> dict[str, Any]:
         "licence": "",
         "parents": [],
         "description": "",
+        "private": False,
         **changed,
     }
 
@@ -61,6 +62,7 @@ def reading() -> list[Case]:
         "licence": "apache-2.0",
         "parents": [[OTHER, "finetune"]],
         "previous": OTHER,
+        "private": True,
         "kind": "dataset",
         "tag": "v2",
     }
@@ -69,6 +71,7 @@ def reading() -> list[Case]:
     return [
         gives("a release", read(), bytes=good.hex()),
         gives("a release with all fields", read(**known), bytes=release(**whole).hex()),  # type: ignore[arg-type]
+        gives("a private release", read(private=True), bytes=release(private=True).hex()),
         gives("a field that is not known", read(), bytes=release(note="hello").hex()),
         gives(
             "a lifetime of one second",
@@ -109,6 +112,9 @@ def reading() -> list[Case]:
         bad("a parent without a relation", "release-parents", parents=[[OTHER]]),
         bad("a parent with a short digest", "field-range", parents=[[bytes(31), "merge"]]),
         bad("a relation of more than 32 bytes", "field-range", parents=[[OTHER, "x" * 33]]),
+        bad("private that is false, said", "release-private", private=False),
+        bad("private that is 1", "release-private", private=1),
+        bad("private that is text", "release-private", private="true"),
         bad("a lifetime of more than 400 days", "release-times", expires=CREATED + 400 * DAY + 1),
         bad("no lifetime", "release-times", expires=CREATED),
         bad("expiry before creation", "release-times", expires=CREATED - 1),

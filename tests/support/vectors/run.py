@@ -267,6 +267,7 @@ def run_read_release(given: Given) -> Given:
         "licence": release.licence,
         "parents": [[manifest.raw.hex(), relation] for manifest, relation in release.parents],
         "description": release.description,
+        "private": release.private,
     }
 
 

@@ -61,6 +61,10 @@ entries = st.builds(
 @given(st.lists(entries, max_size=8))
 def test_what_is_written_is_read(files: list[FileEntry]) -> None:
     manifest = Manifest(tuple(sorted(files, key=lambda file: file.path)))
+    if manifest.chunks_total > limits.CHUNKS_MAX:
+        with pytest.raises(Malformed):
+            encode_manifest(manifest)
+        return
     try:
         check_paths([file.path for file in files])
     except Malformed:
@@ -165,6 +169,27 @@ def test_a_manifest_that_claims_two_million_files_costs_no_memory_for_them() -> 
         assert tracemalloc.get_traced_memory()[1] < 8 * len(root) + 200_000
     finally:
         tracemalloc.stop()
+
+
+@covers("T25")
+def test_a_manifest_has_as_many_chunks_as_a_node_can_hold_and_not_one_more() -> None:
+    half = limits.CHUNKS_MAX * limits.CHUNK_BYTES_MAX // 2
+    full = (entry("a", half), entry("b", half))
+    assert decoded(encode_manifest(Manifest(full))).chunks_total == limits.CHUNKS_MAX
+    with pytest.raises(Malformed, match="chunk-total"):
+        encode_manifest(Manifest((*full, entry("c", 1))))
+
+
+@covers("T25")
+def test_too_many_chunks_are_refused_before_a_page_is_asked_for() -> None:
+    kind, version, fields = unpack(encode_manifest(many(700))[0])  # type: ignore[misc]
+    root = pack([kind, version, fields | {"chunks": limits.CHUNKS_MAX + 1}])
+    asked: list[Digest] = []
+    with pytest.raises(Malformed, match="chunk-total"):
+        decode_manifest(root, asked.append)
+    with pytest.raises(Malformed, match="chunk-total"):
+        manifest_pages(root)
+    assert asked == []
 
 
 @covers("T25")

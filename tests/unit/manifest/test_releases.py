@@ -47,6 +47,7 @@ releases = st.builds(
     licence=words,
     parents=st.lists(st.tuples(digests, st.sampled_from(["finetune", "merge"])), max_size=16).map(tuple),
     description=words,
+    private=st.booleans(),
 )
 
 
@@ -74,6 +75,13 @@ def test_what_is_signed_is_read(made: Release) -> None:
     signed = sign_release(KEY, made)
     assert read_release(signed) == made
     assert len(signed) <= limits.RELEASE_BYTES_MAX
+
+
+def test_private_is_written_only_when_it_is_true_so_that_public_releases_keep_their_bytes() -> None:
+    assert b"private" not in sign_release(KEY, release(private=False))
+    assert sign_release(KEY, release(private=False)) == sign_release(KEY, release())
+    assert b"\xa7private\xc3" in sign_release(KEY, release(private=True))
+    assert not read_release(sign_release(KEY, release())).private
 
 
 @settings(max_examples=60)
