@@ -63,7 +63,11 @@ async def survey(order: Order, *, store: Store, workers: Workers) -> Scan:
             f"{_some(scan.outside)} in {order.folder}: a link that leaves the folder is not published",
             hint="copy the file into the folder, or leave the link out with --ignore",
         )
-    secrets = [found.path for found in scan.files if selection.secret(found.path)]
+    secrets = [
+        found.path if found.target is None else f"{found.path} (a link to {found.target})"
+        for found in scan.files
+        if selection.secret(found.path) or (found.target is not None and selection.secret(found.target))
+    ]
     if secrets:
         raise UsageError(
             f"{_some(secrets)} in {order.folder} looks like a secret, so nothing was published",

@@ -67,8 +67,14 @@ def open_beneath(root_fd: int, path: str) -> int:
 
     Raises OSError as the system gives it, LeavesFolder, NotAFile. The caller closes the descriptor.
     """
+    return open_and_resolve(root_fd, path)[0]
+
+
+def open_and_resolve(root_fd: int, path: str) -> tuple[int, str]:
+    """Like `open_beneath`; returns also the path, from the root on, that the file has when no link is followed."""
     pending = path.split("/")[::-1]
-    opened: list[int] = []  # The folders we are in, below the root.
+    opened: list[int] = []  # The folders we are in, below the root, and their names.
+    names: list[str] = []
     hops = 0
     try:
         while pending:
@@ -80,11 +86,13 @@ def open_beneath(root_fd: int, path: str) -> int:
                 if not opened:
                     raise LeavesFolder(f"{path} leads out of its folder")
                 os.close(opened.pop())
+                names.pop()
                 continue
             try:
                 if not pending:
-                    return open_regular(part, dir_fd=here)
+                    return open_regular(part, dir_fd=here), "/".join((*names, part))
                 opened.append(os.open(part, FOLDER_FLAGS, dir_fd=here))
+                names.append(part)
             except OSError as exc:
                 if exc.errno not in (errno.ELOOP, errno.ENOTDIR):
                     raise

@@ -39,10 +39,14 @@ class Fingerprint:
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A regular file of a scanned folder; `path` is relative with `/`, unchecked against the manifest's rules."""
+    """A regular file of a scanned folder; `path` is relative with `/`, unchecked against the manifest's rules.
+
+    `target`: where the file itself stands in the folder, if `path` is a link to it; it need not be UTF-8.
+    """
 
     path: str
     fingerprint: Fingerprint
+    target: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 Rule for links (docs/design/store.md): a link to a regular file inside the folder is followed, and its path is published
 with that file's bytes; a link that leaves the folder, is absolute, or leads nowhere is `outside`, for the caller to
 refuse; a linked folder is left out, since its files are there under their own path. `.p2phub` is never published.
+A link to a file that would be left out is left out too: else it would publish those bytes under another name.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from p2phub.errors import DiskError
 from p2phub.store.disk import FOLDER_FLAGS
-from p2phub.store.folders import OWN_FOLDER, LeavesFolder, NotAFile, fingerprint, open_beneath
+from p2phub.store.folders import OWN_FOLDER, LeavesFolder, NotAFile, fingerprint, open_and_resolve
 from p2phub.store.interface import FoundFile, Scan
 
 Ignore = Callable[[str, bool], str | None]
@@ -65,16 +66,31 @@ class _Walk:
 
     def _link(self, path: str) -> None:
         try:
-            fd = open_beneath(self._root, path)
+            fd, target = open_and_resolve(self._root, path)
         except NotAFile:
             self.left_out.append((path, "a link to a folder or a special file"))
         except (LeavesFolder, FileNotFoundError):
             self.outside.append(path)
         else:
             try:
-                self.files.append(FoundFile(path, fingerprint(os.fstat(fd))))
+                why = self._left_out(target)
+                if why is None:
+                    self.files.append(FoundFile(path, fingerprint(os.fstat(fd)), target))
+                else:
+                    self.left_out.append((path, f"a link to what is left out: {why}"))
             finally:
                 os.close(fd)
+
+    def _left_out(self, path: str) -> str | None:
+        """Return why the walk itself would leave out the regular file `path`, or None."""
+        parts = path.split("/")
+        if OWN_FOLDER in parts:
+            return "p2phub's own"
+        for depth in range(1, len(parts)):
+            why = self._ignore("/".join(parts[:depth]), True)
+            if why is not None:
+                return why
+        return self._ignore(path, False)
 
 
 def scan_folder(folder: Path, ignore: Ignore) -> Scan:
