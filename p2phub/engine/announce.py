@@ -14,7 +14,6 @@ import trio
 
 from p2phub.content import Digest
 from p2phub.discovery import AnnounceSchedule
-from p2phub.engine.serve import StoreShelf
 from p2phub.errors import HubError
 from p2phub.identity import PeerId
 from p2phub.manifest import dht_key, read_release
@@ -25,11 +24,10 @@ from p2phub.store import Ledger, Store
 class Announcer:
     """The one task of a daemon that announces. `own` seeds the jitter."""
 
-    def __init__(self, finder: Finder, *, store: Store, ledger: Ledger, shelf: StoreShelf, own: PeerId) -> None:
+    def __init__(self, finder: Finder, *, store: Store, ledger: Ledger, own: PeerId) -> None:
         self._finder = finder
         self._store = store
         self._ledger = ledger
-        self._shelf = shelf
         self._schedule = AnnounceSchedule(own.public_key)
         self._holders: dict[Digest, int] = {}  # At the last announcement of each.
         self._changed = trio.Event()
@@ -93,9 +91,9 @@ class Announcer:
     def _public(self) -> Iterable[Digest]:
         private = {item.manifest for item in self._ledger.publications() if item.private}
         public = {item.manifest for item in self._ledger.publications() if not item.private}
+        private |= self._ledger.withheld()
         for holding in self._store.holdings():
-            shareable = holding.complete and holding.manifest not in self._shelf.unserved
-            if shareable and (holding.manifest in public or holding.manifest not in private):
+            if holding.complete and (holding.manifest in public or holding.manifest not in private):
                 yield holding.manifest
 
     def _releases(self, manifest: Digest) -> dict[str, bytes]:
@@ -103,7 +101,7 @@ class Announcer:
         found: dict[str, bytes] = {}
         for publisher, name, tag, accepted in self._ledger.all_accepted():
             release = read_release(accepted.signed)
-            if release.manifest == manifest and release.expires > time.time():
+            if release.manifest == manifest and not release.private and release.expires > time.time():
                 found[dht_key(publisher, name, tag)] = accepted.signed
         for item in self._ledger.publications():
             if item.manifest == manifest and not item.private:

@@ -120,6 +120,7 @@ async def publish(
         licence=order.licence,
         parents=order.parents,
         description=order.description,
+        private=order.private,
     )
     signed = sign_release(key, release)
 

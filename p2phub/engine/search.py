@@ -24,6 +24,7 @@ class Search:
         self._open_finder = open_finder
         self._finder: Finder | None = None
         self._looked_far = False
+        self.announced = False  # Whether the DHT named a provider: what is announced there is for everybody.
 
     @property
     def crowded(self) -> bool:
@@ -49,4 +50,14 @@ class Search:
             return
         self._looked_far = True
         self._finder = await self._open_finder()
-        await self._finder.providers(manifest, found)
+        send, heard = trio.open_memory_channel[Candidate](0)
+
+        async def ask(finder: Finder) -> None:
+            async with send:
+                await finder.providers(manifest, send)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, self._finder)
+            async for candidate in heard:
+                self.announced = self.announced or candidate.via == "dht"
+                await found.send(candidate)

@@ -17,6 +17,7 @@ from p2phub import limits
 from p2phub.content import Digest, RangeSet
 from p2phub.errors import HubError, PeerError, PeerRefused
 from p2phub.identity import Address, PeerAddress, PeerId
+from p2phub.manifest import read_release
 from p2phub.net import Dialler, Offer
 from p2phub.store import Ledger, Store
 from p2phub.wire import (
@@ -42,7 +43,6 @@ class StoreShelf:
 
     store: Store
     ledger: Ledger
-    unserved: set[Digest] = field(default_factory=set)  # Fetched with --no-serve by this process.
     bytes_sent: Counter[Digest] = field(default_factory=Counter)
     _offers: OrderedDict[Digest, Offer] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -75,10 +75,11 @@ class StoreShelf:
             self._offers.pop(manifest, None)
 
     def may_have(self, manifest: Digest, requester: PeerId) -> bool:
-        if manifest in self.unserved:
-            return False
+        """Whether `requester` may: what we publish by what it was published for, the rest unless it is withheld."""
         publications = [item for item in self.ledger.publications() if item.manifest == manifest]
-        if not publications or any(not item.private for item in publications):
+        if not publications:
+            return manifest not in self.ledger.withheld()
+        if any(not item.private for item in publications):
             return True
         return any(not item.allow or requester in item.allow for item in publications)
 
@@ -125,7 +126,9 @@ class ControlDesk:
             if (item.publisher, item.name, item.tag) == name:
                 return item.signed if not item.private or peer in item.allow else b""
         accepted = self._ledger.accepted(*name)
-        return accepted.signed if accepted is not None else b""
+        if accepted is None or read_release(accepted.signed).private:
+            return b""  # A private name is told by its publisher alone.
+        return accepted.signed
 
     def _held(self, manifest: Digest, peer: PeerId) -> RangeSet:
         try:

@@ -204,6 +204,11 @@ class Ledger(Protocol):
     def history(self, publisher: PeerId, name: str, tag: str) -> tuple[bytes, ...]:
         """Return the last HISTORY_MAX releases of a name, as signed, that were published or accepted here, in order."""
 
+    def withhold(self, manifest: Digest, *, withheld: bool) -> None:
+        """Note whether a manifest that is held is kept to ourselves: neither announced nor served to anybody."""
+
+    def withheld(self) -> frozenset[Digest]: ...
+
     def names(self) -> dict[str, str]:
         """Petnames and mapped `org/name`s: what they stand for (a peer id or a reference)."""
 

@@ -18,6 +18,7 @@ PUBLICATION = "publication"
 ACCEPTED = "accepted"
 NAME = "name"
 HISTORY = "history"
+WITHHELD = "withheld"
 
 
 class FileLedger:
@@ -74,6 +75,17 @@ class FileLedger:
         known = self._log.get(HISTORY, key) or []
         if signed not in known:
             self._log.set(HISTORY, key, [*known, signed][-limits.HISTORY_MAX :])
+
+    def withhold(self, manifest: Digest, *, withheld: bool) -> None:
+        key = (manifest.raw.hex(),)
+        with self._log.changing():
+            if withheld and self._log.get(WITHHELD, key) is None:
+                self._log.set(WITHHELD, key, [])
+            elif not withheld and self._log.get(WITHHELD, key) is not None:
+                self._log.remove(WITHHELD, key)
+
+    def withheld(self) -> frozenset[Digest]:
+        return frozenset(Digest(bytes.fromhex(manifest)) for (manifest,) in self._log.all(WITHHELD))
 
     def names(self) -> dict[str, str]:
         return {alias: str(target) for (alias,), (target,) in sorted(self._log.all(NAME).items())}

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable
 
 from p2phub import limits
+from p2phub.content import Digest
 from p2phub.identity import PeerId
 from p2phub.store.interface import Accepted, Publication
 
@@ -20,6 +21,7 @@ class MemoryLedger:
         self._publications: dict[_Key, Publication] = {}
         self._accepted: dict[_Key, Accepted] = {}
         self._history: dict[_Key, list[bytes]] = {}
+        self._withheld: set[Digest] = set()
         self._names: dict[str, str] = {}
 
     def publish(self, publication: Publication) -> None:
@@ -62,6 +64,14 @@ class MemoryLedger:
         if signed not in known:
             known.append(signed)
             del known[: -limits.HISTORY_MAX]
+
+    def withhold(self, manifest: Digest, *, withheld: bool) -> None:
+        with self._lock:
+            (self._withheld.add if withheld else self._withheld.discard)(manifest)
+
+    def withheld(self) -> frozenset[Digest]:
+        with self._lock:
+            return frozenset(self._withheld)
 
     def names(self) -> dict[str, str]:
         with self._lock:

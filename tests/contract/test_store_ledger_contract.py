@@ -62,6 +62,16 @@ def test_the_highest_sequence_is_never_lowered(ledger: Ledger) -> None:
     ]
 
 
+def test_what_is_withheld_stays_so_until_it_is_said_otherwise(ledger: Ledger) -> None:
+    one, two = digest_of(b"one"), digest_of(b"two")
+    ledger.withhold(one, withheld=True)
+    ledger.withhold(one, withheld=True)
+    ledger.withhold(two, withheld=False)
+    assert ledger.withheld() == {one}
+    ledger.withhold(one, withheld=False)
+    assert ledger.withheld() == frozenset()
+
+
 def test_a_name_stands_for_what_was_said_last(ledger: Ledger) -> None:
     ledger.name("ann", str(ANN))
     ledger.name("org/model", f"{ANN}/model")

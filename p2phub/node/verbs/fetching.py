@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from p2phub.content import Codec
+from p2phub.content import Codec, Digest
 from p2phub.discovery import Candidate
 from p2phub.engine import fetch as engine
 from p2phub.engine.describe import describe
@@ -24,6 +24,10 @@ async def fetch(
     parts = node.parts
     given = tuple(parse_peer_address(provider) for provider in providers)
     resolved = await parts.resolver.resolve(ref, given)
+    search = _search(node, resolved, given)
+    public = resolved.release is not None and not resolved.release.private
+    if not (serve and public):
+        await parts.workers.run(lambda: _withhold(parts, resolved.manifest, serve=serve))
     with node.job(reference=ref, into=into) as told:
 
         def watch_job(event: Event) -> None:
@@ -32,14 +36,21 @@ async def fetch(
 
         done = await engine.fetch(
             engine.Wish(reference=ref, manifest=resolved.manifest, destination=Path(into), force=force),
-            search=_search(node, resolved, given),
+            search=search,
             means=_means(parts),
             watch=watch_job,
         )
-    if not serve:
-        parts.shelf.unserved.add(resolved.manifest)
+    if serve and (public or (resolved.release is None and search.announced)):
+        await parts.workers.run(lambda: parts.ledger.withhold(resolved.manifest, withheld=False))
     node.shelf_changed(resolved.manifest)
     return done.as_json()
+
+
+def _withhold(parts: Parts, manifest: Digest, *, serve: bool) -> None:
+    """Before the first byte, so that it holds after a crash: what is not known to be for everybody, or not to be
+    served, stays here. What is held and shared already stays shared, unless `serve` says no."""
+    if not serve or all(holding.manifest != manifest for holding in parts.store.holdings()):
+        parts.ledger.withhold(manifest, withheld=True)
 
 
 async def info(node: Running, watch: Watch, *, ref: str, providers: Sequence[str]) -> JsonObject:

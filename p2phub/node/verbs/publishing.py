@@ -60,7 +60,6 @@ async def publish(
         known_sequence=await _sequence_elsewhere(node, name, tag) if not private else 0,
     )
     parts.shelf.forget(outcome.manifest)
-    parts.shelf.unserved.discard(outcome.manifest)
     ticket = Ticket(outcome.manifest, None if private else outcome.signed, parts.ticket_addresses())
     return Published(
         reference=parts.resolver.spell(parts.publisher.peer_id, name, tag),
