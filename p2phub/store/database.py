@@ -3,14 +3,17 @@
 All of it can be made again from `state.log` (which folders), the blobs (what should be there) and the files (whether it
 is), so a damaged index is moved aside and a new one begun. One of a newer p2phub is refused, one of an older is
 treated as damaged. One connection, one thread at a time; other processes wait up to BUSY_S for each other.
+It names private folders, so it is for its user alone, whatever the home's own mode and the umask.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import sqlite3
+import stat
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -39,6 +42,10 @@ _TABLES = (
 )
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 _SHORT_READ = 522  # SQLITE_IOERR_SHORT_READ: a truncated file.
+
+_MAKING = threading.Lock()
+"""To close any descriptor of a file drops all locks that this process has on it (fcntl(2)), SQLite's too: so while one
+thread makes the index, no other opens it. For the same reason one that is there is never opened but by SQLite."""
 
 T = TypeVar("T")
 
@@ -171,10 +178,39 @@ class Database:
         return self._connection
 
     def _connect(self) -> sqlite3.Connection:
+        self._make_private()
         connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         # The file may be anyone's: nothing in its schema may run code.
         connection.execute("PRAGMA trusted_schema = OFF")
         return connection
+
+    def _make_private(self) -> None:
+        """Make the index 0600 before SQLite opens it, which gives its other files the same mode. Raises DiskError."""
+        try:
+            with _MAKING, contextlib.suppress(FileExistsError):
+                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+                fd = os.open(self._path, flags, 0o600)
+                try:
+                    with contextlib.suppress(PermissionError):
+                        os.fchmod(fd, 0o600)  # A umask may have taken even from this.
+                finally:
+                    os.close(fd)
+            for suffix in ("", "-wal", "-shm"):  # Those of an earlier p2phub had the umask's mode.
+                with contextlib.suppress(FileNotFoundError):
+                    self._close_to_others(f"{self._path}{suffix}")
+        except OSError as exc:
+            if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise DiskFull(f"cannot make {self._path}: no space left", hint="make room") from exc
+            hint = "check who owns the home, or use another --home"
+            raise DiskError(f"cannot use {self._path}: {exc.strerror}", hint=hint) from exc
+
+    def _close_to_others(self, path: str) -> None:
+        status = os.lstat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise DiskError(f"{path} is a link or no file", hint="remove it: the index can be made again")
+        if status.st_mode & 0o077 and status.st_uid == os.geteuid():
+            with contextlib.suppress(PermissionError):  # A file system without modes; the home is what closes it then.
+                os.chmod(path, 0o600)
 
     def _set_up(self, db: sqlite3.Connection) -> None:
         (version,) = db.execute("PRAGMA user_version").fetchone()
