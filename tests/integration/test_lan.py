@@ -159,3 +159,32 @@ def test_a_neighbour_that_says_goodbye_is_gone(machines: tuple[Machine, Machine]
     bob.process.communicate(timeout=10)
     ann.ask("await-not 1")
     assert ann.ask("look") == []
+
+
+STRANGER = """
+import socket
+from zeroconf import DNSOutgoing, DNSPointer
+SERVICE = "_p2phub._tcp.local."
+names = ["evil.example.", "x._ipp._tcp.local.", SERVICE, *(f"invented{number}." + SERVICE for number in range(40))]
+out = DNSOutgoing(0x8400)
+for name in names:
+    out.add_answer_at_time(DNSPointer(SERVICE, 12, 1, 4500, name), 0)
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("{ip}"))
+    sock.bind(("{ip}", 5353))
+    for packet in out.packets():
+        sock.sendto(packet, ("224.0.0.251", 5353))
+"""
+
+
+def test_names_that_a_stranger_invents_do_not_end_the_discovery_of_others(
+    machines: tuple[Machine, Machine], start: Start
+) -> None:
+    here, there = machines
+    ann = start(here, "ann", here.ip)
+    ann.is_open()
+    there.run(sys.executable, "-c", STRANGER.replace("{ip}", there.ip))
+    bob = start(there, "bob", there.ip)
+    bob.is_open()
+    ann.ask("await 1")
+    assert ann.ask("look") == [line_of("bob", there)]
