@@ -274,7 +274,7 @@ class Host:
 
     @asynccontextmanager
     async def _dialling_alone(self, peer: PeerId) -> AsyncIterator[None]:
-        """Let one caller at a time dial `peer`; the last one takes the lock along, or strangers' names would pile up."""
+        """Let one caller at a time dial `peer`; the last takes the lock along, or strangers' names pile up."""
         lock = self._dialling.setdefault(peer, trio.Lock())
         try:
             async with lock:

@@ -319,9 +319,10 @@ async def test_peers_that_could_not_be_reached_leave_nothing_behind() -> None:
     async with open_host(secret("client")) as client:
 
         async def reach(number: int, cancelled: bool) -> None:
-            with trio.CancelScope() as scope, pytest.raises(PeerGone):
-                if cancelled:
-                    scope.cancel()
+            scope = trio.CancelScope()
+            if cancelled:
+                scope.cancel()
+            with scope, pytest.raises(PeerGone):
                 await client.reach(secret(f"nobody {number}").peer_id, [Address("127.0.0.1", 1)])
 
         async with trio.open_nursery() as nursery:
