@@ -1,8 +1,8 @@
 # Each target sets up what it needs by itself, in $(VENV), and again only when pyproject.toml or .ci/setup changed.
-#   make demo     the main job on real weights        make check    ruff, mypy, import-linter
-#   make test     the tests                           make bench    measured against other tools
-#   make bench    measured against other tools        make endurance  the long tests: kills, floods, gigabytes
-#   make format   write code as ruff has it           make clean    remove everything made here
+#   make demo     the main job on real weights        make check      ruff, mypy, import-linter
+#   make test     the tests                           make endurance  the long tests: kills, floods, gigabytes
+#   make bench    measured against other tools        make format     write code as ruff has it
+#   make clean    remove everything made here
 
 VENV ?= .venv
 PY := $(VENV)/bin/python
@@ -15,7 +15,7 @@ ARGS ?=
 .PHONY: help setup demo test check endurance bench format clean
 
 help:
-	@sed -n 's/^# \{1,3\}/  /p' Makefile | head -4
+	@sed -n 's/^#   make/  make/p' Makefile
 
 setup: $(VENV)/.ready-dev
 

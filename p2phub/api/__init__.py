@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from p2phub.api.daemon import run_node
+    from p2phub.api.daemon import run_node, salvage
     from p2phub.api.hub import Hub, default_folder, open_hub
     from p2phub.errors import (
         AlreadyRunning,
@@ -94,10 +94,11 @@ __all__ = [
     "parse_reference",
     "printable",
     "run_node",
+    "salvage",
 ]
 
 _ROOMS = {
-    "p2phub.api.daemon": "run_node",
+    "p2phub.api.daemon": "run_node salvage",
     "p2phub.api.hub": "Hub default_folder open_hub",
     "p2phub.errors": "AlreadyRunning ChunkMismatch ContentChanged Damaged DiskError DiskFull HubError Malformed "
     "NoProvider NotFound NotTrusted Occupied PeerError UsageError",

@@ -1,4 +1,4 @@
-"""Run this home's node as the daemon, in this process, until it is told to stop."""
+"""Run this home's node as the daemon until it is told to stop; mend a home that cannot be opened."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from p2phub.api.hub import bare_errors, settings, unwatched
-from p2phub.node import run_daemon
+from p2phub.node import load_config, run_daemon, salvage_home
 from p2phub.observe import Watch
 
 
@@ -29,3 +29,12 @@ async def run_node(
     config = settings(home=home, listen=listen, bootstrap=bootstrap, lan=lan, up=up, down=down)
     with bare_errors():
         await run_daemon(config, watch)
+
+
+def salvage(*, home: str | Path | None = None) -> tuple[str, ...]:
+    """Keep every record of a damaged `state.log` that can be read, and the damaged file beside it; blocks.
+
+    Returns what was done, in words; nothing if the log is sound. A name's highest sequence may be among what is lost,
+    so this is for the user to decide. Raises AlreadyRunning while a daemon holds the home, UsageError, DiskError.
+    """
+    return salvage_home(load_config(home=home).home)

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from p2phub.cli.command import Command, Invocation, no_arguments
+from argparse import ArgumentParser
+
+from p2phub import api
+from p2phub.cli.command import Command, Invocation
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--salvage", action="store_true", help="first keep what can be read of a damaged state.log, and lose the rest"
+    )
 
 
 async def run(call: Invocation) -> int:
+    if call.args.salvage:
+        for line in api.salvage(home=call.common.home):
+            call.output.say(f"-- salvage: {line}")
     async with call.open_hub() as hub:
         items = await hub.doctor()
     call.output.object("doctor", {"ok": all(item["ok"] for item in items), "items": items})
@@ -19,7 +31,7 @@ async def run(call: Invocation) -> int:
 COMMAND = Command(
     "doctor",
     "examine home, keys, disk and network, and say what to do",
-    no_arguments,
+    add_arguments,
     run,
     description="Whether others can reach this node is asked of a peer, which dials back. What it finds wrong is no "
     'error of the command: it exits with 0, and "ok" tells scripts.',

@@ -2,6 +2,6 @@
 
 from p2phub.node.config import Config, load_config
 from p2phub.node.control import daemon_running, remote_verbs
-from p2phub.node.lifecycle import open_node, run_daemon
+from p2phub.node.lifecycle import open_node, run_daemon, salvage_home
 
-__all__ = ["Config", "daemon_running", "load_config", "open_node", "remote_verbs", "run_daemon"]
+__all__ = ["Config", "daemon_running", "load_config", "open_node", "remote_verbs", "run_daemon", "salvage_home"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -203,6 +204,13 @@ async def compose(config: Config, *, serving: bool) -> AsyncIterator[Parts]:
     finally:
         ledger.close()
         store.close()
+
+
+def salvage_state(home: Path) -> tuple[str, ...]:
+    """Keep what can be read of a damaged `state.log`. Blocks."""
+    from p2phub.store.state_log import salvage
+
+    return salvage(home)
 
 
 def is_wildcard(address: Address) -> bool:

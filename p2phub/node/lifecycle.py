@@ -11,12 +11,13 @@ import resource
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import trio
 
 from p2phub import limits
 from p2phub.errors import Damaged, DiskError
-from p2phub.node.compose import Parts, compose
+from p2phub.node.compose import Parts, compose, salvage_state
 from p2phub.node.config import Config
 from p2phub.node.control import serve_control
 from p2phub.node.home import hold_home
@@ -34,6 +35,12 @@ async def open_node(config: Config) -> AsyncIterator[Verbs]:
     """Open a transient node for the length of a command: it dials, but listens to nobody."""
     async with compose(config, serving=False) as parts:
         yield Verbs(Running(parts))
+
+
+def salvage_home(home: Path) -> tuple[str, ...]:
+    """Mend a damaged `state.log` as far as it can be read. Raises AlreadyRunning, DiskError. Blocks."""
+    with hold_home(home):
+        return salvage_state(home)
 
 
 async def run_daemon(config: Config, watch: Watch) -> None:

@@ -121,7 +121,7 @@ class StateLog:
         if next_record(data, end) is not None:
             raise Damaged(
                 f"{self._path} is damaged at byte {end}: what it said there is lost",
-                hint="restore it from a backup, or let `p2phub doctor` go on without that record",
+                hint="restore it from a backup, or go on without that record: p2phub doctor --salvage",
             )
         for body in bodies:
             self._take(body)

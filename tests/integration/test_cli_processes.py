@@ -17,6 +17,7 @@ import pytest
 from tests.support.command_line import PEER, RESULTS
 from tests.support.covers import covers
 from tests.support.house import ROOT
+from tests.support.models import make_safetensors_folder
 from tests.support.processes import Event, Process, Scene
 
 END_S = 60.0
@@ -142,3 +143,26 @@ def test_on_a_terminal_a_bar_is_drawn_and_the_result_goes_to_stdout(tmp_path: Pa
     assert b"Hashing 2 files" in shown
     assert result.splitlines()[1].split()[0] == "reference"
     assert "\x1b" not in result
+
+
+def test_a_damaged_state_log_is_told_and_salvaged_on_the_users_word(tmp_path: Path) -> None:
+    folder = make_safetensors_folder(tmp_path / "model", 100_000)
+    with Scene(tmp_path / "scene") as scene:
+        scene.publish("home", folder, name="one")
+        scene.publish("home", folder, name="two")
+        log = scene.home("home") / "state.log"
+        data = bytearray(log.read_bytes())
+        data[len(data) // 2] ^= 1
+        log.write_bytes(data)
+
+        refused = scene.start("home", "ls")
+        failed = list(refused.until("failed", "ls", timeout_s=30))[-1]
+        assert (failed["event"], failed["code"]) == ("failed", 5)
+        assert "--salvage" in failed["hint"]
+
+        mended = scene.start("home", "doctor", "--salvage")
+        mended.wait_for("doctor", timeout_s=30)
+        assert mended.finish(timeout_s=30) == 0
+        listed = scene.start("home", "ls")
+        listed.wait_for("ls", timeout_s=30)
+        assert listed.finish(timeout_s=30) == 0
