@@ -10,8 +10,9 @@ Source: proto/discovery.md §8; RFC 6762, RFC 6763.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
+from functools import partial
 from hashlib import sha256
 from ipaddress import ip_address
 
@@ -32,6 +33,8 @@ SERVICE = "_p2phub._tcp.local."
 _PEER_KEY = b"peer"
 _QUESTION_MS = 1500
 _GOODBYE_S = 0.5
+_QUESTIONS_AT_ONCE = 4  # Each may take _QUESTION_MS, if the name was invented.
+_NAMES_WAITING_MAX = 256  # More are not asked for: neighbours say all at once, so that nobody needs to ask.
 
 
 class Lan:
@@ -138,6 +141,86 @@ class Lan:
                     await changed.wait()
 
 
+class Names:
+    """Names of services whose owners have not said yet where they are; they are asked, a few at a time.
+
+    `ask`, called in a thread, returns what an owner says. What it raises is logged, and about that name only.
+    """
+
+    def __init__(self, lan: Lan, ask: Callable[[str], tuple[PeerAddress, ...]]) -> None:
+        self._lan = lan
+        self._ask = ask
+        self._waiting: dict[str, None] = {}
+        self._asking: set[str] = set()
+        self._arrived = trio.lowlevel.ParkingLot()
+
+    def add(self, name: str) -> None:
+        """Have the owner of `name` asked, unless too many wait already."""
+        if len(self._waiting) < _NAMES_WAITING_MAX:
+            self._waiting[name] = None
+            self._arrived.unpark()
+
+    def known(self, name: str, addresses: tuple[PeerAddress, ...]) -> None:
+        """Note what an owner said without being asked."""
+        self._forget(name)
+        self._lan.appeared(name, addresses)
+
+    def vanished(self, name: str) -> None:
+        """Note that an owner said goodbye; an answer that is on its way comes too late."""
+        self._forget(name)
+        self._lan.vanished(name)
+
+    async def run(self) -> None:
+        """Ask one after the other, until cancelled. Several may run."""
+        while True:
+            while not self._waiting:
+                await self._arrived.park()
+            name = next(iter(self._waiting))
+            del self._waiting[name]
+            self._asking.add(name)
+            addresses: tuple[PeerAddress, ...] = ()
+            try:
+                addresses = await trio.to_thread.run_sync(partial(self._ask, name), abandon_on_cancel=True)
+            except Exception as exc:  # noqa: BLE001 - whatever a stranger's records did to the library, it is about them.
+                log.debug("%r: %r", name, exc)
+            if name in self._asking:
+                self._asking.discard(name)
+                self._lan.appeared(name, addresses)
+
+    def _forget(self, name: str) -> None:
+        self._waiting.pop(name, None)
+        self._asking.discard(name)
+
+
+class Browser:
+    """What zeroconf calls, in its thread, with names that anybody may have said.
+
+    An error would end that thread, and with it all discovery, and waiting would hold up everybody; so it does neither.
+    """
+
+    def __init__(self, names: Names, tell: Callable[..., None]) -> None:
+        self._names = names
+        self._tell = tell  # Has a function called on trio's loop.
+
+    def add_service(self, zeroconf: Zeroconf, kind: str, name: str) -> None:
+        if not name.endswith(f".{SERVICE}"):
+            log.debug("%r is no name of our service", name)
+            return
+        try:
+            info = ServiceInfo(SERVICE, name)
+            if info.load_from_cache(zeroconf):
+                self._tell(self._names.known, name, _said(info))
+            else:
+                self._tell(self._names.add, name)
+        except Exception as exc:  # noqa: BLE001 - see above.
+            log.debug("%r: %r", name, exc)
+
+    update_service = add_service
+
+    def remove_service(self, zeroconf: Zeroconf, kind: str, name: str) -> None:
+        self._tell(self._names.vanished, name)
+
+
 async def _ask_release(dialler: Dialler, peer: PeerAddress, question: GetRelease) -> bytes:
     control = await dialler.open_control(peer)
     try:
@@ -158,39 +241,37 @@ async def open_lan(own: PeerId, addresses: Sequence[Address], *, dialler: Dialle
     token = trio.lowlevel.current_trio_token()
     wanted = True
 
-    def tell(call: object, *args: object) -> None:
+    zeroconf: Zeroconf | None = None
+
+    def tell(call: Callable[..., None], *args: object) -> None:
         if wanted:
             with suppress(trio.RunFinishedError):
-                token.run_sync_soon(call, *args)  # type: ignore[arg-type]
+                token.run_sync_soon(call, *args)
 
-    class Browser:
-        """What zeroconf calls, in its thread."""
+    def ask(name: str) -> tuple[PeerAddress, ...]:
+        info = ServiceInfo(SERVICE, name)
+        return _said(info) if zeroconf is not None and info.request(zeroconf, _QUESTION_MS) else ()
 
-        def add_service(self, zeroconf: Zeroconf, kind: str, name: str) -> None:
-            info = ServiceInfo(kind, name)
-            if wanted and info.request(zeroconf, _QUESTION_MS):
-                tell(lan.appeared, name, _said(info))
-
-        update_service = add_service
-
-        def remove_service(self, zeroconf: Zeroconf, kind: str, name: str) -> None:
-            tell(lan.vanished, name)
+    names = Names(lan, ask)
 
     def begin() -> Zeroconf:
         zeroconf = Zeroconf(interfaces=InterfaceChoice.All, ip_version=IPVersion.All)
         # The name need not be looked for first: it is made from a key of ours.
         if (info := _saying(own, addresses)) is not None:
             zeroconf.register_service(info, cooperating_responders=True)
-        ServiceBrowser(zeroconf, SERVICE, listener=Browser())  # type: ignore[arg-type]
+        ServiceBrowser(zeroconf, SERVICE, listener=Browser(names, tell))  # type: ignore[arg-type]
         return zeroconf
 
-    zeroconf: Zeroconf | None = None
     try:
         zeroconf = await trio.to_thread.run_sync(begin)
     except (OSError, ZeroconfError) as exc:
         log.warning("the local network cannot be searched: %s", exc)
     try:
-        yield lan
+        async with trio.open_nursery() as nursery:
+            for _ in range(_QUESTIONS_AT_ONCE):
+                nursery.start_soon(names.run)
+            yield lan
+            nursery.cancel_scope.cancel()
     finally:
         wanted = False
         if zeroconf is not None:
