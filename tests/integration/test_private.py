@@ -26,9 +26,7 @@ def test_who_may_have_a_private_model_does_not_pass_it_on(tmp_path: Path, by: st
     with Scene(tmp_path / "scene") as scene:
         publisher = scene.node("publisher")
         friend = scene.node("friend", bootstrap=[publisher.address])
-        published = scene.publish(
-            "publisher", model, name="secret", arguments=["--private", "--allow", friend.peer_id]
-        )
+        published = scene.publish("publisher", model, name="secret", arguments=["--private", "--allow", friend.peer_id])
         wanted = published[by]
         fetched = outcome(scene, "friend", wanted, tmp_path / "friend-copy", "--provider", publisher.address)
         assert fetched["event"] == "done"

@@ -12,6 +12,7 @@ import pytest
 from p2phub.errors import DiskError, Occupied
 from p2phub.store.disk import Disk
 from tests.support.content import content_of, random_files
+from tests.support.covers import covers
 from tests.support.stores import DiskScene, arrive, deliver, deliver_rest
 
 CONTENT = content_of({**random_files(5, big=40_000), "small.bin": b"s" * 900}, 1_000)
@@ -66,6 +67,7 @@ def test_notes_that_others_could_have_written_are_refused_and_ours_are_resumed(
     assert scene.files() == CONTENT.files
 
 
+@covers("T54")
 def test_what_another_user_left_is_refused(scene: DiskScene, monkeypatch: pytest.MonkeyPatch) -> None:
     left_by(scene)
     us = os.geteuid()
