@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import trio
 
-from p2phub.content import Codec, Digest
+from p2phub.content import ChunkTable, Codec, Digest
 from p2phub.engine import verify as engine
 from p2phub.engine.assembly import chunk_table
 from p2phub.errors import NotFound
-from p2phub.manifest import read_release
+from p2phub.manifest import Manifest, Release, read_release
+from p2phub.node.compose import Parts
 from p2phub.node.running import JsonObject, Running, release_json
 from p2phub.observe import PublishProgress, Watch
+from p2phub.store import Holding
 
 
 async def ls(node: Running, watch: Watch) -> JsonObject:
-    parts = node.parts
+    items = await node.parts.workers.run(lambda: _list(node.parts))
+    for manifest, item in items:
+        item["announced_to"] = node.announcer.holders(manifest) if node.announcer else None
+    return {"items": [item for _, item in items]}
+
+
+def _list(parts: Parts) -> list[tuple[Digest, JsonObject]]:
+    """Return what `ls` tells of each manifest, apart from what only the event loop knows. Blocks."""
     names: dict[Digest, list[str]] = {}
     for publisher, name, tag, accepted in parts.ledger.all_accepted():
         manifest = read_release(accepted.signed).manifest
@@ -24,8 +33,9 @@ async def ls(node: Running, watch: Watch) -> JsonObject:
         spelt = parts.resolver.spell(item.publisher, item.name, item.tag)
         names.setdefault(item.manifest, []).append(spelt)
         published[item.manifest] = item.private and published.get(item.manifest, True)
-    return {
-        "items": [
+    return [
+        (
+            holding.manifest,
             {
                 "manifest": holding.manifest.text(Codec.MSGPACK),
                 "references": sorted(set(names.get(holding.manifest, []))),
@@ -35,17 +45,20 @@ async def ls(node: Running, watch: Watch) -> JsonObject:
                 "complete": holding.complete,
                 "published": holding.manifest in published,
                 "private": published.get(holding.manifest, False),
-                "announced_to": node.announcer.holders(holding.manifest) if node.announcer else None,
-            }
-            for holding in parts.store.holdings()
-        ]
-    }
+            },
+        )
+        for holding in parts.store.holdings()
+    ]
 
 
 async def log(node: Running, watch: Watch, *, ref: str) -> JsonObject:
     parts = node.parts
-    publisher, name, tag = parts.resolver.name_of(ref)
-    releases = {signed: read_release(signed) for signed in parts.ledger.history(publisher, name, tag)}
+
+    def known() -> dict[bytes, Release]:
+        publisher, name, tag = parts.resolver.name_of(ref)
+        return {signed: read_release(signed) for signed in parts.ledger.history(publisher, name, tag)}
+
+    releases = await parts.workers.run(known)
     if not releases:
         resolved = await parts.resolver.resolve(ref, ())
         if resolved.release is not None:
@@ -56,11 +69,15 @@ async def log(node: Running, watch: Watch, *, ref: str) -> JsonObject:
 
 async def verify(node: Running, watch: Watch, *, ref: str) -> JsonObject:
     parts = node.parts
-    holding = node.holding_of(ref)
-    manifest = node.manifest_of(holding.manifest)
-    if manifest is None:
-        raise NotFound(f"{ref} is not held whole", hint="fetch it again")
-    table = chunk_table(manifest, parts.store.blob)
+
+    def known() -> tuple[Holding, Manifest, ChunkTable]:
+        holding = node.holding_of(ref)
+        manifest = node.manifest_of(holding.manifest)
+        if manifest is None:
+            raise NotFound(f"{ref} is not held whole", hint="fetch it again")
+        return holding, manifest, chunk_table(manifest, parts.store.blob)
+
+    holding, manifest, table = await parts.workers.run(known)
     read = 0
 
     def advanced(count: int) -> None:

@@ -9,26 +9,32 @@ from p2phub.observe import Watch
 
 
 async def names(node: Running, watch: Watch) -> JsonObject:
-    return {"names": node.parts.ledger.names()}
+    return {"names": await node.parts.workers.run(lambda: node.parts.ledger.names())}
 
 
 async def name_add(node: Running, watch: Watch, *, alias: str, target: str) -> JsonObject:
     node.parts.resolver.check_name(alias, target)
-    node.parts.ledger.name(alias, target)
+    await node.parts.workers.run(lambda: node.parts.ledger.name(alias, target))
     return {}
 
 
 async def name_remove(node: Running, watch: Watch, *, alias: str) -> JsonObject:
-    if alias not in node.parts.ledger.names():
-        raise NotFound(f"there is no name {alias!r}", hint="`p2phub name list` shows them")
-    node.parts.ledger.name(alias, None)
+    ledger = node.parts.ledger
+
+    def remove() -> None:
+        if alias not in ledger.names():
+            raise NotFound(f"there is no name {alias!r}", hint="`p2phub name list` shows them")
+        ledger.name(alias, None)
+
+    await node.parts.workers.run(remove)
     return {}
 
 
 async def key_export(node: Running, watch: Watch) -> JsonObject:
-    return {"pem": export_publisher_key(node.parts.config.home).decode("ascii")}
+    pem = await node.parts.workers.run(lambda: export_publisher_key(node.parts.config.home))
+    return {"pem": pem.decode("ascii")}
 
 
 async def key_import(node: Running, watch: Watch, *, pem: str) -> JsonObject:
-    key = import_publisher_key(node.parts.config.home, pem.encode())
+    key = await node.parts.workers.run(lambda: import_publisher_key(node.parts.config.home, pem.encode()))
     return {"publisher_id": str(key.peer_id)}

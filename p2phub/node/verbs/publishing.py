@@ -15,6 +15,7 @@ from p2phub.identity import parse_peer_id
 from p2phub.manifest import Ticket, encode_ticket, read_release
 from p2phub.node.running import JsonObject, Running
 from p2phub.observe import Published, Watch
+from p2phub.store import Holding
 
 ANNOUNCE_WAIT_S = 10.0  # How long `publish` waits to be able to say whether the network knows it.
 LOOK_UP_NAME_S = 10.0  # How long `publish` looks for a newer release of its own name, made on another machine.
@@ -87,25 +88,35 @@ async def survey(
 
 async def unpublish(node: Running, watch: Watch, *, ref: str) -> JsonObject:
     parts = node.parts
-    name = parts.resolver.name_of(ref)
-    mine = [item for item in parts.ledger.publications() if (item.publisher, item.name, item.tag) == name]
-    if not mine:
-        raise NotFound(f"{ref} is not published here", hint="`p2phub ls` shows what is")
-    parts.ledger.withdraw(*name)
-    manifest = mine[0].manifest
-    if all(item.manifest != manifest for item in parts.ledger.publications()):
-        parts.store.release(manifest)
+
+    def withdraw() -> Digest:
+        name = parts.resolver.name_of(ref)
+        mine = [item for item in parts.ledger.publications() if (item.publisher, item.name, item.tag) == name]
+        if not mine:
+            raise NotFound(f"{ref} is not published here", hint="`p2phub ls` shows what is")
+        parts.ledger.withdraw(*name)
+        manifest = mine[0].manifest
+        if all(item.manifest != manifest for item in parts.ledger.publications()):
+            parts.store.release(manifest)
+        return manifest
+
+    manifest = await parts.workers.run(withdraw)
     node.shelf_changed(manifest)
     return {"reference": ref, "manifest": manifest.text(Codec.MSGPACK)}
 
 
 async def remove(node: Running, watch: Watch, *, ref: str) -> JsonObject:
     parts = node.parts
-    holding = node.holding_of(ref)
-    for item in parts.ledger.publications():
-        if item.manifest == holding.manifest:
-            parts.ledger.withdraw(item.publisher, item.name, item.tag)
-    parts.store.release(holding.manifest)
+
+    def forget() -> Holding:
+        holding = node.holding_of(ref)
+        for item in parts.ledger.publications():
+            if item.manifest == holding.manifest:
+                parts.ledger.withdraw(item.publisher, item.name, item.tag)
+        parts.store.release(holding.manifest)
+        return holding
+
+    holding = await parts.workers.run(forget)
     node.shelf_changed(holding.manifest)
     return {"manifest": holding.manifest.text(Codec.MSGPACK), "folder": str(holding.folder)}
 
