@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import trio
-from zeroconf import DNSCache, ServiceInfo
+from zeroconf import ServiceInfo
+from zeroconf._cache import DNSCache
 
 from p2phub.identity import Address, PeerAddress, SecretKey
 from p2phub.net import lan as module
