@@ -11,12 +11,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from p2phub.identity import Address, PeerAddress
 from tests.support.house import ROOT
 from tests.support.lan_node import peer_of
+from tests.support.models import make_safetensors_folder, tree_digest
+from tests.support.processes import P2PHUB, Scene
 
 # Each side waits in its namespace until its stdin ends; then the kernel takes namespace and cable away.
 HOLD = ["unshare", "--net", "cat"]
@@ -188,3 +191,25 @@ def test_names_that_a_stranger_invents_do_not_end_the_discovery_of_others(
     bob.is_open()
     ann.ask("await 1")
     assert ann.ask("look") == [line_of("bob", there)]
+
+
+@pytest.mark.parametrize("by", ["reference", "manifest"])
+def test_a_model_arrives_from_a_neighbour_without_any_bootstrap(
+    machines: tuple[Machine, Machine], tmp_path: Path, by: str
+) -> None:
+    here, there = machines
+    model = make_safetensors_folder(tmp_path / "model", 3_000_000, files=2)
+    with (
+        Scene(tmp_path / "here", lan=True, program=[*here.enter(), *P2PHUB]) as publishing,
+        Scene(tmp_path / "there", lan=True, program=[*there.enter(), *P2PHUB]) as fetching,
+    ):
+        node = publishing.start("publisher", "node", "--listen", f"{here.ip}:0")
+        node.wait_for("ready", timeout_s=60)
+        published = publishing.publish("publisher", model, name="thing")
+
+        fetcher = fetching.start_fetch("fetcher", published[by], tmp_path / "out")
+        source = fetcher.wait_for("source", timeout_s=60)
+        fetcher.wait_for("done", timeout_s=60)
+        assert fetcher.finish(timeout_s=30) == 0
+    assert source["via"] == "lan"
+    assert tree_digest(tmp_path / "out") == tree_digest(model)
