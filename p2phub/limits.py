@@ -52,9 +52,7 @@ BLOBS_PER_REQUEST_MAX = 64
 WINDOW_BYTES_MAX = 4 * MIB  # In flight to one provider; 250 ms of the measured rate below that.
 REQUESTS_OUTSTANDING_MAX = 16  # Unanswered on one connection: their frames always fit the provider's socket buffer.
 REQUESTS_WAITING_MAX = 64  # Queued at a provider for one connection.
-CONTROL_FRAME_BYTES_MAX = 64 * KIB
 HAVE_RANGES_MAX = 4096
-PEERS_PER_MESSAGE_MAX = 32
 
 # --- connections -------------------------------------------------------------------------------------------------
 PORT_DEFAULT = 4717
@@ -81,7 +79,6 @@ REPORTS_WAITING_MAX = 1024
 
 # --- discovery ---------------------------------------------------------------------------------------------------
 PROVIDERS_PER_FETCH_MAX = 256  # Considered in one fetch; a stranger may name any number.
-PROVIDERS_WANTED = 5  # Distinct and proven; more are learned from the swarm.
 PROVIDERS_PER_KEY_MAX = 64
 PROVIDER_KEYS_MAX = 50_000
 PROVIDER_RECORD_S = 48 * 3600.0

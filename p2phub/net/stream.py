@@ -83,7 +83,7 @@ class StreamPlane:
         except BaseException:
             await connection.aclose()
             raise
-        return self._links.start(connection.as_channel(), machine, provider.address, via)
+        return self._links.start(connection.as_channel(), machine, connection.address, via)
 
     async def open_control(self, peer: PeerAddress) -> ControlConnection:
         """Open a stream for questions. Raises PeerGone, WrongPeer."""

@@ -124,6 +124,12 @@ class Parts:
             finders.append(await stack.enter_async_context(lan))
         return finders
 
+    async def joined(self) -> None:
+        """Wait until somebody of the DHT answered for the first time; for ever where there is no DHT."""
+        if self._dht is None:
+            await trio.sleep_forever()
+        await self._dht.joined.wait()
+
     def contacts(self) -> tuple[PeerAddress, ...]:
         """Return peers worth asking something: those the DHT has proved, then the configured bootstrap nodes."""
         proven = self._dht.known_peers() if self._dht is not None else ()

@@ -12,6 +12,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -24,6 +25,9 @@ from p2phub.node.home import hold_home
 from p2phub.node.running import Running
 from p2phub.node.verbs import Verbs
 from p2phub.observe import Ready, Stopped, Watch
+
+if TYPE_CHECKING:
+    from p2phub.engine.announce import Announcer
 
 log = logging.getLogger(__name__)
 REMEMBER_PEERS_S = 60.0
@@ -74,6 +78,7 @@ async def _serve(parts: Parts, watch: Watch) -> None:
         await nursery.start(_end_on_signal, nursery.cancel_scope)
         nursery.start_soon(announcer.run)
         nursery.start_soon(_remember_peers, parts)
+        nursery.start_soon(_announce_once_joined, parts, announcer)
         nursery.start_soon(_check_store, parts)
         await nursery.start(serve_control, parts.config.home, verbs.call)
         watch(
@@ -105,6 +110,12 @@ async def _end_on_signal(
         async for _ in signals:
             scope.cancel()
             return
+
+
+async def _announce_once_joined(parts: Parts, announcer: Announcer) -> None:
+    """What nobody could be told of while this node knew nobody is announced as soon as it knows somebody."""
+    await parts.joined()
+    announcer.came_online()
 
 
 async def _remember_peers(parts: Parts) -> None:

@@ -23,7 +23,7 @@ def test_twenty_kills_of_a_gibibyte_cost_at_most_64_mib_each(tmp_path: Path) -> 
         provider = scene.node("publisher")
         published = scene.publish("publisher", source, name="model")
         cuts, _ = fetch_through_kills(
-            scene, provider, published["reference"], tmp_path / "out", kills=20, longest_s=0.25, seed=20
+            scene, provider, published["reference"], tmp_path / "out", kills=20, longest_s=0.12, seed=20
         )
     twice = fetched_twice(cuts)
     print(f"held at each start: {[cut.held >> 20 for cut in cuts]} MiB; fetched twice: {[n >> 10 for n in twice]} KiB")

@@ -166,3 +166,17 @@ def test_a_damaged_state_log_is_told_and_salvaged_on_the_users_word(tmp_path: Pa
         listed = scene.start("home", "ls")
         listed.wait_for("ls", timeout_s=30)
         assert listed.finish(timeout_s=30) == 0
+
+
+def test_a_name_is_not_given_to_somebody_else_unasked(tmp_path: Path) -> None:
+    with Scene(tmp_path / "scene") as scene:
+
+        def name(*words: str) -> int:
+            return scene.start("home", "name", *words).finish(timeout_s=30)
+
+        other = "12D3KooWBD4YecTdGpw1fLiQJLXcBSWTfeEqvnkiN7mLCnr1M5He"
+        assert name("add", "alice", PEER) == 0
+        assert name("add", "alice", PEER) == 0
+        assert name("add", "alice", other) == 2
+        assert name("rm", "alice") == 0
+        assert name("add", "alice", other) == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -98,11 +97,3 @@ def until_steady(sample: Iterator[int], good: int) -> int:
         if last <= good:
             break
     return last
-
-
-def freeze(process: Process) -> None:
-    process.popen.send_signal(signal.SIGSTOP)
-
-
-def thaw(process: Process) -> None:
-    process.popen.send_signal(signal.SIGCONT)

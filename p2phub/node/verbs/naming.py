@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from p2phub.errors import NotFound
+from p2phub.errors import NotFound, UsageError
 from p2phub.node.keystore import export_publisher_key, import_publisher_key
 from p2phub.node.running import JsonObject, Running
 from p2phub.observe import Watch
@@ -13,8 +13,17 @@ async def names(node: Running, watch: Watch) -> JsonObject:
 
 
 async def name_add(node: Running, watch: Watch, *, alias: str, target: str) -> JsonObject:
-    node.parts.resolver.check_name(alias, target)
-    await node.parts.workers.run(lambda: node.parts.ledger.name(alias, target))
+    """A name that stands for something else is refused: who typed it trusts what it meant."""
+    ledger = node.parts.ledger
+
+    def add() -> None:
+        node.parts.resolver.check_name(alias, target)
+        meant = ledger.names().get(alias)
+        if meant is not None and meant != target:
+            raise UsageError(f"{alias} stands for {meant} already", hint=f"first forget that: p2phub name rm {alias}")
+        ledger.name(alias, target)
+
+    await node.parts.workers.run(add)
     return {}
 
 
