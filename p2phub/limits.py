@@ -74,7 +74,7 @@ IDLE_LINK_S = 60.0  # A bulk connection without a lease is closed.
 HEARTBEAT_S = 5.0  # On the control connection.
 GOODBYE_S = 1.0
 REPORT_S = 0.1  # The carrier reports at most this often: each hand-off to the loop costs 50 us.
-REPORT_BYTES = 24 * MIB  # …or so much at a time: what is not told yet is fetched again after a kill -9 (64 MiB at most).
+REPORT_BYTES = 24 * MIB  # …or so much at a time: what is not told yet is fetched again after a kill -9.
 REPORTS_WAITING_MAX = 1024
 
 # --- discovery ---------------------------------------------------------------------------------------------------
