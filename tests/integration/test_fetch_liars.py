@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import trio
 
 from p2phub import limits
 from p2phub.discovery import Candidate
@@ -16,6 +18,7 @@ from tests.support.covers import covers
 from tests.support.hosts import TestHost, key_of, open_host
 from tests.support.liars import Lie, open_liar
 from tests.support.models import make_safetensors_folder, tree_digest
+from tests.support.processes import P2PHUB
 
 LIAR = key_of("liar")
 PROVABLE = {
@@ -105,3 +108,18 @@ async def test_one_who_says_nothing_alone_ends_with_the_reason(
             liar = Candidate(PeerAddress(LIAR.peer_id, address), "direct")
             with pytest.raises(NoProvider, match=str(LIAR.peer_id)):
                 await bob.fetch(published.manifest, tmp_path / "out", also=[liar], patience_s=0.0)
+
+
+@covers("T33")
+async def test_the_command_line_ends_with_5_and_names_chunk_file_and_peer(tmp_path: Path, model: Path) -> None:
+    async with open_host(tmp_path / "a", "ann") as ann:
+        published = await ann.publish(model)
+        async with open_liar(LIAR, ann.shelf, Lie.LAST_CHUNK) as address:
+            words = ["--json", "--no-lan", "--home", str(tmp_path / "home"), "fetch", str(published.manifest)]
+            words += ["--provider", str(PeerAddress(LIAR.peer_id, address)), "--into", str(tmp_path / "out")]
+            done = await trio.run_process([*P2PHUB, *words], capture_stdout=True, capture_stderr=True, check=False)
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (done.returncode, events[-1]["event"], events[-1]["code"]) == (5, "failed", 5)
+    (lie,) = {(event["file"], event["chunk"]) for event in events if event["event"] == "peer_dropped"}
+    assert f"chunk {lie[1]} of {lie[0]} from {LIAR.peer_id}" in events[-1]["message"]
+    assert not (tmp_path / "out" / lie[0]).exists()
