@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from p2phub import limits
@@ -58,15 +57,17 @@ class Progress:
         self.overdue = False
         self.idle_since = time.monotonic()  # Since when no call has been running; of no meaning while one is.
 
-    @contextmanager
-    def call(self, length: int) -> Iterator[None]:
-        """Bound one call that moves `length` bytes."""
+    def begin(self, length: int) -> None:
+        """Bound the call that begins now and moves `length` bytes. `end` follows in any case.
+
+        Two plain methods: a context manager costs 3 us, six times for each MiB.
+        """
         self.deadline = time.monotonic() + limits.SOCKET_CALL_S + length / limits.RATE_MIN
-        try:
-            yield
-        finally:
-            self.deadline = math.inf
-            self.idle_since = time.monotonic()
+
+    def end(self) -> None:
+        """Note that no call is running."""
+        self.deadline = math.inf
+        self.idle_since = time.monotonic()
 
     def lost(self, message: str, peer: PeerId) -> PeerError:
         """Return the error for a call that failed: the watchdog's doing, or the peer's."""

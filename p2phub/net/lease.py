@@ -47,7 +47,7 @@ class Lease:
                 break
             room -= ref.length
             refs.append(ref)
-        self.unasked = self.unasked - RangeSet.from_indices(ref.index for ref in refs)
+        self.unasked -= self.unasked.first(len(refs))
         return tuple(refs)
 
 

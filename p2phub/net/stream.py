@@ -156,28 +156,40 @@ class StreamChannel:
     # --- the thread's side -------------------------------------------------------------------------------------------
 
     def fill(self, into: memoryview) -> None:
+        self.progress.begin(len(into))
+        try:
+            self._fill(into)
+        finally:
+            self.progress.end()
+
+    def _fill(self, into: memoryview) -> None:
         at = 0
-        with self.progress.call(len(into)):
-            while at < len(into):
-                with self._changed:
-                    if not self._wait_for(lambda: bool(self._arrived), limits.SOCKET_CALL_S):
-                        raise PeerStalled(f"no byte for {limits.SOCKET_CALL_S:g} s", peer=str(self.peer))
-                    part = self._arrived[: len(into) - at]
-                    del self._arrived[: len(part)]
-                into[at : at + len(part)] = part
-                at += len(part)
-                self._in_loop(self._make_room)
+        while at < len(into):
+            with self._changed:
+                if not self._wait_for(lambda: bool(self._arrived), limits.SOCKET_CALL_S):
+                    raise PeerStalled(f"no byte for {limits.SOCKET_CALL_S:g} s", peer=str(self.peer))
+                part = self._arrived[: len(into) - at]
+                del self._arrived[: len(part)]
+            into[at : at + len(part)] = part
+            at += len(part)
+            self._in_loop(self._make_room)
 
     def send(self, data: memoryview | bytes) -> None:
-        with self.progress.call(len(data)):
-            with self._changed:
-                self._raise_if_ended()
-                self._leaving = bytes(data)
-            self._in_loop(self._begin_work)
-            with self._changed:
-                seconds = limits.SOCKET_CALL_S + len(data) / limits.RATE_MIN
-                if not self._wait_for(lambda: self._leaving is None, seconds):
-                    raise PeerStalled("nothing taken for too long", peer=str(self.peer))
+        self.progress.begin(len(data))
+        try:
+            self._send(data)
+        finally:
+            self.progress.end()
+
+    def _send(self, data: memoryview | bytes) -> None:
+        with self._changed:
+            self._raise_if_ended()
+            self._leaving = bytes(data)
+        self._in_loop(self._begin_work)
+        with self._changed:
+            seconds = limits.SOCKET_CALL_S + len(data) / limits.RATE_MIN
+            if not self._wait_for(lambda: self._leaving is None, seconds):
+                raise PeerStalled("nothing taken for too long", peer=str(self.peer))
 
     def wait(self, timeout_s: float) -> bool:
         until = time.monotonic() + timeout_s

@@ -9,10 +9,12 @@ session resumed, no early data. Figures and reasons: docs/decisions/0020.
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import struct
 import sys
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -38,7 +40,7 @@ _BYTES_RECEIVED_AT = 128  # Of tcpi_bytes_received in Linux's struct tcp_info.
 _LIB: Any = getattr(SSL, "_lib", None)
 _FFI: Any = getattr(SSL, "_ffi", None)
 _NAMES = ("SSL_read", "SSL_write", "SSL_get_error", "ERR_clear_error", "SSL_MODE_ENABLE_PARTIAL_WRITE")
-HAS_ENGINE = all(hasattr(_LIB, name) for name in _NAMES) and hasattr(_FFI, "from_buffer")
+HAS_ENGINE = all(hasattr(_LIB, name) for name in _NAMES) and hasattr(_FFI, "from_buffer") and hasattr(_FFI, "errno")
 """Whether pyOpenSSL still has the private names that the fast engine calls."""
 
 
@@ -218,13 +220,19 @@ class TlsChannel:
             self._read, self._write = self._read_directly, self._write_directly
 
     def fill(self, into: memoryview) -> None:
-        with self.progress.call(len(into)):
+        self.progress.begin(len(into))
+        try:
             self._read(into)
+        finally:
+            self.progress.end()
 
     def send(self, data: memoryview | bytes) -> None:
         if len(data):
-            with self.progress.call(len(data)):
+            self.progress.begin(len(data))
+            try:
                 self._write(data)
+            finally:
+                self.progress.end()
 
     def wait(self, timeout_s: float) -> bool:
         if self._connection.pending():
@@ -276,28 +284,40 @@ class TlsChannel:
         with _FFI.from_buffer(into) as start:
             while got < length:
                 count = read(ssl, start + got, length - got)  # At most one record; gives up the GIL.
-                if count <= 0:
-                    self._fail(count)
-                got += count
+                if count > 0:
+                    got += count
+                else:
+                    self._again_or_fail(count)
 
     def _write_directly(self, data: memoryview | bytes) -> None:
         with _FFI.from_buffer(data) as start:
-            count = _LIB.SSL_write(self._ssl, start, len(data))
-        if count <= 0:
-            self._fail(count)
+            # Made again with what it was made with, as OpenSSL wants it: what has gone out already does not go twice.
+            while (count := _LIB.SSL_write(self._ssl, start, len(data))) <= 0:
+                self._again_or_fail(count)
 
-    def _fail(self, count: int) -> None:
+    def _again_or_fail(self, count: int) -> None:
+        """Return if the call was only interrupted and is to be made again; else raise what ended it.
+
+        A socket with a timeout is not taken up again by the kernel after a stop: Ctrl-Z and `fg`, a debugger, a
+        suspended machine all end its calls with EINTR, which OpenSSL passes on as "later", like a timeout.
+        """
+        interrupted = _FFI.errno == errno.EINTR
         error = _LIB.SSL_get_error(self._ssl, count)
         _LIB.ERR_clear_error()  # The queue of errors belongs to the thread, which will have other connections.
         if error in (SSL_WANT_READ, SSL_WANT_WRITE):
+            if interrupted:
+                return
             raise PeerStalled(f"no byte for {limits.SOCKET_CALL_S:g} s", peer=str(self.peer))
         raise self.progress.lost("the connection ended" if error == SSL_ZERO_RETURN else "connection lost", self.peer)
 
     def _read_portably(self, into: memoryview) -> None:
         while into:
+            asked_at = time.monotonic()
             try:
                 count = self._connection.recv_into(into)
             except (SSL.WantReadError, SSL.WantWriteError) as exc:
+                if time.monotonic() - asked_at < limits.SOCKET_CALL_S / 2:
+                    continue  # Much sooner than the timeout: interrupted, see `_again_or_fail`.
                 raise PeerStalled(f"no byte for {limits.SOCKET_CALL_S:g} s", peer=str(self.peer)) from exc
             except SSL.Error as exc:
                 raise self.progress.lost(f"connection lost: {_reason(exc)}", self.peer) from exc

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2phub.content import has_controls, pack, packed_lengths, unpack, unpack_record
+from p2phub.content import codec, has_controls, pack, packed_lengths, unpack, unpack_record
 from p2phub.errors import Malformed
 from tests.support.covers import covers
 
@@ -46,6 +46,25 @@ def test_any_bytes_are_refused_or_are_the_encoding_of_what_they_give(data: bytes
     except Malformed:
         return
     assert pack(value) == data
+
+
+@covers("T19")
+@given(st.one_of(st.binary(max_size=60), values.map(pack)), st.data())
+def test_the_short_way_gives_what_the_long_way_does(data: bytes, chance: st.DataObject) -> None:
+    if data and chance.draw(st.booleans()):
+        at = chance.draw(st.integers(0, len(data) - 1))
+        data = data[:at] + bytes([chance.draw(st.integers(0, 255))]) + data[at + 1 :]
+    with pytest.MonkeyPatch.context() as patch:
+        short = _outcome(data)
+        patch.setattr(codec, "_SHORT_BYTES_MAX", 0)
+        assert short == _outcome(data)
+
+
+def _outcome(data: bytes) -> object:
+    try:
+        return unpack(data)
+    except Malformed as exc:
+        return exc.rule
 
 
 @covers("T19")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -264,6 +266,45 @@ async def test_silence_ends_a_call(engine: str, monkeypatch: pytest.MonkeyPatch)
             fill(near, 1)
         with pytest.raises(PeerStalled):
             far.send(bytes(64 << 20))
+
+
+@pytest.fixture
+def signals() -> Iterator[signal.Signals]:
+    """A signal that interrupts system calls and does nothing else."""
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: None)
+    yield signal.SIGUSR1
+    signal.signal(signal.SIGUSR1, before)
+
+
+async def test_an_interrupted_read_goes_on(engine: str, signals: signal.Signals) -> None:
+    async with channels() as (near, far):
+        into = memoryview(bytearray(5))
+        thread = threading.Thread(target=near.fill, args=(into,))
+        thread.start()
+        while near.progress.deadline == float("inf"):
+            await trio.sleep(0)
+        for _ in range(200):  # One of them finds the thread in its call.
+            signal.pthread_kill(thread.ident or 0, signals)
+            await trio.sleep(0)
+        far.send(b"hello")
+        thread.join(10)
+        assert bytes(into) == b"hello"
+
+
+async def test_an_interrupted_write_goes_on(signals: signal.Signals) -> None:
+    # Without the stand-in: its `sendall` cannot tell how much of a record went out.
+    data, into = bytes(range(256)) * (128 << 10), memoryview(bytearray(32 << 20))
+    async with channels() as (near, far):
+        thread = threading.Thread(target=far.send, args=(data,))
+        thread.start()
+        while far.progress.deadline == float("inf"):
+            await trio.sleep(0)
+        for _ in range(200):
+            signal.pthread_kill(thread.ident or 0, signals)
+            await trio.sleep(0)
+        await trio.to_thread.run_sync(near.fill, into)
+        thread.join(10)
+        assert into == data
 
 
 @covers("T35")
