@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from p2phub.api.hub import bare_errors, settings, unwatched
@@ -18,15 +19,19 @@ async def run_node(
     lan: bool | None = None,
     up: str | int | None = None,
     down: str | int | None = None,
+    bulk_processes: int | None = None,
     watch: Watch = unwatched,
 ) -> None:
     """Announce and serve what this home holds until SIGINT or SIGTERM; return after `Stopped`.
 
-    `watch` is told `Ready` once the node can be dialled. The options are those of `open_hub` (`up`, `down`: bytes/s).
+    `watch` is told `Ready` once the node can be dialled. The options are those of `open_hub` (`up`, `down`: bytes/s);
+    `bulk_processes` (default 1) carry the bulk bytes, 0: threads of this process do.
     Must run in the main thread, which signals reach. Raises AlreadyRunning if another daemon holds the home, UsageError
     (also if the port is taken), NotTrusted, DiskError.
     """
     config = settings(home=home, listen=listen, bootstrap=bootstrap, lan=lan, up=up, down=down)
+    if bulk_processes is not None:
+        config = replace(config, bulk_processes=load_config(home=home, bulk_processes=bulk_processes).bulk_processes)
     with bare_errors():
         await run_daemon(config, watch)
 

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
+
 from p2phub import api
-from p2phub.cli.command import Command, Invocation, no_arguments
+from p2phub.cli.command import Command, Invocation
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--bulk-processes",
+        metavar="N",
+        type=int,
+        help="processes that carry bulk bytes beside the node's own (default: 1); 0: its own threads do",
+    )
 
 
 async def run(call: Invocation) -> int:
@@ -18,14 +29,14 @@ async def run(call: Invocation) -> int:
             case api.Stopped():
                 output.say("Stopped.")
 
-    await api.run_node(**call.common.settings(), watch=show)
+    await api.run_node(**call.common.settings(), bulk_processes=call.args.bulk_processes, watch=show)
     return 0
 
 
 COMMAND = Command(
     "node",
     "run the daemon: announce and serve until stopped",
-    no_arguments,
+    add_arguments,
     run,
     description="Announces and serves what this home holds, until Ctrl-C or SIGTERM. Other commands of the same home "
     "use it while it runs.",

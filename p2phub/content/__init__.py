@@ -11,6 +11,7 @@ from p2phub.content.plans import (
     OpenForWriting,
     Readable,
     ReadPlan,
+    Steady,
     WritePlan,
 )
 from p2phub.content.ranges import RangeSet
@@ -30,6 +31,7 @@ __all__ = [
     "RangeSet",
     "ReadPlan",
     "Readable",
+    "Steady",
     "WritePlan",
     "chunk_list",
     "cut_points",

@@ -49,6 +49,11 @@ class ChunkTable:
         return len(self._files)
 
     @property
+    def lists(self) -> tuple[ChunkList, ...]:
+        """The chunks of each file, in file order."""
+        return self._files
+
+    @property
     def bytes_total(self) -> int:
         return self._start[-1]
 
@@ -98,12 +103,48 @@ class WritePlan:
     path_of: Callable[[int], str] = "file number {}".format  # File number to its path, for errors that name it.
 
 
+class Status(Protocol):
+    """What `os.fstat` tells."""
+
+    @property
+    def st_dev(self) -> int: ...
+    @property
+    def st_ino(self) -> int: ...
+    @property
+    def st_size(self) -> int: ...
+    @property
+    def st_mtime_ns(self) -> int: ...
+    @property
+    def st_ctime_ns(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """What the status of an open file must still say, so that its bytes are those that were hashed.
+
+    `exactly`: device, inode, size, mtime_ns, ctime_ns. None for a file that still grows, up to `size_max` bytes.
+    """
+
+    exactly: tuple[int, int, int, int, int] | None
+    size_max: int = 0
+
+    def holds(self, status: Status) -> bool:
+        if self.exactly is None:
+            return status.st_size <= self.size_max
+        found = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        return found == self.exactly
+
+
 class Readable(Protocol):
     """A file opened for serving, in the state in which it was hashed."""
 
     @property
     def descriptor(self) -> int:
         """A descriptor for `os.preadv`; belongs to this object."""
+
+    @property
+    def steady(self) -> Steady:
+        """What `unchanged` asks of the descriptor's status: whoever was handed the descriptor asks the same."""
 
     def unchanged(self) -> bool:
         """Whether the file still has the fingerprint of when it was hashed; asked after a read and before the send."""

@@ -39,6 +39,7 @@ class DirectPlane:
     """Dials peers, and serves those who dialled us. Made by `open_plane`."""
 
     def __init__(self, credential: Credential, links: Links, reception: Reception) -> None:
+        self.credential = credential
         self._context = tls.make_context(credential)
         self._links, self._reception = links, reception
 
@@ -106,10 +107,17 @@ class DirectPlane:
 @asynccontextmanager
 async def open_plane(key: SecretKey, shelf: Shelf, answer: AnswerControl) -> AsyncIterator[DirectPlane]:
     """Run a direct plane as the node that `key` is. On the way out every connection ends."""
+    async with run_plane(make_credential(key), shelf, answer) as plane:
+        yield plane
+
+
+@asynccontextmanager
+async def run_plane(credential: Credential, shelf: Shelf, answer: AnswerControl) -> AsyncIterator[DirectPlane]:
+    """As `open_plane`, for whoever has a credential of the node and not its key."""
     watched = Watched()
     async with trio.open_nursery() as nursery:
         links = Links(nursery, watched)
-        plane = DirectPlane(make_credential(key), links, Reception(shelf, answer, watched))
+        plane = DirectPlane(credential, links, Reception(shelf, answer, watched))
         nursery.start_soon(_watch, watched, links)
         try:
             yield plane

@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -28,6 +28,9 @@ from p2phub.node.peers import read_peers, write_peers
 from p2phub.store import Ledger, Store
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.ledger import FileLedger
+
+if TYPE_CHECKING:
+    from p2phub.net.bulk.parent import BulkProcesses
 
 
 class Parts:
@@ -176,8 +179,9 @@ class ListenerPort:
 
 
 @asynccontextmanager
-async def compose(config: Config, *, serving: bool) -> AsyncIterator[Parts]:
-    """Open a node's parts; with `serving` it listens. On the way out all ends. Raises HubError."""
+async def compose(config: Config, *, serving: bool, bulk_processes: int = 0) -> AsyncIterator[Parts]:
+    """Open a node's parts; with `serving` it listens. Bulk bytes are carried by as many children, by threads of this
+    process if none. On the way out all ends. Raises HubError."""
     publisher, key = load_or_create(config.home)
     store, ledger = FilesystemStore(config.home), FileLedger(config.home)
     try:
@@ -185,11 +189,18 @@ async def compose(config: Config, *, serving: bool) -> AsyncIterator[Parts]:
         desk = ControlDesk(shelf, ledger)
         async with AsyncExitStack() as stack:
             plane = await stack.enter_async_context(open_plane(key, shelf, desk.answer))
-            dialler = Fallback(plane)
+            carrier: DirectPlane | BulkProcesses = plane
+            if bulk_processes:
+                from p2phub.net.bulk.parent import open_bulk_processes
+
+                carrier = await stack.enter_async_context(
+                    open_bulk_processes(plane, shelf, desk.answer, count=bulk_processes)
+                )
+            dialler = Fallback(carrier)
             desk.dialler = plane  # Whether we can be reached directly is what a peer asks.
             listener = None
             if serving:
-                listener = await stack.enter_async_context(open_listener(config.listen, plane.handle))
+                listener = await stack.enter_async_context(open_listener(config.listen, carrier.handle))
             nursery = await stack.enter_async_context(trio.open_nursery())
             parts = Parts(
                 config,

@@ -9,6 +9,7 @@ Each setting comes from the first of these that has it: the option of the comman
     lan = true
     up = "20MB"      # bytes a second: MB = 10^6, MiB = 2^20
     down = "100MiB"
+    bulk_processes = 1   # that carry the daemon's bulk bytes; 0: its own threads do
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from p2phub.identity import Address, PeerAddress, parse_peer_address
 
 CONFIG_FILE = "config.toml"
 CONFIG_BYTES_MAX = limits.MIB
+BULK_PROCESSES_MAX = 64  # Each is an interpreter of some 30 MB.
 LISTEN_DEFAULT = (Address("0.0.0.0", limits.PORT_DEFAULT), Address("::", limits.PORT_DEFAULT))
 _UNITS = {"": 1, "B": 1} | {
     f"{letter}{binary}B": (1024 if binary else 1000) ** power
@@ -46,6 +48,7 @@ class Config:
     lan: bool = True  # Find, and be found by, nodes of the local network.
     up: int | None = None  # Bytes a second; None is as fast as it goes.
     down: int | None = None
+    bulk_processes: int = 1
 
 
 def load_config(
@@ -56,6 +59,7 @@ def load_config(
     lan: bool | None = None,
     up: str | int | None = None,
     down: str | int | None = None,
+    bulk_processes: int | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Config:
     """Return the settings that hold, options first. `environment` is the process's own if None.
@@ -67,7 +71,8 @@ def load_config(
     given: dict[str, Any] = _read_file(folder / CONFIG_FILE)
     given |= _read_environment(environment)
     options = {"listen": list(listen) or None, "bootstrap": list(bootstrap) or None, "lan": lan, "up": up, "down": down}
-    given |= {key: (f"--{key}", value) for key, value in options.items() if value is not None}
+    options["bulk_processes"] = bulk_processes
+    given |= {key: (f"--{key.replace('_', '-')}", value) for key, value in options.items() if value is not None}
     read: dict[str, Any] = {}
     for key, (source, value) in given.items():
         try:
@@ -139,12 +144,21 @@ def _switch(value: Any) -> bool:
     return value
 
 
+def _count(value: Any) -> int:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 4:
+        value = int(value)
+    if type(value) is not int or not 0 <= value <= BULK_PROCESSES_MAX:
+        raise UsageError(f"a number from 0 to {BULK_PROCESSES_MAX} is wanted")
+    return value
+
+
 _READERS: dict[str, Callable[[Any], Any]] = {
     "listen": _texts(parse_listen),
     "bootstrap": _texts(_parse_bootstrap),
     "lan": _switch,
     "up": parse_rate,
     "down": parse_rate,
+    "bulk_processes": _count,
 }
 
 

@@ -51,7 +51,7 @@ async def run_daemon(config: Config, watch: Watch) -> None:
     """Serve until SIGINT or SIGTERM. Emits Ready once it can be dialled, then Stopped. Raises AlreadyRunning, …"""
     raise_descriptor_limit()
     with hold_home(config.home):
-        async with compose(config, serving=True) as parts:
+        async with compose(config, serving=True, bulk_processes=config.bulk_processes) as parts:
             await _serve(parts, watch)
     watch(Stopped())
 

@@ -16,7 +16,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from p2phub.content import ChunkTable, Digest, RangeSet, Readable, ReadPlan, WritePlan
+from p2phub.content import ChunkTable, Digest, RangeSet, Readable, ReadPlan, Steady, WritePlan
 from p2phub.errors import ContentChanged, DiskError
 from p2phub.manifest import Manifest
 from p2phub.store.destination import SCRATCH, Destination
@@ -36,10 +36,10 @@ class GrowingFile:
 
     def __init__(self, descriptor: int, size: int) -> None:
         self.descriptor = descriptor
-        self._size = size
+        self.steady = Steady(None, size)
 
     def unchanged(self) -> bool:
-        return os.fstat(self.descriptor).st_size <= self._size
+        return self.steady.holds(os.fstat(self.descriptor))
 
     def close(self) -> None:
         os.close(self.descriptor)

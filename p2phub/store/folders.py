@@ -14,6 +14,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from p2phub.content import Steady
 from p2phub.errors import ContentChanged, DiskError
 from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, Disk, disk_error
 from p2phub.store.interface import Fingerprint
@@ -41,6 +42,11 @@ class OpenFile:
 
     descriptor: int
     expected: Fingerprint
+
+    @property
+    def steady(self) -> Steady:
+        is_ = self.expected
+        return Steady((is_.device, is_.inode, is_.size, is_.mtime_ns, is_.ctime_ns))
 
     def unchanged(self) -> bool:
         return fingerprint(os.fstat(self.descriptor)) == self.expected

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from itertools import count
 
-from p2phub.content import ChunkTable
+from p2phub.content import ChunkTable, Steady
 from p2phub.store.interface import Fingerprint
 from p2phub.store.rehash import is_equal
 
@@ -50,6 +50,10 @@ class Opened:
         self.expected = file.fingerprint()
         self.descriptor = os.dup(file.descriptor)
         self._now = now
+
+    @property
+    def steady(self) -> Steady:
+        return Steady(None, self.expected.size)  # Of the descriptor alone: its path is of this process.
 
     def unchanged(self) -> bool:
         return self._now() == self.expected

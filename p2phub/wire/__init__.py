@@ -1,6 +1,6 @@
 """What travels on a connection: messages, framing, codec, and the sans-I/O machines of both sides. Pure."""
 
-from p2phub.wire.codec import decode_first, encode
+from p2phub.wire.codec import decode_control_answer, decode_first, encode
 from p2phub.wire.control import ControlClient, ControlServer
 from p2phub.wire.flight import BlobChain, flight_order
 from p2phub.wire.framing import LENGTH_BYTES, FrameDecoder, header_length
@@ -66,6 +66,7 @@ __all__ = [
     "ReleaseIs",
     "RequesterEvent",
     "Want",
+    "decode_control_answer",
     "decode_first",
     "encode",
     "flight_order",

@@ -15,6 +15,7 @@ import trio.testing
 from p2phub.content import Digest, RangeSet, WritePlan, digest_of
 from p2phub.errors import ChunkMismatch, DiskFull, HubError, PeerError, PeerGone, PeerRefused, ProtocolViolation
 from p2phub.identity import Address, PeerAddress, PeerId, SecretKey
+from p2phub.net.bulk.parent import open_bulk_processes
 from p2phub.net.channel import Channel, Watched
 from p2phub.net.credential import make_credential
 from p2phub.net.direct import DirectPlane
@@ -99,6 +100,18 @@ async def carrier(kind: str, shelf: Shelf, lie: Lie) -> AsyncIterator[tuple[Dial
             bob = DirectPlane(make_credential(BOB), links, reception)
             async with open_listener([Address("127.0.0.1", 0)], ann.handle) as listener:
                 yield bob, PeerAddress(ANN.peer_id, listener.addresses[0]), links
+        elif kind == "child":
+            ann = DirectPlane(make_credential(ANN), links, reception)
+            bob = DirectPlane(make_credential(BOB), links, reception)
+            async with (
+                open_bulk_processes(ann, shelf, answer, count=1) as anns,
+                open_bulk_processes(bob, shelf, answer, count=1) as bobs,
+                # No child lies, so who is to lie is served from this process.
+                open_listener([Address("127.0.0.1", 0)], anns.handle if lie is Lie.NONE else ann.handle) as listener,
+            ):
+                await anns.ready()
+                await bobs.ready()
+                yield bobs, PeerAddress(ANN.peer_id, listener.addresses[0]), links
         else:
             here = Address("127.0.0.1", 1)
 
@@ -113,7 +126,7 @@ async def carrier(kind: str, shelf: Shelf, lie: Lie) -> AsyncIterator[tuple[Dial
         nursery.cancel_scope.cancel()
 
 
-@pytest.fixture(params=["direct", "stream"])
+@pytest.fixture(params=["direct", "stream", "child"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

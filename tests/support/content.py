@@ -16,6 +16,7 @@ from p2phub.content import (
     Digest,
     RangeSet,
     ReadPlan,
+    Steady,
     WritePlan,
     chunk_list,
     digest_of,
@@ -95,6 +96,12 @@ class OpenFile:
     @property
     def descriptor(self) -> int:
         return self._descriptor
+
+    @property
+    def steady(self) -> Steady:
+        size, mtime_ns = self._fingerprint
+        found = os.fstat(self._descriptor)
+        return Steady((found.st_dev, found.st_ino, size, mtime_ns, found.st_ctime_ns))
 
     def unchanged(self) -> bool:
         found = os.fstat(self._descriptor)

@@ -32,6 +32,19 @@ def test_options_come_before_the_environment_before_the_file_before_the_default(
     )
 
 
+def test_the_number_of_bulk_processes_is_bounded(tmp_path: Path) -> None:
+    assert load_config(home=tmp_path, environment={}).bulk_processes == 1
+    assert load_config(home=tmp_path, environment={"P2PHUB_BULK_PROCESSES": "0"}).bulk_processes == 0
+    (tmp_path / "config.toml").write_text("bulk_processes = 2\n")
+    assert load_config(home=tmp_path, environment={}).bulk_processes == 2
+    assert load_config(home=tmp_path, bulk_processes=64, environment={}).bulk_processes == 64
+    for wrong in (-1, 65, True):
+        with pytest.raises(UsageError, match="--bulk-processes"):
+            load_config(home=tmp_path, bulk_processes=wrong, environment={})
+    with pytest.raises(UsageError, match="P2PHUB_BULK_PROCESSES"):
+        load_config(home=tmp_path, environment={"P2PHUB_BULK_PROCESSES": "many"})
+
+
 def test_the_home_is_the_option_else_the_environment_else_a_folder_of_the_platform(tmp_path: Path) -> None:
     environment = {"P2PHUB_HOME": str(tmp_path / "environment")}
     assert load_config(home=tmp_path / "option", environment=environment).home == tmp_path / "option"

@@ -1,0 +1,225 @@
+"""The child's program: a direct plane that moves bulk bytes and asks the parent for all else.
+
+What the plane needs of the world above it stands here by proxy: the shelf and the control desk (asked of the parent),
+and the plans of fetches (files are opened by the parent, which sends the descriptor). It ends when the parent's end of
+the post closes, so a killed parent leaves no child behind.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+from dataclasses import dataclass
+
+import trio
+
+from p2phub.content import Digest, ReadPlan, Steady, WritePlan
+from p2phub.errors import PeerError, PeerGone
+from p2phub.identity import Address, PeerId
+from p2phub.net.bulk.letters import (
+    digests_in,
+    error_out,
+    peer_address_in,
+    ranges_in,
+    report_out,
+    table_in,
+)
+from p2phub.net.bulk.post import Letter, Post, PostClosed
+from p2phub.net.bulk.questions import Questions
+from p2phub.net.credential import Credential
+from p2phub.net.direct import DirectPlane, run_plane
+from p2phub.net.interface import Closed, Link, Offer
+from p2phub.wire import LENGTH_BYTES, ControlAnswer, ControlRequest, decode_control_answer, encode
+
+_log = logging.getLogger(__name__)
+
+
+def main(descriptor: int) -> None:
+    """Work for whoever holds the other end of the socket `descriptor`, until it closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process in good order.
+    with socket.socket(fileno=descriptor) as sock:
+        trio.run(_work, sock)
+
+
+async def _work(sock: socket.socket) -> None:
+    post = Post(sock)
+    questions = Questions(post)
+    try:
+        letter, _ = await post.receive()
+        credential = Credential(PeerId(letter["peer"]), letter["certificate"], letter["leaf_key"])
+        shelf = DistantShelf(post, questions)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(post.run)
+            async with run_plane(credential, shelf, shelf.answer_control) as plane:
+                post.send({"t": "ready"})
+                try:
+                    await _Child(post, questions, plane, nursery).obey()
+                except PostClosed:
+                    pass
+                finally:
+                    questions.end()
+                    nursery.cancel_scope.cancel()
+    except PostClosed:
+        pass
+
+
+@dataclass
+class DistantShelf:
+    """`net.Shelf` and the control desk, asked of the parent."""
+
+    post: Post
+    questions: Questions
+
+    def offer(self, manifest: Digest, requester: PeerId) -> Offer:
+        about = {"manifest": manifest.raw, "peer": requester.public_key}
+        letter, _ = self.questions.ask(what="offer", **about)
+
+        def blob(digest: Digest) -> bytes | None:
+            found: bytes | None = self.questions.ask(what="blob", digest=digest.raw, **about)[0]["blob"]
+            return found
+
+        def open_file(file: int) -> HandedFile:
+            terms, descriptors = self.questions.ask(what="read", file=file, **about)
+            exactly = terms["exactly"]
+            return HandedFile(descriptors[0], Steady(None if exactly is None else tuple(exactly), terms["size_max"]))
+
+        plan = ReadPlan(manifest, table_in(letter["table"]), ranges_in(letter["held"]), open_file)
+        return Offer(plan, tuple(Digest(raw) for raw in letter["order"]), blob)
+
+    def sent(self, manifest: Digest, requester: PeerId, bytes_sent: int) -> None:
+        self.post.send({"t": "sent", "manifest": manifest.raw, "peer": requester.public_key, "bytes": bytes_sent})
+
+    def changed(self, manifest: Digest, file: int) -> None:
+        # A question, not a word: the next offer is to know of it.
+        self.questions.ask(what="changed", manifest=manifest.raw, file=file)
+
+    async def answer_control(self, peer: PeerId, where: Address, request: ControlRequest) -> ControlAnswer:
+        letter, _ = await self.questions.ask_in_loop(
+            what="control",
+            peer=peer.public_key,
+            ip=where.ip,
+            port=where.port,
+            request=encode(request)[LENGTH_BYTES:],
+        )
+        return decode_control_answer(letter["answer"])
+
+
+@dataclass(frozen=True, slots=True)
+class HandedFile:
+    """`content.Readable` of a descriptor that the parent opened."""
+
+    descriptor: int
+    steady: Steady
+
+    def unchanged(self) -> bool:
+        return self.steady.holds(os.fstat(self.descriptor))
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+
+class _Child:
+    """Does what the parent's letters say."""
+
+    def __init__(self, post: Post, questions: Questions, plane: DirectPlane, nursery: trio.Nursery) -> None:
+        self._post, self._questions, self._plane, self._nursery = post, questions, plane, nursery
+        self._links: dict[int, Link] = {}
+        self._dials: dict[int, trio.CancelScope] = {}
+        self._served: dict[int, trio.CancelScope] = {}
+        self._plans: dict[int, WritePlan] = {}
+
+    async def obey(self) -> None:
+        """Take letters until the parent is gone."""
+        while True:
+            letter, descriptors = await self._post.receive()
+            self._take(letter, descriptors)
+
+    def _take(self, letter: Letter, descriptors: list[int]) -> None:
+        match letter["t"]:
+            case "answer":
+                self._questions.answered(letter, descriptors)
+            case "serve":
+                sock = trio.socket.from_stdlib_socket(socket.socket(fileno=descriptors[0]))
+                self._nursery.start_soon(self._serve, letter["connection"], trio.SocketStream(sock))
+            case "drop":
+                if (scope := self._served.get(letter["connection"])) is not None:
+                    scope.cancel()
+            case "dial":
+                self._nursery.start_soon(self._dial, letter)
+            case "plan":
+                self._plans[letter["plan"]] = self._plan(letter)
+            case "forget":
+                del self._plans[letter["plan"]]
+            case "close" if letter["link"] in self._dials:
+                self._dials[letter["link"]].cancel()
+            case _:
+                link = self._links.get(letter["link"])
+                if link is not None:  # Else it has closed, and the parent will read that in a moment.
+                    self._tell(link, letter)
+
+    def _tell(self, link: Link, letter: Letter) -> None:
+        match letter["t"]:
+            case "use":
+                link.use(self._plans[letter["plan"]])
+            case "ask":
+                link.ask(digests_in(letter["blobs"]))
+            case "grant":
+                link.grant(ranges_in(letter["chunks"]))
+            case "revoke":
+                link.revoke()
+            case "close":
+                link.close()
+            case other:
+                raise AssertionError(f"a letter that nobody sends: {other}")
+
+    async def _serve(self, connection: int, stream: trio.SocketStream) -> None:
+        with trio.CancelScope() as scope:
+            self._served[connection] = scope
+            await self._plane.handle(stream, lambda: self._post.send({"t": "settled", "connection": connection}))
+        del self._served[connection]
+        self._post.send({"t": "ended", "connection": connection})
+
+    async def _dial(self, letter: Letter) -> None:
+        number = letter["link"]
+        link: Link | None = None
+        with trio.CancelScope() as scope:
+            self._dials[number] = scope
+            try:
+                link = await self._plane.open_link(
+                    peer_address_in(letter["to"]),
+                    Digest(letter["manifest"]),
+                    prefix_bytes=letter["prefix"],
+                    via=letter["via"],
+                )
+            except PeerError as exc:
+                self._post.send({"t": "failed", "link": number, "error": error_out(exc)})
+        del self._dials[number]
+        if scope.cancelled_caught:
+            self._post.send({"t": "failed", "link": number, "error": error_out(PeerGone("nobody waits for it"))})
+        if link is None:
+            return
+        self._links[number] = link
+        self._post.send({"t": "dialled", "link": number})
+        try:
+            while True:
+                report = await link.next_report()
+                self._post.send({"t": "report", "link": number, **report_out(report)})
+                if isinstance(report, Closed):
+                    return
+        finally:
+            del self._links[number]
+            link.close()
+
+    def _plan(self, letter: Letter) -> WritePlan:
+        plan = letter["plan"]
+
+        def open_file(file: int) -> int:
+            return self._questions.ask(what="write", plan=plan, file=file)[1][0]
+
+        def path_of(file: int) -> str:
+            path: str = self._questions.ask(what="path", plan=plan, file=file)[0]["path"]
+            return path
+
+        return WritePlan(Digest(letter["manifest"]), table_in(letter["table"]), open_file, path_of)
