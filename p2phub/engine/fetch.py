@@ -17,14 +17,16 @@ import trio
 
 from p2phub import limits
 from p2phub.discovery import Candidate
+from p2phub.engine.company import meet, take_holding, take_told
 from p2phub.engine.dialling import Dialled, Reported, Target, run_link
+from p2phub.engine.exchange import Told
 from p2phub.engine.heartbeat import HoldsNow, Silent
 from p2phub.engine.job import Item, Job, LinkState, Means, SearchEnded, Wish
 from p2phub.engine.meter import LOOK_S
 from p2phub.engine.patience import Patience
 from p2phub.engine.preparing import begin
 from p2phub.engine.providers import Provider
-from p2phub.engine.reports import take_holding, take_report
+from p2phub.engine.reports import take_report
 from p2phub.engine.search import Search
 from p2phub.engine.syncing import SyncFailed
 from p2phub.errors import HubError, PeerError, PeerStalled
@@ -43,6 +45,7 @@ async def fetch(wish: Wish, *, search: Search, means: Means, watch: Watch) -> Do
         assert job.arrival is not None
         path = await means.workers.run(job.arrival.finish)
     finally:
+        job.others.close()
         if job.arrival is not None:
             job.arrival.close()
     return Done(
@@ -114,6 +117,8 @@ class _Coordinator:
                 await take_report(job, item.number, item.report, now)
             case HoldsNow():
                 take_holding(job, item, now)
+            case Told():
+                take_told(job, item)
             case Silent():
                 for number in sorted(job.providers[item.peer].links):
                     job.drop(job.links[number], item.error)
@@ -130,6 +135,7 @@ class _Coordinator:
     def _on_time(self, now: float) -> None:
         job = self.job
         if job.session is not None:
+            meet(job, now)
             job.act(job.session.tick(now=now))
             job.meter.verified(job.bytes_before + job.session.bytes_verified)
             if (progress := job.meter.progress(now=now)) is not None:

@@ -6,6 +6,8 @@ metadata to leases in `preparing`, when it gives up in `patience`; `fetch` is th
 
 from __future__ import annotations
 
+import math
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +18,12 @@ from p2phub.content import Digest, RangeSet
 from p2phub.discovery import Candidate
 from p2phub.engine.assembly import Assembly
 from p2phub.engine.dialling import Dialled, Reported
+from p2phub.engine.exchange import Exchange, Told
 from p2phub.engine.heartbeat import HoldsNow, Silent
 from p2phub.engine.meter import Meter
 from p2phub.engine.providers import Provider, ProviderBook
 from p2phub.engine.search import Search
+from p2phub.engine.serve import StoreShelf
 from p2phub.engine.syncing import SyncFailed, Syncing
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError, PeerError
@@ -43,12 +47,16 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What a fetch works with. `own` is this node, which is never a provider of its own fetch."""
+    """What a fetch works with. `own` is this node, which is never a provider of its own fetch. `shelf`: where others
+    may have what is verified while the fetch runs; None: nowhere. `exchange`: with whom peers of the swarm are told
+    of; None: with nobody."""
 
     dialler: Dialler
     store: Store
     workers: Workers
     own: PeerId
+    shelf: StoreShelf | None = None
+    exchange: Exchange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +64,7 @@ class SearchEnded:
     """One round of the search has told all it found."""
 
 
-Item = Candidate | SearchEnded | Dialled | Reported | HoldsNow | Silent | SyncFailed
+Item = Candidate | SearchEnded | Dialled | Reported | HoldsNow | Silent | Told | SyncFailed
 """What the tasks of a fetch tell its coordinator."""
 
 
@@ -82,7 +90,10 @@ class Job:
         self.meter = Meter(now=now)
         self.assembly = Assembly(wish.manifest, means.store.blob)
         self.arrival: Arrival | None = None
+        self.others = ExitStack()  # What is served to others, and heard of them, while the arrival lasts.
         self.session: Session | None = None
+        self.crowd: frozenset[PeerId] | None = None  # Who else fetches this, as the session was told last;
+        self.met_at = -math.inf  # and when that was.
         self.bytes_reused = 0  # On this disk before anything was asked for.
         self.bytes_before = 0  # Verified when the session began: those, and the first flight.
         self.providers = ProviderBook(means.own)

@@ -9,6 +9,7 @@ import trio
 
 from p2phub import limits
 from p2phub.content import Codec, RangeSet
+from p2phub.engine.company import among_others
 from p2phub.engine.job import Job, LinkState
 from p2phub.observe import Started
 from p2phub.store import Arrival
@@ -61,11 +62,10 @@ async def begin(job: Job) -> None:
         arrival.verified(written)
         held |= written
     now = trio.current_time()
-    # Requesters that start together ask for different bytes, so that they can serve each other.
-    rotation = int.from_bytes(means.own.public_key[:8], "big") % max(1, len(table)) if job.search.crowded else 0
-    job.session = Session(table, held, rotation=rotation, now=now)
+    job.session = Session(table, held, now=now)
     job.bytes_before = table.bytes_of(held)
     job.meter.here_already(job.bytes_before, now=now)
+    job.others.enter_context(among_others(job, arrival))
 
 
 def join(job: Job, number: LinkId, state: LinkState, now: float) -> None:

@@ -1,8 +1,8 @@
-"""What a link's report, or a provider's word on the control connection, does to a fetch."""
+"""What a link's report does to a fetch."""
 
 from __future__ import annotations
 
-from p2phub.engine.heartbeat import HoldsNow, keep_company
+from p2phub.engine.company import accompany
 from p2phub.engine.job import Job, LinkState
 from p2phub.engine.preparing import advance, join
 from p2phub.errors import ChunkMismatch, DiskError, Malformed, PeerGone, ProtocolViolation
@@ -37,22 +37,16 @@ async def take_report(job: Job, number: LinkId, report: Report, now: float) -> N
             await _closed(job, number, state, report, now)
 
 
-def take_holding(job: Job, item: HoldsNow, now: float) -> None:
-    """A provider holds more, or less, than when its links opened."""
-    for number in sorted(job.providers[item.peer].links):
-        state = job.links[number]
-        if job.session is not None and state.held is not None and state.held != item.held:
-            state.held = item.held
-            job.act(job.session.held(number, item.held, now=now))
-
-
 async def _opened(job: Job, number: LinkId, state: LinkState, report: Opened, now: float) -> None:
     provider = state.provider
     state.held = report.held
     provider.opened()
     job.meter.received(provider.peer, 0, now=now)
-    if not provider.accompanied:
-        _keep_company(job, state)
+    where = PeerAddress(provider.peer, state.link.address)
+    if job.means.exchange is not None:
+        job.means.exchange.budget.proved(where.address)
+        job.means.exchange.saw(job.wish.manifest, where, now=now)
+    accompany(job, state)
     if not provider.told:
         provider.told = True
         job.watch(Source(str(provider.peer), str(state.link.address), state.link.via))
@@ -64,18 +58,6 @@ async def _opened(job: Job, number: LinkId, state: LinkState, report: Opened, no
         job.prefix = report.prefix
         job.count(provider.peer, sum(len(data) for _, data in report.prefix), now)
     await advance(job)
-
-
-def _keep_company(job: Job, state: LinkState) -> None:
-    provider = state.provider
-    provider.accompanied = True
-
-    async def keep() -> None:
-        where = PeerAddress(provider.peer, state.link.address)
-        await keep_company(where, job.wish.manifest, dialler=job.means.dialler, tell=job.send)
-        provider.accompanied = False
-
-    job.nursery.start_soon(keep)
 
 
 def _verified(job: Job, number: LinkId, state: LinkState, report: Verified, now: float) -> None:

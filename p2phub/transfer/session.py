@@ -20,6 +20,7 @@ Source: proto/transfer.md §5. Lengths are bytes, times seconds of any one clock
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from p2phub import limits
@@ -30,6 +31,7 @@ from p2phub.transfer.availability import Availability
 from p2phub.transfer.pace import Pace
 from p2phub.transfer.picker import Picker, Place
 from p2phub.transfer.runs import Runs
+from p2phub.transfer.shares import shares
 from p2phub.transfer.standing import Standings
 
 LinkId = int
@@ -75,7 +77,8 @@ class _Link:
     """What the session knows of one link."""
 
     __slots__ = (
-        "barren", "busy_s", "busy_until", "dropping", "id", "lease", "lease_bytes", "pace", "peer", "place", "revoking"
+        "barren", "busy_s", "busy_until", "dropping", "dry_at", "id", "kept_until", "lease", "lease_bytes", "pace",
+        "peer", "place", "revoked_for", "revoking",
     )  # fmt: skip
 
     def __init__(self, link: LinkId, peer: PeerId, *, now: float) -> None:
@@ -86,8 +89,11 @@ class _Link:
         self.pace = Pace(now=now)
         self.place = Place()
         self.revoking = False
+        self.revoked_for = peer  # Whom the last Revoke was to help,
+        self.kept_until = now  # and until when there is none again: it brought nothing that peer holds.
         self.barren = False  # The last Revoke brought nothing: all that is left is in flight.
         self.dropping = False
+        self.dry_at = (-1, -1)  # What was known when there was nothing to grant it: no reason to look again before.
         self.busy_until = now
         self.busy_s = BUSY_RETRY_S
 
@@ -105,8 +111,7 @@ class Session:
     """One fetch of one manifest. See the module."""
 
     def __init__(self, table: ChunkTable, have: RangeSet, *, rotation: int = 0, now: float) -> None:
-        """`have`: verified chunks on this disk. `rotation`: the chunk to start at, so that requesters that start
-        together ask for different chunks; 0 where none are known."""
+        """`have`: verified chunks on this disk. `rotation`: the chunk to start at."""
         self._table = table
         self._everything = RangeSet.whole(len(table))
         self._missing = Runs(self._everything - have)
@@ -134,6 +139,14 @@ class Session:
     def missing(self) -> RangeSet:
         """Every chunk not had, leased or not."""
         return self._missing.snapshot()
+
+    def holds_all(self, peer: PeerId) -> bool:
+        """Whether `peer` says that it holds every chunk."""
+        return len(self._availability.of(peer)) == len(self._everything)
+
+    def holds_missing(self, peer: PeerId) -> bool:
+        """Whether `peer` has something for us, leased or not."""
+        return self._availability.holds_any(peer, self._missing)
 
     @property
     def unavailable(self) -> RangeSet:
@@ -203,6 +216,23 @@ class Session:
             later += self._standings.rests_end()
         return min(times + [time for time in later if time > self._now], default=None)
 
+    def spread(self, own: PeerId, others: Iterable[PeerId], *, now: float) -> list[Action]:
+        """`others` fetch the same thing now: from here on ask for other chunks than they do, as far as that can be
+        told, so that requesters can serve each other. `own` is this node."""
+        seed = int.from_bytes(own.public_key[:8], "big")
+        self._now = now
+        first = not self._picker.is_spread
+        self._picker.spread(shares(len(self._everything), own, others), seed)
+        if not first:
+            return []
+        actions: list[Action] = []
+        for link in self._links.values():
+            link.place.leave()
+            if link.lease and self._can_work(link):  # What it was given before is what everybody asks for first.
+                link.revoking, link.revoked_for = True, link.peer
+                actions.append(Revoke(link.id))
+        return actions
+
     # --- what happens ---------------------------------------------------------------------------------------------
 
     def joined(self, link: LinkId, peer: PeerId, held: RangeSet, *, now: float) -> list[Action]:
@@ -264,6 +294,8 @@ class Session:
             return []
         known.revoking = False
         known.barren = not chunks
+        if chunks and not self._availability.holds_any(known.revoked_for, Runs(chunks)):
+            known.kept_until = now + END_LOOK_S  # Or it would be given all back, and revoked again, without end.
         self._release(known, chunks)
         return self._feed()
 
@@ -364,10 +396,14 @@ class Session:
         return link.lease_bytes * 2 < link.pace.lease_bytes
 
     def _grant(self, link: _Link) -> Grant | None:
+        known = (self._availability.version, self._picker.put_back_count)
+        if link.dry_at == known:
+            return None
         wanted = min(link.pace.lease_bytes - link.lease_bytes, max(limits.BATCH_BYTES_MAX, self._share(link)))
         others = [other.place for other in self._links.values() if other is not link and not other.dropping]
         runs = self._picker.pick(self._availability.tiers(link.peer), wanted, link.place, others)
         if not runs:
+            link.dry_at = known
             return None
         if not link.lease:
             link.pace.started(now=self._now)
@@ -401,8 +437,9 @@ class Session:
         batch_s = limits.BATCH_BYTES_MAX / rate if rate else 2 * END_LOOK_S
         late.sort(key=lambda link: link.finish_s(now=self._now), reverse=True)
         for link in late:
-            if link.finish_s(now=self._now) > batch_s and not link.barren:
+            if link.finish_s(now=self._now) > batch_s and not link.barren and self._now >= link.kept_until:
                 link.revoking = True
+                link.revoked_for = idle.peer
                 return [Revoke(link.id)]
         return self._drop_if_hopeless(late[0], idle) if late else []
 
