@@ -42,9 +42,15 @@ class Hub:
     says it raises, a verb may raise HubError itself if the daemon that carries it out goes away meanwhile.
     """
 
-    def __init__(self, verbs: Verbs, config: Config) -> None:
+    def __init__(self, verbs: Verbs, config: Config, *, transient: bool = False) -> None:
         self._verbs = verbs
         self._config = config
+        self._transient = transient
+
+    @property
+    def transient(self) -> bool:
+        """Whether this process does the work, and serves for as long as the hub is open; else a daemon does."""
+        return self._transient
 
     async def publish(
         self,
@@ -110,6 +116,7 @@ class Hub:
         providers: Sequence[str] = (),
         force: bool = False,
         serve: bool = True,
+        exchange: bool = True,
         watch: Watch = unwatched,
     ) -> Done:
         """Fetch `ref` into a folder and return once every byte is verified, durable and in place.
@@ -118,8 +125,10 @@ class Hub:
         byte, and how many bytes each peer gave. `ref`: PUBLISHER/name[@tag], a name of the user's own, a manifest
         digest, or a ticket. `into`: by default a folder named after the reference, in the working directory.
         `providers`: multiaddrs that end in /p2p/PEER, asked before anybody else. `force` replaces files that differ.
-        `serve`: give to others what was fetched, if this home's daemon runs. `watch` is told of Started, Source,
-        Progress, PeerDropped and Waiting. Interrupted or failed, the same call resumes.
+        `serve`: give to others what is verified while the fetch runs, and afterwards for as long as the hub is open, or
+        this home's daemon runs; what is private, or may be, stays here. `exchange`: let peers of the swarm name one
+        another, and us. `watch` is told of Started, Source, Progress, PeerDropped and Waiting. Interrupted or failed,
+        the same call resumes.
 
         Raises UsageError, Malformed for a damaged ticket, NotFound if nobody knows the name or manifest, NotTrusted for
         a release that is forged, expired or rolled back, NoProvider if none that can be reached has what is missing,
@@ -135,6 +144,7 @@ class Hub:
                 "providers": list(providers),
                 "force": force,
                 "serve": serve,
+                "exchange": exchange,
             },
             watch,
         )
@@ -284,7 +294,7 @@ async def open_hub(
             yield Hub(remote_verbs(config.home), config)
             return
         async with open_node(config) as verbs:
-            yield Hub(verbs, config)
+            yield Hub(verbs, config, transient=True)
 
 
 @contextmanager

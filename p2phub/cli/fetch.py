@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from argparse import ArgumentParser
 
 from p2phub import api
@@ -10,6 +11,7 @@ from p2phub.cli.command import Command, Invocation
 from p2phub.cli.output import Output
 from p2phub.cli.progress import Progress, open_progress
 from p2phub.cli.sizes import duration, plural, size
+from p2phub.errors import UsageError
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -24,26 +26,45 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="replace files in DIR that differ")
     parser.add_argument("--no-serve", action="store_true", help="do not serve to others what was fetched")
+    parser.add_argument("--seed", action="store_true", help="go on serving when it is done, until Ctrl-C")
+    parser.add_argument(
+        "--no-exchange", action="store_true", help="neither ask peers who else fetches this, nor be named to others"
+    )
 
 
 async def run(call: Invocation) -> int:
     args, output = call.args, call.output
     check_providers(args.provider)
-    with open_progress(output, verbose=call.common.verbose) as progress:
-        progress.begin("Looking for it")
-        view = View(output, progress)
-        async with call.open_hub() as hub:
+    if args.seed and args.no_serve:
+        raise UsageError("--seed and --no-serve say the opposite of each other")
+    async with call.open_hub() as hub:
+        with open_progress(output, verbose=call.common.verbose) as progress:
+            progress.begin("Looking for it")
+            view = View(output, progress)
             done = await hub.fetch(
                 args.ref,
                 into=args.into,
                 providers=args.provider,
                 force=args.force,
                 serve=not args.no_serve,
+                exchange=not args.no_exchange,
                 watch=view.show,
             )
-    output.event(done)
-    show_done(output, done)
+        output.event(done)
+        show_done(output, done)
+        if args.seed and hub.transient:  # Else it is served by the daemon, which fetched it.
+            output.note("Serving it to others; Ctrl-C stops that.")
+            await _until_stopped()
     return 0
+
+
+async def _until_stopped() -> None:
+    """Wait for SIGINT or SIGTERM, which are how serving ends, and no interruption."""
+    import trio  # Here, so that --help does without.
+
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            return
 
 
 class View:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from p2phub.discovery.candidate import Asked, Candidate, Contact
     from p2phub.discovery.keyspace import network_of, peer_position, position, provider_key
     from p2phub.discovery.lookup import Lookup
+    from p2phub.discovery.members import Members, may_tell
     from p2phub.discovery.messages import (
         Kind,
         Question,
@@ -43,6 +44,7 @@ __all__ = [
     "Judged",
     "Kind",
     "Lookup",
+    "Members",
     "ProviderRecords",
     "Question",
     "ReleaseRecords",
@@ -57,6 +59,7 @@ __all__ = [
     "encode_reply",
     "frame",
     "judge_record",
+    "may_tell",
     "network_of",
     "peer_position",
     "position",
@@ -82,6 +85,10 @@ _ROOMS = {
         "provider_key",
     ),
     "lookup": ("Lookup",),
+    "members": (
+        "Members",
+        "may_tell",
+    ),
     "messages": (
         "Kind",
         "Question",

@@ -9,7 +9,8 @@ from p2phub.identity import Address, PeerAddress, PeerId
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """`provider` may hold the manifest. `via`: "lan", "direct" or "dht"; a claim until it has served a chunk."""
+    """`provider` may hold the manifest: a claim until it has served a chunk. `via`: "lan", "direct", "dht" or
+    "exchange" (another peer of the swarm named it)."""
 
     provider: PeerAddress
     via: str

@@ -12,7 +12,7 @@ from p2phub import limits
 from p2phub.discovery.candidate import Candidate
 from p2phub.identity import PeerAddress, PeerId
 
-_VIA_ORDER = {"direct": 0, "lan": 1, "dht": 2}
+_VIA_ORDER = {"direct": 0, "lan": 1, "dht": 2, "exchange": 3}
 _CANDIDATES_MAX = 1024
 
 

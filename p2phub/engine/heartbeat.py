@@ -1,23 +1,27 @@
-"""Keep a control connection to a provider beside its bulk connections: is it alive, and what does it hold now?
+"""Keep a control connection to a provider beside its bulk connections: is it alive, what does it hold, whom it knows.
 
-A frozen peer looks like a slow one on a bulk connection; here it fails to answer a question in time. Opened only when a
-fetch is more than a moment's work. It owns nothing: what it learns is told to the coordinator.
+A frozen peer looks like a slow one on a bulk connection; here it fails to answer a question in time. One that is still
+fetching, too, is asked often what it holds now. Opened only when a fetch is more than a moment's work. It owns nothing:
+what it learns is told to the coordinator.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import trio
 
 from p2phub import limits
 from p2phub.content import Digest, RangeSet
+from p2phub.engine.exchange import Told
 from p2phub.errors import PeerError, PeerStalled
 from p2phub.identity import PeerAddress, PeerId
 from p2phub.net import Control, Dialler
-from p2phub.wire import GetHave, Have
+from p2phub.wire import GetHave, GetPeers, Have, Peers
 
-MOMENT_S = 2.0  # A fetch that is done by then needs no second connection.
+MOMENT_S = 0.5  # A fetch that is done by then needs no second connection.
 PATIENCE_S = 2 * limits.HEARTBEAT_S  # A busy peer answers late; a frozen one never does.
 
 
@@ -37,11 +41,23 @@ class Silent:
     error: PeerStalled
 
 
-Tell = trio.MemorySendChannel[HoldsNow | Silent]
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """What a provider is asked. `have_s` returns how long to wait before it is asked again what it holds, `peers_s`
+    how long before it is asked whom it knows: inf for never. `port`: where it, and others, can dial us; 0: nowhere."""
+
+    have_s: Callable[[], float] = lambda: limits.HEARTBEAT_S
+    peers_s: Callable[[], float] = lambda: math.inf
+    port: int = 0
 
 
-async def keep_company(provider: PeerAddress, manifest: Digest, *, dialler: Dialler, tell: Tell) -> None:
-    """Ask every HEARTBEAT_S until cancelled or the provider is silent.
+Tell = trio.MemorySendChannel[HoldsNow | Silent | Told]
+
+
+async def keep_company(
+    provider: PeerAddress, manifest: Digest, *, dialler: Dialler, tell: Tell, questions: Questions | None = None
+) -> None:
+    """Ask on until cancelled or the provider is silent.
 
     One that takes no control connection, or ends it, is left to the stall clock of its links.
     """
@@ -49,7 +65,7 @@ async def keep_company(provider: PeerAddress, manifest: Digest, *, dialler: Dial
     try:
         control = await dialler.open_control(provider)
         try:
-            await _ask_on(control, manifest, tell)
+            await _ask_on(control, manifest, tell, questions or Questions())
         finally:
             with trio.move_on_after(limits.GOODBYE_S, shield=True):
                 await control.aclose()
@@ -57,14 +73,25 @@ async def keep_company(provider: PeerAddress, manifest: Digest, *, dialler: Dial
         return
 
 
-async def _ask_on(control: Control, manifest: Digest, tell: Tell) -> None:
+async def _ask_on(control: Control, manifest: Digest, tell: Tell, questions: Questions) -> None:
+    have_at = peers_at = -math.inf  # When each was asked last.
     while True:
+        now = trio.current_time()
+        question: GetHave | GetPeers | None = None
+        if now >= peers_at + questions.peers_s():
+            question, peers_at = GetPeers(manifest, questions.port), now
+        elif now >= have_at + questions.have_s():
+            question, have_at = GetHave(manifest), now
+        if question is None:
+            await trio.sleep(limits.HAVE_SOON_S)  # How long to wait may be another answer by then.
+            continue
         with trio.move_on_after(PATIENCE_S) as patience:
-            answer = await control.ask(GetHave(manifest))
+            answer = await control.ask(question)
         if patience.cancelled_caught:
             error = PeerStalled(f"no answer within {PATIENCE_S:g} s: it is frozen or cut off", peer=str(control.peer))
             await tell.send(Silent(control.peer, error))
             return
         if isinstance(answer, Have):
             await tell.send(HoldsNow(control.peer, answer.held))
-        await trio.sleep(limits.HEARTBEAT_S)
+        elif isinstance(answer, Peers):
+            await tell.send(Told(control.peer, answer.peers))

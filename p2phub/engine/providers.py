@@ -35,6 +35,9 @@ class Provider:
     lied_about: tuple[str, int] | None = None  # The file and chunk, where it can be told.
     told: bool = False  # Whether the watcher knows it as a source.
     accompanied: bool = False  # Whether a control connection is kept beside its links.
+    hearsay: set[Address] = field(default_factory=set)  # Those of `addresses` that another peer named.
+    told_by_others: bool = False  # Whether it was named as a member of the swarm.
+    named: int = 0  # How many candidates it named that were taken in.
 
     @property
     def live(self) -> bool:
@@ -67,18 +70,27 @@ class ProviderBook:
     def __getitem__(self, peer: PeerId) -> Provider:
         return self._providers[peer]
 
-    def found(self, candidate: Candidate) -> None:
-        """Take a candidate in; one that is known, or one address too many, changes nothing."""
+    def found(self, candidate: Candidate) -> bool:
+        """Take a candidate in; returns whether it was: one that is known, or one too many, changes nothing."""
         peer, address = candidate.provider.peer, candidate.provider.address
         if peer == self._own:
-            return
+            return False
         via = "lan" if candidate.via == "lan" else "direct"  # How bytes come, not how we heard of the peer.
         if peer not in self._providers and len(self._providers) >= limits.PROVIDERS_PER_FETCH_MAX:
-            return
+            return False
         provider = self._providers.setdefault(peer, Provider(peer, via))
-        if address not in provider.addresses and len(provider.addresses) < limits.ADDRESSES_PER_PEER_MAX:
-            provider.addresses.append(address)
-            provider.retry_at = -math.inf  # It may be well there, however it failed elsewhere.
+        provider.told_by_others = provider.told_by_others or candidate.via == "exchange"
+        if address in provider.addresses:
+            if candidate.via != "exchange":
+                provider.hearsay.discard(address)
+            return False
+        if len(provider.addresses) >= limits.ADDRESSES_PER_PEER_MAX:
+            return False
+        provider.addresses.append(address)
+        if candidate.via == "exchange":
+            provider.hearsay.add(address)
+        provider.retry_at = -math.inf  # It may be well there, however it failed elsewhere.
+        return True
 
     @property
     def dialling(self) -> int:

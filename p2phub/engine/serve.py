@@ -1,5 +1,7 @@
 """What strangers may have of us: the shelf that bulk connections serve from, and answers to control questions.
 
+What a fetch has verified is on the shelf while the fetch still runs (`arriving`).
+
 The shelf is called on serving threads, so what it keeps is behind one lock. A manifest that is only published privately
 is "unknown" to whoever may not have it: the answer does not tell that it exists.
 """
@@ -8,6 +10,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
@@ -15,17 +19,21 @@ import trio
 
 from p2phub import limits
 from p2phub.content import Digest, RangeSet
+from p2phub.engine.arriving import Arriving
+from p2phub.engine.exchange import Exchange
 from p2phub.errors import HubError, PeerError, PeerRefused
 from p2phub.identity import Address, PeerAddress, PeerId
 from p2phub.manifest import read_release
 from p2phub.net import Dialler, Offer
-from p2phub.store import Ledger, Store
+from p2phub.store import Arrival, Ledger, Store
 from p2phub.wire import (
     ControlAnswer,
     ControlRequest,
     GetHave,
+    GetPeers,
     GetRelease,
     Have,
+    Peers,
     Ping,
     Pong,
     Probe,
@@ -39,12 +47,13 @@ OFFERS_KEPT = 16  # Their chunk tables are the memory: some 8 MB for a model of 
 
 @dataclass
 class StoreShelf:
-    """Serves every holding of `store`, within what `ledger` says about privacy."""
+    """Serves every holding of `store`, and what is arriving, within what `ledger` says about privacy."""
 
     store: Store
     ledger: Ledger
     bytes_sent: Counter[Digest] = field(default_factory=Counter)
     _offers: OrderedDict[Digest, Offer] = field(default_factory=OrderedDict)
+    _arriving: dict[Digest, Arriving] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def offer(self, manifest: Digest, requester: PeerId) -> Offer:
@@ -69,6 +78,22 @@ class StoreShelf:
         self.store.mark_changed(manifest, file)
         self.forget(manifest)
 
+    @contextmanager
+    def serving(self, arrival: Arrival) -> Iterator[None]:
+        """Serve what `arrival` has, as it grows, until it is finished or given up. Call `close` of it after that."""
+        arriving = Arriving(arrival, self.store)
+        with self._lock:
+            mine = self._arriving.setdefault(arriving.manifest, arriving) is arriving
+        self.forget(arriving.manifest)
+        try:
+            yield
+        finally:
+            if mine:
+                arriving.ended()
+                with self._lock:
+                    del self._arriving[arriving.manifest]
+                self.forget(arriving.manifest)
+
     def forget(self, manifest: Digest) -> None:
         """Look the manifest up anew at the next offer: something about it changed."""
         with self._lock:
@@ -85,7 +110,10 @@ class StoreShelf:
 
     def _make(self, manifest: Digest) -> Offer:
         try:
-            plan = self.store.read_plan(manifest)
+            plan, held = self.store.read_plan(manifest), None
+            arriving = self._arriving.get(manifest)
+            if arriving is not None and (plan is None or len(plan.held) < len(plan.table)):
+                plan, held = arriving.plan, arriving.held
             root = self.store.blob(manifest)
             if plan is None or root is None:
                 raise PeerRefused(f"{manifest} is not held", reason="unknown")
@@ -99,15 +127,17 @@ class StoreShelf:
         def blob(digest: Digest) -> bytes | None:
             return self.store.blob(digest) if digest in known else None
 
-        return Offer(plan=plan, order=order, blob=blob)
+        return Offer(plan=plan, order=order, blob=blob, held=held)
 
 
 class ControlDesk:
-    """Answers control questions. `dialler` is set once the node has one: it dials back for `Probe`."""
+    """Answers control questions. `dialler` is set once the node has one: it dials back for `Probe`. Without an
+    `exchange` nobody is named to anybody."""
 
-    def __init__(self, shelf: StoreShelf, ledger: Ledger) -> None:
+    def __init__(self, shelf: StoreShelf, ledger: Ledger, exchange: Exchange | None = None) -> None:
         self._shelf = shelf
         self._ledger = ledger
+        self._exchange = exchange
         self._probes = trio.CapacityLimiter(4)  # A probe costs a dial; strangers share four at a time.
         self.dialler: Dialler | None = None
 
@@ -117,7 +147,10 @@ class ControlDesk:
         if isinstance(request, GetRelease):
             return ReleaseIs(self._release(peer, request))
         if isinstance(request, GetHave):
-            return Have(await trio.to_thread.run_sync(self._held, request.manifest, peer))
+            offer = await trio.to_thread.run_sync(self._offer, request.manifest, peer)
+            return Have(RangeSet() if offer is None else offer.held_now)
+        if isinstance(request, GetPeers):
+            return await self._peers(peer, observed, request)
         return await self._probe(peer, observed, request)
 
     def _release(self, peer: PeerId, request: GetRelease) -> bytes:
@@ -130,11 +163,20 @@ class ControlDesk:
             return b""  # A private name is told by its publisher alone.
         return accepted.signed
 
-    def _held(self, manifest: Digest, peer: PeerId) -> RangeSet:
+    async def _peers(self, peer: PeerId, observed: Address, request: GetPeers) -> Peers:
+        """Nothing is told, or remembered, of a swarm that we are not in, or that the asker may know nothing of."""
+        if self._exchange is None:
+            return Peers(())
+        offer = await trio.to_thread.run_sync(self._offer, request.manifest, peer)
+        if offer is None:
+            return Peers(())
+        return self._exchange.answer(request, peer, observed, now=trio.current_time())
+
+    def _offer(self, manifest: Digest, peer: PeerId) -> Offer | None:
         try:
-            return self._shelf.offer(manifest, peer).plan.held
+            return self._shelf.offer(manifest, peer)
         except PeerRefused:
-            return RangeSet()
+            return None
 
     async def _probe(self, peer: PeerId, observed: Address, request: Probe) -> Probed:
         """Dial back to where the question came from, never elsewhere: nobody can aim us at a third party."""

@@ -133,11 +133,17 @@ class Control(Protocol):
 @dataclass(frozen=True, slots=True)
 class Offer:
     """What we have of a manifest. `order`: the digests of its blobs as the first flight sends them (root page, pages,
-    chunk lists); `blob` gives the bytes of one of them, None for any other digest. Thread-safe."""
+    chunk lists); `blob` gives the bytes of one of them, None for any other digest. `held`: what may be read by now,
+    where that grows while it is served; else `plan.held` says it for good. Thread-safe."""
 
     plan: ReadPlan
     order: tuple[Digest, ...]
     blob: Callable[[Digest], bytes | None]
+    held: Callable[[], RangeSet] | None = None
+
+    @property
+    def held_now(self) -> RangeSet:
+        return self.plan.held if self.held is None else self.held()
 
 
 class Shelf(Protocol):

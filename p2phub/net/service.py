@@ -47,7 +47,7 @@ class BulkService:
             self._channel.close()
 
     def _serve(self, offer: Offer) -> None:
-        self._machine.serve(offer.plan.table, offer.plan.held)
+        self._machine.serve(offer.plan.table, offer.held_now)
         reader = self._reader(offer)
         try:
             self._answer_open(offer, reader)
@@ -74,6 +74,8 @@ class BulkService:
             request = self._machine.receive(header)
         match request:
             case Want():
+                if offer.held is not None:
+                    self._machine.serve(offer.plan.table, offer.held_now)
                 self._answer_want(request, reader)
             case Ask():
                 self._answer_ask(request, offer)

@@ -7,13 +7,15 @@ provider never does.
 from __future__ import annotations
 
 import ipaddress
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import trio
 
+from p2phub.engine.exchange import Exchange
 from p2phub.engine.resolve import Resolver
 from p2phub.engine.serve import ControlDesk, StoreShelf
 from p2phub.engine.workers import Workers
@@ -25,6 +27,7 @@ from p2phub.net.listen import Listener, open_listener
 from p2phub.node.config import Config
 from p2phub.node.keystore import load_or_create
 from p2phub.node.peers import read_peers, write_peers
+from p2phub.node.visitors import open_to_visitors, port_towards
 from p2phub.store import Ledger, Store
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.ledger import FileLedger
@@ -45,6 +48,7 @@ class Parts:
         store: Store,
         ledger: Ledger,
         shelf: StoreShelf,
+        exchange: Exchange,
         direct: DirectPlane,
         dialler: Fallback,
         listener: Listener | None,
@@ -56,11 +60,14 @@ class Parts:
         self.store = store
         self.ledger = ledger
         self.shelf = shelf
+        self.exchange = exchange
+        exchange.port_towards = lambda where: port_towards(self._listening, where)
         self.dialler = dialler
         self._direct = direct
         self.workers = Workers()
         self.resolver = Resolver(ledger=ledger, dialler=dialler, open_finder=self.open_finder)
         self._listener = listener
+        self._visitors_at: tuple[Address, ...] = ()
         self._nursery = nursery
         self._closing = trio.Event()
         self._opening = trio.Lock()
@@ -88,6 +95,24 @@ class Parts:
             if self._finder is None:
                 self._finder = await self._nursery.start(self._run_finders)
             return self._finder
+
+    async def welcome_visitors(self) -> None:
+        """Listen for others of a swarm, from now to the end of this node, if nothing listens yet."""
+        async with self._opening:
+            if not self._listening:
+                self._visitors_at = await self._nursery.start(self._run_visitors)
+
+    @property
+    def _listening(self) -> tuple[Address, ...]:
+        return self._visitors_at if self._listener is None else self._listener.addresses
+
+    async def _run_visitors(self, task_status: trio.TaskStatus[tuple[Address, ...]]) -> None:
+        def listen(address: Address) -> AbstractAsyncContextManager[Listener]:
+            return open_listener([address], self._direct.handle)
+
+        async with open_to_visitors(self.config.listen, listen) as addresses:
+            task_status.started(addresses)
+            await self._closing.wait()
 
     def close(self) -> None:
         """Let the finders end in good order; the nursery waits for them."""
@@ -186,7 +211,8 @@ async def compose(config: Config, *, serving: bool, bulk_processes: int = 0) -> 
     store, ledger = FilesystemStore(config.home), FileLedger(config.home)
     try:
         shelf = StoreShelf(store, ledger)
-        desk = ControlDesk(shelf, ledger)
+        exchange = Exchange(seed=secrets.token_bytes(32))
+        desk = ControlDesk(shelf, ledger, exchange)
         async with AsyncExitStack() as stack:
             plane = await stack.enter_async_context(open_plane(key, shelf, desk.answer))
             carrier: DirectPlane | BulkProcesses = plane
@@ -209,6 +235,7 @@ async def compose(config: Config, *, serving: bool, bulk_processes: int = 0) -> 
                 store=store,
                 ledger=ledger,
                 shelf=shelf,
+                exchange=exchange,
                 direct=plane,
                 dialler=dialler,
                 listener=listener,

@@ -25,6 +25,7 @@ class Availability:
         self._refused: dict[PeerId, RangeSet] = {}  # For good: the file changed, or it was promised and refused twice.
         self._doubted: dict[PeerId, RangeSet] = {}  # Refused once as not held: believed again if it is announced anew.
         self._tiers: dict[PeerId, tuple[RangeSet, ...]] | None = None
+        self.version = 0
 
     def __contains__(self, peer: PeerId) -> bool:
         return peer in self._held
@@ -34,7 +35,7 @@ class Availability:
         believed = (held & self._everything) - self._refused.get(peer, _NOTHING)
         if self._held.get(peer) != believed:
             self._held[peer] = believed
-            self._tiers = None
+            self._changed()
 
     def refuse(self, peer: PeerId, chunks: RangeSet, *, for_good: bool) -> None:
         """`peer` will not give `chunks`."""
@@ -43,12 +44,16 @@ class Availability:
         self._doubted[peer] = doubted | chunks
         if peer in self._held:
             self._held[peer] = self._held[peer] - chunks
-            self._tiers = None
+            self._changed()
 
     def forget(self, peer: PeerId) -> None:
         """`peer` left. What it refused stays known, in case it comes back."""
         if self._held.pop(peer, None) is not None:
-            self._tiers = None
+            self._changed()
+
+    def _changed(self) -> None:
+        self._tiers = None
+        self.version += 1
 
     def of(self, peer: PeerId) -> RangeSet:
         """Return what `peer` holds; empty if it has not joined."""

@@ -2,17 +2,26 @@
 
 Two threads that write one file wait for each other at its inode, so a link gets files that no other link is in while
 there are any. Then it helps where most is left, from the middle of that stretch on: the link that is there already
-keeps the front. Source: proto/transfer.md §5; docs/decisions (bulk plane).
+keeps the front.
+
+In a crowd that order would have all requesters ask for the same: whoever comes to where another has just been goes on
+beside it, for the same next chunk. So there (`spread`) the rarest are taken in the order of this node's `shares`, and
+each new run begins at a place of a sequence that differs from node to node.
+
+Source: proto/transfer.md §5; docs/decisions/0020, 0060.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import OrderedDict
 from collections.abc import Iterator
 
 from p2phub import limits
 from p2phub.content import ChunkTable, RangeSet
 from p2phub.transfer.runs import Run, Runs, next_run
+
+_TIERS_REMEMBERED_MAX = 2 * limits.BULK_THREADS_MAX
 
 
 class Place:
@@ -35,17 +44,34 @@ class Picker:
         self._table = table
         self._free = Runs(free)
         self._rotation = rotation % len(table) if len(table) else 0
+        self._seed: int | None = None
+        self._shares: tuple[RangeSet, ...] = ()
+        self._shared: OrderedDict[int, tuple[tuple[RangeSet, ...], tuple[RangeSet, ...]]] = OrderedDict()
         self.free_bytes = table.bytes_of(free)
+        self.put_back_count = 0
 
     def __bool__(self) -> bool:
         """Whether anything is free."""
         return bool(self._free)
+
+    @property
+    def is_spread(self) -> bool:
+        return self._seed is not None
+
+    def spread(self, shares: tuple[RangeSet, ...], seed: int) -> None:
+        """Pick of the rarest what is in the first of `shares` first; begin each new run at a place of a sequence that
+        follows from `seed`."""
+        self._shares = shares
+        self._shared.clear()
+        self._seed = seed
+        self._jump()
 
     def snapshot(self) -> RangeSet:
         return self._free.snapshot()
 
     def put_back(self, start: int, stop: int) -> None:
         """Chunks start ..< stop, none of them free, can be picked again."""
+        self.put_back_count += 1
         self._free.add(start, stop)
         self.free_bytes += self._table.bytes_of(RangeSet(((start, stop),)))
 
@@ -67,6 +93,8 @@ class Picker:
             for file in {other.file for other in others}
             if file is not None and file != place.file
         )
+        if self._shares and tiers:
+            tiers = self._shared_out(tiers)
         while bytes_wanted > 0 and len(taken) < limits.REQUEST_RANGES_MAX:
             run = next((run for tier in tiers if (run := self._best(tier, place, spans)) is not None), None)
             if run is None:
@@ -81,22 +109,45 @@ class Picker:
             taken.append((start, stop))
         return taken
 
+    def _shared_out(self, tiers: tuple[RangeSet, ...]) -> tuple[RangeSet, ...]:
+        """Return `tiers` with the first one split by whose it is. Remembered: availability changes less often than
+        something is picked, and the same tuple is passed until it does."""
+        known = self._shared.get(id(tiers))
+        if known is not None and known[0] is tiers:
+            return known[1]
+        free = self._free.snapshot()
+        split = (*(tiers[0] & share & free for share in self._shares), *tiers)
+        self._shared[id(tiers)] = tiers, split
+        if len(self._shared) > _TIERS_REMEMBERED_MAX:
+            self._shared.popitem(last=False)
+        return split
+
     def _best(self, tier: RangeSet, place: Place, spans: list[Run]) -> Run | None:
         """Return the run to take from, as long as it may become; None if nothing of `tier` is free."""
         if place.following is not None:
             run = self._from(tier, place.following)
             if run is not None and run[0] == place.following and not _inside(spans, run[0]):
                 return _up_to(spans, run)
-        any_free = False
+        fallback: Run | None = None
         for start, stop in ((self._rotation, len(self._table)), (0, self._rotation)):
             at = start
             while (run := self._from(tier, at)) is not None and run[0] < stop:
-                any_free = True
+                fallback = fallback or run
                 taken = _inside(spans, run[0])
                 if taken is None:
+                    self._jump()
                     return _up_to(spans, run)
                 at = taken[1]
-        return self._middle_of_longest(tier) if any_free else None
+        if fallback is None:
+            return None
+        self._jump()
+        return fallback if self._seed is not None else self._middle_of_longest(tier)
+
+    def _jump(self) -> None:
+        """Choose where the next new run begins, if that is chosen: the next number of Knuth's generator MMIX."""
+        if self._seed is not None:
+            self._seed = (self._seed * 6364136223846793005 + 1442695040888963407) % 2**64
+            self._rotation = (self._seed >> 16) % max(1, len(self._table))
 
     def _from(self, tier: RangeSet, at: int) -> Run | None:
         """Return the first run at or after `at` that is both free and in `tier`."""

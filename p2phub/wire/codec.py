@@ -7,6 +7,7 @@ Source: proto/transfer.md §2; proto/transfer.schema.json has the same shapes fo
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import TypeVar
@@ -14,7 +15,7 @@ from typing import TypeVar
 from p2phub import limits
 from p2phub.content import DIGEST_BYTES, Digest, RangeSet
 from p2phub.errors import Malformed
-from p2phub.identity import PeerId
+from p2phub.identity import Address, PeerAddress, PeerId
 from p2phub.manifest import pack, unpack
 from p2phub.wire import messages as m
 from p2phub.wire.framing import frame
@@ -25,6 +26,9 @@ _LENGTH_MAX = (1 << 32) - 1
 _NAME_BYTES_MAX = 64
 _DETAIL_BYTES_MAX = 256
 _IP_BYTES_MAX = 45
+_PEER_BYTES = 32
+_PORT_BYTES = 2
+_IP_BYTES = (4, 16)
 
 BulkRequest = m.Open | m.Want | m.Ask
 BulkAnswer = m.Opening | m.Chunks | m.BlobsFollow | m.Refuse
@@ -108,11 +112,20 @@ def _fields_of(message: Message) -> tuple[str, dict[str, object]]:
             return "probe", {"v": VERSION, "port": message.port}
         case m.Probed():
             return "probed", {"ip": message.observed_ip, "reached": message.reached, "detail": message.detail}
+        case m.GetPeers():
+            return "get-peers", {"v": VERSION, "manifest": message.manifest.raw, "port": message.port}
+        case m.Peers():
+            return "peers", {"peers": [_packed(each) for each in message.peers]}
 
 
 def _counted(held: RangeSet) -> Iterable[tuple[int, int]]:
     # What does not fit is left out: `held` says what may be asked for, and saying less is always allowed.
     return ((start, stop - start) for start, stop in held.runs[: limits.HAVE_RANGES_MAX])
+
+
+def _packed(peer: PeerAddress) -> bytes:
+    address = peer.address
+    return peer.peer.public_key + ipaddress.ip_address(address.ip).packed + address.port.to_bytes(_PORT_BYTES, "big")
 
 
 def _flat(ranges: Iterable[tuple[int, int]]) -> list[int]:
@@ -274,6 +287,33 @@ def _probed(fields: _Fields) -> m.Probed:
     return m.Probed(ip, reached, fields.text("detail", _DETAIL_BYTES_MAX))
 
 
+def _get_peers(fields: _Fields) -> m.GetPeers:
+    fields.version()
+    return m.GetPeers(fields.digest("manifest"), fields.number("port", 0, 65535))
+
+
+def _peers(fields: _Fields) -> m.Peers:
+    found: list[object] = fields._get("peers", list)
+    if len(found) > limits.PEERS_TOLD_MAX:
+        raise Malformed("message-bounds", f"{len(found)} peers in one answer")
+    peers = tuple(_unpacked(item) for item in found if type(item) is bytes)
+    if len(peers) != len(found):
+        raise Malformed("message-field", "peers has an entry that is not bytes")
+    if len(set(peers)) != len(peers):
+        raise Malformed("peer-address", "a peer is named twice at one address")
+    return m.Peers(peers)
+
+
+def _unpacked(data: bytes) -> PeerAddress:
+    ip, port = data[_PEER_BYTES:-_PORT_BYTES], int.from_bytes(data[-_PORT_BYTES:], "big")
+    if len(ip) not in _IP_BYTES or not port:
+        raise Malformed("peer-address", f"{len(data)} bytes with port {port} are no peer at an address")
+    try:
+        return PeerAddress(PeerId(data[:_PEER_BYTES]), Address(str(ipaddress.ip_address(ip)), port))
+    except Malformed as exc:
+        raise Malformed("peer-address", str(exc)) from exc
+
+
 def _some(ranges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
     if not ranges:
         raise Malformed("ranges", "no chunk at all")
@@ -298,12 +338,14 @@ _CONTROL_REQUESTS: dict[str, Callable[[_Fields], m.ControlRequest]] = {
     "get-release": _get_release,
     "get-have": _get_have,
     "probe": _probe,
+    "get-peers": _get_peers,
 }
 _CONTROL_ANSWERS: dict[str, Callable[[_Fields], m.ControlAnswer]] = {
     "pong": lambda fields: m.Pong(),
     "release": lambda fields: m.ReleaseIs(fields.data("signed", 0, limits.RELEASE_BYTES_MAX)),
     "have": lambda fields: m.Have(fields.held("held")),
     "probed": _probed,
+    "peers": _peers,
 }
 
 _FIRST: dict[str, Callable[[_Fields], BulkRequest | m.ControlRequest]] = {**_BULK_REQUESTS, **_CONTROL_REQUESTS}

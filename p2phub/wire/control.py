@@ -16,8 +16,10 @@ from p2phub.wire.messages import (
     ControlAnswer,
     ControlRequest,
     GetHave,
+    GetPeers,
     GetRelease,
     Have,
+    Peers,
     Ping,
     Pong,
     Probe,
@@ -25,7 +27,7 @@ from p2phub.wire.messages import (
     ReleaseIs,
 )
 
-ANSWER_TO: dict[type, type] = {Ping: Pong, GetRelease: ReleaseIs, GetHave: Have, Probe: Probed}
+ANSWER_TO: dict[type, type] = {Ping: Pong, GetRelease: ReleaseIs, GetHave: Have, Probe: Probed, GetPeers: Peers}
 
 
 class ControlClient:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from p2phub.content import Digest, RangeSet
-from p2phub.identity import PeerId
+from p2phub.identity import PeerAddress, PeerId
 
 REASONS = ("unknown", "busy", "changed", "not-held", "disk")
 """Why a provider may refuse: it does not have the manifest (or not for you), is at its limit, the file was changed on
@@ -135,5 +135,23 @@ class Probed:
     detail: str
 
 
-ControlRequest = Ping | GetRelease | GetHave | Probe
-ControlAnswer = Pong | ReleaseIs | Have | Probed
+@dataclass(frozen=True, slots=True)
+class GetPeers:
+    """Who else is in the swarm of this manifest? Answered by Peers.
+
+    `port`: where the asker can be dialled, at the IP address that the question comes from, and so may be told to
+    others; 0: nowhere."""
+
+    manifest: Digest
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """Members of the swarm that the answering node was connected to lately, and where they can be dialled."""
+
+    peers: tuple[PeerAddress, ...]
+
+
+ControlRequest = Ping | GetRelease | GetHave | Probe | GetPeers
+ControlAnswer = Pong | ReleaseIs | Have | Probed | Peers

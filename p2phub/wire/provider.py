@@ -105,7 +105,7 @@ class BulkProvider:
         self._state, self._need = State.ANSWERING, 0
 
     def serve(self, table: ChunkTable, held: RangeSet) -> None:
-        """Say what is served: the chunks of `table` that are `held`."""
+        """Say what is served: the chunks of `table` that are `held`. Anew, as often as that grows, with one table."""
         self._table, self._held = table, held
 
     # --- the first flight --------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgpack
 
+from p2phub.identity import PeerId
 from tests.support.content import Content, content_of
 
 FOLDER = Path(__file__).parents[2] / "proto" / "vectors" / "transfer"
@@ -55,7 +56,17 @@ RELEASE = {"t": "get-release", "v": 1, "publisher": DIGEST, "name": "minilm", "t
 HAVE = {"t": "get-have", "v": 1, "manifest": DIGEST}
 PROBE = {"t": "probe", "v": 1, "port": 4717}
 PROBED = {"t": "probed", "ip": "192.0.2.1", "reached": True, "detail": ""}
+PEERS = {"t": "peers", "peers": [DIGEST + bytes([192, 0, 2, 1]) + b"\x12\x6d", DIGEST + bytes(15) + b"\x01\x12\x6d"]}
+GET_PEERS = {"t": "get-peers", "v": 1, "manifest": DIGEST, "port": 4717}
 TOP = (1 << 32) - 1
+
+
+PEER_IP4 = f"/ip4/192.0.2.1/tcp/4717/p2p/{PeerId(DIGEST)}"
+PEER_IP6 = f"/ip6/::1/tcp/4717/p2p/{PeerId(DIGEST)}"
+
+
+def some_peers(count: int) -> list[bytes]:
+    return [DIGEST + bytes([192, 0, 2, number]) + b"\x12\x6d" for number in range(count)]
 
 
 def frames() -> list[dict[str, Any]]:
@@ -145,12 +156,17 @@ def messages() -> list[dict[str, Any]]:
         good("get-release", RELEASE, {"message": "GetRelease", "name": "minilm", "tag": "main"}),
         good("get-have", HAVE, {"message": "GetHave", "manifest": DIGEST.hex()}),
         good("probe", PROBE, {"message": "Probe", "port": 4717}),
+        good("get-peers", GET_PEERS, {"message": "GetPeers", "manifest": DIGEST.hex(), "port": 4717}),
+        good("get-peers of who cannot be dialled", {**GET_PEERS, "port": 0}, {"message": "GetPeers", "port": 0}),
         bad("another version", {"t": "ping", "v": 2}, "message-version"),
         bad("a name of 65 bytes", {**RELEASE, "name": "x" * 65}, "message-bounds"),
         bad("a publisher of 31 bytes", {**RELEASE, "publisher": DIGEST[:-1]}, "message-bounds"),
         bad("no port", without(PROBE, "port"), "message-field"),
         bad("port 0", {**PROBE, "port": 0}, "message-bounds"),
         bad("port 65536", {**PROBE, "port": 65536}, "message-bounds"),
+        bad("get-peers without a port", without(GET_PEERS, "port"), "message-field"),
+        bad("get-peers with port 65536", {**GET_PEERS, "port": 65536}, "message-bounds"),
+        bad("get-peers of another version", {**GET_PEERS, "v": 2}, "message-version"),
         bad("a bulk request", WANT, "message-type"),
     ]
     replies = [
@@ -159,6 +175,20 @@ def messages() -> list[dict[str, Any]]:
         good("no release", {"t": "release", "signed": b""}, {"message": "ReleaseIs", "signed": ""}),
         good("have", {"t": "have", "held": [1, 1]}, {"message": "Have", "held": [[1, 2]]}),
         good("probed", PROBED, {"message": "Probed", "observed_ip": "192.0.2.1", "reached": True}),
+        good("peers", PEERS, {"message": "Peers", "peers": [PEER_IP4, PEER_IP6]}),
+        good("no peers", {**PEERS, "peers": []}, {"message": "Peers", "peers": []}),
+        good("64 peers", {**PEERS, "peers": some_peers(64)}, {"message": "Peers"}),
+        bad("65 peers", {**PEERS, "peers": some_peers(65)}, "message-bounds"),
+        bad("a peer as text", {**PEERS, "peers": ["x" * 38]}, "message-field"),
+        bad("a peer without an address", {**PEERS, "peers": [DIGEST]}, "peer-address"),
+        bad("an address of 5 bytes", {**PEERS, "peers": [DIGEST + bytes(7)]}, "peer-address"),
+        bad("a peer at port 0", {**PEERS, "peers": [DIGEST + bytes([192, 0, 2, 1, 0, 0])]}, "peer-address"),
+        bad("a peer twice", {**PEERS, "peers": some_peers(1) * 2}, "peer-address"),
+        bad(
+            "IPv4 written as IPv6",
+            {**PEERS, "peers": [DIGEST + bytes(10) + b"\xff\xff\xc0\x00\x02\x01\x12\x6d"]},
+            "peer-address",
+        ),
         bad("a release above 4 KiB", {"t": "release", "signed": bytes(4097)}, "message-bounds"),
         bad("reached as a number", {**PROBED, "reached": 1}, "message-field"),
         bad("a detail of 257 bytes", {**PROBED, "detail": "x" * 257}, "message-bounds"),

@@ -19,14 +19,25 @@ from p2phub.observe import Event, Watch
 
 
 async def fetch(
-    node: Running, watch: Watch, *, ref: str, into: str, providers: Sequence[str], force: bool, serve: bool
+    node: Running,
+    watch: Watch,
+    *,
+    ref: str,
+    into: str,
+    providers: Sequence[str],
+    force: bool,
+    serve: bool,
+    exchange: bool = True,
 ) -> JsonObject:
     parts = node.parts
     given = tuple(parse_peer_address(provider) for provider in providers)
     resolved = await parts.resolver.resolve(ref, given)
     search = _search(node, resolved, given)
     public = resolved.release is not None and not resolved.release.private
-    if not (serve and public):
+    if serve and public:
+        await parts.workers.run(lambda: _share(parts, resolved.manifest))
+        await parts.welcome_visitors()
+    else:
         await parts.workers.run(lambda: _withhold(parts, resolved.manifest, serve=serve))
     with node.job(reference=ref, into=into) as told:
 
@@ -37,11 +48,19 @@ async def fetch(
         done = await engine.fetch(
             engine.Wish(reference=ref, manifest=resolved.manifest, destination=Path(into), force=force),
             search=search,
-            means=_means(parts),
+            means=engine.Means(
+                parts.dialler,
+                parts.store,
+                parts.workers,
+                parts.key.peer_id,
+                # What is not known to be for everybody is neither given on nor talked about.
+                shelf=parts.shelf if serve and public else None,
+                exchange=parts.exchange if exchange and public else None,
+            ),
             watch=watch_job,
         )
     if serve and (public or (resolved.release is None and search.announced)):
-        await parts.workers.run(lambda: parts.ledger.withhold(resolved.manifest, withheld=False))
+        await parts.workers.run(lambda: _share(parts, resolved.manifest))
     node.shelf_changed(resolved.manifest)
     return done.as_json()
 
@@ -51,6 +70,11 @@ def _withhold(parts: Parts, manifest: Digest, *, serve: bool) -> None:
     served, stays here. What is held and shared already stays shared, unless `serve` says no."""
     if not serve or all(holding.manifest != manifest for holding in parts.store.holdings()):
         parts.ledger.withhold(manifest, withheld=True)
+
+
+def _share(parts: Parts, manifest: Digest) -> None:
+    if manifest in parts.ledger.withheld():
+        parts.ledger.withhold(manifest, withheld=False)
 
 
 async def info(node: Running, watch: Watch, *, ref: str, providers: Sequence[str]) -> JsonObject:

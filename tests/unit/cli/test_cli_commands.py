@@ -116,11 +116,11 @@ def test_a_dry_run_lists_what_would_be_published_and_left_out_and_publishes_noth
 
 
 def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
-    assert cli("fetch", "x/m", "--into", "d", "--provider", ADDRESS, "--force", "--no-serve").code == 0
+    assert cli("fetch", "x/m", "--into", "d", "--provider", ADDRESS, "--force", "--no-serve", "--no-exchange").code == 0
     assert cli("fetch", "x/m").code == 0
     (_, _, given), (_, _, defaults) = hub.calls
-    assert given == {"into": "d", "providers": [ADDRESS], "force": True, "serve": False}
-    assert defaults == {"into": None, "providers": [], "force": False, "serve": True}
+    assert given == {"into": "d", "providers": [ADDRESS], "force": True, "serve": False, "exchange": False}
+    assert defaults == {"into": None, "providers": [], "force": False, "serve": True, "exchange": True}
 
 
 FETCHED = [

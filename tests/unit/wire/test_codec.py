@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from p2phub import limits
 from p2phub.content import Digest, RangeSet
 from p2phub.errors import Malformed
-from p2phub.identity import PeerId
+from p2phub.identity import Address, PeerAddress, PeerId
 from p2phub.wire import codec
 from p2phub.wire import messages as m
 from p2phub.wire.framing import LENGTH_BYTES, header_length
@@ -38,6 +38,9 @@ MESSAGES: list[codec.Message] = [
     m.Have(RangeSet(((1, 2),))),
     m.Probe(4717),
     m.Probed("192.0.2.1", True, "reached"),
+    m.GetPeers(DIGEST, 0),
+    m.Peers((PeerAddress(PEER, Address("192.0.2.1", 4717)), PeerAddress(PEER, Address("::1", 1)))),
+    m.Peers(()),
 ]
 DECODERS = [
     codec.decode_bulk_request,

@@ -1,0 +1,115 @@
+"""What a fetch asks its providers beside the bytes, and whom it hears of from them.
+
+A provider that holds all is asked now and then, for a sign of life; one that is fetching, too, often, and most often
+while it has nothing for us. Peers that others name are candidates like any other, within bounds: so many of one teller,
+and so many dials to an address where nobody proved a key.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import trio
+
+from p2phub import limits
+from p2phub.discovery import Candidate
+from p2phub.engine.exchange import Told, worth_dialling
+from p2phub.engine.heartbeat import HoldsNow, Questions, keep_company
+from p2phub.engine.job import Job, LinkState
+from p2phub.engine.providers import Provider
+from p2phub.identity import PeerAddress
+from p2phub.store import Arrival
+
+MEET_S = 1.0  # Who comes and goes changes the shares of all, so that is not looked at all the time.
+
+
+def accompany(job: Job, state: LinkState) -> None:
+    """Keep a control connection to the provider of `state`, if there is none yet."""
+    provider = state.provider
+    if provider.accompanied:
+        return
+    provider.accompanied = True
+    where = PeerAddress(provider.peer, state.link.address)
+    exchange = job.means.exchange
+    questions = Questions(
+        have_s=lambda: _have_s(job, provider),
+        peers_s=lambda: math.inf if exchange is None else _peers_s(job),
+        port=0 if exchange is None or job.means.shelf is None else exchange.port_towards(state.link.address),
+    )
+
+    async def keep() -> None:
+        await keep_company(where, job.wish.manifest, dialler=job.means.dialler, tell=job.send, questions=questions)
+        provider.accompanied = False
+
+    job.nursery.start_soon(keep)
+
+
+def take_holding(job: Job, item: HoldsNow, now: float) -> None:
+    """A provider holds more, or less, than when its links opened."""
+    for number in sorted(job.providers[item.peer].links):
+        state = job.links[number]
+        if job.session is not None and state.held is not None and state.held != item.held:
+            state.held = item.held
+            job.act(job.session.held(number, item.held, now=now))
+
+
+def take_told(job: Job, item: Told) -> None:
+    """A provider named other peers of the swarm."""
+    teller = job.providers[item.teller]
+    where = next((job.links[number].link.address for number in sorted(teller.links)), None)
+    if where is None:
+        return  # It is gone, and so is what its word was worth.
+    named = worth_dialling(item.peers, heard_from=where)
+    for each in named[: limits.CANDIDATES_PER_TELLER_MAX - teller.named]:
+        teller.named += job.providers.found(Candidate(each, "exchange"))
+
+
+def meet(job: Job, now: float) -> None:
+    """Tell the session who else fetches this now, so that all ask for different chunks: those that do not hold all."""
+    session = job.session
+    if session is None or now < job.met_at + MEET_S:
+        return
+    others = frozenset(
+        provider.peer
+        for provider in job.providers
+        if not provider.banned and provider.told_by_others and not session.holds_all(provider.peer)
+    )
+    if others != (job.crowd or frozenset()) or (job.crowd is None and job.search.crowded):
+        job.crowd, job.met_at = others, now
+        job.act(session.spread(job.means.own, others, now=now))
+
+
+@contextmanager
+def among_others(job: Job, arrival: Arrival) -> Iterator[None]:
+    """Serve what arrives to the others of the swarm, and hear of those who come for it."""
+    shelf, exchange = job.means.shelf, job.means.exchange
+    if shelf is None:
+        yield
+        return
+
+    def hear(member: PeerAddress) -> None:
+        if member.peer != job.means.own and worth_dialling([member], heard_from=member.address):
+            with suppress(trio.WouldBlock):  # So much goes on that one more source would change nothing.
+                job.send.send_nowait(Candidate(member, "exchange"))
+
+    with shelf.serving(arrival):
+        if exchange is None:
+            yield
+            return
+        with exchange.listening(job.wish.manifest, hear, now=trio.current_time()):
+            yield
+
+
+def _have_s(job: Job, provider: Provider) -> float:
+    session = job.session
+    if session is None or not provider.links or session.holds_all(provider.peer):
+        return limits.HEARTBEAT_S
+    return limits.HAVE_S if session.holds_missing(provider.peer) else limits.HAVE_SOON_S
+
+
+def _peers_s(job: Job) -> float:
+    """Soon while nobody else is known: whoever starts with us is known a moment later than we are."""
+    alone = sum(1 for provider in job.providers if not provider.banned) <= 1
+    return limits.HAVE_S if alone else limits.EXCHANGE_S

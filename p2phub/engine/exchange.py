@@ -1,0 +1,76 @@
+"""Peers of a swarm tell each other of one another: what this node tells, hears, and dares to dial.
+
+One for a node, shared by its control desk and its fetches. Who asks about a manifest is a requester of it, and will
+soon have something of it: so a fetch that runs here hears of it at once. Source: proto/transfer.md §6.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from p2phub.content import Digest
+from p2phub.discovery import DialBudget, Members, dialable
+from p2phub.identity import Address, PeerAddress, PeerId
+from p2phub.wire import GetPeers, Peers
+
+Hear = Callable[[PeerAddress], None]
+"""Told of each requester that comes to ask."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """`teller` knows of `peers`, members of the swarm."""
+
+    teller: PeerId
+    peers: tuple[PeerAddress, ...]
+
+
+class Exchange:
+    """`port_towards` returns where this node can be dialled by who is reached at an address; 0: nowhere."""
+
+    def __init__(self, *, seed: bytes, port_towards: Callable[[Address], int] = lambda address: 0) -> None:
+        self._members = Members(seed)
+        self._listening: defaultdict[Digest, list[Hear]] = defaultdict(list)
+        self.port_towards = port_towards
+        self.budget = DialBudget()
+
+    def answer(self, request: GetPeers, asker: PeerId, observed: Address, *, now: float) -> Peers:
+        """Tell `asker`, who may have the manifest and comes from `observed`, whom it may dial; and remember it."""
+        where = PeerAddress(asker, observed)
+        told = Peers(self._members.told_to(where, request.manifest, now=now))
+        if request.port:
+            # Where it comes from, at the port it names: nobody can name another's address.
+            self.saw(request.manifest, PeerAddress(asker, Address(observed.ip, request.port)), now=now)
+        return told
+
+    def saw(self, manifest: Digest, member: PeerAddress, *, now: float) -> None:
+        """Note that `member` proved its key to us at that address, as a provider or a requester of `manifest`."""
+        if self._members.saw(manifest, member, now=now):
+            for hear in self._listening.get(manifest, ()):
+                hear(member)
+
+    @contextmanager
+    def listening(self, manifest: Digest, hear: Hear, *, now: float) -> Iterator[None]:
+        """Have `hear` told of the members that were seen lately, and of those that are seen meanwhile."""
+        for member in self._members.of(manifest, now=now):
+            hear(member)
+        self._listening[manifest].append(hear)
+        try:
+            yield
+        finally:
+            self._listening[manifest].remove(hear)
+            if not self._listening[manifest]:
+                del self._listening[manifest]
+
+
+def worth_dialling(peers: Iterable[PeerAddress], *, heard_from: Address) -> tuple[PeerAddress, ...]:
+    """Return those of `peers`, named by who is reached at `heard_from`, that we are willing to dial at all."""
+    return tuple(
+        each
+        for each in peers
+        if dialable([each.address], heard_from=heard_from.ip)
+        and (heard_from.is_loopback or not each.address.is_loopback)
+    )

@@ -1,0 +1,49 @@
+"""Who of a crowd asks first for which part, agreed upon without a word.
+
+Requesters that know each other rank themselves for each part of a manifest by a hash of peer and part, and each asks
+first where it ranks highest, then where it ranks next. So they get different chunks from the one provider that has all,
+and serve each other the rest. Who knows only some of the others errs now and then, which costs a second copy of a chunk
+and nothing else. Known as rendezvous hashing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from p2phub.content import RangeSet
+from p2phub.identity import PeerId
+
+PARTS_MAX = 512  # So many parts share evenly enough; more would cost time whenever somebody comes or goes.
+RANKS = 4  # First, second, third, and the rest.
+OTHERS_MAX = 64
+_MASK = (1 << 64) - 1
+
+
+def shares(total: int, own: PeerId, others: Iterable[PeerId]) -> tuple[RangeSet, ...]:
+    """Return the chunks 0 ..< total in RANKS sets: where `own` ranks first among `others`, second, third, lower."""
+    mine = _number(own)
+    numbers = sorted({_number(other) for other in others} - {mine})[:OTHERS_MAX]
+    parts = min(total, PARTS_MAX)
+    runs: list[list[tuple[int, int]]] = [[] for _ in range(RANKS)]
+    for part in range(parts):
+        score = _mixed(mine ^ part)
+        rank = 0
+        for number in numbers:
+            if _mixed(number ^ part) < score:
+                rank += 1
+                if rank == RANKS - 1:
+                    break
+        runs[rank].append((part * total // parts, (part + 1) * total // parts))
+    return tuple(map(RangeSet.of, runs))
+
+
+def _number(peer: PeerId) -> int:
+    return _mixed(int.from_bytes(peer.public_key[:8], "big"))
+
+
+def _mixed(number: int) -> int:
+    """Mix the bits of a 64-bit number: the finaliser of splitmix64."""
+    number = (number + 0x9E3779B97F4A7C15) & _MASK
+    number = ((number ^ (number >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    number = ((number ^ (number >> 27)) * 0x94D049BB133111EB) & _MASK
+    return number ^ (number >> 31)
