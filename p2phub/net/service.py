@@ -74,7 +74,7 @@ class BulkService:
             request = self._machine.receive(header)
         match request:
             case Want():
-                if offer.held is not None:
+                if offer.held is not None and not self._machine.holds(request):
                     self._machine.serve(offer.plan.table, offer.held_now)
                 self._answer_want(request, reader)
             case Ask():

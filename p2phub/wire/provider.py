@@ -108,6 +108,11 @@ class BulkProvider:
         """Say what is served: the chunks of `table` that are `held`. Anew, as often as that grows, with one table."""
         self._table, self._held = table, held
 
+    def holds(self, want: Want) -> bool:
+        """Whether all of it can be served by what was last said to be held."""
+        wanted = RangeSet.of((first, first + count) for first, count in want.ranges)
+        return not wanted - self._held
+
     # --- the first flight --------------------------------------------------------------------------------------------
 
     def flight_blobs(self, order: Sequence[Digest], blob: Callable[[Digest], bytes | None]) -> tuple[bytes, ...]:

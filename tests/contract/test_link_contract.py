@@ -135,7 +135,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 async def scene(kind: str, tmp_path: Path, lie: Lie = Lie.NONE, content: Content | None = None) -> AsyncIterator[Scene]:
     content = content or content_of(random_files(1, a=700_000, b=10, c=0, d=2_000_001), chunk_bytes=100_000)
     shelf = Published(content, tmp_path / "ann")
-    with trio.fail_after(20):
+    with trio.fail_after(120):
         async with carrier(kind, shelf, lie) as (bob, ann, links):
             yield Scene(bob, ann, content, shelf, Arriving(content, tmp_path / "bob"), links)
 

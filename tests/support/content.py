@@ -117,6 +117,7 @@ class Published:
     def __init__(self, content: Content, folder: Path, *, held: RangeSet | None = None) -> None:
         self.content, self.folder = content, folder
         self.held = content.whole if held is None else held
+        self.grows = False
         self.allowed: set[PeerId] | None = None
         self.bytes_sent = 0
         self.changes: list[int] = []
@@ -136,7 +137,7 @@ class Published:
         if manifest != self.content.root or (self.allowed is not None and requester not in self.allowed):
             raise PeerRefused("not here", reason="unknown")
         plan = ReadPlan(manifest, self.content.table, self.held, self._open)
-        return Offer(plan, self.content.order, self.content.blobs.get)
+        return Offer(plan, self.content.order, self.content.blobs.get, (lambda: self.held) if self.grows else None)
 
     def _open(self, file: int) -> OpenFile:
         return OpenFile(self.folder / self.content.path_of(file), self._fingerprints[file])

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import trio
 
-from p2phub.content import Digest, ReadPlan, Steady, WritePlan
+from p2phub.content import Digest, RangeSet, ReadPlan, Steady, WritePlan
 from p2phub.errors import PeerError, PeerGone
 from p2phub.identity import Address, PeerId
 from p2phub.net.bulk.letters import (
@@ -85,8 +85,12 @@ class DistantShelf:
             exactly = terms["exactly"]
             return HandedFile(descriptors[0], Steady(None if exactly is None else tuple(exactly), terms["size_max"]))
 
+        def held() -> RangeSet:
+            return ranges_in(self.questions.ask(what="held", **about)[0]["held"])
+
         plan = ReadPlan(manifest, table_in(letter["table"]), ranges_in(letter["held"]), open_file)
-        return Offer(plan, tuple(Digest(raw) for raw in letter["order"]), blob)
+        order = tuple(Digest(raw) for raw in letter["order"])
+        return Offer(plan, order, blob, held if letter["grows"] else None)
 
     def sent(self, manifest: Digest, requester: PeerId, bytes_sent: int) -> None:
         self.post.send({"t": "sent", "manifest": manifest.raw, "peer": requester.public_key, "bytes": bytes_sent})

@@ -419,9 +419,12 @@ class _Child:
             case "offer":
                 return {
                     "table": table_out(offer.plan.table),
-                    "held": ranges_out(offer.plan.held),
+                    "held": ranges_out(offer.held_now),
+                    "grows": offer.held is not None,
                     "order": [digest.raw for digest in offer.order],
                 }
+            case "held":
+                return {"held": ranges_out(offer.held_now)}
             case "blob":
                 return {"blob": offer.blob(Digest(letter["digest"]))}
             case what:

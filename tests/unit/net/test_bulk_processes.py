@@ -23,7 +23,7 @@ from p2phub.errors import PeerGone
 from p2phub.identity import Address, PeerAddress, PeerId, SecretKey
 from p2phub.net.bulk.parent import BulkProcesses, open_bulk_processes
 from p2phub.net.direct import DirectPlane, open_plane
-from p2phub.net.interface import Closed, Link, Opened, Verified
+from p2phub.net.interface import Closed, Link, Opened, Refused, Verified
 from p2phub.net.listen import Listener, open_listener
 from p2phub.wire import ControlAnswer, ControlRequest, GetHave, Have, Ping, Pong
 from tests.support.content import Arriving, Content, Published, content_of, random_files
@@ -41,6 +41,7 @@ class Scene:
     where: PeerAddress
     listener: Listener
     content: Content
+    shelf: Published
     arriving: Arriving
     asked: list[ControlRequest]
 
@@ -71,7 +72,7 @@ async def scene(tmp_path: Path, *, count: int = 1) -> AsyncIterator[Scene]:
         ):
             await anns.ready()
             where = PeerAddress(ANN.peer_id, listener.addresses[0])
-            yield Scene(anns, bob, where, listener, content, Arriving(content, tmp_path / "bob"), asked)
+            yield Scene(anns, bob, where, listener, content, shelf, Arriving(content, tmp_path / "bob"), asked)
 
 
 async def all_of(link: Link, content: Content) -> None:
@@ -102,6 +103,16 @@ async def test_control_questions_reach_the_node_through_its_child(tmp_path: Path
         assert await control.ask(GetHave(here.content.root)) == Have(RangeSet(((3, 9),)))
         assert here.asked == [Ping(), GetHave(here.content.root)]
         await control.aclose()
+
+
+async def test_what_grows_while_it_is_served_is_served(tmp_path: Path) -> None:
+    async with scene(tmp_path) as here:
+        here.shelf.held, here.shelf.grows = RangeSet(((0, 3),)), True
+        link = await here.opened()
+        link.grant(RangeSet(((3, 4),)))
+        assert await link.next_report() == Refused(RangeSet(((3, 4),)), "not-held")
+        here.shelf.held = here.content.whole
+        await all_of(link, here.content)
 
 
 @covers("F01")
