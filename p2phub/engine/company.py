@@ -22,6 +22,7 @@ from p2phub.engine.providers import Provider
 from p2phub.identity import PeerAddress
 from p2phub.store import Arrival
 
+EXCHANGE_SOON_S = 1.0  # How often a provider is asked who else there is while nobody is known.
 MEET_S = 1.0  # Who comes and goes changes the shares of all, so that is not looked at all the time.
 
 
@@ -69,16 +70,16 @@ def take_told(job: Job, item: Told) -> None:
 def meet(job: Job, now: float) -> None:
     """Tell the session who else fetches this now, so that all ask for different chunks: those that do not hold all."""
     session = job.session
-    if session is None or now < job.met_at + MEET_S:
+    if session is None or job.means.exchange is None or now < job.met_at + MEET_S:
         return
     others = frozenset(
         provider.peer
         for provider in job.providers
         if not provider.banned and provider.told_by_others and not session.holds_all(provider.peer)
     )
-    if others != (job.crowd or frozenset()) or (job.crowd is None and job.search.crowded):
+    if others != job.crowd:
         job.crowd, job.met_at = others, now
-        job.act(session.spread(job.means.own, others, now=now))
+        session.spread(job.means.own, others)
 
 
 @contextmanager
@@ -112,4 +113,4 @@ def _have_s(job: Job, provider: Provider) -> float:
 def _peers_s(job: Job) -> float:
     """Soon while nobody else is known: whoever starts with us is known a moment later than we are."""
     alone = sum(1 for provider in job.providers if not provider.banned) <= 1
-    return limits.HAVE_S if alone else limits.EXCHANGE_S
+    return EXCHANGE_SOON_S if alone else limits.EXCHANGE_S

@@ -25,11 +25,12 @@ from p2phub.engine.job import Item, Job, LinkState, Means, SearchEnded, Wish
 from p2phub.engine.meter import LOOK_S
 from p2phub.engine.patience import Patience
 from p2phub.engine.preparing import begin
-from p2phub.engine.providers import Provider
+from p2phub.engine.providers import RETRY_S, Provider
 from p2phub.engine.reports import take_report
 from p2phub.engine.search import Search
 from p2phub.engine.syncing import SyncFailed
 from p2phub.errors import HubError, PeerError, PeerStalled
+from p2phub.identity import Address
 from p2phub.observe import Done, Watch
 
 __all__ = ["Means", "Wish", "fetch"]
@@ -159,14 +160,27 @@ class _Coordinator:
                 dialling = providers.dialling
                 if dialling >= DIALS_AT_ONCE or dialling + providers.links >= limits.BULK_THREADS_MAX:
                     return
-                self._dial(provider)
+                addresses = self._may_be_dialled(provider, now)
+                if not addresses:
+                    provider.retry_at = now + RETRY_S[-1]
+                    break
+                self._dial(provider, addresses)
 
     def _links_wanted(self, provider: Provider) -> int:
         if provider.banned:
             return 0
         return 1 if self.job.session is None else self.job.session.links_wanted(provider.peer)
 
-    def _dial(self, provider: Provider) -> None:
+    def _may_be_dialled(self, provider: Provider, now: float) -> tuple[Address, ...]:
+        """Return the addresses of `provider`, those that another peer named within the budget of dials to them."""
+        exchange = self.job.means.exchange
+        return tuple(
+            address
+            for address in provider.addresses
+            if address not in provider.hearsay or (exchange is not None and exchange.budget.allow(address, now=now))
+        )
+
+    def _dial(self, provider: Provider, addresses: tuple[Address, ...]) -> None:
         job = self.job
         provider.dialling += 1
         number, self.link_count = self.link_count, self.link_count + 1
@@ -174,7 +188,7 @@ class _Coordinator:
         if job.session is None and not job.prefix_asked:
             # One provider pushes the beginning; a second push of the same bytes would be waste.
             prefix_bytes, job.prefix_asked = limits.PREFIX_BYTES_MAX, True
-        target = Target(provider.peer, tuple(provider.addresses), provider.via, job.wish.manifest, prefix_bytes)
+        target = Target(provider.peer, addresses, provider.via, job.wish.manifest, prefix_bytes)
         job.nursery.start_soon(run_link, target, number, job.means.dialler, job.send)
 
     def _dialled(self, item: Dialled, now: float) -> None:

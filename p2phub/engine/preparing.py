@@ -63,6 +63,8 @@ async def begin(job: Job) -> None:
         held |= written
     now = trio.current_time()
     job.session = Session(table, held, now=now)
+    if job.means.exchange is not None:
+        job.session.spread(means.own, ())
     job.bytes_before = table.bytes_of(held)
     job.meter.here_already(job.bytes_before, now=now)
     job.others.enter_context(among_others(job, arrival))

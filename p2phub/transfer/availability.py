@@ -64,6 +64,12 @@ class Availability:
         """What any joined peer holds."""
         return RangeSet.of(run for held in self._held.values() for run in held.runs)
 
+    @property
+    def of_requesters(self) -> RangeSet:
+        """What those hold who do not hold all."""
+        total = len(self._everything)
+        return RangeSet.of(run for held in self._held.values() if len(held) < total for run in held.runs)
+
     def holds_any(self, peer: PeerId, chunks: Runs) -> bool:
         """Whether `peer` holds some of `chunks`."""
         held = self.of(peer)

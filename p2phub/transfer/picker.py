@@ -5,8 +5,8 @@ there are any. Then it helps where most is left, from the middle of that stretch
 keeps the front.
 
 In a crowd that order would have all requesters ask for the same: whoever comes to where another has just been goes on
-beside it, for the same next chunk. So there (`spread`) the rarest are taken in the order of this node's `shares`, and
-each new run begins at a place of a sequence that differs from node to node.
+beside it, for the same next chunk. So there (`spread`) each new run begins at a place of a sequence that differs from
+node to node; what of it is asked of whom stands in `crowd`.
 
 Source: proto/transfer.md §5; docs/decisions/0020, 0060.
 """
@@ -14,14 +14,11 @@ Source: proto/transfer.md §5; docs/decisions/0020, 0060.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import OrderedDict
 from collections.abc import Iterator
 
 from p2phub import limits
 from p2phub.content import ChunkTable, RangeSet
 from p2phub.transfer.runs import Run, Runs, next_run
-
-_TIERS_REMEMBERED_MAX = 2 * limits.BULK_THREADS_MAX
 
 
 class Place:
@@ -45,8 +42,6 @@ class Picker:
         self._free = Runs(free)
         self._rotation = rotation % len(table) if len(table) else 0
         self._seed: int | None = None
-        self._shares: tuple[RangeSet, ...] = ()
-        self._shared: OrderedDict[int, tuple[tuple[RangeSet, ...], tuple[RangeSet, ...]]] = OrderedDict()
         self.free_bytes = table.bytes_of(free)
         self.put_back_count = 0
 
@@ -54,15 +49,8 @@ class Picker:
         """Whether anything is free."""
         return bool(self._free)
 
-    @property
-    def is_spread(self) -> bool:
-        return self._seed is not None
-
-    def spread(self, shares: tuple[RangeSet, ...], seed: int) -> None:
-        """Pick of the rarest what is in the first of `shares` first; begin each new run at a place of a sequence that
-        follows from `seed`."""
-        self._shares = shares
-        self._shared.clear()
+    def spread(self, seed: int) -> None:
+        """Begin each new run at a place of a sequence that follows from `seed`."""
         self._seed = seed
         self._jump()
 
@@ -93,8 +81,6 @@ class Picker:
             for file in {other.file for other in others}
             if file is not None and file != place.file
         )
-        if self._shares and tiers:
-            tiers = self._shared_out(tiers)
         while bytes_wanted > 0 and len(taken) < limits.REQUEST_RANGES_MAX:
             run = next((run for tier in tiers if (run := self._best(tier, place, spans)) is not None), None)
             if run is None:
@@ -108,19 +94,6 @@ class Picker:
             place.file = self._table.file_of(stop - 1)
             taken.append((start, stop))
         return taken
-
-    def _shared_out(self, tiers: tuple[RangeSet, ...]) -> tuple[RangeSet, ...]:
-        """Return `tiers` with the first one split by whose it is. Remembered: availability changes less often than
-        something is picked, and the same tuple is passed until it does."""
-        known = self._shared.get(id(tiers))
-        if known is not None and known[0] is tiers:
-            return known[1]
-        free = self._free.snapshot()
-        split = (*(tiers[0] & share & free for share in self._shares), *tiers)
-        self._shared[id(tiers)] = tiers, split
-        if len(self._shared) > _TIERS_REMEMBERED_MAX:
-            self._shared.popitem(last=False)
-        return split
 
     def _best(self, tier: RangeSet, place: Place, spans: list[Run]) -> Run | None:
         """Return the run to take from, as long as it may become; None if nothing of `tier` is free."""

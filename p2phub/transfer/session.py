@@ -28,10 +28,10 @@ from p2phub.content import ChunkTable, RangeSet
 from p2phub.errors import ChunkMismatch, HubError, PeerError, PeerStalled, ProtocolViolation
 from p2phub.identity import PeerId
 from p2phub.transfer.availability import Availability
+from p2phub.transfer.crowd import STEPS, Crowd, Turn
 from p2phub.transfer.pace import Pace
 from p2phub.transfer.picker import Picker, Place
 from p2phub.transfer.runs import Runs
-from p2phub.transfer.shares import shares
 from p2phub.transfer.standing import Standings
 
 LinkId = int
@@ -78,7 +78,7 @@ class _Link:
 
     __slots__ = (
         "barren", "busy_s", "busy_until", "dropping", "dry_at", "id", "kept_until", "lease", "lease_bytes", "pace",
-        "peer", "place", "revoked_for", "revoking",
+        "peer", "place", "revoked_for", "revoking", "turn",
     )  # fmt: skip
 
     def __init__(self, link: LinkId, peer: PeerId, *, now: float) -> None:
@@ -93,7 +93,8 @@ class _Link:
         self.kept_until = now  # and until when there is none again: it brought nothing that peer holds.
         self.barren = False  # The last Revoke brought nothing: all that is left is in flight.
         self.dropping = False
-        self.dry_at = (-1, -1)  # What was known when there was nothing to grant it: no reason to look again before.
+        self.turn = Turn()
+        self.dry_at = (-1, -1, -1)  # What was known when there was nothing to grant it: no reason to look again before.
         self.busy_until = now
         self.busy_s = BUSY_RETRY_S
 
@@ -123,6 +124,7 @@ class Session:
         self._received: dict[PeerId, int] = {}
         self._verified_bytes = 0
         self._now = now
+        self._crowd: Crowd | None = None
 
     # --- what is known --------------------------------------------------------------------------------------------
 
@@ -179,9 +181,10 @@ class Session:
     def links_wanted(self, peer: PeerId) -> int:
         """Return how many links to `peer`, joined or not, there should be now, those that are open included.
 
-        Two while there are up to two providers, else one; 0 for one that lied or was lost just now, and while there are
-        others for one that stalled lately or has nothing for us. Ask again after each event. No more in all than
-        BULK_THREADS_MAX, nor than the rest is worth: where it will be done soon, a further connection comes too late.
+        Two while there are up to two providers, else, and in a crowd, one; 0 for one that lied or was lost just now,
+        and while there are others for one that stalled lately or has nothing for us. Ask again after each event. No
+        more in all than BULK_THREADS_MAX, nor than the rest is worth: where it will be done soon, a further connection
+        comes too late.
         """
         if self.complete or self._standings.rests(peer, now=self._now):
             return 0
@@ -197,7 +200,8 @@ class Session:
         if not self._is_slow(links):
             worth = max(1, self._missing_bytes // LINK_WORTH_BYTES) - len(useful)
             room = min(room, max(worth, 1) if self.unavailable else worth)
-        return max(0, min(2 if len({link.peer for link in useful}) <= 1 else 1, room))
+        few = len({link.peer for link in useful}) <= 1 and self._crowd is None  # In a crowd many will be useful.
+        return max(0, min(2 if few else 1, room))
 
     def _is_slow(self, links: list[_Link]) -> bool:
         """Whether `links` would take longer for the rest than a further connection does to make itself useful."""
@@ -212,26 +216,21 @@ class Session:
             idle = any(self._can_work(link) and not link.lease for link in self._links.values())
             times.append(self._now + (END_LOOK_S if idle else LOOK_S))
         later = [link.busy_until for link in self._links.values()]
+        if any(not link.lease and self._waits_its_turn(link) for link in self._links.values()):
+            later.append(self._now + END_LOOK_S)
         if not self.complete:  # `links_wanted` has a new answer then.
             later += self._standings.rests_end()
         return min(times + [time for time in later if time > self._now], default=None)
 
-    def spread(self, own: PeerId, others: Iterable[PeerId], *, now: float) -> list[Action]:
-        """`others` fetch the same thing now: from here on ask for other chunks than they do, as far as that can be
-        told, so that requesters can serve each other. `own` is this node."""
-        seed = int.from_bytes(own.public_key[:8], "big")
-        self._now = now
-        first = not self._picker.is_spread
-        self._picker.spread(shares(len(self._everything), own, others), seed)
-        if not first:
-            return []
-        actions: list[Action] = []
+    def spread(self, own: PeerId, others: Iterable[PeerId]) -> None:
+        """From here on ask for other chunks than `others`, who fetch the same thing, as far as that can be told, so
+        that requesters can serve each other. `own` is this node. With no others known it begins at a place of its own
+        all the same: those who will be known in a moment begin now, too."""
+        others = frozenset(others)
+        self._crowd = Crowd(len(self._everything), own, others) if others else None
+        self._picker.spread(int.from_bytes(own.public_key[:8], "big"))
         for link in self._links.values():
             link.place.leave()
-            if link.lease and self._can_work(link):  # What it was given before is what everybody asks for first.
-                link.revoking, link.revoked_for = True, link.peer
-                actions.append(Revoke(link.id))
-        return actions
 
     # --- what happens ---------------------------------------------------------------------------------------------
 
@@ -396,15 +395,23 @@ class Session:
         return link.lease_bytes * 2 < link.pace.lease_bytes
 
     def _grant(self, link: _Link) -> Grant | None:
-        known = (self._availability.version, self._picker.put_back_count)
+        reach = self._reach(link)
+        known = (self._availability.version, self._picker.put_back_count, reach)
         if link.dry_at == known:
             return None
         wanted = min(link.pace.lease_bytes - link.lease_bytes, max(limits.BATCH_BYTES_MAX, self._share(link)))
         others = [other.place for other in self._links.values() if other is not link and not other.dropping]
-        runs = self._picker.pick(self._availability.tiers(link.peer), wanted, link.place, others)
+        if reach:
+            wanted = min(wanted, limits.BATCH_BYTES_MAX)  # Of what is another's no more than is asked for at once.
+        tiers = self._tiers(link, reach)
+        runs = self._picker.pick(tiers, wanted, link.place, others)
         if not runs:
             link.dry_at = known
+            if self._crowd is not None and link.turn.waits_since is None:
+                link.turn.waits_since = self._now
             return None
+        if self._crowd is not None and runs[0][0] in tiers[0]:
+            link.turn.waits_since = None
         if not link.lease:
             link.pace.started(now=self._now)
         chunks = RangeSet.of(runs)
@@ -413,6 +420,23 @@ class Session:
         link.lease_bytes += self._table.bytes_of(chunks)
         link.barren = False
         return Grant(link.id, chunks)
+
+    def _waits_its_turn(self, link: _Link) -> bool:
+        return self._crowd is not None and self.holds_all(link.peer)
+
+    def _reach(self, link: _Link) -> int:
+        """Return how many steps beyond its own share `link` may go by now; 0 where there are no shares."""
+        if not self._waits_its_turn(link):
+            return 0
+        return min(link.turn.reach(rate=link.rate(now=self._now), now=self._now), STEPS)
+
+    def _tiers(self, link: _Link, reach: int) -> tuple[RangeSet, ...]:
+        """Return what `link` may be given, the most wanted first."""
+        if self._crowd is None or not self._waits_its_turn(link):
+            return self._availability.tiers(link.peer)
+        version = (self._availability.version, self._picker.put_back_count)
+        steps = self._crowd.steps(self._picker.snapshot(), self._availability.of_requesters, version=version)
+        return steps[: reach + 1]
 
     def _share(self, link: _Link) -> int:
         """Return how much of what is free `link` would move if all links ended together."""
@@ -426,6 +450,8 @@ class Session:
 
     def _help(self, idle: _Link) -> list[Action]:
         """`idle` can be given nothing: take the rest of a lease that would end later than `idle` could do a part."""
+        if self._waits_its_turn(idle) and self._reach(idle) < STEPS:
+            return []  # Whoever holds what is left is on the way to give it.
         late = [
             link
             for link in self._links.values()

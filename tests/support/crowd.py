@@ -70,6 +70,8 @@ class Crowd:
         ]
         self._links = 0
         for each in self.crowd:
+            if spread:
+                each.session.spread(self._id(each.number), [])
             self._join(each, 0)
             self._join(each, 0)
 
@@ -114,7 +116,7 @@ class Crowd:
         for each in self.crowd:
             if self.spread:
                 others = [self._id(other.number) for other in self.crowd if other is not each]
-                self._carry_out(each, each.session.spread(self._id(each.number), others, now=self.now))
+                each.session.spread(self._id(each.number), others)
             known = sorted(
                 (other.number for other in self.crowd if other is not each),
                 key=lambda number: sha256(b"%d %d" % (each.number, number)).digest(),

@@ -1,4 +1,5 @@
-"""A relay that lets so many bytes of a provider's answers through and then holds the rest until it is opened.
+"""A relay that lets so many bytes of a provider's answers through, of all connections together or of each, and then
+holds the rest until it is opened.
 
 So that a test is in the middle of a fetch for certain, however fast the machine is. TLS goes through it unchanged.
 """
@@ -17,9 +18,10 @@ from p2phub.identity import PeerAddress
 class Gate:
     """`address` is the provider's through the gate: a multiaddr with /p2p/... `shut` is set once it holds bytes."""
 
-    def __init__(self, provider: PeerAddress, *, bytes_max: int) -> None:
+    def __init__(self, provider: PeerAddress, *, bytes_max: int, of_each: bool = False) -> None:
         self._target = (provider.address.ip, provider.address.port)
         self._room = bytes_max
+        self._room_of_each = bytes_max if of_each else None
         self._lock = threading.Lock()
         self.shut = threading.Event()
         self._opened = threading.Event()
@@ -51,9 +53,11 @@ class Gate:
                 threading.Thread(target=self._carry, args=(far, near, True), daemon=True).start()
 
     def _carry(self, source: socket.socket, sink: socket.socket, held: bool) -> None:
+        passed = 0
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                if held:
+                passed += len(data)
+                if held and (self._room_of_each is None or passed > self._room_of_each):
                     self._pass(len(data))
                 sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
@@ -62,16 +66,19 @@ class Gate:
         """Wait until `count` bytes may go through."""
         with self._lock:
             self._room -= count
-            shut = self._room < 0
+            shut = self._room < 0 or self._room_of_each is not None
         if shut:
             self.shut.set()
             self._opened.wait()
 
 
 @contextmanager
-def gate(provider: PeerAddress, *, bytes_max: int) -> Iterator[Gate]:
-    """Run a gate before `provider` that holds all but the first `bytes_max` bytes it sends, until it is opened."""
-    made = Gate(provider, bytes_max=bytes_max)
+def gate(provider: PeerAddress, *, bytes_max: int, of_each: bool = False) -> Iterator[Gate]:
+    """Run a gate before `provider` that holds all but the first `bytes_max` bytes it sends, until it is opened.
+
+    `of_each`: that much of each connection, so that small questions are always answered.
+    """
+    made = Gate(provider, bytes_max=bytes_max, of_each=of_each)
     try:
         yield made
     finally:

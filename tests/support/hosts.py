@@ -12,6 +12,7 @@ import trio
 
 from p2phub.content import Digest
 from p2phub.discovery import Asked, Candidate
+from p2phub.engine.exchange import Exchange
 from p2phub.engine.fetch import Means, Wish, fetch
 from p2phub.engine.publish import Order, Outcome, publish
 from p2phub.engine.search import Search
@@ -67,6 +68,7 @@ class TestHost:
     store: FilesystemStore
     ledger: FileLedger
     shelf: StoreShelf
+    exchange: Exchange
     plane: DirectPlane
     addresses: tuple[Address, ...]
     workers: Workers = field(default_factory=Workers)
@@ -99,7 +101,9 @@ class TestHost:
         force: bool = False,
         patience_s: float = 0.0,
         watch: Callable[[Event], None] | None = None,
+        share: bool = False,
     ) -> Done:
+        """Fetch as the node does; with `share` among the others of the swarm, else only from whom it is told."""
         known = [*(candidate for provider in providers for candidate in provider.candidates), *also]
         later = finder or FixedFinder()
 
@@ -109,7 +113,14 @@ class TestHost:
         return await fetch(
             Wish(reference="test", manifest=manifest, destination=destination, force=force, patience_s=patience_s),
             search=Search(known, open_finder),
-            means=Means(self.plane, self.store, self.workers, self.key.peer_id),
+            means=Means(
+                self.plane,
+                self.store,
+                self.workers,
+                self.key.peer_id,
+                shelf=self.shelf if share else None,
+                exchange=self.exchange if share else None,
+            ),
             watch=watch or self.events.append,
         )
 
@@ -120,12 +131,14 @@ async def open_host(home: Path, name: str) -> AsyncIterator[TestHost]:
     key = key_of(name)
     store, ledger = FilesystemStore(home), FileLedger(home)
     shelf = StoreShelf(store, ledger)
-    desk = ControlDesk(shelf, ledger)
+    exchange = Exchange(seed=name.encode())
+    desk = ControlDesk(shelf, ledger, exchange)
     try:
         async with open_plane(key, shelf, desk.answer) as plane:
             desk.dialler = plane
             async with open_listener([Address("127.0.0.1", 0)], plane.handle) as listener:
-                yield TestHost(home, key, store, ledger, shelf, plane, listener.addresses)
+                exchange.port_towards = lambda where: listener.addresses[0].port
+                yield TestHost(home, key, store, ledger, shelf, exchange, plane, listener.addresses)
     finally:
         ledger.close()
         store.close()

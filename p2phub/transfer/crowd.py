@@ -1,0 +1,55 @@
+"""In what order a requester takes what only complete providers hold, while others fetch the same thing.
+
+Every requester first asks for its own share of that (`shares`), then waits a moment at each step before it asks for
+what is another's: of the shares where it ranks next, of the rest, and at last for what peers that are fetching hold
+already. Who does not wait asks for what is on its way to another this moment; the provider is not idle meanwhile, since
+those whose share it is go on asking. A peer that left its share undone costs a moment, not the fetch.
+
+So the one provider that has all sends little more than one copy, however many fetch (figures: docs/decisions/0060).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from p2phub import limits
+from p2phub.content import RangeSet
+from p2phub.identity import PeerId
+from p2phub.transfer.shares import RANKS, shares
+
+STEPS = RANKS  # Beyond the own share: the lower ranks, and what others hold already.
+WAIT_S = 0.5  # At least, before each further step; else as long as two chunks take on the link,
+WAIT_S_MAX = 4.0  # and no longer than this.
+
+
+class Turn:
+    """How far a link to a complete provider has come: it may take the first `reach` + 1 of the crowd's steps."""
+
+    __slots__ = ("waits_since",)
+
+    def __init__(self) -> None:
+        self.waits_since: float | None = None
+
+    def reach(self, *, rate: float, now: float) -> int:
+        if self.waits_since is None:
+            return 0
+        wait_s = min(max(WAIT_S, 2 * limits.CHUNK_BYTES_MAX / rate), WAIT_S_MAX) if rate else WAIT_S
+        return int((now - self.waits_since) / wait_s)
+
+
+class Crowd:
+    """This node among `others`, in a manifest of `total` chunks."""
+
+    def __init__(self, total: int, own: PeerId, others: Iterable[PeerId]) -> None:
+        self._everything = RangeSet.whole(total)
+        self._shares = shares(total, own, others)
+        self._steps: tuple[RangeSet, ...] = ()
+        self._steps_for: tuple[int, int] | None = None
+
+    def steps(self, free: RangeSet, held_by_requesters: RangeSet, *, version: tuple[int, int]) -> tuple[RangeSet, ...]:
+        """Return what to take of a complete provider, step by step. Remembered for as long as `version` is the same."""
+        if self._steps_for != version:
+            rare = free - held_by_requesters
+            self._steps = (*(rare & share for share in self._shares), self._everything)
+            self._steps_for = version
+        return self._steps

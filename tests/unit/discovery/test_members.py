@@ -1,0 +1,116 @@
+"""What a node tells peers of a swarm of one another."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+import pytest
+
+from p2phub import limits
+from p2phub.content import digest_of
+from p2phub.discovery import Members, may_tell
+from p2phub.identity import Address, PeerAddress, PeerId
+from tests.support.covers import covers
+
+ONE, TWO = digest_of(b"one"), digest_of(b"two")
+PUBLIC, PRIVATE, LOOPBACK = Address("8.8.8.8", 4717), Address("192.168.1.7", 4717), Address("127.0.0.1", 4717)
+
+
+def peer(number: int) -> PeerId:
+    return PeerId(sha256(b"peer %d" % number).digest())
+
+
+def member(number: int, address: Address | None = None) -> PeerAddress:
+    return PeerAddress(peer(number), address or Address(f"8.{number // 256 % 256}.{number % 256}.1", 4717))
+
+
+ASKER = PeerAddress(peer(10**6), PUBLIC)
+
+
+def test_who_asks_is_told_of_the_others_and_not_of_itself() -> None:
+    members = Members(b"seed")
+    assert members.saw(ONE, member(1), now=0.0)
+    assert not members.saw(ONE, member(1), now=1.0)
+    members.saw(ONE, ASKER, now=0.0)
+    assert members.told_to(ASKER, ONE, now=1.0) == (member(1),)
+    assert members.told_to(ASKER, TWO, now=1.0) == ()
+
+
+def test_a_member_is_told_for_ten_minutes_after_it_was_last_seen() -> None:
+    members = Members(b"seed")
+    members.saw(ONE, member(1), now=0.0)
+    members.saw(ONE, member(2), now=0.0)
+    members.saw(ONE, member(1), now=300.0)
+    assert set(members.told_to(ASKER, ONE, now=599.0)) == {member(1), member(2)}
+    assert members.told_to(ASKER, ONE, now=600.0) == (member(1),)
+    assert members.told_to(ASKER, ONE, now=900.0) == ()
+
+
+@covers("T41")
+@pytest.mark.parametrize(
+    ("address", "asker", "told"),
+    [
+        (PUBLIC, PUBLIC, True),
+        (PUBLIC, LOOPBACK, True),
+        (PRIVATE, PUBLIC, False),
+        (PRIVATE, PRIVATE, True),
+        (PRIVATE, LOOPBACK, True),
+        (LOOPBACK, PUBLIC, False),
+        (LOOPBACK, PRIVATE, False),
+        (LOOPBACK, LOOPBACK, True),
+        (Address("fe80::1", 1), Address("2606:4700::1", 1), False),
+    ],
+)
+def test_an_address_is_told_only_where_it_means_something(address: Address, asker: Address, told: bool) -> None:
+    assert may_tell(address, to=asker) is told
+    members = Members(b"seed")
+    members.saw(ONE, PeerAddress(peer(1), address), now=0.0)
+    assert bool(members.told_to(PeerAddress(peer(2), asker), ONE, now=0.0)) is told
+
+
+@covers("T08")
+def test_a_full_swarm_forgets_the_oldest_and_tells_a_bounded_number() -> None:
+    members = Members(b"seed")
+    for number in range(limits.SWARM_MEMBERS_MAX + 50):
+        members.saw(ONE, member(number), now=float(number))
+    known = members.of(ONE, now=400.0)
+    assert len(known) == limits.SWARM_MEMBERS_MAX
+    assert member(0) not in known
+    assert len(members.told_to(ASKER, ONE, now=400.0)) == limits.PEERS_TOLD_MAX
+
+
+def test_different_askers_are_told_of_different_members() -> None:
+    members = Members(b"seed")
+    for number in range(200):
+        members.saw(ONE, member(number), now=0.0)
+    told = {frozenset(members.told_to(PeerAddress(peer(1000 + n), PUBLIC), ONE, now=1.0)) for n in range(5)}
+    assert len(told) == 5
+
+
+def test_who_is_told_cannot_be_chosen_without_the_secret() -> None:
+    one, other = Members(b"seed"), Members(b"other seed")
+    for number in range(200):
+        one.saw(ONE, member(number), now=0.0)
+        other.saw(ONE, member(number), now=0.0)
+    assert one.told_to(ASKER, ONE, now=1.0) != other.told_to(ASKER, ONE, now=1.0)
+
+
+@covers("T07")
+def test_identities_of_one_network_do_not_push_out_others() -> None:
+    members = Members(b"seed")
+    members.saw(ONE, member(1), now=0.0)
+    for number in range(1000):
+        members.saw(ONE, PeerAddress(peer(2000 + number), Address("9.9.9.9", 1024 + number)), now=1.0)
+    known = members.of(ONE, now=2.0)
+    assert member(1) in known
+    assert len(known) == 1 + limits.MEMBERS_PER_NETWORK_MAX
+
+
+@covers("T08")
+def test_swarms_beyond_what_is_remembered_are_forgotten() -> None:
+    members = Members(b"seed")
+    swarms = [digest_of(b"%d" % number) for number in range(limits.SWARMS_KNOWN_MAX + 1)]
+    for swarm in swarms:
+        members.saw(swarm, member(1), now=0.0)
+    assert members.of(swarms[0], now=0.0) == ()
+    assert members.of(swarms[-1], now=0.0) == (member(1),)

@@ -1,0 +1,103 @@
+"""The control desk names peers of a swarm to one another, within bounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from p2phub.content import Digest, digest_of
+from p2phub.engine.exchange import Exchange, worth_dialling
+from p2phub.engine.serve import ControlDesk, StoreShelf
+from p2phub.identity import Address, PeerAddress
+from p2phub.store.ledger import FileLedger
+from p2phub.store.memory import MemoryStore
+from p2phub.wire import GetPeers, Peers
+from tests.support.content import content_of
+from tests.support.covers import covers
+from tests.support.hosts import key_of
+
+ANN, BOB, CY = (key_of(name).peer_id for name in ("ann", "bob", "cy"))
+HERE, THERE = Address("8.8.4.4", 50001), Address("9.9.9.9", 50002)
+"""Where questions come from: an address, and a port that nobody listens at."""
+
+
+class Desk:
+    """A desk whose node fetches one manifest, or holds none."""
+
+    def __init__(self, home: Path, *, exchange: bool = True) -> None:
+        self.store = MemoryStore()
+        self.ledger = FileLedger(home)
+        self.shelf = StoreShelf(self.store, self.ledger)
+        self.exchange = Exchange(seed=b"seed")
+        self.desk = ControlDesk(self.shelf, self.ledger, self.exchange if exchange else None)
+        content = content_of({"a": bytes(100)}, chunk_bytes=10)
+        self.manifest: Digest = content.root
+        self.store.put_blobs(list(content.blobs.values()))
+        self.arrival = self.store.arrive(content.manifest, content.root, content.table, Path("/into"), force=False)
+
+    async def ask(self, who: object, where: Address, *, port: int = 0, manifest: Digest | None = None) -> Peers:
+        answer = await self.desk.answer(who, where, GetPeers(manifest or self.manifest, port))  # type: ignore[arg-type]
+        assert isinstance(answer, Peers)
+        return answer
+
+
+async def test_who_asks_is_named_to_the_next_at_where_it_came_from_and_the_port_it_told(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    with desk.shelf.serving(desk.arrival):
+        assert await desk.ask(ANN, HERE, port=4717) == Peers(())
+        assert await desk.ask(BOB, THERE) == Peers((PeerAddress(ANN, Address(HERE.ip, 4717)),))
+        assert await desk.ask(ANN, HERE, port=4717) == Peers(())  # Bob told no port: nobody can dial him.
+
+
+@covers("T58")
+async def test_nothing_is_told_of_what_is_not_here_or_not_for_the_asker(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    unknown = digest_of(b"unknown")
+    for _ in range(2):
+        assert await desk.ask(ANN, HERE, port=4717, manifest=unknown) == Peers(())
+    with desk.shelf.serving(desk.arrival):
+        await desk.ask(ANN, HERE, port=4717)
+        desk.ledger.withhold(desk.manifest, withheld=True)
+        assert await desk.ask(BOB, THERE, port=4717) == Peers(())
+        desk.ledger.withhold(desk.manifest, withheld=False)
+        assert await desk.ask(CY, THERE) == Peers((PeerAddress(ANN, Address(HERE.ip, 4717)),))  # Bob was not noted.
+
+
+async def test_a_desk_without_exchange_names_nobody(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, exchange=False)
+    with desk.shelf.serving(desk.arrival):
+        for _ in range(2):
+            assert await desk.ask(ANN, HERE, port=4717) == Peers(())
+            assert await desk.ask(BOB, THERE, port=4717) == Peers(())
+
+
+async def test_a_fetch_hears_of_each_requester_that_comes_and_of_those_that_came_before(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    heard: list[PeerAddress] = []
+    with desk.shelf.serving(desk.arrival):
+        await desk.ask(ANN, HERE, port=4717)
+        with desk.exchange.listening(desk.manifest, heard.append, now=0.0):
+            await desk.ask(BOB, THERE, port=4718)
+            await desk.ask(BOB, THERE, port=4718)
+        await desk.ask(CY, THERE, port=4719)
+    assert heard == [PeerAddress(ANN, Address(HERE.ip, 4717)), PeerAddress(BOB, Address(THERE.ip, 4718))]
+
+
+@covers("T41")
+@pytest.mark.parametrize(
+    ("named", "by", "dialled"),
+    [
+        ("8.8.8.8", "9.9.9.9", True),
+        ("192.168.1.1", "9.9.9.9", False),
+        ("127.0.0.1", "9.9.9.9", False),
+        ("127.0.0.1", "192.168.1.1", False),
+        ("127.0.0.1", "127.0.0.1", True),
+        ("192.168.1.2", "192.168.1.1", True),
+        ("224.0.0.1", "192.168.1.1", False),
+    ],
+)
+def test_what_a_peer_names_is_dialled_only_where_it_may_be(named: str, by: str, dialled: bool) -> None:
+    peers = [PeerAddress(ANN, Address(named, 4717))]
+    assert worth_dialling(peers, heard_from=Address(by, 4717)) == (tuple(peers) if dialled else ())
+    assert worth_dialling([PeerAddress(ANN, Address(named, 22))], heard_from=Address(by, 4717)) == ()

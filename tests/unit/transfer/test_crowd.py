@@ -1,0 +1,146 @@
+"""Many that fetch the same thing at once share out what only the provider has."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+import pytest
+
+from p2phub import limits
+from p2phub.content import RangeSet
+from p2phub.identity import PeerId
+from p2phub.transfer import Grant, Revoke, Session
+from p2phub.transfer.crowd import STEPS, WAIT_S
+from p2phub.transfer.shares import OTHERS_MAX, PARTS_MAX, RANKS, shares
+from tests.support.covers import covers
+from tests.support.crowd import Crowd
+from tests.support.swarm import megabytes, peer
+
+MB = 10**6
+
+
+def ids(count: int) -> list[PeerId]:
+    return [PeerId(sha256(b"%d" % number).digest()) for number in range(count)]
+
+
+# --- shares ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("total", [0, 1, 7, PARTS_MAX, 5000])
+def test_the_first_shares_of_all_cover_everything_once(total: int) -> None:
+    peers = ids(9)
+    first = [shares(total, own, peers)[0] for own in peers]
+    assert sum(map(len, first)) == total
+    assert RangeSet.of(run for each in first for run in each.runs) == RangeSet.whole(total)
+
+
+def test_the_ranks_of_one_peer_cover_everything_once() -> None:
+    ranks = shares(1000, ids(9)[4], ids(9))
+    assert len(ranks) == RANKS
+    assert sum(map(len, ranks)) == 1000
+    assert RangeSet.of(run for each in ranks for run in each.runs) == RangeSet.whole(1000)
+
+
+def test_shares_are_about_equal() -> None:
+    peers = ids(8)
+    sizes = sorted(len(shares(4096, own, peers)[0]) for own in peers)
+    assert 0.6 * 512 < sizes[0] <= sizes[-1] < 1.4 * 512
+
+
+def test_who_comes_or_goes_changes_only_its_own_share() -> None:
+    peers = ids(8)
+    before, after = shares(4096, peers[0], peers[:7])[0], shares(4096, peers[0], peers)[0]
+    assert not after - before
+
+
+def test_no_number_of_others_makes_shares_slow() -> None:
+    assert shares(100, ids(1)[0], ids(500)) == shares(
+        100, ids(1)[0], sorted(ids(500), key=lambda each: each.public_key)
+    )
+    assert OTHERS_MAX <= limits.PROVIDERS_PER_FETCH_MAX
+
+
+# --- crowds in simulated time ----------------------------------------------------------------------------------------
+
+
+def test_eight_requesters_take_little_more_than_one_copy_of_the_provider() -> None:
+    crowd = Crowd(megabytes(256), 8, up=25 * MB, peer_up=250 * MB)
+    crowd.run()
+    assert crowd.copies <= 1.25
+    assert crowd.seconds <= 1.35 * crowd.table.bytes_total / crowd.up
+
+
+def test_without_shares_they_would_all_ask_for_the_same() -> None:
+    crowd = Crowd(megabytes(32), 4, up=25 * MB, peer_up=250 * MB, spread=False)
+    crowd.run()
+    assert crowd.copies > 3.5
+
+
+@covers("T38")
+def test_those_who_give_nothing_cost_the_others_a_moment_and_not_the_fetch() -> None:
+    crowd = Crowd(megabytes(64), 4, up=25 * MB, peer_up=0.0)
+    crowd.run()
+    assert crowd.seconds < float("inf")
+
+
+# --- one session -----------------------------------------------------------------------------------------------------
+
+
+def in_a_crowd(table_chunks: int, *, others: int = 3) -> tuple[Session, list[RangeSet]]:
+    """A session with one link (0) to a provider that has all, among others; and its steps."""
+    session = Session(megabytes(table_chunks), RangeSet(), now=0.0)
+    own, *rest = ids(others + 1)
+    session.spread(own, rest)
+    return session, [*shares(table_chunks, own, rest)]
+
+
+def granted(actions: list[Grant | Revoke] | list[object]) -> RangeSet:
+    return RangeSet.of(run for action in actions if isinstance(action, Grant) for run in action.chunks.runs)
+
+
+def test_a_provider_that_has_all_is_first_asked_for_the_own_share_alone() -> None:
+    session, steps = in_a_crowd(40)
+    now, asked = 0.0, granted(list(session.joined(0, peer(1), RangeSet.whole(40), now=0.0)))
+    while (left := asked - session.have) and now < 100:
+        now += 0.05
+        asked = asked | granted(list(session.verified(0, left.first(1), limits.MIB, now=now)))
+    assert asked == steps[0]
+
+
+def test_what_is_anothers_share_is_asked_for_after_a_moment_step_by_step() -> None:
+    session, steps = in_a_crowd(40)
+    now, asked = 0.0, granted(list(session.joined(0, peer(1), RangeSet.whole(40), now=0.0)))
+    order: list[int] = []
+    while not session.complete and now < 100:
+        now += 0.05
+        left = asked - session.have
+        actions = session.verified(0, left.first(1), limits.MIB, now=now) if left else session.tick(now=now)
+        more = granted(list(actions))
+        order += [next(step for step, share in enumerate(steps) if chunk in share) for chunk in more]
+        asked = asked | more
+    assert session.complete
+    assert order == sorted(order)
+    assert now >= WAIT_S * (RANKS - 1)
+
+
+def test_what_a_fellow_holds_is_left_to_the_fellow_until_all_steps_are_waited_for() -> None:
+    session, steps = in_a_crowd(40)
+    session.joined(1, peer(2), steps[0], now=0.0)  # A fellow that has our share, and is slow to give it.
+    assert not granted(list(session.joined(0, peer(1), RangeSet.whole(40), now=0.0))) & steps[0]
+    assert STEPS * WAIT_S > 0
+
+
+def test_a_link_whose_rest_helps_nobody_is_not_revoked_over_and_over() -> None:
+    """What comes back is given to it again; to ask once more at once would go on for ever."""
+    table = megabytes(8)
+    session = Session(table, RangeSet(), now=0.0)
+    session.joined(0, peer(1), RangeSet.whole(8), now=0.0)
+    # Another that holds only what is under way: chunk 0, of which nothing can come back.
+    actions = [*session.joined(1, peer(2), RangeSet.of([(0, 1)]), now=1.0), *session.tick(now=2.0)]
+    revokes = [each for each in actions if isinstance(each, Revoke)]
+    count = 0
+    while revokes and count < 10:
+        count += 1
+        actions = session.returned(0, RangeSet.of([(1, 4)]), now=2.0)
+        revokes = [each for each in actions if isinstance(each, Revoke)]
+    assert count == 1
