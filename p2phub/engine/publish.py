@@ -103,9 +103,10 @@ async def publish(
     manifest = Manifest(tuple(item.entry for item in read.files))
     blobs = await workers.run(lambda: encode_manifest(manifest))
     digest = digest_of(blobs[0])
-    accepted = ledger.accepted(key.peer_id, order.name, order.tag)
+    accepted, previous = await workers.run(
+        lambda: (ledger.accepted(key.peer_id, order.name, order.tag), _previous(ledger, key.peer_id, order))
+    )
     now = time.time()
-    previous = _previous(ledger, key.peer_id, order)
     release = Release(
         publisher=key.peer_id,
         name=order.name,

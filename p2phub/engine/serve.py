@@ -15,6 +15,7 @@ import trio
 
 from p2phub import limits
 from p2phub.content import Digest, RangeSet
+from p2phub.engine.workers import Workers
 from p2phub.errors import HubError, PeerError, PeerRefused
 from p2phub.identity import Address, PeerAddress, PeerId
 from p2phub.manifest import read_release
@@ -105,9 +106,10 @@ class StoreShelf:
 class ControlDesk:
     """Answers control questions. `dialler` is set once the node has one: it dials back for `Probe`."""
 
-    def __init__(self, shelf: StoreShelf, ledger: Ledger) -> None:
+    def __init__(self, shelf: StoreShelf, ledger: Ledger, workers: Workers) -> None:
         self._shelf = shelf
         self._ledger = ledger
+        self._workers = workers
         self._probes = trio.CapacityLimiter(4)  # A probe costs a dial; strangers share four at a time.
         self.dialler: Dialler | None = None
 
@@ -115,9 +117,9 @@ class ControlDesk:
         if isinstance(request, Ping):
             return Pong()
         if isinstance(request, GetRelease):
-            return ReleaseIs(self._release(peer, request))
+            return ReleaseIs(await self._workers.run(lambda: self._release(peer, request)))
         if isinstance(request, GetHave):
-            return Have(await trio.to_thread.run_sync(self._held, request.manifest, peer))
+            return Have(await self._workers.run(lambda: self._held(request.manifest, peer)))
         return await self._probe(peer, observed, request)
 
     def _release(self, peer: PeerId, request: GetRelease) -> bytes:

@@ -41,6 +41,7 @@ class Parts:
         key: SecretKey,
         store: Store,
         ledger: Ledger,
+        workers: Workers,
         shelf: StoreShelf,
         direct: DirectPlane,
         dialler: Fallback,
@@ -55,8 +56,8 @@ class Parts:
         self.shelf = shelf
         self.dialler = dialler
         self._direct = direct
-        self.workers = Workers()
-        self.resolver = Resolver(ledger=ledger, dialler=dialler, open_finder=self.open_finder)
+        self.workers = workers
+        self.resolver = Resolver(ledger=ledger, workers=workers, dialler=dialler, open_finder=self.open_finder)
         self._listener = listener
         self._nursery = nursery
         self._closing = trio.Event()
@@ -182,7 +183,8 @@ async def compose(config: Config, *, serving: bool) -> AsyncIterator[Parts]:
     store, ledger = FilesystemStore(config.home), FileLedger(config.home)
     try:
         shelf = StoreShelf(store, ledger)
-        desk = ControlDesk(shelf, ledger)
+        workers = Workers()
+        desk = ControlDesk(shelf, ledger, Workers())  # Strangers do not take the threads that our own work needs.
         async with AsyncExitStack() as stack:
             plane = await stack.enter_async_context(open_plane(key, shelf, desk.answer))
             dialler = Fallback(plane)
@@ -197,6 +199,7 @@ async def compose(config: Config, *, serving: bool) -> AsyncIterator[Parts]:
                 key=key,
                 store=store,
                 ledger=ledger,
+                workers=workers,
                 shelf=shelf,
                 direct=plane,
                 dialler=dialler,

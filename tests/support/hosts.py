@@ -120,7 +120,7 @@ async def open_host(home: Path, name: str) -> AsyncIterator[TestHost]:
     key = key_of(name)
     store, ledger = FilesystemStore(home), FileLedger(home)
     shelf = StoreShelf(store, ledger)
-    desk = ControlDesk(shelf, ledger)
+    desk = ControlDesk(shelf, ledger, Workers())
     try:
         async with open_plane(key, shelf, desk.answer) as plane:
             desk.dialler = plane

@@ -16,6 +16,7 @@ from p2phub.identity import PeerAddress, parse_peer_address
 from p2phub.node.compose import Parts
 from p2phub.node.running import JsonObject, Running, release_json
 from p2phub.observe import Event, Watch
+from p2phub.store import Holding
 
 
 async def fetch(
@@ -49,7 +50,7 @@ async def fetch(
 def _withhold(parts: Parts, manifest: Digest, *, serve: bool) -> None:
     """Before the first byte, so that it holds after a crash: what is not known to be for everybody, or not to be
     served, stays here. What is held and shared already stays shared, unless `serve` says no."""
-    if not serve or all(holding.manifest != manifest for holding in parts.store.holdings()):
+    if not serve or not _holdings_of(parts, manifest):
         parts.ledger.withhold(manifest, withheld=True)
 
 
@@ -57,8 +58,7 @@ async def info(node: Running, watch: Watch, *, ref: str, providers: Sequence[str
     parts = node.parts
     given = tuple(parse_peer_address(provider) for provider in providers)
     resolved = await parts.resolver.resolve(ref, given)
-    holding = next((item for item in parts.store.holdings() if item.manifest == resolved.manifest), None)
-    manifest, why = node.manifest_of(resolved.manifest), None
+    manifest, why = await parts.workers.run(lambda: node.manifest_of(resolved.manifest)), None
     if manifest is None:
         try:
             manifest = await describe(resolved.manifest, search=_search(node, resolved, given), means=_means(parts))
@@ -66,11 +66,12 @@ async def info(node: Running, watch: Watch, *, ref: str, providers: Sequence[str
             if resolved.release is None:
                 raise
             why = error.message
+    held = await parts.workers.run(lambda: _holdings_of(parts, resolved.manifest))
     return {
         "reference": ref,
         "manifest": resolved.manifest.text(Codec.MSGPACK),
         "release": release_json(resolved.release) if resolved.release is not None else None,
-        "held": None if holding is None else {"folder": str(holding.folder), "complete": holding.complete},
+        "held": {"folder": str(held[0].folder), "complete": held[0].complete} if held else None,
         "files": None
         if manifest is None
         else [
@@ -79,6 +80,11 @@ async def info(node: Running, watch: Watch, *, ref: str, providers: Sequence[str
         ],
         "files_unknown_because": why,
     }
+
+
+def _holdings_of(parts: Parts, manifest: Digest) -> list[Holding]:
+    """Return what is held of `manifest`. Blocks."""
+    return [holding for holding in parts.store.holdings() if holding.manifest == manifest]
 
 
 def _search(node: Running, resolved: Resolved, given: Sequence[PeerAddress]) -> Search:

@@ -1,4 +1,4 @@
-"""Another process may hold the home's lock for long: no verb waits for it on the event loop."""
+"""Another process may hold the home's lock for long: nothing waits for it on the event loop, no verb and no answer."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import trio
 
+from p2phub.engine.announce import Announcer
 from p2phub.engine.resolve import Resolver
-from p2phub.engine.serve import StoreShelf
+from p2phub.engine.serve import ControlDesk, StoreShelf
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError, NotFound
-from p2phub.identity import SecretKey
+from p2phub.identity import Address, SecretKey
 from p2phub.node.running import Running
 from p2phub.node.verbs import Verbs
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.ledger import FileLedger
+from p2phub.wire import GetHave, GetRelease, Have, ReleaseIs
+from tests.support.hosts import FixedFinder
 
 PUBLISHER = SecretKey(b"p" * 32)
 PEER = str(PUBLISHER.peer_id)
@@ -32,9 +36,14 @@ class OffTheLoop:
         self.calls: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
-        assert threading.get_ident() != self._loop, f"{name} was called on the event loop"
-        self.calls.append(name)
-        return getattr(self._real, name)
+        real = getattr(self._real, name)
+
+        def call(*args: Any, **keywords: Any) -> Any:
+            assert threading.get_ident() != self._loop, f"{name} was called on the event loop"
+            self.calls.append(name)
+            return real(*args, **keywords)
+
+        return call
 
 
 class Scene:
@@ -43,15 +52,33 @@ class Scene:
         ledger: Any = OffTheLoop(self.real_ledger)
         store: Any = OffTheLoop(self.real_store)
         nobody: Any = None
-        resolver = Resolver(ledger=ledger, dialler=nobody, open_finder=nobody)
-        shelf = StoreShelf(self.real_store, self.real_ledger)
+        workers = Workers()
+
+        async def open_finder() -> FixedFinder:
+            return self.finder
+
+        self.finder = FixedFinder()
+        resolver = Resolver(ledger=ledger, workers=workers, dialler=nobody, open_finder=open_finder)
+        shelf = StoreShelf(store, ledger)
         parts: Any = SimpleNamespace(
-            ledger=ledger, store=store, resolver=resolver, workers=Workers(), shelf=shelf, publisher=PUBLISHER
+            ledger=ledger,
+            store=store,
+            resolver=resolver,
+            workers=workers,
+            shelf=shelf,
+            publisher=PUBLISHER,
+            key=PUBLISHER,
+            dialler=nobody,
+            open_finder=open_finder,
+            ticket_addresses=lambda: (),
+            ticket_may_be_private=lambda: False,
         )
+        self.desk = ControlDesk(shelf, ledger, workers)
+        self.announcer = Announcer(self.finder, store=store, ledger=ledger, workers=workers, own=PUBLISHER.peer_id)
         self.seen = (ledger, store)
         self.verbs = Verbs(Running(parts))
 
-    async def call(self, verb: str, **args: str) -> dict[str, Any]:
+    async def call(self, verb: str, **args: Any) -> dict[str, Any]:
         return await self.verbs.call(verb, args, lambda event: None)
 
     @property
@@ -86,3 +113,69 @@ async def test_a_verb_about_something_unknown_looks_for_it_off_the_event_loop(sc
 async def test_a_home_is_listed_off_the_event_loop(scene: Scene) -> None:
     assert await scene.call("ls") == {"items": []}
     assert scene.touched
+
+
+async def publish(scene: Scene, folder: Path) -> dict[str, Any]:
+    folder.mkdir()
+    (folder / "weights.bin").write_bytes(b"w" * 1000)
+    texts = {"name": "model", "tag": "main", "kind": "model", "description": "", "licence": ""}
+    return await scene.call("publish", folder=str(folder), **texts, private=False, allow=(), ignore=(), include=())
+
+
+async def test_a_folder_is_published_told_and_forgotten_off_the_event_loop(scene: Scene, tmp_path: Path) -> None:
+    published = await publish(scene, tmp_path / "model")
+    told = await scene.call("info", ref=published["reference"], providers=())
+    assert told["manifest"] == published["manifest"]
+    assert told["held"] == {"folder": str(tmp_path / "model"), "complete": True}
+    (item,) = (await scene.call("log", ref=published["reference"]))["items"]
+    assert item["manifest"] == published["manifest"]
+    await scene.call("remove", ref=published["reference"])
+    assert await scene.call("ls") == {"items": []}
+
+
+async def test_a_name_that_the_network_knows_is_resolved_and_remembered_off_the_event_loop(
+    scene: Scene, tmp_path: Path
+) -> None:
+    published = await publish(scene, tmp_path / "model")
+    (signed,) = scene.real_ledger.history(PUBLISHER.peer_id, "model", "main")
+    scene.real_ledger.withdraw(PUBLISHER.peer_id, "model", "main")
+    scene.finder.releases = [signed]
+    told = await scene.call("info", ref=published["reference"], providers=())
+    assert told["release"]["name"] == "model"
+    accepted = scene.real_ledger.accepted(PUBLISHER.peer_id, "model", "main")
+    assert accepted is not None
+    assert accepted.signed == signed
+
+
+async def test_questions_of_peers_are_answered_off_the_event_loop(scene: Scene, tmp_path: Path) -> None:
+    await publish(scene, tmp_path / "model")
+    (held,) = scene.real_store.holdings()
+    observed = Address("192.0.2.1", 4717)
+    question = GetRelease(PUBLISHER.peer_id, "model", "main")
+    assert isinstance(answer := await scene.desk.answer(PUBLISHER.peer_id, observed, question), ReleaseIs)
+    assert answer.signed
+    assert await scene.desk.answer(PUBLISHER.peer_id, observed, GetHave(held.manifest)) == Have(held.held)
+
+
+async def test_what_is_to_be_announced_is_looked_up_off_the_event_loop(scene: Scene, tmp_path: Path) -> None:
+    await publish(scene, tmp_path / "model")
+    (held,) = scene.real_store.holdings()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.announcer.run)
+        assert await scene.announcer.wait_announced(held.manifest) == 0
+        scene.real_ledger.withhold(held.manifest, withheld=True)
+        scene.real_ledger.withdraw(PUBLISHER.peer_id, "model", "main")
+        scene.announcer.again(held.manifest)
+        assert scene.announcer.holders(held.manifest) is None
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_question_about_a_name_does_not_wait_for_hashing() -> None:
+    workers, hashed = Workers(threads=1), threading.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(workers.run_long, hashed.wait)
+        try:
+            with trio.fail_after(30):  # Never reached, unless one waits for the other.
+                assert await workers.run(lambda: "answered") == "answered"
+        finally:
+            hashed.set()
