@@ -158,9 +158,12 @@ class Hub:
         return await self._verbs.call("remove", {"ref": ref}, unwatched)
 
     async def info(self, ref: str, *, providers: Sequence[str] = ()) -> JsonObject:
-        """Return what is known of `ref`: {"reference", "manifest", "release", "held", "files"}.
+        """Return what is known of `ref`: {"reference", "manifest", "release", "contradiction",
+        "held", "files"}.
 
-        "release" is as in `log`, or None where no publisher's word led here; "held" is {"folder", "complete"} or None;
+        "release" is as in `log`, or None where no publisher's word led here; "contradiction" is {"publisher",
+        "sequence", "manifests": [two]} where the publisher signed two different releases with one sequence, else None;
+        "held" is {"folder", "complete"} or None;
         "files" is [{"path", "size" (bytes), "sha256" (hex), "chunks"}], None where the manifest is not here. Looks the
         name up in the network; `providers` (multiaddrs with /p2p/PEER) are asked first. Raises UsageError, Malformed,
         NotFound, NotTrusted, DiskError.
@@ -180,8 +183,9 @@ class Hub:
         """Return the releases of a name that are known here, newest first; where none is, the network is asked.
 
         Each is {"publisher", "name", "tag", "sequence", "manifest", "previous", "kind", "bytes", "created", "expires",
-        "licence", "description"}; "created" and "expires" are unix seconds. Raises UsageError, NotFound, NotTrusted,
-        DiskError.
+        "licence", "description", "contradicted_by"}; "created" and "expires" are unix seconds; "contradicted_by" is the
+        manifest of another release that the publisher signed with the same sequence, else None. Raises UsageError,
+        NotFound, NotTrusted, DiskError.
         """
         return _items(await self._verbs.call("log", {"ref": ref}, unwatched))
 

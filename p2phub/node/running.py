@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from p2phub.content import Codec, Digest
+from p2phub.content import Digest
 from p2phub.errors import NotFound
-from p2phub.manifest import Manifest, Release, decode_manifest
+from p2phub.manifest import Manifest, decode_manifest
 from p2phub.node.compose import Parts
 from p2phub.store import Holding
 
@@ -68,21 +68,3 @@ class Running:
         """Return a manifest whose pages are all here, else None."""
         root = self.parts.store.blob(digest)
         return None if root is None else decode_manifest(root, self.parts.store.blob)
-
-
-def release_json(release: Release) -> JsonObject:
-    """Return a release as the command line and the library show it."""
-    return {
-        "publisher": str(release.publisher),
-        "name": release.name,
-        "tag": release.tag,
-        "sequence": release.sequence,
-        "manifest": release.manifest.text(Codec.MSGPACK),
-        "previous": release.previous.text(Codec.MSGPACK) if release.previous is not None else None,
-        "kind": release.kind,
-        "bytes": release.bytes_total,
-        "created": release.created,
-        "expires": release.expires,
-        "licence": release.licence,
-        "description": release.description,
-    }

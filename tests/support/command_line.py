@@ -29,6 +29,7 @@ RELEASE = {
     "expires": 1_730_000_000,
     "licence": "MIT",
     "description": "small",
+    "contradicted_by": None,
 }
 RESULTS: Json = {
     "init": {"home": "/h", "publisher_id": PEER, "peer_id": PEER},
@@ -41,6 +42,7 @@ RESULTS: Json = {
         "reference": "m",
         "manifest": "bagmanifest",
         "release": RELEASE,
+        "contradiction": None,
         "held": {"folder": "/models/m", "complete": True},
         "files": [{"path": f"{n}.bin", "size": 9, "sha256": "00", "chunks": 1} for n in range(25)],
     },

@@ -12,7 +12,7 @@ import pytest
 
 from p2phub import api
 from p2phub.cli.main import COMMANDS
-from tests.support.command_line import ADDRESS, PEER, PUBLISHED, RESULTS, FakeHub, Said
+from tests.support.command_line import ADDRESS, PEER, PUBLISHED, RELEASE, RESULTS, FakeHub, Said
 from tests.support.covers import covers
 
 Cli = Callable[..., Said]
@@ -167,6 +167,17 @@ def test_info_names_twenty_files_unless_all_are_asked_for(cli: Cli) -> None:
 def test_info_tells_of_a_release_whose_times_make_no_sense(cli: Cli, hub: FakeHub) -> None:
     hub.results["info"] = {**RESULTS["info"], "release": {**RESULTS["log"][0], "expires": 2**60}, "files": None}
     assert f"holds until second {2**60}" in cli("info", "m").out
+
+
+def test_info_and_log_say_who_signed_two_releases_with_one_sequence(cli: Cli, hub: FakeHub) -> None:
+    one, other = ({**RELEASE, "manifest": f"bag{n}", "contradicted_by": f"bag{1 - n}"} for n in (0, 1))
+    told = {"publisher": PEER, "sequence": 7, "manifests": ["bag0", "bag1"]}
+    hub.results["info"] = {**RESULTS["info"], "release": one, "contradiction": told}
+    hub.results["log"] = [{**RELEASE, "sequence": 8}, one, other]
+    for said in (cli("info", "m").out, cli("log", "m").out):
+        assert (
+            f"{PEER} signed two different releases with one sequence, 7:\n             bag0\n             bag1" in said
+        )
 
 
 def test_verify_with_damage_names_files_and_chunks_and_exits_with_5(cli: Cli, hub: FakeHub) -> None:
