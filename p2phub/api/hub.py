@@ -151,9 +151,11 @@ class Hub:
         return await self._verbs.call("unpublish", {"ref": ref}, unwatched)
 
     async def remove(self, ref: str) -> JsonObject:
-        """Forget a manifest that is held; its files stay. `ref`: a reference, or the folder it stands in.
+        """Forget what is held; its files stay. `ref`: a reference, for every folder that holds it, or one folder.
 
-        Returns {"manifest", "folder"}. Raises NotFound if it is not held here, UsageError, DiskError.
+        A name that was published from a folder that is forgotten is not published any more. Returns {"manifest",
+        "folder", "folders": [all that were forgotten, the first of them "folder"]}. Raises NotFound if it is not held
+        here, UsageError, DiskError.
         """
         return await self._verbs.call("remove", {"ref": ref}, unwatched)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,17 +53,21 @@ class Running:
             self.announcer.refresh()
 
     def holding_of(self, ref: str) -> Holding:
-        """Return the holding that `ref`, a reference or a folder, means. Raises NotFound, UsageError."""
+        """Return the newest holding that `ref` means. Blocks. Raises NotFound, UsageError."""
+        return self.holdings_of(ref)[0]
+
+    def holdings_of(self, ref: str) -> list[Holding]:
+        """Return what `ref` means: all that a folder holds, or all folders that hold what a reference names; at least
+        one, the newest first. Blocks. Raises NotFound, UsageError."""
         holdings = self.parts.store.holdings()
-        folder = Path(ref).absolute()
-        for holding in holdings:
-            if holding.folder == folder:
-                return holding
-        manifest = self.parts.resolver.local(ref)
-        for holding in holdings:
-            if holding.manifest == manifest:
-                return holding
-        raise NotFound(f"{ref} is not held here", hint="`p2phub ls` shows what is")
+        folder = Path(os.path.abspath(ref))
+        found = [holding for holding in holdings if holding.folder == folder]
+        if not found:
+            manifest = self.parts.resolver.local(ref)
+            found = [holding for holding in holdings if holding.manifest == manifest]
+        if not found:
+            raise NotFound(f"{ref} is not held here", hint="`p2phub ls` shows what is")
+        return found
 
     def manifest_of(self, digest: Digest) -> Manifest | None:
         """Return a manifest whose pages are all here, else None."""

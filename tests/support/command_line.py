@@ -37,7 +37,7 @@ RESULTS: Json = {
     "survey": {"files": [{"path": "a.bin", "size": 9}], "left_out": [{"path": ".git", "why": "junk"}], "bytes": 9},
     "fetch": DONE,
     "unpublish": {"reference": "m", "manifest": "bagmanifest"},
-    "remove": {"manifest": "bagmanifest", "folder": "/models/m"},
+    "remove": {"manifest": "bagmanifest", "folder": "/models/m", "folders": ["/models/m"]},
     "info": {
         "reference": "m",
         "manifest": "bagmanifest",

@@ -83,7 +83,7 @@ class Scene:
 
 async def publish(scene: Scene, folder: Path, *, name: str = "model") -> dict[str, Any]:
     """Publish a small folder, the same each time, made for it."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "weights.bin").write_bytes(b"w" * 1000)
     texts = {"name": name, "tag": "main", "kind": "model", "description": "", "licence": ""}
     return await scene.call("publish", folder=str(folder), **texts, private=False, allow=(), ignore=(), include=())

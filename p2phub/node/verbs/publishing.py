@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -108,17 +109,21 @@ async def unpublish(node: Running, watch: Watch, *, ref: str) -> JsonObject:
 async def remove(node: Running, watch: Watch, *, ref: str) -> JsonObject:
     parts = node.parts
 
-    def forget() -> Holding:
-        holding = node.holding_of(ref)
+    def forget() -> list[Holding]:
+        holdings = node.holdings_of(ref)
+        gone = {(holding.manifest, holding.folder) for holding in holdings}
         for item in parts.ledger.publications():
-            if item.manifest == holding.manifest:
+            if (item.manifest, Path(os.path.abspath(item.folder))) in gone:
                 parts.ledger.withdraw(item.publisher, item.name, item.tag)
-        parts.store.release(holding.manifest)
-        return holding
+        for manifest, folder in gone:
+            parts.store.release(manifest, folder)
+        return holdings
 
-    holding = await parts.workers.run(forget)
-    node.shelf_changed(holding.manifest)
-    return {"manifest": holding.manifest.text(Codec.MSGPACK), "folder": str(holding.folder)}
+    holdings = await parts.workers.run(forget)
+    for manifest in {holding.manifest for holding in holdings}:
+        node.shelf_changed(manifest)
+    folders = list(dict.fromkeys(str(holding.folder) for holding in holdings))
+    return {"manifest": holdings[0].manifest.text(Codec.MSGPACK), "folder": folders[0], "folders": folders}
 
 
 async def _sequence_elsewhere(node: Running, name: str, tag: str) -> int:

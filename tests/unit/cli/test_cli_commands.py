@@ -180,6 +180,13 @@ def test_info_and_log_say_who_signed_two_releases_with_one_sequence(cli: Cli, hu
         )
 
 
+def test_rm_names_every_folder_that_it_forgot(cli: Cli, hub: FakeHub) -> None:
+    hub.results["remove"] = {"manifest": "bag", "folder": "/a", "folders": ["/a", "/b"]}
+    said = cli("rm", "m").out
+    assert "in 2 folders" in said
+    assert "  /a\n  /b\n" in said
+
+
 def test_verify_with_damage_names_files_and_chunks_and_exits_with_5(cli: Cli, hub: FakeHub) -> None:
     damage = [{"path": "w.bin", "chunks": [1, 5, 6, 7], "reason": "wrong bytes"}]
     hub.results["verify"] = {**RESULTS["verify"], "damaged": damage}
