@@ -92,9 +92,12 @@ class Hub:
     async def survey(
         self, folder: str | Path, *, ignore: Sequence[str] = (), include: Sequence[str] = ()
     ) -> JsonObject:
-        """Return what `publish` would take: {"files": [{"path", "size"}], "left_out": [{"path", "why"}], "bytes"}.
+        """Return what `publish` would take: {"files": [{"path", "size"}], "left_out": [{"path", "why"}], "refused",
+        "refused_because", "bytes"}.
 
-        Sizes are bytes. Nothing is hashed or recorded. Raises UsageError as `publish` does, DiskError.
+        Sizes are bytes. "refused" is [{"path", "why"}] of what `publish` refuses (secrets, also in "files", and
+        links that leave the folder); "refused_because" is what it would say, or None if it would publish. Nothing is
+        hashed or recorded. Raises UsageError if `folder` is none, DiskError.
         """
         return await self._verbs.call(
             "survey",

@@ -34,7 +34,13 @@ RELEASE = {
 RESULTS: Json = {
     "init": {"home": "/h", "publisher_id": PEER, "peer_id": PEER},
     "publish": PUBLISHED,
-    "survey": {"files": [{"path": "a.bin", "size": 9}], "left_out": [{"path": ".git", "why": "junk"}], "bytes": 9},
+    "survey": {
+        "files": [{"path": "a.bin", "size": 9}],
+        "left_out": [{"path": ".git", "why": "junk"}],
+        "refused": [],
+        "refused_because": None,
+        "bytes": 9,
+    },
     "fetch": DONE,
     "unpublish": {"reference": "m", "manifest": "bagmanifest"},
     "remove": {"manifest": "bagmanifest", "folder": "/models/m", "folders": ["/models/m"]},

@@ -79,12 +79,25 @@ async def survey(
     node: Running, watch: Watch, *, folder: str, ignore: Sequence[str], include: Sequence[str]
 ) -> JsonObject:
     order = engine.Order(folder=Path(folder), name="survey", ignore=tuple(ignore), include=tuple(include))
-    scan = await engine.survey(order, store=node.parts.store, workers=node.parts.workers)
+    found = await engine.survey(order, store=node.parts.store, workers=node.parts.workers)
+    refused = [{"path": path, "why": "looks like a secret"} for path in found.secrets]
+    refused += [{"path": path, "why": "a link that leaves the folder"} for path in found.outside]
     return {
-        "files": [{"path": found.path, "size": found.fingerprint.size} for found in scan.files],
-        "left_out": [{"path": path, "why": why} for path, why in scan.left_out],
-        "bytes": sum(found.fingerprint.size for found in scan.files),
+        "files": [{"path": each.path, "size": each.fingerprint.size} for each in found.scan.files],
+        "left_out": [{"path": path, "why": why} for path, why in found.scan.left_out],
+        "refused": refused,
+        "refused_because": _why_refused(order, found),
+        "bytes": sum(each.fingerprint.size for each in found.scan.files),
     }
+
+
+def _why_refused(order: engine.Order, found: engine.Survey) -> str | None:
+    """Return what `publish` would say if it would refuse."""
+    try:
+        engine.check_survey(order, found)
+    except UsageError as error:
+        return error.message
+    return None
 
 
 async def unpublish(node: Running, watch: Watch, *, ref: str) -> JsonObject:

@@ -94,13 +94,22 @@ def test_publish_prints_progress_then_what_was_published(cli: Cli, hub: FakeHub)
 
 
 @pytest.mark.parametrize(
-    ("announced", "private", "expected"),
-    [(True, [], "fetch"), (False, [], "p2phub node"), (False, ["--private"], "never")],
+    ("announced", "private", "daemon", "proven", "expected"),
+    [
+        (True, [], True, True, "It is announced"),
+        (False, [], False, False, "`p2phub node` announces and serves it"),
+        (False, [], True, False, "the node that runs here knows no other"),
+        (False, [], True, True, "The node that runs here goes on trying"),
+        (False, ["--private"], False, False, "start `p2phub node` to serve it"),
+        (False, ["--private"], True, True, "the node that runs here serves it"),
+    ],
 )
 def test_publish_says_what_comes_next(
-    announced: bool, private: list[str], expected: str, cli: Cli, hub: FakeHub
+    announced: bool, private: list[str], daemon: bool, proven: bool, expected: str, cli: Cli, hub: FakeHub
 ) -> None:
     hub.results["publish"] = api.Published("ref", "bag", "p2phub:t", 1, 2, 2, announced, 0.1)
+    hub.results["status"] = {**RESULTS["status"], "daemon": daemon}
+    hub.results["peers"] = [{**RESULTS["peers"][0], "proven": proven}]
     said = cli("publish", "m", "--name", "m", *private)
     assert "ref" in said.out
     assert "p2phub:t" in said.out
@@ -113,6 +122,19 @@ def test_a_dry_run_lists_what_would_be_published_and_left_out_and_publishes_noth
     assert "a.bin" in said.out
     assert ".git: junk" in said.out
     assert cli("publish", "m", "--dry-run", "--json").last == {"event": "publish", "dry_run": True, **RESULTS["survey"]}
+
+
+def test_a_dry_run_marks_what_publish_would_refuse_and_exits_with_0(cli: Cli, hub: FakeHub) -> None:
+    hub.results["survey"] = {
+        **RESULTS["survey"],
+        "refused": [{"path": "a.bin", "why": "looks like a secret"}, {"path": "out", "why": "leaves the folder"}],
+        "refused_because": "a.bin looks like a secret",
+    }
+    said = cli("publish", "m", "--dry-run")
+    assert said.code == 0
+    assert "a.bin   REFUSED: looks like a secret" in said.out
+    assert "out   REFUSED: leaves the folder" in said.out
+    assert "publish would refuse: a.bin looks like a secret" in said.out
 
 
 def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
