@@ -98,9 +98,12 @@ class Hub:
     async def survey(
         self, folder: str | Path, *, ignore: Sequence[str] = (), include: Sequence[str] = ()
     ) -> JsonObject:
-        """Return what `publish` would take: {"files": [{"path", "size"}], "left_out": [{"path", "why"}], "bytes"}.
+        """Return what `publish` would take: {"files": [{"path", "size"}], "left_out": [{"path", "why"}], "refused",
+        "refused_because", "bytes"}.
 
-        Sizes are bytes. Nothing is hashed or recorded. Raises UsageError as `publish` does, DiskError.
+        Sizes are bytes. "refused" is [{"path", "why"}] of what `publish` refuses (secrets, also in "files", and
+        links that leave the folder); "refused_because" is what it would say, or None if it would publish. Nothing is
+        hashed or recorded. Raises UsageError if `folder` is none, DiskError.
         """
         return await self._verbs.call(
             "survey",
@@ -161,16 +164,21 @@ class Hub:
         return await self._verbs.call("unpublish", {"ref": ref}, unwatched)
 
     async def remove(self, ref: str) -> JsonObject:
-        """Forget a manifest that is held; its files stay. `ref`: a reference, or the folder it stands in.
+        """Forget what is held; its files stay. `ref`: a reference, for every folder that holds it, or one folder.
 
-        Returns {"manifest", "folder"}. Raises NotFound if it is not held here, UsageError, DiskError.
+        A name that was published from a folder that is forgotten is not published any more. Returns {"manifest",
+        "folder", "folders": [all that were forgotten, the first of them "folder"]}. Raises NotFound if it is not held
+        here, UsageError, DiskError.
         """
         return await self._verbs.call("remove", {"ref": ref}, unwatched)
 
     async def info(self, ref: str, *, providers: Sequence[str] = ()) -> JsonObject:
-        """Return what is known of `ref`: {"reference", "manifest", "release", "held", "files"}.
+        """Return what is known of `ref`: {"reference", "manifest", "release", "contradiction",
+        "held", "files"}.
 
-        "release" is as in `log`, or None where no publisher's word led here; "held" is {"folder", "complete"} or None;
+        "release" is as in `log`, or None where no publisher's word led here; "contradiction" is {"publisher",
+        "sequence", "manifests": [two]} where the publisher signed two different releases with one sequence, else None;
+        "held" is {"folder", "complete"} or None;
         "files" is [{"path", "size" (bytes), "sha256" (hex), "chunks"}], None where the manifest is not here. Looks the
         name up in the network; `providers` (multiaddrs with /p2p/PEER) are asked first. Raises UsageError, Malformed,
         NotFound, NotTrusted, DiskError.
@@ -190,8 +198,9 @@ class Hub:
         """Return the releases of a name that are known here, newest first; where none is, the network is asked.
 
         Each is {"publisher", "name", "tag", "sequence", "manifest", "previous", "kind", "bytes", "created", "expires",
-        "licence", "description"}; "created" and "expires" are unix seconds. Raises UsageError, NotFound, NotTrusted,
-        DiskError.
+        "licence", "description", "contradicted_by"}; "created" and "expires" are unix seconds; "contradicted_by" is the
+        manifest of another release that the publisher signed with the same sequence, else None. Raises UsageError,
+        NotFound, NotTrusted, DiskError.
         """
         return _items(await self._verbs.call("log", {"ref": ref}, unwatched))
 

@@ -41,6 +41,8 @@ def describe(found: dict[str, Any], *, files_shown: int | None) -> list[str]:
         ]
         lines += [f"Licence    {release['licence']}"] if release["licence"] else []
         lines += [f"About      {release['description']}"] if release["description"] else []
+    if (contradiction := found["contradiction"]) is not None:
+        lines += contradiction_lines(contradiction)
     held = found["held"]
     if held is None:
         lines.append("Here       no")
@@ -54,6 +56,15 @@ def describe(found: dict[str, Any], *, files_shown: int | None) -> list[str]:
         if len(shown) < len(files):
             lines.append(f"  and {plural(len(files) - len(shown), 'other file')}: --files lists all")
     return lines
+
+
+def contradiction_lines(found: dict[str, Any]) -> list[str]:
+    """Return the lines that tell a person of two releases that cannot both be meant."""
+    return [
+        f"Warning    {found['publisher']} signed two different releases with one sequence, {found['sequence']}:",
+        *(f"             {manifest}" for manifest in found["manifests"]),
+        "           Two machines use its key, or it tells some people one thing and some another: ask its owner.",
+    ]
 
 
 def moment(unix_s: int) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from typing import Any
 
 from p2phub.cli.command import Command, Invocation
-from p2phub.cli.info import moment
+from p2phub.cli.info import contradiction_lines, moment
 from p2phub.cli.sizes import size
 from p2phub.cli.table import table
 
@@ -24,9 +25,23 @@ async def run(call: Invocation) -> int:
     ]
     if rows:
         call.output.say(*table(["SIGNED", "TAG", "SIZE", "MANIFEST", "ABOUT"], rows, right=(2,)))
+        for found in contradictions(items):
+            call.output.say(*contradiction_lines(found))
     else:
         call.output.note(f"No release of {call.args.ref} is known here.")
     return 0
+
+
+def contradictions(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return each pair of releases that cannot both be meant, as `info` tells it."""
+    pairs: dict[tuple[str, int], list[str]] = {}
+    for item in items:
+        if item["contradicted_by"] is not None:
+            pairs.setdefault((item["publisher"], item["sequence"]), []).append(item["manifest"])
+    return [
+        {"publisher": publisher, "sequence": sequence, "manifests": manifests}
+        for (publisher, sequence), manifests in pairs.items()
+    ]
 
 
 COMMAND = Command("log", "show the releases of a name, newest first", add_arguments, run)

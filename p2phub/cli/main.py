@@ -38,7 +38,7 @@ from p2phub.errors import HubError
 
 INTERRUPTED = 130
 BUG = 1
-GC_THRESHOLD = 50_000  # What imports make stays: looking through it every 700 objects is a tenth of a short command.
+GC_THRESHOLD = 200_000  # What imports make stays: to look through it, even once, is a tenth of a short command.
 
 COMMANDS: tuple[Command, ...] = tuple(
     module.COMMAND

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any
+from typing import Any, NamedTuple
 
 from p2phub import api
 from p2phub.cli.arguments import check_name_and_tag, check_peers
@@ -31,7 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--include", metavar="GLOB", action="append", default=[], help="take these, even what looks like junk or secret"
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="list what would be published and what left out, and why"
+        "--dry-run", action="store_true", help="list what would be published, what left out or refused, and why"
     )
 
 
@@ -50,6 +50,7 @@ async def run(call: Invocation) -> int:
     with open_progress(output, verbose=call.common.verbose) as progress:
         progress.begin("Reading")
         told = False
+        standing = NOBODY
 
         def watch(event: api.Event) -> None:
             nonlocal told
@@ -74,12 +75,30 @@ async def run(call: Invocation) -> int:
                 include=args.include,
                 watch=watch,
             )
+            if not published.announced:
+                standing = await look_around(hub)
     output.event(published)
-    show_published(call, published)
+    show_published(call, published, standing)
     return 0
 
 
-def show_published(call: Invocation, published: api.Published) -> None:
+class Standing(NamedTuple):
+    """What of the network is here: whether this home's daemon runs, and whether it knows anybody."""
+
+    daemon: bool
+    peers: bool
+
+
+NOBODY = Standing(daemon=False, peers=False)
+
+
+async def look_around(hub: api.Hub) -> Standing:
+    if not (await hub.status())["daemon"]:
+        return NOBODY
+    return Standing(daemon=True, peers=any(peer["proven"] for peer in await hub.peers()))
+
+
+def show_published(call: Invocation, published: api.Published, standing: Standing) -> None:
     output, private = call.output, call.args.private
     unchanged = published.bytes - published.bytes_hashed
     output.say(
@@ -92,7 +111,15 @@ def show_published(call: Invocation, published: api.Published) -> None:
     if published.announced:
         output.note("It is announced. Elsewhere:", f"  p2phub fetch {published.reference}")
     elif private:
-        output.note("It is private and never announced. Who has the ticket can fetch it while `p2phub node` runs here.")
+        now = "the node that runs here serves it" if standing.daemon else "start `p2phub node` to serve it"
+        output.note(f"It is private and never announced. Whoever may have it fetches it by the ticket: {now}.")
+    elif standing.peers:
+        output.note("It is not announced yet: no node has taken it so far. The node that runs here goes on trying.")
+    elif standing.daemon:
+        output.note(
+            "It is not announced yet: the node that runs here knows no other. It announces it once it does "
+            "(`p2phub node --bootstrap ADDRESS` tells it one)."
+        )
     else:
         output.note("It is not announced yet: `p2phub node` announces and serves it while it runs and knows others.")
 
@@ -100,10 +127,19 @@ def show_published(call: Invocation, published: api.Published) -> None:
 def show_survey(call: Invocation, found: dict[str, Any]) -> None:
     output = call.output
     output.object("publish", {"dry_run": True, **found})
+    refused = {each["path"]: each["why"] for each in found["refused"]}
     output.say(f"Would publish {plural(len(found['files']), 'file')}, {size(found['bytes'])}:")
-    output.say(*(f"  {size(file['size']):>9}  {file['path']}" for file in found["files"]))
+    for file in found["files"]:
+        why = refused.pop(file["path"], None)
+        output.say(f"  {size(file['size']):>9}  {file['path']}" + (f"   REFUSED: {why}" if why else ""))
+    output.say(*(f"  {'':>9}  {path}   REFUSED: {why}" for path, why in refused.items()))
     if found["left_out"]:
         output.say("Would leave out:", *(f"  {each['path']}: {each['why']}" for each in found["left_out"]))
+    if found["refused_because"] is not None:
+        output.say(
+            f"publish would refuse: {found['refused_because']}",
+            "  leave it out with --ignore PATTERN, or name a secret that is meant to be public with --include PATTERN",
+        )
 
 
 COMMAND = Command(

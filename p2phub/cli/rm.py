@@ -8,14 +8,21 @@ from p2phub.cli.command import Command, Invocation
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("ref", metavar="REF", help="a reference, a manifest digest, or the folder")
+    parser.add_argument(
+        "ref", metavar="REF", help="a reference or manifest digest: every folder that holds it; or one folder"
+    )
 
 
 async def run(call: Invocation) -> int:
     async with call.open_hub() as hub:
         gone = await hub.remove(call.args.ref)
     call.output.object("rm", gone)
-    call.output.say(f"Forgotten: {call.args.ref}. Its files stay in {gone['folder']}")
+    folders = gone["folders"]
+    if len(folders) == 1:
+        call.output.say(f"Forgotten: {call.args.ref}. Its files stay in {folders[0]}")
+    else:
+        call.output.say(f"Forgotten: {call.args.ref}, in {len(folders)} folders. Its files stay in")
+        call.output.say(*(f"  {folder}" for folder in folders))
     return 0
 
 

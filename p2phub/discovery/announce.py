@@ -39,6 +39,10 @@ class AnnounceSchedule:
     def __len__(self) -> int:
         return len(self._due)
 
+    def manifests(self) -> frozenset[Digest]:
+        """Return what is announced, due or not."""
+        return frozenset(self._due)
+
     def add(self, manifest: Digest, *, now: float) -> None:
         """Announce `manifest` from now on, at once; one that is here already keeps its time."""
         self._watch_clock(now)

@@ -6,30 +6,38 @@ publisher's uptime. When each is due is decided by `discovery.AnnounceSchedule`;
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Iterable
 
 import trio
 
+from p2phub import limits
 from p2phub.content import Digest
 from p2phub.discovery import AnnounceSchedule
+from p2phub.engine.workers import Workers
 from p2phub.errors import HubError
 from p2phub.identity import PeerId
 from p2phub.manifest import dht_key, read_release
 from p2phub.net import Finder
 from p2phub.store import Ledger, Store
 
+log = logging.getLogger(__name__)
+
 
 class Announcer:
     """The one task of a daemon that announces. `own` seeds the jitter."""
 
-    def __init__(self, finder: Finder, *, store: Store, ledger: Ledger, own: PeerId) -> None:
+    def __init__(self, finder: Finder, *, store: Store, ledger: Ledger, workers: Workers, own: PeerId) -> None:
         self._finder = finder
+        self._workers = workers
         self._store = store
         self._ledger = ledger
         self._schedule = AnnounceSchedule(own.public_key)
         self._holders: dict[Digest, int] = {}  # At the last announcement of each.
+        self._look = True  # Whether what is held or published changed since we looked.
+        self._anew: set[Digest] = set()  # To announce again, whatever is under way or was said before.
         self._changed = trio.Event()
 
     def holders(self, manifest: Digest) -> int | None:
@@ -37,35 +45,51 @@ class Announcer:
         return self._holders.get(manifest)
 
     def refresh(self) -> None:
-        """Look again at what is held and published; call after either changed."""
-        wanted = set(self._public())
-        now = trio.current_time()
-        for manifest in wanted:
-            self._schedule.add(manifest, now=now)
-        for manifest in set(self._holders) - wanted:
-            self._schedule.remove(manifest)
-            del self._holders[manifest]
+        """Have `run` look again at what is held and published; call after either changed."""
+        self._look = True
         self._changed.set()
 
     def again(self, manifest: Digest) -> None:
         """Announce `manifest` now, though it may not be due: its name was just published anew."""
-        self._schedule.remove(manifest)
+        self._anew.add(manifest)
         self._holders.pop(manifest, None)
         self.refresh()
 
     async def run(self) -> None:
         """Announce what is due, for ever."""
-        self.refresh()
         while True:
+            looked = not self._look or await self._look_again()
             for manifest in self._schedule.take_due(now=trio.current_time()):
                 holders = await self._announce(manifest)
-                self._holders[manifest] = holders
                 self._schedule.announced(manifest, holders, now=trio.current_time())
+                if manifest not in self._anew:  # Else what went out was what its name meant before.
+                    self._holders[manifest] = holders
                 self._changed.set()
             due = self._schedule.next_due()
-            with trio.move_on_at(math.inf if due is None else due):
+            again = math.inf if looked else trio.current_time() + limits.ANNOUNCE_RETRY_S
+            with trio.move_on_at(min(again, math.inf if due is None else due)):
                 await self._changed.wait()
             self._changed = trio.Event()
+
+    async def _look_again(self) -> bool:
+        """Bring the schedule up to date; False if the disk did not let us: then what was known goes on."""
+        self._look = False
+        for manifest in self._anew:
+            self._schedule.remove(manifest)
+        self._anew.clear()
+        try:
+            wanted = await self._workers.run(lambda: set(self._public()))
+        except HubError as exc:
+            log.warning("cannot see what is to be announced: %s", exc)
+            self._look = True
+            return False
+        now = trio.current_time()
+        for manifest in wanted:
+            self._schedule.add(manifest, now=now)
+        for manifest in self._schedule.manifests() - wanted:
+            self._schedule.remove(manifest)
+            self._holders.pop(manifest, None)
+        return True
 
     async def wait_announced(self, manifest: Digest) -> int:
         """Wait until `manifest` was announced; return how many peers kept the record. Timeouts are the caller's."""
@@ -81,7 +105,8 @@ class Announcer:
     async def _announce(self, manifest: Digest) -> int:
         kept = 0
         try:
-            for key, signed in self._releases(manifest).items():
+            releases = await self._workers.run(lambda: self._releases(manifest))
+            for key, signed in releases.items():
                 await self._finder.put_release(key, signed)
             kept = await self._finder.announce(manifest)
         except HubError:

@@ -23,7 +23,7 @@ CANDIDATES_TRIED_MAX = 16
 
 async def describe(manifest: Digest, *, search: Search, means: Means) -> Manifest:
     """Return the manifest. Raises NoProvider (says whom it asked), Malformed."""
-    assembly = Assembly(manifest, means.store.blob)
+    assembly = Assembly(manifest, means.store.blob)  # It looks into the store: whatever asks it runs in a worker.
     failure: PeerError | None = None
     tried = 0
     for round_number in range(2):
@@ -42,11 +42,11 @@ async def describe(manifest: Digest, *, search: Search, means: Means) -> Manifes
                         await _ask(candidate, assembly, means)
                 except PeerError as error:
                     failure = error
-                if assembly.pages_here() or tried >= CANDIDATES_TRIED_MAX:
+                if tried >= CANDIDATES_TRIED_MAX or await means.workers.run(assembly.pages_here):
                     nursery.cancel_scope.cancel()
                     break
-        if assembly.pages_here():
-            return assembly.manifest()
+        if await means.workers.run(assembly.pages_here):
+            return await means.workers.run(assembly.manifest)
         if not search.more():
             break
     why: HubError | str = failure or "nobody is known to have it"
@@ -58,12 +58,13 @@ async def _ask(candidate: Candidate, assembly: Assembly, means: Means) -> None:
         candidate.provider, assembly.digest, prefix_bytes=limits.PREFIX_BYTES_MAX, via=candidate.via
     )
     try:
-        while not assembly.pages_here():
+        while not await means.workers.run(assembly.pages_here):
             match await link.next_report():
                 case Opened(blobs=blobs) | Blobs(blobs=blobs):
                     assembly.add(blobs)
-                    if not assembly.pages_here():
-                        link.ask(assembly.missing()[: limits.BLOBS_PER_REQUEST_MAX])
+                    if not await means.workers.run(assembly.pages_here):
+                        missing = await means.workers.run(assembly.missing)
+                        link.ask(missing[: limits.BLOBS_PER_REQUEST_MAX])
                 case Refused(reason=reason):
                     raise PeerGone(f"refused: {reason}", peer=str(candidate.provider.peer))
                 case Closed(error=error):

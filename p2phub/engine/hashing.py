@@ -83,7 +83,7 @@ async def hash_folder(folder: Path, scan: Scan, *, store: Store, workers: Worker
                 problems.append((found.path, problem))
 
     async def run_slot(slot: int) -> None:
-        await workers.run(lambda: hash_until_done(slot))
+        await workers.run_long(lambda: hash_until_done(slot))
 
     def tell() -> None:
         total = sum(found.fingerprint.size for found in scan.files)

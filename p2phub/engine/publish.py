@@ -54,35 +54,57 @@ class Outcome:
     problems: tuple[tuple[str, str], ...]
 
 
-async def survey(order: Order, *, store: Store, workers: Workers) -> Scan:
-    """Return what of the folder would be published. Raises UsageError for what may not be, DiskError."""
-    selection = await workers.run(lambda: _selection(order))
-    scan = await workers.run(lambda: store.scan(order.folder, selection.ignore))
-    if scan.outside:
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What stands in a folder: `scan` has what would be published and is left out; `secrets`, `outside` (links that
+    leave the folder), each as it is shown, and `unfit` (why a name cannot be published) make `publish` refuse."""
+
+    scan: Scan
+    secrets: dict[str, str]  # By path, which is in the scan: the path, and where it leads to if it is a link.
+    outside: tuple[str, ...]
+    unfit: str | None
+
+
+async def survey(order: Order, *, store: Store, workers: Workers) -> Survey:
+    """Return what of the folder would be published, and what forbids it. Raises UsageError if it is none, DiskError."""
+
+    def look() -> Survey:
+        selection = _selection(order)
+        scan = store.scan(order.folder, selection.ignore)
+        secrets = {
+            found.path: found.path if found.target is None else f"{found.path} (a link to {found.target})"
+            for found in scan.files
+            if selection.secret(found.path) or (found.target is not None and selection.secret(found.target))
+        }
+        unfit = None
+        try:
+            check_paths([found.path for found in scan.files])
+        except Malformed as exc:
+            unfit = exc.what
+        return Survey(scan, secrets, scan.outside, unfit)
+
+    return await workers.run(look)
+
+
+def check_survey(order: Order, found: Survey) -> None:
+    """Raise UsageError if what was found may not be published."""
+    if found.outside:
         raise UsageError(
-            f"{_some(scan.outside)} in {order.folder}: a link that leaves the folder is not published",
+            f"{_some(found.outside)} in {order.folder}: a link that leaves the folder is not published",
             hint="copy the file into the folder, or leave the link out with --ignore",
         )
-    secrets = [
-        found.path if found.target is None else f"{found.path} (a link to {found.target})"
-        for found in scan.files
-        if selection.secret(found.path) or (found.target is not None and selection.secret(found.target))
-    ]
-    if secrets:
+    if found.secrets:
         raise UsageError(
-            f"{_some(secrets)} in {order.folder} looks like a secret, so nothing was published",
+            f"{_some(list(found.secrets.values()))} in {order.folder} looks like a secret, so nothing was published",
             hint="leave it out with --ignore PATTERN, or name it with --include PATTERN if it is meant to be public",
         )
-    if not scan.files:
+    if not found.scan.files:
         raise UsageError(f"{order.folder} has no file to publish")
-    try:
-        check_paths([found.path for found in scan.files])
-    except Malformed as exc:
+    if found.unfit is not None:
         raise UsageError(
-            f"a file in {order.folder} has a name that not every machine can hold: {exc.what}",
+            f"a file in {order.folder} has a name that not every machine can hold: {found.unfit}",
             hint="rename it, or leave it out with --ignore PATTERN",
-        ) from exc
-    return scan
+        )
 
 
 async def publish(
@@ -98,14 +120,17 @@ async def publish(
     """Hash, sign and record. `known_sequence` is the newest found elsewhere (the network). Raises HubError."""
     if order.name != order.name.lower():
         raise UsageError(f"a name has lower-case letters only: {order.name!r}")
-    scan = await survey(order, store=store, workers=workers)
+    found = await survey(order, store=store, workers=workers)
+    check_survey(order, found)
+    scan = found.scan
     read = await hash_folder(order.folder, scan, store=store, workers=workers, watch=watch)
     manifest = Manifest(tuple(item.entry for item in read.files))
     blobs = await workers.run(lambda: encode_manifest(manifest))
     digest = digest_of(blobs[0])
-    accepted = ledger.accepted(key.peer_id, order.name, order.tag)
+    accepted, previous = await workers.run(
+        lambda: (ledger.accepted(key.peer_id, order.name, order.tag), _previous(ledger, key.peer_id, order))
+    )
     now = time.time()
-    previous = _previous(ledger, key.peer_id, order)
     release = Release(
         publisher=key.peer_id,
         name=order.name,

@@ -16,6 +16,7 @@ import trio
 from p2phub import limits
 from p2phub.content import Digest
 from p2phub.discovery import Candidate
+from p2phub.engine.workers import Workers
 from p2phub.errors import Malformed, NoProvider, NotFound, NotTrusted, PeerError, UsageError
 from p2phub.identity import PeerAddress, PeerId, parse_peer_id
 from p2phub.manifest import (
@@ -52,14 +53,20 @@ class Resolved:
 
 
 class Resolver:
-    """Resolves references by the user's own names, what was accepted before, given providers, and finders."""
+    """Resolves references by the user's own names, what was accepted before, given providers, and finders.
 
-    def __init__(self, *, ledger: Ledger, dialler: Dialler, open_finder: Callable[[], Awaitable[Finder]]) -> None:
+    What needs no network blocks, for the ledger is a file: it runs in a worker, as `resolve` has it run.
+    """
+
+    def __init__(
+        self, *, ledger: Ledger, workers: Workers, dialler: Dialler, open_finder: Callable[[], Awaitable[Finder]]
+    ) -> None:
         self._ledger = ledger
+        self._workers = workers
         self._dialler = dialler
         self._open_finder = open_finder
 
-    # --- without the network -------------------------------------------------------------------------------------
+    # --- without the network: these block ------------------------------------------------------------------------
 
     def spell(self, publisher: PeerId, name: str, tag: str) -> str:
         """Return the reference that means this name."""
@@ -124,17 +131,8 @@ class Resolver:
             hint="a name without a publisher key means only what you say: p2phub name add NAME 12D3Koo…",
         )
 
-    def _signed_here(self, name: Name) -> bytes | None:
-        for item in self._ledger.publications():
-            if (item.publisher, item.name, item.tag) == name:
-                return item.signed
-        accepted = self._ledger.accepted(*name)
-        return accepted.signed if accepted is not None else None
-
-    # --- with the network ----------------------------------------------------------------------------------------
-
-    async def resolve(self, text: str, given: Sequence[PeerAddress]) -> Resolved:
-        """Return the manifest that `text` means now. Raises UsageError, NotFound, NotTrusted."""
+    def _settled_here(self, text: str) -> Resolved | tuple[Name, Known | None]:
+        """Return what `text` means if that needs nobody else; else the name to ask for, and what is known of it."""
         reference = self._mapped(parse_reference(text))
         if reference.ticket is not None:
             ticket = reference.ticket
@@ -146,10 +144,33 @@ class Resolver:
         for item in self._ledger.publications():
             if (item.publisher, item.name, item.tag) == name:
                 return Resolved(item.manifest, read_release(item.signed), item.signed)
-        return await self._look_up(text, name, given)
+        return name, self._known(name)
 
-    async def _look_up(self, text: str, name: Name, given: Sequence[PeerAddress]) -> Resolved:
-        answers = _Answers(self._known(name), name)
+    def _known(self, name: Name) -> Known | None:
+        accepted = self._ledger.accepted(*name)
+        if accepted is None:
+            return None
+        return Known(accepted.signed, read_release(accepted.signed), accepted.evidence)
+
+    def _signed_here(self, name: Name) -> bytes | None:
+        for item in self._ledger.publications():
+            if (item.publisher, item.name, item.tag) == name:
+                return item.signed
+        accepted = self._ledger.accepted(*name)
+        return accepted.signed if accepted is not None else None
+
+    # --- with the network ----------------------------------------------------------------------------------------
+
+    async def resolve(self, text: str, given: Sequence[PeerAddress]) -> Resolved:
+        """Return the manifest that `text` means now. Raises UsageError, NotFound, NotTrusted."""
+        settled = await self._workers.run(lambda: self._settled_here(text))
+        if isinstance(settled, Resolved):
+            return settled
+        name, known = settled
+        return await self._look_up(text, name, known, given)
+
+    async def _look_up(self, text: str, name: Name, before: Known | None, given: Sequence[PeerAddress]) -> Resolved:
+        answers = _Answers(before, name)
         reached, found = await self._ask_all(given, name)
         for signed in found:
             answers.judge(signed)
@@ -163,7 +184,7 @@ class Resolver:
         known = answers.known
         if answers.changed and known is not None:
             accepted = Accepted(known.signed, known.release.sequence, known.evidence)
-            await trio.to_thread.run_sync(lambda: self._ledger.accept(*name, accepted))
+            await self._workers.run(lambda: self._ledger.accept(*name, accepted))
         if not answers.good and answers.refusals:
             raise answers.refusals[0]
         if known is None and given and not reached:
@@ -182,12 +203,6 @@ class Resolver:
                 known.release, now=time.time()
             )  # Nobody answered: what we accepted before, if it still holds.
         return Resolved(known.release.manifest, known.release, known.signed)
-
-    def _known(self, name: Name) -> Known | None:
-        accepted = self._ledger.accepted(*name)
-        if accepted is None:
-            return None
-        return Known(accepted.signed, read_release(accepted.signed), accepted.evidence)
 
     async def _ask_all(self, peers: Sequence[PeerAddress], name: Name) -> tuple[int, list[bytes]]:
         """Return how many of `peers` answered, and the releases they know."""

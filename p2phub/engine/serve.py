@@ -21,6 +21,7 @@ from p2phub import limits
 from p2phub.content import Digest, RangeSet
 from p2phub.engine.arriving import Arriving
 from p2phub.engine.exchange import Exchange
+from p2phub.engine.workers import Workers
 from p2phub.errors import HubError, PeerError, PeerRefused
 from p2phub.identity import Address, PeerAddress, PeerId
 from p2phub.manifest import read_release
@@ -134,9 +135,10 @@ class ControlDesk:
     """Answers control questions. `dialler` is set once the node has one: it dials back for `Probe`. Without an
     `exchange` nobody is named to anybody."""
 
-    def __init__(self, shelf: StoreShelf, ledger: Ledger, exchange: Exchange | None = None) -> None:
+    def __init__(self, shelf: StoreShelf, ledger: Ledger, workers: Workers, exchange: Exchange | None = None) -> None:
         self._shelf = shelf
         self._ledger = ledger
+        self._workers = workers
         self._exchange = exchange
         self._probes = trio.CapacityLimiter(4)  # A probe costs a dial; strangers share four at a time.
         self.dialler: Dialler | None = None
@@ -145,9 +147,9 @@ class ControlDesk:
         if isinstance(request, Ping):
             return Pong()
         if isinstance(request, GetRelease):
-            return ReleaseIs(self._release(peer, request))
+            return ReleaseIs(await self._workers.run(lambda: self._release(peer, request)))
         if isinstance(request, GetHave):
-            offer = await trio.to_thread.run_sync(self._offer, request.manifest, peer)
+            offer = await self._workers.run(lambda: self._offer(request.manifest, peer))
             return Have(RangeSet() if offer is None else offer.held_now)
         if isinstance(request, GetPeers):
             return await self._peers(peer, observed, request)
@@ -167,7 +169,7 @@ class ControlDesk:
         """Nothing is told, or remembered, of a swarm that we are not in, or that the asker may know nothing of."""
         if self._exchange is None:
             return Peers(())
-        offer = await trio.to_thread.run_sync(self._offer, request.manifest, peer)
+        offer = await self._workers.run(lambda: self._offer(request.manifest, peer))
         if offer is None:
             return Peers(())
         return self._exchange.answer(request, peer, observed, now=trio.current_time())

@@ -44,7 +44,7 @@ async def verify(
         damages = (_damage(manifest, table, folder, number, store, advanced) for number in range(len(manifest.files)))
         return tuple(damage for damage in damages if damage is not None)
 
-    return await workers.run(look)
+    return await workers.run_long(look)
 
 
 def _damage(

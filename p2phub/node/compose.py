@@ -47,6 +47,7 @@ class Parts:
         key: SecretKey,
         store: Store,
         ledger: Ledger,
+        workers: Workers,
         shelf: StoreShelf,
         exchange: Exchange,
         direct: DirectPlane,
@@ -64,8 +65,8 @@ class Parts:
         exchange.port_towards = lambda where: port_towards(self._listening, where)
         self.dialler = dialler
         self._direct = direct
-        self.workers = Workers()
-        self.resolver = Resolver(ledger=ledger, dialler=dialler, open_finder=self.open_finder)
+        self.workers = workers
+        self.resolver = Resolver(ledger=ledger, workers=workers, dialler=dialler, open_finder=self.open_finder)
         self._listener = listener
         self._visitors_at: tuple[Address, ...] = ()
         self._nursery = nursery
@@ -211,8 +212,10 @@ async def compose(config: Config, *, serving: bool, bulk_processes: int = 0) -> 
     store, ledger = FilesystemStore(config.home), FileLedger(config.home)
     try:
         shelf = StoreShelf(store, ledger)
+        workers = Workers()
         exchange = Exchange(seed=secrets.token_bytes(32))
-        desk = ControlDesk(shelf, ledger, exchange)
+        # Strangers do not take the threads that our own work needs.
+        desk = ControlDesk(shelf, ledger, Workers(), exchange)
         async with AsyncExitStack() as stack:
             plane = await stack.enter_async_context(open_plane(key, shelf, desk.answer))
             carrier: DirectPlane | BulkProcesses = plane
@@ -234,6 +237,7 @@ async def compose(config: Config, *, serving: bool, bulk_processes: int = 0) -> 
                 key=key,
                 store=store,
                 ledger=ledger,
+                workers=workers,
                 shelf=shelf,
                 exchange=exchange,
                 direct=plane,

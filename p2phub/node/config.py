@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,6 +169,8 @@ def _read_file(path: Path) -> dict[str, tuple[str, Any]]:
         return {}
     except OSError as exc:
         raise DiskError(f"cannot read {path}: {exc.strerror}") from exc
+    import tomllib  # Most homes have no such file.
+
     try:
         if len(data) > CONFIG_BYTES_MAX:
             raise ValueError("too long")

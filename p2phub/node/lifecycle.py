@@ -72,7 +72,7 @@ async def _serve(parts: Parts, watch: Watch) -> None:
     from p2phub.engine.announce import Announcer  # Only the daemon announces.
 
     finder = await parts.open_finder()
-    announcer = Announcer(finder, store=parts.store, ledger=parts.ledger, own=parts.key.peer_id)
+    announcer = Announcer(finder, store=parts.store, ledger=parts.ledger, workers=parts.workers, own=parts.key.peer_id)
     verbs = Verbs(Running(parts, announcer))
     async with trio.open_nursery() as nursery:
         await nursery.start(_end_on_signal, nursery.cancel_scope)

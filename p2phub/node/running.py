@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from p2phub.content import Codec, Digest
+from p2phub.content import Digest
 from p2phub.errors import NotFound
-from p2phub.manifest import Manifest, Release, decode_manifest
+from p2phub.manifest import Manifest, decode_manifest
 from p2phub.node.compose import Parts
 from p2phub.store import Holding
 
@@ -52,37 +53,23 @@ class Running:
             self.announcer.refresh()
 
     def holding_of(self, ref: str) -> Holding:
-        """Return the holding that `ref`, a reference or a folder, means. Raises NotFound, UsageError."""
+        """Return the newest holding that `ref` means. Blocks. Raises NotFound, UsageError."""
+        return self.holdings_of(ref)[0]
+
+    def holdings_of(self, ref: str) -> list[Holding]:
+        """Return what `ref` means: all that a folder holds, or all folders that hold what a reference names; at least
+        one, the newest first. Blocks. Raises NotFound, UsageError."""
         holdings = self.parts.store.holdings()
-        folder = Path(ref).absolute()
-        for holding in holdings:
-            if holding.folder == folder:
-                return holding
-        manifest = self.parts.resolver.local(ref)
-        for holding in holdings:
-            if holding.manifest == manifest:
-                return holding
-        raise NotFound(f"{ref} is not held here", hint="`p2phub ls` shows what is")
+        folder = Path(os.path.abspath(ref))
+        found = [holding for holding in holdings if holding.folder == folder]
+        if not found:
+            manifest = self.parts.resolver.local(ref)
+            found = [holding for holding in holdings if holding.manifest == manifest]
+        if not found:
+            raise NotFound(f"{ref} is not held here", hint="`p2phub ls` shows what is")
+        return found
 
     def manifest_of(self, digest: Digest) -> Manifest | None:
         """Return a manifest whose pages are all here, else None."""
         root = self.parts.store.blob(digest)
         return None if root is None else decode_manifest(root, self.parts.store.blob)
-
-
-def release_json(release: Release) -> JsonObject:
-    """Return a release as the command line and the library show it."""
-    return {
-        "publisher": str(release.publisher),
-        "name": release.name,
-        "tag": release.tag,
-        "sequence": release.sequence,
-        "manifest": release.manifest.text(Codec.MSGPACK),
-        "previous": release.previous.text(Codec.MSGPACK) if release.previous is not None else None,
-        "kind": release.kind,
-        "bytes": release.bytes_total,
-        "created": release.created,
-        "expires": release.expires,
-        "licence": release.licence,
-        "description": release.description,
-    }

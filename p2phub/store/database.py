@@ -129,8 +129,11 @@ class Database:
         query = "UPDATE file SET standing = ? WHERE holding = ? AND number = ?"
         self._do(lambda db: db.execute(query, (DOUBTED, holding, file)))
 
-    def release(self, manifest: Digest) -> None:
-        self._do(lambda db: db.execute("DELETE FROM holding WHERE manifest = ?", (manifest.raw,)))
+    def release(self, manifest: Digest, folder: Path | None) -> None:
+        """Forget what `folder` holds of `manifest`, or (None) what all do."""
+        query = "DELETE FROM holding WHERE manifest = ?1 AND (?2 IS NULL OR folder = ?2)"
+        where = (manifest.raw, None if folder is None else os.fsencode(folder))
+        self._do(lambda db: db.execute(query, where))
 
     def check(self) -> None:
         """Read the whole index for damage; begin it again if there is any."""

@@ -76,8 +76,8 @@ class FilesystemStore:
         self.put_blobs([blob for file in files for blob in encode_lists(file.chunks)[1]])
         self._holdings.hold(manifest, digest, folder, [(file.fingerprint, file.trusted) for file in files])
 
-    def release(self, manifest: Digest) -> None:
-        self._holdings.release(manifest)
+    def release(self, manifest: Digest, folder: Path | None = None) -> None:
+        self._holdings.release(manifest, folder)
 
     def holdings(self) -> tuple[Holding, ...]:
         return self._holdings.all()

@@ -59,12 +59,14 @@ class Holdings:
         self._log.set(HOLDING, _key(digest, folder), [os.fsencode(folder), len(files)])
         self._index.hold(digest, folder, [(TRUSTED if trusted else HELD, known) for known, trusted in files])
 
-    def release(self, digest: Digest) -> None:
+    def release(self, digest: Digest, folder: Path | None = None) -> None:
+        if folder is not None:
+            folder = Path(os.path.abspath(folder))
         with self._log.changing():
             for key in self._log.all(HOLDING):
-                if key[0] == digest.raw.hex():
+                if key[0] == digest.raw.hex() and (folder is None or key == _key(digest, folder)):
                     self._log.remove(HOLDING, key)
-        self._index.release(digest)
+        self._index.release(digest, folder)
 
     def all(self) -> tuple[Holding, ...]:
         return tuple(self._holding(row) for row in self._index.holdings())

@@ -134,8 +134,8 @@ class Store(Protocol):
     def hold(self, manifest: Manifest, digest: Digest, folder: Path, files: Sequence[HashedFile]) -> None:
         """Record that `folder` holds `manifest` whole, in place. `files` are in the manifest's order."""
 
-    def release(self, manifest: Digest) -> None:
-        """Forget a holding; touches no file of it."""
+    def release(self, manifest: Digest, folder: Path | None = None) -> None:
+        """Forget that `folder` holds `manifest`, or that any folder does; touches no file there."""
 
     def holdings(self) -> tuple[Holding, ...]: ...
 

@@ -120,9 +120,9 @@ class MemoryStore:
             self._held = [old for old in self._held if (old.digest, old.folder) != (held.digest, held.folder)]
             self._held.append(held)
 
-    def release(self, manifest: Digest) -> None:
+    def release(self, manifest: Digest, folder: Path | None = None) -> None:
         with self.lock:
-            self._held = [held for held in self._held if held.digest != manifest]
+            self._held = [held for held in self._held if held.digest != manifest or folder not in (None, held.folder)]
 
     def holdings(self) -> tuple[Holding, ...]:
         with self.lock:

@@ -172,6 +172,20 @@ def test_what_is_not_held_has_no_plan(scene: Scene, content: Content) -> None:
     assert scene.files() == content.files
 
 
+def test_a_folder_is_forgotten_alone(scene: Scene, content: Content) -> None:
+    hold(scene, content)
+    (mine,) = scene.store.holdings()
+    files = list(scene.store.remembered(mine.folder).values())
+    beside = mine.folder.parent / "beside"
+    scene.store.hold(content.manifest, content.root, beside, files)
+    assert {held.folder for held in scene.store.holdings()} == {mine.folder, beside}
+    scene.store.release(content.root, beside)
+    scene.store.release(content.root, mine.folder.parent / "never-held")
+    assert scene.store.holdings() == (mine,)
+    scene.reopen()
+    assert scene.store.holdings() == (mine,)
+
+
 @pytest.mark.covers("F05", "T53")
 def test_a_changed_file_is_refused_and_the_others_are_served(scene: Scene, content: Content) -> None:
     hold(scene, content)

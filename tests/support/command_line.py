@@ -29,18 +29,26 @@ RELEASE = {
     "expires": 1_730_000_000,
     "licence": "MIT",
     "description": "small",
+    "contradicted_by": None,
 }
 RESULTS: Json = {
     "init": {"home": "/h", "publisher_id": PEER, "peer_id": PEER},
     "publish": PUBLISHED,
-    "survey": {"files": [{"path": "a.bin", "size": 9}], "left_out": [{"path": ".git", "why": "junk"}], "bytes": 9},
+    "survey": {
+        "files": [{"path": "a.bin", "size": 9}],
+        "left_out": [{"path": ".git", "why": "junk"}],
+        "refused": [],
+        "refused_because": None,
+        "bytes": 9,
+    },
     "fetch": DONE,
     "unpublish": {"reference": "m", "manifest": "bagmanifest"},
-    "remove": {"manifest": "bagmanifest", "folder": "/models/m"},
+    "remove": {"manifest": "bagmanifest", "folder": "/models/m", "folders": ["/models/m"]},
     "info": {
         "reference": "m",
         "manifest": "bagmanifest",
         "release": RELEASE,
+        "contradiction": None,
         "held": {"folder": "/models/m", "complete": True},
         "files": [{"path": f"{n}.bin", "size": 9, "sha256": "00", "chunks": 1} for n in range(25)],
     },

@@ -132,7 +132,7 @@ async def open_host(home: Path, name: str) -> AsyncIterator[TestHost]:
     store, ledger = FilesystemStore(home), FileLedger(home)
     shelf = StoreShelf(store, ledger)
     exchange = Exchange(seed=name.encode())
-    desk = ControlDesk(shelf, ledger, exchange)
+    desk = ControlDesk(shelf, ledger, Workers(), exchange)
     try:
         async with open_plane(key, shelf, desk.answer) as plane:
             desk.dialler = plane

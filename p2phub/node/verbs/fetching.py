@@ -13,9 +13,12 @@ from p2phub.engine.resolve import Resolved
 from p2phub.engine.search import Search
 from p2phub.errors import HubError
 from p2phub.identity import PeerAddress, parse_peer_address
+from p2phub.manifest import Release, read_release
 from p2phub.node.compose import Parts
-from p2phub.node.running import JsonObject, Running, release_json
+from p2phub.node.releases import contradiction_json, release_json
+from p2phub.node.running import JsonObject, Running
 from p2phub.observe import Event, Watch
+from p2phub.store import Holding
 
 
 async def fetch(
@@ -68,7 +71,7 @@ async def fetch(
 def _withhold(parts: Parts, manifest: Digest, *, serve: bool) -> None:
     """Before the first byte, so that it holds after a crash: what is not known to be for everybody, or not to be
     served, stays here. What is held and shared already stays shared, unless `serve` says no."""
-    if not serve or all(holding.manifest != manifest for holding in parts.store.holdings()):
+    if not serve or not _holdings_of(parts, manifest):
         parts.ledger.withhold(manifest, withheld=True)
 
 
@@ -81,8 +84,7 @@ async def info(node: Running, watch: Watch, *, ref: str, providers: Sequence[str
     parts = node.parts
     given = tuple(parse_peer_address(provider) for provider in providers)
     resolved = await parts.resolver.resolve(ref, given)
-    holding = next((item for item in parts.store.holdings() if item.manifest == resolved.manifest), None)
-    manifest, why = node.manifest_of(resolved.manifest), None
+    manifest, why = await parts.workers.run(lambda: node.manifest_of(resolved.manifest)), None
     if manifest is None:
         try:
             manifest = await describe(resolved.manifest, search=_search(node, resolved, given), means=_means(parts))
@@ -90,11 +92,15 @@ async def info(node: Running, watch: Watch, *, ref: str, providers: Sequence[str
             if resolved.release is None:
                 raise
             why = error.message
+    held, evidence = await parts.workers.run(
+        lambda: (_holdings_of(parts, resolved.manifest), _evidence(parts, resolved.release))
+    )
     return {
         "reference": ref,
         "manifest": resolved.manifest.text(Codec.MSGPACK),
-        "release": release_json(resolved.release) if resolved.release is not None else None,
-        "held": None if holding is None else {"folder": str(holding.folder), "complete": holding.complete},
+        "release": _shown(resolved, evidence),
+        "contradiction": contradiction_json(evidence),
+        "held": {"folder": str(held[0].folder), "complete": held[0].complete} if held else None,
         "files": None
         if manifest is None
         else [
@@ -103,6 +109,26 @@ async def info(node: Running, watch: Watch, *, ref: str, providers: Sequence[str
         ],
         "files_unknown_because": why,
     }
+
+
+def _holdings_of(parts: Parts, manifest: Digest) -> list[Holding]:
+    """Return what is held of `manifest`. Blocks."""
+    return [holding for holding in parts.store.holdings() if holding.manifest == manifest]
+
+
+def _shown(resolved: Resolved, evidence: Sequence[bytes]) -> JsonObject | None:
+    """Return the release that led here, and what contradicts it."""
+    if resolved.release is None:
+        return None
+    others = [signed for signed in evidence if signed != resolved.signed]
+    contradicted = len(others) < len(evidence)
+    return release_json(resolved.release, contradicted_by=read_release(others[0]) if contradicted else None)
+
+
+def _evidence(parts: Parts, release: Release | None) -> tuple[bytes, ...]:
+    """Return what proves that the publisher of `release` lied about its name, if anything does. Blocks."""
+    accepted = parts.ledger.accepted(release.publisher, release.name, release.tag) if release is not None else None
+    return accepted.evidence if accepted is not None else ()
 
 
 def _search(node: Running, resolved: Resolved, given: Sequence[PeerAddress]) -> Search:

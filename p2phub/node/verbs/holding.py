@@ -8,9 +8,10 @@ from p2phub.content import ChunkTable, Codec, Digest
 from p2phub.engine import verify as engine
 from p2phub.engine.assembly import chunk_table
 from p2phub.errors import NotFound
-from p2phub.manifest import Manifest, Release, read_release
+from p2phub.manifest import Manifest, read_release
 from p2phub.node.compose import Parts
-from p2phub.node.running import JsonObject, Running, release_json
+from p2phub.node.releases import history_json
+from p2phub.node.running import JsonObject, Running
 from p2phub.observe import PublishProgress, Watch
 from p2phub.store import Holding
 
@@ -54,17 +55,16 @@ def _list(parts: Parts) -> list[tuple[Digest, JsonObject]]:
 async def log(node: Running, watch: Watch, *, ref: str) -> JsonObject:
     parts = node.parts
 
-    def known() -> dict[bytes, Release]:
-        publisher, name, tag = parts.resolver.name_of(ref)
-        return {signed: read_release(signed) for signed in parts.ledger.history(publisher, name, tag)}
+    def known() -> list[JsonObject]:
+        name = parts.resolver.name_of(ref)
+        accepted = parts.ledger.accepted(*name)
+        return history_json(parts.ledger.history(*name), accepted.evidence if accepted is not None else ())
 
-    releases = await parts.workers.run(known)
-    if not releases:
-        resolved = await parts.resolver.resolve(ref, ())
-        if resolved.release is not None:
-            releases[resolved.signed] = resolved.release
-    newest_first = sorted(releases.values(), key=lambda release: release.sequence, reverse=True)
-    return {"items": [release_json(release) for release in newest_first]}
+    items = await parts.workers.run(known)
+    if not items:
+        await parts.resolver.resolve(ref, ())  # What it accepts is known from then on.
+        items = await parts.workers.run(known)
+    return {"items": items}
 
 
 async def verify(node: Running, watch: Watch, *, ref: str) -> JsonObject:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -78,12 +79,25 @@ async def survey(
     node: Running, watch: Watch, *, folder: str, ignore: Sequence[str], include: Sequence[str]
 ) -> JsonObject:
     order = engine.Order(folder=Path(folder), name="survey", ignore=tuple(ignore), include=tuple(include))
-    scan = await engine.survey(order, store=node.parts.store, workers=node.parts.workers)
+    found = await engine.survey(order, store=node.parts.store, workers=node.parts.workers)
+    refused = [{"path": path, "why": "looks like a secret"} for path in found.secrets]
+    refused += [{"path": path, "why": "a link that leaves the folder"} for path in found.outside]
     return {
-        "files": [{"path": found.path, "size": found.fingerprint.size} for found in scan.files],
-        "left_out": [{"path": path, "why": why} for path, why in scan.left_out],
-        "bytes": sum(found.fingerprint.size for found in scan.files),
+        "files": [{"path": each.path, "size": each.fingerprint.size} for each in found.scan.files],
+        "left_out": [{"path": path, "why": why} for path, why in found.scan.left_out],
+        "refused": refused,
+        "refused_because": _why_refused(order, found),
+        "bytes": sum(each.fingerprint.size for each in found.scan.files),
     }
+
+
+def _why_refused(order: engine.Order, found: engine.Survey) -> str | None:
+    """Return what `publish` would say if it would refuse."""
+    try:
+        engine.check_survey(order, found)
+    except UsageError as error:
+        return error.message
+    return None
 
 
 async def unpublish(node: Running, watch: Watch, *, ref: str) -> JsonObject:
@@ -108,17 +122,21 @@ async def unpublish(node: Running, watch: Watch, *, ref: str) -> JsonObject:
 async def remove(node: Running, watch: Watch, *, ref: str) -> JsonObject:
     parts = node.parts
 
-    def forget() -> Holding:
-        holding = node.holding_of(ref)
+    def forget() -> list[Holding]:
+        holdings = node.holdings_of(ref)
+        gone = {(holding.manifest, holding.folder) for holding in holdings}
         for item in parts.ledger.publications():
-            if item.manifest == holding.manifest:
+            if (item.manifest, Path(os.path.abspath(item.folder))) in gone:
                 parts.ledger.withdraw(item.publisher, item.name, item.tag)
-        parts.store.release(holding.manifest)
-        return holding
+        for manifest, folder in gone:
+            parts.store.release(manifest, folder)
+        return holdings
 
-    holding = await parts.workers.run(forget)
-    node.shelf_changed(holding.manifest)
-    return {"manifest": holding.manifest.text(Codec.MSGPACK), "folder": str(holding.folder)}
+    holdings = await parts.workers.run(forget)
+    for manifest in {holding.manifest for holding in holdings}:
+        node.shelf_changed(manifest)
+    folders = list(dict.fromkeys(str(holding.folder) for holding in holdings))
+    return {"manifest": holdings[0].manifest.text(Codec.MSGPACK), "folder": folders[0], "folders": folders}
 
 
 async def _sequence_elsewhere(node: Running, name: str, tag: str) -> int:

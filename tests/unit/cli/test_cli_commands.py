@@ -12,7 +12,7 @@ import pytest
 
 from p2phub import api
 from p2phub.cli.main import COMMANDS
-from tests.support.command_line import ADDRESS, PEER, PUBLISHED, RESULTS, FakeHub, Said
+from tests.support.command_line import ADDRESS, PEER, PUBLISHED, RELEASE, RESULTS, FakeHub, Said
 from tests.support.covers import covers
 
 Cli = Callable[..., Said]
@@ -94,13 +94,22 @@ def test_publish_prints_progress_then_what_was_published(cli: Cli, hub: FakeHub)
 
 
 @pytest.mark.parametrize(
-    ("announced", "private", "expected"),
-    [(True, [], "fetch"), (False, [], "p2phub node"), (False, ["--private"], "never")],
+    ("announced", "private", "daemon", "proven", "expected"),
+    [
+        (True, [], True, True, "It is announced"),
+        (False, [], False, False, "`p2phub node` announces and serves it"),
+        (False, [], True, False, "the node that runs here knows no other"),
+        (False, [], True, True, "The node that runs here goes on trying"),
+        (False, ["--private"], False, False, "start `p2phub node` to serve it"),
+        (False, ["--private"], True, True, "the node that runs here serves it"),
+    ],
 )
 def test_publish_says_what_comes_next(
-    announced: bool, private: list[str], expected: str, cli: Cli, hub: FakeHub
+    announced: bool, private: list[str], daemon: bool, proven: bool, expected: str, cli: Cli, hub: FakeHub
 ) -> None:
     hub.results["publish"] = api.Published("ref", "bag", "p2phub:t", 1, 2, 2, announced, 0.1)
+    hub.results["status"] = {**RESULTS["status"], "daemon": daemon}
+    hub.results["peers"] = [{**RESULTS["peers"][0], "proven": proven}]
     said = cli("publish", "m", "--name", "m", *private)
     assert "ref" in said.out
     assert "p2phub:t" in said.out
@@ -113,6 +122,19 @@ def test_a_dry_run_lists_what_would_be_published_and_left_out_and_publishes_noth
     assert "a.bin" in said.out
     assert ".git: junk" in said.out
     assert cli("publish", "m", "--dry-run", "--json").last == {"event": "publish", "dry_run": True, **RESULTS["survey"]}
+
+
+def test_a_dry_run_marks_what_publish_would_refuse_and_exits_with_0(cli: Cli, hub: FakeHub) -> None:
+    hub.results["survey"] = {
+        **RESULTS["survey"],
+        "refused": [{"path": "a.bin", "why": "looks like a secret"}, {"path": "out", "why": "leaves the folder"}],
+        "refused_because": "a.bin looks like a secret",
+    }
+    said = cli("publish", "m", "--dry-run")
+    assert said.code == 0
+    assert "a.bin   REFUSED: looks like a secret" in said.out
+    assert "out   REFUSED: leaves the folder" in said.out
+    assert "publish would refuse: a.bin looks like a secret" in said.out
 
 
 def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
@@ -167,6 +189,24 @@ def test_info_names_twenty_files_unless_all_are_asked_for(cli: Cli) -> None:
 def test_info_tells_of_a_release_whose_times_make_no_sense(cli: Cli, hub: FakeHub) -> None:
     hub.results["info"] = {**RESULTS["info"], "release": {**RESULTS["log"][0], "expires": 2**60}, "files": None}
     assert f"holds until second {2**60}" in cli("info", "m").out
+
+
+def test_info_and_log_say_who_signed_two_releases_with_one_sequence(cli: Cli, hub: FakeHub) -> None:
+    one, other = ({**RELEASE, "manifest": f"bag{n}", "contradicted_by": f"bag{1 - n}"} for n in (0, 1))
+    told = {"publisher": PEER, "sequence": 7, "manifests": ["bag0", "bag1"]}
+    hub.results["info"] = {**RESULTS["info"], "release": one, "contradiction": told}
+    hub.results["log"] = [{**RELEASE, "sequence": 8}, one, other]
+    for said in (cli("info", "m").out, cli("log", "m").out):
+        assert (
+            f"{PEER} signed two different releases with one sequence, 7:\n             bag0\n             bag1" in said
+        )
+
+
+def test_rm_names_every_folder_that_it_forgot(cli: Cli, hub: FakeHub) -> None:
+    hub.results["remove"] = {"manifest": "bag", "folder": "/a", "folders": ["/a", "/b"]}
+    said = cli("rm", "m").out
+    assert "in 2 folders" in said
+    assert "  /a\n  /b\n" in said
 
 
 def test_verify_with_damage_names_files_and_chunks_and_exits_with_5(cli: Cli, hub: FakeHub) -> None:

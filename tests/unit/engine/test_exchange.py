@@ -9,6 +9,7 @@ import pytest
 from p2phub.content import Digest, digest_of
 from p2phub.engine.exchange import Exchange, worth_dialling
 from p2phub.engine.serve import ControlDesk, StoreShelf
+from p2phub.engine.workers import Workers
 from p2phub.identity import Address, PeerAddress
 from p2phub.store.ledger import FileLedger
 from p2phub.store.memory import MemoryStore
@@ -30,7 +31,7 @@ class Desk:
         self.ledger = FileLedger(home)
         self.shelf = StoreShelf(self.store, self.ledger)
         self.exchange = Exchange(seed=b"seed")
-        self.desk = ControlDesk(self.shelf, self.ledger, self.exchange if exchange else None)
+        self.desk = ControlDesk(self.shelf, self.ledger, Workers(), self.exchange if exchange else None)
         content = content_of({"a": bytes(100)}, chunk_bytes=10)
         self.manifest: Digest = content.root
         self.store.put_blobs(list(content.blobs.values()))

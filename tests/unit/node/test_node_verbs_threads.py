@@ -1,70 +1,18 @@
-"""Another process may hold the home's lock for long: no verb waits for it on the event loop."""
+"""Another process may hold the home's lock for long: nothing waits for it on the event loop, no verb and no answer."""
 
 from __future__ import annotations
 
 import threading
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
+import trio
 
-from p2phub.engine.resolve import Resolver
-from p2phub.engine.serve import StoreShelf
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError, NotFound
-from p2phub.identity import SecretKey
-from p2phub.node.running import Running
-from p2phub.node.verbs import Verbs
-from p2phub.store.filesystem import FilesystemStore
-from p2phub.store.ledger import FileLedger
-
-PUBLISHER = SecretKey(b"p" * 32)
-PEER = str(PUBLISHER.peer_id)
-
-
-class OffTheLoop:
-    """A store or ledger that counts its calls and refuses those of the event loop's own thread."""
-
-    def __init__(self, real: Any) -> None:
-        self._real = real
-        self._loop = threading.get_ident()
-        self.calls: list[str] = []
-
-    def __getattr__(self, name: str) -> Any:
-        assert threading.get_ident() != self._loop, f"{name} was called on the event loop"
-        self.calls.append(name)
-        return getattr(self._real, name)
-
-
-class Scene:
-    def __init__(self, home: Path) -> None:
-        self.real_ledger, self.real_store = FileLedger(home), FilesystemStore(home)
-        ledger: Any = OffTheLoop(self.real_ledger)
-        store: Any = OffTheLoop(self.real_store)
-        nobody: Any = None
-        resolver = Resolver(ledger=ledger, dialler=nobody, open_finder=nobody)
-        shelf = StoreShelf(self.real_store, self.real_ledger)
-        parts: Any = SimpleNamespace(
-            ledger=ledger, store=store, resolver=resolver, workers=Workers(), shelf=shelf, publisher=PUBLISHER
-        )
-        self.seen = (ledger, store)
-        self.verbs = Verbs(Running(parts))
-
-    async def call(self, verb: str, **args: str) -> dict[str, Any]:
-        return await self.verbs.call(verb, args, lambda event: None)
-
-    @property
-    def touched(self) -> bool:
-        return any(each.calls for each in self.seen)
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Any:
-    made = Scene(tmp_path / "home")
-    yield made
-    made.real_store.close()
-    made.real_ledger.close()
+from p2phub.identity import Address
+from p2phub.wire import GetHave, GetRelease, Have, ReleaseIs
+from tests.support.verbs import PEER, PUBLISHER, Scene, publish
 
 
 async def test_names_are_added_listed_and_removed_off_the_event_loop(scene: Scene) -> None:
@@ -86,3 +34,62 @@ async def test_a_verb_about_something_unknown_looks_for_it_off_the_event_loop(sc
 async def test_a_home_is_listed_off_the_event_loop(scene: Scene) -> None:
     assert await scene.call("ls") == {"items": []}
     assert scene.touched
+
+
+async def test_a_folder_is_published_told_and_forgotten_off_the_event_loop(scene: Scene, tmp_path: Path) -> None:
+    published = await publish(scene, tmp_path / "model")
+    told = await scene.call("info", ref=published["reference"], providers=())
+    assert told["manifest"] == published["manifest"]
+    assert told["held"] == {"folder": str(tmp_path / "model"), "complete": True}
+    (item,) = (await scene.call("log", ref=published["reference"]))["items"]
+    assert item["manifest"] == published["manifest"]
+    await scene.call("remove", ref=published["reference"])
+    assert await scene.call("ls") == {"items": []}
+
+
+async def test_a_name_that_the_network_knows_is_resolved_and_remembered_off_the_event_loop(
+    scene: Scene, tmp_path: Path
+) -> None:
+    published = await publish(scene, tmp_path / "model")
+    (signed,) = scene.real_ledger.history(PUBLISHER.peer_id, "model", "main")
+    scene.real_ledger.withdraw(PUBLISHER.peer_id, "model", "main")
+    scene.finder.releases = [signed]
+    told = await scene.call("info", ref=published["reference"], providers=())
+    assert told["release"]["name"] == "model"
+    accepted = scene.real_ledger.accepted(PUBLISHER.peer_id, "model", "main")
+    assert accepted is not None
+    assert accepted.signed == signed
+
+
+async def test_questions_of_peers_are_answered_off_the_event_loop(scene: Scene, tmp_path: Path) -> None:
+    await publish(scene, tmp_path / "model")
+    (held,) = scene.real_store.holdings()
+    observed = Address("192.0.2.1", 4717)
+    question = GetRelease(PUBLISHER.peer_id, "model", "main")
+    assert isinstance(answer := await scene.desk.answer(PUBLISHER.peer_id, observed, question), ReleaseIs)
+    assert answer.signed
+    assert await scene.desk.answer(PUBLISHER.peer_id, observed, GetHave(held.manifest)) == Have(held.held)
+
+
+async def test_what_is_to_be_announced_is_looked_up_off_the_event_loop(scene: Scene, tmp_path: Path) -> None:
+    await publish(scene, tmp_path / "model")
+    (held,) = scene.real_store.holdings()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.announcer.run)
+        assert await scene.announcer.wait_announced(held.manifest) == 0
+        scene.real_ledger.withhold(held.manifest, withheld=True)
+        scene.real_ledger.withdraw(PUBLISHER.peer_id, "model", "main")
+        scene.announcer.again(held.manifest)
+        assert scene.announcer.holders(held.manifest) is None
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_question_about_a_name_does_not_wait_for_hashing() -> None:
+    workers, hashed = Workers(threads=1), threading.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(workers.run_long, hashed.wait)
+        try:
+            with trio.fail_after(30):  # Never reached, unless one waits for the other.
+                assert await workers.run(lambda: "answered") == "answered"
+        finally:
+            hashed.set()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from p2phub.engine.publish import Order, survey
+from p2phub.engine.publish import Order, check_survey, survey
 from p2phub.engine.selection import Selection
 from p2phub.engine.workers import Workers
 from p2phub.errors import UsageError
@@ -71,7 +71,10 @@ def test_a_followed_link_says_where_its_file_stands(folder: Path) -> None:
 async def surveyed(folder: Path, *include: str) -> Scan:
     store = FilesystemStore(folder.parent / "home")
     try:
-        return await survey(Order(folder, "n", include=include), store=store, workers=Workers(1))
+        order = Order(folder, "n", include=include)
+        found = await survey(order, store=store, workers=Workers(1))
+        check_survey(order, found)
+        return found.scan
     finally:
         store.close()
 

@@ -1,0 +1,52 @@
+"""Releases as the command line and the library show them, and what proves that a publisher lied.
+
+Two different releases with one sequence, both signed by the publisher, are that proof: see `manifest.belief`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from p2phub.content import Codec
+from p2phub.manifest import Release, read_release
+from p2phub.node.running import JsonObject
+
+
+def release_json(release: Release, *, contradicted_by: Release | None = None) -> JsonObject:
+    """Return a release as it is shown. `contradicted_by`: another one that its publisher signed with its sequence."""
+    return {
+        "publisher": str(release.publisher),
+        "name": release.name,
+        "tag": release.tag,
+        "sequence": release.sequence,
+        "manifest": release.manifest.text(Codec.MSGPACK),
+        "previous": release.previous.text(Codec.MSGPACK) if release.previous is not None else None,
+        "kind": release.kind,
+        "bytes": release.bytes_total,
+        "created": release.created,
+        "expires": release.expires,
+        "licence": release.licence,
+        "description": release.description,
+        "contradicted_by": contradicted_by.manifest.text(Codec.MSGPACK) if contradicted_by is not None else None,
+    }
+
+
+def history_json(signed: Iterable[bytes], evidence: Sequence[bytes]) -> list[JsonObject]:
+    """Return the releases of a name, the newest first, those of the evidence among them even if they were never
+    believed here."""
+    releases = {each: read_release(each) for each in (*signed, *evidence)}
+    other = {one: releases[two] for one, two in (evidence, evidence[::-1])} if len(evidence) == 2 else {}
+    newest_first = sorted(releases.items(), key=lambda each: each[1].sequence, reverse=True)
+    return [release_json(release, contradicted_by=other.get(each)) for each, release in newest_first]
+
+
+def contradiction_json(evidence: Sequence[bytes]) -> JsonObject | None:
+    """Return who lied, about which sequence, and both manifests, or None where nothing proves a lie."""
+    if not evidence:
+        return None
+    releases = [read_release(signed) for signed in evidence]
+    return {
+        "publisher": str(releases[0].publisher),
+        "sequence": releases[0].sequence,
+        "manifests": [release.manifest.text(Codec.MSGPACK) for release in releases],
+    }

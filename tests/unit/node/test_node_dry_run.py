@@ -1,0 +1,49 @@
+"""A dry run lists all of a folder, also what publish refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from p2phub.errors import UsageError
+from tests.support.verbs import Scene, publish
+
+
+async def test_a_dry_run_lists_secrets_as_what_publish_refuses_and_publish_refuses(
+    scene: Scene, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / ".env").write_text("TOKEN=1")
+    (folder / "link").symlink_to("/etc/hostname")
+    (folder / "old.tmp").write_text("x")
+    (folder / "weights.bin").write_bytes(b"w")
+    found = await scene.call("survey", folder=str(folder), ignore=(), include=())
+    assert [file["path"] for file in found["files"]] == [".env", "weights.bin"]
+    assert found["left_out"] == [{"path": "old.tmp", "why": "junk (built-in rule)"}]
+    assert {each["path"]: each["why"] for each in found["refused"]} == {
+        ".env": "looks like a secret",
+        "link": "a link that leaves the folder",
+    }
+    with pytest.raises(UsageError) as refused:
+        await publish(scene, folder)
+    assert found["refused_because"] == refused.value.message
+    assert scene.real_ledger.publications() == ()
+
+
+async def test_a_dry_run_of_what_may_be_published_refuses_nothing(scene: Scene, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("TOKEN=1")
+    found = await scene.call("survey", folder=str(tmp_path), ignore=("home",), include=(".env",))
+    assert found["refused"] == []
+    assert found["refused_because"] is None
+
+
+async def test_a_dry_run_says_that_a_name_fits_not_every_machine(scene: Scene, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "a.bin").write_bytes(b"1")
+    (folder / "A.bin").write_bytes(b"2")
+    found = await scene.call("survey", folder=str(folder), ignore=(), include=())
+    assert len(found["files"]) == 2
+    assert "not every machine" in found["refused_because"]

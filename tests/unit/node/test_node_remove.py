@@ -1,0 +1,45 @@
+"""`rm` forgets what it was told, and nothing beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.support.verbs import Scene, publish
+
+
+async def folders(scene: Scene) -> set[str]:
+    return {item["folder"] for item in (await scene.call("ls"))["items"]}
+
+
+async def test_of_two_folders_with_the_same_files_the_one_that_is_named_is_forgotten(
+    scene: Scene, tmp_path: Path
+) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    await publish(scene, one, name="one")
+    await publish(scene, two, name="two")
+    gone = await scene.call("remove", ref=str(one))
+    assert (gone["folder"], gone["folders"]) == (str(one), [str(one)])
+    assert await folders(scene) == {str(two)}
+    assert [item.name for item in scene.real_ledger.publications()] == ["two"]
+    assert one.is_dir()
+
+
+async def test_a_reference_is_forgotten_in_every_folder_and_they_are_named(scene: Scene, tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    published = await publish(scene, one, name="one")
+    await publish(scene, two, name="two")
+    gone = await scene.call("remove", ref=published["reference"])
+    assert set(gone["folders"]) == {str(one), str(two)}
+    assert await folders(scene) == set()
+    assert scene.real_ledger.publications() == ()
+
+
+async def test_a_folder_is_forgotten_with_all_that_it_was_published_as(scene: Scene, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    await publish(scene, folder, name="early")
+    (folder / "more.bin").write_bytes(b"more")
+    await publish(scene, folder, name="late")
+    assert len((await scene.call("ls"))["items"]) == 2
+    assert (await scene.call("remove", ref=f"{folder}/../model"))["folders"] == [str(folder)]
+    assert await folders(scene) == set()
+    assert scene.real_ledger.publications() == ()
