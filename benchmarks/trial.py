@@ -52,7 +52,7 @@ def run_trial(contestant: Contestant, payload: Payload, directory: Path, *, time
             began, ended, peaks = _run_requester(commands, directory, memory, timeout_s=timeout_s)
             provider_cpu_s = provider.cpu_s() - cpu_before_s
         sync_s = sync_tree(contestant.tree(into))
-        _compare(contestant.tree(into), payload)
+        compare_with_source(contestant.tree(into), payload)
         exit_s = ended[-1].moment - began
         return Trial(
             verified_s=contestant.verified_at(ended) - began,
@@ -95,7 +95,8 @@ def sync_tree(root: Path) -> float:
     return time.monotonic() - began
 
 
-def _compare(tree: Path, payload: Payload) -> None:
+def compare_with_source(tree: Path, payload: Payload) -> None:
+    """Raise ContestantFailed if a fetched tree is not the source, byte for byte."""
     fetched, wanted = set(read_tree(tree)), set(payload.files)
     if fetched != wanted:
         wrong = sorted(file.path for file in fetched ^ wanted)
