@@ -86,9 +86,10 @@ def _measure(options: argparse.Namespace, work: Path, runtime: Path) -> int:
     for name in options.races:
         if name in RACES:
             plan = RACES[name]
+            payload = plan.make(options.bytes, options.cache)
             races[name] = run_race(
-                plan.title,
-                plan.make(options.bytes, options.cache),
+                plan.title.format(files=len(payload.files)),
+                payload,
                 [one for one in everybody if one.name in options.only and one.name in plan.contestants],
                 unable=unable,
                 rounds=options.rounds,
@@ -116,7 +117,7 @@ def _measure(options: argparse.Namespace, work: Path, runtime: Path) -> int:
                 alone, p2phub, payload, rounds=options.rounds, work=work, timeout_s=options.timeout, tell=_tell
             )
     verdicts = judge(races, crowds, alone)
-    print(render(machine, list(races.values()), list(crowds.values()), alone, verdicts))
+    print(render(machine, list(races.values()), list(crowds.values()), alone, verdicts, size=options.bytes))
     if options.json:
         write_json(options.json, machine, list(races.values()), list(crowds.values()), alone, verdicts)
     _tell(f"payloads and peers are kept in {options.cache} for the next run; delete it when you like")

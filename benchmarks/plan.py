@@ -25,7 +25,10 @@ CROWD = (OURS, "libtorrent")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One race: what it is called, who takes part, and how its payload is made of `--bytes` and the cache directory."""
+    """One race: what it is called, who takes part, and how its payload is made of `--bytes` and the cache directory.
+
+    In the title, `{files}` stands for the number of files.
+    """
 
     title: str
     contestants: tuple[str, ...]
@@ -67,7 +70,7 @@ def _part(size: int, cache: Path) -> Payload:
 RACES: dict[str, Plan] = {
     "four": Plan("4 safetensors files", EVERYBODY, four_files),
     "one": Plan("1 safetensors file", _QUICK, _one_file),
-    "small": Plan("files of 4-64 KiB, a dataset", _QUICK, _small),
+    "small": Plan("{files:,} files of 4-64 KiB, a dataset", _QUICK, _small),
     "cold": Plan("1 MiB from a cold start", tuple(name for name in EVERYBODY if name != BUSY), _cold),
 }
 CROWD_RACES: dict[str, CrowdPlan] = {

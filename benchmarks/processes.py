@@ -158,6 +158,8 @@ class Running:
         for left_behind in {*family, *session_members(self.pid)}:
             _kill(left_behind)
         self._reader.join(timeout=_END_S)
+        if self._process.stdout is not None and not self._reader.is_alive():
+            self._process.stdout.close()
 
 
 @contextmanager

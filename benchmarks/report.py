@@ -49,15 +49,17 @@ def render(
     crowds: Sequence[CrowdRace],
     alone: Alone,
     verdicts: Sequence[Verdict],
+    *,
+    size: int,
 ) -> str:
-    """Return the whole report as plain text."""
+    """Return the whole report as plain text; `size` is what `--bytes` said."""
     parts = [
         "\n".join(machine),
         *(_race(race) for race in races),
         *(_crowd_race(race) for race in crowds),
         _alone(alone),
         _failures([*races, *crowds], alone),
-        _verdicts(verdicts, races),
+        _verdicts(verdicts, size),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -171,14 +173,13 @@ def _failures(races: Sequence[Race | CrowdRace], alone: Alone) -> str:
     return "\n\n".join(["FAILED", *found]) if found else ""
 
 
-def _verdicts(verdicts: Sequence[Verdict], races: Sequence[Race]) -> str:
+def _verdicts(verdicts: Sequence[Verdict], size: int) -> str:
     words = {True: "met", False: "missed", None: "not measured"}
     rows = [
         (words[verdict.met] + (" (goal)" if verdict.goal else ""), verdict.target, verdict.measured or "")
         for verdict in verdicts
     ]
-    largest = max((race.payload_bytes for race in races), default=0)
-    note = "" if largest == TARGET_BYTES else f"; this run moved {largest / MIB:,.0f} MiB, so its verdicts only hint"
+    note = "" if size == TARGET_BYTES else f"; this run was given {size / MIB:,.0f} MiB, so its verdicts only hint"
     return "\n".join([f"Targets, set for {TARGET_BYTES / GIB:g} GiB and 10,000 small files{note}", *_table(rows)])
 
 

@@ -1,7 +1,7 @@
 """aria2 from nginx, over plain HTTP or over TLS, then a BLAKE3 check, as after curl.
 
-Two connections a file, its default of five files at once, no reserving of disk space beforehand: the fastest of the
-settings tried here. `programs.check_files` compares digests, which is quicker than aria2's own check of SHA-256.
+Two connections a file (its default is one), five files at once as it comes, no reserving of disk space beforehand.
+`programs.check_files` compares digests, which is quicker than aria2's own check of SHA-256.
 """
 
 from collections.abc import Sequence
@@ -55,12 +55,10 @@ class Aria2:
             "--file-allocation=none",
             "--max-connection-per-server=2",
             "--split=2",
-            f"--ca-certificate={self._nginx.certificate}",
+            *([f"--ca-certificate={self._nginx.certificate}"] if self._tls else []),
             f"--dir={into}",
             f"--input-file={wanted}",
         ]
-        if not self._tls:
-            fetch = [word for word in fetch if not word.startswith("--ca-certificate")]
         environment = {**self._aria2.environment, "HOME": str(scratch)}  # no server statistics or cookies of ours
         return [Command(fetch, environment), check_command(self._payload, into)]
 
