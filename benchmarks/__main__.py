@@ -14,18 +14,32 @@ from pathlib import Path
 from types import FrameType
 
 from benchmarks.alone import Alone, measure_help, measure_publish
-from benchmarks.contestants import Bare, Contestant, Curl, P2phub, Torrent
+from benchmarks.contestants import (
+    Aria2,
+    Bare,
+    BusyP2phub,
+    Contestant,
+    CrowdContestant,
+    Curl,
+    Hub,
+    Iroh,
+    Kubo,
+    P2phub,
+    P2phubCrowd,
+    Rsync,
+    Torrent,
+    TorrentCrowd,
+)
+from benchmarks.isolation import leave_the_network
 from benchmarks.machine import describe
-from benchmarks.payload import GIB, MIB, make_payload
-from benchmarks.race import Race, run_race
+from benchmarks.payload import GIB, MIB
+from benchmarks.plan import CROWD_RACES, EVERYBODY, NAMES, OURS, RACES, four_files
+from benchmarks.processes import ContestantFailed
+from benchmarks.race import CrowdRace, Race, run_crowd_race, run_race
 from benchmarks.report import render, write_json
-from benchmarks.targets import OURS, judge
+from benchmarks.targets import judge
 
-_FILES = 4
-_COLD_BYTES = MIB
 _INTERRUPTED = 130
-_CONTESTANTS = ("bare", OURS, "libtorrent", "curl")
-_RACES = ("four", "one", "cold", "alone")
 _UNITS = {"": 1, "MB": 10**6, "GB": 10**9, "MIB": MIB, "GIB": GIB}
 
 
@@ -46,46 +60,86 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _measure(options: argparse.Namespace, work: Path, runtime: Path) -> int:
-    p2phub = P2phub(runtime=runtime)
-    every: dict[str, Contestant] = {
-        "bare": Bare(),
-        OURS: p2phub,
-        "libtorrent": Torrent(cache=options.cache),
-        "curl": Curl(cache=options.cache),
-    }
-    contestants = [every[name] for name in _CONTESTANTS if name in options.only]
-    shard_bytes = options.bytes // _FILES // 2 * 2
-    sizes = {"four": (shard_bytes,) * _FILES, "one": (options.bytes // 2 * 2,), "cold": (_COLD_BYTES,)}
-    titles = {"four": f"{_FILES} safetensors files", "one": "1 safetensors file", "cold": "1 MiB from a cold start"}
+    p2phub, torrent = P2phub(runtime=runtime), Torrent(cache=options.cache)
+    everybody: list[Contestant] = [
+        Bare(),
+        p2phub,
+        BusyP2phub(runtime=runtime),
+        torrent,
+        Curl(cache=options.cache),
+        Rsync(cache=options.cache),
+        Aria2(cache=options.cache, tls=False),
+        Aria2(cache=options.cache, tls=True),
+        Hub(cache=options.cache),
+        Iroh(cache=options.cache),
+        Kubo(cache=options.cache),
+    ]
+    crowd: list[CrowdContestant] = [P2phubCrowd(p2phub), TorrentCrowd(torrent)]
+    unable = _install([one for one in everybody if one.name in options.only])
+    isolated = leave_the_network()
+    machine = describe(options.cache, isolated=isolated)
+    _tell("\n".join(machine))
+
     races: dict[str, Race] = {}
+    crowds: dict[str, CrowdRace] = {}
     alone = Alone()
     for name in options.races:
-        if name in sizes:
-            _tell(f"{titles[name]}: making the payload, if it is not there yet")
-            payload = make_payload(name, file_sizes=sizes[name], cache=options.cache)
+        if name in RACES:
+            plan = RACES[name]
+            payload = plan.make(options.bytes, options.cache)
             races[name] = run_race(
-                titles[name],
+                plan.title.format(files=len(payload.files)),
                 payload,
-                contestants,
+                [one for one in everybody if one.name in options.only and one.name in plan.contestants],
+                unable=unable,
+                rounds=options.rounds,
+                work=work,
+                timeout_s=options.timeout,
+                tell=_tell,
+            )
+        elif name in CROWD_RACES:
+            crowd_plan = CROWD_RACES[name]
+            crowds[name] = run_crowd_race(
+                crowd_plan.title,
+                crowd_plan.make(options.bytes, options.cache),
+                crowd_plan.scene,
+                [one for one in crowd if one.name in options.only and one.name in crowd_plan.contestants],
+                unable=unable,
                 rounds=options.rounds,
                 work=work,
                 timeout_s=options.timeout,
                 tell=_tell,
             )
         elif OURS in options.only:
-            payload = make_payload("four", file_sizes=sizes["four"], cache=options.cache)
+            payload = four_files(options.bytes, options.cache)
             measure_help(alone, p2phub, work=work)
             measure_publish(
                 alone, p2phub, payload, rounds=options.rounds, work=work, timeout_s=options.timeout, tell=_tell
             )
-    verdicts = judge(races.get("four"), races.get("one"), races.get("cold"), alone)
-    machine = describe(options.cache)
-    print(render(machine, list(races.values()), alone, verdicts))
+    verdicts = judge(races, crowds, alone)
+    print(render(machine, list(races.values()), list(crowds.values()), alone, verdicts, size=options.bytes))
     if options.json:
-        write_json(options.json, machine, list(races.values()), alone, verdicts)
+        write_json(options.json, machine, list(races.values()), list(crowds.values()), alone, verdicts)
     _tell(f"payloads and peers are kept in {options.cache} for the next run; delete it when you like")
-    failed = alone.failures or any(standing.failures for race in races.values() for standing in race.standings.values())
-    return 1 if failed or any(verdict.met is False for verdict in verdicts) else 0
+    failures = [
+        *alone.failures,
+        *(failure for race in races.values() for one in race.standings.values() for failure in one.failures),
+        *(failure for race in crowds.values() for one in race.standings.values() for failure in one.failures),
+    ]
+    missed = any(verdict.met is False and not verdict.goal for verdict in verdicts)
+    return 1 if failures or missed else 0
+
+
+def _install(contestants: Sequence[Contestant]) -> dict[str, str]:
+    """Fetch what each contestant needs; return those for which that failed, and why."""
+    unable: dict[str, str] = {}
+    for contestant in contestants:
+        try:
+            contestant.install()
+        except ContestantFailed as failure:
+            unable[contestant.name] = str(failure)
+            _tell(f"{contestant.name} could not be installed")
+    return unable
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -95,17 +149,17 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=_positive, default=5, help="trials of each contestant (default: 5)")
     parser.add_argument(
         "--only",
-        type=_names(_CONTESTANTS),
-        default=_CONTESTANTS,
+        type=_names(EVERYBODY),
+        default=EVERYBODY,
         metavar="NAME,...",
-        help=f"contestants: {','.join(_CONTESTANTS)} (default: all)",
+        help=f"contestants: {','.join(EVERYBODY)} (default: all)",
     )
     parser.add_argument(
         "--races",
-        type=_names(_RACES),
-        default=_RACES,
+        type=_names(NAMES),
+        default=NAMES,
         metavar="NAME,...",
-        help=f"what to measure: {','.join(_RACES)} (default: all)",
+        help=f"what to measure: {','.join(NAMES)} (default: all)",
     )
     parser.add_argument("--timeout", type=float, default=600.0, metavar="S", help="for one requester (default: 600)")
     parser.add_argument(
@@ -117,8 +171,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every measurement here")
     options = parser.parse_args(arguments)
-    if options.bytes < 4 * MIB:
-        parser.error("--bytes: at least 4MiB")
+    if options.bytes < 16 * MIB:
+        parser.error("--bytes: at least 16MiB")
     options.cache = options.cache.resolve()
     return options
 

@@ -1,4 +1,6 @@
-"""Make the bytes that every contestant moves: safetensors files of random weights, made once and kept.
+"""Make the bytes that every contestant moves: safetensors files of random weights, or a dataset of many small files.
+
+They are made once and kept.
 
 A payload is a directory of files, and beside it a record of each file's size and BLAKE3 digest. The record is what a
 fetched tree is compared with, and what contestants that have no identity of their own check against (bare, curl).
@@ -10,7 +12,7 @@ compressing.
 import json
 import random
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +22,11 @@ MIB = 1 << 20
 GIB = 1 << 30
 _BF16_BYTES = 2
 _HEADER_ALIGNMENT_BYTES = 4096  # room for the offsets to change their number of digits; the format allows spaces
-_NOT_PAYLOAD = ".p2phub"  # a requester's own notes beside its files; no contestant publishes them
+_SMALL_BYTES = (4 << 10, 64 << 10)
+_FOLDER_FILES = 1000
+_NOT_PAYLOAD = frozenset(
+    {".p2phub", ".cache"}
+)  # a requester's own notes beside its files; no contestant publishes them
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +55,33 @@ class Payload:
 
 def make_payload(name: str, *, file_sizes: tuple[int, ...], cache: Path) -> Payload:
     """Return the payload `name`, a file for each of `file_sizes` (bytes, even); made in `cache` if not there yet."""
-    directory = cache / "payloads" / f"{name}-{sum(file_sizes)}"
-    root, record = directory / name, directory / "record.json"
-    if not record.exists():
-        root.mkdir(parents=True, exist_ok=True)
+
+    def write(root: Path) -> None:
         for index, size in enumerate(file_sizes):
             shard = f"-{index + 1:05}-of-{len(file_sizes):05}" if len(file_sizes) > 1 else ""
             _write_safetensors(root / f"model{shard}.safetensors", size=size, seed=f"{name} {index}")
+
+    return _kept(name, cache / "payloads" / f"{name}-{sum(file_sizes)}", write)
+
+
+def make_dataset(name: str, *, files: int, cache: Path) -> Payload:
+    """Return a dataset of so many files of 4 to 64 KiB in folders of a thousand; made in `cache` if not there yet."""
+
+    def write(root: Path) -> None:
+        chance = random.Random(name)
+        for index in range(files):
+            folder = root / "train" / f"{index // _FOLDER_FILES:04}"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{index:06}.bin").write_bytes(chance.randbytes(chance.randint(*_SMALL_BYTES)))
+
+    return _kept(name, cache / "payloads" / f"{name}-{files}-files", write)
+
+
+def _kept(name: str, directory: Path, write: Callable[[Path], None]) -> Payload:
+    root, record = directory / name, directory / "record.json"
+    if not record.exists():
+        root.mkdir(parents=True, exist_ok=True)
+        write(root)
         files = read_tree(root)
         partial = record.with_suffix(".partial")
         partial.write_text(json.dumps([{"path": f.path, "size": f.size, "blake3": f.blake3} for f in files], indent=1))
@@ -71,7 +97,7 @@ def read_record(record: Path) -> tuple[PayloadFile, ...]:
 def read_tree(root: Path) -> tuple[PayloadFile, ...]:
     """Hash every regular file under `root`; this is also how the source comes into the page cache."""
     paths = sorted(
-        path for path in root.rglob("*") if path.is_file() and _NOT_PAYLOAD not in path.relative_to(root).parts
+        path for path in root.rglob("*") if path.is_file() and _NOT_PAYLOAD.isdisjoint(path.relative_to(root).parts)
     )
     return tuple(PayloadFile(str(path.relative_to(root)), path.stat().st_size, digest_of(path)) for path in paths)
 

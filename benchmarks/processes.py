@@ -59,7 +59,7 @@ class Running:
     def __init__(self, command: Command, *, stderr: Path) -> None:
         self._command, self._stderr = command, stderr
         self._said: list[Said] = []
-        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._lines: queue.SimpleQueue[Said | None] = queue.SimpleQueue()
         # A p2phub setting in the caller's shell must not change what is measured.
         # Installed programs have their bytecode beside them; a source tree has it after its first run, if it may.
         inherited = {
@@ -86,20 +86,26 @@ class Running:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            self._said.append(Said(time.monotonic(), line.rstrip("\n")))
-            self._lines.put(line.rstrip("\n"))
+            said = Said(time.monotonic(), line.rstrip("\n"))
+            self._said.append(said)
+            self._lines.put(said)
         self._lines.put(None)
 
     def lines(self, *, timeout_s: float) -> Iterator[str]:
         """Yield lines of stdout as they come. Raises ContestantFailed if none comes for `timeout_s`, or at the end."""
+        for said in self.sayings(timeout_s=timeout_s):
+            yield said.line
+
+    def sayings(self, *, timeout_s: float) -> Iterator[Said]:
+        """Yield lines of stdout as `lines` does, with the moment each came."""
         while True:
             try:
-                line = self._lines.get(timeout=timeout_s)
+                said = self._lines.get(timeout=timeout_s)
             except queue.Empty:
                 raise self.failure(f"said nothing for {timeout_s:g} s") from None
-            if line is None:
+            if said is None:
                 raise self.failure("ended before it was ready")
-            yield line
+            yield said
 
     def wait(self, *, timeout_s: float) -> Ended:
         """Wait for the end. Raises ContestantFailed after `timeout_s`, or if the exit code is not 0."""
@@ -152,6 +158,8 @@ class Running:
         for left_behind in {*family, *session_members(self.pid)}:
             _kill(left_behind)
         self._reader.join(timeout=_END_S)
+        if self._process.stdout is not None and not self._reader.is_alive():
+            self._process.stdout.close()
 
 
 @contextmanager

@@ -1,27 +1,39 @@
 """A race: all contestants on one payload, interleaved, so that what the machine does beside falls on all of them alike.
 
 Rounds go forwards and backwards in turn. A contestant that cannot get ready is out of this race; one whose trial fails
-stays in, and the failure is reported beside what it measured.
+stays in, and the failure is reported beside what it measured. A race in a crowd has the same order, and its trials
+are of the other kind (`crowd_trial`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
-from benchmarks.contestants import Contestant
+from benchmarks.contestants import Contestant, CrowdContestant, Scene
+from benchmarks.crowd_trial import CrowdTrial, run_crowd_trial
 from benchmarks.payload import Payload
 from benchmarks.processes import ContestantFailed
 from benchmarks.trial import Trial, run_trial
 
 Tell = Callable[[str], None]
+T = TypeVar("T", Trial, CrowdTrial)
+
+
+class _Named(Protocol):
+    name: str
+    description: str
+
+
+C = TypeVar("C", bound=_Named)
 
 
 @dataclass(slots=True)
-class Standing:
+class Standing(Generic[T]):
     """What one contestant has done in one race so far."""
 
     description: str
-    trials: list[Trial] = field(default_factory=list)
+    trials: list[T] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
 
@@ -31,7 +43,17 @@ class Race:
 
     title: str
     payload_bytes: int
-    standings: dict[str, Standing]
+    standings: dict[str, Standing[Trial]]
+
+
+@dataclass(frozen=True, slots=True)
+class CrowdRace:
+    """The same of a race in a crowd."""
+
+    title: str
+    payload_bytes: int
+    scene: Scene
+    standings: dict[str, Standing[CrowdTrial]]
 
 
 def run_race(
@@ -39,36 +61,102 @@ def run_race(
     payload: Payload,
     contestants: Sequence[Contestant],
     *,
+    unable: Mapping[str, str],
     rounds: int,
     work: Path,
     timeout_s: float,
     tell: Tell,
 ) -> Race:
-    """Run `rounds` trials of each contestant; `timeout_s` is for one requester."""
-    race = Race(title, payload.size, {contestant.name: Standing(contestant.description) for contestant in contestants})
-    ready = [contestant for contestant in contestants if _prepare(contestant, payload, race, work, tell)]
+    """Run `rounds` trials of each contestant; `unable` are those that could not be installed, and why.
+
+    `timeout_s` is for one requester.
+    """
+    work /= payload.name
+    race = Race(title, payload.size, {one.name: Standing(one.description) for one in contestants})
+
+    def prepare(contestant: Contestant, directory: Path) -> None:
+        contestant.prepare(payload, directory)
+
+    def take_part(contestant: Contestant) -> Trial:
+        return run_trial(contestant, payload, work / f"{contestant.name}-trial", timeout_s=timeout_s)
+
+    ready = _prepare(title, contestants, race.standings, prepare, unable=unable, work=work, tell=tell)
+    _run(title, ready, race.standings, take_part, lambda trial: trial.verified_s, rounds=rounds, tell=tell)
+    return race
+
+
+def run_crowd_race(
+    title: str,
+    payload: Payload,
+    scene: Scene,
+    contestants: Sequence[CrowdContestant],
+    *,
+    unable: Mapping[str, str],
+    rounds: int,
+    work: Path,
+    timeout_s: float,
+    tell: Tell,
+) -> CrowdRace:
+    """Run `rounds` trials of each contestant in this scene, as `run_race` does."""
+    work = work / f"crowd-{scene.providers}-{scene.requesters}"
+    race = CrowdRace(title, payload.size, scene, {one.name: Standing(one.description) for one in contestants})
+
+    def prepare(contestant: CrowdContestant, directory: Path) -> None:
+        contestant.prepare(payload, scene, directory)
+
+    def take_part(contestant: CrowdContestant) -> CrowdTrial:
+        return run_crowd_trial(contestant, payload, scene, work / f"{contestant.name}-trial", timeout_s=timeout_s)
+
+    ready = _prepare(title, contestants, race.standings, prepare, unable=unable, work=work, tell=tell)
+    _run(title, ready, race.standings, take_part, lambda trial: trial.last_done_s, rounds=rounds, tell=tell)
+    return race
+
+
+def _prepare(
+    title: str,
+    contestants: Sequence[C],
+    standings: dict[str, Standing[T]],
+    prepare: Callable[[C, Path], None],
+    *,
+    unable: Mapping[str, str],
+    work: Path,
+    tell: Tell,
+) -> list[C]:
+    """Get each contestant ready; return those that are."""
+    ready: list[C] = []
+    for contestant in contestants:
+        directory = work / contestant.name
+        directory.mkdir(parents=True)
+        try:
+            if contestant.name in unable:
+                raise ContestantFailed(unable[contestant.name])
+            prepare(contestant, directory)
+        except ContestantFailed as failure:
+            standings[contestant.name].failures.append(str(failure))
+            tell(f"{title}: {contestant.name} could not get ready")
+        else:
+            ready.append(contestant)
+    return ready
+
+
+def _run(
+    title: str,
+    ready: Sequence[C],
+    standings: dict[str, Standing[T]],
+    take_part: Callable[[C], T],
+    seconds: Callable[[T], float],
+    *,
+    rounds: int,
+    tell: Tell,
+) -> None:
     for number in range(rounds):
         for contestant in ready if number % 2 == 0 else reversed(ready):
-            standing = race.standings[contestant.name]
-            directory = work / payload.name / f"{contestant.name}-trial"
+            standing = standings[contestant.name]
             try:
-                trial = run_trial(contestant, payload, directory, timeout_s=timeout_s)
+                trial = take_part(contestant)
             except ContestantFailed as failure:
                 standing.failures.append(str(failure))
                 tell(f"{title}, round {number + 1}: {contestant.name} FAILED")
             else:
                 standing.trials.append(trial)
-                tell(f"{title}, round {number + 1}: {contestant.name} {trial.verified_s:.2f} s")
-    return race
-
-
-def _prepare(contestant: Contestant, payload: Payload, race: Race, work: Path, tell: Tell) -> bool:
-    directory = work / payload.name / contestant.name
-    directory.mkdir(parents=True)
-    try:
-        contestant.prepare(payload, directory)
-    except ContestantFailed as failure:
-        race.standings[contestant.name].failures.append(str(failure))
-        tell(f"{race.title}: {contestant.name} could not get ready")
-        return False
-    return True
+                tell(f"{title}, round {number + 1}: {contestant.name} {seconds(trial):.2f} s")

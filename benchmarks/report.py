@@ -7,9 +7,11 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.alone import Alone
+from benchmarks.crowd_trial import CrowdTrial
 from benchmarks.payload import GIB, MIB
-from benchmarks.race import Race, Standing
-from benchmarks.targets import OURS, TARGET_BYTES, Verdict, rate_ratio
+from benchmarks.plan import OURS
+from benchmarks.race import CrowdRace, Race, Standing
+from benchmarks.targets import TARGET_BYTES, Verdict, copies_sent, ideals, rate_ratio
 from benchmarks.trial import Trial
 
 _COLUMNS = (
@@ -27,27 +29,54 @@ _COLUMNS = (
     "peak MB prov",
     "req",
 )
+_CROWD_COLUMNS = (
+    "contestant",
+    "last done s (min-max)",
+    "x size/cap",
+    "first done s",
+    "last verified s",
+    "copies sent",
+    "CPU s prov",
+    "req together",
+    "peak MB prov",
+    "req",
+)
 
 
-def render(machine: Sequence[str], races: Sequence[Race], alone: Alone, verdicts: Sequence[Verdict]) -> str:
-    """Return the whole report as plain text."""
+def render(
+    machine: Sequence[str],
+    races: Sequence[Race],
+    crowds: Sequence[CrowdRace],
+    alone: Alone,
+    verdicts: Sequence[Verdict],
+    *,
+    size: int,
+) -> str:
+    """Return the whole report as plain text; `size` is what `--bytes` said."""
     parts = [
         "\n".join(machine),
         *(_race(race) for race in races),
+        *(_crowd_race(race) for race in crowds),
         _alone(alone),
-        _failures(races, alone),
-        _verdicts(verdicts, races),
+        _failures([*races, *crowds], alone),
+        _verdicts(verdicts, size),
     ]
     return "\n\n".join(part for part in parts if part)
 
 
 def write_json(
-    path: Path, machine: Sequence[str], races: Sequence[Race], alone: Alone, verdicts: Sequence[Verdict]
+    path: Path,
+    machine: Sequence[str],
+    races: Sequence[Race],
+    crowds: Sequence[CrowdRace],
+    alone: Alone,
+    verdicts: Sequence[Verdict],
 ) -> None:
     """Write every single measurement, for whoever wants to compare or plot."""
     everything = {
         "machine": list(machine),
         "races": [dataclasses.asdict(race) for race in races],
+        "crowds": [dataclasses.asdict(race) for race in crowds],
         "alone": dataclasses.asdict(alone),
         "targets": [dataclasses.asdict(verdict) for verdict in verdicts],
     }
@@ -62,7 +91,7 @@ def _race(race: Race) -> str:
     return "\n".join([title, *_table([_COLUMNS, *rows]), *legend])
 
 
-def _row(race: Race, name: str, standing: Standing) -> tuple[str, ...]:
+def _row(race: Race, name: str, standing: Standing[Trial]) -> tuple[str, ...]:
     trials = standing.trials
     if not trials:
         return (name, "failed", *[""] * (len(_COLUMNS) - 2))
@@ -81,6 +110,34 @@ def _row(race: Race, name: str, standing: Standing) -> tuple[str, ...]:
         _ratio(race, name, OURS, lambda trial: trial.durable_s),
         f"{median(trial.provider_cpu_s for trial in trials) / gib:.2f}",
         f"{median(trial.requester_cpu_s for trial in trials) / gib:.2f}",
+        _peak([trial.provider_peak_bytes for trial in trials]),
+        _peak([trial.requester_peak_bytes for trial in trials]),
+    )
+
+
+def _crowd_race(race: CrowdRace) -> str:
+    rows = [_crowd_row(race, name, standing) for name, standing in race.standings.items()]
+    rounds = max((len(standing.trials) for standing in race.standings.values()), default=0)
+    ideal_s = race.scene.ideal_s(race.payload_bytes)
+    title = f"{race.title}: {race.payload_bytes / MIB:,.0f} MiB, {rounds} rounds, medians; size/cap is {ideal_s:.2f} s"
+    legend = [f"  {name}: {standing.description}" for name, standing in race.standings.items()]
+    return "\n".join([title, *_table([_CROWD_COLUMNS, *rows]), *legend])
+
+
+def _crowd_row(race: CrowdRace, name: str, standing: Standing[CrowdTrial]) -> tuple[str, ...]:
+    trials = standing.trials
+    if not trials:
+        return (name, "failed", *[""] * (len(_CROWD_COLUMNS) - 2))
+    copies = copies_sent(race, trials)
+    return (
+        f"{name} ({len(standing.failures)} failed)" if standing.failures else name,
+        _spread([trial.last_done_s for trial in trials]),
+        f"{ideals(race, trials):.2f}x",
+        f"{median(min(trial.done_s) for trial in trials):.2f}",
+        f"{median(trial.last_verified_s for trial in trials):.2f}",
+        "not seen" if copies is None else f"{copies:.2f}",
+        f"{median(trial.providers_cpu_s for trial in trials):.2f}",
+        f"{median(trial.requesters_cpu_s for trial in trials):.2f}",
         _peak([trial.provider_peak_bytes for trial in trials]),
         _peak([trial.requester_peak_bytes for trial in trials]),
     )
@@ -105,7 +162,7 @@ def _alone(alone: Alone) -> str:
     return "\n".join(["Alone, process start to exit", *lines]) if lines else ""
 
 
-def _failures(races: Sequence[Race], alone: Alone) -> str:
+def _failures(races: Sequence[Race | CrowdRace], alone: Alone) -> str:
     found = [
         f"{race.title}: {name}: {failure}"
         for race in races
@@ -116,12 +173,14 @@ def _failures(races: Sequence[Race], alone: Alone) -> str:
     return "\n\n".join(["FAILED", *found]) if found else ""
 
 
-def _verdicts(verdicts: Sequence[Verdict], races: Sequence[Race]) -> str:
+def _verdicts(verdicts: Sequence[Verdict], size: int) -> str:
     words = {True: "met", False: "missed", None: "not measured"}
-    rows = [(words[verdict.met], verdict.target, verdict.measured or "") for verdict in verdicts]
-    largest = max((race.payload_bytes for race in races), default=0)
-    note = "" if largest == TARGET_BYTES else f"; this run moved {largest / MIB:,.0f} MiB, so its verdicts only hint"
-    return "\n".join([f"Targets, set for {TARGET_BYTES / GIB:g} GiB in 4 files{note}", *_table(rows)])
+    rows = [
+        (words[verdict.met] + (" (goal)" if verdict.goal else ""), verdict.target, verdict.measured or "")
+        for verdict in verdicts
+    ]
+    note = "" if size == TARGET_BYTES else f"; this run was given {size / MIB:,.0f} MiB, so its verdicts only hint"
+    return "\n".join([f"Targets, set for {TARGET_BYTES / GIB:g} GiB and 10,000 small files{note}", *_table(rows)])
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:

@@ -1,23 +1,35 @@
-"""The speeds and sizes to reach, and whether a run reached them. Ratios are of medians, within one run."""
+"""The speeds and sizes to reach, and whether a run reached them. Ratios are of medians, within one run.
 
-from collections.abc import Callable
+A goal is what to aim at beyond what is required: a miss is shown, and to be explained by a profile, but fails no run.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from benchmarks.alone import Alone
+from benchmarks.crowd_trial import CrowdTrial
 from benchmarks.payload import GIB
-from benchmarks.race import Race
+from benchmarks.plan import BUSY, OURS
+from benchmarks.race import CrowdRace, Race
 from benchmarks.trial import Trial
 
-OURS = "p2phub"
 TARGET_BYTES = 2 * GIB
 MEMORY_BYTES_MAX = 256_000_000
-LIBTORRENT_RATE_MIN = 2.5
-CURL_RATE_MIN = 1.0
-BARE_RATE_MIN = 0.6
+LIBTORRENT_RATE_MIN, LIBTORRENT_RATE_GOAL = 2.5, 3.0
+CURL_RATE_MIN = 1.2
+BARE_RATE_MIN, BARE_RATE_GOAL = 0.6, 0.7
+RSYNC_RATE_GOAL = 1.0
+BUSY_RATE_MIN = 0.5
+SMALL_RSYNC_RATE_MIN = 1.5
+SMALL_LIBTORRENT_RATE_MIN = 4.0
+MANY_RATE_MIN = 0.9  # of the sum of the caps
+SWARM_IDEALS_MAX = 1.25
+SWARM_COPIES_MAX = 1.2
+CAPPED_IDEALS_MAX = 1.05
 PUBLISH_RATE_MIN = 0.8
 HELP_S_MAX = 0.2
-COLD_FETCH_S_MAX = 0.4
+COLD_FETCH_S_MAX = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +39,36 @@ class Verdict:
     target: str
     measured: str | None
     met: bool | None
+    goal: bool = False
 
 
-def judge(four: Race | None, one: Race | None, cold: Race | None, alone: Alone) -> list[Verdict]:
-    """Hold every target against the races (four files, one file, 1 MiB) and against what p2phub did alone."""
+def judge(races: Mapping[str, Race], crowds: Mapping[str, CrowdRace], alone: Alone) -> list[Verdict]:
+    """Hold every target against the races, by their names in `plan`, and against what p2phub did alone."""
+    four, small = races.get("four"), races.get("small")
+    large = [four, races.get("one")]
     return [
         *_rates("libtorrent", four, LIBTORRENT_RATE_MIN),
+        *_rates("libtorrent", four, LIBTORRENT_RATE_GOAL, goal=True),
         *_rates("curl", four, CURL_RATE_MIN),
+        *_rates("rsync", four, RSYNC_RATE_GOAL, goal=True),
         *_rates("bare", four, BARE_RATE_MIN),
-        _memory("provider", [four, one], lambda trial: trial.provider_peak_bytes),
-        _memory("requester", [four, one], lambda trial: trial.requester_peak_bytes),
+        *_rates("bare", four, BARE_RATE_GOAL, goal=True),
+        *_rates("bare", four, BUSY_RATE_MIN, own=BUSY),
+        *_rates("rsync", small, SMALL_RSYNC_RATE_MIN, where="small files: "),
+        *_rates("libtorrent", small, SMALL_LIBTORRENT_RATE_MIN, where="small files: "),
+        _many(crowds.get("many")),
+        _ideals("last of 8 requesters of one capped provider", crowds.get("swarm"), SWARM_IDEALS_MAX),
+        _copies(crowds.get("swarm")),
+        _ideals("one requester of a capped provider", crowds.get("capped"), CAPPED_IDEALS_MAX),
+        _memory("provider", large, lambda trial: trial.provider_peak_bytes),
+        _memory("requester", large, lambda trial: trial.requester_peak_bytes),
         _publish(alone),
         _at_most("p2phub --help", alone.help_s, HELP_S_MAX, strictly=True),
-        _at_most("cold fetch of 1 MiB, start to exit", [t.exit_s for t in trials_of(cold, OURS)], COLD_FETCH_S_MAX),
+        _at_most(
+            "cold fetch of 1 MiB, start to exit",
+            [trial.exit_s for trial in trials_of(races.get("cold"), OURS)],
+            COLD_FETCH_S_MAX,
+        ),
     ]
 
 
@@ -54,23 +83,71 @@ def rate_ratio(race: Race | None, name: str, other: str, seconds: Callable[[Tria
     return median(map(seconds, others)) / median(map(seconds, own)) if own and others else None
 
 
-def _rates(other: str, race: Race | None, least: float) -> list[Verdict]:
+def ideals(race: CrowdRace, trials: Sequence[CrowdTrial]) -> float:
+    """Return how many times the ideal the last requester took until it was done, start-up included (median)."""
+    return median(trial.last_done_s for trial in trials) / race.scene.ideal_s(race.payload_bytes)
+
+
+def copies_sent(race: CrowdRace, trials: Sequence[CrowdTrial]) -> float | None:
+    """Return how many copies of the payload all providers together sent (median); None if nobody could count."""
+    sent = [sum(trial.sent_bytes) for trial in trials if trial.sent_bytes is not None]
+    return median(sent) / race.payload_bytes if sent else None
+
+
+def _rates(
+    other: str, race: Race | None, least: float, *, own: str = OURS, where: str = "", goal: bool = False
+) -> list[Verdict]:
     """Judge the rate to verified bytes (p2phub's own word; to exit in brackets) and to durable files."""
+    who = "" if own == OURS else f" of {own}"
     to_verified, to_durable = (
-        f"rate vs {other}, to {what} >= {least:g}" for what in ("verified bytes", "durable files")
+        f"{where}rate{who} vs {other}, to {what} >= {least:g}" for what in ("verified bytes", "durable files")
     )
-    verified = rate_ratio(race, OURS, other, lambda trial: trial.verified_s)
-    ended = rate_ratio(race, OURS, other, lambda trial: trial.exit_s)
-    durable = rate_ratio(race, OURS, other, lambda trial: trial.durable_s)
+    verified = rate_ratio(race, own, other, lambda trial: trial.verified_s)
+    ended = rate_ratio(race, own, other, lambda trial: trial.exit_s)
+    durable = rate_ratio(race, own, other, lambda trial: trial.durable_s)
     if verified is None or ended is None or durable is None:
-        return [Verdict(to_verified, None, None), Verdict(to_durable, None, None)]
+        return [Verdict(to_verified, None, None, goal), Verdict(to_durable, None, None, goal)]
     return [
-        Verdict(to_verified, f"{verified:.2f} (to exit {ended:.2f})", verified >= least),
-        Verdict(to_durable, f"{durable:.2f}", durable >= least),
+        Verdict(to_verified, f"{verified:.2f} (to exit {ended:.2f})", verified >= least, goal),
+        Verdict(to_durable, f"{durable:.2f}", durable >= least, goal),
     ]
 
 
-def _memory(side: str, races: list[Race | None], peak_bytes: Callable[[Trial], int]) -> Verdict:
+def _many(race: CrowdRace | None) -> Verdict:
+    """Judge the rate to verified bytes against the sum of the caps."""
+    target = f"rate from four capped providers vs the sum of the caps >= {MANY_RATE_MIN:g}"
+    trials = _crowd_trials_of(race)
+    if race is None or not trials:
+        return Verdict(target, None, None)
+    ideal_s = race.scene.ideal_s(race.payload_bytes)
+    verified = ideal_s / median(trial.last_verified_s for trial in trials)
+    done = ideal_s / median(trial.last_done_s for trial in trials)
+    return Verdict(target, f"{verified:.2f} (to exit {done:.2f})", verified >= MANY_RATE_MIN)
+
+
+def _ideals(what: str, race: CrowdRace | None, most: float) -> Verdict:
+    target = f"{what}, start to exit <= {most:g} x size / cap"
+    trials = _crowd_trials_of(race)
+    if race is None or not trials:
+        return Verdict(target, None, None)
+    measured = ideals(race, trials)
+    return Verdict(target, f"{measured:.2f}", measured <= most)
+
+
+def _copies(race: CrowdRace | None) -> Verdict:
+    target = f"copies that the one provider of 8 requesters sends <= {SWARM_COPIES_MAX:g}"
+    trials = _crowd_trials_of(race)
+    copies = copies_sent(race, trials) if race is not None else None
+    if copies is None:
+        return Verdict(target, None, None)
+    return Verdict(target, f"{copies:.2f}", copies <= SWARM_COPIES_MAX)
+
+
+def _crowd_trials_of(race: CrowdRace | None) -> list[CrowdTrial]:
+    return race.standings[OURS].trials if race is not None and OURS in race.standings else []
+
+
+def _memory(side: str, races: Sequence[Race | None], peak_bytes: Callable[[Trial], int]) -> Verdict:
     target = f"{side} peak anonymous memory <= {MEMORY_BYTES_MAX // 10**6} MB"
     peaks = [peak_bytes(trial) for race in races for trial in trials_of(race, OURS)]
     if not any(peaks):  # no trial, or all ended before the first look
@@ -86,7 +163,7 @@ def _publish(alone: Alone) -> Verdict:
     return Verdict(target, f"{ratio:.2f}", ratio >= PUBLISH_RATE_MIN)
 
 
-def _at_most(what: str, seconds: list[float], most_s: float, *, strictly: bool = False) -> Verdict:
+def _at_most(what: str, seconds: Sequence[float], most_s: float, *, strictly: bool = False) -> Verdict:
     target = f"{what} {'<' if strictly else '<='} {most_s:g} s"
     if not seconds:
         return Verdict(target, None, None)

@@ -22,6 +22,9 @@ class Bare:
     def __init__(self) -> None:
         self._payload: Payload | None = None
 
+    def install(self) -> None:
+        pass
+
     def prepare(self, payload: Payload, directory: Path) -> None:
         self._payload = payload
 

@@ -20,11 +20,14 @@ class Contestant(Protocol):
     name: str
     description: str
 
-    def prepare(self, payload: Payload, directory: Path) -> None:
-        """Do once, untimed, what a publisher does before anyone asks. `directory` is empty, and this contestant's own.
+    def install(self) -> None:
+        """Fetch what it needs and this machine has not, while there is still a network besides loopback.
 
         Raises ContestantFailed, like the rest, if it cannot.
         """
+
+    def prepare(self, payload: Payload, directory: Path) -> None:
+        """Do once, untimed, what a publisher does before anyone asks. `directory` is empty, and its own."""
 
     def provider(self) -> Command:
         """Return the process that serves the payload. It is started anew for every trial."""

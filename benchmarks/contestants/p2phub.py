@@ -28,6 +28,9 @@ class P2phub:
         self._home = Path()
         self._ticket = ""
 
+    def install(self) -> None:
+        pass
+
     def prepare(self, payload: Payload, directory: Path) -> None:
         self._home = directory / "home"
         said = run(self.publish(payload, self._home), stderr=directory / "publish.stderr", timeout_s=_PUBLISH_S).said
@@ -35,7 +38,7 @@ class P2phub:
 
     def publish(self, payload: Payload, home: Path) -> Command:
         """Return what publishes the payload from this home."""
-        return self._command(home, "publish", str(payload.root), "--name", "bench")
+        return self.command(home, "publish", str(payload.root), "--name", "bench")
 
     def help(self) -> Command:
         """Return what prints the usage: the installed program if there is one, as a user starts it."""
@@ -43,7 +46,7 @@ class P2phub:
         return Command([str(script), "--help"] if script.exists() else [sys.executable, "-m", "p2phub", "--help"])
 
     def provider(self) -> Command:
-        return self._command(self._home, "node", "--listen", "127.0.0.1:0", "--no-lan")
+        return self.command(self._home, "node", "--listen", "127.0.0.1:0", "--no-lan")
 
     def address(self, provider: Running) -> str:
         for line in provider.lines(timeout_s=_READY_S):
@@ -58,26 +61,31 @@ class P2phub:
     def requester(self, address: str, into: Path, scratch: Path) -> Sequence[Command]:
         into.rmdir()  # `--into` names a folder that is to be made
         fetch = ["fetch", self._ticket, "--provider", address, "--into", str(into), "--no-lan", "--no-serve"]
-        return [self._command(scratch / "home", *fetch)]
+        return [self.command(scratch / "home", *fetch)]
 
     def tree(self, into: Path) -> Path:
         return into
 
     def verified_at(self, ended: Sequence[Ended]) -> float:
-        """The first `progress` that counts every byte as verified; the end comes after the last sync and rename."""
         [fetch] = ended
-        total = the_event(fetch.said, "started")["bytes_total"]
-        the_event(fetch.said, "done")
-        for said, event in _events(fetch.said):
-            if event.get("event") == "progress" and event["bytes_verified"] >= total:
-                return said.moment
-        return fetch.moment
+        return verified_moment(fetch)
 
-    def _command(self, home: Path, *words: str) -> Command:
+    def command(self, home: Path, *words: str) -> Command:
+        """Return what runs one command of this home."""
         return Command(
             [sys.executable, "-m", "p2phub", "--json", "--home", str(home), *words],
             {"XDG_RUNTIME_DIR": str(self._runtime)},  # short, because a socket's path must be; and not the user's own
         )
+
+
+def verified_moment(fetch: Ended) -> float:
+    """The first `progress` that counts every byte as verified; the end comes after the last sync and rename."""
+    total = the_event(fetch.said, "started")["bytes_total"]
+    the_event(fetch.said, "done")
+    for said, event in _events(fetch.said):
+        if event.get("event") == "progress" and event["bytes_verified"] >= total:
+            return said.moment
+    return fetch.moment
 
 
 def the_event(said: Sequence[Said], name: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.payload import Payload
-from benchmarks.peers import install_libtorrent
+from benchmarks.peers import install_module
 from benchmarks.processes import Command, Ended, Running, run
 
 _READY_S = 60.0
@@ -27,17 +27,27 @@ class Torrent:
         self._payload: Payload | None = None
         self._torrent = Path()
 
+    def install(self) -> None:
+        self._path()
+
     def prepare(self, payload: Payload, directory: Path) -> None:
-        install_libtorrent(self._cache)
         self._payload, self._torrent = payload, directory / "payload.torrent"
         command = self._program("create", str(payload.root), str(self._torrent))
         run(command, stderr=directory / "create.stderr", timeout_s=_CREATE_S)
 
     def provider(self) -> Command:
+        return self.seed(bytes_per_s=0)
+
+    def seed(self, *, bytes_per_s: int) -> Command:
+        """Return a seeder that sends no faster than that; 0: as fast as it can."""
         assert self._payload is not None
         root = self._payload.root
         directory = root if len(self._payload.files) == 1 else root.parent  # a single-file torrent has no folder's name
-        return self._program("seed", str(self._torrent), str(directory))
+        return self._program("seed", str(self._torrent), str(directory), str(bytes_per_s))
+
+    def join(self, into: Path, own_port: str, ports: Sequence[str]) -> Command:
+        """Return a leecher that says `complete` and stays, and knows those who listen at these ports."""
+        return self._program("join", str(self._torrent), str(into), own_port, *ports)
 
     def address(self, provider: Running) -> str:
         return next(provider.lines(timeout_s=_READY_S))
@@ -53,5 +63,7 @@ class Torrent:
         return ended[-1].moment
 
     def _program(self, *words: str) -> Command:
-        environment = {"PYTHONPATH": install_libtorrent(self._cache)}
-        return Command([sys.executable, "-m", "benchmarks.programs.torrent", *words], environment)
+        return Command([sys.executable, "-m", "benchmarks.programs.torrent", *words], {"PYTHONPATH": self._path()})
+
+    def _path(self) -> str:
+        return install_module("libtorrent", "libtorrent", cache=self._cache)

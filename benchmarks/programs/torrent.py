@@ -1,12 +1,16 @@
 """libtorrent's part: `python -m benchmarks.programs.torrent WHAT ...`.
 
-`create ROOT FILE`, then `seed FILE DIRECTORY` and `leech FILE INTO PORT`.
+`create ROOT FILE`, then `seed FILE DIRECTORY [BYTES_PER_S]`, and `leech FILE INTO PORT` or
+`join FILE INTO OWN_PORT PORT...`.
 
-The seeder prints its port when it can be asked. The leecher ends when libtorrent has checked every piece and has
-written all of them (the session is closed first; before that, writes may still wait in its queue).
+The seeder prints its port when it can be asked; with a number it sends no faster than that. The leecher ends when
+libtorrent has checked every piece and has written all of them (the session is closed first; before that, writes may
+still wait in its queue). One that joins a crowd prints `complete` when every piece is checked, and stays, serving,
+until SIGTERM.
 """
 
 import importlib
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -20,7 +24,7 @@ _PIECE_BYTES = 0  # libtorrent chooses
 def main() -> None:
     """Do what the first argument says."""
     what, *arguments = sys.argv[1:]
-    programs: dict[str, Callable[..., None]] = {"create": _create, "seed": _seed, "leech": _leech}
+    programs: dict[str, Callable[..., None]] = {"create": _create, "seed": _seed, "leech": _leech, "join": _join}
     programs[what](*arguments)
 
 
@@ -31,9 +35,9 @@ def _create(root: str, torrent_file: str) -> None:
     Path(torrent_file).write_bytes(lt.bencode(torrent.generate()))
 
 
-def _seed(torrent_file: str, directory: str) -> None:
+def _seed(torrent_file: str, directory: str, bytes_per_s: str = "0") -> None:
     lt = _libtorrent()
-    session = _session(lt)
+    session = _session(lt, upload_rate_limit=int(bytes_per_s))
     parameters = _parameters(lt, torrent_file, directory)
     parameters.flags |= lt.torrent_flags.seed_mode  # the files are known to be right: no check before serving
     handle = session.add_torrent(parameters)
@@ -51,15 +55,42 @@ def _leech(torrent_file: str, into: str, port: str) -> None:
     parameters = _parameters(lt, torrent_file, into)
     handle = session.add_torrent(parameters)
     handle.connect_peer(("127.0.0.1", int(port)))
+    _complete(lt, session, handle)
+    del handle, session  # waits for the disk
+
+
+def _join(torrent_file: str, into: str, own_port: str, *ports: str) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    lt = _libtorrent()
+    # Everybody has one address here, and not everybody listens when the first one calls.
+    session = _session(
+        lt,
+        listen_interfaces=f"127.0.0.1:{own_port}",
+        allow_multiple_connections_per_ip=True,
+        min_reconnect_time=1,
+    )
+    handle = session.add_torrent(_parameters(lt, torrent_file, into))
+    for port in ports:
+        handle.connect_peer(("127.0.0.1", int(port)))
+    _complete(lt, session, handle)
+    print("complete", flush=True)
+    try:
+        while True:
+            time.sleep(3600)
+    finally:
+        del handle, session  # waits for the disk
+
+
+def _complete(lt: Any, session: Any, handle: Any) -> None:
+    """Wait until every piece is checked."""
     while not handle.status().is_seeding:
         session.wait_for_alert(int(_TICK_S * 1000))
         for alert in session.pop_alerts():
             if isinstance(alert, lt.torrent_error_alert | lt.file_error_alert):
                 sys.exit(alert.message())
-    del handle, session  # waits for the disk
 
 
-def _session(lt: Any) -> Any:
+def _session(lt: Any, **settings: object) -> Any:
     return lt.session(
         {
             "listen_interfaces": "127.0.0.1:0",
@@ -70,6 +101,7 @@ def _session(lt: Any) -> Any:
             "enable_upnp": False,
             "enable_natpmp": False,
             "alert_mask": lt.alert.category_t.error_notification | lt.alert.category_t.status_notification,
+            **settings,
         }
     )
 
