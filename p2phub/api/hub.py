@@ -226,6 +226,15 @@ class Hub:
         """
         return await self._verbs.call("status", {}, unwatched)
 
+    async def explain(self, job: int) -> JsonObject:
+        """Say why a running fetch of this home's daemon is as fast as it is; `job` is its number in `status`.
+
+        Returns `bytes_verified`, `bytes_missing` (null before the manifest is known), `bound` (metadata, providers,
+        holders, network, disk or hash), `because` in words, and `sources`: for each provider its `state` in words,
+        links, rates (bytes/s) and since when it is silent (s). Raises NotFound if no such job runs.
+        """
+        return await self._verbs.call("explain", {"job": job}, unwatched)
+
     async def names(self) -> dict[str, str]:
         """Return the user's own names and what each stands for: a publisher's peer id or a reference.
 

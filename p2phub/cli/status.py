@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from typing import Any
 
-from p2phub.cli.command import Command, Invocation, no_arguments
+from p2phub.cli.command import Command, Invocation
 from p2phub.cli.sizes import duration, size
 
 
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--explain",
+        metavar="JOB",
+        type=int,
+        help="say of a running fetch, by its number, what each source does and what bounds it",
+    )
+
+
 async def run(call: Invocation) -> int:
+    if call.args.explain is not None:
+        return await _explain(call)
     async with call.open_hub() as hub:
         status = await hub.status()
     call.output.object("status", status)
@@ -27,9 +39,33 @@ def describe(status: dict[str, Any]) -> list[str]:
     lines += [f"Address    {address}" for address in status["addresses"]]
     for job in status["jobs"]:
         verified = f": {size(job['bytes_verified'])} verified" if "bytes_verified" in job else ""
-        lines.append(f"Fetching   {job['reference']} into {job['into']}{verified}")
+        lines.append(f"Fetching   job {job['job']}: {job['reference']} into {job['into']}{verified}")
     lines += [f"Served     {size(count)} of {manifest}" for manifest, count in status["served"].items()]
     return lines
 
 
-COMMAND = Command("status", "show what the node is doing", no_arguments, run)
+async def _explain(call: Invocation) -> int:
+    async with call.open_hub() as hub:
+        found = await hub.explain(call.args.explain)
+    call.output.object("explanation", found)
+    call.output.say(*describe_job(found))
+    return 0
+
+
+def describe_job(found: dict[str, Any]) -> list[str]:
+    """Return the lines that tell a person why a fetch is as fast as it is."""
+    missing = found["bytes_missing"]
+    left = "how much is missing is not known yet" if missing is None else f"{size(missing)} missing"
+    lines = [
+        f"Job {found['job']}      {size(found['bytes_verified'])} verified, {left}",
+        f"Bound by   {found['bound']}: {found['because']}",
+    ]
+    for source in found["sources"]:
+        lines.append(f"Source     {source['peer_id']} ({source['via']}): {source['state']}")
+        rate = f"{size(source['bytes_per_s'])}/s, " if source["links"] else ""
+        amounts = f"{size(source['bytes_received'])} so far, {size(source['bytes_leased'])} asked for"
+        lines.append(f"           {rate}{amounts}")
+    return lines
+
+
+COMMAND = Command("status", "show what the node is doing, and why a fetch is slow", add_arguments, run)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Callable
 
 import trio
 
@@ -20,6 +21,7 @@ from p2phub.discovery import Candidate
 from p2phub.engine.company import meet, take_holding, take_told
 from p2phub.engine.dialling import Dialled, Reported, Target, run_link
 from p2phub.engine.exchange import Told
+from p2phub.engine.explain import explain
 from p2phub.engine.heartbeat import HoldsNow, Silent
 from p2phub.engine.job import Item, Job, LinkState, Means, SearchEnded, Wish
 from p2phub.engine.meter import LOOK_S
@@ -31,16 +33,26 @@ from p2phub.engine.search import Search
 from p2phub.engine.syncing import SyncFailed
 from p2phub.errors import HubError, PeerError, PeerStalled
 from p2phub.identity import Address
-from p2phub.observe import Done, Watch
+from p2phub.observe import Done, Explanation, Watch
 
-__all__ = ["Means", "Wish", "fetch"]
+__all__ = ["Explain", "Means", "Wish", "fetch"]
 
 DIALS_AT_ONCE = 4
 
 
-async def fetch(wish: Wish, *, search: Search, means: Means, watch: Watch) -> Done:
-    """Return once every chunk is verified, durable and at its place. Raises NoProvider, Damaged, DiskError."""
+Explain = Callable[[], Explanation]
+"""Says of a running fetch what bounds it; in the loop that it runs in."""
+
+
+async def fetch(
+    wish: Wish, *, search: Search, means: Means, watch: Watch, started: Callable[[Explain], None] = lambda explain: None
+) -> Done:
+    """Return once every chunk is verified, durable and at its place. Raises NoProvider, Damaged, DiskError.
+
+    `started` is given what explains the fetch, while it runs.
+    """
     job = Job(wish, search, means, watch, now=trio.current_time())
+    started(lambda: explain(job, now=trio.current_time()))
     try:
         await _transfer(job)
         assert job.arrival is not None

@@ -18,6 +18,7 @@ from p2phub.content import Digest, RangeSet
 from p2phub.discovery import Candidate
 from p2phub.engine.assembly import Assembly
 from p2phub.engine.dialling import Dialled, Reported
+from p2phub.engine.effort import Effort
 from p2phub.engine.exchange import Exchange, Told
 from p2phub.engine.heartbeat import HoldsNow, Silent
 from p2phub.engine.meter import Meter
@@ -88,6 +89,7 @@ class Job:
         self.means = means
         self.watch = watch
         self.meter = Meter(now=now)
+        self.effort = Effort()
         self.assembly = Assembly(wish.manifest, means.store.blob)
         self.arrival: Arrival | None = None
         self.others = ExitStack()  # What is served to others, and heard of them, while the arrival lasts.

@@ -40,6 +40,10 @@ class Meter:
         """Bytes by provider, the most first."""
         return [SourceBytes(str(peer), count) for peer, count in self._received.most_common()]
 
+    def received_from(self, peer: PeerId) -> int:
+        """Return how many verified bytes came from `peer`."""
+        return self._received[peer]
+
     def received(self, peer: PeerId, count: int, *, now: float) -> None:
         """Note `count` verified bytes from `peer`; 0 for an answer without payload."""
         self._last_byte_at = now

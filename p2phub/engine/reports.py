@@ -62,6 +62,7 @@ async def _opened(job: Job, number: LinkId, state: LinkState, report: Opened, no
 
 def _verified(job: Job, number: LinkId, state: LinkState, report: Verified, now: float) -> None:
     job.count(state.link.peer, report.bytes, now)
+    job.effort.note(report.spent, now=now)
     if job.session is None:  # The first answer is on its way: the link says that bytes come, no more.
         assert not report.chunks, "chunks are granted by a session"
         return

@@ -14,6 +14,7 @@ from p2phub.net.interface import (
     Report,
     Returned,
     Shelf,
+    Spent,
     Verified,
 )
 
@@ -32,5 +33,6 @@ __all__ = [
     "Report",
     "Returned",
     "Shelf",
+    "Spent",
     "Verified",
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from p2phub.content import Digest, RangeSet, ReadPlan, WritePlan
 from p2phub.errors import HubError
@@ -38,12 +38,25 @@ class Blobs:
     blobs: tuple[bytes, ...]
 
 
+class Spent(NamedTuple):
+    """Seconds that a link's thread spent on what it reports: receiving and decrypting, checking, writing."""
+
+    receive_s: float = 0.0
+    check_s: float = 0.0
+    write_s: float = 0.0
+
+    def __add__(self, other: tuple[float, ...]) -> Spent:  # type: ignore[override]  # Sums, not a longer tuple.
+        receive_s, check_s, write_s = other
+        return Spent(self.receive_s + receive_s, self.check_s + check_s, self.write_s + write_s)
+
+
 @dataclass(frozen=True, slots=True)
 class Verified:
     """Chunks whose digest was checked and that were written by the plan (not yet synced)."""
 
     chunks: RangeSet
     bytes: int
+    spent: Spent = field(default=Spent(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

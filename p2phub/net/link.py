@@ -17,7 +17,7 @@ from p2phub.errors import DiskError, HubError, Malformed, PeerError
 from p2phub.identity import Address, PeerId
 from p2phub.net.buffer import new_buffer
 from p2phub.net.channel import Channel
-from p2phub.net.interface import Blobs, Closed, Opened, Refused, Report, Returned, Verified
+from p2phub.net.interface import Blobs, Closed, Opened, Refused, Report, Returned, Spent, Verified
 from p2phub.net.lease import Lease, Window
 from p2phub.net.reports import Reports
 from p2phub.net.writing import ChunkWriter
@@ -49,6 +49,7 @@ class BulkLink:
         self._ended = False
         self._verified: list[tuple[int, int]] = []
         self._verified_bytes = 0
+        self._spent = Spent()
         # The thread's own:
         self._window = Window()
         self._writer: ChunkWriter | None = None
@@ -146,8 +147,11 @@ class BulkLink:
                 continue
             events: tuple[RequesterEvent, ...] = ()
             while not events and (need := self._machine.need):
+                began = time.monotonic()
                 self._channel.fill(buffer[:need])
+                came = time.monotonic()
                 events = self._machine.receive(buffer[:need])
+                self._spent += (came - began, time.monotonic() - came, 0.0)
             for event in events:
                 self._take(event)
 
@@ -191,8 +195,10 @@ class BulkLink:
         match event:
             case ChunksArrived(refs, data):
                 assert self._writer is not None
+                began = time.monotonic()
                 self._writer.write(refs, data)
                 now = time.monotonic()
+                self._spent += (0.0, 0.0, now - began)
                 self._window.came(len(data), now)
                 with self._lock:
                     self._verified.extend((ref.index, ref.index + 1) for ref in refs)
@@ -215,11 +221,11 @@ class BulkLink:
         with self._lock:
             if not self._verified:
                 return
-            chunks, length = RangeSet.of(self._verified), self._verified_bytes
-            self._verified, self._verified_bytes = [], 0
+            chunks, length, spent = RangeSet.of(self._verified), self._verified_bytes, self._spent
+            self._verified, self._verified_bytes, self._spent = [], 0, Spent()
             self._reported_at = time.monotonic()
             self._lease.settle(chunks)
-            self._reports.put(Verified(chunks, length))  # Under the lock, so that none comes after Closed.
+            self._reports.put(Verified(chunks, length, spent))  # Under the lock, so that none comes after Closed.
 
 
 def _as_value(error: HubError) -> HubError:

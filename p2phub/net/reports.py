@@ -31,7 +31,9 @@ class Reports:
             self.put_count += 1
             last = self._waiting[-1] if self._waiting else None
             if isinstance(report, Verified) and isinstance(last, Verified):
-                self._waiting[-1] = Verified(last.chunks | report.chunks, last.bytes + report.bytes)
+                self._waiting[-1] = Verified(
+                    last.chunks | report.chunks, last.bytes + report.bytes, last.spent + report.spent
+                )
             elif isinstance(report, Returned) and isinstance(last, Closed):
                 # A grant crossed the end of the link: Closed is the last report, so it tells of these chunks too.
                 self._waiting[-1] = Closed(last.error, last.returned | report.chunks)

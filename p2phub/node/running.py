@@ -13,10 +13,12 @@ from p2phub.content import Digest
 from p2phub.errors import NotFound
 from p2phub.manifest import Manifest, decode_manifest
 from p2phub.node.compose import Parts
+from p2phub.observe import Explanation
 from p2phub.store import Holding
 
 if TYPE_CHECKING:
     from p2phub.engine.announce import Announcer
+    from p2phub.engine.fetch import Explain
 
 JsonObject = dict[str, Any]
 
@@ -29,6 +31,7 @@ class Running:
         self.announcer = announcer
         self.began = time.time()
         self._jobs: dict[int, JsonObject] = {}
+        self._explains: dict[int, Explain] = {}
         self._job_count = 0
 
     @property
@@ -45,6 +48,19 @@ class Running:
             yield self._jobs[number]
         finally:
             del self._jobs[number]
+            self._explains.pop(number, None)
+
+    def explained_by(self, number: int, explain: Explain) -> None:
+        """Note what can say of job `number` why it is as fast as it is."""
+        self._explains[number] = explain
+
+    def explanation(self, number: int) -> Explanation:
+        """Say why job `number` is as fast as it is. Raises NotFound if there is none of that number."""
+        explain = self._explains.get(number)
+        if explain is None:
+            known = ", ".join(map(str, self._jobs)) or "none"
+            raise NotFound(f"no job {number} is under way here (there are: {known})", hint="`p2phub status` lists them")
+        return explain()
 
     def shelf_changed(self, manifest: Digest) -> None:
         """Note that what we hold of `manifest`, or may give away, changed."""

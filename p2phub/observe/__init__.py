@@ -16,11 +16,13 @@ from p2phub.observe.events import (
     Waiting,
     Watch,
 )
+from p2phub.observe.explanation import Explanation, SourceNow
 from p2phub.observe.text import printable
 
 __all__ = [
     "Done",
     "Event",
+    "Explanation",
     "Failed",
     "PeerDropped",
     "Progress",
@@ -29,6 +31,7 @@ __all__ = [
     "Ready",
     "Source",
     "SourceBytes",
+    "SourceNow",
     "Started",
     "Stopped",
     "Waiting",

@@ -73,6 +73,18 @@ class Drop:
 Action = Grant | Revoke | Drop
 
 
+@dataclass(frozen=True, slots=True)
+class LinkNow:
+    """What a link does at this moment, for whoever explains the fetch. `busy_s`: how long it is left alone for it."""
+
+    link: LinkId
+    peer: PeerId
+    bytes_per_s: float
+    bytes_leased: int
+    silent_s: float
+    busy_s: float
+
+
 class _Link:
     """What the session knows of one link."""
 
@@ -173,6 +185,21 @@ class Session:
         """Return the measured rate of `link` in bytes a second; 0 before the first measurement or after its end."""
         known = self._links.get(link)
         return known.pace.rate if known else 0.0
+
+    def links_now(self, *, now: float) -> tuple[LinkNow, ...]:
+        """Return what each link that is up does."""
+        return tuple(
+            LinkNow(
+                link.id,
+                link.peer,
+                link.rate(now=now),
+                link.lease_bytes,
+                now - link.pace.progress_at,
+                max(0.0, link.busy_until - now),
+            )
+            for link in self._links.values()
+            if not link.dropping
+        )
 
     def banned(self, peer: PeerId) -> PeerError | None:
         """Return the proof that `peer` lied, or None."""

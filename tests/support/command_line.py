@@ -78,6 +78,26 @@ RESULTS: Json = {
         "jobs": [{"job": 0, "reference": "m", "into": "/models/m", "bytes_verified": 12}],
         "served": {"bagmanifest": 99},
     },
+    "explain": {
+        "job": 0,
+        "bytes_verified": 12,
+        "bytes_missing": 5_000_000,
+        "bound": "network",
+        "because": "the providers are slow",
+        "sources": [
+            {
+                "peer_id": PEER,
+                "via": "direct",
+                "addresses": ["/ip4/127.0.0.1/tcp/4717"],
+                "links": 1,
+                "bytes_received": 12,
+                "bytes_per_s": 3.0,
+                "bytes_leased": 2_000_000,
+                "silent_s": 0.1,
+                "state": "sending",
+            }
+        ],
+    },
     "names": {"alice": PEER},
     "name_add": None,
     "name_remove": None,

@@ -13,7 +13,7 @@ import trio
 from p2phub.content import Digest
 from p2phub.discovery import Asked, Candidate
 from p2phub.engine.exchange import Exchange
-from p2phub.engine.fetch import Means, Wish, fetch
+from p2phub.engine.fetch import Explain, Means, Wish, fetch
 from p2phub.engine.publish import Order, Outcome, publish
 from p2phub.engine.search import Search
 from p2phub.engine.serve import ControlDesk, StoreShelf
@@ -102,6 +102,7 @@ class TestHost:
         patience_s: float = 0.0,
         watch: Callable[[Event], None] | None = None,
         share: bool = False,
+        started: Callable[[Explain], None] = lambda explain: None,
     ) -> Done:
         """Fetch as the node does; with `share` among the others of the swarm, else only from whom it is told."""
         known = [*(candidate for provider in providers for candidate in provider.candidates), *also]
@@ -122,6 +123,7 @@ class TestHost:
                 exchange=self.exchange if share else None,
             ),
             watch=watch or self.events.append,
+            started=started,
         )
 
 

@@ -14,7 +14,7 @@ from p2phub.content import ChunkList, ChunkTable, Digest, RangeSet
 from p2phub.errors import ChunkMismatch, HubError, Malformed, PeerError, PeerRefused
 from p2phub.identity import Address, PeerAddress, PeerId
 from p2phub.net.bulk.post import Letter
-from p2phub.net.interface import Blobs, Closed, Opened, Refused, Report, Returned, Verified
+from p2phub.net.interface import Blobs, Closed, Opened, Refused, Report, Returned, Spent, Verified
 
 
 def ranges_out(ranges: RangeSet) -> list[int]:
@@ -97,7 +97,12 @@ def report_out(report: Report) -> Letter:
         case Blobs():
             return {"kind": "blobs", "blobs": list(report.blobs)}
         case Verified():
-            return {"kind": "verified", "chunks": ranges_out(report.chunks), "bytes": report.bytes}
+            return {
+                "kind": "verified",
+                "chunks": ranges_out(report.chunks),
+                "bytes": report.bytes,
+                "spent": list(report.spent),
+            }
         case Refused():
             return {"kind": "refused", "chunks": ranges_out(report.chunks), "reason": report.reason}
         case Returned():
@@ -115,7 +120,7 @@ def report_in(fields: Letter) -> Report:
         case "blobs":
             return Blobs(tuple(fields["blobs"]))
         case "verified":
-            return Verified(ranges_in(fields["chunks"]), fields["bytes"])
+            return Verified(ranges_in(fields["chunks"]), fields["bytes"], Spent(*fields["spent"]))
         case "refused":
             return Refused(ranges_in(fields["chunks"]), fields["reason"])
         case "returned":

@@ -61,6 +61,7 @@ async def fetch(
                 exchange=parts.exchange if exchange and public else None,
             ),
             watch=watch_job,
+            started=lambda explain: node.explained_by(told["job"], explain),
         )
     if serve and (public or (resolved.release is None and search.announced)):
         await parts.workers.run(lambda: _share(parts, resolved.manifest))

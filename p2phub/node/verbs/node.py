@@ -40,6 +40,10 @@ async def status(node: Running, watch: Watch) -> JsonObject:
     }
 
 
+async def explain(node: Running, watch: Watch, *, job: int) -> JsonObject:
+    return {"job": job, **node.explanation(job).as_json()}
+
+
 async def doctor(node: Running, watch: Watch) -> JsonObject:
     parts = node.parts
     items = [finding("keys", True, f"publisher {parts.publisher.peer_id}, node {parts.key.peer_id}")]

@@ -1,0 +1,111 @@
+"""Say of a running fetch what each source does and what bounds the whole: `p2phub status --explain JOB`.
+
+It reads the job's state and changes nothing. Called in the loop, between two turns of the coordinator.
+"""
+
+from __future__ import annotations
+
+from p2phub.engine.job import Job
+from p2phub.engine.providers import Provider
+from p2phub.net import Spent
+from p2phub.observe import Explanation, SourceNow
+from p2phub.transfer import LinkNow, Session
+
+MOST = 0.5  # Of the bulk threads' time: what takes as much is what bounds.
+QUIET_S = 2.0  # Of a source from which something is due: shorter is no silence.
+
+
+def explain(job: Job, *, now: float) -> Explanation:
+    """Return what can be said now."""
+    session = job.session
+    links = session.links_now(now=now) if session is not None else ()
+    bound, because = _bound(job, links, now=now)
+    return Explanation(
+        bytes_verified=job.bytes_before + (session.bytes_verified if session is not None else 0),
+        bytes_missing=session.bytes_missing if session is not None else None,
+        bound=bound,
+        because=because,
+        sources=tuple(_source(job, provider, links, now=now) for provider in job.providers),
+    )
+
+
+def _bound(job: Job, links: tuple[LinkNow, ...], *, now: float) -> tuple[str, str]:
+    session = job.session
+    if session is None:
+        asked = [str(state.link.peer) for state in job.links.values()]
+        if not asked:
+            return "providers", "no provider is connected yet"
+        return "metadata", f"the manifest's pages and chunk lists are asked of {', '.join(asked)}"
+    if session.complete:
+        return "disk", "every byte is verified; it is being made durable and put at its place"
+    if not any(link.bytes_leased for link in links):
+        missing = session.unavailable
+        if missing:
+            return "holders", f"no provider holds {_chunk_name(job, missing.runs[0][0])} (and {len(missing) - 1} more)"
+        if not links:
+            return "providers", "no provider is connected"
+    return _bound_by_effort(job.effort.recent(now=now))
+
+
+def _bound_by_effort(spent: Spent) -> tuple[str, str]:
+    total = spent.receive_s + spent.check_s + spent.write_s
+    if not total:
+        return "network", "no byte came lately"
+    shares = f"of {total:.1f} s, {spent.receive_s / total:.0%} went into receiving"
+    shares += f", {spent.check_s / total:.0%} into checking, {spent.write_s / total:.0%} into writing"
+    if spent.write_s / total >= MOST:
+        return "disk", f"this disk is slower than what comes: {shares}"
+    if spent.check_s / total >= MOST:
+        return "hash", f"this processor is slower than what comes: {shares}"
+    return "network", f"the network, or what the providers send, is slower than this machine: {shares}"
+
+
+def _chunk_name(job: Job, chunk: int) -> str:
+    assert job.arrival is not None
+    table = job.arrival.plan.table
+    file = table.file_of(chunk)
+    return f"chunk {chunk - table.span(file)[0]} of {job.arrival.plan.path_of(file)}"
+
+
+def _source(job: Job, provider: Provider, links: tuple[LinkNow, ...], *, now: float) -> SourceNow:
+    own = [link for link in links if link.peer == provider.peer]
+    leased = sum(link.bytes_leased for link in own)
+    return SourceNow(
+        peer_id=str(provider.peer),
+        via=provider.via,
+        addresses=tuple(str(address) for address in provider.addresses),
+        links=len(provider.links),
+        bytes_received=job.meter.received_from(provider.peer),
+        bytes_per_s=round(sum(link.bytes_per_s for link in own), 1),
+        bytes_leased=leased,
+        silent_s=round(min(link.silent_s for link in own), 1) if leased else None,
+        state=_state(job.session, provider, own, now=now),
+    )
+
+
+def _state(session: Session | None, provider: Provider, own: list[LinkNow], *, now: float) -> str:
+    if provider.banned or (session is not None and session.banned(provider.peer)):
+        if provider.lied_about is not None:
+            file, chunk = provider.lied_about
+            return f"banned: chunk {chunk} of {file} was not what was signed ({provider.last_error})"
+        return f"banned: {provider.last_error}"
+    if provider.dialling and not provider.links:
+        return "being dialled"
+    if not provider.links:
+        why = f"lost: {provider.last_error}" if provider.last_error is not None else "not dialled"
+        if not provider.addresses:
+            return f"{why}; no address is known"
+        return f"{why}; dialled again in {provider.retry_at - now:.0f} s" if provider.retry_at > now else why
+    working = [link for link in own if link.bytes_leased]
+    if not own:
+        return "connected; its first answer is due"
+    if not working:
+        if any(link.busy_s > 0 for link in own):
+            return f"busy; asked again in {max(link.busy_s for link in own):.1f} s"
+        if session is not None and not session.holds_missing(provider.peer):
+            return "holds nothing that is missing"
+        return "idle: what is left is asked of others"
+    silent_s = min(link.silent_s for link in working)
+    if silent_s >= QUIET_S:
+        return f"silent for {silent_s:.0f} s while something is due"
+    return "sending"

@@ -1,0 +1,38 @@
+"""Why a fetch is as fast as it is: what each source does, and what bounds the whole.
+
+Words are for people; scripts read `bound` and the numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class SourceNow:
+    """One provider. `state` says in words what it does or is waited for; rates are bytes/s, times seconds."""
+
+    peer_id: str
+    via: str
+    addresses: tuple[str, ...]
+    links: int
+    bytes_received: int
+    bytes_per_s: float
+    bytes_leased: int
+    silent_s: float | None  # Since when nothing verified came from it, while something is asked of it.
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """`bound`: metadata, providers, holders, network, disk or hash. `because` says it in a sentence."""
+
+    bytes_verified: int
+    bytes_missing: int | None  # None: not known yet.
+    bound: str
+    because: str
+    sources: tuple[SourceNow, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)

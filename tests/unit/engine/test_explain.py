@@ -1,0 +1,112 @@
+"""Why a fetch is as fast as it is: each thing that can bound it is named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trio
+
+from p2phub.discovery import Candidate
+from p2phub.engine.effort import RECENT_S, Effort
+from p2phub.engine.explain import _bound_by_effort
+from p2phub.engine.fetch import Explain
+from p2phub.identity import parse_peer_address
+from p2phub.net import Spent
+from p2phub.observe import Explanation
+from tests.support.gate import gate
+from tests.support.hosts import TestHost, open_host
+from tests.support.models import make_safetensors_folder
+
+
+@pytest.mark.parametrize(
+    ("spent", "bound"),
+    [
+        (Spent(), "network"),
+        (Spent(8.0, 1.0, 1.0), "network"),
+        (Spent(1.0, 8.0, 1.0), "hash"),
+        (Spent(1.0, 1.0, 8.0), "disk"),
+        (Spent(4.0, 3.0, 3.0), "network"),
+    ],
+)
+def test_what_takes_the_threads_time_is_what_bounds(spent: Spent, bound: str) -> None:
+    assert _bound_by_effort(spent)[0] == bound
+
+
+def test_only_the_last_seconds_count() -> None:
+    effort = Effort()
+    effort.note(Spent(write_s=100.0), now=0.0)
+    effort.note(Spent(receive_s=1.0), now=RECENT_S)
+    assert effort.recent(now=RECENT_S) == Spent(1.0, 0.0, 100.0)
+    assert effort.recent(now=RECENT_S + 1) == Spent(1.0, 0.0, 0.0)
+
+
+async def explained(
+    bob: TestHost, ann: TestHost, into: Path, ready: Callable[[Explanation], bool], *, bytes_max: int
+) -> Explanation:
+    """Fetch through a gate that holds after `bytes_max`; return the first explanation that is `ready`."""
+    explains: list[Explain] = []
+    published = await ann.publish(make_safetensors_folder(into.parent / "model", 24 << 20, files=2, seed=3))
+    found: Explanation | None = None
+    with gate(ann.candidates[0].provider, bytes_max=bytes_max) as held, trio.fail_after(60):
+        through = Candidate(parse_peer_address(held.address), "direct")
+        async with trio.open_nursery() as nursery:
+
+            async def fetch() -> None:
+                await bob.fetch(published.manifest, into, also=[through], started=explains.append)
+
+            nursery.start_soon(fetch)
+            while found is None or not ready(found):
+                await trio.sleep(0)
+                found = explains[0]() if explains else None
+            held.open()
+    return found
+
+
+async def test_a_provider_that_sends_no_more_is_named_with_what_it_owes(tmp_path: Path) -> None:
+    async with open_host(tmp_path / "a", "ann") as ann, open_host(tmp_path / "b", "bob") as bob:
+        found = await explained(
+            bob,
+            ann,
+            tmp_path / "out",
+            lambda now: bool(now.sources) and now.sources[0].bytes_leased > 0,
+            bytes_max=4 << 20,
+        )
+    [source] = found.sources
+    assert found.bound == "network"
+    assert (source.peer_id, source.via) == (str(ann.key.peer_id), "direct")
+    assert source.silent_s is not None
+    assert found.bytes_missing
+    assert source.state == "sending"
+
+
+async def test_a_manifest_that_is_still_asked_for_is_what_bounds(tmp_path: Path) -> None:
+    async with open_host(tmp_path / "a", "ann") as ann, open_host(tmp_path / "b", "bob") as bob:
+        found = await explained(bob, ann, tmp_path / "out", lambda now: now.bound == "metadata", bytes_max=3000)
+    assert found.bytes_missing is None
+    assert str(ann.key.peer_id) in found.because
+    assert found.sources[0].state == "connected; its first answer is due"
+
+
+async def test_a_chunk_that_nobody_holds_is_named(tmp_path: Path) -> None:
+    async with open_host(tmp_path / "a", "ann") as ann, open_host(tmp_path / "b", "bob") as bob:
+        model = make_safetensors_folder(tmp_path / "model", 24 << 20, files=2, seed=3)
+        published = await ann.publish(model)
+        changed = sorted(model.glob("*.safetensors"))[1]
+        os.truncate(changed, 100)
+        explains: list[Explain] = []
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+
+                async def fetch() -> None:
+                    await bob.fetch(published.manifest, tmp_path / "out", ann, started=explains.append)
+
+                nursery.start_soon(fetch)
+                while not explains or explains[0]().bound != "holders":
+                    await trio.sleep(0)
+                found = explains[0]()
+                nursery.cancel_scope.cancel()
+    assert found.because.startswith(f"no provider holds chunk 0 of {changed.name}")
+    assert found.sources[0].state == "holds nothing that is missing"
