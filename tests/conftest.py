@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.processes import Scene
 
 # No deadline: machines that run tests are busy. In CI the same examples each time, so that a failure can be had again.
 settings.register_profile("p2phub", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -22,3 +24,16 @@ def _not_the_users_own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterato
             patch.delenv(name)
         patch.setenv("P2PHUB_HOME", str(tmp_path_factory.mktemp("no-home") / "home"))
         yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tell the logs of the processes that a failed test had started, and where they are kept."""
+    report = yield
+    if report.failed:
+        report.sections += [(f"processes of the scene in {scene.folder}", scene.logs()) for scene in Scene.played]
+    if call.when == "teardown":
+        Scene.played.clear()
+    return report

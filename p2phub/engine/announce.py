@@ -106,9 +106,10 @@ class Announcer:
         kept = 0
         try:
             releases = await self._workers.run(lambda: self._releases(manifest))
-            for key, signed in releases.items():
-                await self._finder.put_release(key, signed)
+            refused = [each for each in releases.items() if not await self._finder.put_release(*each)]
             kept = await self._finder.announce(manifest)
+            for key, signed in refused:  # Nobody could be reached just now, or somebody has a newer one: once more.
+                await self._finder.put_release(key, signed)
         except HubError:
             return 0  # The network's fault, and it is tried again; the schedule knows when.
         return kept

@@ -6,7 +6,7 @@ reference, nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,12 @@ class Network:
         self.publisher = scene.node("publisher", bootstrap=known)
         self.bystanders: list[Node] = [scene.node(f"bystander{number}", bootstrap=known) for number in (1, 2)]
 
+    def publish(self, folder: Path, *, name: str, arguments: Sequence[str] = ()) -> Event:
+        """Publish on the publisher's node, and wait until the others know it."""
+        published = self.scene.publish("publisher", folder, name=name, arguments=arguments)
+        self.scene.wait_announced("publisher", published["manifest"])
+        return published
+
     def fetch(self, reference: str, into: Path) -> tuple[Process, Event]:
         """Fetch on a fifth node that was told only the bootstrap's address. Return its process and the `done` event."""
         process = self.scene.start_fetch("fetcher", reference, into, bootstrap=[self.bootstrap.address])
@@ -37,7 +43,7 @@ class Network:
 
 @pytest.fixture
 def network(tmp_path: Path) -> Iterator[Network]:
-    with Scene(tmp_path / "scene") as scene:
+    with Scene(tmp_path / "scene", verbose=True) as scene:
         yield Network(scene)
 
 
@@ -48,9 +54,8 @@ def named(process: Process, kind: str) -> list[Event]:
 def test_a_model_arrives_bit_for_bit_from_a_publisher_found_over_the_dht(network: Network, tmp_path: Path) -> None:
     source = make_safetensors_folder(tmp_path / "model", 24_000_001, files=3)
     before = tree_digest(source)
-    published = network.scene.publish("publisher", source, name="model")
+    published = network.publish(source, name="model")
     assert published["reference"].startswith(network.publisher.publisher_id + "/model")
-    assert published["announced"] is True
 
     process, done = network.fetch(published["reference"], tmp_path / "fetched")
 
@@ -69,7 +74,7 @@ def test_a_model_arrives_bit_for_bit_from_a_publisher_found_over_the_dht(network
 def test_a_dataset_of_210_files_arrives_bit_for_bit_over_the_dht(network: Network, tmp_path: Path) -> None:
     source = make_dataset_folder(tmp_path / "dataset")
     before = tree_digest(source)
-    published = network.scene.publish("publisher", source, name="rows", arguments=["--kind", "dataset"])
+    published = network.publish(source, name="rows", arguments=["--kind", "dataset"])
     assert published["files"] == len(before) == 210
 
     _, done = network.fetch(published["reference"], tmp_path / "fetched")
@@ -87,7 +92,7 @@ def test_every_node_stops_on_sigterm_with_exit_code_0_and_says_so(network: Netwo
 def test_a_bare_digest_and_a_dead_provider_are_found_over_the_dht_too(network: Network, tmp_path: Path) -> None:
     """Here the DHT is opened in the middle of a fetch, by the search; not before it, for a name."""
     source = make_safetensors_folder(tmp_path / "model", 2_000_000)
-    published = network.scene.publish("publisher", source, name="small")
+    published = network.publish(source, name="small")
 
     network.fetch(published["manifest"], tmp_path / "by-digest")
     assert tree_digest(tmp_path / "by-digest") == tree_digest(source)

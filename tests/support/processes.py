@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from tests.support.house import ROOT
 
@@ -183,8 +183,15 @@ class Scene:
     `home(title)` is where the node of that title lives: a daemon and the commands beside it share a title.
     """
 
-    def __init__(self, folder: Path, *, lan: bool = False, program: Sequence[str] = P2PHUB) -> None:
+    played: ClassVar[list[Scene]] = []
+    """The scenes of the test that runs now: if it fails, their logs are told (tests/conftest.py)."""
+
+    def __init__(
+        self, folder: Path, *, lan: bool = False, verbose: bool = False, program: Sequence[str] = P2PHUB
+    ) -> None:
         self.folder = folder
+        self._verbose = ["--verbose"] if verbose else []
+        Scene.played.append(self)
         self._lan = lan
         self._program = program
         self._started: list[Process] = []
@@ -228,6 +235,16 @@ class Scene:
         told = [word for address in bootstrap for word in ("--bootstrap", address)]
         return self.start(title, "fetch", reference, "--into", into, *told, *self._discovery(), *arguments)
 
+    def wait_announced(self, title: str, manifest: str, *, timeout_s: float = 120) -> None:
+        """Return once some peer took what the daemon `title` announces of `manifest`. `publish` itself waits for that
+        ten seconds at most, which a busy machine may need for more than one of its steps. Raises SceneFailed."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:  # Each look is a process: no busy loop.
+            items = self._run(title, "ls", ["ls"])["items"]
+            if any(item["manifest"] == manifest and item["announced_to"] for item in items):
+                return
+        raise SceneFailed(f"nobody took the announcement of {manifest} within {timeout_s:.0f} s\n{self.logs()}")
+
     def logs(self) -> str:
         """Return the tails of all logs, for people."""
         return "\n".join(process.tail() for process in self._started)
@@ -248,7 +265,7 @@ class Scene:
         log = self.folder / f"{title}-{len(self._started):02d}-{words[0]}.log"
         process = kind(
             f"{title} ({words[0]})",
-            [*self._program, "--json", "--home", str(self.home(title)), *words],
+            [*self._program, "--json", *self._verbose, "--home", str(self.home(title)), *words],
             log=log,
             environment=_environment(),
         )

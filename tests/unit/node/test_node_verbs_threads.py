@@ -93,3 +93,24 @@ async def test_a_question_about_a_name_does_not_wait_for_hashing() -> None:
                 assert await workers.run(lambda: "answered") == "answered"
         finally:
             hashed.set()
+
+
+async def test_a_name_that_nobody_took_is_put_once_more(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else others would learn who provides a manifest, and not that a name means it."""
+    put: list[str] = []
+
+    async def put_release(key: str, signed: bytes) -> int:
+        put.append(key)
+        return 0
+
+    monkeypatch.setattr(scene.finder, "put_release", put_release)
+    await publish(scene, tmp_path / "model")
+    (held,) = scene.real_store.holdings()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.announcer.run)
+        await scene.announcer.wait_announced(held.manifest)
+        nursery.cancel_scope.cancel()
+    assert len(put) == 2
+    assert len(set(put)) == 1
