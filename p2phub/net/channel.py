@@ -8,6 +8,7 @@ call states by when it must end, and a watchdog cancels what is overdue.
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -62,6 +63,16 @@ class Progress:
     def call(self, length: int) -> Iterator[None]:
         """Bound one call that moves `length` bytes."""
         self.deadline = time.monotonic() + limits.SOCKET_CALL_S + length / limits.RATE_MIN
+        try:
+            yield
+        finally:
+            self.deadline = math.inf
+            self.idle_since = time.monotonic()
+
+    @contextmanager
+    def ours(self) -> Iterator[None]:
+        """Mark a wait of our own making: the connection is at work, and the peer's time does not run."""
+        self.deadline = sys.float_info.max
         try:
             yield
         finally:

@@ -28,6 +28,7 @@ from p2phub.net.interface import AnswerControl, Shelf
 from p2phub.net.link import BulkLink
 from p2phub.net.links import Links
 from p2phub.net.reception import Reception
+from p2phub.net.throttle import Caps
 from p2phub.wire import BulkRequester
 
 _log = logging.getLogger(__name__)
@@ -104,12 +105,14 @@ class DirectPlane:
 
 
 @asynccontextmanager
-async def open_plane(key: SecretKey, shelf: Shelf, answer: AnswerControl) -> AsyncIterator[DirectPlane]:
-    """Run a direct plane as the node that `key` is. On the way out every connection ends."""
-    watched = Watched()
+async def open_plane(
+    key: SecretKey, shelf: Shelf, answer: AnswerControl, caps: Caps | None = None
+) -> AsyncIterator[DirectPlane]:
+    """Run a direct plane as the node that `key` is, within `caps`. On the way out every connection ends."""
+    watched, caps = Watched(), caps or Caps()
     async with trio.open_nursery() as nursery:
-        links = Links(nursery, watched)
-        plane = DirectPlane(make_credential(key), links, Reception(shelf, answer, watched))
+        links = Links(nursery, watched, caps.down)
+        plane = DirectPlane(make_credential(key), links, Reception(shelf, answer, watched, up=caps.up))
         nursery.start_soon(_watch, watched, links)
         try:
             yield plane
