@@ -24,6 +24,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="replace files in DIR that differ")
     parser.add_argument("--no-serve", action="store_true", help="do not serve to others what was fetched")
+    parser.add_argument(
+        "--background", action="store_true", help="yield to the node's other fetches: get what they leave"
+    )
 
 
 async def run(call: Invocation) -> int:
@@ -39,6 +42,7 @@ async def run(call: Invocation) -> int:
                 providers=args.provider,
                 force=args.force,
                 serve=not args.no_serve,
+                background=args.background,
                 watch=view.show,
             )
     output.event(done)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
@@ -39,7 +39,7 @@ from p2phub.errors import (
     ProtocolViolation,
 )
 from p2phub.identity import PeerAddress, PeerId
-from p2phub.net import Blobs, Closed, Dialler, Link, Opened, Refused, Report, Returned, Verified
+from p2phub.net import Blobs, Cap, Closed, Dialler, Link, NoCap, Opened, Refused, Report, Returned, Verified
 from p2phub.observe import Done, PeerDropped, Source, Started, Watch
 from p2phub.store import Arrival, Store
 from p2phub.transfer import Action, Drop, Grant, LinkId, Revoke, Session
@@ -61,12 +61,13 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What a fetch works with. `own` is this node, which is never a provider of its own fetch."""
+    """What a fetch works with. `own` is this node, which is never a provider of its own fetch; `down` is its cap."""
 
     dialler: Dialler
     store: Store
     workers: Workers
     own: PeerId
+    down: Cap = field(default_factory=NoCap)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,8 @@ class _Fetch:
         while not self._complete:
             item = await self._next_item()
             now = trio.current_time()
+            if self.session is not None:
+                self.session.capped = self.means.down.is_pressed(self.wish.manifest)
             if item is not None:
                 await self._take(item, now)
             self._on_time(now)
@@ -259,7 +262,8 @@ class _Fetch:
         prefix_bytes = 0
         if self.session is None and not self.prefix_asked:
             # One provider pushes the beginning; a second push of the same bytes would be waste.
-            prefix_bytes, self.prefix_asked = limits.PREFIX_BYTES_MAX, True
+            prefix_bytes = self.means.down.ahead_bytes(self.wish.manifest, limits.PREFIX_BYTES_MAX)
+            self.prefix_asked = True
         target = Target(provider.peer, tuple(provider.addresses), provider.via, self.wish.manifest, prefix_bytes)
         self.nursery.start_soon(run_link, target, number, self.means.dialler, self.send)
 
@@ -340,6 +344,8 @@ class _Fetch:
         self._count(state.link.peer, report.bytes, now)
         if self.session is None:  # The first answer is on its way: the link says that bytes come, no more.
             assert not report.chunks, "chunks are granted by a session"
+            if state.asked_at is not None and self.means.down.is_pressed(self.wish.manifest):
+                state.asked_at = now  # An answer is on its way, as fast as our own cap lets it.
             return
         assert self.arrival is not None
         self.arrival.verified(report.chunks)

@@ -127,6 +127,26 @@ class Control(Protocol):
     async def aclose(self) -> None: ...
 
 
+class Cap(Protocol):
+    """What a fetch must know of the cap on what it receives. A `job` is named by its manifest."""
+
+    def ahead_bytes(self, job: Digest, most: int) -> int:
+        """Return how much may be asked of one peer at once, `most` where there is no cap."""
+
+    def is_pressed(self, job: Digest) -> bool:
+        """Return whether a cap, not the peers, is what bounds the job now."""
+
+
+class NoCap:
+    """Nothing is capped."""
+
+    def ahead_bytes(self, job: Digest, most: int) -> int:
+        return most
+
+    def is_pressed(self, job: Digest) -> bool:
+        return False
+
+
 # --- the serving side --------------------------------------------------------------------------------------------
 
 

@@ -22,6 +22,7 @@ from p2phub.net import Finder, Finders
 from p2phub.net.direct import DirectPlane, open_plane
 from p2phub.net.fallback import Fallback
 from p2phub.net.listen import Listener, open_listener
+from p2phub.net.throttle import Caps
 from p2phub.node.config import Config
 from p2phub.node.keystore import load_or_create
 from p2phub.node.peers import read_peers, write_peers
@@ -46,6 +47,7 @@ class Parts:
         dialler: Fallback,
         listener: Listener | None,
         nursery: trio.Nursery,
+        caps: Caps,
     ) -> None:
         self.config = config
         self.publisher = publisher
@@ -54,6 +56,7 @@ class Parts:
         self.ledger = ledger
         self.shelf = shelf
         self.dialler = dialler
+        self.caps = caps
         self._direct = direct
         self.workers = Workers()
         self.resolver = Resolver(ledger=ledger, dialler=dialler, open_finder=self.open_finder)
@@ -183,8 +186,9 @@ async def compose(config: Config, *, serving: bool) -> AsyncIterator[Parts]:
     try:
         shelf = StoreShelf(store, ledger)
         desk = ControlDesk(shelf, ledger)
+        caps = Caps()
         async with AsyncExitStack() as stack:
-            plane = await stack.enter_async_context(open_plane(key, shelf, desk.answer))
+            plane = await stack.enter_async_context(open_plane(key, shelf, desk.answer, caps))
             dialler = Fallback(plane)
             desk.dialler = plane  # Whether we can be reached directly is what a peer asks.
             listener = None
@@ -202,6 +206,7 @@ async def compose(config: Config, *, serving: bool) -> AsyncIterator[Parts]:
                 dialler=dialler,
                 listener=listener,
                 nursery=nursery,
+                caps=caps,
             )
             try:
                 yield parts

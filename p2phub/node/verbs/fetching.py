@@ -13,13 +13,25 @@ from p2phub.engine.resolve import Resolved
 from p2phub.engine.search import Search
 from p2phub.errors import HubError
 from p2phub.identity import PeerAddress, parse_peer_address
+from p2phub.node.capping import JobCaps
 from p2phub.node.compose import Parts
+from p2phub.node.rates import Rates
 from p2phub.node.running import JsonObject, Running, release_json
 from p2phub.observe import Event, Watch
 
 
 async def fetch(
-    node: Running, watch: Watch, *, ref: str, into: str, providers: Sequence[str], force: bool, serve: bool
+    node: Running,
+    watch: Watch,
+    *,
+    ref: str,
+    into: str,
+    providers: Sequence[str],
+    force: bool,
+    serve: bool,
+    up: int | None = None,
+    down: int | None = None,
+    background: bool = False,
 ) -> JsonObject:
     parts = node.parts
     given = tuple(parse_peer_address(provider) for provider in providers)
@@ -28,7 +40,8 @@ async def fetch(
     public = resolved.release is not None and not resolved.release.private
     if not (serve and public):
         await parts.workers.run(lambda: _withhold(parts, resolved.manifest, serve=serve))
-    with node.job(reference=ref, into=into) as told:
+    caps = JobCaps(resolved.manifest, Rates(up, down), background)
+    with node.job(reference=ref, into=into, caps=caps) as told:
 
         def watch_job(event: Event) -> None:
             told.update(event.as_json())
@@ -87,4 +100,4 @@ def _search(node: Running, resolved: Resolved, given: Sequence[PeerAddress]) -> 
 
 
 def _means(parts: Parts) -> engine.Means:
-    return engine.Means(parts.dialler, parts.store, parts.workers, parts.key.peer_id)
+    return engine.Means(parts.dialler, parts.store, parts.workers, parts.key.peer_id, parts.caps.down)

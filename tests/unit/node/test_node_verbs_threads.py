@@ -14,6 +14,8 @@ from p2phub.engine.serve import StoreShelf
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError, NotFound
 from p2phub.identity import SecretKey
+from p2phub.net.throttle import Caps
+from p2phub.node.config import Config
 from p2phub.node.running import Running
 from p2phub.node.verbs import Verbs
 from p2phub.store.filesystem import FilesystemStore
@@ -46,7 +48,14 @@ class Scene:
         resolver = Resolver(ledger=ledger, dialler=nobody, open_finder=nobody)
         shelf = StoreShelf(self.real_store, self.real_ledger)
         parts: Any = SimpleNamespace(
-            ledger=ledger, store=store, resolver=resolver, workers=Workers(), shelf=shelf, publisher=PUBLISHER
+            ledger=ledger,
+            store=store,
+            resolver=resolver,
+            workers=Workers(),
+            shelf=shelf,
+            publisher=PUBLISHER,
+            config=Config(home),
+            caps=Caps(),
         )
         self.seen = (ledger, store)
         self.verbs = Verbs(Running(parts))

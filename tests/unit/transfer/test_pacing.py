@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -163,7 +164,7 @@ def test_more_than_a_burst_passes_in_the_end_and_is_paid_for() -> None:
 def test_a_low_cap_moves_a_little_often() -> None:
     pacer = Pacer(limits.CAP_MIN, now=START)
     pieces = [when for when, _, _ in run(pacer, [Sender(Flow())], 10.0)]
-    assert max(later - sooner for sooner, later in zip(pieces, pieces[1:], strict=False)) < 1.0
+    assert max(later - sooner for sooner, later in pairwise(pieces)) < 1.0
 
 
 def test_where_the_node_has_no_cap_background_gets_a_part_of_what_others_move() -> None:
