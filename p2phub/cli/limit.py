@@ -27,6 +27,6 @@ COMMAND = Command(
     "change the caps of the running node or a job",
     add_arguments,
     run,
-    description="Sets --up and --down, bytes a second, of the running node or of one of its jobs, at once; `none` lifts "
+    description="Sets --up and --down, bytes a second, of the running node or one of its jobs, at once; `none` lifts "
     "one. What is not given stays. It holds until the node ends, or the schedule in config.toml changes it next.",
 )

@@ -20,6 +20,7 @@ from p2phub.engine.workers import Workers
 from p2phub.identity import Address, PeerAddress, PeerId, SecretKey
 from p2phub.net.direct import DirectPlane, open_plane
 from p2phub.net.listen import open_listener
+from p2phub.net.throttle import Caps
 from p2phub.observe import Done, Event
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.ledger import FileLedger
@@ -69,6 +70,7 @@ class TestHost:
     shelf: StoreShelf
     plane: DirectPlane
     addresses: tuple[Address, ...]
+    caps: Caps = field(default_factory=Caps)
     workers: Workers = field(default_factory=Workers)
     events: list[Event] = field(default_factory=list)
 
@@ -109,23 +111,24 @@ class TestHost:
         return await fetch(
             Wish(reference="test", manifest=manifest, destination=destination, force=force, patience_s=patience_s),
             search=Search(known, open_finder),
-            means=Means(self.plane, self.store, self.workers, self.key.peer_id),
+            means=Means(self.plane, self.store, self.workers, self.key.peer_id, self.caps.down),
             watch=watch or self.events.append,
         )
 
 
 @asynccontextmanager
-async def open_host(home: Path, name: str) -> AsyncIterator[TestHost]:
-    """Run a node that listens on loopback, with its home in `home`."""
+async def open_host(home: Path, name: str, caps: Caps | None = None) -> AsyncIterator[TestHost]:
+    """Run a node that listens on loopback, with its home in `home`, within `caps`."""
     key = key_of(name)
     store, ledger = FilesystemStore(home), FileLedger(home)
     shelf = StoreShelf(store, ledger)
     desk = ControlDesk(shelf, ledger)
+    caps = caps or Caps()
     try:
-        async with open_plane(key, shelf, desk.answer) as plane:
+        async with open_plane(key, shelf, desk.answer, caps) as plane:
             desk.dialler = plane
             async with open_listener([Address("127.0.0.1", 0)], plane.handle) as listener:
-                yield TestHost(home, key, store, ledger, shelf, plane, listener.addresses)
+                yield TestHost(home, key, store, ledger, shelf, plane, listener.addresses, caps)
     finally:
         ledger.close()
         store.close()
