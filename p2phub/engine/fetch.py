@@ -242,12 +242,13 @@ class _Fetch:
         self.nursery.start_soon(look)
 
     def _dial_more(self, now: float) -> None:
+        links_max = self.means.down.links_max(self.wish.manifest)
         for provider in self.providers:
             if now < provider.retry_at or not provider.addresses:
                 continue
             while len(provider.links) + provider.dialling < self._links_wanted(provider):
                 dialling = self.providers.dialling
-                if dialling >= DIALS_AT_ONCE or dialling + self.providers.links >= limits.BULK_THREADS_MAX:
+                if dialling >= DIALS_AT_ONCE or dialling + self.providers.links >= links_max:
                     return
                 self._dial(provider)
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from p2phub import limits
 from p2phub.content import Digest, RangeSet, ReadPlan, WritePlan
 from p2phub.errors import HubError
 from p2phub.identity import Address, PeerAddress, PeerId
@@ -136,6 +137,9 @@ class Cap(Protocol):
     def is_pressed(self, job: Digest) -> bool:
         """Return whether a cap, not the peers, is what bounds the job now."""
 
+    def links_max(self, job: Digest) -> int:
+        """Return how many links the job should have at most: no more than the cap keeps busy."""
+
 
 class NoCap:
     """Nothing is capped."""
@@ -145,6 +149,9 @@ class NoCap:
 
     def is_pressed(self, job: Digest) -> bool:
         return False
+
+    def links_max(self, job: Digest) -> int:
+        return limits.BULK_THREADS_MAX
 
 
 # --- the serving side --------------------------------------------------------------------------------------------

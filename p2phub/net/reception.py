@@ -22,7 +22,7 @@ from p2phub.net.control import serve_control
 from p2phub.net.interface import AnswerControl, Shelf
 from p2phub.net.service import BulkService
 from p2phub.net.threads import run_blocking
-from p2phub.net.throttle import PacedChannel, Throttle
+from p2phub.net.throttle import PacedChannel, Throttle, slots
 from p2phub.wire import ControlRequest, Open, Refuse, decode_first, encode
 
 
@@ -72,7 +72,7 @@ class Reception:
 
     def _is_full(self) -> bool:
         """Whether there is no place for one more, not even by ending one that does nothing."""
-        if len(self._bulk) < self._slots():
+        if len(self._bulk) < slots(self._up.rate, limits.DATA_CONNECTIONS_MAX):
             return False
         idle = longest_idle(self._bulk, at_least_s=limits.GIVES_WAY_S)
         if idle is None:
@@ -80,12 +80,6 @@ class Reception:
         self._bulk.discard(idle)  # Its thread ends in a moment; the newcomer waits for that.
         idle.cancel()
         return False
-
-    def _slots(self) -> int:
-        """Return how many may be served at once: not so many that none gets what it needs to keep its connection."""
-        if self._up.rate is None:
-            return limits.DATA_CONNECTIONS_MAX
-        return max(1, min(limits.DATA_CONNECTIONS_MAX, int(self._up.rate / limits.SLOT_RATE_MIN)))
 
     async def _first(self, connection: Connection) -> Open | ControlRequest:
         try:

@@ -117,6 +117,10 @@ class Throttle:
             known = self._jobs.get(job)
             return waits or (known is not None and self._clock() - known.waited_at < PRESSED_S)
 
+    def links_max(self, job: Hashable) -> int:
+        """Return how many links are worth having: with more, providers hear nothing of one for so long that it ends."""
+        return slots(self.rate_of(job), limits.BULK_THREADS_MAX)
+
     def piece_bytes(self, flow: Flow) -> int:
         """Return how much to move at once."""
         with self._lock:
@@ -202,6 +206,11 @@ class Throttle:
         self._grant()
         for wake in self._wakers.values():
             wake()
+
+
+def slots(rate: float | None, most: int) -> int:
+    """Return how many connections a cap feeds, at most `most`: each needs enough not to be taken for a dead one."""
+    return most if rate is None else max(1, min(most, int(rate / limits.SLOT_RATE_MIN)))
 
 
 class _Job:

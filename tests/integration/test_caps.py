@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from p2phub import limits
+from p2phub.errors import PeerRefused
+from p2phub.net import Closed, Opened
 from p2phub.net.throttle import Caps, Throttle
-from p2phub.observe import PeerDropped
+from p2phub.observe import Event, PeerDropped
 from tests.support.hosts import open_host
 from tests.support.models import make_safetensors_folder, tree_digest
 from tests.support.processes import Scene
@@ -87,16 +89,39 @@ async def test_the_cap_of_one_job_does_not_hold_for_another(tmp_path: Path, mode
 
 
 async def test_under_a_low_cap_on_sending_only_as_many_are_served_as_it_feeds(tmp_path: Path, model: Path) -> None:
-    time = Time()
-    ann_caps = Caps(up=time.throttle(limits.SLOT_RATE_MIN))  # One connection: the second one hears "busy".
+    caps = Caps(up=Time().throttle(2 * limits.SLOT_RATE_MIN))
+    async with open_host(tmp_path / "a", "ann", caps) as ann, open_host(tmp_path / "b", "bob") as bob:
+        published = await ann.publish(model)
+        there = ann.candidates[0].provider
+        links = []
+        for _ in range(3):
+            links.append(await bob.plane.open_link(there, published.manifest, prefix_bytes=0, via="direct"))
+            report = await links[-1].next_report()
+            served = isinstance(report, Opened)
+            assert served is (len(links) <= 2), report
+        assert isinstance(report, Closed)
+        assert isinstance(report.error, PeerRefused)
+        assert report.error.reason == "busy"
+
+
+async def test_under_a_low_cap_on_receiving_no_more_connections_are_made_than_it_feeds(
+    tmp_path: Path, model: Path
+) -> None:
+    caps = Caps(down=Time().throttle(limits.SLOT_RATE_MIN))
+    served: list[int] = []
     async with (
-        open_host(tmp_path / "a", "ann", ann_caps) as ann,
+        open_host(tmp_path / "a", "ann") as ann,
         open_host(tmp_path / "b", "bob") as bob,
+        open_host(tmp_path / "c", "cy", caps) as cy,
     ):
         published = await ann.publish(model)
-        await bob.fetch(published.manifest, tmp_path / "out", ann, patience_s=20)
-        assert ann.plane.reception.serving <= 2  # That one, and the control connection.
-    assert tree_digest(tmp_path / "out") == tree_digest(model)
+        await bob.publish(model)
+
+        def look(event: Event) -> None:
+            served.append(len(cy.plane.links))
+
+        await cy.fetch(published.manifest, tmp_path / "out", ann, bob, watch=look)
+    assert set(served) <= {0, 1}
 
 
 @pytest.fixture
