@@ -72,7 +72,12 @@ class Throttle:
     def admit(self, job: Hashable, rate: float | None = None, *, background: bool = False) -> None:
         """Note a job, with a cap of its own or None, or change it. In the background it yields to all others."""
         with self._lock:
-            known = self._jobs.setdefault(job, _Job())
+            known = self._jobs.get(job)
+            if known is not None and (known.rate, known.background) == (rate, background):
+                return  # Nobody need wake up.
+            known = known or _Job()
+            self._jobs[job] = known
+            known.rate = rate
             if known.background != background:
                 known.background = background
                 for (each, _), flow in self._flows.items():
@@ -216,10 +221,11 @@ def slots(rate: float | None, most: int) -> int:
 class _Job:
     """What is known of a job."""
 
-    __slots__ = ("background", "waited_at")
+    __slots__ = ("background", "rate", "waited_at")
 
     def __init__(self) -> None:
         self.background = False
+        self.rate: float | None = None
         self.waited_at = float("-inf")
 
 

@@ -9,14 +9,37 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol
 
 from p2phub.content import Digest
-from p2phub.net.throttle import Caps
 from p2phub.node.rates import Rates
 from p2phub.node.schedule import Row, rates_at
 from p2phub.transfer import left_for_background
 
 LOOK_S = 1.0
+
+
+class Direction(Protocol):
+    """What is set of one direction: `net.throttle.Throttle`."""
+
+    @property
+    def rate(self) -> float | None: ...
+
+    def set_rate(self, rate: float | None) -> None: ...
+
+    def admit(self, job: Digest, rate: float | None = None, *, background: bool = False) -> None: ...
+
+    def forget(self, job: Digest) -> None: ...
+
+
+class Directions(Protocol):
+    """Both of a node: `net.throttle.Caps`."""
+
+    @property
+    def up(self) -> Direction: ...
+
+    @property
+    def down(self) -> Direction: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +54,7 @@ class JobCaps:
 class Capping:
     """Keeps `caps` as they should be. One owner: the node's loop."""
 
-    def __init__(self, caps: Caps, configured: Rates, schedule: Sequence[Row] = ()) -> None:
+    def __init__(self, caps: Directions, configured: Rates, schedule: Sequence[Row] = ()) -> None:
         self._caps, self._configured, self._schedule = caps, configured, tuple(schedule)
         self._scheduled = configured
         self.node = configured

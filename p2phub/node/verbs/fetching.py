@@ -15,7 +15,7 @@ from p2phub.errors import HubError
 from p2phub.identity import PeerAddress, parse_peer_address
 from p2phub.node.capping import JobCaps
 from p2phub.node.compose import Parts
-from p2phub.node.rates import Rates
+from p2phub.node.rates import Rates, parse_cap
 from p2phub.node.running import JsonObject, Running, release_json
 from p2phub.observe import Event, Watch
 
@@ -35,12 +35,13 @@ async def fetch(
 ) -> JsonObject:
     parts = node.parts
     given = tuple(parse_peer_address(provider) for provider in providers)
+    rates = Rates(*(None if rate is None else parse_cap(rate) for rate in (up, down)))
     resolved = await parts.resolver.resolve(ref, given)
     search = _search(node, resolved, given)
     public = resolved.release is not None and not resolved.release.private
     if not (serve and public):
         await parts.workers.run(lambda: _withhold(parts, resolved.manifest, serve=serve))
-    caps = JobCaps(resolved.manifest, Rates(up, down), background)
+    caps = JobCaps(resolved.manifest, rates, background)
     with node.job(reference=ref, into=into, caps=caps) as told:
 
         def watch_job(event: Event) -> None:
