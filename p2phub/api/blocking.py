@@ -63,6 +63,9 @@ def fetch(
     into: str | Path | None = None,
     providers: Sequence[str] = (),
     force: bool = False,
+    up: str | int | None = None,
+    down: str | int | None = None,
+    background: bool = False,
     watch: Watch = unwatched,
     **options: Unpack[Options],
 ) -> Done:
@@ -70,11 +73,17 @@ def fetch(
 
     Returns Done: path, bytes received and reused, seconds, sources. `into`: by default a folder named after the
     reference, here. `providers`: multiaddrs that end in /p2p/PEER, asked first. `force` replaces files that differ.
+    `up`, `down`: caps in bytes/s (20_000_000, "20MB", "20MiB"); `background`: it gets what other fetches leave.
     `watch` is told of each event, in another thread. `options`: home, bootstrap, lan, as for `open_hub`. Interrupted or
     failed, the same call resumes. Raises UsageError, NotFound, NotTrusted, NoProvider, Damaged, ChunkMismatch,
     DiskError, of it DiskFull and Occupied; see `Hub.fetch`.
     """
-    return _run(options, lambda hub: hub.fetch(ref, into=into, providers=providers, force=force, watch=watch))
+    return _run(
+        options,
+        lambda hub: hub.fetch(
+            ref, into=into, providers=providers, force=force, up=up, down=down, background=background, watch=watch
+        ),
+    )
 
 
 def info(ref: str, *, providers: Sequence[str] = (), **options: Unpack[Options]) -> JsonObject:

@@ -13,9 +13,8 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from p2phub.errors import UsageError
 from p2phub.manifest import parse_reference
-from p2phub.node import Config, daemon_running, load_config, open_node, remote_verbs
+from p2phub.node import Config, daemon_running, load_config, open_node, parse_cap, remote_verbs
 from p2phub.observe import Done, Event, Published, SourceBytes
 
 _log = logging.getLogger(__name__)
@@ -42,10 +41,19 @@ class Hub:
     says it raises, a verb may raise HubError itself if the daemon that carries it out goes away meanwhile.
     """
 
-    def __init__(self, verbs: Verbs, config: Config, *, transient: bool = False) -> None:
+    def __init__(
+        self,
+        verbs: Verbs,
+        config: Config,
+        *,
+        transient: bool = False,
+        up: int | None = None,
+        down: int | None = None,
+    ) -> None:
         self._verbs = verbs
         self._config = config
         self._transient = transient
+        self._up, self._down = up, down  # Caps of each fetch, in bytes/s, where it is given none of its own.
 
     @property
     def transient(self) -> bool:
@@ -120,6 +128,9 @@ class Hub:
         force: bool = False,
         serve: bool = True,
         exchange: bool = True,
+        up: str | int | None = None,
+        down: str | int | None = None,
+        background: bool = False,
         watch: Watch = unwatched,
     ) -> Done:
         """Fetch `ref` into a folder and return once every byte is verified, durable and in place.
@@ -130,8 +141,9 @@ class Hub:
         `providers`: multiaddrs that end in /p2p/PEER, asked before anybody else. `force` replaces files that differ.
         `serve`: give to others what is verified while the fetch runs, and afterwards for as long as the hub is open, or
         this home's daemon runs; what is private, or may be, stays here. `exchange`: let peers of the swarm name one
-        another, and us. `watch` is told of Started, Source, Progress, PeerDropped and Waiting. Interrupted or failed,
-        the same call resumes.
+        another, and us. `up`, `down`: caps of this fetch in bytes/s (20_000_000, "20MB", "20MiB"), beside those of the
+        node; `background`: it gets what the node's other fetches leave. `watch` is told of Started, Source, Progress,
+        PeerDropped and Waiting. Interrupted or failed, the same call resumes.
 
         Raises UsageError, Malformed for a damaged ticket, NotFound if nobody knows the name or manifest, NotTrusted for
         a release that is forged, expired or rolled back, NoProvider if none that can be reached has what is missing,
@@ -148,6 +160,9 @@ class Hub:
                 "force": force,
                 "serve": serve,
                 "exchange": exchange,
+                "up": self._up if up is None else parse_cap(up),
+                "down": self._down if down is None else parse_cap(down),
+                "background": background,
             },
             watch,
         )
@@ -221,8 +236,8 @@ class Hub:
         """Return what the node is doing.
 
         {"daemon": whether it is one, "home", "peer_id", "publisher_id", "addresses": [multiaddr], "seconds" (since it
-        began), "tasks", "jobs": [the latest event of each fetch], "served": {manifest: payload bytes sent}}. Raises
-        DiskError.
+        began), "tasks", "up" and "down" (its caps in bytes/s, or None), "jobs": [the latest event of each fetch, with
+        "job", "up", "down" and "background"], "served": {manifest: payload bytes sent}}. Raises DiskError.
         """
         return await self._verbs.call("status", {}, unwatched)
 
@@ -230,10 +245,22 @@ class Hub:
         """Say why a running fetch of this home's daemon is as fast as it is; `job` is its number in `status`.
 
         Returns `bytes_verified`, `bytes_missing` (null before the manifest is known), `bound` (metadata, providers,
-        holders, network, disk or hash), `because` in words, and `sources`: for each provider its `state` in words,
+        holders, cap, network, disk or hash), `because` in words, and `sources`: for each provider its `state` in words,
         links, rates (bytes/s) and since when it is silent (s). Raises NotFound if no such job runs.
         """
         return await self._verbs.call("explain", {"job": job}, unwatched)
+
+    async def limit(
+        self, *, up: str | int | None = None, down: str | int | None = None, job: int | None = None
+    ) -> JsonObject:
+        """Change the caps of the running node, or of one of its jobs, at once; what is None stays.
+
+        `up`, `down`: bytes/s (20_000_000, "20MB", "20MiB"), or "none" to lift the cap; `job`: a number from `status`.
+        What is set holds until the schedule of the home's config changes them next, or the node ends. Returns {"job",
+        "up", "down", "by_schedule"}: what holds now. Raises UsageError for what is no cap and where no daemon runs,
+        NotFound if there is no such job.
+        """
+        return await self._verbs.call("limit", {"up": up, "down": down, "job": job}, unwatched)
 
     async def names(self) -> dict[str, str]:
         """Return the user's own names and what each stands for: a publisher's peer id or a reference.
@@ -297,8 +324,9 @@ async def open_hub(
     """Open the hub of a home (default: $P2PHUB_HOME, else the platform's data folder): `async with open_hub() as hub`.
 
     `listen`: IP:PORT; `bootstrap`: multiaddrs with /p2p/PEER to find the network by; `lan`: look on the local network.
-    `up`, `down`: caps in bytes/s (20_000_000, "20MB", "20MiB"), refused for now, because nothing keeps them yet. What
-    is not given comes from the environment and the home's config. Raises UsageError, NotTrusted, DiskError.
+    `up`, `down`: caps in bytes/s (20_000_000, "20MB", "20MiB", or "none"); where a daemon does the work they hold for
+    each fetch of this hub, beside the daemon's own. What is not given comes from the environment and the home's config.
+    Raises UsageError, NotTrusted, DiskError.
     """
     config = settings(home=home, listen=listen, bootstrap=bootstrap, lan=lan, up=up, down=down)
     with bare_errors():
@@ -309,7 +337,12 @@ async def open_hub(
                     "started, and is not changed by this call",
                     config.home,
                 )
-            yield Hub(remote_verbs(config.home), config)
+            yield Hub(
+                remote_verbs(config.home),
+                config,
+                up=None if up is None else parse_cap(up),
+                down=None if down is None else parse_cap(down),
+            )
             return
         async with open_node(config) as verbs:
             yield Hub(verbs, config, transient=True)
@@ -340,19 +373,8 @@ def settings(
     up: str | int | None,
     down: str | int | None,
 ) -> Config:
-    """Return what options, environment and the home's file say together.
-
-    Raises UsageError for what does not make sense, and for a cap on the rate (`up`, `down`: bytes/s), wherever it was
-    set: nothing enforces one yet, and one that does not hold must not look as if it did.
-    """
-    config = load_config(home=home, listen=listen, bootstrap=bootstrap, lan=lan, up=up, down=down)
-    for name, rate in (("up", config.up), ("down", config.down)):
-        if rate is not None:
-            raise UsageError(
-                f"a cap on the rate is set ({name}: {rate:,} bytes a second), and p2phub cannot keep one yet",
-                hint=f"leave --{name}, P2PHUB_{name.upper()}, and {name} in config.toml, out",
-            )
-    return config
+    """Return what options, environment and the home's file say together. Raises UsageError for what makes no sense."""
+    return load_config(home=home, listen=listen, bootstrap=bootstrap, lan=lan, up=up, down=down)
 
 
 def default_folder(ref: str) -> str:

@@ -24,6 +24,10 @@ class Invocation(NamedTuple):
     common: Common
     output: Output
 
+    def open_hub_uncapped(self) -> AbstractAsyncContextManager[api.Hub]:
+        """Open it without --up and --down, for a command to which they mean something else."""
+        return api.open_hub(**self.common._replace(up=None, down=None).settings())
+
     def open_hub(self) -> AbstractAsyncContextManager[api.Hub]:
         """Open the hub that the options mean."""
         return api.open_hub(**self.common.settings())

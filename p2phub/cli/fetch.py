@@ -30,6 +30,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--no-exchange", action="store_true", help="neither ask peers who else fetches this, nor be named to others"
     )
+    parser.add_argument(
+        "--background", action="store_true", help="yield to the node's other fetches: get what they leave"
+    )
 
 
 async def run(call: Invocation) -> int:
@@ -48,6 +51,7 @@ async def run(call: Invocation) -> int:
                 force=args.force,
                 serve=not args.no_serve,
                 exchange=not args.no_exchange,
+                background=args.background,
                 watch=view.show,
             )
         output.event(done)

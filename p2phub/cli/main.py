@@ -19,6 +19,7 @@ from p2phub.cli import (
     info,
     init,
     key,
+    limit,
     log,
     ls,
     name,
@@ -43,7 +44,24 @@ GC_THRESHOLD = 200_000  # What imports make stays: to look through it, even once
 COMMANDS: tuple[Command, ...] = tuple(
     module.COMMAND
     # In the order in which a newcomer meets them.
-    for module in (init, node, publish, fetch, info, ls, log, verify, unpublish, rm, peers, status, name, key, doctor)
+    for module in (
+        init,
+        node,
+        publish,
+        fetch,
+        info,
+        ls,
+        log,
+        verify,
+        unpublish,
+        rm,
+        peers,
+        status,
+        limit,
+        name,
+        key,
+        doctor,
+    )
 )
 
 

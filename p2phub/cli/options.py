@@ -60,7 +60,7 @@ def options_parser(parser: ArgumentParser) -> ArgumentParser:
         "--listen", metavar="IP:PORT", action="append", default=[], help="where the node listens; may be repeated"
     )
     group.add_argument(
-        "--up", metavar="RATE", help="cap on sending, bytes a second: 500kB, 20MB (10^6) or 20MiB (2^20)"
+        "--up", metavar="RATE", help="cap on sending, bytes a second: 500kB, 20MB (10^6), 20MiB (2^20) or none"
     )
     group.add_argument("--down", metavar="RATE", help="cap on receiving")
     group.add_argument("-v", "--verbose", action="count", default=0, help="log to stderr; twice for more")

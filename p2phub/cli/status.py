@@ -37,9 +37,13 @@ def describe(status: dict[str, Any]) -> list[str]:
         f"Publisher  {status['publisher_id']}",
     ]
     lines += [f"Address    {address}" for address in status["addresses"]]
+    lines.append(f"Caps       {describe_caps(status)}")
     for job in status["jobs"]:
         verified = f": {size(job['bytes_verified'])} verified" if "bytes_verified" in job else ""
-        lines.append(f"Fetching   job {job['job']}: {job['reference']} into {job['into']}{verified}")
+        class_ = " in the background" if job["background"] else ""
+        lines.append(f"Job {job['job']:<6} fetching {job['reference']} into {job['into']}{class_}{verified}")
+        if job["up"] is not None or job["down"] is not None:
+            lines.append(f"           {describe_caps(job)}")
     lines += [f"Served     {size(count)} of {manifest}" for manifest, count in status["served"].items()]
     return lines
 
@@ -66,6 +70,12 @@ def describe_job(found: dict[str, Any]) -> list[str]:
         amounts = f"{size(source['bytes_received'])} so far, {size(source['bytes_leased'])} asked for"
         lines.append(f"           {rate}{amounts}")
     return lines
+
+
+def describe_caps(caps: dict[str, Any]) -> str:
+    """Write the caps of a node or a job, from its `up` and `down`."""
+    up, down = (f"{size(rate)}/s" if rate is not None else "no cap" for rate in (caps["up"], caps["down"]))
+    return f"up {up}, down {down}"
 
 
 COMMAND = Command("status", "show what the node is doing, and why a fetch is slow", add_arguments, run)

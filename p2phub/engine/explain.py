@@ -44,6 +44,8 @@ def _bound(job: Job, links: tuple[LinkNow, ...], *, now: float) -> tuple[str, st
             return "holders", f"no provider holds {_chunk_name(job, missing.runs[0][0])} (and {len(missing) - 1} more)"
         if not links:
             return "providers", "no provider is connected"
+    if job.means.down.is_pressed(job.wish.manifest):
+        return "cap", "the cap on what this node, or this job, may receive"
     return _bound_by_effort(job.effort.recent(now=now))
 
 

@@ -102,6 +102,8 @@ class _Coordinator:
         while not self.job.complete:
             item = await self._next_item()
             now = trio.current_time()
+            if self.job.session is not None:
+                self.job.session.capped = self.job.means.down.is_pressed(self.job.wish.manifest)
             if item is not None:
                 await self._take(item, now)
             self._on_time(now)
@@ -165,12 +167,13 @@ class _Coordinator:
 
     def _dial_more(self, now: float) -> None:
         providers = self.job.providers
+        links_max = self.job.means.down.links_max(self.job.wish.manifest)
         for provider in providers:
             if now < provider.retry_at or not provider.addresses:
                 continue
             while len(provider.links) + provider.dialling < self._links_wanted(provider):
                 dialling = providers.dialling
-                if dialling >= DIALS_AT_ONCE or dialling + providers.links >= limits.BULK_THREADS_MAX:
+                if dialling >= DIALS_AT_ONCE or dialling + providers.links >= links_max:
                     return
                 addresses = self._may_be_dialled(provider, now)
                 if not addresses:
@@ -199,7 +202,8 @@ class _Coordinator:
         prefix_bytes = 0
         if job.session is None and not job.prefix_asked:
             # One provider pushes the beginning; a second push of the same bytes would be waste.
-            prefix_bytes, job.prefix_asked = limits.PREFIX_BYTES_MAX, True
+            prefix_bytes = job.means.down.ahead_bytes(job.wish.manifest, limits.PREFIX_BYTES_MAX)
+            job.prefix_asked = True
         target = Target(provider.peer, addresses, provider.via, job.wish.manifest, prefix_bytes)
         job.nursery.start_soon(run_link, target, number, job.means.dialler, job.send)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
@@ -29,7 +29,7 @@ from p2phub.engine.syncing import SyncFailed, Syncing
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError, PeerError
 from p2phub.identity import PeerId
-from p2phub.net import Dialler, Link
+from p2phub.net import Cap, Dialler, Link, NoCap
 from p2phub.observe import PeerDropped, Watch
 from p2phub.store import Arrival, Store
 from p2phub.transfer import Action, Drop, Grant, LinkId, Revoke, Session
@@ -50,7 +50,7 @@ class Wish:
 class Means:
     """What a fetch works with. `own` is this node, which is never a provider of its own fetch. `shelf`: where others
     may have what is verified while the fetch runs; None: nowhere. `exchange`: with whom peers of the swarm are told
-    of; None: with nobody."""
+    of; None: with nobody. `down`: the cap on what it receives."""
 
     dialler: Dialler
     store: Store
@@ -58,6 +58,7 @@ class Means:
     own: PeerId
     shelf: StoreShelf | None = None
     exchange: Exchange | None = None
+    down: Cap = field(default_factory=NoCap)
 
 
 @dataclass(frozen=True, slots=True)

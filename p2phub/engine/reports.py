@@ -65,6 +65,8 @@ def _verified(job: Job, number: LinkId, state: LinkState, report: Verified, now:
     job.effort.note(report.spent, now=now)
     if job.session is None:  # The first answer is on its way: the link says that bytes come, no more.
         assert not report.chunks, "chunks are granted by a session"
+        if state.asked_at is not None and job.means.down.is_pressed(job.wish.manifest):
+            state.asked_at = now  # An answer is on its way, as fast as our own cap lets it.
         return
     assert job.arrival is not None
     job.arrival.verified(report.chunks)

@@ -8,9 +8,11 @@ call states by when it must end, and a watchdog cancels what is overdue.
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from p2phub import limits
@@ -68,6 +70,16 @@ class Progress:
         """Note that no call is running."""
         self.deadline = math.inf
         self.idle_since = time.monotonic()
+
+    @contextmanager
+    def ours(self) -> Iterator[None]:
+        """Mark a wait of our own making: the connection is at work, and the peer's time does not run."""
+        self.deadline = sys.float_info.max
+        try:
+            yield
+        finally:
+            self.deadline = math.inf
+            self.idle_since = time.monotonic()
 
     def lost(self, message: str, peer: PeerId) -> PeerError:
         """Return the error for a call that failed: the watchdog's doing, or the peer's."""

@@ -28,6 +28,7 @@ from p2phub.net.interface import AnswerControl, Shelf
 from p2phub.net.link import BulkLink
 from p2phub.net.links import Links
 from p2phub.net.reception import Reception
+from p2phub.net.throttle import Caps
 from p2phub.wire import BulkRequester
 
 _log = logging.getLogger(__name__)
@@ -105,19 +106,23 @@ class DirectPlane:
 
 
 @asynccontextmanager
-async def open_plane(key: SecretKey, shelf: Shelf, answer: AnswerControl) -> AsyncIterator[DirectPlane]:
-    """Run a direct plane as the node that `key` is. On the way out every connection ends."""
-    async with run_plane(make_credential(key), shelf, answer) as plane:
+async def open_plane(
+    key: SecretKey, shelf: Shelf, answer: AnswerControl, caps: Caps | None = None
+) -> AsyncIterator[DirectPlane]:
+    """Run a direct plane as the node that `key` is, within `caps`. On the way out every connection ends."""
+    async with run_plane(make_credential(key), shelf, answer, caps) as plane:
         yield plane
 
 
 @asynccontextmanager
-async def run_plane(credential: Credential, shelf: Shelf, answer: AnswerControl) -> AsyncIterator[DirectPlane]:
+async def run_plane(
+    credential: Credential, shelf: Shelf, answer: AnswerControl, caps: Caps | None = None
+) -> AsyncIterator[DirectPlane]:
     """As `open_plane`, for whoever has a credential of the node and not its key."""
-    watched = Watched()
+    watched, caps = Watched(), caps or Caps()
     async with trio.open_nursery() as nursery:
-        links = Links(nursery, watched)
-        plane = DirectPlane(credential, links, Reception(shelf, answer, watched))
+        links = Links(nursery, watched, caps.down)
+        plane = DirectPlane(credential, links, Reception(shelf, answer, watched, up=caps.up))
         nursery.start_soon(_watch, watched, links)
         try:
             yield plane

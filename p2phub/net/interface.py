@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from p2phub import limits
 from p2phub.content import Digest, RangeSet, ReadPlan, WritePlan
 from p2phub.errors import HubError
 from p2phub.identity import Address, PeerAddress, PeerId
@@ -138,6 +139,32 @@ class Control(Protocol):
         """Put one question. Raises PeerError; the connection is dead then. Timeouts belong to the caller."""
 
     async def aclose(self) -> None: ...
+
+
+class Cap(Protocol):
+    """What a fetch must know of the cap on what it receives. A `job` is named by its manifest."""
+
+    def ahead_bytes(self, job: Digest, most: int) -> int:
+        """Return how much may be asked of one peer at once, `most` where there is no cap."""
+
+    def is_pressed(self, job: Digest) -> bool:
+        """Return whether a cap, not the peers, is what bounds the job now."""
+
+    def links_max(self, job: Digest) -> int:
+        """Return how many links the job should have at most: no more than the cap keeps busy."""
+
+
+class NoCap:
+    """Nothing is capped."""
+
+    def ahead_bytes(self, job: Digest, most: int) -> int:
+        return most
+
+    def is_pressed(self, job: Digest) -> bool:
+        return False
+
+    def links_max(self, job: Digest) -> int:
+        return limits.BULK_THREADS_MAX
 
 
 # --- the serving side --------------------------------------------------------------------------------------------

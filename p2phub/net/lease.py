@@ -6,6 +6,8 @@ so that progress shows. The window is what 250 ms bring at the rate measured, at
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from p2phub import limits
 from p2phub.content import ChunkRef, ChunkTable, RangeSet
 
@@ -52,9 +54,11 @@ class Lease:
 
 
 class Window:
-    """How many bytes may be under way, from the rate at which they come while some are."""
+    """How many bytes may be under way, from the rate at which they come while some are. `capped` lowers that to what
+    our own cap leaves, so that no more is on its way to us than we shall soon read."""
 
-    def __init__(self) -> None:
+    def __init__(self, capped: Callable[[int], int] = lambda most: most) -> None:
+        self._capped = capped
         self._rate: float | None = None
         self._since: float | None = None
         self._bytes = 0
@@ -63,8 +67,8 @@ class Window:
     def bytes_max(self) -> int:
         """Bytes that may be under way."""
         if self._rate is None:
-            return _WINDOW_BYTES_FIRST
-        return min(limits.WINDOW_BYTES_MAX, max(_WINDOW_BYTES_MIN, int(self._rate * WINDOW_S)))
+            return self._capped(_WINDOW_BYTES_FIRST)
+        return self._capped(min(limits.WINDOW_BYTES_MAX, max(_WINDOW_BYTES_MIN, int(self._rate * WINDOW_S))))
 
     @property
     def request_bytes(self) -> int:

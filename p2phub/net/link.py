@@ -37,7 +37,7 @@ _REPORT_WITHIN_S = 2.0  # Sooner than STALL_S: whoever waits for a slow chunk he
 class BulkLink:
     """`net.interface.Link` over any channel. `machine` has said Open already; `run` is the thread's work."""
 
-    def __init__(self, channel: Channel, machine: BulkRequester, address: Address, via: str) -> None:
+    def __init__(self, channel: Channel, machine: BulkRequester, address: Address, via: str, window: Window) -> None:
         self._channel, self._machine = channel, machine
         self._address, self._via = address, via
         self._reports = Reports()
@@ -51,7 +51,7 @@ class BulkLink:
         self._verified_bytes = 0
         self._spent = Spent()
         # The thread's own:
-        self._window = Window()
+        self._window = window
         self._writer: ChunkWriter | None = None
         self._reported_at = 0.0
         # The watchdog's own:

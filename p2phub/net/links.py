@@ -7,16 +7,19 @@ import trio
 from p2phub import limits
 from p2phub.identity import Address
 from p2phub.net.channel import Channel, Watched
+from p2phub.net.lease import Window
 from p2phub.net.link import BulkLink
 from p2phub.net.threads import run_blocking
+from p2phub.net.throttle import PacedChannel, Throttle
 from p2phub.wire import BulkRequester
 
 
 class Links:
     """Runs links in `nursery`; ending it closes them."""
 
-    def __init__(self, nursery: trio.Nursery, watched: Watched) -> None:
+    def __init__(self, nursery: trio.Nursery, watched: Watched, down: Throttle | None = None) -> None:
         self._nursery, self._watched = nursery, watched
+        self._down = Throttle() if down is None else down
         self._running: set[BulkLink] = set()
         # How many run is the engine's choice (BULK_THREADS_MAX); this only bounds a mistake there.
         self._threads = trio.CapacityLimiter(limits.DATA_CONNECTIONS_MAX)
@@ -26,8 +29,10 @@ class Links:
 
     def start(self, channel: Channel, machine: BulkRequester, address: Address, via: str) -> BulkLink:
         """Begin to work on a connection on which `machine` has said Open."""
-        link = BulkLink(channel, machine, address, via)
-        self._nursery.start_soon(self._run, link, channel)
+        down, job = self._down, machine.manifest
+        paced = PacedChannel(channel, down, down.flow(job), sends=False)
+        link = BulkLink(paced, machine, address, via, Window(lambda most: down.ahead_bytes(job, most)))
+        self._nursery.start_soon(self._run, link, paced)
         return link
 
     def look(self, now: float) -> None:

@@ -22,6 +22,7 @@ from p2phub.net.control import serve_control
 from p2phub.net.interface import AnswerControl, Shelf
 from p2phub.net.service import BulkService
 from p2phub.net.threads import run_blocking
+from p2phub.net.throttle import PacedChannel, Throttle, slots
 from p2phub.wire import ControlRequest, Open, Refuse, decode_first, encode
 
 
@@ -34,9 +35,11 @@ class Reception:
         answer: AnswerControl,
         watched: Watched,
         service: Callable[[Channel, Open, Shelf], BulkService] = BulkService,
+        up: Throttle | None = None,
     ) -> None:
         self._shelf, self._answer, self._watched = shelf, answer, watched
         self._service = service
+        self._up = Throttle() if up is None else up
         self._peers: Counter[PeerId] = Counter()
         self._bulk: set[Channel] = set()
         self._control = 0
@@ -69,7 +72,7 @@ class Reception:
 
     def _is_full(self) -> bool:
         """Whether there is no place for one more, not even by ending one that does nothing."""
-        if len(self._bulk) < limits.DATA_CONNECTIONS_MAX:
+        if len(self._bulk) < slots(self._up.rate, limits.DATA_CONNECTIONS_MAX):
             return False
         idle = longest_idle(self._bulk, at_least_s=limits.GIVES_WAY_S)
         if idle is None:
@@ -93,7 +96,8 @@ class Reception:
 
     async def _serve_bulk(self, connection: Connection, first: Open) -> None:
         with self._counted(connection.peer):
-            channel = connection.as_channel()
+            flow = self._up.flow(first.manifest, connection.peer)
+            channel = PacedChannel(connection.as_channel(), self._up, flow, sends=True)
             self._bulk.add(channel)
             self._watched.add(channel)
             try:

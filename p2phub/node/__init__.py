@@ -3,5 +3,15 @@
 from p2phub.node.config import Config, load_config
 from p2phub.node.control import daemon_running, remote_verbs
 from p2phub.node.lifecycle import open_node, run_daemon, salvage_home
+from p2phub.node.rates import parse_cap
 
-__all__ = ["Config", "daemon_running", "load_config", "open_node", "remote_verbs", "run_daemon", "salvage_home"]
+__all__ = [
+    "Config",
+    "daemon_running",
+    "load_config",
+    "open_node",
+    "parse_cap",
+    "remote_verbs",
+    "run_daemon",
+    "salvage_home",
+]

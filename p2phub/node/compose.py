@@ -24,6 +24,7 @@ from p2phub.net import Finder, Finders
 from p2phub.net.direct import DirectPlane, open_plane
 from p2phub.net.fallback import Fallback
 from p2phub.net.listen import Listener, open_listener
+from p2phub.net.throttle import Caps
 from p2phub.node.config import Config
 from p2phub.node.keystore import load_or_create
 from p2phub.node.peers import read_peers, write_peers
@@ -54,6 +55,7 @@ class Parts:
         dialler: Fallback,
         listener: Listener | None,
         nursery: trio.Nursery,
+        caps: Caps,
     ) -> None:
         self.config = config
         self.publisher = publisher
@@ -64,6 +66,7 @@ class Parts:
         self.exchange = exchange
         exchange.port_towards = lambda where: port_towards(self._listening, where)
         self.dialler = dialler
+        self.caps = caps
         self._direct = direct
         self.workers = workers
         self.resolver = Resolver(ledger=ledger, workers=workers, dialler=dialler, open_finder=self.open_finder)
@@ -216,14 +219,15 @@ async def compose(config: Config, *, serving: bool, bulk_processes: int = 0) -> 
         exchange = Exchange(seed=secrets.token_bytes(32))
         # Strangers do not take the threads that our own work needs.
         desk = ControlDesk(shelf, ledger, Workers(), exchange)
+        caps = Caps()
         async with AsyncExitStack() as stack:
-            plane = await stack.enter_async_context(open_plane(key, shelf, desk.answer))
+            plane = await stack.enter_async_context(open_plane(key, shelf, desk.answer, caps))
             carrier: DirectPlane | BulkProcesses = plane
             if bulk_processes:
                 from p2phub.net.bulk.parent import open_bulk_processes
 
                 carrier = await stack.enter_async_context(
-                    open_bulk_processes(plane, shelf, desk.answer, count=bulk_processes)
+                    open_bulk_processes(plane, shelf, desk.answer, caps, count=bulk_processes)
                 )
             dialler = Fallback(carrier)
             desk.dialler = plane  # Whether we can be reached directly is what a peer asks.
@@ -244,6 +248,7 @@ async def compose(config: Config, *, serving: bool, bulk_processes: int = 0) -> 
                 dialler=dialler,
                 listener=listener,
                 nursery=nursery,
+                caps=caps,
             )
             try:
                 yield parts

@@ -7,15 +7,20 @@ Each setting comes from the first of these that has it: the option of the comman
     listen = ["0.0.0.0:4717", "[::]:4717"]
     bootstrap = ["/ip4/192.0.2.7/tcp/4717/p2p/12D3Koo…"]
     lan = true
-    up = "20MB"      # bytes a second: MB = 10^6, MiB = 2^20
+    up = "20MB"      # bytes a second: MB = 10^6, MiB = 2^20; "none" is as fast as it goes
     down = "100MiB"
     bulk_processes = 1   # that carry the daemon's bulk bytes; 0: its own threads do
+
+    [[schedule]]     # see `node.schedule`; any number of them
+    from = "08:00"
+    to = "18:00"
+    days = ["mon", "tue", "wed", "thu", "fri"]
+    up = "2MB"
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,17 +29,13 @@ from typing import Any
 from p2phub import limits
 from p2phub.errors import DiskError, HubError, Malformed, UsageError
 from p2phub.identity import Address, PeerAddress, parse_peer_address
+from p2phub.node.rates import parse_cap
+from p2phub.node.schedule import Row, parse_schedule
 
 CONFIG_FILE = "config.toml"
 CONFIG_BYTES_MAX = limits.MIB
 BULK_PROCESSES_MAX = 64  # Each is an interpreter of some 30 MB.
 LISTEN_DEFAULT = (Address("0.0.0.0", limits.PORT_DEFAULT), Address("::", limits.PORT_DEFAULT))
-_UNITS = {"": 1, "B": 1} | {
-    f"{letter}{binary}B": (1024 if binary else 1000) ** power
-    for power, letter in enumerate("kMGT", start=1)
-    for binary in ("", "i")
-}
-_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*?)(?:/s)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Config:
     up: int | None = None  # Bytes a second; None is as fast as it goes.
     down: int | None = None
     bulk_processes: int = 1
+    schedule: tuple[Row, ...] = ()  # Which caps hold when.
 
 
 def load_config(
@@ -106,17 +108,6 @@ def parse_listen(text: str) -> Address:
     raise UsageError(f"not an address to listen on: {text[:80]!r}", hint="like 0.0.0.0:4717 or [::1]:4717")
 
 
-def parse_rate(value: str | int | float) -> int:
-    """Read bytes a second: a number, or a text such as 20MB (10^6) or 20MiB (2^20). Raises UsageError."""
-    text = str(value).strip()
-    match = _RATE.fullmatch(text)
-    unit = None if match is None or isinstance(value, bool) else _UNITS.get(match[2].replace("K", "k"))
-    rate = int(float(match[1]) * unit) if match is not None and unit is not None and len(text) <= 40 else 0
-    if rate <= 0:
-        raise UsageError(f"not a rate: {text[:40]!r}", hint="bytes a second, like 500kB, 20MB or 20MiB")
-    return rate
-
-
 def _parse_bootstrap(text: str) -> PeerAddress:
     try:
         return parse_peer_address(text)
@@ -155,9 +146,10 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "listen": _texts(parse_listen),
     "bootstrap": _texts(_parse_bootstrap),
     "lan": _switch,
-    "up": parse_rate,
-    "down": parse_rate,
+    "up": parse_cap,
+    "down": parse_cap,
     "bulk_processes": _count,
+    "schedule": parse_schedule,
 }
 
 
@@ -186,7 +178,7 @@ def _read_file(path: Path) -> dict[str, tuple[str, Any]]:
 def _read_environment(environment: Mapping[str, str]) -> dict[str, tuple[str, Any]]:
     """Lists are separated by commas or spaces. An empty variable is one that is not set."""
     found: dict[str, tuple[str, Any]] = {}
-    for key in _READERS:
+    for key in _READERS.keys() - {"schedule"}:  # Tables are for a file.
         name = f"P2PHUB_{key.upper()}"
         if text := environment.get(name, "").strip():
             found[key] = (name, text.replace(",", " ").split() if key in ("listen", "bootstrap") else text)

@@ -37,8 +37,13 @@ DESCRIPTORS_WANTED = 65536  # The usual soft limit, 1024, is no more than the un
 @asynccontextmanager
 async def open_node(config: Config) -> AsyncIterator[Verbs]:
     """Open a transient node for the length of a command: it dials, but listens to nobody."""
-    async with compose(config, serving=False) as parts:
-        yield Verbs(Running(parts))
+    async with compose(config, serving=False) as parts, trio.open_nursery() as nursery:
+        running = Running(parts)
+        nursery.start_soon(running.keep_caps)
+        try:
+            yield Verbs(running)
+        finally:
+            nursery.cancel_scope.cancel()
 
 
 def salvage_home(home: Path) -> tuple[str, ...]:
@@ -73,13 +78,15 @@ async def _serve(parts: Parts, watch: Watch) -> None:
 
     finder = await parts.open_finder()
     announcer = Announcer(finder, store=parts.store, ledger=parts.ledger, workers=parts.workers, own=parts.key.peer_id)
-    verbs = Verbs(Running(parts, announcer))
+    running = Running(parts, announcer)
+    verbs = Verbs(running)
     async with trio.open_nursery() as nursery:
         await nursery.start(_end_on_signal, nursery.cancel_scope)
         nursery.start_soon(announcer.run)
         nursery.start_soon(_remember_peers, parts)
         nursery.start_soon(_announce_once_joined, parts, announcer)
         nursery.start_soon(_check_store, parts)
+        nursery.start_soon(running.keep_caps)
         await nursery.start(serve_control, parts.config.home, verbs.call)
         watch(
             Ready(

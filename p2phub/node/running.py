@@ -6,13 +6,18 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import trio
 
 from p2phub.content import Digest
 from p2phub.errors import NotFound
 from p2phub.manifest import Manifest, decode_manifest
+from p2phub.node.capping import LOOK_S, Capping, JobCaps
 from p2phub.node.compose import Parts
+from p2phub.node.rates import Rates
 from p2phub.observe import Explanation
 from p2phub.store import Holding
 
@@ -30,23 +35,28 @@ class Running:
         self.parts = parts
         self.announcer = announcer
         self.began = time.time()
+        config = parts.config
+        self.capping = Capping(parts.caps, Rates(config.up, config.down), config.schedule)
         self._jobs: dict[int, JsonObject] = {}
         self._explains: dict[int, Explain] = {}
         self._job_count = 0
+        self.look_at_caps()
 
     @property
     def jobs(self) -> list[JsonObject]:
-        """What each fetch under way has told last."""
-        return list(self._jobs.values())
+        """What each fetch under way has told last, with its caps."""
+        return [{**told, **self._caps_of(number)} for number, told in self._jobs.items()]
 
     @contextmanager
-    def job(self, *, reference: str, into: str) -> Iterator[JsonObject]:
-        """List a fetch as under way; yields what is told of it, to be kept up to date."""
+    def job(self, *, reference: str, into: str, caps: JobCaps) -> Iterator[JsonObject]:
+        """List a fetch as under way, within `caps`; yields what is told of it, to be kept up to date."""
         number, self._job_count = self._job_count, self._job_count + 1
         self._jobs[number] = {"job": number, "reference": reference, "into": into}
+        self.capping.admit(number, caps)
         try:
             yield self._jobs[number]
         finally:
+            self.capping.forget(number)
             del self._jobs[number]
             self._explains.pop(number, None)
 
@@ -61,6 +71,21 @@ class Running:
             known = ", ".join(map(str, self._jobs)) or "none"
             raise NotFound(f"no job {number} is under way here (there are: {known})", hint="`p2phub status` lists them")
         return explain()
+
+    async def keep_caps(self) -> None:
+        """Let schedule and background jobs have their way, until cancelled."""
+        while True:
+            self.look_at_caps()
+            await trio.sleep(LOOK_S)
+
+    def look_at_caps(self) -> None:
+        moving = {number: float(told.get("bytes_per_s", 0.0)) for number, told in self._jobs.items()}
+        self.capping.look(datetime.now(), moving)  # noqa: DTZ005  # The wall clock is what a schedule speaks of.
+
+    def _caps_of(self, number: int) -> JsonObject:
+        job = self.capping.job(number)
+        assert job is not None, "a job is admitted as long as it is listed"
+        return {"up": job.rates.up, "down": job.rates.down, "background": job.background}
 
     def shelf_changed(self, manifest: Digest) -> None:
         """Note that what we hold of `manifest`, or may give away, changed."""

@@ -26,7 +26,7 @@ class SourceNow:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """`bound`: metadata, providers, holders, network, disk or hash. `because` says it in a sentence."""
+    """`bound`: metadata, providers, holders, cap, network, disk or hash. `because` says it in a sentence."""
 
     bytes_verified: int
     bytes_missing: int | None  # None: not known yet.

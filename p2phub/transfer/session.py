@@ -137,6 +137,8 @@ class Session:
         self._verified_bytes = 0
         self._now = now
         self._crowd: Crowd | None = None
+        self.capped = False
+        """Whether our own cap, not the providers, is what bounds the fetch now: then none of them is called slow."""
 
     # --- what is known --------------------------------------------------------------------------------------------
 
@@ -498,6 +500,8 @@ class Session:
 
     def _drop_if_hopeless(self, slow: _Link, idle: _Link) -> list[Action]:
         """All that is left is in flight: if `slow` holds up the end for long and `idle` would not, drop it."""
+        if self.capped:
+            return []  # What it lacks is our leave to send, and `idle` would get no more of that.
         rate = idle.rate(now=self._now)
         rest_s = slow.finish_s(now=self._now)
         if not rate or slow.peer == idle.peer or not slow.barren:

@@ -132,6 +132,11 @@ class BulkRequester:
         self._first_of: Callable[[int], int] = lambda file: 0
 
     @property
+    def manifest(self) -> Digest:
+        """What this is a conversation about."""
+        return self._manifest
+
+    @property
     def state(self) -> State:
         return self._state
 

@@ -75,7 +75,19 @@ RESULTS: Json = {
         "publisher_id": PEER,
         "addresses": [ADDRESS],
         "seconds": 3.0,
-        "jobs": [{"job": 0, "reference": "m", "into": "/models/m", "bytes_verified": 12}],
+        "up": None,
+        "down": 20_000_000,
+        "jobs": [
+            {
+                "job": 0,
+                "reference": "m",
+                "into": "/models/m",
+                "bytes_verified": 12,
+                "up": None,
+                "down": 1_000_000,
+                "background": True,
+            }
+        ],
         "served": {"bagmanifest": 99},
     },
     "explain": {
@@ -98,6 +110,7 @@ RESULTS: Json = {
             }
         ],
     },
+    "limit": {"job": None, "up": 5_000_000, "down": None, "by_schedule": False},
     "names": {"alice": PEER},
     "name_add": None,
     "name_remove": None,

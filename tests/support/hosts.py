@@ -21,6 +21,7 @@ from p2phub.engine.workers import Workers
 from p2phub.identity import Address, PeerAddress, PeerId, SecretKey
 from p2phub.net.direct import DirectPlane, open_plane
 from p2phub.net.listen import open_listener
+from p2phub.net.throttle import Caps
 from p2phub.observe import Done, Event
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.ledger import FileLedger
@@ -71,6 +72,7 @@ class TestHost:
     exchange: Exchange
     plane: DirectPlane
     addresses: tuple[Address, ...]
+    caps: Caps = field(default_factory=Caps)
     workers: Workers = field(default_factory=Workers)
     events: list[Event] = field(default_factory=list)
 
@@ -121,6 +123,7 @@ class TestHost:
                 self.key.peer_id,
                 shelf=self.shelf if share else None,
                 exchange=self.exchange if share else None,
+                down=self.caps.down,
             ),
             watch=watch or self.events.append,
             started=started,
@@ -128,19 +131,20 @@ class TestHost:
 
 
 @asynccontextmanager
-async def open_host(home: Path, name: str) -> AsyncIterator[TestHost]:
-    """Run a node that listens on loopback, with its home in `home`."""
+async def open_host(home: Path, name: str, caps: Caps | None = None) -> AsyncIterator[TestHost]:
+    """Run a node that listens on loopback, with its home in `home`, within `caps`."""
     key = key_of(name)
     store, ledger = FilesystemStore(home), FileLedger(home)
     shelf = StoreShelf(store, ledger)
     exchange = Exchange(seed=name.encode())
     desk = ControlDesk(shelf, ledger, Workers(), exchange)
+    caps = caps or Caps()
     try:
-        async with open_plane(key, shelf, desk.answer) as plane:
+        async with open_plane(key, shelf, desk.answer, caps) as plane:
             desk.dialler = plane
             async with open_listener([Address("127.0.0.1", 0)], plane.handle) as listener:
                 exchange.port_towards = lambda where: listener.addresses[0].port
-                yield TestHost(home, key, store, ledger, shelf, exchange, plane, listener.addresses)
+                yield TestHost(home, key, store, ledger, shelf, exchange, plane, listener.addresses, caps)
     finally:
         ledger.close()
         store.close()

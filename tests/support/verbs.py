@@ -12,6 +12,8 @@ from p2phub.engine.resolve import Resolver
 from p2phub.engine.serve import ControlDesk, StoreShelf
 from p2phub.engine.workers import Workers
 from p2phub.identity import SecretKey
+from p2phub.net.throttle import Caps
+from p2phub.node.config import Config
 from p2phub.node.running import Running
 from p2phub.node.verbs import Verbs
 from p2phub.store.filesystem import FilesystemStore
@@ -65,6 +67,8 @@ class Scene:
             key=PUBLISHER,
             dialler=nobody,
             open_finder=open_finder,
+            config=Config(home),
+            caps=Caps(),
             ticket_addresses=lambda: (),
             ticket_may_be_private=lambda: False,
         )

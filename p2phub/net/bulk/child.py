@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 from dataclasses import dataclass
+from typing import Any
 
 import trio
 
@@ -31,9 +32,11 @@ from p2phub.net.bulk.questions import Questions
 from p2phub.net.credential import Credential
 from p2phub.net.direct import DirectPlane, run_plane
 from p2phub.net.interface import Closed, Link, Offer
+from p2phub.net.throttle import Caps, Throttle
 from p2phub.wire import LENGTH_BYTES, ControlAnswer, ControlRequest, decode_control_answer, encode
 
 _log = logging.getLogger(__name__)
+_PRESSED_LOOK_S = 0.5  # Well within PRESSED_S, for which it counts.
 
 
 def main(descriptor: int) -> None:
@@ -52,10 +55,12 @@ async def _work(sock: socket.socket) -> None:
         shelf = DistantShelf(post, questions)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(post.run)
-            async with run_plane(credential, shelf, shelf.answer_control) as plane:
+            caps = Caps()
+            async with run_plane(credential, shelf, shelf.answer_control, caps) as plane:
+                nursery.start_soon(_tell_pressed, post, caps.down)
                 post.send({"t": "ready"})
                 try:
-                    await _Child(post, questions, plane, nursery).obey()
+                    await _Child(post, questions, plane, caps, nursery).obey()
                 except PostClosed:
                     pass
                 finally:
@@ -63,6 +68,15 @@ async def _work(sock: socket.socket) -> None:
                     nursery.cancel_scope.cancel()
     except PostClosed:
         pass
+
+
+async def _tell_pressed(post: Post, down: Throttle) -> None:
+    """Let the parent know which jobs our caps hold back: it must not take their providers for slow ones."""
+    while True:
+        await trio.sleep(_PRESSED_LOOK_S)
+        for job, _, _ in down.jobs():
+            if isinstance(job, Digest) and down.is_pressed(job):
+                post.send({"t": "pressed", "job": job.raw})
 
 
 @dataclass
@@ -110,6 +124,18 @@ class DistantShelf:
         return decode_control_answer(letter["answer"])
 
 
+def _keep(throttle: Throttle, rate: float | None, jobs: list[list[Any]]) -> None:
+    """Make caps what the parent says they are."""
+    if throttle.rate != rate:
+        throttle.set_rate(rate)
+    wanted = {Digest(raw): (cap, background) for raw, cap, background in jobs}
+    for job, _, _ in throttle.jobs():
+        if job not in wanted:
+            throttle.forget(job)
+    for digest, (cap, background) in wanted.items():
+        throttle.admit(digest, cap, background=background)
+
+
 @dataclass(frozen=True, slots=True)
 class HandedFile:
     """`content.Readable` of a descriptor that the parent opened."""
@@ -127,8 +153,9 @@ class HandedFile:
 class _Child:
     """Does what the parent's letters say."""
 
-    def __init__(self, post: Post, questions: Questions, plane: DirectPlane, nursery: trio.Nursery) -> None:
+    def __init__(self, post: Post, questions: Questions, plane: DirectPlane, caps: Caps, nursery: trio.Nursery) -> None:
         self._post, self._questions, self._plane, self._nursery = post, questions, plane, nursery
+        self._caps = caps
         self._links: dict[int, Link] = {}
         self._dials: dict[int, trio.CancelScope] = {}
         self._served: dict[int, trio.CancelScope] = {}
@@ -152,6 +179,9 @@ class _Child:
                     scope.cancel()
             case "dial":
                 self._nursery.start_soon(self._dial, letter)
+            case "caps":
+                _keep(self._caps.up, *letter["up"])
+                _keep(self._caps.down, *letter["down"])
             case "plan":
                 self._plans[letter["plan"]] = self._plan(letter)
             case "forget":

@@ -16,6 +16,7 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -37,6 +38,7 @@ from p2phub.net.bulk.post import Letter, Post, PostClosed, make_pair
 from p2phub.net.direct import DirectPlane, take_socket
 from p2phub.net.interface import AnswerControl, Closed, Control, Link, Report, Returned, Shelf
 from p2phub.net.reports import Reports
+from p2phub.net.throttle import Caps, Throttle
 from p2phub.wire import LENGTH_BYTES, decode_first, encode
 
 _log = logging.getLogger(__name__)
@@ -48,9 +50,10 @@ _OLD_S = 60.0
 class BulkProcesses:
     """The children of a node, and the plane that stands in for them. Made by `open_bulk_processes`."""
 
-    def __init__(self, plane: DirectPlane, shelf: Shelf, answer: AnswerControl, count: int) -> None:
+    def __init__(self, plane: DirectPlane, shelf: Shelf, answer: AnswerControl, caps: Caps, count: int) -> None:
         self._plane = plane
-        self._children = [_Child(plane, shelf, answer) for _ in range(count)]
+        self._children = [_Child(plane, shelf, answer, caps, count) for _ in range(count)]
+        caps.up.changed = caps.down.changed = self._tell_caps
 
     @property
     def processes(self) -> tuple[int, ...]:
@@ -85,6 +88,10 @@ class BulkProcesses:
         else:
             await self._plane.handle(stream, settled)
 
+    def _tell_caps(self) -> None:
+        for child in self._children:
+            child.tell_caps()
+
     async def run(self) -> None:
         """Keep the children alive until cancelled."""
         async with trio.open_nursery() as nursery:
@@ -94,11 +101,11 @@ class BulkProcesses:
 
 @asynccontextmanager
 async def open_bulk_processes(
-    plane: DirectPlane, shelf: Shelf, answer: AnswerControl, *, count: int
+    plane: DirectPlane, shelf: Shelf, answer: AnswerControl, caps: Caps | None = None, *, count: int
 ) -> AsyncIterator[BulkProcesses]:
-    """Run `count` (at least 1) children for what `plane` would do. On the way out they end."""
+    """Run `count` (at least 1) children for what `plane` would do, within `caps`. On the way out they end."""
     async with trio.open_nursery() as nursery:
-        processes = BulkProcesses(plane, shelf, answer, count)
+        processes = BulkProcesses(plane, shelf, answer, caps or Caps(), count)
         nursery.start_soon(processes.run)
         try:
             yield processes
@@ -198,8 +205,9 @@ class _Served:
 class _Child:
     """One child at a time, started anew when it ends."""
 
-    def __init__(self, plane: DirectPlane, shelf: Shelf, answer: AnswerControl) -> None:
+    def __init__(self, plane: DirectPlane, shelf: Shelf, answer: AnswerControl, caps: Caps, siblings: int) -> None:
         self._plane, self._shelf, self._answer = plane, shelf, answer
+        self._caps, self._siblings = caps, siblings
         self._post: Post | None = None
         self.process_id = 0
         self.is_ready = False
@@ -221,6 +229,18 @@ class _Child:
             return
         for descriptor in descriptors:
             os.close(descriptor)
+
+    def tell_caps(self) -> None:
+        """Have the child keep the node's caps: its share of them, where there are several children."""
+
+        def share(rate: float | None) -> float | None:
+            return None if rate is None else rate / self._siblings
+
+        def of(throttle: Throttle) -> list[Any]:
+            jobs = [(job, rate, behind) for job, rate, behind in throttle.jobs() if isinstance(job, Digest)]
+            return [share(throttle.rate), [[job.raw, share(rate), behind] for job, rate, behind in jobs]]
+
+        self.send({"t": "caps", "up": of(self._caps.up), "down": of(self._caps.down)})
 
     # --- the process -------------------------------------------------------------------------------------------------
 
@@ -255,6 +275,7 @@ class _Child:
                         "leaf_key": credential.leaf_key,
                     }
                 )
+                self.tell_caps()
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(post.run)
                     await self._read(post, nursery)
@@ -376,6 +397,8 @@ class _Child:
                     dial.done.set()
                 elif letter["t"] == "failed":  # Nobody waits for it any more.
                     self._links.pop(letter["link"], None)
+            case "pressed":
+                self._caps.down.press(Digest(letter["job"]))
             case "ready":
                 self.is_ready = True
                 self.ready.set()

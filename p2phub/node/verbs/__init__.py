@@ -19,7 +19,7 @@ ROOMS = {
     "publishing": ("publish", "survey", "unpublish", "remove"),
     "fetching": ("fetch", "info"),
     "holding": ("ls", "log", "verify"),
-    "node": ("init", "peers", "status", "explain", "doctor"),
+    "node": ("init", "peers", "status", "explain", "limit", "doctor"),
     "naming": ("names", "name_add", "name_remove", "key_export", "key_import"),
 }
 ROOM_OF = {verb: room for room, verbs in ROOMS.items() for verb in verbs}

@@ -14,7 +14,9 @@ from p2phub.engine.search import Search
 from p2phub.errors import HubError
 from p2phub.identity import PeerAddress, parse_peer_address
 from p2phub.manifest import Release, read_release
+from p2phub.node.capping import JobCaps
 from p2phub.node.compose import Parts
+from p2phub.node.rates import Rates, parse_cap
 from p2phub.node.releases import contradiction_json, release_json
 from p2phub.node.running import JsonObject, Running
 from p2phub.observe import Event, Watch
@@ -31,9 +33,13 @@ async def fetch(
     force: bool,
     serve: bool,
     exchange: bool = True,
+    up: int | None = None,
+    down: int | None = None,
+    background: bool = False,
 ) -> JsonObject:
     parts = node.parts
     given = tuple(parse_peer_address(provider) for provider in providers)
+    rates = Rates(*(None if rate is None else parse_cap(rate) for rate in (up, down)))
     resolved = await parts.resolver.resolve(ref, given)
     search = _search(node, resolved, given)
     public = resolved.release is not None and not resolved.release.private
@@ -42,7 +48,8 @@ async def fetch(
         await parts.welcome_visitors()
     else:
         await parts.workers.run(lambda: _withhold(parts, resolved.manifest, serve=serve))
-    with node.job(reference=ref, into=into) as told:
+    caps = JobCaps(resolved.manifest, rates, background)
+    with node.job(reference=ref, into=into, caps=caps) as told:
 
         def watch_job(event: Event) -> None:
             told.update(event.as_json())
@@ -59,6 +66,7 @@ async def fetch(
                 # What is not known to be for everybody is neither given on nor talked about.
                 shelf=parts.shelf if serve and public else None,
                 exchange=parts.exchange if exchange and public else None,
+                down=parts.caps.down,
             ),
             watch=watch_job,
             started=lambda explain: node.explained_by(told["job"], explain),
@@ -138,4 +146,4 @@ def _search(node: Running, resolved: Resolved, given: Sequence[PeerAddress]) -> 
 
 
 def _means(parts: Parts) -> engine.Means:
-    return engine.Means(parts.dialler, parts.store, parts.workers, parts.key.peer_id)
+    return engine.Means(parts.dialler, parts.store, parts.workers, parts.key.peer_id, down=parts.caps.down)

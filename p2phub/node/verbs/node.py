@@ -8,6 +8,8 @@ import trio
 
 from p2phub.content import Codec
 from p2phub.engine.doctor import examine_home, examine_reach, finding
+from p2phub.errors import NotFound, UsageError
+from p2phub.node.rates import parse_cap
 from p2phub.node.running import JsonObject, Running
 from p2phub.observe import Watch
 
@@ -35,6 +37,8 @@ async def status(node: Running, watch: Watch) -> JsonObject:
         "addresses": [str(address) for address in parts.addresses()],
         "seconds": round(time.time() - node.began, 1),
         "tasks": trio.lowlevel.current_statistics().tasks_living,
+        "up": node.capping.node.up,
+        "down": node.capping.node.down,
         "jobs": node.jobs,
         "served": {manifest.text(Codec.MSGPACK): count for manifest, count in parts.shelf.bytes_sent.items()},
     }
@@ -42,6 +46,28 @@ async def status(node: Running, watch: Watch) -> JsonObject:
 
 async def explain(node: Running, watch: Watch, *, job: int) -> JsonObject:
     return {"job": job, **node.explanation(job).as_json()}
+
+
+async def limit(
+    node: Running, watch: Watch, *, up: str | int | None = None, down: str | int | None = None, job: int | None = None
+) -> JsonObject:
+    """Set what is given, of the node or of a job, and tell what holds then."""
+    if node.announcer is None:
+        raise UsageError(
+            "no node runs for this home whose caps could change",
+            hint="start one with p2phub node, or give --up and --down to the command that moves bytes",
+        )
+    if job is not None and node.capping.job(job) is None:
+        raise NotFound(f"no job {job} is under way", hint="`p2phub status` shows the jobs")
+    changes = {name: parse_cap(value) for name, value in (("up", up), ("down", down)) if value is not None}
+    if job is None:
+        node.capping.limit_node(**changes)
+    else:
+        node.capping.limit_job(job, **changes)
+    known = None if job is None else node.capping.job(job)
+    rates = node.capping.node if known is None else known.rates
+    by_schedule = known is None and node.capping.by_schedule
+    return {"job": job, "up": rates.up, "down": rates.down, "by_schedule": by_schedule}
 
 
 async def doctor(node: Running, watch: Watch) -> JsonObject:

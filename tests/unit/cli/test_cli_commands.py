@@ -30,6 +30,7 @@ ALL: dict[str, tuple[list[str], str, tuple[Any, ...]]] = {
     "peers": (["peers"], "peers", ()),
     "status": (["status"], "status", ()),
     "status --explain": (["status", "--explain", "0"], "explain", (0,)),
+    "limit": (["limit", "--up", "5MB"], "limit", ()),
     "name": (["name", "list"], "names", ()),
     "key": (["key", "export"], "key_export", ()),
     "doctor": (["doctor"], "doctor", ()),
@@ -59,7 +60,7 @@ def test_a_command_says_something_to_people_that_is_not_json(name: str, cli: Cli
     assert '{"event"' not in said.out
 
 
-@pytest.mark.parametrize("name", ["init", "info", "ls", "log", "verify", "peers", "status", "doctor"])
+@pytest.mark.parametrize("name", ["init", "info", "ls", "log", "verify", "peers", "status", "limit", "doctor"])
 def test_json_carries_all_that_the_hub_returned(name: str, cli: Cli) -> None:
     returned = RESULTS[ALL[name][1]]
     expected = {"items": returned} if isinstance(returned, list) else returned
@@ -140,11 +141,26 @@ def test_a_dry_run_marks_what_publish_would_refuse_and_exits_with_0(cli: Cli, hu
 
 
 def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
-    assert cli("fetch", "x/m", "--into", "d", "--provider", ADDRESS, "--force", "--no-serve", "--no-exchange").code == 0
+    words = ["--into", "d", "--provider", ADDRESS, "--force", "--no-serve", "--no-exchange", "--background"]
+    assert cli("fetch", "x/m", *words).code == 0
     assert cli("fetch", "x/m").code == 0
     (_, _, given), (_, _, defaults) = hub.calls
-    assert given == {"into": "d", "providers": [ADDRESS], "force": True, "serve": False, "exchange": False}
-    assert defaults == {"into": None, "providers": [], "force": False, "serve": True, "exchange": True}
+    assert given == {
+        "into": "d",
+        "providers": [ADDRESS],
+        "force": True,
+        "serve": False,
+        "exchange": False,
+        "background": True,
+    }
+    assert defaults == {
+        "into": None,
+        "providers": [],
+        "force": False,
+        "serve": True,
+        "exchange": True,
+        "background": False,
+    }
 
 
 FETCHED = [
@@ -314,3 +330,22 @@ def test_text_from_strangers_cannot_repaint_the_terminal(cli: Cli, hub: FakeHub)
     for each in said:
         assert "evil" in each.out + each.err
         assert not set(each.out + each.err) & {"\x1b", "\r", "\u202e"}
+
+
+def test_limit_changes_what_is_given_of_the_node_or_of_a_job(cli: Cli, hub: FakeHub) -> None:
+    assert cli("limit", "--up", "5MB", "--down", "none").out == "Node: up 5.00 MB/s, down no cap\n"
+    assert cli("--down", "1MB", "limit", "--job", "3").code == 0
+    assert cli("limit").code == 0
+    assert [options for _, _, options in hub.calls] == [
+        {"up": "5MB", "down": "none", "job": None},
+        {"up": None, "down": "1MB", "job": 3},
+        {"up": None, "down": None, "job": None},
+    ]
+    assert all((opened["up"], opened["down"]) == (None, None) for opened in hub.opened), "no caps of this command's own"
+
+
+def test_status_shows_the_caps_of_node_and_jobs(cli: Cli) -> None:
+    said = cli("status").out
+    assert "Caps       up no cap, down 20.0 MB/s" in said
+    assert "Job 0      fetching m into /models/m in the background" in said
+    assert "up no cap, down 1.00 MB/s" in said

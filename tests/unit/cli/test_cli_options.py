@@ -10,7 +10,7 @@ from p2phub.cli.main import main
 from p2phub.cli.options import Common, take_common
 from p2phub.cli.parser import only_options_parser
 from p2phub.errors import UsageError
-from tests.support.command_line import ADDRESS, FakeHub, Said
+from tests.support.command_line import ADDRESS, RESULTS, FakeHub, Said
 
 Cli = Callable[..., Said]
 
@@ -68,23 +68,49 @@ def test_a_switch_of_the_environment_is_on_or_off() -> None:
         take(P2PHUB_JSON="perhaps")
 
 
-@pytest.mark.parametrize("rate", [["--up", "5MB"], ["--down", "1GiB"]])
+@pytest.mark.parametrize("option", ["--up", "--down"])
 @pytest.mark.parametrize("command", [["ls"], ["node"]])
-def test_a_cap_that_nothing_would_keep_is_refused(
-    rate: list[str], command: list[str], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("rate", "complaint"), [("5XB", "not a rate"), ("5kB", "too low")])
+def test_a_cap_that_cannot_be_kept_is_refused(
+    option: str, command: list[str], rate: str, complaint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*command, *rate]) == 2
-    assert "cap" in capsys.readouterr().err
-    assert main([*command, rate[0], "5XB"]) == 2
-    assert "not a rate" in capsys.readouterr().err
+    assert main([*command, option, rate]) == 2
+    said = capsys.readouterr().err
+    assert complaint in said
+    assert option in said
 
 
-def test_a_cap_from_the_environment_is_refused_too(
+def test_a_cap_of_the_environment_is_judged_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("P2PHUB_DOWN", "5MB")
+    monkeypatch.setenv("P2PHUB_DOWN", "5kB")
     assert main(["ls"]) == 2
     assert "P2PHUB_DOWN" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "caps"),
+    [
+        (["fetch", "x/m", "--down", "5MB"], (None, 5_000_000)),
+        (["fetch", "x/m", "--up", "1MB", "--down", "none"], (1_000_000, None)),
+        (["fetch", "x/m"], (None, None)),
+    ],
+)
+def test_under_a_daemon_the_caps_of_a_fetch_are_those_of_its_job(
+    words: list[str], caps: tuple[int | None, int | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, object]] = []
+
+    class Remote:
+        async def call(self, verb: str, args: dict[str, object], watch: object) -> dict[str, object]:
+            asked.append(args)
+            return RESULTS["fetch"].as_json()  # type: ignore[no-any-return]
+
+    monkeypatch.setenv("P2PHUB_UP", "7MB")  # The node's own affair.
+    monkeypatch.setattr("p2phub.api.hub.daemon_running", lambda home: True)
+    monkeypatch.setattr("p2phub.api.hub.remote_verbs", lambda home: Remote())
+    assert main(words) == 0
+    assert [(args["up"], args["down"]) for args in asked] == [caps]
 
 
 @pytest.mark.parametrize(("options", "told"), [(["--bootstrap", ADDRESS], True), (["--no-lan"], False)])

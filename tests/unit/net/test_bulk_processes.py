@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from p2phub import limits
 from p2phub.content import RangeSet, digest_of
 from p2phub.errors import PeerGone
 from p2phub.identity import Address, PeerAddress, PeerId, SecretKey
@@ -25,6 +26,7 @@ from p2phub.net.bulk.parent import BulkProcesses, open_bulk_processes
 from p2phub.net.direct import DirectPlane, open_plane
 from p2phub.net.interface import Closed, Link, Opened, Refused, Verified
 from p2phub.net.listen import Listener, open_listener
+from p2phub.net.throttle import Caps
 from p2phub.wire import ControlAnswer, ControlRequest, GetHave, Have, Ping, Pong
 from tests.support.content import Arriving, Content, Published, content_of, random_files
 from tests.support.covers import covers
@@ -182,6 +184,39 @@ async def test_links_of_a_killed_child_return_what_they_were_granted(tmp_path: P
                     await bobs.open_link(
                         PeerAddress(ANN.peer_id, silent.addresses[0]), content.root, prefix_bytes=0, via="direct"
                     )
+
+
+async def test_the_nodes_caps_hold_in_its_child_and_change_at_once(tmp_path: Path) -> None:
+    content = content_of(random_files(1, a=3_000_000), chunk_bytes=100_000)
+    shelf = Published(content, tmp_path / "ann")
+
+    async def answer(peer: PeerId, where: Address, request: ControlRequest) -> ControlAnswer:
+        return Pong()
+
+    caps = Caps()
+    caps.down.set_rate(limits.CAP_MIN)
+    caps.down.admit(content.root)
+    with trio.fail_after(60):
+        async with (
+            open_plane(ANN, shelf, answer) as ann,
+            open_plane(BOB, shelf, answer, caps) as plane,
+            open_bulk_processes(plane, shelf, answer, caps, count=1) as bobs,
+            open_listener([Address("127.0.0.1", 0)], ann.handle) as listener,
+        ):
+            await bobs.ready()
+            where = PeerAddress(ANN.peer_id, listener.addresses[0])
+            link = await bobs.open_link(where, content.root, prefix_bytes=0, via="direct")
+            assert isinstance(await link.next_report(), Opened)
+            link.use(Arriving(content, tmp_path / "bob").plan)
+            link.grant(content.whole)
+            while not caps.down.is_pressed(content.root):  # The child waits, and says so.
+                await trio.sleep(0.01)
+            caps.down.set_rate(None)
+            got = RangeSet()
+            while got != content.whole:
+                report = await link.next_report()
+                assert isinstance(report, Verified), report
+                got |= report.chunks
 
 
 async def test_descriptors_come_back_on_both_sides(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from p2phub.errors import UsageError
 from p2phub.identity import Address, PeerId
-from p2phub.node.config import LISTEN_DEFAULT, load_config, parse_listen, parse_rate
+from p2phub.node.config import LISTEN_DEFAULT, load_config, parse_listen
 
 PEER = PeerId(bytes(range(32)))
 BOOTSTRAP = f"/ip4/192.0.2.7/tcp/4717/p2p/{PEER}"
@@ -60,36 +60,15 @@ def test_every_setting_has_an_environment_variable(tmp_path: Path) -> None:
             "P2PHUB_LISTEN": "127.0.0.1:0,[::1]:5",
             "P2PHUB_BOOTSTRAP": f"{BOOTSTRAP} {BOOTSTRAP}",
             "P2PHUB_LAN": "0",
-            "P2PHUB_UP": "1kB",
-            "P2PHUB_DOWN": "1KiB",
+            "P2PHUB_UP": "100kB",
+            "P2PHUB_DOWN": "100KiB",
         },
     )
     assert config.listen == (Address("127.0.0.1", 0), Address("::1", 5))
     assert [str(each) for each in config.bootstrap] == [BOOTSTRAP]
-    assert (config.lan, config.up, config.down) == (False, 1000, 1024)
+    assert (config.lan, config.up, config.down) == (False, 100_000, 102_400)
     assert load_config(home=tmp_path, environment={"P2PHUB_NO_LAN": "1"}).lan is False
     assert load_config(home=tmp_path, environment={"P2PHUB_NO_LAN": "0"}).lan is True
-
-
-@pytest.mark.parametrize(
-    ("text", "rate"),
-    [
-        ("1", 1),
-        (250_000, 250_000),
-        ("20MB", 20_000_000),
-        ("20MiB", 20 << 20),
-        ("1.5 GB/s", 1_500_000_000),
-        ("2KB", 2000),
-    ],
-)
-def test_rates_count_in_tens_or_in_twos(text: str | int, rate: int) -> None:
-    assert parse_rate(text) == rate
-
-
-@pytest.mark.parametrize("text", ["", "0", "-1", "fast", "1XB", "1e9", "inf", "nan", "1 2", "9" * 50, True])
-def test_what_is_no_rate_is_refused(text: str) -> None:
-    with pytest.raises(UsageError):
-        parse_rate(text)
 
 
 @pytest.mark.parametrize(
@@ -107,6 +86,9 @@ def test_what_is_no_address_to_listen_on_is_refused(text: str) -> None:
         ("listen = 4717", "config.toml: listen: a list"),
         ("lan = 1", "config.toml: lan: either true or false"),
         ('up = "quick"', "config.toml: up: not a rate"),
+        ('down = "9kB"', "config.toml: down: a cap of 9,000 bytes a second is too low"),
+        ("schedule = 1", "config.toml: schedule: tables are wanted"),
+        ('[[schedule]]\nfrom = "8"\nto = "9:00"\nup = "1MB"', "config.toml: schedule: from: a time is wanted"),
         ('bootstrap = ["/ip4/1.2.3.4/tcp/1"]', "config.toml: bootstrap: not an address of a peer"),
         ("listen = [", "not a TOML file"),
         ("\xff", "not a TOML file"),
@@ -131,3 +113,15 @@ def test_a_wrong_environment_variable_is_named(tmp_path: Path, name: str, value:
 def test_a_wrong_option_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--bootstrap"):
         load_config(home=tmp_path, bootstrap=["nowhere"], environment={})
+
+
+def test_a_cap_can_be_lifted_by_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('up = "1MB"\n')
+    assert load_config(home=tmp_path, environment={"P2PHUB_UP": "none"}).up is None
+
+
+def test_a_schedule_is_read_from_the_file_alone(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('[[schedule]]\nfrom = "08:00"\nto = "18:00"\nup = "2 MB"\n')
+    config = load_config(home=tmp_path, environment={"P2PHUB_SCHEDULE": "nonsense"})
+    [row] = config.schedule
+    assert (row.begins, row.ends, row.sets) == (480, 1080, (("up", 2_000_000),))

@@ -232,6 +232,22 @@ def test_a_link_whose_last_chunk_in_flight_holds_up_the_end_is_dropped_for_a_muc
     assert granted(session.closed(1, drops[1], runs((0, 1)), now=now), 2) == runs((0, 1))
 
 
+@pytest.mark.parametrize("capped", [True, False])
+def test_no_link_is_dropped_as_too_slow_while_our_own_cap_is_what_slows_it(capped: bool) -> None:
+    session, everything = session_of(3)
+    session.capped = capped
+    session.joined(1, ANN, runs((0, 2)), now=0.0)
+    fast = granted(session.joined(2, BOB, everything, now=0.0), 2)
+    session.verified(1, runs((0, 1)), MIB, now=1.0)
+    actions, now = session.verified(2, fast, MIB, now=1.0), 1.0
+    while now < 60.0 and not dropped(actions):
+        now += 2.0
+        actions += session.verified(1, RangeSet(), 0, now=now)  # Bytes come, says its link, but no chunk is whole yet.
+        actions += session.tick(now=now)
+        actions += session.returned(1, RangeSet(), now=now)
+    assert dropped(actions).keys() == (set() if capped else {1})
+
+
 @pytest.mark.parametrize("reason", ["changed", "not-held", "disk"])
 def test_refused_chunks_go_to_others_and_are_not_asked_of_that_peer_again(reason: str) -> None:
     session, everything = session_of(4)

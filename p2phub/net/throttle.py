@@ -1,0 +1,351 @@
+"""Keep the caps where bytes move: a channel that waits for its share, and who wakes whom.
+
+What may pass when is `transfer.pacing`'s decision. A `Throttle` is one direction of a node, with the lock and the
+clock. A thread that waits does so on a condition, which `cancel` ends at once. Of all that wait, threads and tasks, one
+at a time watches the clock (the leader); the others sleep until they are let through or it is their turn to lead.
+
+Waiting for our own cap is never the peer's fault: the peer's time runs only while a call on the connection does, and
+`received` grows meanwhile, so that a capped link does not look like a stalled one. What is counted is what bulk
+connections carry inside TLS, in the direction of the payload. Source: proto/transfer.md §5; docs/decisions/0060.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Hashable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+from weakref import WeakValueDictionary
+
+import trio
+
+from p2phub import limits
+from p2phub.errors import PeerGone, PeerStalled
+from p2phub.identity import PeerId
+from p2phub.net.channel import Channel, Progress
+from p2phub.transfer import Ask, Flow, Pacer
+
+PRESSED_S = 2.0  # A cap that made somebody wait this recently is what bounds the transfer.
+AHEAD_S = 0.25  # What may be under way beyond what was let through, in seconds of the cap…
+AHEAD_BYTES_MIN = 128 * limits.KIB  # …and at least this much.
+
+
+class Sleep(Protocol):
+    """Waits on a condition, whose lock is held, at most so long. Injected in tests."""
+
+    def __call__(self, condition: threading.Condition, timeout_s: float | None) -> None: ...
+
+
+def _sleep(condition: threading.Condition, timeout_s: float | None) -> None:
+    condition.wait(timeout_s)
+
+
+class Throttle:
+    """One direction of one node. Thread-safe."""
+
+    def __init__(
+        self, rate: float | None = None, *, clock: Callable[[], float] = time.monotonic, sleep: Sleep = _sleep
+    ) -> None:
+        self._clock, self._sleep = clock, sleep
+        self._lock = threading.Lock()
+        self._pacer = Pacer(rate, now=clock())
+        self._wakers: dict[Ask, Callable[[], None]] = {}  # Of all that wait, the oldest first. Called under the lock.
+        self._leader: Ask | None = None
+        self._flows: WeakValueDictionary[tuple[Hashable, Hashable], Flow] = WeakValueDictionary()
+        self._jobs: dict[Hashable, _Job] = {}
+        self.changed: Callable[[], None] = _nothing
+        """Called after each change, by whoever made it: for one who keeps the same caps elsewhere, too."""
+        self.is_limited = rate is not None
+        """Whether anything is capped. Read without the lock, once a call: all that an uncapped node pays."""
+
+    @property
+    def rate(self) -> float | None:
+        """The node's cap, bytes a second."""
+        return self._pacer.rate
+
+    def set_rate(self, rate: float | None) -> None:
+        """Set the node's cap. It holds at once, also for whoever waits."""
+        with self._lock:
+            self._pacer.set_rate(rate, now=self._clock())
+            self._changed()
+        self.changed()
+
+    def admit(self, job: Hashable, rate: float | None = None, *, background: bool = False) -> None:
+        """Note a job, with a cap of its own or None, or change it. In the background it yields to all others."""
+        with self._lock:
+            known = self._jobs.get(job)
+            if known is not None and (known.rate, known.background) == (rate, background):
+                return  # Nobody need wake up.
+            known = known or _Job()
+            self._jobs[job] = known
+            known.rate = rate
+            if known.background != background:
+                known.background = background
+                for (each, _), flow in self._flows.items():
+                    if each == job:
+                        flow.background = background
+            self._pacer.set_job_rate(job, rate, now=self._clock())
+            self._changed()
+        self.changed()
+
+    def forget(self, job: Hashable) -> None:
+        """The job is over: what still moves for it has the node's cap alone."""
+        self.admit(job)
+        with self._lock:
+            self._jobs.pop(job, None)
+        self.changed()
+
+    def jobs(self) -> list[tuple[Hashable, float | None, bool]]:
+        """Return each job that was admitted, its cap and whether it is in the background."""
+        with self._lock:
+            return [(job, known.rate, known.background) for job, known in self._jobs.items()]
+
+    def press(self, job: Hashable) -> None:
+        """Note that a cap made `job` wait just now: elsewhere, where the same caps are kept."""
+        with self._lock:
+            known = self._jobs.get(job)
+            if known is not None:
+                known.waited_at = self._clock()
+
+    def flow(self, job: Hashable, who: Hashable = None) -> Flow:
+        """Return the share of `who` in `job`, under the caps of both node and job. One who asks twice has one share."""
+        with self._lock:
+            flow = self._flows.get((job, who))
+            if flow is None:
+                known = self._jobs.get(job)
+                flow = self._flows[job, who] = Flow(job, background=known is not None and known.background)
+            return flow
+
+    def rate_of(self, job: Hashable) -> float | None:
+        """Return the cap that holds for `job`, bytes a second."""
+        if not self.is_limited:
+            return None
+        with self._lock:
+            return self._pacer.rate_of(job)
+
+    def ahead_bytes(self, job: Hashable, most: int) -> int:
+        """Return how much may be asked of one peer at once, `most` where there is no cap."""
+        rate = self.rate_of(job)
+        return most if rate is None else min(most, max(AHEAD_BYTES_MIN, int(rate * AHEAD_S)))
+
+    def is_pressed(self, job: Hashable) -> bool:
+        """Return whether a cap, not the peers, is what bounds `job` now."""
+        if not self.is_limited:
+            return False
+        with self._lock:
+            waits = any(ask.flow.job == job for ask in self._wakers)
+            known = self._jobs.get(job)
+            return waits or (known is not None and self._clock() - known.waited_at < PRESSED_S)
+
+    def links_max(self, job: Hashable) -> int:
+        """Return how many links are worth having: with more, providers hear nothing of one for so long that it ends."""
+        return slots(self.rate_of(job), limits.BULK_THREADS_MAX)
+
+    def piece_bytes(self, flow: Flow) -> int:
+        """Return how much to move at once."""
+        with self._lock:
+            return self._pacer.piece_bytes(flow.job)
+
+    def stop(self) -> Stop:
+        """Return what ends the waits of one thread."""
+        return Stop(self._lock)
+
+    def take(self, flow: Flow, count: int, stop: Stop) -> bool:
+        """Block until `count` bytes may pass. Returns False, at once, if `stop` was called or is while it waits."""
+        condition = threading.Condition(self._lock)
+        with self._lock:
+            ask = self._begin(flow, count, condition.notify_all)
+            stop.wake = condition.notify_all
+            try:
+                while not (ask.granted or stop.called):
+                    self._sleep(condition, self._lead(ask))
+                    self._grant()
+            finally:
+                stop.wake = _nothing
+                self._end(ask)
+        return ask.granted and not stop.called
+
+    async def pass_through(self, flow: Flow, count: int) -> None:
+        """The same in a task of trio: return when `count` bytes may pass."""
+        await trio.lowlevel.checkpoint()
+        token, woken = trio.lowlevel.current_trio_token(), trio.Event()
+
+        def set_woken() -> None:
+            woken.set()  # The newest one.
+
+        def wake() -> None:
+            with suppress(trio.RunFinishedError):
+                token.run_sync_soon(set_woken)
+
+        with self._lock:
+            ask = self._begin(flow, count, wake)
+        try:
+            while not ask.granted:
+                with self._lock:
+                    timeout_s = self._lead(ask)
+                with trio.move_on_after(float("inf") if timeout_s is None else timeout_s):
+                    await woken.wait()
+                woken = trio.Event()
+                with self._lock:
+                    self._grant()
+        finally:
+            with self._lock:
+                self._end(ask)
+
+    # --- under the lock ----------------------------------------------------------------------------------------------
+
+    def _begin(self, flow: Flow, count: int, wake: Callable[[], None]) -> Ask:
+        ask = self._pacer.ask(flow, count)
+        self._wakers[ask] = wake
+        self._grant()
+        if not ask.granted and (job := self._jobs.get(flow.job)) is not None:
+            job.waited_at = self._clock()
+        return ask
+
+    def _end(self, ask: Ask) -> None:
+        self._pacer.withdraw(ask)
+        self._wakers.pop(ask, None)
+        if self._leader is ask:
+            self._leader = None
+            for wake in self._wakers.values():  # The next one leads.
+                wake()
+                break
+
+    def _lead(self, ask: Ask) -> float | None:
+        """Return how long `ask` should sleep: by the clock if it leads, else until it is woken."""
+        if self._leader is None:
+            self._leader = ask
+        return self._pacer.wait_s(now=self._clock()) if self._leader is ask else None
+
+    def _grant(self) -> None:
+        for ask in self._pacer.grant(now=self._clock()):
+            self._wakers.pop(ask)()
+
+    def _changed(self) -> None:
+        self.is_limited = self._pacer.is_limited
+        self._grant()
+        for wake in self._wakers.values():
+            wake()
+
+
+def slots(rate: float | None, most: int) -> int:
+    """Return how many connections a cap feeds, at most `most`: each needs enough not to be taken for a dead one."""
+    return most if rate is None else max(1, min(most, int(rate / limits.SLOT_RATE_MIN)))
+
+
+class _Job:
+    """What is known of a job."""
+
+    __slots__ = ("background", "rate", "waited_at")
+
+    def __init__(self) -> None:
+        self.background = False
+        self.rate: float | None = None
+        self.waited_at = float("-inf")
+
+
+def _nothing() -> None:
+    """Nobody waits."""
+
+
+class Stop:
+    """How to end a thread's wait, and all its later ones. One thread waits; any may call. Made by `Throttle.stop`."""
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self.called = False
+        self.wake: Callable[[], None] = _nothing  # Under the lock.
+        self._lock = lock
+
+    def call(self) -> None:
+        with self._lock:
+            self.called = True
+            self.wake()
+
+
+@dataclass(frozen=True)
+class Caps:
+    """Both directions of a node. Nothing is capped by default."""
+
+    up: Throttle = field(default_factory=Throttle)
+    down: Throttle = field(default_factory=Throttle)
+
+
+class PacedChannel:
+    """A channel whose payload, which flows one way, passes in shares of `flow`: sent if `sends`, else received."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        throttle: Throttle,
+        flow: Flow,
+        *,
+        sends: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._channel, self._throttle, self._flow, self._sends = channel, throttle, flow, sends
+        self._clock = clock
+        self.peer: PeerId = channel.peer
+        self.progress: Progress = channel.progress
+        self._stop = throttle.stop()
+        self._waits = False
+        self._looks = 0
+
+    def fill(self, into: memoryview) -> None:
+        if self._sends or not self._throttle.is_limited:
+            self._channel.fill(into)
+        else:
+            self._in_pieces(into, self._channel.fill)
+
+    def send(self, data: memoryview | bytes) -> None:
+        if not self._sends or not self._throttle.is_limited:
+            self._channel.send(data)
+        else:
+            self._in_pieces(memoryview(data), self._channel.send)
+
+    def wait(self, timeout_s: float) -> bool:
+        return self._channel.wait(timeout_s)
+
+    def nothing_for_us(self) -> bool:
+        return self._channel.nothing_for_us()
+
+    def received(self) -> int:
+        # A thread that waits for its share is no sign of the peer: let looks count as bytes, or the link seems stalled.
+        if self._waits:
+            self._looks += 1
+        return self._channel.received() + self._looks
+
+    def wake(self) -> None:
+        self._channel.wake()
+
+    def cancel(self) -> None:
+        self._channel.cancel()
+        self._stop.call()
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def _in_pieces(self, data: memoryview, move: Callable[[memoryview], None]) -> None:
+        # The peer's time is bounded for all pieces together, as it is for the one call that would move them all.
+        allowed_s = limits.SOCKET_CALL_S + len(data) / limits.RATE_MIN
+        while data:
+            piece = data[: self._throttle.piece_bytes(self._flow)]
+            self._wait_for_share(len(piece))
+            began = self._clock()
+            move(piece)
+            allowed_s -= self._clock() - began
+            if allowed_s < 0:
+                raise PeerStalled("the peer is too slow to go on with", peer=str(self.peer))
+            data = data[len(piece) :]
+
+    def _wait_for_share(self, count: int) -> None:
+        self._waits = True
+        try:
+            with self.progress.ours():
+                granted = self._throttle.take(self._flow, count, self._stop)
+        finally:
+            self._waits = False
+            self._looks += 1
+        if not granted:
+            raise PeerGone("the connection was ended", peer=str(self.peer))

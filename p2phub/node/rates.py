@@ -1,0 +1,48 @@
+"""Rates as a user writes them, and the caps of a node at one moment."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from p2phub import limits
+from p2phub.errors import UsageError
+
+_UNITS = {"": 1, "B": 1} | {
+    f"{letter}{binary}B": (1024 if binary else 1000) ** power
+    for power, letter in enumerate("kMGT", start=1)
+    for binary in ("", "i")
+}
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*?)(?:/s)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Caps in bytes a second; None is as fast as it goes."""
+
+    up: int | None = None
+    down: int | None = None
+
+
+def parse_rate(value: str | int | float) -> int:
+    """Read bytes a second: a number, or a text such as 20MB (10^6) or 20MiB (2^20). Raises UsageError."""
+    text = str(value).strip()
+    match = _RATE.fullmatch(text)
+    unit = None if match is None or isinstance(value, bool) else _UNITS.get(match[2].replace("K", "k"))
+    rate = int(float(match[1]) * unit) if match is not None and unit is not None and len(text) <= 40 else 0
+    if rate <= 0:
+        raise UsageError(f"not a rate: {text[:40]!r}", hint="bytes a second, like 500kB, 20MB or 20MiB, or none")
+    return rate
+
+
+def parse_cap(value: str | int | float) -> int | None:
+    """Read a cap: a rate of at least CAP_MIN, or `none`. Raises UsageError."""
+    if isinstance(value, str) and value.strip().lower() == "none":
+        return None
+    rate = parse_rate(value)
+    if rate < limits.CAP_MIN:
+        raise UsageError(
+            f"a cap of {rate:,} bytes a second is too low",
+            hint=f"at least {limits.CAP_MIN // limits.KIB}KiB: with less, peers take the connection for a stalled one",
+        )
+    return rate

@@ -1,0 +1,189 @@
+"""How bytes are let through under a cap on their rate: who may move how much, and when. Pure: `now` is an argument.
+
+A `Bucket` fills at the cap's rate and holds a burst of `BURST_S`, so over any time t no more than rate * t + one burst
+passes. A `Pacer` is one direction of a node: its bucket, a bucket for each job with a cap of its own, and the asks that
+wait. An ask passes when the node's bucket and its job's both have room. Of those that could, the one that began
+furthest behind goes first (start-time fair queueing, Goyal 1996): flows share equally, whatever the number of
+connections they ask with, and a background flow counts each byte `1 / BACKGROUND_WEIGHT` times. What a flow does not
+ask for is the others'. Rates are bytes a second, lengths bytes, times seconds of any one clock that does not go back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable
+
+from p2phub import limits
+
+BURST_S = 0.1  # 1 % of the 10 s over which a cap is judged; and what a thread that wakes late can catch up with.
+BURST_BYTES_MIN = 8 * limits.KIB
+PIECE_BYTES_MAX = 256 * limits.KIB
+BACKGROUND_WEIGHT = 1 / 16  # Of a foreground flow: it yields nearly all, and its connections stay alive.
+
+
+class Bucket:
+    """What may pass at `rate`; None lets everything through."""
+
+    __slots__ = ("_at", "_tokens", "rate")
+
+    def __init__(self, rate: float | None, *, now: float) -> None:
+        self.rate = rate
+        self._tokens = 0.0  # Nothing is saved before the first moment: a cap that is lifted and set gives no burst.
+        self._at = now
+
+    @property
+    def burst_bytes(self) -> float:
+        """The most that is saved while nothing passes."""
+        return math.inf if self.rate is None else max(self.rate * BURST_S, BURST_BYTES_MIN)
+
+    def set_rate(self, rate: float | None, *, now: float) -> None:
+        """Go on at `rate`. What was saved stays, as far as it is a burst of the new rate."""
+        self._settle(now)
+        if self.rate is None:
+            self._tokens = 0.0
+        self.rate = rate
+        self._tokens = min(self._tokens, self.burst_bytes)
+
+    def wait_s(self, count: int, *, now: float) -> float:
+        """Return in how long `count` bytes may pass; 0 if at once. More than a burst passes on a full bucket's debt."""
+        if self.rate is None:
+            return 0.0
+        self._settle(now)
+        lacking = min(float(count), self.burst_bytes) - self._tokens
+        return lacking / self.rate if lacking > 1e-6 else 0.0  # Below a millionth of a byte it is rounding.
+
+    def spend(self, count: int, *, now: float) -> None:
+        """Note that `count` bytes pass."""
+        if self.rate is not None:
+            self._settle(now)
+            self._tokens -= count
+
+    def _settle(self, now: float) -> None:
+        if self.rate is not None:
+            self._tokens = min(self.burst_bytes, self._tokens + max(0.0, now - self._at) * self.rate)
+        self._at = max(self._at, now)
+
+
+class Flow:
+    """Who shares: all asks of one flow together get one share. `job` names the cap that holds beside the node's."""
+
+    __slots__ = ("__weakref__", "background", "finish", "job")
+
+    def __init__(self, job: Hashable = None, *, background: bool = False) -> None:
+        self.job = job
+        self.background = background
+        self.finish = 0.0  # In the pacer's virtual time: where what it has been granted, or waits for, ends.
+
+
+class Ask:
+    """`count` bytes that wait to pass. Identity is what counts."""
+
+    __slots__ = ("count", "flow", "granted", "start")
+
+    def __init__(self, flow: Flow, count: int, start: float) -> None:
+        self.flow, self.count, self.start = flow, count, start
+        self.granted = False
+
+
+class Pacer:
+    """One direction of one node. One owner, or a lock around it."""
+
+    def __init__(self, rate: float | None, *, now: float) -> None:
+        self._node = Bucket(rate, now=now)
+        self._jobs: dict[Hashable, Bucket] = {}
+        self._waiting: list[Ask] = []
+        self._virtual = 0.0
+
+    @property
+    def rate(self) -> float | None:
+        """The node's cap."""
+        return self._node.rate
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether any cap is set."""
+        return self._node.rate is not None or bool(self._jobs)
+
+    @property
+    def waiting(self) -> tuple[Ask, ...]:
+        return tuple(self._waiting)
+
+    def rate_of(self, job: Hashable) -> float | None:
+        """Return the lower one of the node's cap and that of `job`."""
+        bucket = self._jobs.get(job)
+        rates = [rate for rate in (self._node.rate, bucket.rate if bucket else None) if rate is not None]
+        return min(rates, default=None)
+
+    def piece_bytes(self, job: Hashable) -> int:
+        """Return how much to ask for at once, so that a low cap gives a little often instead of much now and then."""
+        rate = self.rate_of(job)
+        if rate is None:
+            return PIECE_BYTES_MAX
+        return int(min(PIECE_BYTES_MAX, max(BURST_BYTES_MIN, rate * BURST_S) / 2))
+
+    def set_rate(self, rate: float | None, *, now: float) -> None:
+        """Set the node's cap."""
+        self._node.set_rate(rate, now=now)
+
+    def set_job_rate(self, job: Hashable, rate: float | None, *, now: float) -> None:
+        """Set the cap of one job; None lifts it."""
+        if rate is None:
+            self._jobs.pop(job, None)
+        elif job in self._jobs:
+            self._jobs[job].set_rate(rate, now=now)
+        else:
+            self._jobs[job] = Bucket(rate, now=now)
+
+    def ask(self, flow: Flow, count: int) -> Ask:
+        """Wait for `count` bytes; `grant` says when they may pass."""
+        start = max(self._virtual, flow.finish)
+        flow.finish = start + count / (BACKGROUND_WEIGHT if flow.background else 1.0)
+        ask = Ask(flow, count, start)
+        self._waiting.append(ask)
+        return ask
+
+    def withdraw(self, ask: Ask) -> None:
+        """The bytes will not pass."""
+        if not ask.granted:
+            self._waiting.remove(ask)
+
+    def grant(self, *, now: float) -> list[Ask]:
+        """Return the asks that pass now, in order."""
+        granted: list[Ask] = []
+        while (ask := self._next(now)) is not None and not self._node.wait_s(ask.count, now=now):
+            self._node.spend(ask.count, now=now)
+            if (job := self._jobs.get(ask.flow.job)) is not None:
+                job.spend(ask.count, now=now)
+            self._virtual = max(self._virtual, ask.start)
+            self._waiting.remove(ask)
+            ask.granted = True
+            granted.append(ask)
+        return granted
+
+    def wait_s(self, *, now: float) -> float | None:
+        """Return in how long `grant` is worth a call, if nothing else happens; None if nothing waits."""
+        if not self._waiting:
+            return None
+        ask = self._next(now)
+        if ask is not None:
+            return self._node.wait_s(ask.count, now=now)
+        return min(self._job_wait_s(each, now) for each in self._waiting)
+
+    def _next(self, now: float) -> Ask | None:
+        """Return who is next for the node's bucket: of those whose job lets them, the one furthest behind."""
+        ready = (ask for ask in self._waiting if not self._job_wait_s(ask, now))
+        return min(ready, key=lambda ask: ask.start, default=None)
+
+    def _job_wait_s(self, ask: Ask, now: float) -> float:
+        job = self._jobs.get(ask.flow.job)
+        return job.wait_s(ask.count, now=now) if job is not None else 0.0
+
+
+def left_for_background(foreground: Iterable[float]) -> float | None:
+    """Return the cap of background jobs where the node has none, while others move at the rates `foreground`.
+
+    None where there are no others. Nobody knows how much the line could carry, so what they move is the measure; while
+    they are only beginning, background moves the least that keeps its connections alive.
+    """
+    rates = list(foreground)
+    return max(float(limits.CAP_MIN), sum(rates) * BACKGROUND_WEIGHT) if rates else None
