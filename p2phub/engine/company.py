@@ -68,14 +68,18 @@ def take_told(job: Job, item: Told) -> None:
 
 
 def meet(job: Job, now: float) -> None:
-    """Tell the session who else fetches this now, so that all ask for different chunks: those that do not hold all."""
+    """Tell the session who else fetches this now, so that all ask for different chunks: who was named, was not found
+    gone, and does not hold all."""
     session = job.session
     if session is None or job.means.exchange is None or now < job.met_at + MEET_S:
         return
     others = frozenset(
         provider.peer
         for provider in job.providers
-        if not provider.banned and provider.told_by_others and not session.holds_all(provider.peer)
+        if provider.told_by_others
+        and not provider.banned
+        and (provider.live or not provider.failures)
+        and not session.holds_all(provider.peer)
     )
     if others != job.crowd:
         job.crowd, job.met_at = others, now

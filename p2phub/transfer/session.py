@@ -401,7 +401,7 @@ class Session:
             return None
         wanted = min(link.pace.lease_bytes - link.lease_bytes, max(limits.BATCH_BYTES_MAX, self._share(link)))
         others = [other.place for other in self._links.values() if other is not link and not other.dropping]
-        if reach:
+        if 0 < reach < STEPS:
             wanted = min(wanted, limits.BATCH_BYTES_MAX)  # Of what is another's no more than is asked for at once.
         tiers = self._tiers(link, reach)
         runs = self._picker.pick(tiers, wanted, link.place, others)
