@@ -22,7 +22,7 @@ from p2phub.engine.providers import Provider
 from p2phub.identity import PeerAddress
 from p2phub.store import Arrival
 
-EXCHANGE_SOON_S = 1.0  # How often a provider is asked who else there is while nobody is known.
+EXCHANGE_SOON_S = 1.0  # How often a provider is asked who else there is while there is room for more.
 MEET_S = 1.0  # Who comes and goes changes the shares of all, so that is not looked at all the time.
 
 
@@ -115,6 +115,6 @@ def _have_s(job: Job, provider: Provider) -> float:
 
 
 def _peers_s(job: Job) -> float:
-    """Soon while nobody else is known: whoever starts with us is known a moment later than we are."""
-    alone = sum(1 for provider in job.providers if not provider.banned) <= 1
-    return EXCHANGE_SOON_S if alone else limits.EXCHANGE_S
+    """Soon while there is room for more: whoever starts with us is known a moment later than we are."""
+    room = sum(provider.live for provider in job.providers) < limits.BULK_THREADS_MAX
+    return EXCHANGE_SOON_S if room else limits.EXCHANGE_S
