@@ -22,7 +22,7 @@ from p2phub.engine.providers import Provider
 from p2phub.identity import PeerAddress
 from p2phub.store import Arrival
 
-EXCHANGE_SOON_S = 1.0  # How often a provider is asked who else there is while nobody is known.
+EXCHANGE_SOON_S = 1.0  # How often a provider is asked who else there is while there is room for more.
 MEET_S = 1.0  # Who comes and goes changes the shares of all, so that is not looked at all the time.
 
 
@@ -68,14 +68,18 @@ def take_told(job: Job, item: Told) -> None:
 
 
 def meet(job: Job, now: float) -> None:
-    """Tell the session who else fetches this now, so that all ask for different chunks: those that do not hold all."""
+    """Tell the session who else fetches this now, so that all ask for different chunks: who was named, was not found
+    gone, and does not hold all."""
     session = job.session
     if session is None or job.means.exchange is None or now < job.met_at + MEET_S:
         return
     others = frozenset(
         provider.peer
         for provider in job.providers
-        if not provider.banned and provider.told_by_others and not session.holds_all(provider.peer)
+        if provider.told_by_others
+        and not provider.banned
+        and (provider.live or not provider.failures)
+        and not session.holds_all(provider.peer)
     )
     if others != job.crowd:
         job.crowd, job.met_at = others, now
@@ -111,6 +115,6 @@ def _have_s(job: Job, provider: Provider) -> float:
 
 
 def _peers_s(job: Job) -> float:
-    """Soon while nobody else is known: whoever starts with us is known a moment later than we are."""
-    alone = sum(1 for provider in job.providers if not provider.banned) <= 1
-    return EXCHANGE_SOON_S if alone else limits.EXCHANGE_S
+    """Soon while there is room for more: whoever starts with us is known a moment later than we are."""
+    room = sum(provider.live for provider in job.providers) < limits.BULK_THREADS_MAX
+    return EXCHANGE_SOON_S if room else limits.EXCHANGE_S

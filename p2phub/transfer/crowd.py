@@ -19,7 +19,7 @@ from p2phub.transfer.shares import RANKS, shares
 
 STEPS = RANKS  # Beyond the own share: the lower ranks, and what others hold already.
 WAIT_S = 0.5  # At least, before each further step; else as long as two chunks take on the link,
-WAIT_S_MAX = 4.0  # and no longer than this.
+WAIT_S_MAX = 2.0  # and no longer than this: it is also what a false claim to hold much can cost at each step.
 
 
 class Turn:

@@ -45,6 +45,7 @@ BUSY_RETRY_S_MAX = 8.0
 END_LOOK_S = 0.25  # While a link is idle for want of chunks: how often the slowest lease is looked at again.
 SLOW_END_S = 2.0  # A link whose in-flight rest takes this long, when another is idle and much faster, is dropped.
 SLOW_END_RATIO = 4.0
+NEVER = (-1, -1, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class _Link:
         self.barren = False  # The last Revoke brought nothing: all that is left is in flight.
         self.dropping = False
         self.turn = Turn()
-        self.dry_at = (-1, -1, -1)  # What was known when there was nothing to grant it: no reason to look again before.
+        self.dry_at = NEVER  # What was known when there was nothing to grant it: no reason to look again before.
         self.busy_until = now
         self.busy_s = BUSY_RETRY_S
 
@@ -260,6 +261,8 @@ class Session:
         self._picker.spread(int.from_bytes(own.public_key[:8], "big"))
         for link in self._links.values():
             link.place.leave()
+            link.turn = Turn()
+            link.dry_at = NEVER
 
     # --- what happens ---------------------------------------------------------------------------------------------
 
@@ -430,7 +433,7 @@ class Session:
             return None
         wanted = min(link.pace.lease_bytes - link.lease_bytes, max(limits.BATCH_BYTES_MAX, self._share(link)))
         others = [other.place for other in self._links.values() if other is not link and not other.dropping]
-        if reach:
+        if 0 < reach < STEPS:
             wanted = min(wanted, limits.BATCH_BYTES_MAX)  # Of what is another's no more than is asked for at once.
         tiers = self._tiers(link, reach)
         runs = self._picker.pick(tiers, wanted, link.place, others)

@@ -8,7 +8,7 @@ import pytest
 
 from p2phub.content import RangeSet
 from tests.support.covers import covers
-from tests.support.swarm import Provider, Swarm, megabytes, random_swarm
+from tests.support.swarm import Provider, Swarm, megabytes, peer, random_swarm
 
 
 @pytest.mark.parametrize("seed", range(120))
@@ -20,6 +20,23 @@ def test_a_fetch_completes_if_every_chunk_has_an_honest_holder(seed: int) -> Non
     assert swarm.session.have == RangeSet.whole(len(swarm.table))
     assert swarm.session.bytes_verified == swarm.moved
     assert sum(swarm.session.received.values()) == swarm.moved
+
+
+@pytest.mark.parametrize("seed", range(200, 260))
+@covers("T33", "T35", "T39")
+def test_a_fetch_in_a_crowd_completes_too(seed: int) -> None:
+    random = Random(seed)
+    swarm = random_swarm(random)
+    everything = RangeSet.whole(len(swarm.table))
+    swarm.session.spread(peer(7), [each.id for each in swarm.providers.values() if each.held != everything])
+    while not swarm.session.complete and swarm.now < 3600:
+        swarm.dial()
+        swarm.step()
+        swarm.check()
+        if random.random() < 0.02:  # Somebody comes, somebody goes.
+            swarm.session.spread(peer(7), [peer(random.randint(1, 20)) for _ in range(random.randint(0, 5))])
+    assert swarm.session.complete, f"missing {swarm.session.missing} after {swarm.now} s, links {swarm.links}"
+    assert swarm.session.have == everything
 
 
 @pytest.mark.parametrize("seed", range(10))

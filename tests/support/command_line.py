@@ -126,6 +126,8 @@ RESULTS: Json = {
 class FakeHub:
     """Plays `results`, and tells `events` first to who watches. `meanwhile` runs inside each verb."""
 
+    transient = False  # As where a daemon does the work.
+
     def __init__(self) -> None:
         self.results: Json = dict(RESULTS)
         self.events: list[api.Event] = []

@@ -163,6 +163,16 @@ def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
     }
 
 
+def test_seeding_is_left_to_the_daemon_where_one_runs(cli: Cli, hub: FakeHub) -> None:
+    assert hub.transient is False
+    assert cli("fetch", "x/m", "--seed").code == 0
+
+
+def test_to_seed_and_not_to_serve_is_a_contradiction(cli: Cli, hub: FakeHub) -> None:
+    assert cli("fetch", "x/m", "--seed", "--no-serve").code == 2
+    assert hub.calls == []
+
+
 FETCHED = [
     api.Started("x/m", "bag", bytes_total=5_000_000, bytes_held=1_000_000),
     api.Source(PEER, "/ip4/127.0.0.1/tcp/1", "direct"),

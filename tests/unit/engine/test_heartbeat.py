@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 import trio
 from trio.testing import MockClock
 
+from p2phub import limits
 from p2phub.content import RangeSet, digest_of
-from p2phub.engine.heartbeat import MOMENT_S, PATIENCE_S, HoldsNow, Silent, keep_company
+from p2phub.engine.exchange import Told
+from p2phub.engine.heartbeat import MOMENT_S, PATIENCE_S, HoldsNow, Questions, Silent, keep_company
 from p2phub.errors import PeerGone
 from p2phub.identity import Address, PeerAddress, PeerId
-from p2phub.wire import ControlAnswer, ControlRequest, Have
+from p2phub.wire import ControlAnswer, ControlRequest, GetHave, GetPeers, Have, Peers
 from tests.support.covers import covers
 
 PEER = PeerId(bytes(32))
 WHERE = PeerAddress(PEER, Address("127.0.0.1", 1))
+OTHER = PeerAddress(PeerId(bytes([1] * 32)), Address("127.0.0.1", 2))
 MANIFEST = digest_of(b"manifest")
 
 
@@ -27,6 +31,7 @@ class Freezing:
     answers: int
     gone: bool = False
     closed: bool = False
+    asked: list[tuple[float, ControlRequest]] = field(default_factory=list)
 
     @property
     def peer(self) -> PeerId:
@@ -41,19 +46,20 @@ class Freezing:
         raise AssertionError("only control is asked for here")
 
     async def ask(self, request: ControlRequest) -> ControlAnswer:
+        self.asked.append((trio.current_time(), request))
         if self.answers == 0:
             await trio.sleep_forever()
         self.answers -= 1
-        return Have(RangeSet.whole(self.answers))
+        return Peers((OTHER,)) if isinstance(request, GetPeers) else Have(RangeSet.whole(self.answers))
 
     async def aclose(self) -> None:
         self.closed = True
 
 
-async def told_by(provider: Freezing) -> list[HoldsNow | Silent]:
-    send, receive = trio.open_memory_channel[HoldsNow | Silent](10)
+async def told_by(provider: Freezing, questions: Questions | None = None) -> list[HoldsNow | Silent | Told]:
+    send, receive = trio.open_memory_channel[HoldsNow | Silent | Told](100)
     async with send:
-        await keep_company(WHERE, MANIFEST, dialler=provider, tell=send)  # type: ignore[arg-type]
+        await keep_company(WHERE, MANIFEST, dialler=provider, tell=send, questions=questions)  # type: ignore[arg-type]
     return [item async for item in receive]
 
 
@@ -89,3 +95,26 @@ async def test_a_cancelled_company_closes_its_connection(autojump_clock: MockClo
     with trio.move_on_after(MOMENT_S + 1):
         await told_by(provider)
     assert provider.closed
+
+
+async def test_a_provider_that_is_fetching_too_is_asked_as_often_as_that_needs(autojump_clock: MockClock) -> None:
+    provider = Freezing(answers=8)
+    await told_by(provider, Questions(have_s=lambda: limits.HAVE_SOON_S))
+    times = [at for at, _ in provider.asked]
+    assert all(later - earlier <= 2 * limits.HAVE_SOON_S for earlier, later in pairwise(times))
+
+
+async def test_one_that_holds_all_is_asked_for_a_sign_of_life_alone(autojump_clock: MockClock) -> None:
+    provider = Freezing(answers=3)
+    await told_by(provider)
+    times = [at for at, _ in provider.asked]
+    assert all(later - earlier >= limits.HEARTBEAT_S for earlier, later in pairwise(times))
+    assert {type(request) for _, request in provider.asked} == {GetHave}
+
+
+async def test_whom_a_provider_knows_is_asked_first_and_told(autojump_clock: MockClock) -> None:
+    provider = Freezing(answers=4)
+    told = await told_by(provider, Questions(peers_s=lambda: limits.EXCHANGE_S, port=4717))
+    assert provider.asked[0][1] == GetPeers(MANIFEST, 4717)
+    assert told[0] == Told(PEER, (OTHER,))
+    assert {type(request) for _, request in provider.asked} == {GetPeers, GetHave}

@@ -14,7 +14,7 @@ from p2phub.transfer.crowd import STEPS, WAIT_S
 from p2phub.transfer.shares import OTHERS_MAX, PARTS_MAX, RANKS, shares
 from tests.support.covers import covers
 from tests.support.crowd import Crowd
-from tests.support.swarm import megabytes, peer
+from tests.support.swarm import Provider, Swarm, megabytes, peer
 
 MB = 10**6
 
@@ -81,6 +81,21 @@ def test_those_who_give_nothing_cost_the_others_a_moment_and_not_the_fetch() -> 
     crowd = Crowd(megabytes(64), 4, up=25 * MB, peer_up=0.0)
     crowd.run()
     assert crowd.seconds < float("inf")
+
+
+@covers("T35", "T39")
+@pytest.mark.parametrize("fault", ["stalls", "not-held"])
+def test_one_who_claims_to_hold_nearly_all_and_gives_nothing_costs_some_seconds(fault: str) -> None:
+    table = megabytes(600)
+    everything = RangeSet.whole(600)
+    alone = Swarm(table, [Provider(1, everything, 50e6)])
+    alone.run()
+    liar = Provider(2, RangeSet.of([(0, 599)]), 50e6, fault)
+    both = Swarm(table, [Provider(1, everything, 50e6), liar])
+    both.session.spread(peer(9), [liar.id])
+    both.run()
+    assert both.session.complete
+    assert both.now < alone.now + limits.STALL_S + 4
 
 
 # --- one session -----------------------------------------------------------------------------------------------------
