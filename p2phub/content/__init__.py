@@ -11,6 +11,7 @@ from p2phub.content.plans import (
     OpenForWriting,
     Readable,
     ReadPlan,
+    Walker,
     WritePlan,
 )
 from p2phub.content.ranges import RangeSet
@@ -30,6 +31,7 @@ __all__ = [
     "RangeSet",
     "ReadPlan",
     "Readable",
+    "Walker",
     "WritePlan",
     "chunk_list",
     "cut_points",

@@ -23,20 +23,28 @@ class ChunkWriter:
     def write(self, refs: Sequence[ChunkRef], data: memoryview) -> None:
         """Write chunks that lie in `data` one after the other, neighbours in one call. Raises DiskError, DiskFull."""
         at = begin = 0
+        first = 0  # Of the run of neighbours that ends at `number`.
         for number, ref in enumerate(refs):
             at += ref.length
             after = refs[number + 1] if number + 1 < len(refs) else None
             if after is not None and after.file == ref.file and after.offset == ref.offset + ref.length:
                 continue
-            self._write(ref.file, data[begin:at], ref.offset + ref.length - (at - begin))
-            begin = at
+            start, stop = self._plan.table.span(ref.file)
+            whole = number + 1 - first == stop - start
+            self._write(ref.file, data[begin:at], ref.offset + ref.length - (at - begin), whole=whole)
+            begin, first = at, number + 1
 
-    def _write(self, file: int, data: memoryview, offset: int) -> None:
+    def _write(self, file: int, data: memoryview, offset: int, *, whole: bool) -> None:
+        """Write one run of neighbours; `whole`: they are all that the file has, so it need not stay open."""
         try:
-            descriptor = self._descriptor(file)
-            while data:
-                written = os.pwrite(descriptor, data, offset)
-                data, offset = data[written:], offset + written
+            if whole and file not in self._open:
+                descriptor = self._plan.open(file)
+                try:
+                    _write_all(descriptor, data, offset)
+                finally:
+                    os.close(descriptor)
+            else:
+                _write_all(self._descriptor(file), data, offset)
         except OSError as exc:
             if exc.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskFull("no space left for what arrives", hint="make room and run the same again") from exc
@@ -54,3 +62,9 @@ class ChunkWriter:
     def close(self) -> None:
         while self._open:
             os.close(self._open.popitem()[1])
+
+
+def _write_all(descriptor: int, data: memoryview, offset: int) -> None:
+    while data:
+        written = os.pwrite(descriptor, data, offset)
+        data, offset = data[written:], offset + written

@@ -14,13 +14,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from p2phub.content import ChunkList, ChunkTable, Digest, RangeSet, Readable, ReadPlan, decode_lists, digest_of
+from p2phub.content import (
+    ChunkList,
+    ChunkTable,
+    Digest,
+    RangeSet,
+    Readable,
+    ReadPlan,
+    Walker,
+    decode_lists,
+    digest_of,
+)
 from p2phub.errors import ContentChanged, Damaged, DiskError
 from p2phub.manifest import Manifest, decode_manifest, encode_manifest
 from p2phub.store.blobs import Blobs
 from p2phub.store.database import DOUBTED, HELD, TRUSTED, Database, FileRow, HoldingRow
 from p2phub.store.disk import disk_errors
-from p2phub.store.folders import open_published
+from p2phub.store.folders import FolderWalk, open_published
 from p2phub.store.interface import Fingerprint, HashedFile, Holding
 from p2phub.store.rehash import is_equal
 from p2phub.store.state_log import StateLog
@@ -98,7 +108,8 @@ class Holdings:
         if best is None:
             return None
         _, row, held = best
-        return ReadPlan(digest, known.table, held, _Opener(self._index.files(row.id), known.manifest, row.folder))
+        opener = _Opener(self._index.files(row.id), known.manifest, row.folder)
+        return ReadPlan(digest, known.table, held, opener, opener.walks)
 
     def mark_changed(self, digest: Digest, file: int) -> None:
         """Doubt a file: where several folders hold it, in those where it really is not what was hashed."""
@@ -221,11 +232,32 @@ class _Opener:
         self._folder = folder
 
     def __call__(self, file: int) -> Readable:
+        return open_published(self._folder, *self.expected(file))
+
+    def expected(self, file: int) -> tuple[str, Fingerprint]:
+        """Return the path of a file, and how it must be found. Raises ContentChanged for one in doubt."""
         row = self._files.get(file)
         path = self._manifest.files[file].path
         if row is None or row.standing == DOUBTED or row.fingerprint is None:
             raise ContentChanged(f"{self._folder / path} is not known to be what was hashed")
-        return open_published(self._folder, path, row.fingerprint)
+        return path, row.fingerprint
+
+    def walks(self) -> Walker:
+        return _Walker(self, self._folder)
+
+
+class _Walker:
+    """`content.Walker` over the files of a holding."""
+
+    def __init__(self, opener: _Opener, folder: Path) -> None:
+        self._opener = opener
+        self._walk = FolderWalk(folder)
+
+    def open(self, file: int) -> Readable:
+        return self._walk.open(*self._opener.expected(file))
+
+    def close(self) -> None:
+        self._walk.close()
 
 
 def _key(digest: Digest, folder: Path) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from p2phub.content import ChunkTable
 from p2phub.errors import ContentChanged, Occupied
@@ -68,15 +68,15 @@ class Places:
             if file not in self._in_the_way
         }
 
-    def make_folders(self, files: Sequence[int]) -> None:
+    def make_folders(self, files: Iterable[int]) -> None:
         """Make the folders that `files` go to, and make them durable.
 
         Before anything is renamed into them: else a power cut could keep the rename and lose the folder, file and all.
         """
-        for file in files:
-            if file not in self._in_the_way:
-                with contextlib.suppress(FileExistsError, NotADirectoryError):
-                    self._destination.tree.place(self.path(file), make=True)
+        folders = {self.path(file).rpartition("/")[0] for file in files if file not in self._in_the_way}
+        for folder in sorted(folders):
+            with contextlib.suppress(FileExistsError, NotADirectoryError):
+                self._destination.tree.folder(folder, make=True)
         self._destination.tree.flush_made(one_by_one_max=ONE_BY_ONE_MAX)
 
     def place(self, file: int) -> None:
