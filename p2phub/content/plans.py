@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate, chain
+from itertools import accumulate
 from typing import NamedTuple, Protocol
 
-from p2phub.content.digest import Digest
+from p2phub.content.digest import DIGEST_BYTES, Digest
 from p2phub.content.merkle import ChunkList
 from p2phub.content.ranges import RangeSet
 
@@ -31,22 +31,27 @@ class ChunkRef(NamedTuple):
 
 
 class ChunkTable:
-    """All chunks of a manifest, numbered from 0 in file order. Immutable; 8 bytes a chunk beyond the lists."""
+    """All chunks of a manifest, numbered from 0 in file order. Immutable; 40 bytes a chunk and 8 a file."""
 
-    def __init__(self, files: Sequence[ChunkList]) -> None:
-        self._files = tuple(files)
+    def __init__(self, files: Iterable[ChunkList]) -> None:
+        """`files` are looked at once and not kept: a million lists of one chunk would be ten times the table."""
         # The first chunk of each file, and where each chunk starts if all files stood one behind the other; both end
-        # with the total.
-        self._first = array("Q", accumulate(map(len, self._files), initial=0))
-        lengths = chain.from_iterable(chunks.lengths for chunks in self._files)
-        self._start = array("Q", accumulate(lengths, initial=0))
+        # with the total. Then the digests, packed.
+        self._first = array("Q", (0,))
+        self._start = array("Q", (0,))
+        digests = bytearray()
+        for chunks in files:
+            digests += chunks.digests
+            self._start.extend(accumulate(chunks.lengths, initial=self._start.pop()))
+            self._first.append(len(self._start) - 1)
+        self._digests = bytes(digests)
 
     def __len__(self) -> int:
         return self._first[-1]
 
     @property
     def files(self) -> int:
-        return len(self._files)
+        return len(self._first) - 1
 
     @property
     def bytes_total(self) -> int:
@@ -67,7 +72,7 @@ class ChunkTable:
         file = self.file_of(index)
         first, start = self._first[file], self._start[index]
         length = self._start[index + 1] - start
-        return ChunkRef(index, file, start - self._start[first], length, self._files[file].digest(index - first))
+        return ChunkRef(index, file, start - self._start[first], length, self._digest(index))
 
     def chunks(self, first: int, count: int) -> Iterator[ChunkRef]:
         """Yield `count` chunks from number `first` on. Raises IndexError where the manifest ends."""
@@ -75,12 +80,14 @@ class ChunkTable:
         while index < last:
             file = self.file_of(index)  # Looked up once a file; its chunks follow each other.
             begin, end = self._first[file], min(last, self._first[file + 1])
-            base, digest = self._start[begin], self._files[file].digest
-            start = self._start[index]
+            base, start = self._start[begin], self._start[index]
             while index < end:
                 stop = self._start[index + 1]
-                yield ChunkRef(index, file, start - base, stop - start, digest(index - begin))
+                yield ChunkRef(index, file, start - base, stop - start, self._digest(index))
                 index, start = index + 1, stop
+
+    def _digest(self, index: int) -> bytes:
+        return self._digests[index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES]
 
     def bytes_of(self, ranges: RangeSet) -> int:
         """Return how many bytes the chunks in `ranges` have together."""

@@ -23,13 +23,13 @@ from p2phub.manifest import Manifest
 from p2phub.store.destination import SCRATCH, Destination
 from p2phub.store.disk import WRITE_FLAGS, Disk, disk_error, disk_errors
 from p2phub.store.doorway import Doorway
+from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import open_regular
-from p2phub.store.interface import Fingerprint
 from p2phub.store.journal import Journal
 from p2phub.store.placing import ONE_BY_ONE_MAX, WANTED, Places
 from p2phub.store.survey import Survey
 
-Record = Callable[[Sequence[Fingerprint]], None]
+Record = Callable[[Fingerprints], None]
 """Told, when all files are in place and durable, their fingerprints in the manifest's order."""
 
 

@@ -35,16 +35,6 @@ def fingerprint(status: os.stat_result) -> Fingerprint:
     return Fingerprint(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def _is_as(status: os.stat_result, expected: Fingerprint) -> bool:
-    return (
-        status.st_ino == expected.inode
-        and status.st_ctime_ns == expected.ctime_ns
-        and status.st_mtime_ns == expected.mtime_ns
-        and status.st_size == expected.size
-        and status.st_dev == expected.device
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class OpenFile:
     """A `Readable`: a descriptor, and the fingerprint that the file had when its bytes were hashed (or when opened)."""
@@ -53,7 +43,7 @@ class OpenFile:
     expected: Fingerprint
 
     def unchanged(self) -> bool:
-        return _is_as(os.fstat(self.descriptor), self.expected)
+        return fingerprint(os.fstat(self.descriptor)) == self.expected
 
     def close(self) -> None:
         os.close(self.descriptor)
@@ -167,9 +157,9 @@ class FolderWalk:
         try:
             if parent != self._parent:
                 self._go_to(parent)
-            if _is_as(os.stat(name, dir_fd=self._fd, follow_symlinks=False), expected):
+            if fingerprint(os.stat(name, dir_fd=self._fd, follow_symlinks=False)) == expected:
                 fd = os.open(name, READ_FLAGS, dir_fd=self._fd)
-                if _is_as(os.fstat(fd), expected):
+                if fingerprint(os.fstat(fd)) == expected:
                     return OpenFile(fd, expected)
                 os.close(fd)
         except OSError:

@@ -17,8 +17,8 @@ from p2phub.errors import ContentChanged, Occupied
 from p2phub.manifest import Manifest
 from p2phub.store.destination import Destination
 from p2phub.store.disk import WRITE_FLAGS, Disk
+from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import fingerprint, open_regular
-from p2phub.store.interface import Fingerprint
 from p2phub.store.journal import Identity
 from p2phub.store.rehash import is_equal
 from p2phub.store.survey import Survey
@@ -150,22 +150,21 @@ class Places:
                     os.close(fd)
         self._destination.tree.flush(one_by_one_max=ONE_BY_ONE_MAX)
 
-    def fingerprints(self) -> list[Fingerprint]:
+    def fingerprints(self) -> Fingerprints:
         """Return what stands in the manifest's places. Raises ContentChanged if someone was at it meanwhile."""
-        found: list[Fingerprint] = []
+        found = Fingerprints()
         for file, entry in enumerate(self._manifest.files):
             status = self._destination.tree.status(entry.path)
-            if (
-                status is None
-                or not stat.S_ISREG(status.st_mode)
-                or status.st_size != entry.size
-                or (file in self.kept and fingerprint(status) != self.kept[file])
-            ):
+            if status is None or not stat.S_ISREG(status.st_mode) or status.st_size != entry.size:
+                now = None
+            else:
+                now = fingerprint(status)
+            if now is None or now != self.kept.get(file, now):
                 raise ContentChanged(
                     f"{self._destination.folder / entry.path} was changed while the rest was fetched",
                     hint="run the same command again",
                 )
-            found.append(fingerprint(status))
+            found.append(now)
         return found
 
     def _is_equal(self, file: int, path: str) -> bool:
