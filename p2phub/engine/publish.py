@@ -63,11 +63,8 @@ async def survey(order: Order, *, store: Store, workers: Workers) -> Scan:
             f"{_some(scan.outside)} in {order.folder}: a link that leaves the folder is not published",
             hint="copy the file into the folder, or leave the link out with --ignore",
         )
-    secrets = [
-        found.path if found.target is None else f"{found.path} (a link to {found.target})"
-        for found in scan.files
-        if selection.secret(found.path) or (found.target is not None and selection.secret(found.target))
-    ]
+    # In a worker like the scan: of a million paths the event loop would hear nothing for half a minute.
+    secrets = await workers.run(lambda: _secrets(scan, selection))
     if secrets:
         raise UsageError(
             f"{_some(secrets)} in {order.folder} looks like a secret, so nothing was published",
@@ -76,7 +73,7 @@ async def survey(order: Order, *, store: Store, workers: Workers) -> Scan:
     if not scan.files:
         raise UsageError(f"{order.folder} has no file to publish")
     try:
-        check_paths([found.path for found in scan.files])
+        await workers.run(lambda: check_paths([found.path for found in scan.files]))
     except Malformed as exc:
         raise UsageError(
             f"a file in {order.folder} has a name that not every machine can hold: {exc.what}",
@@ -163,6 +160,15 @@ def _selection(order: Order) -> Selection:
     except (OSError, UnicodeDecodeError) as exc:
         raise DiskError(f"cannot read {own}: {exc}") from exc
     return Selection(ignore_text=text, ignore=order.ignore, include=order.include)
+
+
+def _secrets(scan: Scan, selection: Selection) -> list[str]:
+    """Return what looks like a secret that nobody named."""
+    return [
+        found.path if found.target is None else f"{found.path} (a link to {found.target})"
+        for found in scan.files
+        if selection.secret(found.path) or (found.target is not None and selection.secret(found.target))
+    ]
 
 
 def _previous(ledger: Ledger, publisher: PeerId, order: Order) -> Digest | None:

@@ -57,6 +57,7 @@ class Holdings:
         self._log = log
         self._index = Database(home, self._begin_again)
         self._mutex = threading.Lock()
+        self._loading = threading.Lock()  # One manifest at a time: two who ask for the same must not both hold it.
         self._tables: OrderedDict[Digest, _Known] = OrderedDict()
 
     def hold(
@@ -165,6 +166,13 @@ class Holdings:
         with self._mutex:
             if digest in self._tables:
                 self._tables.move_to_end(digest)
+                return self._tables[digest]
+        with self._loading:
+            return self._load(digest)
+
+    def _load(self, digest: Digest) -> _Known | None:
+        with self._mutex:
+            if digest in self._tables:  # Loaded by whoever was before us.
                 return self._tables[digest]
         root = self._blobs.get(digest)
         if root is None:
