@@ -317,7 +317,7 @@ def _disk_error(error: sqlite3.Error, path: Path) -> DiskError:
 def _values(known: Fingerprint | None) -> tuple[int | None, ...]:
     if known is None:
         return (None,) * 5
-    device, inode, size, mtime_ns, ctime_ns = known.values
+    device, inode, size, mtime_ns, ctime_ns = known.values()
     return (_signed(device), _signed(inode), size, mtime_ns, ctime_ns)
 
 

@@ -40,39 +40,40 @@ class Fingerprint(bytes):
 
     @property
     def device(self) -> int:
-        return self.values[0]
+        return self.values()[0]
 
     @property
     def inode(self) -> int:
-        return self.values[1]
+        return self.values()[1]
 
     @property
     def size(self) -> int:
-        return self.values[2]
+        return self.values()[2]
 
     @property
     def mtime_ns(self) -> int:
-        return self.values[3]
+        return self.values()[3]
 
     @property
     def ctime_ns(self) -> int:
-        return self.values[4]
+        return self.values()[4]
 
-    @property
     def values(self) -> tuple[int, int, int, int, int]:
         """All five, in the order in which `Fingerprint` takes them."""
         device, inode, size, mtime_ns, ctime_ns = _FINGERPRINT.unpack(self)
         return device, inode, size, mtime_ns, ctime_ns
 
     def __repr__(self) -> str:
-        return f"Fingerprint{self.values}"
+        return f"Fingerprint{self.values()}"
 
     def settled(self, now_ns: int) -> bool:
         """Whether the file had been left alone for RACY_FINGERPRINT_S at `now_ns` (wall clock, when this was taken).
 
         If not, it may be written again within the same tick of the file system's clock, and look the same.
         """
-        return now_ns - max(self.mtime_ns, self.ctime_ns) >= limits.RACY_FINGERPRINT_S * 1e9
+        _, _, _, mtime_ns, ctime_ns = _FINGERPRINT.unpack(self)
+        untouched_ns: int = now_ns - max(mtime_ns, ctime_ns)
+        return untouched_ns >= limits.RACY_FINGERPRINT_S * 1e9
 
 
 @dataclass(frozen=True, slots=True)
