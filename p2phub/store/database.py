@@ -14,6 +14,7 @@ import fcntl
 import os
 import sqlite3
 import stat
+import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -326,7 +327,10 @@ def _fingerprint(
 ) -> Fingerprint | None:
     if device is None or inode is None or size is None or mtime_ns is None or ctime_ns is None:
         return None
-    return Fingerprint(device % 2**64, inode % 2**64, size, mtime_ns, ctime_ns)
+    try:
+        return Fingerprint(device % 2**64, inode % 2**64, size, mtime_ns, ctime_ns)
+    except (struct.error, TypeError):  # No numbers that a file can have: whoever wrote them, they tell nothing.
+        return None
 
 
 def _signed(number: int) -> int:

@@ -150,6 +150,39 @@ def test_a_file_that_is_not_as_it_was_hashed_is_refused_on_a_walk_too(folder: Pa
     walk.close()
 
 
+def test_what_is_no_file_any_more_is_not_even_opened_on_a_walk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    walk = FolderWalk(folder)
+    before = seen(folder, "a/two")
+    walk.open("a/one", seen(folder, "a/one")).close()
+    (folder / "a/two").unlink()
+    os.mkfifo(folder / "a/two")
+    opened: list[str] = []
+    really_open = os.open
+
+    def spying(name: str, *how: int, **where: int) -> int:
+        opened.append(os.fspath(name))
+        return really_open(name, *how, **where)
+
+    monkeypatch.setattr(os, "open", spying)
+    with pytest.raises(ContentChanged):
+        walk.open("a/two", before)
+    assert not any(name.endswith("two") for name in opened)
+    walk.close()
+
+
+def test_a_file_that_is_replaced_between_look_and_open_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walk = FolderWalk(folder)
+    before, status = seen(folder, "a/two"), os.stat(folder / "a/two")
+    (folder / "a/new").write_text("other")
+    (folder / "a/new").rename(folder / "a/two")
+    monkeypatch.setattr(os, "stat", lambda *path, **how: status)  # As it looked a moment ago.
+    with pytest.raises(ContentChanged):
+        walk.open("a/two", before)
+    walk.close()
+
+
 def test_a_link_inside_the_folder_is_followed_on_a_walk_as_it_is_otherwise(folder: Path) -> None:
     (folder / "linked").symlink_to("a/one")
     (folder / "c").symlink_to("b")
@@ -219,3 +252,19 @@ def test_a_holding_is_recorded_whole_also_where_the_index_turns_out_to_be_damage
         rows = db.execute("SELECT number FROM file WHERE standing = ? ORDER BY number", (TRUSTED,)).fetchall()
     db.close()
     assert [number for (number,) in rows] == list(range(12))
+
+
+@pytest.mark.parametrize("size", ["-1", "'many'", "1e300"])
+def test_a_row_that_no_file_can_have_is_not_served(tmp_path: Path, size: str) -> None:
+    scene = DiskScene(tmp_path)
+    hold(scene, SMALL)
+    with sqlite3.connect(scene.home / "index.sqlite") as db:
+        db.execute(f"UPDATE file SET size = {size} WHERE number = 3")
+    db.close()
+    plan = scene.store.read_plan(SMALL.root)
+    assert plan is not None
+    plan.open(2).close()
+    with pytest.raises(ContentChanged):
+        plan.open(3)
+    assert SMALL.manifest.files[3].path not in scene.store.remembered(scene.folder)
+    scene.store.close()
