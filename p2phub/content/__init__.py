@@ -12,6 +12,7 @@ from p2phub.content.plans import (
     Readable,
     ReadPlan,
     Steady,
+    Walker,
     WritePlan,
 )
 from p2phub.content.ranges import RangeSet
@@ -32,6 +33,7 @@ __all__ = [
     "ReadPlan",
     "Readable",
     "Steady",
+    "Walker",
     "WritePlan",
     "chunk_list",
     "cut_points",

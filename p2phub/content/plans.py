@@ -9,21 +9,21 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain
-from typing import Protocol
+from itertools import accumulate
+from typing import NamedTuple, Protocol
 
-from p2phub.content.digest import Digest
+from p2phub.content.digest import DIGEST_BYTES, Digest
 from p2phub.content.merkle import ChunkList
 from p2phub.content.ranges import RangeSet
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkRef:
+class ChunkRef(NamedTuple):
     """One chunk: number `index` in the manifest, `length` bytes at `offset` of file number `file`."""
 
-    index: int
+    # A tuple and no dataclass: each side makes one for every chunk it moves, at a quarter of the cost.
+    index: int  # type: ignore[assignment]  # In place of a tuple's method, which nobody wants of a chunk.
     file: int
     offset: int
     length: int
@@ -31,27 +31,40 @@ class ChunkRef:
 
 
 class ChunkTable:
-    """All chunks of a manifest, numbered from 0 in file order. Immutable; 8 bytes a chunk beyond the lists."""
+    """All chunks of a manifest, numbered from 0 in file order. Immutable; 40 bytes a chunk and 8 a file."""
 
-    def __init__(self, files: Sequence[ChunkList]) -> None:
-        self._files = tuple(files)
+    def __init__(self, files: Iterable[ChunkList]) -> None:
+        """`files` are looked at once and not kept: a million lists of one chunk would be ten times the table."""
         # The first chunk of each file, and where each chunk starts if all files stood one behind the other; both end
-        # with the total.
-        self._first = array("Q", accumulate(map(len, self._files), initial=0))
-        lengths = chain.from_iterable(chunks.lengths for chunks in self._files)
-        self._start = array("Q", accumulate(lengths, initial=0))
+        # with the total. Then the digests, packed.
+        self._first = array("Q", (0,))
+        self._start = array("Q", (0,))
+        digests = bytearray()
+        for chunks in files:
+            digests += chunks.digests
+            self._start.extend(accumulate(chunks.lengths, initial=self._start.pop()))
+            self._first.append(len(self._start) - 1)
+        self._digests = bytes(digests)
 
     def __len__(self) -> int:
         return self._first[-1]
 
     @property
     def files(self) -> int:
-        return len(self._files)
+        return len(self._first) - 1
 
-    @property
-    def lists(self) -> tuple[ChunkList, ...]:
-        """The chunks of each file, in file order."""
-        return self._files
+    def parts(self) -> tuple[bytes, bytes, bytes]:
+        """Return what `from_parts` makes this table of, in another process of this machine."""
+        return self._first.tobytes(), self._start.tobytes(), self._digests
+
+    @classmethod
+    def from_parts(cls, first: bytes, start: bytes, digests: bytes) -> ChunkTable:
+        table = cls(())
+        table._first, table._start = array("Q"), array("Q")
+        table._first.frombytes(first)
+        table._start.frombytes(start)
+        table._digests = digests
+        return table
 
     @property
     def bytes_total(self) -> int:
@@ -72,16 +85,32 @@ class ChunkTable:
         file = self.file_of(index)
         first, start = self._first[file], self._start[index]
         length = self._start[index + 1] - start
-        return ChunkRef(index, file, start - self._start[first], length, self._files[file].digest(index - first))
+        return ChunkRef(index, file, start - self._start[first], length, self._digest(index))
 
     def chunks(self, first: int, count: int) -> Iterator[ChunkRef]:
         """Yield `count` chunks from number `first` on. Raises IndexError where the manifest ends."""
-        for index in range(first, first + count):
-            yield self.chunk(index)
+        index, last = first, first + count
+        while index < last:
+            file = self.file_of(index)  # Looked up once a file; its chunks follow each other.
+            begin, end = self._first[file], min(last, self._first[file + 1])
+            base, start = self._start[begin], self._start[index]
+            while index < end:
+                stop = self._start[index + 1]
+                yield ChunkRef(index, file, start - base, stop - start, self._digest(index))
+                index, start = index + 1, stop
+
+    def _digest(self, index: int) -> bytes:
+        return self._digests[index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES]
 
     def bytes_of(self, ranges: RangeSet) -> int:
         """Return how many bytes the chunks in `ranges` have together."""
         return sum(self._start[stop] - self._start[start] for start, stop in ranges.runs)
+
+
+class OpenManyForWriting(Protocol):
+    """Opens several files at once, as `OpenForWriting` does each of them: all or none."""
+
+    def __call__(self, files: Sequence[int]) -> list[int]: ...
 
 
 class OpenForWriting(Protocol):
@@ -101,6 +130,7 @@ class WritePlan:
     table: ChunkTable
     open: OpenForWriting
     path_of: Callable[[int], str] = "file number {}".format  # File number to its path, for errors that name it.
+    open_many: OpenManyForWriting | None = None  # Where asking for one file after the other costs more than that.
 
 
 class Status(Protocol):
@@ -158,11 +188,47 @@ class OpenForReading(Protocol):
     def __call__(self, file: int) -> Readable: ...
 
 
+class Walker(Protocol):
+    """Opens files as `OpenForReading` does, for one thread, and may keep the folder of the last one open meanwhile."""
+
+    def expect(self, files: Sequence[int]) -> None:
+        """Be told which files will be opened next, in this order: they may be opened at once."""
+
+    def open(self, file: int) -> Readable: ...
+
+    def close(self) -> None:
+        """Let go of that folder, and of what was opened and not asked for."""
+
+
+class _EachAnew:
+    """The walker of a plan that has none of its own."""
+
+    def __init__(self, opener: OpenForReading) -> None:
+        self._opener = opener
+
+    def expect(self, files: Sequence[int]) -> None:
+        pass
+
+    def open(self, file: int) -> Readable:
+        return self._opener(file)
+
+    def close(self) -> None:
+        pass
+
+
 @dataclass(frozen=True, slots=True)
 class ReadPlan:
-    """Where chunks to serve come from. `held` are those that may be read; others are refused."""
+    """Where chunks to serve come from. `held` are those that may be read; others are refused.
+
+    `walks` makes a walker, if there is a cheaper way to open one file after the other than `open`.
+    """
 
     manifest: Digest
     table: ChunkTable
     held: RangeSet
     open: OpenForReading
+    walks: Callable[[], Walker] | None = None
+
+    def walker(self) -> Walker:
+        """Return what opens files for one thread. The caller closes it."""
+        return self.walks() if self.walks is not None else _EachAnew(self.open)

@@ -40,6 +40,22 @@ class RangeSet:
         return cls(((0, count),) if count else ())
 
     @classmethod
+    def ascending(cls, indices: Iterable[int]) -> RangeSet:
+        """Return the set of `indices`, which ascend; a million neighbours make one run on the way, not a million."""
+        runs: list[tuple[int, int]] = []
+        start = stop = 0
+        for index in indices:
+            if index != stop or start == stop:
+                assert index >= stop, "indices that do not ascend"
+                if start < stop:
+                    runs.append((start, stop))
+                start = index
+            stop = index + 1
+        if start < stop:
+            runs.append((start, stop))
+        return cls(tuple(runs))
+
+    @classmethod
     def from_indices(cls, indices: Iterable[int]) -> RangeSet:
         return cls.of((index, index + 1) for index in indices)
 

@@ -6,7 +6,7 @@ coordinator of a fetch owns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from p2phub import limits
 from p2phub.content import ChunkList, ChunkTable, Digest, decode_lists, digest_of, list_digests
@@ -82,11 +82,17 @@ def chunk_table(manifest: Manifest, blob: Held) -> ChunkTable:
         assert data is not None, f"chunk list {digest} is missing"
         return data
 
-    lists: dict[
-        tuple[Digest, int, int], ChunkList
-    ] = {}  # Equal files share one: else a few bytes could name gigabytes.
-    for entry in manifest.files:
-        key = (entry.root, entry.size, entry.chunks)
-        if key not in lists:
-            lists[key] = decode_lists(*key, must)
-    return ChunkTable([lists[entry.root, entry.size, entry.chunks] for entry in manifest.files])
+    def lists() -> Iterator[ChunkList]:
+        # Equal files share one: else a few bytes could have us decode gigabytes. The table itself is bounded by the
+        # manifest's CHUNKS_MAX. A file of one chunk has no list.
+        decoded: dict[tuple[Digest, int, int], ChunkList] = {}
+        for entry in manifest.files:
+            key = (entry.root, entry.size, entry.chunks)
+            if entry.chunks <= 1:
+                yield decode_lists(*key, must)
+                continue
+            if key not in decoded:
+                decoded[key] = decode_lists(*key, must)
+            yield decoded[key]
+
+    return ChunkTable(lists())

@@ -48,15 +48,19 @@ async def hash_folder(folder: Path, scan: Scan, *, store: Store, workers: Worker
     Raises ContentChanged or DiskError. Cancelled, it ends with the chunk that each thread is at.
     """
     remembered = await workers.run(lambda: store.remembered(folder))
-    results: dict[str, HashedFile] = {}
-    todo: list[FoundFile] = []
-    for found in scan.files:
+    files = scan.files  # In path order, as a manifest has them; by number from here on.
+    bytes_total = 0
+    results: list[HashedFile | None] = [None] * len(files)
+    todo: list[int] = []
+    for number, found in enumerate(files):
+        bytes_total += found.fingerprint.size
         known = remembered.get(found.path)
         if known is not None and known.trusted and known.fingerprint == found.fingerprint:
-            results[found.path] = known
+            results[number] = known
         else:
-            todo.append(found)
-    todo.sort(key=lambda found: found.fingerprint.size, reverse=True)  # The longest first, so that none starts last.
+            todo.append(number)
+    # The longest first, so that none starts last.
+    todo.sort(key=lambda number: files[number].fingerprint.size, reverse=True)
     waiting = iter(todo)  # Shared by the threads: the GIL makes `next` of a list iterator atomic.
     read = [0] * workers.threads  # One slot a thread: `+=` on a shared number would need a lock.
     blobs: list[bytes] = []
@@ -70,9 +74,10 @@ async def hash_folder(folder: Path, scan: Scan, *, store: Store, workers: Worker
             if stopped or failures:
                 raise _Stopped
 
-        for found in waiting:
+        for number in waiting:
+            found = files[number]
             try:
-                results[found.path], lists, problem = _hash_found(folder, found, store, advanced)
+                results[number], lists, problem = _hash_found(folder, found, store, advanced)
             except _Stopped:
                 return
             except HubError as error:
@@ -86,8 +91,7 @@ async def hash_folder(folder: Path, scan: Scan, *, store: Store, workers: Worker
         await workers.run_long(lambda: hash_until_done(slot))
 
     def tell() -> None:
-        total = sum(found.fingerprint.size for found in scan.files)
-        watch(PublishProgress(bytes_hashed=sum(read), bytes_total=total, files=len(scan.files)))
+        watch(PublishProgress(bytes_hashed=sum(read), bytes_total=bytes_total, files=len(files)))
 
     async def keep_telling() -> None:
         nonlocal stopped
@@ -107,8 +111,9 @@ async def hash_folder(folder: Path, scan: Scan, *, store: Store, workers: Worker
     if failures:
         raise failures[0]
     tell()
-    ordered = sorted(results.values(), key=lambda item: item.entry.path.encode())
-    return FolderHashed(tuple(ordered), tuple(blobs), sum(read), tuple(sorted(problems)))
+    hashed = tuple(item for item in results if item is not None)
+    assert len(hashed) == len(files)
+    return FolderHashed(hashed, tuple(blobs), sum(read), tuple(sorted(problems)))
 
 
 def _hash_found(
@@ -117,6 +122,8 @@ def _hash_found(
     file = store.open_in_place(folder, found.path)
     try:
         before = store.fingerprint_of(file)
+        if before == found.fingerprint:
+            before = found.fingerprint  # One of two equal ones, for the sake of a million files.
         return hash_file(found.path, file, before, now_ns=time.time_ns(), advanced=advanced)
     finally:
         file.close()
@@ -164,7 +171,12 @@ def hash_file(
         git_sha1=git.digest() if git is not None else None,
         layout=digest_of(layout_blob) if layout_blob is not None else None,
     )
-    hashed = HashedFile(entry=entry, chunks=chunks, fingerprint=before, trusted=before.settled(now_ns))
+    hashed = HashedFile(
+        entry=entry,
+        chunks=chunks if len(chunks) > 1 else None,
+        fingerprint=before,
+        trusted=before.settled(now_ns),
+    )
     return hashed, blobs if layout_blob is None else (*blobs, layout_blob), layout.problem
 
 

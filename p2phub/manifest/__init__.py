@@ -4,7 +4,14 @@ from p2phub.content import pack, unpack
 from p2phub.manifest.belief import Judgement, Known, Verdict, judge
 from p2phub.manifest.model import FileEntry, Manifest
 from p2phub.manifest.names import DEFAULT_TAG, check_name
-from p2phub.manifest.pages import decode_manifest, encode_manifest, manifest_digest, manifest_pages
+from p2phub.manifest.pages import (
+    decode_manifest,
+    encode_manifest,
+    files_in_root,
+    files_on_page,
+    manifest_digest,
+    manifest_pages,
+)
 from p2phub.manifest.paths import check_path, check_paths
 from p2phub.manifest.reference import Reference, parse_reference
 from p2phub.manifest.release import (
@@ -39,6 +46,8 @@ __all__ = [
     "dht_key",
     "encode_manifest",
     "encode_ticket",
+    "files_in_root",
+    "files_on_page",
     "judge",
     "manifest_digest",
     "manifest_pages",

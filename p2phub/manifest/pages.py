@@ -13,6 +13,7 @@ Source: proto/manifest.md §2.
 from __future__ import annotations
 
 import zlib
+from array import array
 from collections.abc import Callable, Sequence
 
 from p2phub import limits
@@ -51,15 +52,17 @@ def encode_manifest(manifest: Manifest) -> tuple[bytes, ...]:
     files = manifest.files
     _check_files(files)
     _check_chunks(manifest.chunks_total)
-    entries = [_encode_entry(entry) for entry in files]
     fields = {"bytes": manifest.bytes_total, "chunks": manifest.chunks_total, "count": len(files)}
-    counts = _division([entry.path for entry in files], list(packed_lengths(entries)))
+    # Twice made and never all at once: a million entries as lists take more than the manifest does.
+    lengths = array("I", packed_lengths(map(_encode_entry, files)))
+    counts = _division([entry.path for entry in files], lengths)
     if not counts:
-        return (pack_record(ROOT_KIND, VERSION, {**fields, "files": entries}),)
+        return (pack_record(ROOT_KIND, VERSION, {**fields, "files": [_encode_entry(entry) for entry in files]}),)
     pages: list[bytes] = []
     at = 0
     for count in counts:
-        pages.append(pack_record(PAGE_KIND, VERSION, {"files": entries[at : at + count]}))
+        entries = [_encode_entry(entry) for entry in files[at : at + count]]
+        pages.append(pack_record(PAGE_KIND, VERSION, {"files": entries}))
         at += count
     listed = [[digest_of(page).raw, len(page)] for page in pages]
     root = pack_record(ROOT_KIND, VERSION, {**fields, "pages": listed})
@@ -84,6 +87,26 @@ def manifest_pages(root: bytes) -> tuple[tuple[Digest, int], ...]:
     return _pages_of(_open_root(root))
 
 
+def files_in_root(root: bytes) -> list[FileEntry]:
+    """Return the files that stand in the root page itself. Raises Malformed; as for `files_on_page`, not for all."""
+    fields = _open_root(root)
+    return _entries_of(fields) if "files" in fields else []
+
+
+def files_on_page(page: bytes) -> list[FileEntry]:
+    """Return the files of one further page. Raises Malformed for what no page may be.
+
+    What must hold across files and pages is not looked at: for a manifest that was accepted whole before.
+    """
+    return _entries_of(unpack_record(page, PAGE_KIND, VERSION))
+
+
+def _entries_of(fields: Fields) -> list[FileEntry]:
+    files: list[FileEntry] = []
+    _read_entries(fields.array("files", most=limits.FILES_MAX), files, array("I"))
+    return files
+
+
 def decode_manifest(root: bytes, blob: Callable[[Digest], bytes | None]) -> Manifest:
     """Return the manifest whose root page is `root`; `blob` gives the further pages by digest.
 
@@ -94,7 +117,7 @@ def decode_manifest(root: bytes, blob: Callable[[Digest], bytes | None]) -> Mani
     fields = _open_root(root)
     count = fields.unsigned("count", most=limits.FILES_MAX)
     files: list[FileEntry] = []
-    lengths: list[int] = []
+    lengths = array("I")
     counts: list[int] = []
     if "files" in fields:
         _read_entries(fields.array("files", most=count), files, lengths)
@@ -175,7 +198,7 @@ def _encode_entry(entry: FileEntry) -> list[object]:
     return [entry.path, entry.size, entry.chunks, entry.root.raw, entry.sha256, more]
 
 
-def _read_entries(items: list[object], files: list[FileEntry], lengths: list[int]) -> None:
+def _read_entries(items: list[object], files: list[FileEntry], lengths: array[int]) -> None:
     """Append what `items` say to `files`, and how long each is encoded to `lengths`."""
     for item in items:
         # One test of all types, not a match statement: this runs for every file of a manifest of two million.

@@ -7,6 +7,7 @@ so that progress shows. The window is what 250 ms bring at the rate measured, at
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 
 from p2phub import limits
 from p2phub.content import ChunkRef, ChunkTable, RangeSet
@@ -43,8 +44,7 @@ class Lease:
         """Return the chunks of the next request and count them as asked for: at least one if any is left."""
         refs: list[ChunkRef] = []
         room = bytes_max
-        for index in self.unasked:
-            ref = table.chunk(index)
+        for ref in chain.from_iterable(table.chunks(start, stop - start) for start, stop in self.unasked.runs):
             if refs and (ref.length > room or len(refs) == limits.BATCH_CHUNKS_MAX):
                 break
             room -= ref.length

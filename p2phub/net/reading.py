@@ -16,9 +16,14 @@ class ChunkReader:
     """Holds a few files of the plan open. One thread's. `changed` is told of each file that changed, once."""
 
     def __init__(self, plan: ReadPlan, changed: Callable[[int], None]) -> None:
-        self._plan, self._changed = plan, changed
+        self._table, self._walker, self._changed = plan.table, plan.walker(), changed
         self._open: OrderedDict[int, Readable] = OrderedDict()
         self._lost: dict[int, str] = {}
+
+    def expect(self, files: Sequence[int]) -> None:
+        """Be told which files will be read next, in this order."""
+        if len(files) > 1:
+            self._walker.expect([file for file in files if file not in self._open and file not in self._lost])
 
     def read(self, refs: Sequence[ChunkRef], into: memoryview) -> str | None:
         """Read chunks of one file one after the other into `into`. Returns None, or the reason to refuse them."""
@@ -26,10 +31,11 @@ class ChunkReader:
         if file in self._lost:
             return self._lost[file]
         try:
-            readable = self._readable(file)
-            whole = _read(readable.descriptor, refs, into)
-            # After the read and before the send: what changes later is not in these bytes any more.
-            reason = None if whole and readable.unchanged() else "changed"
+            start, stop = self._table.span(file)
+            if len(refs) == stop - start and file not in self._open:
+                reason = self._read_once(file, refs, into)  # All that it has: it need not stay open.
+            else:
+                reason = _read_checked(self._readable(file), refs, into)
         except ContentChanged:
             reason = "changed"
         except (DiskError, OSError):
@@ -43,18 +49,32 @@ class ChunkReader:
                 self._changed(file)
         return reason
 
+    def _read_once(self, file: int, refs: Sequence[ChunkRef], into: memoryview) -> str | None:
+        readable = self._walker.open(file)
+        try:
+            return _read_checked(readable, refs, into)
+        finally:
+            readable.close()
+
     def _readable(self, file: int) -> Readable:
         readable = self._open.get(file)
         if readable is None:
             while len(self._open) >= _FILES_OPEN_MAX:
                 self._open.popitem(last=False)[1].close()
-            readable = self._open[file] = self._plan.open(file)
+            readable = self._open[file] = self._walker.open(file)
         self._open.move_to_end(file)
         return readable
 
     def close(self) -> None:
         while self._open:
             self._open.popitem()[1].close()
+        self._walker.close()
+
+
+def _read_checked(readable: Readable, refs: Sequence[ChunkRef], into: memoryview) -> str | None:
+    whole = _read(readable.descriptor, refs, into)
+    # After the read and before the send: what changes later is not in these bytes any more.
+    return None if whole and readable.unchanged() else "changed"
 
 
 def _read(descriptor: int, refs: Sequence[ChunkRef], into: memoryview) -> bool:

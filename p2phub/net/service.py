@@ -105,7 +105,9 @@ class BulkService:
     def _answer_want(self, want: Want, reader: ChunkReader) -> None:
         refs: list[ChunkRef] = []
         at = _ROOM
-        for run in self._machine.runs(want):
+        runs = self._machine.runs(want)
+        reader.expect([run.refs[0].file for run in runs if not run.refused])
+        for run in runs:
             length = sum(ref.length for ref in run.refs)
             refused = run.refused or reader.read(run.refs, self._buffer[at : at + length])
             if refused is None:

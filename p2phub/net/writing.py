@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from p2phub.content import ChunkRef, WritePlan
 from p2phub.errors import DiskError, DiskFull
 
 _FILES_OPEN_MAX = 8
+FILES_AT_ONCE = 128  # Descriptors in one letter; the system allows 253.
 
 
 class ChunkWriter:
@@ -19,38 +20,70 @@ class ChunkWriter:
     def __init__(self, plan: WritePlan) -> None:
         self._plan = plan
         self._open: OrderedDict[int, int] = OrderedDict()
+        self._ready: dict[int, int] = {}  # Opened with others of their batch, and not written yet.
 
     def write(self, refs: Sequence[ChunkRef], data: memoryview) -> None:
         """Write chunks that lie in `data` one after the other, neighbours in one call. Raises DiskError, DiskFull."""
+        if self._plan.open_many is not None:
+            self._open_at_once(refs)
         at = begin = 0
+        first = 0  # Of the run of neighbours that ends at `number`.
         for number, ref in enumerate(refs):
             at += ref.length
             after = refs[number + 1] if number + 1 < len(refs) else None
             if after is not None and after.file == ref.file and after.offset == ref.offset + ref.length:
                 continue
-            self._write(ref.file, data[begin:at], ref.offset + ref.length - (at - begin))
-            begin = at
+            start, stop = self._plan.table.span(ref.file)
+            whole = number + 1 - first == stop - start
+            self._write(ref.file, data[begin:at], ref.offset + ref.length - (at - begin), whole=whole)
+            begin, first = at, number + 1
 
-    def _write(self, file: int, data: memoryview, offset: int) -> None:
+    def _write(self, file: int, data: memoryview, offset: int, *, whole: bool) -> None:
+        """Write one run of neighbours; `whole`: they are all that the file has, so it need not stay open."""
         try:
-            descriptor = self._descriptor(file)
-            while data:
-                written = os.pwrite(descriptor, data, offset)
-                data, offset = data[written:], offset + written
+            if whole and file not in self._open:
+                descriptor = self._ready.pop(file) if file in self._ready else self._plan.open(file)
+                try:
+                    _write_all(descriptor, data, offset)
+                finally:
+                    os.close(descriptor)
+            else:
+                _write_all(self._descriptor(file), data, offset)
         except OSError as exc:
             if exc.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskFull("no space left for what arrives", hint="make room and run the same again") from exc
             raise DiskError(f"cannot write what arrives: {exc.strerror}") from exc
+
+    def _open_at_once(self, refs: Sequence[ChunkRef]) -> None:
+        assert self._plan.open_many is not None
+        files = [file for file in dict.fromkeys(ref.file for ref in refs) if file not in self._open]
+        if len(files) > 1:
+            for some in batched(files, FILES_AT_ONCE):
+                self._ready.update(zip(some, self._plan.open_many(some), strict=True))
 
     def _descriptor(self, file: int) -> int:
         descriptor = self._open.get(file)
         if descriptor is None:
             while len(self._open) >= _FILES_OPEN_MAX:
                 os.close(self._open.popitem(last=False)[1])
-            descriptor = self._open[file] = self._plan.open(file)
+            descriptor = self._ready.pop(file) if file in self._ready else self._plan.open(file)
+            self._open[file] = descriptor
         self._open.move_to_end(file)
         return descriptor
 
     def close(self) -> None:
-        while self._open:
-            os.close(self._open.popitem()[1])
+        for held in (self._open, self._ready):
+            while held:
+                os.close(held.popitem()[1])
+
+
+def batched(files: Sequence[int], most: int) -> Iterator[Sequence[int]]:
+    """Yield `files` in parts of at most `most`."""
+    for at in range(0, len(files), most):
+        yield files[at : at + most]
+
+
+def _write_all(descriptor: int, data: memoryview, offset: int) -> None:
+    while data:
+        written = os.pwrite(descriptor, data, offset)
+        data, offset = data[written:], offset + written

@@ -3,8 +3,9 @@
 The order that everything rests on: data -> sync -> journal -> rename -> sync of the folder -> record. After a crash we
 may forget a chunk that we have, never claim one that we lack. Source: docs/design/store.md.
 
-Three locks, so that carriers never wait for a disk: `_lock` guards what is known and is held for moments; `_door`
-guards descriptors against `close`; `_syncing` is held through `sync` and `finish`, by their threads alone.
+Carriers never wait for a disk on somebody else's account: `_lock` guards what is known and is held for moments; `_door`
+counts who uses the descriptors, so that `close` waits for them and they not for each other; `_syncing` is held through
+`sync` and `finish`, by their threads alone.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from p2phub.errors import ContentChanged, DiskError
 from p2phub.manifest import Manifest
 from p2phub.store.destination import SCRATCH, Destination
 from p2phub.store.disk import WRITE_FLAGS, Disk, disk_error, disk_errors
+from p2phub.store.doorway import Doorway
+from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import open_regular
-from p2phub.store.interface import Fingerprint
 from p2phub.store.journal import Journal
 from p2phub.store.placing import ONE_BY_ONE_MAX, WANTED, Places
 from p2phub.store.survey import Survey
 
-Record = Callable[[Sequence[Fingerprint]], None]
+Record = Callable[[Fingerprints], None]
 """Told, when all files are in place and durable, their fingerprints in the manifest's order."""
 
 
@@ -69,7 +71,7 @@ class FilesystemArrival:
         self._record = record
         self._places = Places(disk, manifest, table, destination, survey, force=force)
         self._lock = threading.Lock()
-        self._door = threading.Lock()
+        self._door = Doorway()
         self._syncing = threading.Lock()
         self._closed = False
         self._broken: DiskError | None = None
@@ -78,6 +80,7 @@ class FilesystemArrival:
         self._have = self._durable | survey.hinted
         self._noted = survey.hinted
         self._names_made = True
+        self._opened = bytearray(table.files)  # Whether the file was opened here before, and so is there.
         self._parents_durable = False
         spans = (table.span(file) for file in range(table.files))
         self._missing = array("I", (stop - start for start, stop in spans))
@@ -139,10 +142,11 @@ class FilesystemArrival:
         return self._destination.folder
 
     def close(self) -> None:
-        with self._syncing, self._door, self._lock:
+        with self._syncing, self._lock:
             if self._closed:
                 return
             self._closed = True
+            self._door.wait_until_empty()
             self._journal.close()
             # Nothing worth keeping: leave the place as we found it.
             if not self._finished and not self._have and not any(self._places.state):
@@ -154,20 +158,35 @@ class FilesystemArrival:
     # --- opening ---------------------------------------------------------------------------------------------------
 
     def _open(self, file: int) -> int:
-        with self._door, disk_errors(f"write {self._places.path(file)}"):
-            self._check()
-            # A late duplicate of a chunk must not touch a file that is done, least of all one that was the user's.
-            name = str(file) if self._places.state[file] == WANTED else SCRATCH
-            while True:
-                try:
-                    return self._disk.open(name, WRITE_FLAGS, dir_fd=self._destination.partials)
-                except FileNotFoundError:
-                    with contextlib.suppress(FileExistsError):
-                        fd = self._disk.open(
-                            name, WRITE_FLAGS | os.O_CREAT | os.O_EXCL, dir_fd=self._destination.partials
-                        )
-                        self._names_made = True
-                        return fd
+        # A thousand times a second where files are small: hence no context that makes a message nobody reads.
+        try:
+            with self._door:
+                self._check()
+                # A late duplicate of a chunk must not touch a file that is done, least of all one that was the user's.
+                if self._places.state[file] == WANTED:
+                    return self._open_number(file)
+                return self._open_or_make(SCRATCH, is_there=True)
+        except OSError as exc:
+            raise disk_error(exc, f"write {self._places.path(file)}") from exc
+
+    def _open_number(self, file: int) -> int:
+        fd = self._open_or_make(str(file), is_there=bool(self._opened[file]))
+        self._opened[file] = True
+        return fd
+
+    def _open_or_make(self, name: str, *, is_there: bool) -> int:
+        """Open an unfinished file, made if it is not there; `is_there` is what to try first."""
+        partials = self._destination.partials
+        while True:
+            if is_there:
+                with contextlib.suppress(FileNotFoundError):
+                    return self._disk.open(name, WRITE_FLAGS, dir_fd=partials)
+            else:
+                with contextlib.suppress(FileExistsError):
+                    fd = self._disk.open(name, WRITE_FLAGS | os.O_CREAT | os.O_EXCL, dir_fd=partials)
+                    self._names_made = True
+                    return fd
+            is_there = not is_there
 
     def _open_to_read(self, file: int) -> Readable:
         path = self._places.path(file)

@@ -14,12 +14,13 @@ import fcntl
 import os
 import sqlite3
 import stat
+import struct
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from p2phub.content import Digest
 from p2phub.errors import DiskError, DiskFull
@@ -29,6 +30,7 @@ SCHEMA = 1
 BUSY_S = 10.0
 INDEX = "index.sqlite"
 LOCK = "index.lock"
+ROWS_AT_ONCE = 4096  # What a reader of many rows holds in memory; between two pages others get their turn.
 DOUBTED, HELD, TRUSTED = range(3)
 """How a file stands: not known to be what was hashed; it is; it is, and its fingerprint alone will tell next time."""
 
@@ -88,20 +90,45 @@ class Database:
         rows = self._do(lambda db: db.execute("SELECT id, manifest, folder FROM holding ORDER BY id DESC").fetchall())
         return [HoldingRow(number, Digest(manifest), Path(os.fsdecode(folder))) for number, manifest, folder in rows]
 
-    def files(self, holding: int) -> list[FileRow]:
-        """Return the files of a holding, by number."""
+    def files(self, holding: int) -> Iterator[FileRow]:
+        """Yield the files of a holding, by number, a page at a time: a change made meanwhile may be told or not."""
         columns = "number, standing, device, inode, size, mtime_ns, ctime_ns"
-        query = f"SELECT {columns} FROM file WHERE holding = ? ORDER BY number"
-        rows = self._do(lambda db: db.execute(query, (holding,)).fetchall())
-        return [FileRow(number, standing, _fingerprint(*values)) for number, standing, *values in rows]
+        query = f"SELECT {columns} FROM file WHERE holding = ? AND number >= ? ORDER BY number LIMIT {ROWS_AT_ONCE}"
+        for rows in self._pages(query, holding):
+            for number, standing, *values in rows:
+                yield FileRow(number, standing, _fingerprint(*values))
 
-    def held(self, holding: int) -> list[int]:
-        """Return the numbers of the files that are known to be what was hashed; none of a holding that is gone."""
-        query = "SELECT number FROM file WHERE holding = ? AND standing <> ? ORDER BY number"
-        return [number for (number,) in self._do(lambda db: db.execute(query, (holding, DOUBTED)).fetchall())]
+    def held(self, holding: int) -> Iterator[int]:
+        """Yield the numbers of the files that are known to be what was hashed; none of a holding that is gone."""
+        query = (
+            "SELECT number FROM file WHERE holding = ? AND number >= ?"
+            f" AND standing <> {DOUBTED} ORDER BY number LIMIT {ROWS_AT_ONCE}"
+        )
+        for rows in self._pages(query, holding):
+            for (number,) in rows:
+                yield number
 
-    def hold(self, manifest: Digest, folder: Path, files: Sequence[tuple[int, Fingerprint | None]]) -> None:
-        """Record that `folder` has the files of `manifest`: (standing, fingerprint) each. Durable on return."""
+    def _pages(self, query: str, holding: int) -> Iterator[list[tuple[Any, ...]]]:
+        """Yield the rows of `query`, which takes a holding and the first number, some thousands at a time."""
+        first = 0
+        while True:
+            rows = self._do(lambda db, first=first: db.execute(query, (holding, first)).fetchall())  # type: ignore[misc]
+            yield rows
+            if len(rows) < ROWS_AT_ONCE:
+                return
+            first = rows[-1][0] + 1
+
+    def file(self, holding: int, number: int) -> FileRow | None:
+        """Return one file of a holding, None if it has no such file."""
+        query = "SELECT standing, device, inode, size, mtime_ns, ctime_ns FROM file WHERE holding = ? AND number = ?"
+        row = self._do(lambda db: db.execute(query, (holding, number)).fetchone())
+        return None if row is None else FileRow(number, row[0], _fingerprint(*row[1:]))
+
+    def hold(
+        self, manifest: Digest, folder: Path, files: Callable[[], Iterable[tuple[int, Fingerprint | None]]]
+    ) -> None:
+        """Record that `folder` has the files of `manifest`: (standing, fingerprint) each, which `files` yields, anew if
+        the index turns out to be damaged. Durable on return."""
 
         def record(db: sqlite3.Connection) -> None:
             with db:
@@ -112,7 +139,7 @@ class Database:
                 made = db.execute("INSERT INTO holding (manifest, folder) VALUES (?, ?)", where).lastrowid
                 db.executemany(
                     "INSERT INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    ((made, number, standing, *_values(known)) for number, (standing, known) in enumerate(files)),
+                    ((made, number, standing, *_values(known)) for number, (standing, known) in enumerate(files())),
                 )
 
         self._do(record)
@@ -294,7 +321,8 @@ def _disk_error(error: sqlite3.Error, path: Path) -> DiskError:
 def _values(known: Fingerprint | None) -> tuple[int | None, ...]:
     if known is None:
         return (None,) * 5
-    return (_signed(known.device), _signed(known.inode), known.size, known.mtime_ns, known.ctime_ns)
+    device, inode, size, mtime_ns, ctime_ns = known.values()
+    return (_signed(device), _signed(inode), size, mtime_ns, ctime_ns)
 
 
 def _fingerprint(
@@ -302,7 +330,10 @@ def _fingerprint(
 ) -> Fingerprint | None:
     if device is None or inode is None or size is None or mtime_ns is None or ctime_ns is None:
         return None
-    return Fingerprint(device % 2**64, inode % 2**64, size, mtime_ns, ctime_ns)
+    try:
+        return Fingerprint(device % 2**64, inode % 2**64, size, mtime_ns, ctime_ns)
+    except (struct.error, TypeError):  # No numbers that a file can have: whoever wrote them, they tell nothing.
+        return None
 
 
 def _signed(number: int) -> int:

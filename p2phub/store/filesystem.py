@@ -20,6 +20,7 @@ from p2phub.manifest import Manifest
 from p2phub.store.arriving import begin_arrival
 from p2phub.store.blobs import Blobs
 from p2phub.store.disk import Disk, disk_errors
+from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import fingerprint, open_published
 from p2phub.store.holdings import Holdings
 from p2phub.store.interface import Arrival, Fingerprint, HashedFile, Holding, Scan
@@ -72,9 +73,10 @@ class FilesystemStore:
         return self._holdings.remembered(folder)
 
     def hold(self, manifest: Manifest, digest: Digest, folder: Path, files: Sequence[HashedFile]) -> None:
-        assert [file.entry for file in files] == list(manifest.files)
-        self.put_blobs([blob for file in files for blob in encode_lists(file.chunks)[1]])
-        self._holdings.hold(manifest, digest, folder, [(file.fingerprint, file.trusted) for file in files])
+        assert len(files) == len(manifest.files)
+        assert all(file.entry == entry for file, entry in zip(files, manifest.files, strict=True))
+        self.put_blobs([blob for file in files if file.chunks is not None for blob in encode_lists(file.chunks)[1]])
+        self._holdings.hold(manifest, digest, folder, lambda: ((file.fingerprint, file.trusted) for file in files))
 
     def release(self, manifest: Digest, folder: Path | None = None) -> None:
         self._holdings.release(manifest, folder)
@@ -99,12 +101,13 @@ class FilesystemStore:
             file = remembered.get(path)
             return file.entry.root if file is not None and file.fingerprint == found else None
 
-        def record(found: Sequence[Fingerprint]) -> None:
+        def record(found: Fingerprints) -> None:
             now_ns = time.time_ns()
             lists = (list_of(table, file) for file, entry in enumerate(manifest.files) if entry.chunks > 1)
             self.put_blobs([blob for chunks in lists for blob in encode_lists(chunks)[1]])
-            files = [(known, known.settled(now_ns)) for known in found]
-            self._holdings.hold(manifest, digest, destination, files)
+            self._holdings.hold(
+                manifest, digest, destination, lambda: ((known, known.settled(now_ns)) for known in found)
+            )
 
         return begin_arrival(self._disk, manifest, digest, table, destination, force=force, known=known, record=record)
 

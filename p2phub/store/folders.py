@@ -145,6 +145,52 @@ def open_published(folder: Path, path: str, expected: Fingerprint | None = None)
     return OpenFile(fd, found)
 
 
+class FolderWalk:
+    """Opens files of a folder used in place, as they were when hashed, one after the other. One thread's.
+
+    Keeps the folder of the last file open, so that its neighbours need no walk from the root: a shortcut alone. What
+    is not just as expected there is opened, or refused, as `open_published` has it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._parent: str | None = None
+        self._fd = -1
+
+    def open(self, path: str, expected: Fingerprint) -> OpenFile:
+        """Raises ContentChanged, DiskError."""
+        parent, _, name = path.rpartition("/")
+        try:
+            if parent != self._parent:
+                self._go_to(parent)
+            if fingerprint(os.stat(name, dir_fd=self._fd, follow_symlinks=False)) == expected:
+                fd = os.open(name, READ_FLAGS, dir_fd=self._fd)
+                if fingerprint(os.fstat(fd)) == expected:
+                    return OpenFile(fd, expected)
+                os.close(fd)
+        except OSError:
+            pass
+        self.close()
+        return open_published(self._folder, path, expected)
+
+    def _go_to(self, parent: str) -> None:
+        """Raises OSError, also where a link is on the way."""
+        self.close()
+        here = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        for part in parent.split("/") if parent else ():
+            try:
+                below = os.open(part, FOLDER_FLAGS, dir_fd=here)
+            finally:
+                os.close(here)
+            here = below
+        self._parent, self._fd = parent, here
+
+    def close(self) -> None:
+        if self._parent is not None:
+            os.close(self._fd)
+        self._parent, self._fd = None, -1
+
+
 def open_destination(disk: Disk, folder: Path) -> tuple[int, tuple[Path, ...]]:
     """Open the folder that a fetch goes to, made if it is not there, with its parents. Returns also those made.
 
@@ -191,12 +237,16 @@ class Tree:
         self._disk = disk
         self._root = root_fd
         self._chain: list[tuple[str, int]] = []
+        self._at: str | None = ""  # The folder at the end of the chain.
         self.changed: set[str] = set()
         self.made: set[str] = set()
 
     def folder(self, path: str, *, make: bool = False) -> int:
         """Return a descriptor of the folder `path` ("" is the root), good until the next call. Raises OSError."""
+        if path == self._at:
+            return self._chain[-1][1] if self._chain else self._root
         parts = path.split("/") if path else []
+        self._at = None
         same = 0
         while same < min(len(parts), len(self._chain)) and self._chain[same][0] == parts[same]:
             same += 1
@@ -214,6 +264,7 @@ class Tree:
                     self.made.add("/".join(parts[:depth]))
                 fd = os.open(parts[depth], FOLDER_FLAGS, dir_fd=here)
             self._chain.append((parts[depth], fd))
+        self._at = path
         return self._chain[-1][1] if self._chain else self._root
 
     def place(self, path: str, *, make: bool = False) -> tuple[int, str]:
@@ -249,5 +300,6 @@ class Tree:
         folders.clear()
 
     def close(self) -> None:
+        self._at = ""
         while self._chain:
             os.close(self._chain.pop()[1])

@@ -9,19 +9,31 @@ from __future__ import annotations
 import os
 import threading
 import time
+from array import array
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from p2phub.content import ChunkList, ChunkTable, Digest, RangeSet, Readable, ReadPlan, decode_lists, digest_of
+from p2phub.content import (
+    ChunkTable,
+    Digest,
+    RangeSet,
+    Readable,
+    ReadPlan,
+    Walker,
+    decode_lists,
+    digest_of,
+)
 from p2phub.errors import ContentChanged, Damaged, DiskError
 from p2phub.manifest import Manifest, decode_manifest, encode_manifest
 from p2phub.store.blobs import Blobs
 from p2phub.store.database import DOUBTED, HELD, TRUSTED, Database, FileRow, HoldingRow
 from p2phub.store.disk import disk_errors
-from p2phub.store.folders import open_published
+from p2phub.store.fingerprints import Fingerprints
+from p2phub.store.folders import FolderWalk, open_published
 from p2phub.store.interface import Fingerprint, HashedFile, Holding
+from p2phub.store.lists import list_of
 from p2phub.store.rehash import is_equal
 from p2phub.store.state_log import StateLog
 
@@ -34,7 +46,6 @@ class _Known:
     """What a manifest is, from its blobs."""
 
     manifest: Manifest
-    lists: tuple[ChunkList, ...]
     table: ChunkTable
 
 
@@ -46,18 +57,25 @@ class Holdings:
         self._log = log
         self._index = Database(home, self._begin_again)
         self._mutex = threading.Lock()
+        self._loading = threading.Lock()  # One manifest at a time: two who ask for the same must not both hold it.
         self._tables: OrderedDict[Digest, _Known] = OrderedDict()
 
-    def hold(self, manifest: Manifest, digest: Digest, folder: Path, files: Sequence[tuple[Fingerprint, bool]]) -> None:
-        """Record that `folder` holds `manifest`: (fingerprint, trusted) of each file."""
-        assert len(files) == len(manifest.files)
+    def hold(
+        self,
+        manifest: Manifest,
+        digest: Digest,
+        folder: Path,
+        files: Callable[[], Iterable[tuple[Fingerprint, bool]]],
+    ) -> None:
+        """Record that `folder` holds `manifest`: `files` yields (fingerprint, trusted) of each file, in the manifest's
+        order, each time that it is called."""
         if self._blobs.get(digest) is None:
             blobs = encode_manifest(manifest)
             assert digest_of(blobs[0]) == digest, "a manifest held under the digest of another"
             self._blobs.put(blobs)
         folder = Path(os.path.abspath(folder))
-        self._log.set(HOLDING, _key(digest, folder), [os.fsencode(folder), len(files)])
-        self._index.hold(digest, folder, [(TRUSTED if trusted else HELD, known) for known, trusted in files])
+        self._log.set(HOLDING, _key(digest, folder), [os.fsencode(folder), len(manifest.files)])
+        self._index.hold(digest, folder, lambda: ((TRUSTED if trusted else HELD, known) for known, trusted in files()))
 
     def release(self, digest: Digest, folder: Path | None = None) -> None:
         if folder is not None:
@@ -83,7 +101,8 @@ class Holdings:
                 if file.standing == TRUSTED and file.fingerprint is not None and file.number < known.table.files:
                     entry = known.manifest.files[file.number]
                     if entry.path not in found:
-                        found[entry.path] = HashedFile(entry, known.lists[file.number], file.fingerprint, True)
+                        chunks = list_of(known.table, file.number) if entry.chunks > 1 else None
+                        found[entry.path] = HashedFile(entry, chunks, file.fingerprint, True)
         return found
 
     def read_plan(self, digest: Digest) -> ReadPlan | None:
@@ -100,7 +119,8 @@ class Holdings:
         if best is None:
             return None
         _, row, held = best
-        return ReadPlan(digest, known.table, held, _Opener(self._index.files(row.id), known.manifest, row.folder))
+        opener = _Opener(self._index.files(row.id), known.manifest, row.folder)
+        return ReadPlan(digest, known.table, held, opener, opener.walks)
 
     def mark_changed(self, digest: Digest, file: int) -> None:
         """Doubt a file: where several folders hold it, in those where it really is not what was hashed."""
@@ -149,15 +169,24 @@ class Holdings:
             if digest in self._tables:
                 self._tables.move_to_end(digest)
                 return self._tables[digest]
+        with self._loading:
+            return self._load(digest)
+
+    def _load(self, digest: Digest) -> _Known | None:
+        with self._mutex:
+            if digest in self._tables:  # Loaded by whoever was before us.
+                return self._tables[digest]
         root = self._blobs.get(digest)
         if root is None:
             return None
         try:
             manifest = decode_manifest(root, self._blobs.get)
-            lists = tuple(decode_lists(entry.root, entry.size, entry.chunks, self._blob) for entry in manifest.files)
+            table = ChunkTable(
+                decode_lists(entry.root, entry.size, entry.chunks, self._blob) for entry in manifest.files
+            )
         except Damaged:
             return None
-        known = _Known(manifest, lists, ChunkTable(lists))
+        known = _Known(manifest, table)
         with self._mutex:
             self._tables[digest] = known
             while len(self._tables) > TABLES_REMEMBERED_MAX:
@@ -172,11 +201,12 @@ class Holdings:
 
     def _held(self, row: HoldingRow, table: ChunkTable) -> RangeSet:
         # What is held, not what is doubted: of a holding that vanished this moment nothing must be claimed.
-        return RangeSet.of(table.span(file) for file in self._index.held(row.id) if file < table.files)
+        files = RangeSet.ascending(file for file in self._index.held(row.id) if file < table.files)
+        return RangeSet.of((table.span(start)[0], table.span(stop - 1)[1]) for start, stop in files.runs)
 
     def _doubted(self, row: HoldingRow, known: _Known) -> list[int]:
-        held = set(self._index.held(row.id))
-        return [file for file in range(known.table.files) if file not in held]
+        held = RangeSet.ascending(self._index.held(row.id))
+        return list(RangeSet.whole(known.table.files) - held)
 
     def _holding(self, row: HoldingRow) -> Holding:
         known = self._known(row.manifest)
@@ -188,14 +218,14 @@ class Holdings:
         return Holding(row.manifest, row.folder, held, complete, known.manifest.bytes_total, len(files))
 
     def _is_unchanged(self, row: HoldingRow, manifest: Manifest, file: int) -> bool:
-        for known in self._index.files(row.id):
-            if known.number == file:
-                try:
-                    open_published(row.folder, manifest.files[file].path, known.fingerprint).close()
-                except DiskError:
-                    return False
-                return known.standing != DOUBTED
-        return False
+        known = self._index.file(row.id, file)
+        if known is None or known.standing == DOUBTED:
+            return False
+        try:
+            open_published(row.folder, manifest.files[file].path, known.fingerprint).close()
+        except DiskError:
+            return False
+        return True
 
     def _look_again(self, row: HoldingRow, known: _Known, file: int) -> None:
         """Hash a doubted file; it is held again if it is what it should be."""
@@ -217,17 +247,45 @@ class Holdings:
 class _Opener:
     """Opens files of a holding for serving, each as it was when it was hashed."""
 
-    def __init__(self, files: Sequence[FileRow], manifest: Manifest, folder: Path) -> None:
-        self._files = {row.number: row for row in files}
+    def __init__(self, files: Iterable[FileRow], manifest: Manifest, folder: Path) -> None:
         self._manifest = manifest
         self._folder = folder
+        self._rows = Fingerprints()
+        self._row_of = array("q", (-1,)) * len(manifest.files)  # -1 where a file is in doubt.
+        for row in files:
+            if row.standing != DOUBTED and row.fingerprint is not None and row.number < len(manifest.files):
+                self._row_of[row.number] = len(self._rows)
+                self._rows.append(row.fingerprint)
 
     def __call__(self, file: int) -> Readable:
-        row = self._files.get(file)
-        path = self._manifest.files[file].path
-        if row is None or row.standing == DOUBTED or row.fingerprint is None:
+        return open_published(self._folder, *self.expected(file))
+
+    def expected(self, file: int) -> tuple[str, Fingerprint]:
+        """Return the path of a file, and how it must be found. Raises ContentChanged for one in doubt."""
+        row, path = self._row_of[file], self._manifest.files[file].path
+        if row < 0:
             raise ContentChanged(f"{self._folder / path} is not known to be what was hashed")
-        return open_published(self._folder, path, row.fingerprint)
+        return path, self._rows[row]
+
+    def walks(self) -> Walker:
+        return _Walker(self, self._folder)
+
+
+class _Walker:
+    """`content.Walker` over the files of a holding."""
+
+    def __init__(self, opener: _Opener, folder: Path) -> None:
+        self._opener = opener
+        self._walk = FolderWalk(folder)
+
+    def expect(self, files: Sequence[int]) -> None:
+        pass
+
+    def open(self, file: int) -> Readable:
+        return self._walk.open(*self._opener.expected(file))
+
+    def close(self) -> None:
+        self._walk.close()
 
 
 def _key(digest: Digest, folder: Path) -> tuple[str, str]:

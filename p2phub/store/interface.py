@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from struct import Struct
 from typing import Protocol
 
 from p2phub import limits
@@ -16,25 +17,63 @@ from p2phub.content import ChunkList, ChunkTable, Digest, RangeSet, Readable, Re
 from p2phub.identity import PeerId
 from p2phub.manifest import FileEntry, Manifest
 
+_FINGERPRINT = Struct(">QQQqq")
+
 # --- folders as they stand on the disk ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
-    """What tells that a file is still what it was, without reading it."""
+class Fingerprint(bytes):
+    """What tells that a file is still what it was, without reading it: device, inode, size, mtime_ns, ctime_ns.
 
-    device: int
-    inode: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
+    Packed, because a folder may have a million files, and five integers each take more than all else about them.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, device: int, inode: int, size: int, mtime_ns: int, ctime_ns: int) -> Fingerprint:
+        return super().__new__(cls, _FINGERPRINT.pack(device, inode, size, mtime_ns, ctime_ns))
+
+    @classmethod
+    def unpacked(cls, packed: bytes) -> Fingerprint:
+        """Return the fingerprint that these bytes are."""
+        return super().__new__(cls, packed)
+
+    @property
+    def device(self) -> int:
+        return self.values()[0]
+
+    @property
+    def inode(self) -> int:
+        return self.values()[1]
+
+    @property
+    def size(self) -> int:
+        return self.values()[2]
+
+    @property
+    def mtime_ns(self) -> int:
+        return self.values()[3]
+
+    @property
+    def ctime_ns(self) -> int:
+        return self.values()[4]
+
+    def values(self) -> tuple[int, int, int, int, int]:
+        """All five, in the order in which `Fingerprint` takes them."""
+        device, inode, size, mtime_ns, ctime_ns = _FINGERPRINT.unpack(self)
+        return device, inode, size, mtime_ns, ctime_ns
+
+    def __repr__(self) -> str:
+        return f"Fingerprint{self.values()}"
 
     def settled(self, now_ns: int) -> bool:
         """Whether the file had been left alone for RACY_FINGERPRINT_S at `now_ns` (wall clock, when this was taken).
 
         If not, it may be written again within the same tick of the file system's clock, and look the same.
         """
-        return now_ns - max(self.mtime_ns, self.ctime_ns) >= limits.RACY_FINGERPRINT_S * 1e9
+        _, _, _, mtime_ns, ctime_ns = _FINGERPRINT.unpack(self)
+        untouched_ns: int = now_ns - max(mtime_ns, ctime_ns)
+        return untouched_ns >= limits.RACY_FINGERPRINT_S * 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +100,13 @@ class Scan:
 
 @dataclass(frozen=True, slots=True)
 class HashedFile:
-    """What one read pass found, with the fingerprint that held before and after it."""
+    """What one read pass found, with the fingerprint that held before and after it.
+
+    `chunks`: None for a file of up to one chunk, of which `entry` says all.
+    """
 
     entry: FileEntry
-    chunks: ChunkList
+    chunks: ChunkList | None
     fingerprint: Fingerprint
     trusted: bool  # False where the fingerprint was too young when taken: hash again next time.
 

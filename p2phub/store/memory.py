@@ -16,6 +16,7 @@ from p2phub.content import ChunkTable, Digest, RangeSet, Readable, ReadPlan, dig
 from p2phub.errors import ContentChanged, DiskError
 from p2phub.manifest import Manifest, encode_manifest
 from p2phub.store.interface import Arrival, Fingerprint, FoundFile, HashedFile, Holding, Scan
+from p2phub.store.lists import list_of_file
 from p2phub.store.memory_arrival import MemoryArrival, Unfinished
 from p2phub.store.memory_files import MemoryFile, Opened, same_bytes
 
@@ -109,8 +110,8 @@ class MemoryStore:
 
     def hold(self, manifest: Manifest, digest: Digest, folder: Path, files: Sequence[HashedFile]) -> None:
         assert [file.entry for file in files] == list(manifest.files)
-        table = ChunkTable([file.chunks for file in files])
-        self.put_blobs([blob for file in files for blob in encode_lists(file.chunks)[1]])
+        self.put_blobs([blob for file in files if file.chunks is not None for blob in encode_lists(file.chunks)[1]])
+        table = ChunkTable(list_of_file(file) for file in files)
         if self.blob(digest) is None:
             self.put_blobs(encode_manifest(manifest))
         self.record(_Held(manifest, digest, folder, list(files), table))

@@ -100,7 +100,12 @@ class MemoryArrival:
                     self._place(number)
             there = self._store.folders.setdefault(self._folder, {})
             files = [
-                HashedFile(entry, list_of(self._table, number), there[entry.path].fingerprint(), True)
+                HashedFile(
+                    entry,
+                    list_of(self._table, number) if entry.chunks > 1 else None,
+                    there[entry.path].fingerprint(),
+                    True,
+                )
                 for number, entry in enumerate(self._manifest.files)
             ]
             self._store.hold(self._manifest, self._digest, self._folder, files)

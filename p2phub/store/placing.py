@@ -10,15 +10,15 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from p2phub.content import ChunkTable
 from p2phub.errors import ContentChanged, Occupied
 from p2phub.manifest import Manifest
 from p2phub.store.destination import Destination
 from p2phub.store.disk import WRITE_FLAGS, Disk
+from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import fingerprint, open_regular
-from p2phub.store.interface import Fingerprint
 from p2phub.store.journal import Identity
 from p2phub.store.rehash import is_equal
 from p2phub.store.survey import Survey
@@ -68,15 +68,15 @@ class Places:
             if file not in self._in_the_way
         }
 
-    def make_folders(self, files: Sequence[int]) -> None:
+    def make_folders(self, files: Iterable[int]) -> None:
         """Make the folders that `files` go to, and make them durable.
 
         Before anything is renamed into them: else a power cut could keep the rename and lose the folder, file and all.
         """
-        for file in files:
-            if file not in self._in_the_way:
-                with contextlib.suppress(FileExistsError, NotADirectoryError):
-                    self._destination.tree.place(self.path(file), make=True)
+        folders = {self.path(file).rpartition("/")[0] for file in files if file not in self._in_the_way}
+        for folder in sorted(folders):
+            with contextlib.suppress(FileExistsError, NotADirectoryError):
+                self._destination.tree.folder(folder, make=True)
         self._destination.tree.flush_made(one_by_one_max=ONE_BY_ONE_MAX)
 
     def place(self, file: int) -> None:
@@ -150,22 +150,21 @@ class Places:
                     os.close(fd)
         self._destination.tree.flush(one_by_one_max=ONE_BY_ONE_MAX)
 
-    def fingerprints(self) -> list[Fingerprint]:
+    def fingerprints(self) -> Fingerprints:
         """Return what stands in the manifest's places. Raises ContentChanged if someone was at it meanwhile."""
-        found: list[Fingerprint] = []
+        found = Fingerprints()
         for file, entry in enumerate(self._manifest.files):
             status = self._destination.tree.status(entry.path)
-            if (
-                status is None
-                or not stat.S_ISREG(status.st_mode)
-                or status.st_size != entry.size
-                or (file in self.kept and fingerprint(status) != self.kept[file])
-            ):
+            if status is None or not stat.S_ISREG(status.st_mode) or status.st_size != entry.size:
+                now = None
+            else:
+                now = fingerprint(status)
+            if now is None or now != self.kept.get(file, now):
                 raise ContentChanged(
                     f"{self._destination.folder / entry.path} was changed while the rest was fetched",
                     hint="run the same command again",
                 )
-            found.append(fingerprint(status))
+            found.append(now)
         return found
 
     def _is_equal(self, file: int, path: str) -> bool:

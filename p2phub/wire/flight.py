@@ -9,13 +9,13 @@ A blob that is named twice (two equal files) is sent once, at its first mention.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 
 from p2phub import limits
 from p2phub.content import ChunkTable, Digest, decode_lists, digest_of, list_digests
 from p2phub.errors import ChunkMismatch, ProtocolViolation
-from p2phub.manifest import Manifest, decode_manifest, manifest_pages
+from p2phub.manifest import FileEntry, Manifest, decode_manifest, files_in_root, files_on_page, manifest_pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class BlobChain:
                 if part not in self.blobs:
                     yield _list_expected(part, min(left, limits.CHUNKS_PER_LIST_MAX))
         self.table = ChunkTable(
-            [decode_lists(entry.root, entry.size, entry.chunks, self.blobs.__getitem__) for entry in manifest.files]
+            decode_lists(entry.root, entry.size, entry.chunks, self.blobs.__getitem__) for entry in manifest.files
         )
         self.manifest = manifest
 
@@ -87,16 +87,39 @@ class BlobChain:
 def flight_order(manifest: Digest, blob: Callable[[Digest], bytes | None]) -> tuple[Digest, ...]:
     """Return the digests of the blobs of `manifest` in the order of the first flight, up to the first not held.
 
-    `blob` returns the bytes of a held blob. Raises Malformed; ChunkMismatch if what is held
-    is not what its digest says.
+    `blob` returns the bytes of a held blob. Raises Malformed; ChunkMismatch if what is held is not what its digest
+    says. One blob at a time: of a manifest of a million files a provider needs the order, and no second copy.
     """
-    chain = BlobChain(manifest)
-    while chain.expected is not None:
-        held = blob(chain.expected.digest)
-        if held is None:
-            break
-        chain.accept(held)
-    return tuple(chain.blobs)
+    order: dict[Digest, None] = {}
+
+    def held(digest: Digest) -> bytes | None:
+        data = blob(digest)
+        if data is not None:
+            if digest_of(data) != digest:
+                raise ChunkMismatch("a held blob that does not have its digest", file="blob", chunk=0)
+            order[digest] = None
+        return data
+
+    root = held(manifest)
+    if root is None:
+        return ()
+    lists = _lists_of(files_in_root(root))
+    for page, _ in manifest_pages(root):
+        data = held(page)
+        if data is None:
+            return tuple(order)
+        lists += _lists_of(files_on_page(data))
+    for top, chunks in lists:
+        if top not in order and held(top) is None:
+            return tuple(order)
+        for part in list_digests(top, chunks, blob)[1:]:
+            if part not in order and held(part) is None:
+                return tuple(order)
+    return tuple(order)
+
+
+def _lists_of(files: Iterable[FileEntry]) -> list[tuple[Digest, int]]:
+    return [(entry.root, entry.chunks) for entry in files if entry.chunks > 1]
 
 
 def _entries_of_top(chunks: int) -> int:

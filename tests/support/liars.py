@@ -129,6 +129,9 @@ class _LyingReader(ChunkReader):
     def __init__(self, honest: ChunkReader, target: int | None) -> None:
         self._honest, self._target = honest, target
 
+    def expect(self, files: Sequence[int]) -> None:
+        pass
+
     def read(self, refs: Sequence[ChunkRef], into: memoryview) -> str | None:
         refused = self._honest.read(refs, into)
         at = 0

@@ -116,7 +116,8 @@ def hashed(scene: Scene, content: Content, *, trusted: bool = True) -> list[Hash
         opened = scene.store.open_in_place(scene.folder, entry.path)
         fingerprint = scene.store.fingerprint_of(opened)
         opened.close()
-        files.append(HashedFile(entry, list_of(content.table, number), fingerprint, trusted))
+        chunks = list_of(content.table, number) if entry.chunks > 1 else None
+        files.append(HashedFile(entry, chunks, fingerprint, trusted))
     return files
 
 

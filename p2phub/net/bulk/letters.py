@@ -6,11 +6,10 @@ one program: a letter that does not fit is a bug and raises whatever it raises.
 
 from __future__ import annotations
 
-from array import array
 from typing import Any
 
 from p2phub import errors
-from p2phub.content import ChunkList, ChunkTable, Digest, RangeSet
+from p2phub.content import ChunkTable, Digest, RangeSet
 from p2phub.errors import ChunkMismatch, HubError, Malformed, PeerError, PeerRefused
 from p2phub.identity import Address, PeerAddress, PeerId
 from p2phub.net.bulk.post import Letter
@@ -34,17 +33,12 @@ def peer_address_in(fields: list[Any]) -> PeerAddress:
     return PeerAddress(PeerId(key), Address(ip, port))
 
 
-def table_out(table: ChunkTable) -> list[list[bytes]]:
-    return [[chunks.lengths.tobytes(), chunks.digests] for chunks in table.lists]
+def table_out(table: ChunkTable) -> list[bytes]:
+    return list(table.parts())
 
 
-def table_in(fields: list[list[bytes]]) -> ChunkTable:
-    lists = []
-    for lengths, digests in fields:
-        numbers = array("I")
-        numbers.frombytes(lengths)
-        lists.append(ChunkList(numbers, digests))
-    return ChunkTable(lists)
+def table_in(fields: list[bytes]) -> ChunkTable:
+    return ChunkTable.from_parts(*fields)
 
 
 # --- errors ------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ import trio
 
 import p2phub
 from p2phub import limits
-from p2phub.content import Digest, RangeSet, WritePlan
+from p2phub.content import Digest, RangeSet, Walker, WritePlan
 from p2phub.errors import DiskError, HubError, PeerError, PeerGone
 from p2phub.identity import Address, PeerAddress, PeerId
 from p2phub.net.bulk.letters import (
@@ -429,7 +429,13 @@ class _Child:
         match letter["what"]:
             case "write":
                 plan, _ = self._plans[letter["plan"]]
-                descriptors.append(plan.open(letter["file"]))
+                try:
+                    for file in letter["files"]:
+                        descriptors.append(plan.open(file))
+                except BaseException:
+                    while descriptors:
+                        os.close(descriptors.pop())
+                    raise
                 return {}
             case "path":
                 plan, _ = self._plans[letter["plan"]]
@@ -452,12 +458,26 @@ class _Child:
                 return {"blob": offer.blob(Digest(letter["digest"]))}
             case what:
                 assert what == "read"
-                readable = offer.plan.open(letter["file"])
+                walker = offer.plan.walker()
                 try:
-                    descriptors.append(os.dup(readable.descriptor))
-                    return {"exactly": readable.steady.exactly, "size_max": readable.steady.size_max}
+                    return {"files": [_hand_over(walker, file, descriptors) for file in letter["files"]]}
                 finally:
-                    readable.close()
+                    walker.close()
+
+
+def _hand_over(walker: Walker, file: int, descriptors: list[int]) -> Letter:
+    """Open a file for a child; a fault of that file is told of it alone."""
+    try:
+        readable = walker.open(file)
+    except HubError as exc:
+        return {"error": error_out(exc)}
+    try:
+        descriptors.append(os.dup(readable.descriptor))
+        return {"exactly": readable.steady.exactly, "size_max": readable.steady.size_max}
+    except OSError as exc:
+        return {"error": error_out(DiskError(f"cannot hand a file to the bulk process: {exc.strerror}"))}
+    finally:
+        readable.close()
 
 
 def _command(descriptor: int) -> list[str]:

@@ -24,7 +24,7 @@ Letter = dict[str, Any]
 """`t` names it; the rest are numbers, text, bytes and lists of them."""
 
 PACKET_BYTES_MAX = 64 << 10  # Half of what the smallest usual socket buffer takes at once.
-_RIGHTS_BYTES_MAX = socket.CMSG_SPACE(4 * array.array("i").itemsize)
+_RIGHTS_BYTES_MAX = socket.CMSG_SPACE(200 * array.array("i").itemsize)
 _LONG = b"\xc1"  # The byte that begins no msgpack value: the letter is in the last descriptor.
 
 

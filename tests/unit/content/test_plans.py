@@ -58,3 +58,13 @@ def test_a_number_outside_the_manifest_has_no_chunk(index: int) -> None:
         table.chunk(index)
     with pytest.raises(IndexError):
         list(table.chunks(index, 1))
+
+
+@given(files, st.data())
+def test_chunks_from_anywhere_on_are_those_that_are_asked_for_one_by_one(
+    lengths: list[list[int]], data: st.DataObject
+) -> None:
+    table = table_of(lengths)
+    first = data.draw(st.integers(0, len(table)))
+    count = data.draw(st.integers(0, len(table) - first))
+    assert list(table.chunks(first, count)) == [table.chunk(index) for index in range(first, first + count)]

@@ -55,3 +55,16 @@ def test_a_million_chunks_cost_one_run() -> None:
     whole = RangeSet.whole(1_000_000)
     assert (whole - RangeSet.of([(5, 6)])).runs == ((0, 5), (6, 1_000_000))
     assert len(whole) == 1_000_000
+
+
+@given(runs)
+def test_ascending_indices_make_the_same_set_as_any(pairs: list[tuple[int, int]]) -> None:
+    indices = sorted(model(pairs))
+    assert RangeSet.ascending(iter(indices)) == RangeSet.from_indices(indices)
+
+
+def test_indices_that_do_not_ascend_are_our_own_mistake() -> None:
+    with pytest.raises(AssertionError):
+        RangeSet.ascending([3, 2])
+    with pytest.raises(AssertionError):
+        RangeSet.ascending([3, 3])

@@ -170,7 +170,7 @@ def test_device_and_inode_numbers_use_all_their_64_bits(tmp_path: Path) -> None:
     rows = scene.store._holdings._index  # type: ignore[attr-defined]
     huge = Fingerprint(2**64 - 1, 2**63, 5, -1, 7)
     rows.stand(rows.holdings()[0].id, 0, 2, huge)
-    assert rows.files(rows.holdings()[0].id)[0].fingerprint == huge
+    assert next(rows.files(rows.holdings()[0].id)).fingerprint == huge
     scene.store.close()
 
 

@@ -40,6 +40,7 @@ def test_pages_come_before_lists() -> None:
     assert pages >= 1
     assert set(kinds[1 : 1 + pages]) == {"page"}
     assert set(kinds[1 + pages :]) == {"chunk list"}
+    assert flight_order(content.root, content.blobs.get) == tuple(digest_of(blob) for _, blob in walk(content))
 
 
 def test_lists_of_lists_are_walked_from_the_top(monkeypatch: pytest.MonkeyPatch) -> None:
