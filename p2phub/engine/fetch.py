@@ -324,7 +324,13 @@ class _Fetch:
 
         async def keep() -> None:
             where = PeerAddress(provider.peer, state.link.address)
-            await keep_company(where, self.wish.manifest, dialler=self.means.dialler, tell=self.send)
+            await keep_company(
+                where,
+                self.wish.manifest,
+                dialler=self.means.dialler,
+                tell=self.send,
+                wanted=lambda: not provider.banned,
+            )
             provider.accompanied = False
 
         self.nursery.start_soon(keep)

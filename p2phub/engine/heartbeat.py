@@ -6,6 +6,7 @@ fetch is more than a moment's work. It owns nothing: what it learns is told to t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import trio
@@ -40,16 +41,20 @@ class Silent:
 Tell = trio.MemorySendChannel[HoldsNow | Silent]
 
 
-async def keep_company(provider: PeerAddress, manifest: Digest, *, dialler: Dialler, tell: Tell) -> None:
-    """Ask every HEARTBEAT_S until cancelled or the provider is silent.
+async def keep_company(
+    provider: PeerAddress, manifest: Digest, *, dialler: Dialler, tell: Tell, wanted: Callable[[], bool]
+) -> None:
+    """Ask every HEARTBEAT_S until cancelled, the provider is silent, or it is not `wanted` any more.
 
     One that takes no control connection, or ends it, is left to the stall clock of its links.
     """
     await trio.sleep(MOMENT_S)
+    if not wanted():
+        return  # It was found to lie within that moment.
     try:
         control = await dialler.open_control(provider)
         try:
-            await _ask_on(control, manifest, tell)
+            await _ask_on(control, manifest, tell, wanted)
         finally:
             with trio.move_on_after(limits.GOODBYE_S, shield=True):
                 await control.aclose()
@@ -57,8 +62,8 @@ async def keep_company(provider: PeerAddress, manifest: Digest, *, dialler: Dial
         return
 
 
-async def _ask_on(control: Control, manifest: Digest, tell: Tell) -> None:
-    while True:
+async def _ask_on(control: Control, manifest: Digest, tell: Tell, wanted: Callable[[], bool]) -> None:
+    while wanted():
         with trio.move_on_after(PATIENCE_S) as patience:
             answer = await control.ask(GetHave(manifest))
         if patience.cancelled_caught:

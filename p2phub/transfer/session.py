@@ -76,7 +76,8 @@ class _Link:
     """What the session knows of one link."""
 
     __slots__ = (
-        "barren", "busy_s", "busy_until", "dropping", "id", "lease", "lease_bytes", "pace", "peer", "place", "revoking"
+        "barren", "busy_s", "busy_until", "dropping", "help_at", "id", "lease", "lease_bytes", "pace", "peer", "place",
+        "revoking",
     )  # fmt: skip
 
     def __init__(self, link: LinkId, peer: PeerId, *, now: float) -> None:
@@ -89,6 +90,7 @@ class _Link:
         self.revoking = False
         self.barren = False  # The last Revoke brought nothing: all that is left is in flight.
         self.dropping = False
+        self.help_at = now  # Before that it helps nobody: what was revoked for it the last time was nothing for it.
         self.busy_until = now
         self.busy_s = BUSY_RETRY_S
 
@@ -396,6 +398,7 @@ class Session:
             link.lease.add(*run)
         link.lease_bytes += self._table.bytes_of(chunks)
         link.barren = False
+        link.help_at = self._now
         return Grant(link.id, chunks)
 
     def _share(self, link: _Link) -> int:
@@ -417,12 +420,15 @@ class Session:
         ]
         if any(link.revoking for link in late):
             return []  # One at a time: what comes back may be enough.
+        if self._now < idle.help_at:
+            return []  # Or the same chunks would go to and fro, as fast as reports can be taken.
         rate = idle.rate(now=self._now)
         batch_s = limits.BATCH_BYTES_MAX / rate if rate else 2 * END_LOOK_S
         late.sort(key=lambda link: link.finish_s(now=self._now), reverse=True)
         for link in late:
             if link.finish_s(now=self._now) > batch_s and not link.barren:
                 link.revoking = True
+                idle.help_at = self._now + END_LOOK_S
                 return [Revoke(link.id)]
         return self._drop_if_hopeless(late[0], idle) if late else []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -50,10 +51,10 @@ class Freezing:
         self.closed = True
 
 
-async def told_by(provider: Freezing) -> list[HoldsNow | Silent]:
+async def told_by(provider: Freezing, wanted: Callable[[], bool] = lambda: True) -> list[HoldsNow | Silent]:
     send, receive = trio.open_memory_channel[HoldsNow | Silent](10)
     async with send:
-        await keep_company(WHERE, MANIFEST, dialler=provider, tell=send)  # type: ignore[arg-type]
+        await keep_company(WHERE, MANIFEST, dialler=provider, tell=send, wanted=wanted)  # type: ignore[arg-type]
     return [item async for item in receive]
 
 
@@ -73,6 +74,14 @@ async def test_what_a_provider_holds_now_is_told(autojump_clock: MockClock) -> N
 
 async def test_one_that_takes_no_control_connection_is_left_to_the_stall_clock(autojump_clock: MockClock) -> None:
     assert await told_by(Freezing(answers=0, gone=True)) == []
+
+
+async def test_one_that_was_found_to_lie_is_not_asked_again(autojump_clock: MockClock) -> None:
+    assert await told_by(Freezing(answers=0, gone=True), wanted=lambda: False) == []
+    liar = Freezing(answers=9)
+    told = await told_by(liar, wanted=lambda: liar.answers > 7)
+    assert len(told) == 2
+    assert liar.closed
 
 
 async def test_a_short_fetch_opens_no_control_connection(autojump_clock: MockClock) -> None:

@@ -1,0 +1,197 @@
+"""The disk of a simulated node: the store in memory, with a speed, an end, and what a crash leaves of it.
+
+The carrier writes and reads by descriptor, so its calls of the system are caught here (`system_calls`): a write to a
+full disk fails as on a real one, on a slow one it takes its time. `crash` spoils what was not synced, and the notes of
+it stay: the worst that a store which keeps hints may meet. Every chunk that is counted is compared with the truth.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from unittest import mock
+
+import trio
+
+from p2phub.content import ChunkTable, Digest, RangeSet, ReadPlan, WritePlan
+from p2phub.errors import DiskError, DiskFull
+from p2phub.manifest import Manifest
+from p2phub.net import reading, writing
+from p2phub.store import Arrival
+from p2phub.store.memory import MemoryStore
+from simnet.det import pause
+from simnet.truth import Truth
+from simnet.witness import Witness
+
+
+class Disk:
+    """Speed and room of one node's disk. `rate`: bytes a second, None: no time at all."""
+
+    def __init__(self) -> None:
+        self.rate: float | None = None
+        self.room: int | None = None
+
+    def write(self, count: int) -> None:
+        """Raises OSError where there is no room."""
+        if self.room is not None:
+            if count > self.room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self.room -= count
+        if self.rate is not None:
+            pause(count / self.rate)
+
+
+_disk_of: dict[int, Disk] = {}
+"""Which simulated disk an open descriptor belongs to. One run at a time in a process."""
+
+
+class SystemCalls:
+    """`os` as carriers see it, with the simulated disks in between."""
+
+    def pwrite(self, descriptor: int, data: bytes | memoryview, offset: int) -> int:
+        disk = _disk_of.get(descriptor)
+        if disk is not None:
+            disk.write(len(data))
+        return os.pwrite(descriptor, data, offset)
+
+    def close(self, descriptor: int) -> None:
+        _disk_of.pop(descriptor, None)
+        os.close(descriptor)
+
+    def preadv(self, descriptor: int, buffers: list[memoryview], offset: int) -> int:
+        return os.preadv(descriptor, buffers, offset)
+
+
+@contextmanager
+def system_calls() -> Iterator[None]:
+    """Put the simulated disks under the carrier."""
+    calls = SystemCalls()
+    with mock.patch.object(writing, "os", calls), mock.patch.object(reading, "os", calls):
+        try:
+            yield
+        finally:
+            _disk_of.clear()
+
+
+class SimStore(MemoryStore):
+    """The memory store on a simulated disk, watched."""
+
+    def __init__(self, node: str, truth: Truth, witness: Witness) -> None:
+        super().__init__()
+        self.disk = Disk()
+        self._node, self._truth, self._witness = node, truth, witness
+        self._arrivals: list[WatchedArrival] = []
+
+    def arrive(
+        self, manifest: Manifest, digest: Digest, table: ChunkTable, destination: Path, *, force: bool
+    ) -> Arrival:
+        honest = super().arrive(manifest, digest, table, destination, force=force)
+        arrival = WatchedArrival(honest, self.disk, self._node, self._witness)
+        self._arrivals.append(arrival)
+        return arrival
+
+    def crash(self, chance: Random) -> None:
+        """Spoil chunks that were noted and not synced, each by chance."""
+        for arrival in self._arrivals:
+            arrival.spoil(chance)
+        self._arrivals.clear()
+        self.being_written.clear()
+
+    def look(self) -> None:
+        """Compare all that could be read of this store by others with the truth."""
+        plan = self.read_plan(self._truth.root)
+        if plan is not None:
+            self._witness.offers(self._node, plan.held, lambda chunk: _read_chunk(plan, chunk))
+        for folder, files in self.folders.items():
+            for path, file in files.items():
+                if self._truth.files.get(path) != file.read():
+                    self._witness.fail(f"{self._node}: {folder / path} stands there with bytes that were not signed")
+
+
+class WatchedArrival:
+    """`Arrival` that compares what is counted with the truth."""
+
+    def __init__(self, inner: Arrival, disk: Disk, node: str, witness: Witness) -> None:
+        self._inner, self._disk, self._node, self._witness = inner, disk, node, witness
+        self._unsynced = RangeSet()
+        self._unsynced_since: float | None = None
+
+    @property
+    def plan(self) -> WritePlan:
+        inner = self._inner.plan
+
+        def open_file(file: int) -> int:
+            descriptor = inner.open(file)
+            _disk_of[descriptor] = self._disk
+            return descriptor
+
+        return replace(inner, open=open_file)
+
+    @property
+    def have(self) -> RangeSet:
+        return self._inner.have
+
+    def read_plan(self) -> ReadPlan:
+        return self._inner.read_plan()
+
+    def write(self, chunk: int, data: bytes) -> None:
+        self._disk_write(len(data))
+        self._inner.write(chunk, data)
+
+    def verified(self, chunks: RangeSet) -> None:
+        now = trio.current_time()
+        if self._unsynced_since is not None:
+            self._witness.unsynced(self._node, now - self._unsynced_since)
+        self._inner.verified(chunks)
+        if chunks:
+            self._unsynced |= chunks
+            self._unsynced_since = now if self._unsynced_since is None else self._unsynced_since
+        plan = self._inner.read_plan()
+        for chunk in chunks:
+            self._witness.reported(self._node, chunk, _read_chunk(plan, chunk))
+
+    def sync(self) -> None:
+        self._inner.sync()
+        self._unsynced, self._unsynced_since = RangeSet(), None
+
+    def finish(self) -> Path:
+        return self._inner.finish()
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def spoil(self, chance: Random) -> None:
+        """As a crash may: zeros in place of what was not synced. The noted ranges stay."""
+        plan = self._inner.plan
+        for chunk in self._unsynced:
+            if chance.random() < 0.5:
+                ref = plan.table.chunk(chunk)
+                try:
+                    descriptor = plan.open(ref.file)
+                except DiskError:
+                    return  # Closed: it ended before the crash.
+                os.pwrite(descriptor, bytes(ref.length), ref.offset)
+                os.close(descriptor)
+
+    def _disk_write(self, count: int) -> None:
+        try:
+            self._disk.write(count)
+        except OSError as exc:
+            raise DiskFull("no space left for what arrives", hint="make room and run the same again") from exc
+
+
+def _read_chunk(plan: ReadPlan, chunk: int) -> bytes | None:
+    ref = plan.table.chunk(chunk)
+    try:
+        file = plan.open(ref.file)
+    except DiskError:
+        return None
+    try:
+        return os.pread(file.descriptor, ref.length, ref.offset)
+    finally:
+        file.close()
