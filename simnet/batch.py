@@ -27,10 +27,12 @@ def run_all(
         yield from zip(jobs, pool.map(one, jobs), strict=True)
 
 
-def run_one(job: Job, *, nodes: int | None = None, bugs: tuple[str, ...] = ()) -> Result | str:
+def run_one(
+    job: Job, *, nodes: int | None = None, bugs: tuple[str, ...] = (), until_failure: bool = False
+) -> Result | str:
     """Run one job here."""
     try:
         with planted(bugs):
-            return run_scenario(*job, nodes)
+            return run_scenario(*job, nodes, until_failure=until_failure)
     except Exception:  # noqa: BLE001  # Whatever it is, the other seeds are still to be run.
         return traceback.format_exc()

@@ -191,6 +191,7 @@ def _lose_what_a_dead_link_had() -> AbstractContextManager[Any]:
 def _stop_the_stall_clock() -> AbstractContextManager[Any]:
     stack = ExitStack()
     stack.enter_context(mock.patch.object(Session, "_patience_ends", return_value=float("inf")))
+    stack.enter_context(mock.patch.object(Session, "_drop_if_hopeless", return_value=[]))
     stack.enter_context(mock.patch.object(limits, "SOCKET_CALL_S", 1e6))
     stack.enter_context(mock.patch("p2phub.engine.heartbeat.PATIENCE_S", 1e6))
     return stack

@@ -91,16 +91,26 @@ class SimStore(MemoryStore):
         self, manifest: Manifest, digest: Digest, table: ChunkTable, destination: Path, *, force: bool
     ) -> Arrival:
         honest = super().arrive(manifest, digest, table, destination, force=force)
-        arrival = WatchedArrival(honest, self.disk, self._node, self._witness)
+        arrival = WatchedArrival(honest, destination, self.disk, self._node, self._witness)
         self._arrivals.append(arrival)
         return arrival
 
     def crash(self, chance: Random) -> None:
-        """Spoil chunks that were noted and not synced, each by chance."""
+        """Put zeros in place of chunks that were noted and not synced, each by chance. The notes stay."""
         for arrival in self._arrivals:
-            arrival.spoil(chance)
+            left = self.unfinished.get((arrival.folder, self._truth.root))
+            for chunk in arrival.unsynced if left is not None else ():
+                ref = self._truth.table.chunk(chunk)
+                if left is not None and ref.file in left.files and chance.random() < 0.5:
+                    os.pwrite(left.files[ref.file].descriptor, bytes(ref.length), ref.offset)
         self._arrivals.clear()
-        self.being_written.clear()
+
+    def change(self, folder: Path, path: str) -> None:
+        """Write over the second half of a file, as its user might."""
+        file = self.folders[folder][path]
+        half = len(self._truth.files[path]) // 2
+        os.pwrite(file.descriptor, bytes(half), half)
+        file.version_ns += 1
 
     def look(self) -> None:
         """Compare all that could be read of this store by others with the truth."""
@@ -116,9 +126,10 @@ class SimStore(MemoryStore):
 class WatchedArrival:
     """`Arrival` that compares what is counted with the truth."""
 
-    def __init__(self, inner: Arrival, disk: Disk, node: str, witness: Witness) -> None:
+    def __init__(self, inner: Arrival, folder: Path, disk: Disk, node: str, witness: Witness) -> None:
+        self.folder = folder
         self._inner, self._disk, self._node, self._witness = inner, disk, node, witness
-        self._unsynced = RangeSet()
+        self.unsynced = RangeSet()
         self._unsynced_since: float | None = None
 
     @property
@@ -149,7 +160,7 @@ class WatchedArrival:
             self._witness.unsynced(self._node, now - self._unsynced_since)
         self._inner.verified(chunks)
         if chunks:
-            self._unsynced |= chunks
+            self.unsynced |= chunks
             self._unsynced_since = now if self._unsynced_since is None else self._unsynced_since
         plan = self._inner.read_plan()
         for chunk in chunks:
@@ -157,26 +168,13 @@ class WatchedArrival:
 
     def sync(self) -> None:
         self._inner.sync()
-        self._unsynced, self._unsynced_since = RangeSet(), None
+        self.unsynced, self._unsynced_since = RangeSet(), None
 
     def finish(self) -> Path:
         return self._inner.finish()
 
     def close(self) -> None:
         self._inner.close()
-
-    def spoil(self, chance: Random) -> None:
-        """As a crash may: zeros in place of what was not synced. The noted ranges stay."""
-        plan = self._inner.plan
-        for chunk in self._unsynced:
-            if chance.random() < 0.5:
-                ref = plan.table.chunk(chunk)
-                try:
-                    descriptor = plan.open(ref.file)
-                except DiskError:
-                    return  # Closed: it ended before the crash.
-                os.pwrite(descriptor, bytes(ref.length), ref.offset)
-                os.close(descriptor)
 
     def _disk_write(self, count: int) -> None:
         try:

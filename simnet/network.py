@@ -23,7 +23,7 @@ from simnet.trace import Trace
 
 SEND_BUFFER_BYTES = 256 * limits.KIB
 WINDOW_BYTES = limits.MIB
-TURN_S = 0.01  # How long a link serves one stream before it looks at the next,
+TURN_S = 0.03  # How long a link serves one stream before it looks at the next,
 TURN_BYTES_MIN = 4 * limits.KIB  # within these bounds.
 TURN_BYTES_MAX = 256 * limits.KIB
 RETRANSMIT_S = 0.3

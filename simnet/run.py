@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import trio
@@ -20,6 +21,7 @@ from simnet.trace import Trace
 from simnet.truth import truth_of
 from simnet.witness import Witness
 
+STEPS_AT_ONE_INSTANT_MAX = 20_000
 SETTLE_S = 3.0  # After the last fetch: how long its connections may take to end.
 
 
@@ -72,15 +74,20 @@ class Result:
         return self.best_s / self.last_s if self.last_s and self.best_s else 0.0
 
 
-def run_scenario(name: str, seed: int, nodes: int | None = None, *, keep_trace: bool = False) -> Result:
-    """Run scenario `name`. Raises what a bug of the code under test raises, with the way to replay it as a note."""
+def run_scenario(
+    name: str, seed: int, nodes: int | None = None, *, keep_trace: bool = False, until_failure: bool = False
+) -> Result:
+    """Run scenario `name`; `until_failure`: no further than the first failure.
+
+    Raises what a bug of the code under test raises, with the way to replay it as a note.
+    """
     scene = scenarios()[name](det.Chance(seed).of(name), nodes)
     result = Result(name, seed, nodes, 0, scene.best_s, [], [])
     trace = Trace(keep=keep_trace)
     began = time.perf_counter()
     try:
         with system_calls():
-            det.run(seed, _Run(scene, result, trace, det.Chance(seed)).main)
+            det.run(seed, _Run(scene, result, trace, det.Chance(seed), until_failure=until_failure).main)
     except BaseException as exc:
         exc.add_note(f"replay: {result.replay}")
         raise
@@ -89,8 +96,26 @@ def run_scenario(name: str, seed: int, nodes: int | None = None, *, keep_trace: 
     return result
 
 
+class _Stuck(trio.abc.Instrument):
+    """Notices when tasks run on and on while virtual time stands: a busy loop, which real time would only hide."""
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop = stop
+        self._at = -1.0
+        self._steps = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        now = trio.current_time()
+        if now != self._at:
+            self._at, self._steps = now, 0
+        self._steps += 1
+        if self._steps == STEPS_AT_ONE_INSTANT_MAX:
+            self._stop()
+
+
 class _Run:
-    def __init__(self, scene: Scene, result: Result, trace: Trace, chance: det.Chance) -> None:
+    def __init__(self, scene: Scene, result: Result, trace: Trace, chance: det.Chance, *, until_failure: bool) -> None:
+        self.until_failure = until_failure
         self.scene, self.result, self.trace, self.chance = scene, result, trace, chance
         self.truth = truth_of(scene.files, scene.chunk_bytes, chance)
         names = {str(key_of(number).peer_id): member.name for number, member in enumerate(scene.members, 1)}
@@ -108,17 +133,33 @@ class _Run:
             chance = self.chance.of("node", member.name)
             self.nodes[member.name] = Node(number, member, self.network, self.truth, self.witness, chance)
         async with trio.open_nursery() as self.nursery:
+            trio.lowlevel.add_instrument(_Stuck(self._stop_because_stuck))
             self.nursery.start_soon(ether.run)
             self.nursery.start_soon(self._look)
+            if self.until_failure:
+                self.nursery.start_soon(self._stop_at_failure)
             async with trio.open_nursery() as processes:
                 for node in self.nodes.values():
                     processes.start_soon(node.live)
                 await self._everything(processes)
                 await trio.sleep(SETTLE_S)
                 self._look_at_what_is_left()
-                processes.cancel_scope.cancel()
-            self.nursery.cancel_scope.cancel()
+                self._stop()
         self._conclude()
+
+    async def _stop_at_failure(self) -> None:
+        await self.witness.failed.wait()
+        self._stop()
+
+    def _stop_because_stuck(self) -> None:
+        self.witness.fail(f"a busy loop: {STEPS_AT_ONE_INSTANT_MAX} steps of tasks, and no time passes")
+        self._stop()
+
+    def _stop(self) -> None:
+        """End the run now."""
+        for node in self.nodes.values():
+            node.host.thaw()  # What is frozen cannot end.
+        self.nursery.cancel_scope.cancel()
 
     async def _everything(self, processes: trio.Nursery) -> None:
         """Return when all that happens has happened, and every fetch has ended."""
@@ -222,8 +263,7 @@ class _Run:
             case "disk-rate":
                 node.store.disk.rate = happening.amount
             case "touch":
-                path = sorted(self.truth.files)[0]
-                node.store.put_file(node.folder, path, bytes(len(self.truth.files[path])))
+                node.store.change(node.folder, sorted(self.truth.files)[0])
             case _:
                 raise ValueError(f"nothing is called {happening.act}")
 
@@ -246,7 +286,8 @@ class _Run:
 
     def _conclude(self) -> None:
         result, witness = self.result, self.witness
-        witness.at_the_end(self.network)
+        if not (self.until_failure and witness.failed.is_set()):
+            witness.at_the_end(self.network)
         needed = sum(
             self.truth.bytes_total
             for each in result.ended

@@ -57,6 +57,7 @@ class Witness:
         self.truth, self.names, self.guilty = truth, names, guilty
         self.failures: list[str] = []
         self.failure_count = 0
+        self.failed = trio.Event()
         self.fetching: dict[str, Fetching] = {}
         self.dial_count = 0
         self.channels_open: dict[object, str] = {}
@@ -64,6 +65,7 @@ class Witness:
 
     def fail(self, sentence: str) -> None:
         self.failure_count += 1
+        self.failed.set()
         if len(self.failures) < FAILURES_TOLD:
             self.failures.append(f"at {trio.current_time():.3f} s: {sentence}")
 
