@@ -22,6 +22,7 @@ from p2phub.net.lease import Lease, Window
 from p2phub.net.link import BulkLink
 from p2phub.net.writing import ChunkWriter
 from p2phub.store import memory_arrival
+from p2phub.store.arrival import FilesystemArrival
 from p2phub.store.memory_files import Opened
 from p2phub.transfer import Session
 from p2phub.transfer.picker import Picker
@@ -232,6 +233,11 @@ def _trust_hints_after_a_crash() -> AbstractContextManager[Any]:
         return RangeSet.of(run for _, ranges in hints for run in ranges.runs)
 
     return mock.patch.object(memory_arrival, "matching_chunks", trusting)
+
+
+@_plant
+def _journal_before_the_data() -> AbstractContextManager[Any]:
+    return mock.patch.object(FilesystemArrival, "_make_durable", return_value=None)
 
 
 @_plant

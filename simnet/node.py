@@ -20,7 +20,7 @@ from p2phub.observe import Done
 from p2phub.store.memory_ledger import MemoryLedger
 from simnet.carrier import SimPlane, open_plane
 from simnet.characters import service_of
-from simnet.disk import SimStore
+from simnet.disk import AnyStore, SimFilesystemStore, SimStore
 from simnet.network import Host, Network
 from simnet.scene import Member
 from simnet.truth import Truth, publish
@@ -65,7 +65,7 @@ class Node:
     """One member of a scene. `live` runs its process until it is killed; disk and identity outlive that."""
 
     def __init__(
-        self, number: int, member: Member, network: Network, truth: Truth, witness: Witness, chance: Random
+        self, number: int, member: Member, network: Network, truth: Truth, witness: Witness, chance: Random, at: Path
     ) -> None:
         self.member, self.name = member, member.name
         self.peer = key_of(number).peer_id
@@ -81,10 +81,15 @@ class Node:
             latency_s=member.latency_s,
         )
         network.add(self.host)
-        self.store = SimStore(member.name, truth, witness)
-        self.folder = Path("/sim") / member.name
-        if member.holds and member.character != "empty":
-            publish(self.store, truth, self.folder)
+        self.folder = at / member.name / "out"
+        self.store: AnyStore
+        if member.real_disk:
+            assert not member.holds, "who publishes does so from memory"
+            self.store = SimFilesystemStore(member.name, truth, witness, at / member.name)
+        else:
+            memory = self.store = SimStore(member.name, truth, witness)
+            if member.holds and member.character != "empty":
+                publish(memory, truth, self.folder)
         self.plane: SimPlane | None = None
         self.up = trio.Event()
         self.died = trio.Event()
@@ -136,7 +141,7 @@ class Node:
             outcome = await self._attempt(wish, Search(candidates, open_finder))
             if outcome is not None:
                 return outcome
-            self.store.crash(self.chance)
+            self.store = self.store.crash(self.chance)
 
     async def _attempt(self, wish: Wish, search: Search) -> Done | HubError | None:
         """Return how the fetch ended, None if its process did."""

@@ -6,6 +6,8 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import trio
 
@@ -13,7 +15,7 @@ from p2phub.errors import HubError
 from p2phub.observe import Done
 from simnet import det
 from simnet.characters import GUILTY
-from simnet.disk import system_calls
+from simnet.disk import SimStore, look, system_calls
 from simnet.network import Ether, Network
 from simnet.node import Node, key_of
 from simnet.scene import Happening, Member, Scene, scenarios
@@ -86,8 +88,9 @@ def run_scenario(
     trace = Trace(keep=keep_trace)
     began = time.perf_counter()
     try:
-        with system_calls():
-            det.run(seed, _Run(scene, result, trace, det.Chance(seed), until_failure=until_failure).main)
+        with system_calls(), TemporaryDirectory(prefix="p2phub-simnet.") as at:
+            run = _Run(scene, result, trace, det.Chance(seed), Path(at), until_failure=until_failure)
+            det.run(seed, run.main)
     except BaseException as exc:
         exc.add_note(f"replay: {result.replay}")
         raise
@@ -114,7 +117,10 @@ class _Stuck(trio.abc.Instrument):
 
 
 class _Run:
-    def __init__(self, scene: Scene, result: Result, trace: Trace, chance: det.Chance, *, until_failure: bool) -> None:
+    def __init__(
+        self, scene: Scene, result: Result, trace: Trace, chance: det.Chance, at: Path, *, until_failure: bool
+    ) -> None:
+        self.at = at
         self.until_failure = until_failure
         self.scene, self.result, self.trace, self.chance = scene, result, trace, chance
         self.truth = truth_of(scene.files, scene.chunk_bytes, chance)
@@ -131,7 +137,8 @@ class _Run:
         self.network.loss = self.scene.loss
         for number, member in enumerate(self.scene.members, 1):
             chance = self.chance.of("node", member.name)
-            self.nodes[member.name] = Node(number, member, self.network, self.truth, self.witness, chance)
+            node = Node(number, member, self.network, self.truth, self.witness, chance, self.at)
+            self.nodes[member.name] = node
         async with trio.open_nursery() as self.nursery:
             trio.lowlevel.add_instrument(_Stuck(self._stop_because_stuck))
             self.nursery.start_soon(ether.run)
@@ -145,6 +152,9 @@ class _Run:
                 await trio.sleep(SETTLE_S)
                 self._look_at_what_is_left()
                 self._stop()
+        for node in self.nodes.values():
+            node.store.disk.forget_all()
+            node.store.close()
         self._conclude()
 
     async def _stop_at_failure(self) -> None:
@@ -207,7 +217,7 @@ class _Run:
         name_of = self.witness.name
         sources = {name_of(source.peer_id): source.bytes for source in done.sources}
         self.result.ended.append(Ended(node.name, "done", "", began, seconds, done.bytes_received, sources))
-        found = {path: node.store.file_bytes(node.folder, path) for path in node.store.paths(node.folder)}
+        found = node.store.files(node.folder)
         if found != self.truth.files:
             wrong = sorted(
                 path for path in found.keys() | self.truth.files if found.get(path) != self.truth.files.get(path)
@@ -263,6 +273,7 @@ class _Run:
             case "disk-rate":
                 node.store.disk.rate = happening.amount
             case "touch":
+                assert isinstance(node.store, SimStore)
                 node.store.change(node.folder, sorted(self.truth.files)[0])
             case _:
                 raise ValueError(f"nothing is called {happening.act}")
@@ -282,7 +293,7 @@ class _Run:
             if node.member.character == "honest" and not any(
                 happening.act == "touch" and happening.who == node.name for happening in self.scene.happenings
             ):
-                node.store.look()
+                look(node.store, node.folder, node.name, self.truth, self.witness)
 
     def _conclude(self) -> None:
         result, witness = self.result, self.witness

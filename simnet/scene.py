@@ -34,6 +34,7 @@ class Member:
     knows: tuple[str, ...] | None = None
     patience_s: float = 60.0
     may_end_with: tuple[str, ...] = ()  # Names of errors that may end its fetch, besides success.
+    real_disk: bool = False  # Its store is the file system's, below a temporary folder.
     then_again_s: float = 0.0  # If it ended so: when to fetch again, which must succeed.
 
 

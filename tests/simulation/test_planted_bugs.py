@@ -17,6 +17,7 @@ FOUND_BY = {
     "give-up-at-once": ("provider_restart", 1),
     "hammer-who-is-gone": ("provider_restart", 1),
     "ignore-the-window": ("one_provider", 3),
+    "journal-before-the-data": ("power_cut", 1),
     "leave-connections-open": ("one_provider", 1),
     "lose-what-a-dead-link-had": ("provider_restart", 1),
     "lose-what-is-revoked": ("four_providers", 1),
