@@ -199,6 +199,17 @@ def _stop_the_stall_clock() -> AbstractContextManager[Any]:
 
 
 @_plant
+def _take_back_in_vain() -> AbstractContextManager[Any]:
+    help_idle = Session._help
+
+    def tireless(self: Session, idle: Any) -> Any:
+        idle.help_at = self._now
+        return help_idle(self, idle)
+
+    return mock.patch.object(Session, "_help", tireless)
+
+
+@_plant
 def _run_progress_backwards() -> AbstractContextManager[Any]:
     def careless(self: Meter, verified: int) -> None:
         self._verified = verified - (verified // limits.MIB % 3) * limits.MIB

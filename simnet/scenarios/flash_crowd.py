@@ -15,7 +15,7 @@ from simnet.scene import MB, Member, Scene
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
-    wanting = (nodes or 9) - 1
+    wanting = (nodes or 7) - 1
     rate, size, chunk_bytes = 4 * MB, 8 * limits.MIB, 256 * limits.KIB
     pieces = size / chunk_bytes
     best_s = size / rate * (1 + floor(log2(max(1, wanting))) / pieces)

@@ -11,7 +11,7 @@ from simnet.scene import MB, Member, Scene
 def scene(chance: Random, nodes: int | None) -> Scene:
     count = nodes or 4
     rates = [chance.choice((2, 4, 8)) * MB for _ in range(count)]
-    size = 24 * limits.MIB
+    size = 16 * limits.MIB
     providers = [
         Member(f"p{number}", holds=True, up=rate, latency_s=chance.choice((0.002, 0.02)))
         for number, rate in enumerate(rates)

@@ -9,8 +9,8 @@ from simnet.scene import MB, Happening, Member, Scene
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
-    rate = 2 * MB
-    size = 32 * limits.MIB
+    rate = 1 * MB
+    size = 16 * limits.MIB
     quarter_s = size / (5 * rate) / 4
     moments = sorted(chance.uniform(0.3, quarter_s) for _ in range(3))
     chance.shuffle(moments)

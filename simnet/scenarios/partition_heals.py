@@ -9,7 +9,7 @@ from simnet.scene import MB, Happening, Member, Scene
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
-    rate, size = 2 * MB, 32 * limits.MIB
+    rate, size = 1 * MB, 16 * limits.MIB
     happenings: list[Happening] = []
     for name in ("ann", "cy"):
         at_s = chance.uniform(0.5, 3.0)

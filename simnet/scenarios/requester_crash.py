@@ -9,7 +9,7 @@ from simnet.scene import MB, Happening, Member, Scene
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
-    rate, size = 4 * MB, 32 * limits.MIB
+    rate, size = 3 * MB, 20 * limits.MIB
     at_s = chance.uniform(1.0, 3.0)
     again_s = at_s + chance.uniform(3.0, 6.0)
     return Scene(

@@ -17,7 +17,7 @@ def scene(chance: Random, nodes: int | None) -> Scene:
     bad = count // 2
     kinds = [chance.choice(("tarpit", "staller", "boaster", "empty")) for _ in range(bad)] + ["honest"] * (count - bad)
     chance.shuffle(kinds)
-    rate, size = 2 * MB, 24 * limits.MIB
+    rate, size = 2 * MB, 16 * limits.MIB
     providers = [Member(f"p{number}", kind, holds=True, up=rate) for number, kind in enumerate(kinds)]
     best_s = size / (rate * min(8, count - bad))
     return Scene(

@@ -30,6 +30,7 @@ FOUND_BY = {
     "serve-a-changed-file": ("file_changes", 1),
     "skip-the-digest-check": ("poisoners_30", 1),
     "stop-the-stall-clock": ("mixed_faults", 1),
+    "take-back-in-vain": ("tarpits_50", 1),
     "trust-hints-after-a-crash": ("requester_crash", 1),
     "write-at-the-wrong-place": ("one_provider", 1),
 }
