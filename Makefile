@@ -14,7 +14,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 # Which seeds `make sim` runs every scenario on.
-SEEDS ?= 0:60
+SEEDS ?= 0:77
 .PHONY: help setup demo test check endurance sim bench format clean
 
 help:

@@ -33,6 +33,8 @@ def run_one(
     """Run one job here."""
     try:
         with planted(bugs):
-            return run_scenario(*job, nodes, until_failure=until_failure)
+            result = run_scenario(*job, nodes, until_failure=until_failure)
     except Exception:  # noqa: BLE001  # Whatever it is, the other seeds are still to be run.
         return traceback.format_exc()
+    result.bugs = bugs
+    return result

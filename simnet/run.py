@@ -55,6 +55,7 @@ class Result:
     trace: str = ""
     arrivals: int = 0
     trace_lines: list[str] | None = None
+    bugs: tuple[str, ...] = ()  # Planted for it.
     wall_s: float = 0.0
     virtual_s: float = 0.0
     dials: int = 0
@@ -62,7 +63,8 @@ class Result:
     @property
     def replay(self) -> str:
         nodes = "" if self.nodes is None else f" --nodes {self.nodes}"
-        return f"python -m simnet {self.scenario} --seed {self.seed}{nodes}"
+        bugs = "".join(f" --bug {bug}" for bug in self.bugs)
+        return f"python -m simnet {self.scenario} --seed {self.seed}{nodes}{bugs}"
 
     @property
     def last_s(self) -> float:
