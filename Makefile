@@ -39,7 +39,7 @@ endurance: $(VENV)/.ready-dev
 
 sim: $(VENV)/.ready-dev
 	@$(PY) -m simnet --all --seeds $(SEEDS) --processes 2 $(ARGS)
-	@$(PY) -m simnet flash_crowd --seeds 0:5 --nodes 50 --processes 2 $(ARGS)
+	@$(PY) -m simnet flash_crowd --seeds 0:4 --nodes 16 --processes 2 $(ARGS)
 
 bench: $(VENV)/.ready-bench
 	@$(PY) -m benchmarks $(ARGS)

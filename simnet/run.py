@@ -111,12 +111,13 @@ class _Stuck(trio.abc.Instrument):
         self._steps = 0
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        now = trio.current_time()
-        if now != self._at:
-            self._at, self._steps = now, 0
         self._steps += 1
-        if self._steps == self._steps_max:
+        if self._steps < self._steps_max:
+            return
+        now = trio.current_time()  # Asked now and then: it would cost more than what it watches.
+        if now == self._at:
             self._stop()
+        self._at, self._steps = now, 0
 
 
 class _Run:
