@@ -2,6 +2,7 @@
 #   make demo     the main job on real weights        make check      ruff, mypy, import-linter
 #   make test     the tests                           make endurance  the long tests: kills, floods, gigabytes
 #   make bench    measured against other tools        make format     write code as ruff has it
+#   make sim      many simulated swarms, from seeds
 #   make clean    remove everything made here
 
 VENV ?= .venv
@@ -12,7 +13,9 @@ T ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check endurance bench format clean
+# Which seeds `make sim` runs every scenario on.
+SEEDS ?= 0:77
+.PHONY: help setup demo test check endurance sim bench format clean
 
 help:
 	@sed -n 's/^#   make/  make/p' Makefile
@@ -33,6 +36,10 @@ check: $(VENV)/.ready-dev
 
 endurance: $(VENV)/.ready-dev
 	@$(PY) -m pytest -m endurance $(T)
+
+sim: $(VENV)/.ready-dev
+	@$(PY) -m simnet --all --seeds $(SEEDS) --processes 2 $(ARGS)
+	@$(PY) -m simnet flash_crowd --seeds 0:4 --nodes 16 --processes 2 $(ARGS)
 
 bench: $(VENV)/.ready-bench
 	@$(PY) -m benchmarks $(ARGS)

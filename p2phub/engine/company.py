@@ -38,6 +38,7 @@ def accompany(job: Job, state: LinkState) -> None:
         have_s=lambda: _have_s(job, provider),
         peers_s=lambda: math.inf if exchange is None else _peers_s(job),
         port=0 if exchange is None or job.means.shelf is None else exchange.port_towards(state.link.address),
+        wanted=lambda: not provider.banned,
     )
 
     async def keep() -> None:

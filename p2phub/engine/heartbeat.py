@@ -44,11 +44,13 @@ class Silent:
 @dataclass(frozen=True, slots=True)
 class Questions:
     """What a provider is asked. `have_s` returns how long to wait before it is asked again what it holds, `peers_s`
-    how long before it is asked whom it knows: inf for never. `port`: where it, and others, can dial us; 0: nowhere."""
+    how long before it is asked whom it knows: inf for never. `port`: where it, and others, can dial us; 0: nowhere.
+    `wanted`: whether it is company still; one that was found to lie is not."""
 
     have_s: Callable[[], float] = lambda: limits.HEARTBEAT_S
     peers_s: Callable[[], float] = lambda: math.inf
     port: int = 0
+    wanted: Callable[[], bool] = lambda: True
 
 
 Tell = trio.MemorySendChannel[HoldsNow | Silent | Told]
@@ -57,15 +59,18 @@ Tell = trio.MemorySendChannel[HoldsNow | Silent | Told]
 async def keep_company(
     provider: PeerAddress, manifest: Digest, *, dialler: Dialler, tell: Tell, questions: Questions | None = None
 ) -> None:
-    """Ask on until cancelled or the provider is silent.
+    """Ask on until cancelled, the provider is silent, or it is not wanted any more.
 
     One that takes no control connection, or ends it, is left to the stall clock of its links.
     """
+    questions = questions or Questions()
     await trio.sleep(MOMENT_S)
+    if not questions.wanted():
+        return  # It was found to lie within that moment.
     try:
         control = await dialler.open_control(provider)
         try:
-            await _ask_on(control, manifest, tell, questions or Questions())
+            await _ask_on(control, manifest, tell, questions)
         finally:
             with trio.move_on_after(limits.GOODBYE_S, shield=True):
                 await control.aclose()
@@ -75,7 +80,7 @@ async def keep_company(
 
 async def _ask_on(control: Control, manifest: Digest, tell: Tell, questions: Questions) -> None:
     have_at = peers_at = -math.inf  # When each was asked last.
-    while True:
+    while questions.wanted():
         now = trio.current_time()
         question: GetHave | GetPeers | None = None
         if now >= peers_at + questions.peers_s():

@@ -81,6 +81,14 @@ async def test_one_that_takes_no_control_connection_is_left_to_the_stall_clock(a
     assert await told_by(Freezing(answers=0, gone=True)) == []
 
 
+async def test_one_that_was_found_to_lie_is_not_asked_again(autojump_clock: MockClock) -> None:
+    assert await told_by(Freezing(answers=0, gone=True), Questions(wanted=lambda: False)) == []
+    liar = Freezing(answers=9)
+    told = await told_by(liar, Questions(wanted=lambda: liar.answers > 7))
+    assert len(told) == 2
+    assert liar.closed
+
+
 async def test_a_short_fetch_opens_no_control_connection(autojump_clock: MockClock) -> None:
     provider = Freezing(answers=0, gone=True)
     with trio.move_on_after(MOMENT_S / 2) as soon:

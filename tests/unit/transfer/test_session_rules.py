@@ -218,6 +218,19 @@ def test_an_idle_link_takes_over_the_unasked_rest_of_the_slowest_lease() -> None
 
 
 @covers("T35")
+def test_what_is_taken_back_for_an_idle_link_that_holds_none_of_it_does_not_go_to_and_fro() -> None:
+    session, everything = session_of(8)
+    slow = granted(session.joined(1, ANN, everything, now=0.0), 1)
+    session.verified(1, slow.first(1), MIB, now=4.0)  # 256 KiB/s
+    in_flight = slow.first(2) - slow.first(1)
+    assert Revoke(1) in session.joined(2, BOB, in_flight, now=4.0) + session.tick(now=4.1)
+    for _ in range(3):
+        actions = session.returned(1, session.missing - in_flight, now=4.2)
+        assert Revoke(1) not in actions
+    assert Revoke(1) in session.tick(now=5.0)  # Others may have become slow meanwhile.
+
+
+@covers("T35")
 def test_a_link_whose_last_chunk_in_flight_holds_up_the_end_is_dropped_for_a_much_faster_one() -> None:
     session, everything = session_of(2)
     session.joined(1, ANN, runs((0, 1)), now=0.0)

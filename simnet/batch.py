@@ -1,0 +1,40 @@
+"""Many runs, on several processes, their results in the order asked for."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+
+from simnet.bugs import planted
+from simnet.run import Result, run_scenario
+
+Job = tuple[str, int]
+"""A scenario and a seed."""
+
+
+def run_all(
+    jobs: Sequence[Job], nodes: int | None, bugs: tuple[str, ...], processes: int
+) -> Iterator[tuple[Job, Result | str]]:
+    """Yield for each job its result, or the traceback of what ended it."""
+    one = partial(run_one, nodes=nodes, bugs=bugs)
+    if processes <= 1 or len(jobs) == 1:
+        yield from zip(jobs, map(one, jobs), strict=True)
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        yield from zip(jobs, pool.map(one, jobs), strict=True)
+
+
+def run_one(
+    job: Job, *, nodes: int | None = None, bugs: tuple[str, ...] = (), until_failure: bool = False
+) -> Result | str:
+    """Run one job here."""
+    try:
+        with planted(bugs):
+            result = run_scenario(*job, nodes, until_failure=until_failure)
+    except Exception:  # noqa: BLE001  # Whatever it is, the other seeds are still to be run.
+        return traceback.format_exc()
+    result.bugs = bugs
+    return result

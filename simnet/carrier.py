@@ -1,0 +1,235 @@
+"""The carrier of the simulated network: what `net.tls` and `net.direct` are on a real one, with the same timeouts.
+
+Everything above it is production code: `BulkLink`, `BulkService`, `Reception`, `ControlConnection`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import trio
+
+from p2phub import limits
+from p2phub.content import Digest
+from p2phub.errors import PeerError, PeerGone, PeerStalled
+from p2phub.identity import Address, PeerAddress, PeerId
+from p2phub.net import AnswerControl, Shelf
+from p2phub.net.channel import Channel, Progress, Watched
+from p2phub.net.control import ControlConnection
+from p2phub.net.link import BulkLink
+from p2phub.net.links import Links
+from p2phub.net.reception import Reception
+from p2phub.net.service import BulkService
+from p2phub.wire import BulkRequester, Open
+from simnet.det import block_on
+from simnet.network import Host, Network, Stream
+from simnet.witness import Witness
+
+Service = Callable[[Channel, Open, Shelf], BulkService]
+
+
+class SimConnection:
+    """`net.bytestream.Connection` over a simulated stream."""
+
+    def __init__(self, stream: Stream, witness: Witness) -> None:
+        self.stream = stream
+        self._witness = witness
+
+    @property
+    def peer(self) -> PeerId:
+        return self.stream.other.peer
+
+    @property
+    def address(self) -> Address:
+        return self.stream.other.address
+
+    async def read(self, most: int) -> bytes:
+        return await self.stream.read(most)
+
+    async def write(self, data: bytes) -> None:
+        await self.stream.write(data)
+
+    async def aclose(self) -> None:
+        self.stream.end()
+
+    def as_channel(self) -> SimChannel:
+        return SimChannel(self.stream, self._witness)
+
+
+class SimChannel:
+    """`net.channel.Channel` over a simulated stream, for a simulated thread."""
+
+    def __init__(self, stream: Stream, witness: Witness) -> None:
+        self.peer = stream.other.peer
+        self.progress = Progress()
+        self._stream = stream
+        self._woken = False
+        self._tap = witness.tap(self, stream)
+
+    def fill(self, into: memoryview) -> None:
+        self.progress.begin(len(into))
+        try:
+            block_on(self._fill(into))
+        finally:
+            self.progress.end()
+        self._tap.heard(into)
+
+    def send(self, data: memoryview | bytes) -> None:
+        self._tap.said(data)
+        self.progress.begin(len(data))
+        try:
+            block_on(self._send(data))
+        finally:
+            self.progress.end()
+
+    def wait(self, timeout_s: float) -> bool:
+        return block_on(self._wait(timeout_s))
+
+    def nothing_for_us(self) -> bool:
+        return False
+
+    def received(self) -> int:
+        return self._stream.incoming.delivered
+
+    def wake(self) -> None:
+        self._woken = True
+        self._stream.incoming.changed.unpark_all()
+
+    def cancel(self) -> None:
+        self._stream.end()
+
+    def close(self) -> None:
+        self._stream.end()
+        self._tap.closed()
+
+    async def _fill(self, into: memoryview) -> None:
+        at = 0
+        while at < len(into):
+            with trio.move_on_after(limits.SOCKET_CALL_S) as slow:
+                part = await self._read(len(into) - at)
+            if slow.cancelled_caught:
+                raise PeerStalled(f"no byte for {limits.SOCKET_CALL_S:g} s", peer=str(self.peer))
+            into[at : at + len(part)] = part
+            at += len(part)
+
+    async def _read(self, most: int) -> bytes:
+        try:
+            part = await self._stream.read(most)
+        except PeerGone as exc:
+            raise self.progress.lost("the connection was closed", self.peer) from exc
+        if not part:
+            raise self.progress.lost("the connection ended", self.peer)
+        return part
+
+    async def _send(self, data: memoryview | bytes) -> None:
+        with trio.move_on_after(limits.SOCKET_CALL_S + len(data) / limits.RATE_MIN) as slow:
+            try:
+                await self._stream.write(data)
+            except PeerGone as exc:
+                raise self.progress.lost("the connection was lost", self.peer) from exc
+        if slow.cancelled_caught:
+            raise PeerStalled("nothing taken for too long", peer=str(self.peer))
+
+    async def _wait(self, timeout_s: float) -> bool:
+        await trio.lowlevel.checkpoint()
+        incoming = self._stream.incoming
+        with trio.move_on_after(timeout_s):
+            while not self._has_news():
+                await incoming.changed.park()
+        self._woken = False
+        await self._stream.host.awake()
+        return bool(incoming.inbox) or incoming.at_end or self._stream.ended
+
+    def _has_news(self) -> bool:
+        incoming = self._stream.incoming
+        return bool(incoming.inbox) or incoming.at_end or self._stream.ended or self._woken
+
+
+class SimPlane:
+    """`net.interface.Dialler` and the serving side of one simulated node. Made by `open_plane`."""
+
+    def __init__(
+        self,
+        network: Network,
+        host: Host,
+        links: Links,
+        reception: Reception,
+        nursery: trio.Nursery,
+        witness: Witness,
+    ) -> None:
+        self._network, self._host = network, host
+        self._links, self._reception, self._nursery = links, reception, nursery
+        self._witness = witness
+
+    async def open_link(self, provider: PeerAddress, manifest: Digest, *, prefix_bytes: int, via: str) -> BulkLink:
+        machine = BulkRequester(manifest, prefix_bytes, peer=str(provider.peer))
+        connection = await self._connect(provider)
+        try:
+            with _within(limits.HANDSHAKE_S, provider):
+                await connection.write(machine.open())
+        except BaseException:
+            await connection.aclose()
+            raise
+        return self._links.start(connection.as_channel(), machine, provider.address, via)
+
+    async def open_control(self, peer: PeerAddress) -> ControlConnection:
+        return ControlConnection(await self._connect(peer))
+
+    async def _connect(self, provider: PeerAddress) -> SimConnection:
+        self._witness.dials(self._host.name, provider.peer)
+        with _within(limits.DIAL_S, provider):
+            target = await self._network.connect(self._host, provider.address)
+        with _within(limits.HANDSHAKE_S, provider):
+            return SimConnection(await self._network.handshake(self._host, target, provider.peer), self._witness)
+
+    def accept(self, stream: Stream) -> None:
+        self._nursery.start_soon(self._serve, SimConnection(stream, self._witness))
+
+    async def _serve(self, connection: SimConnection) -> None:
+        try:
+            with trio.fail_after(limits.HANDSHAKE_S) as patience:
+
+                def settled() -> None:
+                    patience.deadline = float("inf")
+
+                await self._reception.receive(connection, settled)
+        except (PeerError, trio.TooSlowError):
+            pass  # Expected, and about this connection only. Anything else is a bug, and ends the run.
+        finally:
+            connection.stream.end()
+
+
+@asynccontextmanager
+async def open_plane(
+    network: Network, host: Host, shelf: Shelf, answer: AnswerControl, service: Service, witness: Witness
+) -> AsyncIterator[SimPlane]:
+    """Run the carrier of one node. On the way out every connection ends."""
+    watched = Watched(time.monotonic)
+    async with trio.open_nursery() as nursery:
+        links = Links(nursery, watched)
+        plane = SimPlane(network, host, links, Reception(shelf, answer, watched, service), nursery, witness)
+        nursery.start_soon(_watch, watched, links)
+        host.listener = plane.accept
+        try:
+            yield plane
+        finally:
+            host.listener = None
+            nursery.cancel_scope.cancel()
+
+
+async def _watch(watched: Watched, links: Links) -> None:
+    while True:
+        await trio.sleep(1)
+        watched.cancel_overdue()
+        links.look(time.monotonic())
+
+
+@contextmanager
+def _within(seconds: float, peer: PeerAddress) -> Iterator[None]:
+    try:
+        with trio.fail_after(seconds):
+            yield
+    except trio.TooSlowError as exc:
+        raise PeerGone(f"{peer.address} did not answer within {seconds:g} s", peer=str(peer.peer)) from exc

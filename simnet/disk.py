@@ -1,0 +1,274 @@
+"""The disk of a simulated node: a store, in memory or on a real disk, its speed, its end, and what a crash leaves.
+
+The carrier writes and reads by descriptor, so its calls of the system are caught here (`system_calls`): a write to a
+full disk fails as on a real one, on a slow one it takes its time. `crash` spoils what was not synced, and the notes of
+it stay: the worst that a store which keeps hints may meet. Every chunk that is counted is compared with the truth.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from unittest import mock
+
+import trio
+
+from p2phub.content import ChunkTable, Digest, RangeSet, ReadPlan, WritePlan
+from p2phub.errors import DiskError, DiskFull
+from p2phub.manifest import Manifest
+from p2phub.net import reading, writing
+from p2phub.store import Arrival
+from p2phub.store.disk import Disk
+from p2phub.store.filesystem import FilesystemStore
+from p2phub.store.memory import MemoryStore
+from simnet.det import pause
+from simnet.truth import Truth
+from simnet.witness import Witness
+
+
+class SimDisk(Disk):
+    """Speed and room of one node's disk. `rate`: bytes a second, None: no time at all.
+
+    Under a store on a real disk it makes nothing durable, and remembers what carriers wrote since the last sync.
+    """
+
+    def __init__(self) -> None:
+        self.rate: float | None = None
+        self.room: int | None = None
+        self._unsynced: dict[int, tuple[int, list[tuple[int, int]]]] = {}  # By inode: descriptor, writes.
+
+    def write(self, count: int) -> None:
+        """Take the time and room that writing takes. Raises OSError where there is no room."""
+        if self.room is not None:
+            if count > self.room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self.room -= count
+        if self.rate is not None:
+            pause(count / self.rate)
+
+    def wrote(self, descriptor: int, offset: int, count: int) -> None:
+        inode = os.fstat(descriptor).st_ino
+        if inode not in self._unsynced:
+            self._unsynced[inode] = (os.dup(descriptor), [])
+        self._unsynced[inode][1].append((offset, count))
+
+    def fdatasync(self, fd: int) -> None:
+        self._forget(os.fstat(fd).st_ino)
+
+    fsync = fdatasync
+
+    def syncfs(self, fd: int) -> bool:
+        for inode in list(self._unsynced):
+            self._forget(inode)
+        return True
+
+    def lose(self, chance: Random) -> None:
+        """Put zeros in place of what was not synced, each write by chance."""
+        for descriptor, written in self._unsynced.values():
+            for offset, count in written:
+                if chance.random() < 0.5:
+                    os.pwrite(descriptor, bytes(count), offset)
+        self.forget_all()
+
+    def forget_all(self) -> None:
+        self.syncfs(-1)
+
+    def _forget(self, inode: int) -> None:
+        if inode in self._unsynced:
+            os.close(self._unsynced.pop(inode)[0])
+
+
+_disk_of: dict[int, SimDisk] = {}
+"""Which simulated disk an open descriptor belongs to. One run at a time in a process."""
+
+
+class SystemCalls:
+    """`os` as carriers see it, with the simulated disks in between."""
+
+    def pwrite(self, descriptor: int, data: bytes | memoryview, offset: int) -> int:
+        disk = _disk_of.get(descriptor)
+        if disk is not None:
+            disk.write(len(data))
+            disk.wrote(descriptor, offset, len(data))
+        return os.pwrite(descriptor, data, offset)
+
+    def close(self, descriptor: int) -> None:
+        _disk_of.pop(descriptor, None)
+        os.close(descriptor)
+
+    def preadv(self, descriptor: int, buffers: list[memoryview], offset: int) -> int:
+        return os.preadv(descriptor, buffers, offset)
+
+
+@contextmanager
+def system_calls() -> Iterator[None]:
+    """Put the simulated disks under the carrier."""
+    calls = SystemCalls()
+    with mock.patch.object(writing, "os", calls), mock.patch.object(reading, "os", calls):
+        try:
+            yield
+        finally:
+            _disk_of.clear()
+
+
+class SimStore(MemoryStore):
+    """The memory store on a simulated disk, watched."""
+
+    def __init__(self, node: str, truth: Truth, witness: Witness) -> None:
+        super().__init__()
+        self.disk = SimDisk()
+        self._node, self._truth, self._witness = node, truth, witness
+        self._arrivals: list[WatchedArrival] = []
+
+    def arrive(
+        self, manifest: Manifest, digest: Digest, table: ChunkTable, destination: Path, *, force: bool
+    ) -> Arrival:
+        honest = super().arrive(manifest, digest, table, destination, force=force)
+        arrival = WatchedArrival(honest, destination, self.disk, self._node, self._witness)
+        self._arrivals.append(arrival)
+        return arrival
+
+    def crash(self, chance: Random) -> SimStore:
+        """Put zeros in place of chunks that were noted and not synced, each by chance. The notes stay.
+
+        Return the store to go on with.
+        """
+        for arrival in self._arrivals:
+            left = self.unfinished.get((arrival.folder, self._truth.root))
+            for chunk in arrival.unsynced if left is not None else ():
+                ref = self._truth.table.chunk(chunk)
+                if left is not None and ref.file in left.files and chance.random() < 0.5:
+                    os.pwrite(left.files[ref.file].descriptor, bytes(ref.length), ref.offset)
+        self._arrivals.clear()
+        self.being_written.clear()
+        return self
+
+    def files(self, folder: Path) -> dict[str, bytes]:
+        """Return what stands in `folder`, by path."""
+        return {path: self.file_bytes(folder, path) for path in self.paths(folder)}
+
+    def change(self, folder: Path, path: str) -> None:
+        """Write over the second half of a file, as its user might."""
+        file = self.folders[folder][path]
+        half = len(self._truth.files[path]) // 2
+        os.pwrite(file.descriptor, bytes(half), half)
+        file.version_ns += 1
+
+
+class SimFilesystemStore(FilesystemStore):
+    """The store of a home on a real disk, below `at`, watched; what is not synced may be lost."""
+
+    def __init__(self, node: str, truth: Truth, witness: Witness, at: Path) -> None:
+        self.disk = SimDisk()
+        super().__init__(at / "home", self.disk)
+        self._node, self._truth, self._witness, self._at = node, truth, witness, at
+
+    def arrive(
+        self, manifest: Manifest, digest: Digest, table: ChunkTable, destination: Path, *, force: bool
+    ) -> Arrival:
+        honest = super().arrive(manifest, digest, table, destination, force=force)
+        return WatchedArrival(honest, destination, self.disk, self._node, self._witness)
+
+    def crash(self, chance: Random) -> SimFilesystemStore:
+        """Lose what was not synced, and return the store that finds the rest."""
+        self.close()
+        self.disk.lose(chance)
+        return SimFilesystemStore(self._node, self._truth, self._witness, self._at)
+
+    def files(self, folder: Path) -> dict[str, bytes]:
+        """Return what stands in `folder`, by path, without what the store keeps there for itself."""
+        found: dict[str, bytes] = {}
+        for at, folders, names in os.walk(folder):
+            folders[:] = [name for name in folders if name != ".p2phub"]
+            found |= {Path(at, name).relative_to(folder).as_posix(): Path(at, name).read_bytes() for name in names}
+        return found
+
+
+AnyStore = SimStore | SimFilesystemStore
+
+
+def look(store: AnyStore, folder: Path, node: str, truth: Truth, witness: Witness) -> None:
+    """Compare all that could be read of a store by others with the truth."""
+    plan = store.read_plan(truth.root)
+    if plan is not None:
+        witness.offers(node, plan.held, lambda chunk: _read_chunk(plan, chunk))
+    for path, data in store.files(folder).items():
+        if truth.files.get(path) != data:
+            witness.fail(f"{node}: {folder / path} stands there with bytes that were not signed")
+
+
+class WatchedArrival:
+    """`Arrival` that compares what is counted with the truth."""
+
+    def __init__(self, inner: Arrival, folder: Path, disk: SimDisk, node: str, witness: Witness) -> None:
+        self.folder = folder
+        self._inner, self._disk, self._node, self._witness = inner, disk, node, witness
+        self.unsynced = RangeSet()
+        self._unsynced_since: float | None = None
+
+    @property
+    def plan(self) -> WritePlan:
+        inner = self._inner.plan
+
+        def open_file(file: int) -> int:
+            descriptor = inner.open(file)
+            _disk_of[descriptor] = self._disk
+            return descriptor
+
+        return replace(inner, open=open_file)
+
+    @property
+    def have(self) -> RangeSet:
+        return self._inner.have
+
+    def read_plan(self) -> ReadPlan:
+        return self._inner.read_plan()
+
+    def write(self, chunk: int, data: bytes) -> None:
+        self._disk_write(len(data))
+        self._inner.write(chunk, data)
+
+    def verified(self, chunks: RangeSet) -> None:
+        now = trio.current_time()
+        if self._unsynced_since is not None:
+            self._witness.unsynced(self._node, now - self._unsynced_since)
+        self._inner.verified(chunks)
+        if chunks:
+            self.unsynced |= chunks
+            self._unsynced_since = now if self._unsynced_since is None else self._unsynced_since
+        plan = self._inner.read_plan()
+        for chunk in chunks:
+            self._witness.reported(self._node, chunk, _read_chunk(plan, chunk))
+
+    def sync(self) -> None:
+        self._inner.sync()
+        self.unsynced, self._unsynced_since = RangeSet(), None
+
+    def finish(self) -> Path:
+        return self._inner.finish()
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def _disk_write(self, count: int) -> None:
+        try:
+            self._disk.write(count)
+        except OSError as exc:
+            raise DiskFull("no space left for what arrives", hint="make room and run the same again") from exc
+
+
+def _read_chunk(plan: ReadPlan, chunk: int) -> bytes | None:
+    ref = plan.table.chunk(chunk)
+    try:
+        file = plan.open(ref.file)
+    except DiskError:
+        return None
+    try:
+        return os.pread(file.descriptor, ref.length, ref.offset)
+    finally:
+        file.close()

@@ -1,0 +1,423 @@
+"""The simulated network: hosts with an uplink and a downlink, and streams of bytes between them.
+
+A stream behaves as TCP looks from a program: bytes come in order or the stream ends; loss shows as delay; a cut link
+holds bytes until it heals; a frozen process leaves its connections standing. Each link serves the streams on it in
+turn, a few kilobytes each, so that they share it fairly: what one cannot use goes to the others.
+Times are virtual seconds, rates bytes a second.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from heapq import heappop, heappush
+from random import Random
+
+import trio
+
+from p2phub import limits
+from p2phub.errors import PeerGone, WrongPeer
+from p2phub.identity import Address, PeerId
+from simnet.trace import Trace
+
+SEND_BUFFER_BYTES = 256 * limits.KIB
+WINDOW_BYTES = limits.MIB
+TURN_S = 0.03  # How long a link serves one stream before it looks at the next,
+TURN_BYTES_MIN = 4 * limits.KIB  # within these bounds.
+TURN_BYTES_MAX = 256 * limits.KIB
+RETRANSMIT_S = 0.3
+JITTER_S = 1e-5  # Gives each arrival an instant of its own.
+
+
+class Ether:
+    """What is going to happen on all links, in order of time."""
+
+    def __init__(self, chance: Random) -> None:
+        self._chance = chance
+        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = 0
+        self._earlier = trio.Event()
+
+    def after(self, seconds: float, act: Callable[[], None]) -> float:
+        """Do `act` so much later, and a little; return when."""
+        at = trio.current_time() + seconds + self._chance.random() * JITTER_S
+        self._count += 1
+        if not self._queue or at < self._queue[0][0]:
+            self._earlier.set()
+        heappush(self._queue, (at, self._count, act))
+        return at
+
+    async def run(self) -> None:
+        """Let things happen, until cancelled."""
+        while True:
+            while self._queue and self._queue[0][0] <= trio.current_time():
+                heappop(self._queue)[2]()
+            self._earlier = trio.Event()
+            with trio.move_on_at(self._queue[0][0] if self._queue else math.inf):
+                await self._earlier.wait()
+
+
+class Link:
+    """One direction of a host's connection to the network: `take` says what a stream can send, `done` passes it on."""
+
+    def __init__(
+        self, ether: Ether, rate: float, take: Callable[[Pipe, int], int], done: Callable[[Pipe, int], None]
+    ) -> None:
+        self.rate = rate
+        self._ether, self._take, self._done = ether, take, done
+        self._waiting: dict[Pipe, None] = {}  # In the order of their turns.
+        self._busy = False
+
+    def offer(self, pipe: Pipe) -> None:
+        """`pipe` may have something to send."""
+        self._waiting.setdefault(pipe, None)
+        if not self._busy:
+            self._serve()
+
+    def _serve(self) -> None:
+        while self._waiting:
+            pipe = next(iter(self._waiting))
+            del self._waiting[pipe]
+            turn = TURN_BYTES_MAX
+            if self.rate < math.inf:
+                turn = max(TURN_BYTES_MIN, min(turn, int(self.rate * TURN_S)))
+            count = self._take(pipe, turn)
+            if count:
+                self._busy = True
+                self._ether.after(count / self.rate, partial(self._finish, pipe, count))
+                return
+
+    def _finish(self, pipe: Pipe, count: int) -> None:
+        self._busy = False
+        self._done(pipe, count)
+        self.offer(pipe)
+
+
+class Pipe:
+    """One direction of a stream. `written` = `delivered` + `lost` + what is still on its way."""
+
+    def __init__(self, network: Network, source: Host, target: Host) -> None:
+        self.network, self.source, self.target = network, source, target
+        self.written = self.delivered = self.lost = 0
+        self.inbox = bytearray()
+        self.at_end = False  # The reader has met the end, or will after the inbox.
+        self.broken = False  # The writer knows that nobody reads.
+        self.changed = trio.lowlevel.ParkingLot()
+        self._queue = bytearray()
+        self._wire = bytearray()
+        self._held = 0  # Of the wire: waits for a cut to heal.
+        self._at_door = 0  # Of the wire: waits for the target's downlink.
+        self._arrives_at = 0.0
+        self._closed = False
+        self._ending = False
+        self._end_held = False
+        self._reader_gone = False
+
+    def __bool__(self) -> bool:
+        return True
+
+    @property
+    def on_its_way(self) -> int:
+        return len(self._queue) + len(self._wire)
+
+    # --- the ends ------------------------------------------------------------------------------------------------
+
+    async def write(self, data: bytes | memoryview) -> None:
+        await trio.lowlevel.checkpoint()
+        view = memoryview(data)
+        while len(view):
+            if self.broken or self._closed:
+                raise PeerGone("the connection was lost")
+            room = SEND_BUFFER_BYTES - len(self._queue)
+            if room <= 0:
+                await self.changed.park()
+                continue
+            await self.source.awake()
+            part, view = view[:room], view[room:]
+            self._queue += part
+            self.written += len(part)
+            self.source.up.offer(self)
+
+    async def read(self, most: int) -> bytes:
+        await trio.lowlevel.checkpoint()
+        while True:
+            await self.target.awake()
+            if self._reader_gone:
+                raise PeerGone("the connection was closed")
+            if self.inbox:
+                part = bytes(self.inbox[:most])
+                del self.inbox[:most]
+                self.source.up.offer(self)
+                return part
+            if self.at_end:
+                return b""
+            await self.changed.park()
+
+    def close(self) -> None:
+        """The writer is done: the reader meets the end after what was written."""
+        self._closed = True
+        self._end_if_empty()
+        self.changed.unpark_all()
+
+    def leave(self) -> None:
+        """The reader is gone: what still comes is lost, and the writer learns that it is."""
+        if self._reader_gone:
+            return
+        self._reader_gone = True
+        self.lost += len(self.inbox)
+        self.delivered -= len(self.inbox)
+        self.inbox.clear()
+        self.changed.unpark_all()
+        self.network.ether.after(self.network.delay(self.target, self.source), self._break)
+
+    def abort(self) -> None:
+        """The writer's machine let go of it: what is not yet at the other end never comes."""
+        self.lost += len(self._queue) + len(self._wire)
+        self._queue.clear()
+        self._wire.clear()
+        self._held = self._at_door = 0
+        self.close()
+
+    def _break(self) -> None:
+        self.broken = True
+        self.lost += len(self._queue)
+        self._queue.clear()
+        self.changed.unpark_all()
+
+    # --- on the way ----------------------------------------------------------------------------------------------
+
+    def take_up(self, most: int) -> int:
+        """Put up to `most` bytes on the wire."""
+        if self.network.is_cut(self.source, self.target):
+            return 0
+        count = min(most, len(self._queue), WINDOW_BYTES - len(self._wire) - len(self.inbox))
+        if count <= 0:
+            return 0
+        self._wire += self._queue[:count]
+        del self._queue[:count]
+        self.changed.unpark_all()
+        return count
+
+    def sent(self, count: int) -> None:
+        seconds = self.network.delay(self.source, self.target)
+        if self.network.loses(self.source, self.target):
+            seconds += RETRANSMIT_S
+        # In order, whatever the delay of each part.
+        seconds = max(seconds, self._arrives_at - trio.current_time() + 2 * JITTER_S)
+        self._arrives_at = self.network.ether.after(seconds, lambda: self._arrive(count))
+
+    def _arrive(self, count: int) -> None:
+        if not self._wire:
+            return  # Aborted.
+        if self.network.is_cut(self.source, self.target):
+            self._held += count
+            return
+        self._at_door += count
+        self.target.down.offer(self)
+
+    def take_down(self, most: int) -> int:
+        count = min(most, self._at_door)
+        self._at_door -= count
+        return count
+
+    def through(self, count: int) -> None:
+        count = min(count, len(self._wire))  # Less if it was aborted meanwhile.
+        if not count:
+            return
+        part = self._wire[:count]
+        del self._wire[:count]
+        if self._reader_gone:
+            self.lost += count
+        else:
+            self.inbox += part
+            self.delivered += count
+        self.network.arrived(self.source, self.target, "data", count)
+        self.changed.unpark_all()
+        self._end_if_empty()
+
+    def healed(self) -> None:
+        self._at_door += self._held
+        self._held = 0
+        self.source.up.offer(self)
+        self.target.down.offer(self)
+        if self._end_held:
+            self._end_held = False
+            self._send_end()
+
+    def _end_if_empty(self) -> None:
+        if self._closed and not self._ending and not self._queue and not self._wire:
+            self._ending = True
+            self._send_end()
+
+    def _send_end(self) -> None:
+        self.network.ether.after(self.network.delay(self.source, self.target), self._end)
+
+    def _end(self) -> None:
+        if self.network.is_cut(self.source, self.target):
+            self._end_held = True
+            return
+        self.network.arrived(self.source, self.target, "end", 0)
+        self.at_end = True
+        self.changed.unpark_all()
+
+
+class Stream:
+    """One end of a connection between two hosts that have proved who they are."""
+
+    def __init__(self, host: Host, other: Host, incoming: Pipe, outgoing: Pipe, *, dialled: bool) -> None:
+        self.host, self.other, self.incoming, self.outgoing = host, other, incoming, outgoing
+        self.dialled = dialled
+        self.ended = False  # On this side.
+        host.streams[self] = None
+
+    async def read(self, most: int) -> bytes:
+        """Return 1 to `most` bytes, b"" at the end. Raises PeerGone."""
+        return await self.incoming.read(most)
+
+    async def write(self, data: bytes | memoryview) -> None:
+        """Send all of `data`, or at least to the buffer. Raises PeerGone."""
+        await self.outgoing.write(data)
+
+    def end(self) -> None:
+        """End both directions; what was written still goes out."""
+        self.ended = True
+        self.outgoing.close()
+        self.incoming.leave()
+        self.host.streams.pop(self, None)
+
+    def cut_off(self) -> None:
+        """End it as the machine does when its process is killed: what was not yet sent is lost."""
+        self.ended = True
+        self.outgoing.abort()
+        self.incoming.leave()
+        self.host.streams.pop(self, None)
+
+
+class Host:
+    """A machine on the network. `latency_s`: one way to the middle of it."""
+
+    def __init__(
+        self,
+        network: Network,
+        name: str,
+        peer: PeerId,
+        address: Address,
+        *,
+        up: float = math.inf,
+        down: float = math.inf,
+        latency_s: float = 0.01,
+    ) -> None:
+        self.network, self.name, self.peer, self.address = network, name, peer, address
+        self.latency_s = latency_s
+        self.up = Link(network.ether, up, Pipe.take_up, Pipe.sent)
+        self.down = Link(network.ether, down, Pipe.take_down, Pipe.through)
+        self.streams: dict[Stream, None] = {}
+        self.listener: Callable[[Stream], None] | None = None  # None: no process, so dials are refused.
+        self._frozen: trio.Event | None = None
+
+    async def awake(self) -> None:
+        """Return at once, or when a frozen process goes on."""
+        while self._frozen is not None:
+            await self._frozen.wait()
+
+    @property
+    def frozen(self) -> bool:
+        return self._frozen is not None
+
+    def freeze(self) -> None:
+        """Stop the process (SIGSTOP): the machine takes in what its buffers hold, nothing is read or written."""
+        if self._frozen is None:
+            self._frozen = trio.Event()
+
+    def thaw(self) -> None:
+        if self._frozen is not None:
+            frozen, self._frozen = self._frozen, None
+            frozen.set()
+
+    def kill(self) -> None:
+        """End the process (SIGKILL): the machine closes its connections."""
+        self.listener = None
+        self.thaw()
+        for stream in list(self.streams):
+            stream.cut_off()
+
+
+class Network:
+    """All hosts, and what is wrong between them."""
+
+    def __init__(self, ether: Ether, trace: Trace, chance: Random) -> None:
+        self.ether, self.trace = ether, trace
+        self._chance = chance
+        self._hosts: dict[Address, Host] = {}
+        self._cuts: set[tuple[str, str]] = set()
+        self.pipes: list[Pipe] = []
+        self.loss = 0.0  # Of the parts of a stream.
+
+    def add(self, host: Host) -> None:
+        assert host.address not in self._hosts
+        self._hosts[host.address] = host
+
+    def delay(self, source: Host, target: Host) -> float:
+        return source.latency_s + target.latency_s
+
+    def is_cut(self, source: Host, target: Host) -> bool:
+        return (source.name, target.name) in self._cuts
+
+    def loses(self, source: Host, target: Host) -> bool:
+        return self.loss > 0 and self._chance.random() < self.loss
+
+    def cut(self, source: Host, target: Host) -> None:
+        """Nothing gets from `source` to `target` any more; the other way is another matter."""
+        self._cuts.add((source.name, target.name))
+
+    def heal(self, source: Host, target: Host) -> None:
+        self._cuts.discard((source.name, target.name))
+        for pipe in self.pipes:
+            if pipe.source is source and pipe.target is target:
+                pipe.healed()
+
+    def arrived(self, source: Host, target: Host, kind: str, length: int) -> None:
+        self.trace.add(trio.current_time(), source.name, target.name, kind, length)
+
+    async def trip(self, source: Host, target: Host, kind: str) -> None:
+        """Wait until a small packet got from one to the other; it is sent again while the way is cut."""
+        there = trio.Event()
+
+        def arrive() -> None:
+            if self.is_cut(source, target):
+                self.ether.after(RETRANSMIT_S, arrive)
+            else:
+                self.arrived(source, target, kind, 0)
+                there.set()
+
+        self.ether.after(self.delay(source, target), arrive)
+        await there.wait()
+
+    async def connect(self, source: Host, address: Address) -> Host:
+        """Return the host at `address` after a round trip. Raises PeerGone if nobody listens there."""
+        target = self._hosts.get(address)
+        if target is None:
+            await trio.sleep_forever()
+            raise AssertionError("never")
+        await self.trip(source, target, "syn")
+        listening = target.listener is not None
+        await self.trip(target, source, "accept" if listening else "reset")
+        if not listening:
+            raise PeerGone(f"no connection to {address}: refused")
+        return target
+
+    async def handshake(self, source: Host, target: Host, expected: PeerId) -> Stream:
+        """Return the proven connection after a round trip. Raises WrongPeer, PeerGone."""
+        await self.trip(source, target, "hello")
+        await target.awake()
+        await self.trip(target, source, "proof")
+        if target.peer != expected:
+            raise WrongPeer(f"{target.peer} answered in place of {expected}", peer=str(expected))
+        if target.listener is None or source.listener is None:
+            raise PeerGone("the connection was lost")
+        there, back = Pipe(self, source, target), Pipe(self, target, source)
+        self.pipes += [there, back]
+        near = Stream(source, target, back, there, dialled=True)
+        target.listener(Stream(target, source, there, back, dialled=False))
+        return near

@@ -1,0 +1,171 @@
+"""A simulated node: the production engine on the simulated carrier and disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import trio
+
+from p2phub.content import Codec, Digest
+from p2phub.discovery import Asked, Candidate
+from p2phub.engine.exchange import Exchange
+from p2phub.engine.fetch import Means, Wish, fetch
+from p2phub.engine.search import Search
+from p2phub.engine.serve import ControlDesk, StoreShelf
+from p2phub.engine.workers import Workers
+from p2phub.errors import HubError
+from p2phub.identity import Address, PeerAddress, SecretKey
+from p2phub.net import Finder
+from p2phub.observe import Done
+from p2phub.store.memory_ledger import MemoryLedger
+from simnet.carrier import SimPlane, open_plane
+from simnet.characters import service_of
+from simnet.disk import AnyStore, SimFilesystemStore, SimStore
+from simnet.network import Host, Network
+from simnet.scene import Member
+from simnet.truth import Truth, publish
+from simnet.witness import Witness
+
+FINDING_S = 0.4  # What a lookup takes.
+
+
+def key_of(number: int) -> SecretKey:
+    return SecretKey(number.to_bytes(32, "big"))
+
+
+def address_of(number: int) -> Address:
+    return Address(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 4717)
+
+
+class SimFinder:
+    """`net.Finder` of a node: names everybody it is given, in an order of its own."""
+
+    def __init__(self, others: list[PeerAddress], chance: Random) -> None:
+        self._others, self._chance = others, chance
+
+    async def providers(self, manifest: Digest, found: trio.MemorySendChannel[Candidate]) -> None:
+        await trio.sleep(FINDING_S * (1 + self._chance.random()))
+        for other in self._chance.sample(self._others, len(self._others)):
+            await found.send(Candidate(other, "dht"))
+
+    async def release(self, publisher: object, name: str, tag: str) -> tuple[bytes, ...]:
+        return ()
+
+    async def announce(self, manifest: Digest) -> int:
+        return 0
+
+    async def put_release(self, key: str, signed: bytes) -> int:
+        return 0
+
+    def asked(self) -> tuple[Asked, ...]:
+        return (Asked("dht", tuple(str(other.peer) for other in self._others)),)
+
+
+class Node:
+    """One member of a scene. `live` runs its process until it is killed; disk and identity outlive that."""
+
+    def __init__(
+        self, number: int, member: Member, network: Network, truth: Truth, witness: Witness, chance: Random, at: Path
+    ) -> None:
+        self.member, self.name = member, member.name
+        self.peer = key_of(number).peer_id
+        self.address = address_of(number)
+        self.network, self.truth, self.witness, self.chance = network, truth, witness, chance
+        self.host = Host(
+            network,
+            member.name,
+            self.peer,
+            self.address,
+            up=member.up,
+            down=member.down,
+            latency_s=member.latency_s,
+        )
+        network.add(self.host)
+        self.folder = at / member.name / "out"
+        self.store: AnyStore
+        if member.real_disk:
+            assert not member.holds, "who publishes does so from memory"
+            self.store = SimFilesystemStore(member.name, truth, witness, at / member.name)
+        else:
+            memory = self.store = SimStore(member.name, truth, witness)
+            if member.holds and member.character != "empty":
+                publish(memory, truth, self.folder)
+        self.plane: SimPlane | None = None
+        self.up = trio.Event()
+        self.died = trio.Event()
+        self.shelf: StoreShelf | None = None
+        self.exchange: Exchange | None = None
+        self.bytes_served = 0
+        self._process: trio.CancelScope | None = None
+
+    @property
+    def where(self) -> PeerAddress:
+        return PeerAddress(self.peer, self.address)
+
+    async def live(self) -> None:
+        """Serve until cancelled or killed."""
+        self.died = trio.Event()
+        with trio.CancelScope() as self._process:
+            ledger = MemoryLedger()
+            shelf = self.shelf = StoreShelf(self.store, ledger)
+            exchange = self.exchange = Exchange(seed=self.name.encode())
+            exchange.port_towards = lambda where: self.address.port
+            desk = ControlDesk(shelf, ledger, Workers(2), exchange)
+            service = service_of(self.member.character, self.chance)
+            try:
+                async with open_plane(self.network, self.host, shelf, desk.answer, service, self.witness) as plane:
+                    desk.dialler = self.plane = plane
+                    self.up.set()
+                    await trio.sleep_forever()
+            finally:
+                self.up = trio.Event()
+                self.plane = None
+                self.bytes_served += sum(shelf.bytes_sent.values())
+
+    def kill(self) -> None:
+        """End the process now, as SIGKILL does."""
+        self.host.kill()
+        self.died.set()
+        if self._process is not None:
+            self._process.cancel()
+
+    async def fetch(self, known: list[Node], others: list[Node]) -> Done | HubError:
+        """Fetch the content; return how that ended. A process that is killed meanwhile starts again from its disk."""
+        finder: Finder = SimFinder([other.where for other in others], self.chance)
+
+        async def open_finder() -> Finder:
+            return finder
+
+        candidates = [Candidate(other.where, "direct") for other in known]
+        manifest = self.truth.root
+        wish = Wish(manifest.text(Codec.MSGPACK), manifest, self.folder, patience_s=self.member.patience_s)
+        while True:
+            await self.up.wait()
+            outcome = await self._attempt(wish, Search(candidates, open_finder))
+            if outcome is not None:
+                return outcome
+            self.store = self.store.crash(self.chance)
+
+    async def _attempt(self, wish: Wish, search: Search) -> Done | HubError | None:
+        """Return how the fetch ended, None if its process did."""
+        assert self.plane is not None
+        means = Means(self.plane, self.store, Workers(2), self.peer, shelf=self.shelf, exchange=self.exchange)
+        died = self.died
+        fetching = self.witness.begins(self.name)
+        outcome: Done | HubError | None = None
+        async with trio.open_nursery() as nursery:
+
+            async def die_with_the_process() -> None:
+                await died.wait()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(die_with_the_process)
+            try:
+                outcome = await fetch(
+                    wish, search=search, means=means, watch=lambda event: self.witness.hears(fetching, event)
+                )
+            except HubError as error:
+                outcome = error
+            nursery.cancel_scope.cancel()
+        return outcome

@@ -1,0 +1,28 @@
+"""The only provider is killed, is away for a while, and comes back: the fetch waits for it and goes on."""
+
+from __future__ import annotations
+
+from random import Random
+
+from p2phub import limits
+from simnet.scene import MB, Happening, Member, Scene
+
+
+def scene(chance: Random, nodes: int | None) -> Scene:
+    rate, size = 2 * MB, 16 * limits.MIB
+    happenings: list[Happening] = []
+    away_s, at_s = 0.0, 0.5
+    for _ in range(chance.randint(1, 3)):
+        at_s += chance.uniform(0.5, 2.0)
+        pause_s = chance.uniform(0.1, 15.0)
+        happenings += [Happening(at_s, "kill", "ann"), Happening(at_s + pause_s, "restart", "ann")]
+        at_s += pause_s
+        away_s += pause_s
+    return Scene(
+        members=(Member("ann", holds=True, up=rate), Member("bob", fetches=True, knows=("ann",))),
+        happenings=tuple(happenings),
+        files={"model.safetensors": size},
+        best_s=size / rate + away_s,
+        within_s=size / rate + away_s + 20 * len(happenings) + 5,
+        waste_max=0.40,
+    )

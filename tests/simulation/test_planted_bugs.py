@@ -1,0 +1,43 @@
+"""Bugs that are planted on purpose are found: only so does a green run of the simulator mean anything."""
+
+from __future__ import annotations
+
+import pytest
+
+from simnet.batch import run_one
+from simnet.bugs import PLANTS
+
+FOUND_BY = {
+    "ask-for-blobs-forever": ("one_provider", 1),
+    "ban-whoever-fails": ("provider_restart", 1),
+    "believe-a-full-disk": ("disk_full", 1),
+    "blame-whoever-goes": ("mixed_faults", 1),
+    "credit-the-wrong-peer": ("four_providers", 1),
+    "forget-the-ban": ("poisoners_30", 1),
+    "give-up-at-once": ("provider_restart", 1),
+    "hammer-who-is-gone": ("provider_restart", 1),
+    "ignore-the-window": ("one_provider", 3),
+    "journal-before-the-data": ("power_cut", 4),
+    "leave-connections-open": ("one_provider", 1),
+    "lose-what-a-dead-link-had": ("provider_restart", 1),
+    "lose-what-is-revoked": ("mixed_faults", 1),
+    "never-pick-the-last-chunk": ("one_provider", 1),
+    "never-sync": ("provider_restart", 1),
+    "pick-twice": ("one_provider", 1),
+    "report-before-the-write": ("one_provider", 1),
+    "run-progress-backwards": ("provider_restart", 1),
+    "say-done-too-early": ("one_provider", 1),
+    "serve-a-changed-file": ("file_changes", 1),
+    "skip-the-digest-check": ("poisoners_30", 1),
+    "stop-the-stall-clock": ("mixed_faults", 1),
+    "take-back-in-vain": ("tarpits_50", 1),
+    "trust-hints-after-a-crash": ("requester_crash", 1),
+    "write-at-the-wrong-place": ("one_provider", 1),
+}
+"""The scenario and seed that finds each; a bug without one fails below."""
+
+
+@pytest.mark.parametrize("bug", sorted(PLANTS))
+def test_a_planted_bug_is_found(bug: str) -> None:
+    outcome = run_one(FOUND_BY[bug], bugs=(bug,), until_failure=True)
+    assert isinstance(outcome, str) or outcome.failures, f"nobody noticed {bug}"
