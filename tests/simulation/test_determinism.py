@@ -20,7 +20,7 @@ from tests.support.house import ROOT
 SCRIPT = """
 import json
 from simnet.run import run_scenario
-result = run_scenario("mixed_faults", seed=3)
+result = run_scenario("poisoners_30", seed=3, nodes=5)
 print(json.dumps([result.trace, result.arrivals, [vars(each) for each in result.ended]], default=str))
 """
 
