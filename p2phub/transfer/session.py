@@ -6,7 +6,8 @@ each chunk is in exactly one of: had, leased to one link, free.
 
     joined held verified refused returned closed tick   ->   Grant | Revoke | Drop
 
-How chunks are chosen stands in `picker`, how many at once in `pace`, who has what in `availability`; here stands when:
+How chunks are chosen stands in `picker`, how many at once in `pace`, who has what in `availability`, what is thought of
+a peer in `standing`; here stands when:
   - a lease is topped up when less than half of it is left; near the end each link gets its share by rate only;
   - when nothing is free, an idle link takes over the not yet asked rest of whoever would finish last (`Revoke`); no
     chunk is ever asked of two providers at once. What is in flight on a link that would hold up everybody moves by
@@ -29,6 +30,7 @@ from p2phub.transfer.availability import Availability
 from p2phub.transfer.pace import Pace
 from p2phub.transfer.picker import Picker, Place
 from p2phub.transfer.runs import Runs
+from p2phub.transfer.standing import Standings
 
 LinkId = int
 
@@ -36,9 +38,6 @@ LINK_WORTH_BYTES = 8 * limits.MIB  # Less than this is fetched sooner than a fur
 LINK_PAYS_S = 1.0  # if it comes within this time.
 LOOK_S = 1.0  # While anything is leased, `tick` is due at least this often: silence lowers the rates.
 ALONE_PATIENCE = 3  # Times STALL_S, where no other provider could do better.
-STALL_REST_S = 30.0  # A provider that stalled is left alone this long, doubled each time, while there are others.
-GONE_REST_S = 0.5  # One whose connection failed is dialled again this much later, doubled each time up to the next.
-GONE_REST_S_MAX = 30.0
 BUSY_RETRY_S = 0.5  # After "busy", doubled each time up to the next.
 BUSY_RETRY_S_MAX = 8.0
 END_LOOK_S = 0.25  # While a link is idle for want of chunks: how often the slowest lease is looked at again.
@@ -102,19 +101,6 @@ class _Link:
         return self.lease_bytes / rate if rate else now - self.pace.progress_at
 
 
-class _Standing:
-    """What the session remembers of a peer, also after its links are gone."""
-
-    __slots__ = ("ban", "failures", "rest_until", "shun_until", "stalls")
-
-    def __init__(self, *, now: float) -> None:
-        self.ban: PeerError | None = None
-        self.failures = 0
-        self.stalls = 0
-        self.rest_until = now  # Not dialled before.
-        self.shun_until = now  # Not dialled before, while there are others.
-
-
 class Session:
     """One fetch of one manifest. See the module."""
 
@@ -128,7 +114,7 @@ class Session:
         self._picker = Picker(table, self.missing, rotation=rotation)
         self._availability = Availability(len(table))
         self._links: dict[LinkId, _Link] = {}
-        self._standing: dict[PeerId, _Standing] = {}
+        self._standings = Standings()
         self._received: dict[PeerId, int] = {}
         self._verified_bytes = 0
         self._now = now
@@ -175,8 +161,7 @@ class Session:
 
     def banned(self, peer: PeerId) -> PeerError | None:
         """Return the proof that `peer` lied, or None."""
-        standing = self._standing.get(peer)
-        return standing.ban if standing else None
+        return self._standings.evidence(peer)
 
     def links_wanted(self, peer: PeerId) -> int:
         """Return how many links to `peer`, joined or not, there should be now, those that are open included.
@@ -185,14 +170,13 @@ class Session:
         others for one that stalled lately or has nothing for us. Ask again after each event. No more in all than
         BULK_THREADS_MAX, nor than the rest is worth: where it will be done soon, a further connection comes too late.
         """
-        standing = self._standing.get(peer)
-        if self.complete or (standing and (standing.ban or self._now < standing.rest_until)):
+        if self.complete or self._standings.rests(peer, now=self._now):
             return 0
         links = [link for link in self._links.values() if not link.dropping]
         others = [link for link in links if link.peer != peer]
         room = limits.BULK_THREADS_MAX - len(others)
         if others:
-            if standing and self._now < standing.shun_until:
+            if self._standings.shunned(peer, now=self._now):
                 return 0
             if peer in self._availability and not self._availability.holds_any(peer, self._missing):
                 return 0
@@ -216,7 +200,7 @@ class Session:
             times.append(self._now + (END_LOOK_S if idle else LOOK_S))
         later = [link.busy_until for link in self._links.values()]
         if not self.complete:  # `links_wanted` has a new answer then.
-            later += [each.rest_until for each in self._standing.values() if not each.ban]
+            later += self._standings.rests_end()
         return min(times + [time for time in later if time > self._now], default=None)
 
     # --- what happens ---------------------------------------------------------------------------------------------
@@ -249,9 +233,7 @@ class Session:
             known.pace.moved(bytes_moved, now=now)
             known.busy_s = BUSY_RETRY_S
             self._received[known.peer] += bytes_moved
-            standing = self._standing.get(known.peer)
-            if standing is not None:
-                standing.stalls = standing.failures = 0
+            self._standings.delivered(known.peer)
         for start, stop in chunks.runs:
             self._got(known, start, stop)
         if known is not None and not known.lease and self._picker:
@@ -298,10 +280,8 @@ class Session:
             actions = self._ban(known.peer, error)
         elif isinstance(error, PeerError):
             if isinstance(error, PeerStalled):
-                self._stalled(known.peer)
-            standing = self._standing.setdefault(known.peer, _Standing(now=now))
-            standing.rest_until = now + min(GONE_REST_S * 2**standing.failures, GONE_REST_S_MAX)
-            standing.failures = min(standing.failures + 1, 10)
+                self._standings.stalled(known.peer, now=now)
+            self._standings.lost(known.peer, now=now)
         if not any(other.peer == known.peer and not other.dropping for other in self._links.values()):
             self._availability.forget(known.peer)
         return actions + self._feed()
@@ -314,7 +294,7 @@ class Session:
             if link.lease and not link.dropping and now >= self._patience_ends(link):
                 silent_s = now - link.pace.progress_at
                 error = PeerStalled(f"nothing verified came for {silent_s:.0f} s", peer=str(link.peer))
-                self._stalled(link.peer)
+                self._standings.stalled(link.peer, now=now)
                 actions.append(_drop(link, error))
         return actions + self._feed()
 
@@ -436,7 +416,7 @@ class Session:
             return []
         if slow.lease.snapshot() - self._availability.of(idle.peer):
             return []
-        self._stalled(slow.peer)
+        self._standings.stalled(slow.peer, now=self._now)
         error = PeerStalled(f"its last {slow.lease_bytes} bytes would take {rest_s:.0f} s", peer=str(slow.peer))
         return [_drop(slow, error)]
 
@@ -445,18 +425,8 @@ class Session:
         alone = not self._availability.held_elsewhere(link.peer, link.lease)
         return link.pace.progress_at + limits.STALL_S * (ALONE_PATIENCE if alone else 1)
 
-    # --- standing -------------------------------------------------------------------------------------------------
-
-    def _stalled(self, peer: PeerId) -> None:
-        standing = self._standing.setdefault(peer, _Standing(now=self._now))
-        if self._now < standing.shun_until:
-            return  # Told already: by our own Drop.
-        standing.shun_until = self._now + STALL_REST_S * 2 ** min(standing.stalls, 6)
-        standing.stalls += 1
-
     def _ban(self, peer: PeerId, evidence: PeerError) -> list[Action]:
-        standing = self._standing.setdefault(peer, _Standing(now=self._now))
-        standing.ban = standing.ban or evidence
+        self._standings.lied(peer, evidence, now=self._now)
         self._availability.forget(peer)
         return [_drop(link, evidence) for link in self._links.values() if link.peer == peer and not link.dropping]
 

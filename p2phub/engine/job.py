@@ -1,0 +1,132 @@
+"""The state of one running fetch: what its coordinator owns, and how decisions of the session reach the links.
+
+One task changes it, so it needs no lock. What reports do to it stands in `reports`, how it gets from a manifest's
+metadata to leases in `preparing`, when it gives up in `patience`; `fetch` is the loop that calls them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from p2phub import limits
+from p2phub.content import Digest, RangeSet
+from p2phub.discovery import Candidate
+from p2phub.engine.assembly import Assembly
+from p2phub.engine.dialling import Dialled, Reported
+from p2phub.engine.heartbeat import HoldsNow, Silent
+from p2phub.engine.meter import Meter
+from p2phub.engine.providers import Provider, ProviderBook
+from p2phub.engine.search import Search
+from p2phub.engine.syncing import SyncFailed, Syncing
+from p2phub.engine.workers import Workers
+from p2phub.errors import HubError, PeerError
+from p2phub.identity import PeerId
+from p2phub.net import Dialler, Link
+from p2phub.observe import PeerDropped, Watch
+from p2phub.store import Arrival, Store
+from p2phub.transfer import Action, Drop, Grant, LinkId, Revoke, Session
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What to fetch. `patience_s`: how long to look on after the last provider of a begun fetch is gone, or busy."""
+
+    reference: str
+    manifest: Digest
+    destination: Path
+    force: bool = False
+    patience_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a fetch works with. `own` is this node, which is never a provider of its own fetch."""
+
+    dialler: Dialler
+    store: Store
+    workers: Workers
+    own: PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class SearchEnded:
+    """One round of the search has told all it found."""
+
+
+Item = Candidate | SearchEnded | Dialled | Reported | HoldsNow | Silent | SyncFailed
+"""What the tasks of a fetch tell its coordinator."""
+
+
+class LinkState:
+    """A link that is up; `held` once it opened, `asked_at` while it owes an answer about the manifest."""
+
+    def __init__(self, link: Link, provider: Provider) -> None:
+        self.link = link
+        self.provider = provider
+        self.held: RangeSet | None = None
+        self.asked: set[Digest] = set()
+        self.asked_at: float | None = None
+
+
+class Job:
+    """One fetch. `nursery` is there while it transfers."""
+
+    def __init__(self, wish: Wish, search: Search, means: Means, watch: Watch, *, now: float) -> None:
+        self.wish = wish
+        self.search = search
+        self.means = means
+        self.watch = watch
+        self.meter = Meter(now=now)
+        self.assembly = Assembly(wish.manifest, means.store.blob)
+        self.arrival: Arrival | None = None
+        self.session: Session | None = None
+        self.bytes_reused = 0  # On this disk before anything was asked for.
+        self.bytes_before = 0  # Verified when the session began: those, and the first flight.
+        self.providers = ProviderBook(means.own)
+        self.links: dict[LinkId, LinkState] = {}
+        self.prefix: tuple[tuple[int, bytes], ...] = ()
+        self.prefix_asked = False
+        self.lost_at: float | None = None  # Since when nobody brings the fetch forward.
+        self.syncing = Syncing(means.workers, now=now)
+        self.send, self.inbox = trio.open_memory_channel[Item](limits.REPORTS_WAITING_MAX)
+        self.nursery: trio.Nursery
+
+    @property
+    def complete(self) -> bool:
+        return self.session is not None and self.session.complete
+
+    def count(self, peer: PeerId, count: int, now: float) -> None:
+        """Note `count` verified bytes from `peer`."""
+        self.meter.received(peer, count, now=now)
+        self.syncing.unsynced_bytes += count
+        self.lost_at = None
+
+    # --- carrying out decisions --------------------------------------------------------------------------------------
+
+    def act(self, actions: list[Action]) -> None:
+        """Carry out what the session decided."""
+        for action in actions:
+            state = self.links.get(action.link)
+            if state is None:
+                continue
+            match action:
+                case Grant():
+                    state.link.grant(action.chunks)
+                case Revoke():
+                    state.link.revoke()
+                case Drop():
+                    self.drop(state, action.error)
+
+    def drop(self, state: LinkState, error: PeerError) -> None:
+        """End a link for a reason of ours. Its `Closed` follows, without an error, so the reason is told here."""
+        state.asked, state.asked_at = set(), None
+        state.provider.failed(error, trio.current_time())
+        self.tell_dropped(state.provider, error)
+        state.link.close()
+
+    def tell_dropped(self, provider: Provider, error: HubError) -> None:
+        file, chunk = provider.lied_about or (None, None)
+        self.watch(PeerDropped(peer_id=str(provider.peer), reason=error.message, file=file, chunk=chunk))

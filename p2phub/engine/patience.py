@@ -1,0 +1,61 @@
+"""When a fetch looks for providers again, and when it gives up."""
+
+from __future__ import annotations
+
+from p2phub.engine.job import Job, SearchEnded
+
+SEARCH_AGAIN_S = 1.0
+
+
+class Patience:
+    """The rounds of the search of one fetch."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._rounds = 0
+        self.searching = False
+        self.search_again_at: float | None = None
+
+    def start_search(self) -> None:
+        """Begin the next round."""
+        job = self._job
+        self.searching = True
+        self.search_again_at = None
+        round_number, self._rounds = self._rounds, self._rounds + 1
+
+        async def look() -> None:
+            async with job.send.clone() as found:
+                await job.search.look(job.wish.manifest, round_number, found)
+            await job.send.send(SearchEnded())
+
+        job.nursery.start_soon(look)
+
+    def give_up_or_wait(self, now: float) -> None:
+        """Search again, or raise the verdict, when nothing that runs can bring the fetch forward."""
+        job = self._job
+        if job.complete or self.searching:
+            return
+        if self._can_progress():
+            self.search_again_at = None
+            return
+        if self.search_again_at is not None:
+            if now >= self.search_again_at:
+                self.start_search()
+            return
+        job.lost_at = now if job.lost_at is None else job.lost_at
+        hopeful = job.meter.bytes_received > 0 or job.providers.busy()
+        patience_s = job.wish.patience_s if hopeful and not job.providers.all_banned() else 0.0
+        if job.search.more():
+            self.search_again_at = now
+        elif now - job.lost_at < patience_s:
+            self.search_again_at = min(now + SEARCH_AGAIN_S * 2 ** min(self._rounds, 4), job.lost_at + patience_s)
+        else:
+            raise job.providers.verdict(job.wish.reference, job.search.asked())
+
+    def _can_progress(self) -> bool:
+        job = self._job
+        if job.providers.dialling or any(state.held is None for state in job.links.values()):
+            return True
+        if job.session is None:
+            return bool(job.links)
+        return bool(job.links) and bool(job.session.missing - job.session.unavailable)

@@ -1,0 +1,77 @@
+"""From a digest to leases: get the manifest and its chunk lists, prepare the disk, let the links join the session.
+
+Until pages and lists are here (`assembly`), there is nothing to lease; the first provider that opens is asked for them.
+"""
+
+from __future__ import annotations
+
+import trio
+
+from p2phub import limits
+from p2phub.content import Codec, RangeSet
+from p2phub.engine.job import Job, LinkState
+from p2phub.observe import Started
+from p2phub.store import Arrival
+from p2phub.transfer import LinkId, Session
+
+
+async def advance(job: Job) -> None:
+    """Ask for what is missing of the metadata, or begin the transfer."""
+    if job.session is not None or any(state.asked for state in job.links.values()):
+        return
+    missing = await job.means.workers.run(job.assembly.missing)
+    if not missing:
+        await begin(job)
+        for number, state in list(job.links.items()):
+            if state.held is not None:
+                join(job, number, state, trio.current_time())
+        return
+    open_links = [state for state in job.links.values() if state.held is not None]
+    if open_links:
+        state = min(open_links, key=lambda state: state.provider.failures)
+        wanted = missing[: limits.BLOBS_ASKED_MAX]
+        state.asked, state.asked_at = {digest for digest, _ in wanted}, trio.current_time()
+        state.link.ask(wanted)
+
+
+async def begin(job: Job) -> None:
+    """The manifest and its lists are here: prepare the disk, then there is something to lease."""
+    wish, means = job.wish, job.means
+
+    def prepare() -> Arrival:
+        means.store.put_blobs(job.assembly.new_blobs())
+        manifest, table = job.assembly.manifest(), job.assembly.table()
+        return means.store.arrive(manifest, wish.manifest, table, wish.destination, force=wish.force)
+
+    arrival = job.arrival = job.syncing.arrival = await means.workers.run(prepare)
+    table, held = arrival.plan.table, arrival.have
+    job.bytes_reused = table.bytes_of(held)
+    manifest = wish.manifest.text(Codec.MSGPACK)
+    job.watch(Started(wish.reference, manifest, bytes_total=table.bytes_total, bytes_held=job.bytes_reused))
+    useful = [(chunk, data) for chunk, data in job.prefix if chunk not in held]
+    job.prefix = ()
+
+    def write_prefix() -> RangeSet:
+        for chunk, data in useful:
+            arrival.write(chunk, data)
+        return RangeSet.from_indices(chunk for chunk, _ in useful)
+
+    if useful:
+        written = await means.workers.run(write_prefix)
+        arrival.verified(written)
+        held |= written
+    now = trio.current_time()
+    # Requesters that start together ask for different bytes, so that they can serve each other.
+    rotation = int.from_bytes(means.own.public_key[:8], "big") % max(1, len(table)) if job.search.crowded else 0
+    job.session = Session(table, held, rotation=rotation, now=now)
+    job.bytes_before = table.bytes_of(held)
+    job.meter.here_already(job.bytes_before, now=now)
+
+
+def join(job: Job, number: LinkId, state: LinkState, now: float) -> None:
+    """Let an open link take part in the session."""
+    assert job.session is not None
+    assert job.arrival is not None
+    assert state.held is not None
+    state.link.use(job.arrival.plan)
+    job.act(job.session.joined(number, state.link.peer, state.held, now=now))

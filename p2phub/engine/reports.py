@@ -1,0 +1,119 @@
+"""What a link's report, or a provider's word on the control connection, does to a fetch."""
+
+from __future__ import annotations
+
+from p2phub.engine.heartbeat import HoldsNow, keep_company
+from p2phub.engine.job import Job, LinkState
+from p2phub.engine.preparing import advance, join
+from p2phub.errors import ChunkMismatch, DiskError, Malformed, PeerGone, ProtocolViolation
+from p2phub.identity import PeerAddress
+from p2phub.net import Blobs, Closed, Opened, Refused, Report, Returned, Verified
+from p2phub.observe import Source
+from p2phub.transfer import LinkId
+
+
+async def take_report(job: Job, number: LinkId, report: Report, now: float) -> None:
+    """Carry on with what link `number` reported. Raises the error that ends the fetch: of our disk, or the manifest."""
+    state = job.links[number]
+    match report:
+        case Opened():
+            await _opened(job, number, state, report, now)
+        case Blobs():
+            job.meter.received(state.link.peer, 0, now=now)
+            state.asked -= job.assembly.add(report.blobs)
+            state.asked_at = now if state.asked else None
+            await advance(job)
+        case Verified():
+            _verified(job, number, state, report, now)
+        case Refused():
+            if job.session is not None and report.chunks:
+                job.act(job.session.refused(number, report.chunks, report.reason, now=now))
+            elif state.asked_at is not None:
+                job.drop(state, PeerGone("does not have the manifest's pages", peer=str(state.link.peer)))
+        case Returned():
+            if job.session is not None:
+                job.act(job.session.returned(number, report.chunks, now=now))
+        case Closed():
+            await _closed(job, number, state, report, now)
+
+
+def take_holding(job: Job, item: HoldsNow, now: float) -> None:
+    """A provider holds more, or less, than when its links opened."""
+    for number in sorted(job.providers[item.peer].links):
+        state = job.links[number]
+        if job.session is not None and state.held is not None and state.held != item.held:
+            state.held = item.held
+            job.act(job.session.held(number, item.held, now=now))
+
+
+async def _opened(job: Job, number: LinkId, state: LinkState, report: Opened, now: float) -> None:
+    provider = state.provider
+    state.held = report.held
+    provider.opened()
+    job.meter.received(provider.peer, 0, now=now)
+    if not provider.accompanied:
+        _keep_company(job, state)
+    if not provider.told:
+        provider.told = True
+        job.watch(Source(str(provider.peer), str(state.link.address), state.link.via))
+    if job.session is not None:
+        join(job, number, state, now)
+        return
+    job.assembly.add(report.blobs)
+    if report.prefix and not job.prefix:
+        job.prefix = report.prefix
+        job.count(provider.peer, sum(len(data) for _, data in report.prefix), now)
+    await advance(job)
+
+
+def _keep_company(job: Job, state: LinkState) -> None:
+    provider = state.provider
+    provider.accompanied = True
+
+    async def keep() -> None:
+        where = PeerAddress(provider.peer, state.link.address)
+        await keep_company(where, job.wish.manifest, dialler=job.means.dialler, tell=job.send)
+        provider.accompanied = False
+
+    job.nursery.start_soon(keep)
+
+
+def _verified(job: Job, number: LinkId, state: LinkState, report: Verified, now: float) -> None:
+    job.count(state.link.peer, report.bytes, now)
+    if job.session is None:  # The first answer is on its way: the link says that bytes come, no more.
+        assert not report.chunks, "chunks are granted by a session"
+        return
+    assert job.arrival is not None
+    job.arrival.verified(report.chunks)
+    job.act(job.session.verified(number, report.chunks, report.bytes, now=now))
+
+
+async def _closed(job: Job, number: LinkId, state: LinkState, report: Closed, now: float) -> None:
+    provider = state.provider
+    del job.links[number]
+    provider.links.discard(number)
+    if isinstance(report.error, DiskError | Malformed):  # Our disk's fault, or the publisher's: nobody can help.
+        raise report.error
+    provider.lied_about = provider.lied_about or _lied_about(job, report)
+    if job.session is not None:
+        job.act(job.session.closed(number, report.error, report.returned, now=now))
+    if report.error is not None and not (job.complete and isinstance(report.error, PeerGone)):
+        provider.failed(report.error, now)
+        job.tell_dropped(provider, report.error)
+    if job.session is None:
+        job.prefix_asked = False
+        await advance(job)
+
+
+def _lied_about(job: Job, report: Closed) -> tuple[str, int] | None:
+    """Return the file and chunk that a lie was told about: of a broken answer, the first chunk it was owed for."""
+    error = report.error
+    if isinstance(error, ChunkMismatch):
+        return error.file, error.chunk
+    if not isinstance(error, ProtocolViolation):
+        return None
+    if job.arrival is None or not report.returned:
+        return "manifest", 0
+    table, first = job.arrival.plan.table, report.returned.runs[0][0]
+    file = table.file_of(first)
+    return job.arrival.plan.path_of(file), first - table.span(file)[0]

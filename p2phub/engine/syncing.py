@@ -1,0 +1,48 @@
+"""Make what arrived durable, now and then, in a task that the coordinator never waits for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import trio
+
+from p2phub import limits
+from p2phub.engine.workers import Workers
+from p2phub.errors import HubError
+from p2phub.store import Arrival
+
+
+@dataclass(frozen=True, slots=True)
+class SyncFailed:
+    """The disk would not keep what arrived."""
+
+    error: HubError
+
+
+class Syncing:
+    """When to sync, and the task that does. `unsynced_bytes` is counted up by whoever receives."""
+
+    def __init__(self, workers: Workers, *, now: float) -> None:
+        self._workers = workers
+        self._synced_at = now
+        self._wanted = trio.Event()
+        self.unsynced_bytes = 0
+        self.arrival: Arrival | None = None
+
+    def look(self, *, now: float) -> None:
+        """Have the task sync if enough came, or enough time passed."""
+        if self.unsynced_bytes and (self.unsynced_bytes >= limits.SYNC_BYTES or now - self._synced_at >= limits.SYNC_S):
+            self.unsynced_bytes, self._synced_at = 0, now
+            self._wanted.set()
+
+    async def run(self, tell: trio.MemorySendChannel[SyncFailed]) -> None:
+        """Sync whenever it is wanted, until cancelled or the disk fails."""
+        while True:
+            await self._wanted.wait()
+            self._wanted = trio.Event()
+            assert self.arrival is not None
+            try:
+                await self._workers.run(self.arrival.sync)
+            except HubError as error:
+                await tell.send(SyncFailed(error))
+                return
