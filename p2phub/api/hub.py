@@ -59,6 +59,7 @@ class Hub:
         allow: Sequence[str] = (),
         ignore: Sequence[str] = (),
         include: Sequence[str] = (),
+        mirror_files: str | Path | None = None,
         watch: Watch = unwatched,
     ) -> Published:
         """Hash `folder` in place, sign it as `name`, record it; a running daemon announces it.
@@ -67,9 +68,10 @@ class Hub:
         bytes had to be read, whether a peer of the network took the announcement, seconds. The files are only read.
         `name` and `tag`: lower-case letters, digits and `._-`; `kind`: one of `KINDS`. `private`: never announced; with
         `allow` (peer ids) only those nodes may fetch it, else whoever has the ticket. `ignore` and `include` are
-        gitignore patterns beside the built-in rule. `watch` is told of PublishProgress. Raises UsageError for what may
-        not be published (an empty folder, links that leave it, what looks like a secret) and for a name that is none,
-        ContentChanged for a file that changes while it is read, DiskError.
+        gitignore patterns beside the built-in rule. `mirror_files`: a folder in which to write what makes a web server
+        that serves it, with the published files in it, a mirror (proto/mirror.md). `watch` is told of PublishProgress.
+        Raises UsageError for what may not be published (an empty folder, links that leave it, what looks like a secret)
+        and for a name that is none, ContentChanged for a file that changes while it is read, DiskError.
         """
         result = await self._verbs.call(
             "publish",
@@ -84,6 +86,7 @@ class Hub:
                 "allow": list(allow),
                 "ignore": list(ignore),
                 "include": list(include),
+                "mirror_files": None if mirror_files is None else _absolute(mirror_files),
             },
             watch,
         )
@@ -108,6 +111,7 @@ class Hub:
         *,
         into: str | Path | None = None,
         providers: Sequence[str] = (),
+        mirrors: Sequence[str] = (),
         force: bool = False,
         serve: bool = True,
         watch: Watch = unwatched,
@@ -117,7 +121,9 @@ class Hub:
         Returns Done: the folder's path, bytes received and bytes reused from this disk, seconds, seconds to the first
         byte, and how many bytes each peer gave. `ref`: PUBLISHER/name[@tag], a name of the user's own, a manifest
         digest, or a ticket. `into`: by default a folder named after the reference, in the working directory.
-        `providers`: multiaddrs that end in /p2p/PEER, asked before anybody else. `force` replaces files that differ.
+        `providers`: multiaddrs that end in /p2p/PEER, asked before anybody else. `mirrors`: URLs of web servers below
+        which the files stand, as sources beside them, or alone; {publisher}, {name}, {tag} and {manifest} in one are
+        filled in. `force` replaces files that differ.
         `serve`: give to others what was fetched, if this home's daemon runs. `watch` is told of Started, Source,
         Progress, PeerDropped and Waiting. Interrupted or failed, the same call resumes.
 
@@ -133,6 +139,7 @@ class Hub:
                 "ref": ref,
                 "into": _absolute(destination),
                 "providers": list(providers),
+                "mirrors": list(mirrors),
                 "force": force,
                 "serve": serve,
             },

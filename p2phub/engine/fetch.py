@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from functools import partial
 
 import trio
 
@@ -21,6 +22,7 @@ from p2phub.engine.dialling import Dialled, Reported, Target, run_link
 from p2phub.engine.heartbeat import HoldsNow, Silent
 from p2phub.engine.job import Item, Job, LinkState, Means, SearchEnded, Wish
 from p2phub.engine.meter import LOOK_S
+from p2phub.engine.mirrors import run_mirror
 from p2phub.engine.patience import Patience
 from p2phub.engine.preparing import begin
 from p2phub.engine.providers import Provider
@@ -28,6 +30,7 @@ from p2phub.engine.reports import take_holding, take_report
 from p2phub.engine.search import Search
 from p2phub.engine.syncing import SyncFailed
 from p2phub.errors import HubError, PeerError, PeerStalled
+from p2phub.identity import MirrorId
 from p2phub.observe import Done, Watch
 
 __all__ = ["Means", "Wish", "fetch"]
@@ -147,7 +150,7 @@ class _Coordinator:
     def _dial_more(self, now: float) -> None:
         providers = self.job.providers
         for provider in providers:
-            if now < provider.retry_at or not provider.addresses:
+            if now < provider.retry_at or not provider.can_be_dialled:
                 continue
             while len(provider.links) + provider.dialling < self._links_wanted(provider):
                 dialling = providers.dialling
@@ -164,6 +167,12 @@ class _Coordinator:
         job = self.job
         provider.dialling += 1
         number, self.link_count = self.link_count, self.link_count + 1
+        if isinstance(provider.peer, MirrorId):
+            run = partial(
+                run_mirror, wants_manifest=job.session is None, open_mirrors=job.means.open_mirrors, tell=job.send
+            )
+            job.nursery.start_soon(run, provider.peer, number, job.wish.manifest)
+            return
         prefix_bytes = 0
         if job.session is None and not job.prefix_asked:
             # One provider pushes the beginning; a second push of the same bytes would be waste.
@@ -177,7 +186,8 @@ class _Coordinator:
         provider.dialling -= 1
         provider.forget(item.not_there)
         if isinstance(item.link, PeerError):
-            job.prefix_asked = False  # If it was to push the beginning, the next one shall.
+            # If it was to push the beginning, the next one shall.
+            job.prefix_asked = job.prefix_asked and provider.is_mirror
             provider.failed(item.link, now)
         else:
             provider.links.add(item.number)

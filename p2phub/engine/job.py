@@ -18,12 +18,13 @@ from p2phub.engine.assembly import Assembly
 from p2phub.engine.dialling import Dialled, Reported
 from p2phub.engine.heartbeat import HoldsNow, Silent
 from p2phub.engine.meter import Meter
+from p2phub.engine.mirrors import OpenMirrors, no_mirrors
 from p2phub.engine.providers import Provider, ProviderBook
 from p2phub.engine.search import Search
 from p2phub.engine.syncing import SyncFailed, Syncing
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError, PeerError
-from p2phub.identity import PeerId
+from p2phub.identity import PeerId, SourceId
 from p2phub.net import Dialler, Link
 from p2phub.observe import PeerDropped, Watch
 from p2phub.store import Arrival, Store
@@ -43,12 +44,14 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What a fetch works with. `own` is this node, which is never a provider of its own fetch."""
+    """What a fetch works with. `own` is this node, which is never a provider of its own fetch. `open_mirrors` is called
+    if the fetch has mirrors, and not before."""
 
     dialler: Dialler
     store: Store
     workers: Workers
     own: PeerId
+    open_mirrors: OpenMirrors = no_mirrors
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,10 @@ Item = Candidate | SearchEnded | Dialled | Reported | HoldsNow | Silent | SyncFa
 
 
 class LinkState:
-    """A link that is up; `held` once it opened, `asked_at` while it owes an answer about the manifest."""
+    """A link that is up; `held` once it opened, `asked_at` while it owes an answer about the manifest.
+
+    `bare`: a mirror that has files, and does not have what describes them.
+    """
 
     def __init__(self, link: Link, provider: Provider) -> None:
         self.link = link
@@ -69,6 +75,7 @@ class LinkState:
         self.held: RangeSet | None = None
         self.asked: set[Digest] = set()
         self.asked_at: float | None = None
+        self.bare = False
 
 
 class Job:
@@ -86,6 +93,8 @@ class Job:
         self.bytes_reused = 0  # On this disk before anything was asked for.
         self.bytes_before = 0  # Verified when the session began: those, and the first flight.
         self.providers = ProviderBook(means.own)
+        for mirror in search.mirrors:
+            self.providers.mirror(mirror)
         self.links: dict[LinkId, LinkState] = {}
         self.prefix: tuple[tuple[int, bytes], ...] = ()
         self.prefix_asked = False
@@ -98,7 +107,7 @@ class Job:
     def complete(self) -> bool:
         return self.session is not None and self.session.complete
 
-    def count(self, peer: PeerId, count: int, now: float) -> None:
+    def count(self, peer: SourceId, count: int, now: float) -> None:
         """Note `count` verified bytes from `peer`."""
         self.meter.received(peer, count, now=now)
         self.syncing.unsynced_bytes += count

@@ -57,5 +57,5 @@ class Patience:
         if job.providers.dialling or any(state.held is None for state in job.links.values()):
             return True
         if job.session is None:
-            return bool(job.links)
+            return any(not state.bare for state in job.links.values())
         return bool(job.links) and bool(job.session.missing - job.session.unavailable)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from p2phub import limits
 from p2phub.discovery import Candidate
 from p2phub.errors import ChunkMismatch, Damaged, HubError, NoProvider, PeerRefused, ProtocolViolation
-from p2phub.identity import Address, PeerId
+from p2phub.identity import Address, MirrorId, PeerId, SourceId
 from p2phub.observe import printable
 
 REFERENCE_SHOWN = 120
@@ -21,9 +21,12 @@ RETRY_S = (1.0, 2.0, 4.0, 8.0, 15.0)  # After each failure in a row; the last on
 
 @dataclass
 class Provider:
-    """One peer. `dialling` counts links on their way; `links` those that are up, by number."""
+    """One peer, or a mirror, which has no address here.
 
-    peer: PeerId
+    `dialling` counts links on their way; `links` those that are up, by number.
+    """
+
+    peer: SourceId
     via: str
     addresses: list[Address] = field(default_factory=list)
     links: set[int] = field(default_factory=set)
@@ -35,6 +38,14 @@ class Provider:
     lied_about: tuple[str, int] | None = None  # The file and chunk, where it can be told.
     told: bool = False  # Whether the watcher knows it as a source.
     accompanied: bool = False  # Whether a control connection is kept beside its links.
+
+    @property
+    def is_mirror(self) -> bool:
+        return isinstance(self.peer, MirrorId)
+
+    @property
+    def can_be_dialled(self) -> bool:
+        return bool(self.addresses) or self.is_mirror
 
     @property
     def live(self) -> bool:
@@ -59,12 +70,12 @@ class ProviderBook:
 
     def __init__(self, own: PeerId) -> None:
         self._own = own
-        self._providers: dict[PeerId, Provider] = {}
+        self._providers: dict[SourceId, Provider] = {}
 
     def __iter__(self) -> Iterator[Provider]:
         return iter(self._providers.values())
 
-    def __getitem__(self, peer: PeerId) -> Provider:
+    def __getitem__(self, peer: SourceId) -> Provider:
         return self._providers[peer]
 
     def found(self, candidate: Candidate) -> None:
@@ -79,6 +90,10 @@ class ProviderBook:
         if address not in provider.addresses and len(provider.addresses) < limits.ADDRESSES_PER_PEER_MAX:
             provider.addresses.append(address)
             provider.retry_at = -math.inf  # It may be well there, however it failed elsewhere.
+
+    def mirror(self, mirror: MirrorId) -> None:
+        """Take a mirror in."""
+        self._providers.setdefault(mirror, Provider(mirror, "mirror"))
 
     @property
     def dialling(self) -> int:

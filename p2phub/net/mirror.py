@@ -12,8 +12,8 @@ import trio
 from p2phub import limits
 from p2phub.content import Digest
 from p2phub.identity import MirrorId, PeerId
+from p2phub.manifest import mirror_release_path
 from p2phub.net.mirror_address import LookUp, look_up
-from p2phub.net.mirror_files import release_path
 from p2phub.net.mirror_http import Absent, MirrorHttp
 from p2phub.net.mirror_link import MirrorLink
 
@@ -44,7 +44,7 @@ class MirrorPlane:
         """Return the signed release that the mirror has of a name, unchecked; None if it has none. Raises PeerError."""
         http = self._http(mirror)
         try:
-            return await http.whole(release_path(publisher, name, tag), most=limits.RELEASE_BYTES_MAX)
+            return await http.whole(mirror_release_path(publisher, name, tag), most=limits.RELEASE_BYTES_MAX)
         except Absent:
             return None
         finally:

@@ -19,10 +19,10 @@ from p2phub import limits
 from p2phub.content import ChunkRef, ChunkTable, Digest, RangeSet, WritePlan, digest_of
 from p2phub.errors import ChunkMismatch, DiskError, HubError, Malformed, PeerError
 from p2phub.identity import Address, MirrorId
+from p2phub.manifest import mirror_blob_path
 from p2phub.net.buffer import new_buffer
 from p2phub.net.interface import Blobs, Closed, Opened, Refused, Report, Returned, Verified
 from p2phub.net.lease import Lease
-from p2phub.net.mirror_files import blob_path
 from p2phub.net.mirror_http import Absent, MirrorHttp
 from p2phub.net.reports import Reports
 from p2phub.net.writing import ChunkWriter
@@ -132,7 +132,7 @@ class MirrorLink:
     async def _greet(self, *, wants_manifest: bool) -> tuple[bytes, ...]:
         """Return the manifest's root page, if it is wanted and the mirror has it. Raises PeerError."""
         if not wants_manifest:
-            await self._http.greet(blob_path(self._manifest))
+            await self._http.greet(mirror_blob_path(self._manifest))
             return ()
         try:
             return (await self._blob(self._manifest, limits.MANIFEST_ROOT_BYTES_MAX),)
@@ -170,7 +170,7 @@ class MirrorLink:
 
     async def _blob(self, digest: Digest, most: int) -> bytes:
         """Raises Absent, PeerError: ChunkMismatch for other bytes."""
-        blob = await self._http.whole(blob_path(digest), most=most)
+        blob = await self._http.whole(mirror_blob_path(digest), most=most)
         if digest_of(blob) != digest:
             kind = "chunk list" if blob.startswith(_CHUNK_LIST_BEGINS) else "page"
             if digest == self._manifest:

@@ -18,7 +18,7 @@ from p2phub.engine.resolve import Resolver
 from p2phub.engine.serve import ControlDesk, StoreShelf
 from p2phub.engine.workers import Workers
 from p2phub.identity import Address, PeerAddress, SecretKey
-from p2phub.net import Finder, Finders
+from p2phub.net import Finder, Finders, Mirrors
 from p2phub.net.direct import DirectPlane, open_plane
 from p2phub.net.fallback import Fallback
 from p2phub.net.listen import Listener, open_listener
@@ -56,12 +56,19 @@ class Parts:
         self.dialler = dialler
         self._direct = direct
         self.workers = Workers()
-        self.resolver = Resolver(ledger=ledger, dialler=dialler, open_finder=self.open_finder)
+        self.resolver = Resolver(
+            ledger=ledger,
+            dialler=dialler,
+            open_finder=self.open_finder,
+            open_mirrors=self.open_mirrors,
+            mirrors=config.mirrors,
+        )
         self._listener = listener
         self._nursery = nursery
         self._closing = trio.Event()
         self._opening = trio.Lock()
         self._finder: Finder | None = None
+        self._mirrors: Mirrors | None = None
         self._dht: Any = None  # net.libp2p_dht.Dht, whose module is not loaded before it is needed.
 
     def addresses(self) -> tuple[PeerAddress, ...]:
@@ -85,6 +92,14 @@ class Parts:
             if self._finder is None:
                 self._finder = await self._nursery.start(self._run_finders)
             return self._finder
+
+    def open_mirrors(self) -> Mirrors:
+        """Return what speaks to mirrors; the first call loads it."""
+        if self._mirrors is None:
+            from p2phub.net.mirror import MirrorPlane
+
+            self._mirrors = MirrorPlane(self._nursery)
+        return self._mirrors
 
     def close(self) -> None:
         """Let the finders end in good order; the nursery waits for them."""

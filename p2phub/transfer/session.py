@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from p2phub import limits
 from p2phub.content import ChunkTable, RangeSet
 from p2phub.errors import ChunkMismatch, HubError, PeerError, PeerStalled, ProtocolViolation
-from p2phub.identity import PeerId
+from p2phub.identity import SourceId
 from p2phub.transfer.availability import Availability
 from p2phub.transfer.pace import Pace
 from p2phub.transfer.picker import Picker, Place
@@ -78,7 +78,7 @@ class _Link:
         "barren", "busy_s", "busy_until", "dropping", "id", "lease", "lease_bytes", "pace", "peer", "place", "revoking"
     )  # fmt: skip
 
-    def __init__(self, link: LinkId, peer: PeerId, *, now: float) -> None:
+    def __init__(self, link: LinkId, peer: SourceId, *, now: float) -> None:
         self.id = link
         self.peer = peer
         self.lease = Runs()
@@ -115,7 +115,7 @@ class Session:
         self._availability = Availability(len(table))
         self._links: dict[LinkId, _Link] = {}
         self._standings = Standings()
-        self._received: dict[PeerId, int] = {}
+        self._received: dict[SourceId, int] = {}
         self._verified_bytes = 0
         self._now = now
 
@@ -150,7 +150,7 @@ class Session:
         return self._missing_bytes
 
     @property
-    def received(self) -> dict[PeerId, int]:
+    def received(self) -> dict[SourceId, int]:
         """Payload bytes that each peer sent, whether or not they were still wanted."""
         return dict(self._received)
 
@@ -159,11 +159,11 @@ class Session:
         known = self._links.get(link)
         return known.pace.rate if known else 0.0
 
-    def banned(self, peer: PeerId) -> PeerError | None:
+    def banned(self, peer: SourceId) -> PeerError | None:
         """Return the proof that `peer` lied, or None."""
         return self._standings.evidence(peer)
 
-    def links_wanted(self, peer: PeerId) -> int:
+    def links_wanted(self, peer: SourceId) -> int:
         """Return how many links to `peer`, joined or not, there should be now, those that are open included.
 
         Two while there are up to two providers, else one; 0 for one that lied or was lost just now, and while there are
@@ -205,7 +205,7 @@ class Session:
 
     # --- what happens ---------------------------------------------------------------------------------------------
 
-    def joined(self, link: LinkId, peer: PeerId, held: RangeSet, *, now: float) -> list[Action]:
+    def joined(self, link: LinkId, peer: SourceId, held: RangeSet, *, now: float) -> list[Action]:
         """A new link to `peer` answered; `held` is what it says it can serve."""
         self._now = now
         known = self._links[link] = _Link(link, peer, now=now)
@@ -425,7 +425,7 @@ class Session:
         alone = not self._availability.held_elsewhere(link.peer, link.lease)
         return link.pace.progress_at + limits.STALL_S * (ALONE_PATIENCE if alone else 1)
 
-    def _ban(self, peer: PeerId, evidence: PeerError) -> list[Action]:
+    def _ban(self, peer: SourceId, evidence: PeerError) -> list[Action]:
         self._standings.lied(peer, evidence, now=self._now)
         self._availability.forget(peer)
         return [_drop(link, evidence) for link in self._links.values() if link.peer == peer and not link.dropping]
