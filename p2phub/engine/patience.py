@@ -44,7 +44,7 @@ class Patience:
             return
         job.lost_at = now if job.lost_at is None else job.lost_at
         hopeful = job.meter.bytes_received > 0 or job.providers.busy()
-        patience_s = job.wish.patience_s if hopeful and not job.providers.all_banned() else 0.0
+        patience_s = job.wish.patience_s if hopeful and not job.providers.none_left() else 0.0
         if job.search.more():
             self.search_again_at = now
         elif now - job.lost_at < patience_s:

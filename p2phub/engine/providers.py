@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from p2phub import limits
 from p2phub.discovery import Candidate
-from p2phub.errors import ChunkMismatch, Damaged, HubError, NoProvider, PeerRefused, ProtocolViolation
+from p2phub.errors import ChunkMismatch, Damaged, HubError, MirrorUnusable, NoProvider, PeerRefused, ProtocolViolation
 from p2phub.identity import Address, MirrorId, PeerId, SourceId
 from p2phub.observe import printable
 
@@ -35,6 +35,7 @@ class Provider:
     retry_at: float = -math.inf
     last_error: HubError | None = None
     banned: bool = False  # It lied: never dialled again in this fetch.
+    unusable: bool = False  # It is no mirror: nor is it.
     lied_about: tuple[str, int] | None = None  # The file and chunk, where it can be told.
     told: bool = False  # Whether the watcher knows it as a source.
     accompanied: bool = False  # Whether a control connection is kept beside its links.
@@ -56,6 +57,7 @@ class Provider:
         self.retry_at = now + RETRY_S[min(self.failures, len(RETRY_S) - 1)]
         self.failures += 1
         self.banned = self.banned or isinstance(error, ChunkMismatch | ProtocolViolation)
+        self.unusable = self.unusable or isinstance(error, MirrorUnusable)
 
     def forget(self, addresses: tuple[Address, ...]) -> None:
         """Strike addresses at which somebody else answered."""
@@ -107,14 +109,15 @@ class ProviderBook:
         """Whether some provider has it and had no place for us just now: it is worth to wait."""
         return any(isinstance(each.last_error, PeerRefused) and each.last_error.reason == "busy" for each in self)
 
-    def all_banned(self) -> bool:
-        return bool(self._providers) and all(provider.banned for provider in self)
+    def none_left(self) -> bool:
+        """Whether all that were found are out of this fetch for good."""
+        return bool(self._providers) and all(provider.banned or provider.unusable for provider in self)
 
     def verdict(self, reference: str, asked: str) -> HubError:
         """Return the error that ends a fetch which nobody can bring forward."""
         reference = printable(reference, length_max=REFERENCE_SHOWN)  # A ticket would fill the screen.
-        if self.all_banned():
-            liar = next(iter(self))
+        liar = next((provider for provider in self if provider.banned), None)
+        if liar is not None and self.none_left():
             file, chunk = liar.lied_about or ("manifest", 0)
             how = f" ({liar.last_error.message})" if isinstance(liar.last_error, ProtocolViolation) else ""
             return Damaged(

@@ -30,7 +30,7 @@ class MirrorPlane:
         self._workers = trio.CapacityLimiter(_WORKERS)
 
     async def open_link(self, mirror: MirrorId, manifest: Digest, *, wants_manifest: bool) -> MirrorLink:
-        """Find where the mirror is and begin to ask. Raises PeerGone, PeerRefused."""
+        """Find where the mirror is and begin to ask. Raises PeerGone, MirrorUnusable."""
         http = self._http(mirror)
         link = MirrorLink(mirror, http, manifest, address=await http.find(), workers=self._workers)
 

@@ -16,7 +16,7 @@ import trio
 
 from p2phub import limits
 from p2phub.discovery import dialable
-from p2phub.errors import PeerGone, PeerRefused
+from p2phub.errors import MirrorUnusable, PeerGone
 from p2phub.identity import Address, MirrorId, WebUrl
 
 LookUp = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -35,23 +35,22 @@ async def look_up(host: str, port: int) -> Sequence[str]:
 def check_addresses(url: WebUrl, found: Iterable[str], *, given: bool) -> tuple[Address, ...]:
     """Return the addresses to dial for `url`. `given`: its host is the one that the user spelt, not a redirect's.
 
-    Raises PeerRefused if any of them may not be dialled, for then the name as a whole is not trusted.
+    Raises MirrorUnusable if any of them may not be dialled, for then the name as a whole is not trusted.
     """
     addresses: list[Address] = []
     for text in list(found)[: limits.MIRROR_ADDRESSES_MAX]:
         number = ipaddress.ip_address(text.partition("%")[0])
         if not _allowed(url, number, given=given):
-            raise PeerRefused(
+            raise MirrorUnusable(
                 f"{url.host} is at {number}, which is not an address of the public internet"
-                + ("" if given else ", and a mirror may not send us there"),
-                reason="unknown",
+                + ("" if given else ", and a mirror may not send us there")
             )
         mapped = number.ipv4_mapped if isinstance(number, ipaddress.IPv6Address) else None
         address = Address(str(mapped or number), url.port)
         if address not in addresses:
             addresses.append(address)
     if not given and not dialable(addresses, heard_from=_ANY_PUBLIC):
-        raise PeerRefused(f"a mirror may not send us to port {url.port}", reason="unknown")
+        raise MirrorUnusable(f"a mirror may not send us to port {url.port}")
     if not addresses:
         raise PeerGone(f"{url.host} has no address")
     return tuple(addresses)
@@ -89,7 +88,7 @@ class Places:
         self._known: dict[tuple[str, int], tuple[Address, ...]] = {}
 
     async def find(self, url: WebUrl) -> tuple[Address, ...]:
-        """Return the addresses to dial, in order. Raises PeerGone, PeerRefused."""
+        """Return the addresses to dial, in order. Raises PeerGone, MirrorUnusable."""
         key = (url.host, url.port)
         if key in self._known:
             return self._known[key]

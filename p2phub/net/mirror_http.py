@@ -16,7 +16,7 @@ import h11
 import trio
 
 from p2phub import limits
-from p2phub.errors import Malformed, PeerError, PeerGone, PeerRefused, PeerStalled, ProtocolViolation
+from p2phub.errors import Malformed, MirrorUnusable, PeerError, PeerGone, PeerStalled, ProtocolViolation
 from p2phub.identity import Address, MirrorId, WebUrl, parse_web_url
 from p2phub.net.http import HttpConnection, MakeTls, connect
 from p2phub.net.mirror_address import LookUp, Places
@@ -54,7 +54,7 @@ class MirrorHttp:
         self._idle.clear()
 
     async def find(self) -> Address:
-        """Return where the mirror is dialled first. Raises PeerGone, PeerRefused."""
+        """Return where the mirror is dialled first. Raises PeerGone, MirrorUnusable."""
         with self._named():
             return (await self._places.find(self._mirror.url))[0]
 
@@ -72,7 +72,7 @@ class MirrorHttp:
         with self._within(most):
             async with self._answer(path) as (head, connection):
                 if head.status_code != 200:
-                    raise _refused(f"answers with status {head.status_code}")
+                    raise MirrorUnusable(f"answers with status {head.status_code}")
                 body = bytearray()
                 while (piece := await connection.next_piece()) is not None:
                     body += piece
@@ -128,7 +128,7 @@ class MirrorHttp:
             await self._leave(asked, connection)
             if url is asked:
                 return
-        raise _refused(f"redirects more than {limits.MIRROR_REDIRECTS_MAX} times")
+        raise MirrorUnusable(f"redirects more than {limits.MIRROR_REDIRECTS_MAX} times")
 
     async def _send(
         self, url: WebUrl, method: str, headers: Sequence[tuple[str, str]]
@@ -171,9 +171,9 @@ class MirrorHttp:
         try:
             target = parse_web_url(urljoin(str(url), quote(location, safe=_LOCATION_SAFE)))
         except (Malformed, ValueError) as exc:
-            raise _refused(f"redirects to what is no URL to follow: {exc}") from exc
+            raise MirrorUnusable(f"redirects to what is no URL to follow: {exc}") from exc
         if target.scheme == "http" and self._mirror.url.scheme == "https":
-            raise _refused("redirects from https to http")
+            raise MirrorUnusable("redirects from https to http")
         return target
 
     # --- faults name the mirror --------------------------------------------------------------------------------------
@@ -243,10 +243,10 @@ def _check_head(head: h11.Response) -> None:
     if status >= 500 or status in _LATER:
         raise PeerGone(f"answers with status {status}")
     if status not in (200, 206):
-        raise _refused(f"answers with status {status}")
+        raise MirrorUnusable(f"answers with status {status}")
     coding = header(head, b"content-encoding")
     if coding not in (None, "", "identity"):
-        raise _refused(f"compresses its answers ({coding[:20]!r}), though asked not to")
+        raise MirrorUnusable(f"compresses its answers ({coding[:20]!r}), though asked not to")
 
 
 def _begin_span(head: h11.Response, start: int, stop: int, size: int) -> int:
@@ -256,7 +256,7 @@ def _begin_span(head: h11.Response, start: int, stop: int, size: int) -> int:
         if length is not None and length != size:
             raise Absent(changed=True)
         if size > limits.MIRROR_RUN_BYTES_MAX:
-            raise _refused("answers a request for a range with the whole file, so it cannot be a mirror")
+            raise MirrorUnusable("answers a request for a range with the whole file, so it cannot be a mirror")
         return start
     match = _CONTENT_RANGE.fullmatch(header(head, b"content-range") or "")
     if match is None:
@@ -268,7 +268,3 @@ def _begin_span(head: h11.Response, start: int, stop: int, size: int) -> int:
     if length is not None and length != stop - start:
         raise ProtocolViolation(f"{length} bytes announced for a range of {stop - start} [mirror-length]")
     return 0
-
-
-def _refused(why: str) -> PeerRefused:
-    return PeerRefused(why, reason="unknown")

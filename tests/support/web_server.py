@@ -1,14 +1,14 @@
 """A static web server with byte ranges, for tests of mirrors: the standard library's, in a thread, and able to lie.
 
-    with serve(folder) as server:                              # server.url
-    with serve(folder, Bend.CHUNKS) as server:                 # flips a byte in each answer about a file
+with serve(folder) as server:                              # server.url
+with serve(folder, Bend.CHUNKS) as server:                 # flips a byte in each answer about a file
 """
 
 from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -17,7 +17,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
 
+from p2phub.content import Digest
+from p2phub.manifest import mirror_blob_path
+
 PRIVATE = ".p2phub/"
+WAIT_S = 30.0
 
 
 class Bend(Enum):
@@ -37,6 +41,7 @@ class Bend(Enum):
     SHORT = "ends in the middle of an answer"
     GZIP = "says that it compressed"
     SILENT = "never answers about a file"
+    SILENT_BLOBS = "never answers about metadata"
     HANGS_UP = "closes in place of an answer about a file"
     GARBAGE = "does not speak HTTP"
     HUGE_HEADERS = "answers with headers without end"
@@ -47,14 +52,18 @@ class Bend(Enum):
 
 @dataclass
 class WebServer:
-    """`asked` is what came: (method, path, Range). `redirects`: where a path moved to."""
+    """`asked` is what came: (method, path, Range). `redirects`: where a path moved to. `flip`: the one byte of a file,
+    (path, offset), that is sent wrong. `after`: a server that must have answered about a file before this one does."""
 
     folder: Path
     bend: Bend
     asked: list[tuple[str, str, str | None]] = field(default_factory=list)
     redirects: dict[str, str] = field(default_factory=dict)
+    flip: tuple[str, int] | None = None
+    after: WebServer | None = None
     connections: int = 0
     port: int = 0
+    answered: threading.Event = field(default_factory=threading.Event)
     stopping: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -64,6 +73,7 @@ class WebServer:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # It writes head and body apart.
 
     def __init__(self, told: WebServer, *args: object) -> None:
         self.told = told
@@ -83,6 +93,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(302, b"moved", {"Location": told.redirects[self.path]})
             return
         about_file = not path.startswith(PRIVATE)
+        if about_file and told.after is not None and not told.after.answered.wait(WAIT_S):
+            return
         if self._misbehaved(about_file):
             return
         place = told.folder / path
@@ -90,6 +102,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(404, b"nothing here", {})
             return
         data = place.read_bytes()
+        if told.flip is not None and told.flip[0] == path:
+            data = _flipped(data, told.flip[1])
         wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers["Range"] or "")
         if wanted is None or told.bend is Bend.NO_RANGES:
             self._say(200, self._bent(data, about_file), {})
@@ -114,6 +128,8 @@ class _Handler(BaseHTTPRequestHandler):
             while not self.told.stopping.is_set():
                 self.wfile.write(bytes(4096))
             return True
+        if bend is Bend.SILENT_BLOBS and not about_file:
+            return self.told.stopping.wait()
         if not about_file or bend not in (
             Bend.SILENT,
             Bend.HANGS_UP,
@@ -137,11 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _bent(self, data: bytes, about_file: bool) -> bytes:
         lies = self.told.bend is (Bend.CHUNKS if about_file else Bend.BLOBS)
-        if not (lies and data):
-            return data
-        bent = bytearray(data)
-        bent[len(bent) // 2] ^= 1
-        return bytes(bent)
+        return _flipped(data, len(data) // 2) if lies and data else data
 
     def _say(self, status: int, data: bytes, headers: dict[str, str]) -> None:
         bend, partial_answer = self.told.bend, status == 206
@@ -163,11 +175,25 @@ class _Handler(BaseHTTPRequestHandler):
             data, self.close_connection = data[: len(data) // 2], True
         if self.command == "GET":
             self.wfile.write(data)
+        if partial_answer:
+            self.told.answered.set()
         if bend is Bend.CLOSES:
             self.close_connection = True
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+
+def _flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+def put_mirror_files(folder: Path, blobs: Mapping[Digest, bytes]) -> None:
+    """Write metadata where a mirror has it."""
+    for digest, blob in blobs.items():
+        place = folder / mirror_blob_path(digest)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(blob)
 
 
 class _Server(ThreadingHTTPServer):
@@ -178,13 +204,11 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serve(folder: Path, bend: Bend = Bend.NONE, *, prepare: Callable[[WebServer], None] | None = None) -> Iterator[WebServer]:
+def serve(folder: Path, bend: Bend = Bend.NONE) -> Iterator[WebServer]:
     """Serve `folder` on loopback while the context is open."""
     told = WebServer(folder, bend)
     with _Server(("127.0.0.1", 0), partial(_Handler, told)) as server:
         told.port = server.server_address[1]
-        if prepare is not None:
-            prepare(told)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         try:
