@@ -53,7 +53,10 @@ async def run(call: Invocation) -> int:
     if args.allow and not args.private:
         raise UsageError("--allow goes with --private: a public name is for everybody", hint="add --private")
     if args.mirror_files is not None and args.private:
-        raise UsageError("--mirror-files does not go with --private: a mirror tells everybody what it has")
+        raise UsageError(
+            "--mirror-files does not go with --private: a mirror tells everybody what it has",
+            hint="leave one of them out",
+        )
     with open_progress(output, verbose=call.common.verbose) as progress:
         progress.begin("Reading")
         told = False

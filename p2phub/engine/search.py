@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
+from p2phub import limits
 from p2phub.content import Digest
 from p2phub.discovery import Candidate
 from p2phub.identity import MirrorId
@@ -34,7 +35,7 @@ class Search:
     ) -> None:
         self._known = tuple(known)
         self._given = tuple(given)
-        self.mirrors = tuple(dict.fromkeys((*given, *configured)))
+        self.mirrors = tuple(dict.fromkeys((*given, *configured)))[: limits.MIRRORS_MAX]
         self._open_finder = open_finder
         self._finder: Finder | None = None
         self._looked_far = False

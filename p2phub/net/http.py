@@ -38,12 +38,9 @@ class HttpConnection:
         data = (self._machine.send(request) or b"") + (self._machine.send(h11.EndOfMessage()) or b"")
         with _faults():
             await self._stream.send_all(data)
-            while True:
-                event = await self._next_event()
-                if isinstance(event, h11.Response):
-                    return event
-                if not isinstance(event, h11.InformationalResponse):
-                    raise PeerGone("it closed the connection in place of an answer")
+            while not isinstance(event := await self._next_event(), h11.Response):
+                pass  # "Please wait", as often as the caller's patience lets it.
+            return event
 
     async def next_piece(self) -> bytes | bytearray | None:
         """Return the next bytes of the body, None at its end. Raises PeerGone if it ends early, PeerStalled."""
@@ -70,6 +67,8 @@ class HttpConnection:
                 return event  # type: ignore[return-value]  # h11's type of NEED_DATA does not narrow.
             with trio.fail_after(limits.SOCKET_CALL_S):
                 data = await self._stream.receive_some(_READ_BYTES)
+            if not data and self._machine.their_state is h11.SEND_RESPONSE:
+                raise PeerGone("it closed the connection in place of an answer")
             self._machine.receive_data(data)  # type: ignore[arg-type]  # It takes a bytearray as well.
 
 

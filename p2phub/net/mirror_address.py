@@ -39,14 +39,13 @@ def check_addresses(url: WebUrl, found: Iterable[str], *, given: bool) -> tuple[
     """
     addresses: list[Address] = []
     for text in list(found)[: limits.MIRROR_ADDRESSES_MAX]:
-        number = ipaddress.ip_address(text.partition("%")[0])
+        number = _number(text)
         if not _allowed(url, number, given=given):
             raise MirrorUnusable(
                 f"{url.host} is at {number}, which is not an address of the public internet"
                 + ("" if given else ", and a mirror may not send us there")
             )
-        mapped = number.ipv4_mapped if isinstance(number, ipaddress.IPv6Address) else None
-        address = Address(str(mapped or number), url.port)
+        address = Address(str(number), url.port)
         if address not in addresses:
             addresses.append(address)
     if not given and not dialable(addresses, heard_from=_ANY_PUBLIC):
@@ -54,6 +53,12 @@ def check_addresses(url: WebUrl, found: Iterable[str], *, given: bool) -> tuple[
     if not addresses:
         raise PeerGone(f"{url.host} has no address")
     return tuple(addresses)
+
+
+def _number(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Read an address, without its zone; an IPv4 address that is written as IPv6 is what is dialled then."""
+    number = ipaddress.ip_address(text.partition("%")[0])
+    return number if isinstance(number, ipaddress.IPv4Address) else number.ipv4_mapped or number
 
 
 def _allowed(url: WebUrl, number: ipaddress.IPv4Address | ipaddress.IPv6Address, *, given: bool) -> bool:
@@ -73,7 +78,7 @@ def _embedded(number: ipaddress.IPv4Address | ipaddress.IPv6Address) -> list[ipa
     """Return the IPv4 addresses that dialling an IPv6 address may end at."""
     if isinstance(number, ipaddress.IPv4Address):
         return []
-    found = [number.ipv4_mapped, number.sixtofour, *(number.teredo or ())]
+    found = [number.sixtofour, *(number.teredo or ())]
     if number in _NAT64:
         found.append(ipaddress.IPv4Address(int(number) & 0xFFFFFFFF))
     return [each for each in found if each is not None]

@@ -148,6 +148,19 @@ def test_a_configured_mirror_serves_every_model_by_its_name(
     assert tree_digest(tmp_path / "out") == tree_digest(model)
 
 
+@covers("T57")
+def test_a_configured_mirror_is_not_told_of_what_is_private(scene: Scene, model: Path, tmp_path: Path) -> None:
+    ann = scene.node("ann")
+    published = scene.publish("ann", model, name=NAME, arguments=["--private"])
+    with serve(model) as server:
+        scene.home("bob").mkdir(parents=True)
+        (scene.home("bob") / "config.toml").write_text(f"mirrors = [{json.dumps(server.url)}]\n")
+        ticket = str(published["ticket"])
+        code, events = fetched(scene, ticket, tmp_path / "out", "--provider", ann.address)
+        assert code == 0, events
+        assert server.asked == []
+
+
 def test_a_mirror_races_with_a_running_provider(scene: Scene, model: Path, tmp_path: Path) -> None:
     ann = scene.node("ann")
     published = scene.publish("ann", model, name=NAME, arguments=["--mirror-files", str(model)])

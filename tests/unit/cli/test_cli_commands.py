@@ -12,7 +12,7 @@ import pytest
 
 from p2phub import api
 from p2phub.cli.main import COMMANDS
-from tests.support.command_line import ADDRESS, PEER, PUBLISHED, RESULTS, FakeHub, Said
+from tests.support.command_line import ADDRESS, MIRROR, PEER, PUBLISHED, RESULTS, FakeHub, Said
 from tests.support.covers import covers
 
 Cli = Callable[..., Said]
@@ -82,6 +82,7 @@ def test_publish_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
                 "allow": [PEER],
                 "ignore": ["*.a", "*.b"],
                 "include": ["*.c"],
+                "mirror_files": None,
             },
         )
     ]
@@ -115,12 +116,19 @@ def test_a_dry_run_lists_what_would_be_published_and_left_out_and_publishes_noth
     assert cli("publish", "m", "--dry-run", "--json").last == {"event": "publish", "dry_run": True, **RESULTS["survey"]}
 
 
+def test_publish_writes_what_a_mirror_needs_and_says_so(cli: Cli, hub: FakeHub) -> None:
+    said = cli("publish", "m", "--name", "n", "--mirror-files", "www")
+    assert (said.code, hub.calls[0][2]["mirror_files"]) == (0, "www")
+    assert "--mirror https://" in said.err
+
+
 def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
-    assert cli("fetch", "x/m", "--into", "d", "--provider", ADDRESS, "--force", "--no-serve").code == 0
+    words = ["--into", "d", "--provider", ADDRESS, "--mirror", MIRROR, "--force", "--no-serve"]
+    assert cli("fetch", "x/m", *words).code == 0
     assert cli("fetch", "x/m").code == 0
     (_, _, given), (_, _, defaults) = hub.calls
-    assert given == {"into": "d", "providers": [ADDRESS], "force": True, "serve": False}
-    assert defaults == {"into": None, "providers": [], "force": False, "serve": True}
+    assert given == {"into": "d", "providers": [ADDRESS], "mirrors": [MIRROR], "force": True, "serve": False}
+    assert defaults == {"into": None, "providers": [], "mirrors": [], "force": False, "serve": True}
 
 
 FETCHED = [

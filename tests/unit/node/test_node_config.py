@@ -46,6 +46,7 @@ def test_every_setting_has_an_environment_variable(tmp_path: Path) -> None:
         environment={
             "P2PHUB_LISTEN": "127.0.0.1:0,[::1]:5",
             "P2PHUB_BOOTSTRAP": f"{BOOTSTRAP} {BOOTSTRAP}",
+            "P2PHUB_MIRRORS": "https://a.example/{name}, https://b.example/x",
             "P2PHUB_LAN": "0",
             "P2PHUB_UP": "1kB",
             "P2PHUB_DOWN": "1KiB",
@@ -53,6 +54,7 @@ def test_every_setting_has_an_environment_variable(tmp_path: Path) -> None:
     )
     assert config.listen == (Address("127.0.0.1", 0), Address("::1", 5))
     assert [str(each) for each in config.bootstrap] == [BOOTSTRAP]
+    assert config.mirrors == ("https://a.example/{name}", "https://b.example/x")
     assert (config.lan, config.up, config.down) == (False, 1000, 1024)
     assert load_config(home=tmp_path, environment={"P2PHUB_NO_LAN": "1"}).lan is False
     assert load_config(home=tmp_path, environment={"P2PHUB_NO_LAN": "0"}).lan is True
@@ -95,6 +97,8 @@ def test_what_is_no_address_to_listen_on_is_refused(text: str) -> None:
         ("lan = 1", "config.toml: lan: either true or false"),
         ('up = "quick"', "config.toml: up: not a rate"),
         ('bootstrap = ["/ip4/1.2.3.4/tcp/1"]', "config.toml: bootstrap: not an address of a peer"),
+        ('mirrors = ["http://h.example/x"]', "config.toml: mirrors: not the URL of a mirror"),
+        ('mirrors = ["https://h.example/{path}"]', "config.toml: mirrors: a mirror has no {path}"),
         ("listen = [", "not a TOML file"),
         ("\xff", "not a TOML file"),
     ],
