@@ -159,7 +159,7 @@ class _Coordinator:
                 self._dial(provider)
 
     def _links_wanted(self, provider: Provider) -> int:
-        if provider.banned or provider.unusable:
+        if provider.out:
             return 0
         return 1 if self.job.session is None else self.job.session.links_wanted(provider.peer)
 

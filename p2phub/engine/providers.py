@@ -49,6 +49,11 @@ class Provider:
         return bool(self.addresses) or self.is_mirror
 
     @property
+    def out(self) -> bool:
+        """Whether it is out of this fetch for good."""
+        return self.banned or self.unusable
+
+    @property
     def live(self) -> bool:
         return bool(self.links) or self.dialling > 0
 
@@ -111,7 +116,7 @@ class ProviderBook:
 
     def none_left(self) -> bool:
         """Whether all that were found are out of this fetch for good."""
-        return bool(self._providers) and all(provider.banned or provider.unusable for provider in self)
+        return bool(self._providers) and all(provider.out for provider in self)
 
     def verdict(self, reference: str, asked: str) -> HubError:
         """Return the error that ends a fetch which nobody can bring forward."""

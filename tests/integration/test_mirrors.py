@@ -122,6 +122,7 @@ def test_a_mirror_without_the_model_says_what_it_lacks(scene: Scene, published: 
     (tmp_path / "nothing").mkdir()
     with serve(tmp_path / "nothing") as server:
         code, events = fetched(scene, str(published["ticket"]), tmp_path / "out", "--mirror", server.url)
+        assert len(server.asked) == 2  # As it was met, and when nobody else had it; and not again.
     assert code == 7
     assert f"{server.url}: does not have what describes the manifest" in events[-1]["message"]
 

@@ -74,8 +74,11 @@ def test_a_server_that_cannot_be_a_mirror_is_out_for_good_and_called_no_liar() -
     providers = book(MIRROR)
     providers[MIRROR].failed(PeerGone("gone"), 0.0)
     assert not providers.none_left()
+    assert not providers[MIRROR].out
     providers[MIRROR].failed(MirrorUnusable("no ranges"), 0.0)
     assert providers.none_left()
+    assert providers[MIRROR].out
+    assert not providers[MIRROR].banned
     verdict = providers.verdict("ref", "asked")
     assert isinstance(verdict, NoProvider)
     assert f"{MIRROR}: no ranges" in verdict.message

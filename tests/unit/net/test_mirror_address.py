@@ -72,7 +72,7 @@ def test_public_addresses_are_dialled_in_their_order_each_once() -> None:
 def test_a_private_address_is_for_who_spells_it_out(ip: str) -> None:
     url = parse_web_url(f"https://[{ip}]/x" if ":" in ip else f"https://{ip}/x")
     assert check_addresses(url, [ip], given=True) == (Address(ip, 443),)
-    with pytest.raises(MirrorUnusable):  # A redirect that spells it out is not the user.
+    with pytest.raises(MirrorUnusable, match="may not send us there"):  # A redirect that spells it out is not the user.
         check_addresses(url, [ip], given=False)
 
 
