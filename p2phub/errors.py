@@ -129,6 +129,10 @@ class WrongPeer(PeerError):
     """Whoever answered is not the peer we meant, or did not prove who it is."""
 
 
+class MirrorUnusable(PeerError):
+    """A web server that cannot be a mirror: without byte ranges, at a place where no mirror may be, and the like."""
+
+
 class ProtocolViolation(PeerError):
     """The peer sent what the protocol does not allow: garbage, too much, too little, out of order."""
 

@@ -83,6 +83,16 @@ REPORT_S = 0.1  # The carrier reports at most this often: each hand-off to the l
 REPORT_BYTES = 24 * MIB  # …or so much at a time: what is not told yet is fetched again after a kill -9.
 REPORTS_WAITING_MAX = 1024
 
+# --- mirrors -----------------------------------------------------------------------------------------------------
+MIRRORS_MAX = 16  # In one fetch, of those given and those configured.
+MIRROR_URL_BYTES_MAX = 8 * KIB  # Signed URLs that servers of large files redirect to have some 2 KiB.
+MIRROR_REQUESTS_AT_ONCE = 2  # On one link: while one is hashed and written, the next is on its way.
+MIRROR_RUN_BYTES_MAX = 4 * MIB  # Of one request, and of an answer that ignores the range: what a buffer holds.
+MIRROR_REDIRECTS_MAX = 5  # Of one request; real servers need one or two.
+MIRROR_HEADER_BYTES_MAX = 64 * KIB  # Status line and headers of one answer, and a chunk's own header.
+MIRROR_LEFT_OVER_BYTES_MAX = 64 * KIB  # Read of a body that nobody wants, so that its connection can be used again.
+MIRROR_ADDRESSES_MAX = 16  # Of one name; each is checked, and tried in turn.
+
 # --- discovery ---------------------------------------------------------------------------------------------------
 PROVIDERS_PER_FETCH_MAX = 256  # Considered in one fetch; a stranger may name any number.
 PROVIDERS_PER_KEY_MAX = 64

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from p2phub.identity import PeerAddress, PeerId, parse_peer_address, parse_peer_id
-    from p2phub.manifest import KINDS, Reference, Ticket, check_name, parse_reference
+    from p2phub.manifest import KINDS, Reference, Ticket, check_mirror, check_name, parse_reference
     from p2phub.observe import (
         Done,
         Event,
@@ -86,6 +86,7 @@ __all__ = [
     "UsageError",
     "Waiting",
     "Watch",
+    "check_mirror",
     "check_name",
     "default_folder",
     "open_hub",
@@ -103,7 +104,7 @@ _ROOMS = {
     "p2phub.errors": "AlreadyRunning ChunkMismatch ContentChanged Damaged DiskError DiskFull HubError Malformed "
     "NoProvider NotFound NotTrusted Occupied PeerError UsageError",
     "p2phub.identity": "PeerAddress PeerId parse_peer_address parse_peer_id",
-    "p2phub.manifest": "KINDS Reference Ticket check_name parse_reference",
+    "p2phub.manifest": "KINDS Reference Ticket check_mirror check_name parse_reference",
     "p2phub.observe": "Done Event Failed PeerDropped Progress Published PublishProgress Ready Source SourceBytes "
     "Started Stopped Waiting Watch printable",
 }

@@ -62,6 +62,7 @@ def fetch(
     *,
     into: str | Path | None = None,
     providers: Sequence[str] = (),
+    mirrors: Sequence[str] = (),
     force: bool = False,
     up: str | int | None = None,
     down: str | int | None = None,
@@ -72,16 +73,24 @@ def fetch(
     """Fetch `ref` (a reference, manifest digest or ticket) into a folder; return when all is verified and durable.
 
     Returns Done: path, bytes received and reused, seconds, sources. `into`: by default a folder named after the
-    reference, here. `providers`: multiaddrs that end in /p2p/PEER, asked first. `force` replaces files that differ.
-    `up`, `down`: caps in bytes/s (20_000_000, "20MB", "20MiB"); `background`: it gets what other fetches leave.
-    `watch` is told of each event, in another thread. `options`: home, bootstrap, lan, as for `open_hub`. Interrupted or
-    failed, the same call resumes. Raises UsageError, NotFound, NotTrusted, NoProvider, Damaged, ChunkMismatch,
-    DiskError, of it DiskFull and Occupied; see `Hub.fetch`.
+    reference, here. `providers`: multiaddrs that end in /p2p/PEER, asked first. `mirrors`: URLs of web servers that
+    hold the files. `force` replaces files that differ. `up`, `down`: caps in bytes/s (20_000_000, "20MB", "20MiB");
+    `background`: it gets what other fetches leave. `watch` is told of each event, in another thread. `options`: home,
+    bootstrap, lan, as for `open_hub`. Interrupted or failed, the same call resumes. Raises UsageError, NotFound,
+    NotTrusted, NoProvider, Damaged, ChunkMismatch, DiskError, of it DiskFull and Occupied; see `Hub.fetch`.
     """
     return _run(
         options,
         lambda hub: hub.fetch(
-            ref, into=into, providers=providers, force=force, up=up, down=down, background=background, watch=watch
+            ref,
+            into=into,
+            providers=providers,
+            mirrors=mirrors,
+            force=force,
+            up=up,
+            down=down,
+            background=background,
+            watch=watch,
         ),
     )
 

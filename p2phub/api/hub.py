@@ -73,6 +73,7 @@ class Hub:
         allow: Sequence[str] = (),
         ignore: Sequence[str] = (),
         include: Sequence[str] = (),
+        mirror_files: str | Path | None = None,
         watch: Watch = unwatched,
     ) -> Published:
         """Hash `folder` in place, sign it as `name`, record it; a running daemon announces it.
@@ -81,9 +82,10 @@ class Hub:
         bytes had to be read, whether a peer of the network took the announcement, seconds. The files are only read.
         `name` and `tag`: lower-case letters, digits and `._-`; `kind`: one of `KINDS`. `private`: never announced; with
         `allow` (peer ids) only those nodes may fetch it, else whoever has the ticket. `ignore` and `include` are
-        gitignore patterns beside the built-in rule. `watch` is told of PublishProgress. Raises UsageError for what may
-        not be published (an empty folder, links that leave it, what looks like a secret) and for a name that is none,
-        ContentChanged for a file that changes while it is read, DiskError.
+        gitignore patterns beside the built-in rule. `mirror_files`: a folder in which to write what makes a web server
+        that serves it, with the published files in it, a mirror (proto/mirror.md). `watch` is told of PublishProgress.
+        Raises UsageError for what may not be published (an empty folder, links that leave it, what looks like a secret)
+        and for a name that is none, ContentChanged for a file that changes while it is read, DiskError.
         """
         result = await self._verbs.call(
             "publish",
@@ -98,6 +100,7 @@ class Hub:
                 "allow": list(allow),
                 "ignore": list(ignore),
                 "include": list(include),
+                "mirror_files": None if mirror_files is None else _absolute(mirror_files),
             },
             watch,
         )
@@ -125,6 +128,7 @@ class Hub:
         *,
         into: str | Path | None = None,
         providers: Sequence[str] = (),
+        mirrors: Sequence[str] = (),
         force: bool = False,
         serve: bool = True,
         exchange: bool = True,
@@ -138,7 +142,9 @@ class Hub:
         Returns Done: the folder's path, bytes received and bytes reused from this disk, seconds, seconds to the first
         byte, and how many bytes each peer gave. `ref`: PUBLISHER/name[@tag], a name of the user's own, a manifest
         digest, or a ticket. `into`: by default a folder named after the reference, in the working directory.
-        `providers`: multiaddrs that end in /p2p/PEER, asked before anybody else. `force` replaces files that differ.
+        `providers`: multiaddrs that end in /p2p/PEER, asked before anybody else. `mirrors`: URLs of web servers below
+        which the files stand, as sources beside them, or alone; {publisher}, {name}, {tag} and {manifest} in one are
+        filled in. `force` replaces files that differ.
         `serve`: give to others what is verified while the fetch runs, and afterwards for as long as the hub is open, or
         this home's daemon runs; what is private, or may be, stays here. `exchange`: let peers of the swarm name one
         another, and us. `up`, `down`: caps of this fetch in bytes/s (20_000_000, "20MB", "20MiB"), beside those of the
@@ -157,6 +163,7 @@ class Hub:
                 "ref": ref,
                 "into": _absolute(destination),
                 "providers": list(providers),
+                "mirrors": list(mirrors),
                 "force": force,
                 "serve": serve,
                 "exchange": exchange,

@@ -18,6 +18,15 @@ def check_providers(providers: Sequence[str]) -> None:
     )
 
 
+def check_mirrors(mirrors: Sequence[str]) -> None:
+    """Raise UsageError unless each is the URL of a mirror."""
+    for mirror in mirrors:
+        try:
+            api.check_mirror(mirror)
+        except UsageError as error:
+            raise UsageError(f"--mirror: {error.message}", hint=error.hint) from error
+
+
 def check_peers(option: str, peers: Sequence[str]) -> None:
     """Raise UsageError unless each is a peer id."""
     _check(option, peers, api.parse_peer_id, hint="a peer id begins with 12D3Koo; `p2phub status` shows a node's own")

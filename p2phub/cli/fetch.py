@@ -6,7 +6,7 @@ import signal
 from argparse import ArgumentParser
 
 from p2phub import api
-from p2phub.cli.arguments import check_providers
+from p2phub.cli.arguments import check_mirrors, check_providers
 from p2phub.cli.command import Command, Invocation
 from p2phub.cli.output import Output
 from p2phub.cli.progress import Progress, open_progress
@@ -24,6 +24,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=[],
         help="ask this node before any other: /ip4/IP/tcp/PORT/p2p/PEER; may be repeated",
     )
+    parser.add_argument(
+        "--mirror",
+        metavar="URL",
+        action="append",
+        default=[],
+        help="a web server below whose URL the files stand, as a source beside the peers; may be repeated",
+    )
     parser.add_argument("--force", action="store_true", help="replace files in DIR that differ")
     parser.add_argument("--no-serve", action="store_true", help="do not serve to others what was fetched")
     parser.add_argument("--seed", action="store_true", help="go on serving when it is done, until Ctrl-C")
@@ -38,6 +45,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 async def run(call: Invocation) -> int:
     args, output = call.args, call.output
     check_providers(args.provider)
+    check_mirrors(args.mirror)
     if args.seed and args.no_serve:
         raise UsageError("--seed and --no-serve say the opposite of each other")
     async with call.open_hub() as hub:
@@ -48,6 +56,7 @@ async def run(call: Invocation) -> int:
                 args.ref,
                 into=args.into,
                 providers=args.provider,
+                mirrors=args.mirror,
                 force=args.force,
                 serve=not args.no_serve,
                 exchange=not args.no_exchange,

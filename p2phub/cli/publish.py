@@ -31,6 +31,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--include", metavar="GLOB", action="append", default=[], help="take these, even what looks like junk or secret"
     )
     parser.add_argument(
+        "--mirror-files",
+        metavar="FOLDER",
+        help="write there what makes a web server that serves FOLDER, with the files in it, a mirror; may be DIR",
+    )
+    parser.add_argument(
         "--dry-run", action="store_true", help="list what would be published, what left out or refused, and why"
     )
 
@@ -47,6 +52,11 @@ async def run(call: Invocation) -> int:
     check_peers("--allow", args.allow)
     if args.allow and not args.private:
         raise UsageError("--allow goes with --private: a public name is for everybody", hint="add --private")
+    if args.mirror_files is not None and args.private:
+        raise UsageError(
+            "--mirror-files does not go with --private: a mirror tells everybody what it has",
+            hint="leave one of them out",
+        )
     with open_progress(output, verbose=call.common.verbose) as progress:
         progress.begin("Reading")
         told = False
@@ -73,6 +83,7 @@ async def run(call: Invocation) -> int:
                 allow=args.allow,
                 ignore=args.ignore,
                 include=args.include,
+                mirror_files=args.mirror_files,
                 watch=watch,
             )
             if not published.announced:
@@ -108,6 +119,11 @@ def show_published(call: Invocation, published: api.Published, standing: Standin
         f"  manifest   {published.manifest}",
         f"  ticket     {published.ticket}",
     )
+    if call.args.mirror_files is not None:
+        output.note(
+            f"{call.args.mirror_files} now holds what a mirror needs. Where it and the files are served:",
+            f"  p2phub fetch {published.reference} --mirror https://…",
+        )
     if published.announced:
         output.note("It is announced. Elsewhere:", f"  p2phub fetch {published.reference}")
     elif private:

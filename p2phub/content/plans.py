@@ -129,7 +129,7 @@ class WritePlan:
     manifest: Digest
     table: ChunkTable
     open: OpenForWriting
-    path_of: Callable[[int], str] = "file number {}".format  # File number to its path, for errors that name it.
+    path_of: Callable[[int], str] = "file number {}".format  # Its path, for errors that name it, and to ask a mirror.
     open_many: OpenManyForWriting | None = None  # Where asking for one file after the other costs more than that.
 
 

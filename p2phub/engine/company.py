@@ -17,27 +17,25 @@ from p2phub import limits
 from p2phub.discovery import Candidate
 from p2phub.engine.exchange import Told, worth_dialling
 from p2phub.engine.heartbeat import HoldsNow, Questions, keep_company
-from p2phub.engine.job import Job, LinkState
+from p2phub.engine.job import Job
 from p2phub.engine.providers import Provider
-from p2phub.identity import PeerAddress
+from p2phub.identity import PeerAddress, PeerId
 from p2phub.store import Arrival
 
 EXCHANGE_SOON_S = 1.0  # How often a provider is asked who else there is while there is room for more.
 MEET_S = 1.0  # Who comes and goes changes the shares of all, so that is not looked at all the time.
 
 
-def accompany(job: Job, state: LinkState) -> None:
-    """Keep a control connection to the provider of `state`, if there is none yet."""
-    provider = state.provider
+def accompany(job: Job, provider: Provider, where: PeerAddress) -> None:
+    """Keep a control connection to `provider`, a peer, if there is none yet."""
     if provider.accompanied:
         return
     provider.accompanied = True
-    where = PeerAddress(provider.peer, state.link.address)
     exchange = job.means.exchange
     questions = Questions(
         have_s=lambda: _have_s(job, provider),
         peers_s=lambda: math.inf if exchange is None else _peers_s(job),
-        port=0 if exchange is None or job.means.shelf is None else exchange.port_towards(state.link.address),
+        port=0 if exchange is None or job.means.shelf is None else exchange.port_towards(where.address),
         wanted=lambda: not provider.banned,
     )
 
@@ -77,7 +75,8 @@ def meet(job: Job, now: float) -> None:
     others = frozenset(
         provider.peer
         for provider in job.providers
-        if provider.told_by_others
+        if isinstance(provider.peer, PeerId)
+        and provider.told_by_others
         and not provider.banned
         and (provider.live or not provider.failures)
         and not session.holds_all(provider.peer)

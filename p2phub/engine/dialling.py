@@ -8,7 +8,7 @@ import trio
 
 from p2phub.content import Digest
 from p2phub.errors import PeerError, PeerGone, WrongPeer
-from p2phub.identity import Address, PeerAddress, PeerId
+from p2phub.identity import Address, PeerAddress, PeerId, SourceId
 from p2phub.net import Closed, Dialler, Link, Report
 from p2phub.transfer import LinkId
 
@@ -17,7 +17,7 @@ from p2phub.transfer import LinkId
 class Dialled:
     """A dial came out: the link, or why there is none. `not_there`: addresses at which somebody else answered."""
 
-    peer: PeerId
+    peer: SourceId
     number: LinkId
     link: Link | PeerError
     not_there: tuple[Address, ...] = ()
@@ -50,8 +50,19 @@ async def run_link(
     if isinstance(link, PeerError):
         await tell.send(Dialled(target.peer, number, link, not_there))
         return
+    await relay(target.peer, number, link, tell, not_there)
+
+
+async def relay(
+    source: SourceId,
+    number: LinkId,
+    link: Link,
+    tell: trio.MemorySendChannel[Dialled | Reported],
+    not_there: tuple[Address, ...] = (),
+) -> None:
+    """Tell that a link is up, then all that it reports. Cancelled, it closes the link."""
     try:
-        await tell.send(Dialled(target.peer, number, link, not_there))
+        await tell.send(Dialled(source, number, link, not_there))
         while True:
             report = await link.next_report()
             await tell.send(Reported(number, report))

@@ -9,7 +9,7 @@ from p2phub.engine.job import Job
 from p2phub.engine.providers import Provider
 from p2phub.net import Spent
 from p2phub.observe import Explanation, SourceNow
-from p2phub.transfer import LinkNow, Session
+from p2phub.transfer import LinkNow
 
 MOST = 0.5  # Of the bulk threads' time: what takes as much is what bounds.
 QUIET_S = 2.0  # Of a source from which something is due: shorter is no silence.
@@ -32,7 +32,9 @@ def explain(job: Job, *, now: float) -> Explanation:
 def _bound(job: Job, links: tuple[LinkNow, ...], *, now: float) -> tuple[str, str]:
     session = job.session
     if session is None:
-        asked = [str(state.link.peer) for state in job.links.values()]
+        asked = [str(state.link.peer) for state in job.links.values() if not state.bare]
+        if not asked and job.links:
+            return "metadata", "no source that is connected has the manifest's pages and chunk lists"
         if not asked:
             return "providers", "no provider is connected yet"
         return "metadata", f"the manifest's pages and chunk lists are asked of {', '.join(asked)}"
@@ -81,24 +83,29 @@ def _source(job: Job, provider: Provider, links: tuple[LinkNow, ...], *, now: fl
         bytes_per_s=round(sum(link.bytes_per_s for link in own), 1),
         bytes_leased=leased,
         silent_s=round(min(link.silent_s for link in own), 1) if leased else None,
-        state=_state(job.session, provider, own, now=now),
+        state=_state(job, provider, own, now=now),
     )
 
 
-def _state(session: Session | None, provider: Provider, own: list[LinkNow], *, now: float) -> str:
+def _state(job: Job, provider: Provider, own: list[LinkNow], *, now: float) -> str:
+    session = job.session
     if provider.banned or (session is not None and session.banned(provider.peer)):
         if provider.lied_about is not None:
             file, chunk = provider.lied_about
             return f"banned: chunk {chunk} of {file} was not what was signed ({provider.last_error})"
         return f"banned: {provider.last_error}"
+    if provider.unusable:
+        return f"no mirror, and not asked again: {provider.last_error}"
     if provider.dialling and not provider.links:
         return "being dialled"
     if not provider.links:
         why = f"lost: {provider.last_error}" if provider.last_error is not None else "not dialled"
-        if not provider.addresses:
+        if not provider.can_be_dialled:
             return f"{why}; no address is known"
         return f"{why}; dialled again in {provider.retry_at - now:.0f} s" if provider.retry_at > now else why
     working = [link for link in own if link.bytes_leased]
+    if not own and any(job.links[number].bare for number in provider.links):
+        return "connected; has nothing that describes the manifest"
     if not own:
         return "connected; its first answer is due"
     if not working:

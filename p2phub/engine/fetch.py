@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable
+from functools import partial
 
 import trio
 
@@ -25,6 +26,7 @@ from p2phub.engine.explain import explain
 from p2phub.engine.heartbeat import HoldsNow, Silent
 from p2phub.engine.job import Item, Job, LinkState, Means, SearchEnded, Wish
 from p2phub.engine.meter import LOOK_S
+from p2phub.engine.mirrors import run_mirror
 from p2phub.engine.patience import Patience
 from p2phub.engine.preparing import begin
 from p2phub.engine.providers import RETRY_S, Provider
@@ -32,7 +34,7 @@ from p2phub.engine.reports import take_report
 from p2phub.engine.search import Search
 from p2phub.engine.syncing import SyncFailed
 from p2phub.errors import HubError, PeerError, PeerStalled
-from p2phub.identity import Address
+from p2phub.identity import Address, MirrorId
 from p2phub.observe import Done, Explanation, Watch
 
 __all__ = ["Explain", "Means", "Wish", "fetch"]
@@ -169,20 +171,20 @@ class _Coordinator:
         providers = self.job.providers
         links_max = self.job.means.down.links_max(self.job.wish.manifest)
         for provider in providers:
-            if now < provider.retry_at or not provider.addresses:
+            if now < provider.retry_at or not provider.can_be_dialled:
                 continue
             while len(provider.links) + provider.dialling < self._links_wanted(provider):
                 dialling = providers.dialling
                 if dialling >= DIALS_AT_ONCE or dialling + providers.links >= links_max:
                     return
                 addresses = self._may_be_dialled(provider, now)
-                if not addresses:
+                if not addresses and not provider.is_mirror:
                     provider.retry_at = now + RETRY_S[-1]
                     break
                 self._dial(provider, addresses)
 
     def _links_wanted(self, provider: Provider) -> int:
-        if provider.banned:
+        if provider.out:
             return 0
         return 1 if self.job.session is None else self.job.session.links_wanted(provider.peer)
 
@@ -199,6 +201,12 @@ class _Coordinator:
         job = self.job
         provider.dialling += 1
         number, self.link_count = self.link_count, self.link_count + 1
+        if isinstance(provider.peer, MirrorId):
+            run = partial(
+                run_mirror, wants_manifest=job.session is None, open_mirrors=job.means.open_mirrors, tell=job.send
+            )
+            job.nursery.start_soon(run, provider.peer, number, job.wish.manifest)
+            return
         prefix_bytes = 0
         if job.session is None and not job.prefix_asked:
             # One provider pushes the beginning; a second push of the same bytes would be waste.
@@ -213,7 +221,8 @@ class _Coordinator:
         provider.dialling -= 1
         provider.forget(item.not_there)
         if isinstance(item.link, PeerError):
-            job.prefix_asked = False  # If it was to push the beginning, the next one shall.
+            # If it was to push the beginning, the next one shall.
+            job.prefix_asked = job.prefix_asked and provider.is_mirror
             provider.failed(item.link, now)
         else:
             provider.links.add(item.number)

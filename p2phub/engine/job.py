@@ -22,13 +22,14 @@ from p2phub.engine.effort import Effort
 from p2phub.engine.exchange import Exchange, Told
 from p2phub.engine.heartbeat import HoldsNow, Silent
 from p2phub.engine.meter import Meter
+from p2phub.engine.mirrors import OpenMirrors, no_mirrors
 from p2phub.engine.providers import Provider, ProviderBook
 from p2phub.engine.search import Search
 from p2phub.engine.serve import StoreShelf
 from p2phub.engine.syncing import SyncFailed, Syncing
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError, PeerError
-from p2phub.identity import PeerId
+from p2phub.identity import PeerId, SourceId
 from p2phub.net import Cap, Dialler, Link, NoCap
 from p2phub.observe import PeerDropped, Watch
 from p2phub.store import Arrival, Store
@@ -48,14 +49,16 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What a fetch works with. `own` is this node, which is never a provider of its own fetch. `shelf`: where others
-    may have what is verified while the fetch runs; None: nowhere. `exchange`: with whom peers of the swarm are told
-    of; None: with nobody. `down`: the cap on what it receives."""
+    """What a fetch works with. `own` is this node, which is never a provider of its own fetch. `open_mirrors` is called
+    if the fetch has mirrors, and not before. `shelf`: where others may have what is verified while the fetch runs;
+    None: nowhere. `exchange`: with whom peers of the swarm are told of; None: with nobody. `down`: the cap on what it
+    receives."""
 
     dialler: Dialler
     store: Store
     workers: Workers
     own: PeerId
+    open_mirrors: OpenMirrors = no_mirrors
     shelf: StoreShelf | None = None
     exchange: Exchange | None = None
     down: Cap = field(default_factory=NoCap)
@@ -71,7 +74,10 @@ Item = Candidate | SearchEnded | Dialled | Reported | HoldsNow | Silent | Told |
 
 
 class LinkState:
-    """A link that is up; `held` once it opened, `asked_at` while it owes an answer about the manifest."""
+    """A link that is up; `held` once it opened, `asked_at` while it owes an answer about the manifest.
+
+    `bare`: a mirror that has files, and does not have what describes them.
+    """
 
     def __init__(self, link: Link, provider: Provider) -> None:
         self.link = link
@@ -79,6 +85,7 @@ class LinkState:
         self.held: RangeSet | None = None
         self.asked: set[Digest] = set()
         self.asked_at: float | None = None
+        self.bare = False
 
 
 class Job:
@@ -100,6 +107,8 @@ class Job:
         self.bytes_reused = 0  # On this disk before anything was asked for.
         self.bytes_before = 0  # Verified when the session began: those, and the first flight.
         self.providers = ProviderBook(means.own)
+        for mirror in search.mirrors:
+            self.providers.mirror(mirror)
         self.links: dict[LinkId, LinkState] = {}
         self.prefix: tuple[tuple[int, bytes], ...] = ()
         self.prefix_asked = False
@@ -112,7 +121,7 @@ class Job:
     def complete(self) -> bool:
         return self.session is not None and self.session.complete
 
-    def count(self, peer: PeerId, count: int, now: float) -> None:
+    def count(self, peer: SourceId, count: int, now: float) -> None:
         """Note `count` verified bytes from `peer`."""
         self.meter.received(peer, count, now=now)
         self.syncing.unsynced_bytes += count

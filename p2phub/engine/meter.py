@@ -10,7 +10,7 @@ import math
 from collections import Counter
 
 from p2phub import limits
-from p2phub.identity import PeerId
+from p2phub.identity import SourceId
 from p2phub.observe import Progress, SourceBytes, Waiting
 
 LOOK_S = 0.5
@@ -23,7 +23,7 @@ class Meter:
     def __init__(self, *, now: float) -> None:
         self.began = now
         self.first_byte_s: float | None = None
-        self._received: Counter[PeerId] = Counter()
+        self._received: Counter[SourceId] = Counter()
         self._last_byte_at = now
         self._verified = 0
         self._seen = 0
@@ -40,11 +40,11 @@ class Meter:
         """Bytes by provider, the most first."""
         return [SourceBytes(str(peer), count) for peer, count in self._received.most_common()]
 
-    def received_from(self, peer: PeerId) -> int:
+    def received_from(self, peer: SourceId) -> int:
         """Return how many verified bytes came from `peer`."""
         return self._received[peer]
 
-    def received(self, peer: PeerId, count: int, *, now: float) -> None:
+    def received(self, peer: SourceId, count: int, *, now: float) -> None:
         """Note `count` verified bytes from `peer`; 0 for an answer without payload."""
         self._last_byte_at = now
         if count:

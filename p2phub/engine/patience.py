@@ -44,7 +44,7 @@ class Patience:
             return
         job.lost_at = now if job.lost_at is None else job.lost_at
         hopeful = job.meter.bytes_received > 0 or job.providers.busy()
-        patience_s = job.wish.patience_s if hopeful and not job.providers.all_banned() else 0.0
+        patience_s = job.wish.patience_s if hopeful and not job.providers.none_left() else 0.0
         if job.search.more():
             self.search_again_at = now
         elif now - job.lost_at < patience_s:
@@ -57,5 +57,5 @@ class Patience:
         if job.providers.dialling or any(state.held is None for state in job.links.values()):
             return True
         if job.session is None:
-            return bool(job.links)
+            return any(not state.bare for state in job.links.values())
         return bool(job.links) and bool(job.session.missing - job.session.unavailable)

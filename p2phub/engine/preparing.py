@@ -16,9 +16,11 @@ from p2phub.store import Arrival
 from p2phub.transfer import LinkId, Session
 
 
-async def advance(job: Job) -> None:
-    """Ask for what is missing of the metadata, or begin the transfer."""
-    if job.session is not None or any(state.asked for state in job.links.values()):
+async def advance(job: Job, *, news: bool = False) -> None:
+    """Ask for what is missing of the metadata, or begin the transfer. While somebody owes an answer this waits, unless
+    there is `news`: all may be here by now."""
+    owed = any(state.asked for state in job.links.values())
+    if job.session is not None or (owed and not news):
         return
     missing = await job.means.workers.run(job.assembly.missing)
     if not missing:
@@ -27,9 +29,9 @@ async def advance(job: Job) -> None:
             if state.held is not None:
                 join(job, number, state, trio.current_time())
         return
-    open_links = [state for state in job.links.values() if state.held is not None]
-    if open_links:
-        state = min(open_links, key=lambda state: state.provider.failures)
+    open_links = [state for state in job.links.values() if state.held is not None and not state.bare]
+    if open_links and not owed:
+        state = min(open_links, key=lambda state: (state.provider.failures, state.provider.is_mirror))
         wanted = missing[: limits.BLOBS_ASKED_MAX]
         state.asked, state.asked_at = {digest for digest, _ in wanted}, trio.current_time()
         state.link.ask(wanted)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from p2phub import limits
 from p2phub.discovery import Candidate
-from p2phub.errors import ChunkMismatch, Damaged, HubError, NoProvider, PeerRefused, ProtocolViolation
-from p2phub.identity import Address, PeerId
+from p2phub.errors import ChunkMismatch, Damaged, HubError, MirrorUnusable, NoProvider, PeerRefused, ProtocolViolation
+from p2phub.identity import Address, MirrorId, PeerId, SourceId
 from p2phub.observe import printable
 
 REFERENCE_SHOWN = 120
@@ -21,9 +21,12 @@ RETRY_S = (1.0, 2.0, 4.0, 8.0, 15.0)  # After each failure in a row; the last on
 
 @dataclass
 class Provider:
-    """One peer. `dialling` counts links on their way; `links` those that are up, by number."""
+    """One peer, or a mirror, which has no address here.
 
-    peer: PeerId
+    `dialling` counts links on their way; `links` those that are up, by number.
+    """
+
+    peer: SourceId
     via: str
     addresses: list[Address] = field(default_factory=list)
     links: set[int] = field(default_factory=set)
@@ -32,12 +35,26 @@ class Provider:
     retry_at: float = -math.inf
     last_error: HubError | None = None
     banned: bool = False  # It lied: never dialled again in this fetch.
+    unusable: bool = False  # It is no mirror: nor is it.
     lied_about: tuple[str, int] | None = None  # The file and chunk, where it can be told.
     told: bool = False  # Whether the watcher knows it as a source.
     accompanied: bool = False  # Whether a control connection is kept beside its links.
     hearsay: set[Address] = field(default_factory=set)  # Those of `addresses` that another peer named.
     told_by_others: bool = False  # Whether it was named as a member of the swarm.
     named: int = 0  # How many candidates it named that were taken in.
+
+    @property
+    def is_mirror(self) -> bool:
+        return isinstance(self.peer, MirrorId)
+
+    @property
+    def can_be_dialled(self) -> bool:
+        return bool(self.addresses) or self.is_mirror
+
+    @property
+    def out(self) -> bool:
+        """Whether it is out of this fetch for good."""
+        return self.banned or self.unusable
 
     @property
     def live(self) -> bool:
@@ -48,6 +65,7 @@ class Provider:
         self.retry_at = now + RETRY_S[min(self.failures, len(RETRY_S) - 1)]
         self.failures += 1
         self.banned = self.banned or isinstance(error, ChunkMismatch | ProtocolViolation)
+        self.unusable = self.unusable or isinstance(error, MirrorUnusable)
 
     def forget(self, addresses: tuple[Address, ...]) -> None:
         """Strike addresses at which somebody else answered."""
@@ -62,12 +80,12 @@ class ProviderBook:
 
     def __init__(self, own: PeerId) -> None:
         self._own = own
-        self._providers: dict[PeerId, Provider] = {}
+        self._providers: dict[SourceId, Provider] = {}
 
     def __iter__(self) -> Iterator[Provider]:
         return iter(self._providers.values())
 
-    def __getitem__(self, peer: PeerId) -> Provider:
+    def __getitem__(self, peer: SourceId) -> Provider:
         return self._providers[peer]
 
     def found(self, candidate: Candidate) -> bool:
@@ -92,6 +110,10 @@ class ProviderBook:
         provider.retry_at = -math.inf  # It may be well there, however it failed elsewhere.
         return True
 
+    def mirror(self, mirror: MirrorId) -> None:
+        """Take a mirror in."""
+        self._providers.setdefault(mirror, Provider(mirror, "mirror"))
+
     @property
     def dialling(self) -> int:
         return sum(provider.dialling for provider in self)
@@ -104,14 +126,15 @@ class ProviderBook:
         """Whether some provider has it and had no place for us just now: it is worth to wait."""
         return any(isinstance(each.last_error, PeerRefused) and each.last_error.reason == "busy" for each in self)
 
-    def all_banned(self) -> bool:
-        return bool(self._providers) and all(provider.banned for provider in self)
+    def none_left(self) -> bool:
+        """Whether all that were found are out of this fetch for good."""
+        return bool(self._providers) and all(provider.out for provider in self)
 
     def verdict(self, reference: str, asked: str) -> HubError:
         """Return the error that ends a fetch which nobody can bring forward."""
         reference = printable(reference, length_max=REFERENCE_SHOWN)  # A ticket would fill the screen.
-        if self.all_banned():
-            liar = next(iter(self))
+        liar = next((provider for provider in self if provider.banned), None)
+        if liar is not None and self.none_left():
             file, chunk = liar.lied_about or ("manifest", 0)
             how = f" ({liar.last_error.message})" if isinstance(liar.last_error, ProtocolViolation) else ""
             return Damaged(

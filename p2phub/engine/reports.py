@@ -6,7 +6,7 @@ from p2phub.engine.company import accompany
 from p2phub.engine.job import Job, LinkState
 from p2phub.engine.preparing import advance, join
 from p2phub.errors import ChunkMismatch, DiskError, Malformed, PeerGone, ProtocolViolation
-from p2phub.identity import PeerAddress
+from p2phub.identity import PeerAddress, PeerId
 from p2phub.net import Blobs, Closed, Opened, Refused, Report, Returned, Verified
 from p2phub.observe import Source
 from p2phub.transfer import LinkId
@@ -28,6 +28,8 @@ async def take_report(job: Job, number: LinkId, report: Report, now: float) -> N
         case Refused():
             if job.session is not None and report.chunks:
                 job.act(job.session.refused(number, report.chunks, report.reason, now=now))
+            elif state.asked_at is not None and state.provider.is_mirror:
+                await _is_bare(job, state)
             elif state.asked_at is not None:
                 job.drop(state, PeerGone("does not have the manifest's pages", peer=str(state.link.peer)))
         case Returned():
@@ -42,11 +44,12 @@ async def _opened(job: Job, number: LinkId, state: LinkState, report: Opened, no
     state.held = report.held
     provider.opened()
     job.meter.received(provider.peer, 0, now=now)
-    where = PeerAddress(provider.peer, state.link.address)
-    if job.means.exchange is not None:
-        job.means.exchange.budget.proved(where.address)
-        job.means.exchange.saw(job.wish.manifest, where, now=now)
-    accompany(job, state)
+    if isinstance(provider.peer, PeerId):
+        where = PeerAddress(provider.peer, state.link.address)
+        if job.means.exchange is not None:
+            job.means.exchange.budget.proved(where.address)
+            job.means.exchange.saw(job.wish.manifest, where, now=now)
+        accompany(job, state.provider, where)
     if not provider.told:
         provider.told = True
         job.watch(Source(str(provider.peer), str(state.link.address), state.link.via))
@@ -57,6 +60,13 @@ async def _opened(job: Job, number: LinkId, state: LinkState, report: Opened, no
     if report.prefix and not job.prefix:
         job.prefix = report.prefix
         job.count(provider.peer, sum(len(data) for _, data in report.prefix), now)
+    await advance(job, news=bool(report.blobs))
+
+
+async def _is_bare(job: Job, state: LinkState) -> None:
+    """A mirror has nothing that describes the manifest: others are asked for that, and it may give chunks later."""
+    state.asked, state.asked_at, state.bare = set(), None, True
+    state.provider.last_error = PeerGone("does not have what describes the manifest", peer=str(state.link.peer))
     await advance(job)
 
 

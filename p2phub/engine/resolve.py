@@ -1,7 +1,8 @@
 """From what a user typed to a manifest digest: which release of a name do we believe?
 
-Providers that the user gave are asked first, over control connections, and if one of them answers with a release that
-holds, nobody else is. Else the peers of the LAN and the DHT are asked together, and the newest release that holds wins.
+Providers and mirrors that the user gave are asked first, and if one of them answers with a release that holds, nobody
+else is. Else the peers of the LAN and the DHT and the configured mirrors are asked together, and the newest release
+that holds wins.
 What is accepted is remembered durably, so that no later answer can roll it back. Source: proto/release.md §4.
 """
 
@@ -16,9 +17,10 @@ import trio
 from p2phub import limits
 from p2phub.content import Digest
 from p2phub.discovery import Candidate
+from p2phub.engine.mirrors import OpenMirrors, mirrors_of, no_mirrors
 from p2phub.engine.workers import Workers
 from p2phub.errors import Malformed, NoProvider, NotFound, NotTrusted, PeerError, UsageError
-from p2phub.identity import PeerAddress, PeerId, parse_peer_id
+from p2phub.identity import MirrorId, PeerAddress, PeerId, parse_peer_id
 from p2phub.manifest import (
     DEFAULT_TAG,
     Known,
@@ -53,18 +55,28 @@ class Resolved:
 
 
 class Resolver:
-    """Resolves references by the user's own names, what was accepted before, given providers, and finders.
+    """Resolves references by the user's own names, what was accepted before, given providers and mirrors, and finders.
 
-    What needs no network blocks, for the ledger is a file: it runs in a worker, as `resolve` has it run.
+    `mirrors` are the configured ones, as templates. What needs no network blocks, for the ledger is a file: it runs in
+    a worker, as `resolve` has it run.
     """
 
     def __init__(
-        self, *, ledger: Ledger, workers: Workers, dialler: Dialler, open_finder: Callable[[], Awaitable[Finder]]
+        self,
+        *,
+        ledger: Ledger,
+        workers: Workers,
+        dialler: Dialler,
+        open_finder: Callable[[], Awaitable[Finder]],
+        open_mirrors: OpenMirrors = no_mirrors,
+        mirrors: Sequence[str] = (),
     ) -> None:
         self._ledger = ledger
         self._workers = workers
         self._dialler = dialler
         self._open_finder = open_finder
+        self._open_mirrors = open_mirrors
+        self._mirrors = tuple(mirrors)
 
     # --- without the network: these block ------------------------------------------------------------------------
 
@@ -161,24 +173,36 @@ class Resolver:
 
     # --- with the network ----------------------------------------------------------------------------------------
 
-    async def resolve(self, text: str, given: Sequence[PeerAddress]) -> Resolved:
-        """Return the manifest that `text` means now. Raises UsageError, NotFound, NotTrusted."""
+    async def resolve(self, text: str, given: Sequence[PeerAddress], mirrors: Sequence[str] = ()) -> Resolved:
+        """Return the manifest that `text` means now. `given` and `mirrors` (templates) are those named for this.
+
+        Raises UsageError, NotFound, NotTrusted.
+        """
         settled = await self._workers.run(lambda: self._settled_here(text))
         if isinstance(settled, Resolved):
             return settled
         name, known = settled
-        return await self._look_up(text, name, known, given)
+        return await self._look_up(text, name, known, given, mirrors_of(mirrors, name=name, manifest=None))
 
-    async def _look_up(self, text: str, name: Name, before: Known | None, given: Sequence[PeerAddress]) -> Resolved:
+    async def _look_up(
+        self,
+        text: str,
+        name: Name,
+        before: Known | None,
+        given: Sequence[PeerAddress],
+        mirrors: Sequence[MirrorId],
+    ) -> Resolved:
         answers = _Answers(before, name)
-        reached, found = await self._ask_all(given, name)
+        reached, found = await self._ask_all(given, mirrors, name)
         for signed in found:
             answers.judge(signed)
         if not answers.good:
-            finder = await self._open_finder()
-            for signed in await finder.release(*name):
+            configured = mirrors_of(self._mirrors, name=name, manifest=None)
+            finder, found = await self._ask_further(name, configured)
+            for signed in found:
                 answers.judge(signed)
-            asked = ", ".join((*map(str, given), *map(str, finder.asked()))) or "nobody: no peer is known"
+            whom = (*given, *mirrors, *configured, *finder.asked())
+            asked = ", ".join(map(str, whom)) or "nobody: no peer is known"
         else:
             asked = ""
         known = answers.known
@@ -187,9 +211,9 @@ class Resolver:
             await self._workers.run(lambda: self._ledger.accept(*name, accepted))
         if not answers.good and answers.refusals:
             raise answers.refusals[0]
-        if known is None and given and not reached:
+        if known is None and (given or mirrors) and not reached:
             raise NoProvider(
-                f"none of the providers given for {text} could be reached, and nobody else knows it "
+                f"none of the providers and mirrors given for {text} could be reached, and nobody else knows it "
                 f"(asked: {printable(asked)})",
                 hint="are they running, and are the addresses right?",
             )
@@ -204,9 +228,31 @@ class Resolver:
             )  # Nobody answered: what we accepted before, if it still holds.
         return Resolved(known.release.manifest, known.release, known.signed)
 
-    async def _ask_all(self, peers: Sequence[PeerAddress], name: Name) -> tuple[int, list[bytes]]:
-        """Return how many of `peers` answered, and the releases they know."""
+    async def _ask_further(self, name: Name, configured: Sequence[MirrorId]) -> tuple[Finder, list[bytes]]:
+        """Ask the finder and the configured mirrors together; return the finder, and the releases that were found."""
+        found: list[bytes] = []
+
+        async def ask_mirrors() -> None:
+            found.extend((await self._ask_all((), configured, name))[1])
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask_mirrors)
+            finder = await self._open_finder()
+            found.extend(await finder.release(*name))
+        return finder, found
+
+    async def _ask_all(
+        self, peers: Sequence[PeerAddress], mirrors: Sequence[MirrorId], name: Name
+    ) -> tuple[int, list[bytes]]:
+        """Return how many of them answered, and the releases they know."""
         answers: list[bytes] = []
+
+        async def ask_mirror(mirror: MirrorId) -> None:
+            with trio.move_on_after(ASK_S):
+                try:
+                    answers.append(await self._open_mirrors().release(mirror, *name) or b"")
+                except PeerError:
+                    return
 
         async def ask(peer: PeerAddress) -> None:
             with trio.move_on_after(ASK_S):
@@ -225,6 +271,8 @@ class Resolver:
         async with trio.open_nursery() as nursery:
             for peer in peers[: limits.PROVIDERS_PER_KEY_MAX]:
                 nursery.start_soon(ask, peer)
+            for mirror in mirrors:
+                nursery.start_soon(ask_mirror, mirror)
         return len(answers), [signed for signed in answers if signed]
 
 

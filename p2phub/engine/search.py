@@ -9,18 +9,33 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
+from p2phub import limits
 from p2phub.content import Digest
 from p2phub.discovery import Candidate
+from p2phub.identity import MirrorId
 from p2phub.net import Finder
 
 OpenFinder = Callable[[], Awaitable[Finder]]
 
 
 class Search:
-    """One search for providers, in rounds. Round 0 offers `known` alone, if any are; later ones ask the finders too."""
+    """One search for providers, in rounds. Round 0 offers `known` alone, if any are; later ones ask the finders too.
 
-    def __init__(self, known: Sequence[Candidate], open_finder: OpenFinder) -> None:
+    `mirrors` are sources that need no finding: those `given` for this fetch are as good as known providers, so finders
+    wait for them as well; those of the configuration are for every fetch, so they race with whom the finders find.
+    """
+
+    def __init__(
+        self,
+        known: Sequence[Candidate],
+        open_finder: OpenFinder,
+        *,
+        given: Sequence[MirrorId] = (),
+        configured: Sequence[MirrorId] = (),
+    ) -> None:
         self._known = tuple(known)
+        self._given = tuple(given)
+        self.mirrors = tuple(dict.fromkeys((*given, *configured)))[: limits.MIRRORS_MAX]
         self._open_finder = open_finder
         self._finder: Finder | None = None
         self._looked_far = False
@@ -37,7 +52,7 @@ class Search:
 
     def asked(self) -> str:
         """Say who was asked, for the error that nobody has it."""
-        asked = [str(candidate.provider) for candidate in self._known]
+        asked = [*(str(candidate.provider) for candidate in self._known), *map(str, self.mirrors)]
         if self._finder is not None:
             asked.extend(str(who) for who in self._finder.asked())
         return ", ".join(asked[:8]) or "nobody: no provider, bootstrap node or LAN peer is known"
@@ -46,7 +61,7 @@ class Search:
         """Send every candidate of this round; returns when all have been asked."""
         for candidate in self._known:
             await found.send(candidate)
-        if round_number == 0 and self._known:
+        if round_number == 0 and (self._known or self._given):
             return
         self._looked_far = True
         self._finder = await self._open_finder()

@@ -1,22 +1,28 @@
-"""Who: peer ids, keys, signed envelopes, and where a peer can be reached. Pure; key files are `node.keystore`'s."""
+"""Who: peer ids and where peers are, mirrors, keys, signed envelopes. Pure; key files are `node.keystore`'s."""
 
 from p2phub.identity.address import Address, PeerAddress, parse_address, parse_peer_address
 from p2phub.identity.envelope import ENVELOPE_EXTRA_BYTES, open_envelope, seal
 from p2phub.identity.keys import SecretKey, decode_secret_key, encode_secret_key, verify_raw
+from p2phub.identity.mirror import MirrorId, SourceId, WebUrl, parse_mirror, parse_web_url
 from p2phub.identity.peer_id import PeerId, parse_peer_id, peer_id_of_bytes
 
 __all__ = [
     "ENVELOPE_EXTRA_BYTES",
     "Address",
+    "MirrorId",
     "PeerAddress",
     "PeerId",
     "SecretKey",
+    "SourceId",
+    "WebUrl",
     "decode_secret_key",
     "encode_secret_key",
     "open_envelope",
     "parse_address",
+    "parse_mirror",
     "parse_peer_address",
     "parse_peer_id",
+    "parse_web_url",
     "peer_id_of_bytes",
     "seal",
     "verify_raw",

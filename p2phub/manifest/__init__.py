@@ -2,6 +2,13 @@
 
 from p2phub.content import pack, unpack
 from p2phub.manifest.belief import Judgement, Known, Verdict, judge
+from p2phub.manifest.mirror import (
+    MIRROR_FOLDER,
+    check_mirror,
+    mirror_blob_path,
+    mirror_of,
+    mirror_release_path,
+)
 from p2phub.manifest.model import FileEntry, Manifest
 from p2phub.manifest.names import DEFAULT_TAG, check_name
 from p2phub.manifest.pages import (
@@ -29,6 +36,7 @@ from p2phub.manifest.ticket import Ticket, encode_ticket, parse_ticket
 __all__ = [
     "DEFAULT_TAG",
     "KINDS",
+    "MIRROR_FOLDER",
     "FileEntry",
     "Judgement",
     "Known",
@@ -38,6 +46,7 @@ __all__ = [
     "Ticket",
     "Verdict",
     "check_answers",
+    "check_mirror",
     "check_name",
     "check_path",
     "check_paths",
@@ -51,6 +60,9 @@ __all__ = [
     "judge",
     "manifest_digest",
     "manifest_pages",
+    "mirror_blob_path",
+    "mirror_of",
+    "mirror_release_path",
     "next_sequence",
     "pack",
     "parse_reference",

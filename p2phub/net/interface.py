@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 from p2phub import limits
 from p2phub.content import Digest, RangeSet, ReadPlan, WritePlan
 from p2phub.errors import HubError
-from p2phub.identity import Address, PeerAddress, PeerId
+from p2phub.identity import Address, MirrorId, PeerAddress, PeerId, SourceId
 from p2phub.wire import ControlAnswer, ControlRequest
 
 # --- reports of a link, in order ---------------------------------------------------------------------------------
@@ -88,17 +88,17 @@ Report = Opened | Blobs | Verified | Refused | Returned | Closed
 
 
 class Link(Protocol):
-    """One bulk connection to a provider, for one manifest."""
+    """One bulk connection to a provider, for one manifest; or what stands for one, to a mirror."""
 
     @property
-    def peer(self) -> PeerId: ...
+    def peer(self) -> SourceId: ...
 
     @property
     def address(self) -> Address: ...
 
     @property
     def via(self) -> str:
-        """direct, lan, local, …: what a user is told."""
+        """direct, lan, mirror, …: what a user is told."""
 
     def ask(self, blobs: Sequence[tuple[Digest, int]]) -> None:
         """Ask for blobs: (digest, most bytes it may have) each."""
@@ -127,6 +127,17 @@ class Dialler(Protocol):
 
     async def open_control(self, peer: PeerAddress) -> Control:
         """Open a control connection. Raises PeerError."""
+
+
+class Mirrors(Protocol):
+    """Web servers that hold the files of a manifest, as sources. They serve byte ranges, and know nothing of p2phub."""
+
+    async def open_link(self, mirror: MirrorId, manifest: Digest, *, wants_manifest: bool) -> Link:
+        """Find where the mirror is and begin to ask. `Opened` tells that it answers, with the manifest's root page if
+        `wants_manifest` and it has that. Raises PeerError."""
+
+    async def release(self, mirror: MirrorId, publisher: PeerId, name: str, tag: str) -> bytes | None:
+        """Return the signed release that the mirror has of a name, unchecked; None if it has none. Raises PeerError."""
 
 
 class Control(Protocol):

@@ -20,7 +20,7 @@ from p2phub.engine.resolve import Resolver
 from p2phub.engine.serve import ControlDesk, StoreShelf
 from p2phub.engine.workers import Workers
 from p2phub.identity import Address, PeerAddress, SecretKey
-from p2phub.net import Finder, Finders
+from p2phub.net import Finder, Finders, Mirrors
 from p2phub.net.direct import DirectPlane, open_plane
 from p2phub.net.fallback import Fallback
 from p2phub.net.listen import Listener, open_listener
@@ -69,13 +69,21 @@ class Parts:
         self.caps = caps
         self._direct = direct
         self.workers = workers
-        self.resolver = Resolver(ledger=ledger, workers=workers, dialler=dialler, open_finder=self.open_finder)
+        self.resolver = Resolver(
+            ledger=ledger,
+            workers=workers,
+            dialler=dialler,
+            open_finder=self.open_finder,
+            open_mirrors=self.open_mirrors,
+            mirrors=config.mirrors,
+        )
         self._listener = listener
         self._visitors_at: tuple[Address, ...] = ()
         self._nursery = nursery
         self._closing = trio.Event()
         self._opening = trio.Lock()
         self._finder: Finder | None = None
+        self._mirrors: Mirrors | None = None
         self._dht: Any = None  # net.libp2p_dht.Dht, whose module is not loaded before it is needed.
 
     def addresses(self) -> tuple[PeerAddress, ...]:
@@ -117,6 +125,14 @@ class Parts:
         async with open_to_visitors(self.config.listen, listen) as addresses:
             task_status.started(addresses)
             await self._closing.wait()
+
+    def open_mirrors(self) -> Mirrors:
+        """Return what speaks to mirrors; the first call loads it."""
+        if self._mirrors is None:
+            from p2phub.net.mirror import MirrorPlane
+
+            self._mirrors = MirrorPlane(self._nursery, down=self.caps.down)
+        return self._mirrors
 
     def close(self) -> None:
         """Let the finders end in good order; the nursery waits for them."""

@@ -6,6 +6,7 @@ Each setting comes from the first of these that has it: the option of the comman
     # config.toml: every key may be left out
     listen = ["0.0.0.0:4717", "[::]:4717"]
     bootstrap = ["/ip4/192.0.2.7/tcp/4717/p2p/12D3Koo…"]
+    mirrors = ["https://models.example.org/{name}"]
     lan = true
     up = "20MB"      # bytes a second: MB = 10^6, MiB = 2^20; "none" is as fast as it goes
     down = "100MiB"
@@ -29,6 +30,7 @@ from typing import Any
 from p2phub import limits
 from p2phub.errors import DiskError, HubError, Malformed, UsageError
 from p2phub.identity import Address, PeerAddress, parse_peer_address
+from p2phub.manifest import check_mirror
 from p2phub.node.rates import parse_cap
 from p2phub.node.schedule import Row, parse_schedule
 
@@ -45,6 +47,7 @@ class Config:
     home: Path  # Absolute.
     listen: tuple[Address, ...] = LISTEN_DEFAULT
     bootstrap: tuple[PeerAddress, ...] = ()
+    mirrors: tuple[str, ...] = ()  # URLs of web servers that hold files, perhaps with {name} and the like in them.
     lan: bool = True  # Find, and be found by, nodes of the local network.
     up: int | None = None  # Bytes a second; None is as fast as it goes.
     down: int | None = None
@@ -117,6 +120,11 @@ def _parse_bootstrap(text: str) -> PeerAddress:
         ) from error
 
 
+def _parse_template(text: str) -> str:
+    check_mirror(text)
+    return text
+
+
 def _texts(read: Callable[[str], Any]) -> Callable[[Any], tuple[Any, ...]]:
     def read_all(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
@@ -145,6 +153,7 @@ def _count(value: Any) -> int:
 _READERS: dict[str, Callable[[Any], Any]] = {
     "listen": _texts(parse_listen),
     "bootstrap": _texts(_parse_bootstrap),
+    "mirrors": _texts(_parse_template),
     "lan": _switch,
     "up": parse_cap,
     "down": parse_cap,
@@ -181,7 +190,7 @@ def _read_environment(environment: Mapping[str, str]) -> dict[str, tuple[str, An
     for key in _READERS.keys() - {"schedule"}:  # Tables are for a file.
         name = f"P2PHUB_{key.upper()}"
         if text := environment.get(name, "").strip():
-            found[key] = (name, text.replace(",", " ").split() if key in ("listen", "bootstrap") else text)
+            found[key] = (name, text.replace(",", " ").split() if key in ("listen", "bootstrap", "mirrors") else text)
     if environment.get("P2PHUB_NO_LAN") and _no_lan(environment["P2PHUB_NO_LAN"]):
         found["lan"] = ("P2PHUB_NO_LAN", False)
     return found

@@ -78,7 +78,7 @@ class Started(Event):
 
 @dataclass(frozen=True, slots=True)
 class Source(Event):
-    """A provider joined the fetch. `via`: direct, lan, mirror, local."""
+    """A provider joined the fetch. `via`: direct, lan, mirror, local. A mirror has no peer id: `peer_id` is its URL."""
 
     NAME: ClassVar[str] = "source"
     peer_id: str

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from p2phub.content import RangeSet
-from p2phub.identity import PeerId
+from p2phub.identity import SourceId
 from p2phub.transfer.runs import Runs, next_run
 
 _NOTHING = RangeSet()
@@ -21,23 +21,23 @@ class Availability:
 
     def __init__(self, total: int) -> None:
         self._everything = RangeSet.whole(total)
-        self._held: dict[PeerId, RangeSet] = {}
-        self._refused: dict[PeerId, RangeSet] = {}  # For good: the file changed, or it was promised and refused twice.
-        self._doubted: dict[PeerId, RangeSet] = {}  # Refused once as not held: believed again if it is announced anew.
-        self._tiers: dict[PeerId, tuple[RangeSet, ...]] | None = None
+        self._held: dict[SourceId, RangeSet] = {}
+        self._refused: dict[SourceId, RangeSet] = {}  # For good: the file changed, or it promised and refused twice.
+        self._doubted: dict[SourceId, RangeSet] = {}  # Refused once as not held: believed if it is announced anew.
+        self._tiers: dict[SourceId, tuple[RangeSet, ...]] | None = None
         self.version = 0
 
-    def __contains__(self, peer: PeerId) -> bool:
+    def __contains__(self, peer: SourceId) -> bool:
         return peer in self._held
 
-    def learn(self, peer: PeerId, held: RangeSet) -> None:
+    def learn(self, peer: SourceId, held: RangeSet) -> None:
         """`peer` says that it holds `held`: in place of what it said before."""
         believed = (held & self._everything) - self._refused.get(peer, _NOTHING)
         if self._held.get(peer) != believed:
             self._held[peer] = believed
             self._changed()
 
-    def refuse(self, peer: PeerId, chunks: RangeSet, *, for_good: bool) -> None:
+    def refuse(self, peer: SourceId, chunks: RangeSet, *, for_good: bool) -> None:
         """`peer` will not give `chunks`."""
         doubted = self._doubted.get(peer, _NOTHING)
         self._refused[peer] = self._refused.get(peer, _NOTHING) | (chunks if for_good else chunks & doubted)
@@ -46,7 +46,7 @@ class Availability:
             self._held[peer] = self._held[peer] - chunks
             self._changed()
 
-    def forget(self, peer: PeerId) -> None:
+    def forget(self, peer: SourceId) -> None:
         """`peer` left. What it refused stays known, in case it comes back."""
         if self._held.pop(peer, None) is not None:
             self._changed()
@@ -55,7 +55,7 @@ class Availability:
         self._tiers = None
         self.version += 1
 
-    def of(self, peer: PeerId) -> RangeSet:
+    def of(self, peer: SourceId) -> RangeSet:
         """Return what `peer` holds; empty if it has not joined."""
         return self._held.get(peer, _NOTHING)
 
@@ -70,16 +70,16 @@ class Availability:
         total = len(self._everything)
         return RangeSet.of(run for held in self._held.values() if len(held) < total for run in held.runs)
 
-    def holds_any(self, peer: PeerId, chunks: Runs) -> bool:
+    def holds_any(self, peer: SourceId, chunks: Runs) -> bool:
         """Whether `peer` holds some of `chunks`."""
         held = self.of(peer)
         return any((found := next_run(held, start)) is not None and found[0] < stop for start, stop in chunks)
 
-    def held_elsewhere(self, peer: PeerId, chunks: Runs) -> bool:
+    def held_elsewhere(self, peer: SourceId, chunks: Runs) -> bool:
         """Whether another joined peer than `peer` holds some of `chunks`."""
         return any(other != peer and self.holds_any(other, chunks) for other in self._held)
 
-    def tiers(self, peer: PeerId) -> tuple[RangeSet, ...]:
+    def tiers(self, peer: SourceId) -> tuple[RangeSet, ...]:
         """Return what `peer` holds, split by how many peers hold it, the rarest first."""
         if self._tiers is None:
             by_count = _by_count(self._held)
@@ -90,7 +90,7 @@ class Availability:
         return self._tiers.get(peer, ())
 
 
-def _by_count(held: dict[PeerId, RangeSet]) -> dict[int, RangeSet]:
+def _by_count(held: dict[SourceId, RangeSet]) -> dict[int, RangeSet]:
     """Return for each number of holders the chunks that have just so many."""
     steps: dict[int, int] = defaultdict(int)
     for ranges in held.values():

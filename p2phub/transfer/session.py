@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from p2phub import limits
 from p2phub.content import ChunkTable, RangeSet
 from p2phub.errors import ChunkMismatch, HubError, PeerError, PeerStalled, ProtocolViolation
-from p2phub.identity import PeerId
+from p2phub.identity import PeerId, SourceId
 from p2phub.transfer.availability import Availability
 from p2phub.transfer.crowd import STEPS, Crowd, Turn
 from p2phub.transfer.pace import Pace
@@ -79,7 +79,7 @@ class LinkNow:
     """What a link does at this moment, for whoever explains the fetch. `busy_s`: how long it is left alone for it."""
 
     link: LinkId
-    peer: PeerId
+    peer: SourceId
     bytes_per_s: float
     bytes_leased: int
     silent_s: float
@@ -94,7 +94,7 @@ class _Link:
         "peer", "place", "revoked_for", "revoking", "turn",
     )  # fmt: skip
 
-    def __init__(self, link: LinkId, peer: PeerId, *, now: float) -> None:
+    def __init__(self, link: LinkId, peer: SourceId, *, now: float) -> None:
         self.id = link
         self.peer = peer
         self.lease = Runs()
@@ -134,7 +134,7 @@ class Session:
         self._availability = Availability(len(table))
         self._links: dict[LinkId, _Link] = {}
         self._standings = Standings()
-        self._received: dict[PeerId, int] = {}
+        self._received: dict[SourceId, int] = {}
         self._verified_bytes = 0
         self._now = now
         self._crowd: Crowd | None = None
@@ -157,11 +157,11 @@ class Session:
         """Every chunk not had, leased or not."""
         return self._missing.snapshot()
 
-    def holds_all(self, peer: PeerId) -> bool:
+    def holds_all(self, peer: SourceId) -> bool:
         """Whether `peer` says that it holds every chunk."""
         return len(self._availability.of(peer)) == len(self._everything)
 
-    def holds_missing(self, peer: PeerId) -> bool:
+    def holds_missing(self, peer: SourceId) -> bool:
         """Whether `peer` has something for us, leased or not."""
         return self._availability.holds_any(peer, self._missing)
 
@@ -180,7 +180,7 @@ class Session:
         return self._missing_bytes
 
     @property
-    def received(self) -> dict[PeerId, int]:
+    def received(self) -> dict[SourceId, int]:
         """Payload bytes that each peer sent, whether or not they were still wanted."""
         return dict(self._received)
 
@@ -204,11 +204,11 @@ class Session:
             if not link.dropping
         )
 
-    def banned(self, peer: PeerId) -> PeerError | None:
+    def banned(self, peer: SourceId) -> PeerError | None:
         """Return the proof that `peer` lied, or None."""
         return self._standings.evidence(peer)
 
-    def links_wanted(self, peer: PeerId) -> int:
+    def links_wanted(self, peer: SourceId) -> int:
         """Return how many links to `peer`, joined or not, there should be now, those that are open included.
 
         Two while there are up to two providers, else, and in a crowd, one; 0 for one that lied or was lost just now,
@@ -266,7 +266,7 @@ class Session:
 
     # --- what happens ---------------------------------------------------------------------------------------------
 
-    def joined(self, link: LinkId, peer: PeerId, held: RangeSet, *, now: float) -> list[Action]:
+    def joined(self, link: LinkId, peer: SourceId, held: RangeSet, *, now: float) -> list[Action]:
         """A new link to `peer` answered; `held` is what it says it can serve."""
         self._now = now
         known = self._links[link] = _Link(link, peer, now=now)
@@ -522,7 +522,7 @@ class Session:
         alone = not self._availability.held_elsewhere(link.peer, link.lease)
         return link.pace.progress_at + limits.STALL_S * (ALONE_PATIENCE if alone else 1)
 
-    def _ban(self, peer: PeerId, evidence: PeerError) -> list[Action]:
+    def _ban(self, peer: SourceId, evidence: PeerError) -> list[Action]:
         self._standings.lied(peer, evidence, now=self._now)
         self._availability.forget(peer)
         return [_drop(link, evidence) for link in self._links.values() if link.peer == peer and not link.dropping]

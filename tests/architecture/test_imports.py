@@ -152,6 +152,12 @@ def test_the_library_door_opens_without_loading_a_room() -> None:
     assert {name for name in loaded if name.startswith("p2phub.")} <= {"p2phub.errors", "p2phub.limits"}
 
 
+def test_what_speaks_to_mirrors_is_loaded_with_the_first_mirror() -> None:
+    loaded = loaded_by("import p2phub.node.compose, p2phub.node.verbs.fetching, p2phub.api.hub, p2phub.cli.fetch")
+    assert "p2phub.engine.fetch" in loaded
+    assert not loaded & {"h11", "p2phub.net.mirror", "p2phub.net.http"}
+
+
 def test_help_loads_neither_libp2p_nor_tls_nor_the_database() -> None:
     code = """
 import sys

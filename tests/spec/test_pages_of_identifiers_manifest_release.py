@@ -15,6 +15,7 @@ from tests.support.vectors.run import OPERATIONS
 
 PROTO = Path(__file__).parents[2] / "proto"
 PAGES = ("identifiers.md", "manifest.md", "release.md")
+WITH_RULES = (*PAGES, "mirror.md")
 EXAMPLE = re.compile(r"(?:```hex\n(?P<hex>.*?)```\n+)?```json\n(?P<json>.*?)```", re.DOTALL)
 
 
@@ -50,7 +51,7 @@ def test_every_hex_dump_is_checked() -> None:
 
 def test_tables_name_the_rules_that_the_code_knows() -> None:
     named: set[str] = set()
-    for page in PAGES:
+    for page in WITH_RULES:
         for table in re.findall(r"\| rule \|[^\n]*\n\|[-|]+\n((?:\|[^\n]*\n)+)", (PROTO / page).read_text("utf-8")):
             for row in table.splitlines():
                 named |= set(re.findall(r"`([a-z0-9-]+)`", row.split("|")[1]))

@@ -12,6 +12,7 @@ from p2phub import api
 Json = dict[str, Any]
 PEER = "12D3KooWA4Xop1JaT3MHxwYMkCepYsv4iPVopMXwCz5iHYdBfeSB"
 ADDRESS = f"/ip4/127.0.0.1/tcp/4717/p2p/{PEER}"
+MIRROR = "https://models.example.org/{name}"
 
 DONE = api.Done("/models/m", bytes_received=5_000_000, bytes_reused=0, seconds=0.5, first_byte_s=0.1,
                 sources=[api.SourceBytes(PEER, 5_000_000)])  # fmt: skip

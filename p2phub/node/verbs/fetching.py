@@ -9,6 +9,7 @@ from p2phub.content import Codec, Digest
 from p2phub.discovery import Candidate
 from p2phub.engine import fetch as engine
 from p2phub.engine.describe import describe
+from p2phub.engine.mirrors import mirrors_of
 from p2phub.engine.resolve import Resolved
 from p2phub.engine.search import Search
 from p2phub.errors import HubError
@@ -30,6 +31,7 @@ async def fetch(
     ref: str,
     into: str,
     providers: Sequence[str],
+    mirrors: Sequence[str],
     force: bool,
     serve: bool,
     exchange: bool = True,
@@ -40,8 +42,8 @@ async def fetch(
     parts = node.parts
     given = tuple(parse_peer_address(provider) for provider in providers)
     rates = Rates(*(None if rate is None else parse_cap(rate) for rate in (up, down)))
-    resolved = await parts.resolver.resolve(ref, given)
-    search = _search(node, resolved, given)
+    resolved = await parts.resolver.resolve(ref, given, mirrors)
+    search = _search(node, resolved, given, mirrors)
     public = resolved.release is not None and not resolved.release.private
     if serve and public:
         await parts.workers.run(lambda: _share(parts, resolved.manifest))
@@ -63,6 +65,7 @@ async def fetch(
                 parts.store,
                 parts.workers,
                 parts.key.peer_id,
+                parts.open_mirrors,
                 # What is not known to be for everybody is neither given on nor talked about.
                 shelf=parts.shelf if serve and public else None,
                 exchange=parts.exchange if exchange and public else None,
@@ -140,10 +143,26 @@ def _evidence(parts: Parts, release: Release | None) -> tuple[bytes, ...]:
     return accepted.evidence if accepted is not None else ()
 
 
-def _search(node: Running, resolved: Resolved, given: Sequence[PeerAddress]) -> Search:
+def _search(
+    node: Running, resolved: Resolved, given: Sequence[PeerAddress], mirrors: Sequence[str] | None = None
+) -> Search:
+    """`mirrors` are templates beside the configured ones; None: no mirror is of use."""
     known = dict.fromkeys((*(Candidate(address, "direct") for address in given), *resolved.known))
-    return Search(tuple(known), node.parts.open_finder)
+    if mirrors is None:
+        return Search(tuple(known), node.parts.open_finder)
+    release = resolved.release
+    name = None if release is None else (release.publisher, release.name, release.tag)
+    # Of a private model nobody is told but who was named: that it is fetched, and under which name, is theirs to know.
+    private = release is None or release.private
+    return Search(
+        tuple(known),
+        node.parts.open_finder,
+        given=mirrors_of(mirrors, name=name, manifest=resolved.manifest),
+        configured=() if private else mirrors_of(node.parts.config.mirrors, name=name, manifest=resolved.manifest),
+    )
 
 
 def _means(parts: Parts) -> engine.Means:
-    return engine.Means(parts.dialler, parts.store, parts.workers, parts.key.peer_id, down=parts.caps.down)
+    return engine.Means(
+        parts.dialler, parts.store, parts.workers, parts.key.peer_id, parts.open_mirrors, down=parts.caps.down
+    )

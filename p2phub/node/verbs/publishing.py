@@ -11,6 +11,7 @@ import trio
 
 from p2phub.content import Codec, Digest
 from p2phub.engine import publish as engine
+from p2phub.engine.mirrors import write_mirror_files
 from p2phub.errors import NotFound, UsageError
 from p2phub.identity import parse_peer_id
 from p2phub.manifest import Ticket, encode_ticket, read_release
@@ -36,6 +37,7 @@ async def publish(
     allow: Sequence[str],
     ignore: Sequence[str],
     include: Sequence[str],
+    mirror_files: str | None,
 ) -> JsonObject:
     parts, began = node.parts, time.monotonic()
     order = engine.Order(
@@ -52,6 +54,8 @@ async def publish(
     )
     if order.allow and not private:
         raise UsageError("allow goes with private: a public name is for everybody")
+    if mirror_files is not None and private:
+        raise UsageError("mirror_files does not go with private: a mirror tells everybody what it has")
     outcome = await engine.publish(
         order,
         key=parts.publisher,
@@ -62,6 +66,12 @@ async def publish(
         known_sequence=await _sequence_elsewhere(node, name, tag) if not private else 0,
     )
     parts.shelf.forget(outcome.manifest)
+    if mirror_files is not None:
+        of = (parts.publisher.peer_id, name, tag)
+        place = Path(mirror_files)
+        await parts.workers.run(
+            lambda: write_mirror_files(place, outcome.manifest, outcome.signed, store=parts.store, name=of)
+        )
     ticket = Ticket(outcome.manifest, None if private else outcome.signed, parts.ticket_addresses())
     return Published(
         reference=parts.resolver.spell(parts.publisher.peer_id, name, tag),

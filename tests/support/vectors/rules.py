@@ -10,7 +10,7 @@ ROOMS = ("content", "formats", "identity", "manifest")
 
 
 def rules_of_rooms() -> set[str]:
-    """Return the rules of the rooms whose vectors stand in identifiers, manifest and release."""
+    """Return the rules of the rooms whose vectors stand in identifiers, manifest, mirror and release."""
     return {
         rule for room in ROOMS for file in (PACKAGE / room).glob("*.py") for rule in _rules_in(file.read_text("utf-8"))
     }

@@ -29,6 +29,7 @@ from p2phub.identity import (
     parse_address,
     parse_peer_address,
     parse_peer_id,
+    parse_web_url,
     peer_id_of_bytes,
     verify_raw,
 )
@@ -45,6 +46,8 @@ from p2phub.manifest import (
     encode_ticket,
     judge,
     manifest_digest,
+    mirror_blob_path,
+    mirror_release_path,
     next_sequence,
     parse_reference,
     parse_ticket,
@@ -295,6 +298,19 @@ def run_dht_key(given: Given) -> Given:
 
 def run_next_sequence(given: Given) -> Given:
     return {"sequence": next_sequence(given["known"], given["now_ms"])}
+
+
+def run_parse_web_url(given: Given) -> Given:
+    url = parse_web_url(given["text"])
+    return {"scheme": url.scheme, "host": url.host, "port": url.port, "target": url.target}
+
+
+def run_mirror_blob_path(given: Given) -> Given:
+    return {"path": mirror_blob_path(Digest(bytes.fromhex(given["digest"])))}
+
+
+def run_mirror_release_path(given: Given) -> Given:
+    return {"path": mirror_release_path(parse_peer_id(given["publisher"]), given["name"], given["tag"])}
 
 
 OPERATIONS: dict[str, Callable[[Given], Given]] = {

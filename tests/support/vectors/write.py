@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
-from tests.support.vectors import identifiers, manifest, release
+from tests.support.vectors import identifiers, manifest, mirror, release
 
 
 def texts() -> dict[str, str]:
     """Return path below proto/vectors to the text that must stand there."""
-    made = {**identifiers.files(), **manifest.files(), **release.files()}
+    made = {**identifiers.files(), **manifest.files(), **release.files(), **mirror.files()}
     result: dict[str, str] = {}
     for path, (section, operations) in made.items():
         groups = [

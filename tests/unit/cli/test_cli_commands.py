@@ -12,7 +12,7 @@ import pytest
 
 from p2phub import api
 from p2phub.cli.main import COMMANDS
-from tests.support.command_line import ADDRESS, PEER, PUBLISHED, RELEASE, RESULTS, FakeHub, Said
+from tests.support.command_line import ADDRESS, MIRROR, PEER, PUBLISHED, RELEASE, RESULTS, FakeHub, Said
 from tests.support.covers import covers
 
 Cli = Callable[..., Said]
@@ -85,6 +85,7 @@ def test_publish_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
                 "allow": [PEER],
                 "ignore": ["*.a", "*.b"],
                 "include": ["*.c"],
+                "mirror_files": None,
             },
         )
     ]
@@ -141,13 +142,15 @@ def test_a_dry_run_marks_what_publish_would_refuse_and_exits_with_0(cli: Cli, hu
 
 
 def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
-    words = ["--into", "d", "--provider", ADDRESS, "--force", "--no-serve", "--no-exchange", "--background"]
+    words = ["--into", "d", "--provider", ADDRESS, "--mirror", MIRROR, "--force", "--no-serve"]
+    words += ["--no-exchange", "--background"]
     assert cli("fetch", "x/m", *words).code == 0
     assert cli("fetch", "x/m").code == 0
     (_, _, given), (_, _, defaults) = hub.calls
     assert given == {
         "into": "d",
         "providers": [ADDRESS],
+        "mirrors": [MIRROR],
         "force": True,
         "serve": False,
         "exchange": False,
@@ -156,6 +159,7 @@ def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
     assert defaults == {
         "into": None,
         "providers": [],
+        "mirrors": [],
         "force": False,
         "serve": True,
         "exchange": True,
@@ -171,6 +175,12 @@ def test_seeding_is_left_to_the_daemon_where_one_runs(cli: Cli, hub: FakeHub) ->
 def test_to_seed_and_not_to_serve_is_a_contradiction(cli: Cli, hub: FakeHub) -> None:
     assert cli("fetch", "x/m", "--seed", "--no-serve").code == 2
     assert hub.calls == []
+
+
+def test_publish_writes_what_a_mirror_needs_and_says_so(cli: Cli, hub: FakeHub) -> None:
+    said = cli("publish", "m", "--name", "n", "--mirror-files", "www")
+    assert (said.code, hub.calls[0][2]["mirror_files"]) == (0, "www")
+    assert "--mirror https://" in said.err
 
 
 FETCHED = [

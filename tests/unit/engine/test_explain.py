@@ -12,13 +12,16 @@ import trio
 from p2phub.discovery import Candidate
 from p2phub.engine.effort import RECENT_S, Effort
 from p2phub.engine.explain import _bound_by_effort
-from p2phub.engine.fetch import Explain
-from p2phub.identity import parse_peer_address
+from p2phub.engine.fetch import Explain, Means, Wish, fetch
+from p2phub.engine.search import Search
+from p2phub.identity import parse_mirror, parse_peer_address
 from p2phub.net import Spent
+from p2phub.net.mirror import MirrorPlane
 from p2phub.observe import Explanation
 from tests.support.gate import gate
-from tests.support.hosts import TestHost, open_host
+from tests.support.hosts import FixedFinder, TestHost, open_host
 from tests.support.models import make_safetensors_folder
+from tests.support.web_server import Bend, serve
 
 
 @pytest.mark.parametrize(
@@ -110,3 +113,69 @@ async def test_a_chunk_that_nobody_holds_is_named(tmp_path: Path) -> None:
                 nursery.cancel_scope.cancel()
     assert found.because.startswith(f"no provider holds chunk 0 of {changed.name}")
     assert found.sources[0].state == "holds nothing that is missing"
+
+
+async def explained_beside(
+    tmp_path: Path, bend: Bend, ready: Callable[[Explanation], bool], *, bytes_max: int
+) -> tuple[Explanation, str]:
+    """Fetch through a gate that holds after `bytes_max`, and from a web server that is no more than the files; return
+    the first explanation that is `ready`, and the server's URL."""
+    explains: list[Explain] = []
+    async with open_host(tmp_path / "a", "ann") as ann, open_host(tmp_path / "b", "bob") as bob:
+        model = make_safetensors_folder(tmp_path / "model", 24 << 20, files=2, seed=3)
+        published = await ann.publish(model)
+
+        async def open_finder() -> FixedFinder:
+            return FixedFinder()
+
+        with gate(ann.candidates[0].provider, bytes_max=bytes_max) as held, serve(model, bend) as server:
+            through = Candidate(parse_peer_address(held.address), "direct")
+            with trio.fail_after(60):
+                async with trio.open_nursery() as nursery:
+                    plane = MirrorPlane(nursery)
+
+                    async def run() -> None:
+                        await fetch(
+                            Wish("test", published.manifest, tmp_path / "out"),
+                            search=Search([through], open_finder, given=[parse_mirror(server.url)]),
+                            means=Means(bob.plane, bob.store, bob.workers, bob.key.peer_id, lambda: plane),
+                            watch=bob.events.append,
+                            started=explains.append,
+                        )
+
+                    nursery.start_soon(run)
+                    while not explains or not ready(found := explains[0]()):
+                        await trio.sleep(0)
+                    nursery.cancel_scope.cancel()
+        return found, server.url
+
+
+def state_of(explanation: Explanation, who: str) -> str:
+    [state] = [source.state for source in explanation.sources if source.peer_id == who]
+    return state
+
+
+async def test_a_mirror_is_named_by_its_url_with_what_it_owes(tmp_path: Path) -> None:
+    def owes(now: Explanation) -> bool:
+        return any(source.via == "mirror" and source.bytes_leased > 0 for source in now.sources)
+
+    found, url = await explained_beside(tmp_path, Bend.SILENT, owes, bytes_max=4 << 20)
+    [source] = [source for source in found.sources if source.via == "mirror"]
+    assert (source.peer_id, source.addresses, source.links, source.state) == (url, (), 1, "sending")
+
+
+async def test_a_mirror_without_metadata_is_not_what_the_fetch_waits_for(tmp_path: Path) -> None:
+    def bare(now: Explanation) -> bool:
+        return any(source.state == "connected; has nothing that describes the manifest" for source in now.sources)
+
+    found, url = await explained_beside(tmp_path, Bend.BARE, bare, bytes_max=3000)
+    assert found.bound == "metadata"
+    assert url not in found.because
+
+
+async def test_what_turned_out_to_be_no_mirror_is_said_to_be_none(tmp_path: Path) -> None:
+    def unusable(now: Explanation) -> bool:
+        return any(source.state.startswith("no mirror, and not asked again: ") for source in now.sources)
+
+    found, url = await explained_beside(tmp_path, Bend.NO_RANGES, unusable, bytes_max=4 << 20)
+    assert "with the whole file" in state_of(found, url)

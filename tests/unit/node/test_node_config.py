@@ -59,6 +59,7 @@ def test_every_setting_has_an_environment_variable(tmp_path: Path) -> None:
         environment={
             "P2PHUB_LISTEN": "127.0.0.1:0,[::1]:5",
             "P2PHUB_BOOTSTRAP": f"{BOOTSTRAP} {BOOTSTRAP}",
+            "P2PHUB_MIRRORS": "https://a.example/{name}, https://b.example/x",
             "P2PHUB_LAN": "0",
             "P2PHUB_UP": "100kB",
             "P2PHUB_DOWN": "100KiB",
@@ -66,6 +67,7 @@ def test_every_setting_has_an_environment_variable(tmp_path: Path) -> None:
     )
     assert config.listen == (Address("127.0.0.1", 0), Address("::1", 5))
     assert [str(each) for each in config.bootstrap] == [BOOTSTRAP]
+    assert config.mirrors == ("https://a.example/{name}", "https://b.example/x")
     assert (config.lan, config.up, config.down) == (False, 100_000, 102_400)
     assert load_config(home=tmp_path, environment={"P2PHUB_NO_LAN": "1"}).lan is False
     assert load_config(home=tmp_path, environment={"P2PHUB_NO_LAN": "0"}).lan is True
@@ -90,6 +92,8 @@ def test_what_is_no_address_to_listen_on_is_refused(text: str) -> None:
         ("schedule = 1", "config.toml: schedule: tables are wanted"),
         ('[[schedule]]\nfrom = "8"\nto = "9:00"\nup = "1MB"', "config.toml: schedule: from: a time is wanted"),
         ('bootstrap = ["/ip4/1.2.3.4/tcp/1"]', "config.toml: bootstrap: not an address of a peer"),
+        ('mirrors = ["http://h.example/x"]', "config.toml: mirrors: not the URL of a mirror"),
+        ('mirrors = ["https://h.example/{path}"]', "config.toml: mirrors: a mirror has no {path}"),
         ("listen = [", "not a TOML file"),
         ("\xff", "not a TOML file"),
     ],

@@ -1,0 +1,81 @@
+"""Mirrors in a fetch: which there are, bringing a link to one up, and what a folder needs to become one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import trio
+
+from p2phub import limits
+from p2phub.content import Digest
+from p2phub.engine.dialling import Dialled, Reported, relay
+from p2phub.errors import Damaged, PeerError, UsageError
+from p2phub.identity import MirrorId, PeerId
+from p2phub.manifest import mirror_blob_path, mirror_of, mirror_release_path
+from p2phub.net import Mirrors
+from p2phub.store import Store
+from p2phub.store.disk import disk_errors
+from p2phub.transfer import LinkId
+from p2phub.wire import flight_order
+
+OpenMirrors = Callable[[], Mirrors]
+"""Gives what speaks to mirrors, and loads it when it is first wanted."""
+
+
+def no_mirrors() -> Mirrors:
+    raise AssertionError("a node without mirrors was asked for one")
+
+
+def mirrors_of(
+    templates: Sequence[str], *, name: tuple[PeerId, str, str] | None, manifest: Digest | None
+) -> tuple[MirrorId, ...]:
+    """Return the mirrors that `templates` mean here, each once. Raises UsageError."""
+    found = [mirror_of(template, name=name, manifest=manifest) for template in templates]
+    mirrors = tuple(dict.fromkeys(mirror for mirror in found if mirror is not None))
+    if len(mirrors) > limits.MIRRORS_MAX:
+        raise UsageError(f"{len(mirrors)} mirrors, at most {limits.MIRRORS_MAX} are asked in one fetch")
+    return mirrors
+
+
+async def run_mirror(
+    mirror: MirrorId,
+    number: LinkId,
+    manifest: Digest,
+    *,
+    wants_manifest: bool,
+    open_mirrors: OpenMirrors,
+    tell: trio.MemorySendChannel[Dialled | Reported],
+) -> None:
+    """Open a link to a mirror, tell what came of it, then every report until it closes. As `dialling.run_link`."""
+    try:
+        link = await open_mirrors().open_link(mirror, manifest, wants_manifest=wants_manifest)
+    except PeerError as error:
+        await tell.send(Dialled(mirror, number, error))
+        return
+    await relay(mirror, number, link, tell)
+
+
+def write_mirror_files(
+    folder: Path, manifest: Digest, signed: bytes, *, store: Store, name: tuple[PeerId, str, str]
+) -> int:
+    """Write what makes `folder`, if it holds the manifest's files and a web server serves it, a mirror of them.
+
+    Files that are there are replaced, each at once. Returns how many there are. Raises DiskError. Blocks.
+    """
+    files: dict[str, bytes] = {}
+    for digest in flight_order(manifest, store.blob):
+        blob = store.blob(digest)
+        if blob is None:
+            raise Damaged(f"the chunk list {digest} is no longer held")
+        files[mirror_blob_path(digest)] = blob
+    files[mirror_release_path(*name)] = signed  # Last, so that whoever finds it finds the rest.
+    for path, data in files.items():
+        place = folder / path
+        with disk_errors(f"write {place}"):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            coming = place.with_name(place.name + "~")
+            coming.write_bytes(data)
+            os.replace(coming, place)
+    return len(files)
