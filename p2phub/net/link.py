@@ -106,12 +106,17 @@ class BulkLink:
         return await self._reports.take()
 
     def look(self, now: float) -> None:
-        """Called by the watchdog now and then: tell what was verified, or that bytes come if nothing is whole yet."""
+        """Called by the watchdog now and then: tell what was verified, or that bytes come if nothing is whole yet.
+
+        Bytes that come slower than RATE_MIN are none: who drips them would keep its chunks from others for long.
+        """
         self._tell_verified()
         received, told = self._channel.received(), self._reports.put_count
         if told != self._seen[1] or self._ended:
             self._seen, self._seen_at = (received, told), now
-        elif received != self._seen[0] and now - self._seen_at >= _REPORT_WITHIN_S:
+            return
+        passed_s = now - self._seen_at
+        if passed_s >= _REPORT_WITHIN_S and received - self._seen[0] >= passed_s * limits.RATE_MIN:
             self._reports.put(Verified(RangeSet(), 0))
             self._seen, self._seen_at = (received, self._reports.put_count), now
 

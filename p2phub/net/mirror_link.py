@@ -61,7 +61,7 @@ class MirrorLink:
         self._scope = trio.CancelScope()
         self._work = trio.Event()
         self._error: HubError | None = None
-        self._told_at = 0.0
+        self._told_at, self._untold_bytes = 0.0, 0
         self._is_open = False
         self._spent = Spent()  # And not told yet.
         self._ended = False
@@ -222,7 +222,7 @@ class MirrorLink:
             arriving.add(piece)
             if arriving.is_whole or arriving.whole_bytes >= limits.BATCH_BYTES_MAX:
                 await self._settle(*arriving.take_whole(), first=first)
-            elif time.monotonic() - self._told_at >= _TELL_WITHIN_S:
+            elif self._is_coming(len(piece)):
                 self._tell(RangeSet(), 0)
             waits_since = time.monotonic()
 
@@ -271,6 +271,12 @@ class MirrorLink:
                 left -= count
             waiting.cancel_scope.cancel()
 
+    def _is_coming(self, count: int) -> bool:
+        """Whether it is time to say that bytes come, and they do; who drips them is as good as silent."""
+        self._untold_bytes += count
+        passed_s = time.monotonic() - self._told_at
+        return passed_s >= _TELL_WITHIN_S and self._untold_bytes >= passed_s * limits.RATE_MIN
+
     async def _tell_now_and_then(self) -> None:
         while True:
             await trio.sleep(_TELL_WITHIN_S)
@@ -278,7 +284,7 @@ class MirrorLink:
                 self._tell(RangeSet(), 0)
 
     def _tell(self, chunks: RangeSet, count: int) -> None:
-        self._told_at = time.monotonic()
+        self._told_at, self._untold_bytes = time.monotonic(), 0
         spent, self._spent = self._spent, Spent()
         self._reports.put(Verified(chunks, count, spent))
 

@@ -30,6 +30,7 @@ from p2phub.transfer import Ask, Flow, Pacer
 PRESSED_S = 2.0  # A cap that made somebody wait this recently is what bounds the transfer.
 AHEAD_S = 0.25  # What may be under way beyond what was let through, in seconds of the cap…
 AHEAD_BYTES_MIN = 128 * limits.KIB  # …and at least this much.
+_LOOK_BYTES = 4 * limits.RATE_MIN  # What a look at a waiting thread counts for: links are looked at each second.
 
 
 class Sleep(Protocol):
@@ -290,7 +291,7 @@ class PacedChannel:
         self.progress: Progress = channel.progress
         self._stop = throttle.stop()
         self._waits = False
-        self._looks = 0
+        self._credit = 0
 
     def fill(self, into: memoryview) -> None:
         if self._sends or not self._throttle.is_limited:
@@ -313,8 +314,8 @@ class PacedChannel:
     def received(self) -> int:
         # A thread that waits for its share is no sign of the peer: let looks count as bytes, or the link seems stalled.
         if self._waits:
-            self._looks += 1
-        return self._channel.received() + self._looks
+            self._credit += _LOOK_BYTES
+        return self._channel.received() + self._credit
 
     def wake(self) -> None:
         self._channel.wake()
@@ -346,6 +347,6 @@ class PacedChannel:
                 granted = self._throttle.take(self._flow, count, self._stop)
         finally:
             self._waits = False
-            self._looks += 1
+            self._credit += _LOOK_BYTES
         if not granted:
             raise PeerGone("the connection was ended", peer=str(self.peer))

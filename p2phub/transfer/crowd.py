@@ -5,7 +5,7 @@ what is another's: of the shares where it ranks next, of the rest, and at last f
 already. Who does not wait asks for what is on its way to another this moment; the provider is not idle meanwhile, since
 those whose share it is go on asking. A peer that left its share undone costs a moment, not the fetch.
 
-So the one provider that has all sends little more than one copy, however many fetch (figures: docs/decisions/0060).
+So the one provider that has all sends little more than one copy, however many fetch (figures: docs/decisions/0061).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ In a crowd that order would have all requesters ask for the same: whoever comes 
 beside it, for the same next chunk. So there (`spread`) each new run begins at a place of a sequence that differs from
 node to node; what of it is asked of whom stands in `crowd`.
 
-Source: proto/transfer.md §5; docs/decisions/0020, 0060.
+Source: proto/transfer.md §5; docs/decisions/0020, 0061.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ class _Link:
 
     __slots__ = (
         "barren", "busy_s", "busy_until", "dropping", "dry_at", "id", "kept_until", "lease", "lease_bytes", "pace",
-        "peer", "place", "revoked_for", "revoking", "turn",
+        "peer", "place", "revoking", "turn",
     )  # fmt: skip
 
     def __init__(self, link: LinkId, peer: SourceId, *, now: float) -> None:
@@ -102,8 +102,7 @@ class _Link:
         self.pace = Pace(now=now)
         self.place = Place()
         self.revoking = False
-        self.revoked_for = peer  # Whom the last Revoke was to help,
-        self.kept_until = now  # and until when there is none again: it brought nothing that peer holds.
+        self.kept_until = now  # No Revoke before: it may have been given again what the last one took.
         self.barren = False  # The last Revoke brought nothing: all that is left is in flight.
         self.dropping = False
         self.turn = Turn()
@@ -325,8 +324,9 @@ class Session:
             return []
         known.revoking = False
         known.barren = not chunks
-        if chunks and not self._availability.holds_any(known.revoked_for, Runs(chunks)):
-            known.kept_until = now + END_LOOK_S  # Or it would be given all back, and revoked again, without end.
+        # It may be the first to be given them again, being idle itself or the only one who holds them: then it keeps
+        # them for a while, or they would go to and fro as fast as reports can be taken.
+        known.kept_until = now + END_LOOK_S
         self._release(known, chunks)
         return self._feed()
 
@@ -497,7 +497,6 @@ class Session:
         for link in late:
             if link.finish_s(now=self._now) > batch_s and not link.barren and self._now >= link.kept_until:
                 link.revoking = True
-                link.revoked_for = idle.peer
                 return [Revoke(link.id)]
         return self._drop_if_hopeless(late[0], idle) if late else []
 

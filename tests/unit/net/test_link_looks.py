@@ -1,0 +1,72 @@
+"""What the watchdog's look at a link tells: that bytes come, if they come fast enough to matter."""
+
+from __future__ import annotations
+
+import trio
+
+from p2phub import limits
+from p2phub.content import RangeSet, digest_of
+from p2phub.identity import Address, SecretKey
+from p2phub.net.channel import Progress
+from p2phub.net.interface import Verified
+from p2phub.net.lease import Window
+from p2phub.net.link import BulkLink
+from p2phub.wire import BulkRequester
+from tests.support.covers import covers
+
+
+class Counting:
+    """A channel of which only a count of bytes is known."""
+
+    def __init__(self) -> None:
+        self.peer = SecretKey(bytes(32)).peer_id
+        self.progress = Progress()
+        self.count = 0
+
+    def received(self) -> int:
+        return self.count
+
+    def fill(self, into: memoryview) -> None: ...
+    def send(self, data: memoryview | bytes) -> None: ...
+    def wait(self, timeout_s: float) -> bool:
+        return False
+
+    def nothing_for_us(self) -> bool:
+        return True
+
+    def wake(self) -> None: ...
+    def cancel(self) -> None: ...
+    def close(self) -> None: ...
+
+
+async def told(link: BulkLink) -> list[object]:
+    found: list[object] = []
+    with trio.move_on_after(0):
+        while True:
+            found.append(await link.next_report())
+    return found
+
+
+def link_over(channel: Counting) -> BulkLink:
+    return BulkLink(channel, BulkRequester(digest_of(b""), 0), Address("127.0.0.1", 1), "direct", Window())
+
+
+async def test_a_slow_chunk_is_told_of_while_its_bytes_come() -> None:
+    channel = Counting()
+    link = link_over(channel)
+    link.look(0.0)
+    for second in range(1, 7):
+        channel.count += limits.RATE_MIN
+        link.look(float(second))
+    assert await told(link) == [Verified(RangeSet(), 0)]  # Reports that wait become one.
+
+
+@covers("T35")
+async def test_a_drip_is_as_good_as_silence() -> None:
+    channel = Counting()
+    link = link_over(channel)
+    link.look(0.0)
+    for second in range(1, 60):
+        channel.count += 100
+        link.look(float(second))
+    assert await told(link) == []
