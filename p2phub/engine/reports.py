@@ -96,7 +96,7 @@ async def _closed(job: Job, number: LinkId, state: LinkState, report: Closed, no
         provider.failed(report.error, now)
         job.tell_dropped(provider, report.error)
     if job.session is None:
-        job.prefix_asked = False
+        job.prefix_asked = job.prefix_asked and provider.is_mirror
         await advance(job)
 
 

@@ -31,7 +31,7 @@ async def fetch(
     ref: str,
     into: str,
     providers: Sequence[str],
-    mirrors: Sequence[str],
+    mirrors: Sequence[str] = (),
     force: bool,
     serve: bool,
     exchange: bool = True,
@@ -163,6 +163,4 @@ def _search(
 
 
 def _means(parts: Parts) -> engine.Means:
-    return engine.Means(
-        parts.dialler, parts.store, parts.workers, parts.key.peer_id, parts.open_mirrors, down=parts.caps.down
-    )
+    return engine.Means(parts.dialler, parts.store, parts.workers, parts.key.peer_id, down=parts.caps.down)

@@ -37,7 +37,7 @@ async def publish(
     allow: Sequence[str],
     ignore: Sequence[str],
     include: Sequence[str],
-    mirror_files: str | None,
+    mirror_files: str | None = None,
 ) -> JsonObject:
     parts, began = node.parts, time.monotonic()
     order = engine.Order(
