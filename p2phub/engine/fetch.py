@@ -189,11 +189,11 @@ class _Coordinator:
         return 1 if self.job.session is None else self.job.session.links_wanted(provider.peer)
 
     def _may_be_dialled(self, provider: Provider, now: float) -> tuple[Address, ...]:
-        """Return the addresses of `provider`, those that another peer named within the budget of dials to them."""
+        """Return the addresses of `provider`, those that another peer named last, and within the budget of dials."""
         exchange = self.job.means.exchange
         return tuple(
             address
-            for address in provider.addresses
+            for address in sorted(provider.addresses, key=provider.hearsay.__contains__)
             if address not in provider.hearsay or (exchange is not None and exchange.budget.allow(address, now=now))
         )
 
@@ -212,6 +212,7 @@ class _Coordinator:
             # One provider pushes the beginning; a second push of the same bytes would be waste.
             prefix_bytes = job.means.down.ahead_bytes(job.wish.manifest, limits.PREFIX_BYTES_MAX)
             job.prefix_asked = True
+        provider.tried.update(addresses)
         target = Target(provider.peer, addresses, provider.via, job.wish.manifest, prefix_bytes)
         job.nursery.start_soon(run_link, target, number, job.means.dialler, job.send)
 

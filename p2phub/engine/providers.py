@@ -39,6 +39,7 @@ class Provider:
     lied_about: tuple[str, int] | None = None  # The file and chunk, where it can be told.
     told: bool = False  # Whether the watcher knows it as a source.
     accompanied: bool = False  # Whether a control connection is kept beside its links.
+    tried: set[Address] = field(default_factory=set)  # Those of `addresses` that were dialled.
     hearsay: set[Address] = field(default_factory=set)  # Those of `addresses` that another peer named.
     told_by_others: bool = False  # Whether it was named as a member of the swarm.
     named: int = 0  # How many candidates it named that were taken in.
@@ -62,7 +63,9 @@ class Provider:
 
     def failed(self, error: HubError, now: float) -> None:
         self.last_error = error
-        self.retry_at = now + RETRY_S[min(self.failures, len(RETRY_S) - 1)]
+        # One that was named while the others were dialled has not failed yet.
+        untried = any(address not in self.tried and address not in self.hearsay for address in self.addresses)
+        self.retry_at = -math.inf if untried else now + RETRY_S[min(self.failures, len(RETRY_S) - 1)]
         self.failures += 1
         self.banned = self.banned or isinstance(error, ChunkMismatch | ProtocolViolation)
         self.unusable = self.unusable or isinstance(error, MirrorUnusable)
