@@ -416,6 +416,9 @@ class _Child:
             answer = {"error": error_out(exc)}
         except OSError as exc:  # No descriptor left, say.
             answer = {"error": error_out(DiskError(f"cannot hand a file to the bulk process: {exc.strerror}"))}
+        except Exception:  # noqa: BLE001  # A stranger's question must never end the node, whatever fault it finds.
+            _log.exception("a fault of our own left a question of the bulk process without an answer")
+            answer = {"error": error_out(PeerGone("a fault of our own ended the connection"))}
         self.send({"t": "answer", "number": letter["number"], **answer}, descriptors)
 
     async def _control(self, letter: Letter) -> Letter:

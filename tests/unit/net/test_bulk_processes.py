@@ -118,6 +118,24 @@ async def test_what_grows_while_it_is_served_is_served(tmp_path: Path) -> None:
         await all_of(link, here.content)
 
 
+@covers("F31")
+async def test_a_fault_of_our_own_in_an_answer_ends_one_connection_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene(tmp_path) as here:
+
+        def faulty(*args: object) -> None:
+            raise RuntimeError("a bug")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(here.shelf, "offer", faulty)
+            link = await here.bob.open_link(here.where, here.content.root, prefix_bytes=0, via="direct")
+            last = await link.next_report()
+            assert isinstance(last, Closed)
+            assert isinstance(last.error, PeerGone)
+        await all_of(await here.opened(), here.content)
+
+
 @covers("F01")
 async def test_a_killed_child_takes_its_connections_along_and_another_takes_its_place(tmp_path: Path) -> None:
     async with scene(tmp_path) as here:
