@@ -41,11 +41,6 @@ class Search:
         self._looked_far = False
         self.announced = False  # Whether the DHT named a provider: what is announced there is for everybody.
 
-    @property
-    def crowded(self) -> bool:
-        """Whether others may be fetching the same thing now: then requesters start at different places."""
-        return self._looked_far
-
     def more(self) -> bool:
         """Whether the next round asks somebody who was not asked yet."""
         return not self._looked_far

@@ -22,11 +22,10 @@ import trio
 
 import p2phub
 from p2phub import limits
-from p2phub.content import Digest, RangeSet, Walker, WritePlan
+from p2phub.content import Digest, Walker, WritePlan
 from p2phub.errors import DiskError, HubError, PeerError, PeerGone
 from p2phub.identity import Address, PeerAddress, PeerId
 from p2phub.net.bulk.letters import (
-    digests_out,
     error_in,
     error_out,
     peer_address_out,
@@ -34,10 +33,10 @@ from p2phub.net.bulk.letters import (
     report_in,
     table_out,
 )
+from p2phub.net.bulk.link import ChildLink
 from p2phub.net.bulk.post import Letter, Post, PostClosed, make_pair
 from p2phub.net.direct import DirectPlane, take_socket
-from p2phub.net.interface import AnswerControl, Closed, Control, Link, Report, Returned, Shelf
-from p2phub.net.reports import Reports
+from p2phub.net.interface import AnswerControl, Closed, Control, Link, Shelf
 from p2phub.net.throttle import Caps, Throttle
 from p2phub.wire import LENGTH_BYTES, decode_first, encode
 
@@ -111,79 +110,6 @@ async def open_bulk_processes(
             yield processes
         finally:
             nursery.cancel_scope.cancel()
-
-
-class ChildLink:
-    """`net.Link` whose thread is in the child."""
-
-    def __init__(self, child: _Child, number: int, provider: PeerAddress, via: str) -> None:
-        self._child, self._number, self._provider, self._via = child, number, provider, via
-        self._reports = Reports()
-        self._granted = RangeSet()  # All that was not reported on: what is returned if the child ends.
-        self._plan: WritePlan | None = None
-        self.closed = False
-
-    @property
-    def peer(self) -> PeerId:
-        return self._provider.peer
-
-    @property
-    def address(self) -> Address:
-        return self._provider.address
-
-    @property
-    def via(self) -> str:
-        return self._via
-
-    def ask(self, blobs: Sequence[tuple[Digest, int]]) -> None:
-        self._send({"t": "ask", "blobs": digests_out(list(blobs))})
-
-    def use(self, plan: WritePlan) -> None:
-        assert self._plan is None, "a link has one plan"
-        self._plan = plan
-        if not self.closed:
-            self._send({"t": "use", "plan": self._child.lend(plan)})
-
-    def grant(self, chunks: RangeSet) -> None:
-        if self.closed:
-            self._reports.put(Returned(chunks))
-            return
-        self._granted |= chunks
-        self._send({"t": "grant", "chunks": ranges_out(chunks)})
-
-    def revoke(self) -> None:
-        if self.closed:
-            self._reports.put(Returned(RangeSet()))
-        self._send({"t": "revoke"})
-
-    def close(self) -> None:
-        self._send({"t": "close"})
-
-    async def next_report(self) -> Report:
-        return await self._reports.take()
-
-    def reported(self, report: Report) -> None:
-        """Take a report of the child."""
-        if isinstance(report, Closed):
-            self.end(report)
-            return
-        self._granted -= getattr(report, "chunks", RangeSet())
-        self._reports.put(report)
-
-    def end(self, last: Closed | None = None) -> None:
-        """Take the last report; if there is none, the child is gone and with it what was granted and not reported."""
-        if self.closed:
-            return
-        self.closed = True
-        if self._plan is not None:
-            self._child.take_back(self._plan)
-        gone = PeerGone("the bulk process of this node ended", peer=str(self.peer))
-        # What was granted while its Closed was on the way is returned, too.
-        self._reports.put(Closed(gone, self._granted) if last is None else Closed(last.error, self._granted))
-
-    def _send(self, letter: Letter) -> None:
-        if not self.closed:
-            self._child.send({**letter, "link": self._number})
 
 
 class _Dial:
