@@ -1,0 +1,115 @@
+"""The peers of the DHT that this node knows: whom to begin with, who answered, who is down, who is yet to be proven.
+
+Only who was reached at an address enters the routing table. Who asked us something and says that it serves is dialled
+for that by a task of its own, a bounded number of them waiting. Source: proto/discovery.md §3.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+
+import trio
+
+from p2phub import limits
+from p2phub.discovery import Contact, RoutingTable
+from p2phub.errors import PeerError
+from p2phub.identity import Address, PeerAddress, PeerId
+from p2phub.net.libp2p_host import Host
+
+log = logging.getLogger("p2phub.dht")
+_DOWN_S = 60.0  # A peer that could not be reached is not asked again so soon, unless there is nobody else.
+_WAITING_PROOF_MAX = 256
+
+
+class Neighbours:
+    """The routing table, and how peers come into it and out of it."""
+
+    def __init__(
+        self,
+        host: Host,
+        *,
+        bootstrap: Sequence[PeerAddress],
+        known: Sequence[PeerAddress],
+        on_proved: Callable[[PeerId], None],
+    ) -> None:
+        """`bootstrap`: where to begin; `known`: what `known_peers` returned last time; `on_proved` is told of each peer
+        that enters the table."""
+        self.table = RoutingTable(host.peer_id)
+        self.joined = trio.Event()
+        """Set when somebody answered for the first time."""
+        self._host = host
+        self._on_proved = on_proved
+        self._bootstrap = _contacts(bootstrap)
+        self._known = _contacts(known[: limits.KNOWN_PEERS_MAX])
+        self._down: OrderedDict[PeerId, float] = OrderedDict()
+        self._to_prove, self._unproved = trio.open_memory_channel[PeerAddress](_WAITING_PROOF_MAX)
+
+    def known_peers(self) -> tuple[PeerAddress, ...]:
+        """Return peers to start from next time, at most KNOWN_PEERS_MAX: those reached now, then those of last time."""
+        reached = self.table.known(limits.KNOWN_PEERS_MAX)
+        peers = {each.peer for each in reached}
+        earlier = [PeerAddress(each.peer, each.addresses[0]) for each in self._known if each.peer not in peers]
+        return (*reached, *earlier)[: limits.KNOWN_PEERS_MAX]
+
+    def seeds(self, target: int) -> tuple[Contact, ...]:
+        """Return whom to ask first for `target`; those that are down only if there is nobody else."""
+        near = self.table.closest(target, limits.DHT_REPLICATION)
+        if len(near) < limits.DHT_REPLICATION:
+            near = (*near, *self._bootstrap, *self._known)
+        up = tuple(contact for contact in near if not self._is_down(contact.peer))
+        return up or near
+
+    def answered(self, contact: Contact) -> None:
+        """`contact` answered a question; it enters the table if we dialled it."""
+        self.joined.set()
+        self._down.pop(contact.peer, None)
+        address = self._host.dialled(contact.peer)
+        if address is not None:
+            others = [each for each in contact.addresses if each != address]
+            self._proved(Contact(contact.peer, (address, *others)))
+
+    def failed(self, peer: PeerId) -> None:
+        """`peer` could not be reached, or did not answer."""
+        self.table.failed(peer)
+        self._down[peer] = trio.current_time() + _DOWN_S
+        self._down.move_to_end(peer)
+        if len(self._down) > 4 * limits.KNOWN_PEERS_MAX:
+            self._down.popitem(last=False)
+
+    def consider(self, newcomer: PeerAddress) -> None:
+        """Have `newcomer`, who asked us something, dialled, to see whether it may enter the table."""
+        if newcomer.peer in self.table or self._is_down(newcomer.peer):
+            return
+        with suppress(trio.WouldBlock):  # If many came at once it will ask us again.
+            self._to_prove.send_nowait(newcomer)
+
+    async def prove_newcomers(self) -> None:
+        """Dial those that are to be considered, one by one, until cancelled."""
+        async for newcomer in self._unproved:
+            if newcomer.peer in self.table:
+                continue
+            try:
+                address = await self._host.prove(newcomer.peer, (newcomer.address,), heard_from=newcomer.address.ip)
+            except PeerError as exc:
+                log.debug("%s cannot be reached: %s", newcomer, exc)
+                self.failed(newcomer.peer)
+            else:
+                self._proved(Contact(newcomer.peer, (address,)))
+
+    def _is_down(self, peer: PeerId) -> bool:
+        return self._down.get(peer, 0.0) > trio.current_time()
+
+    def _proved(self, contact: Contact) -> None:
+        self.table.proved(contact, now=trio.current_time())
+        self._on_proved(contact.peer)
+
+
+def _contacts(addresses: Iterable[PeerAddress]) -> tuple[Contact, ...]:
+    """Return one contact a peer."""
+    found: dict[PeerId, tuple[Address, ...]] = {}
+    for each in addresses:
+        found[each.peer] = (*found.get(each.peer, ()), each.address)
+    return tuple(Contact(peer, of_peer[: limits.ADDRESSES_PER_PEER_MAX]) for peer, of_peer in found.items())
