@@ -35,7 +35,7 @@ from benchmarks.machine import describe
 from benchmarks.payload import GIB, MIB
 from benchmarks.plan import CROWD_RACES, EVERYBODY, NAMES, OURS, RACES, four_files
 from benchmarks.processes import ContestantFailed
-from benchmarks.race import CrowdRace, Race, run_crowd_race, run_race
+from benchmarks.race import CrowdRace, How, Race, run_crowd_race, run_race
 from benchmarks.report import render, write_json
 from benchmarks.targets import judge
 
@@ -61,25 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _measure(options: argparse.Namespace, work: Path, runtime: Path) -> int:
     p2phub, torrent = P2phub(runtime=runtime), Torrent(cache=options.cache)
-    everybody: list[Contestant] = [
-        Bare(),
-        p2phub,
-        BusyP2phub(runtime=runtime),
-        torrent,
-        Curl(cache=options.cache),
-        Rsync(cache=options.cache),
-        Aria2(cache=options.cache, tls=False),
-        Aria2(cache=options.cache, tls=True),
-        Hub(cache=options.cache),
-        Iroh(cache=options.cache),
-        Kubo(cache=options.cache),
-    ]
-    crowd: list[CrowdContestant] = [P2phubCrowd(p2phub), TorrentCrowd(torrent)]
-    unable = _install([one for one in everybody if one.name in options.only])
-    isolated = leave_the_network()
-    machine = describe(options.cache, isolated=isolated)
+    chosen = [one for one in _everybody(p2phub, torrent, options.cache, runtime) if one.name in options.only]
+    unable = _install(chosen)
+    machine = describe(options.cache, isolated=leave_the_network())
     _tell("\n".join(machine))
 
+    crowd: list[CrowdContestant] = [P2phubCrowd(p2phub), TorrentCrowd(torrent)]
+    how = How(unable=unable, rounds=options.rounds, work=work, timeout_s=options.timeout, tell=_tell)
     races: dict[str, Race] = {}
     crowds: dict[str, CrowdRace] = {}
     alone = Alone()
@@ -87,47 +75,44 @@ def _measure(options: argparse.Namespace, work: Path, runtime: Path) -> int:
         if name in RACES:
             plan = RACES[name]
             payload = plan.make(options.bytes, options.cache)
-            races[name] = run_race(
-                plan.title.format(files=len(payload.files)),
-                payload,
-                [one for one in everybody if one.name in options.only and one.name in plan.contestants],
-                unable=unable,
-                rounds=options.rounds,
-                work=work,
-                timeout_s=options.timeout,
-                tell=_tell,
-            )
+            runners = [one for one in chosen if one.name in plan.contestants]
+            races[name] = run_race(plan.title.format(files=len(payload.files)), payload, runners, how)
         elif name in CROWD_RACES:
             crowd_plan = CROWD_RACES[name]
-            crowds[name] = run_crowd_race(
-                crowd_plan.title,
-                crowd_plan.make(options.bytes, options.cache),
-                crowd_plan.scene,
-                [one for one in crowd if one.name in options.only and one.name in crowd_plan.contestants],
-                unable=unable,
-                rounds=options.rounds,
-                work=work,
-                timeout_s=options.timeout,
-                tell=_tell,
-            )
+            payload = crowd_plan.make(options.bytes, options.cache)
+            groups = [one for one in crowd if one.name in options.only and one.name in crowd_plan.contestants]
+            crowds[name] = run_crowd_race(crowd_plan.title, payload, crowd_plan.scene, groups, how)
         elif OURS in options.only:
-            payload = four_files(options.bytes, options.cache)
             measure_help(alone, p2phub, work=work)
-            measure_publish(
-                alone, p2phub, payload, rounds=options.rounds, work=work, timeout_s=options.timeout, tell=_tell
-            )
+            measure_publish(alone, p2phub, four_files(options.bytes, options.cache), how)
     verdicts = judge(races, crowds, alone)
     print(render(machine, list(races.values()), list(crowds.values()), alone, verdicts, size=options.bytes))
     if options.json:
         write_json(options.json, machine, list(races.values()), list(crowds.values()), alone, verdicts)
     _tell(f"payloads and peers are kept in {options.cache} for the next run; delete it when you like")
-    failures = [
-        *alone.failures,
-        *(failure for race in races.values() for one in race.standings.values() for failure in one.failures),
-        *(failure for race in crowds.values() for one in race.standings.values() for failure in one.failures),
-    ]
+    failed = bool(
+        alone.failures
+        or any(one.failures for race in races.values() for one in race.standings.values())
+        or any(one.failures for race in crowds.values() for one in race.standings.values())
+    )
     missed = any(verdict.met is False and not verdict.goal for verdict in verdicts)
-    return 1 if failures or missed else 0
+    return 1 if failed or missed else 0
+
+
+def _everybody(p2phub: P2phub, torrent: Torrent, cache: Path, runtime: Path) -> list[Contestant]:
+    return [
+        Bare(),
+        p2phub,
+        BusyP2phub(runtime=runtime),
+        torrent,
+        Curl(cache=cache),
+        Rsync(cache=cache),
+        Aria2(cache=cache, tls=False),
+        Aria2(cache=cache, tls=True),
+        Hub(cache=cache),
+        Iroh(cache=cache),
+        Kubo(cache=cache),
+    ]
 
 
 def _install(contestants: Sequence[Contestant]) -> dict[str, str]:

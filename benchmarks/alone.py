@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.contestants.p2phub import P2phub, the_event
 from benchmarks.payload import Payload, read_tree
 from benchmarks.processes import Command, ContestantFailed, run
-from benchmarks.race import Tell
+from benchmarks.race import How
 
 _HELP_RUNS = 9
 _HELP_TIMEOUT_S = 30.0
@@ -24,23 +24,21 @@ class Alone:
     failures: list[str] = field(default_factory=list)
 
 
-def measure_publish(
-    alone: Alone, p2phub: P2phub, payload: Payload, *, rounds: int, work: Path, timeout_s: float, tell: Tell
-) -> None:
+def measure_publish(alone: Alone, p2phub: P2phub, payload: Payload, how: How) -> None:
     """Publish from a new home each time, in turn with one pass of BLAKE3 + SHA-256 over the same files."""
     hash_once = Command([sys.executable, "-m", "benchmarks.programs.hash_once", str(payload.root)])
-    for number in range(rounds):
-        directory = work / "publish"
+    for number in range(how.rounds):
+        directory = how.work / "publish"
         directory.mkdir()
         read_tree(payload.root)
         try:
-            alone.hash_once_s.append(_seconds(hash_once, directory, timeout_s))
-            alone.publish_s.append(_publish(p2phub, payload, directory, timeout_s))
+            alone.hash_once_s.append(_seconds(hash_once, directory, how.timeout_s))
+            alone.publish_s.append(_publish(p2phub, payload, directory, how.timeout_s))
             once_s, publish_s = alone.hash_once_s[-1], alone.publish_s[-1]
-            tell(f"publish, round {number + 1}: hash once {once_s:.2f} s, p2phub {publish_s:.2f} s")
+            how.tell(f"publish, round {number + 1}: hash once {once_s:.2f} s, p2phub {publish_s:.2f} s")
         except ContestantFailed as failure:
             alone.failures.append(str(failure))
-            tell(f"publish, round {number + 1}: FAILED")
+            how.tell(f"publish, round {number + 1}: FAILED")
         finally:
             shutil.rmtree(directory)
 

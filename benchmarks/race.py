@@ -21,6 +21,18 @@ Tell = Callable[[str], None]
 T = TypeVar("T", Trial, CrowdTrial)
 
 
+@dataclass(frozen=True, slots=True)
+class How:
+    """What holds for every race: how many rounds, where, and how long one requester may take."""
+
+    rounds: int
+    work: Path
+    timeout_s: float
+    tell: Tell
+    unable: Mapping[str, str] = field(default_factory=dict)
+    """Contestants that could not be installed, and why."""
+
+
 class _Named(Protocol):
     name: str
     description: str
@@ -57,60 +69,38 @@ class CrowdRace:
     standings: dict[str, Standing[CrowdTrial]]
 
 
-def run_race(
-    title: str,
-    payload: Payload,
-    contestants: Sequence[Contestant],
-    *,
-    unable: Mapping[str, str],
-    rounds: int,
-    work: Path,
-    timeout_s: float,
-    tell: Tell,
-) -> Race:
-    """Run `rounds` trials of each contestant; `unable` are those that could not be installed, and why.
-
-    `timeout_s` is for one requester.
-    """
-    work /= payload.name
+def run_race(title: str, payload: Payload, contestants: Sequence[Contestant], how: How) -> Race:
+    """Run `how.rounds` trials of each contestant."""
+    work = how.work / payload.name
     race = Race(title, payload.size, {one.name: Standing(one.description) for one in contestants})
 
     def prepare(contestant: Contestant, directory: Path) -> None:
         contestant.prepare(payload, directory)
 
     def take_part(contestant: Contestant) -> Trial:
-        return run_trial(contestant, payload, work / f"{contestant.name}-trial", timeout_s=timeout_s)
+        return run_trial(contestant, payload, work / f"{contestant.name}-trial", timeout_s=how.timeout_s)
 
-    ready = _prepare(title, contestants, race.standings, prepare, unable=unable, work=work, tell=tell)
-    _run(title, ready, race.standings, take_part, lambda trial: trial.verified_s, rounds=rounds, tell=tell)
+    ready = _prepare(title, contestants, race.standings, prepare, work, how)
+    _run(title, ready, race.standings, take_part, lambda trial: trial.verified_s, how)
     shutil.rmtree(work)  # what contestants made ready is as large as the payload
     return race
 
 
 def run_crowd_race(
-    title: str,
-    payload: Payload,
-    scene: Scene,
-    contestants: Sequence[CrowdContestant],
-    *,
-    unable: Mapping[str, str],
-    rounds: int,
-    work: Path,
-    timeout_s: float,
-    tell: Tell,
+    title: str, payload: Payload, scene: Scene, contestants: Sequence[CrowdContestant], how: How
 ) -> CrowdRace:
-    """Run `rounds` trials of each contestant in this scene, as `run_race` does."""
-    work = work / f"crowd-{scene.providers}-{scene.requesters}"
+    """Run `how.rounds` trials of each contestant in this scene."""
+    work = how.work / f"crowd-{scene.providers}-{scene.requesters}"
     race = CrowdRace(title, payload.size, scene, {one.name: Standing(one.description) for one in contestants})
 
     def prepare(contestant: CrowdContestant, directory: Path) -> None:
         contestant.prepare(payload, scene, directory)
 
     def take_part(contestant: CrowdContestant) -> CrowdTrial:
-        return run_crowd_trial(contestant, payload, scene, work / f"{contestant.name}-trial", timeout_s=timeout_s)
+        return run_crowd_trial(contestant, payload, scene, work / f"{contestant.name}-trial", timeout_s=how.timeout_s)
 
-    ready = _prepare(title, contestants, race.standings, prepare, unable=unable, work=work, tell=tell)
-    _run(title, ready, race.standings, take_part, lambda trial: trial.last_done_s, rounds=rounds, tell=tell)
+    ready = _prepare(title, contestants, race.standings, prepare, work, how)
+    _run(title, ready, race.standings, take_part, lambda trial: trial.last_done_s, how)
     shutil.rmtree(work)  # what contestants made ready is as large as the payload
     return race
 
@@ -120,10 +110,8 @@ def _prepare(
     contestants: Sequence[C],
     standings: dict[str, Standing[T]],
     prepare: Callable[[C, Path], None],
-    *,
-    unable: Mapping[str, str],
     work: Path,
-    tell: Tell,
+    how: How,
 ) -> list[C]:
     """Get each contestant ready; return those that are."""
     ready: list[C] = []
@@ -131,12 +119,12 @@ def _prepare(
         directory = work / contestant.name
         directory.mkdir(parents=True)
         try:
-            if contestant.name in unable:
-                raise ContestantFailed(unable[contestant.name])
+            if contestant.name in how.unable:
+                raise ContestantFailed(how.unable[contestant.name])
             prepare(contestant, directory)
         except ContestantFailed as failure:
             standings[contestant.name].failures.append(str(failure))
-            tell(f"{title}: {contestant.name} could not get ready")
+            how.tell(f"{title}: {contestant.name} could not get ready")
         else:
             ready.append(contestant)
     return ready
@@ -148,18 +136,16 @@ def _run(
     standings: dict[str, Standing[T]],
     take_part: Callable[[C], T],
     seconds: Callable[[T], float],
-    *,
-    rounds: int,
-    tell: Tell,
+    how: How,
 ) -> None:
-    for number in range(rounds):
+    for number in range(how.rounds):
         for contestant in ready if number % 2 == 0 else reversed(ready):
             standing = standings[contestant.name]
             try:
                 trial = take_part(contestant)
             except ContestantFailed as failure:
                 standing.failures.append(str(failure))
-                tell(f"{title}, round {number + 1}: {contestant.name} FAILED")
+                how.tell(f"{title}, round {number + 1}: {contestant.name} FAILED")
             else:
                 standing.trials.append(trial)
-                tell(f"{title}, round {number + 1}: {contestant.name} {seconds(trial):.2f} s")
+                how.tell(f"{title}, round {number + 1}: {contestant.name} {seconds(trial):.2f} s")
