@@ -1,4 +1,4 @@
-"""Header bytes of tensor files to layouts: named spans. Never runs what it reads. Pure."""
+"""Headers and footers of tensor and table files to layouts: named spans. Never runs what it reads. Pure."""
 
 from p2phub.formats.detect import layout_of
 from p2phub.formats.layout import OPAQUE, Layout, Span, boundaries, decode_layout, encode_layout

@@ -1,6 +1,6 @@
 """Make models and datasets to move, from a seed, and tell whether two folders are the same bit for bit.
 
-The formats are real: `safetensors` opens the models, any Parquet reader opens the tables. Weights are written as they
+The formats are real: `safetensors` opens the models, `pyarrow` wrote the tables. Weights are written as they
 are made, so a model may be larger than memory. One seed gives one content.
 Source: the safetensors format (8-byte little-endian header length, JSON header, tensors back to back).
 """
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-
-from tests.support.parquet import Table, write_parquet
+import pyarrow as pa
+from pyarrow import parquet as pq
 
 BLOCK_BYTES = 4 << 20
 """How much of a model is in memory at once while it is made."""
@@ -83,7 +83,7 @@ def make_dataset_folder(path: Path, seed: int = 0) -> Path:
             texts = [rng.bytes(int(length)) for length in rng.integers(8, 120, count)]
             target = path / "data" / split / f"{split}-{shard:05d}-of-{shards:05d}.parquet"
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_parquet(target, Table(ids, texts), rows_per_group=1000)
+            pq.write_table(pa.table({"id": ids, "text": texts}), target, row_group_size=1000, compression="none")
             made += 1
     others: list[tuple[str, bytes]] = [
         ("README.md", b"---\nlicense: cc0-1.0\n---\n# A dataset made for tests\n"),

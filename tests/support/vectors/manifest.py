@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from tests.support.vectors.build import Case, breaks, digest, gives, record
+from tests.support.vectors.formats import gguf, parquet
 
 MIB = 1 << 20
 EMPTY_SHA256 = hashlib.sha256(b"").digest()
@@ -600,4 +601,5 @@ def files() -> dict[str, tuple[str, dict[str, list[Case]]]]:
         "manifest/cuts.json": ("manifest.md §3", cuts()),
         "manifest/lists.json": ("manifest.md §4", lists()),
         "manifest/layouts.json": ("manifest.md §5", {**layouts(), **safetensors()}),
+        "manifest/formats.json": ("manifest.md §5", {**gguf(), **parquet()}),
     }

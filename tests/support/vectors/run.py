@@ -20,6 +20,8 @@ from p2phub.content import (
     unpack_record,
 )
 from p2phub.formats import Layout, decode_layout, encode_layout
+from p2phub.formats.gguf import parse_gguf
+from p2phub.formats.parquet import parse_parquet
 from p2phub.formats.safetensors import parse_safetensors
 from p2phub.identity import (
     PeerId,
@@ -242,6 +244,20 @@ def run_decode_layout(given: Given) -> Given:
 
 
 def run_parse_safetensors(given: Given) -> Given:
+    layout = _parse(parse_safetensors, given)
+    return {"header_bytes": layout.header_bytes, "spans": spans_of(layout, layout.header_bytes)}
+
+
+def run_parse_gguf(given: Given) -> Given:
+    layout = _parse(parse_gguf, given)
+    return {"header_bytes": layout.header_bytes, "spans": spans_of(layout, layout.header_bytes)}
+
+
+def run_parse_parquet(given: Given) -> Given:
+    return {"spans": spans_of(_parse(parse_parquet, given), 0)}
+
+
+def _parse(parse: Callable[[int, Callable[[int, int], bytes]], Layout], given: Given) -> Layout:
     data = read_bytes(given["bytes"])
 
     def read(offset: int, length: int) -> bytes:
@@ -249,9 +265,9 @@ def run_parse_safetensors(given: Given) -> Given:
         assert len(part) == length, "asked for bytes that the file does not have"
         return part
 
-    layout = parse_safetensors(len(data), read)
+    layout = parse(len(data), read)
     assert decode_layout(encode_layout(layout), size=len(data)) == layout
-    return {"header_bytes": layout.header_bytes, "spans": spans_of(layout, layout.header_bytes)}
+    return layout
 
 
 def run_read_release(given: Given) -> Given:

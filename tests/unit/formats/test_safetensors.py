@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import tracemalloc
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -19,22 +18,16 @@ from p2phub.content import cut_points
 from p2phub.errors import Malformed
 from p2phub.formats import OPAQUE, Layout, boundaries, decode_layout, encode_layout, layout_of, safetensors
 from tests.support.covers import covers
+from tests.support.reading import layout as read_layout
+from tests.support.reading import reader
 
 NAME = "model.safetensors"
 dtypes = st.sampled_from([np.float32, np.float16, np.int8, np.uint64, np.bool_, np.complex64])
 arrays = st.builds(lambda shape, dtype: np.zeros(shape, dtype), st.lists(st.integers(0, 4), max_size=4), dtypes)
 
 
-def reader(data: bytes) -> Callable[[int, int], bytes]:
-    def read(offset: int, length: int) -> bytes:
-        assert 0 <= offset <= offset + length <= len(data)
-        return data[offset : offset + length]
-
-    return read
-
-
 def layout(data: bytes, path: str = NAME) -> Layout:
-    return layout_of(path, len(data), reader(data))
+    return read_layout(data, path)
 
 
 def file(header: object, data: bytes = b"", *, pad: int = 0) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 from safetensors import safe_open
 
 from tests.support.models import make_dataset_folder, make_safetensors_folder, tree_digest
-from tests.support.parquet import Table, write_parquet
 
 
 @pytest.mark.parametrize(("bytes_total", "files"), [(16 << 10, 1), (1 << 20, 1), (1_000_003, 3), (70 << 20, 2)])
@@ -55,20 +53,6 @@ def test_a_made_dataset_has_nested_folders_parquet_an_empty_file_and_a_name_beyo
     assert max(name.count("/") for name in found) >= 3
     assert [name for name in found if (folder / name).stat().st_size == 0] == ["data/empty.jsonl"]
     assert [name for name in found if not name.isascii()] == ["Übersicht – 概要.md"]
-
-
-def test_a_made_parquet_file_has_its_row_groups_where_its_footer_says(tmp_path: Path) -> None:
-    path = tmp_path / "rows.parquet"
-    write_parquet(path, Table([1, -2, 3], [b"a", b"", b"ccc"]), rows_per_group=2)
-    content = path.read_bytes()
-    (footer_bytes,) = struct.unpack("<I", content[-8:-4])
-    assert content[:4] == content[-4:] == b"PAR1"
-    footer = content[-8 - footer_bytes : -8]
-    # By hand: version 1, then 3 schema elements; 3 rows (zigzag 6) in 2 row groups.
-    assert footer.startswith(bytes([0x15, 0x02, 0x19, 0x3C]))
-    assert bytes([0x16, 0x06, 0x19, 0x2C]) in footer
-    assert struct.pack("<qq", 1, -2) in content
-    assert b"\x01\x00\x00\x00a\x00\x00\x00\x00" in content
 
 
 def test_tree_digest_sees_each_difference_and_leaves_the_index_out(tmp_path: Path) -> None:
