@@ -11,12 +11,11 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
 import trio
-from libp2p.abc import IMuxedConn, INetConn, INetStream
+from libp2p.abc import IMuxedConn, INetStream
 from libp2p.custom_types import TProtocol
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.security.noise.exceptions import PeerIDMismatchesPubkey
@@ -26,6 +25,7 @@ from p2phub import limits
 from p2phub.discovery import DialBudget, dialable
 from p2phub.errors import Malformed, PeerGone, WrongPeer
 from p2phub.identity import Address, PeerId, SecretKey
+from p2phub.net.libp2p_connections import Connection, Connections
 from p2phub.net.libp2p_library import (
     TcpStream,
     build,
@@ -39,7 +39,7 @@ from p2phub.net.libp2p_stream import Stream
 log = logging.getLogger("p2phub.libp2p")
 T = TypeVar("T")
 OnStream = Callable[[Stream], Awaitable[None]]
-_CLOSE_S = 0.5
+_CLOSE_ALL_S = 0.5
 
 
 class Port(Protocol):
@@ -53,16 +53,6 @@ class Port(Protocol):
         """Set who gets connections that begin as multistream does; None: nobody."""
 
 
-@dataclass(slots=True)
-class _Link:
-    """A connection: where its other end is, whether we dialled it (so that the address is proven), when it was used."""
-
-    stream: TcpStream
-    address: Address
-    dialled: bool
-    used_at: float
-
-
 class Host:
     """A running host. Made by `open_host`; all calls may run at the same time."""
 
@@ -73,7 +63,7 @@ class Host:
         self._nursery = nursery
         self._host = build(key, self._overflow)
         self._swarm = self._host.get_network()
-        self._links: dict[int, _Link] = {}  # By id of the muxed connection.
+        self._connections = Connections(self._host)
         self._dialling: dict[PeerId, trio.Lock] = {}
         self._shaking_hands: dict[trio.CancelScope, None] = {}
 
@@ -93,12 +83,11 @@ class Host:
 
     def remote_ip(self, peer: PeerId) -> str | None:
         """Return the IP address of the other end of a connection to `peer`, None if there is none."""
-        link = self._link_to(peer)
-        return None if link is None else link.address.ip
+        return next((known.address.ip for known in self._connections.to(peer)), None)
 
     def dialled(self, peer: PeerId) -> Address | None:
         """Return the address at which we dialled `peer` and it proved who it is, if that connection stands."""
-        return next((link.address for link in self._links_to(peer) if link.dialled), None)
+        return next((known.address for known in self._connections.to(peer) if known.dialled), None)
 
     async def reach(self, peer: PeerId, addresses: Iterable[Address], *, heard_from: str | None = None) -> Address:
         """Make sure of a connection to `peer`; return the address of its other end.
@@ -106,13 +95,11 @@ class Host:
         Dials `addresses` in turn unless there is a connection. `heard_from`: the IP address of who named them, None if
         the user did. Raises PeerGone, or WrongPeer if somebody else answered.
         """
-        link = self._link_to(peer)
-        if link is not None:
-            return link.address
+        for known in self._connections.to(peer):
+            return known.address
         async with self._dialling_alone(peer):
-            link = self._link_to(peer)
-            if link is not None:
-                return link.address
+            for known in self._connections.to(peer):  # Somebody else may have dialled meanwhile.
+                return known.address
             return await self._dial(peer, addresses, heard_from)
 
     async def prove(self, peer: PeerId, addresses: Iterable[Address], *, heard_from: str | None) -> Address:
@@ -120,9 +107,9 @@ class Host:
 
         Raises PeerGone or WrongPeer.
         """
-        for link in self._links_to(peer):
-            if link.dialled:
-                return link.address
+        proven = self.dialled(peer)
+        if proven is not None:
+            return proven
         async with self._dialling_alone(peer):
             return await self._dial(peer, addresses, heard_from)
 
@@ -142,25 +129,25 @@ class Host:
             if isinstance(exc.__cause__, trio.TooSlowError):
                 await self.drop(peer)
             raise PeerGone(f"no stream to {peer}: {exc}", peer=str(peer)) from exc
-        self._touch(raw.muxed_conn)
+        self._connections.touch(raw.muxed_conn)
         return Stream(self, raw, peer, address)
 
     def on_stream(self, protocol: str, handler: OnStream) -> None:
         """Answer streams of `protocol` by `handler`, which may raise PeerError freely. A later one replaces it."""
 
         async def handle(raw: INetStream) -> None:
-            link = self._links.get(id(raw.muxed_conn))
+            known = self._connections.of(raw.muxed_conn)
             remote = raw.muxed_conn.get_remote_address()  # type: ignore[attr-defined]
             if remote is None:
                 await raw.reset()
                 return
-            self._touch(raw.muxed_conn)
+            self._connections.touch(raw.muxed_conn)
             try:
                 peer = peer_id_of(raw.muxed_conn.peer_id)
             except Malformed:
                 await raw.reset()
                 return
-            stream = Stream(self, raw, peer, link.address if link is not None else Address(*remote))
+            stream = Stream(self, raw, peer, known.address if known is not None else Address(*remote))
             try:
                 await handler(stream)
             except PeerGone:
@@ -170,8 +157,7 @@ class Host:
 
     async def drop(self, peer: PeerId) -> None:
         """End all connections to `peer`."""
-        for connection in list(self._swarm.get_connections(libp2p_id_of(peer))):
-            await self._end(connection)
+        await self._connections.end_peer(peer)
 
     def start(self, work: Callable[..., Awaitable[object]], *args: object) -> None:
         """Run `work` as a task of the host, which ends with it; a PeerGone of it is nobody's business."""
@@ -211,7 +197,7 @@ class Host:
             except Exception as exc:  # noqa: BLE001 - the library raises many kinds; all mean that the peer is gone.
                 errors.append(exc)
                 if isinstance(exc, trio.TooSlowError) and muxed is not None:
-                    self._nursery.start_soon(self._end_muxed, muxed)
+                    self._nursery.start_soon(self._connections.end_muxed, muxed)
             finally:
                 finished.set()
 
@@ -247,10 +233,9 @@ class Host:
                 muxed = await self._swarm.upgrade_inbound_raw_conn(raw, stream.remote)
             if not scope.cancelled_caught:
                 del self._shaking_hands[scope]
-                link = _Link(stream, stream.remote, False, trio.current_time())
-                self._links[id(muxed)] = link
-                self._nursery.start_soon(self._keep_within, muxed)
-                await self._live(muxed, link)
+                self._connections.add(muxed, Connection(stream, stream.remote, False, trio.current_time()))
+                self._nursery.start_soon(self._connections.keep_within, muxed)
+                await self._connections.attend(muxed)
         except Exception as exc:  # noqa: BLE001 - whatever a stranger's handshake did, it is about this socket only.
             log.debug("a connection that came in: %r", exc)
         finally:
@@ -265,12 +250,12 @@ class Host:
                 self._port.on_multistream(self.accept)
             task_status.started()
             try:
-                await self._close_idle()
+                await self._connections.end_idle()
             finally:
                 if self._port is not None:
                     self._port.on_multistream(None)
-                with trio.move_on_after(_CLOSE_S, shield=True):
-                    await self._close_all()
+                with trio.move_on_after(_CLOSE_ALL_S, shield=True):
+                    await self._connections.end_all()
 
     @asynccontextmanager
     async def _dialling_alone(self, peer: PeerId) -> AsyncIterator[None]:
@@ -303,9 +288,8 @@ class Host:
                     raise
                 # Here, not below: whoever asked for the dial may have been cancelled meanwhile.
                 muxed: IMuxedConn = connection.muxed_conn
-                link = _Link(stream, target, True, trio.current_time())
-                self._links[id(muxed)] = link
-                self._nursery.start_soon(self._live, muxed, link)
+                self._connections.add(muxed, Connection(stream, target, True, trio.current_time()))
+                self._nursery.start_soon(self._connections.attend, muxed)
                 return muxed
 
             try:
@@ -316,7 +300,7 @@ class Host:
                     wrong = WrongPeer(f"somebody else than {peer} answers at {address}", peer=str(peer))
                 continue
             self.budget.proved(address)
-            if not await self._keep_within(muxed):
+            if not await self._connections.keep_within(muxed):
                 raise PeerGone("this node has too many connections", peer=str(peer))
             return address
         if wrong is not None and len(failures) == 1:
@@ -324,81 +308,8 @@ class Host:
         reason = "; ".join(failures) or "it has no address that may be dialled"
         raise PeerGone(f"cannot reach {peer}: {reason}", peer=str(peer))
 
-    async def _live(self, muxed: IMuxedConn, link: _Link) -> None:
-        """Keep the books of a connection until it ends, and see to it that its socket ends with it."""
-        self._links[id(muxed)] = link
-        try:
-            await muxed.event_closed.wait()  # type: ignore[attr-defined]
-        finally:
-            await trio.aclose_forcefully(link.stream.stream)
-            self._links.pop(id(muxed), None)
-
-    def _links_to(self, peer: PeerId) -> list[_Link]:
-        connections = self._swarm.get_connections(libp2p_id_of(peer))
-        found = [self._links.get(id(each.muxed_conn)) for each in connections if not each.is_closed]
-        return [link for link in found if link is not None]
-
-    def _link_to(self, peer: PeerId) -> _Link | None:
-        links = self._links_to(peer)
-        return links[0] if links else None
-
-    def _touch(self, muxed: IMuxedConn) -> None:
-        link = self._links.get(id(muxed))
-        if link is not None:
-            link.used_at = trio.current_time()
-
-    async def _keep_within(self, newest: IMuxedConn) -> bool:
-        """If there are too many connections end the one idle the longest, or `newest`: return whether that stays."""
-        connections = [each for each in self._swarm.get_connections() if not each.is_closed]
-        if len(connections) <= limits.LIBP2P_CONNECTIONS_MAX:
-            return True
-        idle = [
-            each
-            for each in connections
-            if not each.get_streams() and each.muxed_conn is not newest and id(each.muxed_conn) in self._links
-        ]
-        if not idle:
-            await self._end_muxed(newest)
-            return False
-        await self._end(min(idle, key=lambda each: self._links[id(each.muxed_conn)].used_at))
-        return True
-
-    async def _close_idle(self) -> None:
-        while True:
-            await trio.sleep(limits.LIBP2P_CONNECTION_IDLE_S / 4)
-            long_ago = trio.current_time() - limits.LIBP2P_CONNECTION_IDLE_S
-            for each in list(self._swarm.get_connections()):
-                link = self._links.get(id(each.muxed_conn))
-                if link is not None and link.used_at < long_ago and not each.get_streams():
-                    await self._end(each)
-
-    async def _close_all(self) -> None:
-        async with trio.open_nursery() as nursery:
-            for each in list(self._swarm.get_connections()):
-                nursery.start_soon(self._end, each)
-        self._swarm.connections.clear()
-
-    async def _end_muxed(self, muxed: IMuxedConn) -> None:
-        for each in list(self._swarm.get_connections()):
-            if each.muxed_conn is muxed:
-                await self._end(each)
-
-    async def _end(self, connection: INetConn) -> None:
-        """End a connection: politely for half a second, which libp2p itself does not bound, then by its socket."""
-        with trio.move_on_after(_CLOSE_S):
-            try:
-                await connection.close()
-                return
-            except Exception as exc:  # noqa: BLE001 - it is being thrown away.
-                log.debug("closing: %r", exc)
-        with trio.CancelScope(shield=True):
-            link = self._links.get(id(connection.muxed_conn))
-            if link is not None:
-                await trio.aclose_forcefully(link.stream.stream)
-            self._swarm.remove_conn(connection)  # type: ignore[attr-defined]
-
     def _overflow(self, muxed: IMuxedConn) -> None:
-        self._nursery.start_soon(self._end_muxed, muxed)
+        self._nursery.start_soon(self._connections.end_muxed, muxed)
 
 
 @asynccontextmanager

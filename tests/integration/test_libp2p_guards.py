@@ -108,7 +108,7 @@ async def test_a_call_cancelled_in_the_middle_of_a_frame_leaves_its_connection_u
     """Without: half a frame stays on the connection, which still looks connected, and nothing on it works any more."""
     async with pair() as (server, client, _):
         assert await echoes(client, server)
-        (link,) = client._links.values()
+        (link,) = client._connections.to(server.peer_id)
         whole_write = link.stream.write
         scope = trio.CancelScope()
 
@@ -309,7 +309,7 @@ async def test_what_a_peer_leaves_in_the_books_is_gone_when_it_goes() -> None:
             async with open_host(secret(f"client {number}")) as client:
                 assert await echoes(client, server)
         with trio.fail_after(5):
-            while server._links:
+            while len(server._connections):
                 await trio.sleep(0.01)
         assert not server._dialling
         assert server._host.get_peerstore().peer_ids() == [libp2p_id_of(server.peer_id)]
