@@ -243,8 +243,10 @@ class Hub:
         """Return what the node is doing.
 
         {"daemon": whether it is one, "home", "peer_id", "publisher_id", "addresses": [multiaddr], "seconds" (since it
-        began), "tasks", "up" and "down" (its caps in bytes/s, or None), "jobs": [the latest event of each fetch, with
-        "job", "up", "down" and "background"], "served": {manifest: payload bytes sent}}. Raises DiskError.
+        began), "tasks", "processes": [{"pid", "role" (node or bulk), "anonymous_bytes", "descriptors"}],
+        "anonymous_bytes" and "descriptors" of them together, "up" and "down" (its caps in bytes/s, or None), "jobs":
+        [the latest event of each fetch, with "job", "up", "down" and "background"], "served": {manifest: payload bytes
+        sent}}. Raises DiskError.
         """
         return await self._verbs.call("status", {}, unwatched)
 

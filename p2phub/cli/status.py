@@ -38,6 +38,12 @@ def describe(status: dict[str, Any]) -> list[str]:
     ]
     lines += [f"Address    {address}" for address in status["addresses"]]
     lines.append(f"Caps       {describe_caps(status)}")
+    if status["daemon"]:
+        count = len(status["processes"])
+        together = f" in {count} processes" if count > 1 else ""
+        lines.append(
+            f"Uses       {size(status['anonymous_bytes'])} of memory, {status['descriptors']:,} descriptors{together}"
+        )
     for job in status["jobs"]:
         verified = f": {size(job['bytes_verified'])} verified" if "bytes_verified" in job else ""
         class_ = " in the background" if job["background"] else ""

@@ -56,6 +56,7 @@ class Parts:
         listener: Listener | None,
         nursery: trio.Nursery,
         caps: Caps,
+        children: Callable[[], tuple[int, ...]],
     ) -> None:
         self.config = config
         self.publisher = publisher
@@ -67,6 +68,8 @@ class Parts:
         exchange.port_towards = lambda where: port_towards(self._listening, where)
         self.dialler = dialler
         self.caps = caps
+        self.children = children
+        """The ids of the processes that carry bulk bytes for this one."""
         self._direct = direct
         self.workers = workers
         self.resolver = Resolver(
@@ -239,12 +242,14 @@ async def compose(config: Config, *, serving: bool, bulk_processes: int = 0) -> 
         async with AsyncExitStack() as stack:
             plane = await stack.enter_async_context(open_plane(key, shelf, desk.answer, caps))
             carrier: DirectPlane | BulkProcesses = plane
+            children: Callable[[], tuple[int, ...]] = tuple
             if bulk_processes:
                 from p2phub.net.bulk.parent import open_bulk_processes
 
-                carrier = await stack.enter_async_context(
+                carrier = bulk = await stack.enter_async_context(
                     open_bulk_processes(plane, shelf, desk.answer, caps, count=bulk_processes)
                 )
+                children = lambda: bulk.processes  # noqa: E731
             dialler = Fallback(carrier)
             desk.dialler = plane  # Whether we can be reached directly is what a peer asks.
             listener = None
@@ -265,6 +270,7 @@ async def compose(config: Config, *, serving: bool, bulk_processes: int = 0) -> 
                 listener=listener,
                 nursery=nursery,
                 caps=caps,
+                children=children,
             )
             try:
                 yield parts

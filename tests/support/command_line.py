@@ -76,6 +76,13 @@ RESULTS: Json = {
         "publisher_id": PEER,
         "addresses": [ADDRESS],
         "seconds": 3.0,
+        "tasks": 9,
+        "processes": [
+            {"pid": 7, "role": "node", "anonymous_bytes": 40_000_000, "descriptors": 30},
+            {"pid": 8, "role": "bulk", "anonymous_bytes": 30_000_000, "descriptors": 1_200},
+        ],
+        "anonymous_bytes": 70_000_000,
+        "descriptors": 1_230,
         "up": None,
         "down": 20_000_000,
         "jobs": [

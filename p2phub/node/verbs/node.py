@@ -9,6 +9,7 @@ import trio
 from p2phub.content import Codec
 from p2phub.engine.doctor import examine_home, examine_reach, finding
 from p2phub.errors import NotFound, UsageError
+from p2phub.node.processes import uses, uses_json
 from p2phub.node.rates import parse_cap
 from p2phub.node.running import JsonObject, Running
 from p2phub.observe import Watch
@@ -29,6 +30,8 @@ async def peers(node: Running, watch: Watch) -> JsonObject:
 
 async def status(node: Running, watch: Watch) -> JsonObject:
     parts = node.parts
+    children = parts.children()
+    used = await parts.workers.run(lambda: uses(children))
     return {
         "daemon": node.announcer is not None,
         "home": str(parts.config.home),
@@ -37,6 +40,7 @@ async def status(node: Running, watch: Watch) -> JsonObject:
         "addresses": [str(address) for address in parts.addresses()],
         "seconds": round(time.time() - node.began, 1),
         "tasks": trio.lowlevel.current_statistics().tasks_living,
+        **uses_json(used),
         "up": node.capping.node.up,
         "down": node.capping.node.down,
         "jobs": node.jobs,

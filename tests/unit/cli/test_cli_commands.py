@@ -364,6 +364,10 @@ def test_limit_changes_what_is_given_of_the_node_or_of_a_job(cli: Cli, hub: Fake
     assert all((opened["up"], opened["down"]) == (None, None) for opened in hub.opened), "no caps of this command's own"
 
 
+def test_status_shows_what_all_processes_of_the_node_use_together(cli: Cli) -> None:
+    assert "70.0 MB of memory, 1,230 descriptors in 2 processes" in cli("status").out
+
+
 def test_status_shows_the_caps_of_node_and_jobs(cli: Cli) -> None:
     said = cli("status").out
     assert "Caps       up no cap, down 20.0 MB/s" in said
