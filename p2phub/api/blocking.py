@@ -95,13 +95,14 @@ def fetch(
     )
 
 
-def info(ref: str, *, providers: Sequence[str] = (), **options: Unpack[Options]) -> JsonObject:
-    """Return what is known of `ref`: {"reference", "manifest", "release", "held", "files"}; sizes in bytes.
+def info(ref: str, *, providers: Sequence[str] = (), tensors: bool = False, **options: Unpack[Options]) -> JsonObject:
+    """Return what is known of `ref`: {"reference", "manifest", "release", "held", "files", …}; sizes in bytes.
 
-    `providers`: multiaddrs that end in /p2p/PEER, asked first. `options`: home, bootstrap, lan, as for `open_hub`.
-    Raises UsageError, Malformed, NotFound, NotTrusted, DiskError; see `Hub.info`.
+    `providers`: multiaddrs that end in /p2p/PEER, asked first. `tensors`: with the names, dtypes and shapes of its
+    tensors. `options`: home, bootstrap, lan, as for `open_hub`. Raises UsageError, Malformed, NotFound, NotTrusted,
+    DiskError; see `Hub.info`.
     """
-    return _run(options, lambda hub: hub.info(ref, providers=providers))
+    return _run(options, lambda hub: hub.info(ref, providers=providers, tensors=tensors))
 
 
 def ls(**options: Unpack[Options]) -> list[JsonObject]:

@@ -194,18 +194,35 @@ class Hub:
         """
         return await self._verbs.call("remove", {"ref": ref}, unwatched)
 
-    async def info(self, ref: str, *, providers: Sequence[str] = ()) -> JsonObject:
-        """Return what is known of `ref`: {"reference", "manifest", "release", "contradiction",
-        "held", "files"}.
+    async def info(self, ref: str, *, providers: Sequence[str] = (), tensors: bool = False) -> JsonObject:
+        """Return what is known of `ref`: {"reference", "manifest", "release", "contradiction", "held", "files",
+        "files_unknown_because", "tensors", "tensors_unknown_because"}.
 
         "release" is as in `log`, or None where no publisher's word led here; "contradiction" is {"publisher",
         "sequence", "manifests": [two]} where the publisher signed two different releases with one sequence, else None;
         "held" is {"folder", "complete"} or None;
-        "files" is [{"path", "size" (bytes), "sha256" (hex), "chunks"}], None where the manifest is not here. Looks the
-        name up in the network; `providers` (multiaddrs with /p2p/PEER) are asked first. Raises UsageError, Malformed,
-        NotFound, NotTrusted, DiskError.
+        "files" is [{"path", "size" (bytes), "sha256" (hex), "chunks"}], None where nobody tells what is in the
+        manifest. With `tensors`, "tensors" is [{"path", "name", "dtype", "shape", "bytes", "start" (byte of the
+        file)}] of safetensors and GGUF files, and the columns of each row group of Parquet files; None unless asked
+        for, or where nobody has them. No file is fetched for it. Looks the name up in the network; `providers`
+        (multiaddrs with /p2p/PEER) are asked first. Raises UsageError, Malformed, NotFound, NotTrusted, DiskError.
         """
-        return await self._verbs.call("info", {"ref": ref, "providers": list(providers)}, unwatched)
+        args = {"ref": ref, "providers": list(providers), "tensors": tensors}
+        return await self._verbs.call("info", args, unwatched)
+
+    async def diff(self, before: str, after: str, *, providers: Sequence[str] = ()) -> JsonObject:
+        """Return how two manifests differ, without fetching either: {"before", "after", "files", "files_same",
+        "tensors", "tensors_same", "tensors_unknown_because", "bytes_new", "bytes_after"}.
+
+        `before` and `after` are references, manifest digests or tickets. "files" is [{"change", "path", "was" (where
+        it stood, if it moved), "bytes_before", "bytes_after"}], "tensors" [{"change", "name", "path", "before",
+        "after"}] with {"dtype", "shape", "bytes"} each, or None where nobody has them. A change is "added", "removed",
+        "changed", "moved", or "maybe changed": a small tensor that shares a chunk with what changed. "bytes_new" are
+        what whoever holds the first lacks of the second. Raises UsageError, Malformed, NotFound, NotTrusted,
+        NoProvider, Damaged, DiskError.
+        """
+        args = {"before": before, "after": after, "providers": list(providers)}
+        return await self._verbs.call("diff", args, unwatched)
 
     async def ls(self) -> list[JsonObject]:
         """Return what this home holds and publishes, an object a manifest.

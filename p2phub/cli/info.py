@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from argparse import ArgumentParser
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from p2phub.cli.arguments import check_providers
 from p2phub.cli.command import Command, Invocation
 from p2phub.cli.sizes import plural, size
+from p2phub.cli.table import table
 
 FILES_SHOWN = 20
 
@@ -17,6 +19,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("ref", metavar="REF", help="PUBLISHER/name[@tag], petname/name, a manifest digest, or a ticket")
     parser.add_argument("--files", action="store_true", help=f"list all files, not only {FILES_SHOWN}")
     parser.add_argument(
+        "--tensors", action="store_true", help="list tensors, and columns of tables: names, types and shapes"
+    )
+    parser.add_argument(
         "--provider", metavar="MULTIADDR", action="append", default=[], help="ask this node first; may be repeated"
     )
 
@@ -24,9 +29,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 async def run(call: Invocation) -> int:
     check_providers(call.args.provider)
     async with call.open_hub() as hub:
-        found = await hub.info(call.args.ref, providers=call.args.provider)
+        found = await hub.info(call.args.ref, providers=call.args.provider, tensors=call.args.tensors)
     call.output.object("info", found)
     call.output.say(*describe(found, files_shown=None if call.args.files else FILES_SHOWN))
+    if call.args.tensors:
+        call.output.say(*describe_tensors(found))
     return 0
 
 
@@ -56,6 +63,23 @@ def describe(found: dict[str, Any], *, files_shown: int | None) -> list[str]:
         if len(shown) < len(files):
             lines.append(f"  and {plural(len(files) - len(shown), 'other file')}: --files lists all")
     return lines
+
+
+def describe_tensors(found: dict[str, Any]) -> list[str]:
+    """Return the lines that list the tensors of each file."""
+    if found["tensors"] is None:
+        return [f"Tensors    not known: {found['tensors_unknown_because'] or found['files_unknown_because']}"]
+    tensors = found["tensors"]
+    lines = [f"Tensors    {len(tensors):,}, {size(sum(tensor['bytes'] for tensor in tensors))}"]
+    for path, of_file in itertools.groupby(tensors, key=lambda tensor: tensor["path"]):
+        rows = [[tensor["name"], tensor["dtype"], shape(tensor), size(tensor["bytes"])] for tensor in of_file]
+        lines += ["", *table([path, "TYPE", "SHAPE", "SIZE"], rows, right=(3,))]
+    return lines
+
+
+def shape(tensor: dict[str, Any]) -> str:
+    """Write a shape: `[768, 768]`."""
+    return f"[{', '.join(f'{dimension}' for dimension in tensor['shape'])}]"
 
 
 def contradiction_lines(found: dict[str, Any]) -> list[str]:

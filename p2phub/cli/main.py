@@ -14,6 +14,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from p2phub.cli import (
+    diff,
     doctor,
     fetch,
     info,
@@ -50,6 +51,7 @@ COMMANDS: tuple[Command, ...] = tuple(
         publish,
         fetch,
         info,
+        diff,
         ls,
         log,
         verify,

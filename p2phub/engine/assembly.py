@@ -38,20 +38,22 @@ class Assembly:
         """Return what was added, to be stored."""
         return tuple(self._new.values())
 
-    def pages_here(self) -> bool:
-        """Whether the manifest itself is whole; its chunk lists may still be missing. Raises Malformed."""
-        root = self.blob(self.digest)
-        return root is not None and all(self.blob(page) is not None for page, _ in manifest_pages(root))
+    def missing_pages(self) -> list[tuple[Digest, int]]:
+        """Return the pages to ask for next, (digest, most bytes) each; empty when the manifest itself is whole.
 
-    def missing(self) -> list[tuple[Digest, int]]:
-        """Return the blobs to ask for next, (digest, most bytes) each; empty when all is here. Raises Malformed."""
+        Raises Malformed, Damaged for more than a node can hold.
+        """
         root = self.blob(self.digest)
         if root is None:
             return [(self.digest, limits.MANIFEST_ROOT_BYTES_MAX)]
         described = sum(length for _, length in manifest_pages(root))
         if described > limits.METADATA_BYTES_MAX:
             raise Damaged(f"what describes the manifest has {described} bytes, more than a node can hold")
-        pages = [(page, length) for page, length in manifest_pages(root) if self.blob(page) is None]
+        return [(page, length) for page, length in manifest_pages(root) if self.blob(page) is None]
+
+    def missing(self) -> list[tuple[Digest, int]]:
+        """The same of all that it takes to number the chunks: pages, then chunk lists."""
+        pages = self.missing_pages()
         if pages:
             return pages
         lists: dict[Digest, int] = {}
@@ -60,6 +62,14 @@ class Assembly:
                 if digest not in lists and self.blob(digest) is None:
                     lists[digest] = limits.CHUNK_LIST_BYTES_MAX
         return list(lists.items())
+
+    def missing_layouts(self) -> list[tuple[Digest, int]]:
+        """The same of the layouts that files have, which nothing else waits for. Call when no page is missing."""
+        named = {entry.layout for entry in self.manifest().files if entry.layout is not None}
+        here = sum(len(self._new[digest]) for digest in named if digest in self._new)
+        if here > limits.METADATA_BYTES_MAX:
+            raise Damaged(f"the layouts of its files have more than {here} bytes, more than a node can hold")
+        return [(digest, limits.CHUNK_LIST_BYTES_MAX) for digest in sorted(named) if self.blob(digest) is None]
 
     def manifest(self) -> Manifest:
         """Return the manifest. Call when no page is missing. Raises Malformed."""

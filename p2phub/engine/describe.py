@@ -1,9 +1,12 @@
-"""Get what describes a manifest, and no more: its pages, from the first provider that has them.
+"""Get what describes a manifest, and no more, from the first provider that has it.
 
-For `info` of something that is not held. Providers are tried one after the other.
+For what is said of something that is not held. Providers are tried one after the other; what one gave the next need not
+give again.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import trio
 
@@ -14,16 +17,37 @@ from p2phub.engine.assembly import Assembly
 from p2phub.engine.fetch import Means
 from p2phub.engine.search import Search
 from p2phub.errors import HubError, NoProvider, PeerError, PeerGone
-from p2phub.manifest import Manifest
 from p2phub.net import Blobs, Closed, Opened, Refused
 
 ONE_PROVIDER_S = 30.0
 CANDIDATES_TRIED_MAX = 16
+Missing = Callable[[], list[tuple[Digest, int]]]
 
 
-async def describe(manifest: Digest, *, search: Search, means: Means) -> Manifest:
-    """Return the manifest. Raises NoProvider (says whom it asked), Malformed."""
+async def describe(
+    manifest: Digest, *, search: Search, means: Means, lists: bool = False, layouts: bool = False
+) -> Assembly:
+    """Return what describes the manifest: its pages, with `lists` its chunk lists, with `layouts` those of its files.
+
+    What was got is kept in the store, if it is more than pages. Raises NoProvider (says whom it asked), Malformed,
+    Damaged, DiskError.
+    """
     assembly = Assembly(manifest, means.store.blob)  # It looks into the store: whatever asks it runs in a worker.
+
+    def missing() -> list[tuple[Digest, int]]:
+        of_manifest = assembly.missing() if lists else assembly.missing_pages()
+        return of_manifest or (assembly.missing_layouts() if layouts else [])
+
+    await _gather(assembly, missing, search, means)
+    if lists or layouts:
+        await means.workers.run(lambda: means.store.put_blobs(assembly.new_blobs()))
+    return assembly
+
+
+async def _gather(assembly: Assembly, missing: Missing, search: Search, means: Means) -> None:
+    """Ask until nothing is `missing`, which is called in a worker."""
+    if not await means.workers.run(missing):
+        return
     failure: PeerError | None = None
     tried = 0
     for round_number in range(2):
@@ -32,39 +56,41 @@ async def describe(manifest: Digest, *, search: Search, means: Means) -> Manifes
 
             async def look(round_number: int, send: trio.MemorySendChannel[Candidate]) -> None:
                 async with send:
-                    await search.look(manifest, round_number, send)
+                    await search.look(assembly.digest, round_number, send)
 
             nursery.start_soon(look, round_number, send)
             async for candidate in receive:
                 tried += 1
                 try:
                     with trio.move_on_after(ONE_PROVIDER_S):
-                        await _ask(candidate, assembly, means)
+                        await _ask(candidate, assembly, missing, means)
                 except PeerError as error:
                     failure = error
-                if tried >= CANDIDATES_TRIED_MAX or await means.workers.run(assembly.pages_here):
+                if tried >= CANDIDATES_TRIED_MAX or not await means.workers.run(missing):
                     nursery.cancel_scope.cancel()
                     break
-        if await means.workers.run(assembly.pages_here):
-            return await means.workers.run(assembly.manifest)
+        if not await means.workers.run(missing):
+            return
         if not search.more():
             break
     why: HubError | str = failure or "nobody is known to have it"
     raise NoProvider(f"cannot tell what is in the manifest: {why} (asked: {search.asked()})")
 
 
-async def _ask(candidate: Candidate, assembly: Assembly, means: Means) -> None:
+async def _ask(candidate: Candidate, assembly: Assembly, missing: Missing, means: Means) -> None:
     link = await means.dialler.open_link(
         candidate.provider, assembly.digest, prefix_bytes=limits.PREFIX_BYTES_MAX, via=candidate.via
     )
+    owed: set[Digest] = set()
     try:
-        while not await means.workers.run(assembly.pages_here):
+        while await means.workers.run(missing):
             match await link.next_report():
                 case Opened(blobs=blobs) | Blobs(blobs=blobs):
-                    assembly.add(blobs)
-                    if not await means.workers.run(assembly.pages_here):
-                        missing = await means.workers.run(assembly.missing)
-                        link.ask(missing[: limits.BLOBS_PER_REQUEST_MAX])
+                    owed -= assembly.add(blobs)
+                    if not owed and (wanted := await means.workers.run(missing)):
+                        wanted = wanted[: limits.BLOBS_PER_REQUEST_MAX]
+                        owed = {digest for digest, _ in wanted}
+                        link.ask(wanted)
                 case Refused(reason=reason):
                     raise PeerGone(f"refused: {reason}", peer=str(candidate.provider.peer))
                 case Closed(error=error):

@@ -141,7 +141,7 @@ def hash_file(
     thread. Raises ContentChanged if the file changed meanwhile, DiskError if it cannot be read. Blocks.
     """
     size = before.size
-    layout = layout_of(path, size, lambda offset, length: _read_exactly(file.descriptor, offset, length, path))
+    layout = layout_of(path, size, lambda offset, length: read_exactly(file.descriptor, offset, length, path))
     cuts = cut_points(boundaries(layout), size)
     lengths = [stop - start for start, stop in itertools.pairwise(cuts)]
     whole = hashlib.sha256()
@@ -180,7 +180,8 @@ def hash_file(
     return hashed, blobs if layout_blob is None else (*blobs, layout_blob), layout.problem
 
 
-def _read_exactly(descriptor: int, offset: int, length: int, path: str) -> bytes:
+def read_exactly(descriptor: int, offset: int, length: int, path: str) -> bytes:
+    """Return `length` bytes of an open file. Raises ContentChanged if it is shorter, DiskError."""
     data = bytearray(length)
     if _preadv(descriptor, memoryview(data), offset, path) != length:
         raise ContentChanged(f"{path} became shorter while it was read", hint="publish again when it is quiet")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -24,7 +24,7 @@ from p2phub.engine.exchange import Exchange
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError, PeerError, PeerRefused
 from p2phub.identity import Address, PeerAddress, PeerId
-from p2phub.manifest import read_release
+from p2phub.manifest import decode_manifest, read_release
 from p2phub.net import Dialler, Offer
 from p2phub.store import Arrival, Ledger, Store
 from p2phub.wire import (
@@ -123,12 +123,41 @@ class StoreShelf:
             raise
         except HubError as error:
             raise PeerRefused(f"{manifest} cannot be served: {error}", reason="disk") from error
-        known = frozenset(order)
+        return Offer(plan=plan, order=order, blob=_Blobs(manifest, root, order, self.store).get, held=held)
 
-        def blob(digest: Digest) -> bytes | None:
-            return self.store.blob(digest) if digest in known else None
 
-        return Offer(plan=plan, order=order, blob=blob, held=held)
+class _Blobs:
+    """What describes one manifest, of all that the store has; serving threads ask for it."""
+
+    def __init__(self, manifest: Digest, root: bytes, order: Iterable[Digest], store: Store) -> None:
+        self._manifest, self._root, self._store = manifest, root, store
+        self._known = frozenset(order)
+        self._layouts: frozenset[Digest] | None = None
+        self._lock = threading.Lock()
+
+    def get(self, digest: Digest) -> bytes | None:
+        """Return a blob that the manifest names, None if it is not here."""
+        if digest in self._known:
+            return self._store.blob(digest)
+        with self._lock:
+            if self._layouts is None:
+                self._layouts = self._make_layouts()
+        blob = self._store.blob(digest) if digest in self._layouts else None
+        return blob if blob is None or len(blob) <= limits.CHUNK_LIST_BYTES_MAX else None
+
+    def _make_layouts(self) -> frozenset[Digest]:
+        """Return the layouts that the manifest names; those that are not kept yet are made if the files are whole.
+
+        Once, when somebody asks for one, as few do.
+        """
+        from p2phub.engine.layouts import keep_layouts
+
+        manifest = decode_manifest(self._root, self._store.blob)
+        holdings = self._store.holdings()
+        whole = [each.folder for each in holdings if each.manifest == self._manifest and each.complete]
+        if whole:
+            keep_layouts(manifest, whole[0], self._store)
+        return frozenset(entry.layout for entry in manifest.files if entry.layout is not None)
 
 
 class ControlDesk:

@@ -104,11 +104,14 @@ class Running:
         folder = Path(os.path.abspath(ref))
         found = [holding for holding in holdings if holding.folder == folder]
         if not found:
-            manifest = self.parts.resolver.local(ref)
-            found = [holding for holding in holdings if holding.manifest == manifest]
+            found = self.held(self.parts.resolver.local(ref))
         if not found:
             raise NotFound(f"{ref} is not held here", hint="`p2phub ls` shows what is")
         return found
+
+    def held(self, manifest: Digest) -> list[Holding]:
+        """Return what is held of a manifest, the newest first. Blocks."""
+        return [holding for holding in self.parts.store.holdings() if holding.manifest == manifest]
 
     def manifest_of(self, digest: Digest) -> Manifest | None:
         """Return a manifest whose pages are all here, else None."""

@@ -157,7 +157,7 @@ class Store(Protocol):
     """Everything of one home that has bytes of content."""
 
     def put_blobs(self, blobs: Sequence[bytes]) -> None:
-        """Keep metadata blobs (manifest pages, chunk lists) under their digests, durably."""
+        """Keep metadata blobs (manifest pages, chunk lists, layouts) under their digests, durably."""
 
     def blob(self, digest: Digest) -> bytes | None:
         """Return a metadata blob, its digest checked as it is read; None if it is not held."""

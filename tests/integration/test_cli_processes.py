@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors import safe_open
 
 from tests.support.command_line import PEER, RESULTS
 from tests.support.covers import covers
@@ -75,6 +76,23 @@ def test_objects_have_the_fields_of_the_guide_beside_a_daemon_and_without(scene:
     assert shape(said["info"]["release"]) == shape(RESULTS["info"]["release"])
     code, events = run(scene, "home", "publish", model, "--dry-run")
     assert (code, events[-1]["bytes"]) == (0, 256 * 12_288 + 2)
+
+
+def test_tensors_and_differences_are_shown_of_what_is_not_here(scene: Scene, tmp_path: Path) -> None:
+    first = make_safetensors_folder(tmp_path / "first", 4_000_000, seed=1)
+    second = make_safetensors_folder(tmp_path / "second", 4_000_000, seed=2)
+    references = [scene.publish("home", folder, name=folder.name)["reference"] for folder in (first, second)]
+    node = scene.node("home")
+    there = ["--provider", node.address, "--no-lan"]
+    code, events = run(scene, "elsewhere", "info", references[0], "--tensors", *there)
+    assert code == 0
+    with safe_open(first / "model.safetensors", framework="numpy") as tensors:
+        assert {each["name"] for each in events[-1]["tensors"]} == set(tensors.keys())
+    code, events = run(scene, "elsewhere", "diff", *references, *there)
+    assert code == 0
+    assert {each["change"] for each in events[-1]["tensors"]} == {"changed", "maybe changed"}
+    assert [each["path"] for each in events[-1]["files"]] == ["config.json", "model.safetensors"]
+    assert 3_900_000 < events[-1]["bytes_new"] <= events[-1]["bytes_after"]
 
 
 @covers("F30")

@@ -52,6 +52,40 @@ RESULTS: Json = {
         "contradiction": None,
         "held": {"folder": "/models/m", "complete": True},
         "files": [{"path": f"{n}.bin", "size": 9, "sha256": "00", "chunks": 1} for n in range(25)],
+        "files_unknown_because": None,
+        "tensors": [
+            {"path": "7.bin", "name": "norm.\x1b[2J", "dtype": "F32", "shape": [3, 4], "bytes": 48, "start": 80}
+        ],
+        "tensors_unknown_because": None,
+    },
+    "diff": {
+        "before": "bagbefore",
+        "after": "bagafter",
+        "files": [
+            {"change": "moved", "path": "new.bin", "was": "old.bin", "bytes_before": 9, "bytes_after": 9},
+            {"change": "added", "path": "more.bin", "was": None, "bytes_before": None, "bytes_after": 2_000},
+        ],
+        "files_same": 3,
+        "tensors": [
+            {
+                "change": "changed",
+                "name": "norm",
+                "path": "m.safetensors",
+                "before": {"dtype": "F32", "shape": [3], "bytes": 12},
+                "after": {"dtype": "F16", "shape": [3], "bytes": 6},
+            },
+            {
+                "change": "maybe changed",
+                "name": "bias",
+                "path": "m.safetensors",
+                "before": {"dtype": "F32", "shape": [], "bytes": 4},
+                "after": {"dtype": "F32", "shape": [], "bytes": 4},
+            },
+        ],
+        "tensors_same": 40,
+        "tensors_unknown_because": None,
+        "bytes_new": 2_006,
+        "bytes_after": 5_000_000,
     },
     "ls": [
         {

@@ -17,7 +17,8 @@ from p2phub.observe import Watch
 
 ROOMS = {
     "publishing": ("publish", "survey", "unpublish", "remove"),
-    "fetching": ("fetch", "info"),
+    "fetching": ("fetch",),
+    "describing": ("info", "diff"),
     "holding": ("ls", "log", "verify"),
     "node": ("init", "peers", "status", "explain", "limit", "doctor"),
     "naming": ("names", "name_add", "name_remove", "key_export", "key_import"),

@@ -22,6 +22,7 @@ ALL: dict[str, tuple[list[str], str, tuple[Any, ...]]] = {
     "publish": (["publish", "m", "--name", "m"], "publish", ("m",)),
     "fetch": (["fetch", "x/m"], "fetch", ("x/m",)),
     "info": (["info", "x/m"], "info", ("x/m",)),
+    "diff": (["diff", "x/m", "x/m@new"], "diff", ("x/m", "x/m@new")),
     "ls": (["ls"], "ls", ()),
     "log": (["log", "x/m"], "log", ("x/m",)),
     "verify": (["verify", "x/m"], "verify", ("x/m",)),
@@ -362,6 +363,22 @@ def test_limit_changes_what_is_given_of_the_node_or_of_a_job(cli: Cli, hub: Fake
         {"up": None, "down": None, "job": None},
     ]
     assert all((opened["up"], opened["down"]) == (None, None) for opened in hub.opened), "no caps of this command's own"
+
+
+def test_diff_lists_what_changed_for_certain_and_with_all_what_may_have(cli: Cli) -> None:
+    said = cli("diff", "x/m", "x/m@new").out
+    assert "new.bin (was old.bin)" in said
+    assert "F32 [3]" in said
+    assert "2.01 kB of 5.00 MB" in said
+    assert "bias" not in said
+    assert "bias" in cli("diff", "x/m", "x/m@new", "--all").out
+
+
+def test_info_lists_tensors_on_request_and_shows_no_control_characters(cli: Cli) -> None:
+    assert "F32" not in cli("info", "x/m").out
+    said = cli("info", "x/m", "--tensors").out
+    assert "[3, 4]" in said
+    assert "\x1b" not in said
 
 
 def test_status_shows_what_all_processes_of_the_node_use_together(cli: Cli) -> None:
