@@ -18,7 +18,7 @@ from typing import Any
 import trio
 
 from p2phub.content import Digest, RangeSet, ReadPlan, Steady, WritePlan
-from p2phub.errors import HubError, PeerError, PeerGone
+from p2phub.errors import DiskError, HubError, PeerError, PeerGone
 from p2phub.identity import Address, PeerId
 from p2phub.net.bulk.letters import (
     digests_in,
@@ -29,7 +29,7 @@ from p2phub.net.bulk.letters import (
     report_out,
     table_in,
 )
-from p2phub.net.bulk.post import Letter, Post, PostClosed
+from p2phub.net.bulk.post import LOST, Letter, Post, PostClosed
 from p2phub.net.bulk.questions import Questions
 from p2phub.net.credential import Credential
 from p2phub.net.direct import DirectPlane, run_plane
@@ -221,7 +221,12 @@ class _Child:
     def _take(self, letter: Letter, descriptors: list[int]) -> None:
         match letter["t"]:
             case "answer":
+                if LOST in letter:
+                    no_room = DiskError("no room for the files that the node opened: too many are open here")
+                    letter = {"number": letter["number"], "error": error_out(no_room)}
                 self._questions.answered(letter, descriptors)
+            case "serve" if LOST in letter:  # As the listener does when it cannot accept.
+                self._post.send({"t": "ended", "connection": letter["connection"]})
             case "serve":
                 sock = trio.socket.from_stdlib_socket(socket.socket(fileno=descriptors[0]))
                 self._nursery.start_soon(self._serve, letter["connection"], trio.SocketStream(sock))
