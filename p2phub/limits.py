@@ -95,6 +95,8 @@ MIRROR_ADDRESSES_MAX = 16  # Of one name; each is checked, and tried in turn.
 
 # --- discovery ---------------------------------------------------------------------------------------------------
 PROVIDERS_PER_FETCH_MAX = 256  # Considered in one fetch; a stranger may name any number.
+HEARSAY_PER_FETCH_MAX = 128  # Of those, known by the word of others alone: they cannot crowd out whom a search finds.
+HEARSAY_PER_PEER_MAX = 2  # Addresses that others give of one peer; an honest one knows one, and each may cost DIAL_S.
 PROVIDERS_PER_KEY_MAX = 64
 PROVIDER_KEYS_MAX = 50_000
 PROVIDER_RECORD_S = 48 * 3600.0
