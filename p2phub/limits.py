@@ -90,6 +90,7 @@ MIRROR_REQUESTS_AT_ONCE = 2  # On one link: while one is hashed and written, the
 MIRROR_RUN_BYTES_MAX = 4 * MIB  # Of one request, and of an answer that ignores the range: what a buffer holds.
 MIRROR_REDIRECTS_MAX = 5  # Of one request; real servers need one or two.
 MIRROR_HEADER_BYTES_MAX = 64 * KIB  # Status line and headers of one answer, and a chunk's own header.
+MIRROR_INTERIM_ANSWERS_MAX = 16  # "100 Continue" and the like before an answer: nobody needs more than a few.
 MIRROR_LEFT_OVER_BYTES_MAX = 64 * KIB  # Read of a body that nobody wants, so that its connection can be used again.
 MIRROR_ADDRESSES_MAX = 16  # Of one name; each is checked, and tried in turn.
 
