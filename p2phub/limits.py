@@ -49,6 +49,7 @@ BATCH_CHUNKS_MAX = 512
 PREFIX_BYTES_MAX = MIB  # What a provider pushes unasked in the first flight.
 FLIGHT_BLOBS_MAX = 4096  # Blobs pushed in the first flight; their lengths and `held` must fit one frame.
 BLOBS_PER_REQUEST_MAX = 64
+BLOBS_KEPT_BYTES_MAX = 4 * MIB  # Of an answer with blobs, while it is sent: 64 of them could be 75 MB a connection.
 WINDOW_BYTES_MAX = 4 * MIB  # In flight to one provider; 250 ms of the measured rate below that.
 REQUESTS_OUTSTANDING_MAX = 16  # Unanswered on one connection: their frames always fit the provider's socket buffer.
 REQUESTS_WAITING_MAX = 64  # Queued at a provider for one connection.

@@ -11,13 +11,15 @@ import logging
 import os
 import signal
 import socket
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import trio
 
-from p2phub.content import Digest, RangeSet, ReadPlan, Steady, WritePlan
+from p2phub.content import ChunkTable, Digest, RangeSet, ReadPlan, Steady, WritePlan
 from p2phub.errors import DiskError, HubError, PeerError, PeerGone
 from p2phub.identity import Address, PeerId
 from p2phub.net.bulk.letters import (
@@ -39,6 +41,7 @@ from p2phub.net.writing import FILES_AT_ONCE
 from p2phub.wire import LENGTH_BYTES, ControlAnswer, ControlRequest, decode_control_answer, encode
 
 _log = logging.getLogger(__name__)
+_TABLES_KEPT = 8  # Of manifests served lately.
 _PRESSED_LOOK_S = 0.5  # Well within PRESSED_S, for which it counts.
 
 
@@ -88,10 +91,15 @@ class DistantShelf:
 
     post: Post
     questions: Questions
+    _tables: OrderedDict[Digest, ChunkTable] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def offer(self, manifest: Digest, requester: PeerId) -> Offer:
         about = {"manifest": manifest.raw, "peer": requester.public_key}
-        letter, _ = self.questions.ask(what="offer", **about)
+        with self._lock:
+            table = self._tables.get(manifest)
+        letter, _ = self.questions.ask(what="offer", known=table is not None, **about)
+        table = self._one_table(manifest, table_in(letter["table"]) if table is None else table)
 
         def blob(digest: Digest) -> bytes | None:
             found: bytes | None = self.questions.ask(what="blob", digest=digest.raw, **about)[0]["blob"]
@@ -109,11 +117,18 @@ class DistantShelf:
         def held() -> RangeSet:
             return ranges_in(self.questions.ask(what="held", **about)[0]["held"])
 
-        plan = ReadPlan(
-            manifest, table_in(letter["table"]), ranges_in(letter["held"]), open_file, lambda: AheadWalker(open_files)
-        )
+        plan = ReadPlan(manifest, table, ranges_in(letter["held"]), open_file, lambda: AheadWalker(open_files))
         order = tuple(Digest(raw) for raw in letter["order"])
         return Offer(plan, order, blob, held if letter["grows"] else None)
+
+    def _one_table(self, manifest: Digest, table: ChunkTable) -> ChunkTable:
+        """Return the table that all connections share: a manifest has one, and of a large one it is megabytes."""
+        with self._lock:
+            table = self._tables.setdefault(manifest, table)
+            self._tables.move_to_end(manifest)
+            if len(self._tables) > _TABLES_KEPT:
+                self._tables.popitem(last=False)
+        return table
 
     def sent(self, manifest: Digest, requester: PeerId, bytes_sent: int) -> None:
         self.post.send({"t": "sent", "manifest": manifest.raw, "peer": requester.public_key, "bytes": bytes_sent})

@@ -21,9 +21,10 @@ import pytest
 import trio
 
 from p2phub import limits
-from p2phub.content import RangeSet, digest_of
+from p2phub.content import ChunkTable, RangeSet, digest_of
 from p2phub.errors import PeerGone
 from p2phub.identity import Address, PeerAddress, PeerId, SecretKey
+from p2phub.net.bulk.letters import table_out
 from p2phub.net.bulk.parent import BulkProcesses, open_bulk_processes
 from p2phub.net.direct import DirectPlane, open_plane
 from p2phub.net.interface import Closed, Link, Opened, Refused, Verified
@@ -261,6 +262,23 @@ async def test_descriptors_come_back_on_both_sides(tmp_path: Path) -> None:
         for _ in range(3):
             await once()
         assert (open_now("self"), open_now(child)) == before
+
+
+@covers("T37", "T40")
+async def test_a_table_of_chunks_is_told_to_a_child_once_however_many_ask_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+
+    def counted(table: ChunkTable) -> list[bytes]:
+        told.append(table)
+        return table_out(table)
+
+    monkeypatch.setattr("p2phub.net.bulk.parent.table_out", counted)
+    async with scene(tmp_path) as here:
+        for _ in range(3):
+            await all_of(await here.opened(), here.content)
+    assert len(told) == 1
 
 
 def leave_no_descriptor(child: int) -> tuple[int, int]:
