@@ -121,21 +121,20 @@ class BulkService:
 
     def _answer_ask(self, ask: Ask, offer: Offer) -> None:
         # Their lengths go first, and who asks may be slow to take them: what is not kept meanwhile is looked up twice.
-        kept: list[bytes | None] = []
+        kept: dict[int, bytes] = {}
         lengths: list[int] = []
         room = limits.BLOBS_KEPT_BYTES_MAX
-        for digest in ask.blobs:
-            blob = offer.blob(digest) or b""
-            lengths.append(len(blob))
-            kept.append(blob if len(blob) <= room else None)
-            room -= len(kept[-1] or b"")
+        for number, digest in enumerate(ask.blobs):
+            found = offer.blob(digest) or b""
+            lengths.append(len(found))
+            if len(found) <= room:
+                kept[number] = found
+                room -= len(found)
         self._channel.send(self._machine.blobs(lengths))
-        while kept:
-            blob = kept.pop(0)
+        for number, digest in enumerate(ask.blobs):
+            blob = kept.pop(number) if number in kept else offer.blob(digest)
             if blob is None:
-                blob = offer.blob(ask.blobs[-1 - len(kept)])
-                if blob is None:
-                    raise PeerGone("a blob that was announced is no longer held", peer=str(self._channel.peer))
+                raise PeerGone("a blob that was announced is no longer held", peer=str(self._channel.peer))
             if blob:
                 self._channel.send(blob)
                 self._count(len(blob))
