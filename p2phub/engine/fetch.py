@@ -171,9 +171,8 @@ class _Coordinator:
         providers = self.job.providers
         links_max = self.job.means.down.links_max(self.job.wish.manifest)
         # Whom others named comes last, and never at the last place to dial: perhaps nobody is there to answer.
-        for provider in sorted(providers, key=lambda provider: provider.is_hearsay):
-            if now < provider.retry_at or not provider.can_be_dialled:
-                continue
+        due = [provider for provider in providers if now >= provider.retry_at and provider.can_be_dialled]
+        for provider in sorted(due, key=lambda provider: provider.is_hearsay):
             while len(provider.links) + provider.dialling < self._links_wanted(provider):
                 dialling = providers.dialling
                 dials_max = DIALS_AT_ONCE - provider.is_hearsay
