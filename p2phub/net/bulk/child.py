@@ -22,6 +22,7 @@ import trio
 from p2phub.content import ChunkTable, Digest, RangeSet, ReadPlan, Steady, WritePlan
 from p2phub.errors import DiskError, HubError, PeerError, PeerGone
 from p2phub.identity import Address, PeerId
+from p2phub.net.bulk.growing import Growing
 from p2phub.net.bulk.letters import (
     digests_in,
     error_in,
@@ -41,7 +42,7 @@ from p2phub.net.writing import FILES_AT_ONCE
 from p2phub.wire import LENGTH_BYTES, ControlAnswer, ControlRequest, decode_control_answer, encode
 
 _log = logging.getLogger(__name__)
-_TABLES_KEPT = 8  # Of manifests served lately.
+_MANIFESTS_KEPT = 8  # Served lately: their tables.
 _PRESSED_LOOK_S = 0.5  # Well within PRESSED_S, for which it counts.
 
 
@@ -91,15 +92,15 @@ class DistantShelf:
 
     post: Post
     questions: Questions
-    _tables: OrderedDict[Digest, ChunkTable] = field(default_factory=OrderedDict)
+    _known: OrderedDict[Digest, tuple[ChunkTable, Growing]] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def offer(self, manifest: Digest, requester: PeerId) -> Offer:
         about = {"manifest": manifest.raw, "peer": requester.public_key}
         with self._lock:
-            table = self._tables.get(manifest)
+            table, _ = self._known.get(manifest, (None, None))
         letter, _ = self.questions.ask(what="offer", known=table is not None, **about)
-        table = self._one_table(manifest, table_in(letter["table"]) if table is None else table)
+        table, growing = self._shared(manifest, table_in(letter["table"]) if table is None else table)
 
         def blob(digest: Digest) -> bytes | None:
             found: bytes | None = self.questions.ask(what="blob", digest=digest.raw, **about)[0]["blob"]
@@ -114,21 +115,24 @@ class DistantShelf:
             walker = AheadWalker(open_files)
             return walker.open(file)
 
-        def held() -> RangeSet:
+        def ask_held() -> RangeSet:
             return ranges_in(self.questions.ask(what="held", **about)[0]["held"])
+
+        def held() -> RangeSet:
+            return growing.now(ask_held)
 
         plan = ReadPlan(manifest, table, ranges_in(letter["held"]), open_file, lambda: AheadWalker(open_files))
         order = tuple(Digest(raw) for raw in letter["order"])
         return Offer(plan, order, blob, held if letter["grows"] else None)
 
-    def _one_table(self, manifest: Digest, table: ChunkTable) -> ChunkTable:
-        """Return the table that all connections share: a manifest has one, and of a large one it is megabytes."""
+    def _shared(self, manifest: Digest, table: ChunkTable) -> tuple[ChunkTable, Growing]:
+        """Return what all connections share: a manifest has one table, and of a large one it is megabytes."""
         with self._lock:
-            table = self._tables.setdefault(manifest, table)
-            self._tables.move_to_end(manifest)
-            if len(self._tables) > _TABLES_KEPT:
-                self._tables.popitem(last=False)
-        return table
+            known = self._known.setdefault(manifest, (table, Growing()))
+            self._known.move_to_end(manifest)
+            if len(self._known) > _MANIFESTS_KEPT:
+                self._known.popitem(last=False)
+        return known
 
     def sent(self, manifest: Digest, requester: PeerId, bytes_sent: int) -> None:
         self.post.send({"t": "sent", "manifest": manifest.raw, "peer": requester.public_key, "bytes": bytes_sent})
