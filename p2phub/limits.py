@@ -49,6 +49,7 @@ BATCH_CHUNKS_MAX = 512
 PREFIX_BYTES_MAX = MIB  # What a provider pushes unasked in the first flight.
 FLIGHT_BLOBS_MAX = 4096  # Blobs pushed in the first flight; their lengths and `held` must fit one frame.
 BLOBS_PER_REQUEST_MAX = 64
+BLOBS_KEPT_BYTES_MAX = 4 * MIB  # Of an answer with blobs, while it is sent: 64 of them could be 75 MB a connection.
 WINDOW_BYTES_MAX = 4 * MIB  # In flight to one provider; 250 ms of the measured rate below that.
 REQUESTS_OUTSTANDING_MAX = 16  # Unanswered on one connection: their frames always fit the provider's socket buffer.
 REQUESTS_WAITING_MAX = 64  # Queued at a provider for one connection.
@@ -63,6 +64,8 @@ UNDECIDED_CONNECTIONS_MAX = 1024  # First byte or handshake not done; each costs
 CONNECTIONS_PER_ADDRESS_MAX = 64  # Per IPv4 address or IPv6 /56; loopback and private networks are exempt.
 CONNECTIONS_PER_PEER_MAX = 4
 CONTROL_CONNECTIONS_MAX = 256  # Accepted; each costs a task and 50 KiB, no thread.
+CONTROL_QUESTIONS_BURST = 64  # On one control connection; then CONTROL_QUESTIONS_PER_S. A fetch asks five a second.
+CONTROL_QUESTIONS_PER_S = 20.0
 BULK_THREADS_MAX = 8  # Further providers wait.
 DIAL_S = 5.0
 HANDSHAKE_S = 10.0
@@ -90,11 +93,14 @@ MIRROR_REQUESTS_AT_ONCE = 2  # On one link: while one is hashed and written, the
 MIRROR_RUN_BYTES_MAX = 4 * MIB  # Of one request, and of an answer that ignores the range: what a buffer holds.
 MIRROR_REDIRECTS_MAX = 5  # Of one request; real servers need one or two.
 MIRROR_HEADER_BYTES_MAX = 64 * KIB  # Status line and headers of one answer, and a chunk's own header.
+MIRROR_INTERIM_ANSWERS_MAX = 16  # "100 Continue" and the like before an answer: nobody needs more than a few.
 MIRROR_LEFT_OVER_BYTES_MAX = 64 * KIB  # Read of a body that nobody wants, so that its connection can be used again.
 MIRROR_ADDRESSES_MAX = 16  # Of one name; each is checked, and tried in turn.
 
 # --- discovery ---------------------------------------------------------------------------------------------------
 PROVIDERS_PER_FETCH_MAX = 256  # Considered in one fetch; a stranger may name any number.
+HEARSAY_PER_FETCH_MAX = 128  # Of those, known by the word of others alone: they cannot crowd out whom a search finds.
+HEARSAY_PER_PEER_MAX = 2  # Addresses that others give of one peer; an honest one knows one, and each may cost DIAL_S.
 PROVIDERS_PER_KEY_MAX = 64
 PROVIDER_KEYS_MAX = 50_000
 PROVIDER_RECORD_S = 48 * 3600.0
@@ -143,6 +149,7 @@ LIBP2P_BUFFERED_BYTES_MAX = 4 * MIB  # Received on one connection and not read y
 LIBP2P_CONNECTION_IDLE_S = 120.0
 
 # --- store -------------------------------------------------------------------------------------------------------
+JOURNAL_BYTES_MAX = 256 * MIB  # Read of a journal: 2^22 chunks that came one by one and 2^21 files are some 160 MB.
 SYNC_BYTES = 64 * MIB  # A power cut loses at most this much verified work, or SYNC_S of it.
 SYNC_S = 2.0
 RACY_FINGERPRINT_S = 2.0  # A file modified this recently when it was hashed may change again unseen.

@@ -275,7 +275,7 @@ def _hammer_who_is_gone() -> AbstractContextManager[Any]:
 def _give_up_at_once() -> AbstractContextManager[Any]:
     def impatient(self: Patience, now: float) -> None:
         job = self._job
-        if not job.complete and not self.searching and not self._can_progress():
+        if not job.complete and not self.searching and not self._can_progress(by_hearsay=True):
             raise job.providers.verdict(job.wish.reference, job.search.asked())
 
     return mock.patch.object(Patience, "give_up_or_wait", impatient)

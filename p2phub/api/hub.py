@@ -192,7 +192,7 @@ class Hub:
         "folder", "folders": [all that were forgotten, the first of them "folder"]}. Raises NotFound if it is not held
         here, UsageError, DiskError.
         """
-        return await self._verbs.call("remove", {"ref": ref}, unwatched)
+        return await self._verbs.call("remove", {"ref": ref, "folder": _as_folder(ref)}, unwatched)
 
     async def info(self, ref: str, *, providers: Sequence[str] = (), tensors: bool = False) -> JsonObject:
         """Return what is known of `ref`: {"reference", "manifest", "release", "contradiction", "held", "files",
@@ -250,7 +250,7 @@ class Hub:
         within their file; "damaged" is empty if all is as it was signed, and damage is not raised. `watch` is told of
         PublishProgress. Raises NotFound if it is not held whole, UsageError, DiskError.
         """
-        return await self._verbs.call("verify", {"ref": ref}, watch)
+        return await self._verbs.call("verify", {"ref": ref, "folder": _as_folder(ref)}, watch)
 
     async def peers(self) -> list[JsonObject]:
         """Return the peers this node knows: {"peer_id", "addresses": [multiaddr], "proven"} each. Raises DiskError."""
@@ -415,6 +415,14 @@ def default_folder(ref: str) -> str:
 
 def _absolute(path: str | Path) -> str:
     return os.path.abspath(path)  # Not resolved: a link that the user named stays what they named.
+
+
+def _as_folder(ref: str) -> str | None:
+    """Return where `ref` leads if it is a path: from here, for a daemon's working directory is another."""
+    try:
+        return _absolute(ref)
+    except OSError:  # The working directory was removed.
+        return None
 
 
 def _fields(result: JsonObject) -> JsonObject:

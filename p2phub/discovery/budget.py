@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 
 from p2phub import limits
-from p2phub.identity import Address
+from p2phub.identity import Address, is_public_ip
 
 # 80 and 443 are not among them: some networks let nothing else out, so nodes do listen there.
 _SYSTEM_PORTS = (7, 9, 19, 21, 22, 23, 25, 53, 110, 111, 123, 135, 139, 143, 161, 389, 445, 465, 587, 993, 995)
@@ -44,7 +44,7 @@ def _refused(address: Address, from_public: bool) -> bool:
         return True
     if address.port in _PORTS_REFUSED:
         return True
-    return from_public and not number.is_global
+    return from_public and not is_public_ip(number)
 
 
 class DialBudget:

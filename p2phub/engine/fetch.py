@@ -170,12 +170,13 @@ class _Coordinator:
     def _dial_more(self, now: float) -> None:
         providers = self.job.providers
         links_max = self.job.means.down.links_max(self.job.wish.manifest)
-        for provider in providers:
-            if now < provider.retry_at or not provider.can_be_dialled:
-                continue
+        # Whom others named comes last, and never at the last place to dial: perhaps nobody is there to answer.
+        due = [provider for provider in providers if now >= provider.retry_at and provider.can_be_dialled]
+        for provider in sorted(due, key=lambda provider: provider.is_hearsay):
             while len(provider.links) + provider.dialling < self._links_wanted(provider):
                 dialling = providers.dialling
-                if dialling >= DIALS_AT_ONCE or dialling + providers.links >= links_max:
+                dials_max = DIALS_AT_ONCE - provider.is_hearsay
+                if dialling >= dials_max or dialling + providers.links >= links_max:
                     return
                 addresses = self._may_be_dialled(provider, now)
                 if not addresses and not provider.is_mirror:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import trio
@@ -16,7 +17,7 @@ from p2phub.identity import MirrorId, PeerId
 from p2phub.manifest import mirror_blob_path, mirror_of, mirror_release_path
 from p2phub.net import Mirrors
 from p2phub.store import Store
-from p2phub.store.disk import disk_errors
+from p2phub.store.disk import FOLDER_FLAGS, WRITE_FLAGS, Disk, disk_errors
 from p2phub.transfer import LinkId
 from p2phub.wire import flight_order
 
@@ -71,11 +72,31 @@ def write_mirror_files(
             raise Damaged(f"the chunk list {digest} is no longer held")
         files[mirror_blob_path(digest)] = blob
     files[mirror_release_path(*name)] = signed  # Last, so that whoever finds it finds the rest.
-    for path, data in files.items():
-        place = folder / path
-        with disk_errors(f"write {place}"):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            coming = place.with_name(place.name + "~")
-            coming.write_bytes(data)
-            os.replace(coming, place)
+    with disk_errors(f"write mirror files below {folder}"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, data in files.items():
+            _put(folder, path, data)
     return len(files)
+
+
+def _put(folder: Path, path: str, data: bytes) -> None:
+    """Write one file below `folder`, never through a link: who made the folder may have put one there."""
+    *parts, name = path.split("/")
+    with ExitStack() as stack:
+        # The folder itself may be a link: the user named it.
+        place = _opened(folder, FOLDER_FLAGS & ~os.O_NOFOLLOW, stack)
+        for part in parts:
+            with suppress(FileExistsError):
+                os.mkdir(part, dir_fd=place)
+            place = _opened(part, FOLDER_FLAGS, stack, dir_fd=place)
+        coming = f"{name}~"
+        with suppress(FileNotFoundError):
+            os.unlink(coming, dir_fd=place)  # Of a write that was interrupted.
+        Disk().pwrite(_opened(coming, WRITE_FLAGS | os.O_CREAT | os.O_EXCL, stack, dir_fd=place), data, 0)
+        os.rename(coming, name, src_dir_fd=place, dst_dir_fd=place)
+
+
+def _opened(name: str | Path, flags: int, stack: ExitStack, *, dir_fd: int | None = None) -> int:
+    fd = os.open(name, flags, 0o666, dir_fd=dir_fd)
+    stack.callback(os.close, fd)
+    return fd

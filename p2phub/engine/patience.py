@@ -35,7 +35,8 @@ class Patience:
         job = self._job
         if job.complete or self.searching:
             return
-        if self._can_progress():
+        # Dials to whom other peers named may take long and find nobody: they do not keep us from asking further.
+        if self._can_progress(by_hearsay=not job.search.more()):
             self.search_again_at = None
             return
         if self.search_again_at is not None:
@@ -52,9 +53,10 @@ class Patience:
         else:
             raise job.providers.verdict(job.wish.reference, job.search.asked())
 
-    def _can_progress(self) -> bool:
+    def _can_progress(self, *, by_hearsay: bool) -> bool:
         job = self._job
-        if job.providers.dialling or any(state.held is None for state in job.links.values()):
+        dialling = any(each.dialling and (by_hearsay or not each.is_hearsay) for each in job.providers)
+        if dialling or any(state.held is None for state in job.links.values()):
             return True
         if job.session is None:
             return any(not state.bare for state in job.links.values())

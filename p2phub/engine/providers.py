@@ -61,6 +61,11 @@ class Provider:
     def live(self) -> bool:
         return bool(self.links) or self.dialling > 0
 
+    @property
+    def is_hearsay(self) -> bool:
+        """Whether we have but another peer's word for it: perhaps nobody is there, or nobody at all."""
+        return self.told_by_others and not self.links and self.hearsay.issuperset(self.addresses)
+
     def failed(self, error: HubError, now: float) -> None:
         self.last_error = error
         # One that was named while the others were dialled has not failed yet.
@@ -97,21 +102,30 @@ class ProviderBook:
         if peer == self._own:
             return False
         via = "lan" if candidate.via == "lan" else "direct"  # How bytes come, not how we heard of the peer.
-        if peer not in self._providers and len(self._providers) >= limits.PROVIDERS_PER_FETCH_MAX:
+        hearsay = candidate.via == "exchange"
+        if peer not in self._providers and not self._has_room(hearsay=hearsay):
             return False
         provider = self._providers.setdefault(peer, Provider(peer, via))
-        provider.told_by_others = provider.told_by_others or candidate.via == "exchange"
+        provider.told_by_others = provider.told_by_others or hearsay
         if address in provider.addresses:
-            if candidate.via != "exchange":
+            if not hearsay:
                 provider.hearsay.discard(address)
+            return False
+        if hearsay and len(provider.hearsay) >= limits.HEARSAY_PER_PEER_MAX:
             return False
         if len(provider.addresses) >= limits.ADDRESSES_PER_PEER_MAX:
             return False
         provider.addresses.append(address)
-        if candidate.via == "exchange":
+        if hearsay:
             provider.hearsay.add(address)
         provider.retry_at = -math.inf  # It may be well there, however it failed elsewhere.
         return True
+
+    def _has_room(self, *, hearsay: bool) -> bool:
+        """Whether one more may be taken in. What peers say of others leaves room for whom we find ourselves."""
+        if hearsay and sum(provider.is_hearsay for provider in self) >= limits.HEARSAY_PER_FETCH_MAX:
+            return False
+        return len(self._providers) < limits.PROVIDERS_PER_FETCH_MAX
 
     def mirror(self, mirror: MirrorId) -> None:
         """Take a mirror in."""

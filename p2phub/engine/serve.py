@@ -13,12 +13,12 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 
 import trio
 
 from p2phub import limits
 from p2phub.content import Digest, RangeSet
+from p2phub.discovery import dialable
 from p2phub.engine.arriving import Arriving
 from p2phub.engine.exchange import Exchange
 from p2phub.engine.workers import Workers
@@ -210,9 +210,10 @@ class ControlDesk:
             return None
 
     async def _probe(self, peer: PeerId, observed: Address, request: Probe) -> Probed:
-        """Dial back to where the question came from, never elsewhere: nobody can aim us at a third party."""
+        """Dial back to where the question came from, never elsewhere: nobody can aim us at a third party. Whoever asks
+        through somebody's proxy cannot have us knock at its mail or database either."""
         ip = observed.ip
-        if self.dialler is None or not 0 < request.port <= 65535 or ip_address(ip).is_multicast:
+        if self.dialler is None or not dialable([Address(ip, request.port)], heard_from=ip):
             return Probed(ip, False, "this node cannot dial back")
         async with self._probes:
             with trio.move_on_after(limits.DIAL_S):

@@ -1,14 +1,15 @@
 """Who: peer ids and where peers are, mirrors, keys, signed envelopes. Pure; key files are `node.keystore`'s."""
 
-from p2phub.identity.address import Address, PeerAddress, parse_address, parse_peer_address
+from p2phub.identity.address import Address, IpNumber, PeerAddress, is_public_ip, parse_address, parse_peer_address
 from p2phub.identity.envelope import ENVELOPE_EXTRA_BYTES, open_envelope, seal
 from p2phub.identity.keys import SecretKey, decode_secret_key, encode_secret_key, verify_raw
-from p2phub.identity.mirror import MirrorId, SourceId, WebUrl, parse_mirror, parse_web_url
+from p2phub.identity.mirror import MirrorId, SourceId, WebUrl, parse_mirror, parse_web_url, without_secrets
 from p2phub.identity.peer_id import PeerId, parse_peer_id, peer_id_of_bytes
 
 __all__ = [
     "ENVELOPE_EXTRA_BYTES",
     "Address",
+    "IpNumber",
     "MirrorId",
     "PeerAddress",
     "PeerId",
@@ -17,6 +18,7 @@ __all__ = [
     "WebUrl",
     "decode_secret_key",
     "encode_secret_key",
+    "is_public_ip",
     "open_envelope",
     "parse_address",
     "parse_mirror",
@@ -26,4 +28,5 @@ __all__ = [
     "peer_id_of_bytes",
     "seal",
     "verify_raw",
+    "without_secrets",
 ]

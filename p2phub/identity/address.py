@@ -13,6 +13,9 @@ from p2phub.errors import Malformed
 from p2phub.identity.peer_id import PeerId, parse_peer_id
 
 _TEXT_MAX = 160
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+IpNumber = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -39,13 +42,26 @@ class Address:
 
     @property
     def is_public(self) -> bool:
-        """Whether strangers may be told of it: global, not multicast, reserved or documentation."""
-        number = ipaddress.ip_address(self.ip)
-        return number.is_global and not number.is_multicast
+        """Whether strangers may be told of it, and may name it: see `is_public_ip`."""
+        return is_public_ip(ipaddress.ip_address(self.ip))
 
     @property
     def is_loopback(self) -> bool:
         return ipaddress.ip_address(self.ip).is_loopback
+
+
+def is_public_ip(number: IpNumber) -> bool:
+    """Whether an address is of the public internet: global, not multicast, reserved or documentation; and so are the
+    IPv4 addresses that dialling an IPv6 address may end at (6to4, Teredo, NAT64, IPv4-mapped)."""
+    if isinstance(number, ipaddress.IPv4Address):
+        return number.is_global and not (number.is_multicast or number.is_reserved)
+    if number.ipv4_mapped is not None:
+        return is_public_ip(number.ipv4_mapped)
+    if number in _NAT64:
+        return is_public_ip(ipaddress.IPv4Address(int(number) & 0xFFFFFFFF))
+    if not number.is_global or number.is_multicast or number.is_reserved or number.is_site_local:
+        return False
+    return all(is_public_ip(each) for each in (number.sixtofour, *(number.teredo or ())) if each is not None)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -83,10 +83,20 @@ def parse_mirror(text: str) -> MirrorId:
     try:
         url = parse_web_url(text)
     except Malformed as exc:
-        raise UsageError(f"not the URL of a mirror: {text[:200]!r}: {exc.what}", hint=hint) from exc
+        raise UsageError(f"not the URL of a mirror: {without_secrets(text)!r}: {exc.what}", hint=hint) from exc
     if "?" in url.target or "#" in text:
-        raise UsageError(f"the URL of a mirror has no query and no fragment: {text[:200]!r}", hint=hint)
+        raise UsageError(f"the URL of a mirror has no query and no fragment: {without_secrets(text)!r}", hint=hint)
     return MirrorId(WebUrl(url.scheme, url.host, url.port, url.target.rstrip("/") or "/"))
+
+
+def without_secrets(text: str) -> str:
+    """Return what a user gave as a URL as it may be shown and logged: no password, no query, in which tokens stand."""
+    scheme, found, rest = text.partition("://")
+    if not found:
+        scheme, rest = "", text
+    _, at, rest = rest.rpartition("@")  # The last one: a password may hold anything.
+    rest, query, _ = rest.partition("?")
+    return f"{scheme}{found}{'…@' if at else ''}{rest}"[:200] + ("?…" if query else "")
 
 
 def parse_web_url(text: str) -> WebUrl:

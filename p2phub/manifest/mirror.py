@@ -10,7 +10,7 @@ import re
 
 from p2phub.content import Codec, Digest
 from p2phub.errors import UsageError
-from p2phub.identity import MirrorId, PeerId, parse_mirror
+from p2phub.identity import MirrorId, PeerId, parse_mirror, without_secrets
 
 MIRROR_FOLDER = ".p2phub/mirror"
 _FIELD = re.compile(r"\{([a-z]*)\}")
@@ -32,7 +32,9 @@ def check_mirror(template: str) -> None:
     for field in _FIELD.findall(template):
         if field not in _FIELDS:
             known = ", ".join(f"{{{each}}}" for each in _FIELDS)
-            raise UsageError(f"a mirror has no {{{field[:20]}}}: {template[:200]!r}", hint=f"fields are {known}")
+            raise UsageError(
+                f"a mirror has no {{{field[:20]}}}: {without_secrets(template)!r}", hint=f"fields are {known}"
+            )
     parse_mirror(_FIELD.sub("x", template))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import trio
@@ -56,8 +57,14 @@ async def serve_control(connection: Connection, first: ControlRequest, answer: A
     """Answer `first` and what follows, in order, until the peer goes or is silent for IDLE_LINK_S. Raises PeerError."""
     machine = ControlServer(peer=str(connection.peer))
     waiting: Sequence[ControlRequest] = machine.begin(first)
+    next_at = -math.inf
     while True:
         for request in waiting:
+            # Who asks faster than anybody needs to waits; and others have their turn, whoever asks without a pause.
+            now = trio.current_time()
+            next_at = max(next_at, now - limits.CONTROL_QUESTIONS_BURST / limits.CONTROL_QUESTIONS_PER_S)
+            await trio.sleep(max(0.0, next_at - now))
+            next_at += 1 / limits.CONTROL_QUESTIONS_PER_S
             with trio.move_on_after(limits.SOCKET_CALL_S) as slow:
                 await connection.write(machine.answer(await answer(connection.peer, connection.address, request)))
             if slow.cancelled_caught:

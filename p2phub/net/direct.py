@@ -18,7 +18,7 @@ import trio
 
 from p2phub import limits
 from p2phub.content import Digest
-from p2phub.errors import PeerError, PeerGone
+from p2phub.errors import DiskError, PeerError, PeerGone
 from p2phub.identity import Address, PeerAddress, SecretKey
 from p2phub.net import tls
 from p2phub.net.channel import Watched
@@ -33,6 +33,7 @@ from p2phub.wire import BulkRequester
 
 _log = logging.getLogger(__name__)
 _RECEIVE_BUFFER_BYTES = 4 * limits.MIB
+_AT_A_LIMIT = "this machine is at a limit"
 _OUR_OWN = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -73,6 +74,8 @@ class DirectPlane:
                 await self._reception.receive(connection, proven)
         except (PeerError, OSError, trio.TooSlowError) as exc:
             _log.debug("a connection ended: %s", exc)
+        except DiskError as exc:  # Ours to mend; but strangers can have it said as often as they like.
+            _log.info("a connection ended: %s", exc)
         except Exception:  # noqa: BLE001  # A stranger's connection must never end the node, whatever fault it finds.
             _log.exception("a fault of our own ended a connection")
         finally:
@@ -85,10 +88,14 @@ class DirectPlane:
         try:
             with _within(limits.HANDSHAKE_S, provider):
                 await connection.write(machine.open())
+            channel = connection.as_channel()
+        except OSError as exc:
+            await connection.aclose()
+            raise PeerGone(f"no thread for {provider.address}: {exc.strerror}", hint=_AT_A_LIMIT) from exc
         except BaseException:
             await connection.aclose()
             raise
-        return self._links.start(connection.as_channel(), machine, provider.address, via)
+        return self._links.start(channel, machine, provider.address, via)
 
     async def open_control(self, peer: PeerAddress) -> ControlConnection:
         """Open a control connection. Raises PeerGone, WrongPeer."""
@@ -147,7 +154,7 @@ async def _dial(address: Address, *, bulk: bool) -> socket.socket:
     except OSError as exc:
         sock.close()
         if exc.errno in _OUR_OWN:
-            raise PeerGone(f"no connection to {address}: {exc.strerror}", hint="this machine is at a limit") from exc
+            raise PeerGone(f"no connection to {address}: {exc.strerror}", hint=_AT_A_LIMIT) from exc
         raise PeerGone(f"no connection to {address}: {exc.strerror or exc}") from exc
     except BaseException:
         sock.close()
@@ -160,7 +167,7 @@ def _new_socket(address: Address, *, bulk: bool) -> socket.socket:
     try:
         sock = socket.socket(family, socket.SOCK_STREAM)
     except OSError as exc:
-        raise PeerGone(f"no socket for {address}: {exc.strerror}", hint="this machine is at a limit") from exc
+        raise PeerGone(f"no socket for {address}: {exc.strerror}", hint=_AT_A_LIMIT) from exc
     sock.setblocking(False)
     if not (bulk and _is_near(address)):
         return sock

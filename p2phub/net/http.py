@@ -38,9 +38,11 @@ class HttpConnection:
         data = (self._machine.send(request) or b"") + (self._machine.send(h11.EndOfMessage()) or b"")
         with _faults():
             await self._stream.send_all(data)
-            while not isinstance(event := await self._next_event(), h11.Response):
-                pass  # "Please wait", as often as the caller's patience lets it.
-            return event
+            for _ in range(limits.MIRROR_INTERIM_ANSWERS_MAX + 1):
+                event = await self._next_event()
+                if isinstance(event, h11.Response):
+                    return event
+        raise PeerGone("it says without end that its answer will come")
 
     async def next_piece(self) -> bytes | bytearray | None:
         """Return the next bytes of the body, None at its end. Raises PeerGone if it ends early, PeerStalled."""
@@ -61,6 +63,8 @@ class HttpConnection:
         await trio.aclose_forcefully(self._stream)
 
     async def _next_event(self) -> h11.Event | type[h11.PAUSED]:
+        # One read can hold thousands of events (a body in chunks of a byte): others have their turn between them.
+        await trio.lowlevel.checkpoint()
         while True:
             event = self._machine.next_event()
             if event is not h11.NEED_DATA:

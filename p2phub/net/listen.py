@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import logging
+import math
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -26,6 +27,7 @@ _TLS, _MULTISTREAM = b"\x16", b"\x13"
 _BACKLOG = 1024
 _ACCEPTED_AT_ONCE = 64
 _RETRY_S = 0.1
+_WARN_EVERY_S = 60.0
 _OUR_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 Handler = Callable[[trio.SocketStream, Callable[[], None]], Awaitable[None]]
@@ -42,6 +44,7 @@ class Listener:
         self._undecided: dict[trio.CancelScope, None] = {}
         self._open = 0
         self._sources: Counter[str] = Counter()
+        self._warned_at = -math.inf
 
     @property
     def connections(self) -> int:
@@ -64,7 +67,9 @@ class Listener:
                     break
                 except OSError as exc:
                     if exc.errno in _OUR_LIMITS:
-                        _log.warning("cannot accept connections now: %s", exc.strerror)
+                        if trio.current_time() >= self._warned_at + _WARN_EVERY_S:  # A flood must not fill the log.
+                            self._warned_at = trio.current_time()
+                            _log.warning("cannot accept connections now: %s", exc.strerror)
                         await trio.sleep(_RETRY_S)
                         break
                     continue  # A fault of the one that was coming in: it is gone.

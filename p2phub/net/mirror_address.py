@@ -17,12 +17,11 @@ import trio
 from p2phub import limits
 from p2phub.discovery import dialable
 from p2phub.errors import MirrorUnusable, PeerGone
-from p2phub.identity import Address, MirrorId, WebUrl
+from p2phub.identity import Address, IpNumber, MirrorId, WebUrl, is_public_ip
 
 LookUp = Callable[[str, int], Awaitable[Sequence[str]]]
 """Returns the addresses of a name, as text. Raises OSError."""
 
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _ANY_PUBLIC = "1.1.1.1"  # Whoever redirects us is treated as a stranger of the internet.
 
 
@@ -55,33 +54,18 @@ def check_addresses(url: WebUrl, found: Iterable[str], *, given: bool) -> tuple[
     return tuple(addresses)
 
 
-def _number(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+def _number(text: str) -> IpNumber:
     """Read an address, without its zone; an IPv4 address that is written as IPv6 is what is dialled then."""
     number = ipaddress.ip_address(text.partition("%")[0])
     return number if isinstance(number, ipaddress.IPv4Address) else number.ipv4_mapped or number
 
 
-def _allowed(url: WebUrl, number: ipaddress.IPv4Address | ipaddress.IPv6Address, *, given: bool) -> bool:
+def _allowed(url: WebUrl, number: IpNumber, *, given: bool) -> bool:
     if given and url.host == "localhost":
         return number.is_loopback
     if given and url.ip is not None:
         return not (number.is_multicast or number.is_unspecified)
-    return all(_is_public(each) for each in (number, *_embedded(number)))
-
-
-def _is_public(number: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    site_local = isinstance(number, ipaddress.IPv6Address) and number.is_site_local
-    return number.is_global and not (number.is_multicast or number.is_reserved or site_local)
-
-
-def _embedded(number: ipaddress.IPv4Address | ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
-    """Return the IPv4 addresses that dialling an IPv6 address may end at."""
-    if isinstance(number, ipaddress.IPv4Address):
-        return []
-    found = [number.sixtofour, *(number.teredo or ())]
-    if number in _NAT64:
-        found.append(ipaddress.IPv4Address(int(number) & 0xFFFFFFFF))
-    return [each for each in found if each is not None]
+    return is_public_ip(number)
 
 
 class Places:

@@ -2,7 +2,8 @@
 
 Bounds: DATA_CONNECTIONS_MAX bulk connections (a thread each), CONTROL_CONNECTIONS_MAX control connections (a task
 each), CONNECTIONS_PER_PEER_MAX of one peer. Who finds no place is told "busy"; but a bulk connection that has asked for
-nothing for GIVES_WAY_S gives its place to whoever comes.
+nothing for GIVES_WAY_S gives its place to whoever comes, and one of a network that holds most places to who comes from
+another (`net.places`).
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from contextlib import contextmanager
 import trio
 
 from p2phub import limits
+from p2phub.discovery import network_of
 from p2phub.errors import Malformed, ProtocolViolation
 from p2phub.identity import PeerId
 from p2phub.net.bytestream import Connection, read_frame
 from p2phub.net.channel import Channel, Watched, longest_idle
 from p2phub.net.control import serve_control
 from p2phub.net.interface import AnswerControl, Shelf
+from p2phub.net.places import gives_way
 from p2phub.net.service import BulkService
 from p2phub.net.threads import run_blocking
 from p2phub.net.throttle import PacedChannel, Throttle, slots
@@ -41,14 +44,15 @@ class Reception:
         self._service = service
         self._up = Throttle() if up is None else up
         self._peers: Counter[PeerId] = Counter()
-        self._bulk: set[Channel] = set()
-        self._control = 0
+        # Each with the network that it comes from, the oldest first.
+        self._bulk: dict[Channel, str | None] = {}
+        self._control: dict[trio.CancelScope, str | None] = {}
         self._threads = trio.CapacityLimiter(limits.DATA_CONNECTIONS_MAX)
 
     @property
     def serving(self) -> int:
         """How many connections are being served."""
-        return len(self._bulk) + self._control
+        return len(self._bulk) + len(self._control)
 
     async def receive(self, connection: Connection, settled: Callable[[], None]) -> None:
         """Serve `connection` to its end. `settled` is called once its first frame came: until then the caller's
@@ -58,7 +62,8 @@ class Reception:
             request = await self._first(connection)
             settled()
             if isinstance(request, Open):
-                if self._peers[connection.peer] >= limits.CONNECTIONS_PER_PEER_MAX or self._is_full():
+                network = network_of(connection.address.ip)
+                if self._peers[connection.peer] >= limits.CONNECTIONS_PER_PEER_MAX or self._is_full(network):
                     await self._refuse(connection)
                     return
                 handed_over = True
@@ -70,15 +75,15 @@ class Reception:
                 with trio.CancelScope(shield=True), trio.move_on_after(limits.GOODBYE_S):
                     await connection.aclose()
 
-    def _is_full(self) -> bool:
-        """Whether there is no place for one more, not even by ending one that does nothing."""
+    def _is_full(self, newcomer: str | None) -> bool:
+        """Whether there is no place for one more, not even by ending one that does nothing, or one of a crowd."""
         if len(self._bulk) < slots(self._up.rate, limits.DATA_CONNECTIONS_MAX):
             return False
-        idle = longest_idle(self._bulk, at_least_s=limits.GIVES_WAY_S)
-        if idle is None:
+        leaves = longest_idle(self._bulk, at_least_s=limits.GIVES_WAY_S) or gives_way(self._bulk, newcomer)
+        if leaves is None:
             return True
-        self._bulk.discard(idle)  # Its thread ends in a moment; the newcomer waits for that.
-        idle.cancel()
+        self._bulk.pop(leaves)  # Its thread ends in a moment; the newcomer waits for that.
+        leaves.cancel()
         return False
 
     async def _first(self, connection: Connection) -> Open | ControlRequest:
@@ -98,24 +103,30 @@ class Reception:
         with self._counted(connection.peer):
             flow = self._up.flow(first.manifest, connection.peer)
             channel = PacedChannel(connection.as_channel(), self._up, flow, sends=True)
-            self._bulk.add(channel)
+            self._bulk[channel] = network_of(connection.address.ip)
             self._watched.add(channel)
             try:
                 await run_blocking(self._service(channel, first, self._shelf).run, channel.cancel, self._threads)
             finally:
                 self._watched.discard(channel)
-                self._bulk.discard(channel)
+                self._bulk.pop(channel, None)
 
     async def _serve_control(self, connection: Connection, first: ControlRequest) -> None:
-        full = self._control >= limits.CONTROL_CONNECTIONS_MAX
-        if full or self._peers[connection.peer] >= limits.CONNECTIONS_PER_PEER_MAX:
+        network = network_of(connection.address.ip)
+        if self._peers[connection.peer] >= limits.CONNECTIONS_PER_PEER_MAX:
             return  # The control protocol has no word for it; a closed connection is asked again later.
-        self._control += 1
-        try:
-            with self._counted(connection.peer):
+        if len(self._control) >= limits.CONTROL_CONNECTIONS_MAX:
+            leaves = gives_way(self._control, network)
+            if leaves is None:
+                return
+            del self._control[leaves]
+            leaves.cancel()
+        with self._counted(connection.peer), trio.CancelScope() as scope:
+            self._control[scope] = network
+            try:
                 await serve_control(connection, first, self._answer)
-        finally:
-            self._control -= 1
+            finally:
+                self._control.pop(scope, None)
 
     @contextmanager
     def _counted(self, peer: PeerId) -> Iterator[None]:

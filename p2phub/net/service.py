@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from p2phub import limits
 from p2phub.content import ChunkRef
-from p2phub.errors import PeerRefused
+from p2phub.errors import PeerGone, PeerRefused
 from p2phub.net.buffer import PAGE_BYTES, new_buffer
 from p2phub.net.channel import Channel
 from p2phub.net.interface import Offer, Shelf
@@ -120,9 +120,21 @@ class BulkService:
         self._send_chunks(refs, at)
 
     def _answer_ask(self, ask: Ask, offer: Offer) -> None:
-        found = [offer.blob(digest) for digest in ask.blobs]
-        self._channel.send(self._machine.blobs(found))
-        for blob in found:
+        # Their lengths go first, and who asks may be slow to take them: what is not kept meanwhile is looked up twice.
+        kept: dict[int, bytes] = {}
+        lengths: list[int] = []
+        room = limits.BLOBS_KEPT_BYTES_MAX
+        for number, digest in enumerate(ask.blobs):
+            found = offer.blob(digest) or b""
+            lengths.append(len(found))
+            if len(found) <= room:
+                kept[number] = found
+                room -= len(found)
+        self._channel.send(self._machine.blobs(lengths))
+        for number, digest in enumerate(ask.blobs):
+            blob = kept.pop(number) if number in kept else offer.blob(digest)
+            if blob is None:
+                raise PeerGone("a blob that was announced is no longer held", peer=str(self._channel.peer))
             if blob:
                 self._channel.send(blob)
                 self._count(len(blob))

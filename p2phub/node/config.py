@@ -33,6 +33,7 @@ from p2phub.identity import Address, PeerAddress, parse_peer_address
 from p2phub.manifest import check_mirror
 from p2phub.node.rates import parse_cap
 from p2phub.node.schedule import Row, parse_schedule
+from p2phub.store.disk import READ_FLAGS, read_regular
 
 CONFIG_FILE = "config.toml"
 CONFIG_BYTES_MAX = limits.MIB
@@ -164,12 +165,12 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 
 def _read_file(path: Path) -> dict[str, tuple[str, Any]]:
     try:
-        with path.open("rb") as file:
-            data = file.read(CONFIG_BYTES_MAX + 1)
+        # It may be a link, as users' files of settings often are; but nothing that makes us wait.
+        data = read_regular(path, CONFIG_BYTES_MAX + 1, flags=READ_FLAGS & ~os.O_NOFOLLOW)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as exc:
-        raise DiskError(f"cannot read {path}: {exc.strerror}") from exc
+        raise DiskError(f"cannot read {path}: {exc.strerror or exc}") from exc
     import tomllib  # Most homes have no such file.
 
     try:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from p2phub.content import digest_of
 from p2phub.errors import AlreadyRunning, NotTrusted, UsageError
-from p2phub.store.disk import disk_errors
+from p2phub.store.disk import disk_errors, read_regular
 
 LOCK_FILE = "daemon.lock"
 LOCK_BYTES_MAX = 4096
@@ -87,8 +87,7 @@ def make_private_folder(folder: Path) -> None:
 def _lock_lines(path: Path) -> tuple[str, str]:
     """Return the process and the socket that the lock file names; empty where it does not."""
     try:
-        with path.open("rb") as file:
-            lines = os.fsdecode(file.read(LOCK_BYTES_MAX)).split("\n")
+        lines = os.fsdecode(read_regular(path, LOCK_BYTES_MAX)).split("\n")
     except OSError:
         return "", ""
     number = lines[0] if lines[0].isascii() and lines[0].isdigit() else ""

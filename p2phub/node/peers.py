@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import stat
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -17,7 +16,7 @@ from p2phub import limits
 from p2phub.errors import Malformed
 from p2phub.identity import PeerAddress, parse_peer_address
 from p2phub.node.private_file import write_beside
-from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, disk_errors
+from p2phub.store.disk import FOLDER_FLAGS, disk_errors, read_regular
 
 PEERS_FILE = "peers.json"
 PEERS_FILE_BYTES_MAX = limits.MIB
@@ -52,11 +51,7 @@ def write_peers(home: Path, peers: Iterable[PeerAddress]) -> None:
 
 
 def _read(path: Path) -> bytes:
-    fd = os.open(path, READ_FLAGS)
-    with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise ValueError("not a file")
-        data = file.read(PEERS_FILE_BYTES_MAX + 1)
+    data = read_regular(path, PEERS_FILE_BYTES_MAX + 1)
     if len(data) > PEERS_FILE_BYTES_MAX:
         raise ValueError("too long")
     return data

@@ -13,7 +13,7 @@ _UNITS = {"": 1, "B": 1} | {
     for power, letter in enumerate("kMGT", start=1)
     for binary in ("", "i")
 }
-_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*?)(?:/s)?")
+_RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*?)(?:/s)?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,16 +93,18 @@ class Running:
         if self.announcer is not None:
             self.announcer.refresh()
 
-    def holding_of(self, ref: str) -> Holding:
+    def holding_of(self, ref: str, folder: str | None = None) -> Holding:
         """Return the newest holding that `ref` means. Blocks. Raises NotFound, UsageError."""
-        return self.holdings_of(ref)[0]
+        return self.holdings_of(ref, folder)[0]
 
-    def holdings_of(self, ref: str) -> list[Holding]:
+    def holdings_of(self, ref: str, folder: str | None = None) -> list[Holding]:
         """Return what `ref` means: all that a folder holds, or all folders that hold what a reference names; at least
-        one, the newest first. Blocks. Raises NotFound, UsageError."""
+        one, the newest first. `folder`: where `ref` leads as a path from the working directory of who asks, which is
+        not ours; without it only an absolute path is one. Blocks. Raises NotFound, UsageError."""
         holdings = self.parts.store.holdings()
-        folder = Path(os.path.abspath(ref))
-        found = [holding for holding in holdings if holding.folder == folder]
+        place = ref if folder is None else folder
+        meant = Path(os.path.normpath(place)) if os.path.isabs(place) else None
+        found = [holding for holding in holdings if holding.folder == meant]
         if not found:
             found = self.held(self.parts.resolver.local(ref))
         if not found:

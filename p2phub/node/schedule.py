@@ -24,7 +24,7 @@ from p2phub.node.rates import Rates, parse_cap
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 ROWS_MAX = 1000
-_TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
+_TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _KEYS = {"from", "to", "days", "up", "down"}
 _DAY_MINUTES = 24 * 60
 

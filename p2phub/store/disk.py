@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import stat
 from collections.abc import Iterator
 
 from p2phub.errors import DiskError, DiskFull
@@ -24,6 +25,20 @@ WRITE_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLO
 _LIBC = ctypes.CDLL(None, use_errno=True)  # Calls through it give up the GIL.
 _RENAME_NOREPLACE = 1
 _NOT_SUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}
+
+
+def read_regular(
+    path: str | os.PathLike[str], most: int, *, flags: int = READ_FLAGS, dir_fd: int | None = None
+) -> bytes:
+    """Return at most `most` bytes of a regular file. Raises OSError, also for what is none: nothing is waited for."""
+    fd = os.open(path, flags, dir_fd=dir_fd)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(f"{os.fspath(path)} is not a file")
+        with open(fd, "rb", closefd=False) as file:
+            return file.read(most)
+    finally:
+        os.close(fd)
 
 
 class Disk:

@@ -15,8 +15,9 @@ import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from p2phub import limits
 from p2phub.content import RangeSet
-from p2phub.store.disk import READ_FLAGS, WRITE_FLAGS, Disk
+from p2phub.store.disk import WRITE_FLAGS, Disk, read_regular
 from p2phub.store.records import RECORD_BYTES_MAX, decode_records, encode_record
 
 _HEADER = struct.Struct(">8s32sIIQ")
@@ -181,8 +182,8 @@ def _runs(body: bytes) -> list[tuple[int, int]]:
 
 def _bodies(folder_fd: int, name: str) -> list[bytes]:
     try:
-        fd = os.open(name, READ_FLAGS, dir_fd=folder_fd)
+        # What is beyond that is not ours. The records before it hold, or do not, by themselves.
+        data = read_regular(name, limits.JOURNAL_BYTES_MAX, dir_fd=folder_fd)
     except FileNotFoundError:
         return []
-    with open(fd, "rb") as file:
-        return decode_records(file.read())[0]
+    return decode_records(data)[0]

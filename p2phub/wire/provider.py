@@ -180,9 +180,9 @@ class BulkProvider:
         """Return the frame that says that `refs` will not come (none: the Open, or the blobs asked for)."""
         return encode(Refuse(runs_of(refs), reason))
 
-    def blobs(self, found: Sequence[bytes | None]) -> bytes:
-        """Return the frame that announces blobs, in the order asked; None: not held."""
-        return encode(BlobsFollow(tuple(len(blob) if blob else 0 for blob in found)))
+    def blobs(self, lengths: Sequence[int]) -> bytes:
+        """Return the frame that announces blobs of these lengths, in the order asked; 0: not held."""
+        return encode(BlobsFollow(tuple(lengths)))
 
     def answered(self) -> None:
         """Say that the whole answer was sent: the next request may be read."""

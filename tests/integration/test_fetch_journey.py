@@ -228,7 +228,7 @@ async def test_a_provider_that_is_busy_now_is_waited_for(
     async with open_host(tmp_path / "a", "ann") as ann, open_host(tmp_path / "b", "bob") as bob:
         published = await ann.publish(model)
         full = iter([True, True])
-        monkeypatch.setattr(ann.plane.reception, "_is_full", lambda: next(full, False))
+        monkeypatch.setattr(ann.plane.reception, "_is_full", lambda newcomer: next(full, False))
         monkeypatch.setattr("p2phub.engine.providers.RETRY_S", (0.01,))
         await bob.fetch(published.manifest, tmp_path / "out", ann, patience_s=30)
     assert tree_digest(tmp_path / "out") == tree_digest(model)

@@ -151,3 +151,49 @@ async def test_a_victim_that_many_made_up_peers_are_said_to_live_at_is_dialled_t
             watch=lambda event: None,
         )
     assert len(dialler.dialled) == 3
+
+
+class OnlyOneAnswers(Unreachable):
+    """A dialler to which all are silent but one, who has nothing either; it notes when that one was dialled."""
+
+    def __init__(self, answering: Address) -> None:
+        super().__init__()
+        self.answering = answering
+        self.answered_at: float | None = None
+
+    async def open_link(self, provider: PeerAddress, *args: object, **options: object) -> Link:
+        if provider.address == self.answering:
+            self.answered_at = self.answered_at or trio.current_time()
+            raise PeerGone("it has nothing")
+        await trio.sleep(5.0)
+        raise PeerGone("no answer")
+
+
+@covers("T35", "T41")
+@pytest.mark.parametrize("named", ["before the search", "during the search"])
+async def test_invented_peers_that_never_answer_do_not_delay_one_that_a_search_finds(
+    named: str, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    invented = [
+        Candidate(PeerAddress(key_of(str(n)).peer_id, Address(f"8.8.{n}.{m}", 4717)), "exchange")
+        for n in range(4)
+        for m in range(16)
+    ]
+    honest = PeerAddress(key_of("honest").peer_id, Address("9.9.9.9", 4717))
+    store, dialler = MemoryStore(), OnlyOneAnswers(honest.address)
+
+    async def open_finder() -> FixedFinder:
+        return FixedFinder([*(() if known else invented), Candidate(honest, "direct")])
+
+    known = invented if named == "before the search" else []
+    await trio.sleep(1.0)  # A clock that shows 0 would be no time.
+    began = trio.current_time()
+    with pytest.raises(NoProvider):
+        await fetch(
+            Wish(reference="test", manifest=digest_of(b"?"), destination=tmp_path / "out", patience_s=5.0),
+            search=Search(known, open_finder),
+            means=Means(dialler, store, Workers(), key_of("own").peer_id, exchange=Exchange(seed=b"seed")),
+            watch=lambda event: None,
+        )
+    assert dialler.answered_at is not None
+    assert dialler.answered_at - began < 1.0

@@ -11,15 +11,18 @@ import logging
 import os
 import signal
 import socket
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import trio
 
-from p2phub.content import Digest, RangeSet, ReadPlan, Steady, WritePlan
-from p2phub.errors import HubError, PeerError, PeerGone
+from p2phub.content import ChunkTable, Digest, RangeSet, ReadPlan, Steady, WritePlan
+from p2phub.errors import DiskError, HubError, PeerError, PeerGone
 from p2phub.identity import Address, PeerId
+from p2phub.net.bulk.growing import Growing
 from p2phub.net.bulk.letters import (
     digests_in,
     error_in,
@@ -29,7 +32,7 @@ from p2phub.net.bulk.letters import (
     report_out,
     table_in,
 )
-from p2phub.net.bulk.post import Letter, Post, PostClosed
+from p2phub.net.bulk.post import LOST, Letter, Post, PostClosed
 from p2phub.net.bulk.questions import Questions
 from p2phub.net.credential import Credential
 from p2phub.net.direct import DirectPlane, run_plane
@@ -39,6 +42,7 @@ from p2phub.net.writing import FILES_AT_ONCE
 from p2phub.wire import LENGTH_BYTES, ControlAnswer, ControlRequest, decode_control_answer, encode
 
 _log = logging.getLogger(__name__)
+_MANIFESTS_KEPT = 8  # Served lately: their tables.
 _PRESSED_LOOK_S = 0.5  # Well within PRESSED_S, for which it counts.
 
 
@@ -88,10 +92,15 @@ class DistantShelf:
 
     post: Post
     questions: Questions
+    _known: OrderedDict[Digest, tuple[ChunkTable, Growing]] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def offer(self, manifest: Digest, requester: PeerId) -> Offer:
         about = {"manifest": manifest.raw, "peer": requester.public_key}
-        letter, _ = self.questions.ask(what="offer", **about)
+        with self._lock:
+            table, _ = self._known.get(manifest, (None, None))
+        letter, _ = self.questions.ask(what="offer", known=table is not None, **about)
+        table, growing = self._shared(manifest, table_in(letter["table"]) if table is None else table)
 
         def blob(digest: Digest) -> bytes | None:
             found: bytes | None = self.questions.ask(what="blob", digest=digest.raw, **about)[0]["blob"]
@@ -106,14 +115,24 @@ class DistantShelf:
             walker = AheadWalker(open_files)
             return walker.open(file)
 
-        def held() -> RangeSet:
+        def ask_held() -> RangeSet:
             return ranges_in(self.questions.ask(what="held", **about)[0]["held"])
 
-        plan = ReadPlan(
-            manifest, table_in(letter["table"]), ranges_in(letter["held"]), open_file, lambda: AheadWalker(open_files)
-        )
+        def held() -> RangeSet:
+            return growing.now(ask_held)
+
+        plan = ReadPlan(manifest, table, ranges_in(letter["held"]), open_file, lambda: AheadWalker(open_files))
         order = tuple(Digest(raw) for raw in letter["order"])
         return Offer(plan, order, blob, held if letter["grows"] else None)
+
+    def _shared(self, manifest: Digest, table: ChunkTable) -> tuple[ChunkTable, Growing]:
+        """Return what all connections share: a manifest has one table, and of a large one it is megabytes."""
+        with self._lock:
+            known = self._known.setdefault(manifest, (table, Growing()))
+            self._known.move_to_end(manifest)
+            if len(self._known) > _MANIFESTS_KEPT:
+                self._known.popitem(last=False)
+        return known
 
     def sent(self, manifest: Digest, requester: PeerId, bytes_sent: int) -> None:
         self.post.send({"t": "sent", "manifest": manifest.raw, "peer": requester.public_key, "bytes": bytes_sent})
@@ -221,7 +240,12 @@ class _Child:
     def _take(self, letter: Letter, descriptors: list[int]) -> None:
         match letter["t"]:
             case "answer":
+                if LOST in letter:
+                    no_room = DiskError("no room for the files that the node opened: too many are open here")
+                    letter = {"number": letter["number"], "error": error_out(no_room)}
                 self._questions.answered(letter, descriptors)
+            case "serve" if LOST in letter:  # As the listener does when it cannot accept.
+                self._post.send({"t": "ended", "connection": letter["connection"]})
             case "serve":
                 sock = trio.socket.from_stdlib_socket(socket.socket(fileno=descriptors[0]))
                 self._nursery.start_soon(self._serve, letter["connection"], trio.SocketStream(sock))

@@ -376,7 +376,7 @@ class _Child:
         match letter["what"]:
             case "offer":
                 return {
-                    "table": table_out(offer.plan.table),
+                    "table": None if letter["known"] else table_out(offer.plan.table),
                     "held": ranges_out(offer.held_now),
                     "grows": offer.held is not None,
                     "order": [digest.raw for digest in offer.order],

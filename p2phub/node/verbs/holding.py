@@ -67,11 +67,11 @@ async def log(node: Running, watch: Watch, *, ref: str) -> JsonObject:
     return {"items": items}
 
 
-async def verify(node: Running, watch: Watch, *, ref: str) -> JsonObject:
+async def verify(node: Running, watch: Watch, *, ref: str, folder: str | None = None) -> JsonObject:
     parts = node.parts
 
     def known() -> tuple[Holding, Manifest, ChunkTable]:
-        holding = node.holding_of(ref)
+        holding = node.holding_of(ref, folder)
         manifest = node.manifest_of(holding.manifest)
         if manifest is None:
             raise NotFound(f"{ref} is not held whole", hint="fetch it again")

@@ -129,17 +129,17 @@ async def unpublish(node: Running, watch: Watch, *, ref: str) -> JsonObject:
     return {"reference": ref, "manifest": manifest.text(Codec.MSGPACK)}
 
 
-async def remove(node: Running, watch: Watch, *, ref: str) -> JsonObject:
+async def remove(node: Running, watch: Watch, *, ref: str, folder: str | None = None) -> JsonObject:
     parts = node.parts
 
     def forget() -> list[Holding]:
-        holdings = node.holdings_of(ref)
+        holdings = node.holdings_of(ref, folder)
         gone = {(holding.manifest, holding.folder) for holding in holdings}
         for item in parts.ledger.publications():
             if (item.manifest, Path(os.path.abspath(item.folder))) in gone:
                 parts.ledger.withdraw(item.publisher, item.name, item.tag)
-        for manifest, folder in gone:
-            parts.store.release(manifest, folder)
+        for manifest, place in gone:
+            parts.store.release(manifest, place)
         return holdings
 
     holdings = await parts.workers.run(forget)

@@ -159,6 +159,9 @@ SUSPECT = [
     ("224.0.0.251", 5353, "a multicast group"),
     ("::1", 4717, "this machine, IPv6"),
     ("fd00::1", 4717, "a private address, IPv6"),
+    ("64:ff9b::a00:1", 4717, "a private address behind NAT64"),
+    ("2002:c0a8:1::1", 4717, "a private address behind 6to4"),
+    ("fec0::1", 4717, "a site's own address"),
 ]
 
 

@@ -1,11 +1,13 @@
-"""When a provider is dialled again after it failed."""
+"""Who is taken in as a provider, and when one is dialled again after it failed."""
 
 from __future__ import annotations
 
+from p2phub import limits
 from p2phub.discovery import Candidate
 from p2phub.engine.providers import RETRY_S, Provider, ProviderBook
 from p2phub.errors import PeerGone
 from p2phub.identity import Address, PeerAddress
+from tests.support.covers import covers
 from tests.support.hosts import key_of
 
 ANN = key_of("ann").peer_id
@@ -38,3 +40,22 @@ def test_what_others_named_and_was_not_tried_is_no_reason_to_hurry() -> None:
     provider.tried.add(FIRST)
     provider.failed(PeerGone("refused"), 10.0)
     assert provider.retry_at == 10.0 + RETRY_S[0]
+
+
+@covers("T41")
+def test_peers_that_others_invent_leave_room_for_whom_a_search_finds() -> None:
+    book = ProviderBook(key_of("own").peer_id)
+    taken = [
+        book.found(Candidate(PeerAddress(key_of(str(number)).peer_id, Address("8.8.8.8", 1 + number)), "exchange"))
+        for number in range(2 * limits.PROVIDERS_PER_FETCH_MAX)
+    ]
+    assert sum(taken) == limits.HEARSAY_PER_FETCH_MAX
+    assert book.found(Candidate(PeerAddress(ANN, FIRST), "direct"))
+
+
+@covers("T41")
+def test_wrong_addresses_that_others_give_of_a_peer_leave_room_for_the_right_one() -> None:
+    wrong = [(Address("8.8.8.8", 1 + number), "exchange") for number in range(2 * limits.ADDRESSES_PER_PEER_MAX)]
+    provider = known_at(*wrong, (FIRST, "direct"))
+    assert FIRST in provider.addresses
+    assert len(provider.hearsay) == limits.HEARSAY_PER_PEER_MAX

@@ -54,6 +54,13 @@ def test_any_text_is_malformed(text: str) -> None:
         ("fd00::1", False),
         ("ff02::1", False),
         ("2001:db8::1", False),
+        ("fec0::1", False),
+        ("64:ff9b::808:808", True),  # 8.8.8.8, as an IPv6-only network reaches it.
+        ("64:ff9b::a00:1", False),  # 10.0.0.1
+        ("64:ff9b:1::a00:1", False),
+        ("2002:808:808::1", True),
+        ("2002:7f00:1::1", False),  # 127.0.0.1
+        ("2001:0:a00:1::1", False),
     ],
 )
 def test_strangers_are_told_of_global_addresses_only(ip: str, public: bool) -> None:

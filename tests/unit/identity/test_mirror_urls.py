@@ -100,3 +100,23 @@ def test_mirrors_and_peers_are_told_apart_wherever_sources_are_kept() -> None:
     mirror = parse_mirror("https://models.example.org/x")
     kept: dict[PeerId | MirrorId, int] = {mirror: 1, PeerId(bytes(32)): 2}
     assert kept[parse_mirror("https://models.example.org/x/")] == 1
+
+
+@covers("T48")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://ann:hunter2@h.example/x",
+        "https://hunter2@h.example",
+        "https://h.example/x?token=hunter2",
+        "https://ann:p@hunter2@h.example/x",
+        "ann:hunter2@h.example",
+        "https://ann:hunter2//@h.example/x",
+        "https://ann:hunter2?@h.example/x",
+    ],
+)
+def test_an_error_about_a_url_does_not_tell_the_password_in_it(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_mirror(text)
+    assert "hunter2" not in str(caught.value)
+    assert "h.example" in str(caught.value)

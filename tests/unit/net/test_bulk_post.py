@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import resource
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 import trio
@@ -23,8 +27,9 @@ from p2phub.errors import (
     WrongPeer,
 )
 from p2phub.net.bulk.letters import error_in, error_out
-from p2phub.net.bulk.post import PACKET_BYTES_MAX, Post, PostClosed, make_pair
+from p2phub.net.bulk.post import LOST, PACKET_BYTES_MAX, Post, PostClosed, make_pair
 from p2phub.store.folders import LeavesFolder
+from tests.support.covers import covers
 
 
 @asynccontextmanager
@@ -94,6 +99,76 @@ async def test_the_end_of_one_is_told_to_the_other_and_what_is_sent_then_is_drop
         far.send({"t": "nobody hears it"}, [os.dup(0)])
         near.send({"t": "nor this"}, [os.dup(0)])
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """Let this process open nothing more."""
+    gc.collect()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))  # What is open stays open.
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@covers("F10")
+async def test_long_letters_go_and_come_where_no_descriptor_is_left() -> None:
+    data = os.urandom(3 * PACKET_BYTES_MAX)
+    async with posts() as (near, far):
+        with no_descriptor_left():
+            near.send({"t": "long", "data": data})
+            letter, descriptors = await far.receive()
+        assert (letter, descriptors) == ({"t": "long", "data": data}, [])
+
+
+@covers("F10")
+@pytest.mark.parametrize("length", [0, 3 * PACKET_BYTES_MAX])
+async def test_a_letter_says_that_its_descriptors_were_lost(length: int) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    async with posts() as (near, far):
+        near.send({"t": "files", "data": bytes(length)}, [os.dup(0), os.dup(0)])
+        with no_descriptor_left():
+            letter, descriptors = await far.receive()
+        assert letter[LOST]
+        assert (letter["t"], len(letter["data"]), descriptors) == ("files", length, [])
+        near.send({"t": "more"}, [os.dup(0)])
+        letter, descriptors = await far.receive()
+        assert letter == {"t": "more"}
+        os.close(descriptors.pop())
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+class AtItsLimit(socket.socket):
+    """A socket whose sending fails a few times for a reason of the system's."""
+
+    failures = (errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM)
+    failed = 0
+
+    def sendmsg(self, *args: object) -> int:  # type: ignore[override]
+        if AtItsLimit.failed < len(self.failures):
+            AtItsLimit.failed += 1
+            raise OSError(self.failures[AtItsLimit.failed - 1], "at a limit")
+        return super().sendmsg(*args)  # type: ignore[arg-type]
+
+
+@covers("F10")
+async def test_what_the_system_cannot_carry_just_now_is_sent_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AtItsLimit, "failed", 0)
+    near_socket, far_socket = make_pair()
+    near, far = Post(AtItsLimit(fileno=near_socket.detach())), Post(far_socket)
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(near.run)
+            near.send({"t": "one"}, [os.dup(0)])
+            near.send({"t": "two"})
+            letter, [descriptor] = await far.receive()
+            os.close(descriptor)
+            assert (letter, (await far.receive())[0]) == ({"t": "one"}, {"t": "two"})
+            nursery.cancel_scope.cancel()
+    near.close()
+    far.close()
 
 
 @pytest.mark.parametrize(

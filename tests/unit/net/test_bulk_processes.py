@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -20,9 +21,10 @@ import pytest
 import trio
 
 from p2phub import limits
-from p2phub.content import RangeSet, digest_of
+from p2phub.content import ChunkTable, RangeSet, digest_of
 from p2phub.errors import PeerGone
 from p2phub.identity import Address, PeerAddress, PeerId, SecretKey
+from p2phub.net.bulk.letters import table_out
 from p2phub.net.bulk.parent import BulkProcesses, open_bulk_processes
 from p2phub.net.direct import DirectPlane, open_plane
 from p2phub.net.interface import Closed, Link, Opened, Refused, Verified
@@ -260,6 +262,57 @@ async def test_descriptors_come_back_on_both_sides(tmp_path: Path) -> None:
         for _ in range(3):
             await once()
         assert (open_now("self"), open_now(child)) == before
+
+
+@covers("T37", "T40")
+async def test_a_table_of_chunks_is_told_to_a_child_once_however_many_ask_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+
+    def counted(table: ChunkTable) -> list[bytes]:
+        told.append(table)
+        return table_out(table)
+
+    monkeypatch.setattr("p2phub.net.bulk.parent.table_out", counted)
+    async with scene(tmp_path) as here:
+        for _ in range(3):
+            await all_of(await here.opened(), here.content)
+    assert len(told) == 1
+
+
+def leave_no_descriptor(child: int) -> tuple[int, int]:
+    """Let a child open nothing more; what is open stays. Returns what it was allowed before."""
+    usual = resource.prlimit(child, resource.RLIMIT_NOFILE)
+    resource.prlimit(child, resource.RLIMIT_NOFILE, (4, usual[1]))  # As many as `poll` may be given.
+    return usual
+
+
+@covers("F10")
+async def test_a_child_without_descriptors_lets_go_of_who_comes_and_lives(tmp_path: Path) -> None:
+    async with scene(tmp_path) as here:
+        await all_of(await here.opened(), here.content)
+        [child] = here.anns.processes
+        usual = leave_no_descriptor(child)
+        for _ in range(3):
+            with pytest.raises(PeerGone):
+                await here.bob.open_link(here.where, here.content.root, prefix_bytes=0, via="direct")
+        resource.prlimit(child, resource.RLIMIT_NOFILE, usual)
+        await all_of(await here.opened(), here.content)
+        assert here.anns.processes == (child,)
+
+
+@covers("F10")
+async def test_files_that_a_child_has_no_room_for_are_refused(tmp_path: Path) -> None:
+    async with scene(tmp_path) as here:
+        [child] = here.anns.processes
+        link = await here.opened()
+        usual = leave_no_descriptor(child)
+        link.grant(RangeSet(((0, 1),)))
+        assert await link.next_report() == Refused(RangeSet(((0, 1),)), "disk")
+        resource.prlimit(child, resource.RLIMIT_NOFILE, usual)
+        await all_of(await here.opened(), here.content)
+        assert here.anns.processes == (child,)
 
 
 async def test_a_connection_that_is_given_up_here_ends_in_the_child(tmp_path: Path) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
+import pytest
+
 from p2phub.content import RangeSet
+from p2phub.errors import PeerGone
 from p2phub.identity import Address, PeerAddress, PeerId, SecretKey
 from p2phub.net.direct import open_plane
 from p2phub.net.interface import Closed, Link, Opened, Verified
 from p2phub.net.listen import open_listener
 from p2phub.wire import ControlAnswer, ControlRequest, Ping, Pong
 from tests.support.content import Arriving, Published, content_of, random_files
+from tests.support.covers import covers
 
 ANN, BOB = SecretKey(b"a" * 32), SecretKey(b"b" * 32)
 
@@ -58,3 +63,27 @@ async def test_a_model_arrives_bit_for_bit(tmp_path: Path) -> None:
     assert arriving.files() == files
     assert shelf.requesters == [BOB.peer_id]
     assert shelf.bytes_sent == 8_000_011
+
+
+@covers("F10")
+async def test_a_link_that_finds_no_descriptor_is_a_dial_that_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = content_of(random_files(1, a=1000))
+    shelf = Published(content, tmp_path / "ann")
+
+    def none_left() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async with (
+        open_plane(ANN, shelf, answer) as ann,
+        open_plane(BOB, shelf, answer) as bob,
+        open_listener([Address("127.0.0.1", 0)], ann.handle) as listener,
+    ):
+        where = PeerAddress(ANN.peer_id, listener.addresses[0])
+        with monkeypatch.context() as patch:
+            patch.setattr("p2phub.net.tls.Wakeup", none_left)
+            with pytest.raises(PeerGone, match="Too many open files"):
+                await bob.open_link(where, content.root, prefix_bytes=0, via="direct")
+        link = await bob.open_link(where, content.root, prefix_bytes=0, via="direct")
+        assert isinstance(await link.next_report(), Opened)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -21,7 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from p2phub.errors import PeerGone
 from p2phub.identity import Address, parse_web_url
-from p2phub.net.http import connect
+from p2phub.net.http import HttpConnection, connect
 from tests.support.covers import covers
 
 HOST = "models.example.org"
@@ -143,3 +144,40 @@ async def test_a_server_that_does_not_speak_tls_is_gone(tmp_path: Path) -> None:
         with pytest.raises(PeerGone):
             await get(Told(server.server_address[1]), HOST, None)
         thread.join()
+
+
+async def answered_with(data: bytes) -> HttpConnection:
+    """A connection on which all of `data` is there at once."""
+    ours, theirs = trio.testing.memory_stream_pair()
+    await theirs.send_all(data)
+    return HttpConnection(ours, Address("127.0.0.1", 80))
+
+
+@covers("T15")
+async def test_a_server_that_only_says_wait_is_left() -> None:
+    connection = await answered_with(b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000)
+    with pytest.raises(PeerGone, match="without end"):
+        await connection.ask(parse_web_url("http://127.0.0.1/x"))
+
+
+@covers("T15")
+async def test_a_body_in_crumbs_lets_others_have_their_turn() -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    connection = await answered_with(head + b"1\r\nx\r\n" * 1000 + b"0\r\n\r\n")
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(count)
+        await connection.ask(parse_web_url("http://127.0.0.1/x"))
+        turns = pieces = 0
+        while await connection.next_piece() is not None:
+            pieces += 1
+        nursery.cancel_scope.cancel()
+    assert pieces == 1000
+    assert turns >= pieces - 1

@@ -182,7 +182,9 @@ async def test_a_fault_of_a_handler_ends_its_connection_only() -> None:
 
 
 @covers("F10")
-async def test_running_out_of_descriptors_delays_who_comes_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_running_out_of_descriptors_delays_who_comes_and_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(listen, "_RETRY_S", 0.001)
     real = socket.socket.accept
     faults = [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED]
@@ -197,6 +199,7 @@ async def test_running_out_of_descriptors_delays_who_comes_and_ends_nothing(monk
     async with port(visitors) as listener, await dial(listener, b"\x16"):
         await until(lambda: len(visitors.came) == 1)
     assert faults == []
+    assert len([record for record in caplog.records if "cannot accept" in record.getMessage()]) == 1
 
 
 async def test_a_busy_port_is_a_usage_error_that_names_it() -> None:

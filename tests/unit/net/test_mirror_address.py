@@ -68,6 +68,11 @@ def test_public_addresses_are_dialled_in_their_order_each_once() -> None:
     )
 
 
+def test_where_the_network_has_ipv6_alone_a_name_may_lead_through_its_translator() -> None:
+    url = parse_web_url("https://models.example.org/x")
+    assert check_addresses(url, [f"64:ff9b::{PUBLIC}"], given=True) == (Address("64:ff9b::808:808", 443),)
+
+
 @pytest.mark.parametrize("ip", ["10.0.0.1", "127.0.0.1", "169.254.1.1", "100.64.0.1", "fc00::1", "fe80::1"])
 def test_a_private_address_is_for_who_spells_it_out(ip: str) -> None:
     url = parse_web_url(f"https://[{ip}]/x" if ":" in ip else f"https://{ip}/x")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from p2phub.errors import UsageError
+from p2phub.errors import DiskError, UsageError
 from p2phub.identity import Address, PeerId
 from p2phub.node.config import LISTEN_DEFAULT, load_config, parse_listen
 
@@ -129,3 +130,15 @@ def test_a_schedule_is_read_from_the_file_alone(tmp_path: Path) -> None:
     config = load_config(home=tmp_path, environment={"P2PHUB_SCHEDULE": "nonsense"})
     [row] = config.schedule
     assert (row.begins, row.ends, row.sets) == (480, 1080, (("up", 2_000_000),))
+
+
+def test_a_pipe_in_place_of_the_file_keeps_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "config.toml")
+    with pytest.raises(DiskError, match="not a file"):
+        load_config(home=tmp_path, environment={})
+
+
+def test_the_file_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_text("lan = false")
+    (tmp_path / "config.toml").symlink_to("settings.toml")
+    assert not load_config(home=tmp_path, environment={}).lan

@@ -345,3 +345,8 @@ def test_the_lock_of_a_killed_daemon_is_free(tmp_path: Path) -> None:
         other.communicate()
     with hold_home(tmp_path):
         pass
+
+
+def test_a_pipe_in_place_of_the_lock_keeps_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "daemon.lock")
+    assert not daemon_running(tmp_path)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from p2phub.errors import HubError
 from tests.support.verbs import Scene, publish
 
 
@@ -43,3 +46,19 @@ async def test_a_folder_is_forgotten_with_all_that_it_was_published_as(scene: Sc
     assert (await scene.call("remove", ref=f"{folder}/../model"))["folders"] == [str(folder)]
     assert await folders(scene) == set()
     assert scene.real_ledger.publications() == ()
+
+
+async def test_a_folder_is_where_the_asker_is_and_never_where_the_node_runs(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = tmp_path / "here" / "model", tmp_path / "there" / "model"
+    for folder in (here, there):
+        folder.parent.mkdir()
+        await publish(scene, folder, name=folder.parent.name)
+    monkeypatch.chdir(here.parent)  # Where the node runs.
+    with pytest.raises(HubError):
+        await scene.call("remove", ref="model")
+    assert await folders(scene) == {str(here), str(there)}
+    assert (await scene.call("verify", ref="model", folder=str(there)))["folder"] == str(there)
+    assert (await scene.call("remove", ref="model", folder=str(there)))["folders"] == [str(there)]
+    assert await folders(scene) == {str(here)}

@@ -24,7 +24,7 @@ def test_rates_count_in_tens_or_in_twos(text: str | int, rate: int) -> None:
     assert parse_rate(text) == rate
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1", "fast", "1XB", "1e9", "inf", "nan", "1 2", "9" * 50, True])
+@pytest.mark.parametrize("text", ["", "0", "-1", "fast", "1XB", "1e9", "inf", "nan", "1 2", "9" * 50, "\u0663MB", True])
 def test_what_is_no_rate_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_rate(text)

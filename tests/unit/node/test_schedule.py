@@ -123,6 +123,7 @@ def test_a_row_holds_as_long_a_week_as_it_says(when: datetime, begins: int, ends
         [{**OFFICE, "form": "08:00"}],
         [{**OFFICE, "from": "8:00"}],
         [{**OFFICE, "from": "24:00"}],
+        [{**OFFICE, "from": "0\u0663:00"}],
         [{**OFFICE, "to": "18:60"}],
         [{**OFFICE, "to": 18}],
         [{**OFFICE, "days": []}],

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from p2phub import limits
 from p2phub.content import ChunkTable, RangeSet, chunk_list
 from p2phub.errors import ContentChanged, DiskError, DiskFull, Occupied
 from p2phub.manifest import FileEntry, Manifest
@@ -405,6 +406,29 @@ def test_harm_to_an_unfinished_file_or_its_journal_is_found(scene: DiskScene, ha
     deliver_rest(again, CONTENT)
     again.finish()
     assert scene.files() == CONTENT.files
+
+
+@covers("F05", "T54")
+@pytest.mark.parametrize("name", ["journal", "hints.0", "hints.1"])
+def test_a_journal_that_never_ends_costs_bounded_memory_and_only_work(
+    scene: DiskScene, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partials = left_by(scene)
+    monkeypatch.setattr(limits, "JOURNAL_BYTES_MAX", 1 << 20)
+    os.truncate(partials / name, 1 << 40)  # A hole: more than any memory, and no bytes on the disk.
+    again = arrive(scene, CONTENT)
+    deliver_rest(again, CONTENT)
+    again.finish()
+    assert scene.files() == CONTENT.files
+
+
+@covers("F05")
+def test_a_pipe_in_place_of_a_journal_keeps_nobody_waiting(scene: DiskScene) -> None:
+    partials = left_by(scene)
+    (partials / "journal").unlink()
+    os.mkfifo(partials / "journal", 0o600)
+    with pytest.raises(DiskError, match="not a file"):
+        arrive(scene, CONTENT)
 
 
 @covers("F02")

@@ -1,0 +1,45 @@
+"""Paths are the caller's: whoever carries a verb out may work in another folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from p2phub.api.hub import Hub, Watch
+from p2phub.node import load_config
+
+
+class Recorded:
+    """Carries out nothing, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, dict[str, Any]] = {}
+
+    async def call(self, verb: str, args: dict[str, Any], watch: Watch) -> dict[str, Any]:
+        self.asked[verb] = args
+        return {}
+
+
+async def test_a_folder_to_forget_or_verify_is_told_whole_to_a_daemon_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    verbs = Recorded()
+    hub = Hub(verbs, load_config(home=tmp_path / "home"))
+    await hub.remove("models/one")
+    await hub.verify("./models/../models/one")
+    assert verbs.asked["remove"] == {"ref": "models/one", "folder": str(tmp_path / "models/one")}
+    assert verbs.asked["verify"] == {"ref": "./models/../models/one", "folder": str(tmp_path / "models/one")}
+
+
+async def test_a_name_is_told_where_the_working_folder_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    verbs = Recorded()
+    hub = Hub(verbs, load_config(home=tmp_path / "home"))
+    gone.rmdir()
+    await hub.remove("alice/model")
+    assert verbs.asked["remove"] == {"ref": "alice/model", "folder": None}

@@ -1,0 +1,140 @@
+"""Who is served when all places are taken, and how fast questions are answered."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from p2phub import limits
+from p2phub.content import digest_of
+from p2phub.identity import Address, PeerId
+from p2phub.net.channel import Channel, Progress, Watched
+from p2phub.net.control import serve_control
+from p2phub.net.reception import Reception
+from p2phub.wire import ControlAnswer, ControlRequest, Open, Ping, Pong, encode
+from tests.support.covers import covers
+from tests.support.hosts import key_of
+
+OPEN = Open(digest_of(b"any"), 0)
+
+
+async def answer(peer: PeerId, where: Address, request: ControlRequest) -> ControlAnswer:
+    return Pong()
+
+
+class Caller:
+    """A proven connection from `ip` that says `first` and no more; it is its own channel."""
+
+    def __init__(self, name: str, ip: str, first: Open | Ping) -> None:
+        self.peer = key_of(name).peer_id
+        self.address = Address(ip, 4717)
+        self.progress = Progress()
+        self.progress.deadline = 1e300  # At work, so it does not give way as an idle one does.
+        self._says = encode(first)
+        self.told = b""
+        self.ended = threading.Event()
+
+    async def read(self, most: int) -> bytes:
+        part, self._says = self._says[:most], self._says[most:]
+        if not part:
+            await trio.sleep_forever()
+        return part
+
+    async def write(self, data: bytes) -> None:
+        self.told += data
+
+    async def aclose(self) -> None:
+        self.ended.set()
+
+    def as_channel(self) -> Channel:
+        return self  # type: ignore[return-value]
+
+    def cancel(self) -> None:
+        self.ended.set()
+
+
+class Service:
+    """Serves until its channel is cancelled."""
+
+    def __init__(self, channel: Any, first: Open, shelf: Any) -> None:
+        self._ended = channel._channel.ended
+
+    def run(self) -> None:
+        self._ended.wait()
+
+
+@asynccontextmanager
+async def served(callers: list[Caller]) -> AsyncIterator[Reception]:
+    """Let `callers` come one after the other."""
+    reception = Reception(None, answer, Watched(), Service)  # type: ignore[arg-type]
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            for caller in callers:
+                settled = trio.Event()
+                nursery.start_soon(reception.receive, caller, settled.set)
+                await settled.wait()
+                await trio.testing.wait_all_tasks_blocked()
+            yield reception
+            nursery.cancel_scope.cancel()
+
+
+@covers("T37")
+@pytest.mark.parametrize("first", [OPEN, Ping()], ids=["bulk", "control"])
+async def test_who_shows_many_keys_from_one_network_does_not_keep_others_out(
+    first: Open | Ping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "DATA_CONNECTIONS_MAX", 4)
+    monkeypatch.setattr(limits, "CONTROL_CONNECTIONS_MAX", 4)
+    crowd = [Caller(f"eve {number}", f"8.8.8.{number}", first) for number in range(5)]
+    honest = Caller("ann", "9.9.9.9", first)
+    async with served([*crowd, honest]) as reception:
+        assert crowd[4].ended.is_set()  # Of the crowd itself nobody gets the place of another.
+        assert [caller.ended.is_set() for caller in crowd[:4]] == [True, False, False, False]
+        assert not honest.ended.is_set()
+        assert reception.serving == 4
+
+
+class Asker(Caller):
+    """Asks as fast as it is answered, `count` times."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__("eve", "8.8.8.8", Ping())
+        self._left = count
+
+    async def read(self, most: int) -> bytes:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if not self._left:
+            return b""
+        self._left -= 1
+        return encode(Ping())
+
+
+@covers("T49")
+async def test_questions_beyond_what_anybody_needs_wait(autojump_clock: trio.testing.MockClock) -> None:
+    for extra in (0, 100):
+        began = trio.current_time()
+        await serve_control(Asker(limits.CONTROL_QUESTIONS_BURST - 1 + extra), Ping(), answer)
+        assert trio.current_time() - began == pytest.approx(extra / limits.CONTROL_QUESTIONS_PER_S, abs=0.1)
+
+
+@covers("T49")
+async def test_who_asks_without_a_pause_lets_others_have_their_turn() -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(count)
+        await serve_control(Asker(40), Ping(), answer)
+        nursery.cancel_scope.cancel()
+    assert turns >= 30

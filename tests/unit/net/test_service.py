@@ -1,0 +1,64 @@
+"""What one bulk connection may cost who serves it."""
+
+from __future__ import annotations
+
+import os
+import tracemalloc
+from pathlib import Path
+
+from p2phub import limits
+from p2phub.content import Digest, digest_of
+from p2phub.identity import PeerId
+from p2phub.net.channel import Progress
+from p2phub.net.interface import Offer
+from p2phub.net.service import BulkService
+from p2phub.wire import Ask, Open, encode
+from tests.support.content import Published, content_of
+from tests.support.covers import covers
+from tests.support.hosts import key_of
+
+
+class Asking:
+    """A channel on which `requests` come, and then nothing."""
+
+    peer: PeerId = key_of("eve").peer_id
+
+    def __init__(self, *requests: Ask) -> None:
+        self.progress = Progress()
+        self._coming = b"".join(encode(request) for request in requests)
+        self.sent = 0
+
+    def fill(self, into: memoryview) -> None:
+        into[:], self._coming = self._coming[: len(into)], self._coming[len(into) :]
+
+    def send(self, data: memoryview | bytes) -> None:
+        self.sent += len(data)
+
+    def wait(self, timeout_s: float) -> bool:
+        return bool(self._coming)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class LargeBlobs(Published):
+    """A shelf whose every blob is as large as one may be, made anew whenever it is asked for."""
+
+    def offer(self, manifest: Digest, requester: PeerId) -> Offer:
+        found = super().offer(manifest, requester)
+        return Offer(found.plan, (), lambda digest: os.urandom(limits.MANIFEST_PAGE_BYTES_MAX), found.held)
+
+
+@covers("T40", "T37")
+def test_many_large_blobs_in_one_answer_are_not_held_all_at_once(tmp_path: Path) -> None:
+    shelf = LargeBlobs(content_of({"a": b"a" * 1000}, 1000), tmp_path)
+    channel = Asking(Ask((digest_of(b"page"),) * limits.BLOBS_PER_REQUEST_MAX))
+    service = BulkService(channel, Open(shelf.content.root, 0), shelf)  # type: ignore[arg-type]
+    tracemalloc.start()
+    try:
+        service.run()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert channel.sent > limits.BLOBS_PER_REQUEST_MAX * limits.MANIFEST_PAGE_BYTES_MAX
+    assert peak < limits.BLOBS_KEPT_BYTES_MAX + 4 * limits.MIB
