@@ -7,6 +7,7 @@ from p2phub.content.merkle import EMPTY_ROOT, ChunkList, chunk_list, decode_list
 from p2phub.content.plans import (
     ChunkRef,
     ChunkTable,
+    InFolder,
     OpenForReading,
     OpenForWriting,
     Readable,
@@ -27,6 +28,7 @@ __all__ = [
     "Codec",
     "Digest",
     "Fields",
+    "InFolder",
     "OpenForReading",
     "OpenForWriting",
     "RangeSet",

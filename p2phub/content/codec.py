@@ -132,6 +132,8 @@ def _check_whole(data: bytes) -> None:
 
 
 def _map_of(pairs: list[tuple[Any, object]]) -> dict[str, object]:
+    if len(pairs) < 2 and all(type(key) is str for key, _ in pairs):
+        return dict(pairs)
     if not all(type(key) is str for key, _ in pairs):
         raise Malformed("msgpack-key", "a key that is not text")
     for (before, _), (after, _) in itertools.pairwise(pairs):

@@ -89,15 +89,37 @@ class ChunkTable:
 
     def chunks(self, first: int, count: int) -> Iterator[ChunkRef]:
         """Yield `count` chunks from number `first` on. Raises IndexError where the manifest ends."""
-        index, last = first, first + count
-        while index < last:
-            file = self.file_of(index)  # Looked up once a file; its chunks follow each other.
-            begin, end = self._first[file], min(last, self._first[file + 1])
-            base, start = self._start[begin], self._start[index]
-            while index < end:
-                stop = self._start[index + 1]
-                yield ChunkRef(index, file, start - base, stop - start, self._digest(index))
-                index, start = index + 1, stop
+        if count <= 0:
+            return
+        firsts, starts, digests = self._first, self._start, self._digests
+        file = self.file_of(first)  # Looked up once: chunks and files follow each other.
+        base, end, start = starts[firsts[file]], firsts[file + 1], starts[first]
+        for index in range(first, min(first + count, firsts[-1])):
+            while index >= end:  # Files without a chunk stand in between.
+                file += 1
+                base, end = start, firsts[file + 1]
+            stop = starts[index + 1]
+            digest = digests[index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES]
+            yield ChunkRef(index, file, start - base, stop - start, digest)
+            start = stop
+        if first + count > firsts[-1]:
+            raise IndexError(firsts[-1])
+
+    def by_file(self, ranges: RangeSet) -> Iterator[tuple[int, int]]:
+        """Yield (file number, how many of its chunks) for each run of `ranges` and each file that it touches."""
+        firsts = self._first
+        for start, stop in ranges.runs:
+            file = self.file_of(start)
+            while start < stop:
+                end = min(stop, firsts[file + 1])
+                if start < end:
+                    yield file, end - start
+                    start = end
+                file += 1
+
+    def fitting(self, first: int, stop: int, bytes_max: int) -> int:
+        """Return how many of the chunks `first` ..< `stop` have at most `bytes_max` bytes together."""
+        return bisect_right(self._start, self._start[first] + bytes_max, first, stop + 1) - 1 - first
 
     def _digest(self, index: int) -> bytes:
         return self._digests[index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES]
@@ -111,6 +133,15 @@ class OpenManyForWriting(Protocol):
     """Opens several files at once, as `OpenForWriting` does each of them: all or none."""
 
     def __call__(self, files: Sequence[int]) -> list[int]: ...
+
+
+class WriteFiles(Protocol):
+    """Writes several files of a fetch from beginning to end, each with its part of `parts`, all of them verified.
+
+    Thread-safe. Raises DiskError (DiskFull, …).
+    """
+
+    def __call__(self, files: Sequence[int], parts: Sequence[memoryview]) -> None: ...
 
 
 class OpenForWriting(Protocol):
@@ -131,6 +162,7 @@ class WritePlan:
     open: OpenForWriting
     path_of: Callable[[int], str] = "file number {}".format  # Its path, for errors that name it, and to ask a mirror.
     open_many: OpenManyForWriting | None = None  # Where asking for one file after the other costs more than that.
+    write_files: WriteFiles | None = None  # Cheaper than `open`, where hundreds of files come whole in one batch.
 
 
 class Status(Protocol):
@@ -188,6 +220,16 @@ class OpenForReading(Protocol):
     def __call__(self, file: int) -> Readable: ...
 
 
+class InFolder(NamedTuple):
+    """Where a file is found by its name alone: in the open folder `descriptor`, which is the walker's own and good
+    until its next call. `folder` tells folders apart, `exactly` is as in `Steady`."""
+
+    folder: str
+    descriptor: int
+    name: str
+    exactly: tuple[int, int, int, int, int]
+
+
 class Walker(Protocol):
     """Opens files as `OpenForReading` does, for one thread, and may keep the folder of the last one open meanwhile."""
 
@@ -195,6 +237,9 @@ class Walker(Protocol):
         """Be told which files will be opened next, in this order: they may be opened at once."""
 
     def open(self, file: int) -> Readable: ...
+
+    def in_folder(self, file: int) -> InFolder | None:
+        """Return where whoever is handed the folder finds the file; None if it cannot be opened but by `open`."""
 
     def close(self) -> None:
         """Let go of that folder, and of what was opened and not asked for."""
@@ -211,6 +256,9 @@ class _EachAnew:
 
     def open(self, file: int) -> Readable:
         return self._opener(file)
+
+    def in_folder(self, file: int) -> InFolder | None:
+        return None
 
     def close(self) -> None:
         pass

@@ -34,9 +34,11 @@ class Assembly:
     def blob(self, digest: Digest) -> bytes | None:
         return self._new.get(digest) or self._held(digest)
 
-    def new_blobs(self) -> tuple[bytes, ...]:
-        """Return what was added, to be stored."""
-        return tuple(self._new.values())
+    def take_new(self) -> tuple[bytes, ...]:
+        """Return what was added, to be stored, and let go of it: a million files have 130 MB of pages. `held` is to
+        have it before anything else is asked here."""
+        taken, self._new = tuple(self._new.values()), {}
+        return taken
 
     def missing_pages(self) -> list[tuple[Digest, int]]:
         """Return the pages to ask for next, (digest, most bytes) each; empty when the manifest itself is whole.

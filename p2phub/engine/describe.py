@@ -40,7 +40,7 @@ async def describe(
 
     await _gather(assembly, missing, search, means)
     if lists or layouts:
-        await means.workers.run(lambda: means.store.put_blobs(assembly.new_blobs()))
+        await means.workers.run(lambda: means.store.put_blobs(assembly.take_new()))
     return assembly
 
 

@@ -42,7 +42,7 @@ async def begin(job: Job) -> None:
     wish, means = job.wish, job.means
 
     def prepare() -> Arrival:
-        means.store.put_blobs(job.assembly.new_blobs())
+        means.store.put_blobs(job.assembly.take_new())
         manifest, table = job.assembly.manifest(), job.assembly.table()
         return means.store.arrive(manifest, wish.manifest, table, wish.destination, force=wish.force)
 

@@ -14,8 +14,8 @@ from p2phub.manifest.names import DEFAULT_TAG, check_name
 from p2phub.manifest.pages import (
     decode_manifest,
     encode_manifest,
-    files_in_root,
-    files_on_page,
+    lists_in_root,
+    lists_on_page,
     manifest_digest,
     manifest_pages,
 )
@@ -55,9 +55,9 @@ __all__ = [
     "dht_key",
     "encode_manifest",
     "encode_ticket",
-    "files_in_root",
-    "files_on_page",
     "judge",
+    "lists_in_root",
+    "lists_on_page",
     "manifest_digest",
     "manifest_pages",
     "mirror_blob_path",

@@ -87,24 +87,30 @@ def manifest_pages(root: bytes) -> tuple[tuple[Digest, int], ...]:
     return _pages_of(_open_root(root))
 
 
-def files_in_root(root: bytes) -> list[FileEntry]:
-    """Return the files that stand in the root page itself. Raises Malformed; as for `files_on_page`, not for all."""
+def lists_in_root(root: bytes) -> list[tuple[Digest, int]]:
+    """As `lists_on_page`, for the files that stand in the root page itself."""
     fields = _open_root(root)
-    return _entries_of(fields) if "files" in fields else []
+    return _lists_of(fields) if "files" in fields else []
 
 
-def files_on_page(page: bytes) -> list[FileEntry]:
-    """Return the files of one further page. Raises Malformed for what no page may be.
+def lists_on_page(page: bytes) -> list[tuple[Digest, int]]:
+    """Return root and number of chunks of each file on a further page that has a chunk list: of more than one chunk.
 
-    What must hold across files and pages is not looked at: for a manifest that was accepted whole before.
+    Raises Malformed for what no page may be. What must hold across files and pages is not looked at: for a manifest
+    that was accepted whole before.
     """
-    return _entries_of(unpack_record(page, PAGE_KIND, VERSION))
+    return _lists_of(unpack_record(page, PAGE_KIND, VERSION))
 
 
-def _entries_of(fields: Fields) -> list[FileEntry]:
-    files: list[FileEntry] = []
-    _read_entries(fields.array("files", most=limits.FILES_MAX), files, array("I"))
-    return files
+def _lists_of(fields: Fields) -> list[tuple[Digest, int]]:
+    # No entry is made: of a million small files none has a list.
+    lists: list[tuple[Digest, int]] = []
+    for item in fields.array("files", most=limits.FILES_MAX):
+        if type(item) is not list or tuple(map(type, item)) != _ENTRY_TYPES:
+            raise _not_an_entry()
+        if item[2] > 1:
+            lists.append((Digest(item[3]), item[2]))
+    return lists
 
 
 def decode_manifest(root: bytes, blob: Callable[[Digest], bytes | None]) -> Manifest:
@@ -203,14 +209,18 @@ def _read_entries(items: list[object], files: list[FileEntry], lengths: array[in
     for item in items:
         # One test of all types, not a match statement: this runs for every file of a manifest of two million.
         if type(item) is not list or tuple(map(type, item)) != _ENTRY_TYPES:
-            raise Malformed("manifest-entry", "a file is [path, size, chunks, root, sha256, {…}]")
+            raise _not_an_entry()
         path, size, chunks, root, sha256, more = item
         git, layout = more.get("git"), more.get("layout")
-        if not all(known is None or type(known) is bytes for known in (git, layout)):
+        if (git is not None and type(git) is not bytes) or (layout is not None and type(layout) is not bytes):
             raise Malformed("manifest-entry", f"{path[:80]!r}: git and layout are bytes")
         table = Digest(layout) if layout is not None else None
         files.append(FileEntry(path, size, chunks, Digest(root), sha256, git, table))
     lengths.extend(packed_lengths(items))
+
+
+def _not_an_entry() -> Malformed:
+    return Malformed("manifest-entry", "a file is [path, size, chunks, root, sha256, {…}]")
 
 
 _ENTRY_TYPES = (str, int, int, bytes, bytes, dict)

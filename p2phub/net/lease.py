@@ -7,7 +7,6 @@ so that progress shows. The window is what 250 ms bring at the rate measured, at
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import chain
 
 from p2phub import limits
 from p2phub.content import ChunkRef, ChunkTable, RangeSet
@@ -43,12 +42,14 @@ class Lease:
     def take(self, table: ChunkTable, bytes_max: int) -> tuple[ChunkRef, ...]:
         """Return the chunks of the next request and count them as asked for: at least one if any is left."""
         refs: list[ChunkRef] = []
-        room = bytes_max
-        for ref in chain.from_iterable(table.chunks(start, stop - start) for start, stop in self.unasked.runs):
-            if refs and (ref.length > room or len(refs) == limits.BATCH_CHUNKS_MAX):
+        room, count = bytes_max, limits.BATCH_CHUNKS_MAX
+        for start, stop in self.unasked.runs:
+            taken = min(count, table.fitting(start, stop, max(0, room))) or (0 if refs else 1)
+            refs += table.chunks(start, taken)
+            if start + taken < stop or taken == count:
                 break
-            room -= ref.length
-            refs.append(ref)
+            room -= table.bytes_of(RangeSet(((start, stop),)))
+            count -= taken
         self.unasked -= self.unasked.first(len(refs))
         return tuple(refs)
 

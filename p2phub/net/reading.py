@@ -80,6 +80,8 @@ def _read_checked(readable: Readable, refs: Sequence[ChunkRef], into: memoryview
 def _read(descriptor: int, refs: Sequence[ChunkRef], into: memoryview) -> bool:
     """Read `refs`, neighbours in one call. Return whether all bytes were there."""
     at = begin = 0
+    if len(refs) == 1:
+        return _fill(descriptor, into, refs[0].offset)
     for number, ref in enumerate(refs):
         at += ref.length
         after = refs[number + 1] if number + 1 < len(refs) else None
@@ -92,8 +94,7 @@ def _read(descriptor: int, refs: Sequence[ChunkRef], into: memoryview) -> bool:
 
 
 def _fill(descriptor: int, into: memoryview, offset: int) -> bool:
-    while into:
-        count = os.preadv(descriptor, [into], offset)
+    while (count := os.preadv(descriptor, (into,), offset)) != len(into):
         if count == 0:
             return False
         into, offset = into[count:], offset + count

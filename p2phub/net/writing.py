@@ -26,17 +26,25 @@ class ChunkWriter:
         """Write chunks that lie in `data` one after the other, neighbours in one call. Raises DiskError, DiskFull."""
         if self._plan.open_many is not None:
             self._open_at_once(refs)
+        whole_files: list[int] = []
+        parts: list[memoryview] = []
+        span, at_once = self._plan.table.span, self._plan.write_files
         at = begin = 0
-        first = 0  # Of the run of neighbours that ends at `number`.
-        for number, ref in enumerate(refs):
-            at += ref.length
-            after = refs[number + 1] if number + 1 < len(refs) else None
-            if after is not None and after.file == ref.file and after.offset == ref.offset + ref.length:
+        first, count = 0, len(refs)  # `first` of the run of neighbours that ends at `number`.
+        for number, (_, file, offset, length, _) in enumerate(refs, 1):
+            at += length
+            if number < count and refs[number].file == file and refs[number].offset == offset + length:
                 continue
-            start, stop = self._plan.table.span(ref.file)
-            whole = number + 1 - first == stop - start
-            self._write(ref.file, data[begin:at], ref.offset + ref.length - (at - begin), whole=whole)
-            begin, first = at, number + 1
+            start, stop = span(file)
+            whole = number - first == stop - start
+            if whole and at_once is not None and file not in self._open:
+                whole_files.append(file)
+                parts.append(data[begin:at])
+            else:
+                self._write(file, data[begin:at], offset + length - (at - begin), whole=whole)
+            begin, first = at, number
+        if at_once is not None and whole_files:
+            at_once(whole_files, parts)
 
     def _write(self, file: int, data: memoryview, offset: int, *, whole: bool) -> None:
         """Write one run of neighbours; `whole`: they are all that the file has, so it need not stay open."""

@@ -14,14 +14,14 @@ import contextlib
 import os
 import threading
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from p2phub.content import ChunkTable, Digest, RangeSet, Readable, ReadPlan, Steady, WritePlan
 from p2phub.errors import ContentChanged, DiskError
 from p2phub.manifest import Manifest
 from p2phub.store.destination import SCRATCH, Destination
-from p2phub.store.disk import WRITE_FLAGS, Disk, disk_error, disk_errors
+from p2phub.store.disk import MAKE_FLAGS, WRITE_FLAGS, Disk, disk_error, disk_errors
 from p2phub.store.doorway import Doorway
 from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import open_regular
@@ -85,7 +85,7 @@ class FilesystemArrival:
         spans = (table.span(file) for file in range(table.files))
         self._missing = array("I", (stop - start for start, stop in spans))
         self._whole = [file for file in self._count(self._have) if self._places.state[file] == WANTED]
-        self._plan = WritePlan(digest, table, self._open, self._places.path)
+        self._plan = WritePlan(digest, table, self._open, self._places.path, write_files=self._write_files)
 
     @property
     def plan(self) -> WritePlan:
@@ -169,10 +169,34 @@ class FilesystemArrival:
         except OSError as exc:
             raise disk_error(exc, f"write {self._places.path(file)}") from exc
 
+    def _write_files(self, files: Sequence[int], parts: Sequence[memoryview]) -> None:
+        file = files[0]
+        try:
+            with self._door:
+                self._check()
+                state, open_number, pwrite, close = self._places.state, self._open_number, self._disk.pwrite, os.close
+                for file, part in zip(files, parts, strict=True):
+                    if state[file] != WANTED:
+                        continue  # A late duplicate, as in `_open`: nothing to do.
+                    fd = open_number(file)
+                    try:
+                        pwrite(fd, part, 0)
+                    finally:
+                        close(fd)
+        except OSError as exc:
+            raise disk_error(exc, f"write {self._places.path(file)}") from exc
+
     def _open_number(self, file: int) -> int:
-        fd = self._open_or_make(str(file), is_there=bool(self._opened[file]))
-        self._opened[file] = True
-        return fd
+        if not self._opened[file]:
+            self._opened[file] = True
+            try:
+                fd = self._disk.open(str(file), MAKE_FLAGS, dir_fd=self._destination.partials)
+            except FileExistsError:  # Of an earlier attempt.
+                pass
+            else:
+                self._names_made = True
+                return fd
+        return self._open_or_make(str(file), is_there=True)
 
     def _open_or_make(self, name: str, *, is_there: bool) -> int:
         """Open an unfinished file, made if it is not there; `is_there` is what to try first."""
@@ -183,7 +207,7 @@ class FilesystemArrival:
                     return self._disk.open(name, WRITE_FLAGS, dir_fd=partials)
             else:
                 with contextlib.suppress(FileExistsError):
-                    fd = self._disk.open(name, WRITE_FLAGS | os.O_CREAT | os.O_EXCL, dir_fd=partials)
+                    fd = self._disk.open(name, MAKE_FLAGS, dir_fd=partials)
                     self._names_made = True
                     return fd
             is_there = not is_there
@@ -229,7 +253,7 @@ class FilesystemArrival:
                 self._journal.turn()
         if not noted and not whole:
             return
-        files = sorted({file for file, _ in _per_file(self._table, noted)})
+        files = sorted({file for file, _ in self._table.by_file(noted)})
         try:
             self._make_durable(files, names_made=names_made)
         except OSError as exc:
@@ -283,9 +307,7 @@ class FilesystemArrival:
         try:
             with disk_errors(f"place files in {self._destination.folder}"):
                 self._places.make_folders(waiting)
-                while waiting:
-                    self._places.place(waiting[-1])
-                    waiting.pop()
+                self._places.place(waiting)
         except DiskError:
             with self._lock:
                 self._whole += waiting
@@ -294,18 +316,9 @@ class FilesystemArrival:
     def _count(self, new: RangeSet) -> list[int]:
         """Take `new` chunks off what files miss. Returns those that became whole."""
         whole: list[int] = []
-        for file, count in _per_file(self._table, new):
-            self._missing[file] -= count
-            if not self._missing[file]:
+        missing = self._missing
+        for file, count in self._table.by_file(new):
+            missing[file] -= count
+            if not missing[file]:
                 whole.append(file)
         return whole
-
-
-def _per_file(table: ChunkTable, chunks: RangeSet) -> Iterator[tuple[int, int]]:
-    """Yield (file number, how many of its chunks) for each run of `chunks` and each file that it touches."""
-    for start, stop in chunks.runs:
-        while start < stop:
-            file = table.file_of(start)
-            end = min(stop, table.span(file)[1])
-            yield file, end - start
-            start = end

@@ -21,6 +21,7 @@ READ_FLAGS = (
     os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 )  # Never waits for a pipe's writer.
 WRITE_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+MAKE_FLAGS = WRITE_FLAGS | os.O_CREAT | os.O_EXCL
 
 _LIBC = ctypes.CDLL(None, use_errno=True)  # Calls through it give up the GIL.
 _RENAME_NOREPLACE = 1
@@ -50,12 +51,15 @@ class Disk:
     def mkdir(self, name: str, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
         os.mkdir(name, mode, dir_fd=dir_fd)
 
-    def pwrite(self, fd: int, data: bytes, offset: int) -> None:
+    def pwrite(self, fd: int, data: bytes | memoryview, offset: int) -> None:
         """Write all of `data`: a short write goes on where it stopped."""
+        written = os.pwrite(fd, data, offset)
+        if written == len(data):
+            return
         view = memoryview(data)
-        while view:
+        while view := view[written:]:
+            offset += written
             written = os.pwrite(fd, view, offset)
-            view, offset = view[written:], offset + written
 
     def truncate(self, fd: int, length: int) -> None:
         os.ftruncate(fd, length)

@@ -14,7 +14,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from p2phub.content import Steady
+from p2phub.content import InFolder, Steady
 from p2phub.errors import ContentChanged, DiskError
 from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, Disk, disk_error
 from p2phub.store.interface import Fingerprint
@@ -173,6 +173,16 @@ class FolderWalk:
         self.close()
         return open_published(self._folder, path, expected)
 
+    def in_folder(self, path: str, expected: Fingerprint) -> InFolder | None:
+        """Return where the file is, if no link is on the way there; whether it is there, whoever opens it finds."""
+        parent, _, name = path.rpartition("/")
+        try:
+            if parent != self._parent:
+                self._go_to(parent)
+        except OSError:
+            return None
+        return InFolder(parent, self._fd, name, expected.values())
+
     def _go_to(self, parent: str) -> None:
         """Raises OSError, also where a link is on the way."""
         self.close()
@@ -279,6 +289,13 @@ class Tree:
             return os.stat(name, dir_fd=fd, follow_symlinks=False)
         except FileNotFoundError:
             return None
+
+    def first_missing(self, path: str) -> str:
+        """Return "a/b/" for the first folder on the way to `path` that was not there when `status` said that nothing
+        is; "" if all are."""
+        if self._at is not None:
+            return ""
+        return "/".join(path.split("/")[: len(self._chain) + 1]) + "/"
 
     def note(self, path: str) -> None:
         """Note that the entry of `path` was changed."""

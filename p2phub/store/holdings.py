@@ -18,6 +18,7 @@ from pathlib import Path
 from p2phub.content import (
     ChunkTable,
     Digest,
+    InFolder,
     RangeSet,
     Readable,
     ReadPlan,
@@ -283,6 +284,10 @@ class _Walker:
 
     def open(self, file: int) -> Readable:
         return self._walk.open(*self._opener.expected(file))
+
+    def in_folder(self, file: int) -> InFolder | None:
+        path, expected = self._opener.expected(file)
+        return self._walk.in_folder(path, expected)
 
     def close(self) -> None:
         self._walk.close()

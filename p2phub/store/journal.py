@@ -14,6 +14,7 @@ import os
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from p2phub import limits
 from p2phub.content import RangeSet
@@ -43,8 +44,7 @@ class Binding:
         return _HEADER.pack(_MAGIC, self.manifest, self.files, self.chunks, self.bytes_total)
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """What tells a file that we put in its place from another: unlike the change time, a rename leaves these alone."""
 
     device: int

@@ -19,6 +19,7 @@ from p2phub.store.destination import Destination
 from p2phub.store.disk import WRITE_FLAGS, Disk
 from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import fingerprint, open_regular
+from p2phub.store.interface import Fingerprint
 from p2phub.store.journal import Identity
 from p2phub.store.rehash import is_equal
 from p2phub.store.survey import Survey
@@ -62,10 +63,11 @@ class Places:
     def identities(self, files: Sequence[int]) -> dict[int, Identity]:
         """Return by what those of `files` will be known that are about to be placed."""
         partials = self._destination.partials
+        in_the_way, stat_of, identity_of = self._in_the_way, os.stat, Identity.of
         return {
-            file: Identity.of(os.stat(str(file), dir_fd=partials, follow_symlinks=False))
+            file: identity_of(stat_of(str(file), dir_fd=partials, follow_symlinks=False))
             for file in files
-            if file not in self._in_the_way
+            if file not in in_the_way
         }
 
     def make_folders(self, files: Iterable[int]) -> None:
@@ -79,24 +81,33 @@ class Places:
                 self._destination.tree.folder(folder, make=True)
         self._destination.tree.flush_made(one_by_one_max=ONE_BY_ONE_MAX)
 
-    def place(self, file: int) -> None:
-        """Move one whole, durable file to its place; if something stands there, leave it for `settle`."""
-        path = self.path(file)
-        if file in self._in_the_way:
-            self._late.add(file)
-            return
-        self.state[file] = PLACED  # Before it is: who opens it from now on must not make its number anew.
-        try:
-            folder_fd, name = self._destination.tree.place(path, make=True)
-            self._disk.rename_new(str(file), name, source_fd=self._destination.partials, target_fd=folder_fd)
-        except (FileExistsError, NotADirectoryError):
-            self.state[file] = WANTED
-            self._late.add(file)
-        except OSError:
-            self.state[file] = WANTED
-            raise
-        else:
-            self._destination.tree.note(path)
+    def place(self, waiting: list[int]) -> None:
+        """Move whole, durable files to their places, the last of `waiting` first, and take each off it that is done
+        with. What something stands in the way of is left for `settle`."""
+        tree, partials, files = self._destination.tree, self._destination.partials, self._manifest.files
+        state, in_the_way, rename_new = self.state, self._in_the_way, self._disk.rename_new
+        at: str | None = None  # The folder that `folder_fd` is: neighbours are moved without a look at the tree.
+        folder_fd = -1
+        while waiting:
+            file = waiting[-1]
+            folder, _, name = files[file].path.rpartition("/")
+            if file in in_the_way:
+                self._late.add(file)
+                waiting.pop()
+                continue
+            state[file] = PLACED  # Before it is: who opens it from now on must not make its number anew.
+            try:
+                if folder != at:
+                    folder_fd, at = tree.folder(folder, make=True), folder
+                    tree.changed.add(folder)
+                rename_new(str(file), name, source_fd=partials, target_fd=folder_fd)
+            except (FileExistsError, NotADirectoryError):
+                state[file] = WANTED
+                self._late.add(file)
+            except OSError:
+                state[file] = WANTED
+                raise
+            waiting.pop()
 
     def place_empty(self) -> None:
         """Make and place the empty files, of which no chunk ever came."""
@@ -105,7 +116,7 @@ class Places:
         self.make_folders(empty)
         for file in empty:
             os.close(self._disk.open(str(file), WRITE_FLAGS | os.O_CREAT, dir_fd=self._destination.partials))
-            self.place(file)
+        self.place(empty[::-1])
 
     def settle(self) -> None:
         """Settle what stood in the way. Raises Occupied for what still does and may not be replaced."""
@@ -153,13 +164,21 @@ class Places:
     def fingerprints(self) -> Fingerprints:
         """Return what stands in the manifest's places. Raises ContentChanged if someone was at it meanwhile."""
         found = Fingerprints()
+        tree, kept = self._destination.tree, self.kept
+        at: str | None = None
+        folder_fd = -1
         for file, entry in enumerate(self._manifest.files):
-            status = self._destination.tree.status(entry.path)
-            if status is None or not stat.S_ISREG(status.st_mode) or status.st_size != entry.size:
-                now = None
-            else:
-                now = fingerprint(status)
-            if now is None or now != self.kept.get(file, now):
+            folder, _, name = entry.path.rpartition("/")
+            now: Fingerprint | None = None
+            try:
+                if folder != at:
+                    folder_fd, at = tree.folder(folder), folder
+                status = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
+                if stat.S_ISREG(status.st_mode) and status.st_size == entry.size:
+                    now = fingerprint(status)
+            except FileNotFoundError:
+                pass
+            if now is None or (file in kept and now != kept[file]):
                 raise ContentChanged(
                     f"{self._destination.folder / entry.path} was changed while the rest was fetched",
                     hint="run the same command again",

@@ -51,9 +51,15 @@ def look_over(
 ) -> Survey:
     """Look at every path of `manifest` and at the unfinished files in `partials_fd`. Raises OSError."""
     survey = Survey()
+    nothing = ""  # What the paths below a folder that is not there begin with: neighbours need no look of their own.
     for number, entry in enumerate(manifest.files):
+        if nothing and entry.path.startswith(nothing):
+            continue
+        nothing = ""
         try:
             status = tree.status(entry.path)
+            if status is None:
+                nothing = tree.first_missing(entry.path)
         except OSError as exc:
             if exc.errno not in (errno.ENOTDIR, errno.ELOOP):
                 raise

@@ -9,13 +9,13 @@ A blob that is named twice (two equal files) is sent once, at its first mention.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from p2phub import limits
 from p2phub.content import ChunkTable, Digest, decode_lists, digest_of, list_digests
 from p2phub.errors import ChunkMismatch, ProtocolViolation
-from p2phub.manifest import FileEntry, Manifest, decode_manifest, files_in_root, files_on_page, manifest_pages
+from p2phub.manifest import Manifest, decode_manifest, lists_in_root, lists_on_page, manifest_pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +103,12 @@ def flight_order(manifest: Digest, blob: Callable[[Digest], bytes | None]) -> tu
     root = held(manifest)
     if root is None:
         return ()
-    lists = _lists_of(files_in_root(root))
+    lists = lists_in_root(root)
     for page, _ in manifest_pages(root):
         data = held(page)
         if data is None:
             return tuple(order)
-        lists += _lists_of(files_on_page(data))
+        lists += lists_on_page(data)
     for top, chunks in lists:
         if top not in order and held(top) is None:
             return tuple(order)
@@ -116,10 +116,6 @@ def flight_order(manifest: Digest, blob: Callable[[Digest], bytes | None]) -> tu
             if part not in order and held(part) is None:
                 return tuple(order)
     return tuple(order)
-
-
-def _lists_of(files: Iterable[FileEntry]) -> list[tuple[Digest, int]]:
-    return [(entry.root, entry.chunks) for entry in files if entry.chunks > 1]
 
 
 def _entries_of_top(chunks: int) -> int:

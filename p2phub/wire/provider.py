@@ -16,8 +16,8 @@ Source: proto/transfer.md §3 and §4.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 from p2phub import limits
 from p2phub.content import ChunkRef, ChunkTable, Digest, RangeSet
@@ -43,12 +43,15 @@ MAY_COME: dict[State, frozenset[type]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """Wanted chunks of one kind, in order: of one file and held (`refused` is None), or to be refused for a reason."""
 
     refs: tuple[ChunkRef, ...]
     refused: str | None = None
+
+
+def _refused(kind: int) -> str | None:
+    return "not-held" if kind < 0 else None
 
 
 class BulkProvider:
@@ -159,18 +162,20 @@ class BulkProvider:
         length = sum(ref.length for ref in refs)
         if length > limits.BATCH_BYTES_MAX:
             raise self._violation("batch-bytes", f"{length} bytes wanted at once")
+        if self.holds(want):
+            kinds = [ref.file for ref in refs]
+        else:
+            kinds = [ref.file if ref.index in self._held else -1 for ref in refs]
         runs: list[Run] = []
         begin = 0
-        for at in range(1, len(refs) + 1):
-            if at < len(refs) and self._kind(refs[at]) == self._kind(refs[begin]):
-                continue
-            held = refs[begin].index in self._held
-            runs.append(Run(tuple(refs[begin:at]), None if held else "not-held"))
-            begin = at
+        if not refs:
+            return ()
+        for at, kind in enumerate(kinds[1:], 1):
+            if kind != kinds[begin]:
+                runs.append(Run(tuple(refs[begin:at]), _refused(kinds[begin])))
+                begin = at
+        runs.append(Run(tuple(refs[begin:]), _refused(kinds[begin])))
         return tuple(runs)
-
-    def _kind(self, ref: ChunkRef) -> int:
-        return ref.file if ref.index in self._held else -1
 
     def chunks(self, refs: Sequence[ChunkRef]) -> bytes:
         """Return the frame that announces the bytes of `refs`."""

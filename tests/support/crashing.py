@@ -107,7 +107,7 @@ class RecordingDisk(Disk):
             if dir_fd is not None:
                 self._new(name, dir_fd, is_folder=True)
 
-    def pwrite(self, fd: int, data: bytes, offset: int) -> None:
+    def pwrite(self, fd: int, data: bytes | memoryview, offset: int) -> None:
         with self._mutex:
             super().pwrite(fd, data, offset)
             if (inode := self._number(fd)) is not None:

@@ -8,24 +8,22 @@ the post closes, so a killed parent leaves no child behind.
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import socket
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import trio
 
-from p2phub.content import ChunkTable, Digest, RangeSet, ReadPlan, Steady, WritePlan
+from p2phub.content import ChunkTable, Digest, RangeSet, ReadPlan, Walker, WritePlan
 from p2phub.errors import DiskError, HubError, PeerError, PeerGone
 from p2phub.identity import Address, PeerId
 from p2phub.net.bulk.growing import Growing
 from p2phub.net.bulk.letters import (
     digests_in,
-    error_in,
     error_out,
     peer_address_in,
     ranges_in,
@@ -34,11 +32,11 @@ from p2phub.net.bulk.letters import (
 )
 from p2phub.net.bulk.post import LOST, Letter, Post, PostClosed
 from p2phub.net.bulk.questions import Questions
+from p2phub.net.bulk.reading import AheadWalker, HandedFile, NeighbourWalker, handed
 from p2phub.net.credential import Credential
 from p2phub.net.direct import DirectPlane, run_plane
 from p2phub.net.interface import Closed, Link, Offer
 from p2phub.net.throttle import Caps, Throttle
-from p2phub.net.writing import FILES_AT_ONCE
 from p2phub.wire import LENGTH_BYTES, ControlAnswer, ControlRequest, decode_control_answer, encode
 
 _log = logging.getLogger(__name__)
@@ -109,11 +107,16 @@ class DistantShelf:
         def open_files(files: Sequence[int]) -> list[HandedFile | HubError]:
             answer, descriptors = self.questions.ask(what="read", files=list(files), **about)
             left = iter(descriptors)
-            return [_handed(found, left) for found in answer["files"]]
+            return [handed(found, left) for found in answer["files"]]
 
         def open_file(file: int) -> HandedFile:
-            walker = AheadWalker(open_files)
-            return walker.open(file)
+            return AheadWalker(open_files).open(file)
+
+        def neighbours(first: int) -> tuple[Letter, list[int]]:
+            return self.questions.ask(what="neighbours", first=first, **about)
+
+        def walks() -> Walker:
+            return NeighbourWalker(neighbours, open_files) if letter["folders"] else AheadWalker(open_files)
 
         def ask_held() -> RangeSet:
             return ranges_in(self.questions.ask(what="held", **about)[0]["held"])
@@ -121,7 +124,7 @@ class DistantShelf:
         def held() -> RangeSet:
             return growing.now(ask_held)
 
-        plan = ReadPlan(manifest, table, ranges_in(letter["held"]), open_file, lambda: AheadWalker(open_files))
+        plan = ReadPlan(manifest, table, ranges_in(letter["held"]), open_file, walks)
         order = tuple(Digest(raw) for raw in letter["order"])
         return Offer(plan, order, blob, held if letter["grows"] else None)
 
@@ -162,62 +165,6 @@ def _keep(throttle: Throttle, rate: float | None, jobs: list[list[Any]]) -> None
             throttle.forget(job)
     for digest, (cap, background) in wanted.items():
         throttle.admit(digest, cap, background=background)
-
-
-@dataclass(frozen=True, slots=True)
-class HandedFile:
-    """`content.Readable` of a descriptor that the parent opened."""
-
-    descriptor: int
-    steady: Steady
-
-    def unchanged(self) -> bool:
-        return self.steady.holds(os.fstat(self.descriptor))
-
-    def close(self) -> None:
-        os.close(self.descriptor)
-
-
-def _handed(found: Letter, descriptors: Iterator[int]) -> HandedFile | HubError:
-    if "error" in found:
-        return error_in(found["error"])
-    exactly = found["exactly"]
-    return HandedFile(next(descriptors), Steady(None if exactly is None else tuple(exactly), found["size_max"]))
-
-
-class AheadWalker:
-    """`content.Walker` that asks the parent for the next files together: for each alone it would wait each time."""
-
-    def __init__(self, open_files: Callable[[Sequence[int]], list[HandedFile | HubError]]) -> None:
-        self._open_files = open_files
-        self._expected: list[int] = []
-        self._ready: dict[int, HandedFile | HubError] = {}
-
-    def expect(self, files: Sequence[int]) -> None:
-        self._let_go()
-        self._expected = list(files)
-
-    def open(self, file: int) -> HandedFile:
-        if file not in self._ready:
-            some = [file]
-            if file in self._expected:
-                at = self._expected.index(file)
-                some = self._expected[at : at + FILES_AT_ONCE]
-                self._expected = self._expected[at + len(some) :]
-            self._ready |= dict(zip(some, self._open_files(some), strict=True))
-        found = self._ready.pop(file)
-        if isinstance(found, HubError):
-            raise found
-        return found
-
-    def close(self) -> None:
-        self._let_go()
-
-    def _let_go(self) -> None:
-        while self._ready:
-            _, found = self._ready.popitem()
-            if isinstance(found, HandedFile):
-                found.close()
 
 
 class _Child:

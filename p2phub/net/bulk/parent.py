@@ -35,6 +35,7 @@ from p2phub.net.bulk.letters import (
 )
 from p2phub.net.bulk.link import ChildLink
 from p2phub.net.bulk.post import Letter, Post, PostClosed, make_pair
+from p2phub.net.bulk.reading import NEIGHBOURS_AT_ONCE, neighbours_out
 from p2phub.net.direct import DirectPlane, take_socket
 from p2phub.net.interface import AnswerControl, Closed, Control, Link, Shelf
 from p2phub.net.throttle import Caps, Throttle
@@ -379,12 +380,23 @@ class _Child:
                     "table": None if letter["known"] else table_out(offer.plan.table),
                     "held": ranges_out(offer.held_now),
                     "grows": offer.held is not None,
+                    "folders": offer.plan.walks is not None,
                     "order": [digest.raw for digest in offer.order],
                 }
             case "held":
                 return {"held": ranges_out(offer.held_now)}
             case "blob":
                 return {"blob": offer.blob(Digest(letter["digest"]))}
+            case "neighbours":
+                first = letter["first"]
+                stop = min(first + NEIGHBOURS_AT_ONCE, offer.plan.table.files)
+                walker = offer.plan.walker()
+                try:
+                    answer, folders = neighbours_out(walker, first, stop)
+                finally:
+                    walker.close()
+                descriptors += folders
+                return answer
             case what:
                 assert what == "read"
                 walker = offer.plan.walker()

@@ -30,6 +30,9 @@ LOST = "lost"
 
 PACKET_BYTES_MAX = 64 << 10  # Half of what the smallest usual socket buffer takes at once.
 _RIGHTS_BYTES_MAX = socket.CMSG_SPACE(200 * array.array("i").itemsize)
+# Numbers, not flags: to join those is Python, for each letter.
+_SEND_FLAGS = int(socket.MSG_DONTWAIT) | int(socket.MSG_NOSIGNAL)
+_RECEIVE_FLAGS = int(socket.MSG_DONTWAIT) | int(socket.MSG_CMSG_CLOEXEC)
 _LONG = b"\xc1"  # The byte that begins no msgpack value: how many packets the letter is in follows it, then they.
 _LATER = (errno.EAGAIN, errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM)  # Of us, not of the other end.
 _AGAIN_S = 0.01
@@ -77,7 +80,7 @@ class Post:
         """Send now if there is room. Returns whether that is settled, which it also is if nobody is there any more."""
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", attached))] if attached else []
         try:
-            self._sock.sendmsg([packet], rights, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            self._sock.sendmsg([packet], rights, _SEND_FLAGS)
         except OSError as exc:
             if exc.errno in _LATER:
                 return False
@@ -109,9 +112,7 @@ class Post:
             await trio.lowlevel.checkpoint_if_cancelled()
             try:
                 # Not `socket.recv_fds`, which forgets its flags (CPython 3.11) and so would wait.
-                packet, rights, flags, _ = self._sock.recvmsg(
-                    PACKET_BYTES_MAX + 1, _RIGHTS_BYTES_MAX, socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
-                )
+                packet, rights, flags, _ = self._sock.recvmsg(PACKET_BYTES_MAX + 1, _RIGHTS_BYTES_MAX, _RECEIVE_FLAGS)
             except BlockingIOError:
                 await trio.lowlevel.wait_readable(self._sock)
                 continue

@@ -68,3 +68,28 @@ def test_chunks_from_anywhere_on_are_those_that_are_asked_for_one_by_one(
     first = data.draw(st.integers(0, len(table)))
     count = data.draw(st.integers(0, len(table) - first))
     assert list(table.chunks(first, count)) == [table.chunk(index) for index in range(first, first + count)]
+
+
+@given(files, st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=5))
+def test_chunks_are_counted_by_file_as_they_are_found_one_by_one(
+    lengths: list[list[int]], pairs: list[tuple[int, int]]
+) -> None:
+    table = table_of(lengths)
+    ranges = RangeSet.of(pairs) & RangeSet.whole(len(table))
+    counted = [(file, count) for run in ranges.runs for file, count in table.by_file(RangeSet((run,)))]
+    assert list(table.by_file(ranges)) == counted
+    files_of_chunks = [table.file_of(index) for index in ranges]
+    assert [file for file, count in counted for _ in range(count)] == files_of_chunks
+    assert all(count > 0 for _, count in counted)
+
+
+@given(files, st.integers(0, 4 << 20), st.data())
+def test_as_many_chunks_fit_as_can_be_added_up(lengths: list[list[int]], bytes_max: int, data: st.DataObject) -> None:
+    table = table_of(lengths)
+    first = data.draw(st.integers(0, len(table)))
+    stop = data.draw(st.integers(first, len(table)))
+    taken = total = 0
+    while first + taken < stop and total + table.chunk(first + taken).length <= bytes_max:
+        total += table.chunk(first + taken).length
+        taken += 1
+    assert table.fitting(first, stop, bytes_max) == taken

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from p2phub.content import ChunkTable, Readable, ReadPlan, WritePlan
@@ -48,6 +49,28 @@ def refs_of(table: ChunkTable, first: int, count: int) -> tuple[list, memoryview
 
 def data_of(content: Content, first: int, count: int) -> memoryview:
     return memoryview(b"".join(content.chunk(index) for index in range(first, first + count)))
+
+
+def test_files_that_come_whole_are_written_at_once_where_the_plan_can_do_that(tmp_path: Path) -> None:
+    files, at_once = Files(tmp_path), list[tuple[list[int], list[bytes]]]()
+
+    def write_files(numbers: Sequence[int], parts: Sequence[memoryview]) -> None:
+        at_once.append((list(numbers), [bytes(part) for part in parts]))
+
+    writer = ChunkWriter(WritePlan(CONTENT.root, CONTENT.table, files.open, write_files=write_files))
+    # a (one chunk), b (three), c and d: first all but the end of b, then what is left.
+    for first, count in ((0, 3), (3, 3)):
+        refs, _ = refs_of(CONTENT.table, first, count)
+        writer.write(refs, data_of(CONTENT, first, count))
+    assert at_once == [
+        ([0], [CONTENT.chunk(0)]),
+        ([2, 3], [CONTENT.files[path] for path in ("c.bin", "d")]),
+    ]
+    writer.close()
+    assert (tmp_path / "1").read_bytes() == CONTENT.files["b.bin"]
+    refs, _ = refs_of(CONTENT.table, 1, 3)
+    writer.write(refs, data_of(CONTENT, 1, 3))
+    assert at_once[2] == ([1], [CONTENT.files["b.bin"]])
 
 
 def test_a_file_that_is_written_whole_does_not_stay_open(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import threading
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from p2phub.errors import ContentChanged
+from p2phub.content import RangeSet
+from p2phub.errors import ContentChanged, DiskFull, Occupied
 from p2phub.store import database
 from p2phub.store.database import TRUSTED
 from p2phub.store.disk import Disk
@@ -46,6 +48,74 @@ def test_a_small_file_is_made_by_one_call(tmp_path: Path) -> None:
     arrival = arrive(scene, SMALL)
     deliver(arrival, SMALL, range(5))
     assert disk.calls == [(str(number), True) for number in range(5)]
+    arrival.close()
+    scene.store.close()
+
+
+def test_files_that_come_whole_are_made_by_one_call_each_and_one_of_an_earlier_attempt_is_written_over(
+    tmp_path: Path,
+) -> None:
+    first = arrive(DiskScene(tmp_path), SMALL)
+    os.close(first.plan.open(2))  # Made, and killed before anything was written.
+    deliver(first, SMALL, [0])
+    first.close()
+    disk = MakingDisk()
+    scene = DiskScene(tmp_path, disk)
+    arrival = arrive(scene, SMALL)
+    assert arrival.plan.write_files is not None
+    arrival.plan.write_files(range(1, 12), [memoryview(SMALL.chunk(number)) for number in range(1, 12)])
+    assert disk.calls == [*((str(number), True) for number in range(1, 3)), ("2", False)] + [
+        (str(number), True) for number in range(3, 12)
+    ]
+    arrival.verified(SMALL.whole)
+    arrival.finish()
+    assert scene.files() == SMALL.files
+    scene.store.close()
+
+
+def test_a_file_that_is_in_its_place_is_not_written_again(tmp_path: Path) -> None:
+    scene = DiskScene(tmp_path)
+    arrival = arrive(scene, SMALL)
+    deliver(arrival, SMALL, [0])
+    arrival.sync()
+    assert arrival.plan.write_files is not None
+    arrival.plan.write_files([0, 1], [memoryview(b"a late one"), memoryview(SMALL.chunk(1))])
+    [unfinished] = (scene.folder / ".p2phub").glob("*/1")
+    assert not unfinished.with_name("0").exists()
+    arrival.verified(SMALL.whole)
+    arrival.close()
+    again = arrive(scene, SMALL)
+    deliver_rest(again, SMALL)
+    again.finish()
+    assert scene.files() == SMALL.files
+    scene.store.close()
+
+
+def test_files_that_cannot_be_written_whole_say_which_and_why(tmp_path: Path) -> None:
+    class FullDisk(Disk):
+        def pwrite(self, fd: int, data: bytes | memoryview, offset: int) -> None:
+            if bytes(data) == SMALL.chunk(1):
+                raise OSError(errno.ENOSPC, "full")
+            super().pwrite(fd, data, offset)
+
+    arrival = arrive(DiskScene(tmp_path, FullDisk()), SMALL)
+    assert arrival.plan.write_files is not None
+    with pytest.raises(DiskFull, match=SMALL.manifest.files[1].path):
+        arrival.plan.write_files([0, 1], [memoryview(SMALL.chunk(0)), memoryview(SMALL.chunk(1))])
+    arrival.close()
+
+
+def test_what_is_in_the_way_is_found_also_behind_folders_that_are_not_there(tmp_path: Path) -> None:
+    content = content_of({path: path.encode() for path in ("a/b/c/1", "a/b/c/2", "a/b/d", "a/e", "b/1", "bb", "c/1")})
+    scene = DiskScene(tmp_path)
+    scene.put("a/e", b"another one")
+    scene.put("bb", b"and another")
+    with pytest.raises(Occupied, match=r"a/e.*bb"):
+        arrive(scene, content)
+    scene.remove("a/e")
+    scene.put("bb", b"bb")
+    arrival = arrive(scene, content)
+    assert arrival.have == RangeSet.of([(5, 6)])
     arrival.close()
     scene.store.close()
 
