@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from p2phub.engine.job import Job, SearchEnded
+from p2phub.engine.places import waits_for_place
 
 SEARCH_AGAIN_S = 1.0
 
@@ -35,7 +36,7 @@ class Patience:
         job = self._job
         if job.complete or self.searching:
             return
-        if self._can_progress():
+        if self._can_progress(now):
             self.search_again_at = None
             return
         if self.search_again_at is not None:
@@ -52,8 +53,10 @@ class Patience:
         else:
             raise job.providers.verdict(job.wish.reference, job.search.asked())
 
-    def _can_progress(self) -> bool:
+    def _can_progress(self, now: float) -> bool:
         job = self._job
+        if waits_for_place(job, now):
+            return True  # It gets one from a link of no use, or there is one that is of use.
         if job.providers.dialling or any(state.held is None for state in job.links.values()):
             return True
         if job.session is None:
