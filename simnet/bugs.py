@@ -8,25 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
 from p2phub import limits
 from p2phub.content import ChunkRef, RangeSet
-from p2phub.engine import reports
+from p2phub.engine import dialling, reports
 from p2phub.engine.assembly import Assembly
 from p2phub.engine.meter import Meter
 from p2phub.engine.patience import Patience
 from p2phub.engine.providers import Provider
+from p2phub.engine.resolve import Resolver
 from p2phub.errors import ChunkMismatch, HubError, PeerGone, ProtocolViolation
+from p2phub.identity import SourceId
+from p2phub.manifest import Judgement, Known, Verdict, judge
+from p2phub.net import Closed
 from p2phub.net.lease import Lease, Window
 from p2phub.net.link import BulkLink
 from p2phub.net.writing import ChunkWriter
 from p2phub.store import memory_arrival
 from p2phub.store.arrival import FilesystemArrival
+from p2phub.store.journal import Remembered
+from p2phub.store.memory import MemoryStore
 from p2phub.store.memory_files import Opened
 from p2phub.transfer import Session
 from p2phub.transfer.picker import Picker
+from p2phub.transfer.standing import Standings
 from p2phub.wire import BulkRequester
 from simnet import carrier
 
@@ -275,7 +283,7 @@ def _hammer_who_is_gone() -> AbstractContextManager[Any]:
 def _give_up_at_once() -> AbstractContextManager[Any]:
     def impatient(self: Patience, now: float) -> None:
         job = self._job
-        if not job.complete and not self.searching and not self._can_progress(by_hearsay=True):
+        if not job.complete and not self.searching and not self._can_progress(now, by_hearsay=True):
             raise job.providers.verdict(job.wish.reference, job.search.asked())
 
     return mock.patch.object(Patience, "give_up_or_wait", impatient)
@@ -284,3 +292,72 @@ def _give_up_at_once() -> AbstractContextManager[Any]:
 @_plant
 def _ask_for_blobs_forever() -> AbstractContextManager[Any]:
     return mock.patch.object(Assembly, "add", return_value=set())
+
+
+@_plant
+def _keep_who_is_of_no_use() -> AbstractContextManager[Any]:
+    stack = ExitStack()
+    stack.enter_context(mock.patch("p2phub.engine.fetch.make_place"))
+    stack.enter_context(mock.patch("p2phub.engine.patience.waits_for_place", return_value=False))
+    return stack
+
+
+@_plant
+def _believe_whoever_answers_last() -> AbstractContextManager[Any]:
+    def gullible(known: Known | None, candidate: Known, *, now: float) -> Judgement:
+        return Judgement(Verdict.NEWER, candidate)
+
+    return mock.patch("p2phub.engine.resolve.judge", gullible)
+
+
+@_plant
+def _forget_what_was_believed() -> AbstractContextManager[Any]:
+    return mock.patch.object(Resolver, "_known", return_value=None)
+
+
+@_plant
+def _hide_a_contradiction() -> AbstractContextManager[Any]:
+    def discreet(known: Known | None, candidate: Known, *, now: float) -> Judgement:
+        judgement = judge(known, candidate, now=now)
+        return Judgement(judgement.verdict, replace(judgement.known, evidence=()))
+
+    return mock.patch("p2phub.engine.resolve.judge", discreet)
+
+
+@_plant
+def _wait_for_who_cannot_be_reached() -> AbstractContextManager[Any]:
+    return mock.patch.object(limits, "DIAL_S", 1e6)
+
+
+@_plant
+def _leave_links_open_when_cancelled() -> AbstractContextManager[Any]:
+    async def forgetful(source: Any, number: Any, link: Any, tell: Any, not_there: Any = ()) -> None:
+        await tell.send(dialling.Dialled(source, number, link, not_there))
+        report = None
+        while not isinstance(report, Closed):
+            report = await link.next_report()
+            await tell.send(dialling.Reported(number, report))
+
+    return mock.patch.object(dialling, "relay", forgetful)
+
+
+@_plant
+def _begin_anew_each_time() -> AbstractContextManager[Any]:
+    arrive = MemoryStore.arrive
+
+    def forgetful(self: MemoryStore, *args: Any, **options: Any) -> Any:
+        self.unfinished.clear()
+        return arrive(self, *args, **options)
+
+    stack = ExitStack()
+    stack.enter_context(mock.patch.object(MemoryStore, "arrive", forgetful))
+    stack.enter_context(mock.patch("p2phub.store.arriving.read_journal", return_value=Remembered()))
+    return stack
+
+
+@_plant
+def _rest_for_ever() -> AbstractContextManager[Any]:
+    def grudging(self: Standings, peer: SourceId, *, now: float) -> None:
+        self._known(peer, now=now).rest_until = float("inf")
+
+    return mock.patch.object(Standings, "lost", grudging)

@@ -22,8 +22,9 @@ from p2phub.net.link import BulkLink
 from p2phub.net.links import Links
 from p2phub.net.reception import Reception
 from p2phub.net.service import BulkService
-from p2phub.wire import BulkRequester, Open
+from p2phub.wire import Open
 from simnet.det import block_on
+from simnet.hashing import SlowRequester
 from simnet.network import Host, Network, Stream
 from simnet.witness import Witness
 
@@ -164,7 +165,8 @@ class SimPlane:
         self._witness = witness
 
     async def open_link(self, provider: PeerAddress, manifest: Digest, *, prefix_bytes: int, via: str) -> BulkLink:
-        machine = BulkRequester(manifest, prefix_bytes, peer=str(provider.peer))
+        machine = SlowRequester(manifest, prefix_bytes, peer=str(provider.peer))
+        machine.hashes = self._host.hashes
         connection = await self._connect(provider)
         try:
             with _within(limits.HANDSHAKE_S, provider):

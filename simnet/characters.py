@@ -7,7 +7,7 @@ from random import Random
 
 from p2phub import limits
 from p2phub.content import ChunkRef, Digest, RangeSet, Readable, ReadPlan
-from p2phub.errors import DiskError
+from p2phub.errors import DiskError, PeerRefused
 from p2phub.identity import PeerId
 from p2phub.net import Offer, Shelf
 from p2phub.net.channel import Channel
@@ -46,6 +46,9 @@ class _LyingReader(ChunkReader):
             into[self._chance.randrange(len(into))] ^= 1 + self._chance.randrange(255)
         return refused
 
+    def expect(self, files: Sequence[int]) -> None:
+        self._honest.expect(files)
+
     def close(self) -> None:
         self._honest.close()
 
@@ -82,6 +85,22 @@ class Staller(BulkService):
             pass
 
 
+class _Refuser:
+    """A shelf that is always taken: it has the content, and no place for whoever asks."""
+
+    def __init__(self, honest: Shelf) -> None:
+        self._honest = honest
+
+    def offer(self, manifest: Digest, requester: PeerId) -> Offer:
+        raise PeerRefused("no place", reason="busy")
+
+    def sent(self, manifest: Digest, requester: PeerId, bytes_sent: int) -> None:
+        self._honest.sent(manifest, requester, bytes_sent)
+
+    def changed(self, manifest: Digest, file: int) -> None:
+        self._honest.changed(manifest, file)
+
+
 class _Boaster:
     """A shelf that says it holds everything and can read nothing of it."""
 
@@ -104,6 +123,13 @@ def _nothing_there(file: int) -> Readable:
     raise DiskError(f"file {file} is not there")
 
 
+def _as_it_is(honest: Shelf) -> Shelf:
+    return honest
+
+
+_SHELVES: dict[str, Callable[[Shelf], Shelf]] = {"boaster": _Boaster, "refuser": _Refuser}
+
+
 def service_of(character: str, chance: Random) -> Service:
     """Return who serves bulk connections for a node of this character."""
     kinds: dict[str, Callable[[Channel, Open, Shelf], BulkService]] = {
@@ -115,7 +141,7 @@ def service_of(character: str, chance: Random) -> Service:
     kind = kinds.get(character, BulkService)
 
     def serve(channel: Channel, first: Open, shelf: Shelf) -> BulkService:
-        service = kind(channel, first, _Boaster(shelf) if character == "boaster" else shelf)
+        service = kind(channel, first, _SHELVES.get(character, _as_it_is)(shelf))
         if isinstance(service, Liar | Flooder):
             service.chance = chance
         return service
@@ -123,5 +149,6 @@ def service_of(character: str, chance: Random) -> Service:
     return serve
 
 
-CHARACTERS = frozenset({"honest", "liar", "flooder", "tarpit", "staller", "boaster", "empty"})
-"""`boaster`: a false Have, all is refused. `empty`: a false provider, it has nothing."""
+CHARACTERS = frozenset({"honest", "liar", "flooder", "tarpit", "staller", "boaster", "empty", "refuser", "absent"})
+"""`boaster`: a false Have, all is refused. `empty`: a false provider, it has nothing. `refuser`: it never has a place.
+`absent`: it was named, and nobody is there."""

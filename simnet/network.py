@@ -307,8 +307,12 @@ class Host:
         up: float = math.inf,
         down: float = math.inf,
         latency_s: float = 0.01,
+        natted: bool = False,
+        hashes: float = math.inf,
     ) -> None:
         self.network, self.name, self.peer, self.address = network, name, peer, address
+        self.hashes = hashes  # Bytes a second that one of its processors checks.
+        self.natted = natted  # It dials others; what is dialled to it never arrives.
         self.latency_s = latency_s
         self.up = Link(network.ether, up, Pipe.take_up, Pipe.sent)
         self.down = Link(network.ether, down, Pipe.take_down, Pipe.through)
@@ -397,7 +401,7 @@ class Network:
     async def connect(self, source: Host, address: Address) -> Host:
         """Return the host at `address` after a round trip. Raises PeerGone if nobody listens there."""
         target = self._hosts.get(address)
-        if target is None:
+        if target is None or target.natted:
             await trio.sleep_forever()
             raise AssertionError("never")
         await self.trip(source, target, "syn")

@@ -43,6 +43,7 @@ class SimFinder:
 
     def __init__(self, others: list[PeerAddress], chance: Random) -> None:
         self._others, self._chance = others, chance
+        self.releases: tuple[bytes, ...] = ()
 
     async def providers(self, manifest: Digest, found: trio.MemorySendChannel[Candidate]) -> None:
         await trio.sleep(FINDING_S * (1 + self._chance.random()))
@@ -50,7 +51,8 @@ class SimFinder:
             await found.send(Candidate(other, "dht"))
 
     async def release(self, publisher: object, name: str, tag: str) -> tuple[bytes, ...]:
-        return ()
+        await trio.sleep(FINDING_S * (1 + self._chance.random()))
+        return tuple(self._chance.sample(self.releases, len(self.releases)))
 
     async def announce(self, manifest: Digest) -> int:
         return 0
@@ -71,6 +73,7 @@ class Node:
         self.member, self.name = member, member.name
         self.peer = key_of(number).peer_id
         self.address = address_of(number)
+        self.found_at = self.address  # What others are told.
         self.network, self.truth, self.witness, self.chance = network, truth, witness, chance
         self.host = Host(
             network,
@@ -80,6 +83,8 @@ class Node:
             up=member.up,
             down=member.down,
             latency_s=member.latency_s,
+            natted=member.natted,
+            hashes=member.hashes,
         )
         network.add(self.host)
         self.folder = at / member.name / "out"
@@ -91,9 +96,12 @@ class Node:
             memory = self.store = SimStore(member.name, truth, witness)
             if member.holds and member.character != "empty":
                 publish(memory, truth, self.folder)
+        self.ledger = MemoryLedger()  # On its disk, as it were: it outlives the process.
         self.plane: SimPlane | None = None
         self.up = trio.Event()
         self.died = trio.Event()
+        self._gone = trio.Event()  # Whether no process of it is there.
+        self._gone.set()
         self.shelf: StoreShelf | None = None
         self.exchange: Exchange | None = None
         self.bytes_served = 0
@@ -101,17 +109,25 @@ class Node:
 
     @property
     def where(self) -> PeerAddress:
-        return PeerAddress(self.peer, self.address)
+        """Where others are told that it is."""
+        return PeerAddress(self.peer, self.found_at)
 
     async def live(self) -> None:
         """Serve until cancelled or killed."""
+        await self._gone.wait()  # What was killed a moment ago may still be coming down; there it takes no time.
+        self._gone = trio.Event()
+        try:
+            await self._live()
+        finally:
+            self._gone.set()
+
+    async def _live(self) -> None:
         self.died = trio.Event()
         with trio.CancelScope() as self._process:
-            ledger = MemoryLedger()
-            shelf = self.shelf = StoreShelf(self.store, ledger)
+            shelf = self.shelf = StoreShelf(self.store, self.ledger)
             exchange = self.exchange = Exchange(seed=self.name.encode())
             exchange.port_towards = lambda where: self.address.port
-            desk = ControlDesk(shelf, ledger, Workers(2), exchange)
+            desk = ControlDesk(shelf, self.ledger, Workers(2), exchange)
             service = service_of(self.member.character, self.chance)
             try:
                 async with open_plane(self.network, self.host, shelf, desk.answer, service, self.witness) as plane:
@@ -119,16 +135,21 @@ class Node:
                     self.up.set()
                     await trio.sleep_forever()
             finally:
-                self.up = trio.Event()
-                self.plane = None
+                self._is_down()
                 self.bytes_served += sum(shelf.bytes_sent.values())
 
     def kill(self) -> None:
         """End the process now, as SIGKILL does."""
         self.host.kill()
+        self._is_down()
         self.died.set()
         if self._process is not None:
             self._process.cancel()
+
+    def _is_down(self) -> None:
+        if self.plane is not None:
+            self.up = trio.Event()
+            self.plane = None
 
     async def fetch(self, known: list[Node], others: list[Node]) -> Done | HubError:
         """Fetch the content; return how that ended. A process that is killed meanwhile starts again from its disk."""

@@ -16,6 +16,7 @@ from p2phub.observe import Done
 from simnet import det
 from simnet.characters import GUILTY
 from simnet.disk import SimStore, look, system_calls
+from simnet.naming import Naming
 from simnet.network import Ether, Network
 from simnet.node import Node, key_of
 from simnet.scene import Happening, Member, Scene, scenarios
@@ -143,6 +144,9 @@ class _Run:
             chance = self.chance.of("node", member.name)
             node = Node(number, member, self.network, self.truth, self.witness, chance, self.at)
             self.nodes[member.name] = node
+        for node in self.nodes.values():
+            if node.member.found_at:
+                node.found_at = self.nodes[node.member.found_at].address
         async with trio.open_nursery() as self.nursery:
             trio.lowlevel.add_instrument(_Stuck(len(self.nodes), self._stop_because_stuck))
             self.nursery.start_soon(ether.run)
@@ -151,7 +155,8 @@ class _Run:
                 self.nursery.start_soon(self._stop_at_failure)
             async with trio.open_nursery() as processes:
                 for node in self.nodes.values():
-                    processes.start_soon(node.live)
+                    if node.member.character != "absent":
+                        processes.start_soon(node.live)
                 await self._everything(processes)
                 await trio.sleep(SETTLE_S)
                 self._look_at_what_is_left()
@@ -179,6 +184,7 @@ class _Run:
         """Return when all that happens has happened, and every fetch has ended."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._happen, processes)
+            nursery.start_soon(Naming(self.scene, self.nodes, self.truth, self.witness).run)
             for member in self.scene.members:
                 if member.fetches:
                     nursery.start_soon(self._fetch, self.nodes[member.name], member)
@@ -187,22 +193,31 @@ class _Run:
 
     async def _fetch(self, node: Node, member: Member) -> None:
         await trio.sleep(member.starts_s)
+        for give_up_s in member.cancels_s:
+            if await self._fetch_once(node, member, member.may_end_with, give_up_s) == "done":
+                return
+            await trio.sleep(SETTLE_S)
+            self._look_at_connections(node)
         ended = await self._fetch_once(node, member, member.may_end_with)
         if ended in member.may_end_with and member.then_again_s:
             await trio.sleep_until(member.then_again_s)
             await self._fetch_once(node, member, ())
 
-    async def _fetch_once(self, node: Node, member: Member, may_end_with: tuple[str, ...]) -> str:
-        """Fetch and judge; return how it ended."""
+    async def _fetch_once(
+        self, node: Node, member: Member, may_end_with: tuple[str, ...], give_up_s: float = math.inf
+    ) -> str:
+        """Fetch and judge; return how it ended: "given up" if its user did."""
         began = trio.current_time()
         others = [
             other for other in self.nodes.values() if other is not node and (other.member.holds or other.member.fetches)
         ]
         known = [self.nodes[name] for name in member.knows or ()]
         outcome: Done | HubError | None = None
-        with trio.move_on_after(self.scene.within_s):
+        with trio.move_on_after(min(give_up_s, self.scene.within_s)):
             outcome = await node.fetch(known, others)
         seconds = trio.current_time() - began
+        if outcome is None and give_up_s < self.scene.within_s:
+            return "given up"
         if outcome is None:
             self.witness.fail(
                 f"{node.name}: the fetch has not ended within {self.scene.within_s:.0f} s, and says nothing"
@@ -233,6 +248,8 @@ class _Run:
             )
         if done.bytes_received + done.bytes_reused < self.truth.bytes_total:
             self.witness.fail(f"{node.name} says done after {done.bytes_received + done.bytes_reused} bytes")
+        if began + seconds > self.scene.done_by_s:
+            self.witness.fail(f"{node.name} was done only now, and nothing has stood in its way for long")
         if not 0 <= done.seconds <= seconds + 0.01:
             self.witness.fail(f"{node.name} says it took {done.seconds} s, it took {seconds:.3f}")
         for name, count in sources.items():
@@ -291,13 +308,16 @@ class _Run:
 
     def _look_at_what_is_left(self) -> None:
         for node in self.nodes.values():
-            left = [stream.other.name for stream in node.host.streams if stream.dialled]
-            if left and not node.host.frozen:
-                self.witness.fail(f"{node.name} still has connections to {', '.join(left)} after its fetch")
+            self._look_at_connections(node)
             if node.member.character == "honest" and not any(
                 happening.act == "touch" and happening.who == node.name for happening in self.scene.happenings
             ):
                 look(node.store, node.folder, node.name, self.truth, self.witness)
+
+    def _look_at_connections(self, node: Node) -> None:
+        left = [stream.other.name for stream in node.host.streams if stream.dialled]
+        if left and not node.host.frozen:
+            self.witness.fail(f"{node.name} still has connections to {', '.join(left)} after its fetch")
 
     def _conclude(self) -> None:
         result, witness = self.result, self.witness

@@ -35,6 +35,10 @@ class Member:
     patience_s: float = 60.0
     may_end_with: tuple[str, ...] = ()  # Names of errors that may end its fetch, besides success.
     real_disk: bool = False  # Its store is the file system's, below a temporary folder.
+    hashes: float = math.inf  # Bytes a second that each of its threads checks.
+    natted: bool = False  # It dials others, and nobody can dial it.
+    found_at: str = ""  # Whoever names it, names the address of this other member.
+    cancels_s: tuple[float, ...] = ()  # Its user gives up so long after each start, and a moment later starts again.
     then_again_s: float = 0.0  # If it ended so: when to fetch again, which must succeed.
 
 
@@ -51,9 +55,29 @@ class Happening:
 
 
 @dataclass(frozen=True)
+class Says:
+    """From `at_s` on `who` answers questions about the name with the publisher's release number `sequence`. It means
+    the content that there is, or (`other`) something else."""
+
+    at_s: float
+    who: str
+    sequence: int
+    other: bool = False
+
+
+@dataclass(frozen=True)
+class Asks:
+    """`who` resolves the name at `at_s`: by asking `whom`, and else everybody, through its finder."""
+
+    at_s: float
+    who: str
+    whom: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Scene:
     """One run to be. `best_s`: how long it takes at best, by a bound that the scenario knows; `within_s`: how long
-    any fetch may take."""
+    any fetch may take, each time it is begun."""
 
     members: tuple[Member, ...]
     happenings: tuple[Happening, ...] = ()
@@ -62,13 +86,17 @@ class Scene:
     loss: float = 0.0
     best_s: float = 0.0
     within_s: float = 600.0
+    done_by_s: float = math.inf  # Every fetch is done by then, however often it began.
     waste_max: float = 0.10
     """Payload that was received in vain, as a part of the whole."""
+    says: tuple[Says, ...] = ()
+    asks: tuple[Asks, ...] = ()
 
     def __post_init__(self) -> None:
         names = [member.name for member in self.members]
         assert len(set(names)) == len(names)
-        assert all(happening.who in names for happening in self.happenings)
+        plays: list[Happening | Says | Asks] = [*self.happenings, *self.says, *self.asks]
+        assert all(each.who in names for each in plays)
 
 
 Build = Callable[[Random, int | None], Scene]

@@ -28,6 +28,7 @@ from p2phub.engine.job import Item, Job, LinkState, Means, SearchEnded, Wish
 from p2phub.engine.meter import LOOK_S
 from p2phub.engine.mirrors import run_mirror
 from p2phub.engine.patience import Patience
+from p2phub.engine.places import make_place
 from p2phub.engine.preparing import begin
 from p2phub.engine.providers import RETRY_S, Provider
 from p2phub.engine.reports import take_report
@@ -168,6 +169,7 @@ class _Coordinator:
     # --- dialling --------------------------------------------------------------------------------------------------
 
     def _dial_more(self, now: float) -> None:
+        make_place(self.job, now)
         providers = self.job.providers
         links_max = self.job.means.down.links_max(self.job.wish.manifest)
         # Whom others named comes last, and never at the last place to dial: perhaps nobody is there to answer.

@@ -86,6 +86,8 @@ class LinkState:
         self.asked: set[Digest] = set()
         self.asked_at: float | None = None
         self.bare = False
+        self.useless_since = math.inf  # While it has nothing of what is missing, and others wait for its place.
+        self.leaving = False  # It was let go of for that.
 
 
 class Job:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from p2phub.engine.job import Job, SearchEnded
+from p2phub.engine.places import waits_for_place
 
 SEARCH_AGAIN_S = 1.0
 
@@ -36,7 +37,7 @@ class Patience:
         if job.complete or self.searching:
             return
         # Dials to whom other peers named may take long and find nobody: they do not keep us from asking further.
-        if self._can_progress(by_hearsay=not job.search.more()):
+        if self._can_progress(now, by_hearsay=not job.search.more()):
             self.search_again_at = None
             return
         if self.search_again_at is not None:
@@ -53,8 +54,10 @@ class Patience:
         else:
             raise job.providers.verdict(job.wish.reference, job.search.asked())
 
-    def _can_progress(self, *, by_hearsay: bool) -> bool:
+    def _can_progress(self, now: float, *, by_hearsay: bool) -> bool:
         job = self._job
+        if waits_for_place(job, now):
+            return True  # It gets one from a link of no use, or there is one that is of use.
         dialling = any(each.dialling and (by_hearsay or not each.is_hearsay) for each in job.providers)
         if dialling or any(state.held is None for state in job.links.values()):
             return True

@@ -38,19 +38,32 @@ async def verify(
     workers: Workers,
     advanced: Callable[[int], None],
 ) -> tuple[Damage, ...]:
-    """Return what of `folder` is not as `manifest` says; nothing if all is. `advanced(bytes)` is told in a worker."""
+    """Return what of `folder` is not as `manifest` says; nothing if all is. `advanced(bytes)` is told in a worker.
 
-    def look() -> tuple[Damage, ...]:
-        damages = (_damage(manifest, table, folder, number, store, advanced) for number in range(len(manifest.files)))
+    Cancelled, it ends with the chunk that it is at.
+    """
+
+    def look(stopped: Callable[[], bool]) -> tuple[Damage, ...]:
+        damages = (
+            _damage(manifest, table, folder, number, store, advanced, stopped) for number in range(len(manifest.files))
+        )
         return tuple(damage for damage in damages if damage is not None)
 
-    return await workers.run_long(look)
+    return await workers.run_until_cancelled(look)
 
 
 def _damage(
-    manifest: Manifest, table: ChunkTable, folder: Path, number: int, store: Store, advanced: Callable[[int], None]
+    manifest: Manifest,
+    table: ChunkTable,
+    folder: Path,
+    number: int,
+    store: Store,
+    advanced: Callable[[int], None],
+    stopped: Callable[[], bool],
 ) -> Damage | None:
     entry = manifest.files[number]
+    if stopped():
+        return None
     try:
         file = store.open_in_place(folder, entry.path)
     except HubError as error:
@@ -61,6 +74,8 @@ def _damage(
     try:
         longer = store.fingerprint_of(file).size > entry.size
         for chunk in table.chunks(first, stop - first):
+            if stopped():
+                return None
             part = buffer[: chunk.length]
             whole = os.preadv(file.descriptor, [part], chunk.offset) == chunk.length
             if not whole or blake3(part).digest() != chunk.digest:

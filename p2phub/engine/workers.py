@@ -8,6 +8,7 @@ must not wait until a hundred gigabytes are hashed.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -31,3 +32,21 @@ class Workers:
     async def run_long(self, work: Callable[[], T]) -> T:
         """Like `run`, for what reads whole models: in at most `threads` threads beside those of `run`."""
         return await trio.to_thread.run_sync(work, limiter=self._long)
+
+    async def run_until_cancelled(self, work: Callable[[Callable[[], bool]], T]) -> T:
+        """Like `run_long`. `work` is given what says whether it was cancelled, and looks at that now and then: what it
+        returns after that counts for nothing. It raises nothing but bugs."""
+        stopped = threading.Event()
+
+        async def stop_with_us() -> None:
+            try:
+                await trio.sleep_forever()
+            finally:
+                stopped.set()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stop_with_us)
+            result = await self.run_long(lambda: work(stopped.is_set))
+            nursery.cancel_scope.cancel()
+        await trio.lowlevel.checkpoint_if_cancelled()
+        return result

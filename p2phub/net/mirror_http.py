@@ -50,9 +50,10 @@ class MirrorHttp:
         self._idle: dict[tuple[str, str, int], list[HttpConnection]] = {}
 
     async def aclose(self) -> None:
-        for connections in self._idle.values():
-            for connection in connections:
-                await connection.aclose()
+        with trio.CancelScope(shield=True):  # Each is cut off, which waits for nobody; cancelled, all the same.
+            for connections in self._idle.values():
+                for connection in connections:
+                    await connection.aclose()
         self._idle.clear()
 
     async def find(self) -> Address:

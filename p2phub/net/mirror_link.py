@@ -120,8 +120,7 @@ class MirrorLink:
             self._ended = True
             if self._writer is not None:
                 self._writer.close()
-            with trio.CancelScope(shield=True):
-                await self._http.aclose()
+            await self._http.aclose()
             returned, self._lease = self._lease.owed, Lease()
             self._reports.put(Closed(self._error, returned))
 

@@ -10,21 +10,28 @@ from simnet.bugs import PLANTS
 FOUND_BY = {
     "ask-for-blobs-forever": ("one_provider", 1),
     "ban-whoever-fails": ("provider_restart", 1),
+    "begin-anew-each-time": ("cancel_storm", 1),
+    "believe-whoever-answers-last": ("rollback_publisher", 1),
     "believe-a-full-disk": ("disk_full", 1),
     "blame-whoever-goes": ("mixed_faults", 1),
     "credit-the-wrong-peer": ("four_providers", 1),
     "forget-the-ban": ("poisoners_30", 1),
+    "forget-what-was-believed": ("rollback_publisher", 1),
     "give-up-at-once": ("provider_restart", 1),
     "hammer-who-is-gone": ("provider_restart", 1),
+    "hide-a-contradiction": ("rollback_publisher", 1),
     "ignore-the-window": ("one_provider", 3),
     "journal-before-the-data": ("power_cut", 4),
+    "keep-who-is-of-no-use": ("false_provider", 2),
     "leave-connections-open": ("one_provider", 1),
+    "leave-links-open-when-cancelled": ("cancel_storm", 1),
     "lose-what-a-dead-link-had": ("provider_restart", 1),
     "lose-what-is-revoked": ("mixed_faults", 1),
     "never-pick-the-last-chunk": ("one_provider", 1),
     "never-sync": ("provider_restart", 1),
     "pick-twice": ("one_provider", 1),
     "report-before-the-write": ("one_provider", 1),
+    "rest-for-ever": ("provider_restart", 1),
     "run-progress-backwards": ("provider_restart", 1),
     "say-done-too-early": ("one_provider", 1),
     "serve-a-changed-file": ("file_changes", 1),
@@ -32,9 +39,12 @@ FOUND_BY = {
     "stop-the-stall-clock": ("mixed_faults", 1),
     "take-back-in-vain": ("tarpits_50", 1),
     "trust-hints-after-a-crash": ("requester_crash", 1),
+    "wait-for-who-cannot-be-reached": ("nat", 0),
     "write-at-the-wrong-place": ("one_provider", 1),
 }
 """The scenario and seed that finds each; a bug without one fails below."""
+FOUND_BY_A_JOINT_PLAN = {"lose-what-a-dead-link-had": 3}
+"""Bugs that a plan of all faults at once finds, too, and from which seed."""
 CRASHES = {"say-done-too-early"}
 """Those that an assertion of the engine itself finds."""
 
@@ -48,3 +58,10 @@ def test_a_planted_bug_is_found(bug: str) -> None:
     else:  # Of a patch that does not fit any more there would be a traceback, too.
         assert not isinstance(outcome, str), outcome
         assert outcome.failures, f"nobody noticed {bug}"
+
+
+@pytest.mark.parametrize(("bug", "seed"), sorted(FOUND_BY_A_JOINT_PLAN.items()))
+def test_a_joint_plan_of_faults_finds_a_planted_bug(bug: str, seed: int) -> None:
+    outcome = run_one(("joint_faults", seed), bugs=(bug,), until_failure=True)
+    assert not isinstance(outcome, str), outcome
+    assert outcome.failures, f"nobody noticed {bug}"

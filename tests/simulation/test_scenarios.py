@@ -9,13 +9,31 @@ from simnet.run import run_scenario
 from simnet.scene import scenarios
 from tests.support.covers import covers
 
-FEWER_NODES = {"flash_crowd": 4, "poisoners_30": 7, "tarpits_50": 4}
+FEWER_NODES = {
+    "cancel_storm": 3,
+    "false_provider": 10,
+    "flash_crowd": 4,
+    "half_die": 4,
+    "joint_faults": 5,
+    "nat": 5,
+    "poisoners_30": 7,
+    "tarpits_50": 4,
+}
 """So that every run of the tests can afford them."""
 
 
-@covers("F11", "F12", "F16", "F18", "F28", "T05", "T33", "T35", "T39")
+@covers(
+    "F11", "F12", "F13", "F16", "F17", "F18", "F20", "F27", "F28", "F29", "F30", "F36", "T05", "T11", "T33",
+    "T35", "T39",
+)  # fmt: skip
 @pytest.mark.parametrize("name", sorted(scenarios()))
 def test_the_judge_finds_nothing_wrong(name: str) -> None:
     result = run_scenario(name, seed=1, nodes=FEWER_NODES.get(name))
     assert not result.failures, complaint(result)
     assert result.ended
+
+
+@covers("T05", "T39")
+def test_eight_who_hold_nothing_do_not_keep_out_the_one_who_has_it() -> None:
+    result = run_scenario("false_provider", seed=2)
+    assert not result.failures, complaint(result)

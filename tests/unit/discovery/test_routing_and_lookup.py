@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from random import Random
 
 from p2phub import limits
 from p2phub.discovery import Contact, Lookup, RoutingTable, peer_position, position
@@ -147,3 +148,30 @@ def test_of_those_whom_one_peer_names_twenty_are_listened_to() -> None:
     (only,) = lookup.next_to_ask()
     lookup.answered(only.peer, [contact(number) for number in range(100, 200)])
     assert set(search(lookup, {})) <= {peer(number) for number in range(100, 120)}
+
+
+@covers("F13")
+def test_when_half_of_all_peers_die_at_once_the_others_still_find_who_keeps_a_record() -> None:
+    chance = Random(5)
+    everybody = [contact(number, f"10.{number}.0.1") for number in range(200)]
+    tables = {each.peer: RoutingTable(each.peer) for each in everybody}
+    for each in everybody:
+        for other in chance.sample(everybody, 120):
+            if other.peer != each.peer:
+                tables[each.peer].proved(other, now=0.0)
+    dead = frozenset(each.peer for each in chance.sample(everybody, 100))
+    alive = [each for each in everybody if each.peer not in dead]
+    found = 0
+    for number in range(100):
+        target = position(b"key %d" % number)
+        holders = sorted(everybody, key=lambda each: peer_position(each.peer) ^ target)[: limits.DHT_REPLICATION]
+        asker = chance.choice(alive)
+        lookup = Lookup(target, asker.peer, tables[asker.peer].closest(target, limits.DHT_REPLICATION))
+        while not lookup.done:
+            for each in lookup.next_to_ask():
+                if each.peer in dead:
+                    lookup.failed(each.peer)
+                else:
+                    lookup.answered(each.peer, tables[each.peer].closest(target, limits.DHT_REPLICATION))
+        found += any(each in holders for each in lookup.closest())
+    assert found >= 99
