@@ -66,7 +66,7 @@ class Sessions:
         turn = int(np.searchsorted(self._turns[node], hour, side="right"))
         return turn if (turn % 2 == 0) == bool(self._begins_online[node]) else None
 
-    def online(self, hour: float) -> NDArray[np.bool_]:
-        """Return who is online at `hour`."""
-        turns = (self._turns <= hour).sum(axis=1)
-        return (turns % 2 == 0) == self._begins_online
+    def online(self, nodes: NDArray[np.int64], hours: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return for each of `nodes` whether it is online at the moment of `hours` beside it."""
+        turns = (self._turns[nodes] <= hours[:, None]).sum(axis=1)
+        return np.asarray((turns % 2 == 0) == self._begins_online[nodes])
