@@ -81,12 +81,12 @@ class Lookup:
 
     def _learn(self, contacts: Iterable[Contact]) -> None:
         for contact in contacts:
-            if contact.peer != self._own and contact.peer not in self._failed and contact.addresses:
-                # Who was heard of first keeps its addresses: a later liar must not redirect a good contact.
-                if contact.peer not in self._known:
-                    self._known[contact.peer] = contact
-                    self._distance[contact.peer] = peer_position(contact.peer) ^ self.target
-                    self._order = None
+            # Who was heard of first keeps its addresses: a later liar must not redirect a good contact.
+            known = contact.peer in self._known or contact.peer in self._failed
+            if not known and contact.peer != self._own and contact.addresses:
+                self._known[contact.peer] = contact
+                self._distance[contact.peer] = peer_position(contact.peer) ^ self.target
+                self._order = None
         if len(self._known) > _CANDIDATES_MAX:
             for contact in self._sorted()[_CANDIDATES_MAX:]:
                 if contact.peer not in self._waiting:

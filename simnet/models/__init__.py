@@ -8,5 +8,5 @@
     crowd_arrays   10^1 to 10^6: who has which piece, as bits, round by round
 
 Each is held against the level below it at a size that both can do: tests/simulation/test_ladder.py. What is reused and
-what is modelled, and the figures: docs/decisions/0071-models.md. All chance comes from a numpy Generator that is passed in.
+what is modelled, and the figures: docs/decisions/0071-models.md. All chance comes from a numpy Generator passed in.
 """

@@ -1,4 +1,4 @@
-"""What is going to happen, in order of time: the loop of an event model. Equal times in the order in which they came."""
+"""What is going to happen, in order of time: the loop of an event model. Equal times in the order they came."""
 
 from __future__ import annotations
 

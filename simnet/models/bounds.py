@@ -9,7 +9,7 @@ from math import floor, log, log2, sqrt
 
 
 def broadcast_s(content_bytes: float, up: float, requesters: int, pieces: int) -> float:
-    """Return how long it takes at least until all have it: T* = (F/u)(1 + floor(log2 N)/M), every node with upload `up`.
+    """Return how long it takes at least until all have it: T* = (F/u)(1 + floor(log2 N)/M), all with upload `up`.
 
     Source: Mundinger, Weber, Weiss 2008, "Optimal scheduling of peer-to-peer file dissemination", for equal uplinks and
     whole pieces.

@@ -2,8 +2,9 @@
 
 In a round each node sends at most one piece: its uplink is busy for as long. Who has nothing to send to the one it met
 meets another, a few times. It sends a rare piece that the other lacks, by how many have it anywhere; the publisher, on
-whom all wait, the rarest. So nobody asks twice for the same, nothing is known late and nobody is limited to eight links: what is lost here is lost to chance
-meetings alone, and what the production engine loses beyond it is its own (docs/decisions/0071-models.md).
+whom all wait, the rarest. So nobody asks twice for the same, nothing is known late and nobody is limited to eight
+links: what is lost here is lost to chance meetings alone, and what the production engine loses beyond it is its own
+(docs/decisions/0071-models.md).
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ def _meet(
         # Nobody is met by two at once: else they might send it the same piece.
         pairs = min(senders.size, wanting.size)
         some = senders if pairs == senders.size else rng.permutation(senders)[:pairs]
-        met = np.roll(wanting, int(rng.integers(wanting.size)))[:pairs]  # Each meets its neighbour at a random distance.
+        # Each meets its neighbour at a random distance: as good as any pairs, and memory is read in order.
+        met = np.roll(wanting, int(rng.integers(wanting.size)))[:pairs]
         for start in range(0, pairs, _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
             by, to = some[part], met[part]
@@ -125,4 +127,5 @@ def _rare(wanted: Bits, tiers: list[np.uint64], rng: np.random.Generator) -> Bit
     back = (np.uint64(64) - turn) & np.uint64(63)
     turned = (choice >> turn) | (choice << back)
     lowest = turned & (~turned + _ONE)
-    return (lowest << turn) | (lowest >> back)
+    chosen: Bits = (lowest << turn) | (lowest >> back)
+    return chosen

@@ -4,7 +4,8 @@ As shipped: all that is decided: who asks whom for which chunk (picker, shares, 
 back, whom it is worth to link to (`links_wanted`). Modelled: an uplink serves its links in turn, a chunk each; a
 downlink takes what comes in the order in which it comes; a link takes a moment to be made, and a sender has
 DATA_CONNECTIONS_MAX places; what others hold is asked for every HAVE_S; a search names the publisher and
-PEERS_TOLD_MAX others at random, and some time later those are known to want the same. There are no disks, hashes, losses or liars: those are for `python -m simnet`.
+PEERS_TOLD_MAX others at random, and some time later those are known to want the same. There are no disks, hashes,
+losses or liars: those are for `python -m simnet`.
 Seconds, bytes, bytes a second.
 """
 
@@ -133,7 +134,7 @@ class Crowd:
         peer.session = Session(self._table, RangeSet(), now=now)
         peer.session.spread(peer.id, ())
         peer.known = [self._publisher, *self._named(peer)]
-        self._rng.shuffle(peer.known)  # type: ignore[arg-type]
+        self._rng.shuffle(peer.known)
         self._dial(peer)
         self._agenda.after(self._shape.known_s, partial(self._meet, peer))
         self._agenda.after(limits.HAVE_SOON_S, partial(self._look_around, peer))

@@ -1,9 +1,9 @@
 """The DHT, event by event, for up to 10^5 nodes: the code of `p2phub.discovery` on a modelled network.
 
 As shipped: `Lookup`, `RoutingTable`, `Server` with its `ProviderRecords` and allowances, `AnnounceSchedule`, messages,
-keys and positions. Modelled: how long an answer takes, who is online (`churn`), what `net.libp2p_dht` does with all that
-(six questions at once, the time limits, ADD_PROVIDER and GET_PROVIDERS on one stream), and how a table came to be:
-that of a node is drawn when somebody first asks it, and again after ROUTING_REFRESH_S. A bucket was looked into at some
+keys and positions. Modelled: how long an answer takes; who is online (`churn`); what `net.libp2p_dht` does with all
+that (six questions at once, the time limits, ADD_PROVIDER and GET_PROVIDERS on one stream); and how a table came to be.
+That of a node is drawn when somebody first asks it, and again after ROUTING_REFRESH_S: a bucket was looked into at some
 earlier moment, the longer ago the rarer lookups lead there, and names who was online then. So 10^5 nodes cost no more
 than those that are asked. Seconds, except for churn.
 """
@@ -104,21 +104,29 @@ class Network:
             replies.append(reply)
         return tuple(replies)
 
-    def holding(self, key: bytes) -> int:
-        """Return how many nodes that are online hold a record of `key`."""
-        return sum(
-            bool(process.server.providers.get(key, now=self.now))
-            for number, process in list(self._processes.items())
-            if self._sessions.session(number, self.now / HOUR_S) == process.session
-        )
+    def holders(self, key: bytes) -> set[int]:
+        """Return the nodes that are online and hold a record of `key`."""
+        return {
+            number for number, process in self._running().items() if process.server.providers.get(key, now=self.now)
+        }
+
+    def nearest(self, key: bytes) -> set[int]:
+        """Return the nodes nearest to `key` of those that are online: where its records belong."""
+        by_distance = np.argsort(self._positions ^ np.uint64(position(key) >> 192))
+        online = self._sessions.online(by_distance, np.full(len(by_distance), self.now / HOUR_S))
+        return set(by_distance[online][: limits.DHT_REPLICATION].tolist())
 
     def records_held(self) -> list[int]:
         """Return how many records each node holds that has been asked and is online."""
-        return [
-            len(process.server.providers)
+        return [len(process.server.providers) for process in self._running().values()]
+
+    def _running(self) -> dict[int, _Process]:
+        hour = self.now / HOUR_S
+        return {
+            number: process
             for number, process in self._processes.items()
-            if self._sessions.session(number, self.now / HOUR_S) == process.session
-        ]
+            if self._sessions.session(number, hour) == process.session
+        }
 
     def _process(self, number: int) -> _Process | None:
         """Return the process of a node; None if it is offline. A new session begins without records."""
@@ -164,8 +172,11 @@ class Network:
         return self._rng.integers(low, high, 3 * limits.DHT_REPLICATION // 2)
 
     def _looked_at_s(self, buckets: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return how long ago on average each of `buckets` was looked into: of two lookups in ten minutes one is for a
-        random key, and comes to bucket b once in 2^(b+1); the other is for the node itself, and comes to the nearest."""
+        """Return how long ago on average each of `buckets` was looked into.
+
+        Of two lookups in ten minutes one is for a random key, and comes to bucket b once in 2^(b+1); the other is for
+        the node itself, and comes to those nearest.
+        """
         times = np.where(buckets < self._near, 2.0 ** (buckets + 1), 0.5)
         return np.asarray(limits.ROUTING_REFRESH_S * times)
 
@@ -198,9 +209,7 @@ class Walk:
     def _go_on(self) -> None:
         for contact in self.lookup.next_to_ask():
             self.asked += 1
-            self._network.agenda.after(
-                COLD_RTT * self._network.rtt_s(contact.peer), partial(self._hear, contact.peer)
-            )
+            self._network.agenda.after(COLD_RTT * self._network.rtt_s(contact.peer), partial(self._hear, contact.peer))
         if self.lookup.done:
             self._end()
 
@@ -272,18 +281,27 @@ class Publisher:
             self._network.agenda.after(max(0.0, due - now), self._announce_due)
 
 
+@dataclass(frozen=True, slots=True)
+class Search:
+    """One search: when, how deep it went, whom it asked and in vain, and when it heard of the first provider."""
+
+    at_h: float
+    hops: int
+    asked: int
+    failed: int
+    first_s: float | None
+
+
 @dataclass
 class Outcome:
-    """What came of a run. Of each search: hops, questions, and those in vain; seconds to the first provider, or None."""
+    """What came of a run. `kept`: by how many a record was kept, each time it was announced. For each key: by how many
+    that are online it is `held_at_end`, and how many of them are `in_place_at_end`: of the nearest, where a search ends.
+    `records` and `answered`: of each node that was asked."""
 
-    nodes: int
-    hops: list[int] = field(default_factory=list)
-    asked: list[int] = field(default_factory=list)
-    failed: list[int] = field(default_factory=list)
-    first_s: list[float | None] = field(default_factory=list)
-    searched_at_h: list[float] = field(default_factory=list)
-    kept: list[int] = field(default_factory=list)  # By how many a record was kept, each time it was announced.
-    held_at_end: list[int] = field(default_factory=list)  # By how many that are online, for each key.
+    searches: list[Search] = field(default_factory=list)
+    kept: list[int] = field(default_factory=list)
+    held_at_end: list[int] = field(default_factory=list)
+    in_place_at_end: list[int] = field(default_factory=list)
     records: list[int] = field(default_factory=list)
     answered: list[int] = field(default_factory=list)
     events: int = 0
@@ -291,7 +309,12 @@ class Outcome:
     @property
     def found(self) -> float:
         """Which share of the searches came to a provider."""
-        return sum(each is not None for each in self.first_s) / len(self.first_s) if self.first_s else 0.0
+        return sum(each.first_s is not None for each in self.searches) / max(1, len(self.searches))
+
+    @property
+    def hops(self) -> float:
+        """How many questions deep a search went, on average."""
+        return sum(each.hops for each in self.searches) / max(1, len(self.searches))
 
 
 def run(
@@ -304,18 +327,18 @@ def run(
     hours: float = 24.0,
     announce_once: bool = False,
 ) -> Outcome:
-    """Announce `keys` manifests, each by a publisher of its own, and search `searches` times, at any time in `hours`."""
+    """Announce `keys` manifests, each by a publisher of its own, and search `searches` times, at any time in `hours`.
+
+    `announce_once`: not again every ANNOUNCE_S, so that one sees how long a record lasts.
+    """
     network = Network(nodes, churn, hours + 1.0, rng)
-    outcome = Outcome(nodes)
+    outcome = Outcome()
     manifests = [Digest(sha256(rng.bytes(32)).digest()) for _ in range(keys)]
     publishers = [Publisher(network, PeerId(rng.bytes(32)), [each], once=announce_once) for each in manifests]
 
     def note(at_h: float, walk: Walk) -> None:
-        outcome.searched_at_h.append(at_h)
-        outcome.hops.append(walk.hops)
-        outcome.asked.append(walk.asked)
-        outcome.failed.append(walk.failed)
-        outcome.first_s.append(min(walk.providers.values(), default=None))
+        first_s = min(walk.providers.values(), default=None)
+        outcome.searches.append(Search(at_h, walk.hops, walk.asked, walk.failed, first_s))
 
     def search(at_h: float, manifest: Digest) -> None:
         Walk(network, PeerId(rng.bytes(32)), Question(Kind.GET_PROVIDERS, provider_key(manifest)), partial(note, at_h))
@@ -326,7 +349,10 @@ def run(
         network.agenda.after(float(at_h) * HOUR_S, partial(search, float(at_h), manifest))
     network.agenda.run(until=hours * HOUR_S + limits.LOOKUP_S)
     outcome.kept = [kept for each in publishers for counts in each.holders.values() for kept in counts]
-    outcome.held_at_end = [network.holding(provider_key(each)) for each in manifests]
+    for key in map(provider_key, manifests):
+        holders = network.holders(key)
+        outcome.held_at_end.append(len(holders))
+        outcome.in_place_at_end.append(len(holders & network.nearest(key)))
     outcome.records = network.records_held()
     outcome.answered = [int(count) for count in network.answered if count]
     outcome.events = network.agenda.count
