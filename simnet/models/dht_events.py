@@ -294,9 +294,9 @@ class Search:
 
 @dataclass
 class Outcome:
-    """What came of a run. `kept`: by how many a record was kept, each time it was announced. For each key: by how many
-    that are online it is `held_at_end`, and how many of them are `in_place_at_end`: of the nearest, where a search ends.
-    `records` and `answered`: of each node that was asked."""
+    """What came of a run. `kept`: by how many nodes a record was kept, each time it was announced. For each key:
+    `held_at_end`, by how many that are online, and how many of them are `in_place_at_end`, among the nearest, where a
+    search ends. `records` and `answered`: of each node that was asked."""
 
     searches: list[Search] = field(default_factory=list)
     kept: list[int] = field(default_factory=list)
