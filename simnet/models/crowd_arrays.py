@@ -26,11 +26,15 @@ _AT_ONCE = 1 << 15  # Pairs looked at together: what fits the processor's cache 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How a crowd was served: for each round how many had all at its end; and the copies that the publisher sent."""
+    """How a crowd was served. At the end of each round: how many had all, and how many had the rarest and the most
+    common piece, so that one sees generations come and grow. And the copies that the publisher sent."""
 
     requesters: int
     pieces: int
     complete: NDArray[np.int64]
+    rarest: NDArray[np.int64]
+    commonest: NDArray[np.int64]
+    delivered: NDArray[np.float64]  # Which share of all that is to be delivered.
     copies: float
 
     @property
@@ -52,6 +56,7 @@ def spread(requesters: int, pieces: int, rng: np.random.Generator) -> Spread:
     held[0] = all_pieces  # The publisher.
     counts = np.ones(pieces, np.int64)
     complete: list[int] = []
+    history: list[NDArray[np.int64]] = []  # How many have each piece.
     sent_by_publisher = 0
     while not complete or complete[-1] < requesters:
         coming, sent, received = _meet(held, counts, all_pieces, rng)
@@ -59,7 +64,11 @@ def spread(requesters: int, pieces: int, rng: np.random.Generator) -> Spread:
         counts += received
         held |= coming
         complete.append(int((held == all_pieces).sum()) - 1)
-    return Spread(requesters, pieces, np.array(complete), sent_by_publisher / pieces)
+        history.append(counts - 1)
+    of = np.array(history)
+    delivered = of.mean(axis=1) / requesters
+    copies = sent_by_publisher / pieces
+    return Spread(requesters, pieces, np.array(complete), of.min(axis=1), of.max(axis=1), delivered, copies)
 
 
 def _meet(

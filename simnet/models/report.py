@@ -63,7 +63,7 @@ def plot(report: Report, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     figure, axes = pyplot.subplots(figsize=(7, 4))
     for curve in report.curves:
-        axes.plot(curve.x, curve.y, label=curve.name, drawstyle="steps-post")
+        axes.plot(curve.x, curve.y, label=curve.name, drawstyle="steps-mid")
     if report.bound is not None:
         axes.axvline(report.bound[1], linestyle=":", color="grey", label=report.bound[0])
     axes.set(xlabel=report.axes[0], ylabel=report.axes[1], title=report.title)

@@ -33,6 +33,14 @@ def test_no_crowd_of_arrays_beats_the_bound_and_all_come_near_it(requesters: int
     assert best <= rounds <= best / 0.85
 
 
+def test_no_piece_more_than_doubles_in_a_round_and_no_node_sends_two() -> None:
+    spread = crowd_arrays.spread(1000, 64, chance())
+    assert all(1 + count <= 2**rounds for rounds, count in enumerate(spread.commonest.tolist()[:10], 1))
+    sent = np.diff(spread.delivered, prepend=0.0) * 1000 * 64
+    assert sent.max() <= 1001 + 1e-6
+    assert spread.delivered[-1] == spread.rarest[-1] / 1000 == 1
+
+
 def test_in_arrays_a_publisher_alone_with_one_sends_one_copy() -> None:
     assert crowd_arrays.spread(1, 64, chance()).copies == 1
 
