@@ -5,6 +5,7 @@ Symbols as in the literature: F bytes of content in M pieces, u bytes a second u
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import floor, log, log2, sqrt
 
 
@@ -15,6 +16,16 @@ def broadcast_s(content_bytes: float, up: float, requesters: int, pieces: int) -
     whole pieces.
     """
     return content_bytes / up * (1 + floor(log2(max(1, requesters))) / pieces)
+
+
+def uneven_s(content_bytes: float, publisher_up: float, ups: Sequence[float], down: float) -> float:
+    """Return how long it takes at least where uplinks differ: the publisher sends all once, the slowest downlink takes
+    all, and all uplinks together carry a copy for each requester. `ups`: of the requesters.
+
+    Source: Kumar and Ross 2006, "Peer-assisted file distribution: the minimum distribution time".
+    """
+    all_up = publisher_up + sum(ups)
+    return max(content_bytes / publisher_up, content_bytes / down, len(ups) * content_bytes / all_up)
 
 
 def mean_hops(nodes: float, k: int) -> float:
