@@ -194,9 +194,9 @@ class Walk:
         self._network, self._own, self._question, self._then = network, own, question, then
         number, table = network.anybody()
         target = position(question.key)
-        seeds = (network.contacts[number], *table.closest(target, limits.DHT_REPLICATION))
+        seeds = table.closest(target, limits.DHT_REPLICATION) or (network.contacts[number],)
         self._depth = {contact.peer: 1 for contact in seeds}
-        self.lookup = Lookup(target, own, seeds[1:] or seeds)
+        self.lookup = Lookup(target, own, seeds)
         self._ended = False
         network.agenda.after(limits.LOOKUP_S, self._end)
         self._go_on()
