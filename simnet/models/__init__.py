@@ -4,7 +4,7 @@
     churn          how long nodes stay: who is there when
     dht_events     10^3 to 10^5 nodes of the DHT: `p2phub.discovery` as shipped, on a modelled network
     dht_arrays     10^3 to 10^6: lookups, stores and churn as arrays
-    crowd_events   10^1 to 10^4 requesters: a `p2phub.transfer.Session` each, on modelled links
+    crowd_events   10^1 to 10^3 requesters: a `p2phub.transfer.Session` each, on modelled links
     crowd_arrays   10^1 to 10^6: who has which piece, as bits, round by round
 
 Each is held against the level below it at a size that both can do: tests/simulation/test_ladder.py. What is reused and
