@@ -7,6 +7,7 @@ Source: proto/discovery.md §2; libp2p/specs kad-dht.
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from hashlib import sha256
 
 from p2phub.content import Digest
@@ -33,6 +34,7 @@ def provider_key(manifest: Digest) -> bytes:
     return b"\x12\x20" + sha256(_PROVIDER_LABEL + manifest.raw).digest()
 
 
+@lru_cache(maxsize=4096)  # Each newcomer is held against all that are known, and reading an address is slow.
 def network_of(ip: str) -> str | None:
     """Return the /24 or /48 that `ip` shares with its neighbours, or None where counting makes no sense.
 

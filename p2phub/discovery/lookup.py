@@ -26,6 +26,8 @@ class Lookup:
         self.target = target
         self._own = own
         self._known: dict[PeerId, Contact] = {}
+        self._distance: dict[PeerId, int] = {}  # Of all of them: a position costs a hash, and is looked at often.
+        self._order: list[Contact] | None = None  # All of them, closest first; None: they have changed.
         self._waiting: set[PeerId] = set()
         self._asked: set[PeerId] = set()
         self._answered: set[PeerId] = set()
@@ -54,7 +56,7 @@ class Lookup:
         """Note that `peer` could not be reached or did not answer."""
         self._waiting.discard(peer)
         self._failed.add(peer)
-        self._known.pop(peer, None)
+        self._forget(peer)
 
     def end(self) -> None:
         """Ask nobody else: what was sought is known well enough."""
@@ -73,17 +75,24 @@ class Lookup:
         return self._sorted()[: limits.DHT_REPLICATION]
 
     def _sorted(self) -> list[Contact]:
-        return sorted(self._known.values(), key=self._distance)
-
-    def _distance(self, contact: Contact) -> int:
-        return peer_position(contact.peer) ^ self.target
+        if self._order is None:
+            self._order = sorted(self._known.values(), key=lambda contact: self._distance[contact.peer])
+        return self._order
 
     def _learn(self, contacts: Iterable[Contact]) -> None:
         for contact in contacts:
-            if contact.peer != self._own and contact.peer not in self._failed and contact.addresses:
-                # Who was heard of first keeps its addresses: a later liar must not redirect a good contact.
-                self._known.setdefault(contact.peer, contact)
+            # Who was heard of first keeps its addresses: a later liar must not redirect a good contact.
+            known = contact.peer in self._known or contact.peer in self._failed
+            if not known and contact.peer != self._own and contact.addresses:
+                self._known[contact.peer] = contact
+                self._distance[contact.peer] = peer_position(contact.peer) ^ self.target
+                self._order = None
         if len(self._known) > _CANDIDATES_MAX:
             for contact in self._sorted()[_CANDIDATES_MAX:]:
                 if contact.peer not in self._waiting:
-                    del self._known[contact.peer]
+                    self._forget(contact.peer)
+
+    def _forget(self, peer: PeerId) -> None:
+        if self._known.pop(peer, None) is not None:
+            del self._distance[peer]
+            self._order = None

@@ -21,6 +21,7 @@ from p2phub.identity import PeerAddress, PeerId
 @dataclass(slots=True)
 class _Entry:
     contact: Contact
+    position: int  # Of its peer: a hash that every question would cost anew.
     proven_at: float
     failures: int = 0
 
@@ -43,9 +44,10 @@ class RoutingTable:
         """Note that a dial reached `contact` at its first address. Returns whether it stands in the table now."""
         if contact.peer == self._own or not contact.addresses:
             return False
-        bucket = self._buckets.setdefault(self._index(contact.peer), {})
+        position = peer_position(contact.peer)
+        bucket = self._buckets.setdefault(self._index(position), {})
         if contact.peer in bucket:
-            bucket[contact.peer] = _Entry(contact, now)
+            bucket[contact.peer] = _Entry(contact, position, now)
             return True
         network = network_of(contact.addresses[0].ip)
         if network is not None:
@@ -59,7 +61,7 @@ class RoutingTable:
             if worst.failures == 0:
                 return False  # An old peer that answers is worth more than a new one: it will stay longer.
             del bucket[worst.contact.peer]
-        bucket[contact.peer] = _Entry(contact, now)
+        bucket[contact.peer] = _Entry(contact, position, now)
         return True
 
     def failed(self, peer: PeerId) -> None:
@@ -74,8 +76,9 @@ class RoutingTable:
 
     def closest(self, target: int, count: int) -> tuple[Contact, ...]:
         """Return the `count` peers closest to the position `target`, closest first."""
-        entries = (entry.contact for bucket in self._buckets.values() for entry in bucket.values())
-        return tuple(heapq.nsmallest(count, entries, key=lambda contact: peer_position(contact.peer) ^ target))
+        entries = (entry for bucket in self._buckets.values() for entry in bucket.values())
+        nearest = heapq.nsmallest(count, entries, key=lambda entry: entry.position ^ target)
+        return tuple(entry.contact for entry in nearest)
 
     def known(self, count: int) -> tuple[PeerAddress, ...]:
         """Return addresses that were reached, the latest first, one a peer: what to keep for the next start."""
@@ -83,11 +86,11 @@ class RoutingTable:
         entries.sort(key=lambda entry: entry.proven_at, reverse=True)
         return tuple(PeerAddress(each.contact.peer, each.contact.addresses[0]) for each in entries[:count])
 
-    def _index(self, peer: PeerId) -> int:
-        return 256 - (peer_position(peer) ^ self._own_position).bit_length()
+    def _index(self, position: int) -> int:
+        return 256 - (position ^ self._own_position).bit_length()
 
     def _bucket_of(self, peer: PeerId) -> dict[PeerId, _Entry]:
-        return self._buckets.get(self._index(peer), {})
+        return self._buckets.get(self._index(peer_position(peer)), {})
 
     @staticmethod
     def _count(entries: Iterable[_Entry], network: str) -> int:

@@ -1,0 +1,297 @@
+"""A flash crowd, event by event: a `p2phub.transfer.Session` for each requester, on modelled links.
+
+As shipped: all that is decided: who asks whom for which chunk (picker, shares, turns), how much at once, what is taken
+back, whom it is worth to link to (`links_wanted`). Modelled: an uplink serves its links in turn, a chunk each; a
+downlink takes what comes in the order in which it comes; a link takes a moment to be made, and a sender has
+DATA_CONNECTIONS_MAX places; what others hold is asked for every HAVE_S; a search names the publisher and
+PEERS_TOLD_MAX others at random, and some time later those are known to want the same. There are no disks, hashes,
+losses or liars: those are for `python -m simnet`.
+Seconds, bytes, bytes a second.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from p2phub import limits
+from p2phub.content import ChunkTable, RangeSet
+from p2phub.identity import PeerId
+from p2phub.transfer import Action, Drop, Grant, Revoke, Session
+from simnet.models.agenda import Agenda
+
+DIAL_RTT = 4  # TCP, TLS, and the first request.
+RETRY_S = 1.0  # After all places of a sender were taken.
+MOMENT_S = 0.5  # As in engine.heartbeat: when a new link gets a control connection, which asks what the other holds.
+WINDOW_S = 0.25  # As in net.lease: so much of the measured rate is asked for at once,
+WINDOW_BYTES_FIRST = 2 * limits.BATCH_BYTES_MAX  # and this before the first measurement.
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A crowd. `finding_s`: what a search takes, up to twice as long; `known_s`: how long it takes from there until a
+    requester knows who else wants the same."""
+
+    requesters: int
+    pieces: int = 32
+    piece_bytes: int = 256 * limits.KIB
+    up: float = 4e6
+    publisher_up: float = 4e6
+    down: float = 16e6
+    latency_s: float = 0.01
+    starts_within_s: float = 0.5
+    finding_s: float = 0.4
+    known_s: float = 1.0
+
+    @property
+    def content_bytes(self) -> int:
+        return self.pieces * self.piece_bytes
+
+
+@dataclass
+class _Link:
+    """`requester` asks `sender` for what is in `lease`, and has `asked` for some of it."""
+
+    number: int
+    requester: _Peer
+    sender: _Peer
+    lease: RangeSet = field(default_factory=RangeSet)
+    asked: RangeSet = field(default_factory=RangeSet)
+    flying: RangeSet = field(default_factory=RangeSet)  # Sent, and not arrived.
+    told: RangeSet = field(default_factory=RangeSet)  # What the sender said it held.
+    told_at: float = 0.0
+
+
+@dataclass
+class _Peer:
+    number: int
+    id: PeerId
+    up: float
+    session: Session | None = None  # None: the publisher, who holds all.
+    links: dict[int, _Link] = field(default_factory=dict)  # Over which it receives.
+    known: list[_Peer] = field(default_factory=list)
+    waiting: dict[int, _Link] = field(default_factory=dict)  # Those that asked it for something, in turn.
+    places: int = 0
+    dialling: set[int] = field(default_factory=set)
+    down_free_at: float = 0.0
+    busy: bool = False
+    began: float = 0.0
+    done_at: float | None = None
+    sent_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`seconds`: for each requester that finished, how long after the first began; ascending."""
+
+    shape: Shape
+    seconds: tuple[float, ...]
+    copies: float  # That the publisher sent.
+    events: int
+
+    @property
+    def last_s(self) -> float:
+        return self.seconds[-1] if len(self.seconds) == self.shape.requesters else math.inf
+
+    @property
+    def median_s(self) -> float:
+        return self.seconds[len(self.seconds) // 2] if self.seconds else math.inf
+
+
+class Crowd:
+    """A publisher and the requesters of one manifest."""
+
+    def __init__(self, shape: Shape, rng: np.random.Generator) -> None:
+        self._shape, self._rng = shape, rng
+        self._agenda = Agenda()
+        self._table = _table(shape.pieces, shape.piece_bytes)
+        self._everything = RangeSet.whole(shape.pieces)
+        self._links = 0
+        self._publisher = _Peer(0, PeerId(rng.bytes(32)), shape.publisher_up)
+        self._requesters = [_Peer(number, PeerId(rng.bytes(32)), shape.up) for number in range(1, shape.requesters + 1)]
+        for peer in self._requesters:
+            peer.began = float(rng.uniform(0, shape.starts_within_s))
+            finding_s = shape.finding_s * float(rng.uniform(1, 2))
+            self._agenda.after(peer.began + finding_s, partial(self._begin, peer))
+
+    def run(self, *, seconds_max: float = 3600.0) -> Outcome:
+        """Let everybody fetch; `seconds_max`: when to give up."""
+        self._agenda.run(until=seconds_max)
+        first = min((peer.began for peer in self._requesters), default=0.0)
+        done = sorted(peer.done_at - first for peer in self._requesters if peer.done_at is not None)
+        copies = self._publisher.sent_bytes / self._shape.content_bytes
+        return Outcome(self._shape, tuple(done), copies, self._agenda.count)
+
+    # --- a requester ----------------------------------------------------------------------------------------------
+
+    def _begin(self, peer: _Peer) -> None:
+        now = self._agenda.now
+        peer.session = Session(self._table, RangeSet(), now=now)
+        peer.session.spread(peer.id, ())
+        peer.known = [self._publisher, *self._named(peer)]
+        self._rng.shuffle(peer.known)
+        self._dial(peer)
+        self._agenda.after(self._shape.known_s, partial(self._meet, peer))
+        self._agenda.after(limits.HAVE_SOON_S, partial(self._look_around, peer))
+
+    def _named(self, peer: _Peer) -> list[_Peer]:
+        others = len(self._requesters) - 1
+        if others <= limits.PEERS_TOLD_MAX:
+            return [each for each in self._requesters if each is not peer]
+        numbers = dict.fromkeys(self._rng.integers(0, others, limits.PEERS_TOLD_MAX).tolist())
+        return [self._requesters[each if each < peer.number - 1 else each + 1] for each in numbers]
+
+    def _meet(self, peer: _Peer) -> None:
+        """From here on it is known who else fetches this now."""
+        assert peer.session is not None
+        if peer.done_at is None:
+            fetching = (each for each in peer.known if each is not self._publisher and each.done_at is None)
+            peer.session.spread(peer.id, (each.id for each in fetching))
+
+    def _look_around(self, peer: _Peer) -> None:
+        """What is done now and then: ask who holds what, tick, and link to whoever is worth it."""
+        session, now = peer.session, self._agenda.now
+        assert session is not None
+        if peer.done_at is not None:
+            return
+        for link in list(peer.links.values()):
+            holds = self._held(link.sender)
+            due_at = link.told_at + (limits.HAVE_S if session.holds_missing(link.sender.id) else 0)
+            if link.told == holds or now < due_at or link.number not in peer.links:
+                continue
+            link.told_at = now
+            # News of what is had already changes nothing but the time that this model takes.
+            if holds == self._everything or (holds - link.told) & session.missing:
+                link.told = holds
+                self._carry_out(peer, session.held(link.number, holds, now=now))
+        if (deadline := session.deadline()) is not None and deadline <= now:
+            self._carry_out(peer, session.tick(now=now))
+        self._dial(peer)
+        self._agenda.after(limits.HAVE_SOON_S, partial(self._look_around, peer))
+
+    def _dial(self, peer: _Peer) -> None:
+        session = peer.session
+        assert session is not None
+        # What is on its way counts: the session knows only links that are up.
+        room = limits.BULK_THREADS_MAX - len(peer.links) - len(peer.dialling)
+        linked = {link.sender.number for link in peer.links.values()}
+        for other in peer.known:
+            if room <= 0:
+                return
+            if other.number in linked or other.number in peer.dialling or not session.links_wanted(other.id):
+                continue
+            room -= 1
+            peer.dialling.add(other.number)
+            self._agenda.after(DIAL_RTT * 2 * self._shape.latency_s, partial(self._dialled, peer, other))
+
+    def _dialled(self, peer: _Peer, other: _Peer) -> None:
+        session, now = peer.session, self._agenda.now
+        assert session is not None
+        if peer.done_at is not None:
+            return
+        if other.places >= limits.DATA_CONNECTIONS_MAX:
+            self._agenda.after(RETRY_S, lambda: peer.dialling.discard(other.number))
+            return
+        peer.dialling.discard(other.number)
+        other.places += 1
+        self._links += 1
+        held = self._held(other)
+        link = peer.links[self._links] = _Link(self._links, peer, other, told=held, told_at=now + MOMENT_S)
+        self._carry_out(peer, session.joined(link.number, other.id, held, now=now))
+
+    def _held(self, peer: _Peer) -> RangeSet:
+        if peer is self._publisher:
+            return self._everything
+        return peer.session.have if peer.session is not None else RangeSet()
+
+    def _carry_out(self, peer: _Peer, actions: Sequence[Action]) -> None:
+        session, now = peer.session, self._agenda.now
+        assert session is not None
+        for action in actions:
+            link = peer.links.get(action.link)
+            if link is None:
+                continue
+            match action:
+                case Grant(chunks=chunks):
+                    link.lease = link.lease | chunks
+                    self._ask(link)
+                case Revoke():
+                    back = link.lease - link.asked - link.flying
+                    link.lease = link.lease - back
+                    self._carry_out(peer, session.returned(link.number, back, now=now))
+                case Drop(error=error):
+                    self._close(link)
+                    self._carry_out(peer, session.closed(link.number, error, link.lease, now=now))
+
+    def _close(self, link: _Link) -> None:
+        del link.requester.links[link.number]
+        link.sender.places -= 1
+        link.sender.waiting.pop(link.number, None)
+
+    # --- a link ---------------------------------------------------------------------------------------------------
+
+    def _ask(self, link: _Link) -> None:
+        """Ask for as much of the lease as the window lets."""
+        session = link.requester.session
+        assert session is not None
+        rate = session.rate(link.number)
+        window = min(limits.WINDOW_BYTES_MAX, rate * WINDOW_S) if rate else WINDOW_BYTES_FIRST
+        room = max(2, int(window // self._shape.piece_bytes)) - len(link.asked) - len(link.flying)
+        more = (link.lease - link.asked - link.flying).first(max(0, room))
+        if more:
+            link.asked = link.asked | more
+            self._agenda.after(self._shape.latency_s, partial(self._asked, link))
+
+    def _asked(self, link: _Link) -> None:
+        if link.number in link.requester.links:
+            link.sender.waiting.setdefault(link.number, link)
+            self._serve(link.sender)
+
+    def _serve(self, sender: _Peer) -> None:
+        """Send one chunk for whoever is next."""
+        while sender.waiting and not sender.busy:
+            link = sender.waiting.pop(next(iter(sender.waiting)))
+            if not link.asked:
+                continue
+            sender.busy = True
+            self._agenda.after(self._shape.piece_bytes / sender.up, partial(self._sent, link))
+
+    def _sent(self, link: _Link) -> None:
+        sender, peer = link.sender, link.requester
+        sender.busy = False
+        sender.sent_bytes += self._shape.piece_bytes
+        chunk = link.asked.first(1)
+        link.asked, link.flying = link.asked - chunk, link.flying | chunk
+        if link.asked:
+            sender.waiting[link.number] = link
+        # Cut through: the downlink takes it while the uplink sends, and is late only if others fill it.
+        size_s = self._shape.piece_bytes / self._shape.down
+        peer.down_free_at = max(self._agenda.now, peer.down_free_at + size_s)
+        late_s = peer.down_free_at - self._agenda.now
+        self._agenda.after(late_s + self._shape.latency_s, partial(self._arrived, link, chunk))
+        self._serve(sender)
+
+    def _arrived(self, link: _Link, chunk: RangeSet) -> None:
+        peer, now = link.requester, self._agenda.now
+        session = peer.session
+        assert session is not None
+        if link.number not in peer.links:
+            return
+        link.lease, link.flying = link.lease - chunk, link.flying - chunk
+        self._carry_out(peer, session.verified(link.number, chunk, self._table.bytes_of(chunk), now=now))
+        if link.number in peer.links:
+            self._ask(link)
+        if session.complete and peer.done_at is None:
+            peer.done_at = now
+            for each in list(peer.links.values()):
+                self._close(each)
+
+
+def _table(pieces: int, piece_bytes: int) -> ChunkTable:
+    starts = array("Q", (piece_bytes * number for number in range(pieces + 1)))
+    return ChunkTable.from_parts(array("Q", (0, pieces)).tobytes(), starts.tobytes(), bytes(32 * pieces))
