@@ -26,6 +26,8 @@ from p2phub.store import memory_arrival
 from p2phub.store.arrival import FilesystemArrival
 from p2phub.store.memory_files import Opened
 from p2phub.transfer import Session
+from p2phub.transfer.endgame import Endgame
+from p2phub.transfer.leases import Leases
 from p2phub.transfer.picker import Picker
 from p2phub.wire import BulkRequester
 from simnet import carrier
@@ -183,17 +185,17 @@ def _lose_what_is_revoked() -> AbstractContextManager[Any]:
 
 @_plant
 def _lose_what_a_dead_link_had() -> AbstractContextManager[Any]:
-    def nothing(self: Session, link: Any, chunks: RangeSet) -> None:
+    def nothing(self: Leases, link: Any, chunks: RangeSet) -> None:
         link.lease_bytes = 0
 
-    return mock.patch.object(Session, "_release", nothing)
+    return mock.patch.object(Leases, "release", nothing)
 
 
 @_plant
 def _stop_the_stall_clock() -> AbstractContextManager[Any]:
     stack = ExitStack()
     stack.enter_context(mock.patch.object(Session, "_patience_ends", return_value=float("inf")))
-    stack.enter_context(mock.patch.object(Session, "_drop_if_hopeless", return_value=[]))
+    stack.enter_context(mock.patch.object(Endgame, "_ask_again", return_value=[]))
     stack.enter_context(mock.patch.object(limits, "SOCKET_CALL_S", 1e6))
     stack.enter_context(mock.patch("p2phub.engine.heartbeat.PATIENCE_S", 1e6))
     return stack
@@ -201,14 +203,19 @@ def _stop_the_stall_clock() -> AbstractContextManager[Any]:
 
 @_plant
 def _take_back_in_vain() -> AbstractContextManager[Any]:
-    help_idle = Session._help
+    help_idle = Endgame.help
 
-    def tireless(self: Session, idle: Any) -> Any:
-        for link in self._links.values():
-            link.kept_until = self._now
-        return help_idle(self, idle)
+    def tireless(self: Endgame, idle: Any, links: Any, *, now: float, **options: Any) -> Any:
+        for link in links:
+            link.kept_until = now
+        return help_idle(self, idle, links, now=now, **options)
 
-    return mock.patch.object(Session, "_help", tireless)
+    return mock.patch.object(Endgame, "help", tireless)
+
+
+@_plant
+def _never_ask_again() -> AbstractContextManager[Any]:
+    return mock.patch.object(Endgame, "_ask_again", return_value=[])
 
 
 @_plant
@@ -260,7 +267,7 @@ def _serve_a_changed_file() -> AbstractContextManager[Any]:
 
 @_plant
 def _say_done_too_early() -> AbstractContextManager[Any]:
-    return mock.patch.object(Session, "complete", property(lambda self: self._missing_bytes <= limits.MIB))
+    return mock.patch.object(Session, "complete", property(lambda self: self._leases.bytes_missing <= limits.MIB))
 
 
 @_plant
