@@ -62,7 +62,7 @@ def test_one_slow_or_frozen_provider_costs_about_a_second(slow_rate: float) -> N
     assert both.now < alone.now + 2
 
 
-@covers("F11", "F13")
+@covers("F11")
 @pytest.mark.parametrize("seed", range(30))
 def test_one_that_freezes_in_the_middle_costs_about_a_second_and_little_comes_twice(seed: int) -> None:
     random = Random(seed)

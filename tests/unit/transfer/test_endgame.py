@@ -63,7 +63,6 @@ def test_a_link_that_is_on_time_is_left_alone() -> None:
     assert not granted(actions + more, FAST)
 
 
-@covers("F13")
 def test_one_that_would_take_much_longer_than_an_idle_one_is_helped_out_before_it_is_late() -> None:
     session, _, now = late_session(chunks=6, asked=2)
     actions = session.verified(SLOW, runs((0, 1)), MIB, now=now + 1.0)  # 0.7 MiB/s
