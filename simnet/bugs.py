@@ -105,7 +105,7 @@ def _report_before_the_write() -> AbstractContextManager[Any]:
     write, close = ChunkWriter.write, ChunkWriter.close
     waiting: dict[int, tuple[Sequence[ChunkRef], bytes]] = {}
 
-    def lazy(self: ChunkWriter, refs: Sequence[ChunkRef], data: memoryview) -> None:
+    def lazy(self: ChunkWriter, refs: Sequence[ChunkRef], data: memoryview, wanted: object = None) -> None:
         before = waiting.pop(id(self), None)
         waiting[id(self)] = (refs, bytes(data))
         if before:

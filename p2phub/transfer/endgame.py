@@ -25,6 +25,7 @@ TWICE_BYTES_MAX = 2 * limits.WINDOW_BYTES_MAX
 SLOW_S = 0.5  # One that would end later than this, and than SLOW_RATIO times what an idle one takes, is helped out.
 SLOW_RATIO = 1.5
 SOON_S = 1.0
+CROWD_PATIENCE_S = 1.0  # In a crowd one is late by so much more: all its members are busy with each other.
 CAPPED_SILENCE_S = limits.STALL_S / 2  # While our own cap bounds all, only this much silence counts as late.
 
 
@@ -45,7 +46,7 @@ class Endgame:
             for link in links
             if link.lease
             and not link.dropping
-            and not (only_late and now < self.late_at(link, usual=usual))
+            and not (only_late and now < self.late_at(link, usual=usual) + CROWD_PATIENCE_S)
             and self._availability.holds_any(idle.peer, link.lease)
         ]
         if any(link.revoking for link in late):
