@@ -33,6 +33,8 @@ from p2phub.store.journal import Remembered
 from p2phub.store.memory import MemoryStore
 from p2phub.store.memory_files import Opened
 from p2phub.transfer import Session
+from p2phub.transfer.endgame import Endgame
+from p2phub.transfer.leases import Leases
 from p2phub.transfer.picker import Picker
 from p2phub.transfer.standing import Standings
 from p2phub.wire import BulkRequester
@@ -111,7 +113,7 @@ def _report_before_the_write() -> AbstractContextManager[Any]:
     write, close = ChunkWriter.write, ChunkWriter.close
     waiting: dict[int, tuple[Sequence[ChunkRef], bytes]] = {}
 
-    def lazy(self: ChunkWriter, refs: Sequence[ChunkRef], data: memoryview) -> None:
+    def lazy(self: ChunkWriter, refs: Sequence[ChunkRef], data: memoryview, wanted: object = None) -> None:
         before = waiting.pop(id(self), None)
         waiting[id(self)] = (refs, bytes(data))
         if before:
@@ -191,17 +193,17 @@ def _lose_what_is_revoked() -> AbstractContextManager[Any]:
 
 @_plant
 def _lose_what_a_dead_link_had() -> AbstractContextManager[Any]:
-    def nothing(self: Session, link: Any, chunks: RangeSet) -> None:
+    def nothing(self: Leases, link: Any, chunks: RangeSet) -> None:
         link.lease_bytes = 0
 
-    return mock.patch.object(Session, "_release", nothing)
+    return mock.patch.object(Leases, "release", nothing)
 
 
 @_plant
 def _stop_the_stall_clock() -> AbstractContextManager[Any]:
     stack = ExitStack()
     stack.enter_context(mock.patch.object(Session, "_patience_ends", return_value=float("inf")))
-    stack.enter_context(mock.patch.object(Session, "_drop_if_hopeless", return_value=[]))
+    stack.enter_context(mock.patch.object(Endgame, "_ask_again", return_value=[]))
     stack.enter_context(mock.patch.object(limits, "SOCKET_CALL_S", 1e6))
     stack.enter_context(mock.patch("p2phub.engine.heartbeat.PATIENCE_S", 1e6))
     return stack
@@ -209,14 +211,19 @@ def _stop_the_stall_clock() -> AbstractContextManager[Any]:
 
 @_plant
 def _take_back_in_vain() -> AbstractContextManager[Any]:
-    help_idle = Session._help
+    help_idle = Endgame.help
 
-    def tireless(self: Session, idle: Any) -> Any:
-        for link in self._links.values():
-            link.kept_until = self._now
-        return help_idle(self, idle)
+    def tireless(self: Endgame, idle: Any, links: Any, *, now: float, **options: Any) -> Any:
+        for link in links:
+            link.kept_until = now
+        return help_idle(self, idle, links, now=now, **options)
 
-    return mock.patch.object(Session, "_help", tireless)
+    return mock.patch.object(Endgame, "help", tireless)
+
+
+@_plant
+def _never_ask_again() -> AbstractContextManager[Any]:
+    return mock.patch.object(Endgame, "_ask_again", return_value=[])
 
 
 @_plant
@@ -268,7 +275,7 @@ def _serve_a_changed_file() -> AbstractContextManager[Any]:
 
 @_plant
 def _say_done_too_early() -> AbstractContextManager[Any]:
-    return mock.patch.object(Session, "complete", property(lambda self: self._missing_bytes <= limits.MIB))
+    return mock.patch.object(Session, "complete", property(lambda self: self._leases.bytes_missing <= limits.MIB))
 
 
 @_plant

@@ -331,6 +331,10 @@ class _Run:
         came = sum(pipe.delivered for pipe in self.network.pipes if self.nodes[pipe.target.name].member.fetches)
         if needed and came > needed * (1 + self.scene.waste_max):
             witness.fail(f"{came} bytes came where {needed} were needed, more than {self.scene.waste_max:.0%} in vain")
+        if not witness.failed.is_set() and result.of_best < self.scene.of_best_min:
+            witness.fail(
+                f"{result.of_best:.2f} of the best possible speed, where {self.scene.of_best_min:.2f} is promised"
+            )
         result.failures = list(witness.failures)
         if witness.failure_count > len(witness.failures):
             result.failures.append(f"… and {witness.failure_count - len(witness.failures)} more")

@@ -85,6 +85,8 @@ class Scene:
     chunk_bytes: int = 256 * limits.KIB
     loss: float = 0.0
     best_s: float = 0.0
+    of_best_min: float = 0.0
+    """Which part of the speed of `best_s` must be reached."""
     within_s: float = 600.0
     done_by_s: float = math.inf  # Every fetch is done by then, however often it began.
     waste_max: float = 0.10

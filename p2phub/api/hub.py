@@ -270,9 +270,10 @@ class Hub:
     async def explain(self, job: int) -> JsonObject:
         """Say why a running fetch of this home's daemon is as fast as it is; `job` is its number in `status`.
 
-        Returns `bytes_verified`, `bytes_missing` (null before the manifest is known), `bound` (metadata, providers,
-        holders, cap, network, disk or hash), `because` in words, and `sources`: for each provider its `state` in words,
-        links, rates (bytes/s) and since when it is silent (s). Raises NotFound if no such job runs.
+        Returns `bytes_verified`, `bytes_missing` (null before the manifest is known), `bytes_duplicate`, `bound`
+        (metadata, providers, holders, cap, network, disk or hash), `because` in words, and `sources`: for each provider
+        its `state` in words, links, rates (bytes/s) and since when it is silent (s). Raises NotFound if no such job is
+        under way.
         """
         return await self._verbs.call("explain", {"job": job}, unwatched)
 

@@ -5,14 +5,19 @@ It reads the job's state and changes nothing. Called in the loop, between two tu
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from p2phub.engine.job import Job
 from p2phub.engine.providers import Provider
+from p2phub.errors import PeerStalled
+from p2phub.identity import SourceId
 from p2phub.net import Spent
 from p2phub.observe import Explanation, SourceNow
 from p2phub.transfer import LinkNow
 
 MOST = 0.5  # Of the bulk threads' time: what takes as much is what bounds.
-QUIET_S = 2.0  # Of a source from which something is due: shorter is no silence.
+QUIET_S = 4.0  # Of a source from which something is due: a link tells each 2 to 3 s that bytes come, however slowly.
+SLOW_PARTS = 8  # A source that gives less than this part of what the fastest gives is called slow.
 
 
 def explain(job: Job, *, now: float) -> Explanation:
@@ -23,6 +28,7 @@ def explain(job: Job, *, now: float) -> Explanation:
     return Explanation(
         bytes_verified=job.bytes_before + (session.bytes_verified if session is not None else 0),
         bytes_missing=session.bytes_missing if session is not None else None,
+        bytes_duplicate=session.bytes_duplicate if session is not None else 0,
         bound=bound,
         because=because,
         sources=tuple(_source(job, provider, links, now=now) for provider in job.providers),
@@ -83,11 +89,11 @@ def _source(job: Job, provider: Provider, links: tuple[LinkNow, ...], *, now: fl
         bytes_per_s=round(sum(link.bytes_per_s for link in own), 1),
         bytes_leased=leased,
         silent_s=round(min(link.silent_s for link in own), 1) if leased else None,
-        state=_state(job, provider, own, now=now),
+        state=_state(job, provider, own, links, now=now),
     )
 
 
-def _state(job: Job, provider: Provider, own: list[LinkNow], *, now: float) -> str:
+def _state(job: Job, provider: Provider, own: list[LinkNow], links: tuple[LinkNow, ...], *, now: float) -> str:
     session = job.session
     if provider.banned or (session is not None and session.banned(provider.peer)):
         if provider.lied_about is not None:
@@ -96,10 +102,11 @@ def _state(job: Job, provider: Provider, own: list[LinkNow], *, now: float) -> s
         return f"banned: {provider.last_error}"
     if provider.unusable:
         return f"no mirror, and not asked again: {provider.last_error}"
-    if provider.dialling and not provider.links:
-        return "being dialled"
     if not provider.links:
-        why = f"lost: {provider.last_error}" if provider.last_error is not None else "not dialled"
+        how = "not answering" if isinstance(provider.last_error, PeerStalled) else "lost"
+        why = f"{how}: {provider.last_error}" if provider.last_error is not None else "not dialled"
+        if provider.dialling:
+            return "being dialled" if provider.last_error is None else f"{why}; being dialled again"
         if not provider.can_be_dialled:
             return f"{why}; no address is known"
         return f"{why}; dialled again in {provider.retry_at - now:.0f} s" if provider.retry_at > now else why
@@ -117,4 +124,26 @@ def _state(job: Job, provider: Provider, own: list[LinkNow], *, now: float) -> s
     silent_s = min(link.silent_s for link in working)
     if silent_s >= QUIET_S:
         return f"silent for {silent_s:.0f} s while something is due"
-    return "sending"
+    return _slowness(working, links, pressed=job.means.down.is_pressed(job.wish.manifest)) or "sending"
+
+
+def _slowness(own: list[LinkNow], links: tuple[LinkNow, ...], *, pressed: bool) -> str | None:
+    """Say that a source which sends is slow, if it is: measured by itself, or, while our own cap does not bound all, by
+    the others."""
+    rate = sum(link.bytes_per_s for link in own)
+    before = sum(link.slowed_from for link in own if link.slowed_from is not None)
+    if before:
+        return f"slow: at most {_rate(rate)} now, where it gave {_rate(before)}"
+    if any(link.is_late for link in own) and not pressed:
+        return f"slow: its next answer is late, {min(link.silent_s for link in own):.1f} s after the last sign of life"
+    by_peer: defaultdict[SourceId, float] = defaultdict(float)
+    for link in links:
+        by_peer[link.peer] += link.bytes_per_s
+    fastest = max(by_peer.values())
+    if rate and rate * SLOW_PARTS < fastest and not pressed:
+        return f"slow: {_rate(rate)}, where the fastest source gives {_rate(fastest)}"
+    return None
+
+
+def _rate(rate: float) -> str:
+    return f"{rate / 1e6:.1f} MB/s" if rate >= 1e6 else f"{rate / 1e3:.0f} kB/s"

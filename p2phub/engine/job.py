@@ -33,7 +33,7 @@ from p2phub.identity import PeerId, SourceId
 from p2phub.net import Cap, Dialler, Link, NoCap
 from p2phub.observe import PeerDropped, Watch
 from p2phub.store import Arrival, Store
-from p2phub.transfer import Action, Drop, Grant, LinkId, Revoke, Session
+from p2phub.transfer import Action, Cancel, Drop, Grant, LinkId, Revoke, Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +129,13 @@ class Job:
         self.syncing.unsynced_bytes += count
         self.lost_at = None
 
+    def note_written(self) -> None:
+        """Tell the arrival what is written by now, and will not be written again. Raises DiskError."""
+        assert self.session is not None
+        assert self.arrival is not None
+        if written := self.session.take_written():
+            self.arrival.verified(written)
+
     # --- carrying out decisions --------------------------------------------------------------------------------------
 
     def act(self, actions: list[Action]) -> None:
@@ -142,6 +149,8 @@ class Job:
                     state.link.grant(action.chunks)
                 case Revoke():
                     state.link.revoke()
+                case Cancel():
+                    state.link.cancel(action.chunks)
                 case Drop():
                     self.drop(state, action.error)
 

@@ -63,4 +63,6 @@ class Patience:
             return True
         if job.session is None:
             return any(not state.bare for state in job.links.values())
+        if not job.session.bytes_missing:
+            return True  # All is had; some link has yet to say that it writes no more.
         return bool(job.links) and bool(job.session.missing - job.session.unavailable)

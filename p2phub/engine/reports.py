@@ -7,7 +7,7 @@ from p2phub.engine.job import Job, LinkState
 from p2phub.engine.preparing import advance, join
 from p2phub.errors import ChunkMismatch, DiskError, Malformed, PeerGone, ProtocolViolation
 from p2phub.identity import PeerAddress, PeerId
-from p2phub.net import Blobs, Closed, Opened, Refused, Report, Returned, Verified
+from p2phub.net import Blobs, Cancelled, Closed, Opened, Refused, Report, Returned, Verified
 from p2phub.observe import Source
 from p2phub.transfer import LinkId
 
@@ -35,6 +35,10 @@ async def take_report(job: Job, number: LinkId, report: Report, now: float) -> N
         case Returned():
             if job.session is not None:
                 job.act(job.session.returned(number, report.chunks, now=now))
+        case Cancelled():
+            if job.session is not None:
+                job.act(job.session.cancelled(number, report.chunks, now=now))
+                job.note_written()
         case Closed():
             await _closed(job, number, state, report, now)
 
@@ -78,9 +82,8 @@ def _verified(job: Job, number: LinkId, state: LinkState, report: Verified, now:
         if state.asked_at is not None and job.means.down.is_pressed(job.wish.manifest):
             state.asked_at = now  # An answer is on its way, as fast as our own cap lets it.
         return
-    assert job.arrival is not None
-    job.arrival.verified(report.chunks)
     job.act(job.session.verified(number, report.chunks, report.bytes, now=now))
+    job.note_written()
 
 
 async def _closed(job: Job, number: LinkId, state: LinkState, report: Closed, now: float) -> None:
@@ -92,6 +95,7 @@ async def _closed(job: Job, number: LinkId, state: LinkState, report: Closed, no
     provider.lied_about = provider.lied_about or _lied_about(job, report)
     if job.session is not None:
         job.act(job.session.closed(number, report.error, report.returned, now=now))
+        job.note_written()
     if report.error is not None and not (job.complete and isinstance(report.error, PeerGone)):
         provider.failed(report.error, now)
         job.tell_dropped(provider, report.error)

@@ -4,6 +4,7 @@ from p2phub.net.finder import Finder, Finders
 from p2phub.net.interface import (
     AnswerControl,
     Blobs,
+    Cancelled,
     Cap,
     Closed,
     Control,
@@ -24,6 +25,7 @@ from p2phub.net.interface import (
 __all__ = [
     "AnswerControl",
     "Blobs",
+    "Cancelled",
     "Cap",
     "Closed",
     "Control",

@@ -53,7 +53,8 @@ class Spent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """Chunks whose digest was checked and that were written by the plan (not yet synced)."""
+    """Chunks whose digest was checked and that were written by the plan (not yet synced). `bytes` came, those of chunks
+    that were cancelled included."""
 
     chunks: RangeSet
     bytes: int
@@ -76,6 +77,13 @@ class Returned:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Chunks that this link will not write any more, after `cancel`."""
+
+    chunks: RangeSet
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
     """The last report. All chunks granted and not otherwise reported are `returned`. `error` is None after `close()`;
     a PeerError (PeerGone, PeerStalled, ProtocolViolation, ChunkMismatch …) or a DiskError of our own side."""
@@ -84,7 +92,7 @@ class Closed:
     returned: RangeSet = field(default_factory=RangeSet)
 
 
-Report = Opened | Blobs | Verified | Refused | Returned | Closed
+Report = Opened | Blobs | Verified | Refused | Returned | Cancelled | Closed
 
 
 class Link(Protocol):
@@ -111,6 +119,11 @@ class Link(Protocol):
 
     def revoke(self) -> None:
         """Take back what was not yet asked of the provider; answered by `Returned`."""
+
+    def cancel(self, chunks: RangeSet) -> None:
+        """Write nothing of `chunks`, which were granted, when they come: another link wrote them. Answered by
+        `Cancelled` with those that will not be written, at once; for those that are being written this moment
+        `Verified` is the answer."""
 
     def close(self) -> None:
         """End now, also in the middle of a blocking call; answered by `Closed`."""

@@ -1,7 +1,10 @@
 """What to ask of a provider next, and how much may be under way. Arithmetic only; the caller holds the lock.
 
 Chunks are asked for in ascending order, in requests of up to 1 MiB and 512 chunks; a slow provider gets smaller ones,
-so that progress shows. The window is what 250 ms bring at the rate measured, at most WINDOW_BYTES_MAX.
+so that progress shows. The window is what 250 ms and two round trips bring at the rate measured, at most
+WINDOW_BYTES_MAX: while one half of it comes, the request for the next is on its way. A chunk may be longer than half a
+window. Then one more request goes out beside it where the round trip would cost a noticeable part of the time that the
+chunk takes; elsewhere what is under way stays small, since it cannot be taken back.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ from p2phub.content import ChunkRef, ChunkTable, RangeSet
 WINDOW_S = 0.25
 _WINDOW_BYTES_FIRST = 2 * limits.BATCH_BYTES_MAX
 _WINDOW_BYTES_MIN = 128 * limits.KIB
+_TRIP_PARTS = 40  # A round trip is worth a second request if a request takes less than so many of it.
+_TRIP_S_MAX = 1.0  # Longer ones measure a busy provider.
 _SAMPLE_S = 0.05  # Shorter ones measure the scheduler.
 _WEIGHT = 0.3  # Of the newest sample.
 
@@ -34,6 +39,13 @@ class Lease:
         returned, self.unasked = self.unasked, RangeSet()
         self.owed -= returned
         return returned
+
+    def cancel(self, chunks: RangeSet) -> RangeSet:
+        """Forget `chunks`, asked for or not; return those that were granted and not reported on."""
+        owed = self.owed & chunks
+        self.unasked -= owed
+        self.owed -= owed
+        return owed
 
     def settle(self, chunks: RangeSet) -> None:
         """Note that `chunks` were reported on."""
@@ -63,22 +75,51 @@ class Window:
         self._rate: float | None = None
         self._since: float | None = None
         self._bytes = 0
+        self._asked_at: float | None = None
+        self._trip_s: float | None = None  # The shortest seen.
 
     @property
     def bytes_max(self) -> int:
         """Bytes that may be under way."""
         if self._rate is None:
             return self._capped(_WINDOW_BYTES_FIRST)
-        return self._capped(min(limits.WINDOW_BYTES_MAX, max(_WINDOW_BYTES_MIN, int(self._rate * WINDOW_S))))
+        wanted = int(self._rate * (WINDOW_S + 2 * self.trip_s))
+        return self._capped(min(limits.WINDOW_BYTES_MAX, max(_WINDOW_BYTES_MIN, wanted)))
 
     @property
     def request_bytes(self) -> int:
         """Bytes of one request: two of them fill the window."""
         return min(limits.BATCH_BYTES_MAX, self.bytes_max // 2)
 
+    @property
+    def beside_bytes(self) -> int:
+        """So many bytes may be under way in one request for another to be made beside it."""
+        if self._rate is None:
+            return 0
+        most = limits.WINDOW_BYTES_MAX - limits.BATCH_BYTES_MAX
+        return self._capped(min(most, int(self._rate * self.trip_s * _TRIP_PARTS)))
+
+    @property
+    def trip_s(self) -> float:
+        """The round trip, as far as it is known."""
+        return self._trip_s or 0.0
+
     def began(self, now: float) -> None:
         """Note that something is under way again."""
         self._since, self._bytes = now, 0
+        self._asked_at = now
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether the beginning of the next answer tells how long a round trip takes."""
+        return self._asked_at is not None
+
+    def answered(self, now: float) -> None:
+        """Note that the answer to what went out at `began` begins to come."""
+        if self._asked_at is not None:
+            trip_s = min(now - self._asked_at, _TRIP_S_MAX)
+            self._trip_s = trip_s if self._trip_s is None else min(self._trip_s, trip_s)
+            self._asked_at = None
 
     def came(self, length: int, now: float) -> None:
         """Note that `length` bytes of what is under way came."""

@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Sequence
 
 from p2phub import limits
-from p2phub.content import Digest, RangeSet, WritePlan
+from p2phub.content import ChunkRef, Digest, RangeSet, WritePlan
 from p2phub.errors import DiskError, HubError, Malformed, PeerError
 from p2phub.identity import Address, PeerId
 from p2phub.net.buffer import new_buffer
 from p2phub.net.channel import Channel
-from p2phub.net.interface import Blobs, Closed, Opened, Refused, Report, Returned, Spent, Verified
+from p2phub.net.interface import Blobs, Cancelled, Closed, Opened, Refused, Report, Returned, Spent, Verified
 from p2phub.net.lease import Lease, Window
 from p2phub.net.reports import Reports
 from p2phub.net.writing import ChunkWriter
@@ -47,6 +47,8 @@ class BulkLink:
         self._asks: deque[tuple[Digest, int]] = deque()
         self._closing = False
         self._ended = False
+        self._cancelled = RangeSet()  # Under way all the same; not to be written.
+        self._writing: Sequence[ChunkRef] = ()
         self._verified: list[tuple[int, int]] = []
         self._verified_bytes = 0
         self._spent = Spent()
@@ -96,6 +98,15 @@ class BulkLink:
         with self._lock:
             returned = self._lease.revoke()
         self._reports.put(Returned(returned))
+
+    def cancel(self, chunks: RangeSet) -> None:
+        with self._lock:
+            if self._ended:
+                return  # Closed has told already that none will be written.
+            chunks -= RangeSet.from_indices(ref.index for ref in self._writing)
+            cancelled = self._lease.cancel(chunks)
+            self._cancelled |= cancelled
+            self._reports.put(Cancelled(cancelled))  # Under the lock, so that none comes after Closed.
 
     def close(self) -> None:
         with self._lock:
@@ -155,6 +166,8 @@ class BulkLink:
                 began = time.monotonic()
                 self._channel.fill(buffer[:need])
                 came = time.monotonic()
+                if self._window.is_asking:
+                    self._window.answered(came)
                 events = self._machine.receive(buffer[:need])
                 self._spent += (came - began, time.monotonic() - came, 0.0)
             for event in events:
@@ -183,11 +196,14 @@ class BulkLink:
                 machine.use(self._plan.table, self._plan.path_of)
             if not machine.bytes_outstanding:
                 self._window.began(time.monotonic())
-            window, most = self._window.bytes_max, self._window.request_bytes
+            window, most, beside = self._window.bytes_max, self._window.request_bytes, self._window.beside_bytes
             while (
                 self._lease.unasked
                 and machine.requests_outstanding < limits.REQUESTS_OUTSTANDING_MAX
-                and machine.bytes_outstanding + most <= window
+                and (
+                    machine.bytes_outstanding + most <= window
+                    or (machine.requests_outstanding < 2 and machine.bytes_outstanding <= beside)
+                )
             ):
                 frames.append(machine.want(self._lease.take(self._plan.table, most)))
             all_asked = not self._lease.unasked
@@ -201,12 +217,14 @@ class BulkLink:
             case ChunksArrived(refs, data):
                 assert self._writer is not None
                 began = time.monotonic()
-                self._writer.write(refs, data)
+                wanted = self._begin_writing(refs)
+                self._writer.write(refs, data, wanted)
                 now = time.monotonic()
                 self._spent += (0.0, 0.0, now - began)
                 self._window.came(len(data), now)
                 with self._lock:
-                    self._verified.extend((ref.index, ref.index + 1) for ref in refs)
+                    self._writing = ()
+                    self._verified.extend((ref.index, ref.index + 1) for ref in wanted)
                     self._verified_bytes += len(data)
                 if now - self._reported_at >= limits.REPORT_S or self._verified_bytes >= limits.REPORT_BYTES:
                     self._tell_verified()
@@ -221,11 +239,21 @@ class BulkLink:
                     self._lease.settle(chunks)
                 self._reports.put(Refused(chunks, reason))
 
+    def _begin_writing(self, refs: Sequence[ChunkRef]) -> Sequence[ChunkRef]:
+        """Return those of `refs`, which came, that are still wanted; until they are written they are not cancelled."""
+        with self._lock:
+            if self._cancelled:
+                wanted = [ref for ref in refs if ref.index not in self._cancelled]
+                self._cancelled -= RangeSet.from_indices(ref.index for ref in refs)
+                refs = wanted
+            self._writing = refs
+        return refs
+
     def _tell_verified(self) -> None:
         """Report what was verified. By the thread, and by the watchdog while the thread waits for bytes."""
         with self._lock:
-            if not self._verified:
-                return
+            if not self._verified_bytes:
+                return  # Bytes alone are worth telling, too: what was cancelled has come.
             chunks, length, spent = RangeSet.of(self._verified), self._verified_bytes, self._spent
             self._verified, self._verified_bytes, self._spent = [], 0, Spent()
             self._reported_at = time.monotonic()

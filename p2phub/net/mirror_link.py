@@ -21,7 +21,7 @@ from p2phub.errors import ChunkMismatch, DiskError, HubError, Malformed, PeerErr
 from p2phub.identity import Address, MirrorId
 from p2phub.manifest import mirror_blob_path
 from p2phub.net.buffer import new_buffer
-from p2phub.net.interface import Blobs, Closed, Opened, Refused, Report, Returned, Spent, Verified
+from p2phub.net.interface import Blobs, Cancelled, Closed, Opened, Refused, Report, Returned, Spent, Verified
 from p2phub.net.lease import Lease
 from p2phub.net.mirror_http import Absent, MirrorHttp
 from p2phub.net.reports import Reports
@@ -57,6 +57,8 @@ class MirrorLink:
         self._writer: ChunkWriter | None = None
         self._writing = threading.Lock()  # The writer is one thread's at a time.
         self._asks: deque[tuple[Digest, int]] = deque()
+        self._cancelled = RangeSet()  # Under way all the same; not to be written.
+        self._in_work = RangeSet()  # Handed to the worker, which writes them.
         self._refused_files: dict[int, str] = {}  # By number: why none of its chunks will come.
         self._scope = trio.CancelScope()
         self._work = trio.Event()
@@ -98,6 +100,13 @@ class MirrorLink:
 
     def revoke(self) -> None:
         self._reports.put(Returned(self._lease.revoke()))
+
+    def cancel(self, chunks: RangeSet) -> None:
+        if self._ended:
+            return  # Closed has told already that none will be written.
+        cancelled = self._lease.cancel(chunks - self._in_work)
+        self._cancelled |= cancelled
+        self._reports.put(Cancelled(cancelled))
 
     def close(self) -> None:
         self._scope.cancel()
@@ -242,12 +251,19 @@ class MirrorLink:
         assert self._plan is not None
         if self._writer is None:
             self._writer = ChunkWriter(self._plan)
-        good, spent = await trio.to_thread.run_sync(
-            partial(_check_and_write, refs, data, self._writer, self._writing), limiter=self._workers
-        )
+        wanted = [ref for ref in refs if ref.index not in self._cancelled]
+        in_work = RangeSet.from_indices(ref.index for ref in wanted)
+        self._cancelled -= RangeSet.from_indices(ref.index for ref in refs)
+        self._in_work |= in_work
+        try:
+            good, spent = await trio.to_thread.run_sync(
+                partial(_check_and_write, refs, data, wanted, self._writer, self._writing), limiter=self._workers
+            )
+        finally:
+            self._in_work -= in_work
         self._spent += spent
         if good:
-            chunks = RangeSet.from_indices(ref.index for ref in refs[:good])
+            chunks = in_work & RangeSet.from_indices(ref.index for ref in refs[:good])
             self._lease.settle(chunks)
             self._tell(chunks, sum(ref.length for ref in refs[:good]))
         if good < len(refs):
@@ -337,10 +353,14 @@ def take_run(lease: Lease, table: ChunkTable, most: int = limits.MIRROR_RUN_BYTE
 
 
 def _check_and_write(
-    refs: Sequence[ChunkRef], data: memoryview, writer: ChunkWriter, writing: threading.Lock
+    refs: Sequence[ChunkRef],
+    data: memoryview,
+    wanted: Sequence[ChunkRef],
+    writer: ChunkWriter,
+    writing: threading.Lock,
 ) -> tuple[int, Spent]:
-    """Write chunks up to the first that does not have its digest; return how many, and what took how long. Raises
-    DiskError."""
+    """Write the `wanted` of the chunks before the first that does not have its digest; return how many those are, and
+    what took how long. Raises DiskError."""
     began = time.monotonic()
     good = at = 0
     for ref in refs:
@@ -351,7 +371,8 @@ def _check_and_write(
     checked = time.monotonic()
     if good:
         with writing:
-            writer.write(refs[:good], data[:at])
+            some = {ref.index for ref in refs[:good]}
+            writer.write(refs[:good], data[:at], [ref for ref in wanted if ref.index in some])
     return good, Spent(check_s=checked - began, write_s=time.monotonic() - checked)
 
 

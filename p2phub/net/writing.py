@@ -6,6 +6,7 @@ import errno
 import os
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from p2phub.content import ChunkRef, WritePlan
 from p2phub.errors import DiskError, DiskFull
@@ -22,8 +23,13 @@ class ChunkWriter:
         self._open: OrderedDict[int, int] = OrderedDict()
         self._ready: dict[int, int] = {}  # Opened with others of their batch, and not written yet.
 
-    def write(self, refs: Sequence[ChunkRef], data: memoryview) -> None:
-        """Write chunks that lie in `data` one after the other, neighbours in one call. Raises DiskError, DiskFull."""
+    def write(self, refs: Sequence[ChunkRef], data: memoryview, wanted: Sequence[ChunkRef] | None = None) -> None:
+        """Write chunks that lie in `data` one after the other, neighbours in one call; of them only those in `wanted`,
+        if that is given. Raises DiskError, DiskFull."""
+        if wanted is not None and len(wanted) < len(refs):
+            for run, part in _parts(refs, data, wanted):
+                self.write(run, part)
+            return
         if self._plan.open_many is not None:
             self._open_at_once(refs)
         whole_files: list[int] = []
@@ -89,6 +95,20 @@ def batched(files: Sequence[int], most: int) -> Iterator[Sequence[int]]:
     """Yield `files` in parts of at most `most`."""
     for at in range(0, len(files), most):
         yield files[at : at + most]
+
+
+def _parts(
+    refs: Sequence[ChunkRef], data: memoryview, wanted: Sequence[ChunkRef]
+) -> Iterator[tuple[Sequence[ChunkRef], memoryview]]:
+    """Yield what of `data` is in `wanted`, run by run."""
+    keep = {ref.index for ref in wanted}
+    at = 0
+    for is_kept, group in groupby(refs, key=lambda ref: ref.index in keep):
+        run = list(group)
+        length = sum(ref.length for ref in run)
+        if is_kept:
+            yield run, data[at : at + length]
+        at += length
 
 
 def _write_all(descriptor: int, data: memoryview, offset: int) -> None:

@@ -30,6 +30,7 @@ class Explanation:
 
     bytes_verified: int
     bytes_missing: int | None  # None: not known yet.
+    bytes_duplicate: int  # Came though they were had: at the end, what one is late with is asked of another, too.
     bound: str
     because: str
     sources: tuple[SourceNow, ...]

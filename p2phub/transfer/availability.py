@@ -25,6 +25,7 @@ class Availability:
         self._refused: dict[SourceId, RangeSet] = {}  # For good: the file changed, or it promised and refused twice.
         self._doubted: dict[SourceId, RangeSet] = {}  # Refused once as not held: believed if it is announced anew.
         self._tiers: dict[SourceId, tuple[RangeSet, ...]] | None = None
+        self.complete: set[SourceId] = set()  # Who ever said that it holds all.
         self.version = 0
 
     def __contains__(self, peer: SourceId) -> bool:
@@ -32,6 +33,8 @@ class Availability:
 
     def learn(self, peer: SourceId, held: RangeSet) -> None:
         """`peer` says that it holds `held`: in place of what it said before."""
+        if len(held & self._everything) == len(self._everything):
+            self.complete.add(peer)
         believed = (held & self._everything) - self._refused.get(peer, _NOTHING)
         if self._held.get(peer) != believed:
             self._held[peer] = believed

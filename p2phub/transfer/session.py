@@ -2,16 +2,15 @@
 
 A session has one owner, the coordinator of the fetch, which feeds it the reports of its links and carries out the
 actions it gets back, in order. It knows peers, chunks and rates, and nothing of sockets, disks or tasks. At any time
-each chunk is in exactly one of: had, leased to one link, free.
+each chunk is in exactly one of: had, free, leased to one link, leased to two, of which the first is late with it.
 
-    joined held verified refused returned closed tick   ->   Grant | Revoke | Drop
+    joined held verified refused returned cancelled closed tick   ->   Grant | Revoke | Cancel | Drop
 
-How chunks are chosen stands in `picker`, how many at once in `pace`, who has what in `availability`, what is thought of
-a peer in `standing`; here stands when:
+The books of that stand in `leases`, how chunks are chosen in `picker`, how many at once in `pace`, who has what in
+`availability`, what is thought of a peer in `standing`, how idle links help at the end in `endgame`; here stands when:
   - a lease is topped up when less than half of it is left; near the end each link gets its share by rate only;
-  - when nothing is free, an idle link takes over the not yet asked rest of whoever would finish last (`Revoke`); no
-    chunk is ever asked of two providers at once. What is in flight on a link that would hold up everybody moves by
-    dropping that link;
+  - when nothing is free, an idle link takes over what another would not end soon (`endgame`);
+  - a link that still owes what is had by now gets nothing else before that came;
   - a link that moves nothing for STALL_S is dropped if another provider holds its chunks, else after three times that;
   - a provable lie bans the peer: all its links are dropped, and it is not asked again.
 
@@ -21,103 +20,24 @@ Source: proto/transfer.md §5. Lengths are bytes, times seconds of any one clock
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from p2phub import limits
 from p2phub.content import ChunkTable, RangeSet
 from p2phub.errors import ChunkMismatch, HubError, PeerError, PeerStalled, ProtocolViolation
 from p2phub.identity import PeerId, SourceId
+from p2phub.transfer.actions import Action, Grant, LinkId
 from p2phub.transfer.availability import Availability
 from p2phub.transfer.crowd import STEPS, Crowd, Turn
-from p2phub.transfer.pace import Pace
-from p2phub.transfer.picker import Picker, Place
-from p2phub.transfer.runs import Runs
+from p2phub.transfer.endgame import LOOK_S as END_LOOK_S
+from p2phub.transfer.endgame import Endgame, usual_rate
+from p2phub.transfer.leases import Leases
+from p2phub.transfer.link import BUSY_RETRY_S, NEVER, Link, LinkNow
 from p2phub.transfer.standing import Standings
-
-LinkId = int
 
 LINK_WORTH_BYTES = 8 * limits.MIB  # Less than this is fetched sooner than a further connection is made,
 LINK_PAYS_S = 1.0  # if it comes within this time.
 LOOK_S = 1.0  # While anything is leased, `tick` is due at least this often: silence lowers the rates.
 ALONE_PATIENCE = 3  # Times STALL_S, where no other provider could do better.
-BUSY_RETRY_S = 0.5  # After "busy", doubled each time up to the next.
-BUSY_RETRY_S_MAX = 8.0
-END_LOOK_S = 0.25  # While a link is idle for want of chunks: how often the slowest lease is looked at again.
-SLOW_END_S = 2.0  # A link whose in-flight rest takes this long, when another is idle and much faster, is dropped.
-SLOW_END_RATIO = 4.0
-NEVER = (-1, -1, -1)
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """Add `chunks` to the lease of `link`."""
-
-    link: LinkId
-    chunks: RangeSet
-
-
-@dataclass(frozen=True, slots=True)
-class Revoke:
-    """Have `link` give back what it has not asked for; `returned` is told what that was, also if it was nothing."""
-
-    link: LinkId
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """Close `link` because of `error`; `closed` is told when that is done."""
-
-    link: LinkId
-    error: PeerError
-
-
-Action = Grant | Revoke | Drop
-
-
-@dataclass(frozen=True, slots=True)
-class LinkNow:
-    """What a link does at this moment, for whoever explains the fetch. `busy_s`: how long it is left alone for it."""
-
-    link: LinkId
-    peer: SourceId
-    bytes_per_s: float
-    bytes_leased: int
-    silent_s: float
-    busy_s: float
-
-
-class _Link:
-    """What the session knows of one link."""
-
-    __slots__ = (
-        "barren", "busy_s", "busy_until", "dropping", "dry_at", "id", "kept_until", "lease", "lease_bytes", "pace",
-        "peer", "place", "revoking", "turn",
-    )  # fmt: skip
-
-    def __init__(self, link: LinkId, peer: SourceId, *, now: float) -> None:
-        self.id = link
-        self.peer = peer
-        self.lease = Runs()
-        self.lease_bytes = 0
-        self.pace = Pace(now=now)
-        self.place = Place()
-        self.revoking = False
-        self.kept_until = now  # No Revoke before: it may have been given again what the last one took.
-        self.barren = False  # The last Revoke brought nothing: all that is left is in flight.
-        self.dropping = False
-        self.turn = Turn()
-        self.dry_at = NEVER  # What was known when there was nothing to grant it: no reason to look again before.
-        self.busy_until = now
-        self.busy_s = BUSY_RETRY_S
-
-    def rate(self, *, now: float) -> float:
-        """The rate to expect of it; 0 if unknown. Silence counts against a link that has something to do."""
-        return self.pace.rate_by_now(now=now) if self.lease else self.pace.rate
-
-    def finish_s(self, *, now: float) -> float:
-        """How long its lease will take; while nothing is measured, as long again as it has been silent."""
-        rate = self.rate(now=now)
-        return self.lease_bytes / rate if rate else now - self.pace.progress_at
 
 
 class Session:
@@ -127,14 +47,13 @@ class Session:
         """`have`: verified chunks on this disk. `rotation`: the chunk to start at."""
         self._table = table
         self._everything = RangeSet.whole(len(table))
-        self._missing = Runs(self._everything - have)
-        self._missing_bytes = table.bytes_of(self.missing)
-        self._picker = Picker(table, self.missing, rotation=rotation)
+        self._leases = Leases(table, self._everything - have, rotation=rotation)
+        self._picker = self._leases.picker
         self._availability = Availability(len(table))
-        self._links: dict[LinkId, _Link] = {}
+        self._end = Endgame(table, self._leases, self._availability)
+        self._links: dict[LinkId, Link] = {}
         self._standings = Standings()
         self._received: dict[SourceId, int] = {}
-        self._verified_bytes = 0
         self._now = now
         self._crowd: Crowd | None = None
         self.capped = False
@@ -144,8 +63,8 @@ class Session:
 
     @property
     def complete(self) -> bool:
-        """Whether every chunk is had."""
-        return not self._missing_bytes
+        """Whether every chunk is had, and no link may still write any of them."""
+        return not self._leases.bytes_missing and self._leases.all_settled
 
     @property
     def have(self) -> RangeSet:
@@ -154,15 +73,20 @@ class Session:
     @property
     def missing(self) -> RangeSet:
         """Every chunk not had, leased or not."""
-        return self._missing.snapshot()
+        return self._leases.missing.snapshot()
+
+    def take_written(self) -> RangeSet:
+        """Return the chunks that are had and that no link will write any more, and were not before the last call: what
+        the disk may take for final. A chunk that two links had comes later than it counts as verified."""
+        return self._leases.take_written()
 
     def holds_all(self, peer: SourceId) -> bool:
-        """Whether `peer` says that it holds every chunk."""
-        return len(self._availability.of(peer)) == len(self._everything)
+        """Whether `peer` says, or once said, that it holds every chunk: it is no requester, whatever became of it."""
+        return peer in self._availability.complete
 
     def holds_missing(self, peer: SourceId) -> bool:
         """Whether `peer` has something for us, leased or not."""
-        return self._availability.holds_any(peer, self._missing)
+        return self._availability.holds_any(peer, self._leases.missing)
 
     @property
     def unavailable(self) -> RangeSet:
@@ -172,11 +96,16 @@ class Session:
     @property
     def bytes_verified(self) -> int:
         """Bytes of the chunks verified since the session began; no chunk counts twice."""
-        return self._verified_bytes
+        return self._leases.bytes_verified
 
     @property
     def bytes_missing(self) -> int:
-        return self._missing_bytes
+        return self._leases.bytes_missing
+
+    @property
+    def bytes_duplicate(self) -> int:
+        """Payload that came when it was had already: what two were asked for at the end."""
+        return self._leases.bytes_duplicate
 
     @property
     def received(self) -> dict[SourceId, int]:
@@ -190,15 +119,9 @@ class Session:
 
     def links_now(self, *, now: float) -> tuple[LinkNow, ...]:
         """Return what each link that is up does."""
+        usual = usual_rate(self._links.values())
         return tuple(
-            LinkNow(
-                link.id,
-                link.peer,
-                link.rate(now=now),
-                link.lease_bytes,
-                now - link.pace.progress_at,
-                max(0.0, link.busy_until - now),
-            )
+            link.now(late_at=self._end.late_at(link, usual=usual), now=now)
             for link in self._links.values()
             if not link.dropping
         )
@@ -223,24 +146,24 @@ class Session:
         if others:
             if self._standings.shunned(peer, now=self._now):
                 return 0
-            if peer in self._availability and not self._availability.holds_any(peer, self._missing):
+            if peer in self._availability and not self._availability.holds_any(peer, self._leases.missing):
                 return 0
-        useful = [link for link in others if self._availability.holds_any(link.peer, self._missing)]
+        useful = [link for link in others if self._availability.holds_any(link.peer, self._leases.missing)]
         if not self._is_slow(links):
-            worth = max(1, self._missing_bytes // LINK_WORTH_BYTES) - len(useful)
+            worth = max(1, self._leases.bytes_missing // LINK_WORTH_BYTES) - len(useful)
             room = min(room, max(worth, 1) if self.unavailable else worth)
         few = len({link.peer for link in useful}) <= 1 and self._crowd is None  # In a crowd many will be useful.
         return max(0, min(2 if few else 1, room))
 
-    def _is_slow(self, links: list[_Link]) -> bool:
+    def _is_slow(self, links: list[Link]) -> bool:
         """Whether `links` would take longer for the rest than a further connection does to make itself useful."""
         rates = [link.rate(now=self._now) for link in links]
         young = any(not link.pace.rate and self._now - link.pace.progress_at < LOOK_S for link in links)
-        return bool(links) and not young and self._missing_bytes > sum(rates) * LINK_PAYS_S
+        return bool(links) and not young and self._leases.bytes_missing > sum(rates) * LINK_PAYS_S
 
     def deadline(self) -> float | None:
         """Return when `tick` is due next, None if nothing is waited for."""
-        times = [self._patience_ends(link) for link in self._links.values() if link.lease and not link.dropping]
+        times = [self._patience_ends(link) for link in self._links.values() if link.owes and not link.dropping]
         if times:
             idle = any(self._can_work(link) and not link.lease for link in self._links.values())
             times.append(self._now + (END_LOOK_S if idle else LOOK_S))
@@ -268,11 +191,11 @@ class Session:
     def joined(self, link: LinkId, peer: SourceId, held: RangeSet, *, now: float) -> list[Action]:
         """A new link to `peer` answered; `held` is what it says it can serve."""
         self._now = now
-        known = self._links[link] = _Link(link, peer, now=now)
+        known = self._links[link] = Link(link, peer, now=now)
         self._received.setdefault(peer, 0)
         ban = self.banned(peer)
         if ban is not None:
-            return [_drop(known, ban)]
+            return [known.drop(ban)]
         self._availability.learn(peer, held)
         return self._feed()
 
@@ -294,11 +217,20 @@ class Session:
             known.busy_s = BUSY_RETRY_S
             self._received[known.peer] += bytes_moved
             self._standings.delivered(known.peer)
+        before = self._leases.bytes_verified
+        actions: list[Action] = []
         for start, stop in chunks.runs:
-            self._got(known, start, stop)
+            actions += self._leases.got(known, start, stop, self._links.values())
+        self._came_in_vain(known, bytes_moved - (self._leases.bytes_verified - before))
         if known is not None and not known.lease and self._picker:
             known.pace.ran_dry()
-        return self._feed()
+        return actions + self._feed()
+
+    def _came_in_vain(self, link: Link | None, count: int) -> None:
+        if count > 0:
+            self._leases.bytes_duplicate += count
+            if link is not None:
+                link.vain_bytes = max(0, link.vain_bytes - count)
 
     def refused(self, link: LinkId, chunks: RangeSet, reason: str, *, now: float) -> list[Action]:
         """The provider will not give `chunks`: "busy" for now, anything else (see `wire.REASONS`) because it has not
@@ -307,11 +239,13 @@ class Session:
         known = self._links.get(link)
         if known is None:
             return []
-        known.pace.progress_at = now
-        self._release(known, chunks)
+        known.pace.progress_at = known.pace.moved_at = now
+        had = chunks - known.lease.snapshot()
+        known.vain_bytes = max(0, known.vain_bytes - self._table.bytes_of(had & self._everything))
+        self._leases.settle(known, had, self._links.values())
+        self._leases.release(known, chunks)
         if reason == "busy":
-            known.busy_until = now + known.busy_s
-            known.busy_s = min(known.busy_s * 2, BUSY_RETRY_S_MAX)
+            known.said_busy(now=now)
         else:
             self._availability.refuse(known.peer, chunks, for_good=reason != "not-held")
         return self._feed()
@@ -327,8 +261,16 @@ class Session:
         # It may be the first to be given them again, being idle itself or the only one who holds them: then it keeps
         # them for a while, or they would go to and fro as fast as reports can be taken.
         known.kept_until = now + END_LOOK_S
-        self._release(known, chunks)
+        self._leases.release(known, chunks)
         return self._feed()
+
+    def cancelled(self, link: LinkId, chunks: RangeSet, *, now: float) -> list[Action]:
+        """`link` will write nothing of `chunks`, whose bytes may still come: the answer to `Cancel`."""
+        self._now = now
+        known = self._links.get(link)
+        if known is not None:
+            self._leases.settle(known, chunks, self._links.values())
+        return []
 
     def closed(self, link: LinkId, error: HubError | None, returned: RangeSet, *, now: float) -> list[Action]:
         """`link` is no more; `error` says why, None if we closed it. `returned` is what was left of its lease: all that
@@ -337,7 +279,8 @@ class Session:
         known = self._links.pop(link, None)
         if known is None:
             return []
-        self._release(known, known.lease.snapshot() | returned)
+        self._leases.settle(known, known.unsettled.snapshot(), self._links.values())
+        self._leases.release(known, known.lease.snapshot() | returned)
         actions: list[Action] = []
         if isinstance(error, ChunkMismatch | ProtocolViolation):
             actions = self._ban(known.peer, error)
@@ -354,61 +297,23 @@ class Session:
         self._now = now
         actions: list[Action] = []
         for link in self._links.values():
-            if link.lease and not link.dropping and now >= self._patience_ends(link):
+            if link.owes and not link.dropping and now >= self._patience_ends(link):
                 silent_s = now - link.pace.progress_at
                 error = PeerStalled(f"nothing verified came for {silent_s:.0f} s", peer=str(link.peer))
                 self._standings.stalled(link.peer, now=now)
-                actions.append(_drop(link, error))
+                actions.append(link.drop(error))
         return actions + self._feed()
-
-    # --- chunks change hands --------------------------------------------------------------------------------------
-
-    def _got(self, link: _Link | None, start: int, stop: int) -> None:
-        """Chunks start ..< stop came over `link`."""
-        if link is not None:
-            runs, size = self._unlease(link, start, stop)
-            if runs == [(start, stop)]:  # As granted, and so neither had, nor free, nor leased to another.
-                self._had(start, stop, size)
-                return
-            for run in runs:
-                self._picker.put_back(*run)
-        # Some came unasked, in the first flight: whoever else they were meant for, they are had now.
-        for had in self._missing.within(start, stop):
-            self._picker.withdraw(*had)
-            for other in self._links.values():
-                self._unlease(other, *had)
-            self._had(*had, self._table.bytes_of(RangeSet((had,))))
-
-    def _had(self, start: int, stop: int, size: int) -> None:
-        self._missing.remove(start, stop)
-        self._missing_bytes -= size
-        self._verified_bytes += size
-
-    def _unlease(self, link: _Link, start: int, stop: int) -> tuple[list[tuple[int, int]], int]:
-        """Take what lies in start ..< stop out of the lease of `link`; return it, and its bytes."""
-        runs = link.lease.within(start, stop)
-        size = self._table.bytes_of(RangeSet(tuple(runs))) if runs else 0
-        for run in runs:
-            link.lease.remove(*run)
-        link.lease_bytes -= size
-        return runs, size
-
-    def _release(self, link: _Link, chunks: RangeSet) -> None:
-        """What of `chunks` is leased to `link` is free again."""
-        for start, stop in chunks.runs:
-            for run in self._unlease(link, start, stop)[0]:
-                self._picker.put_back(*run)
 
     # --- who gets what --------------------------------------------------------------------------------------------
 
-    def _can_work(self, link: _Link) -> bool:
-        return not (link.dropping or link.revoking or link.busy_until > self._now)
+    def _can_work(self, link: Link) -> bool:
+        return not (link.dropping or link.revoking or link.vain_bytes or link.busy_until > self._now)
 
     def _feed(self) -> list[Action]:
         """Top up every lease that runs low; at the end, let idle links help."""
-        if self.complete:
+        if not self._leases.bytes_missing:
             return []
-        hungry = [link for link in self._links.values() if self._can_work(link) and self._is_low(link)]
+        hungry = [link for link in self._links.values() if self._can_work(link) and link.is_low()]
         if not hungry:
             return []
         # The idle first, the fastest of them first: what was taken from a slow link must not go back to it.
@@ -423,10 +328,7 @@ class Session:
                 actions += self._help(link)
         return actions
 
-    def _is_low(self, link: _Link) -> bool:
-        return link.lease_bytes * 2 < link.pace.lease_bytes
-
-    def _grant(self, link: _Link) -> Grant | None:
+    def _grant(self, link: Link) -> Grant | None:
         reach = self._reach(link)
         known = (self._availability.version, self._picker.put_back_count, reach)
         if link.dry_at == known:
@@ -446,23 +348,18 @@ class Session:
             link.turn.waits_since = None
         if not link.lease:
             link.pace.started(now=self._now)
-        chunks = RangeSet.of(runs)
-        for run in chunks.runs:
-            link.lease.add(*run)
-        link.lease_bytes += self._table.bytes_of(chunks)
-        link.barren = False
-        return Grant(link.id, chunks)
+        return Grant(link.id, self._leases.give(link, runs))
 
-    def _waits_its_turn(self, link: _Link) -> bool:
-        return self._crowd is not None and self.holds_all(link.peer)
+    def _waits_its_turn(self, link: Link) -> bool:
+        return self._crowd is not None and len(self._availability.of(link.peer)) == len(self._everything)
 
-    def _reach(self, link: _Link) -> int:
+    def _reach(self, link: Link) -> int:
         """Return how many steps beyond its own share `link` may go by now; 0 where there are no shares."""
         if not self._waits_its_turn(link):
             return 0
         return min(link.turn.reach(rate=link.rate(now=self._now), now=self._now), STEPS)
 
-    def _tiers(self, link: _Link, reach: int) -> tuple[RangeSet, ...]:
+    def _tiers(self, link: Link, reach: int) -> tuple[RangeSet, ...]:
         """Return what `link` may be given, the most wanted first."""
         if self._crowd is None or not self._waits_its_turn(link):
             return self._availability.tiers(link.peer)
@@ -470,7 +367,7 @@ class Session:
         steps = self._crowd.steps(self._picker.snapshot(), self._availability.of_requesters, version=version)
         return steps[: reach + 1]
 
-    def _share(self, link: _Link) -> int:
+    def _share(self, link: Link) -> int:
         """Return how much of what is free `link` would move if all links ended together."""
         rates = [other.rate(now=self._now) for other in self._links.values() if not other.dropping]
         measured = [rate for rate in rates if rate]
@@ -478,55 +375,19 @@ class Session:
         total = sum(rate or usual for rate in rates)
         return int(self._picker.free_bytes * (link.rate(now=self._now) or usual) / total)
 
-    # --- the end --------------------------------------------------------------------------------------------------
+    def _help(self, idle: Link) -> list[Action]:
+        """`idle` can be given nothing that is free."""
+        # In a crowd, whoever holds what is left is on the way to give it, unless it is late.
+        waits = self._waits_its_turn(idle) and self._reach(idle) < STEPS
+        return self._end.help(idle, self._links.values(), capped=self.capped, only_late=waits, now=self._now)
 
-    def _help(self, idle: _Link) -> list[Action]:
-        """`idle` can be given nothing: take the rest of a lease that would end later than `idle` could do a part."""
-        if self._waits_its_turn(idle) and self._reach(idle) < STEPS:
-            return []  # Whoever holds what is left is on the way to give it.
-        late = [
-            link
-            for link in self._links.values()
-            if link.lease and not link.dropping and self._availability.holds_any(idle.peer, link.lease)
-        ]
-        if any(link.revoking for link in late):
-            return []  # One at a time: what comes back may be enough.
-        rate = idle.rate(now=self._now)
-        batch_s = limits.BATCH_BYTES_MAX / rate if rate else 2 * END_LOOK_S
-        late.sort(key=lambda link: link.finish_s(now=self._now), reverse=True)
-        for link in late:
-            if link.finish_s(now=self._now) > batch_s and not link.barren and self._now >= link.kept_until:
-                link.revoking = True
-                return [Revoke(link.id)]
-        return self._drop_if_hopeless(late[0], idle) if late else []
-
-    def _drop_if_hopeless(self, slow: _Link, idle: _Link) -> list[Action]:
-        """All that is left is in flight: if `slow` holds up the end for long and `idle` would not, drop it."""
-        if self.capped:
-            return []  # What it lacks is our leave to send, and `idle` would get no more of that.
-        rate = idle.rate(now=self._now)
-        rest_s = slow.finish_s(now=self._now)
-        if not rate or slow.peer == idle.peer or not slow.barren:
-            return []
-        if rest_s < max(SLOW_END_S, SLOW_END_RATIO * slow.lease_bytes / rate):
-            return []
-        if slow.lease.snapshot() - self._availability.of(idle.peer):
-            return []
-        self._standings.stalled(slow.peer, now=self._now)
-        error = PeerStalled(f"its last {slow.lease_bytes} bytes would take {rest_s:.0f} s", peer=str(slow.peer))
-        return [_drop(slow, error)]
-
-    def _patience_ends(self, link: _Link) -> float:
+    def _patience_ends(self, link: Link) -> float:
         """Return when `link`, which has a lease, has been silent for too long."""
-        alone = not self._availability.held_elsewhere(link.peer, link.lease)
+        owed = link.lease or link.unsettled
+        alone = not self._availability.held_elsewhere(link.peer, owed)
         return link.pace.progress_at + limits.STALL_S * (ALONE_PATIENCE if alone else 1)
 
     def _ban(self, peer: SourceId, evidence: PeerError) -> list[Action]:
         self._standings.lied(peer, evidence, now=self._now)
         self._availability.forget(peer)
-        return [_drop(link, evidence) for link in self._links.values() if link.peer == peer and not link.dropping]
-
-
-def _drop(link: _Link, error: PeerError) -> Drop:
-    link.dropping = True
-    return Drop(link.id, error)
+        return [link.drop(evidence) for link in self._links.values() if link.peer == peer and not link.dropping]

@@ -1,4 +1,7 @@
-"""Five providers, of which one is killed, one freezes, one lies and one turns slow, all before a quarter is done."""
+"""Five providers, of which one is killed, one freezes, one lies and one turns slow, all before a quarter is done.
+
+It reaches 0.8 of what is left of them at least.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,7 @@ def scene(chance: Random, nodes: int | None) -> Scene:
         files={"model.safetensors": size},
         # What is left of them: one honest, one slow.
         best_s=size / (rate + 0.1 * MB),
+        of_best_min=0.8,
         within_s=size / (rate + 0.1 * MB) / 0.8 + 25,
         waste_max=0.30,
     )

@@ -22,6 +22,7 @@ from p2phub.net.credential import make_credential
 from p2phub.net.direct import DirectPlane
 from p2phub.net.interface import (
     Blobs,
+    Cancelled,
     Closed,
     Control,
     Dialler,
@@ -393,6 +394,38 @@ async def test_revoke_before_any_grant_returns_nothing(source: str, tmp_path: Pa
         link = await here.opened()
         link.revoke()
         assert await link.next_report() == Returned(RangeSet())
+
+
+async def test_what_is_cancelled_is_told_and_the_rest_still_comes(source: str, tmp_path: Path) -> None:
+    async with scene(source, tmp_path) as here:
+        link = await here.opened()
+        link.grant(here.content.whole)
+        link.cancel(RangeSet(((2, 6),)))
+        verified = cancelled = RangeSet()
+        while verified | cancelled != here.content.whole:
+            report = await link.next_report()
+            assert isinstance(report, Verified | Cancelled), report
+            if isinstance(report, Cancelled):
+                cancelled |= report.chunks
+            else:
+                verified |= report.chunks
+        link.close()
+        await until_closed(link)
+    assert not cancelled - RangeSet(((2, 6),))
+    written = b"".join(here.arriving.files().values())
+    for chunk in cancelled - verified:
+        assert here.content.chunk(chunk) not in written
+
+
+async def test_what_is_cancelled_is_not_returned_at_the_end(source: str, tmp_path: Path) -> None:
+    async with scene(source, tmp_path, Lie.NOTHING) as here:
+        link = await here.opened()
+        link.grant(here.content.whole)
+        link.cancel(RangeSet(((2, 6),)))
+        assert await link.next_report() == Cancelled(RangeSet(((2, 6),)))
+        link.close()
+        assert await until_closed(link) == ([], Closed(None, here.content.whole - RangeSet(((2, 6),))))
+        link.cancel(RangeSet(((6, 7),)))  # Nobody is told after the last report.
 
 
 async def test_close_ends_a_blocking_call_and_returns_the_lease(source: str, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from random import Random
 import pytest
 
 from p2phub.content import RangeSet
+from p2phub.transfer.endgame import TWICE_BYTES_MAX
 from tests.support.covers import covers
 from tests.support.swarm import Provider, Swarm, megabytes, peer, random_swarm
 
@@ -19,7 +20,7 @@ def test_a_fetch_completes_if_every_chunk_has_an_honest_holder(seed: int) -> Non
     assert swarm.session.complete, f"missing {swarm.session.missing} after {swarm.now} s, links {swarm.links}"
     assert swarm.session.have == RangeSet.whole(len(swarm.table))
     assert swarm.session.bytes_verified == swarm.moved
-    assert sum(swarm.session.received.values()) == swarm.moved
+    assert sum(swarm.session.received.values()) == swarm.moved + swarm.duplicate
 
 
 @pytest.mark.parametrize("seed", range(200, 260))
@@ -50,7 +51,7 @@ def test_eight_equal_providers_share_the_work_evenly(seed: int) -> None:
 
 
 @pytest.mark.parametrize("slow_rate", [0.0, 20e3, 1e6])
-def test_one_slow_provider_does_not_hold_the_rest(slow_rate: float) -> None:
+def test_one_slow_or_frozen_provider_costs_about_a_second(slow_rate: float) -> None:
     table = megabytes(300, 300)
     everything = RangeSet.whole(len(table))
     alone = Swarm(table, [Provider(1, everything, 50e6)])
@@ -58,4 +59,23 @@ def test_one_slow_provider_does_not_hold_the_rest(slow_rate: float) -> None:
     both = Swarm(table, [Provider(1, everything, 50e6), Provider(2, everything, slow_rate)])
     both.run()
     assert both.session.complete
-    assert both.now < alone.now + 12
+    assert both.now < alone.now + 2
+
+
+@covers("F11")
+@pytest.mark.parametrize("seed", range(30))
+def test_one_that_freezes_in_the_middle_costs_about_a_second_and_little_comes_twice(seed: int) -> None:
+    random = Random(seed)
+    table = megabytes(*(random.randint(5, 60) for _ in range(random.randint(1, 4))))
+    everything = RangeSet.whole(len(table))
+    rates = [random.choice((5e6, 20e6, 80e6)) for _ in range(random.randint(1, 4))]
+    honest = [Provider(number, everything, rate) for number, rate in enumerate(rates, 1)]
+    frozen = Provider(9, everything, 20e6, "stalls", random.uniform(0, 30e6))
+    alone = Swarm(table, honest)
+    alone.run()
+    honest = [Provider(number, everything, rate) for number, rate in enumerate(rates, 1)]
+    both = Swarm(table, [*honest, frozen])
+    both.run()
+    assert both.session.complete
+    assert both.now < alone.now + 2
+    assert both.duplicate <= 4 * TWICE_BYTES_MAX

@@ -136,6 +136,7 @@ RESULTS: Json = {
         "job": 0,
         "bytes_verified": 12,
         "bytes_missing": 5_000_000,
+        "bytes_duplicate": 0,
         "bound": "network",
         "because": "the providers are slow",
         "sources": [

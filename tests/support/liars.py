@@ -18,7 +18,7 @@ import trio
 from p2phub import limits
 from p2phub.content import ChunkRef, Digest
 from p2phub.identity import Address, PeerId, SecretKey
-from p2phub.net import Offer, Shelf
+from p2phub.net import AnswerControl, Offer, Shelf
 from p2phub.net.channel import Channel, Watched
 from p2phub.net.credential import make_credential
 from p2phub.net.direct import DirectPlane
@@ -185,13 +185,13 @@ async def _pong(peer: PeerId, address: Address, request: ControlRequest) -> Cont
 
 @asynccontextmanager
 async def open_liar(
-    key: SecretKey, shelf: Shelf, lie: Lie, *, address: Address | None = None
+    key: SecretKey, shelf: Shelf, lie: Lie, *, address: Address | None = None, answer: AnswerControl = _pong
 ) -> AsyncIterator[Address]:
-    """Serve `shelf` with a lie in it, as the node `key`. Yields the address."""
+    """Serve `shelf` with a lie in it, as the node `key`; questions are answered by `answer`. Yields the address."""
     watched = Watched()
     async with trio.open_nursery() as nursery:
         reception = Reception(
-            shelf, _pong, watched, service=lambda channel, first, offered: LyingService(channel, first, offered, lie)
+            shelf, answer, watched, service=lambda channel, first, offered: LyingService(channel, first, offered, lie)
         )
         plane = DirectPlane(make_credential(key), Links(nursery, watched), reception)
         async with open_listener([address or Address("127.0.0.1", 0)], plane.handle) as listener:

@@ -1,7 +1,8 @@
 """A swarm in a few lines, for tests of the session: providers with a rate and a character, in simulated time.
 
 It carries out a session's actions as the carrier would (reports each 50 ms, a window in flight, `Returned` after a
-revoke, `Closed` after a drop), and checks after each that no chunk is granted twice, or to one that does not hold it.
+revoke, `Cancelled` after a cancel, `Closed` after a drop), and checks after each that no chunk is granted to one that
+does not hold it, to more than two, or while it is had; and that what the session calls written no link still writes.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from random import Random
 
 from p2phub import limits
 from p2phub.content import ChunkList, ChunkTable, RangeSet
-from p2phub.errors import ChunkMismatch, HubError, PeerGone, ProtocolViolation
+from p2phub.errors import ChunkMismatch, HubError, PeerError, PeerGone, ProtocolViolation
 from p2phub.identity import PeerId
-from p2phub.transfer import Action, Drop, Grant, Revoke, Session
+from p2phub.transfer import Action, Cancel, Drop, Grant, Revoke, Session
+from p2phub.transfer.endgame import TWICE_BYTES_MAX
 
 STEP_S = 0.05
 
@@ -32,6 +34,32 @@ def table_of(*files: Sequence[int]) -> ChunkTable:
 def megabytes(*chunks_per_file: int) -> ChunkTable:
     """A table of files of so many chunks of 1 MiB."""
     return table_of(*([limits.MIB] * count for count in chunks_per_file))
+
+
+def runs(*pairs: tuple[int, int]) -> RangeSet:
+    return RangeSet.of(pairs)
+
+
+def session_of(*chunks_per_file: int, rotation: int = 0) -> tuple[Session, RangeSet]:
+    """A session that has nothing yet, and all its chunks."""
+    table = megabytes(*chunks_per_file)
+    return Session(table, RangeSet(), rotation=rotation, now=0.0), RangeSet.whole(len(table))
+
+
+def granted(actions: Sequence[Action], link: int) -> RangeSet:
+    return RangeSet.of(
+        run for each in actions if isinstance(each, Grant) and each.link == link for run in each.chunks.runs
+    )
+
+
+def cancelled(actions: Sequence[Action], link: int) -> RangeSet:
+    return RangeSet.of(
+        run for each in actions if isinstance(each, Cancel) and each.link == link for run in each.chunks.runs
+    )
+
+
+def dropped(actions: Sequence[Action]) -> dict[int, PeerError]:
+    return {each.link: each.error for each in actions if isinstance(each, Drop)}
 
 
 @dataclass
@@ -59,6 +87,8 @@ class Provider:
 class SimLink:
     provider: Provider
     lease: RangeSet = field(default_factory=RangeSet)
+    vain: RangeSet = field(default_factory=RangeSet)  # Cancelled: it comes all the same, before the rest.
+    cancelling: RangeSet = field(default_factory=RangeSet)  # It will be told in a moment that these are cancelled.
     credit: float = 0.0
     said_busy: int = 0
 
@@ -72,11 +102,14 @@ class Swarm:
         self.table = table
         self.providers = {provider.id: provider for provider in providers}
         self.now = 0.0
-        self.have = have or RangeSet()
+        self.have = self.had_before = have or RangeSet()
         self.session = Session(table, self.have, rotation=rotation, now=self.now)
         self.links: dict[int, SimLink] = {}
         self.grants: list[Grant] = []
         self.moved = 0
+        self.duplicate = 0
+        self.twice_bytes_most = 0
+        self.written = RangeSet()
         self._next_link = 0
 
     def join(self, provider: Provider) -> int:
@@ -94,14 +127,23 @@ class Swarm:
                     assert chunks, "an empty grant"
                     assert not chunks - link.provider.held, f"granted what {link.provider.number} does not hold"
                     assert not chunks & self.have, "granted what is had"
-                    for other in self.links.values():
-                        assert not chunks & other.lease, "two leases of one chunk"
+                    assert not chunks & (link.lease | link.vain), "granted again to the same"
+                    holders = [other for other in self.links.values() if chunks & other.lease]
+                    assert sum(len(chunks & other.lease) for other in holders) <= len(chunks), "three leases of a chunk"
+                    assert all(other.provider is not link.provider for other in holders), "asked again of the same"
                     link.lease = link.lease | chunks
+                    twice = sum(self.table.bytes_of(other.lease) for other in self.links.values())
+                    twice -= self.table.bytes_of(RangeSet.of(r for x in self.links.values() for r in x.lease.runs))
+                    self.twice_bytes_most = max(self.twice_bytes_most, twice)
                     self.grants.append(action)
                 case Revoke():
                     in_flight = link.lease.first(max(1, int(link.provider.rate * 0.25 // limits.MIB)))
                     back, link.lease = link.lease - in_flight, in_flight & link.lease
                     self.carry_out(self.session.returned(action.link, back, now=self.now))
+                case Cancel(chunks=chunks):
+                    assert not chunks - self.have, "cancelled what nobody has"
+                    assert not chunks - link.lease, "cancelled what it was not asked for"
+                    link.lease, link.cancelling = link.lease - chunks, link.cancelling | chunks
                 case Drop(error=error):
                     self.close(action.link, error)
 
@@ -109,28 +151,52 @@ class Swarm:
         link = self.links.pop(number, None)
         if link is not None:
             self.carry_out(self.session.closed(number, error, link.lease, now=self.now))
+            self.note_written()
 
     def step(self) -> None:
         """Let STEP_S pass: each link moves what its rate allows and reports, as its character is."""
         self.now += STEP_S
         for number in list(self.links):
             if number in self.links:
+                self._answer_cancel(number, self.links[number])
+            if number in self.links:
                 self._move(number, self.links[number])
         deadline = self.session.deadline()
         if deadline is not None and deadline <= self.now:
             self.carry_out(self.session.tick(now=self.now))
 
+    def _answer_cancel(self, number: int, link: SimLink) -> None:
+        cancelled, link.cancelling = link.cancelling, RangeSet()
+        if cancelled:
+            link.vain = link.vain | cancelled
+            self.carry_out(self.session.cancelled(number, cancelled, now=self.now))
+            self.note_written()
+
+    def note_written(self) -> None:
+        """Hear from the session what may be taken for final."""
+        written = self.session.take_written()
+        assert not written & self.written, "told twice that it is written"
+        assert not written - self.have, "written, and not had"
+        for link in self.links.values():
+            assert not written & (link.lease | link.cancelling), "called final while a link may write it"
+        self.written = self.written | written
+
     def _move(self, number: int, link: SimLink) -> None:
         provider = link.provider
-        if not link.lease:
+        if not link.lease and not link.vain:
             link.credit = 0.0
             return
         faulty = provider.sent >= provider.good_bytes
         if faulty and self._misbehave(number, link):
             return
         link.credit += provider.rate * STEP_S / sum(other.provider is provider for other in self.links.values())
+        vain = 0
+        while link.vain and (length := self.table.bytes_of(link.vain.first(1))) <= link.credit:
+            link.vain = link.vain - link.vain.first(1)
+            link.credit -= length
+            vain += length
         count, size = 0, 0
-        for start, stop in link.lease.runs:
+        for start, stop in link.lease.runs if not link.vain else ():
             for index in range(start, stop):
                 length = self.table.bytes_of(RangeSet(((index, index + 1),)))
                 if size + length > link.credit:
@@ -141,16 +207,20 @@ class Swarm:
                 continue
             break
         done = link.lease.first(count)
-        if done:
+        if done or vain:
             link.credit -= size
             link.lease = link.lease - done
-            assert not done & self.have, "fetched twice"
+            assert not done & self.have, "what is had was not cancelled"
             self.have = self.have | done
-            provider.sent += size
+            provider.sent += size + vain
             self.moved += size
-            self.carry_out(self.session.verified(number, done, size, now=self.now))
+            self.duplicate += vain
+            self.carry_out(self.session.verified(number, done, size + vain, now=self.now))
+            self.note_written()
 
     def _misbehave(self, number: int, link: SimLink) -> bool:
+        if not link.lease:
+            return link.provider.fault == "stalls"
         who = str(link.provider.id)
         match link.provider.fault:
             case "lies":
@@ -190,6 +260,9 @@ class Swarm:
         """What the session believes is what is so."""
         assert self.session.have == self.have
         assert not self.session.have & self.session.missing
+        assert not self.session.complete or self.written == self.session.have - self.had_before
+        assert self.twice_bytes_most <= TWICE_BYTES_MAX + limits.CHUNK_BYTES_MAX
+        assert self.session.bytes_duplicate == self.duplicate
         for provider in self.providers.values():
             if self.session.banned(provider.id) is not None:
                 assert provider.fault in ("lies", "garbage"), "banned, but not guilty"

@@ -225,6 +225,8 @@ class _Child:
                 link.grant(ranges_in(letter["chunks"]))
             case "revoke":
                 link.revoke()
+            case "cancel":
+                link.cancel(ranges_in(letter["chunks"]))
             case "close":
                 link.close()
             case other:

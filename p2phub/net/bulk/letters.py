@@ -13,7 +13,7 @@ from p2phub.content import ChunkTable, Digest, RangeSet
 from p2phub.errors import ChunkMismatch, HubError, Malformed, PeerError, PeerRefused
 from p2phub.identity import Address, PeerAddress, PeerId
 from p2phub.net.bulk.post import Letter
-from p2phub.net.interface import Blobs, Closed, Opened, Refused, Report, Returned, Spent, Verified
+from p2phub.net.interface import Blobs, Cancelled, Closed, Opened, Refused, Report, Returned, Spent, Verified
 
 
 def ranges_out(ranges: RangeSet) -> list[int]:
@@ -101,6 +101,8 @@ def report_out(report: Report) -> Letter:
             return {"kind": "refused", "chunks": ranges_out(report.chunks), "reason": report.reason}
         case Returned():
             return {"kind": "returned", "chunks": ranges_out(report.chunks)}
+        case Cancelled():
+            return {"kind": "cancelled", "chunks": ranges_out(report.chunks)}
         case Closed():
             error = None if report.error is None else error_out(report.error)
             return {"kind": "closed", "error": error, "chunks": ranges_out(report.returned)}
@@ -119,6 +121,8 @@ def report_in(fields: Letter) -> Report:
             return Refused(ranges_in(fields["chunks"]), fields["reason"])
         case "returned":
             return Returned(ranges_in(fields["chunks"]))
+        case "cancelled":
+            return Cancelled(ranges_in(fields["chunks"]))
         case kind:
             assert kind == "closed"
             error = None if fields["error"] is None else error_in(fields["error"])

@@ -73,6 +73,9 @@ class ChildLink:
             self._reports.put(Returned(RangeSet()))
         self._send({"t": "revoke"})
 
+    def cancel(self, chunks: RangeSet) -> None:
+        self._send({"t": "cancel", "chunks": ranges_out(chunks)})
+
     def close(self) -> None:
         self._send({"t": "close"})
 

@@ -82,3 +82,55 @@ def test_time_in_which_nothing_was_under_way_does_not_count() -> None:
     window.began(1000.0)
     window.came(8 * MIB, 1001.0)
     assert window.bytes_max == before
+
+
+def test_the_window_of_a_far_provider_has_two_round_trips_in_it() -> None:
+    far = Window()
+    far.began(0.0)
+    assert far.is_asking
+    far.answered(0.16)
+    assert not far.is_asking
+    far.answered(0.9)  # No longer: this answer was on its way already.
+    for step in range(1, 100):
+        far.came(200_000, 0.1 * step)
+    assert far.trip_s == pytest.approx(0.16)
+    assert far.bytes_max == pytest.approx(2e6 * (0.25 + 2 * 0.16), rel=0.01)
+
+
+def test_the_shortest_round_trip_counts() -> None:
+    window = Window()
+    for began, took in ((0.0, 0.5), (1.0, 0.02), (2.0, 0.3)):
+        window.began(began)
+        window.answered(began + took)
+    assert window.trip_s == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize(("rate", "trip_s", "pays"), [(1e6, 0.16, True), (1e5, 0.16, False), (1e6, 0.001, False)])
+def test_a_second_request_goes_out_beside_a_chunk_where_the_round_trip_would_cost_a_noticeable_part(
+    rate: float, trip_s: float, pays: bool
+) -> None:
+    window = Window()
+    window.began(0.0)
+    window.answered(trip_s)
+    for step in range(1, 100):
+        window.came(int(rate * 0.1), 0.1 * step)
+    assert (window.beside_bytes >= MIB) is pays
+    assert window.beside_bytes + MIB <= limits.WINDOW_BYTES_MAX
+
+
+def test_nothing_goes_out_beside_a_chunk_that_our_own_cap_holds_back() -> None:
+    window = Window(lambda most: min(most, 128 * 1024))
+    window.began(0.0)
+    window.answered(0.16)
+    window.came(MIB, 1.0)
+    assert window.beside_bytes == 128 * 1024
+
+
+def test_what_is_cancelled_is_neither_asked_for_nor_owed() -> None:
+    table = table_of([1000] * 10)
+    lease = Lease()
+    lease.add(RangeSet(((0, 6),)))
+    lease.take(table, 2000)
+    assert lease.cancel(RangeSet(((1, 3), (8, 9)))) == RangeSet(((1, 3),))
+    assert lease.unasked == RangeSet(((3, 6),))
+    assert lease.owed == RangeSet(((0, 1), (3, 6)))

@@ -9,32 +9,13 @@ import pytest
 from p2phub import limits
 from p2phub.content import RangeSet
 from p2phub.errors import ChunkMismatch, DiskFull, PeerError, PeerGone, PeerStalled, ProtocolViolation
-from p2phub.transfer import Action, Drop, Grant, Revoke, Session
+from p2phub.transfer import Revoke, Session
 from p2phub.transfer.pace import LEASE_BYTES_START
 from tests.support.covers import covers
-from tests.support.swarm import megabytes, peer, table_of
+from tests.support.swarm import dropped, granted, megabytes, peer, runs, session_of, table_of
 
 MIB = limits.MIB
 ANN, BOB, CY = peer(1), peer(2), peer(3)
-
-
-def runs(*pairs: tuple[int, int]) -> RangeSet:
-    return RangeSet.of(pairs)
-
-
-def granted(actions: list[Action], link: int) -> RangeSet:
-    return RangeSet.of(
-        run for each in actions if isinstance(each, Grant) and each.link == link for run in each.chunks.runs
-    )
-
-
-def dropped(actions: list[Action]) -> dict[int, PeerError]:
-    return {each.link: each.error for each in actions if isinstance(each, Drop)}
-
-
-def session_of(*chunks_per_file: int, rotation: int = 0) -> tuple[Session, RangeSet]:
-    table = megabytes(*chunks_per_file)
-    return Session(table, RangeSet(), rotation=rotation, now=0.0), RangeSet.whole(len(table))
 
 
 def test_the_rarest_chunks_are_granted_first() -> None:
@@ -228,37 +209,6 @@ def test_what_is_taken_back_for_an_idle_link_that_holds_none_of_it_does_not_go_t
         actions = session.returned(1, session.missing - in_flight, now=4.2)
         assert Revoke(1) not in actions
     assert Revoke(1) in session.tick(now=5.0)  # Others may have become slow meanwhile.
-
-
-@covers("T35")
-def test_a_link_whose_last_chunk_in_flight_holds_up_the_end_is_dropped_for_a_much_faster_one() -> None:
-    session, everything = session_of(2)
-    session.joined(1, ANN, runs((0, 1)), now=0.0)
-    fast = granted(session.joined(2, BOB, everything, now=0.0), 2)
-    assert Revoke(1) in session.verified(2, fast, MIB, now=0.1) + session.tick(now=1.0)
-    drops, now = dropped(session.returned(1, RangeSet(), now=1.0)), 1.0
-    assert not drops
-    while not drops and now < limits.STALL_S - 1:
-        now = session.deadline() or 60.0
-        drops = dropped(session.tick(now=now))
-    assert drops.keys() == {1}
-    assert granted(session.closed(1, drops[1], runs((0, 1)), now=now), 2) == runs((0, 1))
-
-
-@pytest.mark.parametrize("capped", [True, False])
-def test_no_link_is_dropped_as_too_slow_while_our_own_cap_is_what_slows_it(capped: bool) -> None:
-    session, everything = session_of(3)
-    session.capped = capped
-    session.joined(1, ANN, runs((0, 2)), now=0.0)
-    fast = granted(session.joined(2, BOB, everything, now=0.0), 2)
-    session.verified(1, runs((0, 1)), MIB, now=1.0)
-    actions, now = session.verified(2, fast, MIB, now=1.0), 1.0
-    while now < 60.0 and not dropped(actions):
-        now += 2.0
-        actions += session.verified(1, RangeSet(), 0, now=now)  # Bytes come, says its link, but no chunk is whole yet.
-        actions += session.tick(now=now)
-        actions += session.returned(1, RangeSet(), now=now)
-    assert dropped(actions).keys() == (set() if capped else {1})
 
 
 @pytest.mark.parametrize("reason", ["changed", "not-held", "disk"])

@@ -1,0 +1,118 @@
+"""The end of a fetch: nothing is free any more, some links are idle, others still owe what is left.
+
+An idle link first has taken back what another was not asked for yet (`Revoke`), from whoever would end last. When all
+that is left is under way, the idle one asks for it, too, where its holder is late by its own measured rate, or would
+take many times as long: then two providers have it, the first verified copy counts and the other is cancelled. So a
+provider that is frozen, dead on its feet or suddenly slow costs about a second, however much it was asked for.
+
+No chunk is asked of more than two, and no more than TWICE_BYTES_MAX are under way twice: that, and what is left, bounds
+what may come in vain. Source: proto/transfer.md §5; docs/decisions/0063.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from p2phub import limits
+from p2phub.content import ChunkTable
+from p2phub.transfer.actions import Action, Grant, Revoke
+from p2phub.transfer.availability import Availability
+from p2phub.transfer.leases import Leases
+from p2phub.transfer.link import Link
+
+LOOK_S = 0.25  # While a link is idle for want of chunks: how often the slowest lease is looked at again.
+TWICE_BYTES_MAX = 2 * limits.WINDOW_BYTES_MAX
+SLOW_S = 0.5  # One that would end later than this, and than SLOW_RATIO times what an idle one takes, is helped out.
+SLOW_RATIO = 1.5
+SOON_S = 1.0
+CROWD_PATIENCE_S = 1.0  # In a crowd one is late by so much more: all its members are busy with each other.
+CAPPED_SILENCE_S = limits.STALL_S / 2  # While our own cap bounds all, only this much silence counts as late.
+
+
+class Endgame:
+    """Decides for one session; owns nothing."""
+
+    def __init__(self, table: ChunkTable, leases: Leases, availability: Availability) -> None:
+        self._table, self._leases, self._availability = table, leases, availability
+
+    def help(
+        self, idle: Link, links: Collection[Link], *, capped: bool, only_late: bool = False, now: float
+    ) -> list[Action]:
+        """`idle` can be given nothing that is free: take over a part of what another would not end soon; `only_late`:
+        only of one that is late."""
+        usual = usual_rate(links)
+        late = [
+            link
+            for link in links
+            if link.lease
+            and not link.dropping
+            and not (only_late and now < self.late_at(link, usual=usual) + CROWD_PATIENCE_S)
+            and self._availability.holds_any(idle.peer, link.lease)
+        ]
+        if any(link.revoking for link in late):
+            return []  # One at a time: what comes back may be enough.
+        rate = idle.rate(now=now)
+        batch_s = limits.BATCH_BYTES_MAX / rate if rate else 2 * LOOK_S
+        late.sort(key=lambda link: link.finish_s(now=now), reverse=True)
+        for link in late:
+            if link.finish_s(now=now) > batch_s and not link.barren and now >= link.kept_until:
+                link.revoking = True
+                return [Revoke(link.id)]
+        return self._ask_again(idle, late, links, usual=usual, capped=capped, now=now)
+
+    def _ask_again(
+        self, idle: Link, late: list[Link], links: Collection[Link], *, usual: float, capped: bool, now: float
+    ) -> list[Action]:
+        """All that is left is under way: ask `idle` for some of it, too, if its holder keeps us waiting."""
+        room = TWICE_BYTES_MAX - self._leases.bytes_twice
+        if room <= 0:
+            return []
+        for slow in late:
+            if slow.peer == idle.peer or not slow.barren:
+                continue
+            if capped:  # What it lacks may be our leave to send; only who gives no sign of life is behind.
+                behind = now - slow.pace.progress_at >= CAPPED_SILENCE_S
+            else:
+                behind = now >= self.late_at(slow, usual=usual) or _is_slow(slow, idle, usual=usual, now=now)
+            if not behind or (not idle.pace.rate and self._has_better(idle, slow, links, usual=usual, now=now)):
+                continue
+            held = self._availability.of(idle.peer)
+            chunks = self._leases.give_again(idle, slow, held, min(room, idle.pace.lease_bytes))
+            if chunks:
+                idle.pace.started(now=now)
+                return [Grant(idle.id, chunks)]
+        return []
+
+    def late_at(self, link: Link, *, usual: float) -> float:
+        """Return when `link`, which owes something, is late."""
+        first = link.lease.next_run(0)
+        chunk_bytes = self._table.chunk(first[0]).length if first is not None else limits.CHUNK_BYTES_MAX
+        return link.pace.late_at(chunk_bytes, usual=usual)
+
+    def _has_better(self, idle: Link, slow: Link, links: Collection[Link], *, usual: float, now: float) -> bool:
+        """Whether a link that has proved itself can soon do what `idle`, which has not, would: it may be as bad."""
+        return any(
+            link.pace.rate
+            and link.peer != slow.peer
+            and not link.dropping
+            and link.finish_s(now=now) < SOON_S
+            and not (link.owes and now >= self.late_at(link, usual=usual))
+            and self._availability.holds_any(link.peer, slow.lease)
+            for link in links
+        )
+
+
+def usual_rate(links: Collection[Link]) -> float:
+    """Return the mean of the rates that are measured; 0 if none is."""
+    measured = [link.pace.rate for link in links if link.pace.rate and not link.dropping]
+    return sum(measured) / len(measured) if measured else 0.0
+
+
+def _is_slow(slow: Link, idle: Link, *, usual: float, now: float) -> bool:
+    """Whether `slow`, at the rate that it has shown, would take so much longer for its rest than `idle`, or should be
+    done by now."""
+    rate, other = slow.pace.rate or usual, idle.pace.rate
+    if not rate or not other:
+        return False
+    rest_s = slow.pace.moved_at + slow.lease_bytes / rate - now
+    return rest_s > max(SLOW_S, SLOW_RATIO * slow.lease_bytes / other) or rest_s < -SLOW_S

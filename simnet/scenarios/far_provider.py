@@ -1,0 +1,28 @@
+"""One provider 160 ms away, there and back, and slow beside that: its link is filled all the same.
+
+A chunk takes about as long as a round trip there, or several times as long, so that whoever asks for one after the
+other loses a part of the time with each.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from p2phub import limits
+from simnet.scene import MB, Member, Scene
+
+
+def scene(chance: Random, nodes: int | None) -> Scene:
+    rate, size = chance.choice(((1 * MB, 16 * limits.MIB), (4 * MB, 64 * limits.MIB)))
+    return Scene(
+        members=(
+            Member("ann", holds=True, up=rate, latency_s=0.04),
+            Member("bob", fetches=True, knows=("ann",), latency_s=0.04),
+        ),
+        files={"model.safetensors": size},
+        chunk_bytes=chance.choice((64 * limits.KIB, limits.MIB)),
+        best_s=size / rate,
+        of_best_min=0.95,
+        within_s=1.1 * size / rate,
+        waste_max=0.02,
+    )
