@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 
 from p2phub.errors import Malformed
 from p2phub.identity.peer_id import PeerId, parse_peer_id
 
 _TEXT_MAX = 160
+
+_number = lru_cache(maxsize=4096)(ipaddress.ip_address)  # The same few addresses are read again and again.
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -24,7 +27,7 @@ class Address:
 
     def __post_init__(self) -> None:
         try:
-            number = ipaddress.ip_address(self.ip)
+            number = _number(self.ip)
         except ValueError as exc:
             raise Malformed("address", f"not an IP address: {self.ip[:80]!r}") from exc
         # One host has one spelling, so that caps and "is it public" cannot be had twice by writing IPv4 as IPv6.
@@ -40,12 +43,12 @@ class Address:
     @property
     def is_public(self) -> bool:
         """Whether strangers may be told of it: global, not multicast, reserved or documentation."""
-        number = ipaddress.ip_address(self.ip)
+        number = _number(self.ip)
         return number.is_global and not number.is_multicast
 
     @property
     def is_loopback(self) -> bool:
-        return ipaddress.ip_address(self.ip).is_loopback
+        return _number(self.ip).is_loopback
 
 
 @dataclass(frozen=True, slots=True, order=True)
