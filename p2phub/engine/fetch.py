@@ -161,15 +161,23 @@ class _Coordinator:
         for state in list(job.links.values()):
             if state.asked_at is not None and now - state.asked_at > limits.STALL_S:
                 job.drop(state, PeerStalled("no answer to a question about the manifest", peer=str(state.link.peer)))
-        live = [str(provider.peer) for provider in job.providers if provider.live]
-        if (waiting := job.meter.quiet(live, now=now)) is not None:
+        if (waiting := job.meter.quiet(self._who_lives, now=now)) is not None:
             job.watch(waiting)
+
+    def _who_lives(self) -> list[str]:
+        return [str(provider.peer) for provider in self.job.providers if provider.live]
 
     # --- dialling --------------------------------------------------------------------------------------------------
 
     def _dial_more(self, now: float) -> None:
         providers = self.job.providers
         links_max = self.job.means.down.links_max(self.job.wish.manifest)
+        dialling = providers.dialling
+        if dialling + providers.links >= links_max:
+            self._make_room(now)
+            return
+        if dialling >= DIALS_AT_ONCE:
+            return
         for provider in providers:
             if now < provider.retry_at or not provider.can_be_dialled:
                 continue
@@ -182,6 +190,21 @@ class _Coordinator:
                     provider.retry_at = now + RETRY_S[-1]
                     break
                 self._dial(provider, addresses)
+
+    def _make_room(self, now: float) -> None:
+        """If nobody connected has anything for us, let whoever was not asked yet take the place of one of them."""
+        job = self.job
+        if job.session is None or any(state.leaving or state.held is None for state in job.links.values()):
+            return
+        if any(job.session.holds_missing(state.provider.peer) for state in job.links.values()):
+            return
+        if not job.providers.untried(now):
+            return
+        state = next(iter(job.links.values()), None)
+        if state is not None:
+            state.leaving = True
+            state.provider.retry_at = now + RETRY_S[1]
+            state.link.close()
 
     def _links_wanted(self, provider: Provider) -> int:
         if provider.out:

@@ -76,7 +76,7 @@ Item = Candidate | SearchEnded | Dialled | Reported | HoldsNow | Silent | Told |
 class LinkState:
     """A link that is up; `held` once it opened, `asked_at` while it owes an answer about the manifest.
 
-    `bare`: a mirror that has files, and does not have what describes them.
+    `bare`: a mirror that has files, and does not have what describes them. `leaving`: it was closed to make room.
     """
 
     def __init__(self, link: Link, provider: Provider) -> None:
@@ -86,6 +86,7 @@ class LinkState:
         self.asked: set[Digest] = set()
         self.asked_at: float | None = None
         self.bare = False
+        self.leaving = False
 
 
 class Job:

@@ -43,7 +43,7 @@ class Patience:
                 self.start_search()
             return
         job.lost_at = now if job.lost_at is None else job.lost_at
-        hopeful = job.meter.bytes_received > 0 or job.providers.busy()
+        hopeful = job.meter.bytes_received > 0 or job.providers.busy() or job.providers.may_come_back()
         patience_s = job.wish.patience_s if hopeful and not job.providers.none_left() else 0.0
         if job.search.more():
             self.search_again_at = now
@@ -54,8 +54,8 @@ class Patience:
 
     def _can_progress(self) -> bool:
         job = self._job
-        if job.providers.dialling or any(state.held is None for state in job.links.values()):
+        if job.providers.dialling or any(state.held is None or state.leaving for state in job.links.values()):
             return True
         if job.session is None:
             return any(not state.bare for state in job.links.values())
-        return bool(job.links) and bool(job.session.missing - job.session.unavailable)
+        return any(job.session.holds_missing(state.provider.peer) for state in job.links.values())
