@@ -26,7 +26,7 @@ LARGE_NODES = 50
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return 0 if every run was as it must be, 1 if not, 2 if it was not understood."""
-    options = _parser().parse_args(arguments)
+    options = argument_parser().parse_args(arguments)
     names = sorted(scenarios()) if options.all else [options.scenario] if options.scenario else []
     if not names:
         _tell_what_there_is()
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := [name for name in names if name not in scenarios()]:
         print(f"no scenario is called {unknown[0]}; there are {', '.join(sorted(scenarios()))}", file=sys.stderr)
         return 2
-    jobs = _jobs(options, names)
+    jobs = jobs_of(options, names)
     results, failed = [], []
     began = time.monotonic()
     for job, outcome in run_all(jobs, tuple(options.bug), options.processes):
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _jobs(options: argparse.Namespace, names: list[str]) -> list[Job]:
+def jobs_of(options: argparse.Namespace, names: list[str]) -> list[Job]:
     """Return the runs that are asked for; those that take longest first, so that no process waits for another."""
     if options.runs is not None:
         every = [(name, seed, options.nodes) for seed in range(options.runs) for name in names]
@@ -83,7 +83,7 @@ def _seeds(text: str) -> tuple[int, int]:
     return int(first), int(stop)
 
 
-def _parser() -> argparse.ArgumentParser:
+def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m simnet", description="Simulate p2phub from a seed.")
     parser.add_argument("scenario", nargs="?")
     parser.add_argument("--all", action="store_true", help="every scenario")
