@@ -13,8 +13,9 @@ T ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-# Which seeds `make sim` runs every scenario on.
-SEEDS ?= 0:77
+# How many runs `make sim` does with up to 8 nodes, over all scenarios, and how many of each scenario with 50 besides.
+RUNS ?= 1000
+LARGE ?= 5
 .PHONY: help setup demo test check endurance sim bench format clean
 
 help:
@@ -38,8 +39,7 @@ endurance: $(VENV)/.ready-dev
 	@$(PY) -m pytest -m endurance $(T)
 
 sim: $(VENV)/.ready-dev
-	@$(PY) -m simnet --all --seeds $(SEEDS) --processes 2 $(ARGS)
-	@$(PY) -m simnet flash_crowd --seeds 0:4 --nodes 16 --processes 2 $(ARGS)
+	@$(PY) -m simnet --all --runs $(RUNS) --large $(LARGE) --processes 2 $(ARGS)
 
 bench: $(VENV)/.ready-bench
 	@$(PY) -m benchmarks $(ARGS)

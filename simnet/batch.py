@@ -11,15 +11,13 @@ from multiprocessing import get_context
 from simnet.bugs import planted
 from simnet.run import Result, run_scenario
 
-Job = tuple[str, int]
-"""A scenario and a seed."""
+Job = tuple[str, int, int | None]
+"""A scenario, a seed, and how many nodes: None for as many as the scenario is told with."""
 
 
-def run_all(
-    jobs: Sequence[Job], nodes: int | None, bugs: tuple[str, ...], processes: int
-) -> Iterator[tuple[Job, Result | str]]:
+def run_all(jobs: Sequence[Job], bugs: tuple[str, ...], processes: int) -> Iterator[tuple[Job, Result | str]]:
     """Yield for each job its result, or the traceback of what ended it."""
-    one = partial(run_one, nodes=nodes, bugs=bugs)
+    one = partial(run_one, bugs=bugs)
     if processes <= 1 or len(jobs) == 1:
         yield from zip(jobs, map(one, jobs), strict=True)
         return
@@ -27,13 +25,11 @@ def run_all(
         yield from zip(jobs, pool.map(one, jobs), strict=True)
 
 
-def run_one(
-    job: Job, *, nodes: int | None = None, bugs: tuple[str, ...] = (), until_failure: bool = False
-) -> Result | str:
+def run_one(job: Job, *, bugs: tuple[str, ...] = (), until_failure: bool = False) -> Result | str:
     """Run one job here."""
     try:
         with planted(bugs):
-            result = run_scenario(*job, nodes, until_failure=until_failure)
+            result = run_scenario(*job, until_failure=until_failure)
     except Exception:  # noqa: BLE001  # Whatever it is, the other seeds are still to be run.
         return traceback.format_exc()
     result.bugs = bugs

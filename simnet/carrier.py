@@ -72,7 +72,10 @@ class SimChannel:
     def fill(self, into: memoryview) -> None:
         self.progress.begin(len(into))
         try:
-            block_on(self._fill(into))
+            if not self._stream.incoming.fill(into):
+                block_on(self._fill())
+        except PeerGone as exc:
+            raise self.progress.lost(exc.message, self.peer) from exc
         finally:
             self.progress.end()
         self._tap.heard(into)
@@ -81,12 +84,18 @@ class SimChannel:
         self._tap.said(data)
         self.progress.begin(len(data))
         try:
-            block_on(self._send(data))
+            if not self._stream.outgoing.send(data):
+                block_on(self._send(len(data)))
+        except PeerGone as exc:
+            raise self.progress.lost(exc.message, self.peer) from exc
         finally:
             self.progress.end()
 
     def wait(self, timeout_s: float) -> bool:
-        return block_on(self._wait(timeout_s))
+        if self._stream.host.frozen or not (self._woken or self._has_come()):
+            block_on(self._wait(timeout_s))
+        self._woken = False
+        return self._has_come()
 
     def nothing_for_us(self) -> bool:
         return False
@@ -96,7 +105,7 @@ class SimChannel:
 
     def wake(self) -> None:
         self._woken = True
-        self._stream.incoming.changed.unpark_all()
+        self._stream.incoming.readable.unpark_all()
 
     def cancel(self) -> None:
         self._stream.end()
@@ -105,47 +114,34 @@ class SimChannel:
         self._stream.end()
         self._tap.closed()
 
-    async def _fill(self, into: memoryview) -> None:
-        at = 0
-        while at < len(into):
-            with trio.move_on_after(limits.SOCKET_CALL_S) as slow:
-                part = await self._read(len(into) - at)
-            if slow.cancelled_caught:
+    async def _fill(self) -> None:
+        incoming, silent_since = self._stream.incoming, trio.current_time()
+        while not incoming.filled():
+            silent_since = max(silent_since, incoming.came_at)
+            with trio.move_on_at(silent_since + limits.SOCKET_CALL_S):
+                await incoming.readable.park()
+                continue
+            if incoming.came_at <= silent_since and not incoming.filled():
                 raise PeerStalled(f"no byte for {limits.SOCKET_CALL_S:g} s", peer=str(self.peer))
-            into[at : at + len(part)] = part
-            at += len(part)
 
-    async def _read(self, most: int) -> bytes:
-        try:
-            part = await self._stream.read(most)
-        except PeerGone as exc:
-            raise self.progress.lost("the connection was closed", self.peer) from exc
-        if not part:
-            raise self.progress.lost("the connection ended", self.peer)
-        return part
+    async def _send(self, length: int) -> None:
+        outgoing = self._stream.outgoing
+        with trio.move_on_after(limits.SOCKET_CALL_S + length / limits.RATE_MIN):
+            while not outgoing.sent_all():
+                await outgoing.writable.park()
+            return
+        raise PeerStalled("nothing taken for too long", peer=str(self.peer))
 
-    async def _send(self, data: memoryview | bytes) -> None:
-        with trio.move_on_after(limits.SOCKET_CALL_S + len(data) / limits.RATE_MIN) as slow:
-            try:
-                await self._stream.write(data)
-            except PeerGone as exc:
-                raise self.progress.lost("the connection was lost", self.peer) from exc
-        if slow.cancelled_caught:
-            raise PeerStalled("nothing taken for too long", peer=str(self.peer))
-
-    async def _wait(self, timeout_s: float) -> bool:
-        await trio.lowlevel.checkpoint()
-        incoming = self._stream.incoming
+    async def _wait(self, timeout_s: float) -> None:
         with trio.move_on_after(timeout_s):
-            while not self._has_news():
-                await incoming.changed.park()
-        self._woken = False
+            while not (self._woken or self._has_come()):
+                await self._stream.incoming.readable.park()
         await self._stream.host.awake()
-        return bool(incoming.inbox) or incoming.at_end or self._stream.ended
 
-    def _has_news(self) -> bool:
+    def _has_come(self) -> bool:
+        """Whether there are bytes, or the end."""
         incoming = self._stream.incoming
-        return bool(incoming.inbox) or incoming.at_end or self._stream.ended or self._woken
+        return bool(incoming.inbox) or incoming.at_end or self._stream.ended
 
 
 class SimPlane:

@@ -7,12 +7,15 @@ from the seed, and what would run in a thread runs in a greenlet of the loop's o
 
 from __future__ import annotations
 
+import gc
+import math
 import os
 import random
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from heapq import heappop, heappush
 from typing import Any, TypeVar
 from unittest import mock
 
@@ -23,9 +26,66 @@ from trio.testing import MockClock
 
 T = TypeVar("T")
 
+GARBAGE_AT = 20_000  # Objects more than at the last look: looked for as often as usual, it costs a tenth of a run.
 EPOCH_S = 1_800_000_000  # What the wall clock shows when a run begins.
-NAMES_OF_TRIO = ("_ALLOW_DETERMINISTIC_SCHEDULING", "_r")
-"""Private names of trio's scheduler that this file sets; a test fails loudly if a version of trio has them no more."""
+NAMES_OF_TRIO = ("_ALLOW_DETERMINISTIC_SCHEDULING", "_r", "GLOBAL_RUN_CONTEXT")
+"""Private names of trio's scheduler that this file uses; a test fails loudly if a version of trio has them no more."""
+
+
+class Agenda:
+    """Virtual time, and what is going to happen in it. `MockClock` may not be derived from, so its jump is replaced.
+
+    When every task waits, time jumps to what comes next: a deadline of trio, or an act of the world. Acts run in the
+    scheduler itself, one after the other until some task can go on: a task that did them would cost several rounds of
+    the scheduler for each packet.
+    """
+
+    def __init__(self) -> None:
+        self.clock = MockClock(autojump_threshold=0)
+        setattr(self.clock, "_autojump", self._jump)  # noqa: B010  # mypy will not have it assigned.
+        setattr(self.clock, "current_time", self._time)  # noqa: B010
+        self._now = 0.0
+        self._acts: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = 0
+        self._whole = trio.CancelScope()
+
+    async def watch(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run `main`, and end it with an error if nothing can happen any more: it would hang."""
+        with self._whole:
+            return await main()
+        raise RuntimeError("every task waits, and nothing is going to happen")
+
+    def at(self, when: float, act: Callable[[], None]) -> None:
+        """Do `act`, which neither waits nor raises, at `when`."""
+        self._count += 1
+        heappush(self._acts, (when, self._count, act))
+
+    def _time(self) -> float:
+        return self._now
+
+    def _jump(self) -> None:
+        runner = trio_scheduler.GLOBAL_RUN_CONTEXT.runner
+        deadlines, acts = runner.deadlines, self._acts
+        while not runner.runq:
+            deadline = deadlines.next_deadline()
+            if acts and acts[0][0] <= deadline:
+                self._now, _, act = heappop(acts)
+                act()
+            elif deadline < math.inf:
+                self._now = deadline
+                deadlines.expire(deadline)
+            elif not self._whole.cancel_called:
+                self._whole.cancel()
+            else:
+                raise RuntimeError("every task waits, and none of them can be ended")
+
+
+_agenda = Agenda()  # Of the run that goes on, or went on last.
+
+
+def at(when: float, act: Callable[[], None]) -> None:
+    """Do `act`, which neither waits nor raises, at the virtual time `when`."""
+    _agenda.at(when, act)
 
 
 class Chance:
@@ -41,8 +101,15 @@ class Chance:
 
 def run(seed: int, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run `main` to its end in virtual time, all chance drawn from `seed`."""
-    with determined(seed):
-        return trio.run(main, clock=MockClock(autojump_threshold=0))
+    global _agenda
+    _agenda = Agenda()
+    usual = gc.get_threshold()
+    gc.set_threshold(GARBAGE_AT, 20, 20)
+    try:
+        with determined(seed):
+            return trio.run(_agenda.watch, main, clock=_agenda.clock)
+    finally:
+        gc.set_threshold(*usual)
 
 
 @contextmanager
@@ -90,12 +157,12 @@ async def run_inline(
 ) -> T:
     """As `trio.to_thread.run_sync`, in a greenlet of this thread: cancelled, it still runs `work` to its end."""
     place = object()
-    await trio.lowlevel.checkpoint_if_cancelled()
-    if limiter is not None:
-        await limiter.acquire_on_behalf_of(place)
+    if limiter is None:
+        await trio.lowlevel.checkpoint()
+    else:
+        await limiter.acquire_on_behalf_of(place)  # Others run meanwhile, as they do while a thread starts.
     try:
         with trio.CancelScope(shield=True):
-            await trio.lowlevel.checkpoint()
             result: T = await _carry(greenlet(lambda: work(*args)))
         return result
     finally:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from heapq import heappop, heappush
 from random import Random
 
 import trio
@@ -19,6 +18,7 @@ import trio
 from p2phub import limits
 from p2phub.errors import PeerGone, WrongPeer
 from p2phub.identity import Address, PeerId
+from simnet import det
 from simnet.trace import Trace
 
 SEND_BUFFER_BYTES = 256 * limits.KIB
@@ -31,31 +31,16 @@ JITTER_S = 1e-5  # Gives each arrival an instant of its own.
 
 
 class Ether:
-    """What is going to happen on all links, in order of time."""
+    """What is going to happen on all links, each at an instant of its own. Made and used inside `det.run`."""
 
     def __init__(self, chance: Random) -> None:
         self._chance = chance
-        self._queue: list[tuple[float, int, Callable[[], None]]] = []
-        self._count = 0
-        self._earlier = trio.Event()
 
     def after(self, seconds: float, act: Callable[[], None]) -> float:
         """Do `act` so much later, and a little; return when."""
         at = trio.current_time() + seconds + self._chance.random() * JITTER_S
-        self._count += 1
-        if not self._queue or at < self._queue[0][0]:
-            self._earlier.set()
-        heappush(self._queue, (at, self._count, act))
+        det.at(at, act)
         return at
-
-    async def run(self) -> None:
-        """Let things happen, until cancelled."""
-        while True:
-            while self._queue and self._queue[0][0] <= trio.current_time():
-                heappop(self._queue)[2]()
-            self._earlier = trio.Event()
-            with trio.move_on_at(self._queue[0][0] if self._queue else math.inf):
-                await self._earlier.wait()
 
 
 class Link:
@@ -82,11 +67,12 @@ class Link:
             turn = TURN_BYTES_MAX
             if self.rate < math.inf:
                 turn = max(TURN_BYTES_MIN, min(turn, int(self.rate * TURN_S)))
+            self._busy = True  # Whatever is offered while it takes has to wait.
             count = self._take(pipe, turn)
             if count:
-                self._busy = True
                 self._ether.after(count / self.rate, partial(self._finish, pipe, count))
                 return
+            self._busy = False
 
     def _finish(self, pipe: Pipe, count: int) -> None:
         self._busy = False
@@ -101,9 +87,13 @@ class Pipe:
         self.network, self.source, self.target = network, source, target
         self.written = self.delivered = self.lost = 0
         self.inbox = bytearray()
+        self.came_at = 0.0  # When bytes came last.
         self.at_end = False  # The reader has met the end, or will after the inbox.
         self.broken = False  # The writer knows that nobody reads.
-        self.changed = trio.lowlevel.ParkingLot()
+        self.readable = trio.lowlevel.ParkingLot()
+        self.writable = trio.lowlevel.ParkingLot()
+        self._filling: memoryview | None = None  # What of the reader's buffer is still to be filled,
+        self._sending: memoryview | None = None  # and what of the writer's is still to be sent.
         self._queue = bytearray()
         self._wire = bytearray()
         self._held = 0  # Of the wire: waits for a cut to heal.
@@ -123,52 +113,107 @@ class Pipe:
 
     # --- the ends ------------------------------------------------------------------------------------------------
 
+    def send(self, data: bytes | memoryview) -> bool:
+        """Begin to write `data`, which stays as it is until all is sent; return whether it is. Raises PeerGone.
+
+        Else wait for `writable`, and ask `sent_all` again.
+        """
+        self._sending = memoryview(data)
+        return self.sent_all()
+
+    def sent_all(self) -> bool:
+        if self.broken or self._closed:
+            raise PeerGone("the connection was lost")
+        self._draw()
+        return self._sending is None
+
+    def _draw(self) -> None:
+        """Take what there is room for out of the writer's buffer."""
+        if self._sending is None or self.source.frozen:
+            return
+        part = self._sending[: max(0, SEND_BUFFER_BYTES - len(self._queue))]
+        rest = self._sending[len(part) :]
+        self._queue += part
+        self.written += len(part)
+        self._sending = rest if len(rest) else None
+        self.source.up.offer(self)
+
     async def write(self, data: bytes | memoryview) -> None:
-        await trio.lowlevel.checkpoint()
-        view = memoryview(data)
-        while len(view):
-            if self.broken or self._closed:
-                raise PeerGone("the connection was lost")
-            room = SEND_BUFFER_BYTES - len(self._queue)
-            if room <= 0:
-                await self.changed.park()
-                continue
-            await self.source.awake()
-            part, view = view[:room], view[room:]
-            self._queue += part
-            self.written += len(part)
-            self.source.up.offer(self)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        try:
+            done = self.send(data)
+            while not done:
+                await self.writable.park()
+                done = self.sent_all()
+        finally:
+            self._sending = None
+
+    def fill(self, into: memoryview) -> bool:
+        """Begin to put bytes into `into` as they come; return whether it is full. Raises PeerGone, at the end, too.
+
+        Else wait for `readable`, and ask `filled` again.
+        """
+        self._filling = into
+        return self.filled()
+
+    def filled(self) -> bool:
+        if self._reader_gone:
+            raise PeerGone("the connection was closed")
+        self._pour()
+        if self._filling is None:
+            return True
+        if self.at_end and not self.target.frozen:
+            raise PeerGone("the connection ended")
+        return False
+
+    def _pour(self) -> None:
+        """Put what has come into the reader's buffer."""
+        if self._filling is None or self.target.frozen or not self.inbox:
+            return
+        count = min(len(self.inbox), len(self._filling))
+        self._filling[:count] = self.inbox[:count]
+        del self.inbox[:count]
+        self._filling = self._filling[count:] if count < len(self._filling) else None
+        self.source.up.offer(self)
 
     async def read(self, most: int) -> bytes:
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()
         while True:
-            await self.target.awake()
             if self._reader_gone:
                 raise PeerGone("the connection was closed")
-            if self.inbox:
+            if self.inbox and not self.target.frozen:
                 part = bytes(self.inbox[:most])
                 del self.inbox[:most]
                 self.source.up.offer(self)
                 return part
-            if self.at_end:
+            if self.at_end and not self.target.frozen:
                 return b""
-            await self.changed.park()
+            await self.readable.park()
+
+    def thawed(self, host: Host) -> None:
+        """The process at one end goes on."""
+        if host is self.source:
+            self.writable.unpark_all()
+        else:
+            self.readable.unpark_all()
 
     def close(self) -> None:
         """The writer is done: the reader meets the end after what was written."""
         self._closed = True
+        self._sending = None
         self._end_if_empty()
-        self.changed.unpark_all()
+        self.writable.unpark_all()
 
     def leave(self) -> None:
         """The reader is gone: what still comes is lost, and the writer learns that it is."""
         if self._reader_gone:
             return
         self._reader_gone = True
+        self._filling = None
         self.lost += len(self.inbox)
         self.delivered -= len(self.inbox)
         self.inbox.clear()
-        self.changed.unpark_all()
+        self.readable.unpark_all()
         self.network.ether.after(self.network.delay(self.target, self.source), self._break)
 
     def abort(self) -> None:
@@ -183,7 +228,7 @@ class Pipe:
         self.broken = True
         self.lost += len(self._queue)
         self._queue.clear()
-        self.changed.unpark_all()
+        self.writable.unpark_all()
 
     # --- on the way ----------------------------------------------------------------------------------------------
 
@@ -196,7 +241,9 @@ class Pipe:
             return 0
         self._wire += self._queue[:count]
         del self._queue[:count]
-        self.changed.unpark_all()
+        self._draw()
+        if self._sending is None:
+            self.writable.unpark_all()
         return count
 
     def sent(self, count: int) -> None:
@@ -232,8 +279,11 @@ class Pipe:
         else:
             self.inbox += part
             self.delivered += count
+            self.came_at = trio.current_time()
+            self._pour()
+            if self._filling is None:
+                self.readable.unpark_all()
         self.network.arrived(self.source, self.target, "data", count)
-        self.changed.unpark_all()
         self._end_if_empty()
 
     def healed(self) -> None:
@@ -259,7 +309,7 @@ class Pipe:
             return
         self.network.arrived(self.source, self.target, "end", 0)
         self.at_end = True
-        self.changed.unpark_all()
+        self.readable.unpark_all()
 
 
 class Stream:
@@ -338,6 +388,9 @@ class Host:
         if self._frozen is not None:
             frozen, self._frozen = self._frozen, None
             frozen.set()
+            for stream in self.streams:
+                stream.incoming.thawed(self)
+                stream.outgoing.thawed(self)
 
     def kill(self) -> None:
         """End the process (SIGKILL): the machine closes its connections."""

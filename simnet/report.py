@@ -19,8 +19,9 @@ def line(result: Result) -> str:
     """Return the summary of a run on one line."""
     done = sum(each.outcome == "done" for each in result.ended)
     part = f", {result.of_best:.2f} of the best" if result.of_best else ""
+    nodes = "" if result.nodes is None else f" with {result.nodes} nodes"
     return (
-        f"{'ok  ' if not result.failures else 'FAIL'} {result.scenario} seed {result.seed}: {done} of "
+        f"{'ok  ' if not result.failures else 'FAIL'} {result.scenario} seed {result.seed}{nodes}: {done} of "
         f"{len(result.ended)} fetches done, the last after {result.last_s:.2f} s{part}; {result.arrivals} arrivals, "
         f"{result.virtual_s:.0f} s in {result.wall_s:.1f} s, trace {result.trace[:16]}"
     )

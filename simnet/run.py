@@ -63,9 +63,7 @@ class Result:
 
     @property
     def replay(self) -> str:
-        nodes = "" if self.nodes is None else f" --nodes {self.nodes}"
-        bugs = "".join(f" --bug {bug}" for bug in self.bugs)
-        return f"python -m simnet {self.scenario} --seed {self.seed}{nodes}{bugs}"
+        return command((self.scenario, self.seed, self.nodes), self.bugs)
 
     @property
     def last_s(self) -> float:
@@ -79,6 +77,14 @@ class Result:
         return self.best_s / self.last_s if self.last_s and self.best_s else 0.0
 
 
+def command(job: tuple[str, int, int | None], bugs: tuple[str, ...] = ()) -> str:
+    """Return what to type to see the run of a scenario, from a seed, with so many nodes."""
+    scenario, seed, nodes = job
+    parts = ["python -m simnet", scenario, f"--seed {seed}"]
+    parts += [] if nodes is None else [f"--nodes {nodes}"]
+    return " ".join([*parts, *(f"--bug {bug}" for bug in bugs)])
+
+
 def run_scenario(
     name: str, seed: int, nodes: int | None = None, *, keep_trace: bool = False, until_failure: bool = False
 ) -> Result:
@@ -88,6 +94,16 @@ def run_scenario(
     """
     scene = scenarios()[name](det.Chance(seed).of(name), nodes)
     result = Result(name, seed, nodes, 0, scene.best_s, [], [])
+    return _run_scene(scene, result, keep_trace=keep_trace, until_failure=until_failure)
+
+
+def run_scene(scene: Scene, seed: int = 0) -> Result:
+    """Run a scene that is no scenario: one that a test made."""
+    return _run_scene(scene, Result("scene", seed, None, 0, scene.best_s, [], []), keep_trace=False)
+
+
+def _run_scene(scene: Scene, result: Result, *, keep_trace: bool, until_failure: bool = False) -> Result:
+    seed = result.seed
     trace = Trace(keep=keep_trace)
     began = time.perf_counter()
     try:
@@ -149,7 +165,6 @@ class _Run:
                 node.found_at = self.nodes[node.member.found_at].address
         async with trio.open_nursery() as self.nursery:
             trio.lowlevel.add_instrument(_Stuck(len(self.nodes), self._stop_because_stuck))
-            self.nursery.start_soon(ether.run)
             self.nursery.start_soon(self._look)
             if self.until_failure:
                 self.nursery.start_soon(self._stop_at_failure)
@@ -328,7 +343,7 @@ class _Run:
             for each in result.ended
             if each.outcome == "done" and not self.nodes[each.node].member.holds
         )
-        came = sum(pipe.delivered for pipe in self.network.pipes if self.nodes[pipe.target.name].member.fetches)
+        came = sum(pipe.delivered for pipe in witness.bulk if self.nodes[pipe.target.name].member.fetches)
         if needed and came > needed * (1 + self.scene.waste_max):
             witness.fail(f"{came} bytes came where {needed} were needed, more than {self.scene.waste_max:.0%} in vain")
         if not witness.failed.is_set() and result.of_best < self.scene.of_best_min:

@@ -101,7 +101,28 @@ class Scene:
         assert all(each.who in names for each in plays)
 
 
+def pushed(size: int, wanting: int) -> float:
+    """Return which part of the content may come twice where many fetch it.
+
+    The beginning is pushed to each, who may have it by then from a provider that answered sooner.
+    """
+    return limits.PREFIX_BYTES_MAX / size if wanting > 1 else 0.0
+
+
 Build = Callable[[Random, int | None], Scene]
+"""`nodes`: how many members in all, None: as many as the scenario is told with, eight at most."""
+
+NODES_USUAL_MAX = 8
+
+
+def named(name: str, count: int) -> tuple[str, ...]:
+    """Return names for `count` members of one kind; `name` alone for one."""
+    return (name,) if count == 1 else tuple(f"{name}{number}" for number in range(count))
+
+
+def content_bytes(usual: int, nodes: int) -> int:
+    """Return how much content `nodes` members share: less for many, who would need minutes to simulate else."""
+    return usual if nodes <= NODES_USUAL_MAX else usual // 4
 
 
 def scenarios() -> dict[str, Build]:

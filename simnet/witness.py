@@ -20,7 +20,7 @@ from p2phub.identity import PeerId
 from p2phub.observe import Event, PeerDropped, Progress
 from p2phub.wire import BlobsFollow, Chunks, FrameDecoder, Opening, Refuse, Want
 from p2phub.wire.codec import decode_bulk_answer, decode_bulk_request
-from simnet.network import WINDOW_BYTES, Network, Stream
+from simnet.network import WINDOW_BYTES, Network, Pipe, Stream
 from simnet.truth import Truth
 
 FAILURES_TOLD = 12
@@ -61,6 +61,7 @@ class Witness:
         self.fetching: dict[str, Fetching] = {}
         self.dial_count = 0
         self.channels_open: dict[object, str] = {}
+        self.bulk: list[Pipe] = []  # What carries answers to requesters.
         self._dialled: dict[tuple[str, str], list[float]] = defaultdict(list)
 
     def fail(self, sentence: str) -> None:
@@ -109,6 +110,8 @@ class Witness:
 
     def tap(self, channel: object, stream: Stream) -> Tap:
         self.channels_open[channel] = f"{stream.host.name} to {stream.other.name}"
+        if stream.dialled:
+            self.bulk.append(stream.incoming)
         return _RequesterTap(self, channel, stream) if stream.dialled else _ProviderTap(self, channel)
 
     # --- what is written -----------------------------------------------------------------------------------------

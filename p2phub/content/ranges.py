@@ -6,9 +6,10 @@ cost a few tuples. Pure arithmetic; chunk numbers count from 0 through the whole
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +17,6 @@ class RangeSet:
     """Sorted, disjoint, non-adjacent half-open runs. Build with `RangeSet.of` or the operators."""
 
     runs: tuple[tuple[int, int], ...] = ()
-    _starts: tuple[int, ...] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_starts", tuple(start for start, _ in self.runs))
 
     @classmethod
     def of(cls, runs: Iterable[tuple[int, int]]) -> RangeSet:
@@ -60,7 +57,10 @@ class RangeSet:
         return cls.of((index, index + 1) for index in indices)
 
     def __len__(self) -> int:
-        return sum(stop - start for start, stop in self.runs)
+        count = 0
+        for start, stop in self.runs:
+            count += stop - start
+        return count
 
     def __bool__(self) -> bool:
         return bool(self.runs)
@@ -70,27 +70,36 @@ class RangeSet:
             yield from range(start, stop)
 
     def __contains__(self, index: int) -> bool:
-        at = bisect_right(self._starts, index) - 1
+        at = bisect_right(self.runs, (index, math.inf)) - 1
         return at >= 0 and index < self.runs[at][1]
 
     def __or__(self, other: RangeSet) -> RangeSet:
         return RangeSet.of((*self.runs, *other.runs))
 
     def __and__(self, other: RangeSet) -> RangeSet:
+        if self._spanned_by(other):
+            return self
         found: list[tuple[int, int]] = []
-        mine, theirs = iter(self.runs), iter(other.runs)
-        a, b = next(mine, None), next(theirs, None)
-        while a is not None and b is not None:
-            start, stop = max(a[0], b[0]), min(a[1], b[1])
-            if start < stop:
-                found.append((start, stop))
-            if a[1] < b[1]:
-                a = next(mine, None)
-            else:
-                b = next(theirs, None)
+        cuts = iter(other.runs)
+        cut = next(cuts, None)
+        for start, stop in self.runs:
+            while cut is not None and cut[1] <= start:
+                cut = next(cuts, None)
+            while cut is not None and cut[0] < stop:
+                low, high = cut
+                found.append((low if low > start else start, high if high < stop else stop))
+                if high > stop:
+                    break
+                cut = next(cuts, None)
+            if cut is None:
+                break
         return RangeSet(tuple(found))
 
     def __sub__(self, other: RangeSet) -> RangeSet:
+        if not other.runs:
+            return self
+        if self._spanned_by(other):
+            return RangeSet()
         left: list[tuple[int, int]] = []
         cuts = iter(other.runs)
         cut = next(cuts, None)
@@ -107,6 +116,12 @@ class RangeSet:
             if start < stop:
                 left.append((start, stop))
         return RangeSet(tuple(left))
+
+    def _spanned_by(self, other: RangeSet) -> bool:
+        """Whether one run of `other`, its only one, holds all of this: most often it is everything there is."""
+        if not self.runs:
+            return True
+        return len(other.runs) == 1 and other.runs[0][0] <= self.runs[0][0] and self.runs[-1][1] <= other.runs[0][1]
 
     def first(self, count: int) -> RangeSet:
         """Return the `count` lowest members."""

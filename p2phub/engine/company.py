@@ -36,7 +36,7 @@ def accompany(job: Job, provider: Provider, where: PeerAddress) -> None:
         have_s=lambda: _have_s(job, provider),
         peers_s=lambda: math.inf if exchange is None else _peers_s(job),
         port=0 if exchange is None or job.means.shelf is None else exchange.port_towards(where.address),
-        wanted=lambda: not provider.banned,
+        wanted=lambda: provider.live and not provider.banned,
     )
 
     async def keep() -> None:

@@ -162,9 +162,11 @@ class _Coordinator:
         for state in list(job.links.values()):
             if state.asked_at is not None and now - state.asked_at > limits.STALL_S:
                 job.drop(state, PeerStalled("no answer to a question about the manifest", peer=str(state.link.peer)))
-        live = [str(provider.peer) for provider in job.providers if provider.live]
-        if (waiting := job.meter.quiet(live, now=now)) is not None:
+        if (waiting := job.meter.quiet(self._who_lives, now=now)) is not None:
             job.watch(waiting)
+
+    def _who_lives(self) -> list[str]:
+        return [str(provider.peer) for provider in self.job.providers if provider.live]
 
     # --- dialling --------------------------------------------------------------------------------------------------
 
@@ -172,6 +174,8 @@ class _Coordinator:
         make_place(self.job, now)
         providers = self.job.providers
         links_max = self.job.means.down.links_max(self.job.wish.manifest)
+        if providers.dialling >= DIALS_AT_ONCE or providers.dialling + providers.links >= links_max:
+            return
         # Whom others named comes last, and never at the last place to dial: perhaps nobody is there to answer.
         due = [provider for provider in providers if now >= provider.retry_at and provider.can_be_dialled]
         for provider in sorted(due, key=lambda provider: provider.is_hearsay):

@@ -76,7 +76,8 @@ Item = Candidate | SearchEnded | Dialled | Reported | HoldsNow | Silent | Told |
 class LinkState:
     """A link that is up; `held` once it opened, `asked_at` while it owes an answer about the manifest.
 
-    `bare`: a mirror that has files, and does not have what describes them.
+    `bare`: a mirror that has files, and does not have what describes them. `leaving`: it was let go of for somebody
+    who waits; `useless_since`: since when it has had nothing of what is missing, while others wait.
     """
 
     def __init__(self, link: Link, provider: Provider) -> None:
@@ -86,8 +87,8 @@ class LinkState:
         self.asked: set[Digest] = set()
         self.asked_at: float | None = None
         self.bare = False
-        self.useless_since = math.inf  # While it has nothing of what is missing, and others wait for its place.
-        self.leaving = False  # It was let go of for that.
+        self.useless_since = math.inf
+        self.leaving = False
 
 
 class Job:

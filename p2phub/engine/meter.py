@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable
 
 from p2phub import limits
 from p2phub.identity import SourceId
@@ -76,12 +77,13 @@ class Meter:
             bytes_verified=self._verified, bytes_per_s=round(self.bytes_received / max(now - self.began, 1e-3), 1)
         )
 
-    def quiet(self, live: list[str], *, now: float) -> Waiting | None:
+    def quiet(self, who_lives: Callable[[], list[str]], *, now: float) -> Waiting | None:
         """Return what to tell if no byte came from anyone for STALL_S, once in each such time."""
         quiet_s = now - self._last_byte_at
         if quiet_s < limits.STALL_S or now - self._told_quiet_at < limits.STALL_S:
             return None
         self._told_quiet_at = now
+        live = who_lives()
         whom = f" from {', '.join(live)}" if live else "; no provider is connected"
         return Waiting(
             reason=f"no byte for {quiet_s:.0f} s{whom}",

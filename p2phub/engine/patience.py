@@ -45,7 +45,7 @@ class Patience:
                 self.start_search()
             return
         job.lost_at = now if job.lost_at is None else job.lost_at
-        hopeful = job.meter.bytes_received > 0 or job.providers.busy()
+        hopeful = job.meter.bytes_received > 0 or job.providers.busy() or job.providers.may_come_back()
         patience_s = job.wish.patience_s if hopeful and not job.providers.none_left() else 0.0
         if job.search.more():
             self.search_again_at = now
@@ -65,4 +65,4 @@ class Patience:
             return any(not state.bare for state in job.links.values())
         if not job.session.bytes_missing:
             return True  # All is had; some link has yet to say that it writes no more.
-        return bool(job.links) and bool(job.session.missing - job.session.unavailable)
+        return any(job.session.holds_missing(state.provider.peer) for state in job.links.values())

@@ -11,7 +11,16 @@ from dataclasses import dataclass, field
 
 from p2phub import limits
 from p2phub.discovery import Candidate
-from p2phub.errors import ChunkMismatch, Damaged, HubError, MirrorUnusable, NoProvider, PeerRefused, ProtocolViolation
+from p2phub.errors import (
+    ChunkMismatch,
+    Damaged,
+    HubError,
+    MirrorUnusable,
+    NoProvider,
+    PeerGone,
+    PeerRefused,
+    ProtocolViolation,
+)
 from p2phub.identity import Address, MirrorId, PeerId, SourceId
 from p2phub.observe import printable
 
@@ -37,6 +46,7 @@ class Provider:
     banned: bool = False  # It lied: never dialled again in this fetch.
     unusable: bool = False  # It is no mirror: nor is it.
     lied_about: tuple[str, int] | None = None  # The file and chunk, where it can be told.
+    had_some: bool = False  # Whether it opened with something to give.
     told: bool = False  # Whether the watcher knows it as a source.
     accompanied: bool = False  # Whether a control connection is kept beside its links.
     tried: set[Address] = field(default_factory=set)  # Those of `addresses` that were dialled.
@@ -79,8 +89,9 @@ class Provider:
         """Strike addresses at which somebody else answered."""
         self.addresses = [address for address in self.addresses if address not in addresses]
 
-    def opened(self) -> None:
+    def opened(self, *, has_some: bool) -> None:
         self.failures = 0
+        self.had_some = self.had_some or has_some
 
 
 class ProviderBook:
@@ -142,6 +153,10 @@ class ProviderBook:
     def busy(self) -> bool:
         """Whether some provider has it and had no place for us just now: it is worth to wait."""
         return any(isinstance(each.last_error, PeerRefused) and each.last_error.reason == "busy" for each in self)
+
+    def may_come_back(self) -> bool:
+        """Whether some provider that had something to give is gone just now, and did nothing worse than that."""
+        return any(each.had_some and isinstance(each.last_error, PeerGone) and not each.out for each in self)
 
     def none_left(self) -> bool:
         """Whether all that were found are out of this fetch for good."""

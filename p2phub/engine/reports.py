@@ -46,7 +46,7 @@ async def take_report(job: Job, number: LinkId, report: Report, now: float) -> N
 async def _opened(job: Job, number: LinkId, state: LinkState, report: Opened, now: float) -> None:
     provider = state.provider
     state.held = report.held
-    provider.opened()
+    provider.opened(has_some=bool(report.held))
     job.meter.received(provider.peer, 0, now=now)
     if isinstance(provider.peer, PeerId):
         where = PeerAddress(provider.peer, state.link.address)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 
 from p2phub.errors import Malformed
 from p2phub.identity.peer_id import PeerId, parse_peer_id
@@ -16,6 +17,8 @@ _TEXT_MAX = 160
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 IpNumber = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_number = lru_cache(maxsize=4096)(ipaddress.ip_address)  # The same few addresses are read again and again.
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -27,7 +30,7 @@ class Address:
 
     def __post_init__(self) -> None:
         try:
-            number = ipaddress.ip_address(self.ip)
+            number = _number(self.ip)
         except ValueError as exc:
             raise Malformed("address", f"not an IP address: {self.ip[:80]!r}") from exc
         # One host has one spelling, so that caps and "is it public" cannot be had twice by writing IPv4 as IPv6.
@@ -43,11 +46,11 @@ class Address:
     @property
     def is_public(self) -> bool:
         """Whether strangers may be told of it, and may name it: see `is_public_ip`."""
-        return is_public_ip(ipaddress.ip_address(self.ip))
+        return is_public_ip(_number(self.ip))
 
     @property
     def is_loopback(self) -> bool:
-        return ipaddress.ip_address(self.ip).is_loopback
+        return _number(self.ip).is_loopback
 
 
 def is_public_ip(number: IpNumber) -> bool:

@@ -7,6 +7,7 @@ from it. Source: proto/identifiers.md §2; libp2p/specs peer-ids.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from p2phub.errors import Malformed
 
@@ -31,12 +32,17 @@ class PeerId:
         return _PREFIX + self.public_key
 
     def __str__(self) -> str:
-        number = int.from_bytes(self.raw, "big")
-        text = ""
-        while number:
-            number, digit = divmod(number, 58)
-            text = _ALPHABET[digit] + text
-        return "1" + text  # The first byte is zero.
+        return _text(self.raw)
+
+
+@lru_cache(maxsize=4096)  # The same few peers are named again and again.
+def _text(raw: bytes) -> str:
+    number = int.from_bytes(raw, "big")
+    text = ""
+    while number:
+        number, digit = divmod(number, 58)
+        text = _ALPHABET[digit] + text
+    return "1" + text  # The first byte is zero.
 
 
 def parse_peer_id(text: str) -> PeerId:

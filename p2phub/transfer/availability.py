@@ -11,7 +11,7 @@ from collections import defaultdict
 
 from p2phub.content import RangeSet
 from p2phub.identity import SourceId
-from p2phub.transfer.runs import Runs, next_run
+from p2phub.transfer.runs import Runs
 
 _NOTHING = RangeSet()
 
@@ -27,6 +27,7 @@ class Availability:
         self._tiers: dict[SourceId, tuple[RangeSet, ...]] | None = None
         self.complete: set[SourceId] = set()  # Who ever said that it holds all.
         self.version = 0
+        self._by_count: dict[int, RangeSet] = {}  # As of `_tiers`, which has those that were asked for since.
 
     def __contains__(self, peer: SourceId) -> bool:
         return peer in self._held
@@ -75,8 +76,7 @@ class Availability:
 
     def holds_any(self, peer: SourceId, chunks: Runs) -> bool:
         """Whether `peer` holds some of `chunks`."""
-        held = self.of(peer)
-        return any((found := next_run(held, start)) is not None and found[0] < stop for start, stop in chunks)
+        return chunks.meets(self.of(peer))
 
     def held_elsewhere(self, peer: SourceId, chunks: Runs) -> bool:
         """Whether another joined peer than `peer` holds some of `chunks`."""
@@ -85,12 +85,12 @@ class Availability:
     def tiers(self, peer: SourceId) -> tuple[RangeSet, ...]:
         """Return what `peer` holds, split by how many peers hold it, the rarest first."""
         if self._tiers is None:
-            by_count = _by_count(self._held)
-            self._tiers = {
-                each: tuple(filter(None, (held & by_count[count] for count in sorted(by_count))))
-                for each, held in self._held.items()
-            }
-        return self._tiers.get(peer, ())
+            self._tiers = {}
+            self._by_count = _by_count(self._held)
+        if peer not in self._tiers:
+            held, by_count = self.of(peer), self._by_count
+            self._tiers[peer] = tuple(filter(None, (held & by_count[count] for count in sorted(by_count))))
+        return self._tiers[peer]
 
 
 def _by_count(held: dict[SourceId, RangeSet]) -> dict[int, RangeSet]:

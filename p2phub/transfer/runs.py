@@ -7,6 +7,7 @@ above it, and each change replaces one slice. So a report costs a bisection, how
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
@@ -19,10 +20,11 @@ Run = tuple[int, int]
 class Runs:
     """A mutable set of chunk numbers."""
 
-    __slots__ = ("_edges",)
+    __slots__ = ("_edges", "_snapshot")
 
     def __init__(self, ranges: RangeSet | None = None) -> None:
         self._edges = [edge for run in ranges.runs for edge in run] if ranges is not None else []
+        self._snapshot = ranges
 
     def __bool__(self) -> bool:
         return bool(self._edges)
@@ -35,8 +37,21 @@ class Runs:
         return iter([*zip(self._edges[::2], self._edges[1::2], strict=True)])
 
     def snapshot(self) -> RangeSet:
-        """Return the set as a value."""
-        return RangeSet(tuple(self))
+        """Return the set as a value; the same one until the set changes."""
+        if self._snapshot is None:
+            self._snapshot = RangeSet(tuple(self))
+        return self._snapshot
+
+    def meets(self, ranges: RangeSet) -> bool:
+        """Whether any number is in both."""
+        edges, runs = self._edges, ranges.runs
+        if len(edges) < 2 * len(runs):
+            return any((found := next_run(ranges, start)) is not None and found[0] < stop for start, stop in self)
+        for start, stop in runs:
+            at = bisect_right(edges, start)
+            if at % 2 == 1 or (at < len(edges) and edges[at] < stop):
+                return True
+        return False
 
     def add(self, start: int, stop: int) -> None:
         """Put start ..< stop in (start < stop)."""
@@ -45,6 +60,7 @@ class Runs:
         if high % 2 == 0:
             edges.append(stop)
         self._edges[low:high] = edges
+        self._snapshot = None
 
     def remove(self, start: int, stop: int) -> None:
         """Take start ..< stop out (start < stop)."""
@@ -53,6 +69,7 @@ class Runs:
         if high % 2 == 1:
             edges.append(stop)
         self._edges[low:high] = edges
+        self._snapshot = None
 
     def within(self, start: int, stop: int) -> list[Run]:
         """Return the runs of what lies in start ..< stop, ascending."""
@@ -82,5 +99,7 @@ class Runs:
 def next_run(ranges: RangeSet, at: int) -> Run | None:
     """Return the first run of `ranges` at or after `at`, cut so that it begins there."""
     runs = ranges.runs
-    i = bisect_left(runs, at, key=lambda run: run[1] - 1)  # the first that ends after `at`
-    return (max(runs[i][0], at), runs[i][1]) if i < len(runs) else None
+    i = bisect_right(runs, (at, math.inf))  # The first that begins after `at`.
+    if i and at < runs[i - 1][1]:
+        return at, runs[i - 1][1]
+    return runs[i] if i < len(runs) else None

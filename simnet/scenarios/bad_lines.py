@@ -8,19 +8,19 @@ from __future__ import annotations
 from random import Random
 
 from p2phub import limits
-from simnet.scene import MB, Member, Scene
+from simnet.scene import MB, Member, Scene, named
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
     rate, size = 0.5 * MB, 8 * limits.MIB
     loss = chance.choice((0.005, 0.02, 0.1, 0.3))
     latency_s = chance.uniform(0.01, 0.12)  # To the middle of the network: a way there and back takes four of it.
-    best_s = size / (2 * rate)
+    providers = named("p", max(2, (nodes or 3) - 1))
+    best_s = size / (min(8, len(providers)) * rate)
     return Scene(
         members=(
-            Member("ann", holds=True, up=rate, latency_s=latency_s),
-            Member("cy", holds=True, up=rate, latency_s=latency_s),
-            Member("bob", fetches=True, knows=("ann", "cy"), latency_s=latency_s),
+            *(Member(name, holds=True, up=rate, latency_s=latency_s) for name in providers),
+            Member("bob", fetches=True, knows=providers, latency_s=latency_s),
         ),
         files={"model.safetensors": size},
         loss=loss,

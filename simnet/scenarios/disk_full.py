@@ -6,22 +6,27 @@ import math
 from random import Random
 
 from p2phub import limits
-from simnet.scene import MB, Happening, Member, Scene
+from simnet.scene import MB, Happening, Member, Scene, content_bytes, named
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
-    rate, size = 4 * MB, 16 * limits.MIB
+    count = nodes or 3
+    wanting = named("bob", count - 2)
+    rate, size = 4 * MB, content_bytes(16 * limits.MIB, count)
     return Scene(
         members=(
             Member("ann", holds=True, up=rate),
             Member("cy", holds=True, up=rate),
-            Member("bob", fetches=True, knows=("ann", "cy"), may_end_with=("DiskFull",), then_again_s=10.0),
+            *(
+                Member(name, fetches=True, up=rate, knows=("ann", "cy"), may_end_with=("DiskFull",), then_again_s=10.0)
+                for name in wanting
+            ),
         ),
         happenings=(
-            Happening(0.0, "disk-room", "bob", amount=chance.randrange(0, size)),
-            Happening(8.0, "disk-room", "bob", amount=math.inf),
+            *(Happening(0.0, "disk-room", name, amount=chance.randrange(0, size)) for name in wanting),
+            *(Happening(8.0, "disk-room", name, amount=math.inf) for name in wanting),
         ),
         files={"model.safetensors": size},
-        within_s=30,
+        within_s=30 + (len(wanting) - 1) * size / (2 * rate),
         waste_max=1.0,
     )

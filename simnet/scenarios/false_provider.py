@@ -9,13 +9,13 @@ from __future__ import annotations
 from random import Random
 
 from p2phub import limits
-from simnet.scene import MB, Member, Scene
+from simnet.scene import MB, NODES_USUAL_MAX, Member, Scene
 
 FALSE = ("empty", "boaster", "refuser", "absent", "misplaced")
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
-    count = nodes or 20
+    count = (nodes or NODES_USUAL_MAX) - 1
     honest = max(1, count // 10)
     here = chance.sample(FALSE, chance.randint(1, len(FALSE)))  # Of one kind alone there may be more than is good.
     kinds = [chance.choice(here) for _ in range(count - honest)]

@@ -1,7 +1,7 @@
 """One provider 160 ms away, there and back, and slow beside that: its link is filled all the same.
 
 A chunk takes about as long as a round trip there, or several times as long, so that whoever asks for one after the
-other loses a part of the time with each.
+other loses a part of the time with each. More than two members are pairs of which one knows nothing of the other.
 """
 
 from __future__ import annotations
@@ -9,20 +9,25 @@ from __future__ import annotations
 from random import Random
 
 from p2phub import limits
-from simnet.scene import MB, Member, Scene
+from simnet.scene import MB, Member, Scene, content_bytes, named
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
-    rate, size = chance.choice(((1 * MB, 16 * limits.MIB), (4 * MB, 64 * limits.MIB)))
+    pairs = (nodes or 2) // 2
+    rate, usual = chance.choice(((1 * MB, 16 * limits.MIB), (4 * MB, 64 * limits.MIB)))
+    size = content_bytes(usual, 2 * pairs)
+    members: list[Member] = []
+    for ann, bob in zip(named("ann", pairs), named("bob", pairs), strict=True):
+        members += [
+            Member(ann, holds=True, up=rate, latency_s=0.04),
+            Member(bob, fetches=True, knows=(ann,), latency_s=0.04),
+        ]
     return Scene(
-        members=(
-            Member("ann", holds=True, up=rate, latency_s=0.04),
-            Member("bob", fetches=True, knows=("ann",), latency_s=0.04),
-        ),
+        members=tuple(members),
         files={"model.safetensors": size},
         chunk_bytes=chance.choice((64 * limits.KIB, limits.MIB)),
         best_s=size / rate,
-        of_best_min=0.95,
-        within_s=1.1 * size / rate,
+        of_best_min=0.95 if pairs == 1 else 0.9,  # The beginning is more of less content.
+        within_s=1.1 * size / rate + 1,
         waste_max=0.02,
     )

@@ -5,19 +5,21 @@ from __future__ import annotations
 from random import Random
 
 from p2phub import limits
-from simnet.scene import MB, Happening, Member, Scene
+from simnet.scene import MB, Happening, Member, Scene, content_bytes, named, pushed
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
-    rate, size = 3 * MB, 20 * limits.MIB
+    count = nodes or 3
+    rate, size = 3 * MB, content_bytes(20 * limits.MIB, count)
     return Scene(
         members=(
             Member("ann", holds=True, up=rate),
             Member("cy", holds=True, up=rate),
-            Member("bob", fetches=True, knows=("ann", "cy")),
+            *(Member(name, fetches=True, up=rate, knows=("ann", "cy")) for name in named("bob", count - 2)),
         ),
         happenings=(Happening(chance.uniform(0.2, 2.5), "touch", "ann"),),
         files={"a.bin": size // 2, "b.bin": size - size // 2},
         best_s=size / (2 * rate),
-        within_s=size / rate + 10,
+        waste_max=0.10 + pushed(size, count - 2),
+        within_s=(count - 2) * size / rate + 10,
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from random import Random
 
 from p2phub import limits
-from simnet.scene import MB, Happening, Member, Scene
+from simnet.scene import MB, NODES_USUAL_MAX, Happening, Member, Scene
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
-    count = nodes or 8
+    count = (nodes or NODES_USUAL_MAX) - 1
     rate, size = 1 * MB, 16 * limits.MIB
     names = [f"p{number}" for number in range(count)]
     at_s = chance.uniform(0.2, 1.5)

@@ -8,22 +8,24 @@ from __future__ import annotations
 from random import Random
 
 from p2phub import limits
-from simnet.scene import MB, Member, Scene
+from simnet.scene import MB, Member, Scene, content_bytes, named, pushed
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
-    count = nodes or 10
+    wanting = named("bob", max(1, (nodes or 8) // 8))
+    count = (nodes or 8) - len(wanting)  # Of providers.
     bad = max(1, round(0.3 * count))
     kinds = [chance.choice(("liar", "liar", "flooder")) for _ in range(bad)] + ["honest"] * (count - bad)
     chance.shuffle(kinds)
-    rate, size = 2 * MB, 40 * limits.MIB
+    rate, size = 2 * MB, content_bytes(40 * limits.MIB, count)
     providers = [Member(f"p{number}", kind, holds=True, up=rate) for number, kind in enumerate(kinds)]
-    best_s = size / (rate * min(8, count - bad))
+    knows = tuple(each.name for each in providers)
+    best_s = max(size / (rate * min(8, count - bad)), len(wanting) * size / (rate * (count - bad + len(wanting))))
     return Scene(
-        members=(*providers, Member("bob", fetches=True, knows=tuple(each.name for each in providers))),
+        members=(*providers, *(Member(name, fetches=True, up=rate, knows=knows) for name in wanting)),
         files={"model.safetensors": size},
         best_s=best_s,
         of_best_min=1 / 1.3,
         within_s=2.0 * best_s + 8,
-        waste_max=0.40,
+        waste_max=0.40 + pushed(size, len(wanting)),
     )

@@ -5,26 +5,27 @@ from __future__ import annotations
 from random import Random
 
 from p2phub import limits
-from simnet.scene import MB, Happening, Member, Scene
+from simnet.scene import MB, Happening, Member, Scene, content_bytes, named
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
-    rate, size = 4 * MB, 24 * limits.MIB
-    first_s = chance.uniform(2.2, 2.8)
-    again_s = first_s + chance.uniform(0.7, 3.5)
+    count = nodes or 2
+    wanting = named("bob", count - 1)
+    rate, size = 4 * MB, content_bytes(24 * limits.MIB, count)
+    happenings: list[Happening] = []
+    for bob in wanting:
+        first_s = chance.uniform(2.2, 2.8)
+        again_s = first_s + chance.uniform(0.7, 3.5)
+        for at_s in (first_s, again_s):
+            happenings += [Happening(at_s, "kill", bob), Happening(at_s + 0.5, "restart", bob)]
     return Scene(
         members=(
             Member("ann", holds=True, up=rate),
-            Member("bob", fetches=True, knows=("ann",), real_disk=True),
+            *(Member(bob, fetches=True, up=rate, knows=("ann",), real_disk=True) for bob in wanting),
         ),
-        happenings=(
-            Happening(first_s, "kill", "bob"),
-            Happening(first_s + 0.5, "restart", "bob"),
-            Happening(again_s, "kill", "bob"),
-            Happening(again_s + 0.5, "restart", "bob"),
-        ),
+        happenings=tuple(happenings),
         files={"one.bin": size // 2, "sub/two.bin": size // 4, "three.bin": size // 4},
         best_s=size / rate + 1,
-        within_s=60,
+        within_s=60 + (len(wanting) - 1) * size / rate,
         waste_max=1.5,
     )

@@ -5,27 +5,28 @@ from __future__ import annotations
 from random import Random
 
 from p2phub import limits
-from simnet.scene import MB, Happening, Member, Scene
+from simnet.scene import MB, Happening, Member, Scene, content_bytes, named
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
-    rate, size = 3 * MB, 20 * limits.MIB
-    at_s = chance.uniform(1.0, 3.0)
-    again_s = at_s + chance.uniform(3.0, 6.0)
+    count = nodes or 3
+    wanting = named("bob", count - 2)
+    rate, size = 3 * MB, content_bytes(20 * limits.MIB, count)
+    happenings: list[Happening] = []
+    for bob in wanting:
+        first_s = chance.uniform(1.0, 3.0)
+        again_s = first_s + chance.uniform(3.0, 6.0)
+        for at_s in (first_s, again_s):
+            happenings += [Happening(at_s, "kill", bob), Happening(at_s + 0.5, "restart", bob)]
     return Scene(
         members=(
             Member("ann", holds=True, up=rate),
             Member("cy", holds=True, up=rate),
-            Member("bob", fetches=True, knows=("ann", "cy")),
+            *(Member(bob, fetches=True, up=rate, knows=("ann", "cy")) for bob in wanting),
         ),
-        happenings=(
-            Happening(at_s, "kill", "bob"),
-            Happening(at_s + 0.5, "restart", "bob"),
-            Happening(again_s, "kill", "bob"),
-            Happening(again_s + 0.5, "restart", "bob"),
-        ),
+        happenings=tuple(happenings),
         files={"one.bin": size // 2, "two.bin": size - size // 2},
         best_s=size / (2 * rate) + 1,
-        within_s=60,
+        within_s=60 + (len(wanting) - 1) * size / (2 * rate),
         waste_max=1.5,
     )

@@ -9,12 +9,12 @@ from __future__ import annotations
 from random import Random
 
 from p2phub import limits
-from simnet.scene import MB, Asks, Happening, Member, Says, Scene
+from simnet.scene import MB, NODES_USUAL_MAX, Asks, Happening, Member, Says, Scene
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
     rate, size = 4 * MB, 4 * limits.MIB
-    holders = [f"h{number}" for number in range(max(4, nodes or 6))]
+    holders = [f"h{number}" for number in range(max(4, (nodes or NODES_USUAL_MAX) - 2))]
     says = [Says(0.0, name, 1, other=True) for name in holders]
     # Most hear of each new release, some sooner and some later; the last holder goes on with the first for ever.
     for sequence, at_s in ((2, 5.0), (3, 30.0)):

@@ -9,22 +9,24 @@ from __future__ import annotations
 from random import Random
 
 from p2phub import limits
-from simnet.scene import MB, Member, Scene
+from simnet.scene import MB, Member, Scene, content_bytes, named, pushed
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
-    count = nodes or 8
+    wanting = named("bob", max(1, (nodes or 7) // 8))
+    count = (nodes or 7) - len(wanting)  # Of providers.
     bad = count // 2
     kinds = [chance.choice(("tarpit", "staller", "boaster", "empty")) for _ in range(bad)] + ["honest"] * (count - bad)
     chance.shuffle(kinds)
-    rate, size = 2 * MB, 24 * limits.MIB
+    rate, size = 2 * MB, content_bytes(24 * limits.MIB, count)
     providers = [Member(f"p{number}", kind, holds=True, up=rate) for number, kind in enumerate(kinds)]
-    best_s = size / (rate * min(8, count - bad))
+    knows = tuple(each.name for each in providers)
+    best_s = max(size / (rate * min(8, count - bad)), len(wanting) * size / (rate * (count - bad + len(wanting))))
     return Scene(
-        members=(*providers, Member("bob", fetches=True, knows=tuple(each.name for each in providers))),
+        members=(*providers, *(Member(name, fetches=True, up=rate, knows=knows) for name in wanting)),
         files={"model.safetensors": size},
         best_s=best_s,
         of_best_min=1 / 1.5,
         within_s=1.5 * best_s + 25,
-        waste_max=0.30,
+        waste_max=0.30 + pushed(size, len(wanting)),
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from simnet.__main__ import main
+from simnet.__main__ import argument_parser, jobs_of, main
 from simnet.bugs import PLANTS
 from simnet.scene import scenarios
 
@@ -31,6 +31,28 @@ def test_a_failed_run_says_what_was_broken_and_how_to_see_it_again(capsys: pytes
     assert "FAIL one_provider seed 1" in said
     assert "counts chunk 0 as verified, but nothing is on its disk" in said
     assert "replay: python -m simnet one_provider --seed 1 --bug report-before-the-write\n" in said
+
+
+def test_many_runs_end_with_those_that_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["one_provider", "--runs", "2", "--processes", "1"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in said[:2]] == ["ok   one_provider seed 0", "ok   one_provider seed 1"]
+    assert said[2].startswith("2 of 2 runs were as they must be, in ")
+    assert said[3] == "failed: none"
+    assert main(["one_provider", "--nodes", "4", "--seeds", "1:3", "--processes", "1", "--bug", "pick-twice"]) == 1
+    assert "failed: python -m simnet one_provider --seed 2 --nodes 4 --bug pick-twice" in capsys.readouterr().out
+
+
+def test_large_runs_come_first_and_have_fifty_nodes() -> None:
+    names = ["mixed_faults", "slow_disk"]
+    jobs = jobs_of(argument_parser().parse_args(["--all", "--runs", "3", "--large", "1"]), names)
+    assert jobs == [
+        ("mixed_faults", 0, 50),
+        ("slow_disk", 0, 50),
+        ("mixed_faults", 0, None),
+        ("slow_disk", 0, None),
+        ("mixed_faults", 1, None),
+    ]
 
 
 def test_what_there_is_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,6 +48,24 @@ def test_trio_still_has_the_names_that_make_it_deterministic() -> None:
     assert isinstance(trio_scheduler._r, random.Random)
 
 
+async def _jumps() -> list[str]:
+    told: list[str] = []
+    det.at(2.0, lambda: told.append(f"act at {trio.current_time()}"))
+    det.at(5.0, lambda: told.append("never: nobody waits for it"))
+    await trio.sleep(3.0)
+    return [*told, f"task at {trio.current_time()}"]
+
+
+def test_time_jumps_to_acts_of_the_world_and_to_deadlines_of_tasks_in_their_order() -> None:
+    """By names of trio's clock and deadlines that are private, too."""
+    assert det.run(1, _jumps) == ["act at 2.0", "task at 3.0"]
+
+
+def test_a_run_in_which_nothing_can_happen_any_more_ends_instead_of_hanging() -> None:
+    with pytest.raises(RuntimeError, match="nothing is going to happen"):
+        det.run(1, trio.sleep_forever)
+
+
 async def _chances() -> list[object]:
     await trio.sleep(1000.0)
     return [random.random(), os.urandom(4), secrets.token_bytes(4), time.monotonic(), time.time_ns(), os.getpid() > 0]

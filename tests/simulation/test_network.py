@@ -27,7 +27,6 @@ class Lab:
         self.network = Network(self.ether, self.trace, Random(2))
         self.hosts: list[Host] = []
         self.accepted: list[Stream] = []
-        nursery.start_soon(self.ether.run)
 
     def host(self, *, up: float = math.inf, down: float = math.inf, latency_s: float = 0.01) -> Host:
         number = len(self.hosts) + 1

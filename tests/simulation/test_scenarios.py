@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from simnet.report import complaint
 from simnet.run import run_scenario
-from simnet.scene import scenarios
+from simnet.scene import NODES_USUAL_MAX, scenarios
 from tests.support.covers import covers
 
 FEWER_NODES = {
     "cancel_storm": 3,
-    "false_provider": 10,
     "flash_crowd": 4,
-    "half_die": 4,
+    "half_die": 5,
     "joint_faults": 5,
     "nat": 5,
     "poisoners_30": 7,
-    "tarpits_50": 4,
+    "tarpits_50": 5,
 }
 """So that every run of the tests can afford them."""
 
@@ -35,5 +36,13 @@ def test_the_judge_finds_nothing_wrong(name: str) -> None:
 
 @covers("T05", "T39")
 def test_eight_who_hold_nothing_do_not_keep_out_the_one_who_has_it() -> None:
-    result = run_scenario("false_provider", seed=2)
+    result = run_scenario("false_provider", seed=2, nodes=21)
     assert not result.failures, complaint(result)
+
+
+@pytest.mark.parametrize("name", sorted(scenarios()))
+@pytest.mark.parametrize("nodes", [None, 8, 50])
+def test_a_scenario_has_as_many_members_as_it_is_told(name: str, nodes: int | None) -> None:
+    members = scenarios()[name](Random(1), nodes).members
+    assert len(members) == nodes if nodes is not None else len(members) <= NODES_USUAL_MAX
+    assert any(member.fetches for member in members)

@@ -31,3 +31,5 @@ def test_runs_agree_with_a_set_of_numbers(seed: int) -> None:
         assert RangeSet(tuple(runs.within(start, stop))) == RangeSet.from_indices(plain & set(range(start, stop)))
         later = RangeSet.from_indices(index for index in plain if index >= start).runs
         assert runs.next_run(start) == next_run(runs.snapshot(), start) == (later[0] if later else None)
+        other = RangeSet.from_indices(random.sample(range(40), random.randint(0, 12)))
+        assert runs.meets(other) == any(index in plain for index in other)
