@@ -19,7 +19,7 @@ import trio
 
 from p2phub import limits
 from p2phub.discovery import Candidate
-from p2phub.engine.company import meet, take_holding, take_told
+from p2phub.engine.company import change_partners, meet, take_holding, take_told
 from p2phub.engine.dialling import Dialled, Reported, Target, run_link
 from p2phub.engine.exchange import Told
 from p2phub.engine.explain import explain
@@ -39,7 +39,7 @@ from p2phub.observe import Done, Explanation, Watch
 
 __all__ = ["Explain", "Means", "Wish", "fetch"]
 
-DIALS_AT_ONCE = 4
+DIALS_AT_ONCE = 8  # So that a crowd gets to know itself soon.
 
 
 Explain = Callable[[], Explanation]
@@ -153,6 +153,7 @@ class _Coordinator:
         job = self.job
         if job.session is not None:
             meet(job, now)
+            change_partners(job, now)
             job.act(job.session.tick(now=now))
             job.meter.verified(job.bytes_before + job.session.bytes_verified)
             if (progress := job.meter.progress(now=now)) is not None:
@@ -169,19 +170,27 @@ class _Coordinator:
 
     def _dial_more(self, now: float) -> None:
         providers = self.job.providers
-        links_max = self.job.means.down.links_max(self.job.wish.manifest)
-        for provider in providers:
+        if providers.dialling >= DIALS_AT_ONCE or providers.dialling + providers.links >= self._links_max():
+            return
+        # Those that had no turn yet first.
+        for provider in sorted(providers, key=lambda each: each.linked_at):
             if now < provider.retry_at or not provider.can_be_dialled:
                 continue
+            if self.job.crowd and provider.live:
+                continue  # One link each: not worth a closer look, of which there would be many.
             while len(provider.links) + provider.dialling < self._links_wanted(provider):
                 dialling = providers.dialling
-                if dialling >= DIALS_AT_ONCE or dialling + providers.links >= links_max:
+                if dialling >= DIALS_AT_ONCE or dialling + providers.links >= self._links_max():
                     return
                 addresses = self._may_be_dialled(provider, now)
                 if not addresses and not provider.is_mirror:
                     provider.retry_at = now + RETRY_S[-1]
                     break
                 self._dial(provider, addresses)
+
+    def _links_max(self) -> int:
+        most, session = self.job.means.down.links_max(self.job.wish.manifest), self.job.session
+        return most if session is None or most < limits.BULK_THREADS_MAX else session.links_max
 
     def _links_wanted(self, provider: Provider) -> int:
         if provider.out:
@@ -227,4 +236,5 @@ class _Coordinator:
             provider.failed(item.link, now)
         else:
             provider.links.add(item.number)
+            provider.linked_at = now
             job.links[item.number] = LinkState(item.link, provider)

@@ -102,8 +102,10 @@ class Job:
         self.arrival: Arrival | None = None
         self.others = ExitStack()  # What is served to others, and heard of them, while the arrival lasts.
         self.session: Session | None = None
+        self.begun = trio.Event()  # Set with the session.
         self.crowd: frozenset[PeerId] = frozenset()  # Who else fetches this, as the session was told last;
         self.met_at = -math.inf  # and when that was.
+        self.changed_at = -math.inf  # When a link that was of no use gave its place to another provider.
         self.bytes_reused = 0  # On this disk before anything was asked for.
         self.bytes_before = 0  # Verified when the session began: those, and the first flight.
         self.providers = ProviderBook(means.own)

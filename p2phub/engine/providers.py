@@ -37,6 +37,7 @@ class Provider:
     banned: bool = False  # It lied: never dialled again in this fetch.
     unusable: bool = False  # It is no mirror: nor is it.
     lied_about: tuple[str, int] | None = None  # The file and chunk, where it can be told.
+    linked_at: float = -math.inf  # When a link to it came up last.
     told: bool = False  # Whether the watcher knows it as a source.
     accompanied: bool = False  # Whether a control connection is kept beside its links.
     tried: set[Address] = field(default_factory=set)  # Those of `addresses` that were dialled.

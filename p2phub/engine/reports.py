@@ -80,6 +80,8 @@ def _verified(job: Job, number: LinkId, state: LinkState, report: Verified, now:
         return
     assert job.arrival is not None
     job.arrival.verified(report.chunks)
+    if job.means.shelf is not None:
+        job.means.shelf.bulletin.tell(job.wish.manifest)
     job.act(job.session.verified(number, report.chunks, report.bytes, now=now))
 
 

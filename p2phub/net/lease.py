@@ -1,7 +1,8 @@
 """What to ask of a provider next, and how much may be under way. Arithmetic only; the caller holds the lock.
 
 Chunks are asked for in ascending order, in requests of up to 1 MiB and 512 chunks; a slow provider gets smaller ones,
-so that progress shows. The window is what 250 ms bring at the rate measured, at most WINDOW_BYTES_MAX.
+so that progress shows. The window is what 250 ms bring at the rate measured, at most WINDOW_BYTES_MAX. It begins small,
+since what was asked for comes, wanted or not: in a crowd that starts together each asks before it knows of the others.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from p2phub import limits
 from p2phub.content import ChunkRef, ChunkTable, RangeSet
 
 WINDOW_S = 0.25
-_WINDOW_BYTES_FIRST = 2 * limits.BATCH_BYTES_MAX
+_WINDOW_BYTES_FIRST = 256 * limits.KIB
+_WINDOW_BYTES_UNMEASURED_MAX = 2 * limits.BATCH_BYTES_MAX
 _WINDOW_BYTES_MIN = 128 * limits.KIB
 _SAMPLE_S = 0.05  # Shorter ones measure the scheduler.
 _WEIGHT = 0.3  # Of the newest sample.
@@ -62,12 +64,13 @@ class Window:
         self._rate: float | None = None
         self._since: float | None = None
         self._bytes = 0
+        self._came_bytes = 0  # In all.
 
     @property
     def bytes_max(self) -> int:
         """Bytes that may be under way."""
         if self._rate is None:
-            return self._capped(_WINDOW_BYTES_FIRST)
+            return self._capped(min(_WINDOW_BYTES_FIRST + 4 * self._came_bytes, _WINDOW_BYTES_UNMEASURED_MAX))
         return self._capped(min(limits.WINDOW_BYTES_MAX, max(_WINDOW_BYTES_MIN, int(self._rate * WINDOW_S))))
 
     @property
@@ -84,6 +87,7 @@ class Window:
         if self._since is None:
             self._since = now
         self._bytes += length
+        self._came_bytes += length
         elapsed = now - self._since
         if elapsed < _SAMPLE_S:
             return
