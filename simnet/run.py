@@ -311,6 +311,10 @@ class _Run:
         came = sum(pipe.delivered for pipe in self.network.pipes if self.nodes[pipe.target.name].member.fetches)
         if needed and came > needed * (1 + self.scene.waste_max):
             witness.fail(f"{came} bytes came where {needed} were needed, more than {self.scene.waste_max:.0%} in vain")
+        first = self.nodes[self.scene.members[0].name]
+        copies = first.bytes_served / self.truth.bytes_total
+        if copies > self.scene.copies_max:
+            witness.fail(f"{first.name} sent {copies:.2f} copies, more than {self.scene.copies_max}")
         result.failures = list(witness.failures)
         if witness.failure_count > len(witness.failures):
             result.failures.append(f"… and {witness.failure_count - len(witness.failures)} more")

@@ -64,6 +64,8 @@ class Scene:
     within_s: float = 600.0
     waste_max: float = 0.10
     """Payload that was received in vain, as a part of the whole."""
+    copies_max: float = math.inf
+    """How many copies of the content the first member may send."""
 
     def __post_init__(self) -> None:
         names = [member.name for member in self.members]
