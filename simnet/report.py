@@ -20,6 +20,8 @@ def line(result: Result) -> str:
     done = sum(each.outcome == "done" for each in result.ended)
     part = f", {result.of_best:.2f} of the best" if result.of_best else ""
     nodes = "" if result.nodes is None else f" with {result.nodes} nodes"
+    if result.served and result.bytes_total:
+        part += f", {_copies(result):.2f} copies sent by the first"
     return (
         f"{'ok  ' if not result.failures else 'FAIL'} {result.scenario} seed {result.seed}{nodes}: {done} of "
         f"{len(result.ended)} fetches done, the last after {result.last_s:.2f} s{part}; {result.arrivals} arrivals, "
@@ -32,9 +34,13 @@ def complaint(result: Result) -> str:
     return "\n".join([*(f"  {failure}" for failure in result.failures), f"  replay: {result.replay}"])
 
 
+def _copies(result: Result) -> float:
+    """Return how many copies of the content the first member of the scene sent."""
+    return next(iter(result.served.values()), 0) / result.bytes_total
+
+
 def row(result: Result) -> dict[str, object]:
     done = sorted(each.seconds for each in result.ended if each.outcome == "done")
-    holder = next(iter(result.served.values()), 0)  # The first member of a scene.
     return {
         "scenario": result.scenario,
         "seed": result.seed,
@@ -50,7 +56,7 @@ def row(result: Result) -> dict[str, object]:
         "best_s": round(result.best_s, 3),
         "of_best": round(result.of_best, 3),
         "bytes_total": result.bytes_total,
-        "copies_from_publisher": round(holder / result.bytes_total, 3) if result.bytes_total else "",
+        "copies_from_publisher": round(_copies(result), 3) if result.bytes_total else "",
         "dials": result.dials,
         "arrivals": result.arrivals,
         "trace": result.trace,

@@ -350,6 +350,10 @@ class _Run:
             witness.fail(
                 f"{result.of_best:.2f} of the best possible speed, where {self.scene.of_best_min:.2f} is promised"
             )
+        first = self.nodes[self.scene.members[0].name]
+        copies = first.bytes_served / self.truth.bytes_total
+        if copies > self.scene.copies_max:
+            witness.fail(f"{first.name} sent {copies:.2f} copies, more than {self.scene.copies_max}")
         result.failures = list(witness.failures)
         if witness.failure_count > len(witness.failures):
             result.failures.append(f"… and {witness.failure_count - len(witness.failures)} more")

@@ -93,6 +93,8 @@ class Scene:
     """Payload that was received in vain, as a part of the whole."""
     says: tuple[Says, ...] = ()
     asks: tuple[Asks, ...] = ()
+    copies_max: float = math.inf
+    """How many copies of the content the first member may send."""
 
     def __post_init__(self) -> None:
         names = [member.name for member in self.members]

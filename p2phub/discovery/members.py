@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 from collections import Counter, OrderedDict
 from hashlib import blake2b
+from typing import NamedTuple
 
 from p2phub import limits
 from p2phub.content import Digest
@@ -18,12 +19,21 @@ from p2phub.discovery.keyspace import network_of
 from p2phub.identity import Address, PeerAddress, PeerId
 
 
+class _Seen(NamedTuple):
+    """Where a member was seen last, and when; and its number among all that came."""
+
+    address: Address
+    at: float
+    number: int
+
+
 class Members:
     """The members of every swarm that this node has to do with. `seed`: a secret that others cannot guess."""
 
     def __init__(self, seed: bytes) -> None:
         self._seed = seed[:32]
-        self._swarms: OrderedDict[Digest, OrderedDict[PeerId, tuple[Address, float]]] = OrderedDict()
+        self._swarms: OrderedDict[Digest, OrderedDict[PeerId, _Seen]] = OrderedDict()
+        self._count = 0  # Of members that came, in all swarms.
 
     def saw(self, manifest: Digest, member: PeerAddress, *, now: float) -> bool:
         """Note a member that proved its key. Returns whether it was not known yet."""
@@ -31,42 +41,52 @@ class Members:
         self._swarms.move_to_end(manifest)
         while len(self._swarms) > limits.SWARMS_KNOWN_MAX:
             self._swarms.popitem(last=False)
-        new = member.peer not in swarm
-        swarm[member.peer] = (member.address, now)
+        before = swarm.get(member.peer)
+        self._count += before is None
+        number = self._count if before is None else before.number
+        swarm[member.peer] = _Seen(member.address, now, number)
         swarm.move_to_end(member.peer)
-        if new:
+        if before is None:
             self._make_room(swarm, network_of(member.address.ip))
-        return new
+        return before is None
+
+    def newest(self, manifest: Digest) -> int:
+        """Return the number of the member of a swarm that came last: they are numbered from 1, in the order in which
+        they came; 0 if there is none."""
+        swarm = self._swarms.get(manifest)
+        return max((seen.number for seen in swarm.values()), default=0) if swarm else 0
 
     def of(self, manifest: Digest, *, now: float) -> tuple[PeerAddress, ...]:
         """Return the members of a swarm that were seen in the last MEMBER_S, the latest last."""
         swarm = self._swarms.get(manifest)
         if swarm is None:
             return ()
-        for peer, (_, seen_at) in list(swarm.items()):
-            if now - seen_at < limits.MEMBER_S:
+        for peer, seen in list(swarm.items()):
+            if now - seen.at < limits.MEMBER_S:
                 break  # Those that follow were seen later.
             del swarm[peer]
-        return tuple(PeerAddress(peer, address) for peer, (address, _) in swarm.items())
+        return tuple(PeerAddress(peer, seen.address) for peer, seen in swarm.items())
 
-    def told_to(self, asker: PeerAddress, manifest: Digest, *, now: float) -> tuple[PeerAddress, ...]:
-        """Return whom to tell `asker` of, who comes from that address: at most PEERS_TOLD_MAX, never itself."""
+    def told_to(self, asker: PeerAddress, manifest: Digest, *, now: float, after: int = 0) -> tuple[PeerAddress, ...]:
+        """Return whom to tell `asker` of, who comes from that address: at most PEERS_TOLD_MAX, never itself. Of these
+        only those numbered after `after`, of whom it has not been told."""
         may = [
             member
             for member in self.of(manifest, now=now)
             if member.peer != asker.peer and may_tell(member.address, to=asker.address)
         ]
         may.sort(key=lambda member: self._rank(asker.peer, member.peer))
-        return tuple(may[: limits.PEERS_TOLD_MAX])
+        told = may[: limits.PEERS_TOLD_MAX]
+        return tuple(member for member in told if self._swarms[manifest][member.peer].number > after)
 
     def _rank(self, asker: PeerId, member: PeerId) -> bytes:
         return blake2b(asker.public_key + member.public_key, key=self._seed, digest_size=16).digest()
 
-    def _make_room(self, swarm: OrderedDict[PeerId, tuple[Address, float]], network: str | None) -> None:
+    def _make_room(self, swarm: OrderedDict[PeerId, _Seen], network: str | None) -> None:
         """Let the oldest go, of one network first: many identities there are one attacker's, or one household's."""
-        networks = Counter(network_of(address.ip) for address, _ in swarm.values())
+        networks = Counter(network_of(seen.address.ip) for seen in swarm.values())
         if network is not None and networks[network] > limits.MEMBERS_PER_NETWORK_MAX:
-            del swarm[next(peer for peer, (address, _) in swarm.items() if network_of(address.ip) == network)]
+            del swarm[next(peer for peer, seen in swarm.items() if network_of(seen.address.ip) == network)]
         elif len(swarm) > limits.SWARM_MEMBERS_MAX:
             swarm.popitem(last=False)
 

@@ -1,13 +1,12 @@
-"""What a fetch asks its providers beside the bytes, and whom it hears of from them.
+"""What a fetch hears from its providers beside the bytes: what they hold by now, and who else there is.
 
-A provider that holds all is asked now and then, for a sign of life; one that is fetching, too, often, and most often
-while it has nothing for us. Peers that others name are candidates like any other, within bounds: so many of one teller,
-and so many dials to an address where nobody proved a key.
+They tell when there is something new; how long each is left alone in between depends on how much we need it. Peers that
+others name are candidates like any other, within bounds: so many of one teller, and so many dials to an address where
+nobody proved a key.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -22,8 +21,8 @@ from p2phub.engine.providers import Provider
 from p2phub.identity import PeerAddress, PeerId
 from p2phub.store import Arrival
 
-EXCHANGE_SOON_S = 1.0  # How often a provider is asked who else there is while there is room for more.
-MEET_S = 1.0  # Who comes and goes changes the shares of all, so that is not looked at all the time.
+MEET_S = 0.2  # Who comes and goes changes the shares of all, so that is not looked at all the time.
+LONG_BYTES = 8 * limits.MIB  # More than a moment's work until it proves otherwise: at once in company.
 
 
 def accompany(job: Job, provider: Provider, where: PeerAddress) -> None:
@@ -33,10 +32,10 @@ def accompany(job: Job, provider: Provider, where: PeerAddress) -> None:
     provider.accompanied = True
     exchange = job.means.exchange
     questions = Questions(
-        have_s=lambda: _have_s(job, provider),
-        peers_s=lambda: math.inf if exchange is None else _peers_s(job),
+        pause_s=lambda: _pause_s(job, provider),
         port=0 if exchange is None or job.means.shelf is None else exchange.port_towards(where.address),
         wanted=lambda: provider.live and not provider.banned,
+        long=lambda: _long(job, provider),
     )
 
     async def keep() -> None:
@@ -57,6 +56,8 @@ def take_holding(job: Job, item: HoldsNow, now: float) -> None:
 
 def take_told(job: Job, item: Told) -> None:
     """A provider named other peers of the swarm."""
+    if job.means.exchange is None:
+        return
     teller = job.providers[item.teller]
     where = next((job.links[number].link.address for number in sorted(teller.links)), None)
     if where is None:
@@ -83,7 +84,7 @@ def meet(job: Job, now: float) -> None:
     )
     if others != job.crowd:
         job.crowd, job.met_at = others, now
-        session.spread(job.means.own, others)
+        job.act(session.spread(job.means.own, others))
 
 
 @contextmanager
@@ -107,14 +108,19 @@ def among_others(job: Job, arrival: Arrival) -> Iterator[None]:
             yield
 
 
-def _have_s(job: Job, provider: Provider) -> float:
+async def _long(job: Job, provider: Provider) -> None:
+    """Return once company is worth a connection: there is much to fetch, or the provider is fetching, too."""
+    await job.begun.wait()
     session = job.session
-    if session is None or not provider.links or session.holds_all(provider.peer):
-        return limits.HEARTBEAT_S
-    return limits.HAVE_S if session.holds_missing(provider.peer) else limits.HAVE_SOON_S
+    if session is None or (session.bytes_missing < LONG_BYTES and session.holds_all(provider.peer)):
+        await trio.sleep_forever()
 
 
-def _peers_s(job: Job) -> float:
-    """Soon while there is room for more: whoever starts with us is known a moment later than we are."""
-    room = sum(provider.live for provider in job.providers) < limits.BULK_THREADS_MAX
-    return EXCHANGE_SOON_S if room else limits.EXCHANGE_S
+def _pause_s(job: Job, provider: Provider) -> float:
+    session = job.session
+    if session is None:
+        return limits.NEWS_S
+    if session.holds_all(provider.peer):  # All it has to tell is who comes.
+        room = sum(each.live for each in job.providers) < session.links_max
+        return limits.NEWS_SOON_S if room else 4 * limits.NEWS_S
+    return limits.NEWS_S if session.holds_missing(provider.peer) else limits.NEWS_SOON_S

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from p2phub.content import Digest
 from p2phub.discovery import DialBudget, Members, dialable
 from p2phub.identity import Address, PeerAddress, PeerId
-from p2phub.wire import GetPeers, Peers
+from p2phub.wire import GetNews, GetPeers
 
 Hear = Callable[[PeerAddress], None]
 """Told of each requester that comes to ask."""
@@ -36,19 +36,27 @@ class Exchange:
         self._listening: defaultdict[Digest, list[Hear]] = defaultdict(list)
         self.port_towards = port_towards
         self.budget = DialBudget()
+        self.changed: Callable[[Digest], None] = lambda manifest: None
+        """Told when there is one more to name in a swarm."""
 
-    def answer(self, request: GetPeers, asker: PeerId, observed: Address, *, now: float) -> Peers:
-        """Tell `asker`, who may have the manifest and comes from `observed`, whom it may dial; and remember it."""
-        where = PeerAddress(asker, observed)
-        told = Peers(self._members.told_to(where, request.manifest, now=now))
+    def meet(self, request: GetPeers | GetNews, asker: PeerId, observed: Address, *, now: float) -> None:
+        """Remember `asker`, who may have the manifest and comes from `observed`, if it says that it can be dialled."""
         if request.port:
             # Where it comes from, at the port it names: nobody can name another's address.
             self.saw(request.manifest, PeerAddress(asker, Address(observed.ip, request.port)), now=now)
-        return told
+
+    def told_to(self, asker: PeerAddress, manifest: Digest, *, now: float, after: int = 0) -> tuple[PeerAddress, ...]:
+        """Return whom `asker` may dial, of those that came after the member with number `after`."""
+        return self._members.told_to(asker, manifest, now=now, after=after)
+
+    def newest(self, manifest: Digest) -> int:
+        """Return the number of the member of the swarm that came last."""
+        return self._members.newest(manifest)
 
     def saw(self, manifest: Digest, member: PeerAddress, *, now: float) -> None:
         """Note that `member` proved its key to us at that address, as a provider or a requester of `manifest`."""
         if self._members.saw(manifest, member, now=now):
+            self.changed(manifest)
             for hear in self._listening.get(manifest, ()):
                 hear(member)
 

@@ -28,7 +28,7 @@ from p2phub.engine.job import Item, Job, LinkState, Means, SearchEnded, Wish
 from p2phub.engine.meter import LOOK_S
 from p2phub.engine.mirrors import run_mirror
 from p2phub.engine.patience import Patience
-from p2phub.engine.places import make_place
+from p2phub.engine.places import make_place, most_links
 from p2phub.engine.preparing import begin
 from p2phub.engine.providers import RETRY_S, Provider
 from p2phub.engine.reports import take_report
@@ -40,7 +40,7 @@ from p2phub.observe import Done, Explanation, Watch
 
 __all__ = ["Explain", "Means", "Wish", "fetch"]
 
-DIALS_AT_ONCE = 4
+DIALS_AT_ONCE = 8  # So that a crowd gets to know itself soon.
 
 
 Explain = Callable[[], Explanation]
@@ -173,12 +173,17 @@ class _Coordinator:
     def _dial_more(self, now: float) -> None:
         make_place(self.job, now)
         providers = self.job.providers
-        links_max = self.job.means.down.links_max(self.job.wish.manifest)
+        links_max = most_links(self.job)
         if providers.dialling >= DIALS_AT_ONCE or providers.dialling + providers.links >= links_max:
             return
-        # Whom others named comes last, and never at the last place to dial: perhaps nobody is there to answer.
-        due = [provider for provider in providers if now >= provider.retry_at and provider.can_be_dialled]
-        for provider in sorted(due, key=lambda provider: provider.is_hearsay):
+        # Whom others named comes last, and never at the last place to dial: perhaps nobody is there to answer. Then
+        # those that had no turn yet; in a crowd a live one has all the links it gets, and is not worth a closer look.
+        due = [
+            provider
+            for provider in providers
+            if now >= provider.retry_at and provider.can_be_dialled and not (self.job.crowd and provider.live)
+        ]
+        for provider in sorted(due, key=lambda provider: (provider.is_hearsay, provider.linked_at)):
             while len(provider.links) + provider.dialling < self._links_wanted(provider):
                 dialling = providers.dialling
                 dials_max = DIALS_AT_ONCE - provider.is_hearsay
@@ -234,4 +239,5 @@ class _Coordinator:
             provider.failed(item.link, now)
         else:
             provider.links.add(item.number)
+            provider.linked_at = now
             job.links[item.number] = LinkState(item.link, provider)

@@ -1,14 +1,13 @@
 """Keep a control connection to a provider beside its bulk connections: is it alive, what does it hold, whom it knows.
 
-A frozen peer looks like a slow one on a bulk connection; here it fails to answer a question in time. One that is still
-fetching, too, is asked often what it holds now. Opened only when a fetch is more than a moment's work. It owns nothing:
-what it learns is told to the coordinator.
+A frozen peer looks like a slow one on a bulk connection; here it fails to answer a question in time. There is always
+one question out, which the provider answers once it has news, so that they come at once and silence costs nothing.
+Opened only when a fetch is more than a moment's work. It owns nothing: what it learns is told to the coordinator.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import trio
@@ -19,7 +18,7 @@ from p2phub.engine.exchange import Told
 from p2phub.errors import PeerError, PeerStalled
 from p2phub.identity import PeerAddress, PeerId
 from p2phub.net import Control, Dialler
-from p2phub.wire import GetHave, GetPeers, Have, Peers
+from p2phub.wire import GetNews, News
 
 MOMENT_S = 0.5  # A fetch that is done by then needs no second connection.
 PATIENCE_S = 2 * limits.HEARTBEAT_S  # A busy peer answers late; a frozen one never does.
@@ -43,14 +42,14 @@ class Silent:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """What a provider is asked. `have_s` returns how long to wait before it is asked again what it holds, `peers_s`
-    how long before it is asked whom it knows: inf for never. `port`: where it, and others, can dial us; 0: nowhere.
-    `wanted`: whether it is company still; one that was found to lie is not."""
+    """How a provider is asked for news. `pause_s` returns how long to leave it alone after it told some. `port`: where
+    it, and others, can dial us; 0: nowhere. `wanted`: whether it is company still; one that was found to lie is not.
+    `long` returns once it is clear that the fetch takes more than a moment."""
 
-    have_s: Callable[[], float] = lambda: limits.HEARTBEAT_S
-    peers_s: Callable[[], float] = lambda: math.inf
+    pause_s: Callable[[], float] = lambda: limits.NEWS_S
     port: int = 0
     wanted: Callable[[], bool] = lambda: True
+    long: Callable[[], Awaitable[None]] = trio.sleep_forever
 
 
 Tell = trio.MemorySendChannel[HoldsNow | Silent | Told]
@@ -64,7 +63,8 @@ async def keep_company(
     One that takes no control connection, or ends it, is left to the stall clock of its links.
     """
     questions = questions or Questions()
-    await trio.sleep(MOMENT_S)
+    with trio.move_on_after(MOMENT_S):
+        await questions.long()
     if not questions.wanted():
         return  # It was found to lie within that moment.
     try:
@@ -79,24 +79,23 @@ async def keep_company(
 
 
 async def _ask_on(control: Control, manifest: Digest, tell: Tell, questions: Questions) -> None:
-    have_at = peers_at = -math.inf  # When each was asked last.
+    seen = (0, 0)
     while questions.wanted():
-        now = trio.current_time()
-        question: GetHave | GetPeers | None = None
-        if now >= peers_at + questions.peers_s():
-            question, peers_at = GetPeers(manifest, questions.port), now
-        elif now >= have_at + questions.have_s():
-            question, have_at = GetHave(manifest), now
-        if question is None:
-            await trio.sleep(limits.HAVE_SOON_S)  # How long to wait may be another answer by then.
-            continue
+        asked_at = trio.current_time()
+        question = GetNews(manifest, questions.port, seen, wait_ms=int(1000 * limits.HEARTBEAT_S))
         with trio.move_on_after(PATIENCE_S) as patience:
             answer = await control.ask(question)
         if patience.cancelled_caught:
             error = PeerStalled(f"no answer within {PATIENCE_S:g} s: it is frozen or cut off", peer=str(control.peer))
             await tell.send(Silent(control.peer, error))
             return
-        if isinstance(answer, Have):
+        assert isinstance(answer, News)
+        seen = answer.seen
+        if answer.held is not None:
             await tell.send(HoldsNow(control.peer, answer.held))
-        elif isinstance(answer, Peers):
+        if answer.peers:
             await tell.send(Told(control.peer, answer.peers))
+        if answer.held is not None or answer.peers:
+            await trio.sleep(questions.pause_s())
+        else:  # Nothing new, and perhaps not held back for as long as it was asked to be.
+            await trio.sleep_until(asked_at + limits.HEARTBEAT_S)

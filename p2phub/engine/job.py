@@ -105,6 +105,7 @@ class Job:
         self.arrival: Arrival | None = None
         self.others = ExitStack()  # What is served to others, and heard of them, while the arrival lasts.
         self.session: Session | None = None
+        self.begun = trio.Event()  # Set with the session.
         self.crowd: frozenset[PeerId] = frozenset()  # Who else fetches this, as the session was told last;
         self.met_at = -math.inf  # and when that was.
         self.bytes_reused = 0  # On this disk before anything was asked for.
@@ -136,6 +137,8 @@ class Job:
         assert self.arrival is not None
         if written := self.session.take_written():
             self.arrival.verified(written)
+            if self.means.shelf is not None:
+                self.means.shelf.bulletin.tell(self.wish.manifest)
 
     # --- carrying out decisions --------------------------------------------------------------------------------------
 

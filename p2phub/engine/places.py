@@ -6,17 +6,23 @@ and names of such are free: so it is let go of once somebody else waits.
 
 from __future__ import annotations
 
+from p2phub import limits
 from p2phub.engine.job import Job, LinkState
 from p2phub.engine.providers import RETRY_S
 from p2phub.errors import PeerRefused
 
-USELESS_S = 3.0  # How long a link may be of no use while others wait: one that fetches, too, soon has something.
+USELESS_S = 2.0  # How long a link may be of no use while others wait: one that fetches, too, soon has something.
+
+
+def most_links(job: Job) -> int:
+    """How many links there may be: what the cap leaves room for, and in a crowd more than elsewhere."""
+    most = job.means.down.links_max(job.wish.manifest)
+    return most if job.session is None or most < limits.BULK_THREADS_MAX else job.session.links_max
 
 
 def waits_for_place(job: Job, now: float) -> bool:
     """Whether all places are taken, and some provider without a link could be dialled now."""
-    links_max = job.means.down.links_max(job.wish.manifest)
-    return job.providers.links + job.providers.dialling >= links_max and any(
+    return job.providers.links + job.providers.dialling >= most_links(job) and any(
         not provider.live and not provider.out and provider.can_be_dialled and now >= provider.retry_at
         for provider in job.providers
     )
@@ -37,7 +43,8 @@ def make_place(job: Job, now: float) -> None:
         return
     state.leaving = True
     job.drop(state, PeerRefused("it has nothing of what is missing, and others wait", reason="not-held"))
-    state.provider.retry_at = now + RETRY_S[-1]
+    # In a crowd it may soon have something, and has its turn after those that had none.
+    state.provider.retry_at = now + (RETRY_S[1] if job.crowd else RETRY_S[-1])
 
 
 def _is_useless(job: Job, state: LinkState, now: float) -> bool:

@@ -65,6 +65,7 @@ async def begin(job: Job) -> None:
         held |= written
     now = trio.current_time()
     job.session = Session(table, held, now=now)
+    job.begun.set()
     if job.means.exchange is not None:
         job.session.spread(means.own, ())
     job.bytes_before = table.bytes_of(held)

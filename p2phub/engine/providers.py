@@ -47,6 +47,7 @@ class Provider:
     unusable: bool = False  # It is no mirror: nor is it.
     lied_about: tuple[str, int] | None = None  # The file and chunk, where it can be told.
     had_some: bool = False  # Whether it opened with something to give.
+    linked_at: float = -math.inf  # When a link to it came up last.
     told: bool = False  # Whether the watcher knows it as a source.
     accompanied: bool = False  # Whether a control connection is kept beside its links.
     tried: set[Address] = field(default_factory=set)  # Those of `addresses` that were dialled.

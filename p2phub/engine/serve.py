@@ -20,6 +20,7 @@ from p2phub import limits
 from p2phub.content import Digest, RangeSet
 from p2phub.discovery import dialable
 from p2phub.engine.arriving import Arriving
+from p2phub.engine.bulletin import Bulletin
 from p2phub.engine.exchange import Exchange
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError, PeerError, PeerRefused
@@ -31,9 +32,11 @@ from p2phub.wire import (
     ControlAnswer,
     ControlRequest,
     GetHave,
+    GetNews,
     GetPeers,
     GetRelease,
     Have,
+    News,
     Peers,
     Ping,
     Pong,
@@ -53,6 +56,7 @@ class StoreShelf:
     store: Store
     ledger: Ledger
     bytes_sent: Counter[Digest] = field(default_factory=Counter)
+    bulletin: Bulletin = field(default_factory=Bulletin)
     _offers: OrderedDict[Digest, Offer] = field(default_factory=OrderedDict)
     _arriving: dict[Digest, Arriving] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -94,6 +98,7 @@ class StoreShelf:
                 with self._lock:
                     del self._arriving[arriving.manifest]
                 self.forget(arriving.manifest)
+            self.bulletin.tell(arriving.manifest)
 
     def forget(self, manifest: Digest) -> None:
         """Look the manifest up anew at the next offer: something about it changed."""
@@ -169,6 +174,8 @@ class ControlDesk:
         self._ledger = ledger
         self._workers = workers
         self._exchange = exchange
+        if exchange is not None:
+            exchange.changed = shelf.bulletin.tell
         self._probes = trio.CapacityLimiter(4)  # A probe costs a dial; strangers share four at a time.
         self.dialler: Dialler | None = None
 
@@ -182,6 +189,8 @@ class ControlDesk:
             return Have(RangeSet() if offer is None else offer.held_now)
         if isinstance(request, GetPeers):
             return await self._peers(peer, observed, request)
+        if isinstance(request, GetNews):
+            return await self._news(PeerAddress(peer, observed), request)
         return await self._probe(peer, observed, request)
 
     def _release(self, peer: PeerId, request: GetRelease) -> bytes:
@@ -201,7 +210,31 @@ class ControlDesk:
         offer = await self._workers.run(lambda: self._offer(request.manifest, peer))
         if offer is None:
             return Peers(())
-        return self._exchange.answer(request, peer, observed, now=trio.current_time())
+        told = self._exchange.told_to(PeerAddress(peer, observed), request.manifest, now=trio.current_time())
+        self._exchange.meet(request, peer, observed, now=trio.current_time())
+        return Peers(told)
+
+    async def _news(self, asker: PeerAddress, request: GetNews) -> News:
+        """Hold the answer until there is something that the asker was not told, or it does not want to wait any more.
+
+        What we hold only grows while we fetch, so how much that is says how new it is."""
+        until = trio.current_time() + request.wait_ms / 1000
+        offer = await self._workers.run(lambda: self._offer(request.manifest, asker.peer))
+        if offer is None:
+            return News(RangeSet(), (), (0, 0))
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.meet(request, asker.peer, asker.address, now=trio.current_time())
+        while True:
+            now = trio.current_time()
+            held = offer.held_now
+            mark, newest = 1 + len(held), 0 if exchange is None else exchange.newest(request.manifest)
+            peers: tuple[PeerAddress, ...] = ()
+            if exchange is not None and newest > request.seen[1]:
+                peers = exchange.told_to(asker, request.manifest, now=now, after=request.seen[1])
+            if mark != request.seen[0] or peers or now >= until:
+                return News(None if mark == request.seen[0] else held, peers, (mark, newest))
+            await self._shelf.bulletin.change(request.manifest, until=until)
 
     def _offer(self, manifest: Digest, peer: PeerId) -> Offer | None:
         try:

@@ -2,9 +2,10 @@
 
 Chunks are asked for in ascending order, in requests of up to 1 MiB and 512 chunks; a slow provider gets smaller ones,
 so that progress shows. The window is what 250 ms and two round trips bring at the rate measured, at most
-WINDOW_BYTES_MAX: while one half of it comes, the request for the next is on its way. A chunk may be longer than half a
-window. Then one more request goes out beside it where the round trip would cost a noticeable part of the time that the
-chunk takes; elsewhere what is under way stays small, since it cannot be taken back.
+WINDOW_BYTES_MAX: while one half of it comes, the request for the next is on its way. It begins small, since what was
+asked for comes, wanted or not: in a crowd that starts together each asks before it knows of the others. A chunk may be
+longer than half a window. Then one more request goes out beside it where the round trip would cost a noticeable part of
+the time that the chunk takes; elsewhere what is under way stays small, since it cannot be taken back.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from p2phub import limits
 from p2phub.content import ChunkRef, ChunkTable, RangeSet
 
 WINDOW_S = 0.25
-_WINDOW_BYTES_FIRST = 2 * limits.BATCH_BYTES_MAX
+_WINDOW_BYTES_FIRST = 256 * limits.KIB
+_WINDOW_BYTES_UNMEASURED_MAX = 2 * limits.BATCH_BYTES_MAX
 _WINDOW_BYTES_MIN = 128 * limits.KIB
 _TRIP_PARTS = 40  # A round trip is worth a second request if a request takes less than so many of it.
 _TRIP_S_MAX = 1.0  # Longer ones measure a busy provider.
@@ -77,12 +79,13 @@ class Window:
         self._bytes = 0
         self._asked_at: float | None = None
         self._trip_s: float | None = None  # The shortest seen.
+        self._came_bytes = 0  # In all.
 
     @property
     def bytes_max(self) -> int:
         """Bytes that may be under way."""
         if self._rate is None:
-            return self._capped(_WINDOW_BYTES_FIRST)
+            return self._capped(min(_WINDOW_BYTES_FIRST + 4 * self._came_bytes, _WINDOW_BYTES_UNMEASURED_MAX))
         wanted = int(self._rate * (WINDOW_S + 2 * self.trip_s))
         return self._capped(min(limits.WINDOW_BYTES_MAX, max(_WINDOW_BYTES_MIN, wanted)))
 
@@ -126,6 +129,7 @@ class Window:
         if self._since is None:
             self._since = now
         self._bytes += length
+        self._came_bytes += length
         elapsed = now - self._since
         if elapsed < _SAMPLE_S:
             return

@@ -24,10 +24,12 @@ class Availability:
         self._held: dict[SourceId, RangeSet] = {}
         self._refused: dict[SourceId, RangeSet] = {}  # For good: the file changed, or it promised and refused twice.
         self._doubted: dict[SourceId, RangeSet] = {}  # Refused once as not held: believed if it is announced anew.
-        self._tiers: dict[SourceId, tuple[RangeSet, ...]] | None = None
         self.complete: set[SourceId] = set()  # Who ever said that it holds all.
+        self._fellows: set[SourceId] = set()  # Those that did not hold all at some time: they are fetching, too.
+        self._of_fellows: RangeSet | None = None
+        self._by_count: dict[int, RangeSet] | None = None
+        self._tiers: dict[SourceId, tuple[RangeSet, ...]] = {}  # Of those that were asked for, since the last change.
         self.version = 0
-        self._by_count: dict[int, RangeSet] = {}  # As of `_tiers`, which has those that were asked for since.
 
     def __contains__(self, peer: SourceId) -> bool:
         return peer in self._held
@@ -37,9 +39,16 @@ class Availability:
         if len(held & self._everything) == len(self._everything):
             self.complete.add(peer)
         believed = (held & self._everything) - self._refused.get(peer, _NOTHING)
-        if self._held.get(peer) != believed:
-            self._held[peer] = believed
-            self._changed()
+        if held != self._everything:
+            self._fellows.add(peer)
+        before = self._held.get(peer)
+        if before == believed:
+            return
+        self._held[peer] = believed
+        known = self._of_fellows
+        self._changed()
+        if known is not None and peer in self._fellows and not (before or _NOTHING) - believed:
+            self._of_fellows = known | believed  # By far the most common: it holds more than before.
 
     def refuse(self, peer: SourceId, chunks: RangeSet, *, for_good: bool) -> None:
         """`peer` will not give `chunks`."""
@@ -56,7 +65,8 @@ class Availability:
             self._changed()
 
     def _changed(self) -> None:
-        self._tiers = None
+        self._by_count = self._of_fellows = None
+        self._tiers.clear()
         self.version += 1
 
     def of(self, peer: SourceId) -> RangeSet:
@@ -68,11 +78,17 @@ class Availability:
         """What any joined peer holds."""
         return RangeSet.of(run for held in self._held.values() for run in held.runs)
 
+    def is_fellow(self, peer: SourceId) -> bool:
+        """Whether `peer` is fetching, too, or has just been."""
+        return peer in self._fellows
+
     @property
-    def of_requesters(self) -> RangeSet:
-        """What those hold who do not hold all."""
-        total = len(self._everything)
-        return RangeSet.of(run for held in self._held.values() if len(held) < total for run in held.runs)
+    def of_fellows(self) -> RangeSet:
+        """What those hold who are fetching, too, or have just been."""
+        if self._of_fellows is None:
+            held = (self._held.get(fellow, _NOTHING) for fellow in self._fellows)
+            self._of_fellows = RangeSet.of(run for each in held for run in each.runs)
+        return self._of_fellows
 
     def holds_any(self, peer: SourceId, chunks: Runs) -> bool:
         """Whether `peer` holds some of `chunks`."""
@@ -84,13 +100,12 @@ class Availability:
 
     def tiers(self, peer: SourceId) -> tuple[RangeSet, ...]:
         """Return what `peer` holds, split by how many peers hold it, the rarest first."""
-        if self._tiers is None:
-            self._tiers = {}
-            self._by_count = _by_count(self._held)
-        if peer not in self._tiers:
-            held, by_count = self.of(peer), self._by_count
-            self._tiers[peer] = tuple(filter(None, (held & by_count[count] for count in sorted(by_count))))
-        return self._tiers[peer]
+        tiers = self._tiers.get(peer)
+        if tiers is None:
+            by_count = self._by_count = _by_count(self._held) if self._by_count is None else self._by_count
+            held = self.of(peer)
+            tiers = self._tiers[peer] = tuple(filter(None, (held & by_count[count] for count in sorted(by_count))))
+        return tiers
 
 
 def _by_count(held: dict[SourceId, RangeSet]) -> dict[int, RangeSet]:

@@ -10,14 +10,14 @@ So the one provider that has all sends little more than one copy, however many f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from p2phub import limits
 from p2phub.content import RangeSet
 from p2phub.identity import PeerId
-from p2phub.transfer.shares import RANKS, shares
+from p2phub.transfer.shares import shares
 
-STEPS = RANKS  # Beyond the own share: the lower ranks, and what others hold already.
 WAIT_S = 0.5  # At least, before each further step; else as long as two chunks take on the link,
 WAIT_S_MAX = 2.0  # and no longer than this: it is also what a false claim to hold much can cost at each step.
 
@@ -30,11 +30,12 @@ class Turn:
     def __init__(self) -> None:
         self.waits_since: float | None = None
 
-    def reach(self, *, rate: float, now: float) -> int:
+    def reach(self, crowd: Crowd, *, rate: float, now: float) -> int:
         if self.waits_since is None:
             return 0
         wait_s = min(max(WAIT_S, 2 * limits.CHUNK_BYTES_MAX / rate), WAIT_S_MAX) if rate else WAIT_S
-        return int((now - self.waits_since) / wait_s)
+        waited_s = now - max(self.waits_since, crowd.progress_at)
+        return int(1 + (waited_s - wait_s) / WAIT_S) if waited_s >= wait_s else 0
 
 
 class Crowd:
@@ -45,11 +46,27 @@ class Crowd:
         self._shares = shares(total, own, others)
         self._steps: tuple[RangeSet, ...] = ()
         self._steps_for: tuple[int, int] | None = None
+        self._rare = total
+        self.progress_at = -math.inf  # When others got something last that nobody but complete providers had.
 
-    def steps(self, free: RangeSet, held_by_requesters: RangeSet, *, version: tuple[int, int]) -> tuple[RangeSet, ...]:
-        """Return what to take of a complete provider, step by step. Remembered for as long as `version` is the same."""
+    @property
+    def share(self) -> RangeSet:
+        """What this node asks of a complete provider first."""
+        return self._shares[0]
+
+    def look(self, held_by_fellows: RangeSet, *, now: float) -> None:
+        """Note what the others have by now."""
+        rare = len(self._everything) - len(held_by_fellows)
+        if rare < self._rare:
+            self.progress_at = now
+        self._rare = rare
+
+    def steps(self, free: RangeSet, held_by_fellows: RangeSet, *, version: tuple[int, int]) -> tuple[RangeSet, ...]:
+        """Return what to take of a complete provider, step by step; the last one is everything. Remembered for as long
+        as `version` is the same."""
         if self._steps_for != version:
-            rare = free - held_by_requesters
-            self._steps = (*(rare & share for share in self._shares), self._everything)
+            rare = free - held_by_fellows
+            shares = [rare & share for share in self._shares] if rare else [rare]
+            self._steps = (*shares, self._everything)
             self._steps_for = version
         return self._steps

@@ -25,9 +25,9 @@ from p2phub import limits
 from p2phub.content import ChunkTable, RangeSet
 from p2phub.errors import ChunkMismatch, HubError, PeerError, PeerStalled, ProtocolViolation
 from p2phub.identity import PeerId, SourceId
-from p2phub.transfer.actions import Action, Grant, LinkId
+from p2phub.transfer.actions import Action, Grant, LinkId, Revoke
 from p2phub.transfer.availability import Availability
-from p2phub.transfer.crowd import STEPS, Crowd, Turn
+from p2phub.transfer.crowd import Crowd, Turn
 from p2phub.transfer.endgame import LOOK_S as END_LOOK_S
 from p2phub.transfer.endgame import Endgame, usual_rate
 from p2phub.transfer.leases import Leases
@@ -130,19 +130,24 @@ class Session:
         """Return the proof that `peer` lied, or None."""
         return self._standings.evidence(peer)
 
+    @property
+    def links_max(self) -> int:
+        """How many links there should be at most."""
+        return limits.BULK_THREADS_MAX if self._crowd is None else limits.CROWD_LINKS_MAX
+
     def links_wanted(self, peer: SourceId) -> int:
         """Return how many links to `peer`, joined or not, there should be now, those that are open included.
 
         Two while there are up to two providers, else, and in a crowd, one; 0 for one that lied or was lost just now,
         and while there are others for one that stalled lately or has nothing for us. Ask again after each event. No
-        more in all than BULK_THREADS_MAX, nor than the rest is worth: where it will be done soon, a further connection
+        more in all than `links_max`, nor than the rest is worth: where it will be done soon, a further connection
         comes too late.
         """
         if self.complete or self._standings.rests(peer, now=self._now):
             return 0
         links = [link for link in self._links.values() if not link.dropping]
         others = [link for link in links if link.peer != peer]
-        room = limits.BULK_THREADS_MAX - len(others)
+        room = self.links_max - len(others)
         if others:
             if self._standings.shunned(peer, now=self._now):
                 return 0
@@ -153,6 +158,8 @@ class Session:
             worth = max(1, self._leases.bytes_missing // LINK_WORTH_BYTES) - len(useful)
             room = min(room, max(worth, 1) if self.unavailable else worth)
         few = len({link.peer for link in useful}) <= 1 and self._crowd is None  # In a crowd many will be useful.
+        # A second link waits for what the first brings: where many make that slow, they are known by then.
+        few = few and self._received.get(peer, 0) >= LINK_WORTH_BYTES
         return max(0, min(2 if few else 1, room))
 
     def _is_slow(self, links: list[Link]) -> bool:
@@ -174,7 +181,7 @@ class Session:
             later += self._standings.rests_end()
         return min(times + [time for time in later if time > self._now], default=None)
 
-    def spread(self, own: PeerId, others: Iterable[PeerId]) -> None:
+    def spread(self, own: PeerId, others: Iterable[PeerId]) -> list[Action]:
         """From here on ask for other chunks than `others`, who fetch the same thing, as far as that can be told, so
         that requesters can serve each other. `own` is this node. With no others known it begins at a place of its own
         all the same: those who will be known in a moment begin now, too."""
@@ -185,6 +192,7 @@ class Session:
             link.place.leave()
             link.turn = Turn()
             link.dry_at = NEVER
+        return self._leave_to_others()
 
     # --- what happens ---------------------------------------------------------------------------------------------
 
@@ -206,6 +214,8 @@ class Session:
         if known is None or known.dropping:
             return []
         self._availability.learn(known.peer, held)
+        if self._crowd is not None:
+            self._crowd.look(self._availability.of_fellows, now=now)
         return self._feed()
 
     def verified(self, link: LinkId, chunks: RangeSet, bytes_moved: int, *, now: float) -> list[Action]:
@@ -329,43 +339,59 @@ class Session:
         return actions
 
     def _grant(self, link: Link) -> Grant | None:
-        reach = self._reach(link)
+        steps = self._steps(link)
+        reach = self._reach(link, steps)
         known = (self._availability.version, self._picker.put_back_count, reach)
         if link.dry_at == known:
             return None
         wanted = min(link.pace.lease_bytes - link.lease_bytes, max(limits.BATCH_BYTES_MAX, self._share(link)))
         others = [other.place for other in self._links.values() if other is not link and not other.dropping]
-        if 0 < reach < STEPS:
+        if 0 < reach < len(steps) - 1:
             wanted = min(wanted, limits.BATCH_BYTES_MAX)  # Of what is another's no more than is asked for at once.
-        tiers = self._tiers(link, reach)
+        tiers = steps[: reach + 1] or self._availability.tiers(link.peer)
         runs = self._picker.pick(tiers, wanted, link.place, others)
         if not runs:
             link.dry_at = known
-            if self._crowd is not None and link.turn.waits_since is None:
+            if steps and link.turn.waits_since is None:
                 link.turn.waits_since = self._now
             return None
-        if self._crowd is not None and runs[0][0] in tiers[0]:
+        if steps and runs[0][0] in tiers[0]:
             link.turn.waits_since = None
         if not link.lease:
             link.pace.started(now=self._now)
         return Grant(link.id, self._leases.give(link, runs))
 
     def _waits_its_turn(self, link: Link) -> bool:
-        return self._crowd is not None and len(self._availability.of(link.peer)) == len(self._everything)
+        """Whether `link` is to one of few that have all, whom many ask."""
+        return (
+            self._crowd is not None
+            and len(self._availability.of(link.peer)) == len(self._everything)
+            and not self._availability.is_fellow(link.peer)
+        )
 
-    def _reach(self, link: Link) -> int:
-        """Return how many steps beyond its own share `link` may go by now; 0 where there are no shares."""
-        if not self._waits_its_turn(link):
-            return 0
-        return min(link.turn.reach(rate=link.rate(now=self._now), now=self._now), STEPS)
-
-    def _tiers(self, link: Link, reach: int) -> tuple[RangeSet, ...]:
-        """Return what `link` may be given, the most wanted first."""
+    def _steps(self, link: Link) -> tuple[RangeSet, ...]:
+        """Return what `link` may be given step by step; nothing if it need not wait."""
         if self._crowd is None or not self._waits_its_turn(link):
-            return self._availability.tiers(link.peer)
+            return ()
         version = (self._availability.version, self._picker.put_back_count)
-        steps = self._crowd.steps(self._picker.snapshot(), self._availability.of_requesters, version=version)
-        return steps[: reach + 1]
+        return self._crowd.steps(self._picker.snapshot(), self._availability.of_fellows, version=version)
+
+    def _reach(self, link: Link, steps: tuple[RangeSet, ...]) -> int:
+        """Return how many steps beyond its own share `link` may go by now; 0 where there are none."""
+        if self._crowd is None or not steps:
+            return 0
+        return min(link.turn.reach(self._crowd, rate=link.rate(now=self._now), now=self._now), len(steps) - 1)
+
+    def _leave_to_others(self) -> list[Action]:
+        """Take back what was granted before it was known that others ask for it first."""
+        actions: list[Action] = []
+        for link in self._links.values():
+            if self._crowd is None or not self._waits_its_turn(link) or link.revoking or link.dropping:
+                continue
+            if link.lease.snapshot() - self._crowd.share:
+                link.revoking = True
+                actions.append(Revoke(link.id))
+        return actions
 
     def _share(self, link: Link) -> int:
         """Return how much of what is free `link` would move if all links ended together."""
@@ -378,13 +404,14 @@ class Session:
     def _help(self, idle: Link) -> list[Action]:
         """`idle` can be given nothing that is free."""
         # In a crowd, whoever holds what is left is on the way to give it, unless it is late.
-        waits = self._waits_its_turn(idle) and self._reach(idle) < STEPS
+        steps = self._steps(idle)
+        waits = self._reach(idle, steps) < len(steps) - 1
         return self._end.help(idle, self._links.values(), capped=self.capped, only_late=waits, now=self._now)
 
     def _patience_ends(self, link: Link) -> float:
-        """Return when `link`, which has a lease, has been silent for too long."""
-        owed = link.lease or link.unsettled
-        alone = not self._availability.held_elsewhere(link.peer, owed)
+        """Return when `link`, which owes something, has been silent for too long."""
+        owed = link.lease or link.unsettled  # Else what comes in vain: it is not missed, but nor is the link.
+        alone = bool(owed) and not self._availability.held_elsewhere(link.peer, owed)
         return link.pace.progress_at + limits.STALL_S * (ALONE_PATIENCE if alone else 1)
 
     def _ban(self, peer: SourceId, evidence: PeerError) -> list[Action]:

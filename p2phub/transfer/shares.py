@@ -23,16 +23,21 @@ def shares(total: int, own: PeerId, others: Iterable[PeerId]) -> tuple[RangeSet,
     """Return the chunks 0 ..< total in RANKS sets: where `own` ranks first among `others`, second, third, lower."""
     mine = _number(own)
     numbers = sorted({_number(other) for other in others} - {mine})[:OTHERS_MAX]
+    everyone = [mine, *numbers]
     parts = min(total, PARTS_MAX)
+    most = -(-parts // len(everyone))  # Nobody asks first for more than that.
+    asks = dict.fromkeys(everyone, 0)
     runs: list[list[tuple[int, int]]] = [[] for _ in range(RANKS)]
     for part in range(parts):
-        score = _mixed(mine ^ part)
+        ranked = [
+            number for _, number in sorted(((_mixed(number ^ part), number) for number in everyone), reverse=True)
+        ]
+        first = next(number for number in ranked if asks[number] < most)
+        asks[first] += 1
         rank = 0
-        for number in numbers:
-            if _mixed(number ^ part) < score:
-                rank += 1
-                if rank == RANKS - 1:
-                    break
+        if first != mine:
+            ranked.remove(first)
+            rank = min(1 + ranked.index(mine), RANKS - 1)
         runs[rank].append((part * total // parts, (part + 1) * total // parts))
     return tuple(map(RangeSet.of, runs))
 

@@ -23,6 +23,7 @@ from p2phub.wire.framing import frame
 VERSION = 1
 CHUNK_NUMBER_MAX = (1 << 32) - 1  # 4 PiB at 1 MiB a chunk; keeps the longest `held` inside one frame.
 _LENGTH_MAX = (1 << 32) - 1
+_SEEN_MAX = (1 << 63) - 1
 _NAME_BYTES_MAX = 64
 _DETAIL_BYTES_MAX = 256
 _IP_BYTES_MAX = 45
@@ -116,6 +117,17 @@ def _fields_of(message: Message) -> tuple[str, dict[str, object]]:
             return "get-peers", {"v": VERSION, "manifest": message.manifest.raw, "port": message.port}
         case m.Peers():
             return "peers", {"peers": [_packed(each) for each in message.peers]}
+        case m.GetNews():
+            return "get-news", {
+                "v": VERSION,
+                "manifest": message.manifest.raw,
+                "port": message.port,
+                "seen": list(message.seen),
+                "wait": message.wait_ms,
+            }
+        case m.News():
+            told: dict[str, object] = {"peers": [_packed(each) for each in message.peers], "seen": list(message.seen)}
+            return "news", told if message.held is None else {**told, "held": _flat(_counted(message.held))}
 
 
 def _counted(held: RangeSet) -> Iterable[tuple[int, int]]:
@@ -146,6 +158,9 @@ class _Fields:
         if type(value) is not kind:  # Exactly: True is no number here.
             raise Malformed("message-field", f"field {key!r} is not of type {kind.__name__}")
         return value
+
+    def has(self, key: str) -> bool:
+        return key in self._values
 
     def version(self) -> None:
         found = self._get("v", int)
@@ -292,6 +307,23 @@ def _get_peers(fields: _Fields) -> m.GetPeers:
     return m.GetPeers(fields.digest("manifest"), fields.number("port", 0, 65535))
 
 
+def _get_news(fields: _Fields) -> m.GetNews:
+    fields.version()
+    digest, port = fields.digest("manifest"), fields.number("port", 0, 65535)
+    return m.GetNews(digest, port, _seen(fields), fields.number("wait", 0, limits.NEWS_WAIT_MS_MAX))
+
+
+def _news(fields: _Fields) -> m.News:
+    return m.News(fields.held("held") if fields.has("held") else None, _peers(fields).peers, _seen(fields))
+
+
+def _seen(fields: _Fields) -> tuple[int, int]:
+    numbers = fields.numbers("seen", 2, 0, _SEEN_MAX)
+    if len(numbers) != 2:
+        raise Malformed("message-bounds", f"seen has {len(numbers)} numbers, not 2")
+    return numbers[0], numbers[1]
+
+
 def _peers(fields: _Fields) -> m.Peers:
     found: list[object] = fields._get("peers", list)
     if len(found) > limits.PEERS_TOLD_MAX:
@@ -339,6 +371,7 @@ _CONTROL_REQUESTS: dict[str, Callable[[_Fields], m.ControlRequest]] = {
     "get-have": _get_have,
     "probe": _probe,
     "get-peers": _get_peers,
+    "get-news": _get_news,
 }
 _CONTROL_ANSWERS: dict[str, Callable[[_Fields], m.ControlAnswer]] = {
     "pong": lambda fields: m.Pong(),
@@ -346,6 +379,7 @@ _CONTROL_ANSWERS: dict[str, Callable[[_Fields], m.ControlAnswer]] = {
     "have": lambda fields: m.Have(fields.held("held")),
     "probed": _probed,
     "peers": _peers,
+    "news": _news,
 }
 
 _FIRST: dict[str, Callable[[_Fields], BulkRequest | m.ControlRequest]] = {**_BULK_REQUESTS, **_CONTROL_REQUESTS}

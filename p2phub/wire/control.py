@@ -16,9 +16,11 @@ from p2phub.wire.messages import (
     ControlAnswer,
     ControlRequest,
     GetHave,
+    GetNews,
     GetPeers,
     GetRelease,
     Have,
+    News,
     Peers,
     Ping,
     Pong,
@@ -27,7 +29,14 @@ from p2phub.wire.messages import (
     ReleaseIs,
 )
 
-ANSWER_TO: dict[type, type] = {Ping: Pong, GetRelease: ReleaseIs, GetHave: Have, Probe: Probed, GetPeers: Peers}
+ANSWER_TO: dict[type, type] = {
+    Ping: Pong,
+    GetRelease: ReleaseIs,
+    GetHave: Have,
+    Probe: Probed,
+    GetPeers: Peers,
+    GetNews: News,
+}
 
 
 class ControlClient:

@@ -153,5 +153,29 @@ class Peers:
     peers: tuple[PeerAddress, ...]
 
 
-ControlRequest = Ping | GetRelease | GetHave | Probe | GetPeers
-ControlAnswer = Pong | ReleaseIs | Have | Probed | Peers
+@dataclass(frozen=True, slots=True)
+class GetNews:
+    """What do you hold, and whom do you know, that you have not told me yet? Answered by News: at once if there is
+    something, else when there is, or after `wait_ms`.
+
+    `seen`: what the last answer on this connection said it was up to; (0, 0) at first. `port`: as in GetPeers."""
+
+    manifest: Digest
+    port: int
+    seen: tuple[int, int] = (0, 0)
+    wait_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """`held`: all that can be served now, None if that is as it was told before; `peers`: members that were not told.
+
+    `seen`: up to where this goes, to be said with the next question; what the numbers mean is the answerer's own."""
+
+    held: RangeSet | None
+    peers: tuple[PeerAddress, ...]
+    seen: tuple[int, int]
+
+
+ControlRequest = Ping | GetRelease | GetHave | Probe | GetPeers | GetNews
+ControlAnswer = Pong | ReleaseIs | Have | Probed | Peers | News

@@ -131,9 +131,11 @@ class BulkProvider:
         return tuple(blobs)
 
     def flight_chunks(self, blobs: Sequence[bytes], order: Sequence[Digest]) -> tuple[ChunkRef, ...]:
-        """Return the chunks of the first flight: from number 0 on while held and fitting, if all blobs are in it."""
+        """Return the chunks of the first flight: from number 0 on while held and fitting, if all blobs are in it.
+
+        Of large content none: to who stays for long they come a moment sooner, and a crowd would all get the same."""
         assert self._table is not None
-        if len(blobs) < len(order) or not order:
+        if len(blobs) < len(order) or not order or self._table.bytes_total > limits.PREFIX_CONTENT_BYTES_MAX:
             return ()
         room = self._prefix_bytes - sum(len(blob) for blob in blobs)
         refs: list[ChunkRef] = []

@@ -3,7 +3,7 @@
 As shipped: all that is decided: who asks whom for which chunk (picker, shares, turns), how much at once, what is taken
 back, whom it is worth to link to (`links_wanted`). Modelled: an uplink serves its links in turn, a chunk each; a
 downlink takes what comes in the order in which it comes; a link takes a moment to be made, and a sender has
-DATA_CONNECTIONS_MAX places; what others hold is asked for every HAVE_S; a search names the publisher and
+DATA_CONNECTIONS_MAX places; others tell what they hold every NEWS_S; a requester is told the publisher and
 PEERS_TOLD_MAX others at random, and some time later those are known to want the same. There are no disks, hashes,
 losses or liars: those are for `python -m simnet`.
 Seconds, bytes, bytes a second.
@@ -22,14 +22,13 @@ import numpy as np
 from p2phub import limits
 from p2phub.content import ChunkTable, RangeSet
 from p2phub.identity import PeerId
-from p2phub.transfer import Action, Drop, Grant, Revoke, Session
+from p2phub.transfer import Action, Cancel, Drop, Grant, Revoke, Session
 from simnet.models.agenda import Agenda
 
 DIAL_RTT = 4  # TCP, TLS, and the first request.
 RETRY_S = 1.0  # After all places of a sender were taken.
-MOMENT_S = 0.5  # As in engine.heartbeat: when a new link gets a control connection, which asks what the other holds.
 WINDOW_S = 0.25  # As in net.lease: so much of the measured rate is asked for at once,
-WINDOW_BYTES_FIRST = 2 * limits.BATCH_BYTES_MAX  # and this before the first measurement.
+WINDOW_BYTES_FIRST = 256 * limits.KIB  # and this, and more with what comes, before the first measurement.
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +37,15 @@ class Shape:
     requester knows who else wants the same."""
 
     requesters: int
-    pieces: int = 32
+    pieces: int = 64
     piece_bytes: int = 256 * limits.KIB
     up: float = 4e6
     publisher_up: float = 4e6
     down: float = 16e6
     latency_s: float = 0.01
     starts_within_s: float = 0.5
-    finding_s: float = 0.4
-    known_s: float = 1.0
+    finding_s: float = 0.0
+    known_s: float = 0.5
 
     @property
     def content_bytes(self) -> int:
@@ -63,8 +62,9 @@ class _Link:
     lease: RangeSet = field(default_factory=RangeSet)
     asked: RangeSet = field(default_factory=RangeSet)
     flying: RangeSet = field(default_factory=RangeSet)  # Sent, and not arrived.
+    vain: RangeSet = field(default_factory=RangeSet)  # Asked for, and had from another since.
+    came_bytes: int = 0
     told: RangeSet = field(default_factory=RangeSet)  # What the sender said it held.
-    told_at: float = 0.0
 
 
 @dataclass
@@ -132,12 +132,12 @@ class Crowd:
     def _begin(self, peer: _Peer) -> None:
         now = self._agenda.now
         peer.session = Session(self._table, RangeSet(), now=now)
-        peer.session.spread(peer.id, ())
+        self._carry_out(peer, peer.session.spread(peer.id, ()))
         peer.known = [self._publisher, *self._named(peer)]
         self._rng.shuffle(peer.known)
         self._dial(peer)
         self._agenda.after(self._shape.known_s, partial(self._meet, peer))
-        self._agenda.after(limits.HAVE_SOON_S, partial(self._look_around, peer))
+        self._agenda.after(limits.NEWS_S, partial(self._look_around, peer))
 
     def _named(self, peer: _Peer) -> list[_Peer]:
         others = len(self._requesters) - 1
@@ -151,20 +151,18 @@ class Crowd:
         assert peer.session is not None
         if peer.done_at is None:
             fetching = (each for each in peer.known if each is not self._publisher and each.done_at is None)
-            peer.session.spread(peer.id, (each.id for each in fetching))
+            self._carry_out(peer, peer.session.spread(peer.id, (each.id for each in fetching)))
 
     def _look_around(self, peer: _Peer) -> None:
-        """What is done now and then: ask who holds what, tick, and link to whoever is worth it."""
+        """What is done now and then: hear who holds what, tick, and link to whoever is worth it."""
         session, now = peer.session, self._agenda.now
         assert session is not None
         if peer.done_at is not None:
             return
         for link in list(peer.links.values()):
             holds = self._held(link.sender)
-            due_at = link.told_at + (limits.HAVE_S if session.holds_missing(link.sender.id) else 0)
-            if link.told == holds or now < due_at or link.number not in peer.links:
+            if link.told == holds or link.number not in peer.links:
                 continue
-            link.told_at = now
             # News of what is had already changes nothing but the time that this model takes.
             if holds == self._everything or (holds - link.told) & session.missing:
                 link.told = holds
@@ -172,13 +170,13 @@ class Crowd:
         if (deadline := session.deadline()) is not None and deadline <= now:
             self._carry_out(peer, session.tick(now=now))
         self._dial(peer)
-        self._agenda.after(limits.HAVE_SOON_S, partial(self._look_around, peer))
+        self._agenda.after(limits.NEWS_S, partial(self._look_around, peer))
 
     def _dial(self, peer: _Peer) -> None:
         session = peer.session
         assert session is not None
         # What is on its way counts: the session knows only links that are up.
-        room = limits.BULK_THREADS_MAX - len(peer.links) - len(peer.dialling)
+        room = session.links_max - len(peer.links) - len(peer.dialling)
         linked = {link.sender.number for link in peer.links.values()}
         for other in peer.known:
             if room <= 0:
@@ -201,7 +199,7 @@ class Crowd:
         other.places += 1
         self._links += 1
         held = self._held(other)
-        link = peer.links[self._links] = _Link(self._links, peer, other, told=held, told_at=now + MOMENT_S)
+        link = peer.links[self._links] = _Link(self._links, peer, other, told=held)
         self._carry_out(peer, session.joined(link.number, other.id, held, now=now))
 
     def _held(self, peer: _Peer) -> RangeSet:
@@ -224,6 +222,9 @@ class Crowd:
                     back = link.lease - link.asked - link.flying
                     link.lease = link.lease - back
                     self._carry_out(peer, session.returned(link.number, back, now=now))
+                case Cancel(chunks=chunks):
+                    link.lease, link.vain = link.lease - chunks, link.vain | chunks
+                    self._carry_out(peer, session.cancelled(link.number, chunks, now=now))
                 case Drop(error=error):
                     self._close(link)
                     self._carry_out(peer, session.closed(link.number, error, link.lease, now=now))
@@ -240,7 +241,8 @@ class Crowd:
         session = link.requester.session
         assert session is not None
         rate = session.rate(link.number)
-        window = min(limits.WINDOW_BYTES_MAX, rate * WINDOW_S) if rate else WINDOW_BYTES_FIRST
+        first = min(WINDOW_BYTES_FIRST + 4 * link.came_bytes, 2 * limits.BATCH_BYTES_MAX)
+        window = min(limits.WINDOW_BYTES_MAX, rate * WINDOW_S) if rate else first
         room = max(2, int(window // self._shape.piece_bytes)) - len(link.asked) - len(link.flying)
         more = (link.lease - link.asked - link.flying).first(max(0, room))
         if more:
@@ -282,8 +284,11 @@ class Crowd:
         assert session is not None
         if link.number not in peer.links:
             return
-        link.lease, link.flying = link.lease - chunk, link.flying - chunk
-        self._carry_out(peer, session.verified(link.number, chunk, self._table.bytes_of(chunk), now=now))
+        size = self._table.bytes_of(chunk)
+        came = chunk - link.vain
+        link.lease, link.flying, link.vain = link.lease - chunk, link.flying - chunk, link.vain - chunk
+        link.came_bytes += size
+        self._carry_out(peer, session.verified(link.number, came, size, now=now))
         if link.number in peer.links:
             self._ask(link)
         if session.complete and peer.done_at is None:

@@ -1,11 +1,13 @@
 """Many want what one has, all at once, and find each other: each serves what it has verified while the rest arrives.
 
-The bound is T* = (F/u)(1 + floor(log2 N)/M). `within_s` allows for the time in which a crowd gets to know itself, which
-weighs much here: the content is small, so that the scenario is quick to run (docs/decisions/0070-simulator.md).
+They are told the publisher alone. The bound is T* = (F/u)(1 + floor(log2 N)/M), where all send at the same rate u, and
+counts from the first start: `within_s` allows for the time in which they start and get to know each other, and for the
+end, when what came last goes round (docs/decisions/0070-simulator.md).
 """
 
 from __future__ import annotations
 
+import math
 from math import floor, log2
 from random import Random
 
@@ -15,7 +17,8 @@ from simnet.scene import MB, Member, Scene
 
 def scene(chance: Random, nodes: int | None) -> Scene:
     wanting = (nodes or 7) - 1
-    rate, size, chunk_bytes = 4 * MB, 8 * limits.MIB, 256 * limits.KIB
+    size = (32 if wanting > 4 else 16) * limits.MIB  # A few are quick to simulate, and quickly acquainted.
+    rate, chunk_bytes = 4 * MB, 256 * limits.KIB
     pieces = size / chunk_bytes
     best_s = size / rate * (1 + floor(log2(max(1, wanting))) / pieces)
     members = [Member("publisher", holds=True, up=rate, down=4 * rate)]
@@ -23,6 +26,7 @@ def scene(chance: Random, nodes: int | None) -> Scene:
         Member(
             f"r{number}",
             fetches=True,
+            knows=("publisher",),
             starts_s=chance.uniform(0, 0.5),
             up=rate,
             down=4 * rate,
@@ -35,6 +39,8 @@ def scene(chance: Random, nodes: int | None) -> Scene:
         files={"model.safetensors": size},
         chunk_bytes=chunk_bytes,
         best_s=best_s,
-        within_s=best_s / 0.8 + 8 + wanting / 2,
-        waste_max=0.20,
+        within_s=best_s / 0.65 + 3 + wanting / 8,
+        waste_max=0.05,
+        # Beyond that not all are linked to all: who does not see that another has a chunk asks the publisher for it.
+        copies_max=1.2 if wanting <= limits.CROWD_LINKS_MAX else math.inf,
     )

@@ -191,6 +191,7 @@ def rules_of_the_specification() -> set[str]:
         "get-have",
         "probe",
         "get-peers",
+        "get-news",
     }
 
 

@@ -56,7 +56,7 @@ class Crowd:
         peer_up: float,
         have_s: float = 0.5,
         known_after_s: float = 0.5,
-        links_max: int = limits.BULK_THREADS_MAX,
+        links_max: int = limits.CROWD_LINKS_MAX,
         spread: bool = True,
     ) -> None:
         self.table, self.up, self.have_s, self.known_after_s = table, up, have_s, known_after_s
@@ -116,7 +116,7 @@ class Crowd:
         for each in self.crowd:
             if self.spread:
                 others = [self._id(other.number) for other in self.crowd if other is not each]
-                each.session.spread(self._id(each.number), others)
+                self._carry_out(each, each.session.spread(self._id(each.number), others))
             known = sorted(
                 (other.number for other in self.crowd if other is not each),
                 key=lambda number: sha256(b"%d %d" % (each.number, number)).digest(),

@@ -58,6 +58,8 @@ PROBE = {"t": "probe", "v": 1, "port": 4717}
 PROBED = {"t": "probed", "ip": "192.0.2.1", "reached": True, "detail": ""}
 PEERS = {"t": "peers", "peers": [DIGEST + bytes([192, 0, 2, 1]) + b"\x12\x6d", DIGEST + bytes(15) + b"\x01\x12\x6d"]}
 GET_PEERS = {"t": "get-peers", "v": 1, "manifest": DIGEST, "port": 4717}
+GET_NEWS = {"t": "get-news", "v": 1, "manifest": DIGEST, "port": 4717, "seen": [7, 2], "wait": 5000}
+NEWS = {"t": "news", "held": [0, 5, 7, 2], "peers": PEERS["peers"], "seen": [8, 3]}
 TOP = (1 << 32) - 1
 
 
@@ -167,6 +169,13 @@ def messages() -> list[dict[str, Any]]:
         bad("get-peers without a port", without(GET_PEERS, "port"), "message-field"),
         bad("get-peers with port 65536", {**GET_PEERS, "port": 65536}, "message-bounds"),
         bad("get-peers of another version", {**GET_PEERS, "v": 2}, "message-version"),
+        good("get-news", GET_NEWS, {"message": "GetNews", "port": 4717, "seen": [7, 2], "wait_ms": 5000}),
+        good("get-news at once", {**GET_NEWS, "seen": [0, 0], "wait": 0}, {"message": "GetNews", "wait_ms": 0}),
+        bad("get-news that waits for more than 10 s", {**GET_NEWS, "wait": 10_001}, "message-bounds"),
+        bad("get-news without what was seen", without(GET_NEWS, "seen"), "message-field"),
+        bad("get-news with one number seen", {**GET_NEWS, "seen": [7]}, "message-bounds"),
+        bad("get-news with a number beyond 63 bits", {**GET_NEWS, "seen": [7, 1 << 63]}, "message-bounds"),
+        bad("get-news of another version", {**GET_NEWS, "v": 2}, "message-version"),
         bad("a bulk request", WANT, "message-type"),
     ]
     replies = [
@@ -179,6 +188,13 @@ def messages() -> list[dict[str, Any]]:
         good("no peers", {**PEERS, "peers": []}, {"message": "Peers", "peers": []}),
         good("64 peers", {**PEERS, "peers": some_peers(64)}, {"message": "Peers"}),
         bad("65 peers", {**PEERS, "peers": some_peers(65)}, "message-bounds"),
+        good("news", NEWS, {"message": "News", "held": [[0, 5], [7, 9]], "seen": [8, 3]}),
+        good("news of peers alone", without(NEWS, "held"), {"message": "News", "held": None}),
+        good("no news", {**without(NEWS, "held"), "peers": []}, {"message": "News", "held": None, "peers": []}),
+        bad("news of 65 peers", {**NEWS, "peers": some_peers(65)}, "message-bounds"),
+        bad("news without peers", without(NEWS, "peers"), "message-field"),
+        bad("news with ranges that touch", {**NEWS, "held": [0, 5, 5, 2]}, "ranges"),
+        bad("news with three numbers seen", {**NEWS, "seen": [1, 2, 3]}, "message-bounds"),
         bad("a peer as text", {**PEERS, "peers": ["x" * 38]}, "message-field"),
         bad("a peer without an address", {**PEERS, "peers": [DIGEST]}, "peer-address"),
         bad("an address of 5 bytes", {**PEERS, "peers": [DIGEST + bytes(7)]}, "peer-address"),

@@ -36,6 +36,19 @@ def test_who_asks_is_told_of_the_others_and_not_of_itself() -> None:
     assert members.told_to(ASKER, TWO, now=1.0) == ()
 
 
+def test_who_was_told_is_told_only_of_those_that_came_since() -> None:
+    members = Members(b"seed")
+    assert members.newest(ONE) == 0
+    members.saw(ONE, member(1), now=0.0)
+    members.saw(TWO, member(2), now=0.0)
+    seen = members.newest(ONE)
+    members.saw(ONE, member(3), now=1.0)
+    members.saw(ONE, member(1), now=1.0)  # It is still there, which is no news.
+    assert members.told_to(ASKER, ONE, now=1.0, after=seen) == (member(3),)
+    assert members.newest(ONE) > seen
+    assert members.told_to(ASKER, ONE, now=1.0, after=members.newest(ONE)) == ()
+
+
 def test_a_member_is_told_for_ten_minutes_after_it_was_last_seen() -> None:
     members = Members(b"seed")
     members.saw(ONE, member(1), now=0.0)

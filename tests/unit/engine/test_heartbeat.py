@@ -15,7 +15,7 @@ from p2phub.engine.exchange import Told
 from p2phub.engine.heartbeat import MOMENT_S, PATIENCE_S, HoldsNow, Questions, Silent, keep_company
 from p2phub.errors import PeerGone
 from p2phub.identity import Address, PeerAddress, PeerId
-from p2phub.wire import ControlAnswer, ControlRequest, GetHave, GetPeers, Have, Peers
+from p2phub.wire import ControlAnswer, ControlRequest, GetNews, News
 from tests.support.covers import covers
 
 PEER = PeerId(bytes(32))
@@ -26,10 +26,14 @@ MANIFEST = digest_of(b"manifest")
 
 @dataclass
 class Freezing:
-    """Answers `answers` questions, then never again; `gone`: it cannot be reached at all."""
+    """Answers `answers` questions after `holds_s`, with news unless it has none, then never again; `gone`: it cannot be
+    reached at all."""
 
     answers: int
     gone: bool = False
+    holds_s: float = 0.0
+    has_news: bool = True
+    peers: tuple[PeerAddress, ...] = ()
     closed: bool = False
     asked: list[tuple[float, ControlRequest]] = field(default_factory=list)
 
@@ -50,7 +54,8 @@ class Freezing:
         if self.answers == 0:
             await trio.sleep_forever()
         self.answers -= 1
-        return Peers((OTHER,)) if isinstance(request, GetPeers) else Have(RangeSet.whole(self.answers))
+        await trio.sleep(self.holds_s)
+        return News(RangeSet.whole(self.answers) if self.has_news else None, self.peers, (len(self.asked), 7))
 
     async def aclose(self) -> None:
         self.closed = True
@@ -105,24 +110,42 @@ async def test_a_cancelled_company_closes_its_connection(autojump_clock: MockClo
     assert provider.closed
 
 
-async def test_a_provider_that_is_fetching_too_is_asked_as_often_as_that_needs(autojump_clock: MockClock) -> None:
+async def test_a_fetch_that_is_more_than_a_moments_work_keeps_company_at_once(autojump_clock: MockClock) -> None:
+    provider = Freezing(answers=1)
+    await told_by(provider, Questions(long=lambda: trio.sleep(0.1)))
+    assert provider.asked[0][0] < 0.2
+
+
+async def test_who_has_news_is_asked_for_more_after_the_pause_that_we_choose(autojump_clock: MockClock) -> None:
     provider = Freezing(answers=8)
-    await told_by(provider, Questions(have_s=lambda: limits.HAVE_SOON_S))
+    await told_by(provider, Questions(pause_s=lambda: 0.3))
     times = [at for at, _ in provider.asked]
-    assert all(later - earlier <= 2 * limits.HAVE_SOON_S for earlier, later in pairwise(times))
+    assert [round(later - earlier, 6) for earlier, later in pairwise(times)] == [0.3] * 8
 
 
-async def test_one_that_holds_all_is_asked_for_a_sign_of_life_alone(autojump_clock: MockClock) -> None:
-    provider = Freezing(answers=3)
+@covers("T41")
+async def test_one_without_news_is_asked_no_more_often_than_for_a_sign_of_life(autojump_clock: MockClock) -> None:
+    provider = Freezing(answers=3, has_news=False)  # And that answers at once, though it was asked to wait.
     await told_by(provider)
     times = [at for at, _ in provider.asked]
     assert all(later - earlier >= limits.HEARTBEAT_S for earlier, later in pairwise(times))
-    assert {type(request) for _, request in provider.asked} == {GetHave}
 
 
-async def test_whom_a_provider_knows_is_asked_first_and_told(autojump_clock: MockClock) -> None:
-    provider = Freezing(answers=4)
-    told = await told_by(provider, Questions(peers_s=lambda: limits.EXCHANGE_S, port=4717))
-    assert provider.asked[0][1] == GetPeers(MANIFEST, 4717)
+async def test_an_answer_that_is_held_until_there_is_news_is_no_silence(autojump_clock: MockClock) -> None:
+    told = await told_by(Freezing(answers=2, holds_s=limits.HEARTBEAT_S))
+    assert [type(item) for item in told] == [HoldsNow, HoldsNow, Silent]
+    assert limits.HEARTBEAT_S < PATIENCE_S
+
+
+async def test_each_question_says_up_to_where_the_last_answer_went(autojump_clock: MockClock) -> None:
+    provider = Freezing(answers=2)
+    await told_by(provider, Questions(port=4717))
+    wait_ms = int(1000 * limits.HEARTBEAT_S)
+    assert [request for _, request in provider.asked] == [
+        GetNews(MANIFEST, 4717, seen, wait_ms) for seen in ((0, 0), (1, 7), (2, 7))
+    ]
+
+
+async def test_whom_a_provider_knows_is_told(autojump_clock: MockClock) -> None:
+    told = await told_by(Freezing(answers=1, has_news=False, peers=(OTHER,)))
     assert told[0] == Told(PEER, (OTHER,))
-    assert {type(request) for _, request in provider.asked} == {GetPeers, GetHave}

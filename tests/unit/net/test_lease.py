@@ -66,12 +66,15 @@ def test_the_window_is_what_a_quarter_second_brings(rate: float, window: int) ->
     assert measured.request_bytes == min(MIB, measured.bytes_max // 2)
 
 
-def test_before_anything_is_measured_two_requests_are_under_way() -> None:
+def test_before_anything_is_measured_little_is_under_way_and_more_with_all_that_came() -> None:
+    """In a crowd that starts together nobody knows of the others yet, and all that is asked for comes."""
     window = Window()
+    assert window.bytes_max == 2 * window.request_bytes == MIB // 4
+    window.came(MIB // 8, 5.0)
+    assert window.bytes_max == 3 * MIB // 4
+    window.began(5.0)  # What was asked for came at once, too fast to measure: that does not start it anew.
+    window.came(MIB, 5.001)
     assert window.bytes_max == 2 * window.request_bytes == 2 * MIB
-    window.came(MIB, 5.0)
-    window.came(MIB, 5.01)  # Too short a time to measure.
-    assert window.bytes_max == 2 * MIB
 
 
 def test_time_in_which_nothing_was_under_way_does_not_count() -> None:

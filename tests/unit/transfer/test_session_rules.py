@@ -11,6 +11,7 @@ from p2phub.content import RangeSet
 from p2phub.errors import ChunkMismatch, DiskFull, PeerError, PeerGone, PeerStalled, ProtocolViolation
 from p2phub.transfer import Revoke, Session
 from p2phub.transfer.pace import LEASE_BYTES_START
+from p2phub.transfer.session import LINK_WORTH_BYTES
 from tests.support.covers import covers
 from tests.support.swarm import dropped, granted, megabytes, peer, runs, session_of, table_of
 
@@ -152,7 +153,7 @@ def test_one_whose_connection_failed_is_wanted_again_after_a_rest_that_grows() -
         rests.append(due - now)
         now = due
         session.tick(now=now)
-        assert session.links_wanted(ANN) == 2
+        assert session.links_wanted(ANN) == 1
     assert rests[0] < rests[1] < rests[2]
 
 
@@ -265,12 +266,24 @@ def test_two_links_a_provider_up_to_two_providers_then_one_and_never_more_than_t
     session, everything = session_of(4000)
     open_links = {}
     for number in range(1, 12):
-        who = peer(number)
-        open_links[number] = session.links_wanted(who)
-        for link in range(open_links[number]):
-            session.joined(100 * number + link, who, everything, now=0.0)
+        who, link = peer(number), 100 * number
+        open_links[number] = 0
+        while open_links[number] < session.links_wanted(who):
+            session.joined(link + open_links[number], who, everything, now=0.0)
+            session.verified(link, RangeSet(), LINK_WORTH_BYTES, now=0.0)
+            open_links[number] += 1
     assert list(open_links.values()) == [2, 2, 1, 1, 1, 1, 0, 0, 0, 0, 0]
     assert sum(open_links.values()) == limits.BULK_THREADS_MAX
+
+
+def test_a_second_link_to_a_provider_waits_until_the_first_has_shown_what_it_brings() -> None:
+    """Who is slow because many ask at once has no use for more connections; by then those many are known."""
+    session, everything = session_of(4000)
+    session.joined(1, ANN, everything, now=0.0)
+    session.verified(1, RangeSet(), LINK_WORTH_BYTES - 1, now=1.0)
+    assert session.links_wanted(ANN) == 1
+    session.verified(1, RangeSet(), 1, now=1.0)
+    assert session.links_wanted(ANN) == 2
 
 
 def test_a_second_link_is_not_worth_making_for_a_small_rest() -> None:

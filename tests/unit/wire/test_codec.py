@@ -41,6 +41,11 @@ MESSAGES: list[codec.Message] = [
     m.GetPeers(DIGEST, 0),
     m.Peers((PeerAddress(PEER, Address("192.0.2.1", 4717)), PeerAddress(PEER, Address("::1", 1)))),
     m.Peers(()),
+    m.GetNews(DIGEST, 0),
+    m.GetNews(DIGEST, 4717, (1, (1 << 63) - 1), limits.NEWS_WAIT_MS_MAX),
+    m.News(None, (), (0, 0)),
+    m.News(RangeSet(), (), (1, 2)),
+    m.News(RangeSet(((1, 2),)), (PeerAddress(PEER, Address("192.0.2.1", 4717)),), (3, 4)),
 ]
 DECODERS = [
     codec.decode_bulk_request,
