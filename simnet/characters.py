@@ -7,7 +7,7 @@ from random import Random
 
 from p2phub import limits
 from p2phub.content import ChunkRef, Digest, RangeSet, Readable, ReadPlan
-from p2phub.errors import DiskError
+from p2phub.errors import DiskError, PeerRefused
 from p2phub.identity import PeerId
 from p2phub.net import Offer, Shelf
 from p2phub.net.channel import Channel
@@ -104,6 +104,22 @@ def _nothing_there(file: int) -> Readable:
     raise DiskError(f"file {file} is not there")
 
 
+class _Miser:
+    """A shelf from which nobody gets anything."""
+
+    def __init__(self, honest: Shelf) -> None:
+        self._honest = honest
+
+    def offer(self, manifest: Digest, requester: PeerId) -> Offer:
+        raise PeerRefused(f"{manifest} is not for {requester}", reason="unknown")
+
+    def sent(self, manifest: Digest, requester: PeerId, bytes_sent: int) -> None:
+        pass
+
+    def changed(self, manifest: Digest, file: int) -> None:
+        pass
+
+
 def service_of(character: str, chance: Random) -> Service:
     """Return who serves bulk connections for a node of this character."""
     kinds: dict[str, Callable[[Channel, Open, Shelf], BulkService]] = {
@@ -112,10 +128,11 @@ def service_of(character: str, chance: Random) -> Service:
         "tarpit": Tarpit,
         "staller": Staller,
     }
-    kind = kinds.get(character, BulkService)
+    shelves: dict[str, Callable[[Shelf], Shelf]] = {"boaster": _Boaster, "rider": _Miser}
+    kind, behind = kinds.get(character, BulkService), shelves.get(character)
 
     def serve(channel: Channel, first: Open, shelf: Shelf) -> BulkService:
-        service = kind(channel, first, _Boaster(shelf) if character == "boaster" else shelf)
+        service = kind(channel, first, shelf if behind is None else behind(shelf))
         if isinstance(service, Liar | Flooder):
             service.chance = chance
         return service
@@ -123,5 +140,6 @@ def service_of(character: str, chance: Random) -> Service:
     return serve
 
 
-CHARACTERS = frozenset({"honest", "liar", "flooder", "tarpit", "staller", "boaster", "empty"})
-"""`boaster`: a false Have, all is refused. `empty`: a false provider, it has nothing."""
+CHARACTERS = frozenset({"honest", "liar", "flooder", "tarpit", "staller", "boaster", "empty", "rider"})
+"""`boaster`: a false Have, all is refused. `empty`: a false provider, it has nothing. `rider`: a requester that takes
+from everybody, serves nobody, and says nothing good of anybody."""

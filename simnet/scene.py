@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pkgutil import iter_modules
 from random import Random
@@ -30,6 +30,7 @@ class Member:
     starts_s: float = 0.0
     up: float = math.inf
     down: float = math.inf
+    cap: float | None = None  # On what it sends, its own choice.
     latency_s: float = 0.01
     knows: tuple[str, ...] | None = None
     patience_s: float = 60.0
@@ -64,11 +65,17 @@ class Scene:
     within_s: float = 600.0
     waste_max: float = 0.10
     """Payload that was received in vain, as a part of the whole."""
+    riders_cost_max: float | None = None
+    """How long the honest may take, in times of what they take without the riders; None: there are none to judge."""
 
     def __post_init__(self) -> None:
         names = [member.name for member in self.members]
         assert len(set(names)) == len(names)
         assert all(happening.who in names for happening in self.happenings)
+
+    def without(self, character: str) -> Scene:
+        """Return the same scene without the members of one character."""
+        return replace(self, members=tuple(member for member in self.members if member.character != character))
 
 
 Build = Callable[[Random, int | None], Scene]

@@ -35,6 +35,7 @@ def accompany(job: Job, provider: Provider, where: PeerAddress) -> None:
     questions = Questions(
         have_s=lambda: _have_s(job, provider),
         peers_s=lambda: math.inf if exchange is None else _peers_s(job),
+        got=lambda: _got(job, provider),
         port=0 if exchange is None or job.means.shelf is None else exchange.port_towards(where.address),
         wanted=lambda: not provider.banned,
     )
@@ -109,8 +110,10 @@ def among_others(job: Job, arrival: Arrival) -> Iterator[None]:
 
 def _have_s(job: Job, provider: Provider) -> float:
     session = job.session
-    if session is None or not provider.links or session.holds_all(provider.peer):
+    if session is None or not provider.links:
         return limits.HEARTBEAT_S
+    if session.holds_all(provider.peer):
+        return limits.THANKS_S if job.crowd else limits.HEARTBEAT_S
     return limits.HAVE_S if session.holds_missing(provider.peer) else limits.HAVE_SOON_S
 
 
@@ -118,3 +121,13 @@ def _peers_s(job: Job) -> float:
     """Soon while there is room for more: whoever starts with us is known a moment later than we are."""
     room = sum(provider.live for provider in job.providers) < limits.BULK_THREADS_MAX
     return EXCHANGE_SOON_S if room else limits.EXCHANGE_S
+
+
+def _got(job: Job, provider: Provider) -> tuple[tuple[PeerId, int], ...]:
+    """Return what `provider` is told of the others' merits, and note them here."""
+    if job.means.thanks is None:
+        return ()
+    got = {each.peer: job.meter.received_from(each.peer) for each in job.providers if isinstance(each.peer, PeerId)}
+    job.means.thanks.gave_us(job.wish.manifest, got)
+    told = [(peer, count) for peer, count in got.items() if count and peer != provider.peer]
+    return tuple(sorted(told, key=lambda each: -each[1])[: limits.GOT_TOLD_MAX])

@@ -44,12 +44,14 @@ class Silent:
 @dataclass(frozen=True, slots=True)
 class Questions:
     """What a provider is asked. `have_s` returns how long to wait before it is asked again what it holds, `peers_s`
-    how long before it is asked whom it knows: inf for never. `port`: where it, and others, can dial us; 0: nowhere.
-    `wanted`: whether it is company still; one that was found to lie is not."""
+    how long before it is asked whom it knows: inf for never. `got`: from whom else how much was had, which it is told.
+    `port`: where it, and others, can dial us; 0: nowhere. `wanted`: whether it is company still; one that was found to
+    lie is not."""
 
     have_s: Callable[[], float] = lambda: limits.HEARTBEAT_S
     peers_s: Callable[[], float] = lambda: math.inf
     port: int = 0
+    got: Callable[[], tuple[tuple[PeerId, int], ...]] = tuple
     wanted: Callable[[], bool] = lambda: True
 
 
@@ -86,7 +88,7 @@ async def _ask_on(control: Control, manifest: Digest, tell: Tell, questions: Que
         if now >= peers_at + questions.peers_s():
             question, peers_at = GetPeers(manifest, questions.port), now
         elif now >= have_at + questions.have_s():
-            question, have_at = GetHave(manifest), now
+            question, have_at = GetHave(manifest, questions.got()), now
         if question is None:
             await trio.sleep(limits.HAVE_SOON_S)  # How long to wait may be another answer by then.
             continue

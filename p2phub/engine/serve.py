@@ -21,6 +21,7 @@ from p2phub import limits
 from p2phub.content import Digest, RangeSet
 from p2phub.engine.arriving import Arriving
 from p2phub.engine.exchange import Exchange
+from p2phub.engine.thanks import Thanks
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError, PeerError, PeerRefused
 from p2phub.identity import Address, PeerAddress, PeerId
@@ -133,13 +134,21 @@ class StoreShelf:
 
 class ControlDesk:
     """Answers control questions. `dialler` is set once the node has one: it dials back for `Probe`. Without an
-    `exchange` nobody is named to anybody."""
+    `exchange` nobody is named to anybody, without `thanks` nobody's merits are noted."""
 
-    def __init__(self, shelf: StoreShelf, ledger: Ledger, workers: Workers, exchange: Exchange | None = None) -> None:
+    def __init__(
+        self,
+        shelf: StoreShelf,
+        ledger: Ledger,
+        workers: Workers,
+        exchange: Exchange | None = None,
+        thanks: Thanks | None = None,
+    ) -> None:
         self._shelf = shelf
         self._ledger = ledger
         self._workers = workers
         self._exchange = exchange
+        self._thanks = thanks
         self._probes = trio.CapacityLimiter(4)  # A probe costs a dial; strangers share four at a time.
         self.dialler: Dialler | None = None
 
@@ -150,6 +159,8 @@ class ControlDesk:
             return ReleaseIs(await self._workers.run(lambda: self._release(peer, request)))
         if isinstance(request, GetHave):
             offer = await self._workers.run(lambda: self._offer(request.manifest, peer))
+            if offer is not None and self._thanks is not None:
+                self._thanks.heard(peer, observed, request, bytes_total=offer.plan.table.bytes_total)
             return Have(RangeSet() if offer is None else offer.held_now)
         if isinstance(request, GetPeers):
             return await self._peers(peer, observed, request)

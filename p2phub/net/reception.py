@@ -2,7 +2,7 @@
 
 Bounds: DATA_CONNECTIONS_MAX bulk connections (a thread each), CONTROL_CONNECTIONS_MAX control connections (a task
 each), CONNECTIONS_PER_PEER_MAX of one peer. Who finds no place is told "busy"; but a bulk connection that has asked for
-nothing for GIVES_WAY_S gives its place to whoever comes.
+nothing for GIVES_WAY_S gives its place to whoever comes, and who deserves one more gets it (`transfer.slots`).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from p2phub.net.interface import AnswerControl, Shelf
 from p2phub.net.service import BulkService
 from p2phub.net.threads import run_blocking
 from p2phub.net.throttle import PacedChannel, Throttle, slots
+from p2phub.transfer import Place, party_of
 from p2phub.wire import ControlRequest, Open, Refuse, decode_first, encode
 
 
@@ -41,7 +42,7 @@ class Reception:
         self._service = service
         self._up = Throttle() if up is None else up
         self._peers: Counter[PeerId] = Counter()
-        self._bulk: set[Channel] = set()
+        self._bulk: dict[Channel, Place] = {}
         self._control = 0
         self._threads = trio.CapacityLimiter(limits.DATA_CONNECTIONS_MAX)
 
@@ -58,7 +59,8 @@ class Reception:
             request = await self._first(connection)
             settled()
             if isinstance(request, Open):
-                if self._peers[connection.peer] >= limits.CONNECTIONS_PER_PEER_MAX or self._is_full():
+                many = self._peers[connection.peer] >= limits.CONNECTIONS_PER_PEER_MAX
+                if many or not self._has_place(request, connection):
                     await self._refuse(connection)
                     return
                 handed_over = True
@@ -70,16 +72,19 @@ class Reception:
                 with trio.CancelScope(shield=True), trio.move_on_after(limits.GOODBYE_S):
                     await connection.aclose()
 
-    def _is_full(self) -> bool:
-        """Whether there is no place for one more, not even by ending one that does nothing."""
+    def _has_place(self, first: Open, connection: Connection) -> bool:
+        """Whether there is a place for one more, if need be by ending one that does nothing, or has had its turn."""
         if len(self._bulk) < slots(self._up.rate, limits.DATA_CONNECTIONS_MAX):
-            return False
-        idle = longest_idle(self._bulk, at_least_s=limits.GIVES_WAY_S)
-        if idle is None:
             return True
-        self._bulk.discard(idle)  # Its thread ends in a moment; the newcomer waits for that.
-        idle.cancel()
-        return False
+        ended = longest_idle(self._bulk, at_least_s=limits.GIVES_WAY_S)
+        if ended is None:
+            place = self._up.gives_way(first.manifest, party_of(connection.peer, connection.address))
+            ended = next((channel for channel, its in self._bulk.items() if its is place), None)
+        if ended is None:
+            return False
+        self._up.leave(self._bulk.pop(ended))  # Its thread ends in a moment; the newcomer waits for that.
+        ended.cancel()
+        return True
 
     async def _first(self, connection: Connection) -> Open | ControlRequest:
         try:
@@ -96,15 +101,20 @@ class Reception:
 
     async def _serve_bulk(self, connection: Connection, first: Open) -> None:
         with self._counted(connection.peer):
-            flow = self._up.flow(first.manifest, connection.peer)
-            channel = PacedChannel(connection.as_channel(), self._up, flow, sends=True)
-            self._bulk.add(channel)
-            self._watched.add(channel)
+            place, flow = self._up.enter(first.manifest, party_of(connection.peer, connection.address), connection.peer)
             try:
-                await run_blocking(self._service(channel, first, self._shelf).run, channel.cancel, self._threads)
+                await self._serve_at(place, PacedChannel(connection.as_channel(), self._up, flow, sends=True), first)
             finally:
-                self._watched.discard(channel)
-                self._bulk.discard(channel)
+                self._up.leave(place)
+
+    async def _serve_at(self, place: Place, channel: Channel, first: Open) -> None:
+        self._bulk[channel] = place
+        self._watched.add(channel)
+        try:
+            await run_blocking(self._service(channel, first, self._shelf).run, channel.cancel, self._threads)
+        finally:
+            self._watched.discard(channel)
+            self._bulk.pop(channel, None)
 
     async def _serve_control(self, connection: Connection, first: ControlRequest) -> None:
         full = self._control >= limits.CONTROL_CONNECTIONS_MAX

@@ -28,6 +28,7 @@ _DETAIL_BYTES_MAX = 256
 _IP_BYTES_MAX = 45
 _PEER_BYTES = 32
 _PORT_BYTES = 2
+_GOT_BYTES = 8
 _IP_BYTES = (4, 16)
 
 BulkRequest = m.Open | m.Want | m.Ask
@@ -105,7 +106,8 @@ def _fields_of(message: Message) -> tuple[str, dict[str, object]]:
         case m.ReleaseIs():
             return "release", {"signed": message.signed}
         case m.GetHave():
-            return "get-have", {"v": VERSION, "manifest": message.manifest.raw}
+            got = [peer.public_key + count.to_bytes(_GOT_BYTES, "big") for peer, count in message.got]
+            return "get-have", {"v": VERSION, "manifest": message.manifest.raw, **({"got": got} if got else {})}
         case m.Have():
             return "have", {"held": _flat(_counted(message.held))}
         case m.Probe():
@@ -209,6 +211,21 @@ class _Fields:
             raise Malformed("ranges", f"{key} is not ascending, or has ranges that touch")
         return RangeSet(runs)
 
+    def got(self, key: str) -> tuple[tuple[PeerId, int], ...]:
+        """Read peers and what was had of each; nothing if the field is not there."""
+        if key not in self._values:
+            return ()
+        found: list[object] = self._get(key, list)
+        entries = [item for item in found if type(item) is bytes]
+        if len(entries) != len(found):
+            raise Malformed("message-field", f"{key} has an entry that is not bytes")
+        if len(found) > limits.GOT_TOLD_MAX or any(len(entry) != _PEER_BYTES + _GOT_BYTES for entry in entries):
+            raise Malformed("message-bounds", f"{key} has {len(found)} entries, or one of another length")
+        got = {PeerId(entry[:_PEER_BYTES]): int.from_bytes(entry[_PEER_BYTES:], "big") for entry in entries}
+        if len(got) != len(entries):
+            raise Malformed("message-bounds", f"{key} names a peer twice")
+        return tuple(got.items())
+
 
 def _open(fields: _Fields) -> m.Open:
     fields.version()
@@ -274,7 +291,7 @@ def _get_release(fields: _Fields) -> m.GetRelease:
 
 def _get_have(fields: _Fields) -> m.GetHave:
     fields.version()
-    return m.GetHave(fields.digest("manifest"))
+    return m.GetHave(fields.digest("manifest"), fields.got("got"))
 
 
 def _probe(fields: _Fields) -> m.Probe:

@@ -109,9 +109,13 @@ class ReleaseIs:
 
 @dataclass(frozen=True, slots=True)
 class GetHave:
-    """Which chunks of this manifest can you serve me? Answered by Have."""
+    """Which chunks of this manifest can you serve me? Answered by Have.
+
+    `got`: from whom else how many bytes of it were had so far, at most GOT_TOLD_MAX peers, none twice.
+    """
 
     manifest: Digest
+    got: tuple[tuple[PeerId, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

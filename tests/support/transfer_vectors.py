@@ -54,6 +54,7 @@ BLOBS = {"t": "blobs", "blobs": [0, 17]}
 REFUSE = {"t": "refuse", "ranges": [3, 2], "reason": "changed"}
 RELEASE = {"t": "get-release", "v": 1, "publisher": DIGEST, "name": "minilm", "tag": "main"}
 HAVE = {"t": "get-have", "v": 1, "manifest": DIGEST}
+GOT = DIGEST + (4096).to_bytes(8, "big")
 PROBE = {"t": "probe", "v": 1, "port": 4717}
 PROBED = {"t": "probed", "ip": "192.0.2.1", "reached": True, "detail": ""}
 PEERS = {"t": "peers", "peers": [DIGEST + bytes([192, 0, 2, 1]) + b"\x12\x6d", DIGEST + bytes(15) + b"\x01\x12\x6d"]}
@@ -63,6 +64,10 @@ TOP = (1 << 32) - 1
 
 PEER_IP4 = f"/ip4/192.0.2.1/tcp/4717/p2p/{PeerId(DIGEST)}"
 PEER_IP6 = f"/ip6/::1/tcp/4717/p2p/{PeerId(DIGEST)}"
+
+
+def some_got(count: int) -> list[bytes]:
+    return [bytes([number]) + GOT[1:] for number in range(count)]
 
 
 def some_peers(count: int) -> list[bytes]:
@@ -155,6 +160,15 @@ def messages() -> list[dict[str, Any]]:
         good("ping", {"t": "ping", "v": 1}, {"message": "Ping"}),
         good("get-release", RELEASE, {"message": "GetRelease", "name": "minilm", "tag": "main"}),
         good("get-have", HAVE, {"message": "GetHave", "manifest": DIGEST.hex()}),
+        good(
+            "get-have with thanks", {**HAVE, "got": [GOT]}, {"message": "GetHave", "got": [[str(PeerId(DIGEST)), 4096]]}
+        ),
+        good("64 thanks", {**HAVE, "got": some_got(64)}, {"message": "GetHave"}),
+        bad("65 thanks", {**HAVE, "got": some_got(65)}, "message-bounds"),
+        bad("thanks as a number", {**HAVE, "got": 7}, "message-field"),
+        bad("thanks as text", {**HAVE, "got": ["x" * 40]}, "message-field"),
+        bad("thanks of 39 bytes", {**HAVE, "got": [GOT[:-1]]}, "message-bounds"),
+        bad("thanks to a peer twice", {**HAVE, "got": [GOT, GOT]}, "message-bounds"),
         good("probe", PROBE, {"message": "Probe", "port": 4717}),
         good("get-peers", GET_PEERS, {"message": "GetPeers", "manifest": DIGEST.hex(), "port": 4717}),
         good("get-peers of who cannot be dialled", {**GET_PEERS, "port": 0}, {"message": "GetPeers", "port": 0}),

@@ -120,6 +120,12 @@ async def test_one_that_holds_all_is_asked_for_a_sign_of_life_alone(autojump_clo
     assert {type(request) for _, request in provider.asked} == {GetHave}
 
 
+async def test_a_provider_is_told_from_whom_else_how_much_came(autojump_clock: MockClock) -> None:
+    provider, got = Freezing(answers=2), ((OTHER.peer, 4096),)
+    await told_by(provider, Questions(got=lambda: got))
+    assert [request for _, request in provider.asked] == [GetHave(MANIFEST, got)] * 3
+
+
 async def test_whom_a_provider_knows_is_asked_first_and_told(autojump_clock: MockClock) -> None:
     provider = Freezing(answers=4)
     told = await told_by(provider, Questions(peers_s=lambda: limits.EXCHANGE_S, port=4717))
