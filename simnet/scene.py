@@ -66,7 +66,8 @@ class Scene:
     waste_max: float = 0.10
     """Payload that was received in vain, as a part of the whole."""
     riders_cost_max: float | None = None
-    """How long the honest may take, in times of what they take without the riders; None: there are none to judge."""
+    """How long the honest may take, in times of what they take without the riders (and see `run.GETS_KNOWN_S`); None:
+    there are no riders to judge."""
 
     def __post_init__(self) -> None:
         names = [member.name for member in self.members]
