@@ -32,7 +32,7 @@ from p2phub.store.arrival import FilesystemArrival
 from p2phub.store.journal import Remembered
 from p2phub.store.memory import MemoryStore
 from p2phub.store.memory_files import Opened
-from p2phub.transfer import Session
+from p2phub.transfer import Session, Slots
 from p2phub.transfer.endgame import Endgame
 from p2phub.transfer.leases import Leases
 from p2phub.transfer.picker import Picker
@@ -284,6 +284,11 @@ def _hammer_who_is_gone() -> AbstractContextManager[Any]:
     stack.enter_context(mock.patch("p2phub.engine.providers.RETRY_S", (0.0,)))
     stack.enter_context(mock.patch("p2phub.transfer.standing.GONE_REST_S", 0.0))
     return stack
+
+
+@_plant
+def _serve_all_alike() -> AbstractContextManager[Any]:
+    return mock.patch.object(Slots, "weight", return_value=1.0)
 
 
 @_plant

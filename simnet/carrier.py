@@ -5,6 +5,8 @@ Everything above it is production code: `BulkLink`, `BulkService`, `Reception`, 
 
 from __future__ import annotations
 
+import math
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -22,6 +24,7 @@ from p2phub.net.link import BulkLink
 from p2phub.net.links import Links
 from p2phub.net.reception import Reception
 from p2phub.net.service import BulkService
+from p2phub.net.throttle import Throttle
 from p2phub.wire import Open
 from simnet.det import block_on
 from simnet.hashing import SlowRequester
@@ -144,6 +147,36 @@ class SimChannel:
         return bool(incoming.inbox) or incoming.at_end or self._stream.ended
 
 
+class SimCondition(threading.Condition):
+    """A condition on which simulated threads wait: the lock is free meanwhile, and the loop goes on."""
+
+    def __init__(self, lock: threading.Lock) -> None:
+        super().__init__(lock)
+        self._notified = trio.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.release()
+        try:
+            return block_on(self._notified_within(math.inf if timeout is None else timeout))
+        finally:
+            self.acquire()
+
+    async def _notified_within(self, seconds: float) -> bool:
+        with trio.move_on_after(seconds):
+            await self._notified.wait()
+            self._notified = trio.Event()
+            return True
+        return False
+
+    def notify_all(self) -> None:
+        self._notified.set()
+
+
+def throttle(rate: float | None) -> Throttle:
+    """Return a throttle that keeps to `rate` in virtual time."""
+    return Throttle(rate, clock=trio.current_time, condition=SimCondition)
+
+
 class SimPlane:
     """`net.interface.Dialler` and the serving side of one simulated node. Made by `open_plane`."""
 
@@ -201,13 +234,13 @@ class SimPlane:
 
 @asynccontextmanager
 async def open_plane(
-    network: Network, host: Host, shelf: Shelf, answer: AnswerControl, service: Service, witness: Witness
+    network: Network, host: Host, shelf: Shelf, answer: AnswerControl, service: Service, witness: Witness, up: Throttle
 ) -> AsyncIterator[SimPlane]:
-    """Run the carrier of one node. On the way out every connection ends."""
+    """Run the carrier of one node, which sends within what `up` lets through. On the way out every connection ends."""
     watched = Watched(time.monotonic)
     async with trio.open_nursery() as nursery:
         links = Links(nursery, watched)
-        plane = SimPlane(network, host, links, Reception(shelf, answer, watched, service), nursery, witness)
+        plane = SimPlane(network, host, links, Reception(shelf, answer, watched, service, up), nursery, witness)
         nursery.start_soon(_watch, watched, links)
         host.listener = plane.accept
         try:

@@ -123,11 +123,27 @@ def _nothing_there(file: int) -> Readable:
     raise DiskError(f"file {file} is not there")
 
 
+class _Miser:
+    """A shelf from which nobody gets anything."""
+
+    def __init__(self, honest: Shelf) -> None:
+        self._honest = honest
+
+    def offer(self, manifest: Digest, requester: PeerId) -> Offer:
+        raise PeerRefused(f"{manifest} is not for {requester}", reason="unknown")
+
+    def sent(self, manifest: Digest, requester: PeerId, bytes_sent: int) -> None:
+        pass
+
+    def changed(self, manifest: Digest, file: int) -> None:
+        pass
+
+
 def _as_it_is(honest: Shelf) -> Shelf:
     return honest
 
 
-_SHELVES: dict[str, Callable[[Shelf], Shelf]] = {"boaster": _Boaster, "refuser": _Refuser}
+_SHELVES: dict[str, Callable[[Shelf], Shelf]] = {"boaster": _Boaster, "refuser": _Refuser, "rider": _Miser}
 
 
 def service_of(character: str, chance: Random) -> Service:
@@ -149,6 +165,9 @@ def service_of(character: str, chance: Random) -> Service:
     return serve
 
 
-CHARACTERS = frozenset({"honest", "liar", "flooder", "tarpit", "staller", "boaster", "empty", "refuser", "absent"})
+CHARACTERS = frozenset(
+    {"honest", "liar", "flooder", "tarpit", "staller", "boaster", "empty", "refuser", "absent", "rider"}
+)
 """`boaster`: a false Have, all is refused. `empty`: a false provider, it has nothing. `refuser`: it never has a place.
-`absent`: it was named, and nobody is there."""
+`absent`: it was named, and nobody is there. `rider`: a requester that takes from everybody, serves nobody, and says
+nothing good of anybody."""

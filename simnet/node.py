@@ -13,13 +13,14 @@ from p2phub.engine.exchange import Exchange
 from p2phub.engine.fetch import Means, Wish, fetch
 from p2phub.engine.search import Search
 from p2phub.engine.serve import ControlDesk, StoreShelf
+from p2phub.engine.thanks import Thanks
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError
 from p2phub.identity import Address, PeerAddress, SecretKey
 from p2phub.net import Finder
 from p2phub.observe import Done
 from p2phub.store.memory_ledger import MemoryLedger
-from simnet.carrier import SimPlane, open_plane
+from simnet.carrier import SimPlane, open_plane, throttle
 from simnet.characters import service_of
 from simnet.disk import AnyStore, SimFilesystemStore, SimStore
 from simnet.network import Host, Network
@@ -104,6 +105,7 @@ class Node:
         self._gone.set()
         self.shelf: StoreShelf | None = None
         self.exchange: Exchange | None = None
+        self.thanks: Thanks | None = None
         self.bytes_served = 0
         self._process: trio.CancelScope | None = None
 
@@ -111,6 +113,11 @@ class Node:
     def where(self) -> PeerAddress:
         """Where others are told that it is."""
         return PeerAddress(self.peer, self.found_at)
+
+    @property
+    def rides(self) -> bool:
+        """Whether it takes, and neither gives nor gives thanks."""
+        return self.member.character == "rider"
 
     async def live(self) -> None:
         """Serve until cancelled or killed."""
@@ -126,11 +133,13 @@ class Node:
         with trio.CancelScope() as self._process:
             shelf = self.shelf = StoreShelf(self.store, self.ledger)
             exchange = self.exchange = Exchange(seed=self.name.encode())
-            exchange.port_towards = lambda where: self.address.port
-            desk = ControlDesk(shelf, self.ledger, Workers(2), exchange)
+            exchange.port_towards = lambda where: 0 if self.rides else self.address.port
+            up = throttle(self.member.cap)
+            thanks = self.thanks = Thanks(up.show)
+            desk = ControlDesk(shelf, self.ledger, Workers(2), exchange, thanks)
             service = service_of(self.member.character, self.chance)
             try:
-                async with open_plane(self.network, self.host, shelf, desk.answer, service, self.witness) as plane:
+                async with open_plane(self.network, self.host, shelf, desk.answer, service, self.witness, up) as plane:
                     desk.dialler = self.plane = plane
                     self.up.set()
                     await trio.sleep_forever()
@@ -171,7 +180,15 @@ class Node:
     async def _attempt(self, wish: Wish, search: Search) -> Done | HubError | None:
         """Return how the fetch ended, None if its process did."""
         assert self.plane is not None
-        means = Means(self.plane, self.store, Workers(2), self.peer, shelf=self.shelf, exchange=self.exchange)
+        means = Means(
+            self.plane,
+            self.store,
+            Workers(2),
+            self.peer,
+            shelf=None if self.rides else self.shelf,
+            exchange=self.exchange,
+            thanks=None if self.rides else self.thanks,
+        )
         died = self.died
         fetching = self.witness.begins(self.name)
         outcome: Done | HubError | None = None

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 
 import trio
@@ -25,6 +26,8 @@ from simnet.truth import truth_of
 from simnet.witness import Witness
 
 STEPS_AT_ONE_INSTANT_MAX = 500  # Of tasks, for each node of 8 or more.
+GETS_KNOWN_S = 1.0  # What it costs at most that nobody can be told from a free rider before anybody gave anything.
+BY_CHANCE_S = 0.5  # Which of two is done first, within this time, says nothing.
 SETTLE_S = 3.0  # After the last fetch: how long its connections may take to end.
 
 
@@ -93,6 +96,32 @@ def run_scenario(
     Raises what a bug of the code under test raises, with the way to replay it as a note.
     """
     scene = scenarios()[name](det.Chance(seed).of(name), nodes)
+    result = _run(scene, name, seed, nodes, keep_trace=keep_trace, until_failure=until_failure)
+    if scene.riders_cost_max is not None and not result.failures:
+        alone = _run(scene.without("rider"), name, seed, nodes, keep_trace=False, until_failure=until_failure)
+        result.failures += alone.failures or riders_pay(scene, result, alone)
+        result.wall_s += alone.wall_s
+    return result
+
+
+def riders_pay(scene: Scene, result: Result, alone: Result) -> list[str]:
+    """Return what speaks against it that free riders pay, and not the others. `alone`: the run without riders."""
+    assert scene.riders_cost_max is not None
+    rides = {member.name for member in scene.members if member.character == "rider"}
+    began = min(each.began_s for each in result.ended)
+    riders = [each.began_s + each.seconds for each in result.ended if each.node in rides]
+    honest = {each.node: each.began_s + each.seconds for each in result.ended if each.node not in rides}
+    failures = [
+        f"{name} was done after {at:.2f} s: without free riders the last one is after {alone.last_s:.2f} s"
+        for name, at in honest.items()
+        if at - began > scene.riders_cost_max * alone.last_s + GETS_KNOWN_S
+    ]
+    if median(riders) < median(honest.values()) - BY_CHANCE_S:
+        failures.append(f"free riders were done after {median(riders):.2f} s, the others {median(honest.values()):.2f}")
+    return failures
+
+
+def _run(scene: Scene, name: str, seed: int, nodes: int | None, *, keep_trace: bool, until_failure: bool) -> Result:
     result = Result(name, seed, nodes, 0, scene.best_s, [], [])
     return _run_scene(scene, result, keep_trace=keep_trace, until_failure=until_failure)
 

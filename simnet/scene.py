@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pkgutil import iter_modules
 from random import Random
@@ -30,6 +30,7 @@ class Member:
     starts_s: float = 0.0
     up: float = math.inf
     down: float = math.inf
+    cap: float | None = None  # On what it sends, its own choice.
     latency_s: float = 0.01
     knows: tuple[str, ...] | None = None
     patience_s: float = 60.0
@@ -95,12 +96,19 @@ class Scene:
     asks: tuple[Asks, ...] = ()
     copies_max: float = math.inf
     """How many copies of the content the first member may send."""
+    riders_cost_max: float | None = None
+    """How long the honest may take, in times of what they take without the riders (and see `run.GETS_KNOWN_S`); None:
+    there are no riders to judge."""
 
     def __post_init__(self) -> None:
         names = [member.name for member in self.members]
         assert len(set(names)) == len(names)
         plays: list[Happening | Says | Asks] = [*self.happenings, *self.says, *self.asks]
         assert all(each.who in names for each in plays)
+
+    def without(self, character: str) -> Scene:
+        """Return the same scene without the members of one character."""
+        return replace(self, members=tuple(member for member in self.members if member.character != character))
 
 
 def pushed(size: int, wanting: int) -> float:

@@ -33,6 +33,8 @@ def accompany(job: Job, provider: Provider, where: PeerAddress) -> None:
     exchange = job.means.exchange
     questions = Questions(
         pause_s=lambda: _pause_s(job, provider),
+        wait_s=lambda: limits.THANKS_S if job.crowd and _holds_all(job, provider) else limits.HEARTBEAT_S,
+        got=lambda: _got(job, provider),
         port=0 if exchange is None or job.means.shelf is None else exchange.port_towards(where.address),
         wanted=lambda: provider.live and not provider.banned,
         long=lambda: _long(job, provider),
@@ -124,3 +126,19 @@ def _pause_s(job: Job, provider: Provider) -> float:
         room = sum(each.live for each in job.providers) < session.links_max
         return limits.NEWS_SOON_S if room else 4 * limits.NEWS_S
     return limits.NEWS_S if session.holds_missing(provider.peer) else limits.NEWS_SOON_S
+
+
+def _holds_all(job: Job, provider: Provider) -> bool:
+    return job.session is not None and job.session.holds_all(provider.peer)
+
+
+def _got(job: Job, provider: Provider) -> tuple[tuple[PeerId, int], ...]:
+    """Return what `provider` is told of the others' merits, now and then, and note them here."""
+    now = trio.current_time()
+    if job.means.thanks is None or now < provider.thanked_at + limits.THANKS_S:
+        return ()
+    provider.thanked_at = now
+    got = {each.peer: job.meter.received_from(each.peer) for each in job.providers if isinstance(each.peer, PeerId)}
+    job.means.thanks.gave_us(job.wish.manifest, got)
+    told = [(peer, count) for peer, count in got.items() if count and peer != provider.peer]
+    return tuple(sorted(told, key=lambda each: -each[1])[: limits.GOT_TOLD_MAX])

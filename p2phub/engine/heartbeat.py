@@ -42,12 +42,15 @@ class Silent:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """How a provider is asked for news. `pause_s` returns how long to leave it alone after it told some. `port`: where
-    it, and others, can dial us; 0: nowhere. `wanted`: whether it is company still; one that was found to lie is not.
-    `long` returns once it is clear that the fetch takes more than a moment."""
+    """How a provider is asked for news. `pause_s` returns how long to leave it alone after it told some, `wait_s` how
+    long it may keep its answer until there is some. `got`: from whom else how much was had, which it is told. `port`:
+    where it, and others, can dial us; 0: nowhere. `wanted`: whether it is company still; one that was found to lie is
+    not. `long` returns once it is clear that the fetch takes more than a moment."""
 
     pause_s: Callable[[], float] = lambda: limits.NEWS_S
+    wait_s: Callable[[], float] = lambda: limits.HEARTBEAT_S
     port: int = 0
+    got: Callable[[], tuple[tuple[PeerId, int], ...]] = tuple
     wanted: Callable[[], bool] = lambda: True
     long: Callable[[], Awaitable[None]] = trio.sleep_forever
 
@@ -81,8 +84,8 @@ async def keep_company(
 async def _ask_on(control: Control, manifest: Digest, tell: Tell, questions: Questions) -> None:
     seen = (0, 0)
     while questions.wanted():
-        asked_at = trio.current_time()
-        question = GetNews(manifest, questions.port, seen, wait_ms=int(1000 * limits.HEARTBEAT_S))
+        asked_at, wait_s = trio.current_time(), questions.wait_s()
+        question = GetNews(manifest, questions.port, seen, wait_ms=int(1000 * wait_s), got=questions.got())
         with trio.move_on_after(PATIENCE_S) as patience:
             answer = await control.ask(question)
         if patience.cancelled_caught:
@@ -98,4 +101,4 @@ async def _ask_on(control: Control, manifest: Digest, tell: Tell, questions: Que
         if answer.held is not None or answer.peers:
             await trio.sleep(questions.pause_s())
         else:  # Nothing new, and perhaps not held back for as long as it was asked to be.
-            await trio.sleep_until(asked_at + limits.HEARTBEAT_S)
+            await trio.sleep_until(asked_at + wait_s)

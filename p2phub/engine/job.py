@@ -27,6 +27,7 @@ from p2phub.engine.providers import Provider, ProviderBook
 from p2phub.engine.search import Search
 from p2phub.engine.serve import StoreShelf
 from p2phub.engine.syncing import SyncFailed, Syncing
+from p2phub.engine.thanks import Thanks
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError, PeerError
 from p2phub.identity import PeerId, SourceId
@@ -51,8 +52,8 @@ class Wish:
 class Means:
     """What a fetch works with. `own` is this node, which is never a provider of its own fetch. `open_mirrors` is called
     if the fetch has mirrors, and not before. `shelf`: where others may have what is verified while the fetch runs;
-    None: nowhere. `exchange`: with whom peers of the swarm are told of; None: with nobody. `down`: the cap on what it
-    receives."""
+    None: nowhere. `exchange`: with whom peers of the swarm are told of; None: with nobody. `thanks`: where it is noted
+    who gave what; None: nowhere. `down`: the cap on what it receives."""
 
     dialler: Dialler
     store: Store
@@ -61,6 +62,7 @@ class Means:
     open_mirrors: OpenMirrors = no_mirrors
     shelf: StoreShelf | None = None
     exchange: Exchange | None = None
+    thanks: Thanks | None = None
     down: Cap = field(default_factory=NoCap)
 
 

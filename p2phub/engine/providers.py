@@ -49,6 +49,7 @@ class Provider:
     had_some: bool = False  # Whether it opened with something to give.
     linked_at: float = -math.inf  # When a link to it came up last.
     told: bool = False  # Whether the watcher knows it as a source.
+    thanked_at: float = -math.inf  # When it was told last what others gave us.
     accompanied: bool = False  # Whether a control connection is kept beside its links.
     tried: set[Address] = field(default_factory=set)  # Those of `addresses` that were dialled.
     hearsay: set[Address] = field(default_factory=set)  # Those of `addresses` that another peer named.

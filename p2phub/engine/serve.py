@@ -22,6 +22,7 @@ from p2phub.discovery import dialable
 from p2phub.engine.arriving import Arriving
 from p2phub.engine.bulletin import Bulletin
 from p2phub.engine.exchange import Exchange
+from p2phub.engine.thanks import Thanks
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError, PeerError, PeerRefused
 from p2phub.identity import Address, PeerAddress, PeerId
@@ -167,13 +168,21 @@ class _Blobs:
 
 class ControlDesk:
     """Answers control questions. `dialler` is set once the node has one: it dials back for `Probe`. Without an
-    `exchange` nobody is named to anybody."""
+    `exchange` nobody is named to anybody, without `thanks` nobody's merits are noted."""
 
-    def __init__(self, shelf: StoreShelf, ledger: Ledger, workers: Workers, exchange: Exchange | None = None) -> None:
+    def __init__(
+        self,
+        shelf: StoreShelf,
+        ledger: Ledger,
+        workers: Workers,
+        exchange: Exchange | None = None,
+        thanks: Thanks | None = None,
+    ) -> None:
         self._shelf = shelf
         self._ledger = ledger
         self._workers = workers
         self._exchange = exchange
+        self._thanks = thanks
         if exchange is not None:
             exchange.changed = shelf.bulletin.tell
         self._probes = trio.CapacityLimiter(4)  # A probe costs a dial; strangers share four at a time.
@@ -222,6 +231,8 @@ class ControlDesk:
         offer = await self._workers.run(lambda: self._offer(request.manifest, asker.peer))
         if offer is None:
             return News(RangeSet(), (), (0, 0))
+        if self._thanks is not None:
+            self._thanks.heard(asker, request, bytes_total=offer.plan.table.bytes_total)
         exchange = self._exchange
         if exchange is not None:
             exchange.meet(request, asker.peer, asker.address, now=trio.current_time())

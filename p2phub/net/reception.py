@@ -2,8 +2,8 @@
 
 Bounds: DATA_CONNECTIONS_MAX bulk connections (a thread each), CONTROL_CONNECTIONS_MAX control connections (a task
 each), CONNECTIONS_PER_PEER_MAX of one peer. Who finds no place is told "busy"; but a bulk connection that has asked for
-nothing for GIVES_WAY_S gives its place to whoever comes, and one of a network that holds most places to who comes from
-another (`net.places`).
+nothing for GIVES_WAY_S gives its place to whoever comes, one of a network that holds most places to who comes from
+another (`net.places`), and who deserves a place more than who has had its turn gets it (`transfer.slots`).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from p2phub.net.places import gives_way
 from p2phub.net.service import BulkService
 from p2phub.net.threads import run_blocking
 from p2phub.net.throttle import PacedChannel, Throttle, slots
+from p2phub.transfer import Place, party_of
 from p2phub.wire import ControlRequest, Open, Refuse, decode_first, encode
 
 
@@ -46,6 +47,7 @@ class Reception:
         self._peers: Counter[PeerId] = Counter()
         # Each with the network that it comes from, the oldest first.
         self._bulk: dict[Channel, str | None] = {}
+        self._held: dict[Channel, Place] = {}  # Of those.
         self._control: dict[trio.CancelScope, str | None] = {}
         self._threads = trio.CapacityLimiter(limits.DATA_CONNECTIONS_MAX)
 
@@ -62,8 +64,8 @@ class Reception:
             request = await self._first(connection)
             settled()
             if isinstance(request, Open):
-                network = network_of(connection.address.ip)
-                if self._peers[connection.peer] >= limits.CONNECTIONS_PER_PEER_MAX or self._is_full(network):
+                many = self._peers[connection.peer] >= limits.CONNECTIONS_PER_PEER_MAX
+                if many or not self._has_place(request, connection):
                     await self._refuse(connection)
                     return
                 handed_over = True
@@ -75,16 +77,21 @@ class Reception:
                 with trio.CancelScope(shield=True), trio.move_on_after(limits.GOODBYE_S):
                     await connection.aclose()
 
-    def _is_full(self, newcomer: str | None) -> bool:
-        """Whether there is no place for one more, not even by ending one that does nothing, or one of a crowd."""
+    def _has_place(self, first: Open, connection: Connection) -> bool:
+        """Whether there is a place for one more, if need be by ending one that does nothing, or has had its turn."""
         if len(self._bulk) < slots(self._up.rate, limits.DATA_CONNECTIONS_MAX):
-            return False
-        leaves = longest_idle(self._bulk, at_least_s=limits.GIVES_WAY_S) or gives_way(self._bulk, newcomer)
-        if leaves is None:
             return True
-        self._bulk.pop(leaves)  # Its thread ends in a moment; the newcomer waits for that.
-        leaves.cancel()
-        return False
+        ended = longest_idle(self._bulk, at_least_s=limits.GIVES_WAY_S)
+        ended = ended or gives_way(self._bulk, network_of(connection.address.ip))
+        if ended is None:
+            place = self._up.gives_way(first.manifest, party_of(connection.peer, connection.address))
+            ended = next((channel for channel, its in self._held.items() if its is place), None)
+        if ended is None:
+            return False
+        del self._bulk[ended]  # Its thread ends in a moment; the newcomer waits for that.
+        self._up.leave(self._held.pop(ended))
+        ended.cancel()
+        return True
 
     async def _first(self, connection: Connection) -> Open | ControlRequest:
         try:
@@ -101,15 +108,17 @@ class Reception:
 
     async def _serve_bulk(self, connection: Connection, first: Open) -> None:
         with self._counted(connection.peer):
-            flow = self._up.flow(first.manifest, connection.peer)
+            place, flow = self._up.enter(first.manifest, party_of(connection.peer, connection.address), connection.peer)
             channel = PacedChannel(connection.as_channel(), self._up, flow, sends=True)
-            self._bulk[channel] = network_of(connection.address.ip)
+            self._bulk[channel], self._held[channel] = network_of(connection.address.ip), place
             self._watched.add(channel)
             try:
                 await run_blocking(self._service(channel, first, self._shelf).run, channel.cancel, self._threads)
             finally:
                 self._watched.discard(channel)
                 self._bulk.pop(channel, None)
+                self._held.pop(channel, None)
+                self._up.leave(place)
 
     async def _serve_control(self, connection: Connection, first: ControlRequest) -> None:
         network = network_of(connection.address.ip)

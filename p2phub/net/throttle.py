@@ -11,9 +11,10 @@ connections carry inside TLS, in the direction of the payload. Source: proto/tra
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -25,7 +26,7 @@ from p2phub import limits
 from p2phub.errors import PeerGone, PeerStalled
 from p2phub.identity import PeerId
 from p2phub.net.channel import Channel, Progress
-from p2phub.transfer import Ask, Flow, Pacer
+from p2phub.transfer import Ask, Flow, Pacer, Party, Place, Share, Slots
 
 PRESSED_S = 2.0  # A cap that made somebody wait this recently is what bounds the transfer.
 AHEAD_S = 0.25  # What may be under way beyond what was let through, in seconds of the cap…
@@ -47,17 +48,26 @@ class Throttle:
     """One direction of one node. Thread-safe."""
 
     def __init__(
-        self, rate: float | None = None, *, clock: Callable[[], float] = time.monotonic, sleep: Sleep = _sleep
+        self,
+        rate: float | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Sleep = _sleep,
+        condition: Callable[[threading.Lock], threading.Condition] = threading.Condition,
     ) -> None:
-        self._clock, self._sleep = clock, sleep
+        self.clock, self._sleep, self._condition = clock, sleep, condition
         self._lock = threading.Lock()
         self._pacer = Pacer(rate, now=clock())
         self._wakers: dict[Ask, Callable[[], None]] = {}  # Of all that wait, the oldest first. Called under the lock.
         self._leader: Ask | None = None
         self._flows: WeakValueDictionary[tuple[Hashable, Hashable], Flow] = WeakValueDictionary()
+        self._shares: WeakValueDictionary[Party, Share] = WeakValueDictionary()
+        self._slots = Slots(secrets.token_bytes(32))
         self._jobs: dict[Hashable, _Job] = {}
         self.changed: Callable[[], None] = _nothing
         """Called after each change, by whoever made it: for one who keeps the same caps elsewhere, too."""
+        self.showed: Callable[[Hashable, Mapping[PeerId, int]], None] = _nothing_shown
+        """Called with what `show` was, likewise."""
         self.is_limited = rate is not None
         """Whether anything is capped. Read without the lock, once a call: all that an uncapped node pays."""
 
@@ -69,7 +79,7 @@ class Throttle:
     def set_rate(self, rate: float | None) -> None:
         """Set the node's cap. It holds at once, also for whoever waits."""
         with self._lock:
-            self._pacer.set_rate(rate, now=self._clock())
+            self._pacer.set_rate(rate, now=self.clock())
             self._changed()
         self.changed()
 
@@ -87,7 +97,7 @@ class Throttle:
                 for (each, _), flow in self._flows.items():
                     if each == job:
                         flow.background = background
-            self._pacer.set_job_rate(job, rate, now=self._clock())
+            self._pacer.set_job_rate(job, rate, now=self.clock())
             self._changed()
         self.changed()
 
@@ -108,7 +118,7 @@ class Throttle:
         with self._lock:
             known = self._jobs.get(job)
             if known is not None:
-                known.waited_at = self._clock()
+                known.waited_at = self.clock()
 
     def flow(self, job: Hashable, who: Hashable = None) -> Flow:
         """Return the share of `who` in `job`, under the caps of both node and job. One who asks twice has one share."""
@@ -118,6 +128,47 @@ class Throttle:
                 known = self._jobs.get(job)
                 flow = self._flows[job, who] = Flow(job, background=known is not None and known.background)
             return flow
+
+    # --- who is served -----------------------------------------------------------------------------------------------
+
+    def enter(self, manifest: Hashable, party: Party, peer: PeerId) -> tuple[Place, Flow]:
+        """Begin to serve a connection: it has a place until `leave`, and the share of its party in `manifest`."""
+        with self._lock:
+            share = self._shares.setdefault(party, Share())
+            flow = self._flows.setdefault((manifest, party), Flow(manifest, share=share))
+            flow.party = party
+            return self._slots.enter(manifest, party, peer, now=self.clock()), flow
+
+    def leave(self, place: Place) -> None:
+        """The connection ended, or is being ended."""
+        with self._lock:
+            self._slots.leave(place)
+
+    def gives_way(self, manifest: Hashable, party: Party) -> Place | None:
+        """Return whose place is to be that of one more connection, now that all are taken; None: it has to wait."""
+        with self._lock:
+            return self._slots.gives_way(manifest, party, now=self.clock())
+
+    def show(self, manifest: Hashable, shown: Mapping[PeerId, int]) -> None:
+        """Note what peers were seen to give to others (`transfer.Credit`): they are served by that."""
+        if not shown:
+            return
+        with self._lock:
+            self._slots.show(manifest, shown)
+        self.showed(manifest, shown)
+
+    def shown(self) -> list[tuple[Hashable, PeerId, int]]:
+        """Return all that was shown."""
+        with self._lock:
+            return self._slots.shown()
+
+    def gave(self, flow: Flow, count: int) -> None:
+        """Note that so much goes out, where no cap makes it wait."""
+        if flow.party is not None:
+            with self._lock:
+                self._slots.gave(flow.job, flow.party, count, now=self.clock())
+
+    # --- what is capped ----------------------------------------------------------------------------------------------
 
     def rate_of(self, job: Hashable) -> float | None:
         """Return the cap that holds for `job`, bytes a second."""
@@ -138,7 +189,7 @@ class Throttle:
         with self._lock:
             waits = any(ask.flow.job == job for ask in self._wakers)
             known = self._jobs.get(job)
-            return waits or (known is not None and self._clock() - known.waited_at < PRESSED_S)
+            return waits or (known is not None and self.clock() - known.waited_at < PRESSED_S)
 
     def links_max(self, job: Hashable) -> int:
         """Return how many links are worth having: with more, providers hear nothing of one for so long that it ends."""
@@ -147,7 +198,9 @@ class Throttle:
     def piece_bytes(self, flow: Flow) -> int:
         """Return how much to move at once."""
         with self._lock:
-            return self._pacer.piece_bytes(flow.job)
+            if flow.party is not None:
+                flow.weight = self._slots.weight(flow.job, flow.party, rate=self._pacer.rate, now=self.clock())
+            return self._pacer.piece_bytes(flow.job, flow.weight)
 
     def stop(self) -> Stop:
         """Return what ends the waits of one thread."""
@@ -155,7 +208,7 @@ class Throttle:
 
     def take(self, flow: Flow, count: int, stop: Stop) -> bool:
         """Block until `count` bytes may pass. Returns False, at once, if `stop` was called or is while it waits."""
-        condition = threading.Condition(self._lock)
+        condition = self._condition(self._lock)
         with self._lock:
             ask = self._begin(flow, count, condition.notify_all)
             stop.wake = condition.notify_all
@@ -166,6 +219,8 @@ class Throttle:
             finally:
                 stop.wake = _nothing
                 self._end(ask)
+            if ask.granted and flow.party is not None:
+                self._slots.gave(flow.job, flow.party, count, now=self.clock())
         return ask.granted and not stop.called
 
     async def pass_through(self, flow: Flow, count: int) -> None:
@@ -202,7 +257,7 @@ class Throttle:
         self._wakers[ask] = wake
         self._grant()
         if not ask.granted and (job := self._jobs.get(flow.job)) is not None:
-            job.waited_at = self._clock()
+            job.waited_at = self.clock()
         return ask
 
     def _end(self, ask: Ask) -> None:
@@ -218,10 +273,10 @@ class Throttle:
         """Return how long `ask` should sleep: by the clock if it leads, else until it is woken."""
         if self._leader is None:
             self._leader = ask
-        return self._pacer.wait_s(now=self._clock()) if self._leader is ask else None
+        return self._pacer.wait_s(now=self.clock()) if self._leader is ask else None
 
     def _grant(self) -> None:
-        for ask in self._pacer.grant(now=self._clock()):
+        for ask in self._pacer.grant(now=self.clock()):
             self._wakers.pop(ask)()
 
     def _changed(self) -> None:
@@ -249,6 +304,10 @@ class _Job:
 
 def _nothing() -> None:
     """Nobody waits."""
+
+
+def _nothing_shown(manifest: Hashable, shown: Mapping[PeerId, int]) -> None:
+    """Nobody keeps the same elsewhere."""
 
 
 class Stop:
@@ -283,10 +342,8 @@ class PacedChannel:
         flow: Flow,
         *,
         sends: bool,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._channel, self._throttle, self._flow, self._sends = channel, throttle, flow, sends
-        self._clock = clock
         self.peer: PeerId = channel.peer
         self.progress: Progress = channel.progress
         self._stop = throttle.stop()
@@ -301,6 +358,7 @@ class PacedChannel:
 
     def send(self, data: memoryview | bytes) -> None:
         if not self._sends or not self._throttle.is_limited:
+            self._throttle.gave(self._flow, len(data))
             self._channel.send(data)
         else:
             self._in_pieces(memoryview(data), self._channel.send)
@@ -333,9 +391,9 @@ class PacedChannel:
         while data:
             piece = data[: self._throttle.piece_bytes(self._flow)]
             self._wait_for_share(len(piece))
-            began = self._clock()
+            began = self._throttle.clock()
             move(piece)
-            allowed_s -= self._clock() - began
+            allowed_s -= self._throttle.clock() - began
             if allowed_s < 0:
                 raise PeerStalled("the peer is too slow to go on with", peer=str(self.peer))
             data = data[len(piece) :]

@@ -18,6 +18,7 @@ import trio
 from p2phub.engine.exchange import Exchange
 from p2phub.engine.resolve import Resolver
 from p2phub.engine.serve import ControlDesk, StoreShelf
+from p2phub.engine.thanks import Thanks
 from p2phub.engine.workers import Workers
 from p2phub.identity import Address, PeerAddress, SecretKey
 from p2phub.net import Finder, Finders, Mirrors
@@ -51,6 +52,7 @@ class Parts:
         workers: Workers,
         shelf: StoreShelf,
         exchange: Exchange,
+        thanks: Thanks,
         direct: DirectPlane,
         dialler: Fallback,
         listener: Listener | None,
@@ -65,6 +67,7 @@ class Parts:
         self.ledger = ledger
         self.shelf = shelf
         self.exchange = exchange
+        self.thanks = thanks
         exchange.port_towards = lambda where: port_towards(self._listening, where)
         self.dialler = dialler
         self.caps = caps
@@ -236,9 +239,10 @@ async def compose(config: Config, *, serving: bool, bulk_processes: int = 0) -> 
         shelf = StoreShelf(store, ledger)
         workers = Workers()
         exchange = Exchange(seed=secrets.token_bytes(32))
-        # Strangers do not take the threads that our own work needs.
-        desk = ControlDesk(shelf, ledger, Workers(), exchange)
         caps = Caps()
+        thanks = Thanks(caps.up.show)
+        # Strangers do not take the threads that our own work needs.
+        desk = ControlDesk(shelf, ledger, Workers(), exchange, thanks)
         async with AsyncExitStack() as stack:
             plane = await stack.enter_async_context(open_plane(key, shelf, desk.answer, caps))
             carrier: DirectPlane | BulkProcesses = plane
@@ -265,6 +269,7 @@ async def compose(config: Config, *, serving: bool, bulk_processes: int = 0) -> 
                 workers=workers,
                 shelf=shelf,
                 exchange=exchange,
+                thanks=thanks,
                 direct=plane,
                 dialler=dialler,
                 listener=listener,

@@ -1,21 +1,29 @@
 """The decisions of a fetch: who is asked for what, when a lease moves, who is banned. Pure."""
 
 from p2phub.transfer.actions import Action, Cancel, Drop, Grant, LinkId, Revoke
+from p2phub.transfer.credit import Credit
 from p2phub.transfer.link import LinkNow
-from p2phub.transfer.pacing import Ask, Flow, Pacer, left_for_background
+from p2phub.transfer.pacing import Ask, Flow, Pacer, Share, left_for_background
 from p2phub.transfer.session import Session
+from p2phub.transfer.slots import Party, Place, Slots, party_of
 
 __all__ = [
     "Action",
     "Ask",
     "Cancel",
+    "Credit",
     "Drop",
     "Flow",
     "Grant",
     "LinkId",
     "LinkNow",
     "Pacer",
+    "Party",
+    "Place",
     "Revoke",
     "Session",
+    "Share",
+    "Slots",
     "left_for_background",
+    "party_of",
 ]

@@ -3,9 +3,10 @@
 A `Bucket` fills at the cap's rate and holds a burst of `BURST_S`, so over any time t no more than rate * t + one burst
 passes. A `Pacer` is one direction of a node: its bucket, a bucket for each job with a cap of its own, and the asks that
 wait. An ask passes when the node's bucket and its job's both have room. Of those that could, the one that began
-furthest behind goes first (start-time fair queueing, Goyal 1996): flows share equally, whatever the number of
-connections they ask with, and a background flow counts each byte `1 / BACKGROUND_WEIGHT` times. What a flow does not
-ask for is the others'. Rates are bytes a second, lengths bytes, times seconds of any one clock that does not go back.
+furthest behind goes first (start-time fair queueing, Goyal 1996): flows share by their weights, whatever the number of
+connections they ask with; a flow of weight w counts each byte 1 / w times. What a flow does not ask for is the others'.
+Flows of one `Share` count together, so that who asks for two things at once gets no more by that.
+Rates are bytes a second, lengths bytes, times seconds of any one clock that does not go back.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from p2phub import limits
 BURST_S = 0.1  # 1 % of the 10 s over which a cap is judged; and what a thread that wakes late can catch up with.
 BURST_BYTES_MIN = 8 * limits.KIB
 PIECE_BYTES_MAX = 256 * limits.KIB
+PIECE_PART_MIN = 1 / 4  # Of a piece, for whoever has little weight: its pieces come seldom, so they are smaller.
 BACKGROUND_WEIGHT = 1 / 16  # Of a foreground flow: it yields nearly all, and its connections stay alive.
 
 
@@ -64,15 +66,31 @@ class Bucket:
         self._at = max(self._at, now)
 
 
+class Share:
+    """Whose bytes count together. `finish`: where what it was granted or waits for ends, in virtual time."""
+
+    __slots__ = ("__weakref__", "finish")
+
+    def __init__(self) -> None:
+        self.finish = 0.0
+
+
 class Flow:
     """Who shares: all asks of one flow together get one share. `job` names the cap that holds beside the node's."""
 
-    __slots__ = ("__weakref__", "background", "finish", "job")
+    __slots__ = ("__weakref__", "background", "job", "party", "share", "weight")
 
-    def __init__(self, job: Hashable = None, *, background: bool = False) -> None:
+    def __init__(self, job: Hashable = None, *, background: bool = False, share: Share | None = None) -> None:
         self.job = job
         self.background = background
-        self.finish = 0.0  # In the pacer's virtual time: where what it has been granted, or waits for, ends.
+        self.share = Share() if share is None else share
+        self.party: Hashable = None  # Who is served by it (`slots`); None: nobody, it is ours.
+        self.weight = 1.0  # Above 0, at most 1. May be set anew at any time, for what is asked from then on.
+
+    @property
+    def counts_for(self) -> float:
+        """What part of a full share it gets."""
+        return self.weight * (BACKGROUND_WEIGHT if self.background else 1.0)
 
 
 class Ask:
@@ -114,12 +132,13 @@ class Pacer:
         rates = [rate for rate in (self._node.rate, bucket.rate if bucket else None) if rate is not None]
         return min(rates, default=None)
 
-    def piece_bytes(self, job: Hashable) -> int:
-        """Return how much to ask for at once, so that a low cap gives a little often instead of much now and then."""
+    def piece_bytes(self, job: Hashable, weight: float = 1.0) -> int:
+        """Return how much to ask for at once: under a low cap, or with little weight, a little often."""
         rate = self.rate_of(job)
         if rate is None:
             return PIECE_BYTES_MAX
-        return int(min(PIECE_BYTES_MAX, max(BURST_BYTES_MIN, rate * BURST_S) / 2))
+        part = max(weight, PIECE_PART_MIN)
+        return int(min(PIECE_BYTES_MAX, max(BURST_BYTES_MIN, rate * BURST_S) / 2) * part)
 
     def set_rate(self, rate: float | None, *, now: float) -> None:
         """Set the node's cap."""
@@ -136,8 +155,8 @@ class Pacer:
 
     def ask(self, flow: Flow, count: int) -> Ask:
         """Wait for `count` bytes; `grant` says when they may pass."""
-        start = max(self._virtual, flow.finish)
-        flow.finish = start + count / (BACKGROUND_WEIGHT if flow.background else 1.0)
+        start = max(self._virtual, flow.share.finish)
+        flow.share.finish = start + count / flow.counts_for
         ask = Ask(flow, count, start)
         self._waiting.append(ask)
         return ask

@@ -29,6 +29,7 @@ _DETAIL_BYTES_MAX = 256
 _IP_BYTES_MAX = 45
 _PEER_BYTES = 32
 _PORT_BYTES = 2
+_GOT_BYTES = 8
 _IP_BYTES = (4, 16)
 
 BulkRequest = m.Open | m.Want | m.Ask
@@ -118,12 +119,14 @@ def _fields_of(message: Message) -> tuple[str, dict[str, object]]:
         case m.Peers():
             return "peers", {"peers": [_packed(each) for each in message.peers]}
         case m.GetNews():
+            got = [peer.public_key + count.to_bytes(_GOT_BYTES, "big") for peer, count in message.got]
             return "get-news", {
                 "v": VERSION,
                 "manifest": message.manifest.raw,
                 "port": message.port,
                 "seen": list(message.seen),
                 "wait": message.wait_ms,
+                **({"got": got} if got else {}),
             }
         case m.News():
             told: dict[str, object] = {"peers": [_packed(each) for each in message.peers], "seen": list(message.seen)}
@@ -224,6 +227,21 @@ class _Fields:
             raise Malformed("ranges", f"{key} is not ascending, or has ranges that touch")
         return RangeSet(runs)
 
+    def got(self, key: str) -> tuple[tuple[PeerId, int], ...]:
+        """Read peers and what was had of each; nothing if the field is not there."""
+        if key not in self._values:
+            return ()
+        found: list[object] = self._get(key, list)
+        entries = [item for item in found if type(item) is bytes]
+        if len(entries) != len(found):
+            raise Malformed("message-field", f"{key} has an entry that is not bytes")
+        if len(found) > limits.GOT_TOLD_MAX or any(len(entry) != _PEER_BYTES + _GOT_BYTES for entry in entries):
+            raise Malformed("message-bounds", f"{key} has {len(found)} entries, or one of another length")
+        got = {PeerId(entry[:_PEER_BYTES]): int.from_bytes(entry[_PEER_BYTES:], "big") for entry in entries}
+        if len(got) != len(entries):
+            raise Malformed("message-bounds", f"{key} names a peer twice")
+        return tuple(got.items())
+
 
 def _open(fields: _Fields) -> m.Open:
     fields.version()
@@ -310,7 +328,8 @@ def _get_peers(fields: _Fields) -> m.GetPeers:
 def _get_news(fields: _Fields) -> m.GetNews:
     fields.version()
     digest, port = fields.digest("manifest"), fields.number("port", 0, 65535)
-    return m.GetNews(digest, port, _seen(fields), fields.number("wait", 0, limits.NEWS_WAIT_MS_MAX))
+    wait_ms = fields.number("wait", 0, limits.NEWS_WAIT_MS_MAX)
+    return m.GetNews(digest, port, _seen(fields), wait_ms, fields.got("got"))
 
 
 def _news(fields: _Fields) -> m.News:

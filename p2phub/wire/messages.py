@@ -158,12 +158,14 @@ class GetNews:
     """What do you hold, and whom do you know, that you have not told me yet? Answered by News: at once if there is
     something, else when there is, or after `wait_ms`.
 
-    `seen`: what the last answer on this connection said it was up to; (0, 0) at first. `port`: as in GetPeers."""
+    `seen`: what the last answer on this connection said it was up to; (0, 0) at first. `port`: as in GetPeers. `got`:
+    from whom else how many bytes of it were had so far, at most GOT_TOLD_MAX peers, none twice."""
 
     manifest: Digest
     port: int
     seen: tuple[int, int] = (0, 0)
     wait_ms: int = 0
+    got: tuple[tuple[PeerId, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 
 from p2phub import limits
+from p2phub.content import Digest
 from p2phub.errors import PeerRefused
-from p2phub.net import Closed, Opened
+from p2phub.identity import PeerAddress
+from p2phub.net import Blobs, Closed, Link, Opened
 from p2phub.net.throttle import Caps, Throttle
 from p2phub.observe import Event, PeerDropped
-from tests.support.hosts import open_host
+from tests.support.covers import covers
+from tests.support.hosts import TestHost, open_host
 from tests.support.models import make_safetensors_folder, tree_digest
 from tests.support.processes import Scene
 
@@ -102,6 +105,34 @@ async def test_under_a_low_cap_on_sending_only_as_many_are_served_as_it_feeds(tm
         assert isinstance(report, Closed)
         assert isinstance(report.error, PeerRefused)
         assert report.error.reason == "busy"
+
+
+@covers("T38")
+async def test_a_place_that_one_requester_has_too_many_of_goes_to_another(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "GIVES_WAY_S", float("inf"))  # None is idle, however slow this machine is.
+    caps = Caps(up=Time().throttle(2 * limits.SLOT_RATE_MIN))
+    async with (
+        open_host(tmp_path / "a", "ann", caps) as ann,
+        open_host(tmp_path / "b", "bob") as bob,
+        open_host(tmp_path / "c", "cy") as cy,
+    ):
+        published = await ann.publish(model)
+        there = ann.candidates[0].provider
+        links = [await _opened(bob, there, published.manifest) for _ in range(2)]
+        other = await _opened(cy, there, published.manifest)
+        assert isinstance(await links[1].next_report(), Closed)  # The younger one; the other goes on.
+        links[0].ask([(published.manifest, limits.MANIFEST_ROOT_BYTES_MAX)])
+        assert isinstance(await links[0].next_report(), Blobs)
+        for link in (links[0], other):
+            link.close()
+
+
+async def _opened(host: TestHost, there: PeerAddress, manifest: Digest) -> Link:
+    link = await host.plane.open_link(there, manifest, prefix_bytes=0, via="direct")
+    assert isinstance(await link.next_report(), Opened)
+    return link
 
 
 async def test_under_a_low_cap_on_receiving_no_more_connections_are_made_than_it_feeds(

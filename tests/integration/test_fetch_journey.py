@@ -227,8 +227,8 @@ async def test_a_provider_that_is_busy_now_is_waited_for(
 ) -> None:
     async with open_host(tmp_path / "a", "ann") as ann, open_host(tmp_path / "b", "bob") as bob:
         published = await ann.publish(model)
-        full = iter([True, True])
-        monkeypatch.setattr(ann.plane.reception, "_is_full", lambda newcomer: next(full, False))
+        has_place = iter([False, False])
+        monkeypatch.setattr(ann.plane.reception, "_has_place", lambda *_: next(has_place, True))
         monkeypatch.setattr("p2phub.engine.providers.RETRY_S", (0.01,))
         await bob.fetch(published.manifest, tmp_path / "out", ann, patience_s=30)
     assert tree_digest(tmp_path / "out") == tree_digest(model)

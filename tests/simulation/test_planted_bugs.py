@@ -36,6 +36,7 @@ FOUND_BY = {
     "run-progress-backwards": ("provider_restart", 2),
     "say-done-too-early": ("one_provider", 1),
     "serve-a-changed-file": ("file_changes", 1),
+    "serve-all-alike": ("free_riders_40", 2),
     "skip-the-digest-check": ("poisoners_30", 1),
     "stop-the-stall-clock": ("mixed_faults", 1),
     "take-back-in-vain": ("tarpits_50", 1),

@@ -27,7 +27,7 @@ FEWER_NODES = {
     "F11", "F12", "F13", "F16", "F17", "F18", "F20", "F27", "F28", "F29", "F30", "F36", "T05", "T11", "T33",
     "T35", "T39",
 )  # fmt: skip
-@pytest.mark.parametrize("name", sorted(scenarios()))
+@pytest.mark.parametrize("name", sorted(scenarios().keys() - {"free_riders_40"}))
 def test_the_judge_finds_nothing_wrong(name: str) -> None:
     result = run_scenario(name, seed=1, nodes=FEWER_NODES.get(name))
     assert not result.failures, complaint(result)
@@ -46,3 +46,10 @@ def test_a_scenario_has_as_many_members_as_it_is_told(name: str, nodes: int | No
     members = scenarios()[name](Random(1), nodes).members
     assert len(members) == nodes if nodes is not None else len(members) <= NODES_USUAL_MAX
     assert any(member.fetches for member in members)
+
+
+@covers("T38")
+def test_free_riders_pay_for_themselves_and_cost_the_others_little() -> None:
+    result = run_scenario("free_riders_40", seed=2)
+    assert not result.failures, complaint(result)
+    assert sum(each.outcome == "done" for each in result.ended) == 5

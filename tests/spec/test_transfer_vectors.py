@@ -13,7 +13,7 @@ import pytest
 
 from p2phub.content import ChunkList, ChunkTable, Digest, RangeSet, unpack
 from p2phub.errors import ChunkMismatch, Malformed, PeerRefused, ProtocolViolation
-from p2phub.identity import PeerAddress
+from p2phub.identity import PeerAddress, PeerId
 from p2phub.wire import BulkProvider, BulkRequester, ControlClient, ControlServer, codec
 from p2phub.wire import messages as m
 from p2phub.wire.framing import header_length
@@ -79,7 +79,7 @@ def plain(value: object) -> object:
             return value.hex()
         case RangeSet():
             return [list(run) for run in value.runs]
-        case PeerAddress():
+        case PeerAddress() | PeerId():
             return str(value)
         case tuple():
             return [plain(item) for item in value]

@@ -54,6 +54,7 @@ BLOBS = {"t": "blobs", "blobs": [0, 17]}
 REFUSE = {"t": "refuse", "ranges": [3, 2], "reason": "changed"}
 RELEASE = {"t": "get-release", "v": 1, "publisher": DIGEST, "name": "minilm", "tag": "main"}
 HAVE = {"t": "get-have", "v": 1, "manifest": DIGEST}
+GOT = DIGEST + (4096).to_bytes(8, "big")
 PROBE = {"t": "probe", "v": 1, "port": 4717}
 PROBED = {"t": "probed", "ip": "192.0.2.1", "reached": True, "detail": ""}
 PEERS = {"t": "peers", "peers": [DIGEST + bytes([192, 0, 2, 1]) + b"\x12\x6d", DIGEST + bytes(15) + b"\x01\x12\x6d"]}
@@ -65,6 +66,10 @@ TOP = (1 << 32) - 1
 
 PEER_IP4 = f"/ip4/192.0.2.1/tcp/4717/p2p/{PeerId(DIGEST)}"
 PEER_IP6 = f"/ip6/::1/tcp/4717/p2p/{PeerId(DIGEST)}"
+
+
+def some_got(count: int) -> list[bytes]:
+    return [bytes([number]) + GOT[1:] for number in range(count)]
 
 
 def some_peers(count: int) -> list[bytes]:
@@ -175,6 +180,17 @@ def messages() -> list[dict[str, Any]]:
         bad("get-news without what was seen", without(GET_NEWS, "seen"), "message-field"),
         bad("get-news with one number seen", {**GET_NEWS, "seen": [7]}, "message-bounds"),
         bad("get-news with a number beyond 63 bits", {**GET_NEWS, "seen": [7, 1 << 63]}, "message-bounds"),
+        good(
+            "get-news with thanks",
+            {**GET_NEWS, "got": [GOT]},
+            {"message": "GetNews", "got": [[str(PeerId(DIGEST)), 4096]]},
+        ),
+        good("64 thanks", {**GET_NEWS, "got": some_got(64)}, {"message": "GetNews"}),
+        bad("65 thanks", {**GET_NEWS, "got": some_got(65)}, "message-bounds"),
+        bad("thanks as a number", {**GET_NEWS, "got": 7}, "message-field"),
+        bad("thanks as text", {**GET_NEWS, "got": ["x" * 40]}, "message-field"),
+        bad("thanks of 39 bytes", {**GET_NEWS, "got": [GOT[:-1]]}, "message-bounds"),
+        bad("thanks to a peer twice", {**GET_NEWS, "got": [GOT, GOT]}, "message-bounds"),
         bad("get-news of another version", {**GET_NEWS, "v": 2}, "message-version"),
         bad("a bulk request", WANT, "message-type"),
     ]

@@ -204,6 +204,9 @@ class _Child:
             case "caps":
                 _keep(self._caps.up, *letter["up"])
                 _keep(self._caps.down, *letter["down"])
+            case "shown":
+                for manifest, peer, count in letter["shown"]:
+                    self._caps.up.show(Digest(manifest), {PeerId(peer): count})
             case "plan":
                 self._plans[letter["plan"]] = self._plan(letter)
             case "forget":

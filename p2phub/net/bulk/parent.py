@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import zlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ class BulkProcesses:
         self._plane = plane
         self._children = [_Child(plane, shelf, answer, caps, count) for _ in range(count)]
         caps.up.changed = caps.down.changed = self._tell_caps
+        caps.up.showed = self._tell_shown
 
     @property
     def processes(self) -> tuple[int, ...]:
@@ -91,6 +92,10 @@ class BulkProcesses:
     def _tell_caps(self) -> None:
         for child in self._children:
             child.tell_caps()
+
+    def _tell_shown(self, manifest: Hashable, shown: Mapping[PeerId, int]) -> None:
+        for child in self._children:
+            child.tell_shown([(manifest, peer, count) for peer, count in shown.items()])
 
     async def run(self) -> None:
         """Keep the children alive until cancelled."""
@@ -169,6 +174,12 @@ class _Child:
 
         self.send({"t": "caps", "up": of(self._caps.up), "down": of(self._caps.down)})
 
+    def tell_shown(self, shown: Iterable[tuple[Hashable, PeerId, int]]) -> None:
+        """Let the child know what peers gave to others: it serves them by that."""
+        told = [(of.raw, peer.public_key, count) for of, peer, count in shown if isinstance(of, Digest)]
+        if told:
+            self.send({"t": "shown", "shown": told})
+
     # --- the process -------------------------------------------------------------------------------------------------
 
     async def keep_alive(self) -> None:
@@ -203,6 +214,7 @@ class _Child:
                     }
                 )
                 self.tell_caps()
+                self.tell_shown(self._caps.up.shown())
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(post.run)
                     await self._read(post, nursery)

@@ -64,6 +64,7 @@ async def fetch(
                 # What is not known to be for everybody is neither given on nor talked about.
                 shelf=parts.shelf if serve and public else None,
                 exchange=parts.exchange if exchange and public else None,
+                thanks=parts.thanks if exchange and public else None,
                 down=parts.caps.down,
             ),
             watch=watch_job,

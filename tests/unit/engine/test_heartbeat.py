@@ -131,6 +131,12 @@ async def test_one_without_news_is_asked_no_more_often_than_for_a_sign_of_life(a
     assert all(later - earlier >= limits.HEARTBEAT_S for earlier, later in pairwise(times))
 
 
+async def test_a_provider_is_told_from_whom_else_how_much_came(autojump_clock: MockClock) -> None:
+    provider, got = Freezing(answers=2), ((OTHER.peer, 4096),)
+    await told_by(provider, Questions(got=lambda: got))
+    assert [request.got for _, request in provider.asked if isinstance(request, GetNews)] == [got] * 3
+
+
 async def test_an_answer_that_is_held_until_there_is_news_is_no_silence(autojump_clock: MockClock) -> None:
     told = await told_by(Freezing(answers=2, holds_s=limits.HEARTBEAT_S))
     assert [type(item) for item in told] == [HoldsNow, HoldsNow, Silent]

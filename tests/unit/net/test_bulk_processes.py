@@ -12,7 +12,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +24,10 @@ from p2phub import limits
 from p2phub.content import ChunkTable, RangeSet, digest_of
 from p2phub.errors import PeerGone
 from p2phub.identity import Address, PeerAddress, PeerId, SecretKey
+from p2phub.net.bulk.child import _Child as ChildSide
 from p2phub.net.bulk.letters import table_out
 from p2phub.net.bulk.parent import BulkProcesses, open_bulk_processes
+from p2phub.net.bulk.post import Letter, Post
 from p2phub.net.direct import DirectPlane, open_plane
 from p2phub.net.interface import Closed, Link, Opened, Refused, Verified
 from p2phub.net.listen import Listener, open_listener
@@ -363,3 +365,29 @@ trio.run(main)
     poll.register(descriptor, select.POLLIN)
     assert poll.poll(30_000), "the child is still there"
     os.close(descriptor)
+
+
+class _Noted(Post):
+    """A post that only notes what is sent."""
+
+    def __init__(self) -> None:
+        self.letters: list[Letter] = []
+
+    def send(self, letter: Letter, descriptors: Sequence[int] = ()) -> None:
+        self.letters.append(letter)
+
+
+@covers("T38")
+def test_what_peers_gave_to_others_is_told_to_every_child_which_serves_by_it() -> None:
+    caps, content = Caps(), content_of(random_files(1, a=10_000))
+    parent = BulkProcesses(None, None, None, caps, 2)  # type: ignore[arg-type]  # None of them is at work.
+    posts = [_Noted(), _Noted()]
+    for child, post in zip(parent._children, posts, strict=True):
+        child._post = post
+    caps.up.show(content.root, {BOB.peer_id: 4096})
+    theirs = Caps()
+    child = ChildSide(_Noted(), None, None, theirs, None)  # type: ignore[arg-type]
+    for post in posts:
+        (letter,) = post.letters
+        child._take(letter, [])
+    assert theirs.up.shown() == [(content.root, BOB.peer_id, 4096)]

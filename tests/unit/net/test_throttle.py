@@ -12,6 +12,7 @@ from p2phub import limits
 from p2phub.errors import PeerGone, PeerStalled
 from p2phub.net.channel import Channel, Progress, Watched, longest_idle
 from p2phub.net.throttle import PRESSED_S, Caps, PacedChannel, Throttle
+from tests.support.covers import covers
 from tests.support.swarm import peer
 
 MIB = limits.MIB
@@ -63,7 +64,7 @@ def throttle_in(time: Time, rate: float | None = None) -> Throttle:
 
 
 def paced(throttle: Throttle, channel: Channel, time: Time, *, sends: bool, job: object = "job") -> PacedChannel:
-    return PacedChannel(channel, throttle, throttle.flow(job), sends=sends, clock=time)
+    return PacedChannel(channel, throttle, throttle.flow(job), sends=sends)
 
 
 @pytest.mark.parametrize("sends", [True, False])
@@ -300,3 +301,50 @@ async def test_a_cancelled_task_leaves_its_place(autojump_clock: trio.testing.Mo
 def test_nothing_is_capped_by_default() -> None:
     caps = Caps()
     assert (caps.up.is_limited, caps.down.is_limited) == (False, False)
+
+
+@covers("T38")
+def test_requesters_are_served_by_what_they_took_and_gave() -> None:
+    time = Time()
+    throttle = throttle_in(time, 8e6)
+    _, giver = throttle.enter("m", "a", peer(1))
+    _, rider = throttle.enter("m", "b", peer(2))
+    for flow in (giver, rider):
+        PacedChannel(Recorder(time), throttle, flow, sends=True).send(bytes(8 * MIB))
+    throttle.show("m", {peer(1): 8 * MIB})
+    time.now += 60
+    pieces = [throttle.piece_bytes(flow) for flow in (giver, rider)]
+    assert giver.weight == 1.0
+    assert rider.weight < 0.1
+    assert pieces[1] < pieces[0]
+
+
+def test_what_goes_out_without_a_cap_stands_on_the_tab_too() -> None:
+    time = Time()
+    throttle = throttle_in(time)
+    _, flow = throttle.enter("m", "a", peer(1))
+    PacedChannel(Recorder(time), throttle, flow, sends=True).send(bytes(8 * MIB))
+    throttle.set_rate(8e6)
+    time.now += 60
+    throttle.piece_bytes(flow)
+    assert flow.weight < 0.1
+
+
+def test_all_connections_of_one_address_have_one_share_of_each_manifest_and_one_in_all() -> None:
+    throttle = throttle_in(Time(), 1e6)
+    _, first = throttle.enter("m", "a", peer(1))
+    _, second = throttle.enter("m", "a", peer(2))
+    _, other = throttle.enter("n", "a", peer(1))
+    assert first is second
+    assert other is not first
+    assert other.share is first.share
+    assert throttle.enter("m", "b", peer(3))[1].share is not first.share
+
+
+def test_what_is_shown_is_told_to_who_keeps_the_same_elsewhere() -> None:
+    throttle, told = throttle_in(Time()), list[tuple[object, object]]()
+    throttle.showed = lambda manifest, shown: told.append((manifest, dict(shown)))
+    throttle.show("m", {peer(1): 5})
+    throttle.show("m", {})
+    assert told == [("m", {peer(1): 5})]
+    assert throttle.shown() == [("m", peer(1), 5)]

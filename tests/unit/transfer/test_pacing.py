@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2phub import limits
-from p2phub.transfer import Flow, Pacer, left_for_background
+from p2phub.transfer import Flow, Pacer, Share, left_for_background
 from p2phub.transfer.pacing import BURST_S, Bucket
 
 Passed = list[tuple[float, Flow, int]]
@@ -234,3 +234,37 @@ def test_however_the_cap_changes_each_stretch_keeps_its_own(rates: list[tuple[fl
             pacer.withdraw(ask)
         if rate is not None:
             assert moved <= rate * (now - began) + max(rate * BURST_S, piece) + piece
+
+
+def weighted(weight: float, job: str = "job") -> Flow:
+    flow = Flow(job)
+    flow.weight = weight
+    return flow
+
+
+def test_flows_share_by_their_weights() -> None:
+    full, half, low = weighted(1.0), weighted(0.5), weighted(1 / 16)
+    passed = run(Pacer(8e6, now=START), [Sender(full), Sender(half), Sender(low)], 10.0)
+    unit = 80e6 / (1 + 1 / 2 + 1 / 16)
+    assert total(passed, full) == pytest.approx(unit, rel=0.05)
+    assert total(passed, half) == pytest.approx(unit / 2, rel=0.05)
+    assert total(passed, low) == pytest.approx(unit / 16, rel=0.2)
+
+
+def test_a_flow_that_is_alone_has_everything_whatever_its_weight() -> None:
+    low = weighted(1 / 16)
+    pacer = Pacer(8e6, now=START)
+    passed = run(pacer, [Sender(low, piece=pacer.piece_bytes("job", low.weight))], 10.0)
+    assert total(passed, low) >= 0.99 * 80e6
+
+
+def test_who_asks_for_two_things_at_once_gets_no_more_by_that() -> None:
+    both = Share()
+    one, two, other = Flow("one", share=both), Flow("two", share=both), Flow("one")
+    passed = run(Pacer(8e6, now=START), [Sender(one), Sender(two), Sender(other)], 10.0)
+    assert total(passed, other) == pytest.approx(total(passed, one) + total(passed, two), rel=0.05)
+
+
+def test_a_low_weight_moves_smaller_pieces_and_so_more_often() -> None:
+    pacer = Pacer(1e6, now=START)
+    assert pacer.piece_bytes("job", 1 / 16) < pacer.piece_bytes("job") / 3

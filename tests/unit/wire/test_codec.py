@@ -35,6 +35,7 @@ MESSAGES: list[codec.Message] = [
     m.ReleaseIs(b""),
     m.ReleaseIs(b"signed"),
     m.GetHave(DIGEST),
+    m.GetNews(DIGEST, 0, got=((PeerId(bytes(32)), 0), (PeerId(bytes([1] * 32)), (1 << 64) - 1))),
     m.Have(RangeSet(((1, 2),))),
     m.Probe(4717),
     m.Probed("192.0.2.1", True, "reached"),
