@@ -97,8 +97,8 @@ class Window:
     @property
     def beside_bytes(self) -> int:
         """So many bytes may be under way in one request for another to be made beside it."""
-        if self._rate is None:
-            return 0
+        if self._rate is None:  # What the second takes, asked together with the first, tells a far link from a slow one.
+            return self._capped(limits.BATCH_BYTES_MAX)
         most = limits.WINDOW_BYTES_MAX - limits.BATCH_BYTES_MAX
         return self._capped(min(most, int(self._rate * self.trip_s * _TRIP_PARTS)))
 
@@ -122,7 +122,7 @@ class Window:
         if self._asked_at is not None:
             trip_s = min(now - self._asked_at, _TRIP_S_MAX)
             self._trip_s = trip_s if self._trip_s is None else min(self._trip_s, trip_s)
-            self._asked_at = None
+            self._asked_at, self._since = None, now  # The way there and back is no part of the rate.
 
     def came(self, length: int, now: float) -> None:
         """Note that `length` bytes of what is under way came."""

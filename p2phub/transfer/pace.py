@@ -21,6 +21,7 @@ LEASE_BYTES_START = 4 * limits.BATCH_BYTES_MAX  # Before the first measurement; 
 LEASE_BYTES_MAX = 256 * limits.MIB
 DELAYS = 6  # So many times as long as a grant takes to show are in a lease, too: half of it is what fills a far link.
 DELAY_S_MAX = 0.25
+FAR_PARTS = 40  # On a link whose delay is a noticeable part of a batch's time one more is asked for beside the next.
 SMOOTHING_S = 1.0  # A sample as long as this counts for 63 %.
 SAMPLE_S = 0.02  # Shorter spans measure the clock rather than the link.
 STRETCH_MAX = 8.0
@@ -35,7 +36,7 @@ class Pace:
     """The measured rate of one link: an average that forgets, over the time in which the link had work."""
 
     __slots__ = (
-        "_best", "_bytes", "_first", "_long_bytes", "_long_since", "_since", "_started_at", "_stretch", "delay_s",
+        "_best", "_bytes", "_fastest", "_first", "_least_delay_s", "_long_bytes", "_long_since", "_since", "_started_at", "_stretch", "delay_s",
         "moved_at", "progress_at", "rate",
     )  # fmt: skip
 
@@ -48,7 +49,9 @@ class Pace:
         self._bytes = 0
         self._stretch = 1.0
         self._first: tuple[float, int] | None = None  # How long the first of a lease took, and its bytes.
+        self._fastest = 0.0  # Of what came after that: what the link can do once it is filled.
         self.delay_s = 0.0  # From a grant to the first of it, without the time that its bytes take; the least seen.
+        self._least_delay_s = DELAY_S_MAX  # Before this lease.
         self._best = 0.0  # The highest rate that it kept for STEADY_S.
         self._long_since, self._long_bytes = now, 0
 
@@ -58,12 +61,17 @@ class Pace:
         if not self.rate:
             return int(LEASE_BYTES_START * self._stretch)
         lease_s = LEASE_S * self._stretch + DELAYS * self.delay_s
-        return int(min(max(self.rate * lease_s, LEASE_BYTES_MIN), LEASE_BYTES_MAX))
+        far = self.rate * self.delay_s * FAR_PARTS > limits.BATCH_BYTES_MAX
+        least = LEASE_BYTES_MIN + (2 * limits.BATCH_BYTES_MAX if far else 0)
+        return int(min(max(self.rate * lease_s, least), LEASE_BYTES_MAX))
 
     def started(self, *, now: float) -> None:
         """The link has work again after having none: the time without does not count."""
         self.progress_at = self.moved_at = self._started_at = self._since = self._long_since = now
         self._bytes = self._long_bytes = 0
+        if self._first is not None and self._fastest:
+            self._least_delay_s = self.delay_s
+        self._first, self._fastest = None, 0.0
 
     def moved(self, count: int, *, now: float) -> None:
         """`count` verified bytes came; 0: none is whole yet, but they are coming."""
@@ -83,10 +91,10 @@ class Pace:
         if self._started_at is not None:
             self._first = (now - self._started_at, self._bytes)
             self._started_at = None
-        elif self._first is not None:  # Asked for together with the first: that had to wait, this did not.
+        elif self._first is not None:  # Asked for before the first had come: that had to wait, this did not.
             took_s, count = self._first
-            self.delay_s = min(self.delay_s or DELAY_S_MAX, max(0.0, took_s - count / sample))
-            self._first = None
+            self._fastest = max(self._fastest, sample)
+            self.delay_s = min(self._least_delay_s, max(0.0, took_s - count / self._fastest))
         weight = 1 - exp(-span / SMOOTHING_S) if self.rate else 1.0
         # The first samples are all there is to go by: half of what is new at least, while the average is young.
         self.rate += (sample - self.rate) * max(weight, 0.3)

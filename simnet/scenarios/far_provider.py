@@ -1,7 +1,8 @@
 """One provider 160 ms away, there and back, and slow beside that: its link is filled all the same.
 
 A chunk takes about as long as a round trip there, or several times as long, so that whoever asks for one after the
-other loses a part of the time with each. More than two members are pairs of which one knows nothing of the other.
+other loses a part of the time with each. Dialling and the first questions take half a second of it. More than two
+members are pairs of which one knows nothing of the other.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from simnet.scene import MB, Member, Scene, content_bytes, named
 
 def scene(chance: Random, nodes: int | None) -> Scene:
     pairs = (nodes or 2) // 2
-    rate, usual = chance.choice(((1 * MB, 16 * limits.MIB), (4 * MB, 64 * limits.MIB)))
+    rate, usual = chance.choice(((1 * MB, 24 * limits.MIB), (4 * MB, 64 * limits.MIB)))
     size = content_bytes(usual, 2 * pairs)
     members: list[Member] = []
     for ann, bob in zip(named("ann", pairs), named("bob", pairs), strict=True):

@@ -148,7 +148,6 @@ class Town:
 async def open_town(at: Path, *, living: tuple[str, ...] = ("ann", "cy", "bob")) -> AsyncIterator[Town]:
     town = Town(at)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(town.ether.run)
         for node in town.nodes:
             if node.name in living:
                 nursery.start_soon(node.live)
