@@ -27,7 +27,7 @@ FOUND_BY = {
     "leave-links-open-when-cancelled": ("cancel_storm", 1),
     "lose-what-a-dead-link-had": ("provider_restart", 1),
     "lose-what-is-revoked": ("four_providers", 1),
-    "never-ask-again": ("mixed_faults", 1),
+    "never-ask-again": ("tarpits_50", 1),
     "never-pick-the-last-chunk": ("one_provider", 1),
     "never-sync": ("provider_restart", 1),
     "pick-twice": ("one_provider", 1),
@@ -47,7 +47,7 @@ FOUND_BY = {
 """The scenario and seed that finds each; a bug without one fails below."""
 FOUND_BY_A_JOINT_PLAN = {"lose-what-a-dead-link-had": 3}
 """Bugs that a plan of all faults at once finds, too, and from which seed."""
-NODES = {"keep-who-is-of-no-use": 21, "take-back-in-vain": 9}
+NODES = {"keep-who-is-of-no-use": 21, "take-back-in-vain": 9, "wait-for-who-cannot-be-reached": 16}
 """With how many nodes, where it is not found with as many as the scenario is told with."""
 CRASHES = {"say-done-too-early"}
 """Those that an assertion of the engine itself finds."""
