@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from p2phub.content import RangeSet
 
-AGAIN_S = 0.05  # Well below HAVE_SOON_S, at which a requester learns that there is more.
+AGAIN_S = 0.05  # Well below NEWS_SOON_S, after which a requester may ask for what is new.
 
 
 class Growing:
