@@ -1,0 +1,159 @@
+"""The members of zip and tar archives: names and where their bytes begin. Nothing is unpacked.
+
+Not by the standard library's modules, which load a whole directory, however large it says it is: here one member at a
+time is read, and no more of them than MEMBERS_MAX. Only what a reader may come upon counts, not whether the archive is
+well made: sizes and checksums that contradict each other do not keep a loader from opening what it finds.
+Source: PKWARE's APPNOTE 6.3 §4.3; POSIX.1-2017 `pax`, ustar.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from p2phub.errors import Malformed
+
+Read = Callable[[int, int], bytes]
+
+MEMBERS_MAX = 1 << 18
+_END = struct.Struct("<4s4H2LH")  # Magic, disks, counts, size and place of the directory, length of a comment.
+_END_MAGIC, _END_64_MAGIC, _LOCATOR_MAGIC = b"PK\5\6", b"PK\6\6", b"PK\6\7"
+_LOCATOR = struct.Struct("<4sLQL")
+_END_64 = struct.Struct("<4sQ2H2L4Q")
+_ENTRY = struct.Struct("<4s4B4H3L5H2L")
+_ENTRY_MAGIC = b"PK\1\2"
+_LOCAL = struct.Struct("<4s2B4HL2L2H")
+_LOCAL_MAGIC = b"PK\3\4"
+_COMMENT_BYTES_MAX = 0xFFFF
+_UNKNOWN = 0xFFFF_FFFF
+_STORED, _DEFLATED = 0, 8
+_BLOCK_BYTES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """`stored_bytes` from `start` on, packed by deflate if `deflated`; in another way they are none."""
+
+    name: str
+    start: int
+    stored_bytes: int
+    deflated: bool
+
+
+def looks_like_zip(size: int, read: Read) -> bool:
+    """Whether a zip reader would open it: they look for the end of a directory, whatever stands before."""
+    return _end_of_directory(size, read) is not None
+
+
+def looks_like_tar(first: bytes) -> bool:
+    """Whether a file that begins with `first` (512 bytes) might be one."""
+    return first[257:262] == b"ustar"
+
+
+def members_of_zip(size: int, read: Read) -> Iterator[Member]:
+    """Yield the members that the directory names. Raises Malformed("archive") where it cannot be followed."""
+    end = _end_of_directory(size, read)
+    if end is None:
+        raise Malformed("archive", "it has no directory")
+    at, stop = end
+    for _ in range(MEMBERS_MAX):
+        if at + _ENTRY.size > stop:
+            return
+        entry = _ENTRY.unpack(read(at, _ENTRY.size))
+        if entry[0] != _ENTRY_MAGIC:
+            return  # A reader goes by the magic, too.
+        method, packed, name_bytes, extra_bytes, comment_bytes, local = (
+            entry[6], entry[10], entry[12], entry[13], entry[14], entry[18],
+        )  # fmt: skip
+        names = read(at + _ENTRY.size, min(name_bytes + extra_bytes, stop - at - _ENTRY.size))
+        name, extra = names[:name_bytes].decode("utf-8", "replace"), names[name_bytes:]
+        packed, local = _long_values(extra, entry[11], packed, local)
+        yield _member_at(local, name, packed, method, size, read)
+        at += _ENTRY.size + name_bytes + extra_bytes + comment_bytes
+    raise Malformed("archive", f"more than {MEMBERS_MAX} members")
+
+
+def members_of_tar(size: int, read: Read) -> Iterator[Member]:
+    """Yield the members, one header after the other. Raises Malformed("archive") where they cannot be followed."""
+    at = 0
+    for _ in range(MEMBERS_MAX):
+        if at + _BLOCK_BYTES > size:
+            return
+        header = read(at, _BLOCK_BYTES)
+        if not any(header):
+            return
+        name = header[:100].split(b"\0", 1)[0].decode("utf-8", "replace")
+        length = _tar_number(header[124:136])
+        start = at + _BLOCK_BYTES
+        yield Member(name, start, max(0, min(length, size - start)), deflated=False)
+        at = start + -(-length // _BLOCK_BYTES) * _BLOCK_BYTES
+    raise Malformed("archive", f"more than {MEMBERS_MAX} members")
+
+
+def _tar_number(field: bytes) -> int:
+    """Read octal digits, or the binary form of GNU tar for what does not fit in them."""
+    if field[0] & 0x80:
+        return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
+    digits = field.strip(b" \0")
+    if not all(48 <= digit < 56 for digit in digits):
+        raise Malformed("archive", "a length that is no number")
+    return int(digits or b"0", 8)
+
+
+def _end_of_directory(size: int, read: Read) -> tuple[int, int] | None:
+    """Return where a zip's directory begins and ends; None if this is no zip.
+
+    Raises Malformed if something stands before the archive: readers then disagree about where the directory is, so
+    that one of them may be shown another than we are.
+    """
+    length = min(size, _END.size + _COMMENT_BYTES_MAX)
+    tail = read(size - length, length)
+    at = tail.rfind(_END_MAGIC, 0, max(0, len(tail) - _END.size + len(_END_MAGIC)))
+    if at < 0:
+        return None
+    stop = size - length + at
+    *_, directory_bytes, start, _ = _END.unpack_from(tail, at)
+    if _UNKNOWN in (directory_bytes, start) and stop >= _LOCATOR.size:
+        locator = _LOCATOR.unpack(read(stop - _LOCATOR.size, _LOCATOR.size))
+        if locator[0] == _LOCATOR_MAGIC and locator[2] + _END_64.size <= stop:
+            large = _END_64.unpack(read(locator[2], _END_64.size))
+            if large[0] == _END_64_MAGIC:
+                directory_bytes, start, stop = large[8], large[9], locator[2]
+    begins = {begin for begin in (stop - directory_bytes, start) if _is_entry(begin, stop, read)}
+    if begins and begins != {stop - directory_bytes}:
+        raise Malformed("archive", "something stands before it")
+    return (stop - directory_bytes, stop) if begins else None
+
+
+def _is_entry(at: int, stop: int, read: Read) -> bool:
+    return 0 <= at <= stop - _ENTRY.size and read(at, len(_ENTRY_MAGIC)) == _ENTRY_MAGIC
+
+
+def _long_values(extra: bytes, unpacked: int, packed: int, local: int) -> tuple[int, int]:
+    """Return packed length and place, from the extra field where they do not fit in 32 bits."""
+    at = 0
+    while at + 4 <= len(extra):
+        kind, length = struct.unpack_from("<HH", extra, at)
+        if kind == 1:
+            values = iter(struct.unpack_from(f"<{min(length, len(extra) - at - 4) // 8}Q", extra, at + 4))
+            if unpacked == _UNKNOWN:
+                next(values, None)
+            packed = next(values, packed) if packed == _UNKNOWN else packed
+            local = next(values, local) if local == _UNKNOWN else local
+            break
+        at += 4 + length
+    return packed, local
+
+
+def _member_at(at: int, name: str, packed: int, method: int, size: int, read: Read) -> Member:
+    """Return the member whose local header stands at `at`."""
+    if not 0 <= at <= size - _LOCAL.size:
+        raise Malformed("archive", f"{name[:80]!r} begins outside of the file")
+    local = _LOCAL.unpack(read(at, _LOCAL.size))
+    if local[0] != _LOCAL_MAGIC:
+        raise Malformed("archive", f"{name[:80]!r} does not begin where it should")
+    start = at + _LOCAL.size + local[-2] + local[-1]
+    known = method in (_STORED, _DEFLATED)
+    stored = max(0, min(packed, size - start)) if known else 0
+    return Member(name, start, stored, deflated=method == _DEFLATED)

@@ -1,0 +1,178 @@
+"""What may run code when it is loaded, against the tools that write it: pickle, torch's and joblib's layouts, NumPy."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import pickle
+import tarfile
+import tracemalloc
+import zipfile
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import save
+
+from p2phub.formats import danger_of, is_code
+from tests.support.covers import covers
+from tests.support.reading import reader
+
+
+class Payload:
+    """What would run a command if it was unpickled. It never is."""
+
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        return os.system, ("true",)
+
+
+def danger(data: bytes) -> str | None:
+    return danger_of(len(data), reader(data))
+
+
+def pickled(protocol: int) -> bytes:
+    return pickle.dumps(Payload(), protocol)
+
+
+def zipped(members: dict[str, bytes], *, method: int = zipfile.ZIP_STORED) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+def tarred(members: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def numpy_file(array: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    np.save(out, array, allow_pickle=True)
+    return out.getvalue()
+
+
+TORCH = {"archive/data.pkl": pickled(2), "archive/data/0": bytes(64), "archive/version": b"3\n"}
+OBJECTS = np.array([{"a": 1}, None], dtype=object)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(pytest.param(pickled(protocol), id=f"pickle protocol {protocol}") for protocol in range(6)),
+        pytest.param(zipped(TORCH), id="torch"),
+        pytest.param(zipped(TORCH, method=zipfile.ZIP_DEFLATED), id="torch, deflated"),
+        pytest.param(zipped({"weights": pickled(4)}, method=zipfile.ZIP_DEFLATED), id="a zip with a renamed pickle"),
+        pytest.param(zipped({"a.PKL": b""}, method=zipfile.ZIP_LZMA), id="a zip packed in another way"),
+        pytest.param(tarred({"sys_info": b"", "pickle": pickled(2)}), id="torch before zip"),
+        pytest.param(tarred({"x/" + "y" * 200: pickled(2)}), id="a tar with a long name"),
+        pytest.param(zlib.compress(pickled(3)), id="joblib, zlib"),
+        pytest.param(gzip.compress(pickled(3)), id="joblib, gzip"),
+        pytest.param(bz2.compress(pickled(3)), id="joblib, bz2"),
+        pytest.param(lzma.compress(pickled(3)), id="joblib, xz"),
+        pytest.param(lzma.compress(pickled(3), format=lzma.FORMAT_ALONE), id="joblib, lzma"),
+        pytest.param(gzip.compress(pickled(0)), id="an old pickle, compressed"),
+        pytest.param(numpy_file(OBJECTS), id="npy of objects"),
+        pytest.param(
+            numpy_file(np.zeros(2, dtype=[("a", "<f4"), ("b", [("c", "O")])])), id="npy with a field of objects"
+        ),
+        pytest.param(zipped({"a.npy": numpy_file(OBJECTS)}), id="npz of objects"),
+        pytest.param(b"7z\xbc\xaf\x27\x1c" + bytes(100), id="7z"),
+        pytest.param(save({"a": np.zeros(3)}) + zipped(TORCH), id="a zip behind safetensors"),
+        pytest.param(b"cos\nsystem\n(S'true'\ntR.", id="a pickle by hand"),
+        pytest.param(b"(S'true'\nios\nsystem\n.", id="a pickle by hand, with inst"),
+    ],
+)
+@covers("T31")
+def test_what_can_run_code_when_it_is_loaded_is_found_by_content(data: bytes) -> None:
+    assert danger(data) is not None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(save({"a": np.zeros((3, 4))}), id="safetensors"),
+        pytest.param(numpy_file(np.zeros(5)), id="npy"),
+        pytest.param(numpy_file(np.zeros(3, dtype=[("Other", "<f4"), ("O", "<i4")])), id="npy with fields"),
+        pytest.param(zipped({"a.npy": numpy_file(np.zeros(5)), "b": b"text"}), id="npz"),
+        pytest.param(zipped({}), id="an empty zip"),
+        pytest.param(tarred({"0001.jpg": b"\xff\xd8" + bytes(99), "0001.json": b"{}"}), id="webdataset"),
+        pytest.param(gzip.compress(b'{"text": "a"}\n' * 99), id="jsonl, gzip"),
+        pytest.param(b"classes\ncat\ndog\n", id="text that begins with c"),
+        pytest.param(b"import os\nprint(1)\n", id="text that begins with i"),
+        pytest.param(b"xz\xfd7zXZ\0" + bytes(9), id="text with a magic in it"),
+        pytest.param(b"\x78\x9c" + bytes(40), id="no zlib"),
+        pytest.param(b"GGUF" + bytes(40), id="gguf"),
+        pytest.param(b"(dp0\n", id="the beginning of a pickle that calls nothing"),
+        pytest.param(b"", id="nothing"),
+    ],
+)
+def test_what_holds_data_alone_is_not_called_dangerous(data: bytes) -> None:
+    assert danger(data) is None
+
+
+def test_the_beginning_is_enough_of_a_pickle_and_the_end_of_a_zip() -> None:
+    asked: list[tuple[int, int]] = []
+    data = zipped({f"{number}.bin": bytes(200_000) for number in range(5)} | TORCH)
+
+    def read(offset: int, length: int) -> bytes:
+        asked.append((offset, length))
+        return reader(data)(offset, length)
+
+    assert "data.pkl" in (danger_of(len(data), read) or "")
+    assert sum(length for _, length in asked) < 300_000 < len(data)
+
+
+@given(st.sampled_from([b"", b"PK\x03\x04", b"\x80\x02", b"\x1f\x8b", b"\x93NUMPY"]), st.binary(max_size=300))
+def test_any_bytes_are_dangerous_or_not(magic: bytes, rest: bytes) -> None:
+    danger(magic + rest)
+
+
+@given(st.data())
+@covers("T31")
+def test_a_damaged_archive_is_never_read_beyond_its_end(data: st.DataObject) -> None:
+    good = bytearray(data.draw(st.sampled_from([zipped(TORCH), tarred(TORCH)])))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(max(0, len(good) - 400), len(good) - 1) | st.integers(0, len(good) - 1))
+        good[at] = data.draw(st.integers(0, 255))
+    danger(bytes(good))
+
+
+@covers("T31")
+def test_a_directory_that_says_it_is_huge_costs_nothing() -> None:
+    """The standard library's zipfile would read all of it into memory."""
+    entry = zipped({"a" * 60_000: b""})
+    directory = entry[entry.index(b"PK\1\2") : entry.rindex(b"PK\5\6")]
+    data = bytearray(entry[: entry.index(b"PK\1\2")] + directory * 300 + entry[entry.rindex(b"PK\5\6") :])
+    data[-10:-6] = (len(directory) * 300).to_bytes(4, "little")
+    tracemalloc.start()
+    try:
+        assert danger(bytes(data)) is None
+        assert tracemalloc.get_traced_memory()[1] < 2 * len(data)
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_error_of_the_reader_passes_through() -> None:
+    def read(offset: int, length: int) -> bytes:
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        danger_of(100, read)
+
+
+def test_programs_are_told_by_name() -> None:
+    assert is_code("modeling_x.PY")
+    assert not is_code("model.safetensors")
