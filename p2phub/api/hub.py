@@ -79,7 +79,8 @@ class Hub:
         """Hash `folder` in place, sign it as `name`, record it; a running daemon announces it.
 
         Returns Published: reference, manifest digest and ticket as text, how many files and bytes, how many of the
-        bytes had to be read, whether a peer of the network took the announcement, seconds. The files are only read.
+        bytes had to be read, whether a peer of the network took the announcement, seconds, and remarks ({"path",
+        "what"}) on files that are not what they are called or may run code when they are loaded. Files are only read.
         `name` and `tag`: lower-case letters, digits and `._-`; `kind`: one of `KINDS`. `private`: never announced; with
         `allow` (peer ids) only those nodes may fetch it, else whoever has the ticket. `ignore` and `include` are
         gitignore patterns beside the built-in rule. `mirror_files`: a folder in which to write what makes a web server

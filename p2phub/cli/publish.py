@@ -93,6 +93,9 @@ async def run(call: Invocation) -> int:
     return 0
 
 
+REMARKS_SHOWN = 10
+
+
 class Standing(NamedTuple):
     """What of the network is here: whether this home's daemon runs, and whether it knows anybody."""
 
@@ -119,6 +122,11 @@ def show_published(call: Invocation, published: api.Published, standing: Standin
         f"  manifest   {published.manifest}",
         f"  ticket     {published.ticket}",
     )
+    if published.remarks:
+        shown = published.remarks[:REMARKS_SHOWN]
+        output.note(*(f"{each['path']}: {each['what']}" for each in shown))
+        if len(shown) < len(published.remarks):
+            output.note(f"The same of {plural(len(published.remarks) - len(shown), 'other file')} (--json tells all).")
     if call.args.mirror_files is not None:
         output.note(
             f"{call.args.mirror_files} now holds what a mirror needs. Where it and the files are served:",

@@ -21,7 +21,7 @@ from p2phub import limits
 from p2phub.content import Readable, chunk_list, cut_points, digest_of, encode_lists
 from p2phub.engine.workers import Workers
 from p2phub.errors import ContentChanged, DiskError, HubError
-from p2phub.formats import boundaries, encode_layout, layout_of
+from p2phub.formats import boundaries, danger_of, encode_layout, layout_of
 from p2phub.manifest import FileEntry
 from p2phub.observe import PublishProgress, Watch
 from p2phub.store import Fingerprint, FoundFile, HashedFile, Scan, Store
@@ -30,12 +30,12 @@ from p2phub.store import Fingerprint, FoundFile, HashedFile, Scan, Store
 @dataclass(frozen=True, slots=True)
 class FolderHashed:
     """All files of a folder in manifest order; `blobs`: the lists and layouts found; `bytes_hashed` were read for it;
-    `problems`: (path, what is odd)."""
+    `remarks`: (path, what its publisher should know of it)."""
 
     files: tuple[HashedFile, ...]
     blobs: tuple[bytes, ...]
     bytes_hashed: int
-    problems: tuple[tuple[str, str], ...]
+    remarks: tuple[tuple[str, str], ...]
 
 
 class _Stopped(Exception):
@@ -64,7 +64,7 @@ async def hash_folder(folder: Path, scan: Scan, *, store: Store, workers: Worker
     waiting = iter(todo)  # Shared by the threads: the GIL makes `next` of a list iterator atomic.
     read = [0] * workers.threads  # One slot a thread: `+=` on a shared number would need a lock.
     blobs: list[bytes] = []
-    problems: list[tuple[str, str]] = []
+    remarks: list[tuple[str, str]] = []
     failures: list[HubError] = []
     stopped = False
 
@@ -77,15 +77,14 @@ async def hash_folder(folder: Path, scan: Scan, *, store: Store, workers: Worker
         for number in waiting:
             found = files[number]
             try:
-                results[number], lists, problem = _hash_found(folder, found, store, advanced)
+                results[number], lists, odd = _hash_found(folder, found, store, advanced)
             except _Stopped:
                 return
             except HubError as error:
                 failures.append(error)
                 return
             blobs.extend(lists)
-            if problem is not None:
-                problems.append((found.path, problem))
+            remarks.extend((found.path, what) for what in odd)
 
     async def run_slot(slot: int) -> None:
         await workers.run_long(lambda: hash_until_done(slot))
@@ -113,12 +112,12 @@ async def hash_folder(folder: Path, scan: Scan, *, store: Store, workers: Worker
     tell()
     hashed = tuple(item for item in results if item is not None)
     assert len(hashed) == len(files)
-    return FolderHashed(hashed, tuple(blobs), sum(read), tuple(sorted(problems)))
+    return FolderHashed(hashed, tuple(blobs), sum(read), tuple(sorted(remarks)))
 
 
 def _hash_found(
     folder: Path, found: FoundFile, store: Store, advanced: Callable[[int], None]
-) -> tuple[HashedFile, tuple[bytes, ...], str | None]:
+) -> tuple[HashedFile, tuple[bytes, ...], tuple[str, ...]]:
     file = store.open_in_place(folder, found.path)
     try:
         before = store.fingerprint_of(file)
@@ -134,14 +133,21 @@ TELL_S = 0.25  # How often a watcher hears of progress.
 
 def hash_file(
     path: str, file: Readable, before: Fingerprint, *, now_ns: int, advanced: Callable[[int], None]
-) -> tuple[HashedFile, tuple[bytes, ...], str | None]:
-    """Return what `file` is, the blobs to keep for it (chunk lists, layout), and what is odd about its format, if so.
+) -> tuple[HashedFile, tuple[bytes, ...], tuple[str, ...]]:
+    """Return what `file` is, the blobs to keep for it (chunk lists, layout), and what its publisher should know of it:
+    that it is not what it is called, that loading it may run code.
 
     `before` is its fingerprint when opened, at `now_ns`; `advanced(bytes)` is told of each chunk read, from this
     thread. Raises ContentChanged if the file changed meanwhile, DiskError if it cannot be read. Blocks.
     """
     size = before.size
-    layout = layout_of(path, size, lambda offset, length: read_exactly(file.descriptor, offset, length, path))
+
+    def read(offset: int, length: int) -> bytes:
+        return read_exactly(file.descriptor, offset, length, path)
+
+    layout = layout_of(path, size, read)
+    danger = danger_of(size, read)
+    odd = tuple(what for what in (layout.problem, danger and f"loading it may run code: {danger}") if what)
     cuts = cut_points(boundaries(layout), size)
     lengths = [stop - start for start, stop in itertools.pairwise(cuts)]
     whole = hashlib.sha256()
@@ -177,7 +183,7 @@ def hash_file(
         fingerprint=before,
         trusted=before.settled(now_ns),
     )
-    return hashed, blobs if layout_blob is None else (*blobs, layout_blob), layout.problem
+    return hashed, blobs if layout_blob is None else (*blobs, layout_blob), odd
 
 
 def read_exactly(descriptor: int, offset: int, length: int, path: str) -> bytes:

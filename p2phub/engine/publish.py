@@ -42,7 +42,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was published. `left_out`: (path, why); `problems`: (path, what is odd about it)."""
+    """What was published. `left_out`: (path, why); `remarks`: (path, what to know of it)."""
 
     manifest: Digest
     release: Release
@@ -51,7 +51,7 @@ class Outcome:
     bytes: int
     bytes_hashed: int
     left_out: tuple[tuple[str, str], ...]
-    problems: tuple[tuple[str, str], ...]
+    remarks: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +176,7 @@ async def publish(
         bytes=manifest.bytes_total,
         bytes_hashed=read.bytes_hashed,
         left_out=left_out,
-        problems=read.problems,
+        remarks=read.remarks,
     )
 
 

@@ -15,6 +15,7 @@ import pickletools
 import re
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Protocol
 
 from p2phub import limits
@@ -41,6 +42,8 @@ def danger_of(size: int, read: Read) -> str | None:
     `read(offset, length)` returns exactly those bytes, or raises; its errors pass through.
     """
     first = read(0, min(size, _LOOK_BYTES))
+    if size <= len(first):  # All that there is: not asked for again.
+        read = partial(_part_of, first)
     if first.startswith(b"7z\xbc\xaf\x27\x1c"):
         return "a 7z archive, which cannot be looked into"
     found = _of_bytes(first) or _of_compressed(first)
@@ -54,6 +57,10 @@ def danger_of(size: int, read: Read) -> str | None:
     except Malformed as error:
         return f"an archive that cannot be looked into: {error}"
     return None
+
+
+def _part_of(data: bytes, offset: int, length: int) -> bytes:
+    return data[offset : offset + length]
 
 
 def is_code(path: str) -> bool:

@@ -97,7 +97,7 @@ class Window:
     @property
     def beside_bytes(self) -> int:
         """So many bytes may be under way in one request for another to be made beside it."""
-        if self._rate is None:  # What the second takes, asked together with the first, tells a far link from a slow one.
+        if self._rate is None:  # What comes after the first, asked with it, tells a far link from a slow one.
             return self._capped(limits.BATCH_BYTES_MAX)
         most = limits.WINDOW_BYTES_MAX - limits.BATCH_BYTES_MAX
         return self._capped(min(most, int(self._rate * self.trip_s * _TRIP_PARTS)))

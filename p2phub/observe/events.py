@@ -63,6 +63,8 @@ class Published(Event):
     bytes_hashed: int  # less than `bytes` where a re-publish trusted an unchanged fingerprint
     announced: bool
     seconds: float
+    remarks: list[dict[str, str]] = field(default_factory=list)
+    """`path` and `what` to know of files that were hashed now: not what they are called, or run code when loaded."""
 
 
 @dataclass(frozen=True, slots=True)

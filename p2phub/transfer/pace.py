@@ -36,8 +36,8 @@ class Pace:
     """The measured rate of one link: an average that forgets, over the time in which the link had work."""
 
     __slots__ = (
-        "_best", "_bytes", "_fastest", "_first", "_least_delay_s", "_long_bytes", "_long_since", "_since", "_started_at", "_stretch", "delay_s",
-        "moved_at", "progress_at", "rate",
+        "_best", "_bytes", "_fastest", "_first", "_least_delay_s", "_long_bytes", "_long_since", "_since",
+        "_started_at", "_stretch", "delay_s", "moved_at", "progress_at", "rate",
     )  # fmt: skip
 
     def __init__(self, *, now: float) -> None:

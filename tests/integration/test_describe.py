@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from p2phub.engine.fetch import Means
 from p2phub.engine.layouts import keep_layouts, known_layouts
 from p2phub.engine.search import Search
 from p2phub.errors import NoProvider
+from tests.support.covers import covers
 from tests.support.hosts import FixedFinder, TestHost, open_host
 from tests.support.models import make_safetensors_folder
 
@@ -93,6 +95,20 @@ async def test_of_a_file_that_is_not_as_its_layout_says_none_is_kept(tmp_path: P
         assert known_layouts(whole, bob.store) == {}
         keep_layouts(whole, model, bob.store)
         assert list(known_layouts(whole, bob.store)) == ["model.safetensors"]
+
+
+@covers("T31")
+async def test_who_publishes_is_told_what_may_run_code_and_what_is_not_what_it_is_called(tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"no tensors")
+    (folder / "weights.bin").write_bytes(pickle.dumps({"a": 1}))
+    (folder / "notes.txt").write_text("text")
+    async with open_host(tmp_path / "a", "ann") as ann:
+        told = dict((await ann.publish(folder)).remarks)
+    assert sorted(told) == ["model.safetensors", "weights.bin"]
+    assert "safetensors" in told["model.safetensors"]
+    assert "run code" in told["weights.bin"]
 
 
 async def test_who_asks_nobody_that_has_it_is_told_whom_it_asked(tmp_path: Path) -> None:

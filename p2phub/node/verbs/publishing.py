@@ -20,6 +20,7 @@ from p2phub.observe import Published, Watch
 from p2phub.store import Holding
 
 ANNOUNCE_WAIT_S = 10.0  # How long `publish` waits to be able to say whether the network knows it.
+REMARKS_MAX = 1000  # Of a folder of a million files that are all of one kind, so many tell it.
 LOOK_UP_NAME_S = 10.0  # How long `publish` looks for a newer release of its own name, made on another machine.
 
 
@@ -82,6 +83,7 @@ async def publish(
         bytes_hashed=outcome.bytes_hashed,
         announced=not private and await _announce(node, outcome.manifest),
         seconds=round(time.monotonic() - began, 3),
+        remarks=[{"path": path, "what": what} for path, what in outcome.remarks[:REMARKS_MAX]],
     ).as_json()
 
 

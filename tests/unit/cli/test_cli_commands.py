@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import stat
 from collections.abc import Callable
@@ -363,6 +364,14 @@ def test_limit_changes_what_is_given_of_the_node_or_of_a_job(cli: Cli, hub: Fake
         {"up": None, "down": None, "job": None},
     ]
     assert all((opened["up"], opened["down"]) == (None, None) for opened in hub.opened), "no caps of this command's own"
+
+
+def test_publish_says_what_may_run_code(cli: Cli, hub: FakeHub) -> None:
+    remarks = [{"path": f"{number}.pkl", "what": "loading it may run code: a pickle"} for number in range(12)]
+    hub.results["publish"] = dataclasses.replace(RESULTS["publish"], remarks=remarks)
+    said = cli("publish", "m", "--name", "m")
+    assert "9.pkl: loading it may run code" in said.err
+    assert "2 other files" in said.err
 
 
 def test_diff_lists_what_changed_for_certain_and_with_all_what_may_have(cli: Cli) -> None:
