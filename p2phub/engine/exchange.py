@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from p2phub.content import Digest
 from p2phub.discovery import DialBudget, Members, dialable
 from p2phub.identity import Address, PeerAddress, PeerId
-from p2phub.wire import GetNews, GetPeers
+from p2phub.wire import GetNews
 
 Hear = Callable[[PeerAddress], None]
 """Told of each requester that comes to ask."""
@@ -39,7 +39,7 @@ class Exchange:
         self.changed: Callable[[Digest], None] = lambda manifest: None
         """Told when there is one more to name in a swarm."""
 
-    def meet(self, request: GetPeers | GetNews, asker: PeerId, observed: Address, *, now: float) -> None:
+    def meet(self, request: GetNews, asker: PeerId, observed: Address, *, now: float) -> None:
         """Remember `asker`, who may have the manifest and comes from `observed`, if it says that it can be dialled."""
         if request.port:
             # Where it comes from, at the port it names: nobody can name another's address.

@@ -32,13 +32,9 @@ from p2phub.store import Arrival, Ledger, Store
 from p2phub.wire import (
     ControlAnswer,
     ControlRequest,
-    GetHave,
     GetNews,
-    GetPeers,
     GetRelease,
-    Have,
     News,
-    Peers,
     Ping,
     Pong,
     Probe,
@@ -193,11 +189,6 @@ class ControlDesk:
             return Pong()
         if isinstance(request, GetRelease):
             return ReleaseIs(await self._workers.run(lambda: self._release(peer, request)))
-        if isinstance(request, GetHave):
-            offer = await self._workers.run(lambda: self._offer(request.manifest, peer))
-            return Have(RangeSet() if offer is None else offer.held_now)
-        if isinstance(request, GetPeers):
-            return await self._peers(peer, observed, request)
         if isinstance(request, GetNews):
             return await self._news(PeerAddress(peer, observed), request)
         return await self._probe(peer, observed, request)
@@ -211,17 +202,6 @@ class ControlDesk:
         if accepted is None or read_release(accepted.signed).private:
             return b""  # A private name is told by its publisher alone.
         return accepted.signed
-
-    async def _peers(self, peer: PeerId, observed: Address, request: GetPeers) -> Peers:
-        """Nothing is told, or remembered, of a swarm that we are not in, or that the asker may know nothing of."""
-        if self._exchange is None:
-            return Peers(())
-        offer = await self._workers.run(lambda: self._offer(request.manifest, peer))
-        if offer is None:
-            return Peers(())
-        told = self._exchange.told_to(PeerAddress(peer, observed), request.manifest, now=trio.current_time())
-        self._exchange.meet(request, peer, observed, now=trio.current_time())
-        return Peers(told)
 
     async def _news(self, asker: PeerAddress, request: GetNews) -> News:
         """Hold the answer until there is something that the asker was not told, or it does not want to wait any more.

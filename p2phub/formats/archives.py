@@ -12,8 +12,6 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from p2phub.errors import Malformed
-
 Read = Callable[[int, int], bytes]
 
 MEMBERS_MAX = 1 << 18
@@ -29,6 +27,10 @@ _COMMENT_BYTES_MAX = 0xFFFF
 _UNKNOWN = 0xFFFF_FFFF
 _STORED, _DEFLATED = 0, 8
 _BLOCK_BYTES = 512
+
+
+class Unreadable(Exception):
+    """An archive that a loader may read otherwise than we do, or not at all. For `danger` alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +54,10 @@ def looks_like_tar(first: bytes) -> bool:
 
 
 def members_of_zip(size: int, read: Read) -> Iterator[Member]:
-    """Yield the members that the directory names. Raises Malformed("archive") where it cannot be followed."""
+    """Yield the members that the directory names. Raises Unreadable where it cannot be followed."""
     end = _end_of_directory(size, read)
     if end is None:
-        raise Malformed("archive", "it has no directory")
+        raise Unreadable("it has no directory")
     at, stop = end
     for _ in range(MEMBERS_MAX):
         if at + _ENTRY.size > stop:
@@ -71,11 +73,11 @@ def members_of_zip(size: int, read: Read) -> Iterator[Member]:
         packed, local = _long_values(extra, entry[11], packed, local)
         yield _member_at(local, name, packed, method, size, read)
         at += _ENTRY.size + name_bytes + extra_bytes + comment_bytes
-    raise Malformed("archive", f"more than {MEMBERS_MAX} members")
+    raise Unreadable(f"more than {MEMBERS_MAX} members")
 
 
 def members_of_tar(size: int, read: Read) -> Iterator[Member]:
-    """Yield the members, one header after the other. Raises Malformed("archive") where they cannot be followed."""
+    """Yield the members, one header after the other. Raises Unreadable where they cannot be followed."""
     at = 0
     for _ in range(MEMBERS_MAX):
         if at + _BLOCK_BYTES > size:
@@ -88,7 +90,7 @@ def members_of_tar(size: int, read: Read) -> Iterator[Member]:
         start = at + _BLOCK_BYTES
         yield Member(name, start, max(0, min(length, size - start)), deflated=False)
         at = start + -(-length // _BLOCK_BYTES) * _BLOCK_BYTES
-    raise Malformed("archive", f"more than {MEMBERS_MAX} members")
+    raise Unreadable(f"more than {MEMBERS_MAX} members")
 
 
 def _tar_number(field: bytes) -> int:
@@ -97,14 +99,14 @@ def _tar_number(field: bytes) -> int:
         return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
     digits = field.strip(b" \0")
     if not all(48 <= digit < 56 for digit in digits):
-        raise Malformed("archive", "a length that is no number")
+        raise Unreadable("a length that is no number")
     return int(digits or b"0", 8)
 
 
 def _end_of_directory(size: int, read: Read) -> tuple[int, int] | None:
     """Return where a zip's directory begins and ends; None if this is no zip.
 
-    Raises Malformed if something stands before the archive: readers then disagree about where the directory is, so
+    Raises Unreadable if something stands before the archive: readers then disagree about where the directory is, so
     that one of them may be shown another than we are.
     """
     length = min(size, _END.size + _COMMENT_BYTES_MAX)
@@ -122,7 +124,7 @@ def _end_of_directory(size: int, read: Read) -> tuple[int, int] | None:
                 directory_bytes, start, stop = large[8], large[9], locator[2]
     begins = {begin for begin in (stop - directory_bytes, start) if _is_entry(begin, stop, read)}
     if begins and begins != {stop - directory_bytes}:
-        raise Malformed("archive", "something stands before it")
+        raise Unreadable("something stands before it")
     return (stop - directory_bytes, stop) if begins else None
 
 
@@ -149,10 +151,10 @@ def _long_values(extra: bytes, unpacked: int, packed: int, local: int) -> tuple[
 def _member_at(at: int, name: str, packed: int, method: int, size: int, read: Read) -> Member:
     """Return the member whose local header stands at `at`."""
     if not 0 <= at <= size - _LOCAL.size:
-        raise Malformed("archive", f"{name[:80]!r} begins outside of the file")
+        raise Unreadable(f"{name[:80]!r} begins outside of the file")
     local = _LOCAL.unpack(read(at, _LOCAL.size))
     if local[0] != _LOCAL_MAGIC:
-        raise Malformed("archive", f"{name[:80]!r} does not begin where it should")
+        raise Unreadable(f"{name[:80]!r} does not begin where it should")
     start = at + _LOCAL.size + local[-2] + local[-1]
     known = method in (_STORED, _DEFLATED)
     stored = max(0, min(packed, size - start)) if known else 0

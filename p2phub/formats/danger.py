@@ -19,8 +19,7 @@ from functools import partial
 from typing import Protocol
 
 from p2phub import limits
-from p2phub.errors import Malformed
-from p2phub.formats.archives import Member, looks_like_tar, looks_like_zip, members_of_tar, members_of_zip
+from p2phub.formats.archives import Member, Unreadable, looks_like_tar, looks_like_zip, members_of_tar, members_of_zip
 
 Read = Callable[[int, int], bytes]
 
@@ -54,7 +53,7 @@ def danger_of(size: int, read: Read) -> str | None:
             return _of_members("zip", members_of_zip(size, read), read)
         if looks_like_tar(first):
             return _of_members("tar", members_of_tar(size, read), read)
-    except Malformed as error:
+    except Unreadable as error:
         return f"an archive that cannot be looked into: {error}"
     return None
 

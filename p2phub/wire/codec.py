@@ -106,18 +106,10 @@ def _fields_of(message: Message) -> tuple[str, dict[str, object]]:
             }
         case m.ReleaseIs():
             return "release", {"signed": message.signed}
-        case m.GetHave():
-            return "get-have", {"v": VERSION, "manifest": message.manifest.raw}
-        case m.Have():
-            return "have", {"held": _flat(_counted(message.held))}
         case m.Probe():
             return "probe", {"v": VERSION, "port": message.port}
         case m.Probed():
             return "probed", {"ip": message.observed_ip, "reached": message.reached, "detail": message.detail}
-        case m.GetPeers():
-            return "get-peers", {"v": VERSION, "manifest": message.manifest.raw, "port": message.port}
-        case m.Peers():
-            return "peers", {"peers": [_packed(each) for each in message.peers]}
         case m.GetNews():
             got = [peer.public_key + count.to_bytes(_GOT_BYTES, "big") for peer, count in message.got]
             return "get-news", {
@@ -305,11 +297,6 @@ def _get_release(fields: _Fields) -> m.GetRelease:
     return m.GetRelease(publisher, fields.text("name", _NAME_BYTES_MAX), fields.text("tag", _NAME_BYTES_MAX))
 
 
-def _get_have(fields: _Fields) -> m.GetHave:
-    fields.version()
-    return m.GetHave(fields.digest("manifest"))
-
-
 def _probe(fields: _Fields) -> m.Probe:
     fields.version()
     return m.Probe(fields.number("port", 1, 65535))
@@ -320,11 +307,6 @@ def _probed(fields: _Fields) -> m.Probed:
     return m.Probed(ip, reached, fields.text("detail", _DETAIL_BYTES_MAX))
 
 
-def _get_peers(fields: _Fields) -> m.GetPeers:
-    fields.version()
-    return m.GetPeers(fields.digest("manifest"), fields.number("port", 0, 65535))
-
-
 def _get_news(fields: _Fields) -> m.GetNews:
     fields.version()
     digest, port = fields.digest("manifest"), fields.number("port", 0, 65535)
@@ -333,7 +315,7 @@ def _get_news(fields: _Fields) -> m.GetNews:
 
 
 def _news(fields: _Fields) -> m.News:
-    return m.News(fields.held("held") if fields.has("held") else None, _peers(fields).peers, _seen(fields))
+    return m.News(fields.held("held") if fields.has("held") else None, _peers(fields), _seen(fields))
 
 
 def _seen(fields: _Fields) -> tuple[int, int]:
@@ -343,7 +325,7 @@ def _seen(fields: _Fields) -> tuple[int, int]:
     return numbers[0], numbers[1]
 
 
-def _peers(fields: _Fields) -> m.Peers:
+def _peers(fields: _Fields) -> tuple[PeerAddress, ...]:
     found: list[object] = fields._get("peers", list)
     if len(found) > limits.PEERS_TOLD_MAX:
         raise Malformed("message-bounds", f"{len(found)} peers in one answer")
@@ -352,7 +334,7 @@ def _peers(fields: _Fields) -> m.Peers:
         raise Malformed("message-field", "peers has an entry that is not bytes")
     if len(set(peers)) != len(peers):
         raise Malformed("peer-address", "a peer is named twice at one address")
-    return m.Peers(peers)
+    return peers
 
 
 def _unpacked(data: bytes) -> PeerAddress:
@@ -387,17 +369,13 @@ _BULK_ANSWERS: dict[str, Callable[[_Fields], BulkAnswer]] = {
 _CONTROL_REQUESTS: dict[str, Callable[[_Fields], m.ControlRequest]] = {
     "ping": _ping,
     "get-release": _get_release,
-    "get-have": _get_have,
     "probe": _probe,
-    "get-peers": _get_peers,
     "get-news": _get_news,
 }
 _CONTROL_ANSWERS: dict[str, Callable[[_Fields], m.ControlAnswer]] = {
     "pong": lambda fields: m.Pong(),
     "release": lambda fields: m.ReleaseIs(fields.data("signed", 0, limits.RELEASE_BYTES_MAX)),
-    "have": lambda fields: m.Have(fields.held("held")),
     "probed": _probed,
-    "peers": _peers,
     "news": _news,
 }
 

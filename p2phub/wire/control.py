@@ -15,13 +15,9 @@ from p2phub.wire.framing import FrameDecoder
 from p2phub.wire.messages import (
     ControlAnswer,
     ControlRequest,
-    GetHave,
     GetNews,
-    GetPeers,
     GetRelease,
-    Have,
     News,
-    Peers,
     Ping,
     Pong,
     Probe,
@@ -32,9 +28,7 @@ from p2phub.wire.messages import (
 ANSWER_TO: dict[type, type] = {
     Ping: Pong,
     GetRelease: ReleaseIs,
-    GetHave: Have,
     Probe: Probed,
-    GetPeers: Peers,
     GetNews: News,
 }
 

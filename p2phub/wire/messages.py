@@ -108,18 +108,6 @@ class ReleaseIs:
 
 
 @dataclass(frozen=True, slots=True)
-class GetHave:
-    """Which chunks of this manifest can you serve me? Answered by Have."""
-
-    manifest: Digest
-
-
-@dataclass(frozen=True, slots=True)
-class Have:
-    held: RangeSet
-
-
-@dataclass(frozen=True, slots=True)
 class Probe:
     """Can you reach me? Dial the address this question comes from, at `port`, as me. Answered by Probed."""
 
@@ -136,29 +124,12 @@ class Probed:
 
 
 @dataclass(frozen=True, slots=True)
-class GetPeers:
-    """Who else is in the swarm of this manifest? Answered by Peers.
-
-    `port`: where the asker can be dialled, at the IP address that the question comes from, and so may be told to
-    others; 0: nowhere."""
-
-    manifest: Digest
-    port: int
-
-
-@dataclass(frozen=True, slots=True)
-class Peers:
-    """Members of the swarm that the answering node was connected to lately, and where they can be dialled."""
-
-    peers: tuple[PeerAddress, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class GetNews:
     """What do you hold, and whom do you know, that you have not told me yet? Answered by News: at once if there is
     something, else when there is, or after `wait_ms`.
 
-    `seen`: what the last answer on this connection said it was up to; (0, 0) at first. `port`: as in GetPeers. `got`:
+    `seen`: what the last answer on this connection said it was up to; (0, 0) at first. `port`: where the
+    asker can be dialled, at the address that the question comes from; 0: nowhere. `got`:
     from whom else how many bytes of it were had so far, at most GOT_TOLD_MAX peers, none twice."""
 
     manifest: Digest
@@ -179,5 +150,5 @@ class News:
     seen: tuple[int, int]
 
 
-ControlRequest = Ping | GetRelease | GetHave | Probe | GetPeers | GetNews
-ControlAnswer = Pong | ReleaseIs | Have | Probed | Peers | News
+ControlRequest = Ping | GetRelease | Probe | GetNews
+ControlAnswer = Pong | ReleaseIs | Probed | News

@@ -39,7 +39,7 @@ from p2phub.net.listen import open_listener
 from p2phub.net.mirror import MirrorPlane
 from p2phub.net.reception import Reception
 from p2phub.net.stream import PROTOCOL, StreamPlane
-from p2phub.wire import ControlAnswer, ControlRequest, GetHave, Have, Open, Ping, Pong
+from p2phub.wire import ControlAnswer, ControlRequest, GetNews, News, Open, Ping, Pong
 from tests.support.content import Arriving, Content, Published, content_of, random_files
 from tests.support.covers import covers
 from tests.support.liars import Lie, LyingService
@@ -141,7 +141,7 @@ async def carrier(kind: str, shelf: Shelf, lie: Lie) -> AsyncIterator[tuple[Dial
 
     async def answer(peer: PeerId, address: Address, request: ControlRequest) -> ControlAnswer:
         assert peer == BOB.peer_id
-        return Have(RangeSet.whole(3)) if isinstance(request, GetHave) else Pong()
+        return News(RangeSet.whole(3), (), (4, 0)) if isinstance(request, GetNews) else Pong()
 
     def service(channel: Channel, first: Open, offered: Shelf) -> LyingService:
         return LyingService(channel, first, offered, lie)
@@ -625,7 +625,7 @@ async def test_questions_are_answered_in_order_on_one_connection(kind: str, tmp_
         assert control.peer == ANN.peer_id
         for _ in range(3):
             assert await control.ask(Ping()) == Pong()
-            assert await control.ask(GetHave(here.content.root)) == Have(RangeSet.whole(3))
+            assert await control.ask(GetNews(here.content.root, 0)) == News(RangeSet.whole(3), (), (4, 0))
         await control.aclose()
         with pytest.raises(PeerError):
             await control.ask(Ping())

@@ -188,9 +188,7 @@ def rules_of_the_specification() -> set[str]:
         "refuse",
         "ping",
         "get-release",
-        "get-have",
         "probe",
-        "get-peers",
         "get-news",
     }
 

@@ -53,14 +53,12 @@ CHUNKS = {"t": "chunks", "ranges": [7, 3], "length": 1000, "coding": "raw"}
 BLOBS = {"t": "blobs", "blobs": [0, 17]}
 REFUSE = {"t": "refuse", "ranges": [3, 2], "reason": "changed"}
 RELEASE = {"t": "get-release", "v": 1, "publisher": DIGEST, "name": "minilm", "tag": "main"}
-HAVE = {"t": "get-have", "v": 1, "manifest": DIGEST}
 GOT = DIGEST + (4096).to_bytes(8, "big")
 PROBE = {"t": "probe", "v": 1, "port": 4717}
 PROBED = {"t": "probed", "ip": "192.0.2.1", "reached": True, "detail": ""}
-PEERS = {"t": "peers", "peers": [DIGEST + bytes([192, 0, 2, 1]) + b"\x12\x6d", DIGEST + bytes(15) + b"\x01\x12\x6d"]}
-GET_PEERS = {"t": "get-peers", "v": 1, "manifest": DIGEST, "port": 4717}
+PEERS = [DIGEST + bytes([192, 0, 2, 1]) + b"\x12\x6d", DIGEST + bytes(15) + b"\x01\x12\x6d"]
 GET_NEWS = {"t": "get-news", "v": 1, "manifest": DIGEST, "port": 4717, "seen": [7, 2], "wait": 5000}
-NEWS = {"t": "news", "held": [0, 5, 7, 2], "peers": PEERS["peers"], "seen": [8, 3]}
+NEWS = {"t": "news", "held": [0, 5, 7, 2], "peers": PEERS, "seen": [8, 3]}
 TOP = (1 << 32) - 1
 
 
@@ -161,19 +159,13 @@ def messages() -> list[dict[str, Any]]:
     questions = [
         good("ping", {"t": "ping", "v": 1}, {"message": "Ping"}),
         good("get-release", RELEASE, {"message": "GetRelease", "name": "minilm", "tag": "main"}),
-        good("get-have", HAVE, {"message": "GetHave", "manifest": DIGEST.hex()}),
         good("probe", PROBE, {"message": "Probe", "port": 4717}),
-        good("get-peers", GET_PEERS, {"message": "GetPeers", "manifest": DIGEST.hex(), "port": 4717}),
-        good("get-peers of who cannot be dialled", {**GET_PEERS, "port": 0}, {"message": "GetPeers", "port": 0}),
         bad("another version", {"t": "ping", "v": 2}, "message-version"),
         bad("a name of 65 bytes", {**RELEASE, "name": "x" * 65}, "message-bounds"),
         bad("a publisher of 31 bytes", {**RELEASE, "publisher": DIGEST[:-1]}, "message-bounds"),
         bad("no port", without(PROBE, "port"), "message-field"),
         bad("port 0", {**PROBE, "port": 0}, "message-bounds"),
         bad("port 65536", {**PROBE, "port": 65536}, "message-bounds"),
-        bad("get-peers without a port", without(GET_PEERS, "port"), "message-field"),
-        bad("get-peers with port 65536", {**GET_PEERS, "port": 65536}, "message-bounds"),
-        bad("get-peers of another version", {**GET_PEERS, "v": 2}, "message-version"),
         good("get-news", GET_NEWS, {"message": "GetNews", "port": 4717, "seen": [7, 2], "wait_ms": 5000}),
         good("get-news at once", {**GET_NEWS, "seen": [0, 0], "wait": 0}, {"message": "GetNews", "wait_ms": 0}),
         bad("get-news that waits for more than 10 s", {**GET_NEWS, "wait": 10_001}, "message-bounds"),
@@ -191,6 +183,9 @@ def messages() -> list[dict[str, Any]]:
         bad("thanks as text", {**GET_NEWS, "got": ["x" * 40]}, "message-field"),
         bad("thanks of 39 bytes", {**GET_NEWS, "got": [GOT[:-1]]}, "message-bounds"),
         bad("thanks to a peer twice", {**GET_NEWS, "got": [GOT, GOT]}, "message-bounds"),
+        good("get-news of who cannot be dialled", {**GET_NEWS, "port": 0}, {"message": "GetNews", "port": 0}),
+        bad("get-news without a port", without(GET_NEWS, "port"), "message-field"),
+        bad("get-news with port 65536", {**GET_NEWS, "port": 65536}, "message-bounds"),
         bad("get-news of another version", {**GET_NEWS, "v": 2}, "message-version"),
         bad("a bulk request", WANT, "message-type"),
     ]
@@ -198,12 +193,8 @@ def messages() -> list[dict[str, Any]]:
         good("pong", {"t": "pong"}, {"message": "Pong"}),
         good("release", {"t": "release", "signed": b"abc"}, {"message": "ReleaseIs", "signed": "616263"}),
         good("no release", {"t": "release", "signed": b""}, {"message": "ReleaseIs", "signed": ""}),
-        good("have", {"t": "have", "held": [1, 1]}, {"message": "Have", "held": [[1, 2]]}),
         good("probed", PROBED, {"message": "Probed", "observed_ip": "192.0.2.1", "reached": True}),
-        good("peers", PEERS, {"message": "Peers", "peers": [PEER_IP4, PEER_IP6]}),
-        good("no peers", {**PEERS, "peers": []}, {"message": "Peers", "peers": []}),
-        good("64 peers", {**PEERS, "peers": some_peers(64)}, {"message": "Peers"}),
-        bad("65 peers", {**PEERS, "peers": some_peers(65)}, "message-bounds"),
+        good("news of 64 peers", {**NEWS, "peers": some_peers(64)}, {"message": "News"}),
         good("news", NEWS, {"message": "News", "held": [[0, 5], [7, 9]], "seen": [8, 3]}),
         good("news of peers alone", without(NEWS, "held"), {"message": "News", "held": None}),
         good("no news", {**without(NEWS, "held"), "peers": []}, {"message": "News", "held": None, "peers": []}),
@@ -211,14 +202,14 @@ def messages() -> list[dict[str, Any]]:
         bad("news without peers", without(NEWS, "peers"), "message-field"),
         bad("news with ranges that touch", {**NEWS, "held": [0, 5, 5, 2]}, "ranges"),
         bad("news with three numbers seen", {**NEWS, "seen": [1, 2, 3]}, "message-bounds"),
-        bad("a peer as text", {**PEERS, "peers": ["x" * 38]}, "message-field"),
-        bad("a peer without an address", {**PEERS, "peers": [DIGEST]}, "peer-address"),
-        bad("an address of 5 bytes", {**PEERS, "peers": [DIGEST + bytes(7)]}, "peer-address"),
-        bad("a peer at port 0", {**PEERS, "peers": [DIGEST + bytes([192, 0, 2, 1, 0, 0])]}, "peer-address"),
-        bad("a peer twice", {**PEERS, "peers": some_peers(1) * 2}, "peer-address"),
+        bad("a peer as text", {**NEWS, "peers": ["x" * 38]}, "message-field"),
+        bad("a peer without an address", {**NEWS, "peers": [DIGEST]}, "peer-address"),
+        bad("an address of 5 bytes", {**NEWS, "peers": [DIGEST + bytes(7)]}, "peer-address"),
+        bad("a peer at port 0", {**NEWS, "peers": [DIGEST + bytes([192, 0, 2, 1, 0, 0])]}, "peer-address"),
+        bad("a peer twice", {**NEWS, "peers": some_peers(1) * 2}, "peer-address"),
         bad(
             "IPv4 written as IPv6",
-            {**PEERS, "peers": [DIGEST + bytes(10) + b"\xff\xff\xc0\x00\x02\x01\x12\x6d"]},
+            {**NEWS, "peers": [DIGEST + bytes(10) + b"\xff\xff\xc0\x00\x02\x01\x12\x6d"]},
             "peer-address",
         ),
         bad("a release above 4 KiB", {"t": "release", "signed": bytes(4097)}, "message-bounds"),
@@ -359,7 +350,7 @@ def conversations() -> list[dict[str, Any]]:
         {
             "says": "another answer",
             "asks": "ping",
-            "comes": frame({"t": "have", "held": []}).hex(),
+            "comes": frame({**NEWS, "held": []}).hex(),
             "breaks": "out-of-order",
         },
         {"says": "two answers", "asks": "ping", "comes": (2 * frame({"t": "pong"})).hex(), "breaks": "unasked"},

@@ -15,7 +15,7 @@ from p2phub.engine.workers import Workers
 from p2phub.identity import Address, PeerAddress
 from p2phub.store.ledger import FileLedger
 from p2phub.store.memory import MemoryStore
-from p2phub.wire import GetNews, GetPeers, News, Peers
+from p2phub.wire import GetNews, News
 from tests.support.content import content_of
 from tests.support.covers import covers
 from tests.support.hosts import key_of
@@ -39,10 +39,13 @@ class Desk:
         self.store.put_blobs(list(content.blobs.values()))
         self.arrival = self.store.arrive(content.manifest, content.root, content.table, Path("/into"), force=False)
 
-    async def ask(self, who: object, where: Address, *, port: int = 0, manifest: Digest | None = None) -> Peers:
-        answer = await self.desk.answer(who, where, GetPeers(manifest or self.manifest, port))  # type: ignore[arg-type]
-        assert isinstance(answer, Peers)
-        return answer
+    async def ask(
+        self, who: object, where: Address, *, port: int = 0, manifest: Digest | None = None
+    ) -> tuple[PeerAddress, ...]:
+        """Return whom the desk names."""
+        answer = await self.desk.answer(who, where, GetNews(manifest or self.manifest, port))  # type: ignore[arg-type]
+        assert isinstance(answer, News)
+        return answer.peers
 
     async def news(
         self, who: object, where: Address, *, port: int = 0, seen: tuple[int, int] = (0, 0), wait_ms: int = 0
@@ -60,9 +63,9 @@ class Desk:
 async def test_who_asks_is_named_to_the_next_at_where_it_came_from_and_the_port_it_told(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     with desk.shelf.serving(desk.arrival):
-        assert await desk.ask(ANN, HERE, port=4717) == Peers(())
-        assert await desk.ask(BOB, THERE) == Peers((PeerAddress(ANN, Address(HERE.ip, 4717)),))
-        assert await desk.ask(ANN, HERE, port=4717) == Peers(())  # Bob told no port: nobody can dial him.
+        assert await desk.ask(ANN, HERE, port=4717) == ()
+        assert await desk.ask(BOB, THERE) == (PeerAddress(ANN, Address(HERE.ip, 4717)),)
+        assert await desk.ask(ANN, HERE, port=4717) == ()  # Bob told no port: nobody can dial him.
 
 
 @covers("T58")
@@ -70,21 +73,21 @@ async def test_nothing_is_told_of_what_is_not_here_or_not_for_the_asker(tmp_path
     desk = Desk(tmp_path)
     unknown = digest_of(b"unknown")
     for _ in range(2):
-        assert await desk.ask(ANN, HERE, port=4717, manifest=unknown) == Peers(())
+        assert await desk.ask(ANN, HERE, port=4717, manifest=unknown) == ()
     with desk.shelf.serving(desk.arrival):
         await desk.ask(ANN, HERE, port=4717)
         desk.ledger.withhold(desk.manifest, withheld=True)
-        assert await desk.ask(BOB, THERE, port=4717) == Peers(())
+        assert await desk.ask(BOB, THERE, port=4717) == ()
         desk.ledger.withhold(desk.manifest, withheld=False)
-        assert await desk.ask(CY, THERE) == Peers((PeerAddress(ANN, Address(HERE.ip, 4717)),))  # Bob was not noted.
+        assert await desk.ask(CY, THERE) == (PeerAddress(ANN, Address(HERE.ip, 4717)),)  # Bob was not noted.
 
 
 async def test_a_desk_without_exchange_names_nobody(tmp_path: Path) -> None:
     desk = Desk(tmp_path, exchange=False)
     with desk.shelf.serving(desk.arrival):
         for _ in range(2):
-            assert await desk.ask(ANN, HERE, port=4717) == Peers(())
-            assert await desk.ask(BOB, THERE, port=4717) == Peers(())
+            assert await desk.ask(ANN, HERE, port=4717) == ()
+            assert await desk.ask(BOB, THERE, port=4717) == ()
 
 
 async def test_a_fetch_hears_of_each_requester_that_comes_and_of_those_that_came_before(tmp_path: Path) -> None:

@@ -32,9 +32,11 @@ from p2phub.net.direct import DirectPlane, open_plane
 from p2phub.net.interface import Closed, Link, Opened, Refused, Verified
 from p2phub.net.listen import Listener, open_listener
 from p2phub.net.throttle import Caps
-from p2phub.wire import ControlAnswer, ControlRequest, GetHave, Have, Ping, Pong
+from p2phub.wire import ControlAnswer, ControlRequest, GetNews, News, Ping, Pong
 from tests.support.content import Arriving, Content, Published, content_of, random_files
 from tests.support.covers import covers
+
+NEWS = News(RangeSet(((3, 9),)), (), (7, 0))
 
 ANN, BOB = SecretKey(b"a" * 32), SecretKey(b"b" * 32)
 
@@ -68,7 +70,7 @@ async def scene(tmp_path: Path, *, count: int = 1) -> AsyncIterator[Scene]:
     async def answer(peer: PeerId, where: Address, request: ControlRequest) -> ControlAnswer:
         assert (peer, where.ip) == (BOB.peer_id, "127.0.0.1")
         asked.append(request)
-        return Have(RangeSet(((3, 9),))) if isinstance(request, GetHave) else Pong()
+        return NEWS if isinstance(request, GetNews) else Pong()
 
     with trio.fail_after(60):
         async with (
@@ -107,8 +109,8 @@ async def test_control_questions_reach_the_node_through_its_child(tmp_path: Path
     async with scene(tmp_path) as here:
         control = await here.bob.open_control(here.where)
         assert await control.ask(Ping()) == Pong()
-        assert await control.ask(GetHave(here.content.root)) == Have(RangeSet(((3, 9),)))
-        assert here.asked == [Ping(), GetHave(here.content.root)]
+        assert await control.ask(GetNews(here.content.root, 0)) == NEWS
+        assert here.asked == [Ping(), GetNews(here.content.root, 0)]
         await control.aclose()
 
 

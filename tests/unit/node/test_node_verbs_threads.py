@@ -11,7 +11,7 @@ import trio
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError, NotFound
 from p2phub.identity import Address
-from p2phub.wire import GetHave, GetRelease, Have, ReleaseIs
+from p2phub.wire import GetNews, GetRelease, News, ReleaseIs
 from tests.support.verbs import PEER, PUBLISHER, Scene, publish
 
 
@@ -68,7 +68,9 @@ async def test_questions_of_peers_are_answered_off_the_event_loop(scene: Scene, 
     question = GetRelease(PUBLISHER.peer_id, "model", "main")
     assert isinstance(answer := await scene.desk.answer(PUBLISHER.peer_id, observed, question), ReleaseIs)
     assert answer.signed
-    assert await scene.desk.answer(PUBLISHER.peer_id, observed, GetHave(held.manifest)) == Have(held.held)
+    answer = await scene.desk.answer(PUBLISHER.peer_id, observed, GetNews(held.manifest, 0))
+    assert isinstance(answer, News)
+    assert answer.held == held.held
 
 
 async def test_what_is_to_be_announced_is_looked_up_off_the_event_loop(scene: Scene, tmp_path: Path) -> None:

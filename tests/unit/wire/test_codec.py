@@ -34,14 +34,9 @@ MESSAGES: list[codec.Message] = [
     m.GetRelease(PEER, "minilm", "main"),
     m.ReleaseIs(b""),
     m.ReleaseIs(b"signed"),
-    m.GetHave(DIGEST),
     m.GetNews(DIGEST, 0, got=((PeerId(bytes(32)), 0), (PeerId(bytes([1] * 32)), (1 << 64) - 1))),
-    m.Have(RangeSet(((1, 2),))),
     m.Probe(4717),
     m.Probed("192.0.2.1", True, "reached"),
-    m.GetPeers(DIGEST, 0),
-    m.Peers((PeerAddress(PEER, Address("192.0.2.1", 4717)), PeerAddress(PEER, Address("::1", 1)))),
-    m.Peers(()),
     m.GetNews(DIGEST, 0),
     m.GetNews(DIGEST, 4717, (1, (1 << 63) - 1), limits.NEWS_WAIT_MS_MAX),
     m.News(None, (), (0, 0)),
@@ -106,5 +101,5 @@ def test_the_longest_answers_fit_one_frame() -> None:
 
 def test_of_a_scattered_holding_the_first_ranges_are_told() -> None:
     held = RangeSet(tuple((3 * run, 3 * run + 1) for run in range(limits.HAVE_RANGES_MAX + 5)))
-    told = codec.decode_control_answer(header_of(m.Have(held)))
-    assert told == m.Have(RangeSet(held.runs[: limits.HAVE_RANGES_MAX]))
+    told = codec.decode_control_answer(header_of(m.News(held, (), (0, 0))))
+    assert told == m.News(RangeSet(held.runs[: limits.HAVE_RANGES_MAX]), (), (0, 0))

@@ -15,7 +15,6 @@ from tests.support.covers import covers
 QUESTIONS: list[tuple[m.ControlRequest, m.ControlAnswer]] = [
     (m.Ping(), m.Pong()),
     (m.GetRelease(PeerId(bytes(32)), "minilm", "main"), m.ReleaseIs(b"signed")),
-    (m.GetHave(digest_of(b"")), m.Have(RangeSet(((1, 2),)))),
     (m.GetNews(digest_of(b""), 4717, (3, 4), 5000), m.News(RangeSet(((1, 2),)), (), (5, 4))),
     (m.Probe(4717), m.Probed("192.0.2.7", False, "refused")),
 ]
