@@ -18,6 +18,7 @@ from p2phub.engine.exchange import Told, worth_dialling
 from p2phub.engine.heartbeat import HoldsNow, Questions, keep_company
 from p2phub.engine.job import Job
 from p2phub.engine.providers import Provider
+from p2phub.errors import PeerRefused
 from p2phub.identity import PeerAddress, PeerId
 from p2phub.store import Arrival
 
@@ -41,7 +42,12 @@ def accompany(job: Job, provider: Provider, where: PeerAddress) -> None:
     )
 
     async def keep() -> None:
-        await keep_company(where, job.wish.manifest, dialler=job.means.dialler, tell=job.send, questions=questions)
+        dialler, manifest = job.means.dialler, job.wish.manifest
+        lost = True
+        while lost:
+            lost = await keep_company(where, manifest, dialler=dialler, tell=job.send, questions=questions)
+            if lost:
+                await trio.sleep(limits.HEARTBEAT_S)  # It ended it, or had no place for it: perhaps it has one later.
         provider.accompanied = False
 
     job.nursery.start_soon(keep)
@@ -51,9 +57,10 @@ def take_holding(job: Job, item: HoldsNow, now: float) -> None:
     """A provider holds more, or less, than when its links opened."""
     for number in sorted(job.providers[item.peer].links):
         state = job.links[number]
-        if job.session is not None and state.held is not None and state.held != item.held:
-            state.held = item.held
-            job.act(job.session.held(number, item.held, now=now))
+        if state.held is not None and state.held != item.held:
+            state.held = item.held  # Not told again: without a session it is what the link joins with.
+            if job.session is not None:
+                job.act(job.session.held(number, item.held, now=now))
 
 
 def take_told(job: Job, item: Told) -> None:
@@ -73,7 +80,8 @@ def meet(job: Job, now: float) -> None:
     """Tell the session who else fetches this now, so that all ask for different chunks: who was named, was not found
     gone, and does not hold all."""
     session = job.session
-    if session is None or job.means.exchange is None or now < job.met_at + MEET_S:
+    # Shares are worked out for each of them.
+    if session is None or job.means.exchange is None or now < job.met_at + MEET_S * (1 + len(job.crowd) / 8):
         return
     others = frozenset(
         provider.peer
@@ -81,7 +89,7 @@ def meet(job: Job, now: float) -> None:
         if isinstance(provider.peer, PeerId)
         and provider.told_by_others
         and not provider.banned
-        and (provider.live or not provider.failures)
+        and (provider.links or not provider.failures or isinstance(provider.last_error, PeerRefused))
         and not session.holds_all(provider.peer)
     )
     if others != job.crowd:

@@ -109,6 +109,8 @@ class _Coordinator:
                 self.job.session.capped = self.job.means.down.is_pressed(self.job.wish.manifest)
             if item is not None:
                 await self._take(item, now)
+                if self.job.session is not None:  # Whatever came may have settled the last of a chunk.
+                    self.job.note_written()
             self._on_time(now)
             self._dial_more(now)
             self.patience.give_up_or_wait(now)

@@ -60,16 +60,17 @@ Tell = trio.MemorySendChannel[HoldsNow | Silent | Told]
 
 async def keep_company(
     provider: PeerAddress, manifest: Digest, *, dialler: Dialler, tell: Tell, questions: Questions | None = None
-) -> None:
+) -> bool:
     """Ask on until cancelled, the provider is silent, or it is not wanted any more.
 
-    One that takes no control connection, or ends it, is left to the stall clock of its links.
+    Returns True if it took no control connection, or ended it: later it may; until then it is left to the stall clock
+    of its links.
     """
     questions = questions or Questions()
     with trio.move_on_after(MOMENT_S):
         await questions.long()
     if not questions.wanted():
-        return  # It was found to lie within that moment.
+        return False  # It was found to lie within that moment.
     try:
         control = await dialler.open_control(provider)
         try:
@@ -78,7 +79,8 @@ async def keep_company(
             with trio.move_on_after(limits.GOODBYE_S, shield=True):
                 await control.aclose()
     except PeerError:
-        return
+        return questions.wanted()
+    return False
 
 
 async def _ask_on(control: Control, manifest: Digest, tell: Tell, questions: Questions) -> None:

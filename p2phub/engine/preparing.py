@@ -78,5 +78,8 @@ def join(job: Job, number: LinkId, state: LinkState, now: float) -> None:
     assert job.session is not None
     assert job.arrival is not None
     assert state.held is not None
+    # Of one peer's links that answered earlier the news may be newer than this one's answer, and are not told again.
+    others = (each.held for each in job.links.values() if each.provider is state.provider and each.held is not None)
+    state.held = max((state.held, *others), key=len)
     state.link.use(job.arrival.plan)
     job.act(job.session.joined(number, state.link.peer, state.held, now=now))

@@ -37,8 +37,7 @@ async def take_report(job: Job, number: LinkId, report: Report, now: float) -> N
                 job.act(job.session.returned(number, report.chunks, now=now))
         case Cancelled():
             if job.session is not None:
-                job.act(job.session.cancelled(number, report.chunks, now=now))
-                job.note_written()
+                job.act(job.session.cancelled(number, report.chunks, report.unasked, now=now))
         case Closed():
             await _closed(job, number, state, report, now)
 
@@ -83,7 +82,6 @@ def _verified(job: Job, number: LinkId, state: LinkState, report: Verified, now:
             state.asked_at = now  # An answer is on its way, as fast as our own cap lets it.
         return
     job.act(job.session.verified(number, report.chunks, report.bytes, now=now))
-    job.note_written()
 
 
 async def _closed(job: Job, number: LinkId, state: LinkState, report: Closed, now: float) -> None:
@@ -95,7 +93,6 @@ async def _closed(job: Job, number: LinkId, state: LinkState, report: Closed, no
     provider.lied_about = provider.lied_about or _lied_about(job, report)
     if job.session is not None:
         job.act(job.session.closed(number, report.error, report.returned, now=now))
-        job.note_written()
     if report.error is not None and not (job.complete and isinstance(report.error, PeerGone)):
         provider.failed(report.error, now)
         job.tell_dropped(provider, report.error)

@@ -78,9 +78,11 @@ class Returned:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """Chunks that this link will not write any more, after `cancel`."""
+    """Chunks that this link will not write any more, after `cancel`. The bytes of those that are not among `unasked`
+    still come."""
 
     chunks: RangeSet
+    unasked: RangeSet
 
 
 @dataclass(frozen=True, slots=True)

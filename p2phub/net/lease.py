@@ -42,12 +42,13 @@ class Lease:
         self.owed -= returned
         return returned
 
-    def cancel(self, chunks: RangeSet) -> RangeSet:
-        """Forget `chunks`, asked for or not; return those that were granted and not reported on."""
+    def cancel(self, chunks: RangeSet) -> tuple[RangeSet, RangeSet]:
+        """Forget `chunks`; return those that were granted and not reported on, and which of them were not asked for."""
         owed = self.owed & chunks
+        unasked = self.unasked & owed
         self.unasked -= owed
         self.owed -= owed
-        return owed
+        return owed, unasked
 
     def settle(self, chunks: RangeSet) -> None:
         """Note that `chunks` were reported on."""

@@ -104,9 +104,9 @@ class BulkLink:
             if self._ended:
                 return  # Closed has told already that none will be written.
             chunks -= RangeSet.from_indices(ref.index for ref in self._writing)
-            cancelled = self._lease.cancel(chunks)
-            self._cancelled |= cancelled
-            self._reports.put(Cancelled(cancelled))  # Under the lock, so that none comes after Closed.
+            cancelled, unasked = self._lease.cancel(chunks)
+            self._cancelled |= cancelled - unasked
+            self._reports.put(Cancelled(cancelled, unasked))  # Under the lock, so that none comes after Closed.
 
     def close(self) -> None:
         with self._lock:

@@ -104,9 +104,9 @@ class MirrorLink:
     def cancel(self, chunks: RangeSet) -> None:
         if self._ended:
             return  # Closed has told already that none will be written.
-        cancelled = self._lease.cancel(chunks - self._in_work)
-        self._cancelled |= cancelled
-        self._reports.put(Cancelled(cancelled))
+        cancelled, unasked = self._lease.cancel(chunks - self._in_work)
+        self._cancelled |= cancelled - unasked
+        self._reports.put(Cancelled(cancelled, unasked))
 
     def close(self) -> None:
         self._scope.cancel()

@@ -54,6 +54,10 @@ class Crowd:
         """What this node asks of a complete provider first."""
         return self._shares[0]
 
+    def follow(self, before: Crowd) -> None:
+        """This crowd is that one, but for some who came or went."""
+        self._rare, self.progress_at = before._rare, before.progress_at
+
     def look(self, held_by_fellows: RangeSet, *, now: float) -> None:
         """Note what the others have by now."""
         rare = len(self._everything) - len(held_by_fellows)

@@ -27,7 +27,7 @@ from p2phub.errors import ChunkMismatch, HubError, PeerError, PeerStalled, Proto
 from p2phub.identity import PeerId, SourceId
 from p2phub.transfer.actions import Action, Grant, LinkId, Revoke
 from p2phub.transfer.availability import Availability
-from p2phub.transfer.crowd import Crowd, Turn
+from p2phub.transfer.crowd import Crowd
 from p2phub.transfer.endgame import LOOK_S as END_LOOK_S
 from p2phub.transfer.endgame import Endgame, usual_rate
 from p2phub.transfer.leases import Leases
@@ -186,12 +186,13 @@ class Session:
         that requesters can serve each other. `own` is this node. With no others known it begins at a place of its own
         all the same: those who will be known in a moment begin now, too."""
         others = frozenset(others)
-        self._crowd = Crowd(len(self._everything), own, others) if others else None
+        before, self._crowd = self._crowd, Crowd(len(self._everything), own, others) if others else None
+        if before is not None and self._crowd is not None:
+            self._crowd.follow(before)
         self._picker.spread(int.from_bytes(own.public_key[:8], "big"))
         for link in self._links.values():
             link.place.leave()
-            link.turn = Turn()
-            link.dry_at = NEVER
+            link.dry_at = NEVER  # Its turn goes on: in a crowd that changes all the time nobody would get one else.
         return self._leave_to_others()
 
     # --- what happens ---------------------------------------------------------------------------------------------
@@ -250,9 +251,7 @@ class Session:
         if known is None:
             return []
         known.pace.progress_at = known.pace.moved_at = now
-        had = chunks - known.lease.snapshot()
-        known.vain_bytes = max(0, known.vain_bytes - self._table.bytes_of(had & self._everything))
-        self._leases.settle(known, had, self._links.values())
+        self._will_not_come(known, chunks - known.lease.snapshot())
         self._leases.release(known, chunks)
         if reason == "busy":
             known.said_busy(now=now)
@@ -271,16 +270,24 @@ class Session:
         # It may be the first to be given them again, being idle itself or the only one who holds them: then it keeps
         # them for a while, or they would go to and fro as fast as reports can be taken.
         known.kept_until = now + END_LOOK_S
+        self._will_not_come(known, chunks - known.lease.snapshot())
         self._leases.release(known, chunks)
         return self._feed()
 
-    def cancelled(self, link: LinkId, chunks: RangeSet, *, now: float) -> list[Action]:
-        """`link` will write nothing of `chunks`, whose bytes may still come: the answer to `Cancel`."""
+    def cancelled(self, link: LinkId, chunks: RangeSet, unasked: RangeSet, *, now: float) -> list[Action]:
+        """`link` will write nothing of `chunks`: the answer to `Cancel`. Their bytes still come, but for `unasked`."""
         self._now = now
         known = self._links.get(link)
-        if known is not None:
-            self._leases.settle(known, chunks, self._links.values())
-        return []
+        if known is None:
+            return []
+        self._will_not_come(known, unasked)
+        self._leases.settle(known, chunks, self._links.values())
+        return self._feed()
+
+    def _will_not_come(self, link: Link, had: RangeSet) -> None:
+        """Chunks that are had by now, and that `link` was to be told to leave, are not under way on it."""
+        link.vain_bytes = max(0, link.vain_bytes - self._table.bytes_of(had & self._everything))
+        self._leases.settle(link, had, self._links.values())
 
     def closed(self, link: LinkId, error: HubError | None, returned: RangeSet, *, now: float) -> list[Action]:
         """`link` is no more; `error` says why, None if we closed it. `returned` is what was left of its lease: all that

@@ -223,8 +223,9 @@ class Crowd:
                     link.lease = link.lease - back
                     self._carry_out(peer, session.returned(link.number, back, now=now))
                 case Cancel(chunks=chunks):
-                    link.lease, link.vain = link.lease - chunks, link.vain | chunks
-                    self._carry_out(peer, session.cancelled(link.number, chunks, now=now))
+                    unasked = chunks - link.asked - link.flying
+                    link.lease, link.vain = link.lease - chunks, link.vain | (chunks - unasked)
+                    self._carry_out(peer, session.cancelled(link.number, chunks, unasked, now=now))
                 case Drop(error=error):
                     self._close(link)
                     self._carry_out(peer, session.closed(link.number, error, link.lease, now=now))

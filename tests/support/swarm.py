@@ -87,6 +87,7 @@ class Provider:
 class SimLink:
     provider: Provider
     lease: RangeSet = field(default_factory=RangeSet)
+    unasked: RangeSet = field(default_factory=RangeSet)  # Of what is being cancelled: it will not come.
     vain: RangeSet = field(default_factory=RangeSet)  # Cancelled: it comes all the same, before the rest.
     cancelling: RangeSet = field(default_factory=RangeSet)  # It will be told in a moment that these are cancelled.
     credit: float = 0.0
@@ -137,15 +138,20 @@ class Swarm:
                     self.twice_bytes_most = max(self.twice_bytes_most, twice)
                     self.grants.append(action)
                 case Revoke():
-                    in_flight = link.lease.first(max(1, int(link.provider.rate * 0.25 // limits.MIB)))
+                    in_flight = self.in_flight(link)
                     back, link.lease = link.lease - in_flight, in_flight & link.lease
                     self.carry_out(self.session.returned(action.link, back, now=self.now))
                 case Cancel(chunks=chunks):
                     assert not chunks - self.have, "cancelled what nobody has"
                     assert not chunks - link.lease, "cancelled what it was not asked for"
+                    link.unasked = link.unasked | (chunks - self.in_flight(link))
                     link.lease, link.cancelling = link.lease - chunks, link.cancelling | chunks
                 case Drop(error=error):
                     self.close(action.link, error)
+
+    def in_flight(self, link: SimLink) -> RangeSet:
+        """What was asked for of its lease: the beginning."""
+        return link.lease.first(max(1, int(link.provider.rate * 0.25 // limits.MIB)))
 
     def close(self, number: int, error: HubError | None) -> None:
         link = self.links.pop(number, None)
@@ -167,9 +173,10 @@ class Swarm:
 
     def _answer_cancel(self, number: int, link: SimLink) -> None:
         cancelled, link.cancelling = link.cancelling, RangeSet()
+        unasked, link.unasked = link.unasked, RangeSet()
         if cancelled:
-            link.vain = link.vain | cancelled
-            self.carry_out(self.session.cancelled(number, cancelled, now=self.now))
+            link.vain = link.vain | (cancelled - unasked)
+            self.carry_out(self.session.cancelled(number, cancelled, unasked, now=self.now))
             self.note_written()
 
     def note_written(self) -> None:

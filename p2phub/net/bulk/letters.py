@@ -102,7 +102,8 @@ def report_out(report: Report) -> Letter:
         case Returned():
             return {"kind": "returned", "chunks": ranges_out(report.chunks)}
         case Cancelled():
-            return {"kind": "cancelled", "chunks": ranges_out(report.chunks)}
+            chunks, unasked = ranges_out(report.chunks), ranges_out(report.unasked)
+            return {"kind": "cancelled", "chunks": chunks, "unasked": unasked}
         case Closed():
             error = None if report.error is None else error_out(report.error)
             return {"kind": "closed", "error": error, "chunks": ranges_out(report.returned)}
@@ -122,7 +123,7 @@ def report_in(fields: Letter) -> Report:
         case "returned":
             return Returned(ranges_in(fields["chunks"]))
         case "cancelled":
-            return Cancelled(ranges_in(fields["chunks"]))
+            return Cancelled(ranges_in(fields["chunks"]), ranges_in(fields["unasked"]))
         case kind:
             assert kind == "closed"
             error = None if fields["error"] is None else error_in(fields["error"])

@@ -86,6 +86,16 @@ async def test_one_that_takes_no_control_connection_is_left_to_the_stall_clock(a
     assert await told_by(Freezing(answers=0, gone=True)) == []
 
 
+async def test_whether_to_try_again_later_is_told(autojump_clock: MockClock) -> None:
+    send, receive = trio.open_memory_channel[HoldsNow | Silent | Told](100)
+    async with send, receive:
+        for provider, again in ((Freezing(answers=0, gone=True), True), (Freezing(answers=0), False)):
+            assert await keep_company(WHERE, MANIFEST, dialler=provider, tell=send) is again  # type: ignore[arg-type]
+        unwanted = Questions(wanted=lambda: False)
+        nobody = Freezing(answers=0, gone=True)
+        assert not await keep_company(WHERE, MANIFEST, dialler=nobody, tell=send, questions=unwanted)  # type: ignore[arg-type]
+
+
 async def test_one_that_was_found_to_lie_is_not_asked_again(autojump_clock: MockClock) -> None:
     assert await told_by(Freezing(answers=0, gone=True), Questions(wanted=lambda: False)) == []
     liar = Freezing(answers=9)

@@ -134,6 +134,6 @@ def test_what_is_cancelled_is_neither_asked_for_nor_owed() -> None:
     lease = Lease()
     lease.add(RangeSet(((0, 6),)))
     lease.take(table, 2000)
-    assert lease.cancel(RangeSet(((1, 3), (8, 9)))) == RangeSet(((1, 3),))
+    assert lease.cancel(RangeSet(((1, 3), (8, 9)))) == (RangeSet(((1, 3),)), RangeSet(((2, 3),)))
     assert lease.unasked == RangeSet(((3, 6),))
     assert lease.owed == RangeSet(((0, 1), (3, 6)))

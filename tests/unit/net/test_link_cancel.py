@@ -88,7 +88,9 @@ async def play(folder: Path, cancel: RangeSet, *, at: str) -> tuple[list[Report]
 @covers("F11")
 async def test_what_is_cancelled_while_it_comes_is_counted_and_not_written(tmp_path: Path) -> None:
     reports, written = await play(tmp_path, RangeSet(((3, 5), (9, 10))), at="while")
-    assert [each for each in reports if isinstance(each, Cancelled)] == [Cancelled(RangeSet(((3, 5), (9, 10))))]
+    assert [each for each in reports if isinstance(each, Cancelled)] == [
+        Cancelled(RangeSet(((3, 5), (9, 10))), RangeSet())
+    ]
     [verified] = [each for each in reports if isinstance(each, Verified)]
     assert verified.chunks == RangeSet(((0, 3), (5, 9)))
     assert verified.bytes == 40_000
@@ -108,9 +110,10 @@ async def test_what_is_cancelled_before_it_was_asked_for_is_not_asked_for(tmp_pa
     [verified] = [each for each in reports if isinstance(each, Verified)]
     assert (verified.chunks, verified.bytes) == (RangeSet(((8, 10),)), 8_000)
     assert written == bytes(32_000) + WHOLE[32_000:]
+    assert Cancelled(RangeSet(((0, 8),)), RangeSet(((0, 8),))) in reports  # None of it will come.
 
 
 async def test_only_what_was_granted_and_not_reported_can_be_cancelled(tmp_path: Path) -> None:
     reports, _ = await play(tmp_path, RangeSet(((8, 90),)), at="while")
     assert isinstance(reports[0], Opened)
-    assert Cancelled(RangeSet(((8, 10),))) in reports
+    assert Cancelled(RangeSet(((8, 10),)), RangeSet()) in reports

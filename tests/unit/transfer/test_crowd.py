@@ -108,6 +108,21 @@ def test_one_who_claims_to_hold_nearly_all_and_gives_nothing_costs_some_seconds(
     assert both.now < alone.now + limits.STALL_S + 4
 
 
+def test_a_crowd_in_which_somebody_comes_and_goes_all_the_time_does_not_keep_the_others_waiting() -> None:
+    table, rate = megabytes(100), 20e6
+    swarm = Swarm(table, [Provider(1, RangeSet.whole(100), rate)])
+    fellows = [peer(number) for number in range(20, 30)]
+    swarm.session.spread(peer(9), fellows)
+    swarm.join(swarm.providers[peer(1)])
+    while not swarm.session.complete and swarm.now < 60:
+        swarm.step()
+        if round(swarm.now / 0.05) % 8 == 0:
+            fellows = fellows[:-1] if len(fellows) == 10 else [*fellows, peer(29)]
+            swarm.carry_out(swarm.session.spread(peer(9), fellows))
+    assert swarm.session.complete
+    assert swarm.now < 2 * table.bytes_total / rate + 5
+
+
 # --- one session -----------------------------------------------------------------------------------------------------
 
 

@@ -86,7 +86,7 @@ def test_the_one_that_was_late_may_win_all_the_same() -> None:
     _, now = after(session, 1.0, begin=began)
     actions = session.verified(SLOW, runs((0, 1)), MIB, now=now + 0.1)
     assert cancelled(actions, FAST) == runs((0, 1))
-    session.cancelled(FAST, runs((0, 1)), now=now + 0.1)
+    session.cancelled(FAST, runs((0, 1)), RangeSet(), now=now + 0.1)
     assert session.complete
     assert session.take_written() == runs((0, 2))
 
@@ -98,7 +98,7 @@ def test_a_chunk_that_two_were_asked_for_is_final_when_the_other_has_said_that_i
     session.verified(FAST, runs((0, 1)), MIB, now=now)
     assert session.take_written() == RangeSet()
     assert not session.complete
-    session.cancelled(SLOW, runs((0, 1)), now=now)
+    session.cancelled(SLOW, runs((0, 1)), RangeSet(), now=now)
     assert session.take_written() == runs((0, 1))
     assert session.complete
 
@@ -119,11 +119,37 @@ def test_it_is_final_too_when_the_other_wrote_the_same_before_or_is_gone(how: st
     assert session.bytes_verified == 2 * MIB
 
 
+@pytest.mark.parametrize("how", ["returned", "refused"])
+def test_what_was_given_back_while_another_had_it_is_final_and_will_not_come(how: str) -> None:
+    session, _, began = late_session()
+    _, now = after(session, 1.0, begin=began)
+    session.verified(FAST, runs((0, 1)), MIB, now=now)  # Cancel is on its way, and meets what was said before it came.
+    if how == "returned":
+        session.returned(SLOW, runs((0, 1)), now=now)
+    else:
+        session.refused(SLOW, runs((0, 1)), "busy", now=now)
+    session.cancelled(SLOW, RangeSet(), RangeSet(), now=now)
+    assert session.complete
+    assert session.take_written() == runs((0, 2))
+    assert not [each for each in session.links_now(now=now) if each.bytes_leased]
+
+
+def test_a_link_is_not_waited_for_with_what_it_was_never_asked_for() -> None:
+    session, everything = session_of(10)
+    session.joined(SLOW, ANN, runs((0, 1)), now=0.0)
+    fast = granted(session.joined(FAST, BOB, runs((0, 2)), now=0.0), FAST)
+    session.verified(FAST, fast, MIB, now=0.2)
+    _, now = after(session, 1.4, begin=0.2)
+    session.verified(FAST, runs((0, 1)), MIB, now=now)
+    session.held(SLOW, everything, now=now)
+    assert granted(session.cancelled(SLOW, runs((0, 1)), runs((0, 1)), now=now), SLOW)
+
+
 def test_bytes_that_come_in_vain_are_counted_apart() -> None:
     session, _, began = late_session()
     _, now = after(session, 1.0, begin=began)
     session.verified(FAST, runs((0, 1)), MIB, now=now)
-    session.cancelled(SLOW, runs((0, 1)), now=now)
+    session.cancelled(SLOW, runs((0, 1)), RangeSet(), now=now)
     session.verified(SLOW, RangeSet(), MIB, now=now)
     assert session.bytes_duplicate == MIB
     assert session.bytes_verified == 2 * MIB
@@ -139,7 +165,7 @@ def test_a_link_gets_nothing_new_before_what_comes_in_vain_has_come() -> None:
     session.returned(SLOW, RangeSet(), now=now)
     _, now = after(session, 1.0, begin=now)
     session.verified(FAST, runs((0, 1)), MIB, now=now)
-    session.cancelled(SLOW, runs((0, 1)), now=now)
+    session.cancelled(SLOW, runs((0, 1)), RangeSet(), now=now)
     assert not granted(session.held(SLOW, everything, now=now), SLOW)
     assert granted(session.verified(SLOW, RangeSet(), MIB, now=now), SLOW) == runs((2, 4))
 
