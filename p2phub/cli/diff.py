@@ -53,7 +53,7 @@ def describe(found: dict[str, Any], *, all_tensors: bool) -> list[str]:
             how = "" if all_tensors else ": --all lists them"
             lines += [f"  {unsure:,} small ones share a chunk with others and may have changed or not{how}"]
     new, whole = size(found["bytes_new"]), size(found["bytes_after"])
-    return [*lines, "", f"To fetch   {new} of {whole}, for who has the first"]
+    return [*lines, "", f"New        {new} of {whole}: what stands in no chunk of the first"]
 
 
 def _file_row(change: dict[str, Any]) -> list[str]:
@@ -66,7 +66,8 @@ def _tensor_row(change: dict[str, Any]) -> list[str]:
     before, after = (
         "" if change[key] is None else f"{change[key]['dtype']} {shape(change[key])}" for key in ("before", "after")
     )
-    return [f"  {change['change']}", before, after if after != before else "", f"{change['name']}  in {change['path']}"]
+    after = "of the same form" if after == before else after
+    return [f"  {change['change']}", before, after, f"{change['name']}  in {change['path']}"]
 
 
 COMMAND = Command("diff", "show what differs between two versions or models, without fetching them", add_arguments, run)

@@ -30,6 +30,9 @@ async def run(call: Invocation) -> int:
             taken = await hub.key_import(pem)
         call.output.object("key", {"action": "import", **taken})
         call.output.say(f"This home now publishes as {taken['publisher_id']}")
+        call.output.note(
+            "A node that runs for it does so once it is started again. The key before is kept beside the new one."
+        )
         return 0
     async with call.open_hub() as hub:
         pem = await hub.key_export()

@@ -5,6 +5,7 @@ What is shown never runs backwards. rich is imported only where a bar is drawn.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -63,6 +64,9 @@ class _Block:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
+
+
+LEFT_S_MAX = 100 * 3600.0  # A rate that would take longer is that of a beginning, or of a standstill.
 
 
 class Silence(_Block):
@@ -176,5 +180,5 @@ class Bar(_Block):
     def _rate(self, rate: float | None) -> str:
         if not rate:
             return ""
-        left = "" if self._total is None or rate < 1 else f", {duration((self._total - self._done) / rate)} left"
-        return f"{size(rate)}/s{left}"
+        left_s = math.inf if self._total is None else (self._total - self._done) / rate
+        return f"{size(rate)}/s" + (f", {duration(left_s)} left" if left_s <= LEFT_S_MAX else "")

@@ -30,7 +30,7 @@ async def run(call: Invocation) -> int:
 
 def describe(status: dict[str, Any]) -> list[str]:
     """Return the lines that tell a person of it."""
-    running = f"the daemon runs since {duration(status['seconds'])}" if status["daemon"] else "no daemon runs"
+    running = f"the daemon has been running for {duration(status['seconds'])}" if status["daemon"] else "no daemon runs"
     lines = [
         f"Home       {status['home']}: {running}",
         f"Node       {status['peer_id']}",

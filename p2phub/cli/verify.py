@@ -47,8 +47,8 @@ async def run(call: Invocation) -> int:
     output.failed(
         FAILED_CHECK,
         f"{len(damaged)} of {plural(found['files'], 'file')} in {found['folder']} not as signed: {named}{more}",
-        "fetch it again with --force --into that folder, which keeps what is sound; or, if the change is yours, "
-        "publish it again",
+        "fetch it again with --force --into that folder, which keeps the files that are sound; or, if the change is "
+        "yours, publish it again",
     )
     return FAILED_CHECK
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 from tests.support.house import ROOT
 
@@ -39,3 +41,15 @@ def test_each_link_between_pages_leads_somewhere() -> None:
             if "://" not in link and not (page.parent / link).exists():
                 wrong.append(f"{page.relative_to(ROOT)}: {link}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_the_demo_does_without_what_only_tests_need() -> None:
+    """`make demo` installs the extra `demo`, not `dev`."""
+    code = """
+import runpy, sys
+for name in ("gguf", "hypothesis", "pyarrow", "pytest", "greenlet"):
+    sys.modules[name] = None
+runpy.run_path("docs/demo/demo.py", run_name="demo")
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

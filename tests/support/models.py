@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-from pyarrow import parquet as pq
 
 BLOCK_BYTES = 4 << 20
 """How much of a model is in memory at once while it is made."""
@@ -73,6 +71,9 @@ def make_dataset_folder(path: Path, seed: int = 0) -> Path:
     About 4 MiB, most of it in `data/`, whose Parquet files are 20 KiB to 1.2 MiB in one to sixteen row groups.
     Raises FileExistsError if `path` has any of its files.
     """
+    import pyarrow as pa  # Here, since the demo moves a model alone, and does without.
+    from pyarrow import parquet as pq
+
     rng = np.random.Generator(np.random.PCG64(seed))
     path.mkdir(parents=True, exist_ok=True)
     made = 0
