@@ -158,7 +158,9 @@ class ProviderBook:
 
     def may_come_back(self) -> bool:
         """Whether some provider that had something to give is gone just now, and did nothing worse than that."""
-        return any(each.had_some and isinstance(each.last_error, PeerGone) and not each.out for each in self)
+        return any(
+            each.had_some and isinstance(each.last_error, PeerGone) and not each.out and not each.live for each in self
+        )
 
     def none_left(self) -> bool:
         """Whether all that were found are out of this fetch for good."""

@@ -26,7 +26,7 @@ def signed(number: int, sequence: int) -> bytes:
             sequence=sequence,
             bytes_total=5,
             created=NOW,
-            expires=NOW + 1000,
+            expires=NOW + 86_400,
         ),
     )
 
