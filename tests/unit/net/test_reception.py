@@ -100,6 +100,36 @@ async def test_who_shows_many_keys_from_one_network_does_not_keep_others_out(
         assert reception.serving == 4
 
 
+@covers("T37")
+async def test_one_address_and_a_crowd_of_another_network_do_not_take_each_others_places_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "DATA_CONNECTIONS_MAX", 8)
+    crowd = [Caller(f"eve {number}", f"8.8.8.{number}", OPEN) for number in range(5)]
+    household = [Caller(f"ann {number}", "9.9.9.9", OPEN) for number in range(4)]
+    again = [Caller("eve 0", "8.8.8.0", OPEN), Caller("ann 4", "9.9.9.9", OPEN)]
+    async with served([*crowd, *household, *again]):
+        assert [caller.ended.is_set() for caller in crowd] == [True, False, False, False, False]
+        assert not any(caller.ended.is_set() for caller in household)  # Four and four: so it stays.
+        assert all(caller.ended.is_set() for caller in again)
+
+
+@covers("T37")
+async def test_a_machine_of_the_private_network_keeps_all_its_places_before_strangers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "DATA_CONNECTIONS_MAX", 3)
+    own = [Caller(f"ann {number}", "192.168.1.5", OPEN) for number in range(3)]
+    stranger, neighbour = Caller("eve", "8.8.8.8", OPEN), Caller("bob", "192.168.1.6", OPEN)
+    async with served([*own, stranger]):
+        assert stranger.ended.is_set()
+        assert not any(caller.ended.is_set() for caller in own)
+    own = [Caller(f"ann {number}", "192.168.1.5", OPEN) for number in range(3)]
+    async with served([*own, neighbour]):
+        assert not neighbour.ended.is_set()
+        assert sum(caller.ended.is_set() for caller in own) == 1
+
+
 class Asker(Caller):
     """Asks as fast as it is answered, `count` times."""
 
