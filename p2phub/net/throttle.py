@@ -195,8 +195,8 @@ class Throttle:
             return waits or (known is not None and self.clock() - known.waited_at < PRESSED_S)
 
     def links_max(self, job: Hashable) -> int:
-        """Return how many links are worth having: with more, providers hear nothing of one for so long that it ends."""
-        return slots(self.rate_of(job), limits.BULK_THREADS_MAX)
+        """Return how many links the cap feeds: with more, providers hear nothing of one for so long that it ends."""
+        return slots(self.rate_of(job), limits.CROWD_LINKS_MAX)
 
     def piece_bytes(self, flow: Flow) -> int:
         """Return how much to move at once."""
