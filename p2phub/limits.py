@@ -64,8 +64,10 @@ LIBP2P_CONNECTIONS_MAX = 96
 UNDECIDED_CONNECTIONS_MAX = 1024  # First byte or handshake not done; each costs a task and a socket, no thread.
 CONNECTIONS_PER_ADDRESS_MAX = 64  # Per IPv4 address or IPv6 /56; loopback and private networks are exempt.
 CONNECTIONS_PER_PEER_MAX = 4
-CONTROL_CONNECTIONS_MAX = 256  # Accepted; each costs a task and 50 KiB, no thread.
-CONTROL_QUESTIONS_BURST = 64  # On one control connection; then CONTROL_QUESTIONS_PER_S. A fetch asks five a second.
+CONTROL_CONNECTIONS_MAX = 256  # Accepted; each costs two tasks and 50 KiB, no thread.
+CONTROL_QUESTIONS_BURST = (
+    64  # On one control connection; then CONTROL_QUESTIONS_PER_S. A fetch asks up to ten a second.
+)
 CONTROL_QUESTIONS_PER_S = 20.0
 BULK_THREADS_MAX = 8  # Further providers wait.
 CROWD_LINKS_MAX = 16  # In place of that in a crowd, where each link is slow and whoever nobody asks is of no use.
@@ -165,4 +167,3 @@ FREE_SPACE_RESERVE_BYTES = 16 * MIB
 # --- node --------------------------------------------------------------------------------------------------------
 CONTROL_REQUEST_BYTES_MAX = 256 * KIB
 JOBS_MAX = 64
-SHUTDOWN_S = 1.5

@@ -19,7 +19,6 @@ from p2phub.content import Digest
 from p2phub.discovery.keyspace import network_of
 from p2phub.identity import Address, PeerAddress, PeerId
 
-
 _PRIME = (1 << 61) - 1
 
 
@@ -110,8 +109,8 @@ class Members:
         return list(swarm.seen.values())
 
     def _draw(self, peer: PeerId) -> int:
-        """Return a number that only this node knows. The product of two, modulo _PRIME, ranks a member for an asker: each
-        asker has another order, no member comes first in many, and it costs no hash for each pair."""
+        """Return a number that only this node knows. The product of two, modulo _PRIME, ranks a member for an asker:
+        each asker has another order, no member comes first in many, and it costs no hash for each pair."""
         drawn = blake2b(peer.public_key, key=self._seed, digest_size=16).digest()
         return 1 + int.from_bytes(drawn, "big") % (_PRIME - 1)
 
