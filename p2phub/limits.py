@@ -64,8 +64,10 @@ LIBP2P_CONNECTIONS_MAX = 96
 UNDECIDED_CONNECTIONS_MAX = 1024  # First byte or handshake not done; each costs a task and a socket, no thread.
 CONNECTIONS_PER_ADDRESS_MAX = 64  # Per IPv4 address or IPv6 /56; loopback and private networks are exempt.
 CONNECTIONS_PER_PEER_MAX = 4
-CONTROL_CONNECTIONS_MAX = 256  # Accepted; each costs a task and 50 KiB, no thread.
-CONTROL_QUESTIONS_BURST = 64  # On one control connection; then CONTROL_QUESTIONS_PER_S. A fetch asks five a second.
+CONTROL_CONNECTIONS_MAX = 256  # Accepted; each costs two tasks and 50 KiB, no thread.
+CONTROL_QUESTIONS_BURST = (
+    64  # On one control connection; then CONTROL_QUESTIONS_PER_S. A fetch asks up to ten a second.
+)
 CONTROL_QUESTIONS_PER_S = 20.0
 BULK_THREADS_MAX = 8  # Further providers wait.
 CROWD_LINKS_MAX = 16  # In place of that in a crowd, where each link is slow and whoever nobody asks is of no use.
@@ -114,7 +116,7 @@ PROVIDER_PER_SUBNET_MAX = 2  # Of one /24 or /48; loopback and private networks 
 MEMBER_S = 600.0  # A member of a swarm is told to others this long after it was last seen.
 SWARM_MEMBERS_MAX = 256  # Remembered of one swarm; the oldest give way.
 SWARMS_KNOWN_MAX = 64  # 256 members each are some 5 MB.
-MEMBERS_PER_NETWORK_MAX = 8  # Of one swarm in one /24 or /48, so that one attacker's identities are not all of it.
+MEMBERS_PER_NETWORK_MAX = 8  # Of one swarm in one /24 or /48, or behind one address: identities are not all of it.
 CANDIDATES_PER_TELLER_MAX = 64  # What one peer says of others in one fetch: inventions cost this many dials at most.
 HEARD_PROVIDER_S = 600.0  # What a third party claims is remembered this long, never served.
 ADDRESSES_PER_PEER_MAX = 16
@@ -165,4 +167,3 @@ FREE_SPACE_RESERVE_BYTES = 16 * MIB
 # --- node --------------------------------------------------------------------------------------------------------
 CONTROL_REQUEST_BYTES_MAX = 256 * KIB
 JOBS_MAX = 64
-SHUTDOWN_S = 1.5

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter, OrderedDict
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -18,13 +19,29 @@ from p2phub.content import Digest
 from p2phub.discovery.keyspace import network_of
 from p2phub.identity import Address, PeerAddress, PeerId
 
+_PRIME = (1 << 61) - 1
+
 
 class _Seen(NamedTuple):
-    """Where a member was seen last, and when; and its number among all that came."""
+    """A member where it was seen last, and when; its number among all that came; its network, who may be told,
+    and what it is ranked by."""
 
-    address: Address
+    member: PeerAddress
     at: float
     number: int
+    network: str | None
+    reach: int
+    drawn: int
+
+
+class _Swarm:
+    """Its members, who was seen last the last; and how many have come."""
+
+    __slots__ = ("count", "seen")
+
+    def __init__(self) -> None:
+        self.seen: OrderedDict[PeerId, _Seen] = OrderedDict()
+        self.count = 0
 
 
 class Members:
@@ -32,71 +49,98 @@ class Members:
 
     def __init__(self, seed: bytes) -> None:
         self._seed = seed[:32]
-        self._swarms: OrderedDict[Digest, OrderedDict[PeerId, _Seen]] = OrderedDict()
-        self._count = 0  # Of members that came, in all swarms.
+        self._swarms: OrderedDict[Digest, _Swarm] = OrderedDict()
 
     def saw(self, manifest: Digest, member: PeerAddress, *, now: float) -> bool:
-        """Note a member that proved its key. Returns whether it was not known yet."""
-        swarm = self._swarms.setdefault(manifest, OrderedDict())
+        """Note a member that proved its key. Returns whether that is news: it was not known yet, or elsewhere."""
+        swarm = self._swarms.setdefault(manifest, _Swarm())
         self._swarms.move_to_end(manifest)
         while len(self._swarms) > limits.SWARMS_KNOWN_MAX:
             self._swarms.popitem(last=False)
-        before = swarm.get(member.peer)
-        self._count += before is None
-        number = self._count if before is None else before.number
-        swarm[member.peer] = _Seen(member.address, now, number)
-        swarm.move_to_end(member.peer)
-        if before is None:
-            self._make_room(swarm, network_of(member.address.ip))
-        return before is None
+        before, address = swarm.seen.get(member.peer), member.address
+        is_news = before is None or before.member != member
+        if before is None or is_news:
+            swarm.count += 1
+            network, drawn = network_of(address.ip), self._draw(member.peer)
+            swarm.seen[member.peer] = _Seen(member, now, swarm.count, network, _reach(address), drawn)
+        else:
+            swarm.seen[member.peer] = before._replace(at=now)
+        swarm.seen.move_to_end(member.peer)
+        if is_news:
+            _make_room(swarm.seen, network_of(address.ip))
+        return is_news
 
     def newest(self, manifest: Digest) -> int:
-        """Return the number of the member of a swarm that came last: they are numbered from 1, in the order in which
-        they came; 0 if there is none."""
+        """Return the number of the member of a swarm that came last: each swarm numbers them from 1, in the order in
+        which they came, and anew who comes from elsewhere; 0 if there was none."""
         swarm = self._swarms.get(manifest)
-        return max((seen.number for seen in swarm.values()), default=0) if swarm else 0
+        return swarm.count if swarm else 0
 
     def of(self, manifest: Digest, *, now: float) -> tuple[PeerAddress, ...]:
         """Return the members of a swarm that were seen in the last MEMBER_S, the latest last."""
-        swarm = self._swarms.get(manifest)
-        if swarm is None:
-            return ()
-        for peer, seen in list(swarm.items()):
-            if now - seen.at < limits.MEMBER_S:
-                break  # Those that follow were seen later.
-            del swarm[peer]
-        return tuple(PeerAddress(peer, seen.address) for peer, seen in swarm.items())
+        return tuple(each.member for each in self._seen(manifest, now=now))
 
     def told_to(self, asker: PeerAddress, manifest: Digest, *, now: float, after: int = 0) -> tuple[PeerAddress, ...]:
         """Return whom to tell `asker` of, who comes from that address: at most PEERS_TOLD_MAX, never itself. Of these
         only those numbered after `after`, of whom it has not been told."""
-        may = [
-            member
-            for member in self.of(manifest, now=now)
-            if member.peer != asker.peer and may_tell(member.address, to=asker.address)
-        ]
-        may.sort(key=lambda member: self._rank(asker.peer, member.peer))
-        told = may[: limits.PEERS_TOLD_MAX]
-        return tuple(member for member in told if self._swarms[manifest][member.peer].number > after)
+        # Each newcomer has this looked up for all who wait, so it first looks whether there is anybody to tell of.
+        seen = self._seen(manifest, now=now)
+        if after > self.newest(manifest):
+            after = 0  # The swarm was forgotten meanwhile, and its numbers began again.
+        least = _least_reach(asker.address)
+        new = [each for each in seen if each.number > after and each.reach >= least and each.member.peer != asker.peer]
+        if new and len(seen) > limits.PEERS_TOLD_MAX:
+            may = [each for each in seen if each.reach >= least and each.member.peer != asker.peer]
+            drawn = self._draw(asker.peer)
+            may.sort(key=lambda each: drawn * each.drawn % _PRIME)
+            told = {each.number for each in may[: limits.PEERS_TOLD_MAX]}
+            new = [each for each in new if each.number in told]
+        return tuple(each.member for each in new)
 
-    def _rank(self, asker: PeerId, member: PeerId) -> bytes:
-        return blake2b(asker.public_key + member.public_key, key=self._seed, digest_size=16).digest()
+    def _seen(self, manifest: Digest, *, now: float) -> list[_Seen]:
+        swarm = self._swarms.get(manifest)
+        if swarm is None:
+            return []
+        while swarm.seen:
+            peer, oldest = next(iter(swarm.seen.items()))
+            if now - oldest.at < limits.MEMBER_S:
+                break  # Those that follow were seen later.
+            del swarm.seen[peer]
+        return list(swarm.seen.values())
 
-    def _make_room(self, swarm: OrderedDict[PeerId, _Seen], network: str | None) -> None:
-        """Let the oldest go, of one network first: many identities there are one attacker's, or one household's."""
-        networks = Counter(network_of(seen.address.ip) for seen in swarm.values())
-        if network is not None and networks[network] > limits.MEMBERS_PER_NETWORK_MAX:
-            del swarm[next(peer for peer, seen in swarm.items() if network_of(seen.address.ip) == network)]
-        elif len(swarm) > limits.SWARM_MEMBERS_MAX:
-            swarm.popitem(last=False)
+    def _draw(self, peer: PeerId) -> int:
+        """Return a number that only this node knows. The product of two, modulo _PRIME, ranks a member for an asker:
+        each asker has another order, no member comes first in many, and it costs no hash for each pair."""
+        drawn = blake2b(peer.public_key, key=self._seed, digest_size=16).digest()
+        return 1 + int.from_bytes(drawn, "big") % (_PRIME - 1)
+
+
+def _make_room(seen: OrderedDict[PeerId, _Seen], network: str | None) -> None:
+    """Let the oldest go, of one network first: many identities there are one attacker's, or one household's."""
+    networks = Counter(each.network for each in seen.values())
+    if network is not None and networks[network] > limits.MEMBERS_PER_NETWORK_MAX:
+        del seen[next(peer for peer, each in seen.items() if each.network == network)]
+    elif len(seen) > limits.SWARM_MEMBERS_MAX:
+        seen.popitem(last=False)
 
 
 def may_tell(address: Address, *, to: Address) -> bool:
     """Whether somebody at `to` may be told of `address`: not beyond the machine or the private network that it means
     something in."""
+    return _reach(address) >= _least_reach(to)
+
+
+def _reach(address: Address) -> int:
+    """Return where `address` means something: 0 on this machine, 1 in a private network, 2 everywhere."""
     if address.is_public:
-        return True
-    asker = ipaddress.ip_address(to.ip)
-    if asker.is_loopback:
-        return True
-    return not address.is_loopback and not asker.is_global
+        return 2
+    return 0 if address.is_loopback else 1
+
+
+@lru_cache(maxsize=4096)  # Who waits is told again and again, and reading an address is slow.
+def _least_reach(asker: Address) -> int:
+    """Return how far an address must reach that somebody at `asker` may be told."""
+    number = ipaddress.ip_address(asker.ip)
+    if number.is_loopback:
+        return 0
+    return 2 if number.is_global else 1

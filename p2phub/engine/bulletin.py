@@ -24,5 +24,10 @@ class Bulletin:
 
     async def change(self, manifest: Digest, *, until: float) -> None:
         """Return when there is something new about `manifest`, or at `until`."""
-        with trio.move_on_at(until):
-            await self._waiting.setdefault(manifest, trio.Event()).wait()
+        event = self._waiting.setdefault(manifest, trio.Event())
+        try:
+            with trio.move_on_at(until):
+                await event.wait()
+        finally:
+            if self._waiting.get(manifest) is event and not event.statistics().tasks_waiting:
+                del self._waiting[manifest]

@@ -37,7 +37,7 @@ class Exchange:
         self.port_towards = port_towards
         self.budget = DialBudget()
         self.changed: Callable[[Digest], None] = lambda manifest: None
-        """Told when there is one more to name in a swarm."""
+        """Told when there is one more to name in a swarm, or one at another address."""
 
     def meet(self, request: GetNews, asker: PeerId, observed: Address, *, now: float) -> None:
         """Remember `asker`, who may have the manifest and comes from `observed`, if it says that it can be dialled."""

@@ -15,9 +15,9 @@ USELESS_S = 2.0  # How long a link may be of no use while others wait: one that 
 
 
 def most_links(job: Job) -> int:
-    """How many links there may be: what the cap leaves room for, and in a crowd more than elsewhere."""
-    most = job.means.down.links_max(job.wish.manifest)
-    return most if job.session is None or most < limits.BULK_THREADS_MAX else job.session.links_max
+    """How many links there may be: in a crowd more than elsewhere, and never more than the cap leaves room for."""
+    wanted = limits.BULK_THREADS_MAX if job.session is None else job.session.links_max
+    return min(wanted, job.means.down.links_max(job.wish.manifest))
 
 
 def waits_for_place(job: Job, now: float) -> bool:

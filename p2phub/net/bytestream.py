@@ -16,7 +16,7 @@ READ_BYTES = 64 << 10
 
 
 class Connection(Protocol):
-    """An encrypted connection whose other end has proved to be `peer`."""
+    """An encrypted connection whose other end has proved to be `peer`. One may read while another writes."""
 
     @property
     def peer(self) -> PeerId: ...

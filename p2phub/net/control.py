@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import trio
 
 from p2phub import limits
-from p2phub.errors import PeerGone
+from p2phub.errors import HubError, PeerGone
 from p2phub.identity import PeerId
 from p2phub.net.bytestream import READ_BYTES, Connection
 from p2phub.net.interface import AnswerControl
@@ -54,7 +54,37 @@ class ControlConnection:
 
 
 async def serve_control(connection: Connection, first: ControlRequest, answer: AnswerControl) -> None:
-    """Answer `first` and what follows, in order, until the peer goes or is silent for IDLE_LINK_S. Raises PeerError."""
+    """Answer `first` and what follows, in order, until the peer goes or is silent for IDLE_LINK_S. Raises PeerError.
+
+    Who goes is noticed while an answer is held, too, so that nobody has a place who is not there.
+    """
+    fault: HubError | None = None  # Raised below: a nursery would wrap it in an ExceptionGroup.
+    send, come = trio.open_memory_channel[bytes](0)
+    async with trio.open_nursery() as nursery:
+
+        async def read() -> None:
+            # One piece ahead at most: whoever asks on and on while an answer is due fills its own socket.
+            nonlocal fault
+            try:
+                while data := await connection.read(READ_BYTES):
+                    await send.send(data)
+            except HubError as exc:
+                fault = exc
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(read)
+        try:
+            await _answer_all(connection, come, first, answer)
+        except HubError as exc:
+            fault = exc
+        nursery.cancel_scope.cancel()
+    if fault is not None:
+        raise fault
+
+
+async def _answer_all(
+    connection: Connection, come: trio.MemoryReceiveChannel[bytes], first: ControlRequest, answer: AnswerControl
+) -> None:
     machine = ControlServer(peer=str(connection.peer))
     waiting: Sequence[ControlRequest] = machine.begin(first)
     next_at = -math.inf
@@ -70,7 +100,7 @@ async def serve_control(connection: Connection, first: ControlRequest, answer: A
             if slow.cancelled_caught:
                 return
         with trio.move_on_after(limits.IDLE_LINK_S) as idle:
-            data = await connection.read(READ_BYTES)
-        if idle.cancelled_caught or not data:
+            data = await come.receive()
+        if idle.cancelled_caught:
             return
         waiting = machine.receive(data)

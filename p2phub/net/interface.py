@@ -177,7 +177,7 @@ class Cap(Protocol):
         """Return whether a cap, not the peers, is what bounds the job now."""
 
     def links_max(self, job: Digest) -> int:
-        """Return how many links the job should have at most: no more than the cap keeps busy."""
+        """Return how many links the cap keeps busy, at most CROWD_LINKS_MAX."""
 
 
 class NoCap:
@@ -190,7 +190,7 @@ class NoCap:
         return False
 
     def links_max(self, job: Digest) -> int:
-        return limits.BULK_THREADS_MAX
+        return limits.CROWD_LINKS_MAX
 
 
 # --- the serving side --------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ class Links:
         self._nursery, self._watched = nursery, watched
         self._down = Throttle() if down is None else down
         self._running: set[BulkLink] = set()
-        # How many run is the engine's choice (BULK_THREADS_MAX); this only bounds a mistake there.
+        # How many run is the engine's choice (BULK_THREADS_MAX, CROWD_LINKS_MAX); this only bounds a mistake there.
         self._threads = trio.CapacityLimiter(limits.DATA_CONNECTIONS_MAX)
 
     def __len__(self) -> int:

@@ -3,7 +3,7 @@
 Bounds: DATA_CONNECTIONS_MAX bulk connections (a thread each), CONTROL_CONNECTIONS_MAX control connections (a task
 each), CONNECTIONS_PER_PEER_MAX of one peer. Who finds no place is told "busy"; but a bulk connection that has asked for
 nothing for GIVES_WAY_S gives its place to whoever comes, one of a network that holds most places to who comes from
-another (`net.places`), and who deserves a place more than who has had its turn gets it (`transfer.slots`).
+another (`net.places`), and within that who deserves a place more than who has had its turn gets it (`transfer.slots`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from p2phub.net.bytestream import Connection, read_frame
 from p2phub.net.channel import Channel, Watched, longest_idle
 from p2phub.net.control import serve_control
 from p2phub.net.interface import AnswerControl, Shelf
-from p2phub.net.places import gives_way
+from p2phub.net.places import gives_way, in_reach
 from p2phub.net.service import BulkService
 from p2phub.net.threads import run_blocking
 from p2phub.net.throttle import PacedChannel, Throttle, slots
@@ -82,9 +82,11 @@ class Reception:
         if len(self._bulk) < slots(self._up.rate, limits.DATA_CONNECTIONS_MAX):
             return True
         ended = longest_idle(self._bulk, at_least_s=limits.GIVES_WAY_S)
-        ended = ended or gives_way(self._bulk, network_of(connection.address.ip))
+        network = network_of(connection.address.ip)
+        ended = ended or gives_way(self._bulk, network)
         if ended is None:
-            place = self._up.gives_way(first.manifest, party_of(connection.peer, connection.address))
+            among = [self._held[channel] for channel in in_reach(self._bulk, network)]
+            place = self._up.gives_way(first.manifest, party_of(connection.peer, connection.address), among)
             ended = next((channel for channel, its in self._held.items() if its is place), None)
         if ended is None:
             return False

@@ -1,6 +1,7 @@
 """The thread that serves one bulk connection: reads what is wanted and sends it, one request after the other.
 
-Header and payload lie in one buffer and go out in one write, so the payload is never copied and TLS records are full.
+The first flight lies in one buffer with its header and goes out in one write; of chunks the small header goes out
+first, and then the buffer that they were read into: payload is never copied, and its TLS records are full.
 Files are read, not mapped: a mapped file that somebody truncates would kill the process. Source: proto/transfer.md §4.
 """
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -135,7 +135,9 @@ class Throttle:
         """Begin to serve a connection: it has a place until `leave`, and the share of its party in `manifest`."""
         with self._lock:
             share = self._shares.setdefault(party, Share())
-            flow = self._flows.setdefault((manifest, party), Flow(manifest, share=share))
+            known = self._jobs.get(manifest)
+            background = known is not None and known.background
+            flow = self._flows.setdefault((manifest, party), Flow(manifest, background=background, share=share))
             flow.party = party
             return self._slots.enter(manifest, party, peer, now=self.clock()), flow
 
@@ -144,10 +146,11 @@ class Throttle:
         with self._lock:
             self._slots.leave(place)
 
-    def gives_way(self, manifest: Hashable, party: Party) -> Place | None:
-        """Return whose place is to be that of one more connection, now that all are taken; None: it has to wait."""
+    def gives_way(self, manifest: Hashable, party: Party, among: Collection[Place]) -> Place | None:
+        """Return which of `among` is to be the place of one more connection, now that all are taken; None: it has to
+        wait."""
         with self._lock:
-            return self._slots.gives_way(manifest, party, now=self.clock())
+            return self._slots.gives_way(manifest, party, among, now=self.clock())
 
     def show(self, manifest: Hashable, shown: Mapping[PeerId, int]) -> None:
         """Note what peers were seen to give to others (`transfer.Credit`): they are served by that."""
@@ -192,8 +195,8 @@ class Throttle:
             return waits or (known is not None and self.clock() - known.waited_at < PRESSED_S)
 
     def links_max(self, job: Hashable) -> int:
-        """Return how many links are worth having: with more, providers hear nothing of one for so long that it ends."""
-        return slots(self.rate_of(job), limits.BULK_THREADS_MAX)
+        """Return how many links the cap feeds: with more, providers hear nothing of one for so long that it ends."""
+        return slots(self.rate_of(job), limits.CROWD_LINKS_MAX)
 
     def piece_bytes(self, flow: Flow) -> int:
         """Return how much to move at once."""

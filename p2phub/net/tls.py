@@ -175,17 +175,21 @@ async def _handshake(connection: SSL.Connection, sock: socket.socket) -> PeerId:
     return peer_of(certificate.public_bytes(serialization.Encoding.DER))
 
 
+_NO_WAIT = (OSError, trio.ClosedResourceError, trio.BusyResourceError)
+"""Busy: one reads while another writes, and the other end renews its keys without taking what we send."""
+
+
 async def _wait_readable(sock: socket.socket) -> None:
     try:
         await trio.lowlevel.wait_readable(sock.fileno())
-    except (OSError, trio.ClosedResourceError) as exc:
+    except _NO_WAIT as exc:
         raise PeerGone("the connection was closed") from exc
 
 
 async def _wait_writable(sock: socket.socket) -> None:
     try:
         await trio.lowlevel.wait_writable(sock.fileno())
-    except (OSError, trio.ClosedResourceError) as exc:
+    except _NO_WAIT as exc:
         raise PeerGone("the connection was closed") from exc
 
 

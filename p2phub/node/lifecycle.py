@@ -1,7 +1,7 @@
 """The life of a node: a command's transient one, and the daemon.
 
 The daemon holds its home's lock, serves on its port, answers its local socket, keeps the network told, and remembers
-whom it knows, so that it finds the network again without a bootstrap. SIGINT and SIGTERM end it within SHUTDOWN_S.
+whom it knows, so that it finds the network again without a bootstrap. SIGINT and SIGTERM end it in good order.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 Two things count as shown. What a peer gave *us* was checked by its digest and cannot be forged. What others say that
 they were given is hearsay (`got` of proto/transfer.md §6), taken under these rules:
   - nobody speaks for itself, nor does any other peer of its party;
-  - nobody speaks of a peer that has not come to us itself, from an address of its own;
+  - nobody speaks of a peer that has not come to us itself, from an address of its own; of the peers of one party the
+    latest MEMBERS_PER_NETWORK_MAX are known, so that its keys make nobody else forgotten;
   - what one party says of all others together is never more than the content has bytes, since it needs each once;
   - totals only grow, so that what is said twice counts once.
 Nobody can be slandered: a word only ever adds. Two addresses that vouch for each other get what an honest pair gets,
@@ -31,6 +32,14 @@ class _Swarm:
         self.gave_others: OrderedDict[PeerId, int] = OrderedDict()
         self.said: OrderedDict[Party, dict[PeerId, int]] = OrderedDict()
 
+    def came(self, peer: PeerId, party: Party) -> None:
+        """`peer` came from `party`, of which only the latest few are known: keys cost nothing, so those of one address
+        must not make all others forgotten."""
+        _note(self.parties, peer, party)
+        of_party = [each for each, its in self.parties.items() if its == party]
+        if len(of_party) > limits.MEMBERS_PER_NETWORK_MAX:
+            del self.parties[of_party[0]]
+
     def shown(self, peer: PeerId) -> int:
         return self.gave_us.get(peer, 0) + self.gave_others.get(peer, 0)
 
@@ -55,7 +64,7 @@ class Credit:
         """`teller` came from `party` and says what it got in all, of a content of `bytes_total`; of nobody, if it only
         asks. Returns what is shown now of those of whom that is news."""
         swarm = self._swarm(manifest)
-        _note(swarm.parties, teller, party)
+        swarm.came(teller, party)
         said = swarm.said.get(party, {})
         _note(swarm.said, party, said)
         left = bytes_total - sum(said.values())

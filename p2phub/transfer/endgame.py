@@ -74,7 +74,7 @@ class Endgame:
                 behind = now - slow.pace.progress_at >= CAPPED_SILENCE_S
             else:
                 behind = now >= self.late_at(slow, usual=usual) or _is_slow(slow, idle, usual=usual, now=now)
-            if not behind or (not idle.pace.rate and self._has_better(idle, slow, links, usual=usual, now=now)):
+            if not behind or (not idle.pace.rate and self._has_better(slow, links, usual=usual, now=now)):
                 continue
             held = self._availability.of(idle.peer)
             chunks = self._leases.give_again(idle, slow, held, min(room, idle.pace.lease_bytes))
@@ -89,8 +89,8 @@ class Endgame:
         chunk_bytes = self._table.chunk(first[0]).length if first is not None else limits.CHUNK_BYTES_MAX
         return link.pace.late_at(chunk_bytes, usual=usual)
 
-    def _has_better(self, idle: Link, slow: Link, links: Collection[Link], *, usual: float, now: float) -> bool:
-        """Whether a link that has proved itself can soon do what `idle`, which has not, would: it may be as bad."""
+    def _has_better(self, slow: Link, links: Collection[Link], *, usual: float, now: float) -> bool:
+        """Whether a link that has proved itself can soon do what an unproven idle one would: that may be as bad."""
         return any(
             link.pace.rate
             and link.peer != slow.peer

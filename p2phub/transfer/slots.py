@@ -15,7 +15,8 @@ and lowers none; where nobody can give anything all sink alike, and share equall
 A party is all that comes from one address (`party_of`), whatever the number of its keys and connections: both cost
 nothing. A place is a connection that is served. When all are taken a newcomer gets that of a party that has several,
 else one that was had for TURN_S: of whoever weighs less than it, or one of the optimistic places, which are the least
-deserving part of all and go round by chance.
+deserving part of all and go round by chance. Which places are looked at is said by who asks: networks come first
+(`net.places`).
 
 Source: docs/decisions/0062. Lengths are bytes, times seconds of any one clock that does not go back.
 """
@@ -24,7 +25,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter, OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from math import exp
@@ -146,15 +147,15 @@ class Slots:
         least = LIVES_ON * self._had[party] * len(self._had) / rate if rate else 0.0
         return min(1.0, max(weight, WEIGHT_MIN, least))
 
-    def gives_way(self, manifest: Hashable, party: Party, *, now: float) -> Place | None:
-        """Return whose place is to be that of a newcomer, now that all are taken; None: it has to wait."""
-        most = max(self._had.values(), default=0)
+    def gives_way(self, manifest: Hashable, party: Party, among: Collection[Place], *, now: float) -> Place | None:
+        """Return which place of `among` is to be that of a newcomer, now that all are taken; None: it has to wait."""
+        most = max((self._had[place.party] for place in among), default=0)
         if most > self._had[party] + 1:
-            return max((place for place in self._places if self._had[place.party] == most), key=_age)
+            return max((place for place in among if self._had[place.party] == most), key=_age)
         if self._had[party]:
             return None  # It has its place already.
-        weights = {place: self.weight(place.manifest, place.party, now=now) for place in self._places}
-        ranked = sorted(self._places, key=weights.__getitem__)
+        weights = {place: self.weight(place.manifest, place.party, now=now) for place in among}
+        ranked = sorted(among, key=weights.__getitem__)
         turned = [place for place in ranked if now - place.since >= TURN_S]
         if turned and weights[turned[0]] < self.weight(manifest, party, now=now):
             return turned[0]

@@ -22,7 +22,6 @@ from p2phub.wire.framing import frame
 
 VERSION = 1
 CHUNK_NUMBER_MAX = (1 << 32) - 1  # 4 PiB at 1 MiB a chunk; keeps the longest `held` inside one frame.
-_LENGTH_MAX = (1 << 32) - 1
 _SEEN_MAX = (1 << 63) - 1
 _NAME_BYTES_MAX = 64
 _DETAIL_BYTES_MAX = 256

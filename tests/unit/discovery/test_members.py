@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from hashlib import sha256
 
 import pytest
@@ -47,6 +48,95 @@ def test_who_was_told_is_told_only_of_those_that_came_since() -> None:
     assert members.told_to(ASKER, ONE, now=1.0, after=seen) == (member(3),)
     assert members.newest(ONE) > seen
     assert members.told_to(ASKER, ONE, now=1.0, after=members.newest(ONE)) == ()
+
+
+def test_who_moved_is_told_anew_at_where_it_is_now() -> None:
+    members = Members(b"seed")
+    members.saw(ONE, member(1), now=0.0)
+    seen = members.newest(ONE)
+    for address in (Address("8.0.1.1", 4718), Address("9.9.9.9", 4718)):
+        assert members.saw(ONE, member(1, address), now=1.0)
+        assert not members.saw(ONE, member(1, address), now=1.0)
+        assert members.told_to(ASKER, ONE, now=1.0, after=seen) == (member(1, address),)
+        seen = members.newest(ONE)
+    assert members.of(ONE, now=1.0) == (member(1, address),)
+
+
+@covers("T07")
+def test_who_moves_to_a_network_counts_there() -> None:
+    members = Members(b"seed")
+    for number in range(2 * limits.MEMBERS_PER_NETWORK_MAX):
+        members.saw(ONE, member(number), now=0.0)
+        members.saw(ONE, member(number, Address("9.9.9.9", 1024 + number)), now=0.0)
+    assert len(members.of(ONE, now=0.0)) == limits.MEMBERS_PER_NETWORK_MAX
+
+
+@covers("T58")
+def test_the_numbers_of_a_swarm_say_nothing_of_other_swarms() -> None:
+    members = Members(b"seed")
+    members.saw(ONE, member(1), now=0.0)
+    for number in range(9):
+        members.saw(TWO, member(number), now=0.0)
+    members.saw(ONE, member(2), now=0.0)
+    assert members.newest(ONE) == 2
+
+
+def test_who_was_told_of_a_swarm_that_was_forgotten_since_is_told_of_its_members_again() -> None:
+    members = Members(b"seed")
+    for number in range(5):
+        members.saw(ONE, member(number), now=0.0)
+    seen = members.newest(ONE)
+    for number in range(limits.SWARMS_KNOWN_MAX):
+        members.saw(digest_of(b"%d" % number), member(1), now=0.0)
+    assert members.newest(ONE) == 0
+    members.saw(ONE, member(9), now=1.0)
+    assert members.told_to(ASKER, ONE, now=1.0, after=seen) == (member(9),)
+
+
+@pytest.mark.parametrize("others", [limits.PEERS_TOLD_MAX, limits.SWARM_MEMBERS_MAX - 1])
+def test_each_newcomer_is_told_as_if_all_were_asked_for(others: int) -> None:
+    members = Members(b"seed")
+    for number in range(others):
+        members.saw(ONE, member(number), now=0.0)
+    seen, newcomer = members.newest(ONE), member(others)
+    members.saw(ONE, newcomer, now=0.0)
+    all_told = members.told_to(ASKER, ONE, now=0.0)
+    assert members.told_to(ASKER, ONE, now=0.0, after=seen) == tuple(each for each in all_told if each == newcomer)
+
+
+@covers("T49")
+def test_a_newcomer_costs_those_who_wait_no_ranking_in_a_swarm_of_which_all_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    members = Members(b"seed")
+    for number in range(limits.PEERS_TOLD_MAX):
+        members.saw(ONE, member(number), now=0.0)
+    ranked: list[PeerId] = []
+    draw = members._draw
+
+    def note(peer: PeerId) -> int:
+        ranked.append(peer)
+        return draw(peer)
+
+    monkeypatch.setattr(members, "_draw", note)
+    assert len(members.told_to(ASKER, ONE, now=0.0, after=members.newest(ONE) - 1)) == 1
+    members.saw(ONE, member(1000), now=0.0)
+    assert ranked == [peer(1000)]
+    assert members.told_to(ASKER, ONE, now=0.0, after=members.newest(ONE)) == ()  # Nobody new: none is looked at.
+    assert len(members.told_to(ASKER, ONE, now=0.0)) == limits.PEERS_TOLD_MAX
+    assert ranked == [peer(1000), ASKER.peer]
+
+
+def test_in_a_large_swarm_all_are_told_about_alike_often() -> None:
+    members = Members(b"seed")
+    for number in range(limits.SWARM_MEMBERS_MAX):
+        members.saw(ONE, member(number), now=0.0)
+    told = Counter[PeerAddress]()
+    for number in range(200):
+        told.update(members.told_to(PeerAddress(peer(1000 + number), PUBLIC), ONE, now=0.0))
+    assert sum(told.values()) == 200 * limits.PEERS_TOLD_MAX
+    assert min(told.values()) > 20  # Fifty is the mean.
+    assert max(told.values()) < 90
 
 
 def test_a_member_is_told_for_ten_minutes_after_it_was_last_seen() -> None:

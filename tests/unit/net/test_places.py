@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from p2phub.net.places import gives_way
+from p2phub.net.places import gives_way, in_reach
 from tests.support.covers import covers
 
 
@@ -40,3 +40,17 @@ def test_a_crowd_ends_as_large_as_what_others_hold() -> None:
         del held[leaves]
         held[number] = "b"
     assert sorted(held.values(), key=str).count("a") == 32
+
+
+@covers("T37")
+def test_other_reasons_move_places_within_a_network_and_from_those_that_hold_more() -> None:
+    assert in_reach(places("abab"), "a") == [0, 2]
+    assert in_reach(places("abb"), "a") == [0, 1, 2]
+    assert in_reach(places("abb"), "c") == [0, 1, 2]
+
+
+@covers("T37")
+def test_the_users_own_machines_keep_their_places_whatever_the_reason() -> None:
+    assert in_reach(places("..a.."), "b") == [2]
+    assert in_reach(places(".aa"), None) == [0, 1, 2]
+    assert in_reach(places("..a"), None) == [0, 1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ import trio.testing
 
 from p2phub import limits
 from p2phub.content import digest_of
+from p2phub.errors import PeerGone, ProtocolViolation
 from p2phub.identity import Address, PeerId
 from p2phub.net.channel import Channel, Progress, Watched
 from p2phub.net.control import serve_control
@@ -100,19 +101,121 @@ async def test_who_shows_many_keys_from_one_network_does_not_keep_others_out(
         assert reception.serving == 4
 
 
+@covers("T37")
+async def test_one_address_and_a_crowd_of_another_network_do_not_take_each_others_places_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "DATA_CONNECTIONS_MAX", 8)
+    crowd = [Caller(f"eve {number}", f"8.8.8.{number}", OPEN) for number in range(5)]
+    household = [Caller(f"ann {number}", "9.9.9.9", OPEN) for number in range(4)]
+    again = [Caller("eve 0", "8.8.8.0", OPEN), Caller("ann 4", "9.9.9.9", OPEN)]
+    async with served([*crowd, *household, *again]):
+        assert [caller.ended.is_set() for caller in crowd] == [True, False, False, False, False]
+        assert not any(caller.ended.is_set() for caller in household)  # Four and four: so it stays.
+        assert all(caller.ended.is_set() for caller in again)
+
+
+@covers("T37")
+async def test_a_machine_of_the_private_network_keeps_all_its_places_before_strangers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "DATA_CONNECTIONS_MAX", 3)
+    own = [Caller(f"ann {number}", "192.168.1.5", OPEN) for number in range(3)]
+    stranger, neighbour = Caller("eve", "8.8.8.8", OPEN), Caller("bob", "192.168.1.6", OPEN)
+    async with served([*own, stranger]):
+        assert stranger.ended.is_set()
+        assert not any(caller.ended.is_set() for caller in own)
+    own = [Caller(f"ann {number}", "192.168.1.5", OPEN) for number in range(3)]
+    async with served([*own, neighbour]):
+        assert not neighbour.ended.is_set()
+        assert sum(caller.ended.is_set() for caller in own) == 1
+
+
 class Asker(Caller):
-    """Asks as fast as it is answered, `count` times."""
+    """Asks without a pause, `count` times after the first, and stays until all is answered."""
 
     def __init__(self, count: int) -> None:
         super().__init__("eve", "8.8.8.8", Ping())
-        self._left = count
+        self._left, self._due = count, 1 + count
+        self._answered = trio.Event()
 
     async def read(self, most: int) -> bytes:
         await trio.lowlevel.checkpoint_if_cancelled()
         if not self._left:
+            await self._answered.wait()
             return b""
         self._left -= 1
         return encode(Ping())
+
+    async def write(self, data: bytes) -> None:
+        self._due -= 1
+        if not self._due:
+            self._answered.set()
+
+
+class Guest(Caller):
+    """Asks, then asks once more after `asks_on_s` or never, and is gone after `stays_s`."""
+
+    def __init__(self, name: str, *, stays_s: float, asks_on_s: float | None = None, fault: bool = False) -> None:
+        super().__init__(name, "8.8.8.8", Ping())
+        self._stays_s, self._asks_on_s, self._fault = stays_s, asks_on_s, fault
+        self._began = trio.current_time()
+
+    async def read(self, most: int) -> bytes:
+        if self._asks_on_s is not None:
+            await trio.sleep_until(self._began + self._asks_on_s)
+            self._asks_on_s = None
+            return encode(Ping())
+        await trio.sleep_until(self._began + self._stays_s)
+        if self._fault:
+            raise PeerGone("the connection was reset")
+        return b""
+
+
+async def hold(peer: PeerId, where: Address, request: ControlRequest) -> ControlAnswer:
+    """Answer after ten seconds."""
+    await trio.sleep(10)
+    return Pong()
+
+
+@covers("T37")
+@pytest.mark.parametrize("fault", [False, True], ids=["closed", "reset"])
+async def test_who_goes_while_its_answer_is_held_keeps_no_place(
+    autojump_clock: trio.testing.MockClock, fault: bool
+) -> None:
+    began = trio.current_time()
+    with pytest.raises(PeerGone) if fault else nullcontext():
+        await serve_control(Guest("ann", stays_s=1, fault=fault), Ping(), hold)
+    assert trio.current_time() - began == pytest.approx(1)
+
+
+async def test_a_question_that_comes_while_an_answer_is_held_is_answered_after_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    guest = Guest("ann", stays_s=25, asks_on_s=3)
+    began = trio.current_time()
+    await serve_control(guest, Ping(), hold)
+    assert trio.current_time() - began == pytest.approx(25)
+    assert guest.told == 2 * encode(Pong())
+
+
+async def test_who_breaks_a_rule_while_an_answer_is_held_is_told_apart(autojump_clock: trio.testing.MockClock) -> None:
+    guest = Guest("ann", stays_s=99)
+    guest._asks_on_s, many = 3, encode(Ping()) * (limits.REQUESTS_WAITING_MAX + 1)
+    read = guest.read
+
+    async def flood(most: int) -> bytes:
+        return many if await read(most) else b""
+
+    guest.read = flood  # type: ignore[method-assign]
+    with pytest.raises(ProtocolViolation, match="too-many"):
+        await serve_control(guest, Ping(), hold)
+
+
+async def test_who_says_nothing_for_long_is_let_go(autojump_clock: trio.testing.MockClock) -> None:
+    began = trio.current_time()
+    await serve_control(Guest("ann", stays_s=999), Ping(), answer)
+    assert trio.current_time() - began == pytest.approx(limits.IDLE_LINK_S)
 
 
 @covers("T49")

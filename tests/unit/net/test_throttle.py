@@ -348,3 +348,13 @@ def test_what_is_shown_is_told_to_who_keeps_the_same_elsewhere() -> None:
     throttle.show("m", {})
     assert told == [("m", {peer(1): 5})]
     assert throttle.shown() == [("m", peer(1), 5)]
+
+
+def test_who_is_served_of_a_job_in_the_background_has_a_small_share_from_the_beginning() -> None:
+    throttle = throttle_in(Time(), 1e6)
+    throttle.admit("m", background=True)
+    _, flow = throttle.enter("m", "a", peer(1))
+    assert flow.background
+    assert not throttle.enter("n", "a", peer(1))[1].background
+    throttle.admit("m")
+    assert not flow.background

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
+import trio.testing
 from OpenSSL import SSL
 
 from p2phub import limits
@@ -61,6 +62,19 @@ async def test_both_ends_know_each_other() -> None:
         assert await ann.read(100) == b"hello"
         await ann.aclose()
         assert await bob.read(100) == b""
+
+
+@covers("T37")
+async def test_a_reader_that_has_to_wait_for_what_a_writer_waits_for_ends_that_connection_alone() -> None:
+    # Who renews its keys and takes nothing makes a reader wait until it can write, perhaps beside a writer.
+    near, far = pair()
+    with near, far, trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(tls._wait_readable, near)
+            await trio.testing.wait_all_tasks_blocked()
+            with pytest.raises(PeerGone):
+                await tls._wait_readable(near)
+            nursery.cancel_scope.cancel()
 
 
 async def test_no_connection_resumes_an_earlier_one() -> None:

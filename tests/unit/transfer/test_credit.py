@@ -79,6 +79,16 @@ def test_one_address_cannot_have_got_more_than_there_is() -> None:
         assert swarm.says(peer(100 + number), {ANN: 2**63, CY: 2**63, DAN: 2**63}, party="b") == {}
 
 
+@covers("T38")
+def test_many_keys_of_one_address_make_nobody_else_forgotten() -> None:
+    swarm = Swarm()
+    for number in range(2 * limits.SWARM_MEMBERS_MAX):
+        swarm.says(peer(100 + number), party="e")
+    assert swarm.says(BOB, {ANN: 5}) == {ANN: 5}
+    last = peer(100 + 2 * limits.SWARM_MEMBERS_MAX - 1)
+    assert swarm.says(BOB, {peer(100): 1, last: 1}) == {last: 1}
+
+
 def test_a_word_never_takes_anything_away() -> None:
     swarm = Swarm()
     swarm.says(BOB, {ANN: 300})
