@@ -17,6 +17,7 @@ from p2phub.discovery import Candidate
 from p2phub.engine.exchange import Told, worth_dialling
 from p2phub.engine.heartbeat import HoldsNow, Questions, keep_company
 from p2phub.engine.job import Job
+from p2phub.engine.places import most_links
 from p2phub.engine.providers import Provider
 from p2phub.errors import PeerRefused
 from p2phub.identity import PeerAddress, PeerId
@@ -131,7 +132,7 @@ def _pause_s(job: Job, provider: Provider) -> float:
     if session is None:
         return limits.NEWS_S
     if session.holds_all(provider.peer):  # All it has to tell is who comes.
-        room = sum(each.live for each in job.providers) < session.links_max
+        room = sum(each.live for each in job.providers) < most_links(job)
         return limits.NEWS_SOON_S if room else 4 * limits.NEWS_S
     return limits.NEWS_S if session.holds_missing(provider.peer) else limits.NEWS_SOON_S
 
