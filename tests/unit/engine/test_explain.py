@@ -62,7 +62,7 @@ async def explained(
 
             nursery.start_soon(fetch)
             while found is None or not ready(found):
-                await trio.sleep(0)
+                await trio.sleep(0.01)  # Without a pause it would keep the threads from their work.
                 found = explains[0]() if explains else None
             held.open()
     return found
@@ -104,11 +104,11 @@ async def test_a_chunk_that_nobody_holds_is_named(tmp_path: Path) -> None:
             async with trio.open_nursery() as nursery:
 
                 async def fetch() -> None:
-                    await bob.fetch(published.manifest, tmp_path / "out", ann, started=explains.append)
+                    await bob.fetch(published.manifest, tmp_path / "out", ann, started=explains.append, patience_s=60)
 
                 nursery.start_soon(fetch)
                 while not explains or explains[0]().bound != "holders":
-                    await trio.sleep(0)
+                    await trio.sleep(0.01)  # Without a pause it would keep the threads from their work.
                 found = explains[0]()
                 nursery.cancel_scope.cancel()
     assert found.because.startswith(f"no provider holds chunk 0 of {changed.name}")
@@ -145,7 +145,7 @@ async def explained_beside(
 
                     nursery.start_soon(run)
                     while not explains or not ready(found := explains[0]()):
-                        await trio.sleep(0)
+                        await trio.sleep(0.01)  # Without a pause it would keep the threads from their work.
                     nursery.cancel_scope.cancel()
         return found, server.url
 
