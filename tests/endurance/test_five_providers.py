@@ -29,6 +29,6 @@ def test_what_is_left_of_five_providers_is_used_to_four_fifths_and_each_fault_is
     print(f"{rate / 1e6:.2f} MB/s after them, {rate / LEFT:.2f} of what was left")
     print("\n".join(f"{name}: {state}" for name, state in named.items()))
     assert tree_digest(tmp_path / "out") == tree_digest(model)
-    assert five.mark[1] < total / 3  # A tenth on a quiet machine; on a busy one `limit` takes seconds to start.
+    assert five.mark[1] < total / 4  # 0.04 on a quiet machine; on a very busy one `limit` takes seconds to start.
     assert rate >= 0.8 * LEFT
     shutil.rmtree(tmp_path)
