@@ -83,14 +83,17 @@ async def _ask(candidate: Candidate, assembly: Assembly, missing: Missing, means
     )
     owed: set[Digest] = set()
     try:
-        while await means.workers.run(missing):
+        while True:
             match await link.next_report():
                 case Opened(blobs=blobs) | Blobs(blobs=blobs):
                     owed -= assembly.add(blobs)
-                    if not owed and (wanted := await means.workers.run(missing)):
-                        wanted = wanted[: limits.BLOBS_PER_REQUEST_MAX]
-                        owed = {digest for digest, _ in wanted}
-                        link.ask(wanted)
+                    if owed:
+                        continue  # What is missing is looked up for a request, not for each blob of its answer.
+                    wanted = (await means.workers.run(missing))[: limits.BLOBS_PER_REQUEST_MAX]
+                    if not wanted:
+                        return
+                    owed = {digest for digest, _ in wanted}
+                    link.ask(wanted)
                 case Refused(reason=reason):
                     raise PeerGone(f"refused: {reason}", peer=str(candidate.provider.peer))
                 case Closed(error=error):

@@ -35,7 +35,8 @@ def known_layouts(manifest: Manifest, store: Store) -> dict[str, Layout]:
 
 def keep_layouts(manifest: Manifest, folder: Path, store: Store) -> None:
     """Make the layouts of a manifest that `folder` holds whole, unless the store has them. Blocks. Raises DiskError."""
-    store.put_blobs(tuple(_made(manifest, folder, store)))
+    for blob in _made(manifest, folder, store):
+        store.put_blobs((blob,))  # One by one: each may have 16 MiB, and its publisher says how many there are.
 
 
 def _made(manifest: Manifest, folder: Path, store: Store) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ is "unknown" to whoever may not have it: the answer does not tell that it exists
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
@@ -43,6 +44,7 @@ from p2phub.wire import (
     flight_order,
 )
 
+log = logging.getLogger(__name__)
 OFFERS_KEPT = 16  # Their chunk tables are the memory: some 8 MB for a model of 100 GB.
 
 
@@ -158,7 +160,10 @@ class _Blobs:
         holdings = self._store.holdings()
         whole = [each.folder for each in holdings if each.manifest == self._manifest and each.complete]
         if whole:
-            keep_layouts(manifest, whole[0], self._store)
+            try:
+                keep_layouts(manifest, whole[0], self._store)
+            except HubError as error:  # Our disk's, say. Those that are kept can be given all the same.
+                log.info("no layouts are made: %s", error)
         return frozenset(entry.layout for entry in manifest.files if entry.layout is not None)
 
 
