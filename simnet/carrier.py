@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import trio
 
@@ -25,6 +25,7 @@ from p2phub.net.links import Links
 from p2phub.net.reception import Reception
 from p2phub.net.service import BulkService
 from p2phub.net.throttle import Throttle
+from p2phub.net.waiting import within
 from p2phub.wire import Open
 from simnet.det import block_on
 from simnet.hashing import SlowRequester
@@ -198,7 +199,7 @@ class SimPlane:
         machine.hashes = self._host.hashes
         connection = await self._connect(provider)
         try:
-            with _within(limits.HANDSHAKE_S, provider):
+            with within(limits.HANDSHAKE_S, provider):
                 await connection.write(machine.open())
         except BaseException:
             await connection.aclose()
@@ -210,9 +211,9 @@ class SimPlane:
 
     async def _connect(self, provider: PeerAddress) -> SimConnection:
         self._witness.dials(self._host.name, provider.peer)
-        with _within(limits.DIAL_S, provider):
+        with within(limits.DIAL_S, provider):
             target = await self._network.connect(self._host, provider.address)
-        with _within(limits.HANDSHAKE_S, provider):
+        with within(limits.HANDSHAKE_S, provider):
             return SimConnection(await self._network.handshake(self._host, target, provider.peer), self._witness)
 
     def accept(self, stream: Stream) -> None:
@@ -241,26 +242,10 @@ async def open_plane(
     async with trio.open_nursery() as nursery:
         links = Links(nursery, watched)
         plane = SimPlane(network, host, links, Reception(shelf, answer, watched, service, up), nursery, witness)
-        nursery.start_soon(_watch, watched, links)
+        nursery.start_soon(links.keep_looking)
         host.listener = plane.accept
         try:
             yield plane
         finally:
             host.listener = None
             nursery.cancel_scope.cancel()
-
-
-async def _watch(watched: Watched, links: Links) -> None:
-    while True:
-        await trio.sleep(1)
-        watched.cancel_overdue()
-        links.look(time.monotonic())
-
-
-@contextmanager
-def _within(seconds: float, peer: PeerAddress) -> Iterator[None]:
-    try:
-        with trio.fail_after(seconds):
-            yield
-    except trio.TooSlowError as exc:
-        raise PeerGone(f"{peer.address} did not answer within {seconds:g} s", peer=str(peer.peer)) from exc

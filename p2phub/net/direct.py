@@ -10,9 +10,8 @@ import errno
 import ipaddress
 import logging
 import socket
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import trio
 
@@ -29,6 +28,7 @@ from p2phub.net.link import BulkLink
 from p2phub.net.links import Links
 from p2phub.net.reception import Reception
 from p2phub.net.throttle import Caps
+from p2phub.net.waiting import within
 from p2phub.wire import BulkRequester
 
 _log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class DirectPlane:
         machine = BulkRequester(manifest, prefix_bytes, peer=str(provider.peer))
         connection = await self._connect(provider, bulk=True)
         try:
-            with _within(limits.HANDSHAKE_S, provider):
+            with within(limits.HANDSHAKE_S, provider):
                 await connection.write(machine.open())
             channel = connection.as_channel()
         except OSError as exc:
@@ -102,10 +102,10 @@ class DirectPlane:
         return ControlConnection(await self._connect(peer, bulk=False))
 
     async def _connect(self, peer: PeerAddress, *, bulk: bool) -> tls.TlsConnection:
-        with _within(limits.DIAL_S, peer):
+        with within(limits.DIAL_S, peer):
             sock = await _dial(peer.address, bulk=bulk)
         try:
-            with _within(limits.HANDSHAKE_S, peer):
+            with within(limits.HANDSHAKE_S, peer):
                 return await tls.connect(self._context, sock, peer.address, peer.peer)
         except BaseException:
             sock.close()
@@ -130,18 +130,11 @@ async def run_plane(
     async with trio.open_nursery() as nursery:
         links = Links(nursery, watched, caps.down)
         plane = DirectPlane(credential, links, Reception(shelf, answer, watched, up=caps.up))
-        nursery.start_soon(_watch, watched, links)
+        nursery.start_soon(links.keep_looking)
         try:
             yield plane
         finally:
             nursery.cancel_scope.cancel()
-
-
-async def _watch(watched: Watched, links: Links) -> None:
-    while True:
-        await trio.sleep(1)
-        watched.cancel_overdue()
-        links.look(time.monotonic())
 
 
 async def _dial(address: Address, *, bulk: bool) -> socket.socket:
@@ -195,12 +188,3 @@ def take_socket(stream: trio.SocketStream) -> socket.socket:
 def _address_of(sock: socket.socket) -> Address:
     ip, port = sock.getpeername()[:2]
     return Address(str(ipaddress.ip_address(ip.partition("%")[0])), port)
-
-
-@contextmanager
-def _within(seconds: float, peer: PeerAddress) -> Iterator[None]:
-    try:
-        with trio.fail_after(seconds):
-            yield
-    except trio.TooSlowError as exc:
-        raise PeerGone(f"{peer.address} did not answer within {seconds:g} s", peer=str(peer.peer)) from exc

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import trio
 
 from p2phub import limits
@@ -35,9 +37,14 @@ class Links:
         self._nursery.start_soon(self._run, link, paced)
         return link
 
-    def look(self, now: float) -> None:
-        for link in self._running:
-            link.look(now)
+    async def keep_looking(self) -> None:
+        """Once a second, end the calls of blocking threads that should have ended, and look every link over."""
+        while True:
+            await trio.sleep(1)
+            self._watched.cancel_overdue()
+            now = time.monotonic()
+            for link in self._running:
+                link.look(now)
 
     async def _run(self, link: BulkLink, channel: Channel) -> None:
         self._running.add(link)
