@@ -53,6 +53,10 @@ class Resolved:
     signed: bytes = b""
     known: tuple[Candidate, ...] = ()
 
+    def known_with(self, given: Sequence[PeerAddress]) -> tuple[Candidate, ...]:
+        """Return whom to ask first: the providers that the user gave, and those that came with the reference."""
+        return tuple(dict.fromkeys((*(Candidate(address, "direct") for address in given), *self.known)))
+
 
 class Resolver:
     """Resolves references by the user's own names, what was accepted before, given providers and mirrors, and finders.

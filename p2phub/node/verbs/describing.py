@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from p2phub.content import Codec, Digest, decode_lists
-from p2phub.discovery import Candidate
 from p2phub.engine import fetch as engine
 from p2phub.engine.assembly import Assembly
 from p2phub.engine.describe import describe
@@ -167,8 +166,7 @@ def _evidence(parts: Parts, release: Release | None) -> tuple[bytes, ...]:
 
 def _search(node: Running, resolved: Resolved, given: Sequence[PeerAddress]) -> Search:
     """Of peers: no mirror is asked what a manifest is."""
-    known = dict.fromkeys((*(Candidate(address, "direct") for address in given), *resolved.known))
-    return Search(tuple(known), node.parts.open_finder)
+    return Search(resolved.known_with(given), node.parts.open_finder)
 
 
 def _means(parts: Parts) -> engine.Means:

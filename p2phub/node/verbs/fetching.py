@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from p2phub.content import Digest
-from p2phub.discovery import Candidate
 from p2phub.engine import fetch as engine
 from p2phub.engine.mirrors import mirrors_of
 from p2phub.engine.resolve import Resolved
@@ -90,13 +89,12 @@ def _share(parts: Parts, manifest: Digest) -> None:
 
 def _search(node: Running, resolved: Resolved, given: Sequence[PeerAddress], mirrors: Sequence[str]) -> Search:
     """`mirrors` are templates beside the configured ones."""
-    known = dict.fromkeys((*(Candidate(address, "direct") for address in given), *resolved.known))
     release = resolved.release
     name = None if release is None else (release.publisher, release.name, release.tag)
     # Of a private model nobody is told but who was named: that it is fetched, and under which name, is theirs to know.
     private = release is None or release.private
     return Search(
-        tuple(known),
+        resolved.known_with(given),
         node.parts.open_finder,
         given=mirrors_of(mirrors, name=name, manifest=resolved.manifest),
         configured=() if private else mirrors_of(node.parts.config.mirrors, name=name, manifest=resolved.manifest),
