@@ -7,7 +7,7 @@ rates, moments) it draws from `chance`, so that a seed is the whole story.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pkgutil import iter_modules
@@ -133,6 +133,20 @@ def named(name: str, count: int) -> tuple[str, ...]:
 def content_bytes(usual: int, nodes: int) -> int:
     """Return how much content `nodes` members share: less for many, who would need minutes to simulate else."""
     return usual if nodes <= NODES_USUAL_MAX else usual // 4
+
+
+def some_bad(chance: Random, characters: Sequence[str], *, bad: int, honest: int, rate: float) -> tuple[Member, ...]:
+    """Return providers that each send at `rate`, in random order: `bad` of them of a random one of `characters`."""
+    kinds = [chance.choice(characters) for _ in range(bad)] + ["honest"] * honest
+    chance.shuffle(kinds)
+    return tuple(Member(f"p{number}", kind, holds=True, up=rate) for number, kind in enumerate(kinds))
+
+
+def best_among(size: int, *, rate: float, honest: int, wanting: int) -> float:
+    """Return in how many seconds `wanting` may have `size` bytes at best, where they and the honest providers send at
+    `rate`, and each takes from `limits.BULK_THREADS_MAX` at once."""
+    alone_s = size / (rate * min(limits.BULK_THREADS_MAX, honest))
+    return max(alone_s, wanting * size / (rate * (honest + wanting)))
 
 
 def scenarios() -> dict[str, Build]:

@@ -9,19 +9,17 @@ from __future__ import annotations
 from random import Random
 
 from p2phub import limits
-from simnet.scene import MB, Member, Scene, content_bytes, named, pushed
+from simnet.scene import MB, Member, Scene, best_among, content_bytes, named, pushed, some_bad
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
     wanting = named("bob", max(1, (nodes or 7) // 8))
     count = (nodes or 7) - len(wanting)  # Of providers.
     bad = count // 2
-    kinds = [chance.choice(("tarpit", "staller", "boaster", "empty")) for _ in range(bad)] + ["honest"] * (count - bad)
-    chance.shuffle(kinds)
     rate, size = 2 * MB, content_bytes(24 * limits.MIB, count)
-    providers = [Member(f"p{number}", kind, holds=True, up=rate) for number, kind in enumerate(kinds)]
+    providers = some_bad(chance, ("tarpit", "staller", "boaster", "empty"), bad=bad, honest=count - bad, rate=rate)
+    best_s = best_among(size, rate=rate, honest=count - bad, wanting=len(wanting))
     knows = tuple(each.name for each in providers)
-    best_s = max(size / (rate * min(8, count - bad)), len(wanting) * size / (rate * (count - bad + len(wanting))))
     return Scene(
         members=(*providers, *(Member(name, fetches=True, up=rate, knows=knows) for name in wanting)),
         files={"model.safetensors": size},
