@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import tracemalloc
 from pathlib import Path
 
@@ -14,10 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from p2phub.content import cut_points
-from p2phub.formats import OPAQUE, boundaries, decode_layout, encode_layout, gguf
+from p2phub.formats import OPAQUE, decode_layout, encode_layout, gguf
 from tests.support.covers import covers
-from tests.support.reading import layout
+from tests.support.reading import check_opaque_or_within, chunks_of, damaged, layout
 
 NAME = "model.gguf"
 WORDS = ["<s>", "</s>", "wörld", ""]
@@ -81,12 +79,7 @@ def test_a_tensor_has_the_same_chunks_as_in_safetensors(tmp_path: Path) -> None:
     chance = np.random.Generator(np.random.PCG64(1))
     weights = {f"layer.{number}": chance.random((300, 320), np.float32) for number in range(3)}
     files = [write(tmp_path / NAME, weights), save(weights)]
-
-    def chunks(data: bytes) -> set[bytes]:
-        cuts = cut_points(boundaries(layout(data, "weights")), len(data))
-        return {data[start:stop] for start, stop in itertools.pairwise(cuts)}
-
-    shared = chunks(files[0]) & chunks(files[1])
+    shared = chunks_of(files[0], "weights") & chunks_of(files[1], "weights")
     assert sum(map(len, shared)) == sum(value.nbytes for value in weights.values())
 
 
@@ -94,16 +87,7 @@ def test_a_tensor_has_the_same_chunks_as_in_safetensors(tmp_path: Path) -> None:
 @given(st.data())
 @covers("T30")
 def test_a_damaged_header_is_read_within_the_file_or_opaque(data: st.DataObject) -> None:
-    good = bytearray(GOOD)
-    for _ in range(data.draw(st.integers(1, 3))):
-        at = data.draw(st.integers(0, len(good) - 1))
-        good[at] = data.draw(st.integers(0, 255))
-    found = layout(bytes(good), NAME)
-    if found.format == OPAQUE:
-        assert found.problem is not None
-        return
-    assert all(found.header_bytes <= span.start <= span.stop <= len(good) for span in found.spans)
-    assert decode_layout(encode_layout(found), size=len(good)) == found
+    check_opaque_or_within(damaged(data, GOOD), NAME, lambda found: (found.header_bytes, len(GOOD)))
 
 
 @covers("T30")

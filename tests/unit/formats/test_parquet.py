@@ -13,10 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet as pq
 
-from p2phub.content import cut_points
-from p2phub.formats import OPAQUE, boundaries, decode_layout, encode_layout
+from p2phub.formats import decode_layout, encode_layout
 from tests.support.covers import covers
-from tests.support.reading import layout
+from tests.support.reading import check_opaque_or_within, chunks_of, damaged, layout
 from tests.support.thrift import varint
 
 NAME = "train.parquet"
@@ -71,12 +70,8 @@ def test_an_unchanged_row_group_keeps_its_chunks_when_rows_are_added() -> None:
     more = pa.concat_tables([table(40_000), table(5_000, seed=2)])
     second = write(more, row_group_size=20_000, compression="none", use_dictionary=False)
 
-    def chunks(data: bytes) -> set[bytes]:
-        cuts = cut_points(boundaries(layout(data, NAME)), len(data))
-        return {data[start:stop] for start, stop in itertools.pairwise(cuts)}
-
     columns = layout(first, NAME).spans
-    assert sum(map(len, chunks(first) & chunks(second))) >= columns[-1].stop - columns[0].start
+    assert sum(map(len, chunks_of(first, NAME) & chunks_of(second, NAME))) >= columns[-1].stop - columns[0].start
 
 
 def test_a_table_without_rows_has_a_layout_without_bytes() -> None:
@@ -89,16 +84,7 @@ def test_a_table_without_rows_has_a_layout_without_bytes() -> None:
 @given(st.data())
 @covers("T30")
 def test_a_damaged_footer_is_read_within_the_file_or_opaque(data: st.DataObject) -> None:
-    good = bytearray(GOOD)
-    for _ in range(data.draw(st.integers(1, 3))):
-        at = data.draw(st.integers(0, len(good) - 1))
-        good[at] = data.draw(st.integers(0, 255))
-    found = layout(bytes(good), NAME)
-    if found.format == OPAQUE:
-        assert found.problem is not None
-        return
-    assert all(4 <= span.start <= span.stop <= len(good) - 8 for span in found.spans)
-    assert decode_layout(encode_layout(found), size=len(good)) == found
+    check_opaque_or_within(damaged(data, GOOD), NAME, lambda found: (4, len(GOOD) - 8))
 
 
 @pytest.mark.parametrize(

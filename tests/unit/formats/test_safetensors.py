@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import tracemalloc
 
@@ -18,8 +17,8 @@ from p2phub.content import cut_points
 from p2phub.errors import Malformed
 from p2phub.formats import OPAQUE, Layout, boundaries, decode_layout, encode_layout, layout_of, safetensors
 from tests.support.covers import covers
+from tests.support.reading import chunks_of, reader
 from tests.support.reading import layout as read_layout
-from tests.support.reading import reader
 
 NAME = "model.safetensors"
 dtypes = st.sampled_from([np.float32, np.float16, np.int8, np.uint64, np.bool_, np.complex64])
@@ -118,12 +117,7 @@ def test_an_unchanged_tensor_keeps_its_chunks_in_a_fine_tune() -> None:
     arrays_of = {name: np.frombuffer(value, np.uint8) for name, value in tensors.items()}
     first = save(arrays_of, metadata={"step": "1"})
     second = save({**arrays_of, "layer.2": np.zeros(9, np.uint8)}, metadata={"step": "10000"})
-
-    def chunks(data: bytes) -> set[bytes]:
-        cuts = cut_points(boundaries(layout(data)), len(data))
-        return {data[start:stop] for start, stop in itertools.pairwise(cuts)}
-
-    shared = sum(map(len, chunks(first) & chunks(second)))
+    shared = sum(map(len, chunks_of(first, NAME) & chunks_of(second, NAME)))
     assert shared == sum(len(value) for name, value in tensors.items() if name != "layer.2")
 
 

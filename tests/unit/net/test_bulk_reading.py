@@ -14,6 +14,7 @@ from p2phub.net.bulk import reading
 from p2phub.net.bulk.post import Letter
 from p2phub.net.bulk.reading import HandedFile, NeighbourWalker, neighbours_out
 from p2phub.store.folders import FolderWalk, fingerprint
+from tests.support.opening import names_opened
 
 PATHS = ("a/one", "a/two", "b/three", "c/linked", "top")
 
@@ -146,14 +147,7 @@ def test_what_is_no_file_any_more_is_not_even_opened(
     walker.open(0).close()
     (folder / "a/two").unlink()
     os.mkfifo(folder / "a/two")
-    opened: list[str] = []
-    really_open = os.open
-
-    def spying(name: str, *how: int, **where: int) -> int:
-        opened.append(os.fspath(name))
-        return really_open(name, *how, **where)
-
-    monkeypatch.setattr(os, "open", spying)
+    opened = names_opened(monkeypatch)
     with pytest.raises(ContentChanged):
         walker.open(1)
     assert not any(name.endswith("two") for name in opened)

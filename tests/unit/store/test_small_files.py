@@ -21,6 +21,7 @@ from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import FolderWalk, fingerprint, open_published
 from p2phub.store.interface import Fingerprint
 from tests.support.content import content_of, random_files
+from tests.support.opening import names_opened
 from tests.support.stores import DiskScene, arrive, deliver, deliver_rest, hold
 
 SMALL = content_of({f"d{number % 3}/{number:03}": b"%03d" % number * 40 for number in range(12)})
@@ -226,14 +227,7 @@ def test_what_is_no_file_any_more_is_not_even_opened_on_a_walk(folder: Path, mon
     walk.open("a/one", seen(folder, "a/one")).close()
     (folder / "a/two").unlink()
     os.mkfifo(folder / "a/two")
-    opened: list[str] = []
-    really_open = os.open
-
-    def spying(name: str, *how: int, **where: int) -> int:
-        opened.append(os.fspath(name))
-        return really_open(name, *how, **where)
-
-    monkeypatch.setattr(os, "open", spying)
+    opened = names_opened(monkeypatch)
     with pytest.raises(ContentChanged):
         walk.open("a/two", before)
     assert not any(name.endswith("two") for name in opened)
