@@ -1,8 +1,11 @@
-"""See which files the code under test opens."""
+"""See which files the code under test opens, and which it leaves open."""
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -18,3 +21,12 @@ def names_opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(os, "open", spying)
     return opened
+
+
+@contextmanager
+def all_closed_again() -> Iterator[None]:
+    """Assert that the same descriptors are open at the end as at the start, without waiting for the collector."""
+    gc.collect()  # What waits to be collected since whatever ran before could go at any moment.
+    before = sorted(os.listdir("/proc/self/fd"))
+    yield
+    assert sorted(os.listdir("/proc/self/fd")) == before, "descriptors are left"

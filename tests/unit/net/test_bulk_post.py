@@ -30,6 +30,7 @@ from p2phub.net.bulk.letters import error_in, error_out
 from p2phub.net.bulk.post import LOST, PACKET_BYTES_MAX, Post, PostClosed, make_pair
 from p2phub.store.folders import LeavesFolder
 from tests.support.covers import covers
+from tests.support.opening import all_closed_again
 
 
 @asynccontextmanager
@@ -75,30 +76,28 @@ async def test_a_letter_may_be_long(length: int) -> None:
 
 
 async def test_sending_never_waits_and_nothing_is_lost() -> None:
-    before = len(os.listdir("/proc/self/fd"))
-    async with posts() as (near, far):
-        for number in range(3000):  # More than any socket buffer holds.
-            near.send({"number": number, "data": bytes(1000)}, [os.dup(0)] if number % 500 == 0 else [])
-        for number in range(3000):
-            letter, descriptors = await far.receive()
-            assert letter["number"] == number
-            assert len(descriptors) == (number % 500 == 0)
-            for descriptor in descriptors:
-                os.close(descriptor)
-    assert len(os.listdir("/proc/self/fd")) == before
+    with all_closed_again():
+        async with posts() as (near, far):
+            for number in range(3000):  # More than any socket buffer holds.
+                near.send({"number": number, "data": bytes(1000)}, [os.dup(0)] if number % 500 == 0 else [])
+            for number in range(3000):
+                letter, descriptors = await far.receive()
+                assert letter["number"] == number
+                assert len(descriptors) == (number % 500 == 0)
+                for descriptor in descriptors:
+                    os.close(descriptor)
 
 
 async def test_the_end_of_one_is_told_to_the_other_and_what_is_sent_then_is_dropped() -> None:
-    before = len(os.listdir("/proc/self/fd"))
-    async with posts() as (near, far):
-        near.send({"t": "last"})
-        near.close()
-        assert (await far.receive())[0] == {"t": "last"}
-        with pytest.raises(PostClosed):
-            await far.receive()
-        far.send({"t": "nobody hears it"}, [os.dup(0)])
-        near.send({"t": "nor this"}, [os.dup(0)])
-    assert len(os.listdir("/proc/self/fd")) == before
+    with all_closed_again():
+        async with posts() as (near, far):
+            near.send({"t": "last"})
+            near.close()
+            assert (await far.receive())[0] == {"t": "last"}
+            with pytest.raises(PostClosed):
+                await far.receive()
+            far.send({"t": "nobody hears it"}, [os.dup(0)])
+            near.send({"t": "nor this"}, [os.dup(0)])
 
 
 @contextmanager
@@ -126,18 +125,17 @@ async def test_long_letters_go_and_come_where_no_descriptor_is_left() -> None:
 @covers("F10")
 @pytest.mark.parametrize("length", [0, 3 * PACKET_BYTES_MAX])
 async def test_a_letter_says_that_its_descriptors_were_lost(length: int) -> None:
-    before = len(os.listdir("/proc/self/fd"))
-    async with posts() as (near, far):
-        near.send({"t": "files", "data": bytes(length)}, [os.dup(0), os.dup(0)])
-        with no_descriptor_left():
+    with all_closed_again():
+        async with posts() as (near, far):
+            near.send({"t": "files", "data": bytes(length)}, [os.dup(0), os.dup(0)])
+            with no_descriptor_left():
+                letter, descriptors = await far.receive()
+            assert letter[LOST]
+            assert (letter["t"], len(letter["data"]), descriptors) == ("files", length, [])
+            near.send({"t": "more"}, [os.dup(0)])
             letter, descriptors = await far.receive()
-        assert letter[LOST]
-        assert (letter["t"], len(letter["data"]), descriptors) == ("files", length, [])
-        near.send({"t": "more"}, [os.dup(0)])
-        letter, descriptors = await far.receive()
-        assert letter == {"t": "more"}
-        os.close(descriptors.pop())
-    assert len(os.listdir("/proc/self/fd")) == before
+            assert letter == {"t": "more"}
+            os.close(descriptors.pop())
 
 
 class AtItsLimit(socket.socket):

@@ -14,7 +14,7 @@ from p2phub.net.bulk import reading
 from p2phub.net.bulk.post import Letter
 from p2phub.net.bulk.reading import HandedFile, NeighbourWalker, neighbours_out
 from p2phub.store.folders import FolderWalk, fingerprint
-from tests.support.opening import names_opened
+from tests.support.opening import all_closed_again, names_opened
 
 PATHS = ("a/one", "a/two", "b/three", "c/linked", "top")
 
@@ -71,11 +71,10 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def parent(folder: Path) -> Iterator[Parent]:
-    before = len(os.listdir("/proc/self/fd"))
-    parent = Parent(folder)
-    yield parent
-    parent.close()
-    assert len(os.listdir("/proc/self/fd")) == before, "descriptors are left"
+    with all_closed_again():
+        parent = Parent(folder)
+        yield parent
+        parent.close()
 
 
 def content(walker: NeighbourWalker, file: int) -> str:

@@ -21,6 +21,7 @@ from p2phub.store.disk import Disk
 from p2phub.store.filesystem import FilesystemStore
 from tests.support.content import Content, content_of, random_files
 from tests.support.covers import covers
+from tests.support.opening import all_closed_again
 from tests.support.stores import DiskScene, arrive, deliver, deliver_rest, files_below, hold
 
 CONTENT = content_of({**random_files(5, big=40_000, small=900), "sub/c.bin": b"c" * 3_000}, 1_000)
@@ -299,12 +300,11 @@ def test_too_many_open_files_is_a_clear_error_and_leaks_none(scene: DiskScene) -
 def test_an_arrival_closes_every_descriptor(scene: DiskScene) -> None:
     hold(scene, content_of({"warm": b"up"}))  # Opens the index, which stays open.
     scene.remove("warm")
-    before = sorted(os.listdir("/proc/self/fd"))
     for how in ("close", "finish"):
-        arrival = arrive(scene, CONTENT)
-        deliver_rest(arrival, CONTENT)
-        arrival.finish() if how == "finish" else arrival.close()
-        assert sorted(os.listdir("/proc/self/fd")) == before
+        with all_closed_again():
+            arrival = arrive(scene, CONTENT)
+            deliver_rest(arrival, CONTENT)
+            arrival.finish() if how == "finish" else arrival.close()
 
 
 # --- links -----------------------------------------------------------------------------------------------------------

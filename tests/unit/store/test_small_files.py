@@ -21,7 +21,7 @@ from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import FolderWalk, fingerprint, open_published
 from p2phub.store.interface import Fingerprint
 from tests.support.content import content_of, random_files
-from tests.support.opening import names_opened
+from tests.support.opening import all_closed_again, names_opened
 from tests.support.stores import DiskScene, arrive, deliver, deliver_rest, hold
 
 SMALL = content_of({f"d{number % 3}/{number:03}": b"%03d" % number * 40 for number in range(12)})
@@ -260,15 +260,14 @@ def test_a_link_inside_the_folder_is_followed_on_a_walk_as_it_is_otherwise(folde
 
 
 def test_a_walk_leaves_no_descriptor_behind(folder: Path) -> None:
-    before = len(os.listdir("/proc/self/fd"))
-    walk = FolderWalk(folder)
-    for path in ("a/one", "b/three", "top"):
-        walk.open(path, seen(folder, path)).close()
-    with pytest.raises(ContentChanged):
-        walk.open("a/b/c/d", seen(folder, "top"))
-    walk.close()
-    walk.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    with all_closed_again():
+        walk = FolderWalk(folder)
+        for path in ("a/one", "b/three", "top"):
+            walk.open(path, seen(folder, path)).close()
+        with pytest.raises(ContentChanged):
+            walk.open("a/b/c/d", seen(folder, "top"))
+        walk.close()
+        walk.close()
 
 
 # --- many rows -----------------------------------------------------------------------------------------------------
