@@ -10,16 +10,18 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from p2phub import limits
-from p2phub.content import Digest
+from p2phub.content import Digest, digest_of
 from p2phub.engine.assembly import Assembly
 from p2phub.engine.describe import describe
 from p2phub.engine.fetch import Means
 from p2phub.engine.layouts import keep_layouts, known_layouts
 from p2phub.engine.search import Search
 from p2phub.errors import NoProvider
+from p2phub.formats import encode_layout
 from tests.support.covers import covers
 from tests.support.hosts import FixedFinder, TestHost, open_host
 from tests.support.models import make_safetensors_folder
+from tests.support.reading import layout
 
 
 async def describe_at(host: TestHost, manifest: Digest, *providers: TestHost, **parts: bool) -> Assembly:
@@ -93,6 +95,10 @@ async def test_of_a_file_that_is_not_as_its_layout_says_none_is_kept(tmp_path: P
         (tmp_path / "copy" / "model.safetensors").write_bytes((model / "config.json").read_bytes())
         keep_layouts(whole, tmp_path / "copy", bob.store)
         assert known_layouts(whole, bob.store) == {}
+        other = (model / "model.safetensors").read_bytes().replace(b".weight", b".height", 1)
+        (tmp_path / "copy" / "model.safetensors").write_bytes(other)
+        keep_layouts(whole, tmp_path / "copy", bob.store)
+        assert bob.store.blob(digest_of(encode_layout(layout(other, "model.safetensors")))) is None
         keep_layouts(whole, model, bob.store)
         assert list(known_layouts(whole, bob.store)) == ["model.safetensors"]
 
