@@ -8,10 +8,11 @@ from trio.testing import MockClock
 from p2phub import limits
 from p2phub.content import RangeSet, digest_of
 from p2phub.identity import Address, SecretKey
-from p2phub.net.channel import Progress
+from p2phub.net.channel import Progress, Watched
 from p2phub.net.interface import Verified
 from p2phub.net.lease import Window
 from p2phub.net.link import BulkLink
+from p2phub.net.links import Links
 from p2phub.wire import BulkRequester
 from tests.support.covers import covers
 
@@ -71,3 +72,24 @@ async def test_a_drip_is_as_good_as_silence(autojump_clock: MockClock) -> None:
         channel.count += 100
         link.look(float(second))
     assert await told(link) == []
+
+
+@covers("T35")
+async def test_whoever_watches_over_links_ends_the_calls_that_are_overdue(autojump_clock: MockClock) -> None:
+    cancelled: list[Counting] = []
+
+    class Cancelled(Counting):
+        def cancel(self) -> None:
+            cancelled.append(self)
+
+    late, in_time = Cancelled(), Cancelled()
+    late.progress.deadline, in_time.progress.deadline = 10.0, 11.0
+    watched = Watched(lambda: 10.5)
+    watched.add(late)
+    watched.add(in_time)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(Links(nursery, watched).keep_looking)
+        await trio.sleep(1.5)
+        nursery.cancel_scope.cancel()
+    assert cancelled == [late]
+    assert late.progress.overdue
