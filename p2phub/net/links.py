@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import trio
 
 from p2phub import limits
@@ -42,9 +40,8 @@ class Links:
         while True:
             await trio.sleep(1)
             self._watched.cancel_overdue()
-            now = time.monotonic()
             for link in self._running:
-                link.look(now)
+                link.look(trio.current_time())
 
     async def _run(self, link: BulkLink, channel: Channel) -> None:
         self._running.add(link)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import trio
 from trio.testing import MockClock
 
 from p2phub import limits
 from p2phub.content import RangeSet, digest_of
+from p2phub.errors import PeerGone
 from p2phub.identity import Address, SecretKey
 from p2phub.net.channel import Progress, Watched
 from p2phub.net.interface import Verified
@@ -93,3 +96,29 @@ async def test_whoever_watches_over_links_ends_the_calls_that_are_overdue(autoju
         nursery.cancel_scope.cancel()
     assert cancelled == [late]
     assert late.progress.overdue
+
+
+async def test_whoever_watches_over_links_looks_at_each(autojump_clock: MockClock) -> None:
+    class Growing(Counting):
+        """A chunk comes steadily, and is never whole."""
+
+        ended = threading.Event()
+
+        def received(self) -> int:
+            self.count += 3 * limits.RATE_MIN
+            return self.count
+
+        def wait(self, timeout_s: float) -> bool:
+            self.ended.wait()
+            raise PeerGone("it was cancelled")
+
+        def cancel(self) -> None:
+            self.ended.set()
+
+    async with trio.open_nursery() as nursery:
+        links = Links(nursery, Watched(trio.current_time))
+        nursery.start_soon(links.keep_looking)
+        link = links.start(Growing(), BulkRequester(digest_of(b""), 0), Address("127.0.0.1", 1), "direct")
+        with trio.fail_after(60):  # Of a clock that jumps.
+            assert await link.next_report() == Verified(RangeSet(), 0)
+        nursery.cancel_scope.cancel()
