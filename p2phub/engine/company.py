@@ -24,6 +24,7 @@ from p2phub.identity import PeerAddress, PeerId
 from p2phub.store import Arrival
 
 MEET_S = 0.2  # Who comes and goes changes the shares of all, so that is not looked at all the time.
+FEW_TELLERS = 4
 LONG_BYTES = 8 * limits.MIB  # More than a moment's work until it proves otherwise: at once in company.
 
 
@@ -128,13 +129,15 @@ async def _long(job: Job, provider: Provider) -> None:
 
 
 def _pause_s(job: Job, provider: Provider) -> float:
+    """Return how long to leave `provider` alone. Many tell us as much as a few when each is asked more seldom."""
     session = job.session
     if session is None:
         return limits.NEWS_S
+    many = max(1.0, len(job.links) / FEW_TELLERS)
     if session.holds_all(provider.peer):  # All it has to tell is who comes.
         room = sum(each.live for each in job.providers) < most_links(job)
         return limits.NEWS_SOON_S if room else 4 * limits.NEWS_S
-    return limits.NEWS_S if session.holds_missing(provider.peer) else limits.NEWS_SOON_S
+    return many * (limits.NEWS_S if session.holds_missing(provider.peer) else limits.NEWS_SOON_S)
 
 
 def _holds_all(job: Job, provider: Provider) -> bool:

@@ -36,11 +36,13 @@ from p2phub.engine.search import Search
 from p2phub.engine.syncing import SyncFailed
 from p2phub.errors import HubError, PeerError, PeerStalled
 from p2phub.identity import Address, MirrorId
+from p2phub.net import Verified
 from p2phub.observe import Done, Explanation, Watch
 
 __all__ = ["Explain", "Means", "Wish", "fetch"]
 
 DIALS_AT_ONCE = 8  # So that a crowd gets to know itself soon.
+DIAL_LOOK_S = 0.1  # How soon it is looked at who could be dialled after what comes all the time and seldom changes it.
 
 
 Explain = Callable[[], Explanation]
@@ -98,6 +100,7 @@ class _Coordinator:
         self.job = job
         self.patience = Patience(job)
         self.link_count = 0
+        self.dial_at = -math.inf
 
     async def run(self) -> None:
         if not self.job.complete:
@@ -107,6 +110,8 @@ class _Coordinator:
             now = trio.current_time()
             if self.job.session is not None:
                 self.job.session.capped = self.job.means.down.is_pressed(self.job.wish.manifest)
+            if item is None or not _is_frequent(item):
+                self.dial_at = now
             if item is not None:
                 await self._take(item, now)
                 if self.job.session is not None:  # Whatever came may have settled the last of a chunk.
@@ -173,19 +178,21 @@ class _Coordinator:
     # --- dialling --------------------------------------------------------------------------------------------------
 
     def _dial_more(self, now: float) -> None:
+        if now < self.dial_at:
+            return
+        self.dial_at = now + DIAL_LOOK_S
         make_place(self.job, now)
         providers = self.job.providers
         links_max = most_links(self.job)
         if providers.dialling >= DIALS_AT_ONCE or providers.dialling + providers.links >= links_max:
             return
-        # Whom others named comes last, and never at the last place to dial: perhaps nobody is there to answer. Then
-        # those that had no turn yet; in a crowd a live one has all the links it gets, and is not worth a closer look.
+        # In a crowd a live one has all the links it gets, and is not worth a closer look.
         due = [
             provider
             for provider in providers
             if now >= provider.retry_at and provider.can_be_dialled and not (self.job.crowd and provider.live)
         ]
-        for provider in sorted(due, key=lambda provider: (provider.is_hearsay, provider.linked_at)):
+        for provider in sorted(due, key=self._turn):
             while len(provider.links) + provider.dialling < self._links_wanted(provider):
                 dialling = providers.dialling
                 dials_max = DIALS_AT_ONCE - provider.is_hearsay
@@ -196,6 +203,16 @@ class _Coordinator:
                     provider.retry_at = now + RETRY_S[-1]
                     break
                 self._dial(provider, addresses)
+
+    def _turn(self, provider: Provider) -> tuple[bool, int, float, bytes]:
+        """Return where `provider` stands among those that are due.
+
+        Whom others named comes last, and never at the last place to dial: perhaps nobody is there to answer. Then who
+        may soon have what we see at nobody, then those that had no turn yet.
+        """
+        crowd, session = self.job.crowd, self.job.session
+        hoped = session.hoped_from(provider.peer) if crowd and session is not None else 0
+        return provider.is_hearsay, -hoped, provider.linked_at, provider.draw if crowd else b""
 
     def _links_wanted(self, provider: Provider) -> int:
         if provider.out:
@@ -243,3 +260,8 @@ class _Coordinator:
             provider.links.add(item.number)
             provider.linked_at = now
             job.links[item.number] = LinkState(item.link, provider)
+
+
+def _is_frequent(item: Item) -> bool:
+    """Whether `item` is of the kind that a busy fetch hears all the time."""
+    return isinstance(item, HoldsNow) or (isinstance(item, Reported) and isinstance(item.report, Verified))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from p2phub.engine.job import Job, SearchEnded
-from p2phub.engine.places import waits_for_place
+from p2phub.engine.places import waiting
 
 SEARCH_AGAIN_S = 1.0
 
@@ -56,7 +56,7 @@ class Patience:
 
     def _can_progress(self, now: float, *, by_hearsay: bool) -> bool:
         job = self._job
-        if waits_for_place(job, now):
+        if waiting(job, now):
             return True  # It gets one from a link of no use, or there is one that is of use.
         dialling = any(each.dialling and (by_hearsay or not each.is_hearsay) for each in job.providers)
         if dialling or any(state.held is None for state in job.links.values()):

@@ -1,17 +1,21 @@
 """Whose link gives its place to a provider that has none.
 
-A fetch keeps a few links. Who holds nothing of what is missing, or refuses it all, would keep out whoever does have it,
-and names of such are free: so it is let go of once somebody else waits.
+A fetch keeps a few links. Who holds nothing of what is missing, or refuses it all, or gives hardly anything, would keep
+out whoever does better, and names of such are free: so it is let go of once somebody else waits.
 """
 
 from __future__ import annotations
 
+import math
+
 from p2phub import limits
 from p2phub.engine.job import Job, LinkState
-from p2phub.engine.providers import RETRY_S
+from p2phub.engine.providers import RETRY_S, Provider
 from p2phub.errors import PeerRefused
+from p2phub.transfer import LinkId
 
 USELESS_S = 2.0  # How long a link may be of no use while others wait: one that fetches, too, soon has something.
+HOPED_S = 0.5  # The same, while one waits that may soon have what we see at nobody.
 
 
 def most_links(job: Job) -> int:
@@ -20,37 +24,52 @@ def most_links(job: Job) -> int:
     return min(wanted, job.means.down.links_max(job.wish.manifest))
 
 
-def waits_for_place(job: Job, now: float) -> bool:
-    """Whether all places are taken, and some provider without a link could be dialled now."""
-    return job.providers.links + job.providers.dialling >= most_links(job) and any(
-        not provider.live and not provider.out and provider.can_be_dialled and now >= provider.retry_at
+def waiting(job: Job, now: float) -> list[Provider]:
+    """Return who could be dialled now and has no link, if all places are taken."""
+    if job.providers.links + job.providers.dialling < most_links(job):
+        return []
+    return [
+        provider
         for provider in job.providers
-    )
+        if not provider.live and not provider.out and provider.can_be_dialled and now >= provider.retry_at
+    ]
 
 
 def make_place(job: Job, now: float) -> None:
-    """Let go of the link that has been of no use for longest, if somebody waits for its place.
+    """Let go of the links that have been of no use for longest, as many as wait for their places.
 
-    One at a time; it is not dialled again soon.
+    In a crowd one at a time: there all are slow, being asked by many, and soon have something. None is dialled again
+    soon.
     """
-    if job.session is None or any(state.leaving for state in job.links.values()) or not waits_for_place(job, now):
+    session = job.session
+    if session is None or not (others := waiting(job, now)):
         return
-    useless = [state for state in job.links.values() if _is_useless(job, state, now)]
-    if not useless:
-        return
-    state = min(useless, key=lambda each: each.useless_since)
-    if now - state.useless_since < USELESS_S:
-        return
-    state.leaving = True
-    job.drop(state, PeerRefused("it has nothing of what is missing, and others wait", reason="not-held"))
-    # In a crowd it may soon have something, and has its turn after those that had none.
-    state.provider.retry_at = now + (RETRY_S[1] if job.crowd else RETRY_S[-1])
+    untried = not job.crowd and any(each.linked_at == -math.inf for each in others)
+    useless = [
+        state
+        for number, state in job.links.items()
+        if not state.leaving and _is_useless(job, number, state, untried=untried, now=now)
+    ]
+    room = (1 if job.crowd else len(others)) - sum(state.leaving for state in job.links.values())
+    patience_s = HOPED_S if any(session.hoped_from(each.peer) for each in others) else USELESS_S
+    for state in sorted(useless, key=lambda each: each.useless_since)[: max(0, room)]:
+        if now - state.useless_since < patience_s:
+            return
+        state.leaving = True
+        why = "hardly moves" if session.holds_missing(state.link.peer) else "has nothing of what is missing"
+        job.drop(state, PeerRefused(f"it {why}, and others wait", reason="not-held"))
+        # In a crowd it may soon have something, and has its turn after those that had none.
+        state.provider.retry_at = now + (RETRY_S[1] if job.crowd else RETRY_S[-1])
 
 
-def _is_useless(job: Job, state: LinkState, now: float) -> bool:
-    assert job.session is not None
-    if state.held is None or job.session.holds_missing(state.link.peer):
-        state.useless_since = float("inf")
-        return False
-    state.useless_since = min(state.useless_since, now)
-    return True
+def _is_useless(job: Job, number: LinkId, state: LinkState, *, untried: bool, now: float) -> bool:
+    """Note whether a link is of no use: it has nothing for us, or hardly moves while some were never tried."""
+    session = job.session
+    assert session is not None
+    if state.held is not None and (
+        not session.holds_missing(state.link.peer) or (untried and session.hardly_moves(number, now=now))
+    ):
+        state.useless_since = min(state.useless_since, now)
+        return True
+    state.useless_since = float("inf")
+    return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 from p2phub import limits
 from p2phub.discovery import Candidate
@@ -55,6 +56,7 @@ class Provider:
     hearsay: set[Address] = field(default_factory=set)  # Those of `addresses` that another peer named.
     told_by_others: bool = False  # Whether it was named as a member of the swarm.
     named: int = 0  # How many candidates it named that were taken in.
+    draw: bytes = b""  # Among equals the least is dialled first: another order at each node.
 
     @property
     def is_mirror(self) -> bool:
@@ -118,7 +120,7 @@ class ProviderBook:
         hearsay = candidate.via == "exchange"
         if peer not in self._providers and not self._has_room(hearsay=hearsay):
             return False
-        provider = self._providers.setdefault(peer, Provider(peer, via))
+        provider = self._providers.setdefault(peer, Provider(peer, via, draw=self._draw(peer)))
         provider.told_by_others = provider.told_by_others or hearsay
         if address in provider.addresses:
             if not hearsay:
@@ -139,6 +141,10 @@ class ProviderBook:
         if hearsay and sum(provider.is_hearsay for provider in self) >= limits.HEARSAY_PER_FETCH_MAX:
             return False
         return len(self._providers) < limits.PROVIDERS_PER_FETCH_MAX
+
+    def _draw(self, peer: PeerId) -> bytes:
+        """If all of a crowd dialled in the order in which they heard of each other, all would have the same links."""
+        return blake2b(peer.public_key, key=self._own.public_key, digest_size=8).digest()
 
     def mirror(self, mirror: MirrorId) -> None:
         """Take a mirror in."""

@@ -98,8 +98,8 @@ class Window:
     @property
     def beside_bytes(self) -> int:
         """So many bytes may be under way in one request for another to be made beside it."""
-        if self._rate is None:  # What comes after the first, asked with it, tells a far link from a slow one.
-            return self._capped(limits.BATCH_BYTES_MAX)
+        if self._rate is None:
+            return self._capped(_WINDOW_BYTES_MIN)  # No second chunk before it is known how long the first takes.
         most = limits.WINDOW_BYTES_MAX - limits.BATCH_BYTES_MAX
         return self._capped(min(most, int(self._rate * self.trip_s * _TRIP_PARTS)))
 

@@ -25,6 +25,7 @@ class Availability:
         self._refused: dict[SourceId, RangeSet] = {}  # For good: the file changed, or it promised and refused twice.
         self._doubted: dict[SourceId, RangeSet] = {}  # Refused once as not held: believed if it is announced anew.
         self.complete: set[SourceId] = set()  # Who ever said that it holds all.
+        self._whole: set[SourceId] = set()  # Who has joined and holds all, as far as is known.
         self._fellows: set[SourceId] = set()  # Those that did not hold all at some time: they are fetching, too.
         self._of_fellows: RangeSet | None = None
         self._by_count: dict[int, RangeSet] | None = None
@@ -44,7 +45,7 @@ class Availability:
         before = self._held.get(peer)
         if before == believed:
             return
-        self._held[peer] = believed
+        self._holds(peer, believed)
         known = self._of_fellows
         self._changed()
         if known is not None and peer in self._fellows and not (before or _NOTHING) - believed:
@@ -56,13 +57,21 @@ class Availability:
         self._refused[peer] = self._refused.get(peer, _NOTHING) | (chunks if for_good else chunks & doubted)
         self._doubted[peer] = doubted | chunks
         if peer in self._held:
-            self._held[peer] = self._held[peer] - chunks
+            self._holds(peer, self._held[peer] - chunks)
             self._changed()
 
     def forget(self, peer: SourceId) -> None:
         """`peer` left. What it refused stays known, in case it comes back."""
+        self._whole.discard(peer)
         if self._held.pop(peer, None) is not None:
             self._changed()
+
+    def _holds(self, peer: SourceId, held: RangeSet) -> None:
+        self._held[peer] = held
+        if held == self._everything:
+            self._whole.add(peer)
+        else:
+            self._whole.discard(peer)
 
     def _changed(self) -> None:
         self._by_count = self._of_fellows = None
@@ -74,13 +83,22 @@ class Availability:
         return self._held.get(peer, _NOTHING)
 
     @property
+    def anyone_holds_all(self) -> bool:
+        return bool(self._whole)
+
+    @property
     def of_anyone(self) -> RangeSet:
         """What any joined peer holds."""
         return RangeSet.of(run for held in self._held.values() for run in held.runs)
 
-    def is_fellow(self, peer: SourceId) -> bool:
-        """Whether `peer` is fetching, too, or has just been."""
-        return peer in self._fellows
+    def is_leader(self, peer: SourceId) -> bool:
+        """Whether `peer` holds everything, and is not fetching, nor has just been."""
+        return peer in self._whole and peer not in self._fellows
+
+    @property
+    def leader_count(self) -> int:
+        """How many those are."""
+        return len(self._whole - self._fellows)
 
     @property
     def of_fellows(self) -> RangeSet:

@@ -13,13 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from p2phub import limits
 from p2phub.content import RangeSet
 from p2phub.identity import PeerId
-from p2phub.transfer.shares import shares
+from p2phub.transfer.shares import Shares
 
-WAIT_S = 0.5  # At least, before each further step; else as long as two chunks take on the link,
-WAIT_S_MAX = 2.0  # and no longer than this: it is also what a false claim to hold much can cost at each step.
+WAIT_S = 0.5  # At least, before each further step; before the first as long as some chunks take on the link: where
+WAIT_CHUNKS = 4  # many share what the provider sends, nobody can come forward sooner with what it asked for first,
+WAIT_S_MAX = 10.0  # but no longer than this: it is also what a false claim to hold much can cost.
 
 
 class Turn:
@@ -33,17 +33,20 @@ class Turn:
     def reach(self, crowd: Crowd, *, rate: float, now: float) -> int:
         if self.waits_since is None:
             return 0
-        wait_s = min(max(WAIT_S, 2 * limits.CHUNK_BYTES_MAX / rate), WAIT_S_MAX) if rate else WAIT_S
+        wait_s = min(max(WAIT_S, WAIT_CHUNKS * crowd.chunk_bytes / rate), WAIT_S_MAX) if rate else WAIT_S
         waited_s = now - max(self.waits_since, crowd.progress_at)
         return int(1 + (waited_s - wait_s) / WAIT_S) if waited_s >= wait_s else 0
 
 
 class Crowd:
-    """This node among `others`, in a manifest of `total` chunks."""
+    """This node among `others`, in a manifest of `total` chunks of about `chunk_bytes` each."""
 
-    def __init__(self, total: int, own: PeerId, others: Iterable[PeerId]) -> None:
+    def __init__(self, total: int, own: PeerId, others: Iterable[PeerId], *, chunk_bytes: float) -> None:
+        others = frozenset(others)
         self._everything = RangeSet.whole(total)
-        self._shares = shares(total, own, others)
+        self.others_count = len(others)
+        self.chunk_bytes = chunk_bytes
+        self._shares = Shares(total, own, others)
         self._steps: tuple[RangeSet, ...] = ()
         self._steps_for: tuple[int, int] | None = None
         self._rare = total
@@ -52,7 +55,11 @@ class Crowd:
     @property
     def share(self) -> RangeSet:
         """What this node asks of a complete provider first."""
-        return self._shares[0]
+        return self._shares.ranks[0]
+
+    def first_for(self, peer: PeerId) -> RangeSet:
+        """What `peer` asks of a complete provider first."""
+        return self._shares.of(peer)
 
     def follow(self, before: Crowd) -> None:
         """This crowd is that one, but for some who came or went."""
@@ -70,7 +77,7 @@ class Crowd:
         as `version` is the same."""
         if self._steps_for != version:
             rare = free - held_by_fellows
-            shares = [rare & share for share in self._shares] if rare else [rare]
+            shares = [rare & share for share in self._shares.ranks] if rare else [rare]
             self._steps = (*shares, self._everything)
             self._steps_for = version
         return self._steps

@@ -11,7 +11,8 @@ what may come in vain. Source: proto/transfer.md §5; docs/decisions/0063.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
 from p2phub import limits
 from p2phub.content import ChunkTable
@@ -29,6 +30,22 @@ CROWD_PATIENCE_S = 1.0  # In a crowd one is late by so much more: all its member
 CAPPED_SILENCE_S = limits.STALL_S / 2  # While our own cap bounds all, only this much silence counts as late.
 
 
+@dataclass(frozen=True, slots=True)
+class Owing:
+    """Who owes something at one moment: good until a lease changes. `usual`: the mean rate; `slowest`: in how many
+    seconds each link will have ended, whoever takes longest first."""
+
+    links: Collection[Link]
+    usual: float
+    slowest: tuple[tuple[float, Link], ...]
+
+    @classmethod
+    def of(cls, links: Collection[Link], *, now: float) -> Owing:
+        owing = [(link.finish_s(now=now), link) for link in links if link.lease and not link.dropping]
+        owing.sort(key=lambda each: each[0], reverse=True)
+        return cls(links, usual_rate(links), tuple(owing))
+
+
 class Endgame:
     """Decides for one session; owns nothing."""
 
@@ -36,45 +53,47 @@ class Endgame:
         self._table, self._leases, self._availability = table, leases, availability
 
     def help(
-        self, idle: Link, links: Collection[Link], *, capped: bool, only_late: bool = False, now: float
+        self, idle: Link, owing: Owing, *, capped: bool, crowd: bool = False, only_late: bool = False, now: float
     ) -> list[Action]:
         """`idle` can be given nothing that is free: take over a part of what another would not end soon; `only_late`:
-        only of one that is late."""
-        usual = usual_rate(links)
-        late = [
-            link
-            for link in links
-            if link.lease
-            and not link.dropping
-            and not (only_late and now < self.late_at(link, usual=usual) + CROWD_PATIENCE_S)
-            and self._availability.holds_any(idle.peer, link.lease)
-        ]
-        if any(link.revoking for link in late):
+        only of one that is late. In a `crowd` what is sent twice is missed elsewhere: nothing is, but for the late."""
+
+        def may_help(link: Link) -> bool:
+            late = not only_late or now >= self.late_at(link, usual=owing.usual) + CROWD_PATIENCE_S
+            return late and self._availability.holds_any(idle.peer, link.lease)
+
+        if any(link.revoking and may_help(link) for _, link in owing.slowest):
             return []  # One at a time: what comes back may be enough.
         rate = idle.rate(now=now)
         batch_s = limits.BATCH_BYTES_MAX / rate if rate else 2 * LOOK_S
-        late.sort(key=lambda link: link.finish_s(now=now), reverse=True)
-        for link in late:
-            if link.finish_s(now=now) > batch_s and not link.barren and now >= link.kept_until:
+        for finish_s, link in owing.slowest:
+            if finish_s <= batch_s:
+                break
+            if not link.barren and now >= link.kept_until and may_help(link):
                 link.revoking = True
                 return [Revoke(link.id)]
-        return self._ask_again(idle, late, links, usual=usual, capped=capped, now=now)
+        return self._ask_again(idle, owing, may_help, capped=capped, crowd=crowd, now=now)
 
     def _ask_again(
-        self, idle: Link, late: list[Link], links: Collection[Link], *, usual: float, capped: bool, now: float
+        self, idle: Link, owing: Owing, may_help: Callable[[Link], bool], *, capped: bool, crowd: bool, now: float
     ) -> list[Action]:
         """All that is left is under way: ask `idle` for some of it, too, if its holder keeps us waiting."""
         room = TWICE_BYTES_MAX - self._leases.bytes_twice
         if room <= 0:
             return []
-        for slow in late:
+        usual = owing.usual
+        for _, slow in owing.slowest:
             if slow.peer == idle.peer or not slow.barren:
                 continue
             if capped:  # What it lacks may be our leave to send; only who gives no sign of life is behind.
                 behind = now - slow.pace.progress_at >= CAPPED_SILENCE_S
+            elif crowd:
+                behind = now >= self.late_at(slow, usual=usual) + CROWD_PATIENCE_S
             else:
                 behind = now >= self.late_at(slow, usual=usual) or _is_slow(slow, idle, usual=usual, now=now)
-            if not behind or (not idle.pace.rate and self._has_better(slow, links, usual=usual, now=now)):
+            if not behind or not may_help(slow):
+                continue
+            if not idle.pace.rate and self._has_better(slow, owing.links, usual=usual, now=now):
                 continue
             held = self._availability.of(idle.peer)
             chunks = self._leases.give_again(idle, slow, held, min(room, idle.pace.lease_bytes))

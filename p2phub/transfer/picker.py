@@ -69,6 +69,10 @@ class Picker:
             self._free.remove(*run)
             self.free_bytes -= self._table.bytes_of(RangeSet((run,)))
 
+    def may_pick(self, held: RangeSet) -> bool:
+        """Whether anything of `held` is free."""
+        return self._free.meets(held)
+
     def pick(self, tiers: tuple[RangeSet, ...], bytes_wanted: int, place: Place, others: list[Place]) -> list[Run]:
         """Take about `bytes_wanted` (at least one chunk, if there is any) out of what is free and in `tiers`.
 

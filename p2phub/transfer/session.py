@@ -19,7 +19,10 @@ Source: proto/transfer.md §5. Lengths are bytes, times seconds of any one clock
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from p2phub import limits
 from p2phub.content import ChunkTable, RangeSet
@@ -29,7 +32,7 @@ from p2phub.transfer.actions import Action, Grant, LinkId, Revoke
 from p2phub.transfer.availability import Availability
 from p2phub.transfer.crowd import Crowd
 from p2phub.transfer.endgame import LOOK_S as END_LOOK_S
-from p2phub.transfer.endgame import Endgame, usual_rate
+from p2phub.transfer.endgame import Endgame, Owing, usual_rate
 from p2phub.transfer.leases import Leases
 from p2phub.transfer.link import BUSY_RETRY_S, NEVER, Link, LinkNow
 from p2phub.transfer.standing import Standings
@@ -37,7 +40,21 @@ from p2phub.transfer.standing import Standings
 LINK_WORTH_BYTES = 8 * limits.MIB  # Less than this is fetched sooner than a further connection is made,
 LINK_PAYS_S = 1.0  # if it comes within this time.
 LOOK_S = 1.0  # While anything is leased, `tick` is due at least this often: silence lowers the rates.
+HARDLY = 8  # So many times slower than usual is a link that others might do better than.
+CROWD_LOOK_S = 0.1  # In a crowd, all leases are looked at this often.
 ALONE_PATIENCE = 3  # Times STALL_S, where no other provider could do better.
+
+
+@dataclass(frozen=True, slots=True)
+class _Up:
+    """The links that are up: how many in all and to each peer; of those, to peers that hold something for us; whether
+    they are `slow`, and whether there are chunks that nobody holds (`short`)."""
+
+    count: int
+    counts: Counter[SourceId]
+    useful: Counter[SourceId]
+    slow: bool
+    short: bool
 
 
 class Session:
@@ -55,6 +72,8 @@ class Session:
         self._standings = Standings()
         self._received: dict[SourceId, int] = {}
         self._now = now
+        self._fed_at = -math.inf  # When all leases were looked at last.
+        self._up: _Up | None = None  # Looked at once between two things that happen.
         self._crowd: Crowd | None = None
         self.capped = False
         """Whether our own cap, not the providers, is what bounds the fetch now: then none of them is called slow."""
@@ -88,10 +107,24 @@ class Session:
         """Whether `peer` has something for us, leased or not."""
         return self._availability.holds_any(peer, self._leases.missing)
 
+    def hardly_moves(self, link: LinkId, *, now: float) -> bool:
+        """Whether `link` owes something and gives it at a small part of the rate that is usual here."""
+        known = self._links.get(link)
+        if known is None or known.dropping or not known.owes or self.capped:
+            return False
+        return known.rate(now=now) * HARDLY < usual_rate(self._links.values())
+
+    def hoped_from(self, peer: SourceId) -> int:
+        """Return how many missing chunks `peer`, a requester that is not joined, may soon have for us: those that it
+        asks for first, and that no requester we are joined to holds."""
+        if self._crowd is None or not isinstance(peer, PeerId) or peer in self._availability:
+            return 0
+        return len((self._crowd.first_for(peer) & self.missing) - self._availability.of_fellows)
+
     @property
     def unavailable(self) -> RangeSet:
         """The missing chunks that no joined provider holds, or that all who held them refused."""
-        return self.missing - self._availability.of_anyone
+        return RangeSet() if self._availability.anyone_holds_all else self.missing - self._availability.of_anyone
 
     @property
     def bytes_verified(self) -> int:
@@ -145,22 +178,31 @@ class Session:
         """
         if self.complete or self._standings.rests(peer, now=self._now):
             return 0
-        links = [link for link in self._links.values() if not link.dropping]
-        others = [link for link in links if link.peer != peer]
-        room = self.links_max - len(others)
+        up = self._up = self._up or self._look_at_links()
+        own = up.counts[peer]
+        others = up.count - own
+        room = self.links_max - others
+        if room <= 0:
+            return 0
         if others:
             if self._standings.shunned(peer, now=self._now):
                 return 0
-            if peer in self._availability and not self._availability.holds_any(peer, self._leases.missing):
+            if peer in self._availability and not self.holds_missing(peer):
                 return 0
-        useful = [link for link in others if self._availability.holds_any(link.peer, self._leases.missing)]
-        if not self._is_slow(links):
-            worth = max(1, self._leases.bytes_missing // LINK_WORTH_BYTES) - len(useful)
-            room = min(room, max(worth, 1) if self.unavailable else worth)
-        few = len({link.peer for link in useful}) <= 1 and self._crowd is None  # In a crowd many will be useful.
-        # A second link waits for what the first brings: where many make that slow, they are known by then.
-        few = few and self._received.get(peer, 0) >= LINK_WORTH_BYTES
+        # In a crowd many will be useful. A second link waits for what the first brings: where many make that slow, they
+        # are known by then.
+        few = self._crowd is None and self._received.get(peer, 0) >= LINK_WORTH_BYTES
+        few = few and len(up.useful.keys() - {peer}) <= 1
+        if not up.slow:
+            worth = max(1, self._leases.bytes_missing // LINK_WORTH_BYTES) - (up.useful.total() - up.useful[peer])
+            room = min(room, max(worth, 1) if up.short else worth)
         return max(0, min(2 if few else 1, room))
+
+    def _look_at_links(self) -> _Up:
+        links = [link for link in self._links.values() if not link.dropping]
+        counts = Counter(link.peer for link in links)
+        useful = Counter({peer: count for peer, count in counts.items() if self.holds_missing(peer)})
+        return _Up(len(links), counts, useful, self._is_slow(links), bool(self.unavailable))
 
     def _is_slow(self, links: list[Link]) -> bool:
         """Whether `links` would take longer for the rest than a further connection does to make itself useful."""
@@ -170,10 +212,12 @@ class Session:
 
     def deadline(self) -> float | None:
         """Return when `tick` is due next, None if nothing is waited for."""
-        times = [self._patience_ends(link) for link in self._links.values() if link.owes and not link.dropping]
-        if times:
+        owing = [link for link in self._links.values() if link.owes and not link.dropping]
+        times: list[float] = []
+        if owing:
             idle = any(self._can_work(link) and not link.lease for link in self._links.values())
-            times.append(self._now + (END_LOOK_S if idle else LOOK_S))
+            times = [self._now + (END_LOOK_S if idle else LOOK_S)]
+            times += [self._patience_ends(link, before=times[0]) for link in owing]
         later = [link.busy_until for link in self._links.values()]
         if any(not link.lease and self._waits_its_turn(link) for link in self._links.values()):
             later.append(self._now + END_LOOK_S)
@@ -186,42 +230,50 @@ class Session:
         that requesters can serve each other. `own` is this node. With no others known it begins at a place of its own
         all the same: those who will be known in a moment begin now, too."""
         others = frozenset(others)
-        before, self._crowd = self._crowd, Crowd(len(self._everything), own, others) if others else None
+        before, self._crowd = self._crowd, None
+        if others:
+            total = len(self._everything)
+            self._crowd = Crowd(total, own, others, chunk_bytes=self._table.bytes_total / max(1, total))
         if before is not None and self._crowd is not None:
             self._crowd.follow(before)
+        self._fed_at, self._up = -math.inf, None
         self._picker.spread(int.from_bytes(own.public_key[:8], "big"))
         for link in self._links.values():
             link.place.leave()
             link.dry_at = NEVER  # Its turn goes on: in a crowd that changes all the time nobody would get one else.
         return self._leave_to_others()
 
+    def _at(self, now: float) -> None:
+        """Something happens now."""
+        self._now, self._up = now, None
+
     # --- what happens ---------------------------------------------------------------------------------------------
 
     def joined(self, link: LinkId, peer: SourceId, held: RangeSet, *, now: float) -> list[Action]:
         """A new link to `peer` answered; `held` is what it says it can serve."""
-        self._now = now
+        self._at(now)
         known = self._links[link] = Link(link, peer, now=now)
         self._received.setdefault(peer, 0)
         ban = self.banned(peer)
         if ban is not None:
             return [known.drop(ban)]
         self._availability.learn(peer, held)
-        return self._feed()
+        return self._feed(peer)
 
     def held(self, link: LinkId, held: RangeSet, *, now: float) -> list[Action]:
         """The provider at `link` tells anew what it can serve."""
-        self._now = now
+        self._at(now)
         known = self._links.get(link)
         if known is None or known.dropping:
             return []
         self._availability.learn(known.peer, held)
         if self._crowd is not None:
             self._crowd.look(self._availability.of_fellows, now=now)
-        return self._feed()
+        return self._leave_to_fellows() + self._feed(known.peer)
 
     def verified(self, link: LinkId, chunks: RangeSet, bytes_moved: int, *, now: float) -> list[Action]:
         """`chunks` came over `link`, `bytes_moved` together, and are what the publisher signed."""
-        self._now = now
+        self._at(now)
         known = self._links.get(link)
         if known is not None:
             known.pace.moved(bytes_moved, now=now)
@@ -235,7 +287,7 @@ class Session:
         self._came_in_vain(known, bytes_moved - (self._leases.bytes_verified - before))
         if known is not None and not known.lease and self._picker:
             known.pace.ran_dry()
-        return actions + self._feed()
+        return actions + self._feed(known.peer if known is not None else None)
 
     def _came_in_vain(self, link: Link | None, count: int) -> None:
         if count > 0:
@@ -246,7 +298,7 @@ class Session:
     def refused(self, link: LinkId, chunks: RangeSet, reason: str, *, now: float) -> list[Action]:
         """The provider will not give `chunks`: "busy" for now, anything else (see `wire.REASONS`) because it has not
         got them (any more). No fault of the peer."""
-        self._now = now
+        self._at(now)
         known = self._links.get(link)
         if known is None:
             return []
@@ -261,7 +313,7 @@ class Session:
 
     def returned(self, link: LinkId, chunks: RangeSet, *, now: float) -> list[Action]:
         """`link` gives back `chunks`, which it did not ask for: the answer to `Revoke`."""
-        self._now = now
+        self._at(now)
         known = self._links.get(link)
         if known is None:
             return []
@@ -276,13 +328,13 @@ class Session:
 
     def cancelled(self, link: LinkId, chunks: RangeSet, unasked: RangeSet, *, now: float) -> list[Action]:
         """`link` will write nothing of `chunks`: the answer to `Cancel`. Their bytes still come, but for `unasked`."""
-        self._now = now
+        self._at(now)
         known = self._links.get(link)
         if known is None:
             return []
         self._will_not_come(known, unasked)
         self._leases.settle(known, chunks, self._links.values())
-        return self._feed()
+        return self._feed(known.peer)
 
     def _will_not_come(self, link: Link, had: RangeSet) -> None:
         """Chunks that are had by now, and that `link` was to be told to leave, are not under way on it."""
@@ -292,7 +344,7 @@ class Session:
     def closed(self, link: LinkId, error: HubError | None, returned: RangeSet, *, now: float) -> list[Action]:
         """`link` is no more; `error` says why, None if we closed it. `returned` is what was left of its lease: all that
         it had and did not report is free again in any case."""
-        self._now = now
+        self._at(now)
         known = self._links.pop(link, None)
         if known is None:
             return []
@@ -311,47 +363,66 @@ class Session:
 
     def tick(self, *, now: float) -> list[Action]:
         """Time passed: look at who stalls, who may be asked again, and who holds up the end."""
-        self._now = now
+        self._at(now)
         actions: list[Action] = []
         for link in self._links.values():
-            if link.owes and not link.dropping and now >= self._patience_ends(link):
+            if link.owes and not link.dropping and self._patience_ends(link, before=now) <= now:
                 silent_s = now - link.pace.progress_at
                 error = PeerStalled(f"nothing verified came for {silent_s:.0f} s", peer=str(link.peer))
                 self._standings.stalled(link.peer, now=now)
                 actions.append(link.drop(error))
-        return actions + self._feed()
+        fed_s = now - self._fed_at
+        enough = fed_s < CROWD_LOOK_S if self._crowd is not None else fed_s == 0
+        return actions if enough else actions + self._feed()
 
     # --- who gets what --------------------------------------------------------------------------------------------
 
     def _can_work(self, link: Link) -> bool:
         return not (link.dropping or link.revoking or link.vain_bytes or link.busy_until > self._now)
 
-    def _feed(self) -> list[Action]:
-        """Top up every lease that runs low; at the end, let idle links help."""
+    def _feed(self, about: SourceId | None = None) -> list[Action]:
+        """Top up every lease that runs low; at the end, let idle links help.
+
+        In a crowd so much happens that only the links of whom it is `about` are looked at, and all now and then.
+        """
+        if self._crowd is None or about is None:
+            about, self._fed_at = None, self._now
         if not self._leases.bytes_missing:
             return []
-        hungry = [link for link in self._links.values() if self._can_work(link) and link.is_low()]
+        hungry = [
+            link
+            for link in self._links.values()
+            if (about is None or link.peer == about) and self._can_work(link) and link.is_low()
+        ]
         if not hungry:
             return []
         # The idle first, the fastest of them first: what was taken from a slow link must not go back to it.
         hungry.sort(key=lambda link: (bool(link.lease), -link.rate(now=self._now)))
         actions: list[Action] = []
+        owing: Owing | None = None
+        rates = self._rates()
         for link in hungry:
-            grant = self._grant(link) if self._picker else None
-            if grant is not None:
-                actions.append(grant)
+            more: list[Action] = []
+            if self._picker and (grant := self._grant(link, rates)) is not None:
+                more = [grant]
             elif not link.lease:
                 link.place.leave()  # It works nowhere, so its file is anybody's.
-                actions += self._help(link)
+                owing = owing or Owing.of(self._links.values(), now=self._now)
+                more = self._help(link, owing)
+            if more:
+                owing = None
+                actions += more
         return actions
 
-    def _grant(self, link: Link) -> Grant | None:
+    def _grant(self, link: Link, rates: tuple[float, float]) -> Grant | None:
+        if not self._picker.may_pick(self._availability.of(link.peer)):
+            return None
         steps = self._steps(link)
         reach = self._reach(link, steps)
         known = (self._availability.version, self._picker.put_back_count, reach)
         if link.dry_at == known:
             return None
-        wanted = min(link.pace.lease_bytes - link.lease_bytes, max(limits.BATCH_BYTES_MAX, self._share(link)))
+        wanted = min(link.pace.lease_bytes - link.lease_bytes, max(limits.BATCH_BYTES_MAX, self._share(link, rates)))
         others = [other.place for other in self._links.values() if other is not link and not other.dropping]
         if 0 < reach < len(steps) - 1:
             wanted = min(wanted, limits.BATCH_BYTES_MAX)  # Of what is another's no more than is asked for at once.
@@ -369,11 +440,11 @@ class Session:
         return Grant(link.id, self._leases.give(link, runs))
 
     def _waits_its_turn(self, link: Link) -> bool:
-        """Whether `link` is to one of few that have all, whom many ask."""
+        """Whether `link` is to one of few that have all, whom many ask: of as many as ask, each has one to itself."""
         return (
             self._crowd is not None
-            and len(self._availability.of(link.peer)) == len(self._everything)
-            and not self._availability.is_fellow(link.peer)
+            and self._availability.is_leader(link.peer)
+            and self._availability.leader_count <= self._crowd.others_count
         )
 
     def _steps(self, link: Link) -> tuple[RangeSet, ...]:
@@ -385,8 +456,8 @@ class Session:
 
     def _reach(self, link: Link, steps: tuple[RangeSet, ...]) -> int:
         """Return how many steps beyond its own share `link` may go by now; 0 where there are none."""
-        if self._crowd is None or not steps:
-            return 0
+        if self._crowd is None or not steps or (link.owes and not link.pace.rate):
+            return 0  # How long its first chunk takes is how long anybody's takes.
         return min(link.turn.reach(self._crowd, rate=link.rate(now=self._now), now=self._now), len(steps) - 1)
 
     def _leave_to_others(self) -> list[Action]:
@@ -400,26 +471,46 @@ class Session:
                 actions.append(Revoke(link.id))
         return actions
 
-    def _share(self, link: Link) -> int:
-        """Return how much of what is free `link` would move if all links ended together."""
-        rates = [other.rate(now=self._now) for other in self._links.values() if not other.dropping]
+    def _leave_to_fellows(self) -> list[Action]:
+        """Take back from those that many ask what was not asked for yet, and another requester holds by now."""
+        actions: list[Action] = []
+        for link in self._links.values():
+            if not link.lease or link.revoking or link.dropping or link.barren or not self._waits_its_turn(link):
+                continue
+            if link.lease.meets(self._availability.of_fellows):
+                link.revoking = True
+                actions.append(Revoke(link.id))
+        return actions
+
+    def _rates(self) -> tuple[float, float]:
+        """Return the rate to expect of a link that is not measured, and that of all links together."""
+        rates = [link.rate(now=self._now) for link in self._links.values() if not link.dropping]
         measured = [rate for rate in rates if rate]
         usual = sum(measured) / len(measured) if measured else 1.0
-        total = sum(rate or usual for rate in rates)
+        return usual, sum(measured) + usual * (len(rates) - len(measured))
+
+    def _share(self, link: Link, rates: tuple[float, float]) -> int:
+        """Return how much of what is free `link` would move if all links ended together."""
+        usual, total = rates
         return int(self._picker.free_bytes * (link.rate(now=self._now) or usual) / total)
 
-    def _help(self, idle: Link) -> list[Action]:
+    def _help(self, idle: Link, owing: Owing) -> list[Action]:
         """`idle` can be given nothing that is free."""
         # In a crowd, whoever holds what is left is on the way to give it, unless it is late.
         steps = self._steps(idle)
         waits = self._reach(idle, steps) < len(steps) - 1
-        return self._end.help(idle, self._links.values(), capped=self.capped, only_late=waits, now=self._now)
+        return self._end.help(
+            idle, owing, capped=self.capped, crowd=self._crowd is not None, only_late=waits, now=self._now
+        )
 
-    def _patience_ends(self, link: Link) -> float:
-        """Return when `link`, which owes something, has been silent for too long."""
+    def _patience_ends(self, link: Link, *, before: float) -> float:
+        """Return when `link`, which owes something, has been silent for too long; inf if that is not by `before`."""
+        ends = link.pace.progress_at + limits.STALL_S
+        if ends > before:
+            return math.inf
         owed = link.lease or link.unsettled  # Else what comes in vain: it is not missed, but nor is the link.
         alone = bool(owed) and not self._availability.held_elsewhere(link.peer, owed)
-        return link.pace.progress_at + limits.STALL_S * (ALONE_PATIENCE if alone else 1)
+        return ends + limits.STALL_S * (ALONE_PATIENCE - 1) if alone else ends
 
     def _ban(self, peer: SourceId, evidence: PeerError) -> list[Action]:
         self._standings.lied(peer, evidence, now=self._now)

@@ -19,27 +19,36 @@ OTHERS_MAX = 64
 _MASK = (1 << 64) - 1
 
 
-def shares(total: int, own: PeerId, others: Iterable[PeerId]) -> tuple[RangeSet, ...]:
-    """Return the chunks 0 ..< total in RANKS sets: where `own` ranks first among `others`, second, third, lower."""
-    mine = _number(own)
-    numbers = sorted({_number(other) for other in others} - {mine})[:OTHERS_MAX]
-    everyone = [mine, *numbers]
-    parts = min(total, PARTS_MAX)
-    most = -(-parts // len(everyone))  # Nobody asks first for more than that.
-    asks = dict.fromkeys(everyone, 0)
-    runs: list[list[tuple[int, int]]] = [[] for _ in range(RANKS)]
-    for part in range(parts):
-        ranked = [
-            number for _, number in sorted(((_mixed(number ^ part), number) for number in everyone), reverse=True)
-        ]
-        first = next(number for number in ranked if asks[number] < most)
-        asks[first] += 1
-        rank = 0
-        if first != mine:
-            ranked.remove(first)
-            rank = min(1 + ranked.index(mine), RANKS - 1)
-        runs[rank].append((part * total // parts, (part + 1) * total // parts))
-    return tuple(map(RangeSet.of, runs))
+class Shares:
+    """What of the chunks 0 ..< total each of `own` and `others` asks for first, as `own` sees it."""
+
+    def __init__(self, total: int, own: PeerId, others: Iterable[PeerId]) -> None:
+        mine = _number(own)
+        numbers = sorted({_number(other) for other in others} - {mine})[:OTHERS_MAX]
+        everyone = [mine, *numbers]
+        parts = min(total, PARTS_MAX)
+        most = -(-parts // len(everyone))  # Nobody asks first for more than that.
+        first: dict[int, list[tuple[int, int]]] = {number: [] for number in everyone}
+        runs: list[list[tuple[int, int]]] = [[] for _ in range(RANKS)]
+        for part in range(parts):
+            run = (part * total // parts, (part + 1) * total // parts)
+            ranked = [
+                number for _, number in sorted(((_mixed(number ^ part), number) for number in everyone), reverse=True)
+            ]
+            asks = next(number for number in ranked if len(first[number]) < most)
+            first[asks].append(run)
+            rank = 0
+            if asks != mine:
+                ranked.remove(asks)
+                rank = min(1 + ranked.index(mine), RANKS - 1)
+            runs[rank].append(run)
+        self.ranks = tuple(map(RangeSet.of, runs))
+        """Where `own` ranks first, second, third, lower: RANKS sets."""
+        self._first = {number: RangeSet.of(found) for number, found in first.items()}
+
+    def of(self, peer: PeerId) -> RangeSet:
+        """Return what `peer` asks for first; nothing if it is none of them."""
+        return self._first.get(_number(peer), RangeSet())
 
 
 def _number(peer: PeerId) -> int:

@@ -6,7 +6,7 @@ from p2phub import limits
 from p2phub.discovery import Candidate
 from p2phub.engine.providers import RETRY_S, Provider, ProviderBook
 from p2phub.errors import PeerGone
-from p2phub.identity import Address, PeerAddress
+from p2phub.identity import Address, PeerAddress, PeerId
 from tests.support.covers import covers
 from tests.support.hosts import key_of
 
@@ -40,6 +40,22 @@ def test_what_others_named_and_was_not_tried_is_no_reason_to_hurry() -> None:
     provider.tried.add(FIRST)
     provider.failed(PeerGone("refused"), 10.0)
     assert provider.retry_at == 10.0 + RETRY_S[0]
+
+
+def test_no_two_nodes_of_a_crowd_dial_the_others_in_the_same_order() -> None:
+    crowd = [key_of(str(number)).peer_id for number in range(20)]
+
+    def order(own: str) -> list[PeerId]:
+        book = ProviderBook(key_of(own).peer_id)
+        for peer in crowd:
+            book.found(Candidate(PeerAddress(peer, FIRST), "exchange"))
+        return [
+            provider.peer for provider in sorted(book, key=lambda each: each.draw) if isinstance(provider.peer, PeerId)
+        ]
+
+    assert sorted(order("one")) == sorted(order("two")) == sorted(crowd)
+    assert order("one") == order("one")
+    assert order("one") != order("two")
 
 
 @covers("T41")

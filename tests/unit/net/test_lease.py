@@ -70,6 +70,7 @@ def test_before_anything_is_measured_little_is_under_way_and_more_with_all_that_
     """In a crowd that starts together nobody knows of the others yet, and all that is asked for comes."""
     window = Window()
     assert window.bytes_max == 2 * window.request_bytes == MIB // 4
+    assert window.beside_bytes < MIB // 4  # Nor a second chunk beside the first.
     window.came(MIB // 8, 5.0)
     assert window.bytes_max == 3 * MIB // 4
     window.began(5.0)  # What was asked for came at once, too fast to measure: that does not start it anew.

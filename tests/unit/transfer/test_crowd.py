@@ -12,7 +12,7 @@ from p2phub.content import RangeSet
 from p2phub.identity import PeerId
 from p2phub.transfer import Drop, Grant, Revoke, Session
 from p2phub.transfer.crowd import WAIT_S
-from p2phub.transfer.shares import OTHERS_MAX, PARTS_MAX, RANKS, shares
+from p2phub.transfer.shares import OTHERS_MAX, PARTS_MAX, RANKS, Shares
 from tests.support.covers import covers
 from tests.support.crowd import Crowd
 from tests.support.swarm import Provider, Swarm, megabytes, peer
@@ -30,13 +30,13 @@ def ids(count: int) -> list[PeerId]:
 @pytest.mark.parametrize("total", [0, 1, 7, PARTS_MAX, 5000])
 def test_the_first_shares_of_all_cover_everything_once(total: int) -> None:
     peers = ids(9)
-    first = [shares(total, own, peers)[0] for own in peers]
+    first = [Shares(total, own, peers).ranks[0] for own in peers]
     assert sum(map(len, first)) == total
     assert RangeSet.of(run for each in first for run in each.runs) == RangeSet.whole(total)
 
 
 def test_the_ranks_of_one_peer_cover_everything_once() -> None:
-    ranks = shares(1000, ids(9)[4], ids(9))
+    ranks = Shares(1000, ids(9)[4], ids(9)).ranks
     assert len(ranks) == RANKS
     assert sum(map(len, ranks)) == 1000
     assert RangeSet.of(run for each in ranks for run in each.runs) == RangeSet.whole(1000)
@@ -46,20 +46,26 @@ def test_the_ranks_of_one_peer_cover_everything_once() -> None:
 def test_nobody_asks_first_for_more_than_its_part(total: int, peers: int) -> None:
     """A requester serves what it asks first to all others: who had twice as much would hold up everybody."""
     parts = min(total, PARTS_MAX)
-    sizes = [len(shares(total, own, ids(peers))[0]) for own in ids(peers)]
+    sizes = [len(Shares(total, own, ids(peers)).ranks[0]) for own in ids(peers)]
     assert max(sizes) <= -(-parts // peers) * total // parts
 
 
 def test_who_comes_or_goes_changes_little_but_its_own_share() -> None:
     peers = ids(8)
-    before, after = shares(4096, peers[0], peers[:7])[0], shares(4096, peers[0], peers)[0]
+    before, after = Shares(4096, peers[0], peers[:7]).ranks[0], Shares(4096, peers[0], peers).ranks[0]
     assert len(after - before) < 0.2 * len(after)
 
 
+def test_all_agree_on_what_each_asks_for_first() -> None:
+    peers = ids(9)
+    seen_by_one = Shares(1000, peers[0], peers)
+    assert [seen_by_one.of(each) for each in peers] == [Shares(1000, each, peers).ranks[0] for each in peers]
+    assert not seen_by_one.of(ids(10)[9])
+
+
 def test_no_number_of_others_makes_shares_slow() -> None:
-    assert shares(100, ids(1)[0], ids(500)) == shares(
-        100, ids(1)[0], sorted(ids(500), key=lambda each: each.public_key)
-    )
+    in_order = sorted(ids(500), key=lambda each: each.public_key)
+    assert Shares(100, ids(1)[0], ids(500)).ranks == Shares(100, ids(1)[0], in_order).ranks
     assert OTHERS_MAX <= limits.PROVIDERS_PER_FETCH_MAX
 
 
@@ -131,7 +137,7 @@ def in_a_crowd(table_chunks: int, *, others: int = 3) -> tuple[Session, list[Ran
     session = Session(megabytes(table_chunks), RangeSet(), now=0.0)
     own, *rest = ids(others + 1)
     session.spread(own, rest)
-    return session, [*shares(table_chunks, own, rest)]
+    return session, [*Shares(table_chunks, own, rest).ranks]
 
 
 def granted(actions: list[Grant | Revoke] | list[object]) -> RangeSet:
@@ -185,7 +191,7 @@ def with_own_share_done() -> tuple[Session, RangeSet]:
     """A session that has its share, with links to one that has all (0) and to a fellow that has nothing yet (1); and
     what it misses."""
     own, *rest = ids(4)
-    share = shares(40, own, rest)[0]
+    share = Shares(40, own, rest).ranks[0]
     session = Session(megabytes(40), share, now=0.0)
     session.spread(own, rest)
     session.joined(1, rest[0], RangeSet(), now=0.0)
@@ -217,13 +223,68 @@ def test_what_was_granted_before_the_others_were_known_is_taken_back() -> None:
     assert session.spread(own, rest) == [Revoke(0)]
     again = granted(list(session.returned(0, first, now=0.1)))
     assert again
-    assert not again - shares(400, own, rest)[0]
+    assert not again - Shares(400, own, rest).ranks[0]
     assert not session.spread(own, rest)  # What is left is its own share: nothing to take back.
+
+
+def test_what_a_fellow_has_got_by_now_is_taken_back_from_the_one_that_many_ask() -> None:
+    own, *rest = ids(4)
+    session = Session(megabytes(40), RangeSet(), now=0.0)
+    session.spread(own, rest)
+    session.joined(1, rest[0], RangeSet(), now=0.0)
+    leased = granted(list(session.joined(0, peer(1), RangeSet.whole(40), now=0.0)))
+    elsewhere = (RangeSet.whole(40) - leased).first(1)
+    assert Revoke(0) not in session.held(1, elsewhere, now=0.1)
+    assert Revoke(0) in session.held(1, elsewhere | leased, now=0.2)
+    again = session.returned(0, leased - leased.first(1), now=0.3)
+    assert granted([each for each in again if isinstance(each, Grant) and each.link == 1]) & leased
+
+
+def test_where_as_many_have_all_as_ask_nobody_waits() -> None:
+    own, *rest = ids(4)
+    session = Session(megabytes(40), Shares(40, own, rest).ranks[0], now=0.0)
+    session.spread(own, rest)
+    for link in range(len(rest)):
+        assert not granted(list(session.joined(link, peer(10 + link), RangeSet.whole(40), now=0.0)))
+    assert granted(list(session.joined(len(rest), peer(20), RangeSet.whole(40), now=0.0)))
+
+
+def test_nobody_waits_less_than_the_first_chunk_takes() -> None:
+    session, steps = in_a_crowd(40, others=39)
+    asked = granted(list(session.joined(0, peer(1), RangeSet.whole(40), now=0.0)))
+    for now in range(1, 8):
+        asked = asked | granted(list(session.tick(now=float(now))))
+    assert not asked - steps[0]
+    for now in range(8, 60):
+        left = asked - session.have
+        actions = session.verified(0, left, limits.MIB * len(left), now=now) if left else session.tick(now=now)
+        asked = asked | granted(list(actions))
+    assert session.complete
+
+
+def test_when_the_others_are_gone_the_rest_is_asked_for_at_once() -> None:
+    session, missing = with_own_share_done()
+    assert not granted(list(session.tick(now=0.0)))
+    session.spread(ids(1)[0], ())
+    assert granted(list(session.tick(now=0.0))) & missing
+
+
+def test_hope_is_for_those_whose_share_nobody_has_come_forward_with() -> None:
+    own, *rest = ids(4)
+    session = Session(megabytes(40), RangeSet(), now=0.0)
+    assert not session.hoped_from(rest[0])  # Nobody is known.
+    session.spread(own, rest)
+    theirs = Shares(40, rest[0], [own, *rest[1:]]).ranks[0]
+    assert session.hoped_from(rest[0]) == len(theirs)
+    session.joined(1, rest[1], theirs.first(2), now=0.0)
+    assert session.hoped_from(rest[0]) == len(theirs) - 2
+    assert not session.hoped_from(rest[1])  # What it has it says itself.
+    assert not session.hoped_from(peer(9))
 
 
 def test_one_that_has_all_and_is_asked_by_many_is_not_given_up_as_too_slow() -> None:
     own, *rest = ids(4)
-    last = shares(40, own, rest)[0].first(1)
+    last = Shares(40, own, rest).ranks[0].first(1)
     session = Session(megabytes(40), RangeSet.whole(40) - last, now=0.0)
     session.spread(own, rest)
     session.joined(1, rest[0], RangeSet(), now=0.0)

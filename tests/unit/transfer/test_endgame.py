@@ -8,7 +8,7 @@ from p2phub import limits
 from p2phub.content import RangeSet
 from p2phub.errors import PeerGone, PeerStalled
 from p2phub.transfer import Action, Grant, Revoke, Session
-from p2phub.transfer.endgame import TWICE_BYTES_MAX
+from p2phub.transfer.endgame import CROWD_PATIENCE_S, TWICE_BYTES_MAX
 from p2phub.transfer.pace import LATE_S
 from tests.support.covers import covers
 from tests.support.swarm import Provider, Swarm, cancelled, dropped, granted, megabytes, peer, runs, session_of
@@ -31,10 +31,13 @@ def after(session: Session, seconds: float, *, begin: float) -> tuple[list[Actio
     return actions, now
 
 
-def late_session(*, chunks: int = 2, asked: int = 1) -> tuple[Session, list[Action], float]:
+def late_session(*, chunks: int = 2, asked: int = 1, crowd: bool = False) -> tuple[Session, list[Action], float]:
     """Ann was asked for the first chunk, or more, and does not answer; Bob has given all others, at 10 MiB/s, and is
-    idle."""
+    idle. Or both are of a `crowd`, and Bob has all but the last chunk of what there is, which nobody has yet."""
     session, everything = session_of(chunks)
+    if crowd:
+        session, everything = session_of(chunks + 1)[0], everything
+        session.spread(CY, [ANN, BOB])
     session.joined(SLOW, ANN, runs((0, asked)), now=0.0)
     fast = granted(session.joined(FAST, BOB, everything, now=0.0), FAST)
     now = 0.0
@@ -55,6 +58,14 @@ def test_what_a_silent_link_was_asked_for_is_asked_of_an_idle_one_within_a_secon
     assert granted(actions, FAST) == runs((0, 1))
     assert not dropped(actions)
     assert not session.verified(FAST, RangeSet(), 0, now=now)  # It has it, so it is not granted again.
+
+
+def test_in_a_crowd_it_has_to_be_late_by_more() -> None:
+    session, _, began = late_session(crowd=True)
+    actions, now = after(session, CROWD_PATIENCE_S, begin=began)
+    assert not granted(actions, FAST)
+    actions, _ = after(session, 1.0, begin=now)
+    assert granted(actions, FAST) == runs((0, 1))
 
 
 def test_a_link_that_is_on_time_is_left_alone() -> None:

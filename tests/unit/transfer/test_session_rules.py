@@ -349,3 +349,17 @@ def test_a_report_costs_no_more_in_a_manifest_of_a_hundred_thousand_chunks() -> 
             leased = (leased - done) | granted(session.verified(1, done, len(done) * MIB, now=step * 0.1), 1)
         asked[total] = count
     assert asked[100_000] <= asked[1_000] + 100
+
+
+@covers("T35")
+def test_a_link_hardly_moves_that_gives_a_small_part_of_what_is_usual() -> None:
+    session, everything = session_of(64)
+    session.joined(1, peer(1), everything, now=0.0)
+    session.joined(2, peer(2), everything, now=0.0)
+    assert not session.hardly_moves(2, now=1.0)  # Nothing is usual yet.
+    session.verified(1, runs((0, 4)), 4 * limits.MIB, now=1.0)
+    assert not session.hardly_moves(1, now=1.0)
+    assert session.hardly_moves(2, now=1.0)
+    session.capped = True  # What it lacks may be our leave to send.
+    assert not session.hardly_moves(2, now=1.0)
+    assert not session.hardly_moves(3, now=1.0)

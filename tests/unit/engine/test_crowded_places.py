@@ -1,0 +1,97 @@
+"""Which link gives its place to one that waits, and after how long."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from p2phub.engine.job import Job
+from p2phub.engine.places import HOPED_S, USELESS_S, make_place
+from p2phub.engine.providers import Provider
+from p2phub.identity import Address
+from tests.support.covers import covers
+from tests.support.hosts import key_of
+
+ANN, BOB = key_of("ann").peer_id, key_of("bob").peer_id
+NOBODY = frozenset[object]()
+
+
+class FullJob:
+    """All places are taken by two links to Ann, and Bob waits. Ann has nothing for us, or she `hardly_moves`; Bob may
+    have so much of what is `hoped` for."""
+
+    def __init__(
+        self,
+        *,
+        hoped: int = 0,
+        hardly_moves: bool = False,
+        crowd: frozenset[object] = NOBODY,
+        tried_at: float = -math.inf,
+    ) -> None:
+        self.dropped: list[SimpleNamespace] = []
+        self.crowd = crowd
+        self.ann = Provider(ANN, "direct", [Address("192.0.2.1", 1)], links={0, 1})
+        bob = Provider(BOB, "direct", [Address("192.0.2.2", 1)], linked_at=tried_at)
+        self.links = {number: _link(self.ann) for number in (0, 1)}
+        self.providers = _Book(self.ann, bob)
+        self.session = SimpleNamespace(
+            links_max=2,
+            holds_missing=lambda peer: hardly_moves,
+            hardly_moves=lambda link, now: hardly_moves,
+            hoped_from=lambda peer: hoped if peer == BOB else 0,
+        )
+        self.means = SimpleNamespace(down=SimpleNamespace(links_max=lambda manifest: 16))
+        self.wish = SimpleNamespace(manifest=b"")
+
+    def drop(self, state: SimpleNamespace, error: object) -> None:
+        self.dropped.append(state)
+
+    def dropped_within(self, seconds: float) -> int:
+        """Look at the places as often as a fetch does; return how many links were let go of by then."""
+        for tenth in range(round(seconds * 10) + 1):
+            make_place(cast(Job, self), 10.0 + tenth / 10)
+        return len(self.dropped)
+
+
+def _link(provider: Provider) -> SimpleNamespace:
+    return SimpleNamespace(
+        link=SimpleNamespace(peer=provider.peer),
+        provider=provider,
+        held=object(),
+        useless_since=math.inf,
+        leaving=False,
+    )
+
+
+class _Book(list[Provider]):
+    links, dialling = 2, 0
+
+    def __init__(self, *providers: Provider) -> None:
+        super().__init__(providers)
+
+
+@pytest.mark.parametrize(("hoped", "after_s"), [(0, USELESS_S), (3, HOPED_S)])
+def test_a_link_of_no_use_gives_way_sooner_to_one_that_may_have_what_is_seen_at_nobody(
+    hoped: int, after_s: float
+) -> None:
+    job = FullJob(hoped=hoped, crowd=frozenset((ANN, BOB)))
+    assert not job.dropped_within(after_s - 0.1)
+    assert job.dropped_within(after_s) == 1
+    assert job.ann.retry_at > 10.0 + after_s
+
+
+@covers("T35", "T39")
+def test_one_that_hardly_moves_gives_its_place_to_one_that_was_never_tried() -> None:
+    assert FullJob(hardly_moves=True).dropped_within(USELESS_S)
+    assert not FullJob(hardly_moves=True, tried_at=5.0).dropped_within(60)
+
+
+def test_in_a_crowd_where_all_are_slow_nobody_is_let_go_of_for_that() -> None:
+    assert not FullJob(hardly_moves=True, crowd=frozenset((ANN, BOB))).dropped_within(60)
+
+
+def test_no_more_are_let_go_of_than_wait() -> None:
+    assert FullJob(hardly_moves=True).dropped_within(60) == 1
