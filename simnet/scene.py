@@ -123,6 +123,7 @@ Build = Callable[[Random, int | None], Scene]
 """`nodes`: how many members in all, None: as many as the scenario is told with, eight at most."""
 
 NODES_USUAL_MAX = 8
+SWARM_NODES = 5  # Of many side by side.
 
 
 def named(name: str, count: int) -> tuple[str, ...]:
@@ -133,6 +134,45 @@ def named(name: str, count: int) -> tuple[str, ...]:
 def content_bytes(usual: int, nodes: int) -> int:
     """Return how much content `nodes` members share: less for many, who would need minutes to simulate else."""
     return usual if nodes <= NODES_USUAL_MAX else usual // 4
+
+
+def side_by_side(build: Build, chance: Random, nodes: int) -> Scene:
+    """Return swarms of SWARM_NODES in one network, `nodes` members in all, that know nothing of each other.
+
+    So a fault that concerns one requester and its providers befalls many, each at moments of its own.
+    """
+    scenes = [build(chance, SWARM_NODES) for _ in range(nodes // SWARM_NODES)]
+    members: list[Member] = []
+    happenings: list[Happening] = []
+    for number, scene in enumerate(scenes):
+        assert scene.files == scenes[0].files, "they share the content"
+        assert not scene.says, "they share the name"
+        assert not scene.asks
+
+        def renamed(name: str, number: int = number) -> str:
+            return f"{name}-{number}" if name else name
+
+        members += [
+            replace(
+                member,
+                name=renamed(member.name),
+                knows=None if member.knows is None else tuple(map(renamed, member.knows)),
+            )
+            for member in scene.members
+        ]
+        happenings += [
+            replace(happening, who=renamed(happening.who), other=renamed(happening.other))
+            for happening in scene.happenings
+        ]
+    return replace(
+        scenes[0],
+        members=tuple(members),
+        happenings=tuple(happenings),
+        loss=max(scene.loss for scene in scenes),
+        best_s=max(scene.best_s for scene in scenes),
+        within_s=max(scene.within_s for scene in scenes),
+        waste_max=max(scene.waste_max for scene in scenes),
+    )
 
 
 def some_bad(chance: Random, characters: Sequence[str], *, bad: int, honest: int, rate: float) -> tuple[Member, ...]:

@@ -6,13 +6,15 @@ import math
 from random import Random
 
 from p2phub import limits
-from simnet.scene import MB, Happening, Member, Scene, content_bytes, named
+from simnet.scene import MB, NODES_USUAL_MAX, Happening, Member, Scene, named, side_by_side
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
+    if nodes is not None and nodes > NODES_USUAL_MAX:
+        return side_by_side(scene, chance, nodes)
     count = nodes or 3
     wanting = named("bob", count - 2)
-    rate, size = 4 * MB, content_bytes(16 * limits.MIB, count)
+    rate, size = 4 * MB, 16 * limits.MIB
     return Scene(
         members=(
             Member("ann", holds=True, up=rate),

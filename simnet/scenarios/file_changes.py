@@ -5,12 +5,14 @@ from __future__ import annotations
 from random import Random
 
 from p2phub import limits
-from simnet.scene import MB, Happening, Member, Scene, content_bytes, named, pushed
+from simnet.scene import MB, NODES_USUAL_MAX, Happening, Member, Scene, named, pushed, side_by_side
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
+    if nodes is not None and nodes > NODES_USUAL_MAX:
+        return side_by_side(scene, chance, nodes)
     count = nodes or 3
-    rate, size = 3 * MB, content_bytes(20 * limits.MIB, count)
+    rate, size = 3 * MB, 20 * limits.MIB
     return Scene(
         members=(
             Member("ann", holds=True, up=rate),

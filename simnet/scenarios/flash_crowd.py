@@ -12,12 +12,13 @@ from math import floor, log2
 from random import Random
 
 from p2phub import limits
-from simnet.scene import MB, Member, Scene
+from simnet.scene import MB, NODES_USUAL_MAX, Member, Scene
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
     wanting = (nodes or 7) - 1
-    size = (32 if wanting > 4 else 16) * limits.MIB  # A few are quick to simulate, and quickly acquainted.
+    # A few are quick to simulate, and quickly acquainted; many take long to simulate.
+    size = (16 if wanting <= 4 else 32 if wanting < NODES_USUAL_MAX else 24) * limits.MIB
     rate, chunk_bytes = 4 * MB, 256 * limits.KIB
     pieces = size / chunk_bytes
     best_s = size / rate * (1 + floor(log2(max(1, wanting))) / pieces)

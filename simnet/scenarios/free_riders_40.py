@@ -9,10 +9,12 @@ from __future__ import annotations
 from random import Random
 
 from p2phub import limits
-from simnet.scene import MB, Member, Scene
+from simnet.scene import MB, NODES_USUAL_MAX, Member, Scene, side_by_side
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
+    if nodes is not None and nodes > NODES_USUAL_MAX:
+        return side_by_side(scene, chance, nodes)
     wanting = (nodes or 6) - 1
     riders = round(0.4 * wanting)
     rate, size = 4 * MB, 40 * limits.MIB
@@ -23,6 +25,7 @@ def scene(chance: Random, nodes: int | None) -> Scene:
             f"r{number}",
             "honest" if number < wanting - riders else "rider",
             fetches=True,
+            knows=("publisher",),
             starts_s=chance.uniform(0, 0.5),
             cap=rate,
             down=4 * rate,

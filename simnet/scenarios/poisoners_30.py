@@ -8,22 +8,21 @@ from __future__ import annotations
 from random import Random
 
 from p2phub import limits
-from simnet.scene import MB, Member, Scene, best_among, content_bytes, named, pushed, some_bad
+from simnet.scene import MB, NODES_USUAL_MAX, Member, Scene, best_among, some_bad
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
-    wanting = named("bob", max(1, (nodes or 8) // 8))
-    count = (nodes or 8) - len(wanting)  # Of providers.
+    count = (nodes or 8) - 1  # Of providers.
     bad = max(1, round(0.3 * count))
-    rate, size = 2 * MB, content_bytes(40 * limits.MIB, count)
+    rate, size = 2 * MB, (40 if count < NODES_USUAL_MAX else 80) * limits.MIB
     providers = some_bad(chance, ("liar", "liar", "flooder"), bad=bad, honest=count - bad, rate=rate)
-    best_s = best_among(size, rate=rate, honest=count - bad, wanting=len(wanting))
+    best_s = best_among(size, rate=rate, honest=count - bad, wanting=1)
     knows = tuple(each.name for each in providers)
     return Scene(
-        members=(*providers, *(Member(name, fetches=True, up=rate, knows=knows) for name in wanting)),
+        members=(*providers, Member("bob", fetches=True, up=rate, knows=knows)),
         files={"model.safetensors": size},
         best_s=best_s,
         of_best_min=1 / 1.3,
         within_s=2.0 * best_s + 8,
-        waste_max=0.40 + pushed(size, len(wanting)),
+        waste_max=0.40,
     )

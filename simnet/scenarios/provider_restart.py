@@ -8,12 +8,14 @@ from __future__ import annotations
 from random import Random
 
 from p2phub import limits
-from simnet.scene import MB, Happening, Member, Scene, content_bytes, named
+from simnet.scene import MB, NODES_USUAL_MAX, Happening, Member, Scene, named, side_by_side
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
+    if nodes is not None and nodes > NODES_USUAL_MAX:
+        return side_by_side(scene, chance, nodes)
     count = nodes or 2
-    rate, size = 2 * MB, content_bytes(16 * limits.MIB, count)
+    rate, size = 2 * MB, (16 if count == 2 else 8) * limits.MIB
     happenings: list[Happening] = []
     away_s, at_s = 0.0, 0.5
     for _ in range(chance.randint(1, 3)):

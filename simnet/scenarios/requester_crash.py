@@ -5,13 +5,15 @@ from __future__ import annotations
 from random import Random
 
 from p2phub import limits
-from simnet.scene import MB, Happening, Member, Scene, content_bytes, named
+from simnet.scene import MB, NODES_USUAL_MAX, Happening, Member, Scene, named, side_by_side
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
+    if nodes is not None and nodes > NODES_USUAL_MAX:
+        return side_by_side(scene, chance, nodes)
     count = nodes or 3
     wanting = named("bob", count - 2)
-    rate, size = 3 * MB, content_bytes(20 * limits.MIB, count)
+    rate, size = 3 * MB, 20 * limits.MIB
     happenings: list[Happening] = []
     for bob in wanting:
         first_s = chance.uniform(1.0, 3.0)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from random import Random
 
 from p2phub import limits
-from simnet.scene import MB, Happening, Member, Scene, content_bytes, named, pushed
+from simnet.scene import MB, NODES_USUAL_MAX, Happening, Member, Scene, named, pushed, side_by_side
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
+    if nodes is not None and nodes > NODES_USUAL_MAX:
+        return side_by_side(scene, chance, nodes)
     count = nodes or 3
     wanting = named("bob", count - 2)
-    size, disk = content_bytes(24 * limits.MIB, count), chance.choice((1.0, 2.0, 4.0)) * MB
+    size, disk = 24 * limits.MIB, chance.choice((1.0, 2.0, 4.0)) * MB
     return Scene(
         members=(
             Member("ann", holds=True, up=20 * MB),

@@ -9,22 +9,21 @@ from __future__ import annotations
 from random import Random
 
 from p2phub import limits
-from simnet.scene import MB, Member, Scene, best_among, content_bytes, named, pushed, some_bad
+from simnet.scene import MB, NODES_USUAL_MAX, Member, Scene, best_among, some_bad
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
-    wanting = named("bob", max(1, (nodes or 7) // 8))
-    count = (nodes or 7) - len(wanting)  # Of providers.
+    count = (nodes or 7) - 1  # Of providers.
     bad = count // 2
-    rate, size = 2 * MB, content_bytes(24 * limits.MIB, count)
+    rate, size = 2 * MB, (24 if count < NODES_USUAL_MAX else 120) * limits.MIB
     providers = some_bad(chance, ("tarpit", "staller", "boaster", "empty"), bad=bad, honest=count - bad, rate=rate)
-    best_s = best_among(size, rate=rate, honest=count - bad, wanting=len(wanting))
+    best_s = best_among(size, rate=rate, honest=count - bad, wanting=1)
     knows = tuple(each.name for each in providers)
     return Scene(
-        members=(*providers, *(Member(name, fetches=True, up=rate, knows=knows) for name in wanting)),
+        members=(*providers, Member("bob", fetches=True, up=rate, knows=knows)),
         files={"model.safetensors": size},
         best_s=best_s,
         of_best_min=1 / 1.5,
         within_s=1.5 * best_s + 25,
-        waste_max=0.30 + pushed(size, len(wanting)),
+        waste_max=0.30,
     )
