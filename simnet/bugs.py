@@ -213,10 +213,10 @@ def _stop_the_stall_clock() -> AbstractContextManager[Any]:
 def _take_back_in_vain() -> AbstractContextManager[Any]:
     help_idle = Endgame.help
 
-    def tireless(self: Endgame, idle: Any, links: Any, *, now: float, **options: Any) -> Any:
-        for link in links:
+    def tireless(self: Endgame, idle: Any, owing: Any, *, now: float, **options: Any) -> Any:
+        for link in owing.links:
             link.kept_until = now
-        return help_idle(self, idle, links, now=now, **options)
+        return help_idle(self, idle, owing, now=now, **options)
 
     return mock.patch.object(Endgame, "help", tireless)
 
@@ -310,7 +310,7 @@ def _ask_for_blobs_forever() -> AbstractContextManager[Any]:
 def _keep_who_is_of_no_use() -> AbstractContextManager[Any]:
     stack = ExitStack()
     stack.enter_context(mock.patch("p2phub.engine.fetch.make_place"))
-    stack.enter_context(mock.patch("p2phub.engine.patience.waits_for_place", return_value=False))
+    stack.enter_context(mock.patch("p2phub.engine.patience.waiting", return_value=[]))
     return stack
 
 

@@ -141,7 +141,9 @@ def side_by_side(build: Build, chance: Random, nodes: int) -> Scene:
 
     So a fault that concerns one requester and its providers befalls many, each at moments of its own.
     """
-    scenes = [build(chance, SWARM_NODES) for _ in range(nodes // SWARM_NODES)]
+    sizes = [SWARM_NODES] * (nodes // SWARM_NODES)
+    sizes[-1] += nodes % SWARM_NODES
+    scenes = [build(chance, size) for size in sizes]
     members: list[Member] = []
     happenings: list[Happening] = []
     for number, scene in enumerate(scenes):
@@ -156,6 +158,7 @@ def side_by_side(build: Build, chance: Random, nodes: int) -> Scene:
             replace(
                 member,
                 name=renamed(member.name),
+                found_at=renamed(member.found_at),
                 knows=None if member.knows is None else tuple(map(renamed, member.knows)),
             )
             for member in scene.members

@@ -28,7 +28,7 @@ from p2phub.engine.job import Item, Job, LinkState, Means, SearchEnded, Wish
 from p2phub.engine.meter import LOOK_S
 from p2phub.engine.mirrors import run_mirror
 from p2phub.engine.patience import Patience
-from p2phub.engine.places import make_place, most_links
+from p2phub.engine.places import HOPE_RESTS_S, make_place, most_links
 from p2phub.engine.preparing import begin
 from p2phub.engine.providers import RETRY_S, Provider
 from p2phub.engine.reports import take_report
@@ -117,8 +117,10 @@ class _Coordinator:
                 if self.job.session is not None:  # Whatever came may have settled the last of a chunk.
                     self.job.note_written()
             self._on_time(now)
-            self._dial_more(now)
-            self.patience.give_up_or_wait(now)
+            if now >= self.dial_at:
+                self.dial_at = now + DIAL_LOOK_S
+                self._dial_more(now)
+                self.patience.give_up_or_wait(now)
 
     async def _next_item(self) -> Item | None:
         """Return what arrived, or None when it is time to look at the clock. What is here comes before the clock."""
@@ -178,9 +180,6 @@ class _Coordinator:
     # --- dialling --------------------------------------------------------------------------------------------------
 
     def _dial_more(self, now: float) -> None:
-        if now < self.dial_at:
-            return
-        self.dial_at = now + DIAL_LOOK_S
         make_place(self.job, now)
         providers = self.job.providers
         links_max = most_links(self.job)
@@ -211,7 +210,9 @@ class _Coordinator:
         may soon have what we see at nobody, then those that had no turn yet.
         """
         crowd, session = self.job.crowd, self.job.session
-        hoped = session.hoped_from(provider.peer) if crowd and session is not None else 0
+        hoped = 0
+        if crowd and session is not None and trio.current_time() - provider.linked_at >= HOPE_RESTS_S:
+            hoped = session.hoped_from(provider.peer)
         return provider.is_hearsay, -hoped, provider.linked_at, provider.draw if crowd else b""
 
     def _links_wanted(self, provider: Provider) -> int:

@@ -79,7 +79,7 @@ class LinkState:
     """A link that is up; `held` once it opened, `asked_at` while it owes an answer about the manifest.
 
     `bare`: a mirror that has files, and does not have what describes them. `leaving`: it was let go of for somebody
-    who waits; `useless_since`: since when it has had nothing of what is missing, while others wait.
+    who waits; `useless_since`: since when it has had nothing of what is missing, or hardly moves, while others wait.
     """
 
     def __init__(self, link: Link, provider: Provider) -> None:

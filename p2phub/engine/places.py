@@ -15,7 +15,8 @@ from p2phub.errors import PeerRefused
 from p2phub.transfer import LinkId
 
 USELESS_S = 2.0  # How long a link may be of no use while others wait: one that fetches, too, soon has something.
-HOPED_S = 0.5  # The same, while one waits that may soon have what we see at nobody.
+HOPED_S = 0.5  # The same, while one waits that may soon have what we see at nobody,
+HOPE_RESTS_S = 10.0  # unless it had a link so lately.
 
 
 def most_links(job: Job) -> int:
@@ -42,24 +43,35 @@ def make_place(job: Job, now: float) -> None:
     soon.
     """
     session = job.session
-    if session is None or not (others := waiting(job, now)):
+    others = waiting(job, now)
+    if session is None or not others:
+        for state in job.links.values():
+            state.useless_since = math.inf
         return
-    untried = not job.crowd and any(each.linked_at == -math.inf for each in others)
+    leaving = sum(state.leaving for state in job.links.values())
+    room = (1 if job.crowd else len(others)) - leaving
+    untried = 0 if job.crowd else sum(_is_untried(each) for each in others) - leaving
+    hoped = any(session.hoped_from(each.peer) for each in others if now - each.linked_at >= HOPE_RESTS_S)
     useless = [
         state
         for number, state in job.links.items()
-        if not state.leaving and _is_useless(job, number, state, untried=untried, now=now)
+        if not state.leaving and _is_useless(job, number, state, untried=untried > 0, now=now)
     ]
-    room = (1 if job.crowd else len(others)) - sum(state.leaving for state in job.links.values())
-    patience_s = HOPED_S if any(session.hoped_from(each.peer) for each in others) else USELESS_S
-    for state in sorted(useless, key=lambda each: each.useless_since)[: max(0, room)]:
-        if now - state.useless_since < patience_s:
-            return
+    for state in sorted(useless, key=lambda each: each.useless_since):
+        hardly_moves = session.holds_missing(state.link.peer)
+        patience_s = HOPED_S if hoped and not session.hoped_from(state.link.peer) else USELESS_S
+        if room <= 0 or (hardly_moves and untried <= 0) or now - state.useless_since < patience_s:
+            continue
+        room, untried = room - 1, untried - 1
         state.leaving = True
-        why = "hardly moves" if session.holds_missing(state.link.peer) else "has nothing of what is missing"
+        why = "hardly moves" if hardly_moves else "has nothing of what is missing"
         job.drop(state, PeerRefused(f"it {why}, and others wait", reason="not-held"))
         # In a crowd it may soon have something, and has its turn after those that had none.
         state.provider.retry_at = now + (RETRY_S[1] if job.crowd else RETRY_S[-1])
+
+
+def _is_untried(provider: Provider) -> bool:
+    return provider.linked_at == -math.inf and not provider.failures
 
 
 def _is_useless(job: Job, number: LinkId, state: LinkState, *, untried: bool, now: float) -> bool:

@@ -6,6 +6,7 @@ A plain value that the coordinator owns; it decides whom to dial next and, when 
 from __future__ import annotations
 
 import math
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -103,6 +104,7 @@ class ProviderBook:
 
     def __init__(self, own: PeerId) -> None:
         self._own = own
+        self._seed = secrets.token_bytes(16)  # So that nobody can choose a key that is dialled first.
         self._providers: dict[SourceId, Provider] = {}
 
     def __iter__(self) -> Iterator[Provider]:
@@ -144,7 +146,7 @@ class ProviderBook:
 
     def _draw(self, peer: PeerId) -> bytes:
         """If all of a crowd dialled in the order in which they heard of each other, all would have the same links."""
-        return blake2b(peer.public_key, key=self._own.public_key, digest_size=8).digest()
+        return blake2b(peer.public_key, key=self._seed, digest_size=8).digest()
 
     def mirror(self, mirror: MirrorId) -> None:
         """Take a mirror in."""

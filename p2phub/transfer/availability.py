@@ -37,11 +37,12 @@ class Availability:
 
     def learn(self, peer: SourceId, held: RangeSet) -> None:
         """`peer` says that it holds `held`: in place of what it said before."""
-        if len(held & self._everything) == len(self._everything):
+        held &= self._everything
+        if held == self._everything:
             self.complete.add(peer)
-        believed = (held & self._everything) - self._refused.get(peer, _NOTHING)
-        if held != self._everything:
+        else:
             self._fellows.add(peer)
+        believed = held - self._refused.get(peer, _NOTHING)
         before = self._held.get(peer)
         if before == believed:
             return

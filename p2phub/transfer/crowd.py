@@ -34,8 +34,9 @@ class Turn:
         if self.waits_since is None:
             return 0
         wait_s = min(max(WAIT_S, WAIT_CHUNKS * crowd.chunk_bytes / rate), WAIT_S_MAX) if rate else WAIT_S
-        waited_s = now - max(self.waits_since, crowd.progress_at)
-        return int(1 + (waited_s - wait_s) / WAIT_S) if waited_s >= wait_s else 0
+        # So long once; then, for as long as others come forward, a moment each time.
+        waited_s = now - max(self.waits_since + wait_s, crowd.progress_at + WAIT_S)
+        return int(1 + waited_s / WAIT_S) if waited_s >= 0 else 0
 
 
 class Crowd:
@@ -70,7 +71,7 @@ class Crowd:
         rare = len(self._everything) - len(held_by_fellows)
         if rare < self._rare:
             self.progress_at = now
-        self._rare = rare
+            self._rare = rare  # Who takes back what it said, and says it anew, has done nothing.
 
     def steps(self, free: RangeSet, held_by_fellows: RangeSet, *, version: tuple[int, int]) -> tuple[RangeSet, ...]:
         """Return what to take of a complete provider, step by step; the last one is everything. Remembered for as long

@@ -1,9 +1,9 @@
 """The end of a fetch: nothing is free any more, some links are idle, others still owe what is left.
 
 An idle link first has taken back what another was not asked for yet (`Revoke`), from whoever would end last. When all
-that is left is under way, the idle one asks for it, too, where its holder is late by its own measured rate, or would
-take many times as long: then two providers have it, the first verified copy counts and the other is cancelled. So a
-provider that is frozen, dead on its feet or suddenly slow costs about a second, however much it was asked for.
+that is left is under way, the idle one asks for it, too, where its holder is late by its own measured rate, or (not in
+a crowd) would take many times as long: then two have it, the first verified copy counts and the other is cancelled. So
+a provider that is frozen, dead on its feet or suddenly slow costs about a second, however much it was asked for.
 
 No chunk is asked of more than two, and no more than TWICE_BYTES_MAX are under way twice: that, and what is left, bounds
 what may come in vain. Source: proto/transfer.md §5; docs/decisions/0063.

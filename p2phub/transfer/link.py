@@ -37,13 +37,14 @@ class Link:
     """One link of a session, which changes it."""
 
     __slots__ = (
-        "barren", "busy_s", "busy_until", "dropping", "dry_at", "id", "kept_until", "lease", "lease_bytes", "pace",
-        "peer", "place", "revoking", "turn", "unsettled", "vain_bytes",
+        "barren", "busy_s", "busy_until", "dropping", "dry_at", "id", "joined_at", "kept_until", "lease", "lease_bytes",
+        "pace", "peer", "place", "revoking", "turn", "unsettled", "vain_bytes",
     )  # fmt: skip
 
     def __init__(self, link: LinkId, peer: SourceId, *, now: float) -> None:
         self.id = link
         self.peer = peer
+        self.joined_at = now
         self.lease = Runs()
         self.lease_bytes = 0
         self.unsettled = Runs()  # Had, over another link; it has not said yet that it will not write them.

@@ -72,9 +72,11 @@ class Session:
         self._standings = Standings()
         self._received: dict[SourceId, int] = {}
         self._now = now
-        self._fed_at = -math.inf  # When all leases were looked at last.
+        self._fed_at = -math.inf  # When all leases were looked at last;
+        self._look_is_due = False  # and whether that is to be done again, since something has happened.
         self._up: _Up | None = None  # Looked at once between two things that happen.
         self._crowd: Crowd | None = None
+        self._unseen, self._unseen_for = RangeSet(), (-1, -1)  # What is missing and seen at no requester.
         self.capped = False
         """Whether our own cap, not the providers, is what bounds the fetch now: then none of them is called slow."""
 
@@ -108,18 +110,28 @@ class Session:
         return self._availability.holds_any(peer, self._leases.missing)
 
     def hardly_moves(self, link: LinkId, *, now: float) -> bool:
-        """Whether `link` owes something and gives it at a small part of the rate that is usual here."""
+        """Whether `link` owes what others hold, too, and gives it at a small part of the rate that is usual here by
+        now: where all are silent none is. One that has not given anything yet has until it is late."""
         known = self._links.get(link)
-        if known is None or known.dropping or not known.owes or self.capped:
+        if known is None or known.dropping or not known.lease or self.capped:
             return False
-        return known.rate(now=now) * HARDLY < usual_rate(self._links.values())
+        rates = [each.rate(now=now) for each in self._links.values() if each.pace.rate and not each.dropping]
+        usual = sum(rates) / len(rates) if rates else 0.0
+        if not self._availability.held_elsewhere(known.peer, known.lease):
+            return False
+        if not known.pace.rate:  # Whatever it said meanwhile, such as that it has not got this either.
+            return now - known.joined_at >= self._end.late_at(known, usual=usual) - known.pace.moved_at
+        return known.rate(now=now) * HARDLY < usual
 
     def hoped_from(self, peer: SourceId) -> int:
-        """Return how many missing chunks `peer`, a requester that is not joined, may soon have for us: those that it
-        asks for first, and that no requester we are joined to holds."""
-        if self._crowd is None or not isinstance(peer, PeerId) or peer in self._availability:
+        """Return how many missing chunks `peer`, a requester, may soon have for us: those that it asks for first, and
+        that no requester we are joined to holds."""
+        if self._crowd is None or not isinstance(peer, PeerId):
             return 0
-        return len((self._crowd.first_for(peer) & self.missing) - self._availability.of_fellows)
+        version = (self._availability.version, self._leases.bytes_missing)
+        if self._unseen_for != version:
+            self._unseen, self._unseen_for = self.missing - self._availability.of_fellows, version
+        return len(self._crowd.first_for(peer) & self._unseen)
 
     @property
     def unavailable(self) -> RangeSet:
@@ -221,6 +233,8 @@ class Session:
         later = [link.busy_until for link in self._links.values()]
         if any(not link.lease and self._waits_its_turn(link) for link in self._links.values()):
             later.append(self._now + END_LOOK_S)
+        if self._look_is_due:
+            later.append(self._fed_at + CROWD_LOOK_S)
         if not self.complete:  # `links_wanted` has a new answer then.
             later += self._standings.rests_end()
         return min(times + [time for time in later if time > self._now], default=None)
@@ -373,7 +387,10 @@ class Session:
                 actions.append(link.drop(error))
         fed_s = now - self._fed_at
         enough = fed_s < CROWD_LOOK_S if self._crowd is not None else fed_s == 0
-        return actions if enough else actions + self._feed()
+        if enough:
+            self._look_is_due = self._crowd is not None
+            return actions
+        return actions + self._feed()
 
     # --- who gets what --------------------------------------------------------------------------------------------
 
@@ -386,7 +403,7 @@ class Session:
         In a crowd so much happens that only the links of whom it is `about` are looked at, and all now and then.
         """
         if self._crowd is None or about is None:
-            about, self._fed_at = None, self._now
+            about, self._fed_at, self._look_is_due = None, self._now, False
         if not self._leases.bytes_missing:
             return []
         hungry = [
@@ -477,7 +494,7 @@ class Session:
         for link in self._links.values():
             if not link.lease or link.revoking or link.dropping or link.barren or not self._waits_its_turn(link):
                 continue
-            if link.lease.meets(self._availability.of_fellows):
+            if self._now >= link.kept_until and link.lease.meets(self._availability.of_fellows):
                 link.revoking = True
                 actions.append(Revoke(link.id))
         return actions

@@ -10,13 +10,13 @@ from __future__ import annotations
 from random import Random
 
 from p2phub import limits
-from simnet.scene import MB, Member, Scene, content_bytes, named
+from simnet.scene import MB, Member, Scene, named
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
     pairs = (nodes or 2) // 2
     rate, usual = chance.choice(((1 * MB, 24 * limits.MIB), (4 * MB, 64 * limits.MIB)))
-    size = content_bytes(usual, 2 * pairs)
+    size = usual if pairs == 1 else usual // 2
     members: list[Member] = []
     for ann, bob in zip(named("ann", pairs), named("bob", pairs), strict=True):
         members += [

@@ -47,7 +47,7 @@ FOUND_BY = {
 """The scenario and seed that finds each; a bug without one fails below."""
 FOUND_BY_A_JOINT_PLAN = {"lose-what-a-dead-link-had": 3}
 """Bugs that a plan of all faults at once finds, too, and from which seed."""
-NODES = {"keep-who-is-of-no-use": 21, "take-back-in-vain": 9, "wait-for-who-cannot-be-reached": 16}
+NODES = {"keep-who-is-of-no-use": 21, "wait-for-who-cannot-be-reached": 16}
 """With how many nodes, where it is not found with as many as the scenario is told with."""
 CRASHES = {"say-done-too-early"}
 """Those that an assertion of the engine itself finds."""

@@ -45,17 +45,17 @@ def test_what_others_named_and_was_not_tried_is_no_reason_to_hurry() -> None:
 def test_no_two_nodes_of_a_crowd_dial_the_others_in_the_same_order() -> None:
     crowd = [key_of(str(number)).peer_id for number in range(20)]
 
-    def order(own: str) -> list[PeerId]:
-        book = ProviderBook(key_of(own).peer_id)
+    def order() -> list[PeerId]:
+        book = ProviderBook(key_of("own").peer_id)
         for peer in crowd:
             book.found(Candidate(PeerAddress(peer, FIRST), "exchange"))
         return [
             provider.peer for provider in sorted(book, key=lambda each: each.draw) if isinstance(provider.peer, PeerId)
         ]
 
-    assert sorted(order("one")) == sorted(order("two")) == sorted(crowd)
-    assert order("one") == order("one")
-    assert order("one") != order("two")
+    first, second = order(), order()
+    assert sorted(first) == sorted(second) == sorted(crowd)
+    assert first != second
 
 
 @covers("T41")

@@ -262,6 +262,12 @@ def test_nobody_waits_less_than_the_first_chunk_takes() -> None:
     assert session.complete
 
 
+def test_who_takes_back_what_it_said_and_says_it_again_does_not_keep_the_others_waiting() -> None:
+    session, missing = with_own_share_done()
+    claims = {round(0.2 * count, 3): missing.first(1) if count % 2 else RangeSet() for count in range(1, 60)}
+    assert asked_at(session, claims) <= 0.2 + WAIT_S + 0.2
+
+
 def test_when_the_others_are_gone_the_rest_is_asked_for_at_once() -> None:
     session, missing = with_own_share_done()
     assert not granted(list(session.tick(now=0.0)))
@@ -278,7 +284,7 @@ def test_hope_is_for_those_whose_share_nobody_has_come_forward_with() -> None:
     assert session.hoped_from(rest[0]) == len(theirs)
     session.joined(1, rest[1], theirs.first(2), now=0.0)
     assert session.hoped_from(rest[0]) == len(theirs) - 2
-    assert not session.hoped_from(rest[1])  # What it has it says itself.
+    assert session.hoped_from(rest[1])  # Joined or not.
     assert not session.hoped_from(peer(9))
 
 

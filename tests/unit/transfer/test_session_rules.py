@@ -351,15 +351,50 @@ def test_a_report_costs_no_more_in_a_manifest_of_a_hundred_thousand_chunks() -> 
     assert asked[100_000] <= asked[1_000] + 100
 
 
-@covers("T35")
-def test_a_link_hardly_moves_that_gives_a_small_part_of_what_is_usual() -> None:
-    session, everything = session_of(64)
+def two_links() -> Session:
+    """Both have given 1 MiB by second 1, and owe more."""
+    session, everything = session_of(256)
     session.joined(1, peer(1), everything, now=0.0)
     session.joined(2, peer(2), everything, now=0.0)
-    assert not session.hardly_moves(2, now=1.0)  # Nothing is usual yet.
-    session.verified(1, runs((0, 4)), 4 * limits.MIB, now=1.0)
-    assert not session.hardly_moves(1, now=1.0)
-    assert session.hardly_moves(2, now=1.0)
+    for link in (1, 2):
+        session.verified(link, session._links[link].lease.snapshot().first(1), limits.MIB, now=1.0)
+    return session
+
+
+@covers("T35")
+def test_a_link_hardly_moves_that_gives_a_small_part_of_what_is_usual() -> None:
+    session = two_links()
+    assert not session.hardly_moves(2, now=1.1)
+    for second in range(2, 20):  # The first goes on, the second is silent.
+        session.verified(1, session._links[1].lease.snapshot().first(1), limits.MIB, now=float(second))
+    assert session.hardly_moves(2, now=20.0)
+    assert not session.hardly_moves(1, now=20.0)
+    assert not session.hardly_moves(3, now=20.0)
     session.capped = True  # What it lacks may be our leave to send.
-    assert not session.hardly_moves(2, now=1.0)
-    assert not session.hardly_moves(3, now=1.0)
+    assert not session.hardly_moves(2, now=20.0)
+
+
+def test_where_all_are_silent_none_hardly_moves() -> None:
+    session = two_links()
+    assert not any(session.hardly_moves(link, now=now) for link in (1, 2) for now in (2.0, 5.0, 9.0, 30.0))
+
+
+def test_who_alone_holds_what_it_owes_is_waited_for_however_slow_it_is() -> None:
+    session, everything = session_of(256)
+    session.joined(2, peer(2), everything, now=0.0)
+    session.joined(1, peer(1), everything - session._links[2].lease.snapshot(), now=0.0)
+    for second in range(1, 20):
+        session.verified(1, session._links[1].lease.snapshot().first(1), limits.MIB, now=float(second))
+    assert not session.hardly_moves(2, now=20.0)
+
+
+def test_one_that_has_given_nothing_yet_has_until_it_is_late_whatever_it_says_meanwhile() -> None:
+    session, everything = session_of(256)
+    session.joined(1, peer(1), everything, now=0.0)
+    session.verified(1, runs((0, 1)), limits.MIB, now=1.0)  # 1 MiB/s.
+    session.joined(2, peer(2), everything, now=1.0)
+    for second in range(2, 20):
+        session.verified(1, session._links[1].lease.snapshot().first(1), limits.MIB, now=float(second))
+        refused = session._links[2].lease.snapshot().first(1)
+        session.refused(2, refused, "not-held", now=float(second))
+        assert session.hardly_moves(2, now=float(second)) is (second - 1 >= 4)
