@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from simnet.__main__ import argument_parser, jobs_of, main
+from simnet.batch import run_one
 from simnet.bugs import PLANTS
 from simnet.scene import scenarios
+from tests.support.opening import all_closed_again
 
 
 def test_a_good_run_is_one_line_and_rows_of_csv(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,6 +43,12 @@ def test_many_runs_end_with_those_that_failed(capsys: pytest.CaptureFixture[str]
     assert said[3] == "failed: none"
     assert main(["one_provider", "--nodes", "4", "--seeds", "1:3", "--processes", "1", "--bug", "pick-twice"]) == 1
     assert "failed: python -m simnet one_provider --seed 2 --nodes 4 --bug pick-twice" in capsys.readouterr().out
+
+
+def test_a_run_leaves_nothing_open_for_the_next() -> None:
+    run_one(("flash_crowd", 0, 3))  # Whatever is opened once is open now.
+    with all_closed_again():
+        run_one(("flash_crowd", 1, 3))
 
 
 def test_large_runs_come_first_and_have_fifty_nodes() -> None:
