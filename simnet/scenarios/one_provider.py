@@ -10,6 +10,8 @@ from random import Random
 from p2phub import limits
 from simnet.scene import MB, Member, Scene, content_bytes, named
 
+FRAMES_BYTES = 256  # Around little content they are a noticeable part of it.
+
 
 def scene(chance: Random, nodes: int | None) -> Scene:
     pairs = (nodes or 2) // 2
@@ -30,5 +32,5 @@ def scene(chance: Random, nodes: int | None) -> Scene:
         chunk_bytes=chance.choice((64 * limits.KIB, limits.MIB)),
         best_s=size / slowest,
         within_s=1.1 * size / slowest + 40 * max(latency_s for _, latency_s in links) + 3,
-        waste_max=0.02,
+        waste_max=0.02 + pairs * FRAMES_BYTES / size,
     )
