@@ -15,7 +15,7 @@ from simnet.scene import MB, Member, Scene, named
 
 def scene(chance: Random, nodes: int | None) -> Scene:
     pairs = (nodes or 2) // 2
-    rate, usual = chance.choice(((1 * MB, 24 * limits.MIB), (4 * MB, 64 * limits.MIB)))
+    rate, usual = chance.choice(((1 * MB, 24 * limits.MIB), (4 * MB, 96 * limits.MIB)))
     size = usual if pairs == 1 else usual // 2
     members: list[Member] = []
     for ann, bob in zip(named("ann", pairs), named("bob", pairs), strict=True):
