@@ -24,7 +24,7 @@ from p2phub.identity import PeerAddress, PeerId
 from p2phub.store import Arrival
 
 MEET_S = 0.2  # Who comes and goes changes the shares of all, so that is not looked at all the time.
-FEW_TELLERS = 4
+FEW_TELLERS = 4  # With more links than that, each is asked for news so much more seldom.
 LONG_BYTES = 8 * limits.MIB  # More than a moment's work until it proves otherwise: at once in company.
 
 

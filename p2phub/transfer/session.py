@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from p2phub import limits
@@ -479,22 +479,22 @@ class Session:
 
     def _leave_to_others(self) -> list[Action]:
         """Take back what was granted before it was known that others ask for it first."""
-        actions: list[Action] = []
-        for link in self._links.values():
-            if self._crowd is None or not self._waits_its_turn(link) or link.revoking or link.dropping:
-                continue
-            if link.lease.snapshot() - self._crowd.share:
-                link.revoking = True
-                actions.append(Revoke(link.id))
-        return actions
+        return self._take_back(lambda link, crowd: bool(link.lease.snapshot() - crowd.share))
 
     def _leave_to_fellows(self) -> list[Action]:
-        """Take back from those that many ask what was not asked for yet, and another requester holds by now."""
+        """Take back what was not asked for yet, and another requester holds by now."""
+        fellows = self._availability.of_fellows
+        return self._take_back(
+            lambda link, _: not link.barren and self._now >= link.kept_until and link.lease.meets(fellows)
+        )
+
+    def _take_back(self, wrong: Callable[[Link, Crowd], bool]) -> list[Action]:
+        """Take back the leases of those that many ask where they are `wrong`."""
         actions: list[Action] = []
         for link in self._links.values():
-            if not link.lease or link.revoking or link.dropping or link.barren or not self._waits_its_turn(link):
+            if self._crowd is None or link.revoking or link.dropping or not self._waits_its_turn(link):
                 continue
-            if self._now >= link.kept_until and link.lease.meets(self._availability.of_fellows):
+            if wrong(link, self._crowd):
                 link.revoking = True
                 actions.append(Revoke(link.id))
         return actions
