@@ -6,11 +6,8 @@ each chunk is in exactly one of: had, free, leased to one link, leased to two, o
 
     joined held verified refused returned cancelled closed tick   ->   Grant | Revoke | Cancel | Drop
 
-The books of that stand in `leases`, how chunks are chosen in `picker`, how many at once in `pace`, who has what in
-`availability`, what is thought of a peer in `standing`, how idle links help at the end in `endgame`; here stands when:
-  - a lease is topped up when less than half of it is left; near the end each link gets its share by rate only;
-  - when nothing is free, an idle link takes over what another would not end soon (`endgame`);
-  - a link that still owes what is had by now gets nothing else before that came;
+The books of that stand in `leases`, who gets what in `scheduler`, how chunks are chosen in `picker`, how many at once
+in `pace`, who has what in `availability`, what is thought of a peer in `standing`; here stands what an event means:
   - a link that moves nothing for STALL_S is dropped if another provider holds its chunks, else after three times that;
   - a provable lie bans the peer: all its links are dropped, and it is not asked again.
 
@@ -21,27 +18,26 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from p2phub import limits
 from p2phub.content import ChunkTable, RangeSet
 from p2phub.errors import ChunkMismatch, HubError, PeerError, PeerStalled, ProtocolViolation
 from p2phub.identity import PeerId, SourceId
-from p2phub.transfer.actions import Action, Grant, LinkId, Revoke
+from p2phub.transfer.actions import Action, LinkId
 from p2phub.transfer.availability import Availability
-from p2phub.transfer.crowd import Crowd
 from p2phub.transfer.endgame import LOOK_S as END_LOOK_S
-from p2phub.transfer.endgame import Endgame, Owing, usual_rate
+from p2phub.transfer.endgame import usual_rate
 from p2phub.transfer.leases import Leases
-from p2phub.transfer.link import BUSY_RETRY_S, NEVER, Link, LinkNow
+from p2phub.transfer.link import BUSY_RETRY_S, Link, LinkNow
+from p2phub.transfer.scheduler import Scheduler
 from p2phub.transfer.standing import Standings
 
 LINK_WORTH_BYTES = 8 * limits.MIB  # Less than this is fetched sooner than a further connection is made,
 LINK_PAYS_S = 1.0  # if it comes within this time.
 LOOK_S = 1.0  # While anything is leased, `tick` is due at least this often: silence lowers the rates.
 HARDLY = 8  # So many times slower than usual is a link that others might do better than.
-CROWD_LOOK_S = 0.1  # In a crowd, all leases are looked at this often.
 ALONE_PATIENCE = 3  # Times STALL_S, where no other provider could do better.
 
 
@@ -65,17 +61,13 @@ class Session:
         self._table = table
         self._everything = RangeSet.whole(len(table))
         self._leases = Leases(table, self._everything - have, rotation=rotation)
-        self._picker = self._leases.picker
         self._availability = Availability(len(table))
-        self._end = Endgame(table, self._leases, self._availability)
         self._links: dict[LinkId, Link] = {}
+        self._scheduler = Scheduler(table, self._leases, self._availability, self._links)
         self._standings = Standings()
         self._received: dict[SourceId, int] = {}
         self._now = now
-        self._fed_at = -math.inf  # When all leases were looked at last;
-        self._look_is_due = False  # and whether that is to be done again, since something has happened.
         self._up: _Up | None = None  # Looked at once between two things that happen.
-        self._crowd: Crowd | None = None
         self._unseen, self._unseen_for = RangeSet(), (-1, -1)  # What is missing and seen at no requester.
         self.capped = False
         """Whether our own cap, not the providers, is what bounds the fetch now: then none of them is called slow."""
@@ -120,18 +112,18 @@ class Session:
         if not self._availability.held_elsewhere(known.peer, known.lease):
             return False
         if not known.pace.rate:  # Whatever it said meanwhile, such as that it has not got this either.
-            return now - known.joined_at >= self._end.late_at(known, usual=usual) - known.pace.moved_at
+            return now - known.joined_at >= self._scheduler.late_at(known, usual=usual) - known.pace.moved_at
         return known.rate(now=now) * HARDLY < usual
 
     def hoped_from(self, peer: SourceId) -> int:
         """Return how many missing chunks `peer`, a requester, may soon have for us: those that it asks for first, and
         that no requester we are joined to holds."""
-        if self._crowd is None or not isinstance(peer, PeerId):
+        if self._scheduler.crowd is None or not isinstance(peer, PeerId):
             return 0
         version = (self._availability.version, self._leases.bytes_missing)
         if self._unseen_for != version:
             self._unseen, self._unseen_for = self.missing - self._availability.of_fellows, version
-        return len(self._crowd.first_for(peer) & self._unseen)
+        return len(self._scheduler.crowd.first_for(peer) & self._unseen)
 
     @property
     def unavailable(self) -> RangeSet:
@@ -166,7 +158,7 @@ class Session:
         """Return what each link that is up does."""
         usual = usual_rate(self._links.values())
         return tuple(
-            link.now(late_at=self._end.late_at(link, usual=usual), now=now)
+            link.now(late_at=self._scheduler.late_at(link, usual=usual), now=now)
             for link in self._links.values()
             if not link.dropping
         )
@@ -178,7 +170,7 @@ class Session:
     @property
     def links_max(self) -> int:
         """How many links there should be at most."""
-        return limits.BULK_THREADS_MAX if self._crowd is None else limits.CROWD_LINKS_MAX
+        return limits.BULK_THREADS_MAX if self._scheduler.crowd is None else limits.CROWD_LINKS_MAX
 
     def links_wanted(self, peer: SourceId) -> int:
         """Return how many links to `peer`, joined or not, there should be now, those that are open included.
@@ -203,7 +195,7 @@ class Session:
                 return 0
         # In a crowd many will be useful. A second link waits for what the first brings: where many make that slow, they
         # are known by then.
-        few = self._crowd is None and self._received.get(peer, 0) >= LINK_WORTH_BYTES
+        few = self._scheduler.crowd is None and self._received.get(peer, 0) >= LINK_WORTH_BYTES
         few = few and len(up.useful.keys() - {peer}) <= 1
         if not up.slow:
             worth = max(1, self._leases.bytes_missing // LINK_WORTH_BYTES) - (up.useful.total() - up.useful[peer])
@@ -227,14 +219,10 @@ class Session:
         owing = [link for link in self._links.values() if link.owes and not link.dropping]
         times: list[float] = []
         if owing:
-            idle = any(self._can_work(link) and not link.lease for link in self._links.values())
-            times = [self._now + (END_LOOK_S if idle else LOOK_S)]
+            times = [self._now + LOOK_S]
             times += [self._patience_ends(link, before=times[0]) for link in owing]
         later = [link.busy_until for link in self._links.values()]
-        if any(not link.lease and self._waits_its_turn(link) for link in self._links.values()):
-            later.append(self._now + END_LOOK_S)
-        if self._look_is_due:
-            later.append(self._fed_at + CROWD_LOOK_S)
+        later += self._scheduler.looks(owed=bool(owing), now=self._now)
         if not self.complete:  # `links_wanted` has a new answer then.
             later += self._standings.rests_end()
         return min(times + [time for time in later if time > self._now], default=None)
@@ -243,19 +231,8 @@ class Session:
         """From here on ask for other chunks than `others`, who fetch the same thing, as far as that can be told, so
         that requesters can serve each other. `own` is this node. With no others known it begins at a place of its own
         all the same: those who will be known in a moment begin now, too."""
-        others = frozenset(others)
-        before, self._crowd = self._crowd, None
-        if others:
-            total = len(self._everything)
-            self._crowd = Crowd(total, own, others, chunk_bytes=self._table.bytes_total / max(1, total))
-        if before is not None and self._crowd is not None:
-            self._crowd.follow(before)
-        self._fed_at, self._up = -math.inf, None
-        self._picker.spread(int.from_bytes(own.public_key[:8], "big"))
-        for link in self._links.values():
-            link.place.leave()
-            link.dry_at = NEVER  # Its turn goes on: in a crowd that changes all the time nobody would get one else.
-        return self._leave_to_others()
+        self._up = None
+        return self._scheduler.spread(own, others)
 
     def _at(self, now: float) -> None:
         """Something happens now."""
@@ -281,9 +258,7 @@ class Session:
         if known is None or known.dropping:
             return []
         self._availability.learn(known.peer, held)
-        if self._crowd is not None:
-            self._crowd.look(self._availability.of_fellows, now=now)
-        return self._leave_to_fellows() + self._feed(known.peer)
+        return self._scheduler.leave_to_fellows(now=now) + self._feed(known.peer)
 
     def verified(self, link: LinkId, chunks: RangeSet, bytes_moved: int, *, now: float) -> list[Action]:
         """`chunks` came over `link`, `bytes_moved` together, and are what the publisher signed."""
@@ -299,7 +274,7 @@ class Session:
         for start, stop in chunks.runs:
             actions += self._leases.got(known, start, stop, self._links.values())
         self._came_in_vain(known, bytes_moved - (self._leases.bytes_verified - before))
-        if known is not None and not known.lease and self._picker:
+        if known is not None and not known.lease and self._leases.picker:
             known.pace.ran_dry()
         return actions + self._feed(known.peer if known is not None else None)
 
@@ -385,140 +360,10 @@ class Session:
                 error = PeerStalled(f"nothing verified came for {silent_s:.0f} s", peer=str(link.peer))
                 self._standings.stalled(link.peer, now=now)
                 actions.append(link.drop(error))
-        fed_s = now - self._fed_at
-        enough = fed_s < CROWD_LOOK_S if self._crowd is not None else fed_s == 0
-        if enough:
-            self._look_is_due = self._crowd is not None
-            return actions
-        return actions + self._feed()
-
-    # --- who gets what --------------------------------------------------------------------------------------------
-
-    def _can_work(self, link: Link) -> bool:
-        return not (link.dropping or link.revoking or link.vain_bytes or link.busy_until > self._now)
+        return actions + self._scheduler.look_again(capped=self.capped, now=now)
 
     def _feed(self, about: SourceId | None = None) -> list[Action]:
-        """Top up every lease that runs low; at the end, let idle links help.
-
-        In a crowd so much happens that only the links of whom it is `about` are looked at, and all now and then.
-        """
-        if self._crowd is None or about is None:
-            about, self._fed_at, self._look_is_due = None, self._now, False
-        if not self._leases.bytes_missing:
-            return []
-        hungry = [
-            link
-            for link in self._links.values()
-            if (about is None or link.peer == about) and self._can_work(link) and link.is_low()
-        ]
-        if not hungry:
-            return []
-        # The idle first, the fastest of them first: what was taken from a slow link must not go back to it.
-        hungry.sort(key=lambda link: (bool(link.lease), -link.rate(now=self._now)))
-        actions: list[Action] = []
-        owing: Owing | None = None
-        rates = self._rates()
-        for link in hungry:
-            more: list[Action] = []
-            if self._picker and (grant := self._grant(link, rates)) is not None:
-                more = [grant]
-            elif not link.lease:
-                link.place.leave()  # It works nowhere, so its file is anybody's.
-                owing = owing or Owing.of(self._links.values(), now=self._now)
-                more = self._help(link, owing)
-            if more:
-                owing = None
-                actions += more
-        return actions
-
-    def _grant(self, link: Link, rates: tuple[float, float]) -> Grant | None:
-        if not self._picker.may_pick(self._availability.of(link.peer)):
-            return None
-        steps = self._steps(link)
-        reach = self._reach(link, steps)
-        known = (self._availability.version, self._picker.put_back_count, reach)
-        if link.dry_at == known:
-            return None
-        wanted = min(link.pace.lease_bytes - link.lease_bytes, max(limits.BATCH_BYTES_MAX, self._share(link, rates)))
-        others = [other.place for other in self._links.values() if other is not link and not other.dropping]
-        if 0 < reach < len(steps) - 1:
-            wanted = min(wanted, limits.BATCH_BYTES_MAX)  # Of what is another's no more than is asked for at once.
-        tiers = steps[: reach + 1] or self._availability.tiers(link.peer)
-        runs = self._picker.pick(tiers, wanted, link.place, others)
-        if not runs:
-            link.dry_at = known
-            if steps and link.turn.waits_since is None:
-                link.turn.waits_since = self._now
-            return None
-        if steps and runs[0][0] in tiers[0]:
-            link.turn.waits_since = None
-        if not link.lease:
-            link.pace.started(now=self._now)
-        return Grant(link.id, self._leases.give(link, runs))
-
-    def _waits_its_turn(self, link: Link) -> bool:
-        """Whether `link` is to one of few that have all, whom many ask: of as many as ask, each has one to itself."""
-        return (
-            self._crowd is not None
-            and self._availability.is_leader(link.peer)
-            and self._availability.leader_count <= self._crowd.others_count
-        )
-
-    def _steps(self, link: Link) -> tuple[RangeSet, ...]:
-        """Return what `link` may be given step by step; nothing if it need not wait."""
-        if self._crowd is None or not self._waits_its_turn(link):
-            return ()
-        version = (self._availability.version, self._picker.put_back_count)
-        return self._crowd.steps(self._picker.snapshot(), self._availability.of_fellows, version=version)
-
-    def _reach(self, link: Link, steps: tuple[RangeSet, ...]) -> int:
-        """Return how many steps beyond its own share `link` may go by now; 0 where there are none."""
-        if self._crowd is None or not steps or (link.owes and not link.pace.rate):
-            return 0  # How long its first chunk takes is how long anybody's takes.
-        return min(link.turn.reach(self._crowd, rate=link.rate(now=self._now), now=self._now), len(steps) - 1)
-
-    def _leave_to_others(self) -> list[Action]:
-        """Take back what was granted before it was known that others ask for it first."""
-        return self._take_back(lambda link, crowd: bool(link.lease.snapshot() - crowd.share))
-
-    def _leave_to_fellows(self) -> list[Action]:
-        """Take back what was not asked for yet, and another requester holds by now."""
-        fellows = self._availability.of_fellows
-        return self._take_back(
-            lambda link, _: not link.barren and self._now >= link.kept_until and link.lease.meets(fellows)
-        )
-
-    def _take_back(self, wrong: Callable[[Link, Crowd], bool]) -> list[Action]:
-        """Take back the leases of those that many ask where they are `wrong`."""
-        actions: list[Action] = []
-        for link in self._links.values():
-            if self._crowd is None or link.revoking or link.dropping or not self._waits_its_turn(link):
-                continue
-            if wrong(link, self._crowd):
-                link.revoking = True
-                actions.append(Revoke(link.id))
-        return actions
-
-    def _rates(self) -> tuple[float, float]:
-        """Return the rate to expect of a link that is not measured, and that of all links together."""
-        rates = [link.rate(now=self._now) for link in self._links.values() if not link.dropping]
-        measured = [rate for rate in rates if rate]
-        usual = sum(measured) / len(measured) if measured else 1.0
-        return usual, sum(measured) + usual * (len(rates) - len(measured))
-
-    def _share(self, link: Link, rates: tuple[float, float]) -> int:
-        """Return how much of what is free `link` would move if all links ended together."""
-        usual, total = rates
-        return int(self._picker.free_bytes * (link.rate(now=self._now) or usual) / total)
-
-    def _help(self, idle: Link, owing: Owing) -> list[Action]:
-        """`idle` can be given nothing that is free."""
-        # In a crowd, whoever holds what is left is on the way to give it, unless it is late.
-        steps = self._steps(idle)
-        waits = self._reach(idle, steps) < len(steps) - 1
-        return self._end.help(
-            idle, owing, capped=self.capped, crowd=self._crowd is not None, only_late=waits, now=self._now
-        )
+        return self._scheduler.feed(about, capped=self.capped, now=self._now)
 
     def _patience_ends(self, link: Link, *, before: float) -> float:
         """Return when `link`, which owes something, has been silent for too long; inf if that is not by `before`."""

@@ -1,0 +1,204 @@
+"""Who gets what: which link is granted which of the free chunks, and when what was granted is taken back.
+
+A lease is topped up when less than half of it is left; near the end each link gets its share by rate only. When nothing
+is free, an idle link takes over what another would not end soon (`endgame`). A link that still owes what is had by now
+gets nothing else before that came. In a crowd a link to one that holds all gets this node's own share first, and goes
+on to what is another's step by step (`crowd`).
+
+It works on the books of one session, which calls it after each event. Source: proto/transfer.md §5. Lengths are bytes,
+times seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+
+from p2phub import limits
+from p2phub.content import ChunkTable, RangeSet
+from p2phub.identity import PeerId, SourceId
+from p2phub.transfer.actions import Action, Grant, LinkId, Revoke
+from p2phub.transfer.availability import Availability
+from p2phub.transfer.crowd import Crowd
+from p2phub.transfer.endgame import LOOK_S as END_LOOK_S
+from p2phub.transfer.endgame import Endgame, Owing
+from p2phub.transfer.leases import Leases
+from p2phub.transfer.link import NEVER, Link
+
+CROWD_LOOK_S = 0.1  # In a crowd, all leases are looked at this often.
+
+
+class Scheduler:
+    """Decides for one session, whose `links` it shares; what it owns is the crowd, and when it looked last."""
+
+    def __init__(
+        self, table: ChunkTable, leases: Leases, availability: Availability, links: Mapping[LinkId, Link]
+    ) -> None:
+        self._table, self._leases, self._availability, self._links = table, leases, availability, links
+        self._picker = leases.picker
+        self._end = Endgame(table, leases, availability)
+        self.crowd: Crowd | None = None
+        self._fed_at = -math.inf  # When all leases were looked at last;
+        self._look_is_due = False  # and whether that is to be done again, since something has happened.
+
+    def late_at(self, link: Link, *, usual: float) -> float:
+        """Return when `link`, which owes something, is late; `usual`: the mean rate."""
+        return self._end.late_at(link, usual=usual)
+
+    def looks(self, *, owed: bool, now: float) -> list[float]:
+        """Return when to `look_again` though nothing happened. `owed`: whether anything is to come over any link."""
+        idle = [link for link in self._links.values() if not link.lease]
+        helps = owed and any(_can_work(link, now=now) for link in idle)
+        times = [now + END_LOOK_S] if helps or any(map(self._waits_its_turn, idle)) else []
+        if self._look_is_due:
+            times.append(self._fed_at + CROWD_LOOK_S)
+        return times
+
+    def spread(self, own: PeerId, others: Iterable[PeerId]) -> list[Action]:
+        """From here on grant other chunks than `others` ask for: see `Session.spread`."""
+        others = frozenset(others)
+        before, self.crowd = self.crowd, None
+        if others:
+            total = len(self._table)
+            self.crowd = Crowd(total, own, others, chunk_bytes=self._table.bytes_total / max(1, total))
+        if before is not None and self.crowd is not None:
+            self.crowd.follow(before)
+        self._fed_at = -math.inf
+        self._picker.spread(int.from_bytes(own.public_key[:8], "big"))
+        for link in self._links.values():
+            link.place.leave()
+            link.dry_at = NEVER  # Its turn goes on: in a crowd that changes all the time nobody would get one else.
+        # What was granted before it was known that others ask for it first.
+        return self._take_back(lambda link, crowd: bool(link.lease.snapshot() - crowd.share))
+
+    def leave_to_fellows(self, *, now: float) -> list[Action]:
+        """Take back what was not asked for yet, and another requester holds by now."""
+        if self.crowd is None:
+            return []
+        fellows = self._availability.of_fellows
+        self.crowd.look(fellows, now=now)
+        return self._take_back(lambda link, _: not link.barren and now >= link.kept_until and link.lease.meets(fellows))
+
+    def _take_back(self, wrong: Callable[[Link, Crowd], bool]) -> list[Action]:
+        """Take back the leases of those that many ask where they are `wrong`."""
+        actions: list[Action] = []
+        for link in self._links.values():
+            if self.crowd is None or link.revoking or link.dropping or not self._waits_its_turn(link):
+                continue
+            if wrong(link, self.crowd):
+                link.revoking = True
+                actions.append(Revoke(link.id))
+        return actions
+
+    def look_again(self, *, capped: bool, now: float) -> list[Action]:
+        """Time passed: feed all links, unless that was done a moment ago."""
+        fed_s = now - self._fed_at
+        if fed_s < CROWD_LOOK_S if self.crowd is not None else fed_s == 0:
+            self._look_is_due = self.crowd is not None
+            return []
+        return self.feed(None, capped=capped, now=now)
+
+    def feed(self, about: SourceId | None, *, capped: bool, now: float) -> list[Action]:
+        """Top up every lease that runs low; at the end, let idle links help. `capped`: see `Session.capped`.
+
+        In a crowd so much happens that only the links of whom it is `about` are looked at, and all now and then.
+        """
+        if self.crowd is None or about is None:
+            about, self._fed_at, self._look_is_due = None, now, False
+        if not self._leases.bytes_missing:
+            return []
+        hungry = [
+            link
+            for link in self._links.values()
+            if (about is None or link.peer == about) and _can_work(link, now=now) and link.is_low()
+        ]
+        if not hungry:
+            return []
+        # The idle first, the fastest of them first: what was taken from a slow link must not go back to it.
+        hungry.sort(key=lambda link: (bool(link.lease), -link.rate(now=now)))
+        actions: list[Action] = []
+        owing: Owing | None = None
+        rates = self._rates(now)
+        for link in hungry:
+            more: list[Action] = []
+            if self._picker and (grant := self._grant(link, rates, now)) is not None:
+                more = [grant]
+            elif not link.lease:
+                link.place.leave()  # It works nowhere, so its file is anybody's.
+                owing = owing or Owing.of(self._links.values(), now=now)
+                more = self._help(link, owing, capped, now)
+            if more:
+                owing = None
+                actions += more
+        return actions
+
+    def _grant(self, link: Link, rates: tuple[float, float], now: float) -> Grant | None:
+        if not self._picker.may_pick(self._availability.of(link.peer)):
+            return None
+        steps = self._steps(link)
+        reach = self._reach(link, steps, now)
+        known = (self._availability.version, self._picker.put_back_count, reach)
+        if link.dry_at == known:
+            return None
+        share = self._share(link, rates, now)
+        wanted = min(link.pace.lease_bytes - link.lease_bytes, max(limits.BATCH_BYTES_MAX, share))
+        others = [other.place for other in self._links.values() if other is not link and not other.dropping]
+        if 0 < reach < len(steps) - 1:
+            wanted = min(wanted, limits.BATCH_BYTES_MAX)  # Of what is another's no more than is asked for at once.
+        tiers = steps[: reach + 1] or self._availability.tiers(link.peer)
+        runs = self._picker.pick(tiers, wanted, link.place, others)
+        if not runs:
+            link.dry_at = known
+            if steps and link.turn.waits_since is None:
+                link.turn.waits_since = now
+            return None
+        if steps and runs[0][0] in tiers[0]:
+            link.turn.waits_since = None
+        if not link.lease:
+            link.pace.started(now=now)
+        return Grant(link.id, self._leases.give(link, runs))
+
+    def _rates(self, now: float) -> tuple[float, float]:
+        """Return the rate to expect of a link that is not measured, and that of all links together."""
+        rates = [link.rate(now=now) for link in self._links.values() if not link.dropping]
+        measured = [rate for rate in rates if rate]
+        usual = sum(measured) / len(measured) if measured else 1.0
+        return usual, sum(measured) + usual * (len(rates) - len(measured))
+
+    def _share(self, link: Link, rates: tuple[float, float], now: float) -> int:
+        """Return how much of what is free `link` would move if all links ended together."""
+        usual, total = rates
+        return int(self._picker.free_bytes * (link.rate(now=now) or usual) / total)
+
+    def _waits_its_turn(self, link: Link) -> bool:
+        """Whether `link` is to one of few that have all, whom many ask: of as many as ask, each has one to itself."""
+        return (
+            self.crowd is not None
+            and self._availability.is_leader(link.peer)
+            and self._availability.leader_count <= self.crowd.others_count
+        )
+
+    def _steps(self, link: Link) -> tuple[RangeSet, ...]:
+        """Return what `link` may be given step by step; nothing if it need not wait."""
+        if self.crowd is None or not self._waits_its_turn(link):
+            return ()
+        version = (self._availability.version, self._picker.put_back_count)
+        return self.crowd.steps(self._picker.snapshot(), self._availability.of_fellows, version=version)
+
+    def _reach(self, link: Link, steps: tuple[RangeSet, ...], now: float) -> int:
+        """Return how many steps beyond its own share `link` may go by now; 0 where there are none."""
+        if self.crowd is None or not steps or (link.owes and not link.pace.rate):
+            return 0  # How long its first chunk takes is how long anybody's takes.
+        return min(link.turn.reach(self.crowd, rate=link.rate(now=now), now=now), len(steps) - 1)
+
+    def _help(self, idle: Link, owing: Owing, capped: bool, now: float) -> list[Action]:
+        """`idle` can be given nothing that is free."""
+        # In a crowd, whoever holds what is left is on the way to give it, unless it is late.
+        steps = self._steps(idle)
+        waits = self._reach(idle, steps, now) < len(steps) - 1
+        return self._end.help(idle, owing, capped=capped, crowd=self.crowd is not None, only_late=waits, now=now)
+
+
+def _can_work(link: Link, *, now: float) -> bool:
+    """Whether anything may be granted to `link` now."""
+    return not (link.dropping or link.revoking or link.vain_bytes or link.busy_until > now)
