@@ -6,7 +6,7 @@ keeps the front.
 
 In a crowd that order would have all requesters ask for the same: whoever comes to where another has just been goes on
 beside it, for the same next chunk. So there (`spread`) each new run begins at a place of a sequence that differs from
-node to node; what of it is asked of whom stands in `crowd`.
+node to node (`shares.beginnings`); what of it is asked of whom stands in `crowd`.
 
 Source: proto/transfer.md §5; docs/decisions/0020, 0061.
 """
@@ -14,7 +14,8 @@ Source: proto/transfer.md §5; docs/decisions/0020, 0061.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import cycle
 
 from p2phub import limits
 from p2phub.content import ChunkTable, RangeSet
@@ -41,7 +42,7 @@ class Picker:
         self._table = table
         self._free = Runs(free)
         self._rotation = rotation % len(table) if len(table) else 0
-        self._seed: int | None = None
+        self._beginnings: Iterator[int] | None = None
         self.free_bytes = table.bytes_of(free)
         self.put_back_count = 0
 
@@ -49,9 +50,9 @@ class Picker:
         """Whether anything is free."""
         return bool(self._free)
 
-    def spread(self, seed: int) -> None:
-        """Begin each new run at a place of a sequence that follows from `seed`."""
-        self._seed = seed
+    def spread(self, beginnings: Sequence[int]) -> None:
+        """Begin each new run at the next of these chunks, over and over."""
+        self._beginnings = cycle(beginnings)
         self._jump()
 
     def snapshot(self) -> RangeSet:
@@ -118,13 +119,12 @@ class Picker:
         if fallback is None:
             return None
         self._jump()
-        return fallback if self._seed is not None else self._middle_of_longest(tier)
+        return fallback if self._beginnings is not None else self._middle_of_longest(tier)
 
     def _jump(self) -> None:
-        """Choose where the next new run begins, if that is chosen: the next number of Knuth's generator MMIX."""
-        if self._seed is not None:
-            self._seed = (self._seed * 6364136223846793005 + 1442695040888963407) % 2**64
-            self._rotation = (self._seed >> 16) % max(1, len(self._table))
+        """Choose where the next new run begins, if that is chosen."""
+        if self._beginnings is not None:
+            self._rotation = next(self._beginnings, 0)
 
     def _from(self, tier: RangeSet, at: int) -> Run | None:
         """Return the first run at or after `at` that is both free and in `tier`."""

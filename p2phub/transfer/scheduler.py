@@ -24,6 +24,7 @@ from p2phub.transfer.endgame import LOOK_S as END_LOOK_S
 from p2phub.transfer.endgame import Endgame, Owing
 from p2phub.transfer.leases import Leases
 from p2phub.transfer.link import NEVER, Link
+from p2phub.transfer.shares import beginnings
 
 CROWD_LOOK_S = 0.1  # In a crowd, all leases are looked at this often.
 
@@ -64,7 +65,7 @@ class Scheduler:
         if before is not None and self.crowd is not None:
             self.crowd.follow(before)
         self._fed_at = -math.inf
-        self._picker.spread(int.from_bytes(own.public_key[:8], "big"))
+        self._picker.spread(beginnings(len(self._table), own))
         for link in self._links.values():
             link.place.leave()
             link.dry_at = NEVER  # Its turn goes on: in a crowd that changes all the time nobody would get one else.

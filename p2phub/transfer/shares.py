@@ -51,6 +51,15 @@ class Shares:
         return self._first.get(_number(peer), RangeSet())
 
 
+def beginnings(total: int, own: PeerId) -> tuple[int, ...]:
+    """Return where the parts of `total` chunks begin, in the order of how likely `own` asks first for them, whoever the
+    others are: so it can begin with its share before it knows them."""
+    parts = min(total, PARTS_MAX)
+    mine = _number(own)
+    ranked = sorted(range(parts), key=lambda part: _mixed(mine ^ part), reverse=True)
+    return tuple(part * total // parts for part in ranked)
+
+
 def _number(peer: PeerId) -> int:
     return _mixed(int.from_bytes(peer.public_key[:8], "big"))
 

@@ -1,7 +1,8 @@
 """`python -m simnet.models crowd|dht`: run a model of a whole network from a seed, and print what came of it.
 
 python -m simnet.models crowd --nodes 1000000                  a flash crowd as arrays
-python -m simnet.models crowd --level events --nodes 100       sessions as shipped, on modelled links
+python -m simnet.models crowd --level events --nodes 49 --pieces 512 --rate 50
+                                                               sessions as shipped, on modelled links
 python -m simnet.models dht --nodes 1000000 --csv out --plot
 python -m simnet.models dht --level events --nodes 10000 --hours 24
 """
@@ -79,7 +80,8 @@ def _crowd_arrays(options: argparse.Namespace, rng: np.random.Generator) -> Repo
 
 
 def _crowd_events(options: argparse.Namespace, rng: np.random.Generator) -> Report:
-    shape = crowd_events.Shape(options.nodes, options.pieces, limits.MIB)
+    up = options.rate * 1e6
+    shape = crowd_events.Shape(options.nodes, options.pieces, limits.MIB, up=up, publisher_up=up, down=4 * up)
     outcome = crowd_events.Crowd(shape, rng).run()
     best_s = bounds.broadcast_s(shape.content_bytes, shape.publisher_up, options.nodes, options.pieces)
     done = len(outcome.seconds)
@@ -196,9 +198,9 @@ _MODELS = {
     ("dht", "arrays"): _dht_arrays,
     ("dht", "events"): _dht_events,
 }
-_SIZES = {  # Where nothing is said: some seconds each.
+_SIZES: dict[tuple[str, str], dict[str, float]] = {  # Where nothing is said: some seconds each.
     ("crowd", "arrays"): {"nodes": 100_000, "pieces": crowd_arrays.PIECES_MAX},
-    ("crowd", "events"): {"nodes": 16, "pieces": 32},
+    ("crowd", "events"): {"nodes": 16, "pieces": 32, "rate": 4.0},
     ("dht", "arrays"): {"nodes": 100_000, "keys": 100_000, "searches": 20_000},
     ("dht", "events"): {"nodes": 1000, "keys": 10, "searches": 100},
 }
@@ -214,6 +216,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--nodes", type=_count, help="requesters, or nodes of the DHT")
     parser.add_argument(
         "--pieces", type=_count, help=f"crowd: of the content; as arrays {crowd_arrays.PIECES_MAX} at most"
+    )
+    parser.add_argument(
+        "--rate", type=float, metavar="MB/S", help="crowd, events: what each sends; it takes four times that"
     )
     parser.add_argument("--keys", type=_count, help="dht: that are announced")
     parser.add_argument("--searches", type=_count, help="dht: how many")

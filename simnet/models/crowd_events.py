@@ -133,8 +133,9 @@ class Crowd:
         now = self._agenda.now
         peer.session = Session(self._table, RangeSet(), now=now)
         self._carry_out(peer, peer.session.spread(peer.id, ()))
-        peer.known = [self._publisher, *self._named(peer)]
-        self._rng.shuffle(peer.known)
+        named = self._named(peer)
+        self._rng.shuffle(named)
+        peer.known = [self._publisher, *named]
         self._dial(peer)
         self._agenda.after(self._shape.known_s, partial(self._meet, peer))
         self._agenda.after(limits.NEWS_S, partial(self._look_around, peer))
@@ -160,6 +161,8 @@ class Crowd:
         if peer.done_at is not None:
             return
         for link in list(peer.links.values()):
+            if link.asked and link.sender.busy:  # In truth it sends to all at once: some of it has come.
+                self._carry_out(peer, session.verified(link.number, RangeSet(), 0, now=now))
             holds = self._held(link.sender)
             if link.told == holds or link.number not in peer.links:
                 continue
@@ -244,7 +247,8 @@ class Crowd:
         rate = session.rate(link.number)
         first = min(WINDOW_BYTES_FIRST + 4 * link.came_bytes, 2 * limits.BATCH_BYTES_MAX)
         window = min(limits.WINDOW_BYTES_MAX, rate * WINDOW_S) if rate else first
-        room = max(2, int(window // self._shape.piece_bytes)) - len(link.asked) - len(link.flying)
+        least = 2 if rate else 1  # No second chunk before it is known how long the first takes.
+        room = max(least, int(window // self._shape.piece_bytes)) - len(link.asked) - len(link.flying)
         more = (link.lease - link.asked - link.flying).first(max(0, room))
         if more:
             link.asked = link.asked | more
