@@ -67,10 +67,17 @@ COMMANDS: tuple[Command, ...] = tuple(
 )
 
 
+def program() -> int:
+    """Be the process `p2phub`: run the command and return the exit code, with which the process is to end at once."""
+    gc.set_threshold(GC_THRESHOLD)
+    code = main()
+    gc.freeze()  # The interpreter would look through all that is left, to find what memory it could give back.
+    return code
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `p2phub` with these words (default: the process's own) and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    gc.set_threshold(GC_THRESHOLD)
     with standard_output(as_json=wants_json(words, os.environ)) as output:
         code = _run(words, output)
         try:
