@@ -82,21 +82,29 @@ def meet(job: Job, now: float) -> None:
     """Tell the session who else fetches this now, so that all ask for different chunks: who was named, was not found
     gone, and does not hold all."""
     session = job.session
-    # Shares are worked out for each of them.
-    if session is None or job.means.exchange is None or now < job.met_at + MEET_S * (1 + len(job.crowd) / 8):
+    if session is None or job.means.exchange is None:
         return
+    if now < job.met_at + MEET_S * (1 + len(job.crowd) / 8) and (
+        not job.crowd or any(_fetches_too(job, job.providers[peer]) for peer in job.crowd)
+    ):
+        return  # Shares are worked out for each of them. But where only names are left, nobody is to be waited for.
     others = frozenset(
         provider.peer
         for provider in job.providers
-        if isinstance(provider.peer, PeerId)
-        and provider.told_by_others
-        and not provider.banned
-        and (provider.links or not provider.failures or isinstance(provider.last_error, PeerRefused))
-        and not session.holds_all(provider.peer)
+        if isinstance(provider.peer, PeerId) and provider.told_by_others and _fetches_too(job, provider)
     )
     if others != job.crowd:
         job.crowd, job.met_at = others, now
         job.act(session.spread(job.means.own, others))
+
+
+def _fetches_too(job: Job, provider: Provider) -> bool:
+    """Whether `provider`, whom others named, was not found gone, does not hold all, and did not lie."""
+    return (
+        not provider.banned
+        and (bool(provider.links) or not provider.failures or isinstance(provider.last_error, PeerRefused))
+        and (job.session is None or not job.session.holds_all(provider.peer))
+    )
 
 
 @contextmanager

@@ -79,7 +79,8 @@ class LinkState:
     """A link that is up; `held` once it opened, `asked_at` while it owes an answer about the manifest.
 
     `bare`: a mirror that has files, and does not have what describes them. `leaving`: it was let go of for somebody
-    who waits; `useless_since`: since when it has had nothing of what is missing, or hardly moves, while others wait.
+    who waits; `useless_since`: since when it has had nothing of what is missing, or was `busy` whatever it was asked
+    for, or hardly moves, while others wait.
     """
 
     def __init__(self, link: Link, provider: Provider) -> None:
@@ -90,6 +91,7 @@ class LinkState:
         self.asked_at: float | None = None
         self.bare = False
         self.useless_since = math.inf
+        self.busy = False
         self.leaving = False
 
 
@@ -110,6 +112,7 @@ class Job:
         self.begun = trio.Event()  # Set with the session.
         self.crowd: frozenset[PeerId] = frozenset()  # Who else fetches this, as the session was told last;
         self.met_at = -math.inf  # and when that was.
+        self.tried_at = now  # When the slowest link gave its place to one that was never tried.
         self.bytes_reused = 0  # On this disk before anything was asked for.
         self.bytes_before = 0  # Verified when the session began: those, and the first flight.
         self.providers = ProviderBook(means.own)

@@ -1,7 +1,8 @@
 """Whose link gives its place to a provider that has none.
 
 A fetch keeps a few links. Who holds nothing of what is missing, or refuses it all, or gives hardly anything, would keep
-out whoever does better, and names of such are free: so it is let go of once somebody else waits.
+out whoever does better, and names of such are free: so it is let go of once somebody else waits. And since all whom a
+fetch has may be equally bad, the slowest goes now and then while there are some that were never tried.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from p2phub.transfer import LinkId
 USELESS_S = 2.0  # How long a link may be of no use while others wait: one that fetches, too, soon has something.
 HOPED_S = 0.5  # The same, while one waits that may soon have what we see at nobody,
 HOPE_RESTS_S = 10.0  # unless it had a link so lately.
+TRY_S = 5.0  # So often the slowest link gives its place to one that was never tried, however alike all are.
 
 
 def most_links(job: Job) -> int:
@@ -58,16 +60,25 @@ def make_place(job: Job, now: float) -> None:
         if not state.leaving and _is_useless(job, number, state, untried=untried > 0, now=now)
     ]
     for state in sorted(useless, key=lambda each: each.useless_since):
-        hardly_moves = session.holds_missing(state.link.peer)
+        hardly_moves = session.holds_missing(state.link.peer) and not state.busy
         patience_s = HOPED_S if hoped and not session.hoped_from(state.link.peer) else USELESS_S
         if room <= 0 or (hardly_moves and untried <= 0) or now - state.useless_since < patience_s:
             continue
         room, untried = room - 1, untried - 1
-        state.leaving = True
-        why = "hardly moves" if hardly_moves else "has nothing of what is missing"
-        job.drop(state, PeerRefused(f"it {why}, and others wait", reason="not-held"))
-        # In a crowd it may soon have something, and has its turn after those that had none.
-        state.provider.retry_at = now + (RETRY_S[1] if job.crowd else RETRY_S[-1])
+        why = "hardly moves" if hardly_moves else "is busy" if state.busy else "has nothing of what is missing"
+        _let_go(job, state, why, now)
+    if untried > 0 and not useless and leaving <= 0 and now - job.tried_at >= TRY_S:
+        number = session.slowest(now=now)
+        if number is not None and not (slowest := job.links[number]).leaving:
+            job.tried_at = now
+            _let_go(job, slowest, "is the slowest", now)
+
+
+def _let_go(job: Job, state: LinkState, why: str, now: float) -> None:
+    state.leaving = True
+    job.drop(state, PeerRefused(f"it {why}, and others wait", reason="not-held"))
+    # In a crowd it may soon have something, and has its turn after those that had none.
+    state.provider.retry_at = now + (RETRY_S[1] if job.crowd else RETRY_S[-1])
 
 
 def _is_untried(provider: Provider) -> bool:
@@ -75,11 +86,13 @@ def _is_untried(provider: Provider) -> bool:
 
 
 def _is_useless(job: Job, number: LinkId, state: LinkState, *, untried: bool, now: float) -> bool:
-    """Note whether a link is of no use: it has nothing for us, or hardly moves while some were never tried."""
+    """Note whether a link is of no use: it has nothing for us, or is busy whatever it is asked for, or hardly moves
+    while some were never tried."""
     session = job.session
     assert session is not None
+    state.busy = session.says_busy(number)
     if state.held is not None and (
-        not session.holds_missing(state.link.peer) or (untried and session.hardly_moves(number, now=now))
+        not session.holds_missing(state.link.peer) or state.busy or (untried and session.hardly_moves(number, now=now))
     ):
         state.useless_since = min(state.useless_since, now)
         return True

@@ -36,7 +36,7 @@ class Availability:
         return peer in self._held
 
     def learn(self, peer: SourceId, held: RangeSet) -> None:
-        """`peer` says that it holds `held`: in place of what it said before."""
+        """`peer` says that it holds `held`, too."""
         held &= self._everything
         if held == self._everything:
             self.complete.add(peer)
@@ -44,13 +44,15 @@ class Availability:
             self._fellows.add(peer)
         believed = held - self._refused.get(peer, _NOTHING)
         before = self._held.get(peer)
+        if before is not None:
+            believed |= before  # It will refuse what it has not got any more; to take that back costs a look at all.
         if before == believed:
             return
         self._holds(peer, believed)
         known = self._of_fellows
         self._changed()
-        if known is not None and peer in self._fellows and not (before or _NOTHING) - believed:
-            self._of_fellows = known | believed  # By far the most common: it holds more than before.
+        if known is not None and peer in self._fellows:
+            self._of_fellows = known | believed
 
     def refuse(self, peer: SourceId, chunks: RangeSet, *, for_good: bool) -> None:
         """`peer` will not give `chunks`."""

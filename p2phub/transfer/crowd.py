@@ -11,6 +11,7 @@ So the one provider that has all sends little more than one copy, however many f
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable
 
 from p2phub.content import RangeSet
@@ -20,23 +21,33 @@ from p2phub.transfer.shares import Shares
 WAIT_S = 0.5  # At least, before each further step; before the first as long as some chunks take on the link: where
 WAIT_CHUNKS = 4  # many share what the provider sends, nobody can come forward sooner with what it asked for first,
 WAIT_S_MAX = 10.0  # but no longer than this: it is also what a false claim to hold much can cost.
+PACE_RATIO = 0.5  # Others who come forward with less than this of what the link would bring are not waited for:
+PACE_S = 1.0  # over this long, or as long as those chunks take.
+_SLICE_S = 0.25  # How finely it is remembered when they did.
 
 
 class Turn:
     """How far a link to a complete provider has come: it may take the first `reach` + 1 of the crowd's steps."""
 
-    __slots__ = ("waits_since",)
+    __slots__ = ("has_waited", "kept_until", "waits_since")
 
     def __init__(self) -> None:
         self.waits_since: float | None = None
+        self.has_waited = False  # As long as some chunks take: once, however often shares change.
+        self.kept_until = -math.inf  # By others who come forward.
 
     def reach(self, crowd: Crowd, *, rate: float, now: float) -> int:
         if self.waits_since is None:
             return 0
-        wait_s = min(max(WAIT_S, WAIT_CHUNKS * crowd.chunk_bytes / rate), WAIT_S_MAX) if rate else WAIT_S
-        # So long once; then, for as long as others come forward, a moment each time.
-        waited_s = now - max(self.waits_since + wait_s, crowd.progress_at + WAIT_S)
-        return int(1 + waited_s / WAIT_S) if waited_s >= 0 else 0
+        some_s = min(max(WAIT_S, WAIT_CHUNKS * crowd.chunk_bytes / rate), WAIT_S_MAX) if rate else WAIT_S
+        # So long once; then, for as long as it pays to wait for others, a moment each time.
+        if crowd.pays_to_wait(rate, over_s=max(PACE_S, some_s), now=now):
+            self.kept_until = crowd.progress_at + WAIT_S
+        waited_s = now - max(self.waits_since + (WAIT_S if self.has_waited else some_s), self.kept_until)
+        if waited_s < 0:
+            return 0
+        self.has_waited = True
+        return int(1 + waited_s / WAIT_S)
 
 
 class Crowd:
@@ -50,8 +61,9 @@ class Crowd:
         self._shares = Shares(total, own, others)
         self._steps: tuple[RangeSet, ...] = ()
         self._steps_for: tuple[int, int] | None = None
-        self._rare = total
-        self.progress_at = -math.inf  # When others got something last that nobody but complete providers had.
+        self._seen = RangeSet()  # What others ever said that they hold: who says it anew has done nothing.
+        self._came: deque[tuple[float, int]] = deque()  # When others came forward with how many, the latest last.
+        self.progress_at = -math.inf  # When they did last: with what is missing here, and only complete providers had.
 
     @property
     def share(self) -> RangeSet:
@@ -64,14 +76,30 @@ class Crowd:
 
     def follow(self, before: Crowd) -> None:
         """This crowd is that one, but for some who came or went."""
-        self._rare, self.progress_at = before._rare, before.progress_at
+        self._seen, self._came, self.progress_at = before._seen, before._came, before.progress_at
 
-    def look(self, held_by_fellows: RangeSet, *, now: float) -> None:
-        """Note what the others have by now."""
-        rare = len(self._everything) - len(held_by_fellows)
-        if rare < self._rare:
-            self.progress_at = now
-            self._rare = rare  # Who takes back what it said, and says it anew, has done nothing.
+    def look(self, held_by_fellows: RangeSet, missing: RangeSet, *, now: float) -> None:
+        """Note what the others have by now. What is not `missing` here helps nobody to wait."""
+        new = held_by_fellows - self._seen
+        if not new:
+            return
+        self._seen |= new
+        if not (count := len(new & missing)):
+            return
+        self.progress_at = now
+        if self._came and now - self._came[-1][0] < _SLICE_S:
+            began, before = self._came.pop()
+            self._came.append((began, before + count))
+        else:
+            self._came.append((now, count))
+        while now - self._came[0][0] > WAIT_S_MAX:
+            self._came.popleft()
+
+    def pays_to_wait(self, rate: float, *, over_s: float, now: float) -> bool:
+        """Whether others have come forward lately with about as much as a link of this `rate` would have brought. Who
+        is slow, or says so little by little, is not waited for. 0: not measured."""
+        count = sum(count for at, count in self._came if now - at <= over_s)
+        return count * self.chunk_bytes >= PACE_RATIO * rate * over_s
 
     def steps(self, free: RangeSet, held_by_fellows: RangeSet, *, version: tuple[int, int]) -> tuple[RangeSet, ...]:
         """Return what to take of a complete provider, step by step; the last one is everything. Remembered for as long

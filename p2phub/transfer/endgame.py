@@ -83,7 +83,8 @@ class Endgame:
             return []
         usual = owing.usual
         for _, slow in owing.slowest:
-            if slow.peer == idle.peer or not slow.barren:
+            # What came back a moment ago and went there again, since nobody else holds it, is not under way.
+            if slow.peer == idle.peer or not (slow.barren or now < slow.kept_until):
                 continue
             if capped:  # What it lacks may be our leave to send; only who gives no sign of life is behind.
                 behind = now - slow.pace.progress_at >= CAPPED_SILENCE_S

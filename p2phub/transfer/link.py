@@ -78,6 +78,11 @@ class Link:
         """Whether it is time to top up its lease."""
         return self.lease_bytes * 2 < self.pace.lease_bytes
 
+    @property
+    def says_busy(self) -> bool:
+        """Whether the last that it did was to say that it is busy."""
+        return self.busy_s > BUSY_RETRY_S
+
     def said_busy(self, *, now: float) -> None:
         self.busy_until = now + self.busy_s
         self.busy_s = min(self.busy_s * 2, BUSY_RETRY_S_MAX)

@@ -26,6 +26,7 @@ from p2phub.transfer.leases import Leases
 from p2phub.transfer.link import NEVER, Link
 from p2phub.transfer.shares import beginnings
 
+SOON_S = 1.0  # What one link brings within this time is not left to others.
 CROWD_LOOK_S = 0.1  # In a crowd, all leases are looked at this often.
 
 
@@ -52,7 +53,7 @@ class Scheduler:
         helps = owed and any(_can_work(link, now=now) for link in idle)
         times = [now + END_LOOK_S] if helps or any(map(self._waits_its_turn, idle)) else []
         if self._look_is_due:
-            times.append(self._fed_at + CROWD_LOOK_S)
+            times.append(max(now, self._fed_at + CROWD_LOOK_S))
         return times
 
     def spread(self, own: PeerId, others: Iterable[PeerId]) -> list[Action]:
@@ -77,7 +78,7 @@ class Scheduler:
         if self.crowd is None:
             return []
         fellows = self._availability.of_fellows
-        self.crowd.look(fellows, now=now)
+        self.crowd.look(fellows, self._leases.missing.snapshot(), now=now)
         return self._take_back(lambda link, _: not link.barren and now >= link.kept_until and link.lease.meets(fellows))
 
     def _take_back(self, wrong: Callable[[Link, Crowd], bool]) -> list[Action]:
@@ -93,9 +94,11 @@ class Scheduler:
 
     def look_again(self, *, capped: bool, now: float) -> list[Action]:
         """Time passed: feed all links, unless that was done a moment ago."""
-        fed_s = now - self._fed_at
-        if fed_s < CROWD_LOOK_S if self.crowd is not None else fed_s == 0:
-            self._look_is_due = self.crowd is not None
+        if self.crowd is None:
+            if now <= self._fed_at:
+                return []
+        elif now < self._fed_at + CROWD_LOOK_S:
+            self._look_is_due = True
             return []
         return self.feed(None, capped=capped, now=now)
 
@@ -106,6 +109,8 @@ class Scheduler:
         """
         if self.crowd is None or about is None:
             about, self._fed_at, self._look_is_due = None, now, False
+        else:
+            self._look_is_due = True
         if not self._leases.bytes_missing:
             return []
         hungry = [
@@ -138,7 +143,7 @@ class Scheduler:
             return None
         steps = self._steps(link)
         reach = self._reach(link, steps, now)
-        known = (self._availability.version, self._picker.put_back_count, reach)
+        known = (self._availability.version, self._picker.put_back_count, reach if steps else -1)
         if link.dry_at == known:
             return None
         share = self._share(link, rates, now)
@@ -172,11 +177,13 @@ class Scheduler:
         return int(self._picker.free_bytes * (link.rate(now=now) or usual) / total)
 
     def _waits_its_turn(self, link: Link) -> bool:
-        """Whether `link` is to one of few that have all, whom many ask: of as many as ask, each has one to itself."""
+        """Whether `link` is to one of few that have all, whom many ask: of as many as ask, each has one to itself. What
+        it brings in a moment needs nobody else, who would not even be dialled for it."""
         return (
             self.crowd is not None
             and self._availability.is_leader(link.peer)
             and self._availability.leader_count <= self.crowd.others_count
+            and self._leases.bytes_missing > link.pace.rate * SOON_S
         )
 
     def _steps(self, link: Link) -> tuple[RangeSet, ...]:

@@ -37,6 +37,7 @@ from p2phub.transfer.standing import Standings
 LINK_WORTH_BYTES = 8 * limits.MIB  # Less than this is fetched sooner than a further connection is made,
 LINK_PAYS_S = 1.0  # if it comes within this time.
 LOOK_S = 1.0  # While anything is leased, `tick` is due at least this often: silence lowers the rates.
+LONG_S = 10.0  # A rest that takes longer is worth trying others for.
 HARDLY = 8  # So many times slower than usual is a link that others might do better than.
 ALONE_PATIENCE = 3  # Times STALL_S, where no other provider could do better.
 
@@ -105,7 +106,9 @@ class Session:
         """Whether `link` owes what others hold, too, and gives it at a small part of the rate that is usual here by
         now: where all are silent none is. One that has not given anything yet has until it is late."""
         known = self._links.get(link)
-        if known is None or known.dropping or not known.lease or self.capped:
+        if known is None or known.dropping or self.capped:
+            return False
+        if not known.lease:
             return False
         rates = [each.rate(now=now) for each in self._links.values() if each.pace.rate and not each.dropping]
         usual = sum(rates) / len(rates) if rates else 0.0
@@ -114,6 +117,20 @@ class Session:
         if not known.pace.rate:  # Whatever it said meanwhile, such as that it has not got this either.
             return now - known.joined_at >= self._scheduler.late_at(known, usual=usual) - known.pace.moved_at
         return known.rate(now=now) * HARDLY < usual
+
+    def says_busy(self, link: LinkId) -> bool:
+        """Whether the last that `link` did was to refuse what it was asked for as busy."""
+        known = self._links.get(link)
+        return known is not None and known.says_busy
+
+    def slowest(self, *, now: float) -> LinkId | None:
+        """Return the link that brings least of those that owe what others hold, too, if the rest will take long."""
+        links = [link for link in self._links.values() if not link.dropping]
+        rate = sum(link.rate(now=now) for link in links)
+        if self.capped or self._leases.bytes_missing < rate * LONG_S:
+            return None
+        owing = [link for link in links if link.lease and self._availability.held_elsewhere(link.peer, link.lease)]
+        return min(owing, key=lambda link: link.rate(now=now)).id if owing else None
 
     def hoped_from(self, peer: SourceId) -> int:
         """Return how many missing chunks `peer`, a requester, may soon have for us: those that it asks for first, and
@@ -210,19 +227,19 @@ class Session:
 
     def _is_slow(self, links: list[Link]) -> bool:
         """Whether `links` would take longer for the rest than a further connection does to make itself useful."""
-        rates = [link.rate(now=self._now) for link in links]
+        # What an idle one did, and has nothing more to do, says nothing of the rest.
+        rates = [link.rate(now=self._now) for link in links if link.owes or self.holds_missing(link.peer)]
         young = any(not link.pace.rate and self._now - link.pace.progress_at < LOOK_S for link in links)
         return bool(links) and not young and self._leases.bytes_missing > sum(rates) * LINK_PAYS_S
 
     def deadline(self) -> float | None:
         """Return when `tick` is due next, None if nothing is waited for."""
         owing = [link for link in self._links.values() if link.owes and not link.dropping]
-        times: list[float] = []
+        times = self._scheduler.looks(owed=bool(owing), now=self._now)
         if owing:
-            times = [self._now + LOOK_S]
-            times += [self._patience_ends(link, before=times[0]) for link in owing]
+            look_at = self._now + LOOK_S
+            times += [look_at, *(self._patience_ends(link, before=look_at) for link in owing)]
         later = [link.busy_until for link in self._links.values()]
-        later += self._scheduler.looks(owed=bool(owing), now=self._now)
         if not self.complete:  # `links_wanted` has a new answer then.
             later += self._standings.rests_end()
         return min(times + [time for time in later if time > self._now], default=None)

@@ -10,6 +10,7 @@ python -m simnet.models dht --level events --nodes 10000 --hours 24
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -218,7 +219,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--pieces", type=_count, help=f"crowd: of the content; as arrays {crowd_arrays.PIECES_MAX} at most"
     )
     parser.add_argument(
-        "--rate", type=float, metavar="MB/S", help="crowd, events: what each sends; it takes four times that"
+        "--rate", type=_rate, metavar="MB/S", help="crowd, events: what each sends; it takes four times that"
     )
     parser.add_argument("--keys", type=_count, help="dht: that are announced")
     parser.add_argument("--searches", type=_count, help="dht: how many")
@@ -235,6 +236,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.model == "dht" and options.nodes < K:
         parser.error(f"--nodes: at least the {K} that hold a record")
     return options
+
+
+def _rate(text: str) -> float:
+    rate = float(text)
+    if not 0 < rate < math.inf:
+        raise argparse.ArgumentTypeError("more than 0")
+    return rate
 
 
 def _count(text: str) -> int:

@@ -274,7 +274,7 @@ class Crowd:
         sender.sent_bytes += self._shape.piece_bytes
         chunk = link.asked.first(1)
         link.asked, link.flying = link.asked - chunk, link.flying | chunk
-        if link.asked:
+        if link.asked and link.number in peer.links:
             sender.waiting[link.number] = link
         # Cut through: the downlink takes it while the uplink sends, and is late only if others fill it.
         size_s = self._shape.piece_bytes / self._shape.down

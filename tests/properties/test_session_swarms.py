@@ -35,7 +35,8 @@ def test_a_fetch_in_a_crowd_completes_too(seed: int) -> None:
         swarm.step()
         swarm.check()
         if random.random() < 0.02:  # Somebody comes, somebody goes.
-            swarm.session.spread(peer(7), [peer(random.randint(1, 20)) for _ in range(random.randint(0, 5))])
+            others = [peer(random.randint(1, 20)) for _ in range(random.randint(0, 5))]
+            swarm.carry_out(swarm.session.spread(peer(7), others))
     assert swarm.session.complete, f"missing {swarm.session.missing} after {swarm.now} s, links {swarm.links}"
     assert swarm.session.have == everything
 

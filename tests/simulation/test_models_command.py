@@ -42,6 +42,8 @@ def test_a_plot_is_drawn_when_asked_for(tmp_path: Path) -> None:
         (["crowd", "--pieces", "65"], "64 at most"),
         (["dht", "--nodes", "19"], "at least the 20"),
         (["dht", "--nodes", "0"], "at least 1"),
+        (["crowd", "--level", "events", "--rate", "0"], "more than 0"),
+        (["crowd", "--level", "events", "--rate", "nan"], "more than 0"),
     ],
 )
 def test_what_cannot_be_modelled_is_said_at_once(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from random import Random
 
 from p2phub import limits
@@ -23,7 +24,8 @@ STEP_S = 0.05
 
 
 def peer(number: int) -> PeerId:
-    return PeerId(number.to_bytes(32, "big"))
+    """Return a peer as random as a real one: shares of a crowd follow from its key."""
+    return PeerId(sha256(b"peer %d" % number).digest())
 
 
 def table_of(*files: Sequence[int]) -> ChunkTable:
@@ -73,6 +75,7 @@ class Provider:
     fault: str = ""
     good_bytes: float = 0.0
     sent: float = 0.0
+    busy_times: int = 3  # A "busy" one says so as often on each link.
 
     @property
     def id(self) -> PeerId:
@@ -241,7 +244,7 @@ class Swarm:
             case "changed" | "not-held" as reason:
                 refused, link.lease = link.lease.first(3), link.lease - link.lease.first(3)
                 self.carry_out(self.session.refused(number, refused, reason, now=self.now))
-            case "busy" if link.said_busy < 3:
+            case "busy" if link.said_busy < link.provider.busy_times:
                 link.said_busy += 1
                 refused, link.lease = link.lease, RangeSet()
                 self.carry_out(self.session.refused(number, refused, "busy", now=self.now))

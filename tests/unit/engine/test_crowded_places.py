@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from p2phub.engine.job import Job
-from p2phub.engine.places import HOPED_S, USELESS_S, make_place
+from p2phub.engine.places import HOPED_S, TRY_S, USELESS_S, make_place
 from p2phub.engine.providers import Provider
 from p2phub.identity import Address
 from tests.support.covers import covers
@@ -20,14 +20,16 @@ NOBODY = frozenset[object]()
 
 
 class FullJob:
-    """All places are taken by two links to Ann, and Bob waits. Ann has nothing for us, or she `hardly_moves`; Bob may
-    have so much of what is `hoped` for."""
+    """All places are taken by two links to Ann, and Bob waits. Ann has nothing for us, or she `hardly_moves`, or is
+    `busy`, or does well (`good`); Bob may have so much of what is `hoped` for."""
 
     def __init__(
         self,
         *,
         hoped: int = 0,
         hardly_moves: bool = False,
+        busy: bool = False,
+        good: bool = False,
         crowd: frozenset[object] = NOBODY,
         tried_at: float = -math.inf,
         failures: int = 0,
@@ -35,13 +37,16 @@ class FullJob:
         self.dropped: list[SimpleNamespace] = []
         self.now = 10.0
         self.crowd = crowd
+        self.tried_at = self.now
         self.ann = Provider(ANN, "direct", [Address("192.0.2.1", 1)], links={0, 1})
         bob = Provider(BOB, "direct", [Address("192.0.2.2", 1)], linked_at=tried_at, failures=failures)
         self.links = {number: _link(self.ann) for number in (0, 1)}
         self.providers = _Book(self.ann, bob)
         self.session = SimpleNamespace(
             links_max=2,
-            holds_missing=lambda peer: hardly_moves,
+            holds_missing=lambda peer: hardly_moves or busy or good,
+            says_busy=lambda link: busy,
+            slowest=lambda now: 1 if good else None,
             hardly_moves=lambda link, now: hardly_moves,
             hoped_from=lambda peer: hoped if peer == BOB else 0,
         )
@@ -65,6 +70,7 @@ def _link(provider: Provider) -> SimpleNamespace:
         link=SimpleNamespace(peer=provider.peer),
         provider=provider,
         held=object(),
+        busy=False,
         useless_since=math.inf,
         leaving=False,
     )
@@ -92,6 +98,21 @@ def test_one_that_hardly_moves_gives_its_place_to_one_that_was_never_tried() -> 
     assert FullJob(hardly_moves=True).dropped_within(USELESS_S)
     assert not FullJob(hardly_moves=True, tried_at=5.0).dropped_within(60)
     assert not FullJob(hardly_moves=True, failures=1).dropped_within(60)  # Nobody answered there.
+
+
+@covers("T35", "T39")
+@pytest.mark.parametrize("crowd", [NOBODY, frozenset((ANN, BOB))])
+def test_one_that_is_busy_whatever_it_is_asked_for_gives_its_place_to_whoever_waits(crowd: frozenset[object]) -> None:
+    assert FullJob(busy=True, crowd=crowd).dropped_within(USELESS_S)
+    assert FullJob(busy=True, crowd=crowd, failures=1).dropped_within(USELESS_S)
+
+
+@covers("T35")
+def test_the_slowest_gives_its_place_now_and_then_to_one_that_was_never_tried_though_all_are_alike() -> None:
+    assert not FullJob(good=True).dropped_within(TRY_S - 0.1)
+    assert FullJob(good=True).dropped_within(TRY_S) == 1
+    assert not FullJob(good=True, tried_at=5.0).dropped_within(60)
+    assert not FullJob(good=True, crowd=frozenset((ANN, BOB))).dropped_within(60)
 
 
 def test_in_a_crowd_where_all_are_slow_nobody_is_let_go_of_for_that() -> None:

@@ -260,3 +260,28 @@ def test_one_that_has_never_given_anything_does_not_help_before_one_that_has() -
     more, _ = after(session, 1.5, begin=0.4)
     assert granted(actions + more, FAST) == runs((0, 1))
     assert not granted(actions + more, OTHER)
+
+
+@covers("T35")
+def test_what_only_a_silent_one_has_does_not_keep_an_idle_link_from_asking_for_the_rest() -> None:
+    """Bob, who is silent, was asked for chunk 1; chunk 0, which only he has, is leased to him, comes back, and goes to
+    him again. Ann has chunk 1, too."""
+    session, _ = session_of(3)
+    lease, in_flight = runs((0, 2)), runs((1, 2))
+    session.joined(SLOW, BOB, lease, now=0.0)
+    session.joined(FAST, ANN, runs((1, 3)), now=0.0)
+    actions, now = list(session.verified(FAST, runs((2, 3)), MIB, now=0.1)), 0.1
+    while not granted(actions, FAST) and now < 5:
+        for action in actions:
+            if isinstance(action, Revoke):
+                back, lease = lease - in_flight, in_flight
+                actions = list(session.returned(SLOW, back, now=now))
+                lease = lease | granted(actions, SLOW)
+                break
+        else:
+            due = session.deadline()
+            assert due is not None
+            now = max(due, now + 0.001)
+            actions = list(session.tick(now=now))
+    assert granted(actions, FAST) == in_flight
+    assert now < 1

@@ -13,7 +13,7 @@ from p2phub.transfer import Revoke, Session
 from p2phub.transfer.pace import LEASE_BYTES_START
 from p2phub.transfer.session import LINK_WORTH_BYTES
 from tests.support.covers import covers
-from tests.support.swarm import dropped, granted, megabytes, peer, runs, session_of, table_of
+from tests.support.swarm import Provider, Swarm, dropped, granted, megabytes, peer, runs, session_of, table_of
 
 MIB = limits.MIB
 ANN, BOB, CY = peer(1), peer(2), peer(3)
@@ -398,3 +398,23 @@ def test_one_that_has_given_nothing_yet_has_until_it_is_late_whatever_it_says_me
         refused = session._links[2].lease.snapshot().first(1)
         session.refused(2, refused, "not-held", now=float(second))
         assert session.hardly_moves(2, now=float(second)) is (second - 1 >= 4)
+
+
+@covers("T35")
+@pytest.mark.parametrize("rate", [400e6, 5e6, 0.5e6])
+def test_one_that_gave_all_it_has_at_once_is_no_reason_not_to_dial_another(rate: float) -> None:
+    """One has all but a chunk and gave it, one is silent, and a third has everything."""
+    everything = RangeSet.whole(4)
+    swarm = Swarm(
+        megabytes(4),
+        [
+            Provider(1, everything.first(3), rate),
+            Provider(2, everything, 30e6, "stalls"),
+            Provider(3, everything, 30e6),
+        ],
+    )
+    while not swarm.session.complete and swarm.now < 60:
+        swarm.dial()
+        swarm.step()
+        swarm.check()
+    assert swarm.now < 3
