@@ -19,14 +19,13 @@ from p2phub.content import ChunkTable, RangeSet
 from p2phub.identity import PeerId, SourceId
 from p2phub.transfer.actions import Action, Grant, LinkId, Revoke
 from p2phub.transfer.availability import Availability
-from p2phub.transfer.crowd import Crowd
+from p2phub.transfer.crowd import WAIT_S, Crowd
 from p2phub.transfer.endgame import LOOK_S as END_LOOK_S
 from p2phub.transfer.endgame import Endgame, Owing
 from p2phub.transfer.leases import Leases
 from p2phub.transfer.link import NEVER, Link
 from p2phub.transfer.shares import beginnings
 
-SOON_S = 1.0  # What one link brings within this time is not left to others.
 CROWD_LOOK_S = 0.1  # In a crowd, all leases are looked at this often.
 
 
@@ -178,12 +177,12 @@ class Scheduler:
 
     def _waits_its_turn(self, link: Link) -> bool:
         """Whether `link` is to one of few that have all, whom many ask: of as many as ask, each has one to itself. What
-        it brings in a moment needs nobody else, who would not even be dialled for it."""
+        it brings sooner than that is waited for needs nobody else, who would not even be dialled for it."""
         return (
             self.crowd is not None
             and self._availability.is_leader(link.peer)
             and self._availability.leader_count <= self.crowd.others_count
-            and self._leases.bytes_missing > link.pace.rate * SOON_S
+            and self._leases.bytes_missing > link.pace.rate * WAIT_S
         )
 
     def _steps(self, link: Link) -> tuple[RangeSet, ...]:

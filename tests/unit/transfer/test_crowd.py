@@ -181,7 +181,7 @@ def test_what_comes_in_a_moment_is_not_left_to_others_whom_nobody_dials() -> Non
         left = asked - session.have
         actions = session.verified(0, left.first(1), limits.MIB, now=now) if left else session.tick(now=now)
         asked = asked | granted(list(actions))
-    assert now < 8 * 0.05 + 0.1
+    assert now < 8 * 0.05 + WAIT_S
     assert len(steps[0]) < 8
 
 
