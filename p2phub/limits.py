@@ -98,6 +98,7 @@ REPORTS_WAITING_MAX = 1024
 MIRRORS_MAX = 16  # In one fetch, of those given and those configured.
 MIRROR_URL_BYTES_MAX = 8 * KIB  # Signed URLs that servers of large files redirect to have some 2 KiB.
 MIRROR_REQUESTS_AT_ONCE = 2  # On one link: while one is hashed and written, the next is on its way.
+MIRROR_IDLE_MAX = 4  # Connections kept for a link: to the mirror and to where it redirects, for each request at once.
 MIRROR_RUN_BYTES_MAX = 4 * MIB  # Of one request, and of an answer that ignores the range: what a buffer holds.
 MIRROR_REDIRECTS_MAX = 5  # Of one request; real servers need one or two.
 MIRROR_HEADER_BYTES_MAX = 64 * KIB  # Status line and headers of one answer, and a chunk's own header.
