@@ -67,6 +67,7 @@ class Parts:
         self.ledger = ledger
         self.shelf = shelf
         self.exchange = exchange
+        self.budget = exchange.budget  # Of all that this node dials by itself, with or without the exchange.
         self.thanks = thanks
         exchange.port_towards = lambda where: port_towards(self._listening, where)
         self.dialler = dialler
