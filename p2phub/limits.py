@@ -150,6 +150,7 @@ DIALS_PER_ADDRESS_MAX = 3  # To one public IP where nobody proved an identity, i
 DIALS_PER_PRIVATE_ADDRESS_MAX = 32  # Many peers of one household share an address.
 DIALS_WINDOW_S = 600.0
 LAN_PEERS_MAX = 64
+LAN_ADDRESSES_MAX = 4  # Of one neighbour: with LAN_PEERS_MAX, what one question may have us dial.
 LAN_LOOK_S = 2.0  # Neighbours answer within 0.3 s; a search does not wait longer after the start of its node.
 LAN_ASK_S = 5.0  # One neighbour's answer about a release, dial and handshake included.
 LIBP2P_HANDSHAKES_MAX = 256  # Under way at once on connections that came in.

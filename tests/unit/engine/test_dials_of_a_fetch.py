@@ -152,6 +152,16 @@ async def test_where_somebody_proved_a_key_dials_are_welcome(tmp_path: Path, aut
     assert len(node.dialler.dialled) == 1 + MANY
 
 
+@covers("T41")
+async def test_who_is_reached_another_way_proves_nothing_of_where_it_is_said_to_live(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    node = Node(tmp_path, lambda provider: GoneAtOnce(PeerAddress(provider.peer, ELSEWHERE)))
+    for _ in range(3):
+        await node.fetch(living_at(VICTIM, "dht"))
+    assert len(node.dialler.dialled) == limits.DIALS_PER_ADDRESS_MAX
+
+
 async def test_an_address_over_the_budget_does_not_hurry_the_dials_to_another(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
