@@ -180,6 +180,7 @@ class Node:
     async def _attempt(self, wish: Wish, search: Search) -> Done | HubError | None:
         """Return how the fetch ended, None if its process did."""
         assert self.plane is not None
+        assert self.exchange is not None
         means = Means(
             self.plane,
             self.store,
@@ -188,6 +189,7 @@ class Node:
             shelf=None if self.rides else self.shelf,
             exchange=self.exchange,
             thanks=None if self.rides else self.thanks,
+            budget=self.exchange.budget,
         )
         died = self.died
         fetching = self.witness.begins(self.name)

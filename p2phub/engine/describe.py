@@ -60,6 +60,8 @@ async def _gather(assembly: Assembly, missing: Missing, search: Search, means: M
 
             nursery.start_soon(look, round_number, send)
             async for candidate in receive:
+                if not _may_be_dialled(candidate, means):
+                    continue
                 tried += 1
                 try:
                     with trio.move_on_after(ONE_PROVIDER_S):
@@ -77,10 +79,15 @@ async def _gather(assembly: Assembly, missing: Missing, search: Search, means: M
     raise NoProvider(f"cannot tell what is in the manifest: {why} (asked: {search.asked()})")
 
 
+def _may_be_dialled(candidate: Candidate, means: Means) -> bool:
+    return candidate.via == "direct" or means.budget.allow(candidate.provider.address, now=trio.current_time())
+
+
 async def _ask(candidate: Candidate, assembly: Assembly, missing: Missing, means: Means) -> None:
     link = await means.dialler.open_link(
         candidate.provider, assembly.digest, prefix_bytes=limits.PREFIX_BYTES_MAX, via=candidate.via
     )
+    means.budget.proved(link.address)
     owed: set[Digest] = set()
     try:
         while True:

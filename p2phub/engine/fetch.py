@@ -221,12 +221,13 @@ class _Coordinator:
         return 1 if self.job.session is None else self.job.session.links_wanted(provider.peer)
 
     def _may_be_dialled(self, provider: Provider, now: float) -> tuple[Address, ...]:
-        """Return the addresses of `provider`, those that another peer named last, and within the budget of dials."""
-        exchange = self.job.means.exchange
+        """Return the addresses of `provider`, those that another peer named last; but for what the user named, within
+        the budget of dials."""
+        budget = self.job.means.budget
         return tuple(
             address
             for address in sorted(provider.addresses, key=provider.hearsay.__contains__)
-            if address not in provider.hearsay or (exchange is not None and exchange.budget.allow(address, now=now))
+            if address in provider.given or budget.allow(address, now=now)
         )
 
     def _dial(self, provider: Provider, addresses: tuple[Address, ...]) -> None:
@@ -244,7 +245,7 @@ class _Coordinator:
             # One provider pushes the beginning; a second push of the same bytes would be waste.
             prefix_bytes = job.means.down.ahead_bytes(job.wish.manifest, limits.PREFIX_BYTES_MAX)
             job.prefix_asked = True
-        provider.tried.update(addresses)
+        provider.tried.update(provider.addresses)  # What the budget kept back, too, or it would be no end of new ones.
         target = Target(provider.peer, addresses, provider.via, job.wish.manifest, prefix_bytes)
         job.nursery.start_soon(run_link, target, number, job.means.dialler, job.send)
 
@@ -258,6 +259,8 @@ class _Coordinator:
             job.prefix_asked = job.prefix_asked and provider.is_mirror
             provider.failed(item.link, now)
         else:
+            if not provider.is_mirror:
+                job.means.budget.proved(item.link.address)
             provider.links.add(item.number)
             provider.linked_at = now
             job.links[item.number] = LinkState(item.link, provider)

@@ -15,7 +15,7 @@ import trio
 
 from p2phub import limits
 from p2phub.content import Digest, RangeSet
-from p2phub.discovery import Candidate
+from p2phub.discovery import Candidate, DialBudget
 from p2phub.engine.assembly import Assembly
 from p2phub.engine.dialling import Dialled, Reported
 from p2phub.engine.effort import Effort
@@ -53,7 +53,8 @@ class Means:
     """What a fetch works with. `own` is this node, which is never a provider of its own fetch. `open_mirrors` is called
     if the fetch has mirrors, and not before. `shelf`: where others may have what is verified while the fetch runs;
     None: nowhere. `exchange`: with whom peers of the swarm are told of; None: with nobody. `thanks`: where it is noted
-    who gave what; None: nowhere. `down`: the cap on what it receives."""
+    who gave what; None: nowhere. `down`: the cap on what it receives. `budget`: how often an address is dialled that
+    the user did not name; one for a node, whomever it tells of its fetches."""
 
     dialler: Dialler
     store: Store
@@ -64,6 +65,7 @@ class Means:
     exchange: Exchange | None = None
     thanks: Thanks | None = None
     down: Cap = field(default_factory=NoCap)
+    budget: DialBudget = field(default_factory=DialBudget)
 
 
 @dataclass(frozen=True, slots=True)

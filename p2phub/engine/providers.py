@@ -53,7 +53,8 @@ class Provider:
     told: bool = False  # Whether the watcher knows it as a source.
     thanked_at: float = -math.inf  # When it was told last what others gave us.
     accompanied: bool = False  # Whether a control connection is kept beside its links.
-    tried: set[Address] = field(default_factory=set)  # Those of `addresses` that were dialled.
+    tried: set[Address] = field(default_factory=set)  # Those of `addresses` that had their turn in a dial.
+    given: set[Address] = field(default_factory=set)  # Those of `addresses` that the user named.
     hearsay: set[Address] = field(default_factory=set)  # Those of `addresses` that another peer named.
     told_by_others: bool = False  # Whether it was named as a member of the swarm.
     named: int = 0  # How many candidates it named that were taken in.
@@ -124,6 +125,8 @@ class ProviderBook:
             return False
         provider = self._providers.setdefault(peer, Provider(peer, via, draw=self._draw(peer)))
         provider.told_by_others = provider.told_by_others or hearsay
+        if candidate.via == "direct":
+            provider.given.add(address)
         if address in provider.addresses:
             if not hearsay:
                 provider.hearsay.discard(address)

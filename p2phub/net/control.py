@@ -9,7 +9,7 @@ import trio
 
 from p2phub import limits
 from p2phub.errors import HubError, PeerGone
-from p2phub.identity import PeerId
+from p2phub.identity import Address, PeerId
 from p2phub.net.bytestream import READ_BYTES, Connection
 from p2phub.net.interface import AnswerControl
 from p2phub.wire import ControlAnswer, ControlClient, ControlRequest, ControlServer
@@ -27,6 +27,10 @@ class ControlConnection:
     @property
     def peer(self) -> PeerId:
         return self._connection.peer
+
+    @property
+    def address(self) -> Address:
+        return self._connection.address
 
     async def ask(self, request: ControlRequest) -> ControlAnswer:
         async with self._turn:

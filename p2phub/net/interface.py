@@ -161,6 +161,10 @@ class Control(Protocol):
     @property
     def peer(self) -> PeerId: ...
 
+    @property
+    def address(self) -> Address:
+        """Where the peer is, as this side sees it; not always where it was dialled."""
+
     async def ask(self, request: ControlRequest) -> ControlAnswer:
         """Put one question. Raises PeerError; the connection is dead then. Timeouts belong to the caller."""
 

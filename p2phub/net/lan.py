@@ -2,8 +2,9 @@
 
 A node says its peer id and port under `_p2phub._tcp.local`, and hears those of others. That gives *peers*, not
 contents: each is a candidate for every manifest, and one that has not got it says so politely; a release is asked for
-over the control connection. What neighbours say is a claim like any other: only the dial proves an identity. The
-zeroconf library runs in a thread of its own; here is the hand-over to trio.
+over the control connection. What neighbours say is a claim like any other: only the dial proves an identity, it is
+made within the node's budget, and never to an address that is not of this network (threat T41). The zeroconf library
+runs in a thread of its own; here is the hand-over to trio.
 Source: proto/discovery.md §8; RFC 6762, RFC 6763.
 """
 
@@ -14,7 +15,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from hashlib import sha256
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
 import trio
 from zeroconf import Error as ZeroconfError
@@ -22,10 +23,11 @@ from zeroconf import InterfaceChoice, IPVersion, ServiceBrowser, ServiceInfo, Ze
 
 from p2phub import limits
 from p2phub.content import Digest
-from p2phub.discovery import Asked, Candidate, dialable
+from p2phub.discovery import Asked, Candidate, DialBudget, dialable
 from p2phub.errors import Malformed, PeerError
 from p2phub.identity import Address, PeerAddress, PeerId, parse_peer_id
 from p2phub.net.interface import Dialler
+from p2phub.net.own_addresses import own_addresses
 from p2phub.wire import GetRelease, ReleaseIs
 
 log = logging.getLogger("p2phub.lan")
@@ -37,12 +39,16 @@ _QUESTIONS_AT_ONCE = 4  # Each may take _QUESTION_MS, if the name was invented.
 _NAMES_WAITING_MAX = 256  # More are not asked for: neighbours say all at once, so that nobody needs to ask.
 
 
+Network = IPv4Network | IPv6Network
+
+
 class Lan:
     """The local network as `net.finder.Finder`. Made by `open_lan`."""
 
-    def __init__(self, own: PeerId, dialler: Dialler | None) -> None:
+    def __init__(self, own: PeerId, dialler: Dialler | None, budget: DialBudget | None = None) -> None:
         self._own = own
         self._dialler = dialler
+        self._budget = budget or DialBudget()
         self._peers: dict[str, tuple[PeerAddress, ...]] = {}  # By the name of the service.
         self._opened_at = trio.current_time()
         self._changed = trio.Event()
@@ -76,10 +82,17 @@ class Lan:
             return ()
 
         async def ask(addresses: tuple[PeerAddress, ...], dialler: Dialler) -> None:
-            for address in addresses:
-                with trio.move_on_after(limits.LAN_ASK_S):
+            give_up_at = trio.current_time() + limits.LAN_ASK_S
+            for number, address in enumerate(addresses):
+                now = trio.current_time()
+                if not self._budget.allow(address.address, now=now):
+                    continue
+                # One that is silent leaves the others their part of the time.
+                with trio.move_on_at(now + (give_up_at - now) / (len(addresses) - number)):
                     try:
-                        signed = await _ask_release(dialler, address, GetRelease(publisher, name, tag))
+                        signed = await _ask_release(
+                            dialler, address, GetRelease(publisher, name, tag), proved=self._budget.proved
+                        )
                     except PeerError as exc:
                         log.debug("%s: %s", address, exc)
                         continue
@@ -198,9 +211,10 @@ class Browser:
     An error would end that thread, and with it all discovery, and waiting would hold up everybody; so it does neither.
     """
 
-    def __init__(self, names: Names, tell: Callable[..., None]) -> None:
+    def __init__(self, names: Names, tell: Callable[..., None], networks: Sequence[Network] = ()) -> None:
         self._names = names
         self._tell = tell  # Has a function called on trio's loop.
+        self._networks = networks  # Of this machine's interfaces.
 
     def add_service(self, zeroconf: Zeroconf, kind: str, name: str) -> None:
         if not name.endswith(f".{SERVICE}"):
@@ -209,7 +223,7 @@ class Browser:
         try:
             info = ServiceInfo(SERVICE, name)
             if info.load_from_cache(zeroconf):
-                self._tell(self._names.known, name, _said(info))
+                self._tell(self._names.known, name, _said(info, self._networks))
             else:
                 self._tell(self._names.add, name)
         except Exception as exc:  # noqa: BLE001 - see above.
@@ -221,8 +235,11 @@ class Browser:
         self._tell(self._names.vanished, name)
 
 
-async def _ask_release(dialler: Dialler, peer: PeerAddress, question: GetRelease) -> bytes:
+async def _ask_release(
+    dialler: Dialler, peer: PeerAddress, question: GetRelease, *, proved: Callable[[Address], None]
+) -> bytes:
     control = await dialler.open_control(peer)
+    proved(control.address)  # Not where it says it is: perhaps it came to us, and we only use its connection.
     try:
         answer = await control.ask(question)
     finally:
@@ -232,12 +249,16 @@ async def _ask_release(dialler: Dialler, peer: PeerAddress, question: GetRelease
 
 
 @asynccontextmanager
-async def open_lan(own: PeerId, addresses: Sequence[Address], *, dialler: Dialler | None = None) -> AsyncIterator[Lan]:
+async def open_lan(
+    own: PeerId, addresses: Sequence[Address], *, dialler: Dialler | None = None, budget: DialBudget | None = None
+) -> AsyncIterator[Lan]:
     """Listen to the local network, and if `addresses` (where this node can be dialled) are any, be found there.
 
-    Without a multicast-capable interface this finds nobody and says so in the log. `dialler` is needed for releases.
+    Without a multicast-capable interface this finds nobody and says so in the log. `dialler` is needed for releases,
+    for which it dials within `budget`.
     """
-    lan = Lan(own, dialler)
+    lan = Lan(own, dialler, budget)
+    networks: list[Network] = []
     token = trio.lowlevel.current_trio_token()
     wanted = True
 
@@ -250,16 +271,17 @@ async def open_lan(own: PeerId, addresses: Sequence[Address], *, dialler: Dialle
 
     def ask(name: str) -> tuple[PeerAddress, ...]:
         info = ServiceInfo(SERVICE, name)
-        return _said(info) if zeroconf is not None and info.request(zeroconf, _QUESTION_MS) else ()
+        return _said(info, networks) if zeroconf is not None and info.request(zeroconf, _QUESTION_MS) else ()
 
     names = Names(lan, ask)
 
     def begin() -> Zeroconf:
         zeroconf = Zeroconf(interfaces=InterfaceChoice.All, ip_version=IPVersion.All)
+        networks.extend(each.network for each in own_addresses())  # Zeroconf, too, looks but once.
         # The name need not be looked for first: it is made from a key of ours.
         if (info := _saying(own, addresses)) is not None:
             zeroconf.register_service(info, cooperating_responders=True)
-        ServiceBrowser(zeroconf, SERVICE, listener=Browser(names, tell))  # type: ignore[arg-type]
+        ServiceBrowser(zeroconf, SERVICE, listener=Browser(names, tell, networks))  # type: ignore[arg-type]
         return zeroconf
 
     try:
@@ -295,8 +317,12 @@ def _saying(own: PeerId, addresses: Sequence[Address]) -> ServiceInfo | None:
     )
 
 
-def _said(info: ServiceInfo) -> tuple[PeerAddress, ...]:
-    """Return what a neighbour says of itself, as far as it can be true; nothing if it makes no sense."""
+def _said(info: ServiceInfo, networks: Sequence[Network]) -> tuple[PeerAddress, ...]:
+    """Return what a neighbour says of itself, as far as it can be true; nothing if it makes no sense.
+
+    It can be at an address that is in one of our own `networks`, which come first, or at a private one. Anything else
+    would be somebody of the internet, whom we shall not dial because a neighbour says so.
+    """
     try:
         peer = parse_peer_id((info.properties.get(_PEER_KEY) or b"").decode("ascii", "replace"))
         addresses = [
@@ -305,9 +331,15 @@ def _said(info: ServiceInfo) -> tuple[PeerAddress, ...]:
         ]
     except (Malformed, ValueError):
         return ()
+
+    def is_ours(address: Address) -> bool:
+        return any(ip_address(address.ip) in network for network in networks)
+
     usable = [
         each
         for each in dialable(addresses, heard_from="192.168.0.1")  # Like anybody of a private network.
         if not (each.is_loopback or ip_address(each.ip).is_link_local)  # Link-local needs a zone, which no address has.
+        and (not each.is_public or is_ours(each))
     ]
-    return tuple(PeerAddress(peer, address) for address in usable)
+    usable.sort(key=is_ours, reverse=True)
+    return tuple(PeerAddress(peer, address) for address in usable[: limits.LAN_ADDRESSES_MAX])

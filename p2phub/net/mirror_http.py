@@ -32,6 +32,10 @@ Take = Callable[[bytes | bytearray], Awaitable[None]]
 """Given what came, in its own time: the server's does not run meanwhile."""
 
 
+Place = tuple[str, str, int]
+"""What one connection leads to: scheme, host and port of a URL."""
+
+
 class Absent(Exception):
     """The mirror has no such file, or (`changed`) another version of it. An outcome for who asked; nobody's fault."""
 
@@ -47,13 +51,12 @@ class MirrorHttp:
         self._mirror = mirror
         self._make_tls = make_tls
         self._places = Places(mirror, look_up)
-        self._idle: dict[tuple[str, str, int], list[HttpConnection]] = {}
+        self._idle: list[tuple[Place, HttpConnection]] = []  # Who was used longest ago comes first.
 
     async def aclose(self) -> None:
         with trio.CancelScope(shield=True):  # Each is cut off, which waits for nobody; cancelled, all the same.
-            for connections in self._idle.values():
-                for connection in connections:
-                    await connection.aclose()
+            for _, connection in self._idle:
+                await connection.aclose()
         self._idle.clear()
 
     async def find(self) -> Address:
@@ -140,9 +143,7 @@ class MirrorHttp:
     async def _send(
         self, url: WebUrl, method: str, headers: Sequence[tuple[str, str]]
     ) -> tuple[h11.Response, HttpConnection]:
-        idle = self._idle.get((url.scheme, url.host, url.port))
-        while idle:
-            connection = idle.pop()
+        while (connection := self._take_idle(_place_of(url))) is not None:
             try:
                 return await _ask(connection, url, method, headers), connection
             except PeerGone:
@@ -163,11 +164,20 @@ class MirrorHttp:
         try:
             keep = connection.next_cycle() or await _read_out(connection)
         finally:
-            idle = self._idle.setdefault((url.scheme, url.host, url.port), [])
-            if keep and len(idle) < limits.MIRROR_REQUESTS_AT_ONCE:
-                idle.append(connection)
-            else:
-                await connection.aclose()
+            leaving: HttpConnection | None = connection
+            if keep:
+                self._idle.append((_place_of(url), connection))
+                # A mirror may redirect each request to another name: what is kept is bounded over all of them.
+                leaving = self._idle.pop(0)[1] if len(self._idle) > limits.MIRROR_IDLE_MAX else None
+            if leaving is not None:
+                await leaving.aclose()
+
+    def _take_idle(self, place: Place) -> HttpConnection | None:
+        """Return the connection to `place` that was used last, if one is kept."""
+        for index in reversed(range(len(self._idle))):
+            if self._idle[index][0] == place:
+                return self._idle.pop(index)[1]
+        return None
 
     def _url_of(self, path: str) -> WebUrl:
         base = self._mirror.url
@@ -212,6 +222,10 @@ def _our_time(theirs: trio.CancelScope) -> Iterator[None]:
         yield
     finally:
         theirs.deadline = trio.current_time() + left_s
+
+
+def _place_of(url: WebUrl) -> Place:
+    return url.scheme, url.host, url.port
 
 
 async def _ask(

@@ -25,6 +25,7 @@ from p2phub.net import Finder, Finders, Mirrors
 from p2phub.net.direct import DirectPlane, open_plane
 from p2phub.net.fallback import Fallback
 from p2phub.net.listen import Listener, open_listener
+from p2phub.net.own_addresses import own_addresses
 from p2phub.net.throttle import Caps
 from p2phub.node.config import Config
 from p2phub.node.keystore import load_or_create
@@ -67,6 +68,7 @@ class Parts:
         self.ledger = ledger
         self.shelf = shelf
         self.exchange = exchange
+        self.budget = exchange.budget  # Of all that this node dials by itself, with or without the exchange.
         self.thanks = thanks
         exchange.port_towards = lambda where: port_towards(self._listening, where)
         self.dialler = dialler
@@ -174,7 +176,8 @@ class Parts:
             from p2phub.net.lan import open_lan
 
             listening = self._listener.addresses if self._listener is not None else ()
-            lan = open_lan(self.key.peer_id, reachable_at(listening), dialler=self.dialler)
+            where = reachable_at(listening)
+            lan = open_lan(self.key.peer_id, where, dialler=self.dialler, budget=self.budget)
             finders.append(await stack.enter_async_context(lan))
         return finders
 
@@ -305,19 +308,7 @@ def reachable_at(listening: Iterable[Address]) -> tuple[Address, ...]:
             found[address] = None
             continue
         version = ipaddress.ip_address(address.ip).version
-        for number in interface_ips():
+        for number in (own.ip for own in own_addresses()):
             if number.version == version and not number.is_link_local:
                 found[Address(str(number), address.port)] = None
     return tuple(sorted(found, key=lambda address: (address.is_loopback, not address.is_public)))
-
-
-def interface_ips() -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-    """Return the IP addresses of this machine's interfaces."""
-    import ifaddr  # Brought by zeroconf, too; imported only where a wildcard is listened on.
-
-    found = []
-    for adapter in ifaddr.get_adapters():
-        for ip in adapter.ips:
-            text = ip.ip if isinstance(ip.ip, str) else ip.ip[0]
-            found.append(ipaddress.ip_address(text.partition("%")[0]))
-    return found

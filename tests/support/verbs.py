@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from p2phub.discovery import DialBudget
 from p2phub.engine.announce import Announcer
 from p2phub.engine.resolve import Resolver
 from p2phub.engine.serve import ControlDesk, StoreShelf
@@ -69,6 +70,7 @@ class Scene:
             open_finder=open_finder,
             config=Config(home),
             caps=Caps(),
+            budget=DialBudget(),
             ticket_addresses=lambda: (),
             ticket_may_be_private=lambda: False,
         )

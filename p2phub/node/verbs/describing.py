@@ -170,4 +170,6 @@ def _search(node: Running, resolved: Resolved, given: Sequence[PeerAddress]) -> 
 
 
 def _means(parts: Parts) -> engine.Means:
-    return engine.Means(parts.dialler, parts.store, parts.workers, parts.key.peer_id, down=parts.caps.down)
+    return engine.Means(
+        parts.dialler, parts.store, parts.workers, parts.key.peer_id, down=parts.caps.down, budget=parts.budget
+    )

@@ -65,6 +65,7 @@ async def fetch(
                 exchange=parts.exchange if exchange and public else None,
                 thanks=parts.thanks if exchange and public else None,
                 down=parts.caps.down,
+                budget=parts.budget,
             ),
             watch=watch_job,
             started=lambda explain: node.explained_by(told["job"], explain),

@@ -41,6 +41,10 @@ class Freezing:
     def peer(self) -> PeerId:
         return PEER
 
+    @property
+    def address(self) -> Address:
+        return WHERE.address
+
     async def open_control(self, peer: PeerAddress) -> Freezing:
         if self.gone:
             raise PeerGone("nobody there")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from p2phub import limits
 from p2phub.discovery import Candidate
 from p2phub.engine.providers import RETRY_S, Provider, ProviderBook
@@ -56,6 +58,13 @@ def test_no_two_nodes_of_a_crowd_dial_the_others_in_the_same_order() -> None:
     first, second = order(), order()
     assert sorted(first) == sorted(second) == sorted(crowd)
     assert first != second
+
+
+@pytest.mark.parametrize("via", ["dht", "lan", "exchange"])
+def test_what_the_user_names_after_others_did_is_the_users_word(via: str) -> None:
+    provider = known_at((FIRST, via), (SECOND, via), (FIRST, "direct"))
+    assert provider.addresses == [FIRST, SECOND]
+    assert provider.given == {FIRST}
 
 
 @covers("T41")

@@ -13,7 +13,9 @@ import trio.testing
 
 from p2phub import limits
 from p2phub.errors import HubError, MirrorUnusable, PeerGone, PeerStalled, ProtocolViolation
-from p2phub.identity import parse_mirror, parse_web_url
+from p2phub.identity import Address, WebUrl, parse_mirror, parse_web_url
+from p2phub.net import mirror_http as module
+from p2phub.net.http import HttpConnection
 from p2phub.net.mirror_address import look_up
 from p2phub.net.mirror_http import Absent, MirrorHttp, _our_time
 from tests.support.covers import covers
@@ -243,6 +245,69 @@ async def test_redirects_without_end_are_followed_a_few_times(folder: Path) -> N
             with raises(MirrorUnusable, server, "more than"):
                 await span(speaks, "a", 5, 10, len(SMALL))
         assert len(server.asked) == limits.MIRROR_REDIRECTS_MAX + 1
+
+
+class ManyNames:
+    """A mirror whose every answer redirects over `hops` names that it never used before; it keeps all alive."""
+
+    def __init__(self, nursery: trio.Nursery, hops: int) -> None:
+        self.nursery, self.hops = nursery, hops
+        self.names = 0
+        self.connected: list[str] = []  # The host of each connection that came,
+        self.open: list[str] = []  # and of those that are there.
+
+    async def connect(self, url: WebUrl, address: Address, make_tls: object) -> HttpConnection:
+        ours, theirs = trio.testing.memory_stream_pair()
+        self.nursery.start_soon(self.serve, url.host, theirs)
+        return HttpConnection(ours, address)
+
+    async def serve(self, host: str, stream: trio.StapledStream) -> None:  # type: ignore[type-arg]
+        self.connected.append(host)
+        self.open.append(host)
+        while request := await stream.receive_some():
+            hop = int(request.partition(b"?")[2][:1] or b"0")
+            if hop == self.hops:
+                await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                continue
+            self.names += 1
+            to = f"https://h{self.names}.example.org/x?{hop + 1}"
+            await stream.send_all(f"HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n".encode())
+        self.open.remove(host)
+
+    async def look_up(self, host: str, port: int) -> list[str]:
+        return ["8.8.8.8"]
+
+
+@covers("T42")
+@pytest.mark.parametrize("hops", [1, limits.MIRROR_REDIRECTS_MAX])
+async def test_ever_new_names_of_a_mirror_keep_few_connections(hops: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with trio.open_nursery() as nursery:
+        names = ManyNames(nursery, hops)
+        monkeypatch.setattr(module, "connect", names.connect)
+        mirror = parse_mirror("https://models.example.org/x")
+        speaks = MirrorHttp(mirror, make_tls=no_tls, look_up=names.look_up)  # type: ignore[arg-type]
+        for _ in range(20):
+            assert await speaks.whole("a", most=100) == b"ok"
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(names.open) <= limits.MIRROR_IDLE_MAX
+        assert names.names == 20 * hops
+        await speaks.aclose()
+        await trio.testing.wait_all_tasks_blocked()
+        assert names.open == []
+
+
+async def test_the_connection_to_the_mirror_itself_outlives_those_to_other_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with trio.open_nursery() as nursery:
+        names = ManyNames(nursery, 1)
+        monkeypatch.setattr(module, "connect", names.connect)
+        mirror = parse_mirror("https://models.example.org/x")
+        speaks = MirrorHttp(mirror, make_tls=no_tls, look_up=names.look_up)  # type: ignore[arg-type]
+        for _ in range(20):
+            await speaks.whole("a", most=100)
+        assert names.connected.count("models.example.org") == 1
+        await speaks.aclose()
 
 
 async def test_the_time_that_we_take_ourselves_is_not_the_servers(autojump_clock: trio.testing.MockClock) -> None:
