@@ -33,8 +33,8 @@ async def advance(job: Job, *, news: bool = False) -> None:
     if open_links and not owed:
         state = min(open_links, key=lambda state: (state.provider.failures, state.provider.is_mirror))
         wanted = missing[: limits.BLOBS_ASKED_MAX]
-        state.asked, state.asked_at = {digest for digest, _ in wanted}, trio.current_time()
-        state.link.ask(wanted)
+        state.asked, state.asked_at = {each.digest for each in wanted}, trio.current_time()
+        state.link.ask([(each.digest, each.most) for each in wanted])
 
 
 async def begin(job: Job) -> None:
