@@ -7,6 +7,7 @@ coordinator of a fetch owns.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 from p2phub import limits
 from p2phub.content import ChunkList, ChunkTable, Digest, decode_lists, digest_of, list_digests
@@ -14,6 +15,14 @@ from p2phub.errors import Damaged
 from p2phub.manifest import Manifest, decode_manifest, manifest_pages
 
 Held = Callable[[Digest], bytes | None]
+
+
+class Wanted(NamedTuple):
+    """A blob to ask for: the most bytes that are taken of it, and how many it has if what names it is right."""
+
+    digest: Digest
+    most: int
+    length: int
 
 
 class Assembly:
@@ -40,38 +49,40 @@ class Assembly:
         taken, self._new = tuple(self._new.values()), {}
         return taken
 
-    def missing_pages(self) -> list[tuple[Digest, int]]:
-        """Return the pages to ask for next, (digest, most bytes) each; empty when the manifest itself is whole.
+    def missing_pages(self) -> list[Wanted]:
+        """Return the pages to ask for next; empty when the manifest itself is whole.
 
         Raises Malformed, Damaged for more than a node can hold.
         """
         root = self.blob(self.digest)
         if root is None:
-            return [(self.digest, limits.MANIFEST_ROOT_BYTES_MAX)]
+            return [Wanted(self.digest, limits.MANIFEST_ROOT_BYTES_MAX, limits.MANIFEST_ROOT_BYTES_MAX)]
         described = sum(length for _, length in manifest_pages(root))
         if described > limits.METADATA_BYTES_MAX:
             raise Damaged(f"what describes the manifest has {described} bytes, more than a node can hold")
-        return [(page, length) for page, length in manifest_pages(root) if self.blob(page) is None]
+        return [Wanted(page, length, length) for page, length in manifest_pages(root) if self.blob(page) is None]
 
-    def missing(self) -> list[tuple[Digest, int]]:
+    def missing(self) -> list[Wanted]:
         """The same of all that it takes to number the chunks: pages, then chunk lists."""
         pages = self.missing_pages()
         if pages:
             return pages
-        lists: dict[Digest, int] = {}
+        lists: dict[Digest, Wanted] = {}
         for entry in self.manifest().files:
-            for digest in list_digests(entry.root, entry.chunks, self.blob):
+            for number, digest in enumerate(list_digests(entry.root, entry.chunks, self.blob)):
                 if digest not in lists and self.blob(digest) is None:
-                    lists[digest] = limits.CHUNK_LIST_BYTES_MAX
-        return list(lists.items())
+                    length = list_bytes(entry.chunks, number)
+                    lists[digest] = Wanted(digest, limits.CHUNK_LIST_BYTES_MAX, length)
+        return list(lists.values())
 
-    def missing_layouts(self) -> list[tuple[Digest, int]]:
+    def missing_layouts(self) -> list[Wanted]:
         """The same of the layouts that files have, which nothing else waits for. Call when no page is missing."""
         named = {entry.layout for entry in self.manifest().files if entry.layout is not None}
         here = sum(len(self._new[digest]) for digest in named if digest in self._new)
         if here > limits.METADATA_BYTES_MAX:
             raise Damaged(f"the layouts of its files have more than {here} bytes, more than a node can hold")
-        return [(digest, limits.CHUNK_LIST_BYTES_MAX) for digest in sorted(named) if self.blob(digest) is None]
+        most = limits.CHUNK_LIST_BYTES_MAX
+        return [Wanted(digest, most, most) for digest in sorted(named) if self.blob(digest) is None]
 
     def manifest(self) -> Manifest:
         """Return the manifest. Call when no page is missing. Raises Malformed."""
@@ -84,6 +95,16 @@ class Assembly:
     def table(self) -> ChunkTable:
         """Return the numbered chunks. Call when nothing is missing. Raises Malformed."""
         return chunk_table(self.manifest(), self.blob)
+
+
+def list_bytes(chunks: int, number: int) -> int:
+    """Return how many bytes list `number` has of those that a file of `chunks` chunks has; 0 is the one it names."""
+    step = limits.CHUNKS_PER_LIST_MAX
+    if chunks <= step:
+        entries = chunks
+    else:
+        entries = min(step, chunks - (number - 1) * step) if number else -(-chunks // step)
+    return 16 + 36 * entries  # manifest.md §4.
 
 
 def chunk_table(manifest: Manifest, blob: Held) -> ChunkTable:

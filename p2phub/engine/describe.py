@@ -13,7 +13,7 @@ import trio
 from p2phub import limits
 from p2phub.content import Digest
 from p2phub.discovery import Candidate
-from p2phub.engine.assembly import Assembly
+from p2phub.engine.assembly import Assembly, Wanted
 from p2phub.engine.fetch import Means
 from p2phub.engine.search import Search
 from p2phub.errors import HubError, NoProvider, PeerError, PeerGone
@@ -21,7 +21,7 @@ from p2phub.net import Blobs, Closed, Opened, Refused
 
 ONE_PROVIDER_S = 30.0
 CANDIDATES_TRIED_MAX = 16
-Missing = Callable[[], list[tuple[Digest, int]]]
+Missing = Callable[[], list[Wanted]]
 
 
 async def describe(
@@ -34,7 +34,7 @@ async def describe(
     """
     assembly = Assembly(manifest, means.store.blob)  # It looks into the store: whatever asks it runs in a worker.
 
-    def missing() -> list[tuple[Digest, int]]:
+    def missing() -> list[Wanted]:
         of_manifest = assembly.missing() if lists else assembly.missing_pages()
         return of_manifest or (assembly.missing_layouts() if layouts else [])
 
@@ -99,8 +99,8 @@ async def _ask(candidate: Candidate, assembly: Assembly, missing: Missing, means
                     wanted = (await means.workers.run(missing))[: limits.BLOBS_PER_REQUEST_MAX]
                     if not wanted:
                         return
-                    owed = {digest for digest, _ in wanted}
-                    link.ask(wanted)
+                    owed = {each.digest for each in wanted}
+                    link.ask([(each.digest, each.most) for each in wanted])
                 case Refused(reason=reason):
                     raise PeerGone(f"refused: {reason}", peer=str(candidate.provider.peer))
                 case Closed(error=error):

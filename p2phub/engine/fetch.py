@@ -29,12 +29,12 @@ from p2phub.engine.meter import LOOK_S
 from p2phub.engine.mirrors import run_mirror
 from p2phub.engine.patience import Patience
 from p2phub.engine.places import HOPE_RESTS_S, make_place, most_links
-from p2phub.engine.preparing import begin
+from p2phub.engine.preparing import begin, late_at, look
 from p2phub.engine.providers import RETRY_S, Provider
 from p2phub.engine.reports import take_report
 from p2phub.engine.search import Search
 from p2phub.engine.syncing import SyncFailed
-from p2phub.errors import HubError, PeerError, PeerStalled
+from p2phub.errors import HubError, PeerError
 from p2phub.identity import Address, MirrorId
 from p2phub.net import Verified
 from p2phub.observe import Done, Explanation, Watch
@@ -157,6 +157,8 @@ class _Coordinator:
         times = [now + LOOK_S, self.patience.search_again_at or math.inf]
         if self.job.session is not None:
             times.append(self.job.session.deadline() or math.inf)
+        else:
+            times.append(late_at(self.job, now))
         return max(now, min(times))
 
     def _on_time(self, now: float) -> None:
@@ -168,9 +170,7 @@ class _Coordinator:
             if (progress := job.meter.progress(now=now)) is not None:
                 job.watch(progress)
         job.syncing.look(now=now)
-        for state in list(job.links.values()):
-            if state.asked_at is not None and now - state.asked_at > limits.STALL_S:
-                job.drop(state, PeerStalled("no answer to a question about the manifest", peer=str(state.link.peer)))
+        look(job, now)
         if (waiting := job.meter.quiet(self._who_lives, now=now)) is not None:
             job.watch(waiting)
 

@@ -24,6 +24,7 @@ from p2phub.engine.heartbeat import HoldsNow, Silent
 from p2phub.engine.meter import Meter
 from p2phub.engine.mirrors import OpenMirrors, no_mirrors
 from p2phub.engine.providers import Provider, ProviderBook
+from p2phub.engine.questions import Asked, Questions
 from p2phub.engine.search import Search
 from p2phub.engine.serve import StoreShelf
 from p2phub.engine.syncing import SyncFailed, Syncing
@@ -78,7 +79,7 @@ Item = Candidate | SearchEnded | Dialled | Reported | HoldsNow | Silent | Told |
 
 
 class LinkState:
-    """A link that is up; `held` once it opened, `asked_at` while it owes an answer about the manifest.
+    """A link that is up; `held` once it opened; `asked`: what of the manifest's blobs it was asked for.
 
     `bare`: a mirror that has files, and does not have what describes them. `leaving`: it was let go of for somebody
     who waits; `useless_since`: since when it has had nothing of what is missing, or was `busy` whatever it was asked
@@ -89,8 +90,7 @@ class LinkState:
         self.link = link
         self.provider = provider
         self.held: RangeSet | None = None
-        self.asked: set[Digest] = set()
-        self.asked_at: float | None = None
+        self.asked = Asked()
         self.bare = False
         self.useless_since = math.inf
         self.busy = False
@@ -108,6 +108,7 @@ class Job:
         self.meter = Meter(now=now)
         self.effort = Effort()
         self.assembly = Assembly(wish.manifest, means.store.blob)
+        self.questions = Questions()  # Until the session begins.
         self.arrival: Arrival | None = None
         self.others = ExitStack()  # What is served to others, and heard of them, while the arrival lasts.
         self.session: Session | None = None
@@ -167,7 +168,7 @@ class Job:
 
     def drop(self, state: LinkState, error: PeerError) -> None:
         """End a link for a reason of ours. Its `Closed` follows, without an error, so the reason is told here."""
-        state.asked, state.asked_at = set(), None
+        self.questions.left(state.asked)
         state.provider.failed(error, trio.current_time())
         self.tell_dropped(state.provider, error)
         state.link.close()

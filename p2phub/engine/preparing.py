@@ -1,40 +1,66 @@
 """From a digest to leases: get the manifest and its chunk lists, prepare the disk, let the links join the session.
 
-Until pages and lists are here (`assembly`), there is nothing to lease; the first provider that opens is asked for them.
+Until pages and lists are here (`assembly`), there is nothing to lease; whom to ask for which of them says `questions`.
 """
 
 from __future__ import annotations
 
 import trio
 
-from p2phub import limits
 from p2phub.content import Codec, RangeSet
 from p2phub.engine.company import among_others
 from p2phub.engine.job import Job, LinkState
+from p2phub.errors import PeerStalled
 from p2phub.observe import Started
 from p2phub.store import Arrival
 from p2phub.transfer import LinkId, Session
 
 
 async def advance(job: Job, *, news: bool = False) -> None:
-    """Ask for what is missing of the metadata, or begin the transfer. While somebody owes an answer this waits, unless
-    there is `news`: all may be here by now."""
-    owed = any(state.asked for state in job.links.values())
-    if job.session is not None or (owed and not news):
+    """Ask for what is missing of the metadata, or begin the transfer. What is missing is looked up when all that was
+    wanted is here, or there is `news`: more may be here by now than was asked for."""
+    if job.session is not None:
         return
-    missing = await job.means.workers.run(job.assembly.missing)
-    if not missing:
-        await begin(job)
-        for number, state in list(job.links.items()):
-            if state.held is not None:
-                join(job, number, state, trio.current_time())
+    if news or not job.questions.open:
+        missing = await job.means.workers.run(job.assembly.missing)
+        if not missing:
+            await begin(job)
+            for number, state in list(job.links.items()):
+                if state.held is not None:
+                    join(job, number, state, trio.current_time())
+            return
+        job.questions.want(missing)
+    _ask(job, trio.current_time())
+
+
+def look(job: Job, now: float) -> None:
+    """Let go of who does not answer, and ask others, too, for what is late."""
+    if job.session is not None:
         return
-    open_links = [state for state in job.links.values() if state.held is not None and not state.bare]
-    if open_links and not owed:
-        state = min(open_links, key=lambda state: (state.provider.failures, state.provider.is_mirror))
-        wanted = missing[: limits.BLOBS_ASKED_MAX]
-        state.asked, state.asked_at = {digest for digest, _ in wanted}, trio.current_time()
-        state.link.ask(wanted)
+    for state in list(job.links.values()):
+        if state.asked.is_stalled(now):
+            job.drop(state, PeerStalled("no answer to a question about the manifest", peer=str(state.link.peer)))
+    _ask(job, now)
+
+
+def late_at(job: Job, now: float) -> float:
+    """Return when the next answer will be late."""
+    return job.questions.deadline(now, capped=job.means.down.is_pressed(job.wish.manifest))
+
+
+def _ask(job: Job, now: float) -> None:
+    """Ask for what of the metadata can be asked for now. A mirror only helps out, unless there are no peers."""
+    ready = {
+        state.asked: state
+        for state in sorted(job.links.values(), key=lambda state: state.provider.failures)
+        if state.held is not None and not state.asked.gone
+    }
+    peers = [asked for asked, state in ready.items() if not state.provider.is_mirror]
+    mirrors = [asked for asked, state in ready.items() if state.provider.is_mirror]
+    sharing, helping = (peers, mirrors) if peers else (mirrors, [])
+    capped = job.means.down.is_pressed(job.wish.manifest)
+    for asked, wanted in job.questions.ask(sharing, helping, now=now, capped=capped):
+        ready[asked].link.ask([(each.digest, each.most) for each in wanted])
 
 
 async def begin(job: Job) -> None:
@@ -65,6 +91,8 @@ async def begin(job: Job) -> None:
         held |= written
     now = trio.current_time()
     job.session = Session(table, held, now=now)
+    for state in job.links.values():
+        job.questions.left(state.asked)  # What may still come is not needed any more, and nobody's fault.
     job.begun.set()
     if job.means.exchange is not None:
         job.session.spread(means.own, ())

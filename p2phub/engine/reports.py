@@ -20,17 +20,17 @@ async def take_report(job: Job, number: LinkId, report: Report, now: float) -> N
             await _opened(job, number, state, report, now)
         case Blobs():
             job.meter.received(state.link.peer, 0, now=now)
-            state.asked -= job.assembly.add(report.blobs)
-            state.asked_at = now if state.asked else None
-            await advance(job)
+            if job.session is None:  # Else it is what another gave sooner.
+                job.questions.came(state.asked, job.assembly.add(report.blobs), now=now)
+                await advance(job)
         case Verified():
             _verified(job, number, state, report, now)
         case Refused():
             if job.session is not None and report.chunks:
                 job.act(job.session.refused(number, report.chunks, report.reason, now=now))
-            elif state.asked_at is not None and state.provider.is_mirror:
+            elif state.asked.coming and state.provider.is_mirror:
                 await _is_bare(job, state)
-            elif state.asked_at is not None:
+            elif state.asked.coming:
                 job.drop(state, PeerGone("does not have the manifest's pages", peer=str(state.link.peer)))
         case Returned():
             if job.session is not None:
@@ -59,7 +59,9 @@ async def _opened(job: Job, number: LinkId, state: LinkState, report: Opened, no
     if job.session is not None:
         join(job, number, state, now)
         return
-    job.assembly.add(report.blobs)
+    if report.blobs:
+        job.assembly.add(report.blobs)
+        state.asked.has_given = True
     if report.prefix and not job.prefix:
         job.prefix = report.prefix
         job.count(provider.peer, sum(len(data) for _, data in report.prefix), now)
@@ -68,7 +70,8 @@ async def _opened(job: Job, number: LinkId, state: LinkState, report: Opened, no
 
 async def _is_bare(job: Job, state: LinkState) -> None:
     """A mirror has nothing that describes the manifest: others are asked for that, and it may give chunks later."""
-    state.asked, state.asked_at, state.bare = set(), None, True
+    job.questions.left(state.asked)
+    state.bare = True
     state.provider.last_error = PeerGone("does not have what describes the manifest", peer=str(state.link.peer))
     await advance(job)
 
@@ -78,8 +81,8 @@ def _verified(job: Job, number: LinkId, state: LinkState, report: Verified, now:
     job.effort.note(report.spent, now=now)
     if job.session is None:  # The first answer is on its way: the link says that bytes come, no more.
         assert not report.chunks, "chunks are granted by a session"
-        if state.asked_at is not None and job.means.down.is_pressed(job.wish.manifest):
-            state.asked_at = now  # An answer is on its way, as fast as our own cap lets it.
+        if job.means.down.is_pressed(job.wish.manifest):
+            state.asked.moved_at = now  # An answer is on its way, as fast as our own cap lets it.
         return
     job.act(job.session.verified(number, report.chunks, report.bytes, now=now))
 
@@ -88,6 +91,7 @@ async def _closed(job: Job, number: LinkId, state: LinkState, report: Closed, no
     provider = state.provider
     del job.links[number]
     provider.links.discard(number)
+    job.questions.left(state.asked)
     if isinstance(report.error, DiskError | Malformed):  # Our disk's fault, or the publisher's: nobody can help.
         raise report.error
     provider.lied_about = provider.lied_about or _lied_about(job, report)

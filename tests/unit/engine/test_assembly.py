@@ -13,7 +13,10 @@ def test_what_was_added_is_handed_out_once_and_then_asked_of_the_store() -> None
     stored: dict[Digest, bytes] = {}
     assembly = Assembly(CONTENT.root, stored.get)
     while missing := assembly.missing():
-        assembly.add(CONTENT.blobs[digest] for digest, _ in missing)
+        assert [each.length for each in missing if each.digest != CONTENT.root] == [
+            len(CONTENT.blobs[each.digest]) for each in missing if each.digest != CONTENT.root
+        ]
+        assembly.add(CONTENT.blobs[each.digest] for each in missing)
     taken = assembly.take_new()
     assert {digest_of(blob): blob for blob in taken} == CONTENT.blobs
     assert assembly.take_new() == ()
