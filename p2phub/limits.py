@@ -150,6 +150,7 @@ ROUTING_REFRESH_S = 600.0
 DIALS_PER_ADDRESS_MAX = 3  # To one public IP where nobody proved an identity, in DIALS_WINDOW_S.
 DIALS_PER_PRIVATE_ADDRESS_MAX = 32  # Many peers of one household share an address.
 DIALS_WINDOW_S = 600.0
+DIAL_AGAIN_S = 60.0  # So long after the last of them there is one more: whoever was down is found when it is back.
 LAN_PEERS_MAX = 64
 LAN_ADDRESSES_MAX = 4  # Of one neighbour: with LAN_PEERS_MAX, what one question may have us dial.
 LAN_LOOK_S = 2.0  # Neighbours answer within 0.3 s; a search does not wait longer after the start of its node.

@@ -2,7 +2,8 @@
 
 Anybody can say that a peer lives at somebody else's address. So an address heard from a peer on the public internet is
 dialled only if it is public too, never at a port that mail, name and data servers use; and one IP address where nobody
-has proved an identity is dialled three times in ten minutes at most, whatever the number of peers said to live there.
+has proved an identity is dialled three times in ten minutes, and beyond that once a minute, whatever the number of
+peers said to live there: so little hurts nobody, and whoever was down for a moment is found when it is back.
 Source: proto/discovery.md §7.
 """
 
@@ -60,7 +61,7 @@ class DialBudget:
             return True
         most = limits.DIALS_PER_ADDRESS_MAX if address.is_public else limits.DIALS_PER_PRIVATE_ADDRESS_MAX
         recent = [at for at in self._dials.get(address.ip, ()) if now - at < limits.DIALS_WINDOW_S]
-        if len(recent) >= most:
+        if len(recent) >= most and now - recent[-1] < limits.DIAL_AGAIN_S:
             return False
         self._dials[address.ip] = [*recent, now]
         self._dials.move_to_end(address.ip)

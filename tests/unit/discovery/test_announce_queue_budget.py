@@ -178,12 +178,15 @@ def test_a_neighbour_may_name_neighbours_and_the_user_may_name_anybody() -> None
 
 
 @covers("T41")
-def test_an_address_that_nobody_proved_is_dialled_three_times_in_ten_minutes() -> None:
+def test_an_address_that_nobody_proved_is_dialled_three_times_in_ten_minutes_and_then_once_a_minute() -> None:
     budget = DialBudget()
     victim = [Address("8.8.8.8", port) for port in range(1000, 11_000)]
     assert sum(budget.allow(address, now=0.0) for address in victim) == limits.DIALS_PER_ADDRESS_MAX
-    assert not budget.allow(victim[0], now=limits.DIALS_WINDOW_S - 1)
-    assert budget.allow(victim[0], now=limits.DIALS_WINDOW_S)
+    assert not budget.allow(victim[0], now=limits.DIAL_AGAIN_S - 1)
+    later = sum(
+        budget.allow(address, now=float(now)) for now, address in enumerate(victim[: int(limits.DIALS_WINDOW_S)])
+    )
+    assert later == limits.DIALS_WINDOW_S / limits.DIAL_AGAIN_S - 1
 
 
 def test_where_somebody_proved_an_identity_dials_are_welcome() -> None:
