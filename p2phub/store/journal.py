@@ -3,8 +3,9 @@
 `journal` is append-only, of checksummed records; its header binds manifest and table, and nothing is added to it before
 the data it speaks of is durable: after a crash it may lack a chunk that is there, never name one that is not.
 Each of its records is sealed (`seal`), and those of durable chunks hold for the file, by device and inode, that lay
-under its number when they were written. From the first record on that is not sealed by this home for this folder (what
-another wrote, a copy, what a version before the seals left), its marks are hints like those below.
+under its number when they were written, unless it was changed when we cannot have done it. From the first record on
+that is not sealed by this home for this folder (what another wrote, a copy, what a version before the seals left), its
+marks are hints like those below.
 `hints.0` and `hints.1` name chunks written since the last mark; never synced, so worth what a re-hash finds. They take
 turns at each mark, so that what is noted while a mark is being made outlives it.
 Source: docs/design/store.md. Read-side faults (torn, garbage, another manifest's) mean less is known, nothing else.
@@ -35,10 +36,13 @@ _MAGIC_UNSEALED = b"p2phjn\x00\x01"  # As written before there were seals.
 _RUN = struct.Struct(">II")
 _PLACED = struct.Struct(">IQQQq")
 _LYING = struct.Struct(">IQQ")
+_TIME = struct.Struct(">q")
 JOURNAL = "journal"
 _NEW = "journal.new"
 _HINTS = ("hints.0", "hints.1")
 NAMES = (JOURNAL, _NEW, *_HINTS)
+WRITTEN_ON_S = 900.0
+"""This long after its last mark we may have gone on writing: one chunk on a slow line, one sync on a busy disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +97,24 @@ class Remembered:
     """What an earlier attempt left: `durable` chunks, files `placed`, and `hints` to be re-hashed.
 
     `lying`: which file the durable chunks of an unfinished one are in. They are in no other, nor in one not named.
+    `marked_ns`: when the last mark was made, by the clock that the file system has for changes.
     """
 
     durable: RangeSet = field(default_factory=RangeSet)
     placed: Mapping[int, Identity] = field(default_factory=dict)
     hints: RangeSet = field(default_factory=RangeSet)
     lying: Mapping[int, FileId] = field(default_factory=dict)
+    marked_ns: int = 0
 
-    def speaks_of(self, number: int, found: Identity) -> bool:
-        """Whether the unfinished file `found` under `number` is the one that was marked. Once it was about to be placed
-        it did not change any more: then it is that very one, or it went to its place and this is another."""
+    def speaks_of(self, number: int, status: os.stat_result) -> bool:
+        """Whether the unfinished file under `number`, of this `status`, is the one that was marked, left alone since.
+
+        Nobody can set its time of change back: what was unpacked over our file, in place, shows by it. Once a file is
+        about to be placed it does not change any more: if it did, it went to its place and this is another.
+        """
+        found = Identity.of(status)
+        if status.st_ctime_ns > self.marked_ns + WRITTEN_ON_S * 1e9:
+            return False
         if number in self.placed:
             return self.placed[number] == found
         return self.lying.get(number) == found.id
@@ -118,7 +130,7 @@ def read_journal(folder_fd: int, binding: Binding, secret: bytes) -> Remembered:
         for _, body in _records(folder_fd, name, binding):
             reader.hints.add(_runs(body, binding.chunks))
     durable = reader.durable.union()
-    return Remembered(durable, reader.placed, reader.hints.union() - durable, reader.lying)
+    return Remembered(durable, reader.placed, reader.hints.union() - durable, reader.lying, reader.marked_ns)
 
 
 class _Reader:
@@ -131,6 +143,7 @@ class _Reader:
         self.hints = Gathering()
         self.placed: dict[int, Identity] = {}
         self.lying: dict[int, FileId] = {}
+        self.marked_ns = 0
 
     def read(self, records: Iterator[tuple[int, bytes]], folder_fd: int, secret: bytes) -> None:
         _, header = next(records, (0, b""))
@@ -156,6 +169,8 @@ class _Reader:
         elif kind == b"L" and believed:
             for file, device, inode in _LYING.iter_unpack(rest):
                 self.lying[file] = FileId(device, inode)
+        elif kind == b"T" and believed:
+            (self.marked_ns,) = _TIME.unpack(rest)
 
 
 class Journal:
@@ -237,6 +252,7 @@ class Journal:
         self._append_all(b"L", _LYING, ((file, *which) for file, which in sorted(lying.items())))
         self._append_all(b"P", _PLACED, ((file, *which) for file, which in sorted(placed.items())))
         self._append_all(b"D", _RUN, durable.runs)
+        self._append(b"T" + _TIME.pack(os.fstat(self._journal).st_ctime_ns))
 
     def _append_all(self, kind: bytes, form: struct.Struct, rows: Iterable[tuple[int, ...]]) -> None:
         waiting = iter(rows)

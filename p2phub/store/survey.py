@@ -123,11 +123,10 @@ def _look_at_partials(
         survey.partial[number] = status.st_blocks * 512
         here = RangeSet.of([_within(table, number, status.st_size)])
         marked, hinted = past.durable & here, past.hints & here
-        found = Identity.of(status)
-        if not past.speaks_of(number, found):
+        if not past.speaks_of(number, status):
             marked, hinted = RangeSet(), marked | hinted
         elif marked:
-            survey.lying[number] = found.id
+            survey.lying[number] = Identity.of(status).id
         if marked or hinted:
             to_check.append((number, marked, hinted))
     for at in range(0, len(to_check), OPEN_AT_ONCE):

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from p2phub.content import ChunkTable, RangeSet
-from p2phub.store import survey
+from p2phub.store import journal, survey
 from p2phub.store.disk import Disk
 from p2phub.store.interface import Arrival
-from p2phub.store.journal import Binding, Identity, Journal, Remembered
+from p2phub.store.journal import WRITTEN_ON_S, Binding, FileId, Identity, Journal, Remembered
 from p2phub.store.records import decode_records, encode_record
 from p2phub.store.rehash import matching_chunks
 from tests.support.content import content_of, random_files
@@ -126,14 +126,14 @@ def test_our_journal_of_another_folder_is_a_hint_here(scene: DiskScene, tmp_path
 @covers("T54")
 def test_a_record_behind_ours_or_moved_within_our_journal_is_a_hint(scene: DiskScene) -> None:
     partials = left_by(scene, range(1))
-    header, lying, first = bodies(partials)
+    ours = bodies(partials)
     (partials / "0").write_bytes(EVIL)  # In place: what was marked is right, and so are file and journal.
     more = b"D" + (1).to_bytes(4, "big") + (40).to_bytes(4, "big")
-    put_bodies(partials, [header, lying, first, more + first[-16:]])
+    put_bodies(partials, [*ours, more + ours[-1][-16:]])
     assert_finishes_with_the_rest_fetched(scene, arrive(scene, CONTENT))
 
 
-@pytest.mark.parametrize("at", [0, 1, 2])
+@pytest.mark.parametrize("at", range(4))
 def test_a_record_that_was_changed_makes_a_hint_of_it_and_of_what_follows(
     scene: DiskScene, at: int, hashed: list[int]
 ) -> None:
@@ -154,6 +154,30 @@ def test_marks_are_hints_for_another_file_under_the_same_number(scene: DiskScene
     (partials / "other").write_bytes(EVIL)
     os.replace(partials / "other", partials / "0")
     assert_finishes_with_the_rest_fetched(scene, arrive(scene, CONTENT))
+
+
+@covers("T54")
+def test_marks_are_hints_for_their_own_file_once_it_was_written_to_long_after(
+    scene: DiskScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partials = left_by(scene, range(39))
+    (partials / "0").write_bytes(EVIL)  # Unpacked over what was there: the same file, beside our own journal.
+    monkeypatch.setattr(journal, "WRITTEN_ON_S", -1.0)  # As if it had been left alone for long before.
+    assert_finishes_with_the_rest_fetched(scene, arrive(scene, CONTENT))
+
+
+@covers("T54")
+def test_a_file_is_the_one_that_was_marked_as_long_as_we_may_have_written_to_it() -> None:
+    def changed(seconds: float, inode: int = 2) -> os.stat_result:
+        times_ns = {"st_ctime_ns": int(seconds * 1e9), "st_mtime_ns": 0}
+        return os.stat_result((0o100600, inode, 1, 1, 0, 0, 0, 0, 0, seconds), times_ns)
+
+    past = Remembered(lying={0: FileId(1, 2)}, marked_ns=100 * 10**9)
+    assert past.speaks_of(0, changed(0))
+    assert past.speaks_of(0, changed(100 + WRITTEN_ON_S))
+    assert not past.speaks_of(0, changed(101 + WRITTEN_ON_S))
+    assert not past.speaks_of(0, changed(0, inode=3))
+    assert not past.speaks_of(1, changed(0))
 
 
 def test_marks_of_a_file_that_went_to_its_place_are_hints_for_another_under_its_number(scene: DiskScene) -> None:
