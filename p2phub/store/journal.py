@@ -127,8 +127,7 @@ def read_journal(folder_fd: int, binding: Binding, secret: bytes) -> Remembered:
     if not reader.is_bound:
         return Remembered()
     for name in _HINTS:
-        for _, body in _records(folder_fd, name, binding):
-            reader.hints.add(_runs(body, binding.chunks))
+        reader.read_hints(_records(folder_fd, name, binding))
     durable = reader.durable.union()
     return Remembered(durable, reader.placed, reader.hints.union() - durable, reader.lying, reader.marked_ns)
 
@@ -144,6 +143,7 @@ class _Reader:
         self.placed: dict[int, Identity] = {}
         self.lying: dict[int, FileId] = {}
         self.marked_ns = 0
+        self._runs_left = binding.chunks  # Each of our files names a chunk once: more runs than chunks are not ours.
 
     def read(self, records: Iterator[tuple[int, bytes]], folder_fd: int, secret: bytes) -> None:
         _, header = next(records, (0, b""))
@@ -159,9 +159,19 @@ class _Reader:
             believed = believed and seal.holds(record[-TAG_BYTES:], body, at)
             self._take(body[:1], memoryview(body)[1:], believed=believed)
 
+    def read_hints(self, records: Iterator[tuple[int, bytes]]) -> None:
+        self._runs_left = self._binding.chunks
+        for _, body in records:
+            self._gather(self.hints, body)
+
+    def _gather(self, where: Gathering, packed: bytes | memoryview) -> None:
+        self._runs_left -= len(packed) // _RUN.size
+        if self._runs_left >= 0:
+            where.add(_runs(packed, self._binding.chunks))
+
     def _take(self, kind: bytes, rest: memoryview, *, believed: bool) -> None:
         if kind == b"D":
-            (self.durable if believed else self.hints).add(_runs(rest, self._binding.chunks))
+            self._gather(self.durable if believed else self.hints, rest)
         elif kind == b"P" and believed:
             for file, *identity in _PLACED.iter_unpack(rest):
                 self.placed[file] = Identity(*identity)

@@ -93,6 +93,17 @@ def test_a_journal_is_read_as_far_as_its_manifest_can_need(folder: int) -> None:
     assert past.hints == RangeSet.of([(0, 1)])
 
 
+@covers("T54")
+@pytest.mark.parametrize("name", ["journal", "hints.1"])
+def test_no_more_runs_are_looked_at_than_there_are_chunks(folder: int, name: str) -> None:
+    small = binding(100)
+    kind = b"D" if name == "journal" else b""
+    put(folder, "journal", [small.encode(OLD)])
+    log = [kind + runs((0, 1))] * 99 + [kind + runs((7, 8)), kind + runs((9, 10))]
+    put(folder, name, [small.encode(OLD), *log] if name == "journal" else log)
+    assert read_journal(folder, small, SECRET).hints == RangeSet.of([(0, 1), (7, 8)])
+
+
 @pytest.mark.parametrize(
     "wrong",
     [runs((3, 3)), runs((4, 3)), runs((0, 11)), runs((0, 4), (3, 6)), runs((5, 6), (0, 1)), runs((0, 2))[:-1]],
