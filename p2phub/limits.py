@@ -161,7 +161,7 @@ LIBP2P_BUFFERED_BYTES_MAX = 4 * MIB  # Received on one connection and not read y
 LIBP2P_CONNECTION_IDLE_S = 120.0
 
 # --- store -------------------------------------------------------------------------------------------------------
-JOURNAL_BYTES_MAX = 256 * MIB  # Read of a journal: 2^22 chunks that came one by one and 2^21 files are some 160 MB.
+JOURNAL_BYTES_MAX = 256 * MIB  # Read of a journal: 2^22 hints that came one by one are 100 MB, and marks come together.
 SYNC_BYTES = 64 * MIB  # A power cut loses at most this much verified work, or SYNC_S of it.
 SYNC_S = 2.0
 RACY_FINGERPRINT_S = 2.0  # A file modified this recently when it was hashed may change again unseen.

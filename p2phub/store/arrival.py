@@ -81,6 +81,9 @@ class FilesystemArrival:
         self._noted = survey.hinted
         self._names_made = True
         self._opened = bytearray(table.files)  # Whether the file was opened here before, and so is there.
+        self._named = bytearray(table.files)  # Whether the journal says which file lies under the number.
+        for number in survey.lying:
+            self._named[number] = True
         self._parents_durable = False
         spans = (table.span(file) for file in range(table.files))
         self._missing = array("I", (stop - start for start, stop in spans))
@@ -259,7 +262,11 @@ class FilesystemArrival:
         except OSError as exc:
             self._break(disk_error(exc, f"make {self._destination.folder} durable"), hints_hold=False)
         try:
-            self._journal.mark(noted, self._places.identities(whole))
+            placed = self._places.identities(whole)
+            lying = self._places.lying(file for file in files if not self._named[file] and file not in placed)
+            self._journal.mark(noted, placed, lying)
+            for file in lying:
+                self._named[file] = True
         except OSError as exc:
             # The data is safe; only the note of it is not. A re-hash will find it.
             self._break(disk_error(exc, f"write the journal of {self._destination.folder}"), hints_hold=True)

@@ -34,8 +34,12 @@ def begin_arrival(
     force: bool,
     known: Known,
     record: Record,
+    secret: bytes,
 ) -> FilesystemArrival:
-    """Begin or resume. Raises Occupied, DiskFull, DiskError; Malformed for paths that no manifest may have."""
+    """Begin or resume; `secret` is the home's, and tells which journals are its own.
+
+    Raises Occupied, DiskFull, DiskError; Malformed for paths that no manifest may have.
+    """
     assert table.files == len(manifest.files)
     assert table.bytes_total == manifest.bytes_total
     for entry in manifest.files:
@@ -44,13 +48,12 @@ def begin_arrival(
         destination = Destination(disk, folder, digest)
         try:
             binding = Binding(digest.raw, table.files, len(table), table.bytes_total)
-            past = read_journal(destination.partials, binding)
+            past = read_journal(destination.partials, binding, secret)
             survey = look_over(manifest, table, destination.tree, destination.partials, past, known)
             _refuse_if_occupied(manifest, folder, survey, force=force)
             _preallocate(disk, manifest, destination, survey)
-            journal = Journal(
-                disk, destination.partials, binding, Remembered(survey.marked, survey.placed, survey.hinted)
-            )
+            left = Remembered(survey.marked, survey.placed, survey.hinted, survey.lying)
+            journal = Journal(disk, destination.partials, binding, left, secret)
         except BaseException:
             if destination.fresh:
                 with contextlib.suppress(OSError):

@@ -13,6 +13,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from io import BufferedReader
 
 from p2phub.errors import DiskError, DiskFull
 
@@ -28,18 +29,27 @@ _RENAME_NOREPLACE = 1
 _NOT_SUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}
 
 
-def read_regular(
-    path: str | os.PathLike[str], most: int, *, flags: int = READ_FLAGS, dir_fd: int | None = None
-) -> bytes:
-    """Return at most `most` bytes of a regular file. Raises OSError, also for what is none: nothing is waited for."""
+@contextlib.contextmanager
+def open_for_reading(
+    path: str | os.PathLike[str], *, flags: int = READ_FLAGS, dir_fd: int | None = None
+) -> Iterator[BufferedReader]:
+    """Open a regular file. Raises OSError, also for what is none: nothing is waited for."""
     fd = os.open(path, flags, dir_fd=dir_fd)
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise OSError(f"{os.fspath(path)} is not a file")
         with open(fd, "rb", closefd=False) as file:
-            return file.read(most)
+            yield file
     finally:
         os.close(fd)
+
+
+def read_regular(
+    path: str | os.PathLike[str], most: int, *, flags: int = READ_FLAGS, dir_fd: int | None = None
+) -> bytes:
+    """Return at most `most` bytes of a regular file. Raises OSError, also for what is none: nothing is waited for."""
+    with open_for_reading(path, flags=flags, dir_fd=dir_fd) as file:
+        return file.read(most)
 
 
 class Disk:

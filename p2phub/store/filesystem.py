@@ -3,6 +3,7 @@
     HOME/blobs/          manifest pages, chunk lists, layouts          (blobs)
     HOME/index.sqlite    what stands where, with fingerprints          (database, can be made again)
     HOME/state.log       which folders hold what, and the ledger       (state_log, cannot)
+    HOME/journal.key     what tells our own journals from others       (secret)
     DIR/.p2phub/         one fetch into DIR, while it is written       (destination, journal, arrival)
 Several processes may use one home. Nothing of a user's file is ever changed, unless a fetch was told to (`force`).
 """
@@ -26,6 +27,7 @@ from p2phub.store.holdings import Holdings
 from p2phub.store.interface import Arrival, Fingerprint, HashedFile, Holding, Scan
 from p2phub.store.lists import list_of
 from p2phub.store.scanning import Ignore, scan_folder
+from p2phub.store.secret import load_or_make
 from p2phub.store.state_log import StateLog, open_home
 
 
@@ -109,7 +111,25 @@ class FilesystemStore:
                 manifest, digest, destination, lambda: ((known, known.settled(now_ns)) for known in found)
             )
 
-        return begin_arrival(self._disk, manifest, digest, table, destination, force=force, known=known, record=record)
+        return begin_arrival(
+            self._disk,
+            manifest,
+            digest,
+            table,
+            destination,
+            force=force,
+            known=known,
+            record=record,
+            secret=self._secret(),
+        )
+
+    def _secret(self) -> bytes:
+        with disk_errors(f"use {self._home}"):
+            home_fd = open_home(self._disk, self._home)
+            try:
+                return load_or_make(self._disk, home_fd)
+            finally:
+                os.close(home_fd)
 
     # --- the home --------------------------------------------------------------------------------------------------
 

@@ -2,33 +2,47 @@
 
 `journal` is append-only, of checksummed records; its header binds manifest and table, and nothing is added to it before
 the data it speaks of is durable: after a crash it may lack a chunk that is there, never name one that is not.
+Each of its records is sealed (`seal`), and those of durable chunks hold for the file, by device and inode, that lay
+under its number when they were written, unless it was changed when we cannot have done it. From the first record on
+that is not sealed by this home for this folder (what another wrote, a copy, what a version before the seals left), its
+marks are hints like those below.
 `hints.0` and `hints.1` name chunks written since the last mark; never synced, so worth what a re-hash finds. They take
 turns at each mark, so that what is noted while a mark is being made outlives it.
 Source: docs/design/store.md. Read-side faults (torn, garbage, another manifest's) mean less is known, nothing else.
+What is read may come from a stranger: one record is held at a time, none larger than the manifest can need.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import secrets
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from p2phub import limits
 from p2phub.content import RangeSet
-from p2phub.store.disk import WRITE_FLAGS, Disk, read_regular
-from p2phub.store.records import RECORD_BYTES_MAX, decode_records, encode_record
+from p2phub.store.disk import WRITE_FLAGS, Disk, open_for_reading
+from p2phub.store.gathering import Gathering
+from p2phub.store.records import RECORD_BYTES_MAX, encode_record, read_records
+from p2phub.store.seal import NONCE_BYTES, TAG_BYTES, Seal
 
 _HEADER = struct.Struct(">8s32sIIQ")
-_MAGIC = b"p2phjn\x00\x01"
+_MAGIC = b"p2phjn\x00\x02"
+_MAGIC_UNSEALED = b"p2phjn\x00\x01"  # As written before there were seals.
 _RUN = struct.Struct(">II")
 _PLACED = struct.Struct(">IQQQq")
+_LYING = struct.Struct(">IQQ")
+_TIME = struct.Struct(">q")
 JOURNAL = "journal"
 _NEW = "journal.new"
 _HINTS = ("hints.0", "hints.1")
 NAMES = (JOURNAL, _NEW, *_HINTS)
+WRITTEN_ON_S = 900.0
+"""This long after its last mark we may have gone on writing: one chunk on a slow line, one sync on a busy disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +54,25 @@ class Binding:
     chunks: int
     bytes_total: int
 
-    def encode(self) -> bytes:
-        return _HEADER.pack(_MAGIC, self.manifest, self.files, self.chunks, self.bytes_total)
+    def encode(self, magic: bytes = _MAGIC) -> bytes:
+        return _HEADER.pack(magic, self.manifest, self.files, self.chunks, self.bytes_total)
+
+    @property
+    def record_bytes_max(self) -> int:
+        """What the body of our longest record may take: every second chunk a run of its own, or every file placed."""
+        return 128 + max(_RUN.size * self.chunks, _PLACED.size * self.files)
+
+    @property
+    def journal_bytes_max(self) -> int:
+        """What a journal may take in which each chunk and file came by a mark of its own, and some to spare."""
+        return min(limits.JOURNAL_BYTES_MAX, 64 * limits.KIB + 128 * self.chunks + 256 * self.files)
+
+
+class FileId(NamedTuple):
+    """Which file lies under a number, whatever is in it."""
+
+    device: int
+    inode: int
 
 
 class Identity(NamedTuple):
@@ -56,49 +87,117 @@ class Identity(NamedTuple):
     def of(cls, status: os.stat_result) -> Identity:
         return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
+    @property
+    def id(self) -> FileId:
+        return FileId(self.device, self.inode)
+
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What an earlier attempt left: `durable` chunks, files `placed`, and `hints` to be re-hashed."""
+    """What an earlier attempt left: `durable` chunks, files `placed`, and `hints` to be re-hashed.
+
+    `lying`: which file the durable chunks of an unfinished one are in. They are in no other, nor in one not named.
+    `marked_ns`: when the last mark was made, by the clock that the file system has for changes.
+    """
 
     durable: RangeSet = field(default_factory=RangeSet)
     placed: Mapping[int, Identity] = field(default_factory=dict)
     hints: RangeSet = field(default_factory=RangeSet)
+    lying: Mapping[int, FileId] = field(default_factory=dict)
+    marked_ns: int = 0
+
+    def speaks_of(self, number: int, status: os.stat_result) -> bool:
+        """Whether the unfinished file under `number`, of this `status`, is the one that was marked, left alone since.
+
+        Nobody can set its time of change back: what was unpacked over our file, in place, shows by it. Once a file is
+        about to be placed it does not change any more: if it did, it went to its place and this is another.
+        """
+        found = Identity.of(status)
+        if status.st_ctime_ns > self.marked_ns + WRITTEN_ON_S * 1e9:
+            return False
+        if number in self.placed:
+            return self.placed[number] == found
+        return self.lying.get(number) == found.id
 
 
-def read_journal(folder_fd: int, binding: Binding) -> Remembered:
+def read_journal(folder_fd: int, binding: Binding, secret: bytes) -> Remembered:
     """Return what the journal and hints in the folder say for `binding`; nothing if there is none. Raises OSError."""
-    durable: list[tuple[int, int]] = []
-    placed: dict[int, Identity] = {}
-    bodies = _bodies(folder_fd, JOURNAL)
-    if not bodies or bodies[0] != binding.encode():
+    reader = _Reader(binding)
+    reader.read(_records(folder_fd, JOURNAL, binding), folder_fd, secret)
+    if not reader.is_bound:
         return Remembered()
-    for body in bodies[1:]:
-        kind, rest = body[:1], body[1:]
+    for name in _HINTS:
+        reader.read_hints(_records(folder_fd, name, binding))
+    durable = reader.durable.union()
+    return Remembered(durable, reader.placed, reader.hints.union() - durable, reader.lying, reader.marked_ns)
+
+
+class _Reader:
+    """What the records of one journal come to."""
+
+    def __init__(self, binding: Binding) -> None:
+        self._binding = binding
+        self.is_bound = False
+        self.durable = Gathering()
+        self.hints = Gathering()
+        self.placed: dict[int, Identity] = {}
+        self.lying: dict[int, FileId] = {}
+        self.marked_ns = 0
+        self._runs_left = binding.chunks  # Each of our files names a chunk once: more runs than chunks are not ours.
+
+    def read(self, records: Iterator[tuple[int, bytes]], folder_fd: int, secret: bytes) -> None:
+        _, header = next(records, (0, b""))
+        plain, tag = header[:-TAG_BYTES], header[-TAG_BYTES:]
+        sealed = plain[: _HEADER.size] == self._binding.encode()
+        if not sealed and header != self._binding.encode(_MAGIC_UNSEALED):
+            return
+        self.is_bound = True
+        seal = _seal(secret, plain, folder_fd)
+        believed = sealed and seal.holds(tag, plain, 0)
+        for at, record in records:
+            body = record[:-TAG_BYTES] if sealed else record
+            believed = believed and seal.holds(record[-TAG_BYTES:], body, at)
+            self._take(body[:1], memoryview(body)[1:], believed=believed)
+
+    def read_hints(self, records: Iterator[tuple[int, bytes]]) -> None:
+        self._runs_left = self._binding.chunks
+        for _, body in records:
+            self._gather(self.hints, body)
+
+    def _gather(self, where: Gathering, packed: bytes | memoryview) -> None:
+        self._runs_left -= len(packed) // _RUN.size
+        if self._runs_left >= 0:
+            where.add(_runs(packed, self._binding.chunks))
+
+    def _take(self, kind: bytes, rest: memoryview, *, believed: bool) -> None:
         if kind == b"D":
-            durable.extend(_runs(rest))
-        elif kind == b"P" and len(rest) % _PLACED.size == 0:
+            self._gather(self.durable if believed else self.hints, rest)
+        elif kind == b"P" and believed:
             for file, *identity in _PLACED.iter_unpack(rest):
-                placed[file] = Identity(*identity)
-    hints = [run for name in _HINTS for body in _bodies(folder_fd, name) for run in _runs(body)]
-    every = RangeSet.whole(binding.chunks)
-    known = RangeSet.of(durable) & every
-    return Remembered(known, placed, (RangeSet.of(hints) - known) & every)
+                self.placed[file] = Identity(*identity)
+                self.lying.pop(file, None)
+        elif kind == b"L" and believed:
+            for file, device, inode in _LYING.iter_unpack(rest):
+                self.lying[file] = FileId(device, inode)
+        elif kind == b"T" and believed:
+            (self.marked_ns,) = _TIME.unpack(rest)
 
 
 class Journal:
     """The journal of an arrival under way. `mark` belongs to one thread; `note`, `turn` to a lock."""
 
-    def __init__(self, disk: Disk, folder_fd: int, binding: Binding, known: Remembered) -> None:
+    def __init__(self, disk: Disk, folder_fd: int, binding: Binding, known: Remembered, secret: bytes) -> None:
         """Begin anew with what is `known`; hints, just re-hashed, stay hints. Raises OSError."""
         self._disk = disk
+        header = binding.encode() + secrets.token_bytes(NONCE_BYTES)
+        self._seal = _seal(secret, header, folder_fd)
         self._files: list[int] = []
         with contextlib.ExitStack() as undo:
             undo.callback(self.close)
             self._journal = self._open_new(folder_fd)
             self._end = 0
-            self._append(binding.encode())
-            self._append_marks(known.durable, known.placed)
+            self._append(header)
+            self._append_marks(known.durable, known.placed, known.lying)
             if known.durable or known.placed:
                 disk.fdatasync(self._journal)
             # The whole old journal or the whole new one: an append to a torn tail would be lost behind it. The rename
@@ -138,10 +237,13 @@ class Journal:
         self._hint_ends[other] = 0
         self._turn = other
 
-    def mark(self, durable: RangeSet, placed: Mapping[int, Identity]) -> None:
-        """Write down what is now durable, and which files are about to be placed; durable on return. Raises OSError."""
+    def mark(self, durable: RangeSet, placed: Mapping[int, Identity], lying: Mapping[int, FileId]) -> None:
+        """Write down what is now durable, in which files it is, and which of them are about to be placed.
+
+        A file need be named once. Durable on return. Raises OSError.
+        """
         if durable or placed:
-            self._append_marks(durable, placed)
+            self._append_marks(durable, placed, lying)
             self._disk.fdatasync(self._journal)
 
     def forget_hints(self) -> None:
@@ -155,35 +257,43 @@ class Journal:
         while self._files:
             os.close(self._files.pop())
 
-    def _append_marks(self, durable: RangeSet, placed: Mapping[int, Identity]) -> None:
-        per_record = RECORD_BYTES_MAX // 64
-        for at in range(0, len(durable.runs), per_record):
-            runs: Iterable[tuple[int, int]] = durable.runs[at : at + per_record]
-            self._append(b"D" + b"".join(_RUN.pack(start, stop) for start, stop in runs))
-        files = sorted(placed.items())
-        for at in range(0, len(files), per_record):
-            self._append(
-                b"P"
-                + b"".join(
-                    _PLACED.pack(file, known.device, known.inode, known.size, known.mtime_ns)
-                    for file, known in files[at : at + per_record]
-                )
-            )
+    def _append_marks(self, durable: RangeSet, placed: Mapping[int, Identity], lying: Mapping[int, FileId]) -> None:
+        # Files before the chunks in them: a mark that was torn then names no chunk of a file that nothing is known of.
+        self._append_all(b"L", _LYING, ((file, *which) for file, which in sorted(lying.items())))
+        self._append_all(b"P", _PLACED, ((file, *which) for file, which in sorted(placed.items())))
+        self._append_all(b"D", _RUN, durable.runs)
+        self._append(b"T" + _TIME.pack(os.fstat(self._journal).st_ctime_ns))
+
+    def _append_all(self, kind: bytes, form: struct.Struct, rows: Iterable[tuple[int, ...]]) -> None:
+        waiting = iter(rows)
+        while body := b"".join(form.pack(*row) for row in itertools.islice(waiting, RECORD_BYTES_MAX // 64)):
+            self._append(kind + body)
 
     def _append(self, body: bytes) -> None:
-        record = encode_record(body, self._end)
+        record = encode_record(body + self._seal.tag(body, self._end), self._end)
         self._disk.pwrite(self._journal, record, self._end)
         self._end += len(record)
 
 
-def _runs(body: bytes) -> list[tuple[int, int]]:
-    return list(_RUN.iter_unpack(body)) if len(body) % _RUN.size == 0 else []
+def _seal(secret: bytes, header: bytes, folder_fd: int) -> Seal:
+    folder = Identity.of(os.fstat(folder_fd))
+    return Seal(secret, header, device=folder.device, inode=folder.inode)
 
 
-def _bodies(folder_fd: int, name: str) -> list[bytes]:
-    try:
-        # What is beyond that is not ours. The records before it hold, or do not, by themselves.
-        data = read_regular(name, limits.JOURNAL_BYTES_MAX, dir_fd=folder_fd)
-    except FileNotFoundError:
-        return []
-    return decode_records(data)[0]
+def _runs(packed: bytes | memoryview, chunks: int) -> Iterable[tuple[int, int]]:
+    """Return the runs of one record; none of them if they are not as we write them: in order, apart, of our chunks."""
+    if len(packed) % _RUN.size:
+        return ()
+    end = 0
+    for start, stop in _RUN.iter_unpack(packed):
+        if not end <= start < stop <= chunks:
+            return ()
+        end = stop
+    return _RUN.iter_unpack(packed)
+
+
+def _records(folder_fd: int, name: str, binding: Binding) -> Iterator[tuple[int, bytes]]:
+    """Yield offset and body of each record. What is beyond the bounds is not ours; what comes before it holds, or does
+    not, by itself."""
+    with contextlib.suppress(FileNotFoundError), open_for_reading(name, dir_fd=folder_fd) as file:
+        yield from read_records(file.read, body_bytes_max=binding.record_bytes_max, bytes_max=binding.journal_bytes_max)

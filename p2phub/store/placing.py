@@ -20,7 +20,7 @@ from p2phub.store.disk import WRITE_FLAGS, Disk
 from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import fingerprint, open_regular
 from p2phub.store.interface import Fingerprint
-from p2phub.store.journal import Identity
+from p2phub.store.journal import FileId, Identity
 from p2phub.store.rehash import is_equal
 from p2phub.store.survey import Survey
 
@@ -69,6 +69,11 @@ class Places:
             for file in files
             if file not in in_the_way
         }
+
+    def lying(self, files: Iterable[int]) -> dict[int, FileId]:
+        """Return which file lies under the number of each of `files`, which are unfinished."""
+        partials = self._destination.partials
+        return {file: Identity.of(os.stat(str(file), dir_fd=partials, follow_symlinks=False)).id for file in files}
 
     def make_folders(self, files: Iterable[int]) -> None:
         """Make the folders that `files` go to, and make them durable.

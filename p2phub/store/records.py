@@ -8,6 +8,7 @@ written, so neither a torn write, nor a stale block, nor bytes within another re
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Iterator
 
 from blake3 import blake3
 
@@ -30,6 +31,26 @@ def decode_records(data: bytes, at: int = 0) -> tuple[list[bytes], int]:
         bodies.append(body)
         at += _HEAD.size + len(body)
     return bodies, at
+
+
+def read_records(read: Callable[[int], bytes], *, body_bytes_max: int, bytes_max: int) -> Iterator[tuple[int, bytes]]:
+    """Yield (offset, body) of the records that follow each other from the start of what `read` reads.
+
+    One is held at a time. It ends before a record with a larger body, and before one that would end beyond `bytes_max`.
+    """
+    at = 0
+    while True:
+        head = read(_HEAD.size)
+        if len(head) < _HEAD.size:
+            return
+        magic, length, checksum = _HEAD.unpack(head)
+        if magic != _MAGIC or length > min(body_bytes_max, bytes_max - at - _HEAD.size):
+            return
+        body = read(length)
+        if len(body) < length or _checksum(body, at) != checksum:
+            return
+        yield at, body
+        at += _HEAD.size + length
 
 
 def next_record(data: bytes, at: int) -> int | None:

@@ -3,8 +3,8 @@ and files in the way.
 
 Right is: of the manifest's size, and known to have its content (hashed before and untouched since), or every chunk
 re-hashed now, also of what we put there: inode, size and mtime of a file are easily given to another by whoever may
-write to its folder. Durable marks of the journal are believed only where their file is still there and long enough, and
-only after a spot check; hints only after a re-hash. Changes nothing.
+write to its folder. Durable marks of the journal are believed only where the file that they were made for is still
+there and long enough, and only after a spot check; hints only after a re-hash. Changes nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from p2phub.manifest import Manifest
 from p2phub.store.disk import READ_FLAGS
 from p2phub.store.folders import Tree, fingerprint, open_regular
 from p2phub.store.interface import Fingerprint
-from p2phub.store.journal import Identity, Remembered
+from p2phub.store.journal import FileId, Identity, Remembered
 from p2phub.store.rehash import is_equal, matching_chunks
 
 Known = Callable[[str, Fingerprint], Digest | None]
@@ -42,6 +42,7 @@ class Survey:
     blocked: dict[int, str] = field(default_factory=dict)
     partial: dict[int, int] = field(default_factory=dict)
     marked: RangeSet = field(default_factory=RangeSet)  # In unfinished files, durable.
+    lying: dict[int, FileId] = field(default_factory=dict)  # The unfinished files that these are in.
     hinted: RangeSet = field(default_factory=RangeSet)  # In unfinished files, re-hashed, perhaps not durable.
     whole: RangeSet = field(default_factory=RangeSet)  # Of files that are in their place.
 
@@ -122,9 +123,10 @@ def _look_at_partials(
         survey.partial[number] = status.st_blocks * 512
         here = RangeSet.of([_within(table, number, status.st_size)])
         marked, hinted = past.durable & here, past.hints & here
-        # What was marked may have gone to its place and vanished from there: then this is another file.
-        if past.placed.get(number, Identity.of(status)) != Identity.of(status):
+        if not past.speaks_of(number, status):
             marked, hinted = RangeSet(), marked | hinted
+        elif marked:
+            survey.lying[number] = Identity.of(status).id
         if marked or hinted:
             to_check.append((number, marked, hinted))
     for at in range(0, len(to_check), OPEN_AT_ONCE):

@@ -81,6 +81,11 @@ class RecordingDisk(Disk):
     def say(self, what: object) -> None:
         self.log.append(Said(what))
 
+    @property
+    def numbers(self) -> dict[int, int]:
+        """The number in the log of each inode, as it is now."""
+        return self._known
+
     def _number(self, fd: int) -> int | None:
         status = os.fstat(fd)
         return self._known.get(status.st_ino) if status.st_dev == self._device else None
@@ -209,21 +214,24 @@ class _Image:
         elif step.inode not in self.folders:
             self.files.setdefault(step.inode, bytearray())
 
-    def put_down(self, at: Path, inode: int = ROOT) -> None:
+    def put_down(self, at: Path, numbers: dict[int, int], inode: int = ROOT) -> None:
         at.mkdir(exist_ok=True)
+        numbers[at.stat().st_ino] = inode
         for name, below in self.folders.get(inode, {}).items():
             if below in self.folders:
-                self.put_down(at / name, below)
+                self.put_down(at / name, numbers, below)
             else:
                 (at / name).write_bytes(self.files[below])
+                numbers[(at / name).stat().st_ino] = below
 
 
 def said_before(log: list[Step], stop: int) -> list[object]:
     return [step.what for step in log[:stop] if isinstance(step, Said)]
 
 
-def image(log: list[Step], stop: int, way: str, seed: int, at: Path) -> None:
-    """Put down at `at` (a new folder) what may be left after `stop` steps.
+def image(log: list[Step], stop: int, way: str, seed: int, at: Path) -> dict[int, int]:
+    """Put down at `at` (a new folder) what may be left after `stop` steps. Returns of which number of the log each
+    inode there is the copy: on the disk whose power went it would be the same one.
 
     `way`: lost, ordered, chance (see above), or killed: the process alone died, and everything it did is there.
     """
@@ -243,7 +251,9 @@ def image(log: list[Step], stop: int, way: str, seed: int, at: Path) -> None:
                 made.resize(step)
         elif isinstance(step, Entry) and (sure or index < entries_kept or (way == "chance" and rng.random() < 0.5)):
             made.enter(step)
-    made.put_down(at)
+    numbers: dict[int, int] = {}
+    made.put_down(at, numbers)
+    return numbers
 
 
 def _durable(log: list[Step], stop: int) -> set[int]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import pytest
 
-from p2phub.store.records import decode_records, encode_record, next_record
+from p2phub.store.records import decode_records, encode_record, next_record, read_records
 
 BODIES = [b"one", b"", b"three" * 8, b"4"]
 
@@ -49,3 +51,25 @@ def test_a_record_holds_only_where_it_was_written() -> None:
     log = encode_record(inner, 0)
     assert decode_records(log) == ([inner], len(log))
     assert next_record(log[1:], 0) is None
+
+
+@pytest.mark.parametrize("length", range(len(log_of(BODIES)) + 1))
+def test_read_one_at_a_time_a_log_gives_the_same(length: int) -> None:
+    cut = log_of(BODIES)[:length]
+    found = list(read_records(BytesIO(cut).read, body_bytes_max=1_000, bytes_max=1_000))
+    assert ([body for _, body in found], [at for at, _ in found]) == (decode_records(cut)[0], ENDS[: len(found)])
+
+
+def test_a_record_beyond_the_bounds_is_not_even_read() -> None:
+    asked: list[int] = []
+
+    def read(count: int) -> bytes:
+        asked.append(count)
+        return stream.read(count)
+
+    stream = BytesIO(log_of(BODIES))
+    assert [body for _, body in read_records(read, body_bytes_max=39, bytes_max=1_000)] == [b"one", b""]
+    assert max(asked) < 40
+    stream = BytesIO(log_of(BODIES))
+    assert [body for _, body in read_records(read, body_bytes_max=1_000, bytes_max=ENDS[2] + 1)] == [b"one", b""]
+    assert max(asked) < 40
