@@ -15,6 +15,7 @@ from p2phub.net import Spent
 from p2phub.observe import Explanation, SourceNow
 from p2phub.transfer import LinkNow
 
+EVIDENCE_S = 0.1  # What took the threads less than this says nothing of what bounds.
 MOST = 0.5  # Of the bulk threads' time: what takes as much is what bounds.
 QUIET_S = 4.0  # Of a source from which something is due: a link tells each 2 to 3 s that bytes come, however slowly.
 SLOW_PARTS = 8  # A source that gives less than this part of what the fastest gives is called slow.
@@ -47,6 +48,9 @@ def _bound(job: Job, links: tuple[LinkNow, ...], *, now: float) -> tuple[str, st
     if session.complete:
         return "disk", "every byte is verified; it is being made durable and put at its place"
     if not any(link.bytes_leased for link in links):
+        gone = [str(each.peer) for each in job.providers if each.had_some and not each.out]
+        if not links and gone:
+            return "providers", f"no provider is connected; gone, or without an answer: {', '.join(gone)}"
         missing = session.unavailable
         if missing:
             return "holders", f"no provider holds {_chunk_name(job, missing.runs[0][0])} (and {len(missing) - 1} more)"
@@ -59,8 +63,8 @@ def _bound(job: Job, links: tuple[LinkNow, ...], *, now: float) -> tuple[str, st
 
 def _bound_by_effort(spent: Spent) -> tuple[str, str]:
     total = spent.receive_s + spent.check_s + spent.write_s
-    if not total:
-        return "network", "no byte came lately"
+    if total < EVIDENCE_S:
+        return "network", "hardly a byte came lately"
     shares = f"of {total:.1f} s, {spent.receive_s / total:.0%} went into receiving"
     shares += f", {spent.check_s / total:.0%} into checking, {spent.write_s / total:.0%} into writing"
     if spent.write_s / total >= MOST:
@@ -128,11 +132,11 @@ def _state(job: Job, provider: Provider, own: list[LinkNow], links: tuple[LinkNo
 
 
 def _slowness(own: list[LinkNow], links: tuple[LinkNow, ...], *, pressed: bool) -> str | None:
-    """Say that a source which sends is slow, if it is: measured by itself, or, while our own cap does not bound all, by
-    the others."""
+    """Say that a source which sends is slow, if it is, measured by itself or by the others, and our own cap does not
+    bound all."""
     rate = sum(link.bytes_per_s for link in own)
     before = sum(link.slowed_from for link in own if link.slowed_from is not None)
-    if before:
+    if before and not pressed:
         return f"slow: at most {_rate(rate)} now, where it gave {_rate(before)}"
     if any(link.is_late for link in own) and not pressed:
         return f"slow: its next answer is late, {min(link.silent_s for link in own):.1f} s after the last sign of life"

@@ -5,21 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import trio
 
+from p2phub.content import RangeSet
 from p2phub.discovery import Candidate
 from p2phub.engine.effort import RECENT_S, Effort
-from p2phub.engine.explain import _bound_by_effort
+from p2phub.engine.explain import _bound, _bound_by_effort
 from p2phub.engine.fetch import Explain, Means, Wish, fetch
+from p2phub.engine.job import Job
+from p2phub.engine.providers import Provider
 from p2phub.engine.search import Search
 from p2phub.identity import parse_mirror, parse_peer_address
 from p2phub.net import Spent
 from p2phub.net.mirror import MirrorPlane
 from p2phub.observe import Explanation
 from tests.support.gate import gate
-from tests.support.hosts import FixedFinder, TestHost, open_host
+from tests.support.hosts import FixedFinder, TestHost, key_of, open_host
 from tests.support.models import make_safetensors_folder
 from tests.support.web_server import Bend, serve
 
@@ -28,6 +33,7 @@ from tests.support.web_server import Bend, serve
     ("spent", "bound"),
     [
         (Spent(), "network"),
+        (Spent(write_s=0.05), "network"),  # Eight bytes at the beginning say nothing of the disk.
         (Spent(8.0, 1.0, 1.0), "network"),
         (Spent(1.0, 8.0, 1.0), "hash"),
         (Spent(1.0, 1.0, 8.0), "disk"),
@@ -36,6 +42,15 @@ from tests.support.web_server import Bend, serve
 )
 def test_what_takes_the_threads_time_is_what_bounds(spent: Spent, bound: str) -> None:
     assert _bound_by_effort(spent)[0] == bound
+
+
+def test_where_nobody_is_connected_who_had_something_is_named() -> None:
+    """It holds what is missing, as far as is known: it does not answer."""
+    ann = Provider(key_of("ann").peer_id, "direct", had_some=True)
+    job = SimpleNamespace(session=SimpleNamespace(complete=False, unavailable=RangeSet.whole(3)), providers=[ann])
+    bound, because = _bound(cast(Job, job), (), now=0.0)
+    assert bound == "providers"
+    assert str(ann.peer) in because
 
 
 def test_only_the_last_seconds_count() -> None:
