@@ -22,6 +22,7 @@ from p2phub.engine.providers import Provider
 from p2phub.errors import PeerRefused
 from p2phub.identity import PeerAddress, PeerId
 from p2phub.store import Arrival
+from p2phub.transfer import Session
 
 MEET_S = 0.2  # Who comes and goes changes the shares of all, so that is not looked at all the time.
 FEW_TELLERS = 4  # With more links than that, each is asked for news so much more seldom.
@@ -85,25 +86,25 @@ def meet(job: Job, now: float) -> None:
     if session is None or job.means.exchange is None:
         return
     if now < job.met_at + MEET_S * (1 + len(job.crowd) / 8) and (
-        not job.crowd or any(_fetches_too(job, job.providers[peer]) for peer in job.crowd)
+        not job.crowd or any(_fetches_too(session, job.providers[peer]) for peer in job.crowd)
     ):
         return  # Shares are worked out for each of them. But where only names are left, nobody is to be waited for.
     others = frozenset(
         provider.peer
         for provider in job.providers
-        if isinstance(provider.peer, PeerId) and provider.told_by_others and _fetches_too(job, provider)
+        if isinstance(provider.peer, PeerId) and provider.told_by_others and _fetches_too(session, provider)
     )
     if others != job.crowd:
         job.crowd, job.met_at = others, now
         job.act(session.spread(job.means.own, others))
 
 
-def _fetches_too(job: Job, provider: Provider) -> bool:
+def _fetches_too(session: Session, provider: Provider) -> bool:
     """Whether `provider`, whom others named, was not found gone, does not hold all, and did not lie."""
     return (
         not provider.banned
         and (bool(provider.links) or not provider.failures or isinstance(provider.last_error, PeerRefused))
-        and (job.session is None or not job.session.holds_all(provider.peer))
+        and not session.holds_all(provider.peer)
     )
 
 

@@ -50,7 +50,8 @@ def _bound(job: Job, links: tuple[LinkNow, ...], *, now: float) -> tuple[str, st
     if not any(link.bytes_leased for link in links):
         gone = [str(each.peer) for each in job.providers if each.had_some and not each.out]
         if not links and gone:
-            return "providers", f"no provider is connected; gone, or without an answer: {', '.join(gone)}"
+            more = f" (and {len(gone) - 1} more)" if len(gone) > 1 else ""
+            return "providers", f"no provider is connected; gone, or without an answer: {gone[0]}{more}"
         missing = session.unavailable
         if missing:
             return "holders", f"no provider holds {_chunk_name(job, missing.runs[0][0])} (and {len(missing) - 1} more)"

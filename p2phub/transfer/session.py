@@ -106,9 +106,7 @@ class Session:
         """Whether `link` owes what others hold, too, and gives it at a small part of the rate that is usual here by
         now: where all are silent none is. One that has not given anything yet has until it is late."""
         known = self._links.get(link)
-        if known is None or known.dropping or self.capped:
-            return False
-        if not known.lease:
+        if known is None or known.dropping or not known.lease or self.capped:
             return False
         rates = [each.rate(now=now) for each in self._links.values() if each.pace.rate and not each.dropping]
         usual = sum(rates) / len(rates) if rates else 0.0

@@ -26,12 +26,11 @@ class Shares:
         mine = _number(own)
         numbers = sorted({_number(other) for other in others} - {mine})[:OTHERS_MAX]
         everyone = [mine, *numbers]
-        parts = min(total, PARTS_MAX)
-        most = -(-parts // len(everyone))  # Nobody asks first for more than that.
+        parts = _parts(total)
+        most = -(-len(parts) // len(everyone))  # Nobody asks first for more than that.
         first: dict[int, list[tuple[int, int]]] = {number: [] for number in everyone}
         runs: list[list[tuple[int, int]]] = [[] for _ in range(RANKS)]
-        for part in range(parts):
-            run = (part * total // parts, (part + 1) * total // parts)
+        for part, run in enumerate(parts):
             ranked = [
                 number for _, number in sorted(((_mixed(number ^ part), number) for number in everyone), reverse=True)
             ]
@@ -54,10 +53,15 @@ class Shares:
 def beginnings(total: int, own: PeerId) -> tuple[int, ...]:
     """Return where the parts of `total` chunks begin, in the order of how likely `own` asks first for them, whoever the
     others are: so it can begin with its share before it knows them."""
-    parts = min(total, PARTS_MAX)
-    mine = _number(own)
-    ranked = sorted(range(parts), key=lambda part: _mixed(mine ^ part), reverse=True)
-    return tuple(part * total // parts for part in ranked)
+    parts, mine = _parts(total), _number(own)
+    ranked = sorted(range(len(parts)), key=lambda part: _mixed(mine ^ part), reverse=True)
+    return tuple(parts[part][0] for part in ranked)
+
+
+def _parts(total: int) -> list[tuple[int, int]]:
+    """Return the runs of chunks that are shared out, in order."""
+    count = min(total, PARTS_MAX)
+    return [(part * total // count, (part + 1) * total // count) for part in range(count)]
 
 
 def _number(peer: PeerId) -> int:
