@@ -20,7 +20,7 @@ from p2phub.engine.meter import Meter
 from p2phub.engine.patience import Patience
 from p2phub.engine.providers import Provider
 from p2phub.engine.resolve import Resolver
-from p2phub.errors import ChunkMismatch, HubError, PeerGone, ProtocolViolation
+from p2phub.errors import ChunkMismatch, HubError, PeerError, PeerGone, ProtocolViolation
 from p2phub.identity import SourceId
 from p2phub.manifest import Judgement, Known, Verdict, judge
 from p2phub.net import Closed
@@ -373,3 +373,21 @@ def _rest_for_ever() -> AbstractContextManager[Any]:
         self._known(peer, now=now).rest_until = float("inf")
 
     return mock.patch.object(Standings, "lost", grudging)
+
+
+@_plant
+def _ban_the_neighbours() -> AbstractContextManager[Any]:
+    lied = Standings.lied
+
+    def unjust(self: Standings, peer: SourceId, evidence: PeerError, *, now: float) -> None:
+        lied(self, peer, evidence, now=now)
+        parties = self._known(peer, now=now).parties
+        for other in [known for known in self._of.values() if known.parties & parties]:
+            other.evidence = other.evidence or evidence
+
+    return mock.patch.object(Standings, "lied", unjust)
+
+
+@_plant
+def _try_all_keys_of_a_liar() -> AbstractContextManager[Any]:
+    return mock.patch.object(Standings, "kept_back", return_value=False)

@@ -35,8 +35,10 @@ def key_of(number: int) -> SecretKey:
     return SecretKey(number.to_bytes(32, "big"))
 
 
-def address_of(number: int) -> Address:
-    return Address(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 4717)
+def address_of(number: int, *, beside: int = 0) -> Address:
+    """Return the address of member `number`: its own, or another port of that of member `beside`."""
+    host = beside or number
+    return Address(f"10.{host >> 16}.{host >> 8 & 255}.{host & 255}", 4717 + (number if beside else 0))
 
 
 class SimFinder:
@@ -69,11 +71,19 @@ class Node:
     """One member of a scene. `live` runs its process until it is killed; disk and identity outlive that."""
 
     def __init__(
-        self, number: int, member: Member, network: Network, truth: Truth, witness: Witness, chance: Random, at: Path
+        self,
+        number: int,
+        member: Member,
+        address: Address,
+        network: Network,
+        truth: Truth,
+        witness: Witness,
+        chance: Random,
+        at: Path,
     ) -> None:
         self.member, self.name = member, member.name
         self.peer = key_of(number).peer_id
-        self.address = address_of(number)
+        self.address = address
         self.found_at = self.address  # What others are told.
         self.network, self.truth, self.witness, self.chance = network, truth, witness, chance
         self.host = Host(
@@ -203,9 +213,15 @@ class Node:
             nursery.start_soon(die_with_the_process)
             try:
                 outcome = await fetch(
-                    wish, search=search, means=means, watch=lambda event: self.witness.hears(fetching, event)
+                    wish,
+                    search=search,
+                    means=means,
+                    watch=lambda event: self.witness.hears(fetching, event),
+                    started=fetching.explained_by,
                 )
             except HubError as error:
                 outcome = error
+            finally:
+                fetching.explain = None
             nursery.cancel_scope.cancel()
         return outcome

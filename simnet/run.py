@@ -19,7 +19,7 @@ from simnet.characters import GUILTY
 from simnet.disk import SimStore, look, system_calls
 from simnet.naming import Naming
 from simnet.network import Ether, Network
-from simnet.node import Node, key_of
+from simnet.node import Node, address_of, key_of
 from simnet.scene import Happening, Member, Scene, scenarios
 from simnet.trace import Trace
 from simnet.truth import truth_of
@@ -185,9 +185,12 @@ class _Run:
         ether = Ether(self.chance.of("ether"))
         self.network = Network(ether, self.trace, self.chance.of("network"))
         self.network.loss = self.scene.loss
-        for number, member in enumerate(self.scene.members, 1):
+        numbers = {member.name: number for number, member in enumerate(self.scene.members, 1)}
+        for member in self.scene.members:
             chance = self.chance.of("node", member.name)
-            node = Node(number, member, self.network, self.truth, self.witness, chance, self.at)
+            number = numbers[member.name]
+            address = address_of(number, beside=numbers.get(member.beside, 0))
+            node = Node(number, member, address, self.network, self.truth, self.witness, chance, self.at)
             self.nodes[member.name] = node
         for node in self.nodes.values():
             if node.member.found_at:
@@ -349,6 +352,7 @@ class _Run:
         while True:
             await trio.sleep(1.0)
             self.witness.bounds(self.network, len(self.nodes))
+            self.witness.asks_why()
 
     def _look_at_what_is_left(self) -> None:
         for node in self.nodes.values():

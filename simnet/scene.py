@@ -39,6 +39,7 @@ class Member:
     hashes: float = math.inf  # Bytes a second that each of its threads checks.
     natted: bool = False  # It dials others, and nobody can dial it.
     found_at: str = ""  # Whoever names it, names the address of this other member.
+    beside: str = ""  # It has the IP address of this other member, as one behind the same router or on the same host.
     cancels_s: tuple[float, ...] = ()  # Its user gives up so long after each start, and a moment later starts again.
     then_again_s: float = 0.0  # If it ended so: when to fetch again, which must succeed.
 
@@ -159,6 +160,7 @@ def side_by_side(build: Build, chance: Random, nodes: int) -> Scene:
                 member,
                 name=renamed(member.name),
                 found_at=renamed(member.found_at),
+                beside=renamed(member.beside),
                 knows=None if member.knows is None else tuple(map(renamed, member.knows)),
             )
             for member in scene.members

@@ -15,6 +15,7 @@ import trio
 
 from p2phub import limits
 from p2phub.content import RangeSet
+from p2phub.engine.fetch import Explain
 from p2phub.errors import Malformed, ProtocolViolation
 from p2phub.identity import PeerId
 from p2phub.observe import Event, PeerDropped, Progress
@@ -38,6 +39,10 @@ class Fetching:
     verified: int = 0
     proven: dict[str, float] = field(default_factory=dict)  # Peers it said lied, and since when.
     dropped: Counter[str] = field(default_factory=Counter)
+    explain: Explain | None = None  # While it runs.
+
+    def explained_by(self, explain: Explain) -> None:
+        self.explain = explain
 
 
 class Tap(Protocol):
@@ -93,6 +98,13 @@ class Witness:
                     fetching.proven.setdefault(peer, trio.current_time())
                     if peer not in self.guilty:
                         self.fail(f"{fetching.node} says that {self.name(peer)}, who is honest, lied: {reason}")
+
+    def asks_why(self) -> None:
+        """Ask each running fetch what it thinks of its sources. Who is banned is guilty, said or not."""
+        for fetching in self.fetching.values():
+            for source in () if fetching.explain is None else fetching.explain().sources:
+                if source.state.startswith("banned") and source.peer_id not in self.guilty:
+                    self.fail(f"{fetching.node} has banned {self.name(source.peer_id)}, who is honest: {source.state}")
 
     # --- what is seen on the wire --------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from p2phub.engine.heartbeat import HoldsNow, Silent
 from p2phub.engine.job import Item, Job, LinkState, Means, SearchEnded, Wish
 from p2phub.engine.meter import LOOK_S
 from p2phub.engine.mirrors import run_mirror
+from p2phub.engine.parole import kept_back
 from p2phub.engine.patience import Patience
 from p2phub.engine.places import HOPE_RESTS_S, make_place, most_links
 from p2phub.engine.preparing import begin, late_at, look
@@ -35,9 +36,10 @@ from p2phub.engine.reports import take_report
 from p2phub.engine.search import Search
 from p2phub.engine.syncing import SyncFailed
 from p2phub.errors import HubError, PeerError
-from p2phub.identity import Address, MirrorId
+from p2phub.identity import Address, MirrorId, PeerId
 from p2phub.net import Verified
 from p2phub.observe import Done, Explanation, Watch
+from p2phub.transfer import party_of
 
 __all__ = ["Explain", "Means", "Wish", "fetch"]
 
@@ -191,7 +193,10 @@ class _Coordinator:
             for provider in providers
             if now >= provider.retry_at and provider.can_be_dialled and not (self.job.crowd and provider.live)
         ]
+        back = kept_back(self.job, now)
         for provider in sorted(due, key=self._turn):
+            if provider.peer in back:
+                continue
             while len(provider.links) + provider.dialling < self._links_wanted(provider):
                 dialling = providers.dialling
                 dials_max = DIALS_AT_ONCE - provider.is_hearsay
@@ -202,6 +207,7 @@ class _Coordinator:
                     provider.retry_at = now + RETRY_S[-1]
                     break
                 self._dial(provider, addresses)
+                back = kept_back(self.job, now)  # One of a suspect address at a time.
 
     def _turn(self, provider: Provider) -> tuple[bool, int, float, bytes]:
         """Return where `provider` stands among those that are due.
@@ -259,8 +265,9 @@ class _Coordinator:
             job.prefix_asked = job.prefix_asked and provider.is_mirror
             provider.failed(item.link, now)
         else:
-            if not provider.is_mirror:
+            if isinstance(item.peer, PeerId):
                 job.means.budget.proved(item.link.address)
+                job.standings.met(item.peer, party_of(item.peer, item.link.address), now=now)
             provider.links.add(item.number)
             provider.linked_at = now
             job.links[item.number] = LinkState(item.link, provider)

@@ -35,7 +35,7 @@ from p2phub.identity import PeerId, SourceId
 from p2phub.net import Cap, Dialler, Link, NoCap
 from p2phub.observe import PeerDropped, Watch
 from p2phub.store import Arrival, Store
-from p2phub.transfer import Action, Cancel, Drop, Grant, LinkId, Revoke, Session
+from p2phub.transfer import Action, Cancel, Drop, Grant, LinkId, Revoke, Session, Standings
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,7 @@ class Job:
         self.questions = Questions()  # Until the session begins.
         self.arrival: Arrival | None = None
         self.others = ExitStack()  # What is served to others, and heard of them, while the arrival lasts.
+        self.standings = Standings()
         self.session: Session | None = None
         self.begun = trio.Event()  # Set with the session.
         self.crowd: frozenset[PeerId] = frozenset()  # Who else fetches this, as the session was told last;

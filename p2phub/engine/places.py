@@ -11,6 +11,7 @@ import math
 
 from p2phub import limits
 from p2phub.engine.job import Job, LinkState
+from p2phub.engine.parole import kept_back
 from p2phub.engine.providers import RETRY_S, Provider
 from p2phub.errors import PeerRefused
 from p2phub.transfer import LinkId
@@ -31,10 +32,12 @@ def waiting(job: Job, now: float) -> list[Provider]:
     """Return who could be dialled now and has no link, if all places are taken."""
     if job.providers.links + job.providers.dialling < most_links(job):
         return []
+    back = kept_back(job, now)
     return [
         provider
         for provider in job.providers
         if not provider.live and not provider.out and provider.can_be_dialled and now >= provider.retry_at
+        if provider.peer not in back
     ]
 
 

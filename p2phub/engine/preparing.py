@@ -90,7 +90,7 @@ async def begin(job: Job) -> None:
         arrival.verified(written)
         held |= written
     now = trio.current_time()
-    job.session = Session(table, held, now=now)
+    job.session = Session(table, held, standings=job.standings, now=now)
     for state in job.links.values():
         job.questions.left(state.asked)  # What may still come is not needed any more, and nobody's fault.
     job.begun.set()

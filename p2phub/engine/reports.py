@@ -5,7 +5,7 @@ from __future__ import annotations
 from p2phub.engine.company import accompany
 from p2phub.engine.job import Job, LinkState
 from p2phub.engine.preparing import advance, join
-from p2phub.errors import ChunkMismatch, DiskError, Malformed, PeerGone, ProtocolViolation
+from p2phub.errors import ChunkMismatch, DiskError, Malformed, PeerError, PeerGone, ProtocolViolation
 from p2phub.identity import PeerAddress, PeerId
 from p2phub.net import Blobs, Cancelled, Closed, Opened, Refused, Report, Returned, Verified
 from p2phub.observe import Source
@@ -101,6 +101,8 @@ async def _closed(job: Job, number: LinkId, state: LinkState, report: Closed, no
         provider.failed(report.error, now)
         job.tell_dropped(provider, report.error)
     if job.session is None:
+        if provider.banned and isinstance(report.error, PeerError):
+            job.standings.lied(provider.peer, report.error, now=now)
         job.prefix_asked = job.prefix_asked and provider.is_mirror
         await advance(job)
 

@@ -4,8 +4,10 @@ from p2phub.transfer.actions import Action, Cancel, Drop, Grant, LinkId, Revoke
 from p2phub.transfer.credit import Credit
 from p2phub.transfer.link import LinkNow
 from p2phub.transfer.pacing import Ask, Flow, Pacer, Share, left_for_background
+from p2phub.transfer.party import Party, party_of
 from p2phub.transfer.session import Session
-from p2phub.transfer.slots import Party, Place, Slots, party_of
+from p2phub.transfer.slots import Place, Slots
+from p2phub.transfer.standing import Standings
 
 __all__ = [
     "Action",
@@ -24,6 +26,7 @@ __all__ = [
     "Session",
     "Share",
     "Slots",
+    "Standings",
     "left_for_background",
     "party_of",
 ]

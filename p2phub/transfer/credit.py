@@ -20,7 +20,7 @@ from typing import TypeVar
 from p2phub import limits
 from p2phub.content import Digest
 from p2phub.identity import PeerId
-from p2phub.transfer.slots import Party
+from p2phub.transfer.party import Party
 
 
 class _Swarm:

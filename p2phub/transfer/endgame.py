@@ -97,7 +97,7 @@ class Endgame:
             if not idle.pace.rate and self._has_better(slow, owing.links, usual=usual, now=now):
                 continue
             held = self._availability.of(idle.peer)
-            chunks = self._leases.give_again(idle, slow, held, min(room, idle.pace.lease_bytes))
+            chunks = self._leases.give_again(idle, slow, held, min(room, idle.quota_bytes))
             if chunks:
                 idle.pace.started(now=now)
                 return [Grant(idle.id, chunks)]

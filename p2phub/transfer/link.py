@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from p2phub import limits
 from p2phub.errors import PeerError
 from p2phub.identity import SourceId
 from p2phub.transfer.actions import Drop, LinkId
@@ -38,7 +39,7 @@ class Link:
 
     __slots__ = (
         "barren", "busy_s", "busy_until", "dropping", "dry_at", "id", "joined_at", "kept_until", "lease", "lease_bytes",
-        "pace", "peer", "place", "revoking", "turn", "unsettled", "vain_bytes",
+        "on_parole", "pace", "peer", "place", "revoking", "turn", "unsettled", "vain_bytes",
     )  # fmt: skip
 
     def __init__(self, link: LinkId, peer: SourceId, *, now: float) -> None:
@@ -55,6 +56,7 @@ class Link:
         self.kept_until = now  # No Revoke before: it may have been given again what the last one took.
         self.barren = False  # The last Revoke brought nothing: all that is left is in flight.
         self.dropping = False
+        self.on_parole = False  # It is asked for a batch at a time: see `standing`.
         self.turn = Turn()
         self.dry_at = NEVER  # What was known when there was nothing to grant it: no reason to look again before.
         self.busy_until = now
@@ -76,7 +78,12 @@ class Link:
 
     def is_low(self) -> bool:
         """Whether it is time to top up its lease."""
-        return self.lease_bytes * 2 < self.pace.lease_bytes
+        return self.lease_bytes * 2 < self.quota_bytes
+
+    @property
+    def quota_bytes(self) -> int:
+        """How much it should have in its lease."""
+        return limits.BATCH_BYTES_MAX if self.on_parole else self.pace.lease_bytes
 
     @property
     def says_busy(self) -> bool:

@@ -146,7 +146,7 @@ class Scheduler:
         if link.dry_at == known:
             return None
         share = self._share(link, rates, now)
-        wanted = min(link.pace.lease_bytes - link.lease_bytes, max(limits.BATCH_BYTES_MAX, share))
+        wanted = min(link.quota_bytes - link.lease_bytes, max(limits.BATCH_BYTES_MAX, share))
         others = [other.place for other in self._links.values() if other is not link and not other.dropping]
         if 0 < reach < len(steps) - 1:
             wanted = min(wanted, limits.BATCH_BYTES_MAX)  # Of what is another's no more than is asked for at once.

@@ -25,7 +25,7 @@ from p2phub import limits
 from p2phub.content import ChunkTable, RangeSet
 from p2phub.errors import ChunkMismatch, HubError, PeerError, PeerStalled, ProtocolViolation
 from p2phub.identity import PeerId, SourceId
-from p2phub.transfer.actions import Action, LinkId
+from p2phub.transfer.actions import Action, LinkId, Revoke
 from p2phub.transfer.availability import Availability
 from p2phub.transfer.endgame import LOOK_S as END_LOOK_S
 from p2phub.transfer.endgame import usual_rate
@@ -57,15 +57,18 @@ class _Up:
 class Session:
     """One fetch of one manifest. See the module."""
 
-    def __init__(self, table: ChunkTable, have: RangeSet, *, rotation: int = 0, now: float) -> None:
-        """`have`: verified chunks on this disk. `rotation`: the chunk to start at."""
+    def __init__(
+        self, table: ChunkTable, have: RangeSet, *, rotation: int = 0, standings: Standings | None = None, now: float
+    ) -> None:
+        """`have`: verified chunks on this disk. `rotation`: the chunk to start at. `standings`: of the fetch, which may
+        know of its peers from before the session; whoever brings links up tells it where peers were met."""
         self._table = table
         self._everything = RangeSet.whole(len(table))
         self._leases = Leases(table, self._everything - have, rotation=rotation)
         self._availability = Availability(len(table))
         self._links: dict[LinkId, Link] = {}
         self._scheduler = Scheduler(table, self._leases, self._availability, self._links)
-        self._standings = Standings()
+        self._standings = Standings() if standings is None else standings
         self._received: dict[SourceId, int] = {}
         self._now = now
         self._up: _Up | None = None  # Looked at once between two things that happen.
@@ -263,6 +266,7 @@ class Session:
         ban = self.banned(peer)
         if ban is not None:
             return [known.drop(ban)]
+        known.on_parole = self._is_on_parole(peer)
         self._availability.learn(peer, held)
         return self._feed(peer)
 
@@ -284,6 +288,8 @@ class Session:
             known.busy_s = BUSY_RETRY_S
             self._received[known.peer] += bytes_moved
             self._standings.delivered(known.peer)
+            if known.on_parole:
+                known.on_parole = self._is_on_parole(known.peer)
         before = self._leases.bytes_verified
         actions: list[Action] = []
         for start, stop in chunks.runs:
@@ -392,4 +398,18 @@ class Session:
     def _ban(self, peer: SourceId, evidence: PeerError) -> list[Action]:
         self._standings.lied(peer, evidence, now=self._now)
         self._availability.forget(peer)
-        return [link.drop(evidence) for link in self._links.values() if link.peer == peer and not link.dropping]
+        actions: list[Action] = []
+        for link in self._links.values():
+            if link.dropping:
+                continue
+            if link.peer == peer:
+                actions.append(link.drop(evidence))
+            elif not link.on_parole and self._is_on_parole(link.peer):
+                link.on_parole = True
+                if link.lease_bytes > link.quota_bytes and not link.revoking:
+                    link.revoking = True
+                    actions.append(Revoke(link.id))
+        return actions
+
+    def _is_on_parole(self, peer: SourceId) -> bool:
+        return self._standings.on_parole(peer, given=self._received.get(peer, 0))

@@ -12,18 +12,16 @@ who passes on what it gets stays at 1, and one who only takes sinks to WEIGHT_MI
 to begin with for a newcomer, and to keep a connection alive. Nobody is measured by others, so a boast raises one weight
 and lowers none; where nobody can give anything all sink alike, and share equally.
 
-A party is all that comes from one address (`party_of`), whatever the number of its keys and connections: both cost
-nothing. A place is a connection that is served. When all are taken a newcomer gets that of a party that has several,
-else one that was had for TURN_S: of whoever weighs less than it, or one of the optimistic places, which are the least
-deserving part of all and go round by chance. Which places are looked at is said by who asks: networks come first
-(`net.places`).
+A party is all that comes from one address (`party`). A place is a connection that is served. When all are taken a
+newcomer gets that of a party that has several, else one that was had for TURN_S: of whoever weighs less than it, or one
+of the optimistic places, which are the least deserving part of all and go round by chance. Which places are looked at
+is said by who asks: networks come first (`net.places`).
 
 Source: docs/decisions/0062. Lengths are bytes, times seconds of any one clock that does not go back.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
@@ -31,9 +29,8 @@ from hashlib import blake2b
 from math import exp
 
 from p2phub import limits
-from p2phub.identity import Address, PeerId
-
-Party = Hashable
+from p2phub.identity import PeerId
+from p2phub.transfer.party import Party
 
 CREDIT_BYTES = 256 * limits.KIB  # Little: it is given again to each address that one can have.
 GENEROSITY = 2.0  # A crowd is told of late, and not of all: who passes on half of what it takes is no free rider.
@@ -43,15 +40,6 @@ DUE_S = 2.0  # A chunk is asked for, sent, told of, asked for by another, sent, 
 FORGOTTEN_S = limits.MEMBER_S  # Who has taken nothing for so long begins anew.
 TURN_S = 20.0  # A place is had for so long: whoever takes it can fetch something with it.
 OPTIMISTIC = 8  # One in so many places, at least one, goes to whoever comes.
-
-
-def party_of(peer: PeerId, address: Address) -> Party:
-    """Return whose share `peer` at `address` has. On loopback every peer is a party: they are all the user's own."""
-    if address.is_loopback:
-        return peer
-    if ":" not in address.ip:
-        return address.ip
-    return str(ipaddress.ip_network((address.ip, 56), strict=False))
 
 
 class _Tab:

@@ -9,6 +9,7 @@ from simnet.bugs import PLANTS
 
 FOUND_BY = {
     "ask-for-blobs-forever": ("one_provider", 1),
+    "ban-the-neighbours": ("many_keys", 1),
     "ban-whoever-fails": ("provider_restart", 1),
     "begin-anew-each-time": ("cancel_storm", 1),
     "believe-whoever-answers-last": ("rollback_publisher", 1),
@@ -41,13 +42,14 @@ FOUND_BY = {
     "stop-the-stall-clock": ("mixed_faults", 1),
     "take-back-in-vain": ("tarpits_50", 2),
     "trust-hints-after-a-crash": ("requester_crash", 1),
+    "try-all-keys-of-a-liar": ("many_keys", 2),
     "wait-for-who-cannot-be-reached": ("nat", 0),
     "write-at-the-wrong-place": ("one_provider", 1),
 }
 """The scenario and seed that finds each; a bug without one fails below."""
 FOUND_BY_A_JOINT_PLAN = {"lose-what-a-dead-link-had": 3}
 """Bugs that a plan of all faults at once finds, too, and from which seed."""
-NODES = {"keep-who-is-of-no-use": 21, "wait-for-who-cannot-be-reached": 16}
+NODES = {"keep-who-is-of-no-use": 21, "try-all-keys-of-a-liar": 24, "wait-for-who-cannot-be-reached": 16}
 """With how many nodes, where it is not found with as many as the scenario is told with."""
 CRASHES = {"say-done-too-early"}
 """Those that an assertion of the engine itself finds."""

@@ -40,6 +40,12 @@ def test_eight_who_hold_nothing_do_not_keep_out_the_one_who_has_it() -> None:
     assert not result.failures, complaint(result)
 
 
+@covers("T34")
+def test_a_liar_with_many_keys_is_hardly_worse_than_one_with_a_few() -> None:
+    result = run_scenario("many_keys", seed=2, nodes=24)
+    assert not result.failures, complaint(result)
+
+
 @pytest.mark.parametrize("name", sorted(scenarios()))
 @pytest.mark.parametrize("nodes", [None, 8, 50])
 def test_a_scenario_has_as_many_members_as_it_is_told(name: str, nodes: int | None) -> None:

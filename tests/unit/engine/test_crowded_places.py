@@ -12,6 +12,7 @@ from p2phub.engine.job import Job
 from p2phub.engine.places import HOPED_S, TRY_S, USELESS_S, make_place
 from p2phub.engine.providers import Provider
 from p2phub.identity import Address
+from p2phub.transfer import Standings
 from tests.support.covers import covers
 from tests.support.hosts import key_of
 
@@ -50,6 +51,7 @@ class FullJob:
             hardly_moves=lambda link, now: hardly_moves,
             hoped_from=lambda peer: hoped if peer == BOB else 0,
         )
+        self.standings = Standings()
         self.means = SimpleNamespace(down=SimpleNamespace(links_max=lambda manifest: 16))
         self.wish = SimpleNamespace(manifest=b"")
 

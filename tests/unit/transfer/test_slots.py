@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 
 from p2phub import limits
-from p2phub.identity import Address, PeerId
-from p2phub.transfer import Party, Place, Slots, party_of
+from p2phub.identity import PeerId
+from p2phub.transfer import Party, Place, Slots
 from p2phub.transfer.slots import CREDIT_BYTES, DUE_S, FORGOTTEN_S, LIVES_ON, OPTIMISTIC, TURN_S, WEIGHT_MIN
 from tests.support.covers import covers
 from tests.support.swarm import peer
@@ -219,23 +219,3 @@ def test_what_is_left_once_is_left() -> None:
     assert gives_way(tabs, "new", now=LATER) is bob
     tabs.leave(bob)
     assert gives_way(tabs, "new", now=LATER) is None
-
-
-# --- parties ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "same"),
-    [
-        ("192.0.2.1", "192.0.2.1", True),
-        ("192.0.2.1", "192.0.2.2", False),
-        ("2001:db8:1:2ff::1", "2001:db8:1:200::9", True),
-        ("2001:db8:1:2ff::1", "2001:db8:1:3ff::1", False),
-        ("10.0.0.1", "10.0.0.2", False),
-        ("127.0.0.1", "127.0.0.1", False),
-        ("::1", "::1", False),
-    ],
-)
-def test_a_party_is_an_address_or_one_peer_of_this_machine(one: str, other: str, same: bool) -> None:
-    assert (party_of(peer(1), Address(one, 1)) == party_of(peer(2), Address(other, 2))) is same
-    assert party_of(peer(1), Address(one, 1)) == party_of(peer(1), Address(one, 7))
