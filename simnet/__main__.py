@@ -19,9 +19,7 @@ from simnet import report
 from simnet.batch import Job, run_all
 from simnet.bugs import PLANTS
 from simnet.run import Result, command
-from simnet.scene import scenarios
-
-LARGE_NODES = 50
+from simnet.scene import large_nodes, scenarios
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,7 +67,7 @@ def jobs_of(options: argparse.Namespace, names: list[str]) -> list[Job]:
     else:
         first, stop = options.seeds or (options.seed, options.seed + 1)
         small = [(name, seed, options.nodes) for seed in range(first, stop) for name in names]
-    return [(name, seed, LARGE_NODES) for name in names for seed in range(options.large)] + small
+    return [(name, seed, large_nodes(name)) for name in names for seed in range(options.large)] + small
 
 
 def _tell_what_there_is() -> None:
@@ -91,7 +89,13 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=_seeds, metavar="A:B", help="all seeds from A to B - 1")
     parser.add_argument("--runs", type=int, metavar="N", help="so many runs: each scenario on seeds from 0 on, in turn")
     parser.add_argument("--nodes", type=int, help="how many members in all (8 at most if not said)")
-    parser.add_argument("--large", type=int, default=0, metavar="N", help="N seeds of each with 50 nodes besides")
+    parser.add_argument(
+        "--large",
+        type=int,
+        default=0,
+        metavar="N",
+        help="N seeds of each with 50 nodes besides (or what it says it can bear)",
+    )
     parser.add_argument("--csv", type=Path, metavar="DIR", help="write summary.csv and fetches.csv there")
     parser.add_argument("--plot", action="store_true", help="draw when fetches were done, beside the CSV or into out/")
     parser.add_argument("--bug", action="append", default=[], choices=sorted(PLANTS), help="plant a bug")

@@ -14,6 +14,7 @@ from unittest import mock
 
 from p2phub import limits
 from p2phub.content import ChunkRef, RangeSet
+from p2phub.discovery import ProviderRecords
 from p2phub.engine import dialling, reports
 from p2phub.engine.assembly import Assembly
 from p2phub.engine.meter import Meter
@@ -391,3 +392,8 @@ def _ban_the_neighbours() -> AbstractContextManager[Any]:
 @_plant
 def _try_all_keys_of_a_liar() -> AbstractContextManager[Any]:
     return mock.patch.object(Standings, "kept_back", return_value=False)
+
+
+@_plant
+def _name_no_providers() -> AbstractContextManager[Any]:
+    return mock.patch.object(ProviderRecords, "get", return_value=())

@@ -19,7 +19,8 @@ from p2phub.identity import SecretKey
 from p2phub.manifest import DEFAULT_TAG, Release, sign_release
 from p2phub.store import Publication
 from simnet.det import EPOCH_S
-from simnet.node import Node, SimFinder
+from simnet.finding import SimFinder
+from simnet.node import Node
 from simnet.scene import Asks, Says, Scene
 from simnet.truth import Truth
 from simnet.witness import Witness

@@ -313,11 +313,14 @@ class Pipe:
 
 
 class Stream:
-    """One end of a connection between two hosts that have proved who they are."""
+    """One end of a connection between two hosts; they have proved who they are, unless it is `apart`."""
 
-    def __init__(self, host: Host, other: Host, incoming: Pipe, outgoing: Pipe, *, dialled: bool) -> None:
+    def __init__(
+        self, host: Host, other: Host, incoming: Pipe, outgoing: Pipe, *, dialled: bool, apart: bool = False
+    ) -> None:
         self.host, self.other, self.incoming, self.outgoing = host, other, incoming, outgoing
         self.dialled = dialled
+        self.apart = apart  # It belongs to the node and to none of its fetches.
         self.ended = False  # On this side.
         host.streams[self] = None
 
@@ -368,6 +371,7 @@ class Host:
         self.down = Link(network.ether, down, Pipe.take_down, Pipe.through)
         self.streams: dict[Stream, None] = {}
         self.listener: Callable[[Stream], None] | None = None  # None: no process, so dials are refused.
+        self.multistream: Callable[[Stream], None] | None = None  # Who takes connections of libp2p.
         self._frozen: trio.Event | None = None
 
     async def awake(self) -> None:
@@ -394,7 +398,7 @@ class Host:
 
     def kill(self) -> None:
         """End the process (SIGKILL): the machine closes its connections."""
-        self.listener = None
+        self.listener = self.multistream = None
         self.thaw()
         for stream in list(self.streams):
             stream.cut_off()
@@ -473,8 +477,13 @@ class Network:
             raise WrongPeer(f"{target.peer} answered in place of {expected}", peer=str(expected))
         if target.listener is None or source.listener is None:
             raise PeerGone("the connection was lost")
+        near, far = self.join(source, target)
+        target.listener(far)
+        return near
+
+    def join(self, source: Host, target: Host, *, apart: bool = False) -> tuple[Stream, Stream]:
+        """Return the ends of a new connection, at `source` and at `target`."""
         there, back = Pipe(self, source, target), Pipe(self, target, source)
         self.pipes += [there, back]
-        near = Stream(source, target, back, there, dialled=True)
-        target.listener(Stream(target, source, there, back, dialled=False))
-        return near
+        near = Stream(source, target, back, there, dialled=True, apart=apart)
+        return near, Stream(target, source, there, back, dialled=False, apart=apart)

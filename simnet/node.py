@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 import trio
 
-from p2phub.content import Codec, Digest
-from p2phub.discovery import Asked, Candidate
+from p2phub import limits
+from p2phub.content import Codec
+from p2phub.discovery import Candidate
 from p2phub.engine.exchange import Exchange
 from p2phub.engine.fetch import Means, Wish, fetch
 from p2phub.engine.search import Search
@@ -23,12 +27,14 @@ from p2phub.store.memory_ledger import MemoryLedger
 from simnet.carrier import SimPlane, open_plane, throttle
 from simnet.characters import service_of
 from simnet.disk import AnyStore, SimFilesystemStore, SimStore
+from simnet.finding import SimFinder, real_dht
 from simnet.network import Host, Network
 from simnet.scene import Member
 from simnet.truth import Truth, publish
 from simnet.witness import Witness
 
-FINDING_S = 0.4  # What a lookup takes.
+if TYPE_CHECKING:
+    from p2phub.net.libp2p_dht import Dht
 
 
 def key_of(number: int) -> SecretKey:
@@ -39,32 +45,6 @@ def address_of(number: int, *, beside: int = 0) -> Address:
     """Return the address of member `number`: its own, or another port of that of member `beside`."""
     host = beside or number
     return Address(f"10.{host >> 16}.{host >> 8 & 255}.{host & 255}", 4717 + (number if beside else 0))
-
-
-class SimFinder:
-    """`net.Finder` of a node: names everybody it is given, in an order of its own."""
-
-    def __init__(self, others: list[PeerAddress], chance: Random) -> None:
-        self._others, self._chance = others, chance
-        self.releases: tuple[bytes, ...] = ()
-
-    async def providers(self, manifest: Digest, found: trio.MemorySendChannel[Candidate]) -> None:
-        await trio.sleep(FINDING_S * (1 + self._chance.random()))
-        for other in self._chance.sample(self._others, len(self._others)):
-            await found.send(Candidate(other, "dht"))
-
-    async def release(self, publisher: object, name: str, tag: str) -> tuple[bytes, ...]:
-        await trio.sleep(FINDING_S * (1 + self._chance.random()))
-        return tuple(self._chance.sample(self.releases, len(self.releases)))
-
-    async def announce(self, manifest: Digest) -> int:
-        return 0
-
-    async def put_release(self, key: str, signed: bytes) -> int:
-        return 0
-
-    def asked(self) -> tuple[Asked, ...]:
-        return (Asked("dht", tuple(str(other.peer) for other in self._others)),)
 
 
 class Node:
@@ -82,7 +62,8 @@ class Node:
         at: Path,
     ) -> None:
         self.member, self.name = member, member.name
-        self.peer = key_of(number).peer_id
+        self.key = key_of(number)
+        self.peer = self.key.peer_id
         self.address = address
         self.found_at = self.address  # What others are told.
         self.network, self.truth, self.witness, self.chance = network, truth, witness, chance
@@ -109,6 +90,8 @@ class Node:
                 publish(memory, truth, self.folder)
         self.ledger = MemoryLedger()  # On its disk, as it were: it outlives the process.
         self.plane: SimPlane | None = None
+        self.bootstrap: tuple[PeerAddress, ...] | None = None  # Where it meets the DHT; None: there is none.
+        self.dht: Dht | None = None
         self.up = trio.Event()
         self.died = trio.Event()
         self._gone = trio.Event()  # Whether no process of it is there.
@@ -151,11 +134,34 @@ class Node:
             try:
                 async with open_plane(self.network, self.host, shelf, desk.answer, service, self.witness, up) as plane:
                     desk.dialler = self.plane = plane
-                    self.up.set()
-                    await trio.sleep_forever()
+                    async with self._finding():
+                        self.up.set()
+                        await trio.sleep_forever()
             finally:
                 self._is_down()
                 self.bytes_served += sum(shelf.bytes_sent.values())
+
+    @asynccontextmanager
+    async def _finding(self) -> AsyncIterator[None]:
+        """Be part of the DHT, if the scene has one: who holds the content or has nothing to do keeps its records."""
+        if self.bootstrap is None:
+            yield
+            return
+        serves = self.member.holds or not self.member.fetches
+        async with (
+            real_dht(self.host, self.key, bootstrap=self.bootstrap, serves=serves) as self.dht,
+            trio.open_nursery() as nursery,
+        ):
+            if self.member.holds:
+                nursery.start_soon(self._announce, self.dht)
+            yield
+            nursery.cancel_scope.cancel()
+
+    async def _announce(self, dht: Dht) -> None:
+        while True:
+            if await dht.announce(self.truth.root):
+                return
+            await trio.sleep(limits.ANNOUNCE_RETRY_S)
 
     def kill(self) -> None:
         """End the process now, as SIGKILL does."""
@@ -168,14 +174,14 @@ class Node:
     def _is_down(self) -> None:
         if self.plane is not None:
             self.up = trio.Event()
-            self.plane = None
+            self.plane = self.dht = None
 
     async def fetch(self, known: list[Node], others: list[Node]) -> Done | HubError:
         """Fetch the content; return how that ended. A process that is killed meanwhile starts again from its disk."""
-        finder: Finder = SimFinder([other.where for other in others], self.chance)
+        everybody: Finder = SimFinder([other.where for other in others], self.chance)
 
         async def open_finder() -> Finder:
-            return finder
+            return everybody if self.dht is None else self.dht
 
         candidates = [Candidate(other.where, "direct") for other in known]
         manifest = self.truth.root

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -136,7 +137,7 @@ def _run_scene(scene: Scene, result: Result, *, keep_trace: bool, until_failure:
     trace = Trace(keep=keep_trace)
     began = time.perf_counter()
     try:
-        with system_calls(), TemporaryDirectory(prefix="p2phub-simnet.") as at:
+        with system_calls(), _ties_settled(scene), TemporaryDirectory(prefix="p2phub-simnet.") as at:
             run = _Run(scene, result, trace, det.Chance(seed), Path(at), until_failure=until_failure)
             det.run(seed, run.main)
     except BaseException as exc:
@@ -145,6 +146,14 @@ def _run_scene(scene: Scene, result: Result, *, keep_trace: bool, until_failure:
     result.trace, result.arrivals, result.trace_lines = trace.digest(), trace.count, trace.lines
     result.wall_s = time.perf_counter() - began
     return result
+
+
+def _ties_settled(scene: Scene) -> AbstractContextManager[None]:
+    if not scene.dht:
+        return nullcontext()
+    from simnet.libp2p_port import numbered  # It loads libp2p.
+
+    return numbered()
 
 
 class _Stuck(trio.abc.Instrument):
@@ -195,6 +204,11 @@ class _Run:
         for node in self.nodes.values():
             if node.member.found_at:
                 node.found_at = self.nodes[node.member.found_at].address
+        if self.scene.dht:
+            first, *others = self.nodes.values()
+            first.bootstrap = ()
+            for node in others:
+                node.bootstrap = (first.where,)
         async with trio.open_nursery() as self.nursery:
             trio.lowlevel.add_instrument(_Stuck(len(self.nodes), self._stop_because_stuck))
             self.nursery.start_soon(self._look)
@@ -363,7 +377,7 @@ class _Run:
                 look(node.store, node.folder, node.name, self.truth, self.witness)
 
     def _look_at_connections(self, node: Node) -> None:
-        left = [stream.other.name for stream in node.host.streams if stream.dialled]
+        left = [stream.other.name for stream in node.host.streams if stream.dialled and not stream.apart]
         if left and not node.host.frozen:
             self.witness.fail(f"{node.name} still has connections to {', '.join(left)} after its fetch")
 

@@ -93,6 +93,8 @@ class Scene:
     done_by_s: float = math.inf  # Every fetch is done by then, however often it began.
     waste_max: float = 0.10
     """Payload that was received in vain, as a part of the whole."""
+    dht: bool = False
+    """Whether the nodes find by the real DHT on the real libp2p, and know of it the first member."""
     says: tuple[Says, ...] = ()
     asks: tuple[Asks, ...] = ()
     copies_max: float = math.inf
@@ -124,6 +126,7 @@ Build = Callable[[Random, int | None], Scene]
 """`nodes`: how many members in all, None: as many as the scenario is told with, eight at most."""
 
 NODES_USUAL_MAX = 8
+NODES_LARGE = 50  # For a scenario that does not say NODES_LARGE itself.
 SWARM_NODES = 5  # Of many side by side.
 
 
@@ -199,3 +202,9 @@ def scenarios() -> dict[str, Build]:
     package = import_module("simnet.scenarios")
     names = sorted(found.name for found in iter_modules(package.__path__))
     return {name: import_module(f"simnet.scenarios.{name}").scene for name in names}
+
+
+def large_nodes(name: str) -> int:
+    """Return how many members a large run of scenario `name` has."""
+    nodes: int = getattr(import_module(f"simnet.scenarios.{name}"), "NODES_LARGE", NODES_LARGE)
+    return nodes

@@ -27,8 +27,10 @@ from p2phub.errors import Malformed, PeerGone, WrongPeer
 from p2phub.identity import Address, PeerId, SecretKey
 from p2phub.net.libp2p_connections import Connection, Connections
 from p2phub.net.libp2p_library import (
+    Connect,
     TcpStream,
     build,
+    connect_tcp,
     contain_tasks,
     dial_tcp,
     libp2p_id_of,
@@ -56,10 +58,11 @@ class Port(Protocol):
 class Host:
     """A running host. Made by `open_host`; all calls may run at the same time."""
 
-    def __init__(self, key: SecretKey, port: Port | None, nursery: trio.Nursery) -> None:
+    def __init__(self, key: SecretKey, port: Port | None, connect: Connect, nursery: trio.Nursery) -> None:
         self.peer_id = key.peer_id
         self.budget = DialBudget()
         self._port = port
+        self._connect = connect
         self._nursery = nursery
         self._host = build(key, self._overflow)
         self._swarm = self._host.get_network()
@@ -279,7 +282,7 @@ class Host:
                 continue
 
             async def dial_one(target: Address = address) -> IMuxedConn:
-                stream = await dial_tcp(target)
+                stream = await dial_tcp(target, self._connect)
                 try:
                     raw = RawConnection(stream, True)
                     connection = await self._swarm.upgrade_outbound_raw_conn(raw, wanted)
@@ -313,11 +316,11 @@ class Host:
 
 
 @asynccontextmanager
-async def open_host(key: SecretKey, port: Port | None = None) -> AsyncIterator[Host]:
-    """Run a host of `key` on `port`, or one that only dials if there is none, until the block ends."""
+async def open_host(key: SecretKey, port: Port | None = None, *, connect: Connect = connect_tcp) -> AsyncIterator[Host]:
+    """Run a host of `key` on `port`, or one that only dials if there is none, until the block ends. `connect`: how."""
     error: Exception | None = None
     async with trio.open_nursery() as nursery:
-        host = Host(key, port, nursery)
+        host = Host(key, port, connect, nursery)
         await nursery.start(host.run)
         try:
             yield host

@@ -82,10 +82,18 @@ class TcpStream(TrioTCPStream):
         return self.remote.ip, self.remote.port
 
 
-async def dial_tcp(address: Address) -> TcpStream:
+Connect = Callable[[Address], Awaitable[trio.SocketStream]]
+"""Opens a connection to where an address says. Raises OSError."""
+
+
+async def connect_tcp(address: Address) -> trio.SocketStream:
+    return await trio.open_tcp_stream(address.ip, address.port)
+
+
+async def dial_tcp(address: Address, connect: Connect) -> TcpStream:
     """Connect within DIAL_S. Raises OSError or trio.TooSlowError."""
     with trio.fail_after(limits.DIAL_S):
-        socket_stream = await trio.open_tcp_stream(address.ip, address.port)
+        socket_stream = await connect(address)
     try:
         return TcpStream(socket_stream)
     except OSError:

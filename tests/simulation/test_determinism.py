@@ -20,15 +20,17 @@ from tests.support.house import ROOT
 SCRIPT = """
 import json
 from simnet.run import run_scenario
-result = run_scenario("poisoners_30", seed=3, nodes=5)
+result = run_scenario({scenario!r}, seed=3, nodes={nodes})
 print(json.dumps([result.trace, result.arrivals, [vars(each) for each in result.ended]], default=str))
 """
 
 
-def test_two_processes_with_different_hash_seeds_run_the_same() -> None:
+@pytest.mark.parametrize(("scenario", "nodes"), [("poisoners_30", 5), ("real_dht", 6)])
+def test_two_processes_with_different_hash_seeds_run_the_same(scenario: str, nodes: int) -> None:
+    script = SCRIPT.format(scenario=scenario, nodes=nodes)
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", SCRIPT],
+            [sys.executable, "-c", script],
             cwd=ROOT,
             env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
             stdin=subprocess.DEVNULL,

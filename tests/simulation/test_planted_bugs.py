@@ -28,6 +28,7 @@ FOUND_BY = {
     "leave-links-open-when-cancelled": ("cancel_storm", 1),
     "lose-what-a-dead-link-had": ("provider_restart", 1),
     "lose-what-is-revoked": ("four_providers", 1),
+    "name-no-providers": ("real_dht", 1),
     "never-ask-again": ("tarpits_50", 1),
     "never-pick-the-last-chunk": ("one_provider", 1),
     "never-sync": ("provider_restart", 1),

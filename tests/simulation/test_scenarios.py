@@ -18,6 +18,7 @@ FEWER_NODES = {
     "joint_faults": 5,
     "nat": 5,
     "poisoners_30": 7,
+    "real_dht": 7,
     "tarpits_50": 5,
 }
 """So that every run of the tests can afford them."""
