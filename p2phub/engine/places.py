@@ -2,7 +2,8 @@
 
 A fetch keeps a few links. Who holds nothing of what is missing, or refuses it all, or gives hardly anything, would keep
 out whoever does better, and names of such are free: so it is let go of once somebody else waits. And since all whom a
-fetch has may be equally bad, the slowest goes now and then while there are some that were never tried.
+fetch has may be equally bad, the slowest goes now and then while there are some that were never tried. So it is before
+the session begins, too, when nobody yet has answered in time.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ def make_place(job: Job, now: float) -> None:
     if session is None or not others:
         for state in job.links.values():
             state.useless_since = math.inf
+        if session is None and others:
+            _make_place_to_ask(job, others, now)
         return
     leaving = sum(state.leaving for state in job.links.values())
     room = (1 if job.crowd else len(others)) - leaving
@@ -75,6 +78,20 @@ def make_place(job: Job, now: float) -> None:
         if number is not None and not (slowest := job.links[number]).leaving:
             job.tried_at = now
             _let_go(job, slowest, "is the slowest", now)
+
+
+def _make_place_to_ask(job: Job, others: list[Provider], now: float) -> None:
+    """Let go of one that has not opened, or was late with what describes the manifest, if all are like that."""
+    if now - job.tried_at < TRY_S or not any(map(_is_untried, others)) or job.means.down.is_pressed(job.wish.manifest):
+        return
+    links = [state for state in job.links.values() if not state.leaving]
+    if links and all(
+        state.asked.was_late or (state.held is None and now - state.provider.linked_at >= TRY_S) for state in links
+    ):
+        job.tried_at = now
+        _let_go(
+            job, min(links, key=lambda state: (state.held is not None, state.asked.has_given)), "keeps us waiting", now
+        )
 
 
 def _let_go(job: Job, state: LinkState, why: str, now: float) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from p2phub import limits
 from p2phub.engine.assembly import Assembly
+from p2phub.engine.places import TRY_S
 from p2phub.net import Offer
 from p2phub.net.reading import ChunkReader
 from p2phub.net.service import BulkService
@@ -90,6 +91,26 @@ def test_who_drips_what_describes_the_manifest_holds_nobody_up(monkeypatch: pyte
     result = run_scene(lists_of(200, Member("drip", "staller", holds=True), Member("ann", holds=True)))
     assert not result.failures, complaint(result)
     assert result.last_s < DRIP_S
+
+
+class Mute(BulkService):
+    """Proves its key, and never opens."""
+
+    def _answer_open(self, offer: Offer, reader: ChunkReader) -> None:
+        pause(600.0)
+
+
+@covers("T35")
+@pytest.mark.parametrize("character", [Drip, Mute])
+def test_eight_who_hold_up_what_describes_the_manifest_do_not_keep_out_a_ninth(
+    monkeypatch: pytest.MonkeyPatch, character: type[BulkService]
+) -> None:
+    monkeypatch.setattr(characters, "Staller", character)
+    monkeypatch.setattr(limits, "PREFIX_BYTES_MAX", 500)
+    bad = (Member(f"bad{number}", "staller", holds=True) for number in range(limits.BULK_THREADS_MAX))
+    result = run_scene(lists_of(200, *bad, Member("ann", holds=True)))
+    assert not result.failures, complaint(result)
+    assert result.last_s < 3 * TRY_S
 
 
 def test_what_describes_the_manifest_may_come_once_more_when_the_transfer_runs(monkeypatch: pytest.MonkeyPatch) -> None:
