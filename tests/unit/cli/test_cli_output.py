@@ -117,7 +117,7 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_lines(monkeypatch: pytest.M
     ("shown", "kind"),
     [
         (open_progress(output(io.StringIO())), Lines),
-        (open_progress(output(Terminal()), verbose=1), Lines),
+        (open_progress(output(Terminal()), verbose=2), Lines),
         (open_progress(output(Terminal(), as_json=True)), Silence),
     ],
 )
