@@ -208,3 +208,19 @@ def large_nodes(name: str) -> int:
     """Return how many members a large run of scenario `name` has."""
     nodes: int = getattr(import_module(f"simnet.scenarios.{name}"), "NODES_LARGE", NODES_LARGE)
     return nodes
+
+
+def least_nodes(name: str) -> int:
+    """Return with how few nodes a scenario can be told: somebody has something and somebody wants it, and it does not
+    take more nodes than it was given."""
+    build = scenarios()[name]
+    return next(nodes for nodes in range(2, NODES_USUAL_MAX + 1) if _can_be_told(build, nodes))
+
+
+def _can_be_told(build: Build, nodes: int) -> bool:
+    try:
+        scene = build(Random(0), nodes)
+    except ArithmeticError:  # It shares something among nobody.
+        return False
+    wants = bool(scene.asks) or any(member.fetches for member in scene.members)
+    return wants and any(member.holds for member in scene.members) and len(scene.members) <= nodes

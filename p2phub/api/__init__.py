@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         Done,
         Event,
         Failed,
+        Listening,
         PeerDropped,
         Progress,
         Published,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         Ready,
         Source,
         SourceBytes,
+        SourceLacks,
         Started,
         Stopped,
         Waiting,
@@ -64,6 +66,7 @@ __all__ = [
     "Failed",
     "Hub",
     "HubError",
+    "Listening",
     "Malformed",
     "NoProvider",
     "NotFound",
@@ -80,6 +83,7 @@ __all__ = [
     "Reference",
     "Source",
     "SourceBytes",
+    "SourceLacks",
     "Started",
     "Stopped",
     "Ticket",
@@ -105,8 +109,8 @@ _ROOMS = {
     "NoProvider NotFound NotTrusted Occupied PeerError UsageError",
     "p2phub.identity": "PeerAddress PeerId parse_peer_address parse_peer_id",
     "p2phub.manifest": "KINDS Reference Ticket check_mirror check_name parse_reference",
-    "p2phub.observe": "Done Event Failed PeerDropped Progress Published PublishProgress Ready Source SourceBytes "
-    "Started Stopped Waiting Watch printable",
+    "p2phub.observe": "Done Event Failed Listening PeerDropped Progress Published PublishProgress Ready Source "
+    "SourceBytes SourceLacks Started Stopped Waiting Watch printable",
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}
 

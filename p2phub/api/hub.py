@@ -149,8 +149,8 @@ class Hub:
         `serve`: give to others what is verified while the fetch runs, and afterwards for as long as the hub is open, or
         this home's daemon runs; what is private, or may be, stays here. `exchange`: let peers of the swarm name one
         another, and us. `up`, `down`: caps of this fetch in bytes/s (20_000_000, "20MB", "20MiB"), beside those of the
-        node; `background`: it gets what the node's other fetches leave. `watch` is told of Started, Source, Progress,
-        PeerDropped and Waiting. Interrupted or failed, the same call resumes.
+        node; `background`: it gets what the node's other fetches leave. `watch` is told of Listening, Started, Source,
+        SourceLacks, Progress, PeerDropped and Waiting. Interrupted or failed, the same call resumes.
 
         Raises UsageError, Malformed for a damaged ticket, NotFound if nobody knows the name or manifest, NotTrusted for
         a release that is forged, expired or rolled back, NoProvider if none that can be reached has what is missing,

@@ -50,6 +50,8 @@ async def run(call: Invocation) -> int:
         raise UsageError("--seed and --no-serve say the opposite of each other")
     async with call.open_hub() as hub:
         with open_progress(output, verbose=call.common.verbose) as progress:
+            if call.common.verbose and not hub.transient:
+                output.note("The node of this home does the work: `p2phub node -v` logs whom it asks and dials.")
             progress.begin("Looking for it")
             view = View(output, progress)
             done = await hub.fetch(
@@ -66,9 +68,19 @@ async def run(call: Invocation) -> int:
         output.event(done)
         show_done(output, done)
         if args.seed and hub.transient:  # Else it is served by the daemon, which fetched it.
-            output.note("Serving it to others; Ctrl-C stops that.")
-            await _until_stopped()
+            await _seed(output, view.addresses)
     return 0
+
+
+async def _seed(output: Output, addresses: list[str] | None) -> None:
+    """Go on serving at `addresses` until stopped. None: it is not for others; empty: no port could be opened."""
+    if addresses is None:
+        output.note("It is not served: it is private, or was fetched by its digest, which does not say for whom it is.")
+    elif not addresses:
+        output.note("It is not served: nobody can reach this node, for no port could be opened.")
+    else:
+        output.note("Serving it to others, who can dial", *(f"  {each}" for each in addresses), "Ctrl-C stops that.")
+        await _until_stopped()
 
 
 async def _until_stopped() -> None:
@@ -87,6 +99,8 @@ class View:
         self._output = output
         self._progress = progress
         self._sources: set[str] = set()
+        self._dropped: dict[str, str] = {}  # Why each went last: what never comes up is tried often, and told once.
+        self.addresses: list[str] | None = None  # Where others can have it meanwhile, once that is known.
 
     def show(self, event: api.Event) -> None:
         self._output.event(event)
@@ -101,12 +115,19 @@ class View:
                 self._sources.add(event.peer_id)
                 progress.note(f"From {event.peer_id} ({event.via}) at {event.address}")
                 self._count()
+            case api.Listening():
+                self.addresses = event.addresses
+            case api.SourceLacks():
+                progress.note(f"{event.peer_id} cannot give {event.file}: {event.reason}")
             case api.Progress():
                 progress.advance(event.bytes_verified, rate=event.bytes_per_s)
             case api.PeerDropped():
                 self._sources.discard(event.peer_id)
                 where = f" (file {event.file}, chunk {event.chunk})" if event.file is not None else ""
-                progress.note(f"Dropped {event.peer_id}: {event.reason}{where}")
+                whom = "" if event.peer_id in event.reason else f" {event.peer_id}"  # Once is enough.
+                if self._dropped.get(event.peer_id) != event.reason:
+                    progress.note(f"Dropped{whom}: {event.reason}{where}")
+                self._dropped[event.peer_id] = event.reason
                 self._count()
             case api.Waiting():
                 progress.note(f"Waiting: {event.reason}; {event.next}")

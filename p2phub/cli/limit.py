@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import SUPPRESS, ArgumentParser
 
 from p2phub.cli.command import Command, Invocation
 from p2phub.cli.status import describe_caps
+from p2phub.errors import UsageError
 
 
 def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("rate", metavar="RATE", nargs="*", help=SUPPRESS)  # To say what was meant by it.
     parser.add_argument("--job", metavar="JOB", type=int, help="of this fetch alone: a number from `p2phub status`")
 
 
 async def run(call: Invocation) -> int:
     job = call.args.job
+    if call.args.rate:
+        rate = " ".join(call.args.rate)[:40]
+        raise UsageError(
+            f"is {rate!r} the cap on sending or on receiving?",
+            hint=f"`p2phub limit --up {rate}`, or `--down {rate}`, or both",
+        )
     async with call.open_hub_uncapped() as hub:
         caps = await hub.limit(up=call.common.up, down=call.common.down, job=job)
     call.output.object("limit", caps)

@@ -63,7 +63,7 @@ def options_parser(parser: ArgumentParser) -> ArgumentParser:
         "--up", metavar="RATE", help="cap on sending, bytes a second: 500kB, 20MB (10^6), 20MiB (2^20) or none"
     )
     group.add_argument("--down", metavar="RATE", help="cap on receiving")
-    group.add_argument("-v", "--verbose", action="count", default=0, help="log to stderr; twice for more")
+    group.add_argument("-v", "--verbose", action="count", default=0, help="log to stderr what is done; twice for more")
     return parser
 
 

@@ -28,6 +28,8 @@ class Output:
         self.as_json = as_json
         self.stderr = stderr
         self.on_lost: Callable[[], object] = lambda: None
+        self.above: Callable[[str], object] | None = None
+        """Prints a line on stderr while something is drawn there that a line must not run into."""
         self._stdout = stdout
         self._lost: OSError | None = None
 
@@ -55,8 +57,12 @@ class Output:
 
     def log(self, line: str) -> None:
         """Print a line on stderr, whoever reads stdout."""
+        line = api.printable(line, length_max=_LINE_MAX)
         with contextlib.suppress(OSError, ValueError):
-            print(api.printable(line, length_max=_LINE_MAX), file=self.stderr, flush=True)
+            if self.above is not None:
+                self.above(line)
+            else:
+                print(line, file=self.stderr, flush=True)
 
     def failed(self, code: int, message: str, hint: str | None) -> None:
         """Say what happened and what to try."""

@@ -47,10 +47,11 @@ class Progress(Protocol):
 
 
 def open_progress(output: Output, *, verbose: int = 0) -> Progress:
-    """Return a bar on a terminal, lines where there is none (or among log records), silence in JSON mode."""
+    """Return a bar on a terminal, lines where there is none (or among the log records of libraries, which are many),
+    silence in JSON mode."""
     if output.as_json:
         return Silence()
-    if output.stderr.isatty() and not verbose and os.environ.get("TERM") != "dumb":
+    if output.stderr.isatty() and verbose < 2 and os.environ.get("TERM") != "dumb":
         return Bar(output)
     return Lines(output)
 
@@ -119,13 +120,17 @@ def _tenths(done: int, total: int | None) -> int:
 
 
 class Bar(_Block):
-    """One bar that goes away at the end; what stays is the result. Before a total is known it swings."""
+    """One bar that goes away at the end; what stays is the result. Before a total is known it swings.
+
+    While it is drawn all that is said on stderr stands above it.
+    """
 
     def __init__(self, output: Output) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, SpinnerColumn, TextColumn
         from rich.progress import Progress as Bars
 
+        self._output = output
         self._console = Console(file=output.stderr, highlight=False, markup=False, emoji=False)
         self._bars: Bars = Bars(
             SpinnerColumn(finished_text=" "),
@@ -146,12 +151,14 @@ class Bar(_Block):
 
     def __enter__(self) -> Self:
         self._bars.start()
+        self._output.above = lambda line: self._console.print(line, soft_wrap=True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._bars.stop()
+        self._output.above = None
 
     def begin(self, what: str, *, total: int | None = None, done: int = 0) -> None:
         if self._task is not None:
@@ -172,7 +179,7 @@ class Bar(_Block):
             self._bars.update(self._task, detail=api.printable(text))
 
     def note(self, line: str) -> None:
-        self._console.print(api.printable(line), soft_wrap=True)
+        self._output.note(line)
 
     def _amount(self) -> str:
         return "" if self._total is None else f"{size(self._done)} of {size(self._total)}"

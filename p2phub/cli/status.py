@@ -5,8 +5,11 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
+from p2phub import api
 from p2phub.cli.command import Command, Invocation
 from p2phub.cli.sizes import duration, size
+
+REFERENCE_SHOWN = 80  # A ticket would fill the screen.
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -14,7 +17,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--explain",
         metavar="JOB",
         type=int,
-        help="say of a running fetch, by its number, what each source does and what bounds it",
+        help="say of a running fetch what each source does and what bounds it; its number stands in `p2phub status`",
     )
 
 
@@ -45,12 +48,31 @@ def describe(status: dict[str, Any]) -> list[str]:
             f"Uses       {size(status['anonymous_bytes'])} of memory, {status['descriptors']:,} descriptors{together}"
         )
     for job in status["jobs"]:
-        verified = f": {size(job['bytes_verified'])} verified" if "bytes_verified" in job else ""
-        class_ = " in the background" if job["background"] else ""
-        lines.append(f"Job {job['job']:<6} fetching {job['reference']} into {job['into']}{class_}{verified}")
-        if job["up"] is not None or job["down"] is not None:
-            lines.append(f"           {describe_caps(job)}")
+        lines += describe_running(job)
+    if not status["daemon"]:
+        lines.append("Jobs       none here: a fetch that runs without a daemon is not known to other commands")
+    elif not status["jobs"]:
+        lines.append("Jobs       none: nothing is fetched now")
     lines += [f"Served     {size(count)} of {manifest}" for manifest, count in status["served"].items()]
+    return lines
+
+
+def describe_running(job: dict[str, Any]) -> list[str]:
+    """Return the lines that tell of a fetch under way: what, how much of it, where to, within which caps."""
+    class_ = " in the background" if job["background"] else ""
+    lines = [f"Job {job['job']:<6} fetching {api.printable(job['reference'], length_max=REFERENCE_SHOWN)}{class_}"]
+    total = job.get("bytes_total")
+    if total is None:
+        lines.append("           looking for providers; how much it is, is not known yet")
+    else:
+        verified = job.get("bytes_verified", job.get("bytes_held", 0))
+        rate = f", {size(job['bytes_per_s'])}/s" if job.get("bytes_per_s") else ""
+        lines.append(
+            f"           {size(verified)} of {size(total)} ({100 * verified // max(1, total)} %) verified{rate}"
+        )
+    lines.append(f"           into {job['into']}")
+    if job["up"] is not None or job["down"] is not None:
+        lines.append(f"           {describe_caps(job)}")
     return lines
 
 

@@ -7,6 +7,7 @@ nobody proved a key.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -24,6 +25,7 @@ from p2phub.identity import PeerAddress, PeerId
 from p2phub.store import Arrival
 from p2phub.transfer import Session
 
+_log = logging.getLogger(__name__)
 MEET_S = 0.2  # Who comes and goes changes the shares of all, so that is not looked at all the time.
 FEW_TELLERS = 4  # With more links than that, each is asked for news so much more seldom.
 LONG_BYTES = 8 * limits.MIB  # More than a moment's work until it proves otherwise: at once in company.
@@ -76,7 +78,9 @@ def take_told(job: Job, item: Told) -> None:
         return  # It is gone, and so is what its word was worth.
     named = worth_dialling(item.peers, heard_from=where)
     for each in named[: limits.CANDIDATES_PER_TELLER_MAX - teller.named]:
-        teller.named += job.providers.found(Candidate(each, "exchange"))
+        if job.providers.found(Candidate(each, "exchange")):
+            teller.named += 1
+            _log.info("%s names %s, who fetches this, too", teller.peer, each)
 
 
 def meet(job: Job, now: float) -> None:

@@ -40,7 +40,8 @@ def examine_home(home: Path) -> list[Finding]:
     )
     free = shutil.disk_usage(home).free
     room = free >= ROOM_WARNED_BYTES
-    found.append(finding("disk", room, f"{free / 1e9:.1f} GB free", None if room else "make room: models are large"))
+    hint = None if room else "make room: models are large"
+    found.append(finding("disk", room, f"{free / 1e9:.1f} GB free where the home is", hint))
     return found
 
 
@@ -49,14 +50,22 @@ async def examine_reach(
 ) -> list[Finding]:
     """Ask up to three peers to dial us back at `port`."""
     if not daemon or port is None:
-        return [finding("reachable", False, "no daemon runs for this home", "start one: p2phub node")]
+        return [
+            finding(
+                "reachable",
+                False,
+                "no node runs for this home, so nobody can have what it published",
+                "p2phub node, and then p2phub doctor again",
+            )
+        ]
     if not peers:
         return [
             finding(
                 "network",
                 False,
-                "no peer is known, so nobody can be asked",
-                "name one with --bootstrap /ip4/IP/tcp/PORT/p2p/PEER",
+                "this node knows no other, so nobody can say whether it can be reached from outside",
+                "start it with --bootstrap /ip4/IP/tcp/PORT/p2p/PEER, another node's address; within one local network "
+                "none is needed",
             )
         ]
     answers: list[tuple[PeerAddress, Probed | HubError]] = []
@@ -84,14 +93,14 @@ async def examine_reach(
         finding(
             "network",
             bool(probes),
-            f"{len(probes)} of {min(len(peers), PEERS_ASKED)} peers answered",
+            f"{len(probes)} of the {min(len(peers), PEERS_ASKED)} nodes that were asked answered",
             None if probes else "are the bootstrap nodes up? is outgoing TCP blocked?",
         )
     ]
     if probes:
         reached = [probe for probe in probes if probe.reached]
         seen = probes[0].observed_ip
-        detail = f"peers see {seen}; {len(reached)} of {len(probes)} could dial back to port {port}"
+        detail = f"others see this machine as {seen}; {len(reached)} of {len(probes)} could dial back to port {port}"
         hint = f"forward TCP port {port} of your router to this machine, or open it in the firewall"
         found.append(finding("reachable", bool(reached), detail, None if reached else hint))
     return found

@@ -124,7 +124,7 @@ def _state(job: Job, provider: Provider, own: list[LinkNow], links: tuple[LinkNo
         if any(link.busy_s > 0 for link in own):
             return f"busy; asked again in {max(link.busy_s for link in own):.1f} s"
         if session is not None and not session.holds_missing(provider.peer):
-            return "holds nothing that is missing"
+            return provider.lacks or "holds nothing that is missing"
         return "idle: what is left is asked of others"
     silent_s = min(link.silent_s for link in working)
     if silent_s >= QUIET_S:

@@ -11,6 +11,7 @@ Source: proto/transfer.md; DESIGN "Leases", "Many sources", "No silent stall".
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 from collections.abc import Callable
 from functools import partial
@@ -43,6 +44,7 @@ from p2phub.transfer import party_of
 
 __all__ = ["Explain", "Means", "Wish", "fetch"]
 
+_log = logging.getLogger(__name__)
 DIALS_AT_ONCE = 8  # So that a crowd gets to know itself soon.
 DIAL_LOOK_S = 0.1  # How soon it is looked at who could be dialled after what comes all the time and seldom changes it.
 
@@ -240,6 +242,7 @@ class _Coordinator:
         job = self.job
         provider.dialling += 1
         number, self.link_count = self.link_count, self.link_count + 1
+        _log.info("dialling %s at %s", provider.peer, ", ".join(map(str, addresses)) or "its URL")
         if isinstance(provider.peer, MirrorId):
             run = partial(
                 run_mirror, wants_manifest=job.session is None, open_mirrors=job.means.open_mirrors, tell=job.send

@@ -1,13 +1,14 @@
 """What a fetch has received, how fast, and how long it has been quiet: the numbers a user is shown.
 
-Progress counts verified bytes and never runs backwards. The rate is a moving average of what was verified between two
-looks, so that a pause shows within seconds and one late batch does not. Times are of one monotonic clock.
+Progress counts verified bytes and never runs backwards. Bytes count by whole chunks, which on a slow line are seconds
+apart: so the rate is taken over several arrivals, and a pause that is longer than usual shows. Times are of one
+monotonic clock.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 
 from p2phub import limits
@@ -15,7 +16,33 @@ from p2phub.identity import SourceId
 from p2phub.observe import Progress, SourceBytes, Waiting
 
 LOOK_S = 0.5
-_WEIGHT = 0.4  # Of the newest look in the average.
+RATE_S = 2.5  # Over how long a rate is taken where bytes arrive all the time,
+RATE_S_MAX = 30.0  # and where they seldom do:
+RATE_GAPS = 4  # over so many times as long as the longest of so many waits between two arrivals.
+
+
+class Rate:
+    """Bytes a second of late, of a count that grows from time to time. It began at `count`, at `now`."""
+
+    def __init__(self, count: int, *, now: float) -> None:
+        self._grown = deque([(now, count)])  # When a look found more than the one before, and how much it was then.
+        self._gaps: deque[float] = deque(maxlen=RATE_GAPS)
+
+    def look(self, count: int, *, now: float) -> float:
+        """Return the rate, now that it is `count`."""
+        last_at, last = self._grown[-1]
+        if count > last:
+            self._gaps.append(now - last_at)
+            self._grown.append((now, count))
+            last_at, last = now, count
+        gap_s = max(self._gaps, default=now - last_at)
+        since = now - min(RATE_S_MAX, max(RATE_S, RATE_GAPS * gap_s))
+        while len(self._grown) > 1 and self._grown[0][0] < since:
+            self._grown.popleft()
+        first_at, first = self._grown[0]
+        # Until the next arrival is later than they usually are, nothing has become slower.
+        over_s = last_at - first_at + max(0.0, now - last_at - gap_s)
+        return (last - first) / over_s if over_s else 0.0
 
 
 class Meter:
@@ -27,9 +54,8 @@ class Meter:
         self._received: Counter[SourceId] = Counter()
         self._last_byte_at = now
         self._verified = 0
-        self._seen = 0
         self._looked_at = now
-        self._rate = 0.0
+        self._rate = Rate(0, now=now)
         self._told_quiet_at = -math.inf
 
     @property
@@ -54,8 +80,9 @@ class Meter:
 
     def here_already(self, verified: int, *, now: float) -> None:
         """Note that the transfer begins with `verified` bytes on this disk."""
-        self._verified = self._seen = verified
+        self._verified = verified
         self._looked_at = now
+        self._rate = Rate(verified, now=now)
 
     def verified(self, verified: int) -> None:
         """Note that `verified` bytes are now verified in all."""
@@ -63,13 +90,11 @@ class Meter:
 
     def progress(self, *, now: float) -> Progress | None:
         """Return the progress to tell, or None if the last one is younger than LOOK_S."""
-        passed = now - self._looked_at
-        if passed < LOOK_S:
+        if now - self._looked_at < LOOK_S:
             return None
-        recent = (self._verified - self._seen) / passed
-        self._rate = recent if self._rate == 0.0 else (1 - _WEIGHT) * self._rate + _WEIGHT * recent
-        self._looked_at, self._seen = now, self._verified
-        return Progress(bytes_verified=self._verified, bytes_per_s=round(self._rate, 1))
+        self._looked_at = now
+        rate = self._rate.look(self._verified, now=now)
+        return Progress(bytes_verified=self._verified, bytes_per_s=round(rate, 1))
 
     def final(self, *, now: float) -> Progress:
         """Return the last progress: all is verified. The rate is that of the whole fetch."""

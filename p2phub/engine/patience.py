@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+
 from p2phub.engine.job import Job, SearchEnded
 from p2phub.engine.places import waiting
 
+_log = logging.getLogger(__name__)
 SEARCH_AGAIN_S = 1.0
 
 
@@ -46,13 +49,23 @@ class Patience:
             return
         job.lost_at = now if job.lost_at is None else job.lost_at
         hopeful = job.meter.bytes_received > 0 or job.providers.busy() or job.providers.may_come_back()
-        patience_s = job.wish.patience_s if hopeful and not job.providers.none_left() else 0.0
+        patience_s = job.wish.patience_s if hopeful and not self._nobody_comes_back() else 0.0
         if job.search.more():
             self.search_again_at = now
         elif now - job.lost_at < patience_s:
             self.search_again_at = min(now + SEARCH_AGAIN_S * 2 ** min(self._rounds, 4), job.lost_at + patience_s)
+            left_s = job.lost_at + patience_s - now
+            _log.info(
+                "nobody has what is missing; searching again in %.0f s, for %.0f s more",
+                self.search_again_at - now,
+                left_s,
+            )
         else:
             raise job.providers.verdict(job.wish.reference, job.search.asked())
+
+    def _nobody_comes_back(self) -> bool:
+        session = self._job.session
+        return self._job.providers.nobody_comes_back(lambda peer: session is None or session.holds_missing(peer))
 
     def _can_progress(self, now: float, *, by_hearsay: bool) -> bool:
         job = self._job

@@ -5,9 +5,10 @@ A plain value that the coordinator owns; it decides whom to dial next and, when 
 
 from __future__ import annotations
 
+import logging
 import math
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -26,6 +27,7 @@ from p2phub.errors import (
 from p2phub.identity import Address, MirrorId, PeerId, SourceId
 from p2phub.observe import printable
 
+_log = logging.getLogger(__name__)
 REFERENCE_SHOWN = 120
 RETRY_S = (1.0, 2.0, 4.0, 8.0, 15.0)  # After each failure in a row; the last one repeats.
 
@@ -51,6 +53,7 @@ class Provider:
     had_some: bool = False  # Whether it opened with something to give.
     linked_at: float = -math.inf  # When a link to it came up last.
     told: bool = False  # Whether the watcher knows it as a source.
+    lacks: str | None = None  # Of a mirror: the first file that it said not to have, and why, in words.
     thanked_at: float = -math.inf  # When it was told last what others gave us.
     accompanied: bool = False  # Whether a control connection is kept beside its links.
     tried: set[Address] = field(default_factory=set)  # Those of `addresses` that had their turn in a dial.
@@ -90,6 +93,8 @@ class Provider:
         self.failures += 1
         self.banned = self.banned or isinstance(error, ChunkMismatch | ProtocolViolation)
         self.unusable = self.unusable or isinstance(error, MirrorUnusable)
+        again = "is not asked again" if self.out else f"may be dialled again in {max(0.0, self.retry_at - now):.0f} s"
+        _log.info("%s %s: %s", self.peer, again, error)
 
     def forget(self, addresses: tuple[Address, ...]) -> None:
         """Strike addresses at which somebody else answered."""
@@ -173,6 +178,13 @@ class ProviderBook:
             each.had_some and isinstance(each.last_error, PeerGone) and not each.out and not each.live for each in self
         )
 
+    def nobody_comes_back(self, holds_missing: Callable[[SourceId], bool]) -> bool:
+        """Whether there is nobody to wait for: each that was found is out for good, or a mirror that answers and has
+        said of all that is missing that it has not got it."""
+        return bool(self._providers) and all(
+            each.out or (each.is_mirror and bool(each.links) and not holds_missing(each.peer)) for each in self
+        )
+
     def none_left(self) -> bool:
         """Whether all that were found are out of this fetch for good."""
         return bool(self._providers) and all(provider.out for provider in self)
@@ -194,10 +206,22 @@ class ProviderBook:
                 hint="is a node that has it running? name one with --provider, or another --bootstrap",
             )
         reasons = "; ".join(
-            f"{provider.peer}: {provider.last_error or 'does not hold the missing chunks'}"
+            f"{provider.peer}: {provider.last_error or provider.lacks or 'does not hold the missing chunks'}"
             for provider in list(self)[:5]
         )
+        hints = dict.fromkeys(hint for provider in self if (hint := _advice(provider)) is not None)
         return NoProvider(
             f"no provider of {reference} can give what is missing ({reasons}; asked: {asked})",
-            hint="what was verified is kept; the same command resumes",
+            hint="; ".join([*list(hints)[:2], "what was verified is kept; the same command resumes"]),
         )
+
+
+def _advice(provider: Provider) -> str | None:
+    """Return what could be done about a mirror that was of no use."""
+    if not provider.is_mirror:
+        return None
+    if provider.last_error is not None and provider.last_error.hint is not None:
+        return provider.last_error.hint
+    if provider.lacks is not None:
+        return "copy the files to the mirror again, as they were published"
+    return None

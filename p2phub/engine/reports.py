@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+
+from p2phub.content import RangeSet
 from p2phub.engine.company import accompany
 from p2phub.engine.job import Job, LinkState
 from p2phub.engine.preparing import advance, join
 from p2phub.errors import ChunkMismatch, DiskError, Malformed, PeerError, PeerGone, ProtocolViolation
 from p2phub.identity import PeerAddress, PeerId
 from p2phub.net import Blobs, Cancelled, Closed, Opened, Refused, Report, Returned, Verified
-from p2phub.observe import Source
+from p2phub.observe import Source, SourceLacks
 from p2phub.transfer import LinkId
+
+_log = logging.getLogger(__name__)
+_NEEDS_DESCRIPTION = "let its owner run `p2phub publish --mirror-files`, or name a node that has it with --provider"
 
 
 async def take_report(job: Job, number: LinkId, report: Report, now: float) -> None:
@@ -20,6 +26,7 @@ async def take_report(job: Job, number: LinkId, report: Report, now: float) -> N
             await _opened(job, number, state, report, now)
         case Blobs():
             job.meter.received(state.link.peer, 0, now=now)
+            _tell_source(job, state)
             if job.session is None:  # Else it is what another gave sooner.
                 job.questions.came(state.asked, job.assembly.add(report.blobs), now=now)
                 await advance(job)
@@ -27,6 +34,7 @@ async def take_report(job: Job, number: LinkId, report: Report, now: float) -> N
             _verified(job, number, state, report, now)
         case Refused():
             if job.session is not None and report.chunks:
+                _tell_lacking(job, state, report)
                 job.act(job.session.refused(number, report.chunks, report.reason, now=now))
             elif state.asked.coming and state.provider.is_mirror:
                 await _is_bare(job, state)
@@ -45,6 +53,8 @@ async def take_report(job: Job, number: LinkId, report: Report, now: float) -> N
 async def _opened(job: Job, number: LinkId, state: LinkState, report: Opened, now: float) -> None:
     provider = state.provider
     state.held = report.held
+    holds = "it is there" if provider.is_mirror else f"it holds {len(report.held):,} chunks"
+    _log.info("%s answers at %s: %s", provider.peer, state.link.address, holds)
     provider.opened(has_some=bool(report.held))
     job.meter.received(provider.peer, 0, now=now)
     if isinstance(provider.peer, PeerId):
@@ -53,9 +63,8 @@ async def _opened(job: Job, number: LinkId, state: LinkState, report: Opened, no
             job.means.exchange.budget.proved(where.address)
             job.means.exchange.saw(job.wish.manifest, where, now=now)
         accompany(job, state.provider, where)
-    if not provider.told:
-        provider.told = True
-        job.watch(Source(str(provider.peer), str(state.link.address), state.link.via))
+    if report.blobs or not provider.is_mirror:  # A mirror answers whether or not it has anything of this.
+        _tell_source(job, state)
     if job.session is not None:
         join(job, number, state, now)
         return
@@ -68,17 +77,38 @@ async def _opened(job: Job, number: LinkId, state: LinkState, report: Opened, no
     await advance(job, news=bool(report.blobs))
 
 
+def _tell_source(job: Job, state: LinkState) -> None:
+    if not state.provider.told:
+        state.provider.told = True
+        job.watch(Source(str(state.provider.peer), str(state.link.address), state.link.via))
+
+
+def _tell_lacking(job: Job, state: LinkState, report: Refused) -> None:
+    """Tell once that a mirror has not got a file as it was published, which no waiting mends."""
+    provider = state.provider
+    if not provider.is_mirror or provider.lacks is not None:
+        return
+    file, _ = _place_of(job, report.chunks)
+    why = "its length is not that of what was published" if report.reason == "changed" else "it is not there"
+    provider.lacks = f"cannot give {file}: {why}"
+    job.watch(SourceLacks(peer_id=str(provider.peer), file=file, reason=why))
+
+
 async def _is_bare(job: Job, state: LinkState) -> None:
     """A mirror has nothing that describes the manifest: others are asked for that, and it may give chunks later."""
     job.questions.left(state.asked)
     state.bare = True
-    state.provider.last_error = PeerGone("does not have what describes the manifest", peer=str(state.link.peer))
+    state.provider.last_error = PeerGone(
+        "does not have what describes the manifest", peer=str(state.link.peer), hint=_NEEDS_DESCRIPTION
+    )
     await advance(job)
 
 
 def _verified(job: Job, number: LinkId, state: LinkState, report: Verified, now: float) -> None:
     job.count(state.link.peer, report.bytes, now)
     job.effort.note(report.spent, now=now)
+    if report.bytes:
+        _tell_source(job, state)
     if job.session is None:  # The first answer is on its way: the link says that bytes come, no more.
         assert not report.chunks, "chunks are granted by a session"
         if job.means.down.is_pressed(job.wish.manifest):
@@ -116,6 +146,12 @@ def _lied_about(job: Job, report: Closed) -> tuple[str, int] | None:
         return None
     if job.arrival is None or not report.returned:
         return "manifest", 0
-    table, first = job.arrival.plan.table, report.returned.runs[0][0]
+    return _place_of(job, report.returned)
+
+
+def _place_of(job: Job, chunks: RangeSet) -> tuple[str, int]:
+    """Return the file of the first of `chunks`, and which of the file's chunks it is."""
+    assert job.arrival is not None, "chunks are of a manifest that is known"
+    table, first = job.arrival.plan.table, chunks.runs[0][0]
     file = table.file_of(first)
     return job.arrival.plan.path_of(file), first - table.span(file)[0]

@@ -8,6 +8,7 @@ What is accepted is remembered durably, so that no later answer can roll it back
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from dataclasses import dataclass, replace
 import trio
 
 from p2phub import limits
-from p2phub.content import Digest
+from p2phub.content import Codec, Digest
 from p2phub.discovery import Candidate
 from p2phub.engine.mirrors import OpenMirrors, mirrors_of, no_mirrors
 from p2phub.engine.workers import Workers
@@ -39,6 +40,7 @@ from p2phub.observe import printable
 from p2phub.store import Accepted, Ledger
 from p2phub.wire import GetRelease, ReleaseIs
 
+_log = logging.getLogger(__name__)
 ASK_S = 10.0  # One peer's answer to a question about a name, dial and handshake included.
 Name = tuple[PeerId, str, str]
 
@@ -197,11 +199,14 @@ class Resolver:
         mirrors: Sequence[MirrorId],
     ) -> Resolved:
         answers = _Answers(before, name)
+        if given or mirrors:
+            _log.info("asking %s for releases of %s", ", ".join(map(str, (*given, *mirrors))), text)
         reached, found = await self._ask_all(given, mirrors, name)
         for signed in found:
             answers.judge(signed)
         if not answers.good:
             configured = mirrors_of(self._mirrors, name=name, manifest=None)
+            _log.info("asking the network for releases of %s", text)
             finder, found = await self._ask_further(name, configured)
             for signed in found:
                 answers.judge(signed)
@@ -230,6 +235,7 @@ class Resolver:
             check_release(
                 known.release, now=time.time()
             )  # Nobody answered: what we accepted before, if it still holds.
+        _log.info("%s is %s, by release %d", text, known.release.manifest.text(Codec.MSGPACK), known.release.sequence)
         return Resolved(known.release.manifest, known.release, known.signed)
 
     async def _ask_further(self, name: Name, configured: Sequence[MirrorId]) -> tuple[Finder, list[bytes]]:

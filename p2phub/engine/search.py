@@ -5,16 +5,19 @@ Finders are opened late: a fetch by ticket or known provider that succeeds never
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
 from p2phub import limits
-from p2phub.content import Digest
+from p2phub.content import Codec, Digest
 from p2phub.discovery import Candidate
 from p2phub.identity import MirrorId
 from p2phub.net import Finder
 
+_log = logging.getLogger(__name__)
+ASKED_SHOWN = 8
 OpenFinder = Callable[[], Awaitable[Finder]]
 
 
@@ -50,16 +53,18 @@ class Search:
         asked = [*(str(candidate.provider) for candidate in self._known), *map(str, self.mirrors)]
         if self._finder is not None:
             asked.extend(str(who) for who in self._finder.asked())
-        return ", ".join(asked[:8]) or "nobody: no provider, bootstrap node or LAN peer is known"
+        return ", ".join(asked[:ASKED_SHOWN]) or "nobody: no provider, bootstrap node or LAN peer is known"
 
     async def look(self, manifest: Digest, round_number: int, found: trio.MemorySendChannel[Candidate]) -> None:
         """Send every candidate of this round; returns when all have been asked."""
         for candidate in self._known:
             await found.send(candidate)
         if round_number == 0 and (self._known or self._given):
+            _log.info("asking those that are known first: %d peers, %d mirrors", len(self._known), len(self.mirrors))
             return
         self._looked_far = True
         self._finder = await self._open_finder()
+        _log.info("looking for providers of %s, round %d", manifest.text(Codec.MSGPACK), round_number + 1)
         send, heard = trio.open_memory_channel[Candidate](0)
 
         async def ask(finder: Finder) -> None:
@@ -69,5 +74,8 @@ class Search:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ask, self._finder)
             async for candidate in heard:
+                _log.info("found %s, named by %s", candidate.provider, candidate.via)
                 self.announced = self.announced or candidate.via == "dht"
                 await found.send(candidate)
+        asked = self._finder.asked()
+        _log.info("the search is over; asked: %s", ", ".join(map(str, asked[:ASKED_SHOWN])) or "nobody")

@@ -26,6 +26,7 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _ABSENT = (401, 403, 404, 410)  # Some stores say "forbidden" of what is not there.
 _LATER = (408, 425, 429)
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)")
+_NO_RANGES = "a mirror answers byte ranges, as nginx, Caddy and object stores do; `python -m http.server` does not"
 _LOCATION_SAFE = "%/:=&?~#+!$,;'@()*[]"
 
 Take = Callable[[bytes | bytearray], Awaitable[None]]
@@ -287,7 +288,9 @@ def _begin_span(head: h11.Response, start: int, stop: int, size: int) -> int:
         if length is not None and length != size:
             raise Absent(changed=True)
         if size > limits.MIRROR_RUN_BYTES_MAX:
-            raise MirrorUnusable("answers a request for a range with the whole file, so it cannot be a mirror")
+            raise MirrorUnusable(
+                "answers a request for a range with the whole file, so it cannot be a mirror", hint=_NO_RANGES
+            )
         return start
     match = _CONTENT_RANGE.fullmatch(header(head, b"content-range") or "")
     if match is None:

@@ -7,6 +7,7 @@ provider never does.
 from __future__ import annotations
 
 import ipaddress
+import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -37,6 +38,9 @@ from p2phub.store.ledger import FileLedger
 
 if TYPE_CHECKING:
     from p2phub.net.bulk.parent import BulkProcesses
+
+
+_log = logging.getLogger(__name__)
 
 
 class Parts:
@@ -96,9 +100,7 @@ class Parts:
 
     def addresses(self) -> tuple[PeerAddress, ...]:
         """Return where this node can be dialled, as far as it can tell itself; nothing where it only dials."""
-        if self._listener is None:
-            return ()
-        return tuple(PeerAddress(self.key.peer_id, address) for address in reachable_at(self._listener.addresses))
+        return tuple(PeerAddress(self.key.peer_id, address) for address in reachable_at(self._listening))
 
     def ticket_addresses(self) -> tuple[PeerAddress, ...]:
         """Return the addresses to write into a ticket: where the daemon listens, or will, by its configuration."""
@@ -130,7 +132,8 @@ class Parts:
         def listen(address: Address) -> AbstractAsyncContextManager[Listener]:
             return open_listener([address], self._direct.handle)
 
-        async with open_to_visitors(self.config.listen, listen) as addresses:
+        named = self.config.names_listen
+        async with open_to_visitors(self.config.listen, listen, named=named) as addresses:
             task_status.started(addresses)
             await self._closing.wait()
 
@@ -172,6 +175,10 @@ class Parts:
                 open_dht(host, bootstrap=self.config.bootstrap, known=known, mode=mode)
             )
             finders.append(self._dht)
+            ways = len(self.config.bootstrap), len(known)
+            _log.info("the DHT is asked: %d bootstrap nodes are named, %d peers known from before", *ways)
+        else:
+            _log.info("the DHT is not asked: no bootstrap node is named, and no peer known")
         if self.config.lan:
             from p2phub.net.lan import open_lan
 
@@ -179,6 +186,7 @@ class Parts:
             where = reachable_at(listening)
             lan = open_lan(self.key.peer_id, where, dialler=self.dialler, budget=self.budget)
             finders.append(await stack.enter_async_context(lan))
+        _log.info("the local network is %s", "searched" if self.config.lan else "not searched, as the settings say")
         return finders
 
     async def joined(self) -> None:

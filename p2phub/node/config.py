@@ -55,6 +55,11 @@ class Config:
     bulk_processes: int = 1
     schedule: tuple[Row, ...] = ()  # Which caps hold when.
 
+    @property
+    def names_listen(self) -> bool:
+        """Whether the user said where to listen; else it is where we listen if we may."""
+        return self.listen is not LISTEN_DEFAULT
+
 
 def load_config(
     *,

@@ -50,7 +50,8 @@ class Running:
     @contextmanager
     def job(self, *, reference: str, into: str, caps: JobCaps) -> Iterator[JsonObject]:
         """List a fetch as under way, within `caps`; yields what is told of it, to be kept up to date."""
-        number, self._job_count = self._job_count, self._job_count + 1
+        self._job_count += 1
+        number = self._job_count
         self._jobs[number] = {"job": number, "reference": reference, "into": into}
         self.capping.admit(number, caps)
         try:

@@ -1,7 +1,8 @@
 """How a node without a daemon is reachable while it fetches: a port for the length of its life.
 
-It is no daemon's port: any free one, unless the configuration names another than the default, and where none can be had
-the node only dials. A requester tells it to those it asks (proto/transfer.md §6), nothing else makes it known.
+It is no daemon's port: any free one, unless the user named one. A port that was named and cannot be had is said, and
+another taken; where none can be had the node only dials. A requester tells it to those it asks (proto/transfer.md §6),
+nothing else makes it known.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Protocol
 
-from p2phub import limits
 from p2phub.errors import UsageError
 from p2phub.identity import Address
 
@@ -31,20 +31,31 @@ Listen = Callable[[Address], AbstractAsyncContextManager[Listening]]
 
 
 @asynccontextmanager
-async def open_to_visitors(wished: Sequence[Address], listen: Listen) -> AsyncIterator[tuple[Address, ...]]:
-    """Listen where `wished` says, at other ports if those are taken; yields where, nothing if that cannot be."""
+async def open_to_visitors(
+    wished: Sequence[Address], listen: Listen, *, named: bool
+) -> AsyncIterator[tuple[Address, ...]]:
+    """Listen where `wished` says, at other ports if those are taken; yields where, nothing if that cannot be.
+
+    `named`: the user said so. Else the ports are a daemon's, and are left to it.
+    """
     async with AsyncExitStack() as stack:
         bound: list[Address] = []
         for address in wished:
-            ports = (address.port, 0) if address.port not in (0, limits.PORT_DEFAULT) else (0,)
-            for port in ports:
+            fault: UsageError | None = None
+            for port in (address.port, 0) if named and address.port else (0,):
                 try:
                     listening = await stack.enter_async_context(listen(Address(address.ip, port)))
                 except UsageError as error:
-                    _log.debug("others cannot reach this fetch there: %s", error)
+                    fault = fault or error
                     continue
                 bound.extend(listening.addresses)
+                if fault is not None:
+                    _log.warning("%s; others can reach this fetch at %s instead", fault, listening.addresses[0])
+                else:
+                    _log.info("others can reach this fetch at %s", listening.addresses[0])
                 break
+            else:
+                _log.log(logging.WARNING if named else logging.DEBUG, "others cannot reach this fetch there: %s", fault)
         yield tuple(bound)
 
 

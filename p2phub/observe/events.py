@@ -68,6 +68,14 @@ class Published(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Listening(Event):
+    """Others can have from this node what a fetch verifies: at `addresses`, none if no port could be opened."""
+
+    NAME: ClassVar[str] = "listening"
+    addresses: list[str]  # multiaddrs with /p2p/…
+
+
+@dataclass(frozen=True, slots=True)
 class Started(Event):
     """A fetch knows its manifest."""
 
@@ -80,12 +88,23 @@ class Started(Event):
 
 @dataclass(frozen=True, slots=True)
 class Source(Event):
-    """A provider joined the fetch. `via`: direct, lan, mirror, local. A mirror has no peer id: `peer_id` is its URL."""
+    """A provider joined the fetch. `via`: direct, lan, mirror, local. A mirror has no peer id: `peer_id` is its URL; it
+    joins with the first that it gives, for only then is it known to have something."""
 
     NAME: ClassVar[str] = "source"
     peer_id: str
     address: str
     via: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLacks(Event):
+    """A mirror does not have `file` as it was published; told of the first such file of each mirror."""
+
+    NAME: ClassVar[str] = "source_lacks"
+    peer_id: str  # Its URL.
+    file: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

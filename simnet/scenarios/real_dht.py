@@ -19,7 +19,7 @@ FOUND_S = 8.0  # What finding may take: a dial to a dead one is refused, a searc
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
-    keepers = (nodes or NODES_USUAL) - 5
+    keepers = max(0, (nodes or NODES_USUAL) - 5)
     rate, size = 4 * MB, 8 * limits.MIB
     names = [f"k{number}" for number in range(keepers)]
     dead = [*chance.sample(names, keepers // 2), "p1", *["first"] * chance.randint(0, 1)]

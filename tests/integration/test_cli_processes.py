@@ -198,3 +198,52 @@ def test_a_name_is_not_given_to_somebody_else_unasked(tmp_path: Path) -> None:
         assert name("add", "alice", other) == 2
         assert name("rm", "alice") == 0
         assert name("add", "alice", other) == 0
+
+
+def test_a_seeding_fetch_says_where_it_listens_and_that_the_port_it_was_given_is_taken(
+    scene: Scene, model: Path
+) -> None:
+    reference = scene.publish("home", model, name="m")["reference"]
+    node = scene.node("home")
+    port = node.address.split("/")[4]
+    words = ["--provider", node.address, "--no-lan", "--into", scene.folder / "m", "--seed"]
+    fetch = scene.start("elsewhere", "fetch", reference, *words, "--listen", f"127.0.0.1:{port}")
+    listening = fetch.wait_for("listening", timeout_s=END_S)
+    fetch.wait_for("done", timeout_s=END_S)
+    assert f"port {port} of 127.0.0.1 is in use; others can reach this fetch at" in fetch.log.read_text()
+    [address] = listening["addresses"]
+    assert address.split("/")[4] not in ("0", port)
+    third = scene.start(
+        "third", "fetch", reference, "--provider", address, "--no-lan", "--into", scene.folder / "n", "--no-serve"
+    )
+    assert third.finish(timeout_s=END_S) == 0
+    assert [source["peer_id"] for source in third.events[-1]["sources"]] == [address.split("/")[-1]]
+    assert "listening" not in [event["event"] for event in third.events]
+    assert fetch.stop() == 0
+
+
+def test_a_fetch_tells_with_v_whom_it_asks_and_dials_and_how_that_came_out(scene: Scene, model: Path) -> None:
+    reference = scene.publish("home", model, name="m")["reference"]
+    node = scene.node("home")
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = f"/ip4/127.0.0.1/tcp/{closed.getsockname()[1]}"
+    words = ["--no-lan", "--into", scene.folder / "m"]
+    told = ["--provider", f"{nobody}/p2p/{PEER}", "--bootstrap", node.address]
+    fetch = scene.start("elsewhere", "fetch", reference, *told, *words, "-v")
+    assert fetch.finish(timeout_s=END_S) == 0, fetch.tail()
+    said = fetch.log.read_text()
+    for line in (
+        f"asking {nobody}/p2p/{PEER} for releases of {reference}",
+        "asking the network for releases of",
+        "the DHT is asked: 1 bootstrap nodes are named",
+        "the local network is not searched",
+        f"{reference} is bagaq",
+        "asking those that are known first: 1 peers",
+        f"dialling {PEER} at {nobody}",
+        f"{PEER} may be dialled again in 1 s: no connection to {nobody}",
+        "looking for providers of bagaq",
+        f"found {node.address}, named by dht",
+        f"dialling {node.peer_id} at ",
+        f"{node.peer_id} answers at ",
+    ):
+        assert line in said, f"{line}\n---\n{said}"

@@ -134,6 +134,40 @@ def test_a_server_without_ranges_is_refused_clearly(
         code, events = fetched(scene, str(published["ticket"]), tmp_path / "out", "--mirror", server.url)
     assert code == 7
     assert "with the whole file" in events[-1]["message"]
+    assert "answers byte ranges" in events[-1]["hint"]
+
+
+@pytest.mark.parametrize("damage", ["short", "gone"])
+def test_a_mirror_with_a_file_that_is_not_as_published_is_told_at_once_and_waited_for_no_more(
+    scene: Scene, model: Path, published: Event, tmp_path: Path, damage: str
+) -> None:
+    """The rest of what it has was good: without anybody else it is no reason to wait for the patience of a minute."""
+    file = max(model.glob("*.safetensors"))
+    whole = file.read_bytes()
+    file.write_bytes(file.read_bytes()[:1000]) if damage == "short" else file.unlink()
+    with serve(model) as server:
+        code, events = fetched(scene, str(published["ticket"]), tmp_path / "out", "--mirror", server.url)
+        file.write_bytes(whole)
+        mended, later = fetched(scene, str(published["ticket"]), tmp_path / "out", "--mirror", server.url)
+    assert (code, mended) == (7, 0)
+    assert kinds(later, "started")[0]["bytes_held"] > 0
+    [lacks] = kinds(events, "source_lacks")
+    assert (lacks["peer_id"], lacks["file"]) == (server.url, file.name)
+    assert kinds(events, "waiting") == []
+    assert f"{server.url}: cannot give {file.name}: it" in events[-1]["message"]
+    assert "as they were published" in events[-1]["hint"]
+
+
+def test_a_mirror_that_has_nothing_of_it_is_no_source(scene: Scene, model: Path, tmp_path: Path) -> None:
+    ann = scene.node("ann")
+    published = scene.publish("ann", model, name=NAME)
+    (tmp_path / "nothing").mkdir()
+    with serve(tmp_path / "nothing") as server:
+        words = ("--provider", ann.address, "--mirror", server.url)
+        code, events = fetched(scene, str(published["reference"]), tmp_path / "out", *words)
+        assert server.asked
+    assert code == 0, events
+    assert [event["peer_id"] for event in kinds(events, "source")] == [ann.peer_id]
 
 
 def test_a_configured_mirror_serves_every_model_by_its_name(

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
+from random import Random
 
 import pytest
 
-from simnet.__main__ import argument_parser, jobs_of, main
 from simnet.batch import run_one
 from simnet.bugs import PLANTS
-from simnet.scene import scenarios
+from simnet.command import argument_parser, jobs_of, main
+from simnet.extra import PACKAGES
+from simnet.scene import NODES_USUAL_MAX, least_nodes, scenarios
+from tests.support.house import ROOT
 from tests.support.opening import all_closed_again
 
 
@@ -68,3 +74,62 @@ def test_what_there_is_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None
     said = capsys.readouterr().out
     assert all(name in said for name in [*scenarios(), *PLANTS])
     assert main(["no_such_scenario"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["flash_crowd", "--nodes", "0"], "flash_crowd takes 2 nodes at least"),
+        (["flash_crowd", "--nodes", "1"], "flash_crowd takes 2 nodes at least"),
+        (["poisoners_30", "--nodes", "2"], "poisoners_30 takes 3 nodes at least"),
+        (["--all", "--nodes", "5"], "takes 6 nodes at least"),
+    ],
+)
+def test_too_few_nodes_for_a_scenario_are_a_usage_error(
+    words: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert complaint in said.err
+    assert said.out == ""
+
+
+@pytest.mark.parametrize("name", sorted(scenarios()))
+def test_each_scenario_can_be_told_with_the_least_number_of_nodes_and_any_above(name: str) -> None:
+    least = least_nodes(name)
+    assert least <= NODES_USUAL_MAX
+    for nodes in range(least, NODES_USUAL_MAX + 1):
+        scene = scenarios()[name](Random(1), nodes)
+        assert len(scene.members) <= nodes
+        assert scene.asks or any(member.fetches for member in scene.members)
+
+
+def test_help_names_each_bug_at_most_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = capsys.readouterr().out
+    assert all(said.count(bug) <= 1 for bug in PLANTS)
+
+
+@pytest.mark.parametrize(
+    ("module", "words", "package"),
+    [
+        ("simnet", ["one_provider"], "greenlet"),
+        ("simnet", ["one_provider", "--plot"], "matplotlib"),
+        ("simnet.models", ["crowd", "--nodes", "50"], "numpy"),
+        ("simnet.models", ["crowd", "--nodes", "50", "--plot"], "matplotlib"),
+    ],
+)
+def test_without_the_extra_one_line_says_which(module: str, words: list[str], package: str) -> None:
+    code = (
+        f"import sys, runpy; sys.modules[{package!r}] = None; sys.argv = ['x', *{words!r}]\n"
+        f"runpy.run_module({module!r}, run_name='__main__')"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == f"this takes {package}, of the extra `sim`: pip install 'p2phub[sim]', or -e '.[sim]' here\n"
+
+
+def test_the_extra_is_the_one_of_the_package() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["sim"]
+    assert sorted(each.partition(">=")[0] for each in declared) == sorted(PACKAGES)

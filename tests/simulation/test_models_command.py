@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from simnet.models.__main__ import main
+from simnet.models.command import main
 
 SMALL = {
     "crowd_arrays": ["crowd", "--nodes", "50"],

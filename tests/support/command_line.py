@@ -121,7 +121,7 @@ RESULTS: Json = {
         "down": 20_000_000,
         "jobs": [
             {
-                "job": 0,
+                "job": 1,
                 "reference": "m",
                 "into": "/models/m",
                 "bytes_verified": 12,
@@ -133,7 +133,7 @@ RESULTS: Json = {
         "served": {"bagmanifest": 99},
     },
     "explain": {
-        "job": 0,
+        "job": 1,
         "bytes_verified": 12,
         "bytes_missing": 5_000_000,
         "bytes_duplicate": 0,

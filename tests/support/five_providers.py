@@ -80,7 +80,7 @@ class Five:
         deadline = time.monotonic() + EXPLAINED_S
         while named.keys() != FAULTS.keys():
             assert time.monotonic() < deadline, f"named {named}, not the others: {last}"
-            process = self.scene.start("fetcher", "status", "--explain", "0")  # The first job of a daemon.
+            process = self.scene.start("fetcher", "status", "--explain", "1")  # The first job of a daemon.
             last = process.wait_for("explanation", timeout_s=STEP_S)
             process.finish(timeout_s=STEP_S)
             for source in last["sources"]:

@@ -15,7 +15,7 @@ from p2phub.node.capping import JobCaps
 from p2phub.node.compose import Parts
 from p2phub.node.rates import Rates, parse_cap
 from p2phub.node.running import JsonObject, Running
-from p2phub.observe import Event, Watch
+from p2phub.observe import Event, Listening, Watch
 
 
 async def fetch(
@@ -42,6 +42,7 @@ async def fetch(
     if serve and public:
         await parts.workers.run(lambda: _share(parts, resolved.manifest))
         await parts.welcome_visitors()
+        watch(Listening(addresses=[str(address) for address in parts.addresses()]))
     else:
         await parts.workers.run(lambda: _withhold(node, resolved.manifest, serve=serve))
     caps = JobCaps(resolved.manifest, rates, background)

@@ -76,10 +76,10 @@ async def limit(
 
 async def doctor(node: Running, watch: Watch) -> JsonObject:
     parts = node.parts
-    items = [finding("keys", True, f"publisher {parts.publisher.peer_id}, node {parts.key.peer_id}")]
+    items = [finding("keys", True, f"it publishes as {parts.publisher.peer_id}, and is the node {parts.key.peer_id}")]
     items += await parts.workers.run(lambda: examine_home(parts.config.home))
     mended = await parts.workers.run(parts.store.check)
-    items.append(finding("index", True, "; ".join(mended) or "sound"))
+    items.append(finding("index", True, "; ".join(mended) or "the list of what is held here is sound"))
     addresses = parts.addresses()
     port = addresses[0].address.port if addresses else None
     peers = parts.contacts()

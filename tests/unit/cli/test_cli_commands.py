@@ -17,6 +17,7 @@ from tests.support.command_line import ADDRESS, MIRROR, PEER, PUBLISHED, RELEASE
 from tests.support.covers import covers
 
 Cli = Callable[..., Said]
+Json = dict[str, Any]
 
 ALL: dict[str, tuple[list[str], str, tuple[Any, ...]]] = {
     "init": (["init"], "init", ()),
@@ -31,7 +32,7 @@ ALL: dict[str, tuple[list[str], str, tuple[Any, ...]]] = {
     "rm": (["rm", "m"], "remove", ("m",)),
     "peers": (["peers"], "peers", ()),
     "status": (["status"], "status", ()),
-    "status --explain": (["status", "--explain", "0"], "explain", (0,)),
+    "status --explain": (["status", "--explain", "1"], "explain", (1,)),
     "limit": (["limit", "--up", "5MB"], "limit", ()),
     "name": (["name", "list"], "names", ()),
     "key": (["key", "export"], "key_export", ()),
@@ -397,5 +398,90 @@ def test_status_shows_what_all_processes_of_the_node_use_together(cli: Cli) -> N
 def test_status_shows_the_caps_of_node_and_jobs(cli: Cli) -> None:
     said = cli("status").out
     assert "Caps       up no cap, down 20.0 MB/s" in said
-    assert "Job 0      fetching m into /models/m in the background" in said
+    assert "Job 1      fetching m in the background\n" in said
     assert "up no cap, down 1.00 MB/s" in said
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ({}, "looking for providers; how much it is, is not known yet"),
+        ({"bytes_total": 5_000_000, "bytes_held": 1_000_000}, "1.00 MB of 5.00 MB (20 %) verified"),
+        ({"bytes_total": 0, "bytes_held": 0}, "0 B of 0 B (0 %) verified"),
+        (
+            {"bytes_total": 5_000_000, "bytes_held": 1_000_000, "bytes_verified": 4_000_000, "bytes_per_s": 2e6},
+            "4.00 MB of 5.00 MB (80 %) verified, 2.00 MB/s",
+        ),
+    ],
+)
+def test_status_shows_how_far_a_fetch_is_and_where_to(told: Json, shown: str, cli: Cli, hub: FakeHub) -> None:
+    job = {"job": 1, "reference": "p2phub:" + "x" * 900, "into": "/models/m", "up": None, "down": None}
+    hub.results["status"] = {**RESULTS["status"], "jobs": [{**job, "background": False, **told}]}
+    lines = cli("status").out.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("Job 1 "))
+    assert len(lines[at]) < 120
+    assert [line.strip() for line in lines[at + 1 : at + 3]] == [shown, "into /models/m"]
+
+
+def test_status_says_of_whose_fetches_it_speaks(cli: Cli, hub: FakeHub) -> None:
+    hub.results["status"] = {**RESULTS["status"], "jobs": []}
+    assert "Jobs       none: nothing is fetched now" in cli("status").out
+    hub.results["status"]["daemon"] = False
+    assert "a fetch that runs without a daemon is not known to other commands" in cli("status").out
+
+
+@pytest.mark.parametrize("words", [["5MB"], ["5", "MB"], ["--job", "1", "5MB"]])
+def test_limit_asks_which_way_a_bare_rate_is_meant(words: list[str], cli: Cli, hub: FakeHub) -> None:
+    said = cli("limit", *words)
+    assert said.code == 2
+    assert "on sending or on receiving?" in said.err
+    assert "--up 5" in said.err
+    assert hub.calls == []
+
+
+def test_a_drop_names_its_peer_once(cli: Cli, hub: FakeHub) -> None:
+    hub.events = [api.PeerDropped(PEER, f"cannot reach {PEER}: refused"), api.PeerDropped(PEER, "it is busy")]
+    said = cli("fetch", "x/m").err.splitlines()
+    assert f"Dropped: cannot reach {PEER}: refused" in said
+    assert f"Dropped {PEER}: it is busy" in said
+
+
+def test_who_cannot_be_reached_again_and_again_is_told_once(cli: Cli, hub: FakeHub) -> None:
+    hub.events = [api.PeerDropped("https://a.example", why) for why in ("refused", "refused", "silent", "refused")]
+    said = cli("fetch", "x/m")
+    assert said.err.count("Dropped https://a.example") == 3
+
+
+def test_a_mirror_that_lacks_a_file_is_told_at_once(cli: Cli, hub: FakeHub) -> None:
+    hub.events = [api.SourceLacks("https://a.example", "w.bin", "it is not there")]
+    assert "https://a.example cannot give w.bin: it is not there" in cli("fetch", "x/m").err
+
+
+@pytest.mark.parametrize(
+    ("events", "said"),
+    [([], "not served: it is private, or was fetched by its digest"), ([api.Listening([])], "not served: nobody")],
+)
+def test_what_cannot_be_seeded_is_said_and_not_waited_for(
+    events: list[api.Event], said: str, cli: Cli, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "transient", True)
+    hub.events = events
+    assert said in cli("fetch", "x/m", "--seed").err
+
+
+def test_what_the_node_does_for_a_fetch_stands_in_its_own_log(cli: Cli, hub: FakeHub) -> None:
+    assert "p2phub node -v" in cli("fetch", "x/m", "-v").err
+    hub.transient = True
+    assert "p2phub node -v" not in cli("fetch", "x/m", "-v").err
+
+
+def test_peers_says_whom_it_met(cli: Cli, hub: FakeHub) -> None:
+    assert f"{PEER}  answered, with its key  /ip4/127.0.0.1/tcp/4717" in cli("peers").out
+    hub.results["peers"] = [{**RESULTS["peers"][0], "proven": False}]
+    assert "told of, not met yet" in cli("peers").out
+
+
+def test_doctor_ends_with_how_much_there_is_to_do(cli: Cli, hub: FakeHub) -> None:
+    assert "1 of 2 checks found something to do." in cli("doctor").err
+    hub.results["doctor"] = hub.results["doctor"][:1]
+    assert "All is well." in cli("doctor").err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -108,6 +109,23 @@ def test_a_bar_is_drawn_on_a_terminal_and_never_runs_backwards(monkeypatch: pyte
     assert "From [red]x\\x1b[2J" in shown
 
 
+def test_log_records_stand_above_the_bar_and_do_not_break_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    stderr = Terminal()
+    out = output(stderr)
+    bar = open_progress(out, verbose=1)
+    assert isinstance(bar, Bar)
+    with bar:
+        bar.begin("Fetching", total=1_000_000)
+        out.log("told \x1b[2J")
+        assert re.search(r"\r\x1b\[2Ktold \\x1b\[2J\n.*Fetching", stderr.getvalue()), (
+            "the bar goes, and is drawn again below"
+        )
+    out.log("later")
+    assert stderr.getvalue().endswith("later\n")
+
+
 def test_a_terminal_that_cannot_move_its_cursor_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
     assert isinstance(open_progress(output(Terminal())), Lines)
@@ -117,7 +135,7 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_lines(monkeypatch: pytest.M
     ("shown", "kind"),
     [
         (open_progress(output(io.StringIO())), Lines),
-        (open_progress(output(Terminal()), verbose=1), Lines),
+        (open_progress(output(Terminal()), verbose=2), Lines),
         (open_progress(output(Terminal(), as_json=True)), Silence),
     ],
 )

@@ -7,8 +7,8 @@ import pytest
 from p2phub import limits
 from p2phub.discovery import Candidate
 from p2phub.engine.providers import RETRY_S, Provider, ProviderBook
-from p2phub.errors import PeerGone
-from p2phub.identity import Address, PeerAddress, PeerId
+from p2phub.errors import MirrorUnusable, PeerGone
+from p2phub.identity import Address, PeerAddress, PeerId, SourceId, parse_mirror
 from tests.support.covers import covers
 from tests.support.hosts import key_of
 
@@ -84,3 +84,51 @@ def test_wrong_addresses_that_others_give_of_a_peer_leave_room_for_the_right_one
     provider = known_at(*wrong, (FIRST, "direct"))
     assert FIRST in provider.addresses
     assert len(provider.hearsay) == limits.HEARSAY_PER_PEER_MAX
+
+
+def mirrors_and(*candidates: tuple[Address, str]) -> tuple[ProviderBook, Provider]:
+    """A book with one mirror that answers, and with who else is given."""
+    book, mirror = ProviderBook(key_of("own").peer_id), parse_mirror("https://models.example.org/x")
+    book.mirror(mirror)
+    for address, via in candidates:
+        book.found(Candidate(PeerAddress(ANN, address), via))
+    book[mirror].links.add(1)
+    return book, book[mirror]
+
+
+def nothing(peer: SourceId) -> bool:
+    return False
+
+
+def test_nobody_is_waited_for_where_all_that_are_left_are_mirrors_that_lack_what_is_missing() -> None:
+    book, mirror = mirrors_and()
+    assert book.nobody_comes_back(nothing)
+    assert not book.nobody_comes_back(lambda peer: peer == mirror.peer)
+    mirror.links.clear()  # It is gone, and was not asked for all that is missing: it may come back.
+    assert not book.nobody_comes_back(nothing)
+    mirror.failed(MirrorUnusable("no ranges"), 0.0)
+    assert book.nobody_comes_back(nothing)
+
+
+def test_a_peer_that_is_known_may_come_back_with_more() -> None:
+    book, _ = mirrors_and((FIRST, "dht"))
+    assert not book.nobody_comes_back(nothing)
+    book[ANN].banned = True
+    assert book.nobody_comes_back(nothing)
+
+
+def test_where_nobody_was_found_somebody_may_yet_be() -> None:
+    assert not ProviderBook(key_of("own").peer_id).nobody_comes_back(nothing)
+
+
+def test_the_verdict_tells_what_each_mirror_lacks_and_what_to_do_about_it() -> None:
+    book, mirror = mirrors_and()
+    mirror.lacks = "cannot give w.bin: it is not there"
+    error = book.verdict("x/m", "nobody")
+    assert "https://models.example.org/x: cannot give w.bin: it is not there" in error.message
+    assert error.hint is not None
+    assert error.hint.startswith("copy the files to the mirror again")
+    mirror.failed(MirrorUnusable("no ranges", hint="take another server"), 0.0)
+    error = book.verdict("x/m", "nobody")
+    assert error.hint is not None
+    assert error.hint.startswith("take another server")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from p2phub.errors import DiskError, UsageError
 from p2phub.identity import Address, PeerId
-from p2phub.node.config import LISTEN_DEFAULT, load_config, parse_listen
+from p2phub.node.config import _READERS, LISTEN_DEFAULT, load_config, parse_listen
+from tests.support.house import ROOT
 
 PEER = PeerId(bytes(range(32)))
+PAGE = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
 BOOTSTRAP = f"/ip4/192.0.2.7/tcp/4717/p2p/{PEER}"
 
 
@@ -142,3 +145,29 @@ def test_the_file_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text("lan = false")
     (tmp_path / "config.toml").symlink_to("settings.toml")
     assert not load_config(home=tmp_path, environment={}).lan
+
+
+def test_the_page_of_settings_names_each_key_and_no_other() -> None:
+    rows = [[cell.strip() for cell in line.split(" | ")] for line in PAGE.splitlines() if line.startswith("| `")]
+    keys = [row[0].strip("|` ") for row in rows]
+    assert sorted(keys) == sorted(_READERS)
+    for key, row in zip(keys, rows, strict=True):
+        assert len(row) == 6, f"{key}: what, variable, option, default, example"
+        assert (f"P2PHUB_{key.upper()}" in row[2]) == (key != "schedule"), "tables are for a file"
+
+
+def test_the_example_of_the_page_of_settings_has_each_key_and_is_read(tmp_path: Path) -> None:
+    [example] = re.findall(r"```toml\n(.*?)```", PAGE, flags=re.DOTALL)
+    (tmp_path / "config.toml").write_text(example)
+    config = load_config(home=tmp_path, environment={})
+    assert set(re.findall(r"^\[{0,2}(\w+)(?: =|\])", example.partition("from =")[0], flags=re.MULTILINE)) == set(
+        _READERS
+    )
+    assert (config.up, config.down, config.bulk_processes, len(config.schedule)) == (20_000_000, None, 1, 1)
+
+
+def test_only_what_the_user_said_names_where_to_listen(tmp_path: Path) -> None:
+    assert not load_config(home=tmp_path, environment={}).names_listen
+    same = [f"{'[::]' if ':' in address.ip else address.ip}:{address.port}" for address in LISTEN_DEFAULT]
+    assert load_config(home=tmp_path, listen=same, environment={}).names_listen
+    assert load_config(home=tmp_path, environment={"P2PHUB_LISTEN": "127.0.0.1:0"}).names_listen
