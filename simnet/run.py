@@ -63,6 +63,10 @@ class Result:
     wall_s: float = 0.0
     virtual_s: float = 0.0
     dials: int = 0
+    riders_cost: float | None = (
+        None  # To the last of the others, in times of what it takes without them; None: no riders.
+    )
+    riders_later_s: float | None = None  # By how much half of them were done later than half of the others.
 
     @property
     def replay(self) -> str:
@@ -99,24 +103,29 @@ def run_scenario(
     result = _run(scene, name, seed, nodes, keep_trace=keep_trace, until_failure=until_failure)
     if scene.riders_cost_max is not None and not result.failures:
         alone = _run(scene.without("rider"), name, seed, nodes, keep_trace=False, until_failure=until_failure)
-        result.failures += alone.failures or riders_pay(scene, result, alone)
+        result.failures += alone.failures or judge_riders(scene, result, alone)
         result.wall_s += alone.wall_s
     return result
 
 
-def riders_pay(scene: Scene, result: Result, alone: Result) -> list[str]:
-    """Return what speaks against it that free riders pay, and not the others. `alone`: the run without riders."""
+def judge_riders(scene: Scene, result: Result, alone: Result) -> list[str]:
+    """Say in `result` what free riders cost; return what speaks against it that they pay, and not the others.
+
+    `alone`: the run without them.
+    """
     assert scene.riders_cost_max is not None
     rides = {member.name for member in scene.members if member.character == "rider"}
     began = min(each.began_s for each in result.ended)
     riders = [each.began_s + each.seconds for each in result.ended if each.node in rides]
     honest = {each.node: each.began_s + each.seconds for each in result.ended if each.node not in rides}
+    result.riders_cost = (max(honest.values()) - began) / alone.last_s
+    result.riders_later_s = median(riders) - median(honest.values())
     failures = [
         f"{name} was done after {at:.2f} s: without free riders the last one is after {alone.last_s:.2f} s"
         for name, at in honest.items()
         if at - began > scene.riders_cost_max * alone.last_s + GETS_KNOWN_S
     ]
-    if median(riders) < median(honest.values()) - BY_CHANCE_S:
+    if result.riders_later_s < -BY_CHANCE_S:
         failures.append(f"free riders were done after {median(riders):.2f} s, the others {median(honest.values()):.2f}")
     return failures
 
