@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from p2phub.errors import HubError
 from p2phub.observe import Done
 from simnet import det
 from simnet.characters import GUILTY
-from simnet.disk import SimStore, look, system_calls
+from simnet.disk import SimStore, look, system_calls, wrong_paths
 from simnet.naming import Naming
 from simnet.network import Ether, Network
 from simnet.node import Node, key_of
@@ -194,9 +195,12 @@ class _Run:
         ether = Ether(self.chance.of("ether"))
         self.network = Network(ether, self.trace, self.chance.of("network"))
         self.network.loss = self.scene.loss
+        touched = {happening.who for happening in self.scene.happenings if happening.act == "touch"}
         for number, member in enumerate(self.scene.members, 1):
             chance = self.chance.of("node", member.name)
             node = Node(number, member, self.network, self.truth, self.witness, chance, self.at)
+            if member.holds and member.character != "empty":
+                node.publish(shared=member.name not in touched)
             self.nodes[member.name] = node
         for node in self.nodes.values():
             if node.member.found_at:
@@ -289,11 +293,8 @@ class _Run:
         name_of = self.witness.name
         sources = {name_of(source.peer_id): source.bytes for source in done.sources}
         self.result.ended.append(Ended(node.name, "done", "", began, seconds, done.bytes_received, sources))
-        found = node.store.files(node.folder)
-        if found != self.truth.files:
-            wrong = sorted(
-                path for path in found.keys() | self.truth.files if found.get(path) != self.truth.files.get(path)
-            )
+        missing = self.truth.files.keys() - node.store.paths(node.folder)
+        if wrong := sorted(missing.union(wrong_paths(node.store, node.folder, self.truth))):
             self.witness.fail(f"{node.name} says done, but {', '.join(wrong)} is not what was signed")
         if sum(sources.values()) != done.bytes_received:
             self.witness.fail(
@@ -305,14 +306,13 @@ class _Run:
             self.witness.fail(f"{node.name} was done only now, and nothing has stood in its way for long")
         if not 0 <= done.seconds <= seconds + 0.01:
             self.witness.fail(f"{node.name} says it took {done.seconds} s, it took {seconds:.3f}")
+        came: dict[str, int] = defaultdict(int)
+        for pipe in self.network.pipes:
+            if pipe.target is node.host:
+                came[pipe.source.name] += pipe.delivered
         for name, count in sources.items():
-            came = sum(
-                pipe.delivered
-                for pipe in self.network.pipes
-                if pipe.target is node.host and pipe.source is self.nodes[name].host
-            )
-            if count > came:
-                self.witness.fail(f"{node.name} says {count} bytes came from {name}, of whom it got {came}")
+            if count > came[name]:
+                self.witness.fail(f"{node.name} says {count} bytes came from {name}, of whom it got {came[name]}")
 
     # --- what happens --------------------------------------------------------------------------------------------
 
