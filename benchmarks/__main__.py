@@ -33,10 +33,11 @@ from benchmarks.contestants import (
 from benchmarks.isolation import leave_the_network
 from benchmarks.machine import describe
 from benchmarks.payload import GIB, MIB
-from benchmarks.plan import CROWD_RACES, EVERYBODY, NAMES, OURS, RACES, four_files
+from benchmarks.plan import ALONE, CROWD_RACES, EVERYBODY, NAMES, OURS, RACES, SIMULATED, four_files
 from benchmarks.processes import ContestantFailed
 from benchmarks.race import CrowdRace, How, Race, run_crowd_race, run_race
-from benchmarks.report import render, write_json
+from benchmarks.report import Results, render, write_json
+from benchmarks.simulated import Simulated, ask_simulator, questions
 from benchmarks.targets import judge
 
 _INTERRUPTED = 130
@@ -71,6 +72,7 @@ def _measure(options: argparse.Namespace, work: Path, runtime: Path) -> int:
     races: dict[str, Race] = {}
     crowds: dict[str, CrowdRace] = {}
     alone = Alone()
+    simulated: Simulated = {}
     for name in options.races:
         if name in RACES:
             plan = RACES[name]
@@ -82,16 +84,20 @@ def _measure(options: argparse.Namespace, work: Path, runtime: Path) -> int:
             payload = crowd_plan.make(options.bytes, options.cache)
             groups = [one for one in crowd if one.name in options.only and one.name in crowd_plan.contestants]
             crowds[name] = run_crowd_race(crowd_plan.title, payload, crowd_plan.scene, groups, how)
-        elif OURS in options.only:
+        elif name == SIMULATED and OURS in options.only:
+            simulated = ask_simulator(questions(options.bytes), how)
+        elif name == ALONE and OURS in options.only:
             measure_help(alone, p2phub, work=work)
             measure_publish(alone, p2phub, four_files(options.bytes, options.cache), how)
-    verdicts = judge(races, crowds, alone)
-    print(render(machine, list(races.values()), list(crowds.values()), alone, verdicts, size=options.bytes))
+    verdicts = judge(races, crowds, alone, simulated)
+    results = Results(list(races.values()), list(crowds.values()), alone, simulated, verdicts)
+    print(render(machine, results, size=options.bytes))
     if options.json:
-        write_json(options.json, machine, list(races.values()), list(crowds.values()), alone, verdicts)
+        write_json(options.json, machine, results)
     _tell(f"payloads and peers are kept in {options.cache} for the next run; delete it when you like")
     failed = bool(
         alone.failures
+        or any(answer.failures for answer in simulated.values())
         or any(one.failures for race in races.values() for one in race.standings.values())
         or any(one.failures for race in crowds.values() for one in race.standings.values())
     )

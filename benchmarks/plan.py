@@ -1,6 +1,6 @@
 """Which races there are: what each moves, and who takes part.
 
-Sizes follow `--bytes`, so that a quick look is quick everywhere; at 2 GiB they are what the targets are set for.
+Sizes follow `--bytes`, so that a quick look is quick everywhere; at TARGET_BYTES they are what the targets are set for.
 """
 
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.contestants import Scene
 from benchmarks.payload import GIB, MIB, Payload, make_dataset, make_payload
 
+TARGET_BYTES = 2 * GIB
 OURS = "p2phub"
 BUSY = "p2phub-busy"
 _FILES = 4
@@ -59,7 +60,7 @@ def _cold(size: int, cache: Path) -> Payload:
 
 
 def _small(size: int, cache: Path) -> Payload:
-    files = min(_SMALL_FILES, max(_SMALL_FILES_MIN, _SMALL_FILES * size // (2 * GIB)))
+    files = min(_SMALL_FILES, max(_SMALL_FILES_MIN, _SMALL_FILES * size // TARGET_BYTES))
     return make_dataset("small", files=files, cache=cache)
 
 
@@ -79,4 +80,5 @@ CROWD_RACES: dict[str, CrowdPlan] = {
     "many": CrowdPlan("1 requester of 4 providers capped at 100 MB/s", CROWD, Scene(4, 1, 100_000_000), four_files),
 }
 ALONE = "alone"
-NAMES = (*RACES, *CROWD_RACES, ALONE)
+SIMULATED = "simulated"
+NAMES = (*RACES, *CROWD_RACES, ALONE, SIMULATED)

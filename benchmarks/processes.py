@@ -107,6 +107,11 @@ class Running:
                 raise self.failure("ended before it was ready")
             yield said
 
+    @property
+    def said(self) -> tuple[Said, ...]:
+        """What it has said so far; all of it once `wait` has returned, or raised."""
+        return tuple(self._said)
+
     def wait(self, *, timeout_s: float) -> Ended:
         """Wait for the end. Raises ContestantFailed after `timeout_s`, or if the exit code is not 0."""
         overdue = threading.Event()

@@ -1,17 +1,19 @@
-"""Show what a run measured: a table a race, what p2phub did alone, every failure in full, and the targets."""
+"""Show what a run measured: a table a race, what p2phub did alone, the simulator's answers, failures, targets."""
 
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 from benchmarks.alone import Alone
 from benchmarks.crowd_trial import CrowdTrial
 from benchmarks.payload import GIB, MIB
-from benchmarks.plan import OURS
+from benchmarks.plan import OURS, TARGET_BYTES
 from benchmarks.race import CrowdRace, Race, Standing
-from benchmarks.targets import TARGET_BYTES, Verdict, copies_sent, ideals, rate_ratio
+from benchmarks.simulated import Answer, Simulated
+from benchmarks.targets import Verdict, copies_sent, ideals, rate_ratio
 from benchmarks.trial import Trial
 
 _COLUMNS = (
@@ -41,44 +43,43 @@ _CROWD_COLUMNS = (
     "peak MB prov",
     "req",
 )
+_SIMULATED_COLUMNS = ("simulated", "level", "measured", "CPU s", "wall s")
 
 
-def render(
-    machine: Sequence[str],
-    races: Sequence[Race],
-    crowds: Sequence[CrowdRace],
-    alone: Alone,
-    verdicts: Sequence[Verdict],
-    *,
-    size: int,
-) -> str:
+@dataclass(frozen=True, slots=True)
+class Results:
+    """All that a run measured, and what it means."""
+
+    races: Sequence[Race]
+    crowds: Sequence[CrowdRace]
+    alone: Alone
+    simulated: Simulated
+    verdicts: Sequence[Verdict]
+
+
+def render(machine: Sequence[str], results: Results, *, size: int) -> str:
     """Return the whole report as plain text; `size` is what `--bytes` said."""
     parts = [
         "\n".join(machine),
-        *(_race(race) for race in races),
-        *(_crowd_race(race) for race in crowds),
-        _alone(alone),
-        _failures([*races, *crowds], alone),
-        _verdicts(verdicts, size),
+        *(_race(race) for race in results.races),
+        *(_crowd_race(race) for race in results.crowds),
+        _alone(results.alone),
+        _simulated(results.simulated),
+        _failures(results),
+        _verdicts(results.verdicts, size),
     ]
     return "\n\n".join(part for part in parts if part)
 
 
-def write_json(
-    path: Path,
-    machine: Sequence[str],
-    races: Sequence[Race],
-    crowds: Sequence[CrowdRace],
-    alone: Alone,
-    verdicts: Sequence[Verdict],
-) -> None:
+def write_json(path: Path, machine: Sequence[str], results: Results) -> None:
     """Write every single measurement, for whoever wants to compare or plot."""
     everything = {
         "machine": list(machine),
-        "races": [dataclasses.asdict(race) for race in races],
-        "crowds": [dataclasses.asdict(race) for race in crowds],
-        "alone": dataclasses.asdict(alone),
-        "targets": [dataclasses.asdict(verdict) for verdict in verdicts],
+        "races": [dataclasses.asdict(race) for race in results.races],
+        "crowds": [dataclasses.asdict(race) for race in results.crowds],
+        "alone": dataclasses.asdict(results.alone),
+        "simulated": {name: dataclasses.asdict(answer) for name, answer in results.simulated.items()},
+        "targets": [dataclasses.asdict(verdict) for verdict in results.verdicts],
     }
     path.write_text(json.dumps(everything, indent=1) + "\n")
 
@@ -162,14 +163,42 @@ def _alone(alone: Alone) -> str:
     return "\n".join(["Alone, process start to exit", *lines]) if lines else ""
 
 
-def _failures(races: Sequence[Race | CrowdRace], alone: Alone) -> str:
+def _simulated(simulated: Simulated) -> str:
+    if not simulated:
+        return ""
+    rows = [
+        (
+            answer.title,
+            answer.level,
+            _figures(answer),
+            "-" if answer.cpu_s is None else f"{answer.cpu_s:.1f}",
+            "-" if answer.wall_s is None else f"{answer.wall_s:.1f}",
+        )
+        for answer in simulated.values()
+    ]
+    title = "Simulated, in virtual time: medians over seeds (least-most); seconds are those of the simulator itself"
+    return "\n".join([title, *_table([_SIMULATED_COLUMNS, *rows])])
+
+
+def _figures(answer: Answer) -> str:
+    words = "; ".join(
+        f"{_spread(values) if len(values) > 1 else f'{values[0]:.2f}'} {label}"
+        for label, values in answer.figures.items()
+        if values
+    )
+    return f"{words or 'nothing'} ({len(answer.failures)} failed)" if answer.failures else words
+
+
+def _failures(results: Results) -> str:
+    races: list[Race | CrowdRace] = [*results.races, *results.crowds]
     found = [
         f"{race.title}: {name}: {failure}"
         for race in races
         for name, standing in race.standings.items()
         for failure in standing.failures
     ]
-    found += [f"alone: {failure}" for failure in alone.failures]
+    found += [f"alone: {failure}" for failure in results.alone.failures]
+    found += [f"{answer.title}: {failure}" for answer in results.simulated.values() for failure in answer.failures]
     return "\n\n".join(["FAILED", *found]) if found else ""
 
 

@@ -3,18 +3,17 @@
 A goal is what to aim at beyond what is required: a miss is shown, and to be explained by a profile, but fails no run.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from benchmarks.alone import Alone
 from benchmarks.crowd_trial import CrowdTrial
-from benchmarks.payload import GIB
 from benchmarks.plan import BUSY, OURS
 from benchmarks.race import CrowdRace, Race
+from benchmarks.simulated import OF_BEST, OF_BOUND, RIDERS_COST, RIDERS_LATER, ROUND_TRIPS, Answer, Simulated
 from benchmarks.trial import Trial
 
-TARGET_BYTES = 2 * GIB
 MEMORY_BYTES_MAX = 256_000_000
 LIBTORRENT_RATE_MIN, LIBTORRENT_RATE_GOAL = 2.5, 3.0
 CURL_RATE_MIN = 1.2
@@ -30,6 +29,13 @@ CAPPED_IDEALS_MAX = 1.05
 PUBLISH_RATE_MIN = 0.8
 HELP_S_MAX = 0.2
 COLD_FETCH_S_MAX = 0.3
+OF_BOUND_MIN = 0.8  # T* = (F/u)(1 + floor(log2 N)/M)
+POISONERS_COST_MAX = 1.3
+TARPITS_COST_MAX = 1.5
+RIDERS_COST_MAX = 1.25
+COLD_ROUND_TRIPS_MAX = 6.0
+SIMULATED_ENGINE_S_MAX = 20.0
+SIMULATED_MILLION_S_MAX = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +48,12 @@ class Verdict:
     goal: bool = False
 
 
-def judge(races: Mapping[str, Race], crowds: Mapping[str, CrowdRace], alone: Alone) -> list[Verdict]:
-    """Hold every target against the races, by their names in `plan`, and against what p2phub did alone."""
+def judge(
+    races: Mapping[str, Race], crowds: Mapping[str, CrowdRace], alone: Alone, simulated: Simulated
+) -> list[Verdict]:
+    """Hold every target against the races, by their names in `plan`, against what p2phub did alone, and against what
+    the simulator answered.
+    """
     four, small = races.get("four"), races.get("small")
     large = [four, races.get("one")]
     return [
@@ -69,6 +79,19 @@ def judge(races: Mapping[str, Race], crowds: Mapping[str, CrowdRace], alone: Alo
             [trial.exit_s for trial in trials_of(races.get("cold"), OURS)],
             COLD_FETCH_S_MAX,
         ),
+        *_of_bound(simulated),
+        _worst("30 % poisoners, simulated: cost", simulated.get("poisoners"), OF_BEST, POISONERS_COST_MAX),
+        _worst("50 % tarpits, simulated: cost", simulated.get("tarpits"), OF_BEST, TARPITS_COST_MAX),
+        _worst(
+            "40 % free riders in swarms of five, simulated: honest take",
+            simulated.get("riders"),
+            RIDERS_COST,
+            RIDERS_COST_MAX,
+        ),
+        _riders_are_later(simulated.get("riders")),
+        _worst("cold 1 MiB, simulated:", simulated.get("cold"), ROUND_TRIPS, COLD_ROUND_TRIPS_MAX),
+        _wall("50-node flash crowd of the production engine", simulated.get("crowd-engine"), SIMULATED_ENGINE_S_MAX),
+        _wall("10^6-node model of a flash crowd", simulated.get("crowd-many"), SIMULATED_MILLION_S_MAX),
     ]
 
 
@@ -169,3 +192,52 @@ def _at_most(what: str, seconds: Sequence[float], most_s: float, *, strictly: bo
         return Verdict(target, None, None)
     measured = median(seconds)
     return Verdict(target, f"{measured:.3f} s", measured < most_s if strictly else measured <= most_s)
+
+
+def _of_bound(simulated: Simulated) -> Iterator[Verdict]:
+    """Judge crowds by their size and level: what holds as arrays says what the engine could reach, not that it does."""
+    for nodes, level, name in (
+        ("50", "production engine", "crowd-engine"),
+        ("50", "sessions on modelled links", "crowd-sessions"),
+        ("1,000", "as arrays", "crowd-few"),
+    ):
+        target = f"flash crowd of {nodes} ({level}) >= {OF_BOUND_MIN:g} {OF_BOUND}"
+        answer = simulated.get(name)
+        values = _values(answer, OF_BOUND)
+        if answer is None or not values:
+            yield _unknown(target, answer)
+        else:
+            yield Verdict(target, f"{min(values):.2f}", min(values) >= OF_BOUND_MIN and not answer.failures)
+
+
+def _worst(what: str, answer: Answer | None, label: str, most: float) -> Verdict:
+    """Judge the worst of all seeds."""
+    target = f"{what} <= {most:g} {label}"
+    values = _values(answer, label)
+    if answer is None or not values:
+        return _unknown(target, answer)
+    return Verdict(target, f"{max(values):.2f} at worst", max(values) <= most and not answer.failures)
+
+
+def _riders_are_later(answer: Answer | None) -> Verdict:
+    target = "40 % free riders, simulated: half of them done later than half of the others"
+    values = _values(answer, RIDERS_LATER)
+    if answer is None or not values:
+        return _unknown(target, answer)
+    return Verdict(target, f"by {min(values):.2f} s at least", min(values) > 0 and not answer.failures)
+
+
+def _wall(what: str, answer: Answer | None, most_s: float) -> Verdict:
+    target = f"{what} in <= {most_s:g} s of wall time"
+    if answer is None or answer.wall_s is None:
+        return _unknown(target, answer)
+    return Verdict(target, f"{answer.wall_s:.1f} s (CPU {answer.cpu_s:.1f} s)", answer.wall_s <= most_s)
+
+
+def _values(answer: Answer | None, label: str) -> list[float]:
+    return answer.figures.get(label, []) if answer is not None else []
+
+
+def _unknown(target: str, answer: Answer | None) -> Verdict:
+    """Return that nothing was measured: missed, if it should have been."""
+    return Verdict(target, None, None) if answer is None else Verdict(target, "failed", False)

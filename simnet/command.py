@@ -44,18 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for job, outcome in run_all(jobs, tuple(options.bug), options.processes):
         if isinstance(outcome, Result):
             results.append(outcome)
-            print(report.line(outcome), flush=True)
-            if outcome.failures:
-                failed.append(job)
-                print(report.complaint(outcome), flush=True)
-        else:
+        if not isinstance(outcome, Result) or outcome.failures:
             failed.append(job)
-            print(f"FAIL {job[0]} seed {job[1]}: a bug ended the run\n{outcome}  replay: {command(job)}", flush=True)
+        _tell(job, outcome, as_json=options.json)
     if options.csv:
         report.write_csv(results, options.csv)
     if options.plot:
         report.plot(results, options.csv or Path("out"))
-    if len(jobs) > 1:
+    if len(jobs) > 1 and not options.json:
         minutes = (time.monotonic() - began) / 60
         print(f"{len(jobs) - len(failed)} of {len(jobs)} runs were as they must be, in {minutes:.1f} minutes")
         for job in failed:
@@ -82,6 +78,19 @@ def _too_few(nodes: int | None, names: list[str]) -> str | None:
         return None
     name, least = max(((name, least_nodes(name)) for name in names), key=lambda each: each[1])
     return f"--nodes {nodes}: {name} takes {least} nodes at least" if nodes < least else None
+
+
+def _tell(job: Job, outcome: Result | str, *, as_json: bool) -> None:
+    """Print what came of a run. A traceback goes to stderr where a program reads stdout."""
+    if not isinstance(outcome, Result):
+        words = f"FAIL {job[0]} seed {job[1]}: a bug ended the run\n{outcome}  replay: {command(job)}"
+        print(words, file=sys.stderr if as_json else sys.stdout, flush=True)
+    elif as_json:
+        print(report.as_json(outcome), flush=True)
+    else:
+        print(report.line(outcome), flush=True)
+        if outcome.failures:
+            print(report.complaint(outcome), flush=True)
 
 
 def _tell_what_there_is() -> None:
@@ -111,6 +120,7 @@ def argument_parser() -> argparse.ArgumentParser:
         help="N seeds of each with many nodes besides: 50, unless it says otherwise",
     )
     parser.add_argument("--csv", type=Path, metavar="DIR", help="write summary.csv and fetches.csv there")
+    parser.add_argument("--json", action="store_true", help="print a line of JSON for each run instead of words")
     parser.add_argument("--plot", action="store_true", help="draw when fetches were done, beside the CSV or into out/")
     parser.add_argument(
         "--bug",

@@ -18,6 +18,7 @@ from unittest import mock
 
 import trio
 
+from p2phub import limits
 from p2phub.content import ChunkTable, Digest, RangeSet, ReadPlan, WritePlan
 from p2phub.errors import DiskError, DiskFull
 from p2phub.manifest import Manifest
@@ -29,6 +30,8 @@ from p2phub.store.memory import MemoryStore
 from simnet.det import pause
 from simnet.truth import Truth
 from simnet.witness import Witness
+
+_PIECE_BYTES = 256 * limits.KIB
 
 
 class SimDisk(Disk):
@@ -148,13 +151,14 @@ class SimStore(MemoryStore):
         self.being_written.clear()
         return self
 
-    def files(self, folder: Path) -> dict[str, bytes]:
-        """Return what stands in `folder`, by path."""
-        return {path: self.file_bytes(folder, path) for path in self.paths(folder)}
+    def is_just(self, folder: Path, path: str, data: bytes) -> bool:
+        """Whether the file at `path` in `folder` is `data`."""
+        return _is_just(self.folders[folder][path].descriptor, data)
 
     def change(self, folder: Path, path: str) -> None:
-        """Write over the second half of a file, as its user might."""
+        """Write over the second half of a file of its own, as its user might."""
         file = self.folders[folder][path]
+        assert file not in self._truth.shared.values(), "others have that file, too"
         half = len(self._truth.files[path]) // 2
         os.pwrite(file.descriptor, bytes(half), half)
         file.version_ns += 1
@@ -180,16 +184,41 @@ class SimFilesystemStore(FilesystemStore):
         self.disk.lose(chance)
         return SimFilesystemStore(self._node, self._truth, self._witness, self._at)
 
-    def files(self, folder: Path) -> dict[str, bytes]:
-        """Return what stands in `folder`, by path, without what the store keeps there for itself."""
-        found: dict[str, bytes] = {}
+    def paths(self, folder: Path) -> list[str]:
+        """Return what stands in `folder`, without what the store keeps there for itself."""
+        found: list[str] = []
         for at, folders, names in os.walk(folder):
             folders[:] = [name for name in folders if name != ".p2phub"]
-            found |= {Path(at, name).relative_to(folder).as_posix(): Path(at, name).read_bytes() for name in names}
+            found += [Path(at, name).relative_to(folder).as_posix() for name in names]
         return found
+
+    def is_just(self, folder: Path, path: str, data: bytes) -> bool:
+        """Whether the file at `path` in `folder` is `data`."""
+        with (folder / path).open("rb") as file:
+            return _is_just(file.fileno(), data)
 
 
 AnyStore = SimStore | SimFilesystemStore
+
+
+def _is_just(descriptor: int, data: bytes) -> bool:
+    """Whether a file is `data`: in pieces, since to read it at once would make as much memory anew, for each node."""
+    view, piece = memoryview(data), bytearray(_PIECE_BYTES)
+    for at in range(0, len(data), _PIECE_BYTES):
+        expected = view[at : at + _PIECE_BYTES]
+        count = os.preadv(descriptor, [piece], at)
+        if (piece if count == _PIECE_BYTES else piece[:count]) != expected:
+            return False
+    return not os.pread(descriptor, 1, len(data))
+
+
+def wrong_paths(store: AnyStore, folder: Path, truth: Truth) -> list[str]:
+    """Return the paths of what stands in `folder` and is not what was signed."""
+    return [
+        path
+        for path in store.paths(folder)
+        if path not in truth.files or not store.is_just(folder, path, truth.files[path])
+    ]
 
 
 def look(store: AnyStore, folder: Path, node: str, truth: Truth, witness: Witness) -> None:
@@ -197,9 +226,8 @@ def look(store: AnyStore, folder: Path, node: str, truth: Truth, witness: Witnes
     plan = store.read_plan(truth.root)
     if plan is not None:
         witness.offers(node, plan.held, lambda chunk: _read_chunk(plan, chunk))
-    for path, data in store.files(folder).items():
-        if truth.files.get(path) != data:
-            witness.fail(f"{node}: {folder / path} stands there with bytes that were not signed")
+    for path in wrong_paths(store, folder, truth):
+        witness.fail(f"{node}: {folder / path} stands there with bytes that were not signed")
 
 
 class WatchedArrival:

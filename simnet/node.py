@@ -82,12 +82,9 @@ class Node:
         self.folder = at / member.name / "out"
         self.store: AnyStore
         if member.real_disk:
-            assert not member.holds, "who publishes does so from memory"
             self.store = SimFilesystemStore(member.name, truth, witness, at / member.name)
         else:
-            memory = self.store = SimStore(member.name, truth, witness)
-            if member.holds and member.character != "empty":
-                publish(memory, truth, self.folder)
+            self.store = SimStore(member.name, truth, witness)
         self.ledger = MemoryLedger()  # On its disk, as it were: it outlives the process.
         self.plane: SimPlane | None = None
         self.bootstrap: tuple[PeerAddress, ...] | None = None  # Where it meets the DHT; None: there is none.
@@ -101,6 +98,11 @@ class Node:
         self.thanks: Thanks | None = None
         self.bytes_served = 0
         self._process: trio.CancelScope | None = None
+
+    def publish(self, *, shared: bool) -> None:
+        """Have the content from the start; `shared`: in the same files in memory as others, as long as none changes."""
+        assert isinstance(self.store, SimStore), "who publishes does so from memory"
+        publish(self.store, self.truth, self.folder, shared=shared)
 
     @property
     def where(self) -> PeerAddress:

@@ -1,8 +1,9 @@
-"""How a run is told: one line, a row of CSV, and plots (matplotlib, only when asked for)."""
+"""How a run is told: one line, JSON for programs, a row of CSV, and plots (matplotlib, only when asked for)."""
 
 from __future__ import annotations
 
 import csv
+import json
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,8 @@ from simnet.run import Result
 
 COLUMNS = (
     "scenario", "seed", "nodes", "commit", "ok", "fetches", "done", "virtual_s", "wall_s", "last_s", "median_s",
-    "best_s", "of_best", "bytes_total", "copies_from_publisher", "dials", "arrivals", "trace",
+    "best_s", "of_best", "riders_cost", "riders_later_s", "bytes_total", "copies_from_publisher", "dials", "arrivals",
+    "trace",
 )  # fmt: skip
 
 
@@ -55,12 +57,19 @@ def row(result: Result) -> dict[str, object]:
         "median_s": round(done[len(done) // 2], 3) if done else "",
         "best_s": round(result.best_s, 3),
         "of_best": round(result.of_best, 3),
+        "riders_cost": _rounded(result.riders_cost),
+        "riders_later_s": _rounded(result.riders_later_s),
         "bytes_total": result.bytes_total,
         "copies_from_publisher": round(_copies(result), 3) if result.bytes_total else "",
         "dials": result.dials,
         "arrivals": result.arrivals,
         "trace": result.trace,
     }
+
+
+def as_json(result: Result) -> str:
+    """Return on one line what programs may read of a run: its row, and what the judge said."""
+    return json.dumps(row(result) | {"failures": result.failures})
 
 
 def write_csv(results: Sequence[Result], folder: Path) -> list[Path]:
@@ -113,6 +122,10 @@ def plot(results: Sequence[Result], folder: Path) -> list[Path]:
         figure.savefig(drawn[-1], dpi=110)
         pyplot.close(figure)
     return drawn
+
+
+def _rounded(figure: float | None) -> float | str:
+    return "" if figure is None else round(figure, 3)
 
 
 def _commit() -> str:

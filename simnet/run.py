@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from p2phub.errors import HubError
 from p2phub.observe import Done
 from simnet import det
 from simnet.characters import GUILTY
-from simnet.disk import SimStore, look, system_calls
+from simnet.disk import SimStore, look, system_calls, wrong_paths
 from simnet.naming import Naming
 from simnet.network import Ether, Network
 from simnet.node import Node, address_of, key_of
@@ -64,6 +65,10 @@ class Result:
     wall_s: float = 0.0
     virtual_s: float = 0.0
     dials: int = 0
+    riders_cost: float | None = (
+        None  # To the last of the others, in times of what it takes without them; None: no riders.
+    )
+    riders_later_s: float | None = None  # By how much half of them were done later than half of the others.
 
     @property
     def replay(self) -> str:
@@ -100,24 +105,29 @@ def run_scenario(
     result = _run(scene, name, seed, nodes, keep_trace=keep_trace, until_failure=until_failure)
     if scene.riders_cost_max is not None and not result.failures:
         alone = _run(scene.without("rider"), name, seed, nodes, keep_trace=False, until_failure=until_failure)
-        result.failures += alone.failures or riders_pay(scene, result, alone)
+        result.failures += alone.failures or judge_riders(scene, result, alone)
         result.wall_s += alone.wall_s
     return result
 
 
-def riders_pay(scene: Scene, result: Result, alone: Result) -> list[str]:
-    """Return what speaks against it that free riders pay, and not the others. `alone`: the run without riders."""
+def judge_riders(scene: Scene, result: Result, alone: Result) -> list[str]:
+    """Say in `result` what free riders cost; return what speaks against it that they pay, and not the others.
+
+    `alone`: the run without them.
+    """
     assert scene.riders_cost_max is not None
     rides = {member.name for member in scene.members if member.character == "rider"}
     began = min(each.began_s for each in result.ended)
     riders = [each.began_s + each.seconds for each in result.ended if each.node in rides]
     honest = {each.node: each.began_s + each.seconds for each in result.ended if each.node not in rides}
+    result.riders_cost = (max(honest.values()) - began) / alone.last_s
+    result.riders_later_s = median(riders) - median(honest.values())
     failures = [
         f"{name} was done after {at:.2f} s: without free riders the last one is after {alone.last_s:.2f} s"
         for name, at in honest.items()
         if at - began > scene.riders_cost_max * alone.last_s + GETS_KNOWN_S
     ]
-    if median(riders) < median(honest.values()) - BY_CHANCE_S:
+    if result.riders_later_s < -BY_CHANCE_S:
         failures.append(f"free riders were done after {median(riders):.2f} s, the others {median(honest.values()):.2f}")
     return failures
 
@@ -195,11 +205,14 @@ class _Run:
         self.network = Network(ether, self.trace, self.chance.of("network"))
         self.network.loss = self.scene.loss
         numbers = {member.name: number for number, member in enumerate(self.scene.members, 1)}
+        touched = {happening.who for happening in self.scene.happenings if happening.act == "touch"}
         for member in self.scene.members:
             chance = self.chance.of("node", member.name)
             number = numbers[member.name]
             address = address_of(number, beside=numbers.get(member.beside, 0))
             node = Node(number, member, address, self.network, self.truth, self.witness, chance, self.at)
+            if member.holds and member.character != "empty":
+                node.publish(shared=member.name not in touched)
             self.nodes[member.name] = node
         for node in self.nodes.values():
             if node.member.found_at:
@@ -297,11 +310,8 @@ class _Run:
         name_of = self.witness.name
         sources = {name_of(source.peer_id): source.bytes for source in done.sources}
         self.result.ended.append(Ended(node.name, "done", "", began, seconds, done.bytes_received, sources))
-        found = node.store.files(node.folder)
-        if found != self.truth.files:
-            wrong = sorted(
-                path for path in found.keys() | self.truth.files if found.get(path) != self.truth.files.get(path)
-            )
+        missing = self.truth.files.keys() - node.store.paths(node.folder)
+        if wrong := sorted(missing.union(wrong_paths(node.store, node.folder, self.truth))):
             self.witness.fail(f"{node.name} says done, but {', '.join(wrong)} is not what was signed")
         if sum(sources.values()) != done.bytes_received:
             self.witness.fail(
@@ -313,14 +323,13 @@ class _Run:
             self.witness.fail(f"{node.name} was done only now, and nothing has stood in its way for long")
         if not 0 <= done.seconds <= seconds + 0.01:
             self.witness.fail(f"{node.name} says it took {done.seconds} s, it took {seconds:.3f}")
+        came: dict[str, int] = defaultdict(int)
+        for pipe in self.network.pipes:
+            if pipe.target is node.host:
+                came[pipe.source.name] += pipe.delivered
         for name, count in sources.items():
-            came = sum(
-                pipe.delivered
-                for pipe in self.network.pipes
-                if pipe.target is node.host and pipe.source is self.nodes[name].host
-            )
-            if count > came:
-                self.witness.fail(f"{node.name} says {count} bytes came from {name}, of whom it got {came}")
+            if count > came[name]:
+                self.witness.fail(f"{node.name} says {count} bytes came from {name}, of whom it got {came[name]}")
 
     # --- what happens --------------------------------------------------------------------------------------------
 

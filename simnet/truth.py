@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from p2phub import limits
@@ -15,6 +15,7 @@ from p2phub.content import ChunkList, ChunkTable, Digest, chunk_list, digest_of,
 from p2phub.manifest import FileEntry, Manifest, encode_manifest
 from p2phub.store import HashedFile, Store
 from p2phub.store.memory import MemoryStore
+from p2phub.store.memory_files import MemoryFile
 from simnet.det import Chance
 
 
@@ -28,6 +29,8 @@ class Truth:
     lists: tuple[ChunkList, ...]
     table: ChunkTable
     blobs: tuple[bytes, ...]
+    shared: dict[str, MemoryFile] = field(default_factory=dict)
+    """Files of those who publish and never change them; made when the first one does."""
 
     def chunk(self, index: int) -> bytes:
         ref = self.table.chunk(index)
@@ -58,10 +61,18 @@ def truth_of(lengths: Mapping[str, int], chunk_bytes: int, chance: Chance) -> Tr
     return Truth(files, manifest, digest_of(pages[0]), tuple(lists), ChunkTable(lists), (*pages, *blobs))
 
 
-def publish(store: MemoryStore, truth: Truth, folder: Path) -> None:
-    """Put the content into `folder` of `store`, as if it had been hashed there."""
+def publish(store: MemoryStore, truth: Truth, folder: Path, *, shared: bool) -> None:
+    """Put the content into `folder` of `store`, as if it had been hashed there.
+
+    `shared`: in files that are there once for all, for fifty copies would be gigabytes. Nobody may write to them.
+    """
     for path, data in truth.files.items():
-        store.put_file(folder, path, data)
+        if shared:
+            if path not in truth.shared:
+                truth.shared[path] = MemoryFile(data)
+            store.folders.setdefault(folder, {})[path] = truth.shared[path]
+        else:
+            store.put_file(folder, path, data)
     store.put_blobs(truth.blobs)
     store.hold(truth.manifest, truth.root, folder, _hashed(store, truth, folder))
 

@@ -26,6 +26,9 @@ class PeerId:
         if len(self.public_key) != 32:
             raise Malformed("peer-id", f"an Ed25519 key has 32 bytes, not {len(self.public_key)}")
 
+    def __hash__(self) -> int:
+        return hash(self.public_key)  # Which remembers it; the hash of a tuple of it does not, and peers are keys.
+
     @property
     def raw(self) -> bytes:
         """The binary form (38 bytes), as libp2p writes it."""

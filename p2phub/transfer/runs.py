@@ -45,10 +45,17 @@ class Runs:
     def meets(self, ranges: RangeSet) -> bool:
         """Whether any number is in both."""
         edges, runs = self._edges, ranges.runs
+        if not edges or not runs or runs[-1][1] <= edges[0] or edges[-1] <= runs[0][0]:
+            return False
+        at = 0  # Both ascend: nobody looks again at what lies below.
         if len(edges) < 2 * len(runs):
-            return any((found := next_run(ranges, start)) is not None and found[0] < stop for start, stop in self)
+            for i in range(0, len(edges), 2):
+                at = bisect_right(runs, (edges[i], math.inf), at)
+                if (at and edges[i] < runs[at - 1][1]) or (at < len(runs) and runs[at][0] < edges[i + 1]):
+                    return True
+            return False
         for start, stop in runs:
-            at = bisect_right(edges, start)
+            at = bisect_right(edges, start, at)
             if at % 2 == 1 or (at < len(edges) and edges[at] < stop):
                 return True
         return False

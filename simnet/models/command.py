@@ -23,7 +23,7 @@ from p2phub import limits
 from simnet.extra import need_plots
 from simnet.models import bounds, crowd_arrays, crowd_events, dht_arrays, dht_events
 from simnet.models.churn import STILL, Churn
-from simnet.models.report import Curve, Report, plot, text, write_csv
+from simnet.models.report import Curve, Report, as_json, plot, text, write_csv
 
 K = limits.DHT_REPLICATION
 DEAD = 0.2  # The share of dead contacts with which lookups are tried again.
@@ -37,12 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rng = np.random.default_rng(options.seed)
     began = time.process_time()
     report = _MODELS[options.model, options.level](options, rng)
-    print(text(report))
-    print(f"  {time.process_time() - began:.1f} s of processor time; the same figures again with --seed {options.seed}")
-    if options.csv:
-        print(f"  {', '.join(map(str, write_csv(report, options.csv)))}")
+    if options.json:
+        print(as_json(report))
+    else:
+        seconds = time.process_time() - began
+        print(f"{text(report)}\n  {seconds:.1f} s of processor time; the same figures again with --seed {options.seed}")
+    written = write_csv(report, options.csv) if options.csv else []
     if options.plot:
-        print(f"  {plot(report, options.csv or Path('out'))}")
+        written.append(plot(report, options.csv or Path("out")))
+    if written and not options.json:
+        print(f"  {', '.join(map(str, written))}")
     return 0
 
 
@@ -228,6 +232,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--searches", type=_count, help="dht: how many")
     parser.add_argument("--hours", type=float, default=24.0, help="dht, events: how long")
     parser.add_argument("--still", action="store_true", help="dht, events: nobody comes or goes")
+    parser.add_argument("--json", action="store_true", help="print the figures as one line of JSON instead of words")
     parser.add_argument("--csv", type=Path, metavar="DIR", help="write the figures there")
     parser.add_argument("--plot", action="store_true", help="draw, beside the CSV or into out/")
     options = parser.parse_args(arguments)

@@ -1,8 +1,9 @@
-"""How a run of a model is told: its figures in words and as CSV, and a plot (matplotlib, only when asked for)."""
+"""How a run of a model is told: its figures in words, as JSON or CSV, and a plot (matplotlib, only when asked for)."""
 
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,11 @@ def text(report: Report) -> str:
     """Return the figures, one a line."""
     width = max(map(len, report.figures))
     return "\n".join([report.title, *(f"  {name:{width}}  {_shown(value)}" for name, value in report.figures.items())])
+
+
+def as_json(report: Report) -> str:
+    """Return the figures as one line, for programs."""
+    return json.dumps(report.figures)
 
 
 def write_csv(report: Report, folder: Path) -> list[Path]:

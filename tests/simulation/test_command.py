@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import subprocess
 import sys
 import tomllib
@@ -39,6 +40,30 @@ def test_a_failed_run_says_what_was_broken_and_how_to_see_it_again(capsys: pytes
     assert "FAIL one_provider seed 1" in said
     assert "counts chunk 0 as verified, but nothing is on its disk" in said
     assert "replay: python -m simnet one_provider --seed 1 --bug report-before-the-write\n" in said
+
+
+def test_a_program_is_told_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["free_riders_40", "--seed", "2", "--json"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    told = json.loads(line)
+    assert (told["scenario"], told["seed"], told["done"], told["failures"]) == ("free_riders_40", 2, 5, [])
+    assert 0.9 < told["riders_cost"] < 1.25
+    assert told["riders_later_s"] > 0
+    broken = ["one_provider", "--seeds", "1:3", "--json", "--processes", "1", "--bug", "report-before-the-write"]
+    assert main(broken) == 1
+    told = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert "nothing is on its disk" in told["failures"][0]
+    assert told["riders_cost"] == ""
+
+
+def test_a_traceback_does_not_get_into_what_a_program_reads(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("simnet.batch.run_scenario", lambda *job, until_failure: 1 // 0)
+    assert main(["one_provider", "--json"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "ZeroDivisionError" in said.err
 
 
 def test_many_runs_end_with_those_that_failed(capsys: pytest.CaptureFixture[str]) -> None:

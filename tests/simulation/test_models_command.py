@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,14 @@ def test_a_model_prints_its_figures_and_writes_them(
     assert all(key in said and value in said for key, value in row.items())
     with (tmp_path / f"{name}_rows.csv").open(encoding="utf-8") as file:
         assert list(csv.DictReader(file))
+
+
+def test_a_program_is_told_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SMALL["crowd_arrays"], "--json", "--csv", str(tmp_path)]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    told = json.loads(line)
+    assert told["requesters"] == 50
+    assert told["of the bound"] == told["bound"] / told["last done"]
 
 
 def test_a_plot_is_drawn_when_asked_for(tmp_path: Path) -> None:

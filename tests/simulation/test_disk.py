@@ -1,0 +1,83 @@
+"""What stands on a simulated disk is compared with the truth byte by byte, and providers that never change share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from p2phub import limits
+from simnet.det import Chance
+from simnet.disk import AnyStore, SimFilesystemStore, SimStore, wrong_paths
+from simnet.truth import Truth, publish, truth_of
+from simnet.witness import Witness
+
+FOLDER = Path("out")
+SIZE = 600 * limits.KIB  # Two pieces and a half.
+TRUTH = truth_of({"model.bin": SIZE, "empty.bin": 0}, 256 * limits.KIB, Chance(1))
+GOOD = TRUTH.files["model.bin"]
+
+
+def on_a_real_disk(files: dict[str, bytes], at: Path) -> tuple[AnyStore, Path]:
+    folder = at / "out"
+    for path, data in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
+    return SimFilesystemStore("bob", TRUTH, Witness(TRUTH, {}, frozenset()), at), folder
+
+
+def in_memory(files: dict[str, bytes], at: Path) -> tuple[AnyStore, Path]:
+    store = SimStore("bob", TRUTH, Witness(TRUTH, {}, frozenset()))
+    for path, data in files.items():
+        store.put_file(FOLDER, path, data)
+    return store, FOLDER
+
+
+@pytest.mark.parametrize("made", [in_memory, on_a_real_disk])
+@pytest.mark.parametrize(
+    ("files", "wrong"),
+    [
+        ({"model.bin": GOOD, "empty.bin": b""}, []),
+        ({"model.bin": GOOD}, []),  # That one is missing is for others to judge.
+        ({"model.bin": GOOD[:-1] + bytes([GOOD[-1] ^ 1])}, ["model.bin"]),
+        ({"model.bin": bytes([GOOD[0] ^ 1]) + GOOD[1:]}, ["model.bin"]),
+        ({"model.bin": GOOD[:-1]}, ["model.bin"]),
+        ({"model.bin": GOOD[: 512 * limits.KIB]}, ["model.bin"]),
+        ({"model.bin": GOOD + b"x"}, ["model.bin"]),
+        ({"empty.bin": b"x"}, ["empty.bin"]),
+        ({"sub/more.bin": GOOD}, ["sub/more.bin"]),
+    ],
+)
+def test_what_was_not_signed_is_found(
+    files: dict[str, bytes],
+    wrong: list[str],
+    made: Callable[[dict[str, bytes], Path], tuple[AnyStore, Path]],
+    tmp_path: Path,
+) -> None:
+    store, folder = made(files, tmp_path)
+    assert wrong_paths(store, folder, TRUTH) == wrong
+    store.close()
+
+
+def published(truth: Truth, *, shared: bool) -> SimStore:
+    store = SimStore("ann", truth, Witness(truth, {}, frozenset()))
+    publish(store, truth, FOLDER, shared=shared)
+    return store
+
+
+def test_who_publishes_and_changes_nothing_shares_the_bytes_with_others() -> None:
+    truth = truth_of({"model.bin": SIZE}, 256 * limits.KIB, Chance(1))
+    ann, bob = published(truth, shared=True), published(truth, shared=True)
+    assert ann.folders[FOLDER]["model.bin"] is bob.folders[FOLDER]["model.bin"]
+    with pytest.raises(AssertionError, match="others have that file"):
+        ann.change(FOLDER, "model.bin")
+    assert not wrong_paths(bob, FOLDER, truth)
+
+
+def test_a_change_of_ones_own_files_is_nobody_elses() -> None:
+    truth = truth_of({"model.bin": SIZE}, 256 * limits.KIB, Chance(1))
+    ann, bob = published(truth, shared=False), published(truth, shared=True)
+    ann.change(FOLDER, "model.bin")
+    assert wrong_paths(ann, FOLDER, truth) == ["model.bin"]
+    assert not wrong_paths(bob, FOLDER, truth)
