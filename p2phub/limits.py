@@ -94,6 +94,8 @@ GOODBYE_S = 1.0
 REPORT_S = 0.1  # The carrier reports at most this often: each hand-off to the loop costs 50 us.
 REPORT_BYTES = 24 * MIB  # …or so much at a time: what is not told yet is fetched again after a kill -9.
 REPORTS_WAITING_MAX = 1024
+SOON_RUNS_MAX = 65_536  # Of an order hint: some 8 MB. What is beyond comes in its usual order,
+SOON_LAPS_MAX = 256  # and what goes back more often ascends from there on: each is looked at for each grant.
 
 # --- mirrors -----------------------------------------------------------------------------------------------------
 MIRRORS_MAX = 16  # In one fetch, of those given and those configured.
