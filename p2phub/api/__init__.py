@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         Done,
         Event,
         Failed,
+        FilesReady,
         PeerDropped,
         Progress,
         Published,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         SourceBytes,
         Started,
         Stopped,
+        Unmatched,
         Waiting,
         Watch,
         printable,
@@ -62,6 +64,7 @@ __all__ = [
     "Done",
     "Event",
     "Failed",
+    "FilesReady",
     "Hub",
     "HubError",
     "Malformed",
@@ -83,6 +86,7 @@ __all__ = [
     "Started",
     "Stopped",
     "Ticket",
+    "Unmatched",
     "UsageError",
     "Waiting",
     "Watch",
@@ -105,8 +109,8 @@ _ROOMS = {
     "NoProvider NotFound NotTrusted Occupied PeerError UsageError",
     "p2phub.identity": "PeerAddress PeerId parse_peer_address parse_peer_id",
     "p2phub.manifest": "KINDS Reference Ticket check_mirror check_name parse_reference",
-    "p2phub.observe": "Done Event Failed PeerDropped Progress Published PublishProgress Ready Source SourceBytes "
-    "Started Stopped Waiting Watch printable",
+    "p2phub.observe": "Done Event Failed FilesReady PeerDropped Progress Published PublishProgress Ready Source "
+    "SourceBytes Started Stopped Unmatched Waiting Watch printable",
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}
 

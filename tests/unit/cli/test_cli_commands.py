@@ -145,7 +145,7 @@ def test_a_dry_run_marks_what_publish_would_refuse_and_exits_with_0(cli: Cli, hu
 
 def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
     words = ["--into", "d", "--provider", ADDRESS, "--mirror", MIRROR, "--force", "--no-serve"]
-    words += ["--no-exchange", "--background"]
+    words += ["--no-exchange", "--background", "--first", "*.json", "--first", "b", "--in-order"]
     assert cli("fetch", "x/m", *words).code == 0
     assert cli("fetch", "x/m").code == 0
     (_, _, given), (_, _, defaults) = hub.calls
@@ -157,6 +157,8 @@ def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
         "serve": False,
         "exchange": False,
         "background": True,
+        "first": ["*.json", "b"],
+        "in_order": True,
     }
     assert defaults == {
         "into": None,
@@ -166,6 +168,8 @@ def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
         "serve": True,
         "exchange": True,
         "background": False,
+        "first": [],
+        "in_order": False,
     }
 
 
@@ -185,6 +189,7 @@ def test_publish_writes_what_a_mirror_needs_and_says_so(cli: Cli, hub: FakeHub) 
     assert "--mirror https://" in said.err
 
 
+LINES = "abcdefghijklmno"
 FETCHED = [
     api.Started("x/m", "bag", bytes_total=5_000_000, bytes_held=1_000_000),
     api.Source(PEER, "/ip4/127.0.0.1/tcp/1", "direct"),
@@ -210,6 +215,17 @@ def test_fetch_tells_people_of_sources_damage_and_waiting(cli: Cli, hub: FakeHub
     assert "no byte for 10 s" in said.err
     assert "/models/m" in said.out
     assert f"5.00 MB from {PEER}" in said.out
+
+
+def test_fetch_tells_people_of_files_that_are_ready_but_not_of_thousands(cli: Cli, hub: FakeHub) -> None:
+    hub.events = [
+        api.Unmatched("*.jsn"),
+        *(api.FilesReady([f"{part}{number}" for number in range(5)]) for part in LINES),
+    ]
+    said = cli("fetch", "x/m")
+    assert "No file matches *.jsn" in said.err
+    assert "Ready: a0, a1, a2 and 2 more" in said.err
+    assert said.err.count("Ready: ") == 10
 
 
 def test_node_prints_ready_and_stopped(cli: Cli, hub: FakeHub) -> None:
