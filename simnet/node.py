@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -170,6 +171,7 @@ class Node:
         candidates = [Candidate(other.where, "direct") for other in known]
         manifest = self.truth.root
         wish = Wish(manifest.text(Codec.MSGPACK), manifest, self.folder, patience_s=self.member.patience_s)
+        wish = replace(wish, in_order=self.member.in_order)
         while True:
             await self.up.wait()
             outcome = await self._attempt(wish, Search(candidates, open_finder))
@@ -192,7 +194,7 @@ class Node:
             budget=self.exchange.budget,
         )
         died = self.died
-        fetching = self.witness.begins(self.name)
+        fetching = self.witness.begins(self.name, waits_s_max=self.member.waits_s_max)
         outcome: Done | HubError | None = None
         async with trio.open_nursery() as nursery:
 

@@ -122,12 +122,15 @@ class Endgame:
         wanted &= self._availability.of(other.peer)
         if not wanted or not other.pace.rate or self.is_late(other, usual=usual, now=now):
             return []
-        size = self._table.bytes_of(wanted.first(1))
-        would_take_s = other.finish_s(now=now) + size / other.rate(now=now)
 
         def is_slow(link: Link) -> bool:
-            rest_s = _rest_s(link, usual=usual, now=now)
-            return rest_s > would_take_s + SLOW_S or rest_s < -SLOW_S
+            # What is asked for comes in order: of what each owes only what is before it has to come first.
+            first = (link.lease.snapshot() & wanted).first(1)
+            stop = first.runs[0][1]
+            before = self._table.bytes_of(RangeSet(tuple(link.lease.within(0, stop))))
+            rest_s = _rest_s(link, before, usual=usual, now=now)
+            takes_s = min(other.finish_s(now=now), SOON_S) + self._table.bytes_of(first) / other.rate(now=now)
+            return rest_s > takes_s + SLOW_S or rest_s < -SLOW_S
 
         for _, slow in owing.slowest:
             if slow.peer == other.peer or slow.revoking or not slow.lease.meets(wanted):
@@ -180,11 +183,11 @@ def _is_slow(slow: Link, idle: Link, *, usual: float, now: float) -> bool:
     rate = idle.pace.rate
     if not rate:
         return False
-    rest_s = _rest_s(slow, usual=usual, now=now)
+    rest_s = _rest_s(slow, slow.lease_bytes, usual=usual, now=now)
     return rest_s > max(SLOW_S, SLOW_RATIO * slow.lease_bytes / rate) or rest_s < -SLOW_S
 
 
-def _rest_s(link: Link, *, usual: float, now: float) -> float:
-    """How long `link` still takes for what it owes, at the rate that it has shown, or else the `usual` one; less than 0
-    if it should be done by now."""
-    return link.pace.moved_at + link.lease_bytes / (link.pace.rate or usual) - now
+def _rest_s(link: Link, size: int, *, usual: float, now: float) -> float:
+    """How long `link` still takes for the next `size` bytes, at the rate that it has shown, or else the `usual` one;
+    less than 0 if they should be here by now."""
+    return link.pace.moved_at + size / (link.pace.rate or usual) - now

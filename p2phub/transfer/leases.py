@@ -34,6 +34,11 @@ class Leases:
         self._written: list[Run] = []
 
     @property
+    def twice(self) -> RangeSet:
+        """What two have."""
+        return self._twice.snapshot()
+
+    @property
     def all_settled(self) -> bool:
         """Whether no link may still write what is had."""
         return not self._unsettled

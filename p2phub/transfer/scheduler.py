@@ -199,6 +199,12 @@ class Scheduler:
 
     # --- what somebody waits for ----------------------------------------------------------------------------------
 
+    def holds_up_twice(self, link: Link) -> bool:
+        """Whether somebody waits for what `link` owes, and another that was asked for it has not given it either."""
+        if not self.soon or not self._leases.bytes_twice:
+            return False
+        return link.lease.meets(self._leases.twice & self._front(0.0))
+
     def _front(self, rate: float) -> RangeSet:
         """Return what will be waited for within a moment: of all that is wanted soon what comes next, at `rate`."""
         if not self.soon:
@@ -212,14 +218,16 @@ class Scheduler:
 
     def _ahead(self, link: Link, now: float) -> Ahead:
         """Return what of it `link` leaves to faster ones that are on time."""
-        others = [other for other in self._links.values() if other.pace.rate and other.peer != link.peer]
-        usual = usual_rate(others)
-        work = [
+        usual = usual_rate(self._links.values())
+        others = [
             (other, self._availability.of(other.peer))
-            for other in others
+            for other in self._links.values()
+            if other.pace.rate and other.peer != link.peer
             if _can_work(other, now=now) and not self._end.is_late(other, usual=usual, now=now)
         ]
-        return Ahead.of(link, work, now=now)
+        if others and self._end.is_late(link, usual=usual, now=now):
+            return Ahead(self._table.bytes_total, tuple(held for _, held in others))
+        return Ahead.of(link, others, now=now)
 
     def _grant_soon(self, link: Link, ahead: Ahead, rates: tuple[float, float], now: float) -> Grant | None:
         """Of what is wanted soon there is something for `link`: it gets nothing else, and no more than it soon has."""

@@ -41,6 +41,7 @@ LINK_PAYS_S = 1.0  # if it comes within this time.
 LOOK_S = 1.0  # While anything is leased, `tick` is due at least this often: silence lowers the rates.
 LONG_S = 10.0  # A rest that takes longer is worth trying others for.
 HARDLY = 8  # So many times slower than usual is a link that others might do better than.
+STALL_SOON_S = 4.0  # In place of STALL_S, if somebody waits and the other who was asked is no better; see `soon`.
 ALONE_PATIENCE = 3  # Times STALL_S, where no other provider could do better.
 
 
@@ -390,12 +391,13 @@ class Session:
 
     def _patience_ends(self, link: Link, *, before: float) -> float:
         """Return when `link`, which owes something, has been silent for too long; inf if that is not by `before`."""
-        ends = link.pace.progress_at + limits.STALL_S
+        stall_s = STALL_SOON_S if self._scheduler.holds_up_twice(link) else limits.STALL_S
+        ends = link.pace.progress_at + stall_s
         if ends > before:
             return math.inf
         owed = link.lease or link.unsettled  # Else what comes in vain: it is not missed, but nor is the link.
         alone = bool(owed) and not self._availability.held_elsewhere(link.peer, owed)
-        return ends + limits.STALL_S * (ALONE_PATIENCE - 1) if alone else ends
+        return link.pace.progress_at + limits.STALL_S * ALONE_PATIENCE if alone else ends
 
     def _ban(self, peer: SourceId, evidence: PeerError) -> list[Action]:
         self._standings.lied(peer, evidence, now=self._now)

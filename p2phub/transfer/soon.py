@@ -5,7 +5,8 @@ wanted soon is picked before everything else, front first, whoever holds it, how
 reader from waiting for a slow link:
   - it leaves to links that are faster what they bring in the time that it takes itself (`Ahead`): what it is given
     then comes about when it is wanted;
-  - what of the front it owes all the same is asked of a faster one, too (`endgame.hasten`).
+  - what of the front it owes all the same is asked of a faster one, too (`endgame.hasten`). If that freezes as well,
+    whichever is silent is dropped sooner than else.
 
 A hint is kept as few sets of chunks (`_laps`), each of which is read in ascending order: what is had falls off the
 front, so a hint that is done with costs nothing. Lengths are bytes, times seconds. Source: docs/decisions/0065.

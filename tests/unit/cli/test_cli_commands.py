@@ -189,7 +189,6 @@ def test_publish_writes_what_a_mirror_needs_and_says_so(cli: Cli, hub: FakeHub) 
     assert "--mirror https://" in said.err
 
 
-LINES = "abcdefghijklmno"
 FETCHED = [
     api.Started("x/m", "bag", bytes_total=5_000_000, bytes_held=1_000_000),
     api.Source(PEER, "/ip4/127.0.0.1/tcp/1", "direct"),
@@ -218,10 +217,8 @@ def test_fetch_tells_people_of_sources_damage_and_waiting(cli: Cli, hub: FakeHub
 
 
 def test_fetch_tells_people_of_files_that_are_ready_but_not_of_thousands(cli: Cli, hub: FakeHub) -> None:
-    hub.events = [
-        api.Unmatched("*.jsn"),
-        *(api.FilesReady([f"{part}{number}" for number in range(5)]) for part in LINES),
-    ]
+    ready = [api.FilesReady([f"{letter}{number}" for number in range(5)]) for letter in "abcdefghijklmno"]
+    hub.events = [api.Unmatched("*.jsn"), *ready]
     said = cli("fetch", "x/m")
     assert "No file matches *.jsn" in said.err
     assert "Ready: a0, a1, a2 and 2 more" in said.err

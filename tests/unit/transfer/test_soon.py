@@ -11,8 +11,9 @@ from p2phub.content import RangeSet
 from p2phub.transfer import Revoke, Session
 from p2phub.transfer.leases import Leases
 from p2phub.transfer.link import Link
-from p2phub.transfer.pace import LEASE_S
+from p2phub.transfer.pace import LATE_S, LEASE_S
 from p2phub.transfer.runs import Runs
+from p2phub.transfer.session import STALL_SOON_S
 from p2phub.transfer.soon import Soon
 from tests.support.covers import covers
 from tests.support.swarm import (
@@ -154,6 +155,24 @@ def test_what_a_slow_link_leaves_to_others_it_does_not_take_in_another_order_eit
         assert not granted(actions, 2)
     assert session._leases.picker
     assert not granted(session.verified(2, slow, MIB, now=now), 2)
+
+
+def test_a_late_link_gets_nothing_that_others_could_give() -> None:
+    session, everything = session_of(400)
+    session.want_soon([(0, 400)], now=0.0)
+    session.joined(1, ANN, everything, now=0.0)
+    late = granted(session.joined(2, BOB, everything, now=0.0), 2)
+    late = granted(session.verified(2, late, MIB, now=0.1), 2)
+    now, fast = 0.0, runs((0, 1))
+    while now < 2:
+        now += 0.05
+        first, fast = fast.first(1), fast - fast.first(1)
+        actions = session.verified(1, first, len(first) * MIB, now=now)
+        if Revoke(2) in actions:
+            actions += session.returned(2, late - late.first(1), now=now)
+        fast |= granted(actions, 1)
+        if now > 0.1 + LATE_S:
+            assert not granted(actions, 2)
 
 
 # --- what is asked of two -----------------------------------------------------------------------------------------
@@ -339,3 +358,19 @@ def test_without_a_hint_nothing_is_different() -> None:
         return [*done, session.deadline()]
 
     assert actions(hint=False) == actions(hint=True)
+
+
+@covers("T35", "F11")
+def test_of_two_that_keep_a_reader_waiting_the_silent_one_is_dropped_sooner() -> None:
+    """It is the only one besides the slow one that was asked for it, and no third is."""
+    swarm = swarm_with_a_slow_one(rate=2e6, frozen=False, chunks=60)
+    swarm.carry_out(swarm.session.want_soon([(0, 60)], now=0.0))
+    asked_twice: list[int] = []
+    while not asked_twice:
+        step(swarm)
+        slow, *others = sorted(swarm.links.values(), key=lambda link: link.provider.rate)
+        asked_twice = [link.provider.number for link in others if link.lease & slow.lease]
+    late = next(each for each in swarm.providers.values() if each.number == asked_twice[0])
+    late.fault = "stalls"
+    assert longest_wait(swarm) <= STALL_SOON_S + 2
+    assert late.sent < 60 * MIB / 3
