@@ -228,7 +228,7 @@ def _never_ask_again() -> AbstractContextManager[Any]:
 
 @_plant
 def _let_readers_wait() -> AbstractContextManager[Any]:
-    return mock.patch.object(Endgame, "hasten", lambda *args, **options: [])
+    return mock.patch.object(Endgame, "hasten", side_effect=lambda *args, **options: [])
 
 
 @_plant

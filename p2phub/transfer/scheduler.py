@@ -29,6 +29,7 @@ from p2phub.transfer.shares import beginnings
 from p2phub.transfer.soon import Ahead, Soon
 
 CROWD_LOOK_S = 0.1  # In a crowd, all leases are looked at this often.
+URGENT_BYTES = 8 * limits.MIB  # Of what is wanted soon so much is asked for at once in a crowd, too.
 FRONT_S = 0.1  # So soon somebody comes to it: it is the front of what they wait for.
 
 
@@ -42,6 +43,7 @@ class Scheduler:
         self._picker = leases.picker
         self._end = Endgame(table, leases, availability)
         self.soon = Soon(table)
+        self._urgent = RangeSet()  # Of that what is not left to a crowd.
         self.crowd: Crowd | None = None
         self._fed_at = -math.inf  # When all leases were looked at last;
         self._look_is_due = False  # and whether that is to be done again, since something has happened.
@@ -82,14 +84,19 @@ class Scheduler:
             return []
         fellows = self._availability.of_fellows
         self.crowd.look(fellows, self._leases.missing.snapshot(), now=now)
-        if self.soon:  # It would be asked for again at once.
-            return []
-        return self._take_back(lambda link, _: not link.barren and now >= link.kept_until and link.lease.meets(fellows))
+        urgent = self._urgent  # It would be asked for again at once.
+
+        def is_theirs(link: Link, crowd: Crowd) -> bool:
+            free = not link.barren and now >= link.kept_until and link.lease.meets(fellows)
+            return free and not link.lease.meets(urgent)
+
+        return self._take_back(is_theirs)
 
     def want_soon(self, runs: Sequence[Run], *, now: float) -> list[Action]:
         """Take a hint: see `Session.want_soon`. Take other work from links that would be long at it before this."""
         self.soon.replace(runs)
         self.soon.forget_had(self._leases.missing)
+        self._urgent = self.soon.front(self._leases.missing, URGENT_BYTES) if self.soon else RangeSet()
         actions: list[Action] = []
         for link in self._links.values() if self.soon else ():
             if not _can_work(link, now=now) or not link.lease or link.barren or now < link.kept_until:
@@ -179,11 +186,14 @@ class Scheduler:
         if 0 < reach < len(steps) - 1:
             wanted = min(wanted, limits.BATCH_BYTES_MAX)  # Of what is another's no more than is asked for at once.
         tiers = steps[: reach + 1] or self._availability.tiers(link.peer)
-        if ahead:
+        if ahead and not steps:
             tiers = tuple(tier - self.soon.chunks for tier in tiers)
-        runs = self._picker.pick(tiers, wanted, link.place, others)
+        runs: list[Run] = []
+        for tier in steps[: reach + 1] if self.soon else ():
+            runs = runs or self.soon.pick(self._picker, tier, Ahead(), wanted, link.place)
+        runs = runs or self._picker.pick(tiers, wanted, link.place, others)
         if not runs:
-            link.dry_at = NEVER if ahead else known
+            link.dry_at = NEVER if ahead and not steps else known
             if steps and link.turn.waits_since is None:
                 link.turn.waits_since = now
             return None
@@ -214,7 +224,12 @@ class Scheduler:
         return self.soon.front(self._leases.missing, size)
 
     def _first_soon(self, link: Link, ahead: Ahead) -> Run | None:
-        return self.soon.first(self._picker, self._availability.of(link.peer), ahead)
+        return self.soon.first(self._picker, self._has_soon(link), ahead)
+
+    def _has_soon(self, link: Link) -> RangeSet:
+        """Return what of it `link` may be asked for, however many want the same: all of one that need not wait."""
+        held = self._availability.of(link.peer)
+        return held & self._urgent if self._waits_its_turn(link) else held
 
     def _ahead(self, link: Link, now: float) -> Ahead:
         """Return what of it `link` leaves to faster ones that are on time."""
@@ -233,8 +248,7 @@ class Scheduler:
         """Of what is wanted soon there is something for `link`: it gets nothing else, and no more than it soon has."""
         room = link.pace.soon_bytes - link.lease_bytes
         wanted = min(room, max(limits.BATCH_BYTES_MAX, self._share(link, rates, now)))
-        held = self._availability.of(link.peer)
-        runs = self.soon.pick(self._picker, held, ahead, wanted, link.place)
+        runs = self.soon.pick(self._picker, self._has_soon(link), ahead, wanted, link.place)
         if not runs:
             return None
         link.rationed = link.pace.soon_bytes < link.pace.lease_bytes

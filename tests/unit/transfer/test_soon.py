@@ -13,9 +13,11 @@ from p2phub.transfer.leases import Leases
 from p2phub.transfer.link import Link
 from p2phub.transfer.pace import LATE_S, LEASE_S
 from p2phub.transfer.runs import Runs
+from p2phub.transfer.scheduler import URGENT_BYTES
 from p2phub.transfer.session import STALL_SOON_S
 from p2phub.transfer.soon import Soon
 from tests.support.covers import covers
+from tests.support.crowd import Crowd
 from tests.support.swarm import (
     STEP_S,
     Provider,
@@ -374,3 +376,34 @@ def test_of_two_that_keep_a_reader_waiting_the_silent_one_is_dropped_sooner() ->
     late.fault = "stalls"
     assert longest_wait(swarm) <= STALL_SOON_S + 2
     assert late.sent < 60 * MIB / 3
+
+
+# --- a crowd ------------------------------------------------------------------------------------------------------
+
+
+def test_a_crowd_that_reads_in_order_has_its_publisher_send_no_more_than_the_beginning_to_each() -> None:
+    crowd = Crowd(megabytes(64), 8, up=8e6, peer_up=8e6)
+    for each in crowd.crowd:
+        crowd._carry_out(each, each.session.want_soon([(0, 64)], now=0.0))
+    crowd.run()
+    assert crowd.copies < 1.0 + 8 * URGENT_BYTES / crowd.table.bytes_total
+    assert crowd.seconds < 25
+
+
+def test_in_a_crowd_the_order_holds_for_what_is_this_nodes_own_share() -> None:
+    session, everything = session_of(512)
+    session.spread(CY, [peer(number) for number in range(10, 20)])
+    session.want_soon([(200, 512)], now=0.0)
+    session.joined(1, ANN, everything, now=0.0)
+    now, granted_later = 0.0, RangeSet()
+    lease = session._everything - session._leases.picker.snapshot()
+    while now < 1.5:
+        now += 0.1
+        first, lease = lease.first(1), lease - lease.first(1)
+        given = granted(session.verified(1, first, MIB, now=now), 1)
+        lease |= given
+        granted_later |= given - runs((200, 200 + URGENT_BYTES // MIB))
+    assert granted_later
+    assert not granted_later - session._scheduler.crowd.share  # type: ignore[union-attr]
+    assert granted_later.runs[0][0] > 200
+    assert granted_later.runs[-1][1] < 350, "its share of what is wanted last comes later"
