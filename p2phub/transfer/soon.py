@@ -8,6 +8,8 @@ reader from waiting for a slow link:
   - what of the front it owes all the same is asked of a faster one, too (`endgame.hasten`). If that freezes as well,
     whichever is silent is dropped sooner than else.
 
+In a crowd only the beginning of a hint goes before the crowd's steps; within these its order holds (`scheduler`).
+
 A hint is kept as few sets of chunks (`_laps`), each of which is read in ascending order: what is had falls off the
 front, so a hint that is done with costs nothing. Lengths are bytes, times seconds. Source: docs/decisions/0065.
 """
@@ -24,7 +26,7 @@ from p2phub.transfer.picker import Picker, Place
 from p2phub.transfer.runs import Run, Runs, next_run
 
 UNPROVEN_S = 1.0  # A link that is not measured yet shows within this time what it is, to those who ask beside it.
-MUCH_FASTER = 1.5  # What takes a link less than one part in so many is left to it.
+MUCH_FASTER = 1.5  # Who takes more than so many times as long as another leaves it to that one.
 
 
 @dataclass(frozen=True, slots=True)

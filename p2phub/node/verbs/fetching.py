@@ -15,7 +15,7 @@ from p2phub.node.capping import JobCaps
 from p2phub.node.compose import Parts
 from p2phub.node.rates import Rates, parse_cap
 from p2phub.node.running import JsonObject, Running
-from p2phub.observe import Event, FilesReady, Watch
+from p2phub.observe import Event, FilesReady, Unmatched, Watch
 
 
 async def fetch(
@@ -50,7 +50,7 @@ async def fetch(
     with node.job(reference=ref, into=into, caps=caps) as told:
 
         def watch_job(event: Event) -> None:
-            if not isinstance(event, FilesReady):  # Status says how far it is, not every file.
+            if not isinstance(event, FilesReady | Unmatched):  # Status says how far it is, not of which files.
                 told.update(event.as_json())
             watch(event)
 
