@@ -94,6 +94,10 @@ GOODBYE_S = 1.0
 REPORT_S = 0.1  # The carrier reports at most this often: each hand-off to the loop costs 50 us.
 REPORT_BYTES = 24 * MIB  # …or so much at a time: what is not told yet is fetched again after a kill -9.
 REPORTS_WAITING_MAX = 1024
+SOON_RUNS_MAX = 65_536  # Of an order hint: some 8 MB. What is beyond comes in its usual order,
+SOON_LAPS_MAX = 256  # and what goes back more often ascends from there on: each is looked at for each grant.
+SOON_RANGES_MAX = 64  # Ranges of files that somebody reads while they are fetched; the oldest is forgotten.
+FIRST_PATTERNS_MAX = 64  # Each is compared with every path.
 
 # --- mirrors -----------------------------------------------------------------------------------------------------
 MIRRORS_MAX = 16  # In one fetch, of those given and those configured.
@@ -164,6 +168,7 @@ LIBP2P_CONNECTION_IDLE_S = 120.0
 JOURNAL_BYTES_MAX = 256 * MIB  # Read of a journal: 2^22 hints that came one by one are 100 MB, and marks come together.
 SYNC_BYTES = 64 * MIB  # A power cut loses at most this much verified work, or SYNC_S of it.
 SYNC_S = 2.0
+SYNC_SOON_S = 0.5  # Where somebody waits for whole files: they are at their place after a sync.
 RACY_FINGERPRINT_S = 2.0  # A file modified this recently when it was hashed may change again unseen.
 HISTORY_MAX = 64  # Releases remembered of one name, for `log`; at 4 KiB each this is what state.log can carry.
 FREE_SPACE_RESERVE_BYTES = 16 * MIB

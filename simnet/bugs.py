@@ -228,6 +228,16 @@ def _never_ask_again() -> AbstractContextManager[Any]:
 
 
 @_plant
+def _let_readers_wait() -> AbstractContextManager[Any]:
+    return mock.patch.object(Endgame, "hasten", side_effect=lambda *args, **options: [])
+
+
+@_plant
+def _forget_what_is_read() -> AbstractContextManager[Any]:
+    return mock.patch.object(Session, "want_soon", return_value=[])
+
+
+@_plant
 def _run_progress_backwards() -> AbstractContextManager[Any]:
     def careless(self: Meter, verified: int) -> None:
         self._verified = verified - (verified // limits.MIB % 3) * limits.MIB

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -276,6 +276,9 @@ class WatchedArrival:
     def sync(self) -> None:
         self._inner.sync()
         self.unsynced, self._unsynced_since = RangeSet(), None
+
+    def in_place(self, files: Sequence[int]) -> list[int]:
+        return self._inner.in_place(files)
 
     def finish(self) -> Path:
         return self._inner.finish()

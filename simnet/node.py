@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -188,6 +189,7 @@ class Node:
         candidates = [Candidate(other.where, "direct") for other in known]
         manifest = self.truth.root
         wish = Wish(manifest.text(Codec.MSGPACK), manifest, self.folder, patience_s=self.member.patience_s)
+        wish = replace(wish, in_order=self.member.in_order)
         while True:
             await self.up.wait()
             outcome = await self._attempt(wish, Search(candidates, open_finder))
@@ -210,7 +212,7 @@ class Node:
             budget=self.exchange.budget,
         )
         died = self.died
-        fetching = self.witness.begins(self.name)
+        fetching = self.witness.begins(self.name, waits_s_max=self.member.waits_s_max)
         outcome: Done | HubError | None = None
         async with trio.open_nursery() as nursery:
 
@@ -225,11 +227,11 @@ class Node:
                     search=search,
                     means=means,
                     watch=lambda event: self.witness.hears(fetching, event),
-                    started=fetching.explained_by,
+                    started=fetching.runs,
                 )
             except HubError as error:
                 outcome = error
             finally:
-                fetching.explain = None
+                fetching.running = None
             nursery.cancel_scope.cancel()
         return outcome

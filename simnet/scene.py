@@ -42,6 +42,8 @@ class Member:
     beside: str = ""  # It has the IP address of this other member, as one behind the same router or on the same host.
     cancels_s: tuple[float, ...] = ()  # Its user gives up so long after each start, and a moment later starts again.
     then_again_s: float = 0.0  # If it ended so: when to fetch again, which must succeed.
+    in_order: bool = False  # It reads what it fetches, from front to back,
+    waits_s_max: float = math.inf  # and waits no longer than this for what comes next.
 
 
 @dataclass(frozen=True)

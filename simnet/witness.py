@@ -6,6 +6,7 @@ read off the wire. A failure is a sentence; the run goes on, so that all of them
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ import trio
 
 from p2phub import limits
 from p2phub.content import RangeSet
-from p2phub.engine.fetch import Explain
+from p2phub.engine.fetch import Running
 from p2phub.errors import Malformed, ProtocolViolation
 from p2phub.identity import PeerId
 from p2phub.observe import Event, PeerDropped, Progress
@@ -39,10 +40,14 @@ class Fetching:
     verified: int = 0
     proven: dict[str, float] = field(default_factory=dict)  # Peers it said lied, and since when.
     dropped: Counter[str] = field(default_factory=Counter)
-    explain: Explain | None = None  # While it runs.
+    waits_s_max: float = math.inf  # For what comes next, once its first chunk is there.
+    had: set[int] = field(default_factory=set)  # Ahead of where its reader is.
+    reads: int = 0  # The chunk that comes next,
+    reads_since: float | None = None  # and since when it is waited for.
+    running: Running | None = None  # While it runs.
 
-    def explained_by(self, explain: Explain) -> None:
-        self.explain = explain
+    def runs(self, running: Running) -> None:
+        self.running = running
 
 
 class Tap(Protocol):
@@ -80,8 +85,8 @@ class Witness:
 
     # --- what a fetch tells its user -----------------------------------------------------------------------------
 
-    def begins(self, node: str) -> Fetching:
-        fetching = self.fetching[node] = Fetching(node, trio.current_time())
+    def begins(self, node: str, *, waits_s_max: float = math.inf) -> Fetching:
+        fetching = self.fetching[node] = Fetching(node, trio.current_time(), waits_s_max=waits_s_max)
         return fetching
 
     def hears(self, fetching: Fetching, event: Event) -> None:
@@ -102,7 +107,7 @@ class Witness:
     def asks_why(self) -> None:
         """Ask each running fetch what it thinks of its sources. Who is banned is guilty, said or not."""
         for fetching in self.fetching.values():
-            for source in () if fetching.explain is None else fetching.explain().sources:
+            for source in () if fetching.running is None else fetching.running.explain().sources:
                 if source.state.startswith("banned") and source.peer_id not in self.guilty:
                     self.fail(f"{fetching.node} has banned {self.name(source.peer_id)}, who is honest: {source.state}")
 
@@ -133,6 +138,23 @@ class Witness:
         if found != self.truth.chunk(chunk):
             what = "nothing is" if found is None else "other bytes are"
             self.fail(f"{node} counts chunk {chunk} as verified, but {what} on its disk")
+        if self.fetching[node].waits_s_max < math.inf:
+            self._read(self.fetching[node], chunk)
+
+    def _read(self, fetching: Fetching, chunk: int) -> None:
+        """`chunk` is there: whoever reads along goes on as far as that lets them."""
+        now = trio.current_time()
+        fetching.had.add(chunk)
+        if chunk != fetching.reads:
+            fetching.reads_since = now if fetching.reads_since is None else fetching.reads_since
+            return
+        waited_s = now - fetching.reads_since if fetching.reads_since is not None else 0.0
+        if waited_s > fetching.waits_s_max:
+            self.fail(f"{fetching.node} could read no further than chunk {chunk} for {waited_s:.2f} s")
+        while fetching.reads in fetching.had:
+            fetching.had.discard(fetching.reads)
+            fetching.reads += 1
+        fetching.reads_since = now
 
     def offers(self, node: str, held: RangeSet, read: Callable[[int], bytes | None]) -> None:
         """`node` would serve `held` now."""

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         Done,
         Event,
         Failed,
+        FilesReady,
         Listening,
         PeerDropped,
         Progress,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
         SourceLacks,
         Started,
         Stopped,
+        Unmatched,
         Waiting,
         Watch,
         printable,
@@ -64,6 +66,7 @@ __all__ = [
     "Done",
     "Event",
     "Failed",
+    "FilesReady",
     "Hub",
     "HubError",
     "Listening",
@@ -87,6 +90,7 @@ __all__ = [
     "Started",
     "Stopped",
     "Ticket",
+    "Unmatched",
     "UsageError",
     "Waiting",
     "Watch",
@@ -109,8 +113,8 @@ _ROOMS = {
     "NoProvider NotFound NotTrusted Occupied PeerError UsageError",
     "p2phub.identity": "PeerAddress PeerId parse_peer_address parse_peer_id",
     "p2phub.manifest": "KINDS Reference Ticket check_mirror check_name parse_reference",
-    "p2phub.observe": "Done Event Failed Listening PeerDropped Progress Published PublishProgress Ready Source "
-    "SourceBytes SourceLacks Started Stopped Waiting Watch printable",
+    "p2phub.observe": "Done Event Failed FilesReady Listening PeerDropped Progress Published PublishProgress Ready "
+    "Source SourceBytes SourceLacks Started Stopped Unmatched Waiting Watch printable",
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}
 

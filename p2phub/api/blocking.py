@@ -67,6 +67,8 @@ def fetch(
     up: str | int | None = None,
     down: str | int | None = None,
     background: bool = False,
+    first: Sequence[str] = (),
+    in_order: bool = False,
     watch: Watch = unwatched,
     **options: Unpack[Options],
 ) -> Done:
@@ -75,8 +77,9 @@ def fetch(
     Returns Done: path, bytes received and reused, seconds, sources. `into`: by default a folder named after the
     reference, here. `providers`: multiaddrs that end in /p2p/PEER, asked first. `mirrors`: URLs of web servers that
     hold the files. `force` replaces files that differ. `up`, `down`: caps in bytes/s (20_000_000, "20MB", "20MiB");
-    `background`: it gets what other fetches leave. `watch` is told of each event, in another thread. `options`: home,
-    bootstrap, lan, as for `open_hub`. Interrupted or failed, the same call resumes. Raises UsageError, NotFound,
+    `background`: it gets what other fetches leave. `first`: gitignore patterns of files to fetch before all others, in
+    this order; `in_order`: the rest from front to back. `watch` is told of each event, in another thread. `options`:
+    home, bootstrap, lan, as for `open_hub`. Interrupted or failed, the same call resumes. Raises UsageError, NotFound,
     NotTrusted, NoProvider, Damaged, ChunkMismatch, DiskError, of it DiskFull and Occupied; see `Hub.fetch`.
     """
     return _run(
@@ -90,6 +93,8 @@ def fetch(
             up=up,
             down=down,
             background=background,
+            first=first,
+            in_order=in_order,
             watch=watch,
         ),
     )

@@ -136,6 +136,8 @@ class Hub:
         up: str | int | None = None,
         down: str | int | None = None,
         background: bool = False,
+        first: Sequence[str] = (),
+        in_order: bool = False,
         watch: Watch = unwatched,
     ) -> Done:
         """Fetch `ref` into a folder and return once every byte is verified, durable and in place.
@@ -149,8 +151,11 @@ class Hub:
         `serve`: give to others what is verified while the fetch runs, and afterwards for as long as the hub is open, or
         this home's daemon runs; what is private, or may be, stays here. `exchange`: let peers of the swarm name one
         another, and us. `up`, `down`: caps of this fetch in bytes/s (20_000_000, "20MB", "20MiB"), beside those of the
-        node; `background`: it gets what the node's other fetches leave. `watch` is told of Listening, Started, Source,
-        SourceLacks, Progress, PeerDropped and Waiting. Interrupted or failed, the same call resumes.
+        node; `background`: it gets what the node's other fetches leave. `first`: gitignore patterns of files to fetch
+        before all others, in this order; `in_order`: the rest from front to back, for whoever reads it meanwhile; then
+        `watch` is told of FilesReady for each of these as it is whole and at its place, and of Unmatched for a pattern
+        that no file matches. It is always told of Listening, Started, Source, SourceLacks, Progress, PeerDropped and
+        Waiting. Interrupted or failed, the same call resumes.
 
         Raises UsageError, Malformed for a damaged ticket, NotFound if nobody knows the name or manifest, NotTrusted for
         a release that is forged, expired or rolled back, NoProvider if none that can be reached has what is missing,
@@ -171,6 +176,8 @@ class Hub:
                 "up": self._up if up is None else parse_cap(up),
                 "down": self._down if down is None else parse_cap(down),
                 "background": background,
+                "first": list(first),
+                "in_order": in_order,
             },
             watch,
         )

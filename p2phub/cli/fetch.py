@@ -13,6 +13,9 @@ from p2phub.cli.progress import Progress, open_progress
 from p2phub.cli.sizes import duration, plural, size
 from p2phub.errors import UsageError
 
+FILES_NAMED = 3  # In one line.
+READY_LINES_MAX = 10  # Of a dataset in order there would be thousands; a program reads --json.
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("ref", metavar="REF", help="PUBLISHER/name[@tag], petname/name, a manifest digest, or a ticket")
@@ -36,6 +39,17 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--seed", action="store_true", help="go on serving when it is done, until Ctrl-C")
     parser.add_argument(
         "--no-exchange", action="store_true", help="neither ask peers who else fetches this, nor be named to others"
+    )
+    parser.add_argument(
+        "--first",
+        metavar="GLOB",
+        action="append",
+        default=[],
+        help="fetch files that match before all others, in gitignore syntax ('config.json', '*.index.json'); may be "
+        "repeated, in the order in which they are wanted",
+    )
+    parser.add_argument(
+        "--in-order", action="store_true", help="fetch the rest from front to back, to read it while it comes"
     )
     parser.add_argument(
         "--background", action="store_true", help="yield to the node's other fetches: get what they leave"
@@ -63,6 +77,8 @@ async def run(call: Invocation) -> int:
                 serve=not args.no_serve,
                 exchange=not args.no_exchange,
                 background=args.background,
+                first=args.first,
+                in_order=args.in_order,
                 watch=view.show,
             )
         output.event(done)
@@ -101,6 +117,7 @@ class View:
         self._sources: set[str] = set()
         self._dropped: dict[str, str] = {}  # Why each went last: what never comes up is tried often, and told once.
         self.addresses: list[str] | None = None  # Where others can have it meanwhile, once that is known.
+        self._ready_lines = 0
 
     def show(self, event: api.Event) -> None:
         self._output.event(event)
@@ -121,6 +138,10 @@ class View:
                 progress.note(f"{event.peer_id} cannot give {event.file}: {event.reason}")
             case api.Progress():
                 progress.advance(event.bytes_verified, rate=event.bytes_per_s)
+            case api.FilesReady():
+                self._show_ready(event.paths)
+            case api.Unmatched():
+                progress.note(f"No file matches {event.pattern}")
             case api.PeerDropped():
                 self._sources.discard(event.peer_id)
                 where = f" (file {event.file}, chunk {event.chunk})" if event.file is not None else ""
@@ -131,6 +152,12 @@ class View:
                 self._count()
             case api.Waiting():
                 progress.note(f"Waiting: {event.reason}; {event.next}")
+
+    def _show_ready(self, paths: list[str]) -> None:
+        if self._ready_lines < READY_LINES_MAX:
+            self._ready_lines += 1
+            more = f" and {len(paths) - FILES_NAMED} more" if len(paths) > FILES_NAMED else ""
+            self._progress.note(f"Ready: {', '.join(paths[:FILES_NAMED])}{more}")
 
     def _count(self) -> None:
         self._progress.detail(plural(len(self._sources), "source") if self._sources else "")

@@ -8,7 +8,7 @@ verifies by the plan, and reports; the engine then tells the store what was veri
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -79,6 +79,15 @@ class ChunkTable:
     def span(self, file: int) -> tuple[int, int]:
         """Return the half-open run of chunk numbers of file number `file`; empty for an empty file."""
         return self._first[file], self._first[file + 1]
+
+    def covering(self, file: int, start: int, stop: int) -> tuple[int, int]:
+        """Return the half-open run of chunks that hold bytes `start` ..< `stop` of file number `file`, as far as it has
+        them."""
+        first, end = self.span(file)
+        base = self._start[first]
+        low = bisect_right(self._start, base + start, first, end) - 1
+        high = bisect_left(self._start, base + stop, first, end)
+        return (max(low, first), high) if start < stop and base + start < self._start[end] else (first, first)
 
     def chunk(self, index: int) -> ChunkRef:
         """Return chunk number `index`. Raises IndexError outside the manifest."""

@@ -35,6 +35,7 @@ from p2phub.engine.preparing import begin, late_at, look
 from p2phub.engine.providers import RETRY_S, Provider
 from p2phub.engine.reports import take_report
 from p2phub.engine.search import Search
+from p2phub.engine.soon import tell_ready
 from p2phub.engine.syncing import SyncFailed
 from p2phub.errors import HubError, PeerError
 from p2phub.identity import Address, MirrorId, PeerId
@@ -42,30 +43,52 @@ from p2phub.net import Verified
 from p2phub.observe import Done, Explanation, Watch
 from p2phub.transfer import party_of
 
-__all__ = ["Explain", "Means", "Wish", "fetch"]
+__all__ = ["Means", "Running", "Wish", "fetch"]
 
 _log = logging.getLogger(__name__)
 DIALS_AT_ONCE = 8  # So that a crowd gets to know itself soon.
 DIAL_LOOK_S = 0.1  # How soon it is looked at who could be dialled after what comes all the time and seldom changes it.
 
 
-Explain = Callable[[], Explanation]
-"""Says of a running fetch what bounds it; in the loop that it runs in."""
+class Running:
+    """A fetch under way, for whoever looks on, or reads what it fetches; in the loop that it runs in."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    def explain(self) -> Explanation:
+        """Say what bounds it."""
+        return explain(self._job, now=trio.current_time())
+
+    def want_soon(self, path: str, start: int, stop: int) -> None:
+        """Fetch bytes `start` ..< `stop` of a file before all else that is missing, and before what was wanted so up to
+        now; the last SOON_RANGES_MAX ranges are remembered. Before the manifest is known, too. Raises NotFound if it
+        has no such file, UsageError for no range."""
+        self._job.soon.move_up(path, start, stop)
+        self._job.want_soon()
 
 
 async def fetch(
-    wish: Wish, *, search: Search, means: Means, watch: Watch, started: Callable[[Explain], None] = lambda explain: None
+    wish: Wish,
+    *,
+    search: Search,
+    means: Means,
+    watch: Watch,
+    started: Callable[[Running], None] = lambda running: None,
 ) -> Done:
-    """Return once every chunk is verified, durable and at its place. Raises NoProvider, Damaged, DiskError.
+    """Return once every chunk is verified, durable and at its place. Raises NoProvider, Damaged, DiskError, and
+    UsageError for a pattern that is none.
 
-    `started` is given what explains the fetch, while it runs.
+    `started` is given the fetch, good while it runs.
     """
     job = Job(wish, search, means, watch, now=trio.current_time())
-    started(lambda: explain(job, now=trio.current_time()))
+    started(Running(job))
     try:
         await _transfer(job)
         assert job.arrival is not None
         path = await means.workers.run(job.arrival.finish)
+        if job.soon.wants_files:
+            tell_ready(watch, await means.workers.run(partial(job.soon.take_ready, job.arrival)))
     finally:
         job.others.close()
         if job.arrival is not None:

@@ -27,6 +27,7 @@ from p2phub.engine.providers import Provider, ProviderBook
 from p2phub.engine.questions import Asked, Questions
 from p2phub.engine.search import Search
 from p2phub.engine.serve import StoreShelf
+from p2phub.engine.soon import Soon
 from p2phub.engine.syncing import SyncFailed, Syncing
 from p2phub.engine.thanks import Thanks
 from p2phub.engine.workers import Workers
@@ -40,13 +41,18 @@ from p2phub.transfer import Action, Cancel, Drop, Grant, LinkId, Revoke, Session
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What to fetch. `patience_s`: how long to look on after the last provider of a begun fetch is gone, or busy."""
+    """What to fetch. `patience_s`: how long to look on after the last provider of a begun fetch is gone, or busy.
+
+    `first`: gitignore patterns of files to fetch first, in this order; `in_order`: then the rest from front to back.
+    """
 
     reference: str
     manifest: Digest
     destination: Path
     force: bool = False
     patience_s: float = 60.0
+    first: tuple[str, ...] = ()
+    in_order: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +132,8 @@ class Job:
         self.prefix: tuple[tuple[int, bytes], ...] = ()
         self.prefix_asked = False
         self.lost_at: float | None = None  # Since when nobody brings the fetch forward.
-        self.syncing = Syncing(means.workers, now=now)
+        self.soon = Soon(wish.first, in_order=wish.in_order)
+        self.syncing = Syncing(means.workers, self.soon, watch, now=now)
         self.send, self.inbox = trio.open_memory_channel[Item](limits.REPORTS_WAITING_MAX)
         self.nursery: trio.Nursery
 
@@ -148,6 +155,11 @@ class Job:
             self.arrival.verified(written)
             if self.means.shelf is not None:
                 self.means.shelf.bulletin.tell(self.wish.manifest)
+
+    def want_soon(self) -> None:
+        """Tell the session what is wanted soon by now, if it has begun."""
+        if self.session is not None and not self.session.complete and (runs := self.soon.runs()):
+            self.act(self.session.want_soon(runs, now=trio.current_time()))
 
     # --- carrying out decisions --------------------------------------------------------------------------------------
 

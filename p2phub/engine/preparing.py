@@ -10,8 +10,9 @@ import trio
 from p2phub.content import Codec, RangeSet
 from p2phub.engine.company import among_others
 from p2phub.engine.job import Job, LinkState
+from p2phub.engine.soon import tell_ready
 from p2phub.errors import PeerStalled
-from p2phub.observe import Started
+from p2phub.observe import Started, Unmatched
 from p2phub.store import Arrival
 from p2phub.transfer import LinkId, Session
 
@@ -67,16 +68,22 @@ async def begin(job: Job) -> None:
     """The manifest and its lists are here: prepare the disk, then there is something to lease."""
     wish, means = job.wish, job.means
 
-    def prepare() -> Arrival:
+    def prepare() -> tuple[Arrival, list[Unmatched], list[str]]:
         means.store.put_blobs(job.assembly.take_new())
         manifest, table = job.assembly.manifest(), job.assembly.table()
-        return means.store.arrive(manifest, wish.manifest, table, wish.destination, force=wish.force)
+        unmatched = job.soon.begin(manifest, table)
+        arrival = means.store.arrive(manifest, wish.manifest, table, wish.destination, force=wish.force)
+        return arrival, unmatched, job.soon.take_ready(arrival)
 
-    arrival = job.arrival = job.syncing.arrival = await means.workers.run(prepare)
+    arrival, unmatched, ready = await means.workers.run(prepare)
+    job.arrival = job.syncing.arrival = arrival
     table, held = arrival.plan.table, arrival.have
     job.bytes_reused = table.bytes_of(held)
     manifest = wish.manifest.text(Codec.MSGPACK)
     job.watch(Started(wish.reference, manifest, bytes_total=table.bytes_total, bytes_held=job.bytes_reused))
+    for each in unmatched:
+        job.watch(each)
+    tell_ready(job.watch, ready)
     useful = [(chunk, data) for chunk, data in job.prefix if chunk not in held]
     job.prefix = ()
 
@@ -96,6 +103,7 @@ async def begin(job: Job) -> None:
     job.begun.set()
     if job.means.exchange is not None:
         job.session.spread(means.own, ())
+    job.want_soon()
     job.bytes_before = table.bytes_of(held)
     job.meter.here_already(job.bytes_before, now=now)
     job.others.enter_context(among_others(job, arrival))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import trio
 
 from p2phub import limits
+from p2phub.engine.soon import Soon, tell_ready
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError
+from p2phub.observe import Watch
 from p2phub.store import Arrival
 
 
@@ -20,10 +23,12 @@ class SyncFailed:
 
 
 class Syncing:
-    """When to sync, and the task that does. `unsynced_bytes` is counted up by whoever receives."""
+    """When to sync, and the task that does. `unsynced_bytes` is counted up by whoever receives. Where, by `soon`,
+    somebody waits for files, it is done more often, and they are told which are there."""
 
-    def __init__(self, workers: Workers, *, now: float) -> None:
+    def __init__(self, workers: Workers, soon: Soon, watch: Watch, *, now: float) -> None:
         self._workers = workers
+        self._soon, self._watch = soon, watch
         self._synced_at = now
         self._wanted = trio.Event()
         self.unsynced_bytes = 0
@@ -31,7 +36,8 @@ class Syncing:
 
     def look(self, *, now: float) -> None:
         """Have the task sync if enough came, or enough time passed."""
-        if self.unsynced_bytes and (self.unsynced_bytes >= limits.SYNC_BYTES or now - self._synced_at >= limits.SYNC_S):
+        sync_s = limits.SYNC_SOON_S if self._soon.wants_files else limits.SYNC_S
+        if self.unsynced_bytes and (self.unsynced_bytes >= limits.SYNC_BYTES or now - self._synced_at >= sync_s):
             self.unsynced_bytes, self._synced_at = 0, now
             self._wanted.set()
 
@@ -40,9 +46,14 @@ class Syncing:
         while True:
             await self._wanted.wait()
             self._wanted = trio.Event()
-            assert self.arrival is not None
             try:
-                await self._workers.run(self.arrival.sync)
+                ready = await self._workers.run(self._sync)
             except HubError as error:
                 await tell.send(SyncFailed(error))
                 return
+            tell_ready(self._watch, ready)
+
+    def _sync(self) -> Sequence[str]:
+        assert self.arrival is not None
+        self.arrival.sync()
+        return self._soon.take_ready(self.arrival)

@@ -6,6 +6,7 @@ it. Source: proto/manifest.md §2.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
 from p2phub.content import Digest
@@ -30,6 +31,12 @@ class Manifest:
     """Files in ascending order of their path's UTF-8 bytes; chunk numbers run through them in this order."""
 
     files: tuple[FileEntry, ...]
+
+    def number_of(self, path: str) -> int | None:
+        """Return the number of the file of that path, None if there is none."""
+        wanted = path.encode("utf-8", "surrogatepass")
+        at = bisect_left(self.files, wanted, key=lambda entry: entry.path.encode())
+        return at if at < len(self.files) and self.files[at].path == path else None
 
     @property
     def bytes_total(self) -> int:

@@ -22,8 +22,8 @@ from p2phub.observe import Explanation
 from p2phub.store import Holding
 
 if TYPE_CHECKING:
+    from p2phub.engine import fetch as engine
     from p2phub.engine.announce import Announcer
-    from p2phub.engine.fetch import Explain
 
 JsonObject = dict[str, Any]
 
@@ -38,7 +38,7 @@ class Running:
         config = parts.config
         self.capping = Capping(parts.caps, Rates(config.up, config.down), config.schedule)
         self._jobs: dict[int, JsonObject] = {}
-        self._explains: dict[int, Explain] = {}
+        self._fetches: dict[int, engine.Running] = {}
         self._job_count = 0
         self.look_at_caps()
 
@@ -59,19 +59,23 @@ class Running:
         finally:
             self.capping.forget(number)
             del self._jobs[number]
-            self._explains.pop(number, None)
+            self._fetches.pop(number, None)
 
-    def explained_by(self, number: int, explain: Explain) -> None:
-        """Note what can say of job `number` why it is as fast as it is."""
-        self._explains[number] = explain
+    def carried_out_by(self, number: int, fetch: engine.Running) -> None:
+        """Note which fetch job `number` is."""
+        self._fetches[number] = fetch
 
     def explanation(self, number: int) -> Explanation:
         """Say why job `number` is as fast as it is. Raises NotFound if there is none of that number."""
-        explain = self._explains.get(number)
-        if explain is None:
+        return self.fetch_of(number).explain()
+
+    def fetch_of(self, number: int) -> engine.Running:
+        """Return the fetch that job `number` is. Raises NotFound if there is none of that number."""
+        fetch = self._fetches.get(number)
+        if fetch is None:
             known = ", ".join(map(str, self._jobs)) or "none"
             raise NotFound(f"no job {number} is under way here (there are: {known})", hint="`p2phub status` lists them")
-        return explain()
+        return fetch
 
     async def keep_caps(self) -> None:
         """Let schedule and background jobs have their way, until cancelled."""

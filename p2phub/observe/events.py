@@ -117,6 +117,24 @@ class Progress(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class FilesReady(Event):
+    """Files of a fetch came to stand whole, verified and durable at their place, while the rest is fetched.
+
+    Told of fetches that were given an order, and there of the files that it names."""
+
+    NAME: ClassVar[str] = "files_ready"
+    paths: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Unmatched(Event):
+    """A pattern of the files that are wanted first matches no file of the manifest."""
+
+    NAME: ClassVar[str] = "unmatched"
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
 class PeerDropped(Event):
     """A provider left the fetch. `file` and `chunk` are set where a wrong byte is the reason."""
 

@@ -128,6 +128,10 @@ class FilesystemArrival:
         with self._syncing:
             self._sync()
 
+    def in_place(self, files: Sequence[int]) -> list[int]:
+        state = self._places.state
+        return [file for file in files if state[file] != WANTED]
+
     def finish(self) -> Path:
         with self._syncing:
             self._sync()

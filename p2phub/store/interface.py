@@ -146,6 +146,9 @@ class Arrival(Protocol):
         """Make all noted chunks durable, then journal them; move whole files to their place, without replacing.
         Raises DiskError; then nothing noted since the last mark counts."""
 
+    def in_place(self, files: Sequence[int]) -> list[int]:
+        """Return those of `files` (by number) that stand whole at their place."""
+
     def finish(self) -> Path:
         """Sync, place every file (empty ones too), record the holding, remove the journal. Returns the folder."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,6 +88,10 @@ class MemoryArrival:
                 missing = RangeSet.of([self._table.span(number)]) - self._left.have
                 if entry.size and not missing and entry.path not in self._store.folders.get(self._folder, {}):
                     self._place(number)
+
+    def in_place(self, files: Sequence[int]) -> list[int]:
+        with self._store.lock:
+            return [file for file in files if file in self._placed]
 
     def finish(self) -> Path:
         with self._store.lock:

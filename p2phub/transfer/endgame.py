@@ -5,6 +5,8 @@ that is left is under way, the idle one asks for it, too, where its holder is la
 a crowd) would take many times as long: then two have it, the first verified copy counts and the other is cancelled. So
 a provider that is frozen, dead on its feet or suddenly slow costs about a second, however much it was asked for.
 
+Where somebody reads what comes (`soon`), the same is done for what they read next, long before the end (`hasten`).
+
 No chunk is asked of more than two, and no more than TWICE_BYTES_MAX are under way twice: that, and what is left, bounds
 what may come in vain. Source: proto/transfer.md §5; docs/decisions/0063.
 """
@@ -15,7 +17,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from p2phub import limits
-from p2phub.content import ChunkTable
+from p2phub.content import ChunkTable, RangeSet
 from p2phub.transfer.actions import Action, Grant, Revoke
 from p2phub.transfer.availability import Availability
 from p2phub.transfer.leases import Leases
@@ -82,17 +84,15 @@ class Endgame:
         if room <= 0:
             return []
         usual = owing.usual
+
+        def is_slow(link: Link) -> bool:
+            return _is_slow(link, idle, usual=usual, now=now)
+
         for _, slow in owing.slowest:
             # What came back a moment ago and went there again, since nobody else holds it, is not under way.
             if slow.peer == idle.peer or not (slow.barren or now < slow.kept_until):
                 continue
-            if capped:  # What it lacks may be our leave to send; only who gives no sign of life is behind.
-                behind = now - slow.pace.progress_at >= CAPPED_SILENCE_S
-            elif crowd:
-                behind = now >= self.late_at(slow, usual=usual) + CROWD_PATIENCE_S
-            else:
-                behind = now >= self.late_at(slow, usual=usual) or _is_slow(slow, idle, usual=usual, now=now)
-            if not behind or not may_help(slow):
+            if not self._is_behind(slow, is_slow, usual, capped=capped, crowd=crowd, now=now) or not may_help(slow):
                 continue
             if not idle.pace.rate and self._has_better(slow, owing.links, usual=usual, now=now):
                 continue
@@ -102,6 +102,55 @@ class Endgame:
                 idle.pace.started(now=now)
                 return [Grant(idle.id, chunks)]
         return []
+
+    def _is_behind(
+        self, slow: Link, is_slow: Callable[[Link], bool], usual: float, *, capped: bool, crowd: bool, now: float
+    ) -> bool:
+        """Whether `slow` keeps us waiting, so that another may be asked, too: it is late, or `is_slow` says so."""
+        if capped:  # What it lacks may be our leave to send; only who gives no sign of life is behind.
+            return now - slow.pace.progress_at >= CAPPED_SILENCE_S
+        if crowd:
+            return now >= self.late_at(slow, usual=usual) + CROWD_PATIENCE_S
+        return now >= self.late_at(slow, usual=usual) or is_slow(slow)
+
+    def hasten(
+        self, other: Link, wanted: RangeSet, owing: Owing, *, capped: bool, crowd: bool, now: float
+    ) -> list[Action]:
+        """Somebody waits for `wanted`: where who owes some of it keeps them waiting, take it back, or, if it is under
+        way, ask `other` for it, too, which has proved itself. Others than idle ones do that, and while much is free."""
+        usual = owing.usual
+        wanted &= self._availability.of(other.peer)
+        if not wanted or not other.pace.rate or self.is_late(other, usual=usual, now=now):
+            return []
+
+        def is_slow(link: Link) -> bool:
+            # What is asked for comes in order: of what each owes only what is before it has to come first.
+            first = (link.lease.snapshot() & wanted).first(1)
+            stop = first.runs[0][1]
+            before = self._table.bytes_of(RangeSet(tuple(link.lease.within(0, stop))))
+            rest_s = _rest_s(link, before, usual=usual, now=now)
+            takes_s = min(other.finish_s(now=now), SOON_S) + self._table.bytes_of(first) / other.rate(now=now)
+            return rest_s > takes_s + SLOW_S or rest_s < -SLOW_S
+
+        for _, slow in owing.slowest:
+            if slow.peer == other.peer or slow.revoking or not slow.lease.meets(wanted):
+                continue
+            if not self._is_behind(slow, is_slow, usual, capped=capped, crowd=crowd, now=now):
+                continue
+            if not slow.barren and now >= slow.kept_until:
+                slow.revoking = True
+                return [Revoke(slow.id)]
+            room = TWICE_BYTES_MAX - self._leases.bytes_twice
+            was_idle = not other.lease
+            if room > 0 and (chunks := self._leases.give_again(other, slow, wanted, room, front=True)):
+                if was_idle:
+                    other.pace.started(now=now)
+                return [Grant(other.id, chunks)]
+        return []
+
+    def is_late(self, link: Link, *, usual: float, now: float) -> bool:
+        """Whether something is overdue on `link`."""
+        return link.owes and now >= self.late_at(link, usual=usual)
 
     def late_at(self, link: Link, *, usual: float) -> float:
         """Return when `link`, which owes something, is late."""
@@ -116,7 +165,7 @@ class Endgame:
             and link.peer != slow.peer
             and not link.dropping
             and link.finish_s(now=now) < SOON_S
-            and not (link.owes and now >= self.late_at(link, usual=usual))
+            and not self.is_late(link, usual=usual, now=now)
             and self._availability.holds_any(link.peer, slow.lease)
             for link in links
         )
@@ -131,8 +180,14 @@ def usual_rate(links: Collection[Link]) -> float:
 def _is_slow(slow: Link, idle: Link, *, usual: float, now: float) -> bool:
     """Whether `slow`, at the rate that it has shown, would take so much longer for its rest than `idle`, or should be
     done by now."""
-    rate, other = slow.pace.rate or usual, idle.pace.rate
-    if not rate or not other:
+    rate = idle.pace.rate
+    if not rate:
         return False
-    rest_s = slow.pace.moved_at + slow.lease_bytes / rate - now
-    return rest_s > max(SLOW_S, SLOW_RATIO * slow.lease_bytes / other) or rest_s < -SLOW_S
+    rest_s = _rest_s(slow, slow.lease_bytes, usual=usual, now=now)
+    return rest_s > max(SLOW_S, SLOW_RATIO * slow.lease_bytes / rate) or rest_s < -SLOW_S
+
+
+def _rest_s(link: Link, size: int, *, usual: float, now: float) -> float:
+    """How long `link` still takes for the next `size` bytes, at the rate that it has shown, or else the `usual` one;
+    less than 0 if they should be here by now."""
+    return link.pace.moved_at + size / (link.pace.rate or usual) - now

@@ -34,6 +34,11 @@ class Leases:
         self._written: list[Run] = []
 
     @property
+    def twice(self) -> RangeSet:
+        """What two have."""
+        return self._twice.snapshot()
+
+    @property
     def all_settled(self) -> bool:
         """Whether no link may still write what is had."""
         return not self._unsettled
@@ -54,13 +59,16 @@ class Leases:
         link.barren = False
         return chunks
 
-    def give_again(self, link: Link, holder: Link, within: RangeSet, bytes_max: int) -> RangeSet:
+    def give_again(
+        self, link: Link, holder: Link, within: RangeSet, bytes_max: int, *, front: bool = False
+    ) -> RangeSet:
         """Lease to `link` what `holder` has of `within` and nobody else has, from its end on: what it was asked for
-        comes in order. At most `bytes_max`, or one chunk."""
+        comes in order; or from its `front` on, which is missed first. At most `bytes_max`, or one chunk."""
         alone = (holder.lease.snapshot() & within) - self._twice.snapshot()
         runs: list[Run] = []
         room = bytes_max
-        for chunk in (number for start, stop in reversed(alone.runs) for number in reversed(range(start, stop))):
+        backwards = (number for start, stop in reversed(alone.runs) for number in reversed(range(start, stop)))
+        for chunk in alone if front else backwards:
             room -= self._table.bytes_of(RangeSet(((chunk, chunk + 1),)))
             if runs and room < 0:
                 break

@@ -39,7 +39,7 @@ class Link:
 
     __slots__ = (
         "barren", "busy_s", "busy_until", "dropping", "dry_at", "id", "joined_at", "kept_until", "lease", "lease_bytes",
-        "on_parole", "pace", "peer", "place", "revoking", "turn", "unsettled", "vain_bytes",
+        "on_parole", "pace", "peer", "place", "rationed", "revoking", "turn", "unsettled", "vain_bytes",
     )  # fmt: skip
 
     def __init__(self, link: LinkId, peer: SourceId, *, now: float) -> None:
@@ -52,6 +52,7 @@ class Link:
         self.vain_bytes = 0  # Under way on it and had by now: they come before anything else that it is asked for.
         self.pace = Pace(now=now)
         self.place = Place()
+        self.rationed = False  # It was given less than a lease last, so that somebody need not wait for it.
         self.revoking = False
         self.kept_until = now  # No Revoke before: it may have been given again what the last one took.
         self.barren = False  # The last Revoke brought nothing: all that is left is in flight.

@@ -19,6 +19,7 @@ LEASE_S = 0.25
 LEASE_BYTES_MIN = 2 * limits.BATCH_BYTES_MAX
 LEASE_BYTES_START = 4 * limits.BATCH_BYTES_MAX  # Before the first measurement; what is too much can be taken back.
 LEASE_BYTES_MAX = 256 * limits.MIB
+SOON_BYTES_START = 256 * limits.KIB  # Of what somebody waits for, before the first measurement: a chunk, in effect.
 DELAYS = 6  # So many times as long as a grant takes to show are in a lease, too: half of it is what fills a far link.
 DELAY_S_MAX = 0.25
 FAR_PARTS = 40  # On a link whose delay is a noticeable part of a batch's time one more is asked for beside the next.
@@ -60,9 +61,16 @@ class Pace:
         """How much this link should have in its lease."""
         if not self.rate:
             return int(LEASE_BYTES_START * self._stretch)
-        lease_s = LEASE_S * self._stretch + DELAYS * self.delay_s
         far = self.rate * self.delay_s * FAR_PARTS > limits.BATCH_BYTES_MAX
-        least = LEASE_BYTES_MIN + (2 * limits.BATCH_BYTES_MAX if far else 0)
+        return self._moves_soon(least=LEASE_BYTES_MIN + (2 * limits.BATCH_BYTES_MAX if far else 0))
+
+    @property
+    def soon_bytes(self) -> int:
+        """How much this link should have of what somebody waits for: of a slow one less is lost in it."""
+        return self._moves_soon(least=limits.BATCH_BYTES_MAX) if self.rate else SOON_BYTES_START
+
+    def _moves_soon(self, *, least: int) -> int:
+        lease_s = LEASE_S * self._stretch + DELAYS * self.delay_s
         return int(min(max(self.rate * lease_s, least), LEASE_BYTES_MAX))
 
     def started(self, *, now: float) -> None:

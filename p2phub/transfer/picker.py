@@ -90,26 +90,31 @@ class Picker:
             run = next((run for tier in tiers if (run := self._best(tier, place, spans)) is not None), None)
             if run is None:
                 break
-            start, limit = run
-            stop, moved = self._cut(start, limit, bytes_wanted)
-            self._free.remove(start, stop)
-            self.free_bytes -= moved
+            chunks, moved = self.take(*run, bytes_wanted, place)
             bytes_wanted -= moved
-            place.following = stop
-            place.file = self._table.file_of(stop - 1)
-            taken.append((start, stop))
+            taken.append(chunks)
         return taken
+
+    def take(self, start: int, limit: int, bytes_wanted: int, place: Place) -> tuple[Run, int]:
+        """Take about `bytes_wanted` out of start ..< limit, all of it free, from the front; return what, and its bytes.
+        The link whose `place` it is goes on there."""
+        stop, moved = self._cut(start, limit, bytes_wanted)
+        self._free.remove(start, stop)
+        self.free_bytes -= moved
+        place.following = stop
+        place.file = self._table.file_of(stop - 1)
+        return (start, stop), moved
 
     def _best(self, tier: RangeSet, place: Place, spans: list[Run]) -> Run | None:
         """Return the run to take from, as long as it may become; None if nothing of `tier` is free."""
         if place.following is not None:
-            run = self._from(tier, place.following)
+            run = self.next_free(tier, place.following)
             if run is not None and run[0] == place.following and not _inside(spans, run[0]):
                 return _up_to(spans, run)
         fallback: Run | None = None
         for start, stop in ((self._rotation, len(self._table)), (0, self._rotation)):
             at = start
-            while (run := self._from(tier, at)) is not None and run[0] < stop:
+            while (run := self.next_free(tier, at)) is not None and run[0] < stop:
                 fallback = fallback or run
                 taken = _inside(spans, run[0])
                 if taken is None:
@@ -126,7 +131,7 @@ class Picker:
         if self._beginnings is not None:
             self._rotation = next(self._beginnings, 0)
 
-    def _from(self, tier: RangeSet, at: int) -> Run | None:
+    def next_free(self, tier: RangeSet, at: int) -> Run | None:
         """Return the first run at or after `at` that is both free and in `tier`."""
         while (free := self._free.next_run(at)) is not None:
             held = next_run(tier, free[0])
@@ -143,7 +148,7 @@ class Picker:
 
     def _all(self, tier: RangeSet) -> Iterator[Run]:
         at = 0
-        while (run := self._from(tier, at)) is not None:
+        while (run := self.next_free(tier, at)) is not None:
             yield run
             at = run[1]
 

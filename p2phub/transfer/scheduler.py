@@ -3,7 +3,8 @@
 A lease is topped up when less than half of it is left; near the end each link gets its share by rate only. When nothing
 is free, an idle link takes over what another would not end soon (`endgame`). A link that still owes what is had by now
 gets nothing else before that came. In a crowd a link to one that holds all gets this node's own share first, and goes
-on to what is another's step by step (`crowd`).
+on to what is another's step by step (`crowd`). The beginning of what somebody waits for goes before all that,
+and the rest within it (`soon`).
 
 It works on the books of one session, which calls it after each event. Source: proto/transfer.md §5. Lengths are bytes,
 times seconds.
@@ -12,7 +13,7 @@ times seconds.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from p2phub import limits
 from p2phub.content import ChunkTable, RangeSet
@@ -21,16 +22,20 @@ from p2phub.transfer.actions import Action, Grant, LinkId, Revoke
 from p2phub.transfer.availability import Availability
 from p2phub.transfer.crowd import WAIT_S, Crowd
 from p2phub.transfer.endgame import LOOK_S as END_LOOK_S
-from p2phub.transfer.endgame import Endgame, Owing
+from p2phub.transfer.endgame import SLOW_S, TWICE_BYTES_MAX, Endgame, Owing, usual_rate
 from p2phub.transfer.leases import Leases
 from p2phub.transfer.link import NEVER, Link
+from p2phub.transfer.runs import Run
 from p2phub.transfer.shares import beginnings
+from p2phub.transfer.soon import Ahead, Soon
 
 CROWD_LOOK_S = 0.1  # In a crowd, all leases are looked at this often.
+URGENT_BYTES = 8 * limits.MIB  # Of what is wanted soon so much is asked for at once in a crowd, too.
+FRONT_S = 0.1  # So soon somebody comes to it: it is the front of what they wait for.
 
 
 class Scheduler:
-    """Decides for one session, whose `links` it shares; what it owns is the crowd, and when it looked last."""
+    """Decides for one session, whose `links` it shares; it owns the crowd, what is wanted soon, and when it looked."""
 
     def __init__(
         self, table: ChunkTable, leases: Leases, availability: Availability, links: Mapping[LinkId, Link]
@@ -38,6 +43,8 @@ class Scheduler:
         self._table, self._leases, self._availability, self._links = table, leases, availability, links
         self._picker = leases.picker
         self._end = Endgame(table, leases, availability)
+        self.soon = Soon(table)
+        self._urgent = RangeSet()  # Of that what is not left to a crowd.
         self.crowd: Crowd | None = None
         self._fed_at = -math.inf  # When all leases were looked at last;
         self._look_is_due = False  # and whether that is to be done again, since something has happened.
@@ -49,7 +56,7 @@ class Scheduler:
     def looks(self, *, owed: bool, now: float) -> list[float]:
         """Return when to `look_again` though nothing happened. `owed`: whether anything is to come over any link."""
         idle = [link for link in self._links.values() if not link.lease]
-        helps = owed and any(_can_work(link, now=now) for link in idle)
+        helps = owed and (bool(self.soon) or any(_can_work(link, now=now) for link in idle))
         times = [now + END_LOOK_S] if helps or any(map(self._waits_its_turn, idle)) else []
         if self._look_is_due:
             times.append(max(now, self._fed_at + CROWD_LOOK_S))
@@ -78,7 +85,29 @@ class Scheduler:
             return []
         fellows = self._availability.of_fellows
         self.crowd.look(fellows, self._leases.missing.snapshot(), now=now)
-        return self._take_back(lambda link, _: not link.barren and now >= link.kept_until and link.lease.meets(fellows))
+        urgent = self._urgent  # It would be asked for again at once.
+
+        def is_theirs(link: Link, crowd: Crowd) -> bool:
+            free = not link.barren and now >= link.kept_until and link.lease.meets(fellows)
+            return free and not link.lease.meets(urgent)
+
+        return self._take_back(is_theirs)
+
+    def want_soon(self, runs: Sequence[Run], *, now: float) -> list[Action]:
+        """Take a hint: see `Session.want_soon`. Take other work from links that would be long at it before this."""
+        self.soon.replace(runs)
+        self.soon.forget_had(self._leases.missing)
+        self._urgent = self.soon.front(self._leases.missing, URGENT_BYTES) if self.soon else RangeSet()
+        actions: list[Action] = []
+        for link in self._links.values() if self.soon else ():
+            if not _can_work(link, now=now) or not link.lease or link.barren or now < link.kept_until:
+                continue
+            if (not link.pace.rate or link.finish_s(now=now) > SLOW_S) and self._first_soon(
+                link, self._ahead(link, now)
+            ):
+                link.revoking = True
+                actions.append(Revoke(link.id))
+        return actions
 
     def _take_back(self, wrong: Callable[[Link, Crowd], bool]) -> list[Action]:
         """Take back the leases of those that many ask where they are `wrong`."""
@@ -124,14 +153,18 @@ class Scheduler:
         actions: list[Action] = []
         owing: Owing | None = None
         rates = self._rates(now)
+        front = self._front(rates[1])
         for link in hungry:
             more: list[Action] = []
+            if front:
+                owing = owing or Owing.of(self._links.values(), now=now)
+                more = self._end.hasten(link, front, owing, capped=capped, crowd=self.crowd is not None, now=now)
             if self._picker and (grant := self._grant(link, rates, now)) is not None:
-                more = [grant]
+                more.append(grant)
             elif not link.lease:
                 link.place.leave()  # It works nowhere, so its file is anybody's.
                 owing = owing or Owing.of(self._links.values(), now=now)
-                more = self._help(link, owing, capped, now)
+                more += self._help(link, owing, capped, now)
             if more:
                 owing = None
                 actions += more
@@ -140,6 +173,9 @@ class Scheduler:
     def _grant(self, link: Link, rates: tuple[float, float], now: float) -> Grant | None:
         if not self._picker.may_pick(self._availability.of(link.peer)):
             return None
+        ahead = self._ahead(link, now) if self.soon else None
+        if ahead is not None and self._first_soon(link, ahead) is not None:
+            return self._grant_soon(link, ahead, rates, now)
         steps = self._steps(link)
         reach = self._reach(link, steps, now)
         known = (self._availability.version, self._picker.put_back_count, reach if steps else -1)
@@ -151,17 +187,73 @@ class Scheduler:
         if 0 < reach < len(steps) - 1:
             wanted = min(wanted, limits.BATCH_BYTES_MAX)  # Of what is another's no more than is asked for at once.
         tiers = steps[: reach + 1] or self._availability.tiers(link.peer)
-        runs = self._picker.pick(tiers, wanted, link.place, others)
+        if ahead and not steps:
+            tiers = tuple(tier - self.soon.chunks for tier in tiers)
+        runs: list[Run] = []
+        for tier in steps[: reach + 1] if self.soon else ():
+            runs = runs or self.soon.pick(self._picker, tier, Ahead(), wanted, link.place)
+        runs = runs or self._picker.pick(tiers, wanted, link.place, others)
         if not runs:
-            link.dry_at = known
+            link.dry_at = NEVER if ahead and not steps else known
             if steps and link.turn.waits_since is None:
                 link.turn.waits_since = now
             return None
         if steps and runs[0][0] in tiers[0]:
             link.turn.waits_since = None
+        link.rationed = False
+        return self._lease(link, runs, now)
+
+    def _lease(self, link: Link, runs: list[Run], now: float) -> Grant:
         if not link.lease:
             link.pace.started(now=now)
         return Grant(link.id, self._leases.give(link, runs))
+
+    # --- what somebody waits for ----------------------------------------------------------------------------------
+
+    def holds_up_twice(self, link: Link) -> bool:
+        """Whether somebody waits for what `link` owes, and another that was asked for it has not given it either."""
+        if not self.soon or not self._leases.bytes_twice:
+            return False
+        return link.lease.meets(self._leases.twice & self._front(0.0))
+
+    def _front(self, rate: float) -> RangeSet:
+        """Return what will be waited for within a moment: of all that is wanted soon what comes next, at `rate`."""
+        if not self.soon:
+            return RangeSet()
+        self.soon.forget_had(self._leases.missing)
+        size = min(max(int(rate * FRONT_S), limits.BATCH_BYTES_MAX), TWICE_BYTES_MAX)
+        return self.soon.front(self._leases.missing, size)
+
+    def _first_soon(self, link: Link, ahead: Ahead) -> Run | None:
+        return self.soon.first(self._picker, self._has_soon(link), ahead)
+
+    def _has_soon(self, link: Link) -> RangeSet:
+        """Return what of it `link` may be asked for, however many want the same: all of one that need not wait."""
+        held = self._availability.of(link.peer)
+        return held & self._urgent if self._waits_its_turn(link) else held
+
+    def _ahead(self, link: Link, now: float) -> Ahead:
+        """Return what of it `link` leaves to faster ones that are on time."""
+        usual = usual_rate(self._links.values())
+        others = [
+            (other, self._availability.of(other.peer))
+            for other in self._links.values()
+            if other.pace.rate and other.peer != link.peer
+            if _can_work(other, now=now) and not self._end.is_late(other, usual=usual, now=now)
+        ]
+        if others and self._end.is_late(link, usual=usual, now=now):
+            return Ahead(self._table.bytes_total, tuple(held for _, held in others))
+        return Ahead.of(link, others, now=now)
+
+    def _grant_soon(self, link: Link, ahead: Ahead, rates: tuple[float, float], now: float) -> Grant | None:
+        """Of what is wanted soon there is something for `link`: it gets nothing else, and no more than it soon has."""
+        room = min(link.pace.soon_bytes, link.quota_bytes) - link.lease_bytes
+        wanted = min(room, max(limits.BATCH_BYTES_MAX, self._share(link, rates, now)))
+        runs = self.soon.pick(self._picker, self._has_soon(link), ahead, wanted, link.place)
+        if not runs:
+            return None
+        link.rationed = link.pace.soon_bytes < link.pace.lease_bytes
+        return self._lease(link, runs, now)
 
     def _rates(self, now: float) -> tuple[float, float]:
         """Return the rate to expect of a link that is not measured, and that of all links together."""

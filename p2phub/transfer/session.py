@@ -6,8 +6,9 @@ each chunk is in exactly one of: had, free, leased to one link, leased to two, o
 
     joined held verified refused returned cancelled closed tick   ->   Grant | Revoke | Cancel | Drop
 
-The books of that stand in `leases`, who gets what in `scheduler`, how chunks are chosen in `picker`, how many at once
-in `pace`, who has what in `availability`, what is thought of a peer in `standing`; here stands what an event means:
+The books of that stand in `leases`, who gets what in `scheduler`, how chunks are chosen in `picker`, what somebody
+waits for in `soon`, how many at once in `pace`, who has what in `availability`, what is thought of a peer in
+`standing`; here stands what an event means:
   - a link that moves nothing for STALL_S is dropped if another provider holds its chunks, else after three times that;
   - a provable lie bans the peer: all its links are dropped, and it is not asked again.
 
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from p2phub import limits
@@ -31,6 +32,7 @@ from p2phub.transfer.endgame import LOOK_S as END_LOOK_S
 from p2phub.transfer.endgame import usual_rate
 from p2phub.transfer.leases import Leases
 from p2phub.transfer.link import BUSY_RETRY_S, Link, LinkNow
+from p2phub.transfer.runs import Run
 from p2phub.transfer.scheduler import Scheduler
 from p2phub.transfer.standing import Standings
 
@@ -39,6 +41,7 @@ LINK_PAYS_S = 1.0  # if it comes within this time.
 LOOK_S = 1.0  # While anything is leased, `tick` is due at least this often: silence lowers the rates.
 LONG_S = 10.0  # A rest that takes longer is worth trying others for.
 HARDLY = 8  # So many times slower than usual is a link that others might do better than.
+STALL_SOON_S = 4.0  # In place of STALL_S, if somebody waits and the other who was asked is no better; see `soon`.
 ALONE_PATIENCE = 3  # Times STALL_S, where no other provider could do better.
 
 
@@ -252,6 +255,12 @@ class Session:
         self._up = None
         return self._scheduler.spread(own, others)
 
+    def want_soon(self, chunks: Sequence[Run], *, now: float) -> list[Action]:
+        """From here on ask for `chunks` before all else: runs start ..< stop, in the order in which they are wanted. An
+        empty sequence is no hint; a new one replaces the last. See `soon` for what of a very long one is kept."""
+        self._at(now)
+        return self._scheduler.want_soon(chunks, now=now) + self._feed()
+
     def _at(self, now: float) -> None:
         """Something happens now."""
         self._now, self._up = now, None
@@ -295,7 +304,7 @@ class Session:
         for start, stop in chunks.runs:
             actions += self._leases.got(known, start, stop, self._links.values())
         self._came_in_vain(known, bytes_moved - (self._leases.bytes_verified - before))
-        if known is not None and not known.lease and self._leases.picker:
+        if known is not None and not known.lease and self._leases.picker and not (known.rationed or known.on_parole):
             known.pace.ran_dry()
         return actions + self._feed(known.peer if known is not None else None)
 
@@ -388,12 +397,13 @@ class Session:
 
     def _patience_ends(self, link: Link, *, before: float) -> float:
         """Return when `link`, which owes something, has been silent for too long; inf if that is not by `before`."""
-        ends = link.pace.progress_at + limits.STALL_S
+        stall_s = STALL_SOON_S if self._scheduler.holds_up_twice(link) else limits.STALL_S
+        ends = link.pace.progress_at + stall_s
         if ends > before:
             return math.inf
         owed = link.lease or link.unsettled  # Else what comes in vain: it is not missed, but nor is the link.
         alone = bool(owed) and not self._availability.held_elsewhere(link.peer, owed)
-        return ends + limits.STALL_S * (ALONE_PATIENCE - 1) if alone else ends
+        return link.pace.progress_at + limits.STALL_S * ALONE_PATIENCE if alone else ends
 
     def _ban(self, peer: SourceId, evidence: PeerError) -> list[Action]:
         self._standings.lied(peer, evidence, now=self._now)

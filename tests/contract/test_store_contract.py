@@ -280,7 +280,20 @@ def test_a_whole_file_is_in_its_place_after_a_sync_and_an_unfinished_one_is_not(
     deliver(arrival, content, [content.table.span(whole)[0] - 1])
     arrival.sync()
     assert scene.files() == {"more.bin": content.files["more.bin"]}
+    everything = range(len(content.manifest.files))
+    assert arrival.in_place(everything) == [whole]
+    assert arrival.in_place([whole - 1]) == []
     arrival.close()
+
+
+def test_files_that_stood_there_and_all_of_a_finished_fetch_are_in_place(scene: Scene, content: Content) -> None:
+    scene.put("config.json", content.files["config.json"])
+    arrival = arrive(scene, content)
+    everything = range(len(content.manifest.files))
+    assert [content.path_of(file) for file in arrival.in_place(everything)] == ["config.json"]
+    deliver_rest(arrival, content)
+    arrival.finish()
+    assert arrival.in_place(everything) == list(everything)
 
 
 @covers("F01")

@@ -13,7 +13,7 @@ import trio
 from p2phub.content import Digest
 from p2phub.discovery import Asked, Candidate
 from p2phub.engine.exchange import Exchange
-from p2phub.engine.fetch import Explain, Means, Wish, fetch
+from p2phub.engine.fetch import Means, Running, Wish, fetch
 from p2phub.engine.publish import Order, Outcome, publish
 from p2phub.engine.search import Search
 from p2phub.engine.serve import ControlDesk, StoreShelf
@@ -104,7 +104,9 @@ class TestHost:
         patience_s: float = 0.0,
         watch: Callable[[Event], None] | None = None,
         share: bool = False,
-        started: Callable[[Explain], None] = lambda explain: None,
+        first: Sequence[str] = (),
+        in_order: bool = False,
+        started: Callable[[Running], None] = lambda running: None,
     ) -> Done:
         """Fetch as the node does; with `share` among the others of the swarm, else only from whom it is told."""
         known = [*(candidate for provider in providers for candidate in provider.candidates), *also]
@@ -114,7 +116,15 @@ class TestHost:
             return later
 
         return await fetch(
-            Wish(reference="test", manifest=manifest, destination=destination, force=force, patience_s=patience_s),
+            Wish(
+                reference="test",
+                manifest=manifest,
+                destination=destination,
+                force=force,
+                patience_s=patience_s,
+                first=tuple(first),
+                in_order=in_order,
+            ),
             search=Search(known, open_finder),
             means=Means(
                 self.plane,

@@ -15,7 +15,7 @@ from p2phub.node.capping import JobCaps
 from p2phub.node.compose import Parts
 from p2phub.node.rates import Rates, parse_cap
 from p2phub.node.running import JsonObject, Running
-from p2phub.observe import Event, Listening, Watch
+from p2phub.observe import Event, FilesReady, Listening, Unmatched, Watch
 
 
 async def fetch(
@@ -32,6 +32,8 @@ async def fetch(
     up: int | None = None,
     down: int | None = None,
     background: bool = False,
+    first: Sequence[str] = (),
+    in_order: bool = False,
 ) -> JsonObject:
     parts = node.parts
     given = tuple(parse_peer_address(provider) for provider in providers)
@@ -49,11 +51,19 @@ async def fetch(
     with node.job(reference=ref, into=into, caps=caps) as told:
 
         def watch_job(event: Event) -> None:
-            told.update(event.as_json())
+            if not isinstance(event, FilesReady | Unmatched):  # Status says how far it is, not of which files.
+                told.update(event.as_json())
             watch(event)
 
         done = await engine.fetch(
-            engine.Wish(reference=ref, manifest=resolved.manifest, destination=Path(into), force=force),
+            engine.Wish(
+                reference=ref,
+                manifest=resolved.manifest,
+                destination=Path(into),
+                force=force,
+                first=tuple(first),
+                in_order=in_order,
+            ),
             search=search,
             means=engine.Means(
                 parts.dialler,
@@ -69,7 +79,7 @@ async def fetch(
                 budget=parts.budget,
             ),
             watch=watch_job,
-            started=lambda explain: node.explained_by(told["job"], explain),
+            started=lambda running: node.carried_out_by(told["job"], running),
         )
     if serve and (public or (resolved.release is None and search.announced)):
         await parts.workers.run(lambda: _share(parts, resolved.manifest))

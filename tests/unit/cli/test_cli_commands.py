@@ -146,7 +146,7 @@ def test_a_dry_run_marks_what_publish_would_refuse_and_exits_with_0(cli: Cli, hu
 
 def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
     words = ["--into", "d", "--provider", ADDRESS, "--mirror", MIRROR, "--force", "--no-serve"]
-    words += ["--no-exchange", "--background"]
+    words += ["--no-exchange", "--background", "--first", "*.json", "--first", "b", "--in-order"]
     assert cli("fetch", "x/m", *words).code == 0
     assert cli("fetch", "x/m").code == 0
     (_, _, given), (_, _, defaults) = hub.calls
@@ -158,6 +158,8 @@ def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
         "serve": False,
         "exchange": False,
         "background": True,
+        "first": ["*.json", "b"],
+        "in_order": True,
     }
     assert defaults == {
         "into": None,
@@ -167,6 +169,8 @@ def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
         "serve": True,
         "exchange": True,
         "background": False,
+        "first": [],
+        "in_order": False,
     }
 
 
@@ -211,6 +215,15 @@ def test_fetch_tells_people_of_sources_damage_and_waiting(cli: Cli, hub: FakeHub
     assert "no byte for 10 s" in said.err
     assert "/models/m" in said.out
     assert f"5.00 MB from {PEER}" in said.out
+
+
+def test_fetch_tells_people_of_files_that_are_ready_but_not_of_thousands(cli: Cli, hub: FakeHub) -> None:
+    ready = [api.FilesReady([f"{letter}{number}" for number in range(5)]) for letter in "abcdefghijklmno"]
+    hub.events = [api.Unmatched("*.jsn"), *ready]
+    said = cli("fetch", "x/m")
+    assert "No file matches *.jsn" in said.err
+    assert "Ready: a0, a1, a2 and 2 more" in said.err
+    assert said.err.count("Ready: ") == 10
 
 
 def test_node_prints_ready_and_stopped(cli: Cli, hub: FakeHub) -> None:

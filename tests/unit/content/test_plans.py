@@ -83,6 +83,18 @@ def test_chunks_are_counted_by_file_as_they_are_found_one_by_one(
     assert all(count > 0 for _, count in counted)
 
 
+@given(files, st.data())
+def test_the_chunks_of_a_range_of_bytes_are_those_that_hold_one_of_them(
+    lengths: list[list[int]], data: st.DataObject
+) -> None:
+    table = table_of(lengths)
+    for file, each in enumerate(lengths):
+        start, stop = (data.draw(st.integers(0, sum(each) + 5)) for _ in range(2))
+        refs = [table.chunk(index) for index in range(*table.span(file))]
+        expected = [ref.index for ref in refs if max(ref.offset, start) < min(ref.offset + ref.length, stop)]
+        assert list(range(*table.covering(file, start, stop))) == expected
+
+
 @given(files, st.integers(0, 4 << 20), st.data())
 def test_as_many_chunks_fit_as_can_be_added_up(lengths: list[list[int]], bytes_max: int, data: st.DataObject) -> None:
     table = table_of(lengths)

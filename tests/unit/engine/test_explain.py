@@ -15,7 +15,7 @@ from p2phub.content import RangeSet
 from p2phub.discovery import Candidate
 from p2phub.engine.effort import RECENT_S, Effort
 from p2phub.engine.explain import _bound, _bound_by_effort
-from p2phub.engine.fetch import Explain, Means, Wish, fetch
+from p2phub.engine.fetch import Means, Running, Wish, fetch
 from p2phub.engine.job import Job
 from p2phub.engine.providers import Provider
 from p2phub.engine.search import Search
@@ -65,7 +65,7 @@ async def explained(
     bob: TestHost, ann: TestHost, into: Path, ready: Callable[[Explanation], bool], *, bytes_max: int
 ) -> Explanation:
     """Fetch through a gate that holds after `bytes_max`; return the first explanation that is `ready`."""
-    explains: list[Explain] = []
+    fetches: list[Running] = []
     published = await ann.publish(make_safetensors_folder(into.parent / "model", 24 << 20, files=2, seed=3))
     found: Explanation | None = None
     with gate(ann.candidates[0].provider, bytes_max=bytes_max) as held, trio.fail_after(60):
@@ -73,12 +73,12 @@ async def explained(
         async with trio.open_nursery() as nursery:
 
             async def fetch() -> None:
-                await bob.fetch(published.manifest, into, also=[through], started=explains.append)
+                await bob.fetch(published.manifest, into, also=[through], started=fetches.append)
 
             nursery.start_soon(fetch)
             while found is None or not ready(found):
                 await trio.sleep(0.01)  # Without a pause it would keep the threads from their work.
-                found = explains[0]() if explains else None
+                found = fetches[0].explain() if fetches else None
             held.open()
     return found
 
@@ -114,17 +114,17 @@ async def test_a_chunk_that_nobody_holds_is_named(tmp_path: Path) -> None:
         published = await ann.publish(model)
         changed = sorted(model.glob("*.safetensors"))[1]
         os.truncate(changed, 100)
-        explains: list[Explain] = []
+        fetches: list[Running] = []
         with trio.fail_after(60):
             async with trio.open_nursery() as nursery:
 
                 async def fetch() -> None:
-                    await bob.fetch(published.manifest, tmp_path / "out", ann, started=explains.append, patience_s=60)
+                    await bob.fetch(published.manifest, tmp_path / "out", ann, started=fetches.append, patience_s=60)
 
                 nursery.start_soon(fetch)
-                while not explains or explains[0]().bound != "holders":
+                while not fetches or fetches[0].explain().bound != "holders":
                     await trio.sleep(0.01)  # Without a pause it would keep the threads from their work.
-                found = explains[0]()
+                found = fetches[0].explain()
                 nursery.cancel_scope.cancel()
     assert found.because.startswith(f"no provider holds chunk 0 of {changed.name}")
     assert found.sources[0].state == "holds nothing that is missing"
@@ -135,7 +135,7 @@ async def explained_beside(
 ) -> tuple[Explanation, str]:
     """Fetch through a gate that holds after `bytes_max`, and from a web server that is no more than the files; return
     the first explanation that is `ready`, and the server's URL."""
-    explains: list[Explain] = []
+    fetches: list[Running] = []
     async with open_host(tmp_path / "a", "ann") as ann, open_host(tmp_path / "b", "bob") as bob:
         model = make_safetensors_folder(tmp_path / "model", 24 << 20, files=2, seed=3)
         published = await ann.publish(model)
@@ -155,11 +155,11 @@ async def explained_beside(
                             search=Search([through], open_finder, given=[parse_mirror(server.url)]),
                             means=Means(bob.plane, bob.store, bob.workers, bob.key.peer_id, lambda: plane),
                             watch=bob.events.append,
-                            started=explains.append,
+                            started=fetches.append,
                         )
 
                     nursery.start_soon(run)
-                    while not explains or not ready(found := explains[0]()):
+                    while not fetches or not ready(found := fetches[0].explain()):
                         await trio.sleep(0.01)  # Without a pause it would keep the threads from their work.
                     nursery.cancel_scope.cancel()
         return found, server.url

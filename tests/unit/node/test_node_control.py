@@ -22,7 +22,18 @@ from p2phub.errors import AlreadyRunning, ChunkMismatch, HubError, Malformed, No
 from p2phub.node import control
 from p2phub.node.control import call, daemon_running, hold_home, serve_control
 from p2phub.node.home import control_path
-from p2phub.observe import Done, Event, PeerDropped, Progress, PublishProgress, Ready, Source, SourceBytes
+from p2phub.observe import (
+    Done,
+    Event,
+    FilesReady,
+    PeerDropped,
+    Progress,
+    PublishProgress,
+    Ready,
+    Source,
+    SourceBytes,
+    Unmatched,
+)
 from tests.support.covers import covers
 
 EVENTS: list[Event] = [
@@ -30,6 +41,8 @@ EVENTS: list[Event] = [
     PublishProgress(bytes_hashed=1, bytes_total=2, files=3),
     Source("12D", "/ip4/1.2.3.4/tcp/1", "direct"),
     Progress(bytes_verified=1, bytes_per_s=2.5),
+    FilesReady(["a", "b/c"]),
+    Unmatched("*.jsn"),
     PeerDropped("12D", "lied", "f", 3),
     Done("/p", 1, 2, 3.0, None, [SourceBytes("12D", 5)]),
 ]

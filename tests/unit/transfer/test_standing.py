@@ -146,3 +146,27 @@ def test_a_fetch_completes_though_all_are_behind_one_address(honest_too: bool) -
     swarm.run()
     assert swarm.session.complete
     assert swarm.now < 60 + STEP_S
+
+
+@covers("T34")
+def test_one_on_parole_gets_no_more_of_what_somebody_waits_for_either() -> None:
+    standings = after_lies(1)
+    session, everything = session_with(standings)
+    session.want_soon(everything.runs, now=0.0)
+    standings.met(ANN, HERE, now=0.0)
+    leased = granted(session.joined(1, ANN, everything, now=0.0), 1)
+    assert len(leased) * limits.MIB == BATCH
+    assert len(granted(session.verified(1, leased, BATCH, now=0.01), 1)) * limits.MIB == BATCH
+
+
+@covers("T34")
+def test_a_time_on_parole_makes_no_later_lease_longer() -> None:
+    """A link whose batch ends before the next is granted is no link that runs dry."""
+    standings = after_lies(1)
+    session, everything = session_with(standings)
+    standings.met(ANN, HERE, now=0.0)
+    leased = granted(session.joined(1, ANN, everything, now=0.0), 1)
+    for step in range(1, 13):  # 10 MiB/s, of which a lease of 250 ms is 2.5 MiB.
+        done = leased.first(1)
+        leased = (leased - done) | granted(session.verified(1, done, limits.MIB, now=step / 10), 1)
+    assert 2 <= len(leased) <= 3

@@ -1,0 +1,119 @@
+"""What a user waits for while a fetch runs: files by pattern, all in order, a range of bytes; and when they are there.
+
+From a wish and a manifest comes the hint that `transfer.Session.want_soon` takes: the files that match the first
+pattern, then those that match the next, then, with `in_order`, all from front to back. A range that is asked for while
+the fetch runs goes before all that, the last one first. Patterns have gitignore syntax, as those of `publish` have.
+
+Whoever asks for an order also wants to know which files can be used: a file is told of (`FilesReady`) once it stands
+whole, verified and durable at its place. A fetch without an order pays nothing for any of this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from p2phub import limits
+from p2phub.content import ChunkTable
+from p2phub.errors import NotFound, UsageError
+from p2phub.manifest import Manifest
+from p2phub.observe import FilesReady, Unmatched, Watch
+from p2phub.store import Arrival
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+Run = tuple[int, int]
+READY_TOLD_MAX = 512  # Paths in one event.
+
+
+class Soon:
+    """What is wanted first in one fetch. Raises UsageError for what is no pattern."""
+
+    def __init__(self, first: Sequence[str], *, in_order: bool) -> None:
+        self._patterns = _patterns(first)
+        self._in_order = in_order
+        self._base: list[Run] = []  # By patterns and `in_order`.
+        self._ranges: list[tuple[str, int, int]] = []  # Bytes of files, the last that was asked for first.
+        self._awaited: list[int] = []  # Files to tell of that are not at their place yet, in the order of the manifest.
+        self._manifest: Manifest | None = None  # With the table from `begin` on.
+        self._table: ChunkTable | None = None
+
+    @property
+    def wants_files(self) -> bool:
+        """Whether somebody waits for whole files."""
+        return bool(self._patterns) or self._in_order
+
+    def begin(self, manifest: Manifest, table: ChunkTable) -> list[Unmatched]:
+        """The manifest is here: find out what is meant. Returns what a user should know. Blocks: a million paths and a
+        pattern take seconds."""
+        self._table = table
+        self._manifest = manifest  # Last: `move_up` may look at it from another thread.
+        unmatched: list[Unmatched] = []
+        awaited: set[int] = set()
+        for pattern, matches in self._patterns:
+            found = [number for number, entry in enumerate(manifest.files) if matches(entry.path)]
+            if not found:
+                unmatched.append(Unmatched(pattern))
+            self._base += [span for file in found if file not in awaited and (span := table.span(file))[0] < span[1]]
+            awaited.update(found)
+        self._awaited = sorted(awaited)
+        if self._in_order:
+            self._base.append((0, len(table)))
+            self._awaited = list(range(len(manifest.files)))
+        return unmatched
+
+    def move_up(self, path: str, start: int, stop: int) -> None:
+        """Want bytes `start` ..< `stop` of a file before all else. Raises NotFound for a file that is not there, as far
+        as that is known by now, UsageError for no range."""
+        if not 0 <= start < stop:
+            raise UsageError(f"bytes {start} to {stop} are no range")
+        wanted = path, start, stop
+        if self._manifest is not None and self._chunks(wanted) is None:
+            raise NotFound(f"there is no file {path} in what is fetched")
+        self._ranges = [wanted, *(other for other in self._ranges if other != wanted)][: limits.SOON_RANGES_MAX]
+
+    def runs(self) -> list[Run]:
+        """Return the runs of chunks that are wanted, in this order. Call after `begin`."""
+        return [run for wanted in self._ranges if (run := self._chunks(wanted)) is not None] + self._base
+
+    def _chunks(self, wanted: tuple[str, int, int]) -> Run | None:
+        assert self._manifest is not None
+        assert self._table is not None
+        path, start, stop = wanted
+        file = self._manifest.number_of(path)
+        return None if file is None else self._table.covering(file, start, stop)
+
+    # --- what is there ------------------------------------------------------------------------------------------------
+
+    def take_ready(self, arrival: Arrival) -> list[str]:
+        """Return the paths of those files that came to stand at their place since the last call. May take a moment."""
+        if not self._awaited or self._manifest is None:
+            return []
+        ready = arrival.in_place(self._awaited)
+        if ready:
+            there = set(ready)
+            self._awaited = [file for file in self._awaited if file not in there]
+        return [self._manifest.files[file].path for file in ready]
+
+
+def tell_ready(watch: Watch, paths: Sequence[str]) -> None:
+    """Tell that files are at their place."""
+    for at in range(0, len(paths), READY_TOLD_MAX):
+        watch(FilesReady(list(paths[at : at + READY_TOLD_MAX])))
+
+
+def _patterns(first: Sequence[str]) -> list[tuple[str, Callable[[str], bool]]]:
+    if not first:
+        return []
+    if len(first) > limits.FIRST_PATTERNS_MAX:
+        raise UsageError(f"more than {limits.FIRST_PATTERNS_MAX} patterns of files that are wanted first")
+    from pathspec import GitIgnoreSpec  # A tenth of a second, which most fetches do without.
+
+    def compiled(pattern: str) -> GitIgnoreSpec:
+        try:
+            return GitIgnoreSpec.from_lines([pattern])
+        except ValueError as exc:
+            raise UsageError(f"{pattern[:80]!r} is no pattern of file names") from exc
+
+    return [(pattern, compiled(pattern).match_file) for pattern in first]

@@ -1,0 +1,93 @@
+"""From patterns, and ranges that somebody reads, to chunks; and which files are told of (0065)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from p2phub import limits
+from p2phub.engine.soon import READY_TOLD_MAX, Soon, tell_ready
+from p2phub.errors import NotFound, UsageError
+from p2phub.observe import Event, FilesReady, Unmatched
+from p2phub.store import Arrival
+from tests.support.content import content_of
+
+STEP = 100
+CONTENT = content_of({"a/config.json": b"{}", "b.bin": bytes(250), "config.json": b"", "d.json": bytes(150)}, STEP)
+
+
+def soon(*first: str, in_order: bool = False) -> tuple[Soon, list[Unmatched]]:
+    made = Soon(first, in_order=in_order)
+    return made, made.begin(CONTENT.manifest, CONTENT.table)
+
+
+def test_files_come_by_pattern_in_the_order_of_patterns_each_once_then_all_in_order() -> None:
+    assert soon("d.json", "*.json")[0].runs() == [(4, 6), (0, 1)]
+    assert soon("b*", in_order=True)[0].runs() == [(1, 4), (0, 6)]
+    assert soon()[0].runs() == []
+
+
+def test_a_pattern_that_matches_nothing_is_said() -> None:
+    assert soon("/a/", "A", "#x", "b.bin")[1] == [Unmatched("A"), Unmatched("#x")]
+
+
+@pytest.mark.parametrize("pattern", ["!", "a\\"])
+def test_what_is_no_pattern_is_refused(pattern: str) -> None:
+    with pytest.raises(UsageError):
+        soon(pattern)
+
+
+def test_a_range_goes_before_all_else_the_last_one_first() -> None:
+    made, _ = soon("d.json")
+    made.move_up("b.bin", 100, 200)
+    made.move_up("b.bin", 0, 101)
+    made.move_up("b.bin", 100, 200)
+    assert made.runs() == [(2, 3), (1, 3), (4, 6)]
+    for path in ("b", "b.bin/", "\udcff"):
+        with pytest.raises(NotFound):
+            made.move_up(path, 0, 1)
+    for start, stop in ((-1, 5), (5, 5), (6, 5)):
+        with pytest.raises(UsageError):
+            made.move_up("b.bin", start, stop)
+
+
+def test_a_range_of_an_unknown_file_is_forgotten_when_the_manifest_comes() -> None:
+    made = Soon((), in_order=False)
+    made.move_up("nothing", 0, 5)
+    made.move_up("d.json", 0, 5)
+    made.begin(CONTENT.manifest, CONTENT.table)
+    assert made.runs() == [(4, 5)]
+
+
+def test_so_many_ranges_are_remembered() -> None:
+    made, _ = soon()
+    for start in range(limits.SOON_RANGES_MAX + 10):
+        made.move_up("b.bin", start, start + 1)
+    assert len(made.runs()) == limits.SOON_RANGES_MAX
+
+
+def test_each_file_that_is_waited_for_is_told_of_once() -> None:
+    there: list[int] = []
+
+    def in_place(files: Sequence[int]) -> list[int]:
+        return [file for file in files if file in there]
+
+    arrival = cast(Arrival, SimpleNamespace(in_place=in_place))
+    made, _ = soon("*.json")
+    assert made.take_ready(arrival) == []
+    there += [0, 1]
+    assert made.take_ready(arrival) == ["a/config.json"]
+    assert made.take_ready(arrival) == []
+    there += [2, 3]
+    assert made.take_ready(arrival) == ["config.json", "d.json"]
+
+
+def test_many_files_are_told_of_in_few_events() -> None:
+    events: list[Event] = []
+    tell_ready(events.append, [])
+    assert not events
+    tell_ready(events.append, [str(number) for number in range(READY_TOLD_MAX + 1)])
+    assert [len(event.paths) for event in events if isinstance(event, FilesReady)] == [READY_TOLD_MAX, 1]
