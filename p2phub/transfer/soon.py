@@ -72,6 +72,7 @@ class Soon:
         self._table = table
         self._laps: list[RangeSet] = []
         self._at = 0  # Of the first lap nothing before this is missing.
+        self._free_at = (0, 0, -1)  # Before this lap and chunk nothing is free, since chunks were put back so often.
         self._chunks: RangeSet | None = None
 
     def __bool__(self) -> bool:
@@ -97,7 +98,7 @@ class Soon:
                 laps.append([])
             laps[-1].append((start, stop))
         self._laps = [RangeSet.of(lap) for lap in laps]
-        self._at, self._chunks = 0, None
+        self._at, self._chunks, self._free_at = 0, None, (0, 0, -1)
 
     def forget_had(self, missing: Runs) -> None:
         """Let go of what is at the front and not `missing` any more."""
@@ -107,7 +108,7 @@ class Soon:
                 self._at = run[0]
                 return
             del self._laps[0]
-            self._at, self._chunks = 0, None
+            self._at, self._chunks, self._free_at = 0, None, (0, 0, -1)
 
     def front(self, missing: Runs, bytes_max: int) -> RangeSet:
         """Return what is wanted next of all that is missing, free or not: about `bytes_max`."""
@@ -131,33 +132,49 @@ class Soon:
     def first(self, picker: Picker, held: RangeSet, ahead: Ahead = _NOTHING) -> Run | None:
         """Return the first free run for a link to whoever holds `held`, as long as it may become; None if there is
         nothing for it."""
-        leave = ahead.size
-        at = self._at
-        for lap in self._laps:
-            while (run := _free(picker, lap, held, at)) is not None:
-                start, stop = run
-                end = min(stop, ahead.end(start)) if leave else start
-                if end == start:
-                    return run
-                left = self._table.fitting(start, end, leave)
-                if start + left < end:
-                    return start + left, stop
-                leave -= self._table.bytes_of(RangeSet(((start, end),)))
-                at = end
-            at = 0
-        return None
+        return next(self._for(picker, held, ahead), None)
 
     def pick(self, picker: Picker, held: RangeSet, ahead: Ahead, bytes_wanted: int, place: Place) -> list[Run]:
         """Take about `bytes_wanted` of what is free for such a link, at least a chunk, front first."""
         taken: list[Run] = []
-        while bytes_wanted > 0 and len(taken) < limits.REQUEST_RANGES_MAX:
-            run = self.first(picker, held, ahead)
-            if run is None:
-                break
-            chunks, moved = picker.take(*run, bytes_wanted, place)
-            taken.append(chunks)
-            bytes_wanted -= moved
+        if bytes_wanted > 0:
+            for run in self._for(picker, held, ahead):
+                chunks, moved = picker.take(*run, bytes_wanted, place)
+                taken.append(chunks)
+                bytes_wanted -= moved
+                if bytes_wanted <= 0 or len(taken) == limits.REQUEST_RANGES_MAX:
+                    break
         return taken
+
+    def _for(self, picker: Picker, held: RangeSet, ahead: Ahead) -> Iterator[Run]:
+        """Yield what is free for such a link, each run once, front first; what was yielded may be taken."""
+        leave = ahead.size
+        first, at = self._free_from(picker)
+        for lap in self._laps[first:]:
+            while (run := _free(picker, lap, held, at)) is not None:
+                start, stop = run
+                at = stop
+                end = min(stop, ahead.end(start)) if leave else start
+                left = self._table.fitting(start, end, leave)
+                if start + left < end or end == start:
+                    leave = 0 if end > start else leave
+                    yield start + left, stop
+                else:
+                    leave -= self._table.bytes_of(RangeSet(((start, end),)))
+                    at = end
+            at = 0
+
+    def _free_from(self, picker: Picker) -> tuple[int, int]:
+        """Return the first lap of which something is free, and from which chunk on; looked for anew from the front when
+        something was put back."""
+        lap, at, version = self._free_at
+        if version != picker.put_back_count:
+            lap, at = 0, self._at
+        while lap < len(self._laps) and (run := picker.next_free(self._laps[lap], at)) is None:
+            lap, at = lap + 1, 0
+        at = run[0] if lap < len(self._laps) and run is not None else at
+        self._free_at = lap, at, picker.put_back_count
+        return lap, at
 
 
 def _both(lap: RangeSet, missing: Runs, at: int) -> Iterator[Run]:
