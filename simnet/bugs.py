@@ -20,6 +20,7 @@ from p2phub.engine.meter import Meter
 from p2phub.engine.patience import Patience
 from p2phub.engine.providers import Provider
 from p2phub.engine.resolve import Resolver
+from p2phub.engine.sparing import Sparing
 from p2phub.errors import ChunkMismatch, HubError, PeerGone, ProtocolViolation
 from p2phub.identity import SourceId
 from p2phub.manifest import Judgement, Known, Verdict, judge
@@ -373,3 +374,18 @@ def _rest_for_ever() -> AbstractContextManager[Any]:
         self._known(peer, now=now).rest_until = float("inf")
 
     return mock.patch.object(Standings, "lost", grudging)
+
+
+@_plant
+def _keep_every_line() -> AbstractContextManager[Any]:
+    return mock.patch.object(Sparing, "_not_worth", return_value=[])
+
+
+@_plant
+def _pay_for_nothing() -> AbstractContextManager[Any]:
+    return mock.patch.object(Sparing, "_others_do", return_value=False)
+
+
+@_plant
+def _let_them_rest() -> AbstractContextManager[Any]:
+    return mock.patch.object(Sparing, "_wake")

@@ -8,7 +8,7 @@ from random import Random
 import trio
 
 from p2phub.content import Codec, Digest
-from p2phub.discovery import Asked, Candidate
+from p2phub.discovery import Asked, Candidate, Surroundings
 from p2phub.engine.exchange import Exchange
 from p2phub.engine.fetch import Means, Wish, fetch
 from p2phub.engine.search import Search
@@ -35,21 +35,23 @@ def key_of(number: int) -> SecretKey:
     return SecretKey(number.to_bytes(32, "big"))
 
 
-def address_of(number: int) -> Address:
-    return Address(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 4717)
+def address_of(number: int, network: str = "10") -> Address:
+    """Return the address of a node, whose first numbers are those of `network`."""
+    rest = f"{number >> 16}.{number >> 8 & 255}.{number & 255}"
+    return Address(".".join([network, *rest.split(".")[network.count(".") :]]), 4717)
 
 
 class SimFinder:
     """`net.Finder` of a node: names everybody it is given, in an order of its own."""
 
-    def __init__(self, others: list[PeerAddress], chance: Random) -> None:
-        self._others, self._chance = others, chance
+    def __init__(self, others: list[PeerAddress], chance: Random, via: str = "dht") -> None:
+        self._others, self._chance, self._via = others, chance, via
         self.releases: tuple[bytes, ...] = ()
 
     async def providers(self, manifest: Digest, found: trio.MemorySendChannel[Candidate]) -> None:
         await trio.sleep(FINDING_S * (1 + self._chance.random()))
         for other in self._chance.sample(self._others, len(self._others)):
-            await found.send(Candidate(other, "dht"))
+            await found.send(Candidate(other, self._via))
 
     async def release(self, publisher: object, name: str, tag: str) -> tuple[bytes, ...]:
         await trio.sleep(FINDING_S * (1 + self._chance.random()))
@@ -62,19 +64,28 @@ class SimFinder:
         return 0
 
     def asked(self) -> tuple[Asked, ...]:
-        return (Asked("dht", tuple(str(other.peer) for other in self._others)),)
+        return (Asked(self._via, tuple(str(other.peer) for other in self._others)),)
 
 
 class Node:
     """One member of a scene. `live` runs its process until it is killed; disk and identity outlive that."""
 
     def __init__(
-        self, number: int, member: Member, network: Network, truth: Truth, witness: Witness, chance: Random, at: Path
+        self,
+        number: int,
+        member: Member,
+        network: Network,
+        truth: Truth,
+        witness: Witness,
+        chance: Random,
+        at: Path,
+        near: Surroundings,
     ) -> None:
         self.member, self.name = member, member.name
         self.peer = key_of(number).peer_id
-        self.address = address_of(number)
+        self.address = address_of(number, member.network)
         self.found_at = self.address  # What others are told.
+        self.near = near
         self.network, self.truth, self.witness, self.chance = network, truth, witness, chance
         self.host = Host(
             network,
@@ -160,19 +171,25 @@ class Node:
             self.up = trio.Event()
             self.plane = None
 
-    async def fetch(self, known: list[Node], others: list[Node]) -> Done | HubError:
+    async def fetch(
+        self, known: list[Node], others: list[Node], neighbours: list[Node] | None = None
+    ) -> Done | HubError:
         """Fetch the content; return how that ended. A process that is killed meanwhile starts again from its disk."""
         finder: Finder = SimFinder([other.where for other in others], self.chance)
 
         async def open_finder() -> Finder:
             return finder
 
+        async def open_lan() -> Finder:
+            return SimFinder([other.where for other in neighbours or ()], self.chance, "lan")
+
         candidates = [Candidate(other.where, "direct") for other in known]
         manifest = self.truth.root
         wish = Wish(manifest.text(Codec.MSGPACK), manifest, self.folder, patience_s=self.member.patience_s)
         while True:
             await self.up.wait()
-            outcome = await self._attempt(wish, Search(candidates, open_finder))
+            search = Search(candidates, open_finder, open_lan=None if neighbours is None else open_lan)
+            outcome = await self._attempt(wish, search)
             if outcome is not None:
                 return outcome
             self.store = self.store.crash(self.chance)
@@ -190,6 +207,7 @@ class Node:
             exchange=self.exchange,
             thanks=None if self.rides else self.thanks,
             budget=self.exchange.budget,
+            near=self.near,
         )
         died = self.died
         fetching = self.witness.begins(self.name)

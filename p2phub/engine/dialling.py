@@ -93,6 +93,8 @@ async def _open(target: Target, dialler: Dialler) -> _Race:
                 nursery.start_soon(dial, address, settled)
                 with trio.move_on_after(HEAD_START_S):
                     await settled.wait()
+                if race.is_won:
+                    break
     except BaseException:  # Cancelled, perhaps at the moment when one was up.
         if not isinstance(race.outcome, PeerError):
             race.outcome.close()

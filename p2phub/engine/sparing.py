@@ -76,11 +76,12 @@ class Resting:
 
 @dataclass(frozen=True, slots=True)
 class _Nearer:
-    """Those before some class: whether they `hold` all that is missing, what they bring, and whether any are there or
-    on their way."""
+    """Those before some class: whether they `hold` all that is missing, what they bring, whether any was asked so
+    lately that nothing can be said of it (`young`), and whether any are there or on their way."""
 
     hold: bool
     rate: float
+    young: bool
     coming: bool
     linked: bool
 
@@ -93,6 +94,7 @@ class Sparing:
         self.resting: dict[SourceId, Resting] = {}
         self.held_back: frozenset[SourceId] = frozenset()  # Not to be dialled now, those that rest among them.
         self.metered_waits = False
+        self._metered: frozenset[SourceId] = frozenset()
         self._not_worth_since: dict[SourceId, float] = {}
         self._short_since = self._dry_since = math.inf
         self._tried_at = -math.inf
@@ -109,10 +111,10 @@ class Sparing:
             self.all_alike()
             if any(each.nearness is Nearness.METERED for each in seen) and self._looks_around(facts, now):
                 self.metered_waits = True  # Others may be named in a moment.
-                self.held_back = frozenset(each.source for each in seen)
+                self.held_back = self._metered = frozenset(each.source for each in seen)
             return []
         classes = {each.nearness for each in seen} | {each.nearness for each in self.resting.values()}
-        nearer = {nearness: _nearer(nearness, seen, facts.hold_missing) for nearness in classes}
+        nearer = {nearness: _nearer(nearness, seen, facts.hold_missing, now) for nearness in classes}
         self._wake(nearer, now)
         going = self._not_worth(seen, nearer, facts.bytes_missing, now)
         for each in going:
@@ -131,6 +133,16 @@ class Sparing:
 
     def _looks_around(self, facts: Facts, now: float) -> bool:
         return facts.searching and now - self._began < LOOK_AROUND_S
+
+    def why_not(self, source: SourceId, *, now: float) -> str | None:
+        """Say why `source` is not dialled now, if it is held back."""
+        if (rests := self.resting.get(source)) is not None:
+            return f"let go of, since nearer sources do the work; dialled again in {rests.until - now:.0f} s, or sooner"
+        if source not in self.held_back:
+            return None
+        if source in self._metered:
+            return "not dialled: it is metered, and others bring the fetch forward, or may soon"
+        return "not dialled yet: nearer sources do the work, and others as far are tried one by one"
 
     @property
     def given_up(self) -> float:
@@ -178,7 +190,7 @@ class Sparing:
         self, seen: Sequence[Seen], nearer: dict[Nearness, _Nearer], facts: Facts, now: float
     ) -> frozenset[SourceId]:
         """Return who is not dialled now, beside those that rest."""
-        metered = [each.source for each in seen if each.nearness is Nearness.METERED]
+        metered = self._metered = frozenset(each.source for each in seen if each.nearness is Nearness.METERED)
         self.metered_waits = bool(metered) and self._others_do(nearer[Nearness.METERED], facts, now)
         waiting = set(metered) if self.metered_waits else set()
         for each in seen:
@@ -197,8 +209,8 @@ class Sparing:
         if others.hold and others.rate >= ENOUGH:
             self._dry_since = math.inf
             return True
-        if not known and others.linked and facts.silent_s < DRY_S:
-            return True
+        if others.linked and facts.silent_s < DRY_S and (not known or (others.hold and others.young)):
+            return True  # Something comes, and will be whole in a while.
         self._dry_since = min(self._dry_since, now)
         if self._looks_around(facts, now):
             return True
@@ -209,13 +221,14 @@ class Sparing:
 
 
 def _nearer(
-    nearness: Nearness, seen: Sequence[Seen], hold_missing: Callable[[Iterable[SourceId]], bool] | None
+    nearness: Nearness, seen: Sequence[Seen], hold_missing: Callable[[Iterable[SourceId]], bool] | None, now: float
 ) -> _Nearer:
     nearer = [each for each in seen if each.nearness < nearness]
     linked = [each for each in nearer if each.linked]
     return _Nearer(
         hold=bool(linked) and hold_missing is not None and hold_missing(each.source for each in linked),
         rate=sum(each.rate for each in linked),
+        young=any(each.owes_since is not None and now - each.owes_since < limits.STALL_S for each in linked),
         coming=any(each.coming for each in nearer),
         linked=bool(linked),
     )
