@@ -18,7 +18,7 @@ from functools import partial
 import trio
 
 from p2phub import limits
-from p2phub.discovery import Candidate
+from p2phub.discovery import Candidate, Nearness
 from p2phub.engine.company import meet, take_holding, take_told
 from p2phub.engine.dialling import Dialled, Reported, Target, run_link
 from p2phub.engine.exchange import Told
@@ -195,7 +195,9 @@ class _Coordinator:
             if now >= provider.retry_at and provider.can_be_dialled and not (self.job.crowd and provider.live)
             if provider.peer not in self.job.sparing.held_back
         ]
-        for provider in sorted(due, key=self._turn):
+        # What nobody has may be with anybody, however far.
+        nearer_first = self.job.session is None or not self.job.session.unavailable
+        for provider in sorted(due, key=partial(self._turn, nearer_first=nearer_first)):
             while len(provider.links) + provider.dialling < self._links_wanted(provider):
                 dialling = providers.dialling
                 if dialling >= DIALS_AT_ONCE or dialling + providers.links >= links_max:
@@ -208,7 +210,7 @@ class _Coordinator:
                     break
                 self._dial(provider, addresses)
 
-    def _turn(self, provider: Provider) -> tuple[bool, int, bool, int, float, bytes]:
+    def _turn(self, provider: Provider, *, nearer_first: bool) -> tuple[bool, int, bool, int, float, bytes]:
         """Return where `provider` stands among those that are due.
 
         Whom the user named comes first, then the nearer ones. Of those as near, whom others named comes last, and never
@@ -221,6 +223,8 @@ class _Coordinator:
             hoped = session.hoped_from(provider.peer)
         named_now = bool(provider.given) and provider.linked_at == -math.inf
         near = nearness_of(self.job, provider)
+        if not nearer_first and near is not Nearness.METERED:
+            near = Nearness.FAR
         draw = provider.draw if crowd else b""
         return not named_now, near, provider.is_hearsay, -hoped, provider.linked_at, draw
 

@@ -62,19 +62,25 @@ def spare(job: Job, *, searching: bool, now: float) -> None:
 def _seen(job: Job, provider: Provider, links: tuple[LinkNow, ...], now: float) -> Seen:
     states = [(number, job.links[number]) for number in sorted(provider.links)]
     own = [link for link in links if link.peer == provider.peer]
-    linked = any(state.held is not None and not state.bare and not state.leaving for _, state in states)
+    session = job.session
+    linked = any(
+        state.held is not None and not state.leaving and (session is not None or not state.bare) for _, state in states
+    )
     coming = provider.dialling > 0 or any(state.held is None for _, state in states)
     if not states and not coming and provider.can_be_dialled and now >= provider.retry_at:
-        coming = job.session is None or job.session.links_wanted(provider.peer) > 0
-    rate = sum(link.bytes_per_s for link in own)
-    owes = not rate and any(link.bytes_leased for link in own)
+        coming = session is None or session.links_wanted(provider.peer) > 0
+    # What an idle one did that has nothing more for us says nothing of the rest.
+    of_use = session is not None and session.holds_missing(provider.peer)
+    best = sum(link.bytes_per_s for link in own)
+    owes = not best and any(link.bytes_leased for link in own)
     return Seen(
         provider.peer,
         nearness_of(job, provider),
         linked,
         coming,
-        rate,
-        min((now - link.silent_s for link in own), default=now) if owes else None,
+        rate=sum(link.bytes_per_s for link in own if not link.is_late and (of_use or link.bytes_leased)),
+        best=best,
+        owes_since=min(now - link.silent_s for link in own) if owes else None,
     )
 
 

@@ -37,20 +37,21 @@ LOOK_AROUND_S = 1.0  # So long a search may take to name somebody before a meter
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A source at one moment. `linked`: it answered, and takes part; `coming`: it is dialled, or may be now, or has not
-    answered yet. `rate`: what its links bring; `owes_since`: since when it was asked without having brought anything,
-    None if it has, or was not asked."""
+    answered yet. `rate`: what its links bring, without what is overdue; `best`: what they brought before, if that is
+    more; `owes_since`: since when it was asked without having brought anything, None if it has, or was not asked."""
 
     source: SourceId
     nearness: Nearness
     linked: bool = False
     coming: bool = False
     rate: float = 0.0
+    best: float = 0.0
     owes_since: float | None = None
 
     def at_most(self, *, now: float) -> float:
         """Return the rate that it may have: of one that was not measured, what a chunk by now would make."""
-        if self.rate or self.owes_since is None:
-            return self.rate
+        if self.rate or self.best or self.owes_since is None:
+            return max(self.rate, self.best)
         return limits.CHUNK_BYTES_MAX / max(now - self.owes_since, 1e-3)
 
 
@@ -154,7 +155,7 @@ class Sparing:
         self.resting = {source: each for source, each in self.resting.items() if now < each.until}
         # Who lacks something cannot be waited for.
         self.resting = {source: each for source, each in self.resting.items() if nearer[each.nearness].hold}
-        short = any(nearer[each.nearness].rate < STILL_PARTS * self.given_up for each in self.resting.values())
+        short = any(nearer[each.nearness].rate <= STILL_PARTS * self.given_up for each in self.resting.values())
         self._short_since = min(self._short_since, now) if short else math.inf
         if now - self._short_since >= SHORT_S:
             self.resting = {}
@@ -176,7 +177,7 @@ class Sparing:
             else:
                 rate = each.at_most(now=now)
                 # What is over in a moment is no reason to change anything.
-                spared = before.rate >= FEW_PARTS * (given_up + rate) and bytes_missing > before.rate * MEASURE_S / 2
+                spared = before.rate > FEW_PARTS * (given_up + rate) and bytes_missing > before.rate * MEASURE_S / 2
             if not spared:
                 continue
             began = self._not_worth_since[each.source] = since.get(each.source, now)
