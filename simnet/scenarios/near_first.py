@@ -47,7 +47,7 @@ def _scene(plot: str, chance: Random, nodes: int | None) -> Scene:
     left = max(0.0, SIZE - NEAR_RATE * (goes_s - 0.5)) if plot != "all well" else 0.0
     most = {} if plot == "far go, too" else {"dear": 0.0}
     if plot == "all well":
-        most |= {name: 0.13 / len(far) for name in far}  # Before it is known that the near do it.
+        most |= {name: 0.15 / len(far) for name in far}  # Before it is known that the near do it.
     return Scene(
         members=(
             *(Member(name, holds=True, up=NEAR_RATE / len(near), latency_s=0.001) for name in near),

@@ -10,6 +10,7 @@ from p2phub import limits
 from simnet.report import complaint
 from simnet.run import Result, run_scene
 from simnet.scene import MB, Happening, Member, Scene
+from tests.support.covers import covers
 
 SIZE = 12 * limits.MIB
 NEAR = Member("near", holds=True, up=2 * MB, latency_s=0.001)
@@ -69,6 +70,14 @@ def test_when_the_near_one_is_gone_the_far_one_stands_in_soon(fault: str) -> Non
     happenings = (Happening(4.0, fault, "near"), *((Happening(40.0, "thaw", "near"),) if fault == "freeze" else ()))
     result = run(NEAR, FAR, bob("near", "far"), happenings=happenings)
     assert result.last_s < 4.0 + left / FAR.up + 2.5
+
+
+@covers("T35")
+def test_near_ones_that_drip_keep_nobody_from_the_far_one_when_an_honest_one_is_gone() -> None:
+    drips = Member("drips", "tarpit", holds=True, latency_s=0.001)
+    left = SIZE - 4.0 * NEAR.up
+    result = run(drips, NEAR, FAR, bob("drips", "near", "far"), happenings=(Happening(4.0, "kill", "near"),))
+    assert result.last_s < 4.0 + left / FAR.up + 4.0
 
 
 def test_one_that_comes_back_is_near_again() -> None:

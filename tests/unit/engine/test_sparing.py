@@ -21,6 +21,7 @@ from p2phub.engine.sparing import (
     Sparing,
 )
 from p2phub.identity import SourceId
+from tests.support.covers import covers
 from tests.support.hosts import key_of
 
 MB = 1e6
@@ -169,6 +170,7 @@ def test_one_that_rests_is_wanted_when_the_near_bring_too_little_for_a_moment() 
     assert not fetch.held_back
 
 
+@covers("T35")
 def test_one_that_brought_nothing_is_wanted_again_when_all_that_the_near_owe_is_overdue() -> None:
     """Perhaps the near one says that it holds a chunk, and never gives it."""
     fetch = Fetch()

@@ -24,6 +24,7 @@ from p2phub.node.compose import Parts, compose
 from p2phub.node.config import load_config
 from p2phub.node.running import Running
 from p2phub.node.verbs import fetching
+from tests.support.covers import covers
 from tests.support.hosts import FixedFinder
 from tests.support.house import ROOT
 
@@ -124,6 +125,7 @@ trio.run(main)
     assert ran.returncode == 0, ran.stderr
 
 
+@covers("T57")
 @pytest.mark.parametrize(
     ("release", "asked"),
     [(None, False), (SimpleNamespace(private=True), False), (SimpleNamespace(private=False), True)],
