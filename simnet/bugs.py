@@ -344,12 +344,12 @@ def _wait_for_who_cannot_be_reached() -> AbstractContextManager[Any]:
 
 @_plant
 def _leave_links_open_when_cancelled() -> AbstractContextManager[Any]:
-    async def forgetful(source: Any, number: Any, link: Any, tell: Any, not_there: Any = ()) -> None:
-        await tell.send(dialling.Dialled(source, number, link, not_there))
+    async def forgetful(dialled: dialling.Dialled, link: Any, tell: Any) -> None:
+        await tell.send(dialled)
         report = None
         while not isinstance(report, Closed):
             report = await link.next_report()
-            await tell.send(dialling.Reported(number, report))
+            await tell.send(dialling.Reported(dialled.number, report))
 
     return mock.patch.object(dialling, "relay", forgetful)
 

@@ -116,8 +116,8 @@ class Parts:
         """Return what finds providers; the first call starts libp2p and the LAN's discovery."""
         async with self._opening:
             if self._finder is None:
-                lan = await self._opened_lan()
                 dht = await self._nursery.start(self._run_dht)
+                lan = await self._opened_lan()  # Last: neighbours are waited for from when it is open.
                 self._finder = Finders([finder for finder in (dht, lan) if finder is not None])
             return self._finder
 
