@@ -79,13 +79,13 @@ class Node:
         witness: Witness,
         chance: Random,
         at: Path,
-        near: Surroundings,
+        near: Surroundings | None = None,
     ) -> None:
         self.member, self.name = member, member.name
         self.peer = key_of(number).peer_id
         self.address = address_of(number, member.network)
         self.found_at = self.address  # What others are told.
-        self.near = near
+        self.near = near or Surroundings()
         self.network, self.truth, self.witness, self.chance = network, truth, witness, chance
         self.host = Host(
             network,
