@@ -21,6 +21,7 @@ from p2phub.engine.meter import Meter
 from p2phub.engine.patience import Patience
 from p2phub.engine.providers import Provider
 from p2phub.engine.resolve import Resolver
+from p2phub.engine.sparing import Sparing
 from p2phub.errors import ChunkMismatch, HubError, PeerError, PeerGone, ProtocolViolation
 from p2phub.identity import SourceId
 from p2phub.manifest import Judgement, Known, Verdict, judge
@@ -354,12 +355,12 @@ def _wait_for_who_cannot_be_reached() -> AbstractContextManager[Any]:
 
 @_plant
 def _leave_links_open_when_cancelled() -> AbstractContextManager[Any]:
-    async def forgetful(source: Any, number: Any, link: Any, tell: Any, not_there: Any = ()) -> None:
-        await tell.send(dialling.Dialled(source, number, link, not_there))
+    async def forgetful(dialled: dialling.Dialled, link: Any, tell: Any) -> None:
+        await tell.send(dialled)
         report = None
         while not isinstance(report, Closed):
             report = await link.next_report()
-            await tell.send(dialling.Reported(number, report))
+            await tell.send(dialling.Reported(dialled.number, report))
 
     return mock.patch.object(dialling, "relay", forgetful)
 
@@ -407,3 +408,18 @@ def _try_all_keys_of_a_liar() -> AbstractContextManager[Any]:
 @_plant
 def _name_no_providers() -> AbstractContextManager[Any]:
     return mock.patch.object(ProviderRecords, "get", return_value=())
+
+
+@_plant
+def _keep_every_line() -> AbstractContextManager[Any]:
+    return mock.patch.object(Sparing, "_not_worth", return_value=[])
+
+
+@_plant
+def _pay_for_nothing() -> AbstractContextManager[Any]:
+    return mock.patch.object(Sparing, "_others_do", return_value=False)
+
+
+@_plant
+def _let_them_rest() -> AbstractContextManager[Any]:
+    return mock.patch.object(Sparing, "_wake")

@@ -28,14 +28,14 @@ FINDING_S = 0.4  # What a lookup takes.
 class SimFinder:
     """`net.Finder` of a node: names everybody it is given, in an order of its own."""
 
-    def __init__(self, others: list[PeerAddress], chance: Random) -> None:
-        self._others, self._chance = others, chance
+    def __init__(self, others: list[PeerAddress], chance: Random, via: str = "dht") -> None:
+        self._others, self._chance, self._via = others, chance, via
         self.releases: tuple[bytes, ...] = ()
 
     async def providers(self, manifest: Digest, found: trio.MemorySendChannel[Candidate]) -> None:
         await trio.sleep(FINDING_S * (1 + self._chance.random()))
         for other in self._chance.sample(self._others, len(self._others)):
-            await found.send(Candidate(other, "dht"))
+            await found.send(Candidate(other, self._via))
 
     async def release(self, publisher: object, name: str, tag: str) -> tuple[bytes, ...]:
         await trio.sleep(FINDING_S * (1 + self._chance.random()))
@@ -48,7 +48,7 @@ class SimFinder:
         return 0
 
     def asked(self) -> tuple[Asked, ...]:
-        return (Asked("dht", tuple(str(other.peer) for other in self._others)),)
+        return (Asked(self._via, tuple(str(other.peer) for other in self._others)),)
 
 
 @asynccontextmanager

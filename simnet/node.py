@@ -13,7 +13,7 @@ import trio
 
 from p2phub import limits
 from p2phub.content import Codec
-from p2phub.discovery import Candidate
+from p2phub.discovery import Candidate, Surroundings
 from p2phub.engine.exchange import Exchange
 from p2phub.engine.fetch import Means, Wish, fetch
 from p2phub.engine.search import Search
@@ -42,10 +42,13 @@ def key_of(number: int) -> SecretKey:
     return SecretKey(number.to_bytes(32, "big"))
 
 
-def address_of(number: int, *, beside: int = 0) -> Address:
-    """Return the address of member `number`: its own, or another port of that of member `beside`."""
+def address_of(number: int, network: str = "10", *, beside: int = 0) -> Address:
+    """Return the address of member `number`, whose first numbers are those of `network`: its own, or another port of
+    that of member `beside`."""
     host = beside or number
-    return Address(f"10.{host >> 16}.{host >> 8 & 255}.{host & 255}", 4717 + (number if beside else 0))
+    rest = f"{host >> 16}.{host >> 8 & 255}.{host & 255}"
+    ip = ".".join([network, *rest.split(".")[network.count(".") :]])
+    return Address(ip, 4717 + (number if beside else 0))
 
 
 class Node:
@@ -61,12 +64,14 @@ class Node:
         witness: Witness,
         chance: Random,
         at: Path,
+        near: Surroundings | None = None,
     ) -> None:
         self.member, self.name = member, member.name
         self.key = key_of(number)
         self.peer = self.key.peer_id
         self.address = address
         self.found_at = self.address  # What others are told.
+        self.near = near or Surroundings()
         self.network, self.truth, self.witness, self.chance = network, truth, witness, chance
         self.host = Host(
             network,
@@ -179,12 +184,17 @@ class Node:
             self.up = trio.Event()
             self.plane = self.dht = None
 
-    async def fetch(self, known: list[Node], others: list[Node]) -> Done | HubError:
+    async def fetch(
+        self, known: list[Node], others: list[Node], neighbours: list[Node] | None = None
+    ) -> Done | HubError:
         """Fetch the content; return how that ended. A process that is killed meanwhile starts again from its disk."""
         everybody: Finder = SimFinder([other.where for other in others], self.chance)
 
         async def open_finder() -> Finder:
             return everybody if self.dht is None else self.dht
+
+        async def open_lan() -> Finder:
+            return SimFinder([other.where for other in neighbours or ()], self.chance, "lan")
 
         candidates = [Candidate(other.where, "direct") for other in known]
         manifest = self.truth.root
@@ -192,7 +202,8 @@ class Node:
         wish = replace(wish, in_order=self.member.in_order)
         while True:
             await self.up.wait()
-            outcome = await self._attempt(wish, Search(candidates, open_finder))
+            search = Search(candidates, open_finder, open_lan=None if neighbours is None else open_lan)
+            outcome = await self._attempt(wish, search)
             if outcome is not None:
                 return outcome
             self.store = self.store.crash(self.chance)
@@ -210,6 +221,7 @@ class Node:
             exchange=self.exchange,
             thanks=None if self.rides else self.thanks,
             budget=self.exchange.budget,
+            near=self.near,
         )
         died = self.died
         fetching = self.witness.begins(self.name, waits_s_max=self.member.waits_s_max)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
 import trio
 
+from p2phub.discovery import Nearness, Surroundings
 from p2phub.errors import HubError
 from p2phub.observe import Done
 from simnet import det
@@ -166,6 +168,11 @@ def _ties_settled(scene: Scene) -> AbstractContextManager[None]:
     return numbered()
 
 
+def surroundings_of(labels: Mapping[str, str]) -> Surroundings:
+    """Return what `labels`, as a configuration has them, say of networks."""
+    return Surroundings({ip_network(network): Nearness[label.upper()] for network, label in labels.items()})
+
+
 class _Stuck(trio.abc.Instrument):
     """Notices when tasks run on and on while virtual time stands: a busy loop, which real time would only hide."""
 
@@ -209,8 +216,9 @@ class _Run:
         for member in self.scene.members:
             chance = self.chance.of("node", member.name)
             number = numbers[member.name]
-            address = address_of(number, beside=numbers.get(member.beside, 0))
-            node = Node(number, member, address, self.network, self.truth, self.witness, chance, self.at)
+            address = address_of(number, member.network, beside=numbers.get(member.beside, 0))
+            near = surroundings_of(self.scene.labels)
+            node = Node(number, member, address, self.network, self.truth, self.witness, chance, self.at, near)
             if member.holds and member.character != "empty":
                 node.publish(shared=member.name not in touched)
             self.nodes[member.name] = node
@@ -286,9 +294,10 @@ class _Run:
             other for other in self.nodes.values() if other is not node and (other.member.holds or other.member.fetches)
         ]
         known = [self.nodes[name] for name in member.knows or ()]
+        neighbours = None if member.neighbours is None else [self.nodes[name] for name in member.neighbours]
         outcome: Done | HubError | None = None
         with trio.move_on_after(min(give_up_s, self.scene.within_s)):
-            outcome = await node.fetch(known, others)
+            outcome = await node.fetch(known, others, neighbours)
         seconds = trio.current_time() - began
         if outcome is None and give_up_s < self.scene.within_s:
             return "given up"
@@ -410,6 +419,10 @@ class _Run:
         copies = first.bytes_served / self.truth.bytes_total
         if copies > self.scene.copies_max:
             witness.fail(f"{first.name} sent {copies:.2f} copies, more than {self.scene.copies_max}")
+        for name, most in self.scene.parts_max.items():
+            part = self.nodes[name].bytes_served / self.truth.bytes_total
+            if part > most:
+                witness.fail(f"{name} sent {part:.2f} of the content, more than {most}, though nearer ones had it")
         result.failures = list(witness.failures)
         if witness.failure_count > len(witness.failures):
             result.failures.append(f"… and {witness.failure_count - len(witness.failures)} more")

@@ -33,11 +33,13 @@ class Member:
     cap: float | None = None  # On what it sends, its own choice.
     latency_s: float = 0.01
     knows: tuple[str, ...] | None = None
+    neighbours: tuple[str, ...] | None = None  # Whom its local network names, if asked; None: it has none.
     patience_s: float = 60.0
     may_end_with: tuple[str, ...] = ()  # Names of errors that may end its fetch, besides success.
     real_disk: bool = False  # Its store is the file system's, below a temporary folder.
     hashes: float = math.inf  # Bytes a second that each of its threads checks.
     natted: bool = False  # It dials others, and nobody can dial it.
+    network: str = "10"  # How its address begins: one or two numbers.
     found_at: str = ""  # Whoever names it, names the address of this other member.
     beside: str = ""  # It has the IP address of this other member, as one behind the same router or on the same host.
     cancels_s: tuple[float, ...] = ()  # Its user gives up so long after each start, and a moment later starts again.
@@ -99,6 +101,10 @@ class Scene:
     """Whether the nodes find by the real DHT on the real libp2p, and know of it the first member."""
     says: tuple[Says, ...] = ()
     asks: tuple[Asks, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What networks are to those who fetch, as in the `[labels]` of a configuration."""
+    parts_max: Mapping[str, float] = field(default_factory=dict)
+    """Which part of the content a member may send at most, by its name."""
     copies_max: float = math.inf
     """How many copies of the content the first member may send."""
     riders_cost_max: float | None = None
@@ -152,6 +158,7 @@ def side_by_side(build: Build, chance: Random, nodes: int) -> Scene:
     scenes = [build(chance, size) for size in sizes]
     members: list[Member] = []
     happenings: list[Happening] = []
+    parts_max: dict[str, float] = {}
     for number, scene in enumerate(scenes):
         assert scene.files == scenes[0].files, "they share the content"
         assert not scene.says, "they share the name"
@@ -167,6 +174,7 @@ def side_by_side(build: Build, chance: Random, nodes: int) -> Scene:
                 found_at=renamed(member.found_at),
                 beside=renamed(member.beside),
                 knows=None if member.knows is None else tuple(map(renamed, member.knows)),
+                neighbours=None if member.neighbours is None else tuple(map(renamed, member.neighbours)),
             )
             for member in scene.members
         ]
@@ -174,10 +182,12 @@ def side_by_side(build: Build, chance: Random, nodes: int) -> Scene:
             replace(happening, who=renamed(happening.who), other=renamed(happening.other))
             for happening in scene.happenings
         ]
+        parts_max |= {renamed(name): part for name, part in scene.parts_max.items()}
     return replace(
         scenes[0],
         members=tuple(members),
         happenings=tuple(happenings),
+        parts_max=parts_max,
         loss=max(scene.loss for scene in scenes),
         best_s=max(scene.best_s for scene in scenes),
         within_s=max(scene.within_s for scene in scenes),

@@ -93,7 +93,8 @@ def describe_job(found: dict[str, Any]) -> list[str]:
         f"Bound by   {found['bound']}: {found['because']}",
     ]
     for source in found["sources"]:
-        lines.append(f"Source     {source['peer_id']} ({source['via']}): {source['state']}")
+        how = ", ".join(dict.fromkeys((source["via"], source["nearness"])))
+        lines.append(f"Source     {source['peer_id']} ({how}): {source['state']}")
         rate = f"{size(source['bytes_per_s'])}/s, " if source["links"] else ""
         amounts = f"{size(source['bytes_received'])} so far, {size(source['bytes_leased'])} asked for"
         lines.append(f"           {rate}{amounts}")

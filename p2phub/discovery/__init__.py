@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         encode_reply,
         frame,
     )
+    from p2phub.discovery.nearness import LABELS, Nearness, Network, Surroundings
     from p2phub.discovery.protobuf import read_varint
     from p2phub.discovery.providers import HeardProviders, ProviderRecords
     from p2phub.discovery.queue import CandidateQueue
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from p2phub.discovery.server import Allowance, Server
 
 __all__ = [
+    "LABELS",
     "Allowance",
     "AnnounceSchedule",
     "Asked",
@@ -45,12 +47,15 @@ __all__ = [
     "Kind",
     "Lookup",
     "Members",
+    "Nearness",
+    "Network",
     "ProviderRecords",
     "Question",
     "ReleaseRecords",
     "Reply",
     "RoutingTable",
     "Server",
+    "Surroundings",
     "best_first",
     "decode_question",
     "decode_reply",
@@ -98,6 +103,12 @@ _ROOMS = {
         "encode_question",
         "encode_reply",
         "frame",
+    ),
+    "nearness": (
+        "LABELS",
+        "Nearness",
+        "Network",
+        "Surroundings",
     ),
     "protobuf": ("read_varint",),
     "providers": (

@@ -12,15 +12,19 @@ from p2phub.identity import Address, PeerAddress, PeerId, SourceId
 from p2phub.net import Closed, Dialler, Link, Report
 from p2phub.transfer import LinkId
 
+HEAD_START_S = 0.5  # As long as a dial to the other side of the world takes: three round trips.
+
 
 @dataclass(frozen=True, slots=True)
 class Dialled:
-    """A dial came out: the link, or why there is none. `not_there`: addresses at which somebody else answered."""
+    """A dial came out: the link, or why there is none. `not_there`: addresses at which somebody else answered;
+    `took_s`: how long it took to come up."""
 
     peer: SourceId
     number: LinkId
     link: Link | PeerError
     not_there: tuple[Address, ...] = ()
+    took_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whom to dial for what: `addresses` are tried one by one."""
+    """Whom to dial for what: `addresses` are tried in their order."""
 
     peer: PeerId
     addresses: tuple[Address, ...]
@@ -46,23 +50,19 @@ async def run_link(
     target: Target, number: LinkId, dialler: Dialler, tell: trio.MemorySendChannel[Dialled | Reported]
 ) -> None:
     """Dial, tell what came of it, then tell every report until the link closes. Cancelled, it closes the link."""
-    link, not_there = await _open(target, dialler)
-    if isinstance(link, PeerError):
-        await tell.send(Dialled(target.peer, number, link, not_there))
+    race = await _open(target, dialler)
+    dialled = Dialled(target.peer, number, race.outcome, race.not_there, race.took_s)
+    if isinstance(race.outcome, PeerError):
+        await tell.send(dialled)
         return
-    await relay(target.peer, number, link, tell, not_there)
+    await relay(dialled, race.outcome, tell)
 
 
-async def relay(
-    source: SourceId,
-    number: LinkId,
-    link: Link,
-    tell: trio.MemorySendChannel[Dialled | Reported],
-    not_there: tuple[Address, ...] = (),
-) -> None:
+async def relay(dialled: Dialled, link: Link, tell: trio.MemorySendChannel[Dialled | Reported]) -> None:
     """Tell that a link is up, then all that it reports. Cancelled, it closes the link."""
+    number = dialled.number
     try:
-        await tell.send(Dialled(source, number, link, not_there))
+        await tell.send(dialled)
         while True:
             report = await link.next_report()
             await tell.send(Reported(number, report))
@@ -72,19 +72,64 @@ async def relay(
         link.close()
 
 
-async def _open(target: Target, dialler: Dialler) -> tuple[Link | PeerError, tuple[Address, ...]]:
-    """Return the first link that comes up, or the last error; and where somebody else answered."""
-    outcome: Link | PeerError = PeerGone("no address to dial", peer=str(target.peer))
-    not_there: list[Address] = []
-    for address in target.addresses:
+async def _open(target: Target, dialler: Dialler) -> _Race:
+    """Dial the addresses in their order, the next one once that before has failed or was silent for HEAD_START_S: a
+    near address may well be one of another network than ours."""
+    race = _Race(target, dialler)
+    if len(target.addresses) == 1:
+        await race.dial(target.addresses[0])
+        return race
+    try:
+        async with trio.open_nursery() as nursery:
+
+            async def dial(address: Address, settled: trio.Event) -> None:
+                await race.dial(address)
+                settled.set()
+                if race.is_won:
+                    nursery.cancel_scope.cancel()
+
+            for address in target.addresses:
+                settled = trio.Event()
+                nursery.start_soon(dial, address, settled)
+                with trio.move_on_after(HEAD_START_S):
+                    await settled.wait()
+                if race.is_won:
+                    break
+    except BaseException:  # Cancelled, perhaps at the moment when one was up.
+        if not isinstance(race.outcome, PeerError):
+            race.outcome.close()
+        raise
+    return race
+
+
+class _Race:
+    """What came of the dials to one peer: the first link that came up, or the last error; how long that took, and where
+    somebody else answered."""
+
+    def __init__(self, target: Target, dialler: Dialler) -> None:
+        self._target, self._dialler = target, dialler
+        self.outcome: Link | PeerError = PeerGone("no address to dial", peer=str(target.peer))
+        self.not_there: tuple[Address, ...] = ()
+        self.took_s = 0.0
+
+    @property
+    def is_won(self) -> bool:
+        return not isinstance(self.outcome, PeerError)
+
+    async def dial(self, address: Address) -> None:
+        target, began = self._target, trio.current_time()
+        where = PeerAddress(target.peer, address)
         try:
-            outcome = await dialler.open_link(
-                PeerAddress(target.peer, address), target.manifest, prefix_bytes=target.prefix_bytes, via=target.via
+            link = await self._dialler.open_link(
+                where, target.manifest, prefix_bytes=target.prefix_bytes, via=target.via
             )
-            break
-        except WrongPeer as error:
-            not_there.append(address)
-            outcome = error
         except PeerError as error:
-            outcome = error
-    return outcome, tuple(not_there)
+            if isinstance(error, WrongPeer):
+                self.not_there += (address,)
+            if not self.is_won:
+                self.outcome = error
+            return
+        if self.is_won:
+            link.close()  # Another came up a moment sooner.
+        else:
+            self.outcome, self.took_s = link, trio.current_time() - began

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from p2phub.engine.job import Job
+from p2phub.engine.nearness import nearness_of
 from p2phub.engine.providers import Provider
 from p2phub.errors import PeerStalled
 from p2phub.identity import SourceId
@@ -88,6 +89,7 @@ def _source(job: Job, provider: Provider, links: tuple[LinkNow, ...], *, now: fl
     return SourceNow(
         peer_id=str(provider.peer),
         via=provider.via,
+        nearness=str(nearness_of(job, provider)),
         addresses=tuple(str(address) for address in provider.addresses),
         links=len(provider.links),
         bytes_received=job.meter.received_from(provider.peer),
@@ -108,6 +110,8 @@ def _state(job: Job, provider: Provider, own: list[LinkNow], links: tuple[LinkNo
     if provider.unusable:
         return f"no mirror, and not asked again: {provider.last_error}"
     if not provider.links:
+        if not provider.dialling and (why := job.sparing.why_not(provider.peer, now=now)) is not None:
+            return why
         how = "not answering" if isinstance(provider.last_error, PeerStalled) else "lost"
         why = f"{how}: {provider.last_error}" if provider.last_error is not None else "not dialled"
         if provider.dialling:

@@ -19,7 +19,7 @@ from functools import partial
 import trio
 
 from p2phub import limits
-from p2phub.discovery import Candidate
+from p2phub.discovery import Candidate, Nearness
 from p2phub.engine.company import meet, take_holding, take_told
 from p2phub.engine.dialling import Dialled, Reported, Target, run_link
 from p2phub.engine.exchange import Told
@@ -28,6 +28,7 @@ from p2phub.engine.heartbeat import HoldsNow, Silent
 from p2phub.engine.job import Item, Job, LinkState, Means, SearchEnded, Wish
 from p2phub.engine.meter import LOOK_S
 from p2phub.engine.mirrors import run_mirror
+from p2phub.engine.nearness import ask_lan_if_long, in_order, nearness_of, spare
 from p2phub.engine.parole import kept_back
 from p2phub.engine.patience import Patience
 from p2phub.engine.places import HOPE_RESTS_S, make_place, most_links
@@ -146,6 +147,7 @@ class _Coordinator:
             self._on_time(now)
             if now >= self.dial_at:
                 self.dial_at = now + DIAL_LOOK_S
+                ask_lan_if_long(self.job, now)
                 self._dial_more(now)
                 self.patience.give_up_or_wait(now)
 
@@ -207,6 +209,7 @@ class _Coordinator:
     # --- dialling --------------------------------------------------------------------------------------------------
 
     def _dial_more(self, now: float) -> None:
+        spare(self.job, searching=self.patience.searching, now=now)
         make_place(self.job, now)
         providers = self.job.providers
         links_max = most_links(self.job)
@@ -217,16 +220,20 @@ class _Coordinator:
             provider
             for provider in providers
             if now >= provider.retry_at and provider.can_be_dialled and not (self.job.crowd and provider.live)
+            if provider.peer not in self.job.sparing.held_back
         ]
         back = kept_back(self.job, now)
-        for provider in sorted(due, key=self._turn):
+        # What nobody has may be with anybody, however far.
+        nearer_first = self.job.session is None or not self.job.session.unavailable
+        for provider in sorted(due, key=partial(self._turn, nearer_first=nearer_first)):
             if provider.peer in back:
                 continue
             while len(provider.links) + provider.dialling < self._links_wanted(provider):
                 dialling = providers.dialling
-                dials_max = DIALS_AT_ONCE - provider.is_hearsay
-                if dialling >= dials_max or dialling + providers.links >= links_max:
+                if dialling >= DIALS_AT_ONCE or dialling + providers.links >= links_max:
                     return
+                if provider.is_hearsay and dialling >= DIALS_AT_ONCE - 1:
+                    break
                 addresses = self._may_be_dialled(provider, now)
                 if not addresses and not provider.is_mirror:
                     provider.retry_at = now + RETRY_S[-1]
@@ -234,17 +241,23 @@ class _Coordinator:
                 self._dial(provider, addresses)
                 back = kept_back(self.job, now)  # One of a suspect address at a time.
 
-    def _turn(self, provider: Provider) -> tuple[bool, int, float, bytes]:
+    def _turn(self, provider: Provider, *, nearer_first: bool) -> tuple[bool, int, bool, int, float, bytes]:
         """Return where `provider` stands among those that are due.
 
-        Whom others named comes last, and never at the last place to dial: perhaps nobody is there to answer. Then who
-        may soon have what we see at nobody, then those that had no turn yet.
+        Whom the user named comes first, then the nearer ones. Of those as near, whom others named comes last, and never
+        at the last place to dial: perhaps nobody is there to answer. Then who may soon have what we see at nobody, then
+        those that had no turn yet.
         """
         crowd, session = self.job.crowd, self.job.session
         hoped = 0
         if crowd and session is not None and trio.current_time() - provider.linked_at >= HOPE_RESTS_S:
             hoped = session.hoped_from(provider.peer)
-        return provider.is_hearsay, -hoped, provider.linked_at, provider.draw if crowd else b""
+        named_now = bool(provider.given) and provider.linked_at == -math.inf
+        near = nearness_of(self.job, provider)
+        if not nearer_first and near is not Nearness.METERED:
+            near = Nearness.FAR
+        draw = provider.draw if crowd else b""
+        return not named_now, near, provider.is_hearsay, -hoped, provider.linked_at, draw
 
     def _links_wanted(self, provider: Provider) -> int:
         if provider.out:
@@ -252,12 +265,12 @@ class _Coordinator:
         return 1 if self.job.session is None else self.job.session.links_wanted(provider.peer)
 
     def _may_be_dialled(self, provider: Provider, now: float) -> tuple[Address, ...]:
-        """Return the addresses of `provider`, those that another peer named last; but for what the user named, within
-        the budget of dials."""
+        """Return the addresses of `provider` to try, in order; but for what the user named, within the budget of
+        dials."""
         budget = self.job.means.budget
         return tuple(
             address
-            for address in sorted(provider.addresses, key=provider.hearsay.__contains__)
+            for address in in_order(self.job, provider)
             if address in provider.given or budget.allow(address, now=now)
         )
 
@@ -294,6 +307,7 @@ class _Coordinator:
             if isinstance(item.peer, PeerId):
                 job.means.budget.proved(item.link.address)
                 job.standings.met(item.peer, party_of(item.peer, item.link.address), now=now)
+                provider.answered_s[item.link.address] = item.took_s
             provider.links.add(item.number)
             provider.linked_at = now
             job.links[item.number] = LinkState(item.link, provider)

@@ -15,7 +15,7 @@ import trio
 
 from p2phub import limits
 from p2phub.content import Digest, RangeSet
-from p2phub.discovery import Candidate, DialBudget
+from p2phub.discovery import Candidate, DialBudget, Surroundings
 from p2phub.engine.assembly import Assembly
 from p2phub.engine.dialling import Dialled, Reported
 from p2phub.engine.effort import Effort
@@ -28,6 +28,7 @@ from p2phub.engine.questions import Asked, Questions
 from p2phub.engine.search import Search
 from p2phub.engine.serve import StoreShelf
 from p2phub.engine.soon import Soon
+from p2phub.engine.sparing import Sparing
 from p2phub.engine.syncing import SyncFailed, Syncing
 from p2phub.engine.thanks import Thanks
 from p2phub.engine.workers import Workers
@@ -61,7 +62,7 @@ class Means:
     if the fetch has mirrors, and not before. `shelf`: where others may have what is verified while the fetch runs;
     None: nowhere. `exchange`: with whom peers of the swarm are told of; None: with nobody. `thanks`: where it is noted
     who gave what; None: nowhere. `down`: the cap on what it receives. `budget`: how often an address is dialled that
-    the user did not name; one for a node, whomever it tells of its fetches."""
+    the user did not name; one for a node, whomever it tells of its fetches. `near`: what is near this node."""
 
     dialler: Dialler
     store: Store
@@ -73,6 +74,7 @@ class Means:
     thanks: Thanks | None = None
     down: Cap = field(default_factory=NoCap)
     budget: DialBudget = field(default_factory=DialBudget)
+    near: Surroundings = field(default_factory=Surroundings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,7 @@ class Job:
         self.crowd: frozenset[PeerId] = frozenset()  # Who else fetches this, as the session was told last;
         self.met_at = -math.inf  # and when that was.
         self.tried_at = now  # When the slowest link gave its place to one that was never tried.
+        self.sparing = Sparing(began=now)
         self.bytes_reused = 0  # On this disk before anything was asked for.
         self.bytes_before = 0  # Verified when the session began: those, and the first flight.
         self.providers = ProviderBook(means.own)

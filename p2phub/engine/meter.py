@@ -71,6 +71,10 @@ class Meter:
         """Return how many verified bytes came from `peer`."""
         return self._received[peer]
 
+    def silent_s(self, *, now: float) -> float:
+        """Return since when nothing came from anybody."""
+        return now - self._last_byte_at
+
     def received(self, peer: SourceId, count: int, *, now: float) -> None:
         """Note `count` verified bytes from `peer`; 0 for an answer without payload."""
         self._last_byte_at = now
@@ -104,7 +108,7 @@ class Meter:
 
     def quiet(self, who_lives: Callable[[], list[str]], *, now: float) -> Waiting | None:
         """Return what to tell if no byte came from anyone for STALL_S, once in each such time."""
-        quiet_s = now - self._last_byte_at
+        quiet_s = self.silent_s(now=now)
         if quiet_s < limits.STALL_S or now - self._told_quiet_at < limits.STALL_S:
             return None
         self._told_quiet_at = now

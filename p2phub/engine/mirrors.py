@@ -55,7 +55,7 @@ async def run_mirror(
     except PeerError as error:
         await tell.send(Dialled(mirror, number, error))
         return
-    await relay(mirror, number, link, tell)
+    await relay(Dialled(mirror, number, link), link, tell)
 
 
 def write_mirror_files(

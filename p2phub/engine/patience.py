@@ -69,7 +69,7 @@ class Patience:
 
     def _can_progress(self, now: float, *, by_hearsay: bool) -> bool:
         job = self._job
-        if waiting(job, now):
+        if waiting(job, now) or job.sparing.held_back:
             return True  # It gets one from a link of no use, or there is one that is of use.
         dialling = any(each.dialling and (by_hearsay or not each.is_hearsay) for each in job.providers)
         if dialling or any(state.held is None for state in job.links.values()):

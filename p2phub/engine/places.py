@@ -38,7 +38,7 @@ def waiting(job: Job, now: float) -> list[Provider]:
         provider
         for provider in job.providers
         if not provider.live and not provider.out and provider.can_be_dialled and now >= provider.retry_at
-        if provider.peer not in back
+        if provider.peer not in back and provider.peer not in job.sparing.held_back
     ]
 
 

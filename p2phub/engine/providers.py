@@ -60,6 +60,7 @@ class Provider:
     given: set[Address] = field(default_factory=set)  # Those of `addresses` that the user named.
     hearsay: set[Address] = field(default_factory=set)  # Those of `addresses` that another peer named.
     told_by_others: bool = False  # Whether it was named as a member of the swarm.
+    answered_s: dict[Address, float] = field(default_factory=dict)  # How long a dial took that came up.
     named: int = 0  # How many candidates it named that were taken in.
     draw: bytes = b""  # Among equals the least is dialled first: another order at each node.
 

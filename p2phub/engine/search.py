@@ -1,6 +1,7 @@
 """Who may have a manifest: first the providers that are already known, then those that finders (LAN, DHT) find.
 
-Finders are opened late: a fetch by ticket or known provider that succeeds never loads libp2p.
+Finders are opened late: a fetch by ticket or known provider that succeeds never loads libp2p. One that proves long has
+the local network alone asked meanwhile: a neighbour may have it, too (`engine.nearness`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from p2phub.net import Finder
 _log = logging.getLogger(__name__)
 ASKED_SHOWN = 8
 OpenFinder = Callable[[], Awaitable[Finder]]
+OpenLan = Callable[[], Awaitable[Finder | None]]
+"""Gives what finds neighbours alone, without loading libp2p; None where the user will have none."""
 
 
 class Search:
@@ -35,11 +38,16 @@ class Search:
         *,
         given: Sequence[MirrorId] = (),
         configured: Sequence[MirrorId] = (),
+        open_lan: OpenLan | None = None,
     ) -> None:
+        """`open_lan` is None where neighbours are not to be asked for this before all else has failed."""
         self._known = tuple(known)
         self._given = tuple(given)
         self.mirrors = tuple(dict.fromkeys((*given, *configured)))[: limits.MIRRORS_MAX]
         self._open_finder = open_finder
+        self._open_lan = open_lan
+        self.may_look_near = open_lan is not None
+        """Whether the local network was not asked yet, and may be."""
         self._finder: Finder | None = None
         self._looked_far = False
         self.announced = False  # Whether the DHT named a provider: what is announced there is for everybody.
@@ -63,19 +71,31 @@ class Search:
             _log.info("asking those that are known first: %d peers, %d mirrors", len(self._known), len(self.mirrors))
             return
         self._looked_far = True
+        self.may_look_near = False
         self._finder = await self._open_finder()
         _log.info("looking for providers of %s, round %d", manifest.text(Codec.MSGPACK), round_number + 1)
+        await self._ask(self._finder, manifest, found)
+
+    async def look_near(self, manifest: Digest, found: trio.MemorySendChannel[Candidate]) -> None:
+        """Send every candidate of the local network, if that may be asked; beside the rounds, and none of them."""
+        self.may_look_near = False
+        finder = await self._open_lan() if self._open_lan is not None else None
+        if finder is not None:
+            _log.info("it takes a while: asking the local network, too")
+            await self._ask(finder, manifest, found)
+
+    async def _ask(self, finder: Finder, manifest: Digest, found: trio.MemorySendChannel[Candidate]) -> None:
         send, heard = trio.open_memory_channel[Candidate](0)
 
-        async def ask(finder: Finder) -> None:
+        async def ask() -> None:
             async with send:
                 await finder.providers(manifest, send)
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(ask, self._finder)
+            nursery.start_soon(ask)
             async for candidate in heard:
                 _log.info("found %s, named by %s", candidate.provider, candidate.via)
                 self.announced = self.announced or candidate.via == "dht"
                 await found.send(candidate)
-        asked = self._finder.asked()
+        asked = finder.asked()
         _log.info("the search is over; asked: %s", ", ".join(map(str, asked[:ASKED_SHOWN])) or "nobody")

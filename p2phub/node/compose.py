@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from p2phub.discovery import Surroundings
 from p2phub.engine.exchange import Exchange
 from p2phub.engine.resolve import Resolver
 from p2phub.engine.serve import ControlDesk, StoreShelf
@@ -72,6 +73,7 @@ class Parts:
         self.ledger = ledger
         self.shelf = shelf
         self.exchange = exchange
+        self.near = Surroundings(config.labels.networks, config.labels.hosts)
         self.budget = exchange.budget  # Of all that this node dials by itself, with or without the exchange.
         self.thanks = thanks
         exchange.port_towards = lambda where: port_towards(self._listening, where)
@@ -95,6 +97,7 @@ class Parts:
         self._closing = trio.Event()
         self._opening = trio.Lock()
         self._finder: Finder | None = None
+        self._lan: Finder | None = None
         self._mirrors: Mirrors | None = None
         self._dht: Any = None  # net.libp2p_dht.Dht, whose module is not loaded before it is needed.
 
@@ -115,8 +118,25 @@ class Parts:
         """Return what finds providers; the first call starts libp2p and the LAN's discovery."""
         async with self._opening:
             if self._finder is None:
-                self._finder = await self._nursery.start(self._run_finders)
+                dht = await self._nursery.start(self._run_dht)
+                lan = await self._opened_lan()  # Last: neighbours are waited for from when it is open.
+                self._finder = Finders([finder for finder in (dht, lan) if finder is not None])
             return self._finder
+
+    async def open_lan_finder(self) -> Finder | None:
+        """Return what finds neighbours, without libp2p; None where the user will have none. Looks anew at which
+        networks this machine is in, which are near by that."""
+        async with self._opening:
+            return await self._opened_lan()
+
+    async def _opened_lan(self) -> Finder | None:
+        self.near.learn(await self.workers.run(lambda: [each.network for each in own_addresses()]))
+        if self._lan is None:
+            _log.info("the local network is %s", "searched" if self.config.lan else "not searched, as the settings say")
+        if self._lan is None and self.config.lan:
+            await self.workers.run(_load_lan)
+            self._lan = await self._nursery.start(self._run_lan)
+        return self._lan
 
     async def welcome_visitors(self) -> None:
         """Listen for others of a swarm, from now to the end of this node, if nothing listens yet."""
@@ -149,45 +169,43 @@ class Parts:
         """Let the finders end in good order; the nursery waits for them."""
         self._closing.set()
 
-    async def _run_finders(self, task_status: trio.TaskStatus[Finder]) -> None:
-        """Hold the finders open. A task of its own does: whoever asks first may end long before they do."""
-        async with AsyncExitStack() as stack:
-            task_status.started(Finders(await self._open_finders(stack)))
+    # Each finder is held open by a task of its own: whoever asks first may end long before it does.
+
+    async def _run_lan(self, task_status: trio.TaskStatus[Finder]) -> None:
+        from p2phub.net.lan import open_lan
+
+        where = reachable_at(self._listener.addresses if self._listener is not None else ())
+        async with open_lan(self.key.peer_id, where, dialler=self.dialler, budget=self.budget) as lan:
+            task_status.started(lan)
             await self._closing.wait()
 
-    async def _open_finders(self, stack: AsyncExitStack) -> list[Finder]:
-        finders: list[Finder] = []
+    async def _run_dht(self, task_status: trio.TaskStatus[Finder | None]) -> None:
+        """Run libp2p, if there is anybody to talk to, or who could come."""
         known = await self.workers.run(lambda: read_peers(self.config.home))
-        if self._listener is not None or self.config.bootstrap or known:
-            from p2phub.net.libp2p_dht import Mode, open_dht
-            from p2phub.net.libp2p_host import open_host
-            from p2phub.net.stream import PROTOCOL, open_streams
+        if self._listener is None and not self.config.bootstrap and not known:
+            _log.info("the DHT is not asked: no bootstrap node is named, and no peer known")
+            task_status.started(None)
+            return
+        from p2phub.net.libp2p_dht import Mode, open_dht
+        from p2phub.net.libp2p_host import open_host
+        from p2phub.net.stream import PROTOCOL, open_streams
 
-            port = ListenerPort(self._listener) if self._listener is not None else None
+        port = ListenerPort(self._listener) if self._listener is not None else None
+        mode = Mode.SERVER if port is not None else Mode.CLIENT
+        async with AsyncExitStack() as stack:
             host = await stack.enter_async_context(open_host(self.key, port))
             streams = await stack.enter_async_context(
                 open_streams(host.open_stream, self._direct.links, self._direct.reception)
             )
             host.on_stream(PROTOCOL, streams.handle)
             self.dialler.streams = streams
-            mode = Mode.SERVER if port is not None else Mode.CLIENT
             self._dht = await stack.enter_async_context(
                 open_dht(host, bootstrap=self.config.bootstrap, known=known, mode=mode)
             )
-            finders.append(self._dht)
             ways = len(self.config.bootstrap), len(known)
             _log.info("the DHT is asked: %d bootstrap nodes are named, %d peers known from before", *ways)
-        else:
-            _log.info("the DHT is not asked: no bootstrap node is named, and no peer known")
-        if self.config.lan:
-            from p2phub.net.lan import open_lan
-
-            listening = self._listener.addresses if self._listener is not None else ()
-            where = reachable_at(listening)
-            lan = open_lan(self.key.peer_id, where, dialler=self.dialler, budget=self.budget)
-            finders.append(await stack.enter_async_context(lan))
-        _log.info("the local network is %s", "searched" if self.config.lan else "not searched, as the settings say")
-        return finders
+            task_status.started(self._dht)
+            await self._closing.wait()
 
     async def joined(self) -> None:
         """Wait until somebody of the DHT answered for the first time; for ever where there is no DHT."""
@@ -302,6 +320,11 @@ def salvage_state(home: Path) -> tuple[str, ...]:
     from p2phub.store.state_log import salvage
 
     return salvage(home)
+
+
+def _load_lan() -> None:
+    """Import what the local network needs: long enough to notice, so not in the loop. Blocks."""
+    import p2phub.net.lan  # noqa: F401
 
 
 def is_wildcard(address: Address) -> bool:

@@ -17,13 +17,16 @@ Each setting comes from the first of these that has it: the option of the comman
     to = "18:00"
     days = ["mon", "tue", "wed", "thu", "fri"]
     up = "2MB"
+
+    [labels]         # see `node.labels`: what networks, and hosts of mirrors, are to this node
+    "10.1.0.0/16" = "site"   # or "rack", or "metered"
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,7 @@ from p2phub import limits
 from p2phub.errors import DiskError, HubError, Malformed, UsageError
 from p2phub.identity import Address, PeerAddress, parse_peer_address
 from p2phub.manifest import check_mirror
+from p2phub.node.labels import Labels, parse_labels
 from p2phub.node.rates import parse_cap
 from p2phub.node.schedule import Row, parse_schedule
 from p2phub.store.disk import READ_FLAGS, read_regular
@@ -54,6 +58,7 @@ class Config:
     down: int | None = None
     bulk_processes: int = 1
     schedule: tuple[Row, ...] = ()  # Which caps hold when.
+    labels: Labels = field(default_factory=Labels)  # Which networks are near, and which cost.
 
     @property
     def names_listen(self) -> bool:
@@ -165,6 +170,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "down": parse_cap,
     "bulk_processes": _count,
     "schedule": parse_schedule,
+    "labels": parse_labels,
 }
 
 
@@ -193,7 +199,7 @@ def _read_file(path: Path) -> dict[str, tuple[str, Any]]:
 def _read_environment(environment: Mapping[str, str]) -> dict[str, tuple[str, Any]]:
     """Lists are separated by commas or spaces. An empty variable is one that is not set."""
     found: dict[str, tuple[str, Any]] = {}
-    for key in _READERS.keys() - {"schedule"}:  # Tables are for a file.
+    for key in _READERS.keys() - {"schedule", "labels"}:  # Tables are for a file.
         name = f"P2PHUB_{key.upper()}"
         if text := environment.get(name, "").strip():
             found[key] = (name, text.replace(",", " ").split() if key in ("listen", "bootstrap", "mirrors") else text)

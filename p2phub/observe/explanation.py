@@ -15,6 +15,7 @@ class SourceNow:
 
     peer_id: str
     via: str
+    nearness: str  # machine, rack, site, lan, far or metered.
     addresses: tuple[str, ...]
     links: int
     bytes_received: int

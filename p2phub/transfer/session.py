@@ -108,6 +108,11 @@ class Session:
         """Whether `peer` has something for us, leased or not."""
         return self._availability.holds_any(peer, self._leases.missing)
 
+    def hold_missing(self, peers: Iterable[SourceId]) -> bool:
+        """Whether `peers` hold, together, all that is missing, leased or not."""
+        held = RangeSet.of(run for peer in peers for run in self._availability.of(peer).runs)
+        return not self.missing - held
+
     def hardly_moves(self, link: LinkId, *, now: float) -> bool:
         """Whether `link` owes what others hold, too, and gives it at a small part of the rate that is usual here by
         now: where all are silent none is. One that has not given anything yet has until it is late."""

@@ -213,3 +213,30 @@ def test_a_model_arrives_from_a_neighbour_without_any_bootstrap(
         assert fetcher.finish(timeout_s=30) == 0
     assert source["via"] == "lan"
     assert tree_digest(tmp_path / "out") == tree_digest(model)
+
+
+def test_a_fetch_that_proves_long_finds_a_neighbour_that_nobody_named(
+    machines: tuple[Machine, Machine], tmp_path: Path
+) -> None:
+    """The provider that the user named is slow; another of the same network holds the same files."""
+    here, there = machines
+    model = make_safetensors_folder(tmp_path / "model", 12_000_000, files=2)
+    with (
+        Scene(tmp_path / "here", lan=True, program=[*here.enter(), *P2PHUB]) as holding,
+        Scene(tmp_path / "there", lan=True, program=[*there.enter(), *P2PHUB]) as fetching,
+    ):
+        slow = holding.start("slow", "node", "--listen", f"{here.ip}:0", "--up", "400kB", "--no-lan")
+        [address] = slow.wait_for("ready", timeout_s=60)["addresses"]
+        published = holding.publish("slow", model, name="thing")
+        quick = holding.start("quick", "node", "--listen", f"{here.ip}:0")
+        quick_id = quick.wait_for("ready", timeout_s=60)["peer_id"]
+        assert holding.publish("quick", model, name="same")["manifest"] == published["manifest"]
+
+        fetcher = fetching.start_fetch(
+            "fetcher", published["reference"], tmp_path / "out", arguments=["--provider", address]
+        )
+        done = fetcher.wait_for("done", timeout_s=60)
+        assert fetcher.finish(timeout_s=30) == 0
+    assert done["sources"][0]["peer_id"] == quick_id
+    assert done["sources"][0]["bytes"] > 6_000_000
+    assert tree_digest(tmp_path / "out") == tree_digest(model)

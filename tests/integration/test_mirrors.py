@@ -207,6 +207,24 @@ def test_a_mirror_races_with_a_running_provider(scene: Scene, model: Path, tmp_p
     assert {source["peer_id"] for source in events[-1]["sources"]} <= {ann.peer_id, server.url}
 
 
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_mirror_that_is_labelled_metered_is_for_when_nobody_else_has_it(
+    scene: Scene, model: Path, tmp_path: Path, alone: bool
+) -> None:
+    ann = scene.node("ann")
+    published = scene.publish("ann", model, name=NAME, arguments=["--mirror-files", str(model)])
+    if alone:
+        ann.stop()
+    scene.home("bob").mkdir(parents=True)
+    (scene.home("bob") / "config.toml").write_text('[labels]\n"localhost" = "metered"\n')
+    with serve(model) as server:
+        url = server.url.replace("127.0.0.1", "localhost")
+        words = ("--mirror", url, *(() if alone else ("--provider", ann.address)))
+        code, events = fetched(scene, str(published["reference"]), tmp_path / "out", *words)
+    assert code == 0, events
+    assert [source["peer_id"] for source in events[-1]["sources"]] == [url if alone else str(ann.ready["peer_id"])]
+
+
 async def fetch_beside(tmp_path: Path, model: Path, lie: Lie, server: WebServer) -> list[Source]:
     """Fetch from a peer that tells `lie` and from a web server; return the sources that took part."""
     peer = key_of("liar")

@@ -143,6 +143,7 @@ RESULTS: Json = {
             {
                 "peer_id": PEER,
                 "via": "direct",
+                "nearness": "lan",
                 "addresses": ["/ip4/127.0.0.1/tcp/4717"],
                 "links": 1,
                 "bytes_received": 12,

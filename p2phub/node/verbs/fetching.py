@@ -77,6 +77,7 @@ async def fetch(
                 thanks=parts.thanks if exchange and public else None,
                 down=parts.caps.down,
                 budget=parts.budget,
+                near=parts.near,
             ),
             watch=watch_job,
             started=lambda running: node.carried_out_by(told["job"], running),
@@ -110,4 +111,5 @@ def _search(node: Running, resolved: Resolved, given: Sequence[PeerAddress], mir
         node.parts.open_finder,
         given=mirrors_of(mirrors, name=name, manifest=resolved.manifest),
         configured=() if private else mirrors_of(node.parts.config.mirrors, name=name, manifest=resolved.manifest),
+        open_lan=None if private else node.parts.open_lan_finder,
     )

@@ -11,6 +11,7 @@ import pytest
 from p2phub.engine.job import Job
 from p2phub.engine.places import HOPED_S, TRY_S, USELESS_S, make_place
 from p2phub.engine.providers import Provider
+from p2phub.engine.sparing import Sparing
 from p2phub.identity import Address
 from p2phub.transfer import Standings
 from tests.support.covers import covers
@@ -54,6 +55,7 @@ class FullJob:
         self.standings = Standings()
         self.means = SimpleNamespace(down=SimpleNamespace(links_max=lambda manifest: 16))
         self.wish = SimpleNamespace(manifest=b"")
+        self.sparing = Sparing(began=self.now)
 
     def drop(self, state: SimpleNamespace, error: object) -> None:
         self.dropped.append(state)

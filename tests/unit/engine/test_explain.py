@@ -94,7 +94,7 @@ async def test_a_provider_that_sends_no_more_is_named_with_what_it_owes(tmp_path
         )
     [source] = found.sources
     assert found.bound == "network"
-    assert (source.peer_id, source.via) == (str(ann.key.peer_id), "direct")
+    assert (source.peer_id, source.via, source.nearness) == (str(ann.key.peer_id), "direct", "machine")
     assert source.silent_s is not None
     assert found.bytes_missing
     assert source.state == "sending"

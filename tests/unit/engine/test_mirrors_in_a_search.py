@@ -39,6 +39,33 @@ async def test_finders_wait_for_mirrors_that_were_given_for_this_fetch() -> None
     assert await searches(given=(MIRROR,), rounds=2) == 1
 
 
+async def candidates(finder: FixedFinder | None, *, near: bool = True, rounds: int = 0) -> tuple[list[str], bool]:
+    """Return of whom a look at the local network tells, after so many rounds, and whether another may be."""
+
+    async def open_finder() -> FixedFinder:
+        return FixedFinder()
+
+    async def open_lan() -> FixedFinder | None:
+        return finder
+
+    search = Search((), open_finder, open_lan=open_lan if near else None)
+    send, receive = trio.open_memory_channel[Candidate](10)
+    for number in range(rounds):
+        await search.look(MANIFEST, number, send)
+    if search.may_look_near:
+        await search.look_near(MANIFEST, send)
+    send.close()
+    return [candidate.via async for candidate in receive], search.may_look_near
+
+
+async def test_the_local_network_is_asked_alone_and_once() -> None:
+    neighbour = Candidate(PeerAddress(key_of("ann").peer_id, Address("10.0.0.1", 1)), "lan")
+    assert await candidates(FixedFinder([neighbour])) == (["lan"], False)
+    assert await candidates(FixedFinder([neighbour]), rounds=1) == ([], False)  # All finders were asked, this one, too.
+    assert await candidates(FixedFinder([neighbour]), near=False) == ([], False)
+    assert await candidates(None) == ([], False)
+
+
 async def test_configured_mirrors_race_with_the_finders() -> None:
     assert await searches(configured=(MIRROR,), rounds=1) == 1
 

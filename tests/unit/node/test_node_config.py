@@ -153,7 +153,7 @@ def test_the_page_of_settings_names_each_key_and_no_other() -> None:
     assert sorted(keys) == sorted(_READERS)
     for key, row in zip(keys, rows, strict=True):
         assert len(row) == 6, f"{key}: what, variable, option, default, example"
-        assert (f"P2PHUB_{key.upper()}" in row[2]) == (key != "schedule"), "tables are for a file"
+        assert (f"P2PHUB_{key.upper()}" in row[2]) == (key not in ("schedule", "labels")), "tables are for a file"
 
 
 def test_the_example_of_the_page_of_settings_has_each_key_and_is_read(tmp_path: Path) -> None:

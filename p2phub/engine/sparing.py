@@ -1,0 +1,235 @@
+"""Which sources are left alone because nearer ones do: what is known of each goes in, whom to let go of comes out.
+
+A farther source costs somebody a line that nearer ones would leave free. It keeps its link only while that is worth
+it: once those before it hold all that is missing, and have brought FEW_PARTS times as much as all that was let go of,
+it included, for MEASURE_S, it goes, the slowest first. So no more than a fifth of the speed is ever given up. It rests
+for REST_S, or until those before it lack something or bring too little: then it is wanted at once, or a moment later.
+While some rest, others as far are tried one at a time, since one of them may be fast.
+
+A metered source is for when nobody else brings the fetch forward, at any speed above ENOUGH. It is dialled when all
+others are gone, or lack something, or bring less for DRY_S; and let go of when they do again.
+
+Pure: rates are bytes a second as the links measure them, times seconds of one clock. Source: docs/decisions/0066.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from p2phub import limits
+from p2phub.discovery import Nearness
+from p2phub.identity import SourceId
+
+FEW_PARTS = 4.0
+STILL_PARTS = 3.0  # Below this they bring too little; a margin, or one at the edge would come and go.
+MEASURE_S = 2.0
+SHORT_S = 1.0  # So long they may bring too little: a pause is no reason to dial.
+REST_S = 60.0
+TRY_S = 5.0
+ENOUGH = float(limits.SLOT_RATE_MIN)  # A provider that has no more to give than this says that it is busy.
+DRY_S = 3.0
+LACK_S = 0.5  # What those who are connected do not hold may be told in a moment.
+LOOK_AROUND_S = 1.0  # So long a search may take to name somebody before a metered one is dialled, who was named sooner.
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A source at one moment. `linked`: it answered, and takes part; `coming`: it is dialled, or may be now, or has not
+    answered yet. `rate`: what its links bring, without what is overdue; `best`: what they brought before, if that is
+    more; `owes_since`: since when it was asked without having brought anything, None if it has, or was not asked."""
+
+    source: SourceId
+    nearness: Nearness
+    linked: bool = False
+    coming: bool = False
+    rate: float = 0.0
+    best: float = 0.0
+    owes_since: float | None = None
+
+    def at_most(self, *, now: float) -> float:
+        """Return the rate that it may have: of one that was not measured, what a chunk by now would make."""
+        if self.rate or self.best or self.owes_since is None:
+            return max(self.rate, self.best)
+        return limits.CHUNK_BYTES_MAX / max(now - self.owes_since, 1e-3)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Of the whole fetch. `hold_missing` says whether some hold, together, all that is missing, and is None before that
+    is known; `silent_s`: since when nothing came from anybody; `searching`: whether somebody may be named yet."""
+
+    hold_missing: Callable[[Iterable[SourceId]], bool] | None
+    bytes_missing: int
+    silent_s: float
+    searching: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Resting:
+    """A source that was let go of: what it brought, and until when it rests at most."""
+
+    nearness: Nearness
+    rate: float
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Nearer:
+    """Those before some class: whether they `hold` all that is missing, what they bring, whether any was asked so
+    lately that nothing can be said of it (`young`), and whether any are there or on their way."""
+
+    hold: bool
+    rate: float
+    young: bool
+    coming: bool
+    linked: bool
+
+
+class Sparing:
+    """Of one fetch that began at `began`."""
+
+    def __init__(self, *, began: float) -> None:
+        self._began = began
+        self.resting: dict[SourceId, Resting] = {}
+        self.held_back: frozenset[SourceId] = frozenset()  # Not to be dialled now, those that rest among them.
+        self.metered_waits = False
+        self._metered: frozenset[SourceId] = frozenset()
+        self._not_worth_since: dict[SourceId, float] = {}
+        self._short_since = self._dry_since = math.inf
+        self._tried_at = -math.inf
+
+    def look(
+        self,
+        seen: Sequence[Seen],
+        facts: Facts,
+        *,
+        now: float,
+    ) -> list[Seen]:
+        """Return whom to let go of now, and note whom not to dial."""
+        if len({each.nearness for each in seen}) < 2 and not self.resting:
+            self.all_alike()
+            if any(each.nearness is Nearness.METERED for each in seen) and self._looks_around(facts, now):
+                self.metered_waits = True  # Others may be named in a moment.
+                self.held_back = self._metered = frozenset(each.source for each in seen)
+            return []
+        classes = {each.nearness for each in seen} | {each.nearness for each in self.resting.values()}
+        nearer = {nearness: _nearer(nearness, seen, facts.hold_missing, now) for nearness in classes}
+        self._wake(nearer, now)
+        going = self._not_worth(seen, nearer, facts.bytes_missing, now)
+        for each in going:
+            if each.nearness is not Nearness.METERED:
+                self.resting[each.source] = Resting(each.nearness, each.at_most(now=now), now + REST_S)
+                self._tried_at = now
+        self.held_back = frozenset(self.resting) | self._waiting(seen, nearer, facts, now)
+        return going
+
+    def all_alike(self) -> None:
+        """Note that there are none of which some are nearer than others, and none rest."""
+        self._not_worth_since.clear()
+        self._short_since = self._dry_since = math.inf
+        self.metered_waits = False
+        self.held_back = frozenset()
+
+    def _looks_around(self, facts: Facts, now: float) -> bool:
+        return facts.searching and now - self._began < LOOK_AROUND_S
+
+    def why_not(self, source: SourceId, *, now: float) -> str | None:
+        """Say why `source` is not dialled now, if it is held back."""
+        if (rests := self.resting.get(source)) is not None:
+            return f"let go of, since nearer sources do the work; dialled again in {rests.until - now:.0f} s, or sooner"
+        if source not in self.held_back:
+            return None
+        if source in self._metered:
+            return "not dialled: it is metered, and others bring the fetch forward, or may soon"
+        return "not dialled yet: nearer sources do the work, and others as far are tried one by one"
+
+    @property
+    def given_up(self) -> float:
+        """What those brought together that rest."""
+        return sum(each.rate for each in self.resting.values())
+
+    def _wake(self, nearer: dict[Nearness, _Nearer], now: float) -> None:
+        """Have those dialled again whose time is over, or who are needed."""
+        self.resting = {source: each for source, each in self.resting.items() if now < each.until}
+        # Who lacks something cannot be waited for.
+        self.resting = {source: each for source, each in self.resting.items() if nearer[each.nearness].hold}
+        short = any(nearer[each.nearness].rate <= STILL_PARTS * self.given_up for each in self.resting.values())
+        self._short_since = min(self._short_since, now) if short else math.inf
+        if now - self._short_since >= SHORT_S:
+            self.resting = {}
+            self._short_since = math.inf
+
+    def _not_worth(
+        self, seen: Sequence[Seen], nearer: dict[Nearness, _Nearer], bytes_missing: int, now: float
+    ) -> list[Seen]:
+        """Return who has not been worth its line for so long that it goes now."""
+        since, self._not_worth_since = self._not_worth_since, {}
+        going = []
+        given_up = self.given_up
+        for each in sorted(seen, key=lambda one: (-one.nearness, one.at_most(now=now))):
+            before = nearer[each.nearness]
+            if not each.linked or not before.hold:
+                continue
+            if each.nearness is Nearness.METERED:
+                spared = before.rate >= ENOUGH
+            else:
+                rate = each.at_most(now=now)
+                # What is over in a moment is no reason to change anything.
+                spared = before.rate > FEW_PARTS * (given_up + rate) and bytes_missing > before.rate * MEASURE_S / 2
+            if not spared:
+                continue
+            began = self._not_worth_since[each.source] = since.get(each.source, now)
+            if each.nearness is not Nearness.METERED:
+                given_up += each.at_most(now=now)
+            if now - began >= MEASURE_S:
+                going.append(each)
+        return going
+
+    def _waiting(
+        self, seen: Sequence[Seen], nearer: dict[Nearness, _Nearer], facts: Facts, now: float
+    ) -> frozenset[SourceId]:
+        """Return who is not dialled now, beside those that rest."""
+        metered = self._metered = frozenset(each.source for each in seen if each.nearness is Nearness.METERED)
+        self.metered_waits = bool(metered) and self._others_do(nearer[Nearness.METERED], facts, now)
+        waiting = set(metered) if self.metered_waits else set()
+        for each in seen:
+            as_far = each.nearness is not Nearness.METERED and nearer[each.nearness].hold
+            if not self.resting or not as_far or not each.coming or each.source in self.resting:
+                continue
+            if now - self._tried_at >= TRY_S:
+                self._tried_at = now
+            else:
+                waiting.add(each.source)
+        return frozenset(waiting)
+
+    def _others_do(self, others: _Nearer, facts: Facts, now: float) -> bool:
+        """Whether a metered source may wait, since others bring the fetch forward, or soon will."""
+        known = facts.hold_missing is not None
+        if others.hold and others.rate >= ENOUGH:
+            self._dry_since = math.inf
+            return True
+        if others.linked and facts.silent_s < DRY_S and (not known or (others.hold and others.young)):
+            return True  # Something comes, and will be whole in a while.
+        self._dry_since = min(self._dry_since, now)
+        if self._looks_around(facts, now):
+            return True
+        if not others.linked and not others.coming:
+            return False
+        lack = known and others.linked and not others.hold and not others.coming
+        return now - self._dry_since < (LACK_S if lack else DRY_S)
+
+
+def _nearer(
+    nearness: Nearness, seen: Sequence[Seen], hold_missing: Callable[[Iterable[SourceId]], bool] | None, now: float
+) -> _Nearer:
+    nearer = [each for each in seen if each.nearness < nearness]
+    linked = [each for each in nearer if each.linked]
+    return _Nearer(
+        hold=bool(linked) and hold_missing is not None and hold_missing(each.source for each in linked),
+        rate=sum(each.rate for each in linked),
+        young=any(each.owes_since is not None and now - each.owes_since < limits.STALL_S for each in linked),
+        coming=any(each.coming for each in nearer),
+        linked=bool(linked),
+    )
