@@ -28,7 +28,7 @@ from p2phub.engine.job import Item, Job, LinkState, Means, SearchEnded, Wish
 from p2phub.engine.meter import LOOK_S
 from p2phub.engine.mirrors import run_mirror
 from p2phub.engine.patience import Patience
-from p2phub.engine.places import HOPE_RESTS_S, make_place, most_links
+from p2phub.engine.places import HOPE_RESTS_S, kept, make_place, most_links
 from p2phub.engine.preparing import begin, late_at, look
 from p2phub.engine.providers import RETRY_S, Provider
 from p2phub.engine.reports import take_report
@@ -182,7 +182,7 @@ class _Coordinator:
     def _dial_more(self, now: float) -> None:
         make_place(self.job, now)
         providers = self.job.providers
-        links_max = most_links(self.job)
+        links_max, keeps = most_links(self.job), kept(self.job)
         if providers.dialling >= DIALS_AT_ONCE or providers.dialling + providers.links >= links_max:
             return
         # In a crowd a live one has all the links it gets, and is not worth a closer look.
@@ -192,10 +192,11 @@ class _Coordinator:
             if now >= provider.retry_at and provider.can_be_dialled and not (self.job.crowd and provider.live)
         ]
         for provider in sorted(due, key=self._turn):
+            most = links_max - keeps if provider.is_hearsay else links_max
             while len(provider.links) + provider.dialling < self._links_wanted(provider):
                 dialling = providers.dialling
                 dials_max = DIALS_AT_ONCE - provider.is_hearsay
-                if dialling >= dials_max or dialling + providers.links >= links_max:
+                if dialling >= dials_max or dialling + providers.links >= most:
                     return
                 addresses = self._may_be_dialled(provider, now)
                 if not addresses and not provider.is_mirror:

@@ -52,6 +52,7 @@ class Provider:
     linked_at: float = -math.inf  # When a link to it came up last.
     told: bool = False  # Whether the watcher knows it as a source.
     thanked_at: float = -math.inf  # When it was told last what others gave us.
+    met_at: Address | None = None  # Where it proved its key last.
     accompanied: bool = False  # Whether a control connection is kept beside its links.
     tried: set[Address] = field(default_factory=set)  # Those of `addresses` that had their turn in a dial.
     given: set[Address] = field(default_factory=set)  # Those of `addresses` that the user named.
@@ -90,6 +91,12 @@ class Provider:
         self.failures += 1
         self.banned = self.banned or isinstance(error, ChunkMismatch | ProtocolViolation)
         self.unusable = self.unusable or isinstance(error, MirrorUnusable)
+
+    @property
+    def turned_us_away(self) -> bool:
+        """Whether it had no place for us, and may have one later."""
+        busy = isinstance(self.last_error, PeerRefused) and self.last_error.reason == "busy"
+        return busy and not (self.live or self.out)
 
     def forget(self, addresses: tuple[Address, ...]) -> None:
         """Strike addresses at which somebody else answered."""
