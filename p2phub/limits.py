@@ -83,7 +83,8 @@ STALL_S = 10.0  # No byte from a link that has a lease: revoke it and give its c
 TABS_MAX = 4096  # Of what parties took of us, each some 500 bytes; who was served longest ago is forgotten.
 PEERS_PER_PARTY_MAX = 64  # Whose merits count for one address: a household, or an office behind one NAT.
 GOT_TOLD_MAX = 64  # Peers of whom a requester says how much it got, in one question: 2.7 KB.
-GIVES_WAY_S = 5.0  # A served connection idle for this long gives its place to a newcomer when all are taken.
+GIVES_WAY_S = 1.0  # A served connection idle for this long gives its place to a newcomer when all are taken: in a crowd
+# of more than there are places each comes for its share, and then waits for what the others bring.
 IDLE_LINK_S = 60.0  # A bulk connection without a lease is closed.
 HEARTBEAT_S = 5.0  # On the control connection.
 NEWS_WAIT_MS_MAX = 10_000  # How long an answer may be held until there is news: half of SOCKET_CALL_S.

@@ -32,7 +32,9 @@ LONG_BYTES = 8 * limits.MIB  # More than a moment's work until it proves otherwi
 
 
 def accompany(job: Job, provider: Provider, where: PeerAddress) -> None:
-    """Keep a control connection to `provider`, a peer, if there is none yet."""
+    """Keep a control connection to `provider`, a peer that proved its key there, if there is none yet. While nobody
+    gives us anything also to one that had no place for us: it knows who else there is."""
+    provider.met_at = where.address
     if provider.accompanied:
         return
     provider.accompanied = True
@@ -42,7 +44,7 @@ def accompany(job: Job, provider: Provider, where: PeerAddress) -> None:
         wait_s=lambda: limits.THANKS_S if job.crowd and _holds_all(job, provider) else limits.HEARTBEAT_S,
         got=lambda: _got(job, provider),
         port=0 if exchange is None or job.means.shelf is None else exchange.port_towards(where.address),
-        wanted=lambda: provider.live and not provider.banned,
+        wanted=lambda: _is_company(job, provider) and not provider.banned,
         long=lambda: _long(job, provider),
     )
 
@@ -73,14 +75,17 @@ def take_told(job: Job, item: Told) -> None:
     if job.means.exchange is None:
         return
     teller = job.providers[item.teller]
-    where = next((job.links[number].link.address for number in sorted(teller.links)), None)
-    if where is None:
+    if teller.met_at is None or not _is_company(job, teller):
         return  # It is gone, and so is what its word was worth.
-    named = worth_dialling(item.peers, heard_from=where)
+    named = worth_dialling(item.peers, heard_from=teller.met_at)
     for each in named[: limits.CANDIDATES_PER_TELLER_MAX - teller.named]:
         if job.providers.found(Candidate(each, "exchange")):
             teller.named += 1
             _log.info("%s names %s, who fetches this, too", teller.peer, each)
+
+
+def _is_company(job: Job, provider: Provider) -> bool:
+    return provider.live or (provider.turned_us_away and job.session is None)
 
 
 def meet(job: Job, now: float) -> None:

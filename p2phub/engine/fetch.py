@@ -31,7 +31,7 @@ from p2phub.engine.mirrors import run_mirror
 from p2phub.engine.nearness import ask_lan_if_long, in_order, nearness_of, spare
 from p2phub.engine.parole import kept_back
 from p2phub.engine.patience import Patience
-from p2phub.engine.places import HOPE_RESTS_S, make_place, most_links
+from p2phub.engine.places import HOPE_RESTS_S, kept, make_place, most_links
 from p2phub.engine.preparing import begin, late_at, look
 from p2phub.engine.providers import RETRY_S, Provider
 from p2phub.engine.reports import take_report
@@ -212,7 +212,7 @@ class _Coordinator:
         spare(self.job, searching=self.patience.searching, now=now)
         make_place(self.job, now)
         providers = self.job.providers
-        links_max = most_links(self.job)
+        links_max, keeps = most_links(self.job), kept(self.job)
         if providers.dialling >= DIALS_AT_ONCE or providers.dialling + providers.links >= links_max:
             return
         # In a crowd a live one has all the links it gets, and is not worth a closer look.
@@ -232,7 +232,8 @@ class _Coordinator:
                 dialling = providers.dialling
                 if dialling >= DIALS_AT_ONCE or dialling + providers.links >= links_max:
                     return
-                if provider.is_hearsay and dialling >= DIALS_AT_ONCE - 1:
+                full = dialling >= DIALS_AT_ONCE - 1 or dialling + providers.links >= links_max - keeps
+                if provider.is_hearsay and full:
                     break
                 addresses = self._may_be_dialled(provider, now)
                 if not addresses and not provider.is_mirror:

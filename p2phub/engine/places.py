@@ -29,9 +29,27 @@ def most_links(job: Job) -> int:
     return min(wanted, job.means.down.links_max(job.wish.manifest))
 
 
+def kept(job: Job) -> int:
+    """Return how many of the places are not for members of the crowd: one for a provider that we found ourselves and
+    that had no place for us, until there is a link to one that has all. Our share has to come from there."""
+    session = job.session
+    if session is None or not job.crowd or any(session.holds_all(state.link.peer) for state in job.links.values()):
+        return 0
+    return int(any(each.turned_us_away and not each.is_hearsay for each in job.providers))
+
+
+def knock_s(job: Job) -> float:
+    """Return how long at most to leave one alone that had no place for us: while our share is to come from there we
+    knock so often that all of a crowd together do it once a second for each place that there is."""
+    session = job.session
+    if session is None or not session.hoped_from(job.means.own):
+        return math.inf
+    return RETRY_S[0] * max(1.0, len(job.crowd) / limits.DATA_CONNECTIONS_MAX)
+
+
 def waiting(job: Job, now: float) -> list[Provider]:
     """Return who could be dialled now and has no link, if all places are taken."""
-    if job.providers.links + job.providers.dialling < most_links(job):
+    if job.providers.links + job.providers.dialling < most_links(job) - kept(job):
         return []
     back = kept_back(job, now)
     return [

@@ -55,6 +55,7 @@ class Provider:
     told: bool = False  # Whether the watcher knows it as a source.
     lacks: str | None = None  # Of a mirror: the first file that it said not to have, and why, in words.
     thanked_at: float = -math.inf  # When it was told last what others gave us.
+    met_at: Address | None = None  # Where it proved its key last.
     accompanied: bool = False  # Whether a control connection is kept beside its links.
     tried: set[Address] = field(default_factory=set)  # Those of `addresses` that had their turn in a dial.
     given: set[Address] = field(default_factory=set)  # Those of `addresses` that the user named.
@@ -96,6 +97,12 @@ class Provider:
         self.unusable = self.unusable or isinstance(error, MirrorUnusable)
         again = "is not asked again" if self.out else f"may be dialled again in {max(0.0, self.retry_at - now):.0f} s"
         _log.info("%s %s: %s", self.peer, again, error)
+
+    @property
+    def turned_us_away(self) -> bool:
+        """Whether it had no place for us, and may have one later."""
+        busy = isinstance(self.last_error, PeerRefused) and self.last_error.reason == "busy"
+        return busy and not (self.live or self.out)
 
     def forget(self, addresses: tuple[Address, ...]) -> None:
         """Strike addresses at which somebody else answered."""

@@ -7,6 +7,7 @@ import logging
 from p2phub.content import RangeSet
 from p2phub.engine.company import accompany
 from p2phub.engine.job import Job, LinkState
+from p2phub.engine.places import knock_s
 from p2phub.engine.preparing import advance, join
 from p2phub.errors import ChunkMismatch, DiskError, Malformed, PeerError, PeerGone, ProtocolViolation
 from p2phub.identity import PeerAddress, PeerId
@@ -130,6 +131,10 @@ async def _closed(job: Job, number: LinkId, state: LinkState, report: Closed, no
     if report.error is not None and not (job.complete and isinstance(report.error, PeerGone)):
         provider.failed(report.error, now)
         job.tell_dropped(provider, report.error)
+        if provider.turned_us_away and not provider.is_hearsay:
+            provider.retry_at = min(provider.retry_at, now + knock_s(job))
+            if job.session is None and isinstance(provider.peer, PeerId):
+                accompany(job, provider, PeerAddress(provider.peer, state.link.address))
     if job.session is None:
         if provider.banned and isinstance(report.error, PeerError):
             job.standings.lied(provider.peer, report.error, now=now)

@@ -8,14 +8,17 @@ and nothing else. Known as rendezvous hashing.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable
+from functools import lru_cache
 
+from p2phub import limits
 from p2phub.content import RangeSet
 from p2phub.identity import PeerId
 
 PARTS_MAX = 512  # So many parts share evenly enough; more would cost time whenever somebody comes or goes.
 RANKS = 4  # First, second, third, and the rest.
-OTHERS_MAX = 64
+OTHERS_MAX = limits.PROVIDERS_PER_FETCH_MAX  # Who knows few of many believes that too much is its own.
 _MASK = (1 << 64) - 1
 
 
@@ -24,26 +27,27 @@ class Shares:
 
     def __init__(self, total: int, own: PeerId, others: Iterable[PeerId]) -> None:
         mine = _number(own)
-        numbers = sorted({_number(other) for other in others} - {mine})[:OTHERS_MAX]
-        everyone = [mine, *numbers]
+        everyone = [mine, *sorted({_number(other) for other in others} - {mine})[:OTHERS_MAX]]
         parts = _parts(total)
         most = -(-len(parts) // len(everyone))  # Nobody asks first for more than that.
-        first: dict[int, list[tuple[int, int]]] = {number: [] for number in everyone}
+        first: list[list[tuple[int, int]]] = [[] for _ in everyone]
         runs: list[list[tuple[int, int]]] = [[] for _ in range(RANKS)]
-        for part, run in enumerate(parts):
-            ranked = [
-                number for _, number in sorted(((_mixed(number ^ part), number) for number in everyone), reverse=True)
-            ]
-            asks = next(number for number in ranked if len(first[number]) < most)
+        # Of each part, what everyone is ranked by: the highest asks first.
+        columns = zip(*(_values(number, len(parts)) for number in everyone), strict=True)
+        for run, column in zip(parts, columns, strict=True):
+            asks = column.index(max(column))
+            if len(first[asks]) >= most:
+                ranked = sorted(range(len(column)), key=column.__getitem__, reverse=True)
+                asks = next(each for each in ranked if len(first[each]) < most)
             first[asks].append(run)
             rank = 0
-            if asks != mine:
-                ranked.remove(asks)
-                rank = min(1 + ranked.index(mine), RANKS - 1)
+            if asks:
+                above = sum(map(column[0].__lt__, column))
+                rank = min(above + (column[asks] < column[0]), RANKS - 1)
             runs[rank].append(run)
         self.ranks = tuple(map(RangeSet.of, runs))
         """Where `own` ranks first, second, third, lower: RANKS sets."""
-        self._first = {number: RangeSet.of(found) for number, found in first.items()}
+        self._first = {number: RangeSet.of(found) for number, found in zip(everyone, first, strict=True)}
 
     def of(self, peer: PeerId) -> RangeSet:
         """Return what `peer` asks for first; nothing if it is none of them."""
@@ -53,8 +57,8 @@ class Shares:
 def beginnings(total: int, own: PeerId) -> tuple[int, ...]:
     """Return where the parts of `total` chunks begin, in the order of how likely `own` asks first for them, whoever the
     others are: so it can begin with its share before it knows them."""
-    parts, mine = _parts(total), _number(own)
-    ranked = sorted(range(len(parts)), key=lambda part: _mixed(mine ^ part), reverse=True)
+    parts = _parts(total)
+    ranked = sorted(range(len(parts)), key=_values(_number(own), len(parts)).__getitem__, reverse=True)
     return tuple(parts[part][0] for part in ranked)
 
 
@@ -62,6 +66,12 @@ def _parts(total: int) -> list[tuple[int, int]]:
     """Return the runs of chunks that are shared out, in order."""
     count = min(total, PARTS_MAX)
     return [(part * total // count, (part + 1) * total // count) for part in range(count)]
+
+
+@lru_cache(maxsize=1024)  # Of 4 KiB each: who is known is ranked anew whenever somebody comes or goes.
+def _values(number: int, count: int) -> array[int]:
+    """Return what a peer of that `number` is ranked by for each of `count` parts."""
+    return array("Q", (_mixed(number ^ part) for part in range(count)))
 
 
 def _number(peer: PeerId) -> int:

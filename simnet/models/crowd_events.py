@@ -21,12 +21,15 @@ import numpy as np
 
 from p2phub import limits
 from p2phub.content import ChunkTable, RangeSet
+from p2phub.engine.company import MEET_S
+from p2phub.engine.places import HOPE_RESTS_S, HOPED_S, USELESS_S
+from p2phub.engine.providers import RETRY_S
+from p2phub.errors import PeerGone
 from p2phub.identity import PeerId
 from p2phub.transfer import Action, Cancel, Drop, Grant, Revoke, Session
 from simnet.models.agenda import Agenda
 
 DIAL_RTT = 4  # TCP, TLS, and the first request.
-RETRY_S = 1.0  # After all places of a sender were taken.
 WINDOW_S = 0.25  # As in net.lease: so much of the measured rate is asked for at once,
 WINDOW_BYTES_FIRST = 256 * limits.KIB  # and this, and more with what comes, before the first measurement.
 
@@ -65,6 +68,8 @@ class _Link:
     vain: RangeSet = field(default_factory=RangeSet)  # Asked for, and had from another since.
     came_bytes: int = 0
     told: RangeSet = field(default_factory=RangeSet)  # What the sender said it held.
+    idle_since: float = 0.0  # When the sender last had nothing more to send.
+    useless_since: float = math.inf
 
 
 @dataclass
@@ -74,15 +79,27 @@ class _Peer:
     up: float
     session: Session | None = None  # None: the publisher, who holds all.
     links: dict[int, _Link] = field(default_factory=dict)  # Over which it receives.
-    known: list[_Peer] = field(default_factory=list)
+    known: dict[int, _Peer] = field(default_factory=dict)  # Of whom it was told, in the order in which it dials them.
+    fellows: frozenset[PeerId] = frozenset()  # Of those, who are known to want the same,
+    met_at: float = -math.inf  # since when.
+    seen: dict[int, _Peer] = field(default_factory=dict)  # With whom it had a link: those it tells others of.
     waiting: dict[int, _Link] = field(default_factory=dict)  # Those that asked it for something, in turn.
-    places: int = 0
+    serving: dict[int, _Link] = field(default_factory=dict)  # Over which it sends, or may be asked to.
     dialling: set[int] = field(default_factory=set)
+    retry_at: dict[int, float] = field(default_factory=dict)
+    failures: dict[int, int] = field(default_factory=dict)
+    linked_at: dict[int, float] = field(default_factory=dict)
     down_free_at: float = 0.0
     busy: bool = False
     began: float = 0.0
     done_at: float | None = None
     sent_bytes: int = 0
+
+    def failed(self, other: _Peer, now: float) -> None:
+        """`other` had no place for it, or has none any more."""
+        count = self.failures.get(other.number, 0)
+        self.failures[other.number] = count + 1
+        self.retry_at[other.number] = now + RETRY_S[min(count, len(RETRY_S) - 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +152,7 @@ class Crowd:
         self._carry_out(peer, peer.session.spread(peer.id, ()))
         named = self._named(peer)
         self._rng.shuffle(named)
-        peer.known = [self._publisher, *named]
+        peer.known = {each.number: each for each in (self._publisher, *named)}
         self._dial(peer)
         self._agenda.after(self._shape.known_s, partial(self._meet, peer))
         self._agenda.after(limits.NEWS_S, partial(self._look_around, peer))
@@ -150,9 +167,20 @@ class Crowd:
     def _meet(self, peer: _Peer) -> None:
         """From here on it is known who else fetches this now."""
         assert peer.session is not None
-        if peer.done_at is None:
-            fetching = (each for each in peer.known if each is not self._publisher and each.done_at is None)
-            self._carry_out(peer, peer.session.spread(peer.id, (each.id for each in fetching)))
+        others = frozenset(
+            each.id for each in peer.known.values() if each is not self._publisher and each.done_at is None
+        )
+        if peer.done_at is None and others != peer.fellows:
+            peer.fellows, peer.met_at = others, self._agenda.now
+            self._carry_out(peer, peer.session.spread(peer.id, others))
+
+    def _told(self, peer: _Peer, teller: _Peer) -> None:
+        """Whom `teller` knows, `peer` knows now, too."""
+        named = [each for each in teller.seen.values() if each is not peer]
+        self._rng.shuffle(named)
+        room = limits.HEARSAY_PER_FETCH_MAX - (len(peer.known) - len(peer.links))
+        new = [each for each in named[: limits.PEERS_TOLD_MAX] if each.number not in peer.known]
+        peer.known |= {each.number: each for each in new[: max(0, room)]}
 
     def _look_around(self, peer: _Peer) -> None:
         """What is done now and then: hear who holds what, tick, and link to whoever is worth it."""
@@ -172,19 +200,64 @@ class Crowd:
                 self._carry_out(peer, session.held(link.number, holds, now=now))
         if (deadline := session.deadline()) is not None and deadline <= now:
             self._carry_out(peer, session.tick(now=now))
+        if peer.fellows and now >= peer.met_at + MEET_S * (1 + len(peer.fellows) / 8):
+            self._meet(peer)
+        self._make_place(peer)
         self._dial(peer)
         self._agenda.after(limits.NEWS_S, partial(self._look_around, peer))
+
+    def _waiting(self, peer: _Peer) -> list[_Peer]:
+        """Return who could be dialled."""
+        linked = {link.sender.number for link in peer.links.values()} | peer.dialling
+        now = self._agenda.now
+        return [
+            each
+            for number, each in peer.known.items()
+            if number not in linked and now >= peer.retry_at.get(number, -math.inf)
+        ]
+
+    def _hoped(self, peer: _Peer, other: _Peer) -> int:
+        session = peer.session
+        assert session is not None
+        rests = self._agenda.now - peer.linked_at.get(other.number, -math.inf) < HOPE_RESTS_S
+        return 0 if rests else session.hoped_from(other.id)
+
+    def _make_place(self, peer: _Peer) -> None:
+        """Let go of the link that has been of no use for longest, if somebody waits for its place."""
+        session, now = peer.session, self._agenda.now
+        assert session is not None
+        if len(peer.links) + len(peer.dialling) < session.links_max - self._kept_places(peer):
+            return
+        useless = [link for link in peer.links.values() if not session.holds_missing(link.sender.id)]
+        for link in peer.links.values():
+            link.useless_since = min(link.useless_since, now) if link in useless else math.inf
+        if not useless or not (others := self._waiting(peer)):
+            return
+        link = min(useless, key=lambda each: each.useless_since)
+        hoped = any(self._hoped(peer, each) for each in others) and not session.hoped_from(link.sender.id)
+        if now - link.useless_since >= (HOPED_S if hoped else USELESS_S):
+            peer.retry_at[link.sender.number] = now + RETRY_S[1]
+            self._close(link)
+            self._carry_out(peer, session.closed(link.number, None, link.lease, now=now))
+
+    def _kept_places(self, peer: _Peer) -> int:
+        """One is kept for the publisher, until there is a link to one that has all."""
+        assert peer.session is not None
+        return int(not any(peer.session.holds_all(link.sender.id) for link in peer.links.values()))
 
     def _dial(self, peer: _Peer) -> None:
         session = peer.session
         assert session is not None
         # What is on its way counts: the session knows only links that are up.
         room = session.links_max - len(peer.links) - len(peer.dialling)
-        linked = {link.sender.number for link in peer.links.values()}
-        for other in peer.known:
-            if room <= 0:
-                return
-            if other.number in linked or other.number in peer.dialling or not session.links_wanted(other.id):
+        if room <= 0:
+            return
+        due = [other for other in self._waiting(peer) if session.links_wanted(other.id)]
+        if peer.fellows:
+            due.sort(key=lambda other: (-self._hoped(peer, other), peer.linked_at.get(other.number, -math.inf)))
+        keep = self._kept_places(peer)
+        for other in due:
+            if room <= (0 if other is self._publisher else keep):
                 continue
             room -= 1
             peer.dialling.add(other.number)
@@ -195,15 +268,38 @@ class Crowd:
         assert session is not None
         if peer.done_at is not None:
             return
-        if other.places >= limits.DATA_CONNECTIONS_MAX:
-            self._agenda.after(RETRY_S, lambda: peer.dialling.discard(other.number))
-            return
         peer.dialling.discard(other.number)
-        other.places += 1
+        if not self._has_place(other):
+            peer.failed(other, now)
+            if other is self._publisher and session.hoped_from(peer.id):
+                knock_s = RETRY_S[0] * max(1.0, len(peer.fellows) / limits.DATA_CONNECTIONS_MAX)
+                peer.retry_at[other.number] = min(peer.retry_at[other.number], now + knock_s)
+            return
         self._links += 1
         held = self._held(other)
-        link = peer.links[self._links] = _Link(self._links, peer, other, told=held)
+        link = peer.links[self._links] = _Link(self._links, peer, other, told=held, idle_since=now)
+        other.serving[link.number] = link
+        peer.linked_at[other.number], peer.failures[other.number] = now, 0
+        if other is not self._publisher:
+            other.seen[peer.number], peer.seen[other.number] = peer, other
+            other.known.setdefault(peer.number, peer)
+            self._agenda.after(limits.NEWS_S, partial(self._told, peer, other))
         self._carry_out(peer, session.joined(link.number, other.id, held, now=now))
+
+    def _has_place(self, sender: _Peer) -> bool:
+        """Whether `sender` has a place for one more link, if need be that of one that does nothing."""
+        if len(sender.serving) < limits.DATA_CONNECTIONS_MAX:
+            return True
+        idle = [link for link in sender.serving.values() if not link.asked and not link.flying]
+        longest = min(idle, key=lambda link: link.idle_since, default=None)
+        if longest is None or self._agenda.now - longest.idle_since < limits.GIVES_WAY_S:
+            return False
+        peer, gone = longest.requester, PeerGone("its place went to another", peer=str(sender.id))
+        assert peer.session is not None
+        self._close(longest)
+        peer.failed(sender, self._agenda.now)
+        self._carry_out(peer, peer.session.closed(longest.number, gone, longest.lease, now=self._agenda.now))
+        return True
 
     def _held(self, peer: _Peer) -> RangeSet:
         if peer is self._publisher:
@@ -235,7 +331,7 @@ class Crowd:
 
     def _close(self, link: _Link) -> None:
         del link.requester.links[link.number]
-        link.sender.places -= 1
+        del link.sender.serving[link.number]
         link.sender.waiting.pop(link.number, None)
 
     # --- a link ---------------------------------------------------------------------------------------------------
@@ -276,6 +372,7 @@ class Crowd:
         link.asked, link.flying = link.asked - chunk, link.flying | chunk
         if link.asked and link.number in peer.links:
             sender.waiting[link.number] = link
+        link.idle_since = self._agenda.now
         # Cut through: the downlink takes it while the uplink sends, and is late only if others fill it.
         size_s = self._shape.piece_bytes / self._shape.down
         peer.down_free_at = max(self._agenda.now, peer.down_free_at + size_s)

@@ -8,16 +8,19 @@ from typing import cast
 
 import pytest
 
+from p2phub import limits
 from p2phub.engine.job import Job
-from p2phub.engine.places import HOPED_S, TRY_S, USELESS_S, make_place
-from p2phub.engine.providers import Provider
+from p2phub.engine.places import HOPED_S, TRY_S, USELESS_S, kept, knock_s, make_place
+from p2phub.engine.providers import RETRY_S, Provider
 from p2phub.engine.sparing import Sparing
-from p2phub.identity import Address
+from p2phub.errors import PeerRefused
+from p2phub.identity import Address, PeerId
 from p2phub.transfer import Standings
 from tests.support.covers import covers
 from tests.support.hosts import key_of
 
 ANN, BOB = key_of("ann").peer_id, key_of("bob").peer_id
+OWN = key_of("own").peer_id
 NOBODY = frozenset[object]()
 
 
@@ -47,13 +50,14 @@ class FullJob:
         self.session = SimpleNamespace(
             links_max=2,
             holds_missing=lambda peer: hardly_moves or busy or good,
+            holds_all=lambda peer: False,  # But as a test has it.
             says_busy=lambda link: busy,
             slowest=lambda now: 1 if good else None,
             hardly_moves=lambda link, now: hardly_moves,
             hoped_from=lambda peer: hoped if peer == BOB else 0,
         )
         self.standings = Standings()
-        self.means = SimpleNamespace(down=SimpleNamespace(links_max=lambda manifest: 16))
+        self.means = SimpleNamespace(down=SimpleNamespace(links_max=lambda manifest: 16), own=OWN)
         self.wish = SimpleNamespace(manifest=b"")
         self.sparing = Sparing(began=self.now)
 
@@ -139,3 +143,52 @@ def test_only_the_time_counts_in_which_somebody_waits() -> None:
 
 def test_no_more_are_let_go_of_than_wait() -> None:
     assert FullJob(hardly_moves=True).dropped_within(60) == 1
+
+
+# --- one that has all and no place for us -----------------------------------------------------------------------------
+
+
+def turned_away(crowd: frozenset[object] = frozenset((ANN, BOB)), reason: str = "busy") -> FullJob:
+    """Bob, whom we found ourselves, had no place for us."""
+    job = FullJob(crowd=crowd)
+    job.providers[1].last_error = PeerRefused("it is full", reason=reason)
+    return job
+
+
+def test_in_a_crowd_a_place_is_kept_for_one_that_had_none_for_us() -> None:
+    assert kept(cast(Job, turned_away())) == 1
+    assert kept(cast(Job, turned_away(NOBODY))) == 0
+    assert kept(cast(Job, turned_away(reason="not-held"))) == 0
+
+
+def test_no_place_is_kept_while_another_gives_us_all_there_is() -> None:
+    job = turned_away()
+    job.session.holds_all = lambda peer: peer == ANN
+    assert kept(cast(Job, job)) == 0
+
+
+@covers("T39")
+def test_no_place_is_kept_for_one_that_we_know_by_the_word_of_others_alone() -> None:
+    job = turned_away()
+    bob = job.providers[1]
+    bob.told_by_others, bob.hearsay = True, set(bob.addresses)
+    assert kept(cast(Job, job)) == 0
+
+
+def test_a_kept_place_is_made_free_by_one_of_no_use() -> None:
+    job = turned_away()
+    job.session.links_max = 3  # Two are taken, and the third is kept.
+    assert job.dropped_within(USELESS_S) == 1
+
+
+@covers("T37")
+def test_a_crowd_knocks_as_often_as_there_are_places_whatever_its_number() -> None:
+    def knocks_a_second(count: int, hoped: int = 1) -> float:
+        job = FullJob(crowd=frozenset(PeerId(number.to_bytes(32, "big")) for number in range(count)))
+        job.session.hoped_from = lambda peer: hoped if peer == OWN else 0
+        return count / knock_s(cast(Job, job))
+
+    assert knocks_a_second(8) == 8 / RETRY_S[0]
+    assert knocks_a_second(100) == pytest.approx(limits.DATA_CONNECTIONS_MAX)
+    assert knocks_a_second(1000) == pytest.approx(limits.DATA_CONNECTIONS_MAX)
+    assert knocks_a_second(8, hoped=0) == 0  # Its share came: it knocks as anybody does elsewhere.

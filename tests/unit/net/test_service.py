@@ -9,11 +9,11 @@ from pathlib import Path
 from p2phub import limits
 from p2phub.content import Digest, digest_of
 from p2phub.identity import PeerId
-from p2phub.net.channel import Progress
+from p2phub.net.channel import Progress, longest_idle
 from p2phub.net.interface import Offer
 from p2phub.net.service import BulkService
-from p2phub.wire import Ask, Open, encode
-from tests.support.content import Published, content_of
+from p2phub.wire import Ask, Open, Want, encode
+from tests.support.content import OpenFile, Published, content_of
 from tests.support.covers import covers
 from tests.support.hosts import key_of
 
@@ -23,7 +23,7 @@ class Asking:
 
     peer: PeerId = key_of("eve").peer_id
 
-    def __init__(self, *requests: Ask) -> None:
+    def __init__(self, *requests: Ask | Want) -> None:
         self.progress = Progress()
         self._coming = b"".join(encode(request) for request in requests)
         self.sent = 0
@@ -62,3 +62,18 @@ def test_many_large_blobs_in_one_answer_are_not_held_all_at_once(tmp_path: Path)
         tracemalloc.stop()
     assert channel.sent > limits.BLOBS_PER_REQUEST_MAX * limits.MANIFEST_PAGE_BYTES_MAX
     assert peak < limits.BLOBS_KEPT_BYTES_MAX + 4 * limits.MIB
+
+
+def test_a_connection_whose_chunks_are_read_from_a_slow_disk_is_not_idle(tmp_path: Path) -> None:
+    channel = Asking(Want(((0, 1),)))
+    idle: list[object] = []
+
+    class SlowDisk(Published):
+        def _open(self, file: int) -> OpenFile:
+            idle.append(longest_idle([channel], at_least_s=-1))  # type: ignore[list-item]
+            return super()._open(file)
+
+    shelf = SlowDisk(content_of({"a": b"a" * 1000}, 1000), tmp_path)
+    BulkService(channel, Open(shelf.content.root, 0), shelf).run()  # type: ignore[arg-type]
+    assert idle == [None]
+    assert longest_idle([channel], at_least_s=-1) is channel  # type: ignore[list-item]

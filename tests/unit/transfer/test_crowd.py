@@ -63,6 +63,15 @@ def test_all_agree_on_what_each_asks_for_first() -> None:
     assert not seen_by_one.of(ids(10)[9])
 
 
+def test_two_hundred_agree_too() -> None:
+    """Who looked at some of them only would believe that what is theirs is its own."""
+    peers = ids(200)
+    seen = [Shares(PARTS_MAX, each, peers) for each in peers[:2]]
+    shares = [seen[0].of(each) for each in peers]
+    assert shares == [seen[1].of(each) for each in peers]
+    assert sum(map(len, shares)) == PARTS_MAX
+
+
 @pytest.mark.parametrize("total", [0, 1, 7, PARTS_MAX, 5000])
 def test_each_has_an_order_of_all_parts_to_begin_at(total: int) -> None:
     own, other = ids(2)
