@@ -58,18 +58,18 @@ class Node:
         self,
         number: int,
         member: Member,
-        address: Address,
         network: Network,
         truth: Truth,
         witness: Witness,
         chance: Random,
         at: Path,
         near: Surroundings | None = None,
+        address: Address | None = None,
     ) -> None:
         self.member, self.name = member, member.name
         self.key = key_of(number)
         self.peer = self.key.peer_id
-        self.address = address
+        self.address = address or address_of(number, member.network)
         self.found_at = self.address  # What others are told.
         self.near = near or Surroundings()
         self.network, self.truth, self.witness, self.chance = network, truth, witness, chance

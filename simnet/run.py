@@ -218,7 +218,7 @@ class _Run:
             number = numbers[member.name]
             address = address_of(number, member.network, beside=numbers.get(member.beside, 0))
             near = surroundings_of(self.scene.labels)
-            node = Node(number, member, address, self.network, self.truth, self.witness, chance, self.at, near)
+            node = Node(number, member, self.network, self.truth, self.witness, chance, self.at, near, address)
             if member.holds and member.character != "empty":
                 node.publish(shared=member.name not in touched)
             self.nodes[member.name] = node

@@ -33,9 +33,10 @@ from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.ledger import FileLedger
 from simnet import det
 from simnet.characters import GUILTY
-from simnet.disk import system_calls
+from simnet.disk import system_calls, wrong_paths
+from simnet.finding import SimFinder
 from simnet.network import Ether, Network
-from simnet.node import Node, SimFinder, key_of
+from simnet.node import Node, key_of
 from simnet.scene import MB, Member
 from simnet.trace import Trace
 from simnet.truth import truth_of
@@ -75,6 +76,8 @@ class Town:
             Node(number, member, self.network, self.truth, self.witness, chance.of("node", member.name), at)
             for number, member in enumerate(members, 1)
         )
+        for provider in (self.ann, self.cy):
+            provider.publish(shared=True)
         self.chance = chance.of("finder")
         self.workers = Workers(2)
         self.homes: list[FilesystemStore | FileLedger] = []
@@ -105,7 +108,8 @@ class Town:
         wish = Wish(self.truth.root.text(Codec.MSGPACK), self.truth.root, folder)
         fetching = self.witness.begins("bob")
         await fetch(wish, search=self.search(known, mirrors), means=means, watch=partial(self.witness.hears, fetching))
-        assert self.bob.store.files(folder) == self.truth.files
+        assert set(self.bob.store.paths(folder)) == set(self.truth.files)
+        assert not wrong_paths(self.bob.store, folder, self.truth)
 
     def search(self, known: Sequence[Node] = (), mirrors: Sequence[MirrorId] = ()) -> Search:
         async def open_finder() -> SimFinder:
