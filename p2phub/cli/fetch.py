@@ -115,6 +115,7 @@ class View:
         self._output = output
         self._progress = progress
         self._sources: set[str] = set()
+        self._named: set[str] = set()  # Those that were told of: who comes and goes is counted, and named once.
         self._dropped: dict[str, str] = {}  # Why each went last: what never comes up is tried often, and told once.
         self.addresses: list[str] | None = None  # Where others can have it meanwhile, once that is known.
         self._ready_lines = 0
@@ -130,7 +131,9 @@ class View:
                 self._count()
             case api.Source():
                 self._sources.add(event.peer_id)
-                progress.note(f"From {event.peer_id} ({event.via}) at {event.address}")
+                if event.peer_id not in self._named:
+                    progress.note(f"From {event.peer_id} ({event.via}) at {event.address}")
+                self._named.add(event.peer_id)
                 self._count()
             case api.Listening():
                 self.addresses = event.addresses

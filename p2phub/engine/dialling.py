@@ -111,6 +111,7 @@ class _Race:
         self.outcome: Link | PeerError = PeerGone("no address to dial", peer=str(target.peer))
         self.not_there: tuple[Address, ...] = ()
         self.took_s = 0.0
+        self._under_way = 0
 
     @property
     def is_won(self) -> bool:
@@ -119,11 +120,12 @@ class _Race:
     async def dial(self, address: Address) -> None:
         target, began = self._target, trio.current_time()
         where = PeerAddress(target.peer, address)
+        prefix_bytes = 0 if self._under_way else target.prefix_bytes  # It is not pushed twice.
+        self._under_way += 1
         try:
-            link = await self._dialler.open_link(
-                where, target.manifest, prefix_bytes=target.prefix_bytes, via=target.via
-            )
+            link = await self._dialler.open_link(where, target.manifest, prefix_bytes=prefix_bytes, via=target.via)
         except PeerError as error:
+            self._under_way -= 1
             if isinstance(error, WrongPeer):
                 self.not_there += (address,)
             if not self.is_won:

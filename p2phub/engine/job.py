@@ -186,9 +186,15 @@ class Job:
         """End a link for a reason of ours. Its `Closed` follows, without an error, so the reason is told here."""
         self.questions.left(state.asked)
         state.provider.failed(error, trio.current_time())
+        state.leaving = True
         self.tell_dropped(state.provider, error)
         state.link.close()
 
     def tell_dropped(self, provider: Provider, error: HubError) -> None:
+        """Tell the watcher that `provider` gives nothing more, unless another link to it is up, or why it is banned."""
+        stays = any(not self.links[number].leaving for number in provider.links if number in self.links)
+        if stays and not provider.banned:
+            return
+        provider.told = False  # It is a source again when it comes back.
         file, chunk = provider.lied_about or (None, None)
         self.watch(PeerDropped(peer_id=str(provider.peer), reason=error.message, file=file, chunk=chunk))

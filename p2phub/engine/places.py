@@ -35,7 +35,7 @@ def kept(job: Job) -> int:
     session = job.session
     if session is None or not job.crowd or any(session.holds_all(state.link.peer) for state in job.links.values()):
         return 0
-    return int(any(each.turned_us_away and not each.is_hearsay for each in job.providers))
+    return int(most_links(job) > 1 and any(each.turned_us_away and not each.is_hearsay for each in job.providers))
 
 
 def knock_s(job: Job) -> float:

@@ -92,8 +92,8 @@ class Standings:
     ) -> bool:
         """Whether a peer that is said to be at `parties`, and gave `given` bytes so far, is not to be dialled now.
 
-        `tried`: the parties of those that are linked to or dialled and did not give PAROLE_BYTES yet; `others`: whether
-        anybody else is linked to or dialled. One that is said to be elsewhere, too, may be met there.
+        `tried`: the parties of those that are dialled, or were lately, and did not give PAROLE_BYTES yet; `others`:
+        whether anybody is on the way to give something. One that is said to be elsewhere, too, may be met there.
         """
         suspect = [party for party in parties if party in self._liars]
         if self.is_proven(given) or not suspect or len(suspect) < len(parties):

@@ -6,9 +6,10 @@ from random import Random
 
 import pytest
 
+from p2phub import limits
 from simnet.report import complaint
-from simnet.run import run_scenario
-from simnet.scene import NODES_USUAL_MAX, scenarios
+from simnet.run import run_scenario, run_scene
+from simnet.scene import MB, NODES_USUAL_MAX, Member, Scene, scenarios
 from tests.support.covers import covers
 
 FEWER_NODES = {
@@ -44,6 +45,24 @@ def test_eight_who_hold_nothing_do_not_keep_out_the_one_who_has_it() -> None:
 @covers("T34")
 def test_a_liar_with_many_keys_is_hardly_worse_than_one_with_a_few() -> None:
     result = run_scenario("many_keys", seed=2, nodes=24)
+    assert not result.failures, complaint(result)
+
+
+@covers("T34", "T35")
+@pytest.mark.parametrize("useless", ["boaster", "tarpit"])
+def test_useless_ones_beside_a_liar_keep_nobody_away_who_shares_their_address(useless: str) -> None:
+    rate = 2 * MB
+    there = [Member(f"k{number}", useless, holds=True, up=rate, beside="liar") for number in range(9)]
+    honest = Member("ann", holds=True, up=rate, beside="liar")
+    knows = ("liar", *(each.name for each in there), "ann")
+    scene = Scene(
+        members=(Member("liar", "liar", holds=True, up=rate), *there, honest, Member("bob", fetches=True, knows=knows)),
+        files={"model.safetensors": 16 * limits.MIB},
+        chunk_bytes=256 * limits.KIB,
+        within_s=60.0,
+        waste_max=0.5,
+    )
+    result = run_scene(scene)
     assert not result.failures, complaint(result)
 
 

@@ -167,6 +167,12 @@ def test_no_place_is_kept_while_another_gives_us_all_there_is() -> None:
     assert kept(cast(Job, job)) == 0
 
 
+def test_no_place_is_kept_where_a_cap_leaves_one_alone() -> None:
+    job = turned_away()
+    job.session.links_max = 1
+    assert kept(cast(Job, job)) == 0
+
+
 @covers("T39")
 def test_no_place_is_kept_for_one_that_we_know_by_the_word_of_others_alone() -> None:
     job = turned_away()

@@ -50,6 +50,7 @@ class Slow:
     def __init__(self, comes_of: Callable[[str], tuple[float, object]]) -> None:
         self.dialled: list[tuple[float, str]] = []
         self.links: list[UpLink] = []
+        self.prefixes: list[object] = []
         self.cancelled: list[str] = []
         self._comes_of = comes_of
 
@@ -60,6 +61,7 @@ class Slow:
     async def open_link(self, provider: PeerAddress, *args: object, **options: object) -> Link:
         ip = provider.address.ip
         self.dialled.append((trio.current_time(), ip))
+        self.prefixes.append(options.get("prefix_bytes"))
         seconds, outcome = self._comes_of(ip)
         try:
             await trio.sleep(seconds)
@@ -137,9 +139,9 @@ async def test_the_nearest_address_of_a_provider_comes_first_and_what_others_say
 # --- the dial itself ----------------------------------------------------------------------------------------------
 
 
-async def run(dialler: Slow, *ips: str) -> tuple[Dialled, float]:
+async def run(dialler: Slow, *ips: str, prefix_bytes: int = 0) -> tuple[Dialled, float]:
     """Dial a peer that has these addresses; return what came of it, and when."""
-    target = Target(key_of("ann").peer_id, tuple(Address(ip, 1) for ip in ips), "direct", digest_of(b"?"), 0)
+    target = Target(key_of("ann").peer_id, tuple(Address(ip, 1) for ip in ips), "direct", digest_of(b"?"), prefix_bytes)
     send, told = trio.open_memory_channel[Dialled | Reported](8)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run_link, target, 0, dialler, send)
@@ -186,3 +188,14 @@ async def test_of_two_that_come_up_at_the_same_moment_one_is_closed(autojump_clo
     came, _ = await run(dialler, "10.0.0.1", "8.8.8.8")
     for link in dialler.links:
         assert link.closed.is_set() or link is came.link
+
+
+@pytest.mark.parametrize(("takes_s", "prefixes"), [(3 * HEAD_START_S, [1000, 0]), (0.1, [1000, 1000])])
+async def test_the_beginning_is_asked_for_once_at_a_time(
+    takes_s: float, prefixes: list[int], autojump_clock: MockClock
+) -> None:
+    gone = PeerGone("nobody there")
+    dialler = Slow(lambda ip: (takes_s, gone) if ip == "10.0.0.1" else (0.1, None))
+    came, _ = await run(dialler, "10.0.0.1", "10.0.0.2", prefix_bytes=1000)
+    assert not isinstance(came.link, PeerGone)
+    assert dialler.prefixes == prefixes

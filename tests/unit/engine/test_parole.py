@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import cast
 
 from p2phub.engine.job import Job
-from p2phub.engine.parole import kept_back
+from p2phub.engine.parole import TRIED_S, kept_back
 from p2phub.engine.providers import Provider
 from p2phub.errors import ChunkMismatch
 from p2phub.identity import Address, MirrorId
@@ -24,6 +25,7 @@ class SuspectJob:
 
     def __init__(self, *providers: Provider, liars: int = 1) -> None:
         self.providers = providers
+        self.links = {number: SimpleNamespace(held=object()) for number in range(4)}
         self.given: dict[object, int] = {}
         self.session: object = SimpleNamespace(holds_missing=lambda peer: True)
         self.meter = SimpleNamespace(received_from=lambda peer: self.given.get(peer, 0))
@@ -39,7 +41,10 @@ class SuspectJob:
 
 
 def at(name: str, *ips: str, links: int = 0) -> Provider:
-    return Provider(key_of(name).peer_id, "direct", [Address(ip, 7) for ip in ips], links=set(range(links)))
+    addresses = [Address(ip, 7) for ip in ips]
+    return Provider(
+        key_of(name).peer_id, "direct", addresses, links=set(range(links)), linked_at=0.0 if links else -math.inf
+    )
 
 
 @covers("T34")
@@ -54,6 +59,19 @@ def test_beside_one_that_is_being_tried_the_others_of_a_suspect_address_are_not_
     assert job.kept_back() == [next_one]
     job.given[tried.peer] = PAROLE_BYTES
     assert job.kept_back() == []
+
+
+@covers("T34", "T35")
+def test_who_gives_nothing_at_a_suspect_address_keeps_nobody_back_for_long() -> None:
+    tried, next_one = at("ann", SUSPECT, links=1), at("bob", SUSPECT)
+    tried.linked_at = 10.0
+    job = SuspectJob(tried, next_one)
+    assert job.kept_back(10.0 + TRIED_S - 0.1) == [next_one]
+    assert job.kept_back(10.0 + TRIED_S) == []  # However little it gives.
+    job.session = SimpleNamespace(holds_missing=lambda peer: False)
+    assert job.kept_back(10.0) == []
+    job.links[0].held = None  # Its first answer is due.
+    assert job.kept_back(10.0) == [next_one]
 
 
 @covers("T34")
