@@ -16,7 +16,9 @@ def run_command(module: str) -> int:
         name = (missing.name or "").partition(".")[0]
         if name not in PACKAGES:
             raise
-        print(f"this takes {name}, of the extra `sim`: pip install 'p2phub[sim]', or -e '.[sim]' here", file=sys.stderr)
+        print(
+            f"this takes {name}, of the extra `sim`: pip install -e '.[sim]' in a checkout of p2phub", file=sys.stderr
+        )
         return 2
 
 

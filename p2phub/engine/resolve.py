@@ -9,6 +9,7 @@ What is accepted is remembered durably, so that no later answer can roll it back
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ import trio
 
 from p2phub import limits
 from p2phub.content import Codec, Digest
-from p2phub.discovery import Candidate
+from p2phub.discovery import Asked, Candidate
 from p2phub.engine.mirrors import OpenMirrors, mirrors_of, no_mirrors
 from p2phub.engine.workers import Workers
 from p2phub.errors import Malformed, NoProvider, NotFound, NotTrusted, PeerError, UsageError
@@ -41,6 +42,7 @@ from p2phub.store import Accepted, Ledger
 from p2phub.wire import GetRelease, ReleaseIs
 
 _log = logging.getLogger(__name__)
+_LIKE_A_DIGEST = re.compile(r"bag[a-z2-7]{20,}")
 ASK_S = 10.0  # One peer's answer to a question about a name, dial and handshake included.
 Name = tuple[PeerId, str, str]
 
@@ -144,6 +146,10 @@ class Resolver:
                 return Reference(publisher=owners.pop(), name=reference.name, tag=tag, digest=digest)
         if digest is not None:
             return reference
+        if _LIKE_A_DIGEST.fullmatch(full):
+            raise NotFound(
+                f"nothing here is called {full!r}, and it is no whole manifest digest", hint="copy it again, to its end"
+            )
         raise NotFound(
             f"nothing here is called {full!r}",
             hint="a name without a publisher key means only what you say: p2phub name add NAME 12D3Koo…",
@@ -213,7 +219,7 @@ class Resolver:
             whom = (*given, *mirrors, *configured, *finder.asked())
             asked = ", ".join(map(str, whom)) or "nobody: no peer is known"
         else:
-            asked = ""
+            asked, whom = "", ()
         known = answers.known
         if answers.changed and known is not None:
             accepted = Accepted(known.signed, known.release.sequence, known.evidence)
@@ -225,6 +231,11 @@ class Resolver:
                 f"none of the providers and mirrors given for {text} could be reached, and nobody else knows it "
                 f"(asked: {printable(asked)})",
                 hint="are they running, and are the addresses right?",
+            )
+        if known is None and _reached_nobody(whom):
+            raise NoProvider(
+                f"nobody who may know {text} could be reached (asked: {printable(asked)})",
+                hint="is the bootstrap node running, and is its address right?",
             )
         if known is None:
             raise NotFound(
@@ -324,3 +335,10 @@ def _peer_or_none(text: str) -> PeerId | None:
         return parse_peer_id(text)
     except Malformed:
         return None
+
+
+def _reached_nobody(whom: Sequence[object]) -> bool:
+    """Whether all that was asked are peers at addresses where nobody answered."""
+    asked = [each for each in whom if isinstance(each, Asked)]
+    failed = any(each.failed for each in asked)
+    return failed and len(asked) == len(whom) and not any(each.answered for each in asked)

@@ -83,17 +83,16 @@ def load_config(
     """
     environment = os.environ if environment is None else environment
     folder = find_home(home, environment)
-    given: dict[str, Any] = _read_file(folder / CONFIG_FILE)
-    given |= _read_environment(environment)
     options = {"listen": list(listen) or None, "bootstrap": list(bootstrap) or None, "lan": lan, "up": up, "down": down}
     options["bulk_processes"] = bulk_processes
-    given |= {key: (f"--{key.replace('_', '-')}", value) for key, value in options.items() if value is not None}
+    said = {key: (f"--{key.replace('_', '-')}", value) for key, value in options.items() if value is not None}
     read: dict[str, Any] = {}
-    for key, (source, value) in given.items():
-        try:
-            read[key] = _READERS[key](value)
-        except UsageError as error:
-            raise UsageError(f"{source}: {error.message}", hint=error.hint) from error
+    for given in (_read_file(folder / CONFIG_FILE), _read_environment(environment), said):
+        for key, (source, value) in given.items():  # What makes no sense is told, also where another overrules it.
+            try:
+                read[key] = _READERS[key](value)
+            except UsageError as error:
+                raise UsageError(f"{source}: {error.message}", hint=error.hint) from error
     return Config(folder, **read)
 
 

@@ -117,7 +117,7 @@ def test_a_bad_bootstrap_is_named_when_alone_and_no_hindrance_beside_a_good_one(
     node, reference = served(scene, source)
     with bootstrap_that_is(kind, node) as bad:
         code, said = ended(fetch(scene, reference, tmp_path / "out", "--bootstrap", bad, title="alone"))
-        assert code == 3
+        assert code == 7  # It is not unknown: nobody was there to be asked.
         assert str(STRANGER) in said["message"]
         code, said = ended(
             fetch(scene, reference, tmp_path / "out", "--bootstrap", bad, "--bootstrap", node.address, title="beside")

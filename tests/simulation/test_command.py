@@ -152,7 +152,7 @@ def test_without_the_extra_one_line_says_which(module: str, words: list[str], pa
     )
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout) == (2, "")
-    assert ran.stderr == f"this takes {package}, of the extra `sim`: pip install 'p2phub[sim]', or -e '.[sim]' here\n"
+    assert ran.stderr == f"this takes {package}, of the extra `sim`: pip install -e '.[sim]' in a checkout of p2phub\n"
 
 
 def test_the_extra_is_the_one_of_the_package() -> None:

@@ -109,6 +109,12 @@ def test_a_wrong_setting_in_the_file_is_named_with_its_place(tmp_path: Path, fil
     assert complaint in str(caught.value)
 
 
+def test_a_wrong_setting_is_named_though_an_option_overrules_it(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('up = "1kB"')
+    with pytest.raises(UsageError, match=r"config\.toml: up: a cap of"):
+        load_config(home=tmp_path, up="1MB", environment={"P2PHUB_UP": "2MB"})
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("LISTEN", "nowhere"), ("BOOTSTRAP", "1.2.3.4"), ("LAN", "maybe"), ("UP", "x"), ("NO_LAN", "maybe")],
