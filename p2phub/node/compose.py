@@ -327,6 +327,13 @@ def _load_lan() -> None:
     import p2phub.net.lan  # noqa: F401
 
 
+def unfinished_in(folder: Path) -> Path | None:
+    """Return what a fetch into `folder` that did not end left there, None if nothing. Blocks."""
+    from p2phub.store import destination
+
+    return destination.unfinished_in(folder)
+
+
 def is_wildcard(address: Address) -> bool:
     return ipaddress.ip_address(address.ip).is_unspecified
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from p2phub.content import Digest
-from p2phub.errors import NotFound
+from p2phub.errors import NotFound, UsageError
 from p2phub.manifest import Manifest, decode_manifest
 from p2phub.node.capping import LOOK_S, Capping, JobCaps
-from p2phub.node.compose import Parts
+from p2phub.node.compose import Parts, unfinished_in
 from p2phub.node.rates import Rates
 from p2phub.observe import Explanation
 from p2phub.store import Holding
@@ -110,10 +110,13 @@ class Running:
         place = ref if folder is None else folder
         meant = Path(os.path.normpath(place)) if os.path.isabs(place) else None
         found = [holding for holding in holdings if holding.folder == meant]
+        try:
+            found = found or self.held(self.parts.resolver.local(ref))
+        except (NotFound, UsageError):
+            if meant is None or not meant.is_dir():
+                raise
         if not found:
-            found = self.held(self.parts.resolver.local(ref))
-        if not found:
-            raise NotFound(f"{ref} is not held here", hint="`p2phub ls` shows what is")
+            raise _not_held(ref, meant)
         return found
 
     def held(self, manifest: Digest) -> list[Holding]:
@@ -124,3 +127,14 @@ class Running:
         """Return a manifest whose pages are all here, else None."""
         root = self.parts.store.blob(digest)
         return None if root is None else decode_manifest(root, self.parts.store.blob)
+
+
+def _not_held(ref: str, folder: Path | None) -> NotFound:
+    """Return what to say of something that is not held, or not yet."""
+    left = unfinished_in(folder) if folder is not None else None
+    if left is not None:
+        return NotFound(
+            f"{ref} holds a fetch that is not finished",
+            hint=f"the same `p2phub fetch` resumes it; to give it up, delete {left}",
+        )
+    return NotFound(f"{ref} is not held here", hint="`p2phub ls` shows what is")

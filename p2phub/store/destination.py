@@ -20,7 +20,7 @@ from p2phub.content import Digest
 from p2phub.errors import DiskError, DiskFull, Occupied
 from p2phub.store.disk import FOLDER_FLAGS, WRITE_FLAGS, Disk
 from p2phub.store.folders import OWN_FOLDER, OpenFile, Tree, fingerprint, open_beneath, open_destination
-from p2phub.store.journal import NAMES
+from p2phub.store.journal import JOURNAL, NAMES
 
 LOCK = "lock"
 SCRATCH = "scratch"
@@ -173,3 +173,9 @@ class Destination:
 def blocks(length: int) -> int:
     """Return what a file of `length` bytes takes on a disk with common blocks."""
     return -(-length // BLOCK_BYTES) * BLOCK_BYTES
+
+
+def unfinished_in(folder: Path) -> Path | None:
+    """Return what a fetch into `folder` that did not end left there, None if nothing. Blocks."""
+    own = folder / OWN_FOLDER
+    return own if any(own.glob(f"*/{JOURNAL}")) else None

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from p2phub.errors import HubError
+from p2phub.errors import HubError, NotFound
+from p2phub.store.folders import OWN_FOLDER
+from p2phub.store.journal import JOURNAL
 from tests.support.verbs import Scene, publish
 
 
@@ -62,3 +64,15 @@ async def test_a_folder_is_where_the_asker_is_and_never_where_the_node_runs(
     assert (await scene.call("verify", ref="model", folder=str(there)))["folder"] == str(there)
     assert (await scene.call("remove", ref="model", folder=str(there)))["folders"] == [str(there)]
     assert await folders(scene) == {str(here)}
+
+
+@pytest.mark.parametrize("verb", ["remove", "verify"])
+async def test_a_folder_that_a_fetch_did_not_end_in_is_told_as_that(verb: str, scene: Scene, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    (folder / OWN_FOLDER / "bagaq").mkdir(parents=True)
+    with pytest.raises(NotFound, match="is not held here"):
+        await scene.call(verb, ref="./model", folder=str(folder))
+    (folder / OWN_FOLDER / "bagaq" / JOURNAL).touch()
+    with pytest.raises(NotFound, match="not finished") as caught:
+        await scene.call(verb, ref="./model", folder=str(folder))
+    assert str(folder / OWN_FOLDER) in str(caught.value.hint)
