@@ -8,16 +8,21 @@ from typing import cast
 
 import pytest
 
+from p2phub.content import digest_of
 from p2phub.discovery import Nearness, Surroundings
+from p2phub.engine.assembly import Assembly
 from p2phub.engine.fetch import _Coordinator
 from p2phub.engine.job import Job
 from p2phub.engine.meter import Meter
 from p2phub.engine.nearness import _dial_where_metered, _seen, in_order, nearness_of
 from p2phub.engine.patience import Patience
 from p2phub.engine.providers import Provider
+from p2phub.engine.questions import Asked, Questions
+from p2phub.engine.reports import take_report
 from p2phub.engine.sparing import Sparing
 from p2phub.errors import PeerGone
 from p2phub.identity import Address
+from p2phub.net import Blobs
 from p2phub.transfer import LinkNow
 from tests.support.covers import covers
 from tests.support.hosts import key_of
@@ -87,11 +92,19 @@ def test_one_that_parole_keeps_back_is_not_on_its_way() -> None:
     assert not _seen(fake.job, fake.ann, (), [ANN], 10.0).coming
 
 
-def test_what_describes_the_manifest_counts_as_brought() -> None:
-    fake = FakeJob()
+async def test_what_describes_the_manifest_counts_as_brought(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def advance(job: Job) -> None: ...
+
+    monkeypatch.setattr("p2phub.engine.reports.advance", advance)
+    fake = SimpleNamespace(**vars(FakeJob()))
+    fake.session, fake.assembly, fake.questions = None, Assembly(digest_of(b""), lambda digest: None), Questions()
+    fake.ann.told = True
+    link = SimpleNamespace(peer=ANN, address=LAN)
+    fake.links = {0: SimpleNamespace(link=link, held=object(), leaving=False, bare=False, asked=Asked())}
     fake.meter.received(ANN, 100, now=1.0)
-    fake.meter.described(ANN, 20)
-    assert _seen(fake.job, fake.ann, (), (), 10.0).brought == 120
+    fake.links[0].provider = fake.ann
+    await take_report(cast(Job, fake), 0, Blobs((bytes(15), bytes(5))), 2.0)
+    assert _seen(cast(Job, fake), fake.ann, (), (), 10.0).brought == 120
     assert fake.meter.bytes_received == 100
 
 
