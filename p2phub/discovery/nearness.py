@@ -47,6 +47,11 @@ class Surroundings:
         self._own: tuple[Network, ...] = ()
         self._known: dict[str, Nearness] = {}  # Of addresses that were looked at: the same few are, again and again.
 
+    @property
+    def has_metered(self) -> bool:
+        """Whether any network is labelled as metered."""
+        return any(label is Nearness.METERED for _, label in self._labelled)
+
     def learn(self, own: Iterable[Network]) -> None:
         """Take in the networks that this machine's interfaces are in now."""
         self._own = tuple(own)

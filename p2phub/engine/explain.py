@@ -6,9 +6,11 @@ It reads the job's state and changes nothing. Called in the loop, between two tu
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 
 from p2phub.engine.job import Job
 from p2phub.engine.nearness import nearness_of
+from p2phub.engine.parole import kept_back
 from p2phub.engine.providers import Provider
 from p2phub.errors import PeerStalled
 from p2phub.identity import SourceId
@@ -19,6 +21,7 @@ from p2phub.transfer import LinkNow
 EVIDENCE_S = 0.1  # What took the threads less than this says nothing of what bounds.
 MOST = 0.5  # Of the bulk threads' time: what takes as much is what bounds.
 QUIET_S = 4.0  # Of a source from which something is due: a link tells each 2 to 3 s that bytes come, however slowly.
+_KEPT_BACK = "not dialled now: others at its address lied, and one of them is tried at a time"
 SLOW_PARTS = 8  # A source that gives less than this part of what the fastest gives is called slow.
 
 
@@ -27,13 +30,14 @@ def explain(job: Job, *, now: float) -> Explanation:
     session = job.session
     links = session.links_now(now=now) if session is not None else ()
     bound, because = _bound(job, links, now=now)
+    back = kept_back(job, now)
     return Explanation(
         bytes_verified=job.bytes_before + (session.bytes_verified if session is not None else 0),
         bytes_missing=session.bytes_missing if session is not None else None,
         bytes_duplicate=session.bytes_duplicate if session is not None else 0,
         bound=bound,
         because=because,
-        sources=tuple(_source(job, provider, links, now=now) for provider in job.providers),
+        sources=tuple(_source(job, provider, links, back, now=now) for provider in job.providers),
     )
 
 
@@ -83,7 +87,9 @@ def _chunk_name(job: Job, chunk: int) -> str:
     return f"chunk {chunk - table.span(file)[0]} of {job.arrival.plan.path_of(file)}"
 
 
-def _source(job: Job, provider: Provider, links: tuple[LinkNow, ...], *, now: float) -> SourceNow:
+def _source(
+    job: Job, provider: Provider, links: tuple[LinkNow, ...], back: Collection[SourceId], *, now: float
+) -> SourceNow:
     own = [link for link in links if link.peer == provider.peer]
     leased = sum(link.bytes_leased for link in own)
     return SourceNow(
@@ -96,7 +102,7 @@ def _source(job: Job, provider: Provider, links: tuple[LinkNow, ...], *, now: fl
         bytes_per_s=round(sum(link.bytes_per_s for link in own), 1),
         bytes_leased=leased,
         silent_s=round(min(link.silent_s for link in own), 1) if leased else None,
-        state=_state(job, provider, own, links, now=now),
+        state=_KEPT_BACK if provider.peer in back and not provider.out else _state(job, provider, own, links, now=now),
     )
 
 

@@ -52,6 +52,7 @@ class Meter:
         self.began = now
         self.first_byte_s: float | None = None
         self._received: Counter[SourceId] = Counter()
+        self._described: Counter[SourceId] = Counter()
         self._last_byte_at = now
         self._verified = 0
         self._looked_at = now
@@ -70,6 +71,14 @@ class Meter:
     def received_from(self, peer: SourceId) -> int:
         """Return how many verified bytes came from `peer`."""
         return self._received[peer]
+
+    def brought_by(self, peer: SourceId) -> int:
+        """Return the same and the bytes that describe the manifest."""
+        return self._received[peer] + self._described[peer]
+
+    def described(self, peer: SourceId, count: int) -> None:
+        """Note `count` bytes from `peer` of what describes the manifest; they are none of the content."""
+        self._described[peer] += count
 
     def silent_s(self, *, now: float) -> float:
         """Return since when nothing came from anybody."""

@@ -5,12 +5,15 @@ The rules stand in `sparing`, what is near in `discovery.Surroundings`. Called b
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from p2phub.discovery import Nearness
 from p2phub.engine.job import Job
+from p2phub.engine.parole import kept_back
 from p2phub.engine.providers import Provider
 from p2phub.engine.sparing import FEW_PARTS, Facts, Seen
 from p2phub.errors import PeerRefused
-from p2phub.identity import Address, MirrorId
+from p2phub.identity import Address, MirrorId, SourceId
 from p2phub.transfer import LinkNow
 
 LONG_AFTER_S = 2.0  # A fetch that has run for so long,
@@ -44,7 +47,8 @@ def spare(job: Job, *, searching: bool, now: float) -> None:
     """Let go of those that nearer ones make needless, and note who is not to be dialled."""
     providers = [each for each in job.providers if not each.out]
     classes = {nearness_of(job, each) for each in providers}
-    if len(classes) < 2 and Nearness.METERED not in classes and not job.sparing.resting:
+    dear = {each.peer for each in providers if _is_dear(job, each)}
+    if len(classes) < 2 and Nearness.METERED not in classes and not dear and not job.sparing.resting:
         job.sparing.all_alike()
         return
     session = job.session
@@ -55,11 +59,33 @@ def spare(job: Job, *, searching: bool, now: float) -> None:
         job.meter.silent_s(now=now),
         searching,
     )
-    for going in job.sparing.look([_seen(job, each, links, now) for each in providers], facts, now=now):
+    back = kept_back(job, now)
+    seen = [_seen(job, each, links, back, now) for each in providers]
+    for going in job.sparing.look(seen, facts, now=now):
         _let_go(job, job.providers[going.source], going, now)
+    _dial_where_metered(job, [each for each in providers if each.peer in dear], now)
 
 
-def _seen(job: Job, provider: Provider, links: tuple[LinkNow, ...], now: float) -> Seen:
+def _dial_where_metered(job: Job, dear: Collection[Provider], now: float) -> None:
+    """Have those dialled again that were dialled without their metered addresses, once these wait no longer."""
+    withheld = job.sparing.withheld
+    if job.sparing.metered_waits:
+        withheld.update(each.peer for each in dear if nearness_of(job, each) is not Nearness.METERED)
+        return
+    for provider in dear:
+        if provider.peer in withheld and not provider.dialling:
+            withheld.remove(provider.peer)
+            provider.retry_at = provider.retry_at if provider.live else now
+
+
+def _is_dear(job: Job, provider: Provider) -> bool:
+    """Whether a metered address of `provider` is known, beside those that are nearer."""
+    near = job.means.near
+    return near.has_metered and any(near.of(address) is Nearness.METERED for address in provider.addresses)
+
+
+def _seen(job: Job, provider: Provider, links: tuple[LinkNow, ...], back: Collection[SourceId], now: float) -> Seen:
+    """Return what `provider` does now; `back`: whom `parole` keeps from being dialled."""
     states = [(number, job.links[number]) for number in sorted(provider.links)]
     own = [link for link in links if link.peer == provider.peer]
     session = job.session
@@ -67,7 +93,8 @@ def _seen(job: Job, provider: Provider, links: tuple[LinkNow, ...], now: float) 
         state.held is not None and not state.leaving and (session is not None or not state.bare) for _, state in states
     )
     coming = provider.dialling > 0 or any(state.held is None for _, state in states)
-    if not states and not coming and provider.can_be_dialled and now >= provider.retry_at:
+    may_be_dialled = provider.can_be_dialled and now >= provider.retry_at and provider.peer not in back
+    if not states and not coming and may_be_dialled:
         coming = session is None or session.links_wanted(provider.peer) > 0
     # What an idle one did that has nothing more for us says nothing of the rest.
     of_use = session is not None and session.holds_missing(provider.peer)
@@ -80,7 +107,9 @@ def _seen(job: Job, provider: Provider, links: tuple[LinkNow, ...], now: float) 
         coming,
         rate=sum(link.bytes_per_s for link in own if not link.is_late and (of_use or link.bytes_leased)),
         best=best,
-        owes_since=min(now - link.silent_s for link in own) if owes else None,
+        owes_since=min(now - link.unmoved_s for link in own) if owes else None,
+        brought=job.meter.brought_by(provider.peer),
+        dear=_is_dear(job, provider),
     )
 
 

@@ -29,6 +29,7 @@ async def take_report(job: Job, number: LinkId, report: Report, now: float) -> N
             job.meter.received(state.link.peer, 0, now=now)
             _tell_source(job, state)
             if job.session is None:  # Else it is what another gave sooner.
+                job.meter.described(state.link.peer, sum(map(len, report.blobs)))
                 job.questions.came(state.asked, job.assembly.add(report.blobs), now=now)
                 await advance(job)
         case Verified():

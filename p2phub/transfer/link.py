@@ -22,7 +22,7 @@ NEVER = (-1, -1, -1)
 class LinkNow:
     """What a link does at this moment, for whoever explains the fetch. `busy_s`: how long it is left alone for it;
     `bytes_leased`: all that it owes; `slowed_from`: the rate it had before it became much slower, else None; `is_late`:
-    its next answer is overdue at its own rate."""
+    its next answer is overdue at its own rate; `unmoved_s`: since when nothing whole came, however much is coming."""
 
     link: LinkId
     peer: SourceId
@@ -32,6 +32,7 @@ class LinkNow:
     busy_s: float
     slowed_from: float | None = None
     is_late: bool = False
+    unmoved_s: float = 0.0
 
 
 class Link:
@@ -109,4 +110,5 @@ class Link:
             max(0.0, self.busy_until - now),
             self.pace.slowed_from(now=now) if self.owes else None,
             self.owes and now >= late_at,
+            now - self.pace.moved_at,
         )

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from p2phub import limits
+from p2phub.content import ChunkRef
+from p2phub.discovery import Candidate
+from p2phub.engine.search import Search
+from p2phub.errors import PeerGone
+from p2phub.identity import Address, PeerAddress
+from p2phub.net.service import BulkService
+from simnet import characters
+from simnet.det import pause
 from simnet.report import complaint
 from simnet.run import Result, run_scene
 from simnet.scene import MB, Happening, Member, Scene
@@ -56,6 +66,53 @@ def test_who_is_metered_and_named_by_the_user_alone_is_asked_at_once() -> None:
 def test_a_neighbour_takes_over_from_one_that_is_metered() -> None:
     result = run(NEAR, replace(DEAR, up=1 * MB), bob("dear", neighbours=("near",)))
     assert part(result, "near") > 0.5
+
+
+def test_one_that_is_near_and_metered_is_left_alone_where_it_is_metered_while_a_neighbour_does_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody answers at its other address, so it would be dialled over the metered line again and again."""
+    scene = replace(NEAR, up=1 * MB), replace(DEAR, up=1 * MB), bob("near", "dear")
+    monkeypatch.setattr("simnet.node.Search", _search_with_dead_addresses)
+    assert part(run(*scene, size=24 * limits.MIB), "dear") == 0
+    when_it_is_gone = run(*scene, happenings=(Happening(8.0, "kill", "near"),), size=24 * limits.MIB)
+    assert part(when_it_is_gone, "dear") > 0.6
+    assert when_it_is_gone.last_s < 24 * limits.MIB / MB + 8.0
+
+
+def _search_with_dead_addresses(candidates: Sequence[Candidate], *args: Any, **more: Any) -> Search:
+    dead = [
+        Candidate(PeerAddress(each.provider.peer, Address("10.99.99.99", 4717)), each.via)
+        for each in candidates
+        if each.provider.address.ip.startswith(DEAR.network)
+    ]
+    return Search([*dead, *candidates], *args, **more)
+
+
+@covers("T35")
+@pytest.mark.parametrize("part_sent", [0.9, 2.0])
+def test_those_who_never_end_a_chunk_keep_nobody_from_one_that_is_metered(
+    part_sent: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They send 17 KiB/s, and close before a chunk is whole, or go on as slowly."""
+
+    class Drips(BulkService):
+        def _send_chunks(self, refs: Sequence[ChunkRef], end: int) -> None:
+            payload = self._buffer[end - sum(ref.length for ref in refs) : end]
+            left = (1 - part_sent) * len(payload)
+            if refs:
+                self._channel.send(self._machine.chunks(refs))
+            while payload:
+                if len(payload) < left:
+                    raise PeerGone("enough")
+                pause(0.5)
+                self._channel.send(payload[: 9 * limits.KIB])
+                payload = payload[9 * limits.KIB :]
+
+    monkeypatch.setattr(characters, "Staller", Drips)
+    drips = [Member(name, "staller", holds=True, network="93.184", latency_s=0.02) for name in ("d0", "d1", "d2")]
+    result = run(*drips, DEAR, bob("d0", "d1", "d2", "dear"))
+    assert result.last_s < limits.STALL_S + SIZE / DEAR.up + 4.0
 
 
 def test_one_that_is_far_and_brings_much_goes_on() -> None:

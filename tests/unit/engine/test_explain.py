@@ -12,13 +12,16 @@ import pytest
 import trio
 
 from p2phub.content import RangeSet
-from p2phub.discovery import Candidate
+from p2phub.discovery import Candidate, Surroundings
 from p2phub.engine.effort import RECENT_S, Effort
-from p2phub.engine.explain import _bound, _bound_by_effort
+from p2phub.engine.explain import _bound, _bound_by_effort, _source
 from p2phub.engine.fetch import Means, Running, Wish, fetch
 from p2phub.engine.job import Job
+from p2phub.engine.meter import Meter
 from p2phub.engine.providers import Provider
 from p2phub.engine.search import Search
+from p2phub.engine.sparing import Sparing
+from p2phub.errors import ChunkMismatch
 from p2phub.identity import parse_mirror, parse_peer_address
 from p2phub.net import Spent
 from p2phub.net.mirror import MirrorPlane
@@ -51,6 +54,16 @@ def test_where_nobody_is_connected_who_had_something_is_named() -> None:
     bound, because = _bound(cast(Job, job), (), now=0.0)
     assert bound == "providers"
     assert str(ann.peer) in because
+
+
+def test_of_one_that_is_kept_back_for_those_at_its_address_that_is_said() -> None:
+    ann = Provider(key_of("ann").peer_id, "direct")
+    job = SimpleNamespace(means=SimpleNamespace(near=Surroundings()), meter=Meter(now=0.0), session=None, links={})
+    job.sparing = Sparing(began=0.0)
+    assert _source(cast(Job, job), ann, (), [], now=0.0).state == "not dialled; no address is known"
+    assert "others at its address lied" in _source(cast(Job, job), ann, (), [ann.peer], now=0.0).state
+    ann.failed(ChunkMismatch("wrong byte", file="f", chunk=0, peer=str(ann.peer)), 0.0)
+    assert _source(cast(Job, job), ann, (), [ann.peer], now=0.0).state.startswith("banned")
 
 
 def test_only_the_last_seconds_count() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
 from p2phub.discovery import Nearness
 from p2phub.engine.sparing import (
+    CREDIT_S,
     DRY_S,
     ENOUGH,
     LACK_S,
@@ -21,6 +23,7 @@ from p2phub.engine.sparing import (
     Sparing,
 )
 from p2phub.identity import SourceId
+from p2phub.limits import CHUNK_BYTES_MAX, STALL_S
 from tests.support.covers import covers
 from tests.support.hosts import key_of
 
@@ -40,8 +43,10 @@ def seen(
     coming: bool = False,
     best: float = 0.0,
     owes_since: float | None = None,
+    brought: int = 0,
+    dear: bool = False,
 ) -> Seen:
-    return Seen(ID[name], nearness, linked, coming, rate, best, owes_since)
+    return Seen(ID[name], nearness, linked, coming, rate, best, owes_since, brought, dear)
 
 
 class Fetch:
@@ -55,6 +60,7 @@ class Fetch:
         self.silent_s = 0.0
         self.searching = False
         self.known = True
+        self.brought: dict[SourceId, float] = {}
 
     def hold_missing(self, sources: Iterable[SourceId]) -> bool:
         return any(PEERS[source] not in self.lack for source in sources)  # type: ignore[index]
@@ -68,6 +74,9 @@ class Fetch:
         gone: list[str] = []
         there = list(sources)
         for _ in range(round(seconds / LOOK_S) + 1):
+            for each in there:
+                self.brought[each.source] = self.brought.get(each.source, 0.0) + each.rate * LOOK_S
+            there = [replace(each, brought=int(self.brought[each.source])) for each in there]
             for name in self.look(*there):
                 gone.append(name)
                 there = [each for each in there if each.source != ID[name]]
@@ -180,6 +189,16 @@ def test_one_that_brought_nothing_is_wanted_again_when_all_that_the_near_owe_is_
     assert not fetch.held_back
 
 
+def test_one_that_was_never_asked_is_wanted_again_when_the_near_bring_less_than_a_fourth_of_what_they_did() -> None:
+    fetch = Fetch()
+    idle = seen("far", FAR, linked=False, coming=True)
+    assert fetch.passes(MEASURE_S, seen("near", LAN, 40 * MB), seen("far", FAR)) == ["far"]
+    fetch.passes(SHORT_S + LOOK_S, seen("near", LAN, 11 * MB), idle)
+    assert fetch.held_back == {"far"}
+    fetch.passes(SHORT_S + LOOK_S, seen("near", LAN, 9 * MB), idle)
+    assert not fetch.held_back
+
+
 def test_nobody_is_let_go_of_for_one_that_brings_nothing() -> None:
     assert not Fetch().passes(60, seen("near", LAN, best=40 * MB), seen("far", FAR))
 
@@ -251,7 +270,7 @@ def test_a_metered_one_is_dialled_when_the_others_stand_still() -> None:
 def test_a_metered_one_waits_for_what_describes_the_manifest_as_long_as_that_comes() -> None:
     fetch = Fetch()
     fetch.known = False
-    sources = seen("far", FAR), seen("dear", METERED, linked=False, coming=True)
+    sources = seen("far", FAR, ENOUGH), seen("dear", METERED, linked=False, coming=True)
     fetch.passes(60.0, *sources)
     assert fetch.held_back == {"dear"}
     fetch.silent_s = DRY_S
@@ -266,6 +285,66 @@ def test_a_metered_one_waits_for_a_first_chunk_that_comes_slowly_but_not_for_eve
     assert fetch.held_back == {"dear"}
     fetch.passes(5.0, *sources)
     assert not fetch.held_back
+
+
+@covers("T35")
+@pytest.mark.parametrize("known", [True, False])
+def test_a_metered_one_waits_no_longer_than_others_live_on_what_they_brought(known: bool) -> None:
+    """Whoever comes back whenever a chunk is nearly whole was always asked but a moment ago."""
+    fetch = Fetch()
+    fetch.known = known
+    dear = seen("dear", METERED, linked=False, coming=True)
+    for _ in range(int((STALL_S - 1) / LOOK_S)):
+        fetch.passes(0, seen("far", FAR, owes_since=fetch.now, coming=True), dear)
+        assert fetch.held_back == {"dear"}
+    for _ in range(int(2 / LOOK_S)):
+        fetch.passes(0, seen("far", FAR, owes_since=fetch.now, coming=True), dear)
+    assert not fetch.held_back
+
+
+@covers("T35")
+@pytest.mark.parametrize("rate", [0.0, ENOUGH])
+def test_small_chunks_now_and_then_keep_no_metered_one_waiting_however_soon_they_come(rate: float) -> None:
+    fetch = Fetch()
+    dear = seen("dear", METERED, linked=False, coming=True)
+    for look in range(int((STALL_S + DRY_S + 4) / LOOK_S)):
+        far = seen("far", FAR, rate, owes_since=None if rate else fetch.now, coming=True, brought=look // 50 * 4096)
+        fetch.look(far, dear)
+        fetch.now += LOOK_S
+    assert not fetch.held_back
+    assert not fetch.passes(MEASURE_S, seen("far", FAR, 0.0), seen("dear", METERED, MB))
+
+
+def test_one_that_brings_just_enough_in_chunks_as_large_as_they_may_be_keeps_a_metered_one_waiting() -> None:
+    fetch = Fetch()
+    dear = seen("dear", METERED, linked=False, coming=True)
+    fetch.look(seen("far", FAR, ENOUGH, brought=CHUNK_BYTES_MAX), dear)
+    for chunks in range(1, 5):
+        for _ in range(int(CREDIT_S / LOOK_S)):
+            fetch.look(seen("far", FAR, ENOUGH, brought=chunks * CHUNK_BYTES_MAX), dear)
+            assert fetch.held_back == {"dear"}
+            fetch.now += LOOK_S
+
+
+def test_a_metered_address_waits_as_a_metered_one_does() -> None:
+    """While it is not linked it counts as near; where it is metered it shall not be dialled, all the same."""
+    fetch = Fetch()
+    both = seen("dear", LAN, linked=False, coming=True, dear=True)
+    fetch.passes(0, seen("near", LAN, linked=False, coming=True), both)
+    assert fetch.sparing.metered_waits
+    fetch.passes(60.0, seen("near", LAN, MB), both)
+    assert fetch.sparing.metered_waits
+    assert not fetch.held_back  # Where it is near it may be dialled.
+    fetch.passes(DRY_S + LOOK_S, seen("near", LAN, best=MB), both)
+    assert not fetch.sparing.metered_waits
+
+
+def test_one_that_is_near_and_metered_does_not_wait_for_itself() -> None:
+    fetch = Fetch()
+    fetch.passes(0, seen("dear", LAN, linked=False, coming=True, dear=True))
+    assert not fetch.sparing.metered_waits
+    fetch.passes(0, seen("dear", LAN, MB, dear=True))
+    assert fetch.sparing.metered_waits  # Over the LAN it does.
 
 
 def test_a_metered_one_is_let_go_of_when_others_do_it_again_at_any_speed() -> None:
