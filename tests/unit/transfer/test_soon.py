@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -323,6 +324,35 @@ def test_a_link_that_leaves_very_many_files_to_others_costs_little(monkeypatch: 
     assert len(taken) > 100
     assert not RangeSet.of(taken) & soon.chunks
     assert free.looks < 3 * (count + len(taken)), "the longest is looked for once"
+
+
+def test_a_late_link_goes_on_where_it_began_beyond_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
+    onward: list[bool] = []
+    pick = Picker.pick
+
+    def watched(self: Picker, *args: Any, **how: Any) -> list[Run]:
+        onward.append(how["onward"])
+        return pick(self, *args, **how)
+
+    monkeypatch.setattr(Picker, "pick", watched)
+    total, size = 4000, 10_000
+    everything = RangeSet.whole(total)
+    session = Session(table_of(*[[size]] * total), RangeSet(), now=0.0)
+    session.want_soon(every_other(total // 2), now=0.0)
+    fast = granted(session.joined(1, ANN, everything, now=0.0), 1)
+    late = granted(session.joined(2, BOB, everything, now=0.0), 2)
+    session.verified(2, late.first(1), size, now=0.05)
+    late -= late.first(1)
+    now = 0.05
+    while now < 1.0:
+        now += 0.05
+        first, fast = fast.first(5), fast - fast.first(5)
+        actions = session.verified(1, first, len(first) * size, now=now)
+        if Revoke(2) in actions:
+            actions += session.returned(2, session._links[2].lease.snapshot() - late.first(1), now=now)
+        fast |= granted(actions, 1)
+    assert onward
+    assert all(onward), "as long as there is a hint only what is left to others makes a link go beyond it"
 
 
 def test_a_new_hint_is_left_out_of_what_goes_beyond_it() -> None:
