@@ -45,8 +45,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="GLOB",
         action="append",
         default=[],
-        help="fetch files that match before all others, in gitignore syntax ('config.json', '*.index.json'); may be "
-        "repeated, in the order in which they are wanted",
+        help="fetch files that match before all others, in gitignore syntax with at most two stars ('config.json', "
+        "'*.index.json'); may be repeated, in the order in which they are wanted",
     )
     parser.add_argument(
         "--in-order", action="store_true", help="fetch the rest from front to back, to read it while it comes"

@@ -2,7 +2,9 @@
 
 From a wish and a manifest comes the hint that `transfer.Session.want_soon` takes: the files that match the first
 pattern, then those that match the next, then, with `in_order`, all from front to back. A range that is asked for while
-the fetch runs goes before all that, the last one first. Patterns have gitignore syntax, as those of `publish` have.
+the fetch runs goes before all that, the last one first. Patterns have gitignore
+syntax, as those of `publish` have, but no more than STARS_MAX stars: they become expressions that try each way to
+match, and the names come from a stranger.
 
 Whoever asks for an order also wants to know which files can be used: a file is told of (`FilesReady`) once it stands
 whole, verified and durable at its place. A fetch without an order pays nothing for any of this.
@@ -11,10 +13,11 @@ whole, verified and durable at its place. A fetch without an order pays nothing 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from re import findall
 from typing import TYPE_CHECKING
 
 from p2phub import limits
-from p2phub.content import ChunkTable
+from p2phub.content import ChunkTable, RangeSet
 from p2phub.errors import NotFound, UsageError
 from p2phub.manifest import Manifest
 from p2phub.observe import FilesReady, Unmatched, Watch
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
 Run = tuple[int, int]
+STARS_MAX = 2  # With so many a name of PATH_BYTES_MAX takes milliseconds; with each one more a hundred times that.
 READY_TOLD_MAX = 512  # Paths in one event.
 
 
@@ -57,6 +61,7 @@ class Soon:
                 unmatched.append(Unmatched(pattern))
             self._base += [span for file in found if file not in awaited and (span := table.span(file))[0] < span[1]]
             awaited.update(found)
+        self._base = _few(self._base, limits.SOON_RUNS_MAX - limits.SOON_RANGES_MAX - 1)
         self._awaited = sorted(awaited)
         if self._in_order:
             self._base.append((0, len(table)))
@@ -103,11 +108,36 @@ def tell_ready(watch: Watch, paths: Sequence[str]) -> None:
         watch(FilesReady(list(paths[at : at + READY_TOLD_MAX])))
 
 
+def _few(runs: Sequence[Run], count_max: int) -> list[Run]:
+    """Return at most `count_max` runs for these: what is over half of that ascends, with what lies between."""
+    joined: list[Run] = []
+    for start, stop in runs:
+        if joined and joined[-1][1] == start:
+            joined[-1] = joined[-1][0], stop
+        else:
+            joined.append((start, stop))
+    if len(joined) <= count_max:
+        return joined
+    exact = count_max // 2
+    rest = RangeSet.of(joined[exact:]).runs
+    size = -(-len(rest) // (count_max - exact))
+    groups = (rest[at : at + size] for at in range(0, len(rest), size))
+    return joined[:exact] + [(group[0][0], group[-1][1]) for group in groups]
+
+
 def _patterns(first: Sequence[str]) -> list[tuple[str, Callable[[str], bool]]]:
     if not first:
         return []
     if len(first) > limits.FIRST_PATTERNS_MAX:
         raise UsageError(f"more than {limits.FIRST_PATTERNS_MAX} patterns of files that are wanted first")
+    for pattern in first:
+        if not pattern.strip():
+            raise UsageError("an empty pattern of files that are wanted first")
+        if len(findall(r"\*+", pattern)) > STARS_MAX:
+            raise UsageError(
+                f"{pattern[:80]!r} has more than {STARS_MAX} stars",
+                hint="Fewer say nearly the same: '*-of-*.safetensors', or 'data/*' for all that is in a folder.",
+            )
     from pathspec import GitIgnoreSpec  # A tenth of a second, which most fetches do without.
 
     def compiled(pattern: str) -> GitIgnoreSpec:

@@ -140,7 +140,7 @@ class Endgame:
             if not slow.barren and now >= slow.kept_until:
                 slow.revoking = True
                 return [Revoke(slow.id)]
-            room = TWICE_BYTES_MAX - self._leases.bytes_twice
+            room = min(TWICE_BYTES_MAX - self._leases.bytes_twice, other.quota_bytes - other.lease_bytes)
             was_idle = not other.lease
             if room > 0 and (chunks := self._leases.give_again(other, slow, wanted, room, front=True)):
                 if was_idle:

@@ -74,10 +74,13 @@ class Picker:
         """Whether anything of `held` is free."""
         return self._free.meets(held)
 
-    def pick(self, tiers: tuple[RangeSet, ...], bytes_wanted: int, place: Place, others: list[Place]) -> list[Run]:
+    def pick(
+        self, tiers: tuple[RangeSet, ...], bytes_wanted: int, place: Place, others: list[Place], *, onward: bool = False
+    ) -> list[Run]:
         """Take about `bytes_wanted` (at least one chunk, if there is any) out of what is free and in `tiers`.
 
         `tiers`: what the provider holds, the most wanted first. `others`: where other links work.
+        `onward`: choose once where to begin, and take what follows: where tiers have many holes each choice is long.
         """
         taken: list[Run] = []
         # Files that somebody else is in. One that this link is in, too, is shared already: no reason to leave it.
@@ -87,7 +90,13 @@ class Picker:
             if file is not None and file != place.file
         )
         while bytes_wanted > 0 and len(taken) < limits.REQUEST_RANGES_MAX:
-            run = next((run for tier in tiers if (run := self._best(tier, place, spans)) is not None), None)
+            found = (
+                self.next_free(tier, place.following)
+                if onward and taken and place.following is not None
+                else self._best(tier, place, spans)
+                for tier in tiers
+            )
+            run = next((run for run in found if run is not None), None)
             if run is None:
                 break
             chunks, moved = self.take(*run, bytes_wanted, place)

@@ -178,6 +178,7 @@ class Scheduler:
             return self._grant_soon(link, ahead, rates, now)
         steps = self._steps(link)
         reach = self._reach(link, steps, now)
+        beyond = bool(ahead) and not steps  # All that is wanted soon is left to others.
         known = (self._availability.version, self._picker.put_back_count, reach if steps else -1)
         if link.dry_at == known:
             return None
@@ -187,14 +188,14 @@ class Scheduler:
         if 0 < reach < len(steps) - 1:
             wanted = min(wanted, limits.BATCH_BYTES_MAX)  # Of what is another's no more than is asked for at once.
         tiers = steps[: reach + 1] or self._availability.tiers(link.peer)
-        if ahead and not steps:
-            tiers = tuple(tier - self.soon.chunks for tier in tiers)
+        if beyond:
+            tiers = self.soon.beyond(tiers)
         runs: list[Run] = []
         for tier in steps[: reach + 1] if self.soon else ():
             runs = runs or self.soon.pick(self._picker, tier, Ahead(), wanted, link.place)
-        runs = runs or self._picker.pick(tiers, wanted, link.place, others)
+        runs = runs or self._picker.pick(tiers, wanted, link.place, others, onward=beyond)
         if not runs:
-            link.dry_at = NEVER if ahead and not steps else known
+            link.dry_at = NEVER if beyond else known
             if steps and link.turn.waits_since is None:
                 link.turn.waits_since = now
             return None

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from p2phub import limits
 from p2phub.content import ChunkTable, RangeSet
@@ -26,6 +27,7 @@ from p2phub.transfer.picker import Picker, Place
 from p2phub.transfer.runs import Run, Runs, next_run
 
 UNPROVEN_S = 1.0  # A link that is not measured yet shows within this time what it is, to those who ask beside it.
+LOOKS_MAX = 128  # So many runs are looked at for one link, or for the front: files may be many and small.
 MUCH_FASTER = 1.5  # Who takes more than so many times as long as another leaves it to that one.
 
 
@@ -74,6 +76,7 @@ class Soon:
         self._at = 0  # Of the first lap nothing before this is missing.
         self._free_at = (0, 0, -1)  # Before this lap and chunk nothing is free, since chunks were put back so often.
         self._chunks: RangeSet | None = None
+        self._beyond: tuple[RangeSet, tuple[RangeSet, ...], tuple[RangeSet, ...]] | None = None
 
     def __bool__(self) -> bool:
         return bool(self._laps)
@@ -84,6 +87,13 @@ class Soon:
         if self._chunks is None:
             self._chunks = RangeSet.of(run for lap in self._laps for run in lap.runs)
         return self._chunks
+
+    def beyond(self, tiers: tuple[RangeSet, ...]) -> tuple[RangeSet, ...]:
+        """Return what of `tiers` is not wanted soon: worked out once for all who hold the same."""
+        chunks = self.chunks
+        if self._beyond is None or self._beyond[0] is not chunks or self._beyond[1] != tiers:
+            self._beyond = chunks, tiers, tuple(tier - chunks for tier in tiers)
+        return self._beyond[2]
 
     def replace(self, runs: Sequence[Run]) -> None:
         """From now on `runs` are wanted soon, in this order, and nothing else. What is over SOON_RUNS_MAX is left out;
@@ -111,9 +121,10 @@ class Soon:
             self._at, self._chunks, self._free_at = 0, None, (0, 0, -1)
 
     def front(self, missing: Runs, bytes_max: int) -> RangeSet:
-        """Return what is wanted next of all that is missing, free or not: about `bytes_max`."""
+        """Return what is wanted next of all that is missing, free or not: about `bytes_max`, no more than LOOKS_MAX
+        runs."""
         found: list[Run] = []
-        for start, stop in self._missing(missing):
+        for start, stop in islice(self._missing(missing), LOOKS_MAX):
             run = start, start + max(1, self._table.fitting(start, stop, bytes_max))
             found.append(run)
             bytes_max -= self._table.bytes_of(RangeSet((run,)))
@@ -147,8 +158,9 @@ class Soon:
         return taken
 
     def _for(self, picker: Picker, held: RangeSet, ahead: Ahead) -> Iterator[Run]:
-        """Yield what is free for such a link, each run once, front first; what was yielded may be taken."""
-        leave = ahead.size
+        """Yield what is free for such a link, each run once, front first; what was yielded may be taken. Of what it
+        leaves to others no more than LOOKS_MAX runs are passed over: what is behind these is left to them, too."""
+        leave, looks = ahead.size, 0
         first, at = self._free_from(picker)
         for lap in self._laps[first:]:
             while (run := _free(picker, lap, held, at)) is not None:
@@ -160,6 +172,9 @@ class Soon:
                     leave = 0 if end > start else leave
                     yield start + left, stop
                 else:
+                    looks += 1
+                    if looks == LOOKS_MAX:
+                        return
                     leave -= self._table.bytes_of(RangeSet(((start, end),)))
                     at = end
             at = 0

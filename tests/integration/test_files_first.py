@@ -142,7 +142,7 @@ async def test_what_somebody_reads_meanwhile_comes_before_the_rest(
 
 async def test_what_is_no_pattern_is_said_before_anything_is_fetched(tmp_path: Path, model: Path) -> None:
     async with behind_a_gate(tmp_path, model) as (bob, manifest, through, _):
-        for first in (["!"], ["*"] * (limits.FIRST_PATTERNS_MAX + 1)):
+        for first in (["!"], [""], ["*"] * (limits.FIRST_PATTERNS_MAX + 1)):
             with pytest.raises(UsageError):
                 await bob.fetch(manifest, tmp_path / "out", also=[through], first=first)
     assert not (tmp_path / "out").exists()

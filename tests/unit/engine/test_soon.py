@@ -9,6 +9,7 @@ from typing import cast
 import pytest
 
 from p2phub import limits
+from p2phub.content import RangeSet
 from p2phub.engine.soon import READY_TOLD_MAX, Soon, tell_ready
 from p2phub.errors import NotFound, UsageError
 from p2phub.observe import Event, FilesReady, Unmatched
@@ -34,10 +35,35 @@ def test_a_pattern_that_matches_nothing_is_said() -> None:
     assert soon("/a/", "A", "#x", "b.bin")[1] == [Unmatched("A"), Unmatched("#x")]
 
 
-@pytest.mark.parametrize("pattern", ["!", "a\\"])
+@pytest.mark.parametrize("pattern", ["!", "a\\", "", " ", "*-*-*.bin", "**/*-*", "*/*/*"])
 def test_what_is_no_pattern_is_refused(pattern: str) -> None:
     with pytest.raises(UsageError):
         soon(pattern)
+
+
+def test_two_stars_are_no_more_than_that_however_they_are_written() -> None:
+    assert soon("**/*.json")[0].runs() == [(0, 1), (4, 6)]
+    assert soon("*on*ig.json")[0].runs() == [(0, 1)]
+
+
+def test_of_very_many_files_the_first_come_in_order_and_the_rest_about_so() -> None:
+    count = limits.SOON_RUNS_MAX
+    many = content_of({f"{number:05}.{kind}": b"x" for number in range(count) for kind in ("a", "b", "c")}, STEP)
+    made = Soon(["*.b", "*.c"], in_order=True)
+    made.begin(many.manifest, many.table)
+    hint = made.runs()
+    assert len(hint) <= limits.SOON_RUNS_MAX - limits.SOON_RANGES_MAX
+    exact = count // 2 - limits.SOON_RANGES_MAX
+    assert hint[:exact] == [(3 * number + 1, 3 * number + 2) for number in range(exact)]
+    rest = hint[exact:-1]
+    assert rest[-100:] == sorted(rest[-100:])
+    wanted = RangeSet.of((file, file + 1) for file in range(3 * count) if file % 3)
+    assert not wanted - RangeSet.of(hint[:-1])
+    assert hint[-1] == (0, 3 * count)
+
+
+def test_files_that_lie_side_by_side_are_one_run() -> None:
+    assert soon("b*", "d*")[0].runs() == [(1, 6)]
 
 
 def test_a_range_goes_before_all_else_the_last_one_first() -> None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import pytest
 
 from p2phub import limits
 from p2phub.content import RangeSet
 from p2phub.transfer import Revoke, Session
+from p2phub.transfer.availability import Availability
+from p2phub.transfer.endgame import Endgame, Owing
 from p2phub.transfer.leases import Leases
 from p2phub.transfer.link import Link
 from p2phub.transfer.pace import LATE_S, LEASE_S
-from p2phub.transfer.runs import Runs
+from p2phub.transfer.picker import Picker, Place
+from p2phub.transfer.runs import Run, Runs
 from p2phub.transfer.scheduler import URGENT_BYTES
 from p2phub.transfer.session import STALL_SOON_S
-from p2phub.transfer.soon import Soon
+from p2phub.transfer.soon import LOOKS_MAX, Ahead, Soon
 from tests.support.covers import covers
 from tests.support.crowd import Crowd
 from tests.support.swarm import (
@@ -273,6 +277,112 @@ def test_a_hint_is_bounded_and_what_goes_back_too_often_ascends_in_the_end() -> 
     assert len(soon.chunks) == count
     soon.replace([(0, 1)] * limits.SOON_RUNS_MAX + [(5, 6)])
     assert 5 not in soon.chunks
+
+
+def every_other(count: int) -> list[Run]:
+    return [(2 * number, 2 * number + 1) for number in range(count)]
+
+
+class Counted(Runs):
+    """Counts how often it is looked at."""
+
+    looks = 0
+
+    def next_run(self, start: int) -> Run | None:
+        self.looks += 1
+        return super().next_run(start)
+
+
+def test_of_a_hint_of_very_many_files_one_look_at_the_front_sees_few() -> None:
+    count = limits.SOON_RUNS_MAX
+    soon = Soon(table_of(*[[1000]] * (2 * count)))
+    soon.replace(every_other(count))
+    missing = Counted(RangeSet.whole(2 * count))
+    assert len(soon.front(missing, 1000 * MIB)) == LOOKS_MAX
+    assert missing.looks <= LOOKS_MAX + 1
+
+
+def test_a_link_that_leaves_very_many_files_to_others_costs_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = limits.SOON_RUNS_MAX
+    table = table_of(*[[1000]] * (2 * count))
+    everything = RangeSet.whole(2 * count)
+    soon = Soon(table)
+    soon.replace(every_other(count))
+    picker = Picker(table, everything, rotation=0)
+    picker._free = free = Counted(everything)
+    assert soon.first(picker, everything, Ahead(table.bytes_total, (everything,))) is None
+    assert free.looks <= LOOKS_MAX + 2
+    free.looks = 0
+    tiers = soon.beyond((everything,))
+    assert soon.beyond((RangeSet.whole(2 * count),)) is tiers, "worked out once"
+    assert soon.beyond((RangeSet.whole(count),)) is not tiers
+    place, other = Place(), Place()
+    # Another is in each file there is, as far as the picker can tell: it begins in the middle of the longest run.
+    monkeypatch.setattr(table, "span", lambda file: (0, 2 * count))
+    other.file = 0
+    taken = picker.pick(tiers, MIB, place, [other], onward=True)
+    assert len(taken) > 100
+    assert not RangeSet.of(taken) & soon.chunks
+    assert free.looks < 3 * (count + len(taken)), "the longest is looked for once"
+
+
+def test_a_late_link_goes_on_where_it_began_beyond_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
+    onward: list[bool] = []
+    pick = Picker.pick
+
+    def watched(self: Picker, *args: Any, **how: Any) -> list[Run]:
+        onward.append(how["onward"])
+        return pick(self, *args, **how)
+
+    monkeypatch.setattr(Picker, "pick", watched)
+    total, size = 4000, 10_000
+    everything = RangeSet.whole(total)
+    session = Session(table_of(*[[size]] * total), RangeSet(), now=0.0)
+    session.want_soon(every_other(total // 2), now=0.0)
+    fast = granted(session.joined(1, ANN, everything, now=0.0), 1)
+    late = granted(session.joined(2, BOB, everything, now=0.0), 2)
+    session.verified(2, late.first(1), size, now=0.05)
+    late -= late.first(1)
+    now = 0.05
+    while now < 1.0:
+        now += 0.05
+        first, fast = fast.first(5), fast - fast.first(5)
+        actions = session.verified(1, first, len(first) * size, now=now)
+        if Revoke(2) in actions:
+            actions += session.returned(2, session._links[2].lease.snapshot() - late.first(1), now=now)
+        fast |= granted(actions, 1)
+    assert onward
+    assert all(onward), "as long as there is a hint only what is left to others makes a link go beyond it"
+
+
+def test_a_new_hint_is_left_out_of_what_goes_beyond_it() -> None:
+    soon = Soon(megabytes(10))
+    soon.replace([(0, 5)])
+    assert soon.beyond((runs((0, 10)),)) == (runs((5, 10)),)
+    soon.replace([(5, 10)])
+    assert soon.beyond((runs((0, 10)),)) == (runs((0, 5)),)
+
+
+def test_one_on_parole_is_asked_for_no_more_than_it_may_owe_of_what_another_is_late_with() -> None:
+    table = table_of([MIB // 4] * 400)
+    everything = RangeSet.whole(400)
+    leases, availability = Leases(table, everything, rotation=0), Availability(400)
+    late, other = Link(1, ANN, now=0.0), Link(2, BOB, now=0.0)
+    for link in (late, other):
+        availability.learn(link.peer, everything)
+    leases.give(late, [(0, 80)])
+    late.barren = True
+    other.pace.moved(20 * MIB, now=0.5)
+    other.on_parole = True
+    end = Endgame(table, leases, availability)
+
+    def asked() -> RangeSet:
+        owing = Owing.of([late, other], now=10.0)
+        other.pace.moved_at = 10.0
+        return granted(end.hasten(other, everything, owing, capped=False, crowd=False, now=10.0), 2)
+
+    assert asked() == runs((0, 4)), "a batch"
+    assert not asked(), "which it owes now"
 
 
 def test_what_is_had_falls_off_the_front() -> None:
