@@ -163,9 +163,9 @@ def _ignore_the_window() -> AbstractContextManager[Any]:
 def _never_pick_the_last_chunk() -> AbstractContextManager[Any]:
     pick = Picker.pick
 
-    def shy(self: Picker, tiers: tuple[RangeSet, ...], *args: Any) -> Any:
+    def shy(self: Picker, tiers: tuple[RangeSet, ...], *args: Any, **options: Any) -> Any:
         last = RangeSet.of([(len(self._table) - 1, len(self._table))])
-        return pick(self, tuple(tier - last for tier in tiers), *args)
+        return pick(self, tuple(tier - last for tier in tiers), *args, **options)
 
     return mock.patch.object(Picker, "pick", shy)
 
