@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from p2phub.cli.command import Command, Invocation, no_arguments
-from p2phub.cli.sizes import size
+from p2phub.cli.sizes import plural, size
 from p2phub.cli.table import table
 
 
@@ -26,8 +26,18 @@ async def run(call: Invocation) -> int:
         ]
         for item in items
     ]
-    call.output.say(*table(["REFERENCE", "FILES", "SIZE", "STATE", "FOLDER"], rows, right=(1, 2)))
+    lines = table(["REFERENCE", "FILES", "SIZE", "STATE", "FOLDER"], rows, right=(1, 2))
+    columns = call.output.columns
+    if columns is not None and max(map(len, lines)) > columns:
+        lines = [line for item in items for line in block(item)]
+    call.output.say(*lines)
     return 0
+
+
+def block(item: dict[str, Any]) -> list[str]:
+    """Return the lines of one item where a row would be too wide: its names, then what there is to say of it."""
+    names = item["references"] or [item["manifest"]]
+    return [*names, f"  {plural(item['files'], 'file')}, {size(item['bytes'])}, {state(item)}", f"  {item['folder']}"]
 
 
 def state(item: dict[str, Any]) -> str:

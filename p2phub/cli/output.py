@@ -57,7 +57,7 @@ class Output:
 
     def log(self, line: str) -> None:
         """Print a line on stderr, whoever reads stdout."""
-        line = api.printable(line, length_max=_LINE_MAX)
+        line = _wrapped(api.printable(line, length_max=_LINE_MAX), _columns(self.stderr))
         with contextlib.suppress(OSError, ValueError):
             if self.above is not None:
                 self.above(line)
@@ -75,6 +75,11 @@ class Output:
         """Say that the user ended it, and what stays."""
         self.object("failed", {"code": code, "message": "interrupted", "hint": hint})
         self.note(f"Interrupted: {hint}" if hint else "Interrupted")
+
+    @property
+    def columns(self) -> int | None:
+        """How wide the terminal is that shows the result; None if none does."""
+        return _columns(self._stdout)
 
     @property
     def lost(self) -> bool:
@@ -117,3 +122,22 @@ def standard_output(*, as_json: bool) -> Iterator[Output]:
     output = Output(as_json=as_json, stdout=stdout, stderr=stderr)
     with contextlib.redirect_stdout(stderr) if as_json else contextlib.nullcontext():
         yield output
+
+
+def _columns(stream: TextIO) -> int | None:
+    """Return the width of the terminal that `stream` writes to, None if it is none."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or None
+    except (OSError, ValueError):  # It is a file or a pipe, is closed, or has no descriptor.
+        return None
+
+
+def _wrapped(line: str, columns: int | None) -> str:
+    """Break a line between words where the terminal would within one; what is longer than it runs over."""
+    if columns is None or len(line) <= columns:
+        return line
+    import textwrap  # Only long lines on a terminal need it.
+
+    indent = len(line) - len(line.lstrip()) + 2
+    parts = textwrap.wrap(line, columns, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(parts)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import logging
 import os
 import re
+import struct
 import subprocess
 import sys
-from collections.abc import Callable
+import termios
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from p2phub.cli.main import main
 from p2phub.cli.output import Output
 from p2phub.cli.progress import Bar, Lines, Progress, Silence, open_progress
 from p2phub.cli.sizes import duration, plural, size
@@ -210,3 +214,44 @@ def test_a_reader_that_left_early_causes_no_traceback(words: list[str], codes: s
     assert ran.returncode in codes
     assert "Traceback" not in ran.stderr
     assert "Broken" not in ran.stderr
+
+
+@pytest.fixture
+def narrow() -> Iterator[tuple[io.TextIOWrapper, int]]:
+    """A terminal of 40 columns: what writes to it, and where to read what it shows."""
+    ours, its = os.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
+    with open(its, "w", encoding="utf-8") as stream:
+        yield stream, ours
+    os.close(ours)
+
+
+def shown(terminal: int) -> list[str]:
+    return os.read(terminal, 65536).decode().replace("\r\n", "\n").splitlines()
+
+
+def test_a_long_line_breaks_between_words_on_a_terminal(narrow: tuple[io.TextIOWrapper, int]) -> None:
+    stream, terminal = narrow
+    said = "it holds a fetch that is not finished: the same command resumes it"
+    Output(as_json=False, stdout=io.StringIO(), stderr=stream).failed(3, said, "delete /home/someone/" + "x" * 50)
+    lines = shown(terminal)
+    assert " ".join(" ".join(lines).split()) == f"p2phub: {said} try: delete /home/someone/" + "x" * 50
+    assert all(len(line) <= 40 for line in lines if "xxx" not in line)
+
+
+def test_a_line_that_no_terminal_shows_is_not_broken() -> None:
+    stderr = io.StringIO()
+    output(stderr).note("word " * 100)
+    assert stderr.getvalue().count("\n") == 1
+
+
+def test_where_rows_are_too_wide_for_the_terminal_each_thing_held_is_a_block(
+    narrow: tuple[io.TextIOWrapper, int], hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, terminal = narrow
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert main(["ls"]) == 0
+    lines = shown(terminal)
+    assert len(lines) == 3
+    assert not lines[0].startswith(" ")
+    assert "file" in lines[1]
