@@ -21,6 +21,13 @@ LIE_AFTER_BYTES = 512 * limits.KIB
 DRIP_S = 4.0
 """Between two small answers of a tarpit: never quite silent."""
 
+CHARACTERS = frozenset(
+    {"honest", "liar", "flooder", "tarpit", "staller", "boaster", "empty", "refuser", "absent", "rider"}
+)
+"""`boaster`: a false Have, all is refused. `empty`: a false provider, it has nothing. `refuser`: it never has a place.
+`absent`: it was named, and nobody is there. `rider`: a requester that takes from everybody, serves nobody, and says
+nothing good of anybody."""
+
 GUILTY = frozenset({"liar", "flooder"})
 """Characters whose lie can be proved. All others may be slow, useless or gone, but are never to be banned."""
 
@@ -154,6 +161,7 @@ def service_of(character: str, chance: Random) -> Service:
         "tarpit": Tarpit,
         "staller": Staller,
     }
+    assert character in CHARACTERS, f"nobody is a {character}"  # Misspelt, it would be an honest one.
     kind = kinds.get(character, BulkService)
 
     def serve(channel: Channel, first: Open, shelf: Shelf) -> BulkService:
@@ -163,11 +171,3 @@ def service_of(character: str, chance: Random) -> Service:
         return service
 
     return serve
-
-
-CHARACTERS = frozenset(
-    {"honest", "liar", "flooder", "tarpit", "staller", "boaster", "empty", "refuser", "absent", "rider"}
-)
-"""`boaster`: a false Have, all is refused. `empty`: a false provider, it has nothing. `refuser`: it never has a place.
-`absent`: it was named, and nobody is there. `rider`: a requester that takes from everybody, serves nobody, and says
-nothing good of anybody."""
