@@ -6,6 +6,7 @@ Exit code 0 if nothing that was asked for failed and no measured target was miss
 import argparse
 import os
 import re
+import shutil
 import signal
 import sys
 import tempfile
@@ -33,14 +34,16 @@ from benchmarks.contestants import (
 from benchmarks.isolation import leave_the_network
 from benchmarks.machine import describe
 from benchmarks.payload import GIB, MIB
-from benchmarks.plan import ALONE, CROWD_RACES, EVERYBODY, NAMES, OURS, RACES, SIMULATED, four_files
+from benchmarks.plan import ALONE, CROWD_RACES, EVERYBODY, NAMES, OURS, RACES, SIMULATED, four_files, title_of
 from benchmarks.processes import ContestantFailed
+from benchmarks.questions import questions
 from benchmarks.race import CrowdRace, How, Race, run_crowd_race, run_race
 from benchmarks.report import Results, render, write_json
-from benchmarks.simulated import Simulated, ask_simulator, questions
+from benchmarks.simulated import Simulated, ask_simulator
 from benchmarks.targets import judge
 
 _INTERRUPTED = 130
+_PAGE = (120, 24)  # Columns and lines of a report that goes to no terminal.
 _UNITS = {"": 1, "MB": 10**6, "GB": 10**9, "MIB": MIB, "GIB": GIB}
 
 
@@ -78,12 +81,12 @@ def _measure(options: argparse.Namespace, work: Path, runtime: Path) -> int:
             plan = RACES[name]
             payload = plan.make(options.bytes, options.cache)
             runners = [one for one in chosen if one.name in plan.contestants]
-            races[name] = run_race(plan.title.format(files=len(payload.files)), payload, runners, how)
+            races[name] = run_race(title_of(plan, payload), payload, runners, how)
         elif name in CROWD_RACES:
             crowd_plan = CROWD_RACES[name]
             payload = crowd_plan.make(options.bytes, options.cache)
             groups = [one for one in crowd if one.name in options.only and one.name in crowd_plan.contestants]
-            crowds[name] = run_crowd_race(crowd_plan.title, payload, crowd_plan.scene, groups, how)
+            crowds[name] = run_crowd_race(title_of(crowd_plan, payload), payload, crowd_plan.scene, groups, how)
         elif name == SIMULATED and OURS in options.only:
             simulated = ask_simulator(questions(options.bytes), how)
         elif name == ALONE and OURS in options.only:
@@ -91,7 +94,7 @@ def _measure(options: argparse.Namespace, work: Path, runtime: Path) -> int:
             measure_publish(alone, p2phub, four_files(options.bytes, options.cache), how)
     verdicts = judge(races, crowds, alone, simulated)
     results = Results(list(races.values()), list(crowds.values()), alone, simulated, verdicts)
-    print(render(machine, results, size=options.bytes))
+    print(render(machine, results, size=options.bytes, width=shutil.get_terminal_size(_PAGE).columns))
     if options.json:
         write_json(options.json, machine, results)
     _tell(f"payloads and peers are kept in {options.cache} for the next run; delete it when you like")
@@ -101,7 +104,7 @@ def _measure(options: argparse.Namespace, work: Path, runtime: Path) -> int:
         or any(one.failures for race in races.values() for one in race.standings.values())
         or any(one.failures for race in crowds.values() for one in race.standings.values())
     )
-    missed = any(verdict.met is False and not verdict.goal for verdict in verdicts)
+    missed = any(verdict.fails_the_run for verdict in verdicts)
     return 1 if failed or missed else 0
 
 
@@ -185,7 +188,7 @@ def _names(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
     """Return what parses a comma-separated choice of the known names."""
 
     def choose(text: str) -> tuple[str, ...]:
-        chosen = tuple(text.split(","))
+        chosen = tuple(dict.fromkeys(text.split(",")))  # each once
         if unknown := set(chosen) - set(known):
             raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
         return chosen
