@@ -17,7 +17,7 @@ from benchmarks.ratios import copies_sent, ideals, rate_ratio, trials_of
 from benchmarks.targets.verdict import Kind, Verdict
 from benchmarks.trial import Trial
 
-_BUSY_CPU_MIN = 0.25  # Of the time of a trial: what a provider that never rests takes at least, whatever runs beside.
+_BUSY_CPU_MIN = 0.25  # Of the time of a trial: what a loop that never rests takes at least, whatever runs beside.
 
 
 def rates(
@@ -35,7 +35,7 @@ def rates(
     failed = _failed(race, own)
     if verified is None or ended is None or durable is None:
         return [_nothing(of, what, target, failed, kind) for what in (to_verified, to_durable)]
-    if own == BUSY and not _was_busy(trials_of(race, BUSY)):
+    if race is not None and own == BUSY and not _was_busy(race):
         return [Verdict(of, what, target, "it was not busy", False, kind) for what in (to_verified, to_durable)]
     return [
         _verdict(of, to_verified, target, f"{verified:.2f} (exit {ended:.2f})", verified >= least, failed, kind),
@@ -119,9 +119,13 @@ def publish(alone: Alone, rate_min: float, help_s_max: float) -> list[Verdict]:
     return verdicts
 
 
-def _was_busy(trials: Sequence[Trial]) -> bool:
-    """Say whether the busy provider computed: one that idled would meet its target for another reason."""
-    return median(trial.provider_cpu_s / trial.exit_s for trial in trials) >= _BUSY_CPU_MIN
+def _was_busy(race: Race) -> bool:
+    """Say whether the busy provider computed beside serving, more than the plain one: one that idled would meet its
+    target for another reason."""
+    busy, plain = trials_of(race, BUSY), trials_of(race, OURS)
+    serving_s = median(trial.provider_cpu_s for trial in plain) if plain else 0.0
+    computing_s = median(trial.provider_cpu_s for trial in busy) - serving_s
+    return computing_s >= _BUSY_CPU_MIN * median(trial.exit_s for trial in busy)
 
 
 def _crowd(name: str, race: CrowdRace | None) -> tuple[str, int, list[CrowdTrial]]:

@@ -84,10 +84,10 @@ def test_a_peer_that_failed_is_nothing_to_be_measured_against() -> None:
 
 
 def test_a_busy_node_that_did_not_compute_meets_nothing() -> None:
-    raced = race(bare=1.0)
-    raced.standings["p2phub-busy"] = Standing("", [replace(trial(1.0), provider_cpu_s=0.9)])
+    raced = race(bare=1.0, p2phub=1.0)  # Serving takes a second of processor time.
+    raced.standings["p2phub-busy"] = Standing("", [replace(trial(1.0), provider_cpu_s=1.5)])
     assert verdict(judge({"four": raced}, {}, Alone(), {}), "rate of a busy node vs bare, durable").met is True
-    raced.standings["p2phub-busy"] = Standing("", [replace(trial(1.0), provider_cpu_s=0.1)])
+    raced.standings["p2phub-busy"] = Standing("", [replace(trial(1.0), provider_cpu_s=1.1)])
     found = verdict(judge({"four": raced}, {}, Alone(), {}), "rate of a busy node vs bare, durable")
     assert (found.measured, found.met) == ("it was not busy", False)
 
