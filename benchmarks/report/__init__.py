@@ -22,7 +22,7 @@ from benchmarks.report.verdicts import verdict_table
 from benchmarks.simulated import Answer, Simulated
 from benchmarks.targets import Verdict
 
-_SIMULATED_COLUMNS = ("simulated", "level", "measured", "CPU s", "wall s")
+_SIMULATED_COLUMNS = ("simulated", "measured", "CPU s", "wall s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,26 +74,23 @@ def _alone(alone: Alone) -> str:
 def _simulated(simulated: Simulated, *, width: int) -> str:
     if not simulated:
         return ""
-    rows = [
-        (
-            answer.title,
-            answer.level,
-            _figures(answer),
-            "-" if answer.cpu_s is None else f"{answer.cpu_s:.1f}",
-            "-" if answer.wall_s is None else f"{answer.wall_s:.1f}",
-        )
-        for answer in simulated.values()
-    ]
+    rows: list[tuple[str, ...]] = [_SIMULATED_COLUMNS]
+    headings: dict[int, str] = {}
+    for level in dict.fromkeys(answer.level for answer in simulated.values()):
+        headings[len(rows)] = level
+        rows += [row for answer in simulated.values() if answer.level == level for row in _answer(answer)]
     title = "Simulated, in virtual time: medians over seeds (least-most); seconds are those of the simulator itself"
-    flexible = _SIMULATED_COLUMNS.index("measured")
-    return "\n".join(
-        [paragraph(title, width=width), *table([_SIMULATED_COLUMNS, *rows], width=width, flexible=flexible)]
-    )
+    lines = table(rows, width=width, flexible=_SIMULATED_COLUMNS.index("simulated"), headings=headings)
+    return "\n".join([paragraph(title, width=width), *lines])
 
 
-def _figures(answer: Answer) -> str:
-    words = "; ".join(f"{spread(values)} {label}" for label, values in answer.figures.items() if values)
-    return f"{words or 'nothing'} ({len(answer.failures)} failed)" if answer.failures else words
+def _answer(answer: Answer) -> list[tuple[str, ...]]:
+    """Return a row for each figure; what the whole of it took stands in the first."""
+    figures = [f"{spread(values)} {label}" for label, values in answer.figures.items() if values] or ["nothing"]
+    if answer.failures:
+        figures[0] += f" ({len(answer.failures)} failed)"
+    took = ["-" if seconds is None else f"{seconds:.1f}" for seconds in (answer.cpu_s, answer.wall_s)]
+    return [(f"  {answer.title}", figures[0], *took), *(("", figure, "", "") for figure in figures[1:])]
 
 
 def _failures(results: Results) -> str:

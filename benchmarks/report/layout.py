@@ -68,8 +68,13 @@ def _lines(cells: Cells, widths: Sequence[int]) -> Iterator[str]:
 
 
 def _wrapped(row: Cells, column: int, width: int) -> list[str]:
-    filled = [textwrap.fill(line, width, subsequent_indent=_INDENT) for line in row[column].split("\n")]
+    filled = [_broken(line, width) for line in row[column].split("\n")]
     return [*row[:column], "\n".join(filled), *row[column + 1 :]]
+
+
+def _broken(line: str, width: int) -> str:
+    indent = line[: len(line) - len(line.lstrip())]
+    return textwrap.fill(line, width, subsequent_indent=indent + _INDENT)
 
 
 def _row_width(widths: Sequence[int]) -> int:
