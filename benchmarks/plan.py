@@ -26,12 +26,9 @@ CROWD = (OURS, "libtorrent")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One race: what it is called, who takes part, and how its payload is made of `--bytes` and the cache directory.
+    """One race: what it is about, who takes part, and how its payload is made of `--bytes` and the cache directory."""
 
-    In the title, `{files}` stands for the number of files.
-    """
-
-    title: str
+    subject: str
     contestants: tuple[str, ...]
     make: Callable[[int, Path], Payload]
 
@@ -40,10 +37,22 @@ class Plan:
 class CrowdPlan:
     """One race in a crowd: as `Plan`, and its scene."""
 
-    title: str
     contestants: tuple[str, ...]
     scene: Scene
     make: Callable[[int, Path], Payload]
+
+    @property
+    def subject(self) -> str:
+        """What it is about: how many of whom, and which cap."""
+        scene = self.scene
+        crowd, sources = _counted(scene.requesters, "requester"), _counted(scene.providers, "provider")
+        return f"{crowd}, {sources} capped at {scene.cap_bytes_per_s / 1e6:g} MB/s"
+
+
+def title_of(plan: Plan | CrowdPlan, payload: Payload) -> str:
+    """Return what was run: the subject, and what was really moved, whatever `--bytes` made of it."""
+    many = f"{len(payload.files):,} " if len(payload.files) > _FILES else ""
+    return f"{many}{plan.subject}, {payload.size / MIB:,.0f} MiB"
 
 
 def four_files(size: int, cache: Path) -> Payload:
@@ -68,16 +77,20 @@ def _part(size: int, cache: Path) -> Payload:
     return four_files(size // _CROWD_SHARE, cache)
 
 
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 RACES: dict[str, Plan] = {
     "four": Plan("4 safetensors files", EVERYBODY, four_files),
     "one": Plan("1 safetensors file", _QUICK, _one_file),
-    "small": Plan("{files:,} files of 4-64 KiB, a dataset", _QUICK, _small),
-    "cold": Plan("1 MiB from a cold start", tuple(name for name in EVERYBODY if name != BUSY), _cold),
+    "small": Plan("small files of 4-64 KiB", _QUICK, _small),
+    "cold": Plan("cold start", tuple(name for name in EVERYBODY if name != BUSY), _cold),
 }
 CROWD_RACES: dict[str, CrowdPlan] = {
-    "swarm": CrowdPlan("8 requesters of a provider capped at 50 MB/s", CROWD, Scene(1, 8, 50_000_000), _part),
-    "capped": CrowdPlan("1 requester of a provider capped at 50 MB/s", CROWD, Scene(1, 1, 50_000_000), _part),
-    "many": CrowdPlan("1 requester of 4 providers capped at 100 MB/s", CROWD, Scene(4, 1, 100_000_000), four_files),
+    "swarm": CrowdPlan(CROWD, Scene(1, 8, 50_000_000), _part),
+    "capped": CrowdPlan(CROWD, Scene(1, 1, 50_000_000), _part),
+    "many": CrowdPlan(CROWD, Scene(4, 1, 100_000_000), four_files),
 }
 ALONE = "alone"
 SIMULATED = "simulated"

@@ -8,10 +8,11 @@ import pytest
 
 from benchmarks.alone import Alone
 from benchmarks.payload import GIB, MIB
-from benchmarks.processes import ContestantFailed
+from benchmarks.processes import ContestantFailed, Ended, Said
+from benchmarks.questions import ENGINE, OF_BEST, OF_BOUND, ROUND_TRIPS, Question, questions
 from benchmarks.race import How
 from benchmarks.report import Results, render
-from benchmarks.simulated import ENGINE, OF_BEST, OF_BOUND, ROUND_TRIPS, Answer, Question, ask_simulator, questions
+from benchmarks.simulated import Answer, ask_simulator
 
 
 def how(work: Path) -> How:
@@ -67,7 +68,7 @@ def test_what_is_timed_has_the_machine_for_itself(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("benchmarks.simulated.started", lambda command, *, stderr: Silent(stderr.name, asked))
     answers = ask_simulator(questions(2 * GIB), how(tmp_path))
     assert asked[:4] == ["+crowd-engine", "-crowd-engine", "+crowd-many", "-crowd-many"]
-    assert asked[4:8] == ["+crowd-sessions", "+riders", "-riders", "-crowd-sessions"]
+    assert asked[4:8] == ["+crowd-sessions-many", "+riders", "-riders", "-crowd-sessions-many"]
     assert all(answer.failures == ["it said nothing"] for answer in answers.values())
 
 
@@ -81,7 +82,35 @@ def test_a_broken_promise_is_a_failure_in_full_beside_the_runs_that_kept_it(tmp_
     assert "nothing is on its disk" in render([], Results([], [], Alone(), answers, []), size=MIB)
 
 
-def test_figures_stand_beside_their_level() -> None:
-    answers = {"poisoners": Answer("30 % poisoners", ENGINE, {OF_BEST: [1.1, 1.3, 1.2]}, cpu_s=12.0)}
-    report = render([], Results([], [], Alone(), answers, []), size=MIB)
-    assert "30 % poisoners  production engine  1.20 (1.10-1.30) x the best  12.0   -" in report
+class Saying:
+    """A process that said these lines and ended well."""
+
+    def __init__(self, *lines: str) -> None:
+        self.said = [Said(0.0, line) for line in lines]
+
+    def __enter__(self) -> Saying:
+        return self
+
+    def __exit__(self, *exc: object) -> None: ...
+
+    def wait(self, *, timeout_s: float) -> Ended:
+        return Ended(1.0, 1.0, 1.0, tuple(self.said))
+
+
+def heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *lines: str) -> Answer:
+    monkeypatch.setattr("benchmarks.simulated.started", lambda command, *, stderr: Saying(*lines))
+    asked = Question("asked", "", ENGINE, (), {OF_BEST: lambda row: 1.0})
+    return ask_simulator([asked], how(tmp_path))["asked"]
+
+
+def test_a_run_in_which_not_everybody_was_done_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = ['{"seed": 1, "fetches": 3, "done": 3}', '{"seed": 2, "requesters": 3, "done": 2}', '{"seed": 3}']
+    answer = heard(tmp_path, monkeypatch, *rows)
+    assert answer.failures == ["seed 2: 2 of 3 were done"]
+    assert len(answer.figures[OF_BEST]) == 2
+
+
+def test_half_a_line_costs_no_more_than_its_own_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = heard(tmp_path, monkeypatch, '{"seed": 1}', '{"seed": 2, "fet')
+    assert answer.failures == ["a line of the answer is no row of JSON"]
+    assert len(answer.figures[OF_BEST]) == 1

@@ -1,0 +1,106 @@
+"""Show what a run measured, from the single race to the whole, so that the last screen tells how it went.
+
+In order: the machine, a table a race (`races`), what p2phub did alone, the simulator's answers, failures in full, all
+races side by side (`side_by_side`), and every target with what was measured (`verdicts`). Plain text, laid out for the
+reader's terminal (`layout`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.alone import Alone
+from benchmarks.race import CrowdRace, Race
+from benchmarks.report.layout import paragraph, table
+from benchmarks.report.races import crowd_table, legend, race_table, spread
+from benchmarks.report.side_by_side import side_by_side
+from benchmarks.report.verdicts import verdict_table
+from benchmarks.simulated import Answer, Simulated
+from benchmarks.targets import Verdict
+
+_SIMULATED_COLUMNS = ("simulated", "measured", "CPU s", "wall s")
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """All that a run measured, and what it means."""
+
+    races: Sequence[Race]
+    crowds: Sequence[CrowdRace]
+    alone: Alone
+    simulated: Simulated
+    verdicts: Sequence[Verdict]
+
+
+def render(machine: Sequence[str], results: Results, *, size: int, width: int = 120) -> str:
+    """Return the whole report as plain text; `size` is what `--bytes` said, `width` how many columns there are."""
+    parts = [
+        "\n".join(paragraph(line, width=width) for line in machine),
+        *(race_table(race, width=width) for race in results.races),
+        *(crowd_table(race, width=width) for race in results.crowds),
+        legend([*results.races, *results.crowds], width=width),
+        _alone(results.alone),
+        _simulated(results.simulated, width=width),
+        _failures(results),
+        side_by_side(results.races, results.crowds, width=width),
+        verdict_table(results.verdicts, size=size, width=width),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def write_json(path: Path, machine: Sequence[str], results: Results) -> None:
+    """Write every single measurement, for whoever wants to compare or plot."""
+    everything = {
+        "machine": list(machine),
+        "races": [dataclasses.asdict(race) for race in results.races],
+        "crowds": [dataclasses.asdict(race) for race in results.crowds],
+        "alone": dataclasses.asdict(results.alone),
+        "simulated": {name: dataclasses.asdict(answer) for name, answer in results.simulated.items()},
+        "targets": [dataclasses.asdict(verdict) for verdict in results.verdicts],
+    }
+    path.write_text(json.dumps(everything, indent=1) + "\n")
+
+
+def _alone(alone: Alone) -> str:
+    measured = {"publish": alone.publish_s, "hash once": alone.hash_once_s, "p2phub --help": alone.help_s}
+    lines = [f"  {what}: {spread(seconds)} s, {len(seconds)} runs" for what, seconds in measured.items() if seconds]
+    return "\n".join(["Alone, process start to exit", *lines]) if lines else ""
+
+
+def _simulated(simulated: Simulated, *, width: int) -> str:
+    if not simulated:
+        return ""
+    rows: list[tuple[str, ...]] = [_SIMULATED_COLUMNS]
+    headings: dict[int, str] = {}
+    for level in dict.fromkeys(answer.level for answer in simulated.values()):
+        headings[len(rows)] = level
+        rows += [row for answer in simulated.values() if answer.level == level for row in _answer(answer)]
+    title = "Simulated, in virtual time: medians over seeds (least-most); seconds are those of the simulator itself"
+    lines = table(rows, width=width, flexible=_SIMULATED_COLUMNS.index("simulated"), headings=headings)
+    return "\n".join([paragraph(title, width=width), *lines])
+
+
+def _answer(answer: Answer) -> list[tuple[str, ...]]:
+    """Return a row for each figure; what the whole of it took stands in the first."""
+    figures = [f"{spread(values)} {label}" for label, values in answer.figures.items() if values] or ["nothing"]
+    if answer.failures:
+        figures[0] += f" ({len(answer.failures)} failed)"
+    took = ["-" if seconds is None else f"{seconds:.1f}" for seconds in (answer.cpu_s, answer.wall_s)]
+    return [(f"  {answer.title}", figures[0], *took), *(("", figure, "", "") for figure in figures[1:])]
+
+
+def _failures(results: Results) -> str:
+    races: list[Race | CrowdRace] = [*results.races, *results.crowds]
+    found = [
+        f"{race.title}: {name}: {failure}"
+        for race in races
+        for name, standing in race.standings.items()
+        for failure in standing.failures
+    ]
+    found += [f"alone: {failure}" for failure in results.alone.failures]
+    found += [f"{answer.title}: {failure}" for answer in results.simulated.values() for failure in answer.failures]
+    return "\n\n".join(["FAILED", *found]) if found else ""

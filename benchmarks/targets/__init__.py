@@ -1,0 +1,101 @@
+"""The speeds and sizes to reach, and whether a run reached them. Ratios are of medians, within one run.
+
+The numbers and the list of all targets stand here; how one is judged of races in `raced`, of what the simulator
+answered in `simulated`, and what a verdict is in `verdict`. A target that belongs to a race is met only if none of
+p2phub's own trials in it failed: a fetch that does not arrive has no speed.
+"""
+
+from collections.abc import Mapping
+
+from benchmarks.alone import Alone
+from benchmarks.plan import BUSY
+from benchmarks.race import CrowdRace, Race
+from benchmarks.simulated import Simulated
+from benchmarks.targets.raced import at_most, copies, ideals_at_most, memory, publish, rates, sum_of_caps
+from benchmarks.targets.simulated import of_bound, riders_are_later, wall, worst
+from benchmarks.targets.verdict import Kind, Verdict
+
+MEMORY_BYTES_MAX = 256_000_000
+LIBTORRENT_RATE_MIN, LIBTORRENT_RATE_GOAL = 2.5, 3.0
+CURL_RATE_MIN = 1.2
+BARE_RATE_MIN, BARE_RATE_GOAL = 0.6, 0.7
+RSYNC_RATE_GOAL = 1.0
+BUSY_RATE_MIN = 0.5
+SMALL_RSYNC_RATE_MIN = 1.5
+SMALL_LIBTORRENT_RATE_MIN = 4.0
+MANY_RATE_MIN = 0.9  # of the sum of the caps
+SWARM_IDEALS_MAX = 1.25
+SWARM_COPIES_MAX = 1.2
+CAPPED_IDEALS_MAX = 1.05
+PUBLISH_RATE_MIN = 0.8
+HELP_S_MAX = 0.2
+COLD_FETCH_S_MAX = 0.3
+OF_BOUND_MIN = 0.8  # T* = (F/u)(1 + floor(log2 N)/M)
+POISONERS_COST_MAX = 1.3
+TARPITS_COST_MAX = 1.5
+RIDERS_COST_MAX = 1.25
+COLD_ROUND_TRIPS_MAX = 6.0
+SIMULATED_ENGINE_S_MAX = 20.0
+SIMULATED_MILLION_S_MAX = 60.0
+
+__all__ = ["Kind", "Verdict", "judge"]
+
+
+def judge(
+    races: Mapping[str, Race], crowds: Mapping[str, CrowdRace], alone: Alone, simulated: Simulated
+) -> list[Verdict]:
+    """Hold every target against the races, by their names in `plan`, against what p2phub did alone, and against what
+    the simulator answered.
+    """
+    return [*_one_provider(races), *_crowds(crowds), *_alone(races, alone), *_simulated(simulated)]
+
+
+def _one_provider(races: Mapping[str, Race]) -> list[Verdict]:
+    four, small, cold = (races.get(name) for name in ("four", "small", "cold"))
+    return [
+        *rates("four", four, "libtorrent", LIBTORRENT_RATE_MIN),
+        *rates("four", four, "libtorrent", LIBTORRENT_RATE_GOAL, kind=Kind.GOAL),
+        *rates("four", four, "curl", CURL_RATE_MIN),
+        *rates("four", four, "rsync", RSYNC_RATE_GOAL, kind=Kind.GOAL),
+        *rates("four", four, "bare", BARE_RATE_MIN),
+        *rates("four", four, "bare", BARE_RATE_GOAL, kind=Kind.GOAL),
+        *rates("four", four, "bare", BUSY_RATE_MIN, own=BUSY),
+        *rates("small", small, "rsync", SMALL_RSYNC_RATE_MIN),
+        *rates("small", small, "libtorrent", SMALL_LIBTORRENT_RATE_MIN),
+        at_most("cold", cold, "start to exit", COLD_FETCH_S_MAX),
+    ]
+
+
+def _crowds(crowds: Mapping[str, CrowdRace]) -> list[Verdict]:
+    swarm = crowds.get("swarm")
+    return [
+        ideals_at_most("swarm", swarm, SWARM_IDEALS_MAX),
+        copies("swarm", swarm, SWARM_COPIES_MAX),
+        ideals_at_most("capped", crowds.get("capped"), CAPPED_IDEALS_MAX),
+        *sum_of_caps("many", crowds.get("many"), MANY_RATE_MIN),
+    ]
+
+
+def _alone(races: Mapping[str, Race], alone: Alone) -> list[Verdict]:
+    large = [race for name in ("four", "one") if (race := races.get(name)) is not None]
+    return [
+        memory("provider", large, lambda trial: trial.provider_peak_bytes, MEMORY_BYTES_MAX),
+        memory("requester", large, lambda trial: trial.requester_peak_bytes, MEMORY_BYTES_MAX),
+        *publish(alone, PUBLISH_RATE_MIN, HELP_S_MAX),
+    ]
+
+
+def _simulated(simulated: Simulated) -> list[Verdict]:
+    return [
+        of_bound(simulated, "crowd-engine", OF_BOUND_MIN),
+        wall(simulated, "crowd-engine", SIMULATED_ENGINE_S_MAX),
+        of_bound(simulated, "crowd-sessions", OF_BOUND_MIN),
+        of_bound(simulated, "crowd-sessions-many", OF_BOUND_MIN),
+        of_bound(simulated, "crowd-few", OF_BOUND_MIN),
+        wall(simulated, "crowd-many", SIMULATED_MILLION_S_MAX),
+        worst(simulated, "riders", RIDERS_COST_MAX),
+        riders_are_later(simulated),
+        worst(simulated, "poisoners", POISONERS_COST_MAX),
+        worst(simulated, "tarpits", TARPITS_COST_MAX),
+        worst(simulated, "cold", COLD_ROUND_TRIPS_MAX),
+    ]

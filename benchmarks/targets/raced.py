@@ -1,0 +1,152 @@
+"""Judge what real processes did: races, races in a crowd, and what p2phub does alone.
+
+Rates are judged twice, to verified bytes and to durable files (`trial` says why); in a crowd, and from a cold start,
+the end of the process is what counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from statistics import median
+
+from benchmarks.alone import Alone
+from benchmarks.crowd_trial import CrowdTrial
+from benchmarks.plan import BUSY, CROWD_RACES, OURS, RACES
+from benchmarks.race import CrowdRace, Race
+from benchmarks.ratios import copies_sent, ideals, rate_ratio, trials_of
+from benchmarks.targets.verdict import Kind, Verdict
+from benchmarks.trial import Trial
+
+_BUSY_CPU_MIN = 0.25  # Of the time of a trial: what a loop that never rests takes at least, whatever runs beside.
+
+
+def rates(
+    name: str, race: Race | None, other: str, least: float, *, own: str = OURS, kind: Kind = Kind.REQUIRED
+) -> list[Verdict]:
+    """Judge the rate against that of `other`: to verified bytes (p2phub's own word; to exit in brackets), and to
+    durable files."""
+    of = race.title if race is not None else RACES[name].subject
+    who = "rate" if own == OURS else "rate of a busy node"
+    to_verified, to_durable = (f"{who} vs {other}, {what}" for what in ("verified", "durable"))
+    target = f">= {least:g}"
+    verified = rate_ratio(race, own, other, lambda trial: trial.verified_s)
+    ended = rate_ratio(race, own, other, lambda trial: trial.exit_s)
+    durable = rate_ratio(race, own, other, lambda trial: trial.durable_s)
+    failed = _failed(race, own)
+    if verified is None or ended is None or durable is None:
+        return [_nothing(of, what, target, failed, kind) for what in (to_verified, to_durable)]
+    if race is not None and own == BUSY and not _was_busy(race):
+        return [Verdict(of, what, target, "it was not busy", False, kind) for what in (to_verified, to_durable)]
+    return [
+        _verdict(of, to_verified, target, f"{verified:.2f} (exit {ended:.2f})", verified >= least, failed, kind),
+        _verdict(of, to_durable, target, f"{durable:.2f}", durable >= least, failed, kind),
+    ]
+
+
+def at_most(name: str, race: Race | None, what: str, most_s: float) -> Verdict:
+    """Judge how long p2phub's process took, from start to exit."""
+    of, target = race.title if race is not None else RACES[name].subject, f"<= {most_s:g} s"
+    failed, trials = _failed(race, OURS), trials_of(race, OURS)
+    if not trials:
+        return _nothing(of, what, target, failed)
+    measured = median(trial.exit_s for trial in trials)
+    return _verdict(of, what, target, f"{measured:.3f} s", measured <= most_s, failed)
+
+
+def memory(side: str, races: Sequence[Race], peak_bytes: Callable[[Trial], int], most_bytes: int) -> Verdict:
+    """Judge the highest peak of p2phub in any trial of these races."""
+    of = "; ".join(race.title for race in races) or RACES["four"].subject
+    what, target = f"{side}'s anonymous memory", f"<= {most_bytes / 1e6:g} MB"
+    peaks = [peak_bytes(trial) for race in races for trial in trials_of(race, OURS)]
+    if not any(peaks):  # no trial, or all ended before the first look
+        return Verdict(of, what, target, None, None)
+    return Verdict(of, what, target, f"{max(peaks) / 1e6:.0f} MB", max(peaks) <= most_bytes)
+
+
+def sum_of_caps(name: str, race: CrowdRace | None, least: float) -> list[Verdict]:
+    """Judge the rate of the last requester against the sum of the caps: to verified bytes, and to its exit."""
+    of, failed, trials = _crowd(name, race)
+    whats, target = ("rate vs sum of caps, verified", "rate vs sum of caps, exit"), f">= {least:g}"
+    if race is None or not trials:
+        return [_nothing(of, what, target, failed) for what in whats]
+    ideal_s = race.scene.ideal_s(race.payload_bytes)
+    reached = (
+        ideal_s / median(trial.last_verified_s for trial in trials),
+        ideal_s / median(trial.last_done_s for trial in trials),
+    )
+    return [
+        _verdict(of, what, target, f"{rate:.2f}", rate >= least, failed)
+        for what, rate in zip(whats, reached, strict=True)
+    ]
+
+
+def ideals_at_most(name: str, race: CrowdRace | None, most: float) -> Verdict:
+    """Judge when the last requester has ended, in times of what one copy takes under the cap."""
+    of, failed, trials = _crowd(name, race)
+    what, target = "x size/cap, last exit", f"<= {most:g}"
+    if race is None or not trials:
+        return _nothing(of, what, target, failed)
+    measured = ideals(race, trials)
+    return _verdict(of, what, target, f"{measured:.2f}", measured <= most, failed)
+
+
+def copies(name: str, race: CrowdRace | None, most: float) -> Verdict:
+    """Judge how much the provider sent."""
+    of, failed, trials = _crowd(name, race)
+    what, target = "copies that the provider sends", f"<= {most:g}"
+    measured = copies_sent(race, trials) if race is not None else None
+    if measured is None:
+        return _nothing(of, what, target, failed)
+    return _verdict(of, what, target, f"{measured:.2f}", measured <= most, failed)
+
+
+def publish(alone: Alone, rate_min: float, help_s_max: float) -> list[Verdict]:
+    """Judge what p2phub does alone."""
+    of, hashing, helping = "alone", "publish, rate vs hashing once", "p2phub --help, start to exit"
+    rate, seconds = f">= {rate_min:g}", f"< {help_s_max:g} s"
+    failed = len(alone.failures)
+    verdicts: list[Verdict] = []
+    if alone.publish_s and alone.hash_once_s:
+        ratio = median(alone.hash_once_s) / median(alone.publish_s)
+        verdicts.append(_verdict(of, hashing, rate, f"{ratio:.2f}", ratio >= rate_min, failed))
+    else:
+        verdicts.append(_nothing(of, hashing, rate, failed))
+    if alone.help_s:
+        took = median(alone.help_s)
+        verdicts.append(_verdict(of, helping, seconds, f"{took:.3f} s", took < help_s_max, failed))
+    else:
+        verdicts.append(_nothing(of, helping, seconds, failed))
+    return verdicts
+
+
+def _was_busy(race: Race) -> bool:
+    """Say whether the busy provider computed beside serving, more than the plain one: one that idled would meet its
+    target for another reason."""
+    busy, plain = trials_of(race, BUSY), trials_of(race, OURS)
+    serving_s = median(trial.provider_cpu_s for trial in plain) if plain else 0.0
+    computing_s = median(trial.provider_cpu_s for trial in busy) - serving_s
+    return computing_s >= _BUSY_CPU_MIN * median(trial.exit_s for trial in busy)
+
+
+def _crowd(name: str, race: CrowdRace | None) -> tuple[str, int, list[CrowdTrial]]:
+    """Return the title, how many of p2phub's trials failed, and the others."""
+    if race is None:
+        return CROWD_RACES[name].subject, 0, []
+    standing = race.standings.get(OURS)
+    return race.title, _failed(race, OURS), standing.trials if standing is not None else []
+
+
+def _failed(race: Race | CrowdRace | None, own: str) -> int:
+    return len(race.standings[own].failures) if race is not None and own in race.standings else 0
+
+
+def _nothing(of: str, what: str, target: str, failed: int, kind: Kind = Kind.REQUIRED) -> Verdict:
+    """Return that there is no figure: missed, if p2phub should have given one and failed."""
+    return Verdict(of, what, target, "failed" if failed else None, False if failed else None, kind)
+
+
+def _verdict(
+    of: str, what: str, target: str, measured: str, reached: bool, failed: int, kind: Kind = Kind.REQUIRED
+) -> Verdict:
+    words = f"{measured}, {failed} failed" if failed else measured
+    return Verdict(of, what, target, words, reached and not failed, kind)
