@@ -11,12 +11,12 @@ import errno
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from unittest import mock
 
 import trio
+from msgspec.structs import replace
 
 from p2phub import limits
 from p2phub.content import ChunkTable, Digest, RangeSet, ReadPlan, WritePlan

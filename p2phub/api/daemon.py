@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from p2phub.api.hub import bare_errors, settings, unwatched
 from p2phub.node import load_config, run_daemon, salvage_home

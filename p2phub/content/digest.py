@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
 from enum import Enum
 
+import msgspec
 from blake3 import blake3
 
 from p2phub.errors import Malformed
@@ -27,8 +27,7 @@ class Codec(Enum):
     MSGPACK = b"\x81\x04"  # 0x0201 as an unsigned varint.
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Digest:
+class Digest(msgspec.Struct, frozen=True, order=True):
     """BLAKE3-256 of a blob: `raw` is its 32 bytes."""
 
     raw: bytes

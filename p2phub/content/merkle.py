@@ -15,7 +15,8 @@ import struct
 import sys
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from p2phub import limits
 from p2phub.content.digest import DIGEST_BYTES, Digest, digest_of
@@ -26,8 +27,7 @@ _HEADER = struct.Struct(">8sB3sI")
 EMPTY_ROOT = digest_of(b"")
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkList:
+class ChunkList(msgspec.Struct, frozen=True):
     """The chunks of one file, in order: `lengths` in bytes, `digests` packed 32 bytes each."""
 
     lengths: array[int]

@@ -10,9 +10,10 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple, Protocol
+
+import msgspec
 
 from p2phub.content.digest import DIGEST_BYTES, Digest
 from p2phub.content.merkle import ChunkList
@@ -162,8 +163,7 @@ class OpenForWriting(Protocol):
     def __call__(self, file: int) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
-class WritePlan:
+class WritePlan(msgspec.Struct, frozen=True):
     """Where verified chunks go."""
 
     manifest: Digest
@@ -189,8 +189,7 @@ class Status(Protocol):
     def st_ctime_ns(self) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Steady:
+class Steady(msgspec.Struct, frozen=True):
     """What the status of an open file must still say, so that its bytes are those that were hashed.
 
     `exactly`: device, inode, size, mtime_ns, ctime_ns. None for a file that still grows, up to `size_max` bytes.
@@ -273,8 +272,7 @@ class _EachAnew:
         pass
 
 
-@dataclass(frozen=True, slots=True)
-class ReadPlan:
+class ReadPlan(msgspec.Struct, frozen=True):
     """Where chunks to serve come from. `held` are those that may be read; others are refused.
 
     `walks` makes a walker, if there is a cheaper way to open one file after the other than `open`.

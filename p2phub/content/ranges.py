@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class RangeSet:
+class RangeSet(msgspec.Struct, frozen=True):
     """Sorted, disjoint, non-adjacent half-open runs. Build with `RangeSet.of` or the operators."""
 
     runs: tuple[tuple[int, int], ...] = ()

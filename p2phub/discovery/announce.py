@@ -11,8 +11,9 @@ Source: proto/discovery.md §6.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from hashlib import sha256
+
+import msgspec
 
 from p2phub import limits
 from p2phub.content import Digest
@@ -20,8 +21,7 @@ from p2phub.content import Digest
 _JITTER = 0.1
 
 
-@dataclass(slots=True)
-class _Due:
+class _Due(msgspec.Struct):
     at: float
     failures: int = 0
     round: int = 0

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from p2phub.identity import Address, PeerAddress, PeerId
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True):
     """`provider` may hold the manifest: a claim until it has served a chunk. `via`: "lan", "direct", "dht" or
     "exchange" (another peer of the swarm named it)."""
 
@@ -16,16 +15,14 @@ class Candidate:
     via: str
 
 
-@dataclass(frozen=True, slots=True)
-class Contact:
+class Contact(msgspec.Struct, frozen=True):
     """A peer and where it says it can be reached, best first; at most ADDRESSES_PER_PEER_MAX. No port is 0."""
 
     peer: PeerId
     addresses: tuple[Address, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """Who was asked in a search, for the message that nobody had it: text forms of peers, in the order asked."""
 
     via: str

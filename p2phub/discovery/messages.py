@@ -9,8 +9,9 @@ message that cannot be read at all is refused. Source: proto/discovery.md §1.
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 from enum import IntEnum
+
+import msgspec
 
 from p2phub import limits
 from p2phub.discovery.candidate import Contact
@@ -41,8 +42,7 @@ class Field(IntEnum):
     PORT = 1017
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(msgspec.Struct, frozen=True):
     """What one node asks of another, or tells it.
 
     `key`: a peer id (FIND_NODE), a provider key, or the text of a release key; 1 ..= DHT_KEY_BYTES_MAX bytes, empty for
@@ -59,8 +59,7 @@ class Question:
     sender: PeerId | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """The answer. `closer`: peers near the key; `providers`: of the key; `value`: the signed release, or empty."""
 
     kind: Kind
@@ -144,8 +143,7 @@ def frame(message: bytes) -> bytes:
     return varint(len(message)) + message
 
 
-@dataclass(slots=True)
-class _Parts:
+class _Parts(msgspec.Struct):
     kind: Kind
     key: bytes
     record_key: bytes

@@ -13,8 +13,9 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from hashlib import sha256
+
+import msgspec
 
 from p2phub import limits
 from p2phub.discovery.candidate import Contact
@@ -22,15 +23,13 @@ from p2phub.discovery.keyspace import network_of, peer_position, position
 from p2phub.identity import PeerId
 
 
-@dataclass(slots=True)
-class _Record:
+class _Record(msgspec.Struct):
     contact: Contact
     stored_at: float
     network: str | None
 
 
-@dataclass(slots=True)
-class _List:
+class _List(msgspec.Struct):
     records: dict[PeerId, _Record]
     replaced_at: float = float("-inf")
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from p2phub import limits
 from p2phub.content import Digest, digest_of
@@ -20,8 +21,7 @@ from p2phub.identity import PeerId
 from p2phub.manifest import check_release, dht_key, read_release
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(msgspec.Struct, frozen=True):
     """A release whose signature, key and dates hold: its signed bytes, and what ranks it."""
 
     signed: bytes
@@ -52,8 +52,7 @@ def best_first(judged: Iterable[Judged]) -> tuple[Judged, ...]:
     return tuple(sorted(dict.fromkeys(judged), key=rank))
 
 
-@dataclass(slots=True)
-class _Record:
+class _Record(msgspec.Struct):
     judged: Judged
     stored_at: float
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from p2phub import limits
 from p2phub.discovery.candidate import Contact
@@ -18,8 +19,7 @@ from p2phub.discovery.keyspace import network_of, peer_position
 from p2phub.identity import PeerAddress, PeerId
 
 
-@dataclass(slots=True)
-class _Entry:
+class _Entry(msgspec.Struct):
     contact: Contact
     position: int  # Of its peer: a hash that every question would cost anew.
     proven_at: float

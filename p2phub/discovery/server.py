@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 from collections import OrderedDict
-from dataclasses import dataclass
+
+import msgspec
 
 from p2phub import limits
 from p2phub.discovery.budget import dialable
@@ -24,8 +25,7 @@ from p2phub.identity import Address, PeerId
 _PEERS_COUNTED_MAX = 4096
 
 
-@dataclass(slots=True)
-class _Bucket:
+class _Bucket(msgspec.Struct):
     """A token bucket: `tokens` at `at`."""
 
     tokens: float

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 import trio
 
 from p2phub.content import Digest
@@ -15,8 +14,7 @@ from p2phub.transfer import LinkId
 HEAD_START_S = 0.5  # As long as a dial to the other side of the world takes: three round trips.
 
 
-@dataclass(frozen=True, slots=True)
-class Dialled:
+class Dialled(msgspec.Struct, frozen=True):
     """A dial came out: the link, or why there is none. `not_there`: addresses at which somebody else answered;
     `took_s`: how long it took to come up."""
 
@@ -27,16 +25,14 @@ class Dialled:
     took_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Reported:
+class Reported(msgspec.Struct, frozen=True):
     """A link reported; `Closed` is its last."""
 
     number: LinkId
     report: Report
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """Whom to dial for what: `addresses` are tried in their order."""
 
     peer: PeerId

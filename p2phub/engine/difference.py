@@ -11,9 +11,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from itertools import accumulate
+
+import msgspec
 
 from p2phub.content import DIGEST_BYTES, ChunkList
 from p2phub.formats import Layout, Span
@@ -28,8 +29,7 @@ class Kind(Enum):
     MAYBE = "maybe changed"
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
+class Described(msgspec.Struct, frozen=True):
     """A manifest with the chunk list of each file, in its order, and the layouts that are known, by path."""
 
     manifest: Manifest
@@ -37,8 +37,7 @@ class Described:
     layouts: Mapping[str, Layout]
 
 
-@dataclass(frozen=True, slots=True)
-class FileChange:
+class FileChange(msgspec.Struct, frozen=True):
     """`path` after, or before if it was removed; `was` is where it stood if it moved. Bytes, None: not there."""
 
     kind: Kind
@@ -48,8 +47,7 @@ class FileChange:
     was: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TensorChange:
+class TensorChange(msgspec.Struct, frozen=True):
     """`before` and `after` as the layouts have them, None: not there. `path`: its file after, or before if removed."""
 
     kind: Kind
@@ -59,8 +57,7 @@ class TensorChange:
     after: Span | None
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(msgspec.Struct, frozen=True):
     """`bytes_new`: of the bytes of the second, those in chunks that the first has nowhere. `tensors_same` are equal,
     whether or not they stand in the same file."""
 
@@ -112,8 +109,7 @@ def _files(before: Manifest, after: Manifest) -> tuple[tuple[FileChange, ...], i
     return tuple(sorted(changes, key=lambda change: change.path)), same
 
 
-@dataclass(frozen=True, slots=True)
-class _Tensor:
+class _Tensor(msgspec.Struct, frozen=True):
     """A span of a file, and what its bytes are known by: `exact` if by chunks that hold nothing else."""
 
     path: str

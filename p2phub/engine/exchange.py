@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+import msgspec
 
 from p2phub.content import Digest
 from p2phub.discovery import DialBudget, Members, dialable
@@ -20,8 +21,7 @@ Hear = Callable[[PeerAddress], None]
 """Told of each requester that comes to ask."""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(msgspec.Struct, frozen=True):
     """`teller` knows of `peers`, members of the swarm."""
 
     teller: PeerId

@@ -11,9 +11,9 @@ import itertools
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import trio
 from blake3 import blake3
 
@@ -27,8 +27,7 @@ from p2phub.observe import PublishProgress, Watch
 from p2phub.store import Fingerprint, FoundFile, HashedFile, Scan, Store
 
 
-@dataclass(frozen=True, slots=True)
-class FolderHashed:
+class FolderHashed(msgspec.Struct, frozen=True):
     """All files of a folder in manifest order; `blobs`: the lists and layouts found; `bytes_hashed` were read for it;
     `remarks`: (path, what its publisher should know of it)."""
 

@@ -8,8 +8,8 @@ Opened only when a fetch is more than a moment's work. It owns nothing: what it 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
+import msgspec
 import trio
 
 from p2phub import limits
@@ -24,24 +24,21 @@ MOMENT_S = 0.5  # A fetch that is done by then needs no second connection.
 PATIENCE_S = 2 * limits.HEARTBEAT_S  # A busy peer answers late; a frozen one never does.
 
 
-@dataclass(frozen=True, slots=True)
-class HoldsNow:
+class HoldsNow(msgspec.Struct, frozen=True):
     """A provider told what it can serve."""
 
     peer: PeerId
     held: RangeSet
 
 
-@dataclass(frozen=True, slots=True)
-class Silent:
+class Silent(msgspec.Struct, frozen=True):
     """A provider no longer answers, though its connections stand."""
 
     peer: PeerId
     error: PeerStalled
 
 
-@dataclass(frozen=True, slots=True)
-class Questions:
+class Questions(msgspec.Struct, frozen=True):
     """How a provider is asked for news. `pause_s` returns how long to leave it alone after it told some, `wait_s` how
     long it may keep its answer until there is some. `got`: from whom else how much was had, which it is told. `port`:
     where it, and others, can dial us; 0: nowhere. `wanted`: whether it is company still; one that was found to lie is

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import trio
 
 from p2phub import limits
@@ -40,8 +40,7 @@ from p2phub.store import Arrival, Store
 from p2phub.transfer import Action, Cancel, Drop, Grant, LinkId, Revoke, Session, Standings
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(msgspec.Struct, frozen=True):
     """What to fetch. `patience_s`: how long to look on after the last provider of a begun fetch is gone, or busy.
 
     `first`: gitignore patterns of files to fetch first, in this order; `in_order`: then the rest from front to back.
@@ -56,8 +55,7 @@ class Wish:
     in_order: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Means:
+class Means(msgspec.Struct, frozen=True):
     """What a fetch works with. `own` is this node, which is never a provider of its own fetch. `open_mirrors` is called
     if the fetch has mirrors, and not before. `shelf`: where others may have what is verified while the fetch runs;
     None: nowhere. `exchange`: with whom peers of the swarm are told of; None: with nobody. `thanks`: where it is noted
@@ -72,13 +70,12 @@ class Means:
     shelf: StoreShelf | None = None
     exchange: Exchange | None = None
     thanks: Thanks | None = None
-    down: Cap = field(default_factory=NoCap)
-    budget: DialBudget = field(default_factory=DialBudget)
-    near: Surroundings = field(default_factory=Surroundings)
+    down: Cap = msgspec.field(default_factory=NoCap)
+    budget: DialBudget = msgspec.field(default_factory=DialBudget)
+    near: Surroundings = msgspec.field(default_factory=Surroundings)
 
 
-@dataclass(frozen=True, slots=True)
-class SearchEnded:
+class SearchEnded(msgspec.Struct, frozen=True):
     """One round of the search has told all it found."""
 
 

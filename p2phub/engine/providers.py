@@ -9,8 +9,9 @@ import logging
 import math
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from hashlib import blake2b
+
+import msgspec
 
 from p2phub import limits
 from p2phub.discovery import Candidate
@@ -32,8 +33,7 @@ REFERENCE_SHOWN = 120
 RETRY_S = (1.0, 2.0, 4.0, 8.0, 15.0)  # After each failure in a row; the last one repeats.
 
 
-@dataclass
-class Provider:
+class Provider(msgspec.Struct):
     """One peer, or a mirror, which has no address here.
 
     `dialling` counts links on their way; `links` those that are up, by number.
@@ -41,8 +41,8 @@ class Provider:
 
     peer: SourceId
     via: str
-    addresses: list[Address] = field(default_factory=list)
-    links: set[int] = field(default_factory=set)
+    addresses: list[Address] = msgspec.field(default_factory=list)
+    links: set[int] = msgspec.field(default_factory=set)
     dialling: int = 0
     failures: int = 0
     retry_at: float = -math.inf
@@ -57,11 +57,11 @@ class Provider:
     thanked_at: float = -math.inf  # When it was told last what others gave us.
     met_at: Address | None = None  # Where it proved its key last.
     accompanied: bool = False  # Whether a control connection is kept beside its links.
-    tried: set[Address] = field(default_factory=set)  # Those of `addresses` that had their turn in a dial.
-    given: set[Address] = field(default_factory=set)  # Those of `addresses` that the user named.
-    hearsay: set[Address] = field(default_factory=set)  # Those of `addresses` that another peer named.
+    tried: set[Address] = msgspec.field(default_factory=set)  # Those of `addresses` that had their turn in a dial.
+    given: set[Address] = msgspec.field(default_factory=set)  # Those of `addresses` that the user named.
+    hearsay: set[Address] = msgspec.field(default_factory=set)  # Those of `addresses` that another peer named.
     told_by_others: bool = False  # Whether it was named as a member of the swarm.
-    answered_s: dict[Address, float] = field(default_factory=dict)  # How long a dial took that came up.
+    answered_s: dict[Address, float] = msgspec.field(default_factory=dict)  # How long a dial took that came up.
     named: int = 0  # How many candidates it named that were taken in.
     draw: bytes = b""  # Among equals the least is dialled first: another order at each node.
 

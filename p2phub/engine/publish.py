@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from p2phub import limits
 from p2phub.content import Digest, digest_of
@@ -23,8 +24,7 @@ from p2phub.observe import Watch, printable
 from p2phub.store import Ledger, Publication, Scan, Store
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(msgspec.Struct, frozen=True):
     """What a user asks to publish. `parents` are (manifest digest, relation) of base models."""
 
     folder: Path
@@ -40,8 +40,7 @@ class Order:
     include: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What was published. `left_out`: (path, why); `remarks`: (path, what to know of it)."""
 
     manifest: Digest
@@ -54,8 +53,7 @@ class Outcome:
     remarks: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(msgspec.Struct, frozen=True):
     """What stands in a folder: `scan` has what would be published and is left out; `secrets`, `outside` (links that
     leave the folder), each as it is shown, and `unfit` (why a name cannot be published) make `publish` refuse."""
 

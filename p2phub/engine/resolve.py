@@ -12,9 +12,10 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
 
+import msgspec
 import trio
+from msgspec.structs import replace
 
 from p2phub import limits
 from p2phub.content import Codec, Digest
@@ -47,8 +48,7 @@ ASK_S = 10.0  # One peer's answer to a question about a name, dial and handshake
 Name = tuple[PeerId, str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(msgspec.Struct, frozen=True):
     """A reference, resolved. `release` and `signed` where a publisher's word led to the manifest; `known`: providers
     that came with it."""
 

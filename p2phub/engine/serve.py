@@ -13,8 +13,8 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
+import msgspec
 import trio
 
 from p2phub import limits
@@ -48,17 +48,16 @@ log = logging.getLogger(__name__)
 OFFERS_KEPT = 16  # Their chunk tables are the memory: some 8 MB for a model of 100 GB.
 
 
-@dataclass
-class StoreShelf:
+class StoreShelf(msgspec.Struct):
     """Serves every holding of `store`, and what is arriving, within what `ledger` says about privacy."""
 
     store: Store
     ledger: Ledger
-    bytes_sent: Counter[Digest] = field(default_factory=Counter)
-    bulletin: Bulletin = field(default_factory=Bulletin)
-    _offers: OrderedDict[Digest, Offer] = field(default_factory=OrderedDict)
-    _arriving: dict[Digest, Arriving] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    bytes_sent: Counter[Digest] = msgspec.field(default_factory=Counter)
+    bulletin: Bulletin = msgspec.field(default_factory=Bulletin)
+    _offers: OrderedDict[Digest, Offer] = msgspec.field(default_factory=OrderedDict)
+    _arriving: dict[Digest, Arriving] = msgspec.field(default_factory=dict)
+    _lock: threading.Lock = msgspec.field(default_factory=threading.Lock)
 
     def offer(self, manifest: Digest, requester: PeerId) -> Offer:
         if not self.may_have(manifest, requester):

@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from p2phub import limits
 from p2phub.discovery import Nearness
@@ -37,8 +38,7 @@ LACK_S = 0.5  # What those who are connected do not hold may be told in a moment
 LOOK_AROUND_S = 1.0  # So long a search may take to name somebody before a metered one is dialled, who was named sooner.
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True):
     """A source at one moment. `linked`: it answered, and takes part; `coming`: it is dialled, or may be now, or has not
     answered yet. `rate`: what its links bring, without what is overdue; `best`: what they brought before, if that is
     more; `owes_since`: since when it was asked without having brought anything, None if it has, or was not asked;
@@ -61,8 +61,7 @@ class Seen:
         return limits.CHUNK_BYTES_MAX / max(now - self.owes_since, 1e-3)
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True):
     """Of the whole fetch. `hold_missing` says whether some hold, together, all that is missing, and is None before that
     is known; `silent_s`: since when nothing came from anybody; `searching`: whether somebody may be named yet."""
 
@@ -72,8 +71,7 @@ class Facts:
     searching: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Resting:
+class Resting(msgspec.Struct, frozen=True):
     """A source that was let go of: what it brought, until when it rests at most, and what those before it brought."""
 
     nearness: Nearness
@@ -87,8 +85,7 @@ class Resting:
         return rate <= STILL_PARTS * given_up or (not self.rate and rate < self.before / FEW_PARTS)
 
 
-@dataclass(frozen=True, slots=True)
-class _Nearer:
+class _Nearer(msgspec.Struct, frozen=True):
     """Those before some class: whether there are any, whether they `hold` all that is missing, what they bring, whether
     any was asked so lately that nothing can be said of it (`young`), and whether any are there or on their way."""
 

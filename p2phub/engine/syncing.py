@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 import trio
 
 from p2phub import limits
@@ -15,8 +15,7 @@ from p2phub.observe import Watch
 from p2phub.store import Arrival
 
 
-@dataclass(frozen=True, slots=True)
-class SyncFailed:
+class SyncFailed(msgspec.Struct, frozen=True):
     """The disk would not keep what arrived."""
 
     error: HubError

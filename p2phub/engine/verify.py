@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 from blake3 import blake3
 
 from p2phub import limits
@@ -20,8 +20,7 @@ from p2phub.manifest import Manifest
 from p2phub.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
+class Damage(msgspec.Struct, frozen=True):
     """`chunks` (indices within the file) of `path` that do not have their digest; empty with `reason` if unreadable."""
 
     path: str

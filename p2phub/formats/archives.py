@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 Read = Callable[[int, int], bytes]
 
@@ -33,8 +34,7 @@ class Unreadable(Exception):
     """An archive that a loader may read otherwise than we do, or not at all. For `danger` alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(msgspec.Struct, frozen=True):
     """`stored_bytes` from `start` on, packed by deflate if `deflated`; in another way they are none."""
 
     name: str

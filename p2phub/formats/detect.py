@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from p2phub.errors import Malformed
 from p2phub.formats import gguf, parquet, safetensors
@@ -13,8 +14,7 @@ Read = Callable[[int, int], bytes]
 _FIRST_BYTES = 9  # What tells a format: eight of length and a brace, or a magic.
 
 
-@dataclass(frozen=True, slots=True)
-class _Format:
+class _Format(msgspec.Struct, frozen=True):
     """`name` is what it and its files are called; `looks_like(size, first bytes)` is cheap; `parse` is exact."""
 
     name: str

@@ -11,7 +11,8 @@ verified by it. Source: proto/manifest.md §5.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from p2phub import limits
 from p2phub.content import Fields, pack_record, unpack_record
@@ -26,8 +27,7 @@ _FORMAT_BYTES_MAX = 32
 _OFFSET_MAX = (1 << 63) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(msgspec.Struct, frozen=True):
     """`name` is bytes `start` ..< `stop` of the file, holding `dtype` values of `shape` (both as the format says)."""
 
     name: str
@@ -37,8 +37,7 @@ class Span:
     shape: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(msgspec.Struct, frozen=True):
     """`spans` ascend and do not overlap; the first `header_bytes` describe them. An opaque layout has neither.
     `problem` says why a file that looked like a known format is treated as opaque, for the publisher to read."""
 

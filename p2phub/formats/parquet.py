@@ -11,7 +11,8 @@ Source: parquet.thrift in apache/parquet-format; proto/manifest.md §5.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from p2phub import limits
 from p2phub.errors import Malformed
@@ -104,8 +105,7 @@ def _read_chunk(footer: ThriftReader, group: int) -> Span:
     return column.span(group)
 
 
-@dataclass(slots=True)
-class _Column:
+class _Column(msgspec.Struct):
     """What ColumnMetaData says. Not said: -1, and 0 for a place."""
 
     type: int = -1

@@ -7,8 +7,9 @@ Source: proto/identifiers.md §3.
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 from functools import lru_cache
+
+import msgspec
 
 from p2phub.errors import Malformed
 from p2phub.identity.peer_id import PeerId, parse_peer_id
@@ -21,8 +22,7 @@ IpNumber = ipaddress.IPv4Address | ipaddress.IPv6Address
 _number = lru_cache(maxsize=4096)(ipaddress.ip_address)  # The same few addresses are read again and again.
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Address:
+class Address(msgspec.Struct, frozen=True, order=True):
     """`ip` in canonical text (IPv4 or IPv6 without zone), `port` 1 ..= 65535 (0 only to listen)."""
 
     ip: str
@@ -67,8 +67,7 @@ def is_public_ip(number: IpNumber) -> bool:
     return all(is_public_ip(each) for each in (number.sixtofour, *(number.teredo or ())) if each is not None)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class PeerAddress:
+class PeerAddress(msgspec.Struct, frozen=True, order=True):
     """An address at which `peer` is expected: `/ip4/192.0.2.1/tcp/4717/p2p/12D3Koo…`."""
 
     peer: PeerId

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from p2phub import limits
 from p2phub.errors import Malformed, UsageError
@@ -30,8 +31,7 @@ _PATH = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")
 _QUERY = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class WebUrl:
+class WebUrl(msgspec.Struct, frozen=True, order=True):
     """`host` in lower case or a canonical IP address, IPv6 without brackets; `target` begins with "/" and is sent as it
     stands, its query included."""
 
@@ -63,8 +63,7 @@ class WebUrl:
         return self.host == "localhost" or (self.ip is not None and self.ip.is_loopback)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class MirrorId:
+class MirrorId(msgspec.Struct, frozen=True, order=True):
     """A mirror. `url` has no query, and no "/" at its end beyond a bare host's."""
 
     url: WebUrl

@@ -6,8 +6,9 @@ from it. Source: proto/identifiers.md §2; libp2p/specs peer-ids.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
+
+import msgspec
 
 from p2phub.errors import Malformed
 
@@ -16,8 +17,7 @@ _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _TEXT_LENGTH = 52
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class PeerId:
+class PeerId(msgspec.Struct, frozen=True, order=True):
     """Who: `public_key` is the 32 raw bytes of an Ed25519 public key."""
 
     public_key: bytes

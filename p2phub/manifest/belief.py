@@ -7,8 +7,9 @@ that with the lowest digest. Source: proto/release.md §4.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 from p2phub.content import digest_of
 from p2phub.manifest.release import Release, check_answers, check_release
@@ -23,8 +24,7 @@ class Verdict(Enum):
     CONFLICT = "conflict"  # Another release with the same sequence: remember the evidence, show it.
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """A release that is believed, as signed and as read. `evidence`: two signed releases of one sequence, or none."""
 
     signed: bytes
@@ -32,8 +32,7 @@ class Known:
     evidence: tuple[bytes, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(msgspec.Struct, frozen=True):
     """`known` is what to believe now, which for SAME and OLDER is what it was."""
 
     verdict: Verdict

@@ -7,13 +7,13 @@ it. Source: proto/manifest.md §2.
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass
+
+import msgspec
 
 from p2phub.content import Digest
 
 
-@dataclass(frozen=True, slots=True)
-class FileEntry:
+class FileEntry(msgspec.Struct, frozen=True):
     """One file. `path` is safe (manifest.paths); `chunks` counts its chunks; `sha256` is of the whole file;
     `git_sha1` (20 bytes) only for files up to GIT_SHA1_FILE_BYTES_MAX; `layout` names the tensor table's blob."""
 
@@ -26,8 +26,7 @@ class FileEntry:
     layout: Digest | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(msgspec.Struct, frozen=True):
     """Files in ascending order of their path's UTF-8 bytes; chunk numbers run through them in this order."""
 
     files: tuple[FileEntry, ...]

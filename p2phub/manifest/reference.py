@@ -13,7 +13,8 @@ stranger's. Source: proto/identifiers.md §6.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from p2phub.content import Codec, Digest, parse_digest
 from p2phub.errors import Malformed, UsageError
@@ -25,8 +26,7 @@ _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")  # As people and organis
 _HINT = "a reference is PUBLISHER/name[@tag], petname/name[@tag], a manifest digest, or a ticket (p2phub:…)"
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(msgspec.Struct, frozen=True):
     """One of the forms. `digest` is set where the bytes are settled (`@digest`, a bare digest, a ticket); `tag` is the
     default where none was given. At most one of `publisher` and `petname`; a ticket or bare digest has no `name`."""
 

@@ -10,8 +10,7 @@ tickets carry are the signed bytes as received, never an encoding of what was re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 from blake3 import blake3
 
 from p2phub import limits
@@ -31,8 +30,7 @@ _TIME_MAX = (1 << 40) - 1  # Seconds; the year 36812.
 _BYTES_MAX = (1 << 63) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(msgspec.Struct, frozen=True):
     """What a publisher says about one name. Times are whole seconds since 1970, `bytes_total` the sum of file sizes,
     `parents` (manifest digest, relation such as "finetune") of base models, `previous` the manifest it replaces.
     Whoever holds a `private` one, or what it names, keeps it: no announcement, no putting again, no serving on."""

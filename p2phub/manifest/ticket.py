@@ -13,7 +13,8 @@ from __future__ import annotations
 import base64
 import binascii
 import ipaddress
-from dataclasses import dataclass
+
+import msgspec
 
 from p2phub import limits
 from p2phub.content import DIGEST_BYTES, Digest, pack_record, unpack_record
@@ -26,8 +27,7 @@ KIND = "p2phub ticket"
 VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(msgspec.Struct, frozen=True):
     """`manifest` says what; `release` (as signed, unchecked) who says so; `providers` where, the best first."""
 
     manifest: Digest

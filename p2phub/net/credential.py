@@ -8,9 +8,9 @@ makes those, and each kind more is more to go wrong. Source: proto/transfer.md Â
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
 from functools import lru_cache
 
+import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -38,8 +38,7 @@ _PARSER_ERRORS = (
 """What the parser raises for bytes that are no certificate, or one of kinds that it does not know."""
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
+class Credential(msgspec.Struct, frozen=True):
     """What a process shows in a handshake. `leaf_key` is PKCS #8 DER and lives in memory only; `certificate` is DER.
 
     It proves `peer` without the identity key, so a child process gets this and never the key.

@@ -9,8 +9,9 @@ once; what came of it is a report. Nothing here says whether the carrier is a th
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
+
+import msgspec
 
 from p2phub import limits
 from p2phub.content import Digest, RangeSet, ReadPlan, WritePlan
@@ -21,8 +22,7 @@ from p2phub.wire import ControlAnswer, ControlRequest
 # --- reports of a link, in order ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(msgspec.Struct, frozen=True):
     """The provider's first answer. `blobs`: manifest root page first (digest checked), then pages and chunk lists, each
     checked against the one before that names it; possibly not all. `prefix`: chunks (number, bytes) from 0 on, checked,
     not yet written anywhere. `held`: what the provider says it can serve."""
@@ -32,8 +32,7 @@ class Opened:
     held: RangeSet
 
 
-@dataclass(frozen=True, slots=True)
-class Blobs:
+class Blobs(msgspec.Struct, frozen=True):
     """Blobs that were asked for, digests checked."""
 
     blobs: tuple[bytes, ...]
@@ -51,33 +50,29 @@ class Spent(NamedTuple):
         return Spent(self.receive_s + receive_s, self.check_s + check_s, self.write_s + write_s)
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(msgspec.Struct, frozen=True):
     """Chunks whose digest was checked and that were written by the plan (not yet synced). `bytes` came, those of chunks
     that were cancelled included."""
 
     chunks: RangeSet
     bytes: int
-    spent: Spent = field(default=Spent(), compare=False)
+    spent: Spent = Spent()
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """Chunks (or, if empty, blobs) that the provider will not give. `reason` is one of `wire.REASONS`."""
 
     chunks: RangeSet
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Returned:
+class Returned(msgspec.Struct, frozen=True):
     """Chunks given back after `revoke`: granted, but not asked of the provider."""
 
     chunks: RangeSet
 
 
-@dataclass(frozen=True, slots=True)
-class Cancelled:
+class Cancelled(msgspec.Struct, frozen=True):
     """Chunks that this link will not write any more, after `cancel`. The bytes of those that are not among `unasked`
     still come."""
 
@@ -85,13 +80,12 @@ class Cancelled:
     unasked: RangeSet
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(msgspec.Struct, frozen=True):
     """The last report. All chunks granted and not otherwise reported are `returned`. `error` is None after `close()`;
     a PeerError (PeerGone, PeerStalled, ProtocolViolation, ChunkMismatch …) or a DiskError of our own side."""
 
     error: HubError | None
-    returned: RangeSet = field(default_factory=RangeSet)
+    returned: RangeSet = msgspec.field(default_factory=RangeSet)
 
 
 Report = Opened | Blobs | Verified | Refused | Returned | Cancelled | Closed
@@ -200,8 +194,7 @@ class NoCap:
 # --- the serving side --------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(msgspec.Struct, frozen=True):
     """What we have of a manifest. `order`: the digests of its blobs as the first flight sends them (root page, pages,
     chunk lists); `blob` gives the bytes of one of them, None for any other digest. `held`: what may be read by now,
     where that grows while it is served; else `plan.held` says it for good. Thread-safe."""

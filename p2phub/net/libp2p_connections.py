@@ -7,8 +7,8 @@ within LIBP2P_CONNECTIONS_MAX, the idle are ended, and each ends politely for ha
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 
+import msgspec
 import trio
 from libp2p.abc import IHost, IMuxedConn, INetConn
 
@@ -20,8 +20,7 @@ log = logging.getLogger("p2phub.libp2p")
 _CLOSE_S = 0.5
 
 
-@dataclass(slots=True)
-class Connection:
+class Connection(msgspec.Struct):
     """One: where its other end is, whether we dialled it (so that the address is proven), when it was used."""
 
     stream: TcpStream

@@ -16,10 +16,10 @@ import threading
 import time
 from collections.abc import Callable, Collection, Hashable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Protocol
 from weakref import WeakValueDictionary
 
+import msgspec
 import trio
 
 from p2phub import limits
@@ -327,12 +327,11 @@ class Stop:
             self.wake()
 
 
-@dataclass(frozen=True)
-class Caps:
+class Caps(msgspec.Struct, frozen=True):
     """Both directions of a node. Nothing is capped by default."""
 
-    up: Throttle = field(default_factory=Throttle)
-    down: Throttle = field(default_factory=Throttle)
+    up: Throttle = msgspec.field(default_factory=Throttle)
+    down: Throttle = msgspec.field(default_factory=Throttle)
 
 
 class PacedChannel:

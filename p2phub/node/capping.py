@@ -7,9 +7,11 @@ next change. Two jobs that fetch one manifest share their caps, the lower of eac
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
+
+import msgspec
+from msgspec.structs import replace
 
 from p2phub.content import Digest
 from p2phub.node.rates import Rates
@@ -42,8 +44,7 @@ class Directions(Protocol):
     def down(self) -> Direction: ...
 
 
-@dataclass(frozen=True, slots=True)
-class JobCaps:
+class JobCaps(msgspec.Struct, frozen=True):
     """What one fetch asked for. `background`: it gets what the others leave."""
 
     manifest: Digest

@@ -26,9 +26,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from p2phub import limits
 from p2phub.errors import DiskError, HubError, Malformed, UsageError
@@ -45,8 +46,7 @@ BULK_PROCESSES_MAX = 64  # Each is an interpreter of some 30 MB.
 LISTEN_DEFAULT = (Address("0.0.0.0", limits.PORT_DEFAULT), Address("::", limits.PORT_DEFAULT))
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(msgspec.Struct, frozen=True):
     """The settings of one home."""
 
     home: Path  # Absolute.
@@ -58,7 +58,7 @@ class Config:
     down: int | None = None
     bulk_processes: int = 1
     schedule: tuple[Row, ...] = ()  # Which caps hold when.
-    labels: Labels = field(default_factory=Labels)  # Which networks are near, and which cost.
+    labels: Labels = msgspec.field(default_factory=Labels)  # Which networks are near, and which cost.
 
     @property
     def names_listen(self) -> bool:

@@ -11,7 +11,6 @@ A command that goes away cancels its verb. Both ends check that the other is a p
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import inspect
 import json
 import logging
@@ -332,7 +331,7 @@ _PLAIN: tuple[type[HubError], ...] = tuple(
 )
 
 _EVENTS: dict[tuple[str, frozenset[str]], type[Event]] = {
-    (each.NAME, frozenset(field.name for field in dataclasses.fields(each))): each
+    (each.NAME, frozenset(each.__struct_fields__)): each
     for each in vars(observe).values()
     if isinstance(each, type) and issubclass(each, Event) and each is not Event
 }

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from p2phub.discovery import LABELS, Nearness, Network
 from p2phub.errors import Malformed, UsageError
@@ -26,12 +27,11 @@ _BY_NAME = {str(label): label for label in LABELS}
 _HINT = 'like "10.1.0.0/16" = "site" or "mirror.example.org" = "metered"'
 
 
-@dataclass(frozen=True, slots=True)
-class Labels:
+class Labels(msgspec.Struct, frozen=True):
     """The labels of one home."""
 
-    networks: Mapping[Network, Nearness] = field(default_factory=dict)
-    hosts: Mapping[str, Nearness] = field(default_factory=dict)
+    networks: Mapping[Network, Nearness] = msgspec.field(default_factory=dict)
+    hosts: Mapping[str, Nearness] = msgspec.field(default_factory=dict)
 
 
 def parse_labels(value: Any) -> Labels:

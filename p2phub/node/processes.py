@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Use:
+
+class Use(msgspec.Struct, frozen=True):
     """`role` is "node" or "bulk"."""
 
     pid: int

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from p2phub import limits
 from p2phub.errors import UsageError
@@ -16,8 +17,7 @@ _UNITS = {"": 1, "B": 1} | {
 _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*?)(?:/s)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
+class Rates(msgspec.Struct, frozen=True):
     """Caps in bytes a second; None is as fast as it goes."""
 
     up: int | None = None

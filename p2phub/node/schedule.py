@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from p2phub.errors import UsageError
 from p2phub.node.rates import Rates, parse_cap
@@ -29,8 +31,7 @@ _KEYS = {"from", "to", "days", "up", "down"}
 _DAY_MINUTES = 24 * 60
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """From minute `begins` of each of `days` (0 is Monday) until minute `ends`: what `sets` says, `up` or `down`."""
 
     begins: int

@@ -7,23 +7,22 @@ contract (docs/guides/json.md); times are seconds, sizes bytes. Verified bytes n
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Event:
+
+class Event(msgspec.Struct, frozen=True):
     """Base. `NAME` is the value of "event" in JSON."""
 
     NAME: ClassVar[str] = "event"
 
     def as_json(self) -> dict[str, Any]:
         """Return a JSON-able dict with "event" first."""
-        return {"event": self.NAME, **asdict(self)}
+        return {"event": self.NAME, **msgspec.to_builtins(self)}
 
 
-@dataclass(frozen=True, slots=True)
-class Ready(Event):
+class Ready(Event, frozen=True):
     """The daemon can be dialled."""
 
     NAME: ClassVar[str] = "ready"
@@ -33,15 +32,13 @@ class Ready(Event):
     gateway: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped(Event):
+class Stopped(Event, frozen=True):
     """The daemon has ended; nothing of it runs any more."""
 
     NAME: ClassVar[str] = "stopped"
 
 
-@dataclass(frozen=True, slots=True)
-class PublishProgress(Event):
+class PublishProgress(Event, frozen=True):
     """How far hashing is."""
 
     NAME: ClassVar[str] = "progress"
@@ -50,8 +47,7 @@ class PublishProgress(Event):
     files: int
 
 
-@dataclass(frozen=True, slots=True)
-class Published(Event):
+class Published(Event, frozen=True):
     """A folder is hashed, signed and recorded. `reference`, `manifest` and `ticket` as users type them."""
 
     NAME: ClassVar[str] = "published"
@@ -63,20 +59,18 @@ class Published(Event):
     bytes_hashed: int  # less than `bytes` where a re-publish trusted an unchanged fingerprint
     announced: bool
     seconds: float
-    remarks: list[dict[str, str]] = field(default_factory=list)
+    remarks: list[dict[str, str]] = msgspec.field(default_factory=list)
     """`path` and `what` to know of files that were hashed now: not what they are called, or run code when loaded."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listening(Event):
+class Listening(Event, frozen=True):
     """Others can have from this node what a fetch verifies: at `addresses`, none if no port could be opened."""
 
     NAME: ClassVar[str] = "listening"
     addresses: list[str]  # multiaddrs with /p2p/…
 
 
-@dataclass(frozen=True, slots=True)
-class Started(Event):
+class Started(Event, frozen=True):
     """A fetch knows its manifest."""
 
     NAME: ClassVar[str] = "started"
@@ -86,8 +80,7 @@ class Started(Event):
     bytes_held: int  # verified on this disk before anything was asked for
 
 
-@dataclass(frozen=True, slots=True)
-class Source(Event):
+class Source(Event, frozen=True):
     """A provider joined the fetch. `via`: direct, lan, mirror, local. A mirror has no peer id: `peer_id` is its URL; it
     joins with the first that it gives, for only then is it known to have something."""
 
@@ -97,8 +90,7 @@ class Source(Event):
     via: str
 
 
-@dataclass(frozen=True, slots=True)
-class SourceLacks(Event):
+class SourceLacks(Event, frozen=True):
     """A mirror does not have `file` as it was published; told of the first such file of each mirror."""
 
     NAME: ClassVar[str] = "source_lacks"
@@ -107,8 +99,7 @@ class SourceLacks(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Progress(Event):
+class Progress(Event, frozen=True):
     """How far a fetch is: verified bytes, those held before included, and the rate of late in bytes a second."""
 
     NAME: ClassVar[str] = "progress"
@@ -116,8 +107,7 @@ class Progress(Event):
     bytes_per_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class FilesReady(Event):
+class FilesReady(Event, frozen=True):
     """Files of a fetch came to stand whole, verified and durable at their place, while the rest is fetched.
 
     Told of fetches that were given an order, and there of the files that it names."""
@@ -126,16 +116,14 @@ class FilesReady(Event):
     paths: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Unmatched(Event):
+class Unmatched(Event, frozen=True):
     """A pattern of the files that are wanted first matches no file of the manifest."""
 
     NAME: ClassVar[str] = "unmatched"
     pattern: str
 
 
-@dataclass(frozen=True, slots=True)
-class PeerDropped(Event):
+class PeerDropped(Event, frozen=True):
     """A provider left the fetch. `file` and `chunk` are set where a wrong byte is the reason."""
 
     NAME: ClassVar[str] = "peer_dropped"
@@ -145,8 +133,7 @@ class PeerDropped(Event):
     chunk: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting(Event):
+class Waiting(Event, frozen=True):
     """Nothing came from anyone for a while: why, and what is tried next."""
 
     NAME: ClassVar[str] = "waiting"
@@ -154,16 +141,14 @@ class Waiting(Event):
     next: str
 
 
-@dataclass(frozen=True, slots=True)
-class SourceBytes:
+class SourceBytes(msgspec.Struct, frozen=True):
     """How many payload bytes of a fetch came from one peer."""
 
     peer_id: str
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Done(Event):
+class Done(Event, frozen=True):
     """A fetch is whole, verified, durable and at its destination."""
 
     NAME: ClassVar[str] = "done"
@@ -172,11 +157,10 @@ class Done(Event):
     bytes_reused: int
     seconds: float
     first_byte_s: float | None
-    sources: list[SourceBytes] = field(default_factory=list)
+    sources: list[SourceBytes] = msgspec.field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Failed(Event):
+class Failed(Event, frozen=True):
     """A command did not do what it was asked to. `code` is its exit code; `hint` says what to try."""
 
     NAME: ClassVar[str] = "failed"

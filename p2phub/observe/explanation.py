@@ -5,12 +5,12 @@ Words are for people; scripts read `bound` and the numbers.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import Any
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class SourceNow:
+
+class SourceNow(msgspec.Struct, frozen=True):
     """One provider. `state` says in words what it does or is waited for; rates are bytes/s, times seconds."""
 
     peer_id: str
@@ -25,8 +25,7 @@ class SourceNow:
     state: str
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(msgspec.Struct, frozen=True):
     """`bound`: metadata, providers, holders, cap, network, disk or hash. `because` says it in a sentence."""
 
     bytes_verified: int
@@ -37,4 +36,5 @@ class Explanation:
     sources: tuple[SourceNow, ...]
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        as_json: dict[str, Any] = msgspec.to_builtins(self)
+        return as_json

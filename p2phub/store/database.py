@@ -17,10 +17,11 @@ import stat
 import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
+
+import msgspec
 
 from p2phub.content import Digest
 from p2phub.errors import DiskError, DiskFull
@@ -52,8 +53,7 @@ thread makes the index, no other opens it. For the same reason one that is there
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class FileRow:
+class FileRow(msgspec.Struct, frozen=True):
     """One file of a holding: `fingerprint` is that of when it was hashed, None if it never was by this index."""
 
     number: int
@@ -61,8 +61,7 @@ class FileRow:
     fingerprint: Fingerprint | None
 
 
-@dataclass(frozen=True, slots=True)
-class HoldingRow:
+class HoldingRow(msgspec.Struct, frozen=True):
     id: int
     manifest: Digest
     folder: Path

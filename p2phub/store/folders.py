@@ -11,8 +11,9 @@ import contextlib
 import errno
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from p2phub.content import InFolder, Steady
 from p2phub.errors import ContentChanged, DiskError
@@ -36,8 +37,7 @@ def fingerprint(status: os.stat_result) -> Fingerprint:
     return Fingerprint(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-@dataclass(frozen=True, slots=True)
-class OpenFile:
+class OpenFile(msgspec.Struct, frozen=True):
     """A `Readable`: a descriptor, and the fingerprint that the file had when its bytes were hashed (or when opened)."""
 
     descriptor: int

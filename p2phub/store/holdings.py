@@ -12,8 +12,9 @@ import time
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from p2phub.content import (
     ChunkTable,
@@ -42,8 +43,7 @@ HOLDING = "holding"
 TABLES_REMEMBERED_MAX = 16  # Tables of chunks, 36 bytes a chunk and more: enough for what is served at one time.
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(msgspec.Struct, frozen=True):
     """What a manifest is, from its blobs."""
 
     manifest: Manifest

@@ -7,10 +7,11 @@ All calls block and are thread-safe; the engine makes them in bounded worker thr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
 from typing import Protocol
+
+import msgspec
 
 from p2phub import limits
 from p2phub.content import ChunkList, ChunkTable, Digest, RangeSet, Readable, ReadPlan, WritePlan
@@ -76,8 +77,7 @@ class Fingerprint(bytes):
         return untouched_ns >= limits.RACY_FINGERPRINT_S * 1e9
 
 
-@dataclass(frozen=True, slots=True)
-class FoundFile:
+class FoundFile(msgspec.Struct, frozen=True):
     """A regular file of a scanned folder; `path` is relative with `/`, unchecked against the manifest's rules.
 
     `target`: where the file itself stands in the folder, if `path` is a link to it; it need not be UTF-8.
@@ -88,8 +88,7 @@ class FoundFile:
     target: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
+class Scan(msgspec.Struct, frozen=True):
     """`files` in path order; `left_out`: (path, why) of what the rule ignored. Links to files within the folder were
     followed and are in `files`; those that leave it are `outside`."""
 
@@ -98,8 +97,7 @@ class Scan:
     outside: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class HashedFile:
+class HashedFile(msgspec.Struct, frozen=True):
     """What one read pass found, with the fingerprint that held before and after it.
 
     `chunks`: None for a file of up to one chunk, of which `entry` says all.
@@ -111,8 +109,7 @@ class HashedFile:
     trusted: bool  # False where the fingerprint was too young when taken: hash again next time.
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
+class Holding(msgspec.Struct, frozen=True):
     """A manifest whose files stand in `folder`. `held`: which chunks are verified there."""
 
     manifest: Digest
@@ -206,8 +203,7 @@ class Store(Protocol):
 # --- what cannot be rebuilt --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Publication:
+class Publication(msgspec.Struct, frozen=True):
     """One name that this home publishes."""
 
     publisher: PeerId
@@ -220,8 +216,7 @@ class Publication:
     allow: tuple[PeerId, ...] = ()  # Empty with `private`: whoever has the ticket.
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True):
     """The newest release of a name that was ever accepted, as signed, and proof of a publisher's lie if any."""
 
     signed: bytes

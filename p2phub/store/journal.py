@@ -20,8 +20,9 @@ import os
 import secrets
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+import msgspec
 
 from p2phub import limits
 from p2phub.content import RangeSet
@@ -45,8 +46,7 @@ WRITTEN_ON_S = 900.0
 """This long after its last mark we may have gone on writing: one chunk on a slow line, one sync on a busy disk."""
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(msgspec.Struct, frozen=True):
     """What a journal belongs to: it is worth nothing for any other manifest or table."""
 
     manifest: bytes
@@ -92,18 +92,17 @@ class Identity(NamedTuple):
         return FileId(self.device, self.inode)
 
 
-@dataclass(frozen=True, slots=True)
-class Remembered:
+class Remembered(msgspec.Struct, frozen=True):
     """What an earlier attempt left: `durable` chunks, files `placed`, and `hints` to be re-hashed.
 
     `lying`: which file the durable chunks of an unfinished one are in. They are in no other, nor in one not named.
     `marked_ns`: when the last mark was made, by the clock that the file system has for changes.
     """
 
-    durable: RangeSet = field(default_factory=RangeSet)
-    placed: Mapping[int, Identity] = field(default_factory=dict)
-    hints: RangeSet = field(default_factory=RangeSet)
-    lying: Mapping[int, FileId] = field(default_factory=dict)
+    durable: RangeSet = msgspec.field(default_factory=RangeSet)
+    placed: Mapping[int, Identity] = msgspec.field(default_factory=dict)
+    hints: RangeSet = msgspec.field(default_factory=RangeSet)
+    lying: Mapping[int, FileId] = msgspec.field(default_factory=dict)
     marked_ns: int = 0
 
     def speaks_of(self, number: int, status: os.stat_result) -> bool:

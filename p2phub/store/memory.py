@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
 
 from p2phub.content import ChunkTable, Digest, RangeSet, Readable, ReadPlan, digest_of, encode_lists
 from p2phub.errors import ContentChanged, DiskError
@@ -21,14 +23,13 @@ from p2phub.store.memory_arrival import MemoryArrival, Unfinished
 from p2phub.store.memory_files import MemoryFile, Opened, same_bytes
 
 
-@dataclass(slots=True)
-class _Held:
+class _Held(msgspec.Struct):
     manifest: Manifest
     digest: Digest
     folder: Path
     files: list[HashedFile]
     table: ChunkTable
-    doubted: set[int] = field(default_factory=set)
+    doubted: set[int] = msgspec.field(default_factory=set)
 
     @property
     def held(self) -> RangeSet:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from p2phub.content import ChunkTable, Digest, RangeSet, Readable, ReadPlan, WritePlan
 from p2phub.errors import DiskError, Occupied
@@ -20,12 +21,11 @@ if TYPE_CHECKING:
     from p2phub.store.memory import MemoryStore
 
 
-@dataclass(slots=True)
-class Unfinished:
+class Unfinished(msgspec.Struct):
     """What an arrival left for the next one."""
 
-    files: dict[int, MemoryFile] = field(default_factory=dict)
-    have: RangeSet = field(default_factory=RangeSet)
+    files: dict[int, MemoryFile] = msgspec.field(default_factory=dict)
+    have: RangeSet = msgspec.field(default_factory=RangeSet)
 
 
 class MemoryArrival:

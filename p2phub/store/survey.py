@@ -14,7 +14,8 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from p2phub.content import ChunkTable, Digest, RangeSet
 from p2phub.manifest import Manifest
@@ -31,20 +32,19 @@ SPOT_CHECKS_MAX = 16  # In a batch of OPEN_AT_ONCE files.
 OPEN_AT_ONCE = 64
 
 
-@dataclass(slots=True)
-class Survey:
+class Survey(msgspec.Struct):
     """`placed` by us earlier; `kept`: equal, but not ours, with its fingerprint; `in_the_way`: path and why, by file
     number; `blocked`: in the way also by force; `partial`: bytes already allocated to each unfinished file."""
 
-    placed: dict[int, Identity] = field(default_factory=dict)
-    kept: dict[int, Fingerprint] = field(default_factory=dict)
-    in_the_way: dict[int, str] = field(default_factory=dict)
-    blocked: dict[int, str] = field(default_factory=dict)
-    partial: dict[int, int] = field(default_factory=dict)
-    marked: RangeSet = field(default_factory=RangeSet)  # In unfinished files, durable.
-    lying: dict[int, FileId] = field(default_factory=dict)  # The unfinished files that these are in.
-    hinted: RangeSet = field(default_factory=RangeSet)  # In unfinished files, re-hashed, perhaps not durable.
-    whole: RangeSet = field(default_factory=RangeSet)  # Of files that are in their place.
+    placed: dict[int, Identity] = msgspec.field(default_factory=dict)
+    kept: dict[int, Fingerprint] = msgspec.field(default_factory=dict)
+    in_the_way: dict[int, str] = msgspec.field(default_factory=dict)
+    blocked: dict[int, str] = msgspec.field(default_factory=dict)
+    partial: dict[int, int] = msgspec.field(default_factory=dict)
+    marked: RangeSet = msgspec.field(default_factory=RangeSet)  # In unfinished files, durable.
+    lying: dict[int, FileId] = msgspec.field(default_factory=dict)  # The unfinished files that these are in.
+    hinted: RangeSet = msgspec.field(default_factory=RangeSet)  # In unfinished files, re-hashed, perhaps not durable.
+    whole: RangeSet = msgspec.field(default_factory=RangeSet)  # Of files that are in their place.
 
 
 def look_over(

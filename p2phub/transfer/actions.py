@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from p2phub.content import RangeSet
 from p2phub.errors import PeerError
@@ -10,23 +10,20 @@ from p2phub.errors import PeerError
 LinkId = int
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True):
     """Add `chunks` to the lease of `link`."""
 
     link: LinkId
     chunks: RangeSet
 
 
-@dataclass(frozen=True, slots=True)
-class Revoke:
+class Revoke(msgspec.Struct, frozen=True):
     """Have `link` give back what it has not asked for; `returned` is told what that was, also if it was nothing."""
 
     link: LinkId
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(msgspec.Struct, frozen=True):
     """Have `link` write nothing of `chunks` any more, which another link has written; `cancelled` is told of those that
     it will not write, `verified` of those that it had written already."""
 
@@ -34,8 +31,7 @@ class Cancel:
     chunks: RangeSet
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(msgspec.Struct, frozen=True):
     """Close `link` because of `error`; `closed` is told when that is done."""
 
     link: LinkId

@@ -14,7 +14,8 @@ what may come in vain. Source: proto/transfer.md §5; docs/decisions/0063.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+
+import msgspec
 
 from p2phub import limits
 from p2phub.content import ChunkTable, RangeSet
@@ -32,8 +33,7 @@ CROWD_PATIENCE_S = 1.0  # In a crowd one is late by so much more: all its member
 CAPPED_SILENCE_S = limits.STALL_S / 2  # While our own cap bounds all, only this much silence counts as late.
 
 
-@dataclass(frozen=True, slots=True)
-class Owing:
+class Owing(msgspec.Struct, frozen=True):
     """Who owes something at one moment: good until a lease changes. `usual`: the mean rate; `slowest`: in how many
     seconds each link will have ended, whoever takes longest first."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from p2phub import limits
 from p2phub.errors import PeerError
@@ -18,8 +18,7 @@ BUSY_RETRY_S_MAX = 8.0
 NEVER = (-1, -1, -1)
 
 
-@dataclass(frozen=True, slots=True)
-class LinkNow:
+class LinkNow(msgspec.Struct, frozen=True):
     """What a link does at this moment, for whoever explains the fetch. `busy_s`: how long it is left alone for it;
     `bytes_leased`: all that it owes; `slowed_from`: the rate it had before it became much slower, else None; `is_late`:
     its next answer is overdue at its own rate; `unmoved_s`: since when nothing whole came, however much is coming."""

@@ -20,7 +20,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from p2phub import limits
 from p2phub.content import ChunkTable, RangeSet
@@ -45,8 +46,7 @@ STALL_SOON_S = 4.0  # In place of STALL_S, if somebody waits and the other who w
 ALONE_PATIENCE = 3  # Times STALL_S, where no other provider could do better.
 
 
-@dataclass(frozen=True, slots=True)
-class _Up:
+class _Up(msgspec.Struct, frozen=True):
     """The links that are up: how many in all and to each peer; of those, to peers that hold something for us; whether
     they are `slow`, and whether there are chunks that nobody holds (`short`)."""
 

@@ -24,9 +24,10 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Hashable, Mapping
-from dataclasses import dataclass
 from hashlib import blake2b
 from math import exp
+
+import msgspec
 
 from p2phub import limits
 from p2phub.identity import PeerId
@@ -67,8 +68,7 @@ class _Tab:
         return self._young * exp(min(0.0, self._at - now) / DUE_S)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Place:
+class Place(msgspec.Struct, frozen=True, eq=False):
     """A connection that is served, or wants to be. `since`: when it began."""
 
     manifest: Hashable

@@ -17,8 +17,9 @@ front, so a hint that is done with costs nothing. Lengths are bytes, times secon
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
+
+import msgspec
 
 from p2phub import limits
 from p2phub.content import ChunkTable, RangeSet
@@ -31,8 +32,7 @@ LOOKS_MAX = 128  # So many runs are looked at for one link, or for the front: fi
 MUCH_FASTER = 1.5  # Who takes more than so many times as long as another leaves it to that one.
 
 
-@dataclass(frozen=True, slots=True)
-class Ahead:
+class Ahead(msgspec.Struct, frozen=True):
     """What a link leaves to faster ones: the first `size` bytes of what any of them holds (`held`)."""
 
     size: int = 0

@@ -10,7 +10,8 @@ A blob that is named twice (two equal files) is sent once, at its first mention.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+
+import msgspec
 
 from p2phub import limits
 from p2phub.content import ChunkTable, Digest, decode_lists, digest_of, list_digests
@@ -18,8 +19,7 @@ from p2phub.errors import ChunkMismatch, ProtocolViolation
 from p2phub.manifest import Manifest, decode_manifest, lists_in_root, lists_on_page, manifest_pages
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(msgspec.Struct, frozen=True):
     """The next blob: what it is called in an error, its digest, and the bounds of its length."""
 
     kind: str  # "manifest", "page", "chunk list"

@@ -6,7 +6,7 @@ connection.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from p2phub.content import Digest, RangeSet
 from p2phub.identity import PeerAddress, PeerId
@@ -18,23 +18,20 @@ its disk, it does not hold these chunks, its disk failed. None is a fault that c
 # --- bulk: requester to provider ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
+class Open(msgspec.Struct, frozen=True):
     """First frame of a bulk connection: which manifest, and how much may be pushed unasked (0 ..= PREFIX_BYTES_MAX)."""
 
     manifest: Digest
     prefix_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Want:
+class Want(msgspec.Struct, frozen=True):
     """Chunks to send, as disjoint (first, count) pairs in sending order; at most BATCH_BYTES_MAX, BATCH_CHUNKS_MAX."""
 
     ranges: tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True):
     """Blobs to send: digests of manifest pages and chunk lists."""
 
     blobs: tuple[Digest, ...]
@@ -43,8 +40,7 @@ class Ask:
 # --- bulk: provider to requester ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(msgspec.Struct, frozen=True):
     """Answer to Open. Followed by the blobs (`blob_lengths`, in the order of the manifest) and then `chunk_count`
     chunks from number 0 on, `chunk_bytes` together."""
 
@@ -54,8 +50,7 @@ class Opening:
     chunk_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Chunks:
+class Chunks(msgspec.Struct, frozen=True):
     """Followed by `length` bytes: the chunks of `ranges` in order. `coding` is "raw"."""
 
     ranges: tuple[tuple[int, int], ...]
@@ -63,15 +58,13 @@ class Chunks:
     coding: str = "raw"
 
 
-@dataclass(frozen=True, slots=True)
-class BlobsFollow:
+class BlobsFollow(msgspec.Struct, frozen=True):
     """Answer to Ask; followed by the blobs in the order asked. A length of 0 means: not held."""
 
     lengths: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Refuse:
+class Refuse(msgspec.Struct, frozen=True):
     """These wanted chunks will not come (empty: the Open itself is refused and the connection ends)."""
 
     ranges: tuple[tuple[int, int], ...]
@@ -81,18 +74,15 @@ class Refuse:
 # --- control: requests and answers -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Ping:
+class Ping(msgspec.Struct, frozen=True):
     """Are you alive? Answered by Pong at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pong:
+class Pong(msgspec.Struct, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class GetRelease:
+class GetRelease(msgspec.Struct, frozen=True):
     """Which release of publisher/name@tag do you know? Answered by ReleaseIs."""
 
     publisher: PeerId
@@ -100,22 +90,19 @@ class GetRelease:
     tag: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseIs:
+class ReleaseIs(msgspec.Struct, frozen=True):
     """`signed`: the release envelope as its publisher signed it, or empty: none known."""
 
     signed: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(msgspec.Struct, frozen=True):
     """Can you reach me? Dial the address this question comes from, at `port`, as me. Answered by Probed."""
 
     port: int
 
 
-@dataclass(frozen=True, slots=True)
-class Probed:
+class Probed(msgspec.Struct, frozen=True):
     """`observed_ip`: where the question came from; `reached`: whether a dial back to it proved the asker's identity."""
 
     observed_ip: str
@@ -123,8 +110,7 @@ class Probed:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class GetNews:
+class GetNews(msgspec.Struct, frozen=True):
     """What do you hold, and whom do you know, that you have not told me yet? Answered by News: at once if there is
     something, else when there is, or after `wait_ms`.
 
@@ -139,8 +125,7 @@ class GetNews:
     got: tuple[tuple[PeerId, int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class News:
+class News(msgspec.Struct, frozen=True):
     """`held`: all that can be served now, None if that is as it was told before; `peers`: members that were not told.
 
     `seen`: up to where this goes, to be said with the next question; what the numbers mean is the answerer's own."""

@@ -21,9 +21,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 
+import msgspec
 from blake3 import blake3
 
 from p2phub import limits
@@ -67,8 +67,7 @@ MAY_COME: dict[State, frozenset[type]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class FlightArrived:
+class FlightArrived(msgspec.Struct, frozen=True):
     """The answer to Open, whole and checked. As `net.Opened`."""
 
     blobs: tuple[bytes, ...]
@@ -76,23 +75,20 @@ class FlightArrived:
     held: RangeSet
 
 
-@dataclass(frozen=True, slots=True)
-class ChunksArrived:
+class ChunksArrived(msgspec.Struct, frozen=True):
     """Chunks whose digests were checked, one after the other in `data`, which is the buffer given to `receive`."""
 
     refs: tuple[ChunkRef, ...]
     data: memoryview
 
 
-@dataclass(frozen=True, slots=True)
-class BlobArrived:
+class BlobArrived(msgspec.Struct, frozen=True):
     """One blob that was asked for, its digest checked."""
 
     blob: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ChunksRefused:
+class ChunksRefused(msgspec.Struct, frozen=True):
     """Chunks that will not come; `refs` is empty where blobs were asked for."""
 
     refs: tuple[ChunkRef, ...]
@@ -102,8 +98,7 @@ class ChunksRefused:
 RequesterEvent = FlightArrived | ChunksArrived | BlobArrived | ChunksRefused
 
 
-@dataclass(slots=True)
-class _Flight:
+class _Flight(msgspec.Struct):
     """The first flight as it comes: blobs by their announced lengths, then `chunk_bytes` of chunks from number 0."""
 
     held: RangeSet

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from p2phub import limits
@@ -134,8 +135,8 @@ def rewrite_release(scene: Scene, title: str, **changes: int) -> bytes:
     key, _ = load_or_create(scene.home(title))
     ledger = FileLedger(scene.home(title))
     (item,) = ledger.publications()
-    release = dataclasses.replace(read_release(item.signed), **changes)
-    ledger.publish(dataclasses.replace(item, signed=sign_release(key, release)))
+    release = msgspec.structs.replace(read_release(item.signed), **changes)
+    ledger.publish(msgspec.structs.replace(item, signed=sign_release(key, release)))
     ledger.close()
     return item.signed
 
@@ -158,7 +159,7 @@ def test_a_forged_release_is_not_trusted(scene: Scene, source: Path, tmp_path: P
     ledger = FileLedger(scene.home("publisher"))
     (item,) = ledger.publications()
     forged = bytes([*item.signed[:-1], item.signed[-1] ^ 1])
-    ledger.publish(dataclasses.replace(item, signed=forged))
+    ledger.publish(msgspec.structs.replace(item, signed=forged))
     ledger.close()
     node = scene.node("publisher")
     code, said = ended(fetch(scene, reference, tmp_path / "out", "--provider", node.address))
@@ -173,7 +174,7 @@ def test_a_signed_release_that_is_none_is_damage(scene: Scene, source: Path, tmp
     key, _ = load_or_create(scene.home("publisher"))
     ledger = FileLedger(scene.home("publisher"))
     (item,) = ledger.publications()
-    ledger.publish(dataclasses.replace(item, signed=seal(key, DOMAIN, b"\xa5 no record at all")))
+    ledger.publish(msgspec.structs.replace(item, signed=seal(key, DOMAIN, b"\xa5 no record at all")))
     ledger.close()
     node = scene.node("publisher")
     code, said = ended(fetch(scene, reference, tmp_path / "out", "--provider", node.address))

@@ -13,9 +13,9 @@ import socket
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import trio
 
 from p2phub.content import ChunkTable, Digest, RangeSet, ReadPlan, Walker, WritePlan
@@ -84,14 +84,13 @@ async def _tell_pressed(post: Post, down: Throttle) -> None:
                 post.send({"t": "pressed", "job": job.raw})
 
 
-@dataclass
-class DistantShelf:
+class DistantShelf(msgspec.Struct):
     """`net.Shelf` and the control desk, asked of the parent."""
 
     post: Post
     questions: Questions
-    _known: OrderedDict[Digest, tuple[ChunkTable, Growing]] = field(default_factory=OrderedDict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _known: OrderedDict[Digest, tuple[ChunkTable, Growing]] = msgspec.field(default_factory=OrderedDict)
+    _lock: threading.Lock = msgspec.field(default_factory=threading.Lock)
 
     def offer(self, manifest: Digest, requester: PeerId) -> Offer:
         about = {"manifest": manifest.raw, "peer": requester.public_key}

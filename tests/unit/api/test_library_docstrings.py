@@ -7,7 +7,6 @@ field that is a size or a time, its unit, in its name or in words; and `Raises`,
 from __future__ import annotations
 
 import ast
-import dataclasses
 import inspect
 import re
 import sys
@@ -16,6 +15,7 @@ from collections.abc import Callable, Iterator
 from types import FunctionType
 from typing import Any
 
+import msgspec
 import pytest
 
 import p2phub
@@ -69,7 +69,7 @@ def gives(name: str, call: Function) -> bool:
 
 
 def is_written(thing: type) -> bool:
-    """Whether a class has a docstring that somebody wrote: dataclasses make one of their fields."""
+    """Whether a class has a docstring that somebody wrote: a data class makes one of its fields."""
     doc = thing.__dict__.get("__doc__")
     return bool(doc) and not doc.startswith(thing.__name__ + "(")
 
@@ -123,8 +123,8 @@ def unitless(names: list[str], doc: str) -> list[str]:
 @pytest.mark.parametrize(("name", "thing"), classes(), ids=lambda value: value if isinstance(value, str) else "")
 def test_every_class_of_the_library_says_what_it_is(name: str, thing: type) -> None:
     assert is_written(thing), f"{name} has no docstring of its own"
-    if dataclasses.is_dataclass(thing):
-        fields = [field.name for field in dataclasses.fields(thing)]
+    if issubclass(thing, msgspec.Struct):
+        fields = list(thing.__struct_fields__)
         source = inspect.getsource(thing)  # A unit may stand in the comment beside its field.
         assert not unitless(fields, source), f"{name}: in what unit?"
 
@@ -153,8 +153,7 @@ def test_the_rules_notice_what_is_missing() -> None:
     def boasting() -> None:
         """Do it. Raises NoSuchError. Raises nothing else."""
 
-    @dataclasses.dataclass
-    class Bare:
+    class Bare(msgspec.Struct):
         size: int
 
     assert raises(silent)

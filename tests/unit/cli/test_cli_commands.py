@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from p2phub import api
@@ -382,7 +382,7 @@ def test_limit_changes_what_is_given_of_the_node_or_of_a_job(cli: Cli, hub: Fake
 
 def test_publish_says_what_may_run_code(cli: Cli, hub: FakeHub) -> None:
     remarks = [{"path": f"{number}.pkl", "what": "loading it may run code: a pickle"} for number in range(12)]
-    hub.results["publish"] = dataclasses.replace(RESULTS["publish"], remarks=remarks)
+    hub.results["publish"] = msgspec.structs.replace(RESULTS["publish"], remarks=remarks)
     said = cli("publish", "m", "--name", "m")
     assert "9.pkl: loading it may run code" in said.err
     assert "2 other files" in said.err

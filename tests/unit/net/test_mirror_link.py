@@ -145,7 +145,9 @@ async def test_a_capped_link_waits_tells_that_it_lives_and_goes_on_when_the_cap_
         while not down.is_pressed(CONTENT.root):
             await trio.sleep(0)
         for _ in range(3):
-            assert await link.next_report() == Verified(RangeSet(), 0)
+            report = await link.next_report()
+            assert isinstance(report, Verified)
+            assert (report.chunks, report.bytes) == (RangeSet(), 0)
         assert down.is_pressed(CONTENT.root)
         down.set_rate(None)
         got = RangeSet()
