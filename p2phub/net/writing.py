@@ -37,7 +37,8 @@ class ChunkWriter:
         span, at_once = self._plan.table.span, self._plan.write_files
         at = begin = 0
         first, count = 0, len(refs)  # `first` of the run of neighbours that ends at `number`.
-        for number, (_, file, offset, length, _) in enumerate(refs, 1):
+        for number, ref in enumerate(refs, 1):
+            file, offset, length = ref.file, ref.offset, ref.length
             at += length
             if number < count and refs[number].file == file and refs[number].offset == offset + length:
                 continue

@@ -112,6 +112,17 @@ def test_each_module_teaches_on_its_first_screen() -> None:
     assert not wrong, f"no module docstring: {wrong}"
 
 
+def test_values_are_structs() -> None:
+    """A data class costs a start a millisecond (docs/decisions/0002)."""
+    wrong = [
+        place(path, line)
+        for path in modules().values()
+        for line, name in imports_of(path)
+        if name.split(".")[0] == "dataclasses"
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_no_room_is_a_drawer() -> None:
     drawers = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "lib", "base"}
     wrong = [module for module in modules() if drawers & set(module.split("."))]

@@ -10,8 +10,9 @@ What decides who gets what is fetched here, and who hears of it:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from p2phub.content import Digest
 from p2phub.engine import fetch as engine
@@ -75,8 +76,7 @@ async def fetch(
     return done.as_json()
 
 
-@dataclass(frozen=True, slots=True)
-class _Openness:
+class _Openness(msgspec.Struct, frozen=True):
     """To whom what is fetched may go: what is not known to be for everybody is neither given on nor talked about."""
 
     public: bool
