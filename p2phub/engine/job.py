@@ -1,7 +1,8 @@
 """The state of one running fetch: what its coordinator owns, and how decisions of the session reach the links.
 
 One task changes it, so it needs no lock. What reports do to it stands in `reports`, how it gets from a manifest's
-metadata to leases in `preparing`, when it gives up in `patience`; `fetch` is the loop that calls them.
+metadata to leases in `preparing`, whom it dials next in `turns`, when it gives up in `patience`; `fetch` is the loop
+that calls them.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def waiting(job: Job, now: float) -> list[Provider]:
     return [
         provider
         for provider in job.providers
-        if not provider.live and not provider.out and provider.can_be_dialled and now >= provider.retry_at
+        if not provider.live and provider.is_due(now)
         if provider.peer not in back and provider.peer not in job.sparing.held_back
     ]
 

@@ -1,6 +1,7 @@
 """What a fetch knows of each peer that may provide: where it is, how many links it has, how it failed, whether it lied.
 
-A plain value that the coordinator owns; it decides whom to dial next and, when nobody is left, what to tell the user.
+A plain value that the coordinator owns. It decides who is taken in and, when nobody is left, what to tell the user; who
+of them is dialled next decides `turns`.
 """
 
 from __future__ import annotations
@@ -77,6 +78,10 @@ class Provider:
     def out(self) -> bool:
         """Whether it is out of this fetch for good."""
         return self.banned or self.unusable
+
+    def is_due(self, now: float) -> bool:
+        """Whether it may be dialled, as far as its own addresses and failures go."""
+        return self.can_be_dialled and not self.out and now >= self.retry_at
 
     @property
     def live(self) -> bool:

@@ -8,10 +8,9 @@ from typing import cast
 
 import pytest
 
-from p2phub.content import digest_of
+from p2phub.content import RangeSet, digest_of
 from p2phub.discovery import Nearness, Surroundings
 from p2phub.engine.assembly import Assembly
-from p2phub.engine.fetch import _Coordinator
 from p2phub.engine.job import Job
 from p2phub.engine.meter import Meter
 from p2phub.engine.nearness import _dial_where_metered, _seen, in_order, nearness_of
@@ -20,6 +19,7 @@ from p2phub.engine.providers import Provider
 from p2phub.engine.questions import Asked, Questions
 from p2phub.engine.reports import take_report
 from p2phub.engine.sparing import Sparing
+from p2phub.engine.turns import Turns
 from p2phub.errors import PeerGone
 from p2phub.identity import Address
 from p2phub.net import Blobs
@@ -36,6 +36,7 @@ class FakeJob:
     """A job with one link, to Ann, who `holds` something that is missing or not."""
 
     def __init__(self, *addresses: Address, at: Address = LAN, holds: bool = True) -> None:
+        self.providers: list[Provider] = []
         self.ann = Provider(ANN, "direct", list(addresses or (LAN,)), links={0})
         self.links = {0: SimpleNamespace(link=SimpleNamespace(address=at), held=object(), leaving=False, bare=False)}
         self.session = SimpleNamespace(holds_missing=lambda peer: holds, links_wanted=lambda peer: 1)
@@ -138,16 +139,16 @@ def test_of_addresses_as_near_the_one_that_answered_soonest_comes_first_and_none
 
 
 def test_distance_does_not_count_while_something_is_missing_that_nobody_has_but_for_metered_ones() -> None:
-    coordinator = _Coordinator(FakeJob().job)
-    named = [Provider(BOB, "direct", [address]) for address in (DEAR, FAR, LAN)]
-    named[2].told_by_others, named[2].hearsay = True, {LAN}
+    fake = FakeJob()
+    fake.providers = [Provider(BOB, "direct", [address]) for address in (DEAR, FAR, LAN)]
+    fake.providers[2].told_by_others, fake.providers[2].hearsay = True, {LAN}
 
-    def order(*, nearer_first: bool) -> list[Address]:
-        ordered = sorted(named, key=lambda each: coordinator._turn(each, nearer_first=nearer_first))
-        return [each.addresses[0] for each in ordered]
+    def order(unavailable: RangeSet) -> list[Address]:
+        fake.session.unavailable = unavailable
+        return [each.addresses[0] for each in Turns(fake.job)._due(10.0)]
 
-    assert order(nearer_first=True) == [LAN, FAR, DEAR]
-    assert order(nearer_first=False) == [FAR, LAN, DEAR]  # As it is where all are alike: hearsay last.
+    assert order(RangeSet()) == [LAN, FAR, DEAR]
+    assert order(RangeSet.whole(1)) == [FAR, LAN, DEAR]  # As it is where all are alike: hearsay last.
 
 
 def test_a_fetch_does_not_give_up_while_somebody_is_held_back() -> None:
