@@ -19,6 +19,7 @@ from functools import partial
 import trio
 
 from p2phub.discovery import Candidate
+from p2phub.engine.awaited import tell_ready
 from p2phub.engine.company import meet, take_holding, take_told
 from p2phub.engine.dialling import Dialled, Reported
 from p2phub.engine.exchange import Told
@@ -32,7 +33,6 @@ from p2phub.engine.places import make_place
 from p2phub.engine.preparing import begin, late_at, look
 from p2phub.engine.reports import take_report
 from p2phub.engine.search import Search
-from p2phub.engine.soon import tell_ready
 from p2phub.engine.syncing import SyncFailed
 from p2phub.engine.turns import Turns
 from p2phub.errors import HubError
@@ -58,7 +58,7 @@ class Running:
         """Fetch bytes `start` ..< `stop` of a file before all else that is missing, and before what was wanted so up to
         now; the last SOON_RANGES_MAX ranges are remembered. Before the manifest is known, too. Raises NotFound if it
         has no such file, UsageError for no range."""
-        self._job.soon.move_up(path, start, stop)
+        self._job.awaited.move_up(path, start, stop)
         self._job.want_soon()
 
 
@@ -81,8 +81,8 @@ async def fetch(
         await _transfer(job)
         assert job.arrival is not None
         path = await means.workers.run(job.arrival.finish)
-        if job.soon.wants_files:
-            tell_ready(watch, await means.workers.run(partial(job.soon.take_ready, job.arrival)))
+        if job.awaited.wants_files:
+            tell_ready(watch, await means.workers.run(partial(job.awaited.take_ready, job.arrival)))
     finally:
         job.others.close()
         if job.arrival is not None:

@@ -18,8 +18,8 @@ from collections.abc import Iterator, Sequence
 from itertools import cycle
 
 from p2phub import limits
-from p2phub.content import ChunkTable, RangeSet
-from p2phub.transfer.runs import Run, Runs
+from p2phub.content import ChunkTable, RangeSet, Run
+from p2phub.transfer.runs import Runs
 
 
 class Place:

@@ -11,10 +11,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
-from p2phub.content import RangeSet
-
-Run = tuple[int, int]
-"""Half-open: first chunk, and the one after the last."""
+from p2phub.content import RangeSet, Run
 
 
 class Runs:

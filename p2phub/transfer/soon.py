@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from itertools import islice
 
 from p2phub import limits
-from p2phub.content import ChunkTable, RangeSet
+from p2phub.content import ChunkTable, RangeSet, Run
 from p2phub.transfer.link import Link
 from p2phub.transfer.picker import Picker, Place
-from p2phub.transfer.runs import Run, Runs, next_run
+from p2phub.transfer.runs import Runs, next_run
 
 UNPROVEN_S = 1.0  # A link that is not measured yet shows within this time what it is, to those who ask beside it.
 LOOKS_MAX = 128  # So many runs are looked at for one link, or for the front: files may be many and small.
