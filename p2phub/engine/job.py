@@ -131,7 +131,7 @@ class Job:
         self.bytes_before = 0  # Verified when the session began: those, and the first flight.
         self.providers = ProviderBook(means.own)
         for mirror in search.mirrors:
-            self.providers.mirror(mirror)
+            self.providers.mirror(mirror, by_user=mirror in search.given)
         self.links: dict[LinkId, LinkState] = {}
         self.prefix: tuple[tuple[int, bytes], ...] = ()
         self.prefix_asked = False

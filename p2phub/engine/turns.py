@@ -2,7 +2,7 @@
 
 Those that are due (`Provider.is_due`), and that neither `sparing` nor `parole` keeps back, are dialled in this order:
 
-1. whom the user named, until a link to them was up;
+1. whom the user named for this fetch, peers and mirrors, until a link to them was up;
 2. the nearer ones (`nearness`). While something is missing that nobody has, only who is metered comes later: it may
    be with anybody, however far;
 3. those that not only other peers told us of: with the rest perhaps nobody is there to answer, so the last of
@@ -110,7 +110,7 @@ class Turns:
         hoped = 0
         if crowd and session is not None and now - provider.linked_at >= HOPE_RESTS_S:
             hoped = session.hoped_from(provider.peer)
-        named_now = bool(provider.given) and provider.linked_at == -math.inf
+        named_now = provider.by_user and provider.linked_at == -math.inf
         near = nearness_of(self._job, provider)
         if not nearer_first and near is not Nearness.METERED:
             near = Nearness.FAR

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from p2phub.content import RangeSet, digest_of
+from p2phub.content import digest_of
 from p2phub.discovery import Nearness, Surroundings
 from p2phub.engine.assembly import Assembly
 from p2phub.engine.job import Job
@@ -19,7 +19,6 @@ from p2phub.engine.providers import Provider
 from p2phub.engine.questions import Asked, Questions
 from p2phub.engine.reports import take_report
 from p2phub.engine.sparing import Sparing
-from p2phub.engine.turns import Turns
 from p2phub.errors import PeerGone
 from p2phub.identity import Address
 from p2phub.net import Blobs
@@ -27,7 +26,7 @@ from p2phub.transfer import LinkNow
 from tests.support.covers import covers
 from tests.support.hosts import key_of
 
-ANN, BOB = key_of("ann").peer_id, key_of("bob").peer_id
+ANN = key_of("ann").peer_id
 LAN, FAR, DEAR = Address("10.0.0.1", 1), Address("8.8.8.8", 1), Address("100.64.0.1", 1)
 MB = 1e6
 
@@ -36,7 +35,6 @@ class FakeJob:
     """A job with one link, to Ann, who `holds` something that is missing or not."""
 
     def __init__(self, *addresses: Address, at: Address = LAN, holds: bool = True) -> None:
-        self.providers: list[Provider] = []
         self.ann = Provider(ANN, "direct", list(addresses or (LAN,)), links={0})
         self.links = {0: SimpleNamespace(link=SimpleNamespace(address=at), held=object(), leaving=False, bare=False)}
         self.session = SimpleNamespace(holds_missing=lambda peer: holds, links_wanted=lambda peer: 1)
@@ -136,19 +134,6 @@ def test_of_addresses_as_near_the_one_that_answered_soonest_comes_first_and_none
     assert in_order(fake.job, fake.ann) == [other, FAR, third, DEAR]
     fake.sparing.metered_waits = True
     assert in_order(fake.job, fake.ann) == [other, FAR, third]
-
-
-def test_distance_does_not_count_while_something_is_missing_that_nobody_has_but_for_metered_ones() -> None:
-    fake = FakeJob()
-    fake.providers = [Provider(BOB, "direct", [address]) for address in (DEAR, FAR, LAN)]
-    fake.providers[2].told_by_others, fake.providers[2].hearsay = True, {LAN}
-
-    def order(unavailable: RangeSet) -> list[Address]:
-        fake.session.unavailable = unavailable
-        return [each.addresses[0] for each in Turns(fake.job)._due(10.0)]
-
-    assert order(RangeSet()) == [LAN, FAR, DEAR]
-    assert order(RangeSet.whole(1)) == [FAR, LAN, DEAR]  # As it is where all are alike: hearsay last.
 
 
 def test_a_fetch_does_not_give_up_while_somebody_is_held_back() -> None:
