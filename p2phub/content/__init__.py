@@ -16,7 +16,7 @@ from p2phub.content.plans import (
     Walker,
     WritePlan,
 )
-from p2phub.content.ranges import RangeSet
+from p2phub.content.ranges import RangeSet, Run
 from p2phub.content.record import Fields, has_controls, pack_record, unpack_record
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "RangeSet",
     "ReadPlan",
     "Readable",
+    "Run",
     "Steady",
     "Walker",
     "WritePlan",

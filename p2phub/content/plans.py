@@ -17,7 +17,7 @@ import msgspec
 
 from p2phub.content.digest import DIGEST_BYTES, Digest
 from p2phub.content.merkle import ChunkList
-from p2phub.content.ranges import RangeSet
+from p2phub.content.ranges import RangeSet, Run
 
 
 class ChunkRef(msgspec.Struct, frozen=True):
@@ -76,11 +76,11 @@ class ChunkTable:
             raise IndexError(index)
         return bisect_right(self._first, index) - 1
 
-    def span(self, file: int) -> tuple[int, int]:
+    def span(self, file: int) -> Run:
         """Return the half-open run of chunk numbers of file number `file`; empty for an empty file."""
         return self._first[file], self._first[file + 1]
 
-    def covering(self, file: int, start: int, stop: int) -> tuple[int, int]:
+    def covering(self, file: int, start: int, stop: int) -> Run:
         """Return the half-open run of chunks that hold bytes `start` ..< `stop` of file number `file`, as far as it has
         them."""
         first, end = self.span(file)

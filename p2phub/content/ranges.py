@@ -12,16 +12,19 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+Run = tuple[int, int]
+"""Half-open: first chunk, and the one after the last."""
+
 
 class RangeSet(msgspec.Struct, frozen=True):
     """Sorted, disjoint, non-adjacent half-open runs. Build with `RangeSet.of` or the operators."""
 
-    runs: tuple[tuple[int, int], ...] = ()
+    runs: tuple[Run, ...] = ()
 
     @classmethod
-    def of(cls, runs: Iterable[tuple[int, int]]) -> RangeSet:
+    def of(cls, runs: Iterable[Run]) -> RangeSet:
         """Return the union of `runs`, in any order, overlapping or empty."""
-        merged: list[tuple[int, int]] = []
+        merged: list[Run] = []
         for start, stop in sorted(runs):
             if start >= stop:
                 continue
@@ -39,7 +42,7 @@ class RangeSet(msgspec.Struct, frozen=True):
     @classmethod
     def ascending(cls, indices: Iterable[int]) -> RangeSet:
         """Return the set of `indices`, which ascend; a million neighbours make one run on the way, not a million."""
-        runs: list[tuple[int, int]] = []
+        runs: list[Run] = []
         start = stop = 0
         for index in indices:
             if index != stop or start == stop:
@@ -79,7 +82,7 @@ class RangeSet(msgspec.Struct, frozen=True):
     def __and__(self, other: RangeSet) -> RangeSet:
         if self._spanned_by(other):
             return self
-        found: list[tuple[int, int]] = []
+        found: list[Run] = []
         cuts = iter(other.runs)
         cut = next(cuts, None)
         for start, stop in self.runs:
@@ -100,7 +103,7 @@ class RangeSet(msgspec.Struct, frozen=True):
             return self
         if self._spanned_by(other):
             return RangeSet()
-        left: list[tuple[int, int]] = []
+        left: list[Run] = []
         cuts = iter(other.runs)
         cut = next(cuts, None)
         for start, stop in self.runs:
@@ -125,7 +128,7 @@ class RangeSet(msgspec.Struct, frozen=True):
 
     def first(self, count: int) -> RangeSet:
         """Return the `count` lowest members."""
-        taken: list[tuple[int, int]] = []
+        taken: list[Run] = []
         for start, stop in self.runs:
             if count <= 0:
                 break

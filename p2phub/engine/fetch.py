@@ -3,7 +3,8 @@
 One task owns all state of the fetch (`job`) and takes events from one bounded channel: a candidate was found, a dial
 came out, a link reported, a sync failed, time passed. It tells `transfer.Session` what happened and carries out what
 that decides. Around it run tasks that own nothing: the search for providers, one task a link (`dialling`), the sync
-task. The verdict is raised after the nursery has closed, or it would arrive wrapped in an ExceptionGroup.
+task. Whom to let go of for others decide `nearness` and `places`, whom to dial next `turns`, when to give up
+`patience`. The verdict is raised after the nursery has closed, or it would arrive wrapped in an ExceptionGroup.
 
 Source: proto/transfer.md; DESIGN "Leases", "Many sources", "No silent stall".
 """
@@ -11,43 +12,35 @@ Source: proto/transfer.md; DESIGN "Leases", "Many sources", "No silent stall".
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 from collections.abc import Callable
 from functools import partial
 
 import trio
 
-from p2phub import limits
-from p2phub.discovery import Candidate, Nearness
+from p2phub.discovery import Candidate
+from p2phub.engine.awaited import tell_ready
 from p2phub.engine.company import meet, take_holding, take_told
-from p2phub.engine.dialling import Dialled, Reported, Target, run_link
+from p2phub.engine.dialling import Dialled, Reported
 from p2phub.engine.exchange import Told
 from p2phub.engine.explain import explain
 from p2phub.engine.heartbeat import HoldsNow, Silent
-from p2phub.engine.job import Item, Job, LinkState, Means, SearchEnded, Wish
+from p2phub.engine.job import Item, Job, Means, SearchEnded, Wish
 from p2phub.engine.meter import LOOK_S
-from p2phub.engine.mirrors import run_mirror
-from p2phub.engine.nearness import ask_lan_if_long, in_order, nearness_of, spare
-from p2phub.engine.parole import kept_back
+from p2phub.engine.nearness import ask_lan_if_long, spare
 from p2phub.engine.patience import Patience
-from p2phub.engine.places import HOPE_RESTS_S, kept, make_place, most_links
+from p2phub.engine.places import make_place
 from p2phub.engine.preparing import begin, late_at, look
-from p2phub.engine.providers import RETRY_S, Provider
 from p2phub.engine.reports import take_report
 from p2phub.engine.search import Search
-from p2phub.engine.soon import tell_ready
 from p2phub.engine.syncing import SyncFailed
-from p2phub.errors import HubError, PeerError
-from p2phub.identity import Address, MirrorId, PeerId
+from p2phub.engine.turns import Turns
+from p2phub.errors import HubError
 from p2phub.net import Verified
 from p2phub.observe import Done, Explanation, Watch
-from p2phub.transfer import party_of
 
 __all__ = ["Means", "Running", "Wish", "fetch"]
 
-_log = logging.getLogger(__name__)
-DIALS_AT_ONCE = 8  # So that a crowd gets to know itself soon.
 DIAL_LOOK_S = 0.1  # How soon it is looked at who could be dialled after what comes all the time and seldom changes it.
 
 
@@ -65,7 +58,7 @@ class Running:
         """Fetch bytes `start` ..< `stop` of a file before all else that is missing, and before what was wanted so up to
         now; the last SOON_RANGES_MAX ranges are remembered. Before the manifest is known, too. Raises NotFound if it
         has no such file, UsageError for no range."""
-        self._job.soon.move_up(path, start, stop)
+        self._job.awaited.move_up(path, start, stop)
         self._job.want_soon()
 
 
@@ -88,8 +81,8 @@ async def fetch(
         await _transfer(job)
         assert job.arrival is not None
         path = await means.workers.run(job.arrival.finish)
-        if job.soon.wants_files:
-            tell_ready(watch, await means.workers.run(partial(job.soon.take_ready, job.arrival)))
+        if job.awaited.wants_files:
+            tell_ready(watch, await means.workers.run(partial(job.awaited.take_ready, job.arrival)))
     finally:
         job.others.close()
         if job.arrival is not None:
@@ -127,7 +120,7 @@ class _Coordinator:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.patience = Patience(job)
-        self.link_count = 0
+        self.turns = Turns(job)
         self.dial_at = -math.inf
 
     async def run(self) -> None:
@@ -148,7 +141,9 @@ class _Coordinator:
             if now >= self.dial_at:
                 self.dial_at = now + DIAL_LOOK_S
                 ask_lan_if_long(self.job, now)
-                self._dial_more(now)
+                spare(self.job, searching=self.patience.searching, now=now)
+                make_place(self.job, now)
+                self.turns.dial_more(now)
                 self.patience.give_up_or_wait(now)
 
     async def _next_item(self) -> Item | None:
@@ -168,7 +163,7 @@ class _Coordinator:
             case SearchEnded():
                 self.patience.searching = False
             case Dialled():
-                self._dialled(item, now)
+                self.turns.dialled(item, now)
             case Reported():
                 await take_report(job, item.number, item.report, now)
             case HoldsNow():
@@ -205,113 +200,6 @@ class _Coordinator:
 
     def _who_lives(self) -> list[str]:
         return [str(provider.peer) for provider in self.job.providers if provider.live]
-
-    # --- dialling --------------------------------------------------------------------------------------------------
-
-    def _dial_more(self, now: float) -> None:
-        spare(self.job, searching=self.patience.searching, now=now)
-        make_place(self.job, now)
-        providers = self.job.providers
-        links_max, keeps = most_links(self.job), kept(self.job)
-        if providers.dialling >= DIALS_AT_ONCE or providers.dialling + providers.links >= links_max:
-            return
-        # In a crowd a live one has all the links it gets, and is not worth a closer look.
-        due = [
-            provider
-            for provider in providers
-            if now >= provider.retry_at and provider.can_be_dialled and not (self.job.crowd and provider.live)
-            if provider.peer not in self.job.sparing.held_back
-        ]
-        back = kept_back(self.job, now)
-        # What nobody has may be with anybody, however far.
-        nearer_first = self.job.session is None or not self.job.session.unavailable
-        for provider in sorted(due, key=partial(self._turn, nearer_first=nearer_first)):
-            if provider.peer in back:
-                continue
-            while len(provider.links) + provider.dialling < self._links_wanted(provider):
-                dialling = providers.dialling
-                if dialling >= DIALS_AT_ONCE or dialling + providers.links >= links_max:
-                    return
-                full = dialling >= DIALS_AT_ONCE - 1 or dialling + providers.links >= links_max - keeps
-                if provider.is_hearsay and full:
-                    break
-                addresses = self._may_be_dialled(provider, now)
-                if not addresses and not provider.is_mirror:
-                    provider.retry_at = now + RETRY_S[-1]
-                    break
-                self._dial(provider, addresses)
-                back = kept_back(self.job, now)  # One of a suspect address at a time.
-
-    def _turn(self, provider: Provider, *, nearer_first: bool) -> tuple[bool, int, bool, int, float, bytes]:
-        """Return where `provider` stands among those that are due.
-
-        Whom the user named comes first, then the nearer ones. Of those as near, whom others named comes last, and never
-        at the last place to dial: perhaps nobody is there to answer. Then who may soon have what we see at nobody, then
-        those that had no turn yet.
-        """
-        crowd, session = self.job.crowd, self.job.session
-        hoped = 0
-        if crowd and session is not None and trio.current_time() - provider.linked_at >= HOPE_RESTS_S:
-            hoped = session.hoped_from(provider.peer)
-        named_now = bool(provider.given) and provider.linked_at == -math.inf
-        near = nearness_of(self.job, provider)
-        if not nearer_first and near is not Nearness.METERED:
-            near = Nearness.FAR
-        draw = provider.draw if crowd else b""
-        return not named_now, near, provider.is_hearsay, -hoped, provider.linked_at, draw
-
-    def _links_wanted(self, provider: Provider) -> int:
-        if provider.out:
-            return 0
-        return 1 if self.job.session is None else self.job.session.links_wanted(provider.peer)
-
-    def _may_be_dialled(self, provider: Provider, now: float) -> tuple[Address, ...]:
-        """Return the addresses of `provider` to try, in order; but for what the user named, within the budget of
-        dials."""
-        budget = self.job.means.budget
-        return tuple(
-            address
-            for address in in_order(self.job, provider)
-            if address in provider.given or budget.allow(address, now=now)
-        )
-
-    def _dial(self, provider: Provider, addresses: tuple[Address, ...]) -> None:
-        job = self.job
-        provider.dialling += 1
-        number, self.link_count = self.link_count, self.link_count + 1
-        _log.info("dialling %s at %s", provider.peer, ", ".join(map(str, addresses)) or "its URL")
-        if isinstance(provider.peer, MirrorId):
-            run = partial(
-                run_mirror, wants_manifest=job.session is None, open_mirrors=job.means.open_mirrors, tell=job.send
-            )
-            job.nursery.start_soon(run, provider.peer, number, job.wish.manifest)
-            return
-        prefix_bytes = 0
-        if job.session is None and not job.prefix_asked:
-            # One provider pushes the beginning; a second push of the same bytes would be waste.
-            prefix_bytes = job.means.down.ahead_bytes(job.wish.manifest, limits.PREFIX_BYTES_MAX)
-            job.prefix_asked = True
-        provider.tried.update(provider.addresses)  # What the budget kept back, too, or it would be no end of new ones.
-        target = Target(provider.peer, addresses, provider.via, job.wish.manifest, prefix_bytes)
-        job.nursery.start_soon(run_link, target, number, job.means.dialler, job.send)
-
-    def _dialled(self, item: Dialled, now: float) -> None:
-        job = self.job
-        provider = job.providers[item.peer]
-        provider.dialling -= 1
-        provider.forget(item.not_there)
-        if isinstance(item.link, PeerError):
-            # If it was to push the beginning, the next one shall.
-            job.prefix_asked = job.prefix_asked and provider.is_mirror
-            provider.failed(item.link, now)
-        else:
-            if isinstance(item.peer, PeerId):
-                job.means.budget.proved(item.link.address)
-                job.standings.met(item.peer, party_of(item.peer, item.link.address), now=now)
-                provider.answered_s[item.link.address] = item.took_s
-            provider.links.add(item.number)
-            provider.linked_at = now
-            job.links[item.number] = LinkState(item.link, provider)
 
 
 def _is_frequent(item: Item) -> bool:

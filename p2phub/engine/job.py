@@ -1,7 +1,8 @@
 """The state of one running fetch: what its coordinator owns, and how decisions of the session reach the links.
 
 One task changes it, so it needs no lock. What reports do to it stands in `reports`, how it gets from a manifest's
-metadata to leases in `preparing`, when it gives up in `patience`; `fetch` is the loop that calls them.
+metadata to leases in `preparing`, whom it dials next in `turns`, when it gives up in `patience`; `fetch` is the loop
+that calls them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from p2phub import limits
 from p2phub.content import Digest, RangeSet
 from p2phub.discovery import Candidate, DialBudget, Surroundings
 from p2phub.engine.assembly import Assembly
+from p2phub.engine.awaited import Awaited
 from p2phub.engine.dialling import Dialled, Reported
 from p2phub.engine.effort import Effort
 from p2phub.engine.exchange import Exchange, Told
@@ -27,7 +29,6 @@ from p2phub.engine.providers import Provider, ProviderBook
 from p2phub.engine.questions import Asked, Questions
 from p2phub.engine.search import Search
 from p2phub.engine.serve import StoreShelf
-from p2phub.engine.soon import Soon
 from p2phub.engine.sparing import Sparing
 from p2phub.engine.syncing import SyncFailed, Syncing
 from p2phub.engine.thanks import Thanks
@@ -127,13 +128,13 @@ class Job:
         self.bytes_before = 0  # Verified when the session began: those, and the first flight.
         self.providers = ProviderBook(means.own)
         for mirror in search.mirrors:
-            self.providers.mirror(mirror)
+            self.providers.mirror(mirror, by_user=mirror in search.given)
         self.links: dict[LinkId, LinkState] = {}
         self.prefix: tuple[tuple[int, bytes], ...] = ()
         self.prefix_asked = False
         self.lost_at: float | None = None  # Since when nobody brings the fetch forward.
-        self.soon = Soon(wish.first, in_order=wish.in_order)
-        self.syncing = Syncing(means.workers, self.soon, watch, now=now)
+        self.awaited = Awaited(wish.first, in_order=wish.in_order)
+        self.syncing = Syncing(means.workers, self.awaited, watch, now=now)
         self.send, self.inbox = trio.open_memory_channel[Item](limits.REPORTS_WAITING_MAX)
         self.nursery: trio.Nursery
 
@@ -158,7 +159,7 @@ class Job:
 
     def want_soon(self) -> None:
         """Tell the session what is wanted soon by now, if it has begun."""
-        if self.session is not None and not self.session.complete and (runs := self.soon.runs()):
+        if self.session is not None and not self.session.complete and (runs := self.awaited.runs()):
             self.act(self.session.want_soon(runs, now=trio.current_time()))
 
     # --- carrying out decisions --------------------------------------------------------------------------------------

@@ -93,8 +93,7 @@ def _seen(job: Job, provider: Provider, links: tuple[LinkNow, ...], back: Collec
         state.held is not None and not state.leaving and (session is not None or not state.bare) for _, state in states
     )
     coming = provider.dialling > 0 or any(state.held is None for _, state in states)
-    may_be_dialled = provider.can_be_dialled and now >= provider.retry_at and provider.peer not in back
-    if not states and not coming and may_be_dialled:
+    if not states and not coming and provider.is_due(now) and provider.peer not in back:
         coming = session is None or session.links_wanted(provider.peer) > 0
     # What an idle one did that has nothing more for us says nothing of the rest.
     of_use = session is not None and session.holds_missing(provider.peer)

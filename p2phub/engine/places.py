@@ -20,7 +20,7 @@ from p2phub.transfer import LinkId
 USELESS_S = 2.0  # How long a link may be of no use while others wait: one that fetches, too, soon has something.
 HOPED_S = 0.5  # The same, while one waits that may soon have what we see at nobody,
 HOPE_RESTS_S = 10.0  # unless it had a link so lately.
-TRY_S = 5.0  # So often the slowest link gives its place to one that was never tried, however alike all are.
+TRY_NEW_S = 5.0  # So often the slowest link gives its place to one that was never tried, however alike all are.
 
 
 def most_links(job: Job) -> int:
@@ -55,7 +55,7 @@ def waiting(job: Job, now: float) -> list[Provider]:
     return [
         provider
         for provider in job.providers
-        if not provider.live and not provider.out and provider.can_be_dialled and now >= provider.retry_at
+        if not provider.live and provider.is_due(now)
         if provider.peer not in back and provider.peer not in job.sparing.held_back
     ]
 
@@ -91,7 +91,7 @@ def make_place(job: Job, now: float) -> None:
         room, untried = room - 1, untried - 1
         why = "hardly moves" if hardly_moves else "is busy" if state.busy else "has nothing of what is missing"
         _let_go(job, state, why, now)
-    if untried > 0 and not useless and leaving <= 0 and now - job.tried_at >= TRY_S:
+    if untried > 0 and not useless and leaving <= 0 and now - job.tried_at >= TRY_NEW_S:
         number = session.slowest(now=now)
         if number is not None and not (slowest := job.links[number]).leaving:
             job.tried_at = now
@@ -100,11 +100,15 @@ def make_place(job: Job, now: float) -> None:
 
 def _make_place_to_ask(job: Job, others: list[Provider], now: float) -> None:
     """Let go of one that has not opened, or was late with what describes the manifest, if all are like that."""
-    if now - job.tried_at < TRY_S or not any(map(_is_untried, others)) or job.means.down.is_pressed(job.wish.manifest):
+    if (
+        now - job.tried_at < TRY_NEW_S
+        or not any(map(_is_untried, others))
+        or job.means.down.is_pressed(job.wish.manifest)
+    ):
         return
     links = [state for state in job.links.values() if not state.leaving]
     if links and all(
-        state.asked.was_late or (state.held is None and now - state.provider.linked_at >= TRY_S) for state in links
+        state.asked.was_late or (state.held is None and now - state.provider.linked_at >= TRY_NEW_S) for state in links
     ):
         job.tried_at = now
         _let_go(

@@ -8,9 +8,9 @@ from __future__ import annotations
 import trio
 
 from p2phub.content import Codec, RangeSet
+from p2phub.engine.awaited import tell_ready
 from p2phub.engine.company import among_others
 from p2phub.engine.job import Job, LinkState
-from p2phub.engine.soon import tell_ready
 from p2phub.errors import PeerStalled
 from p2phub.observe import Started, Unmatched
 from p2phub.store import Arrival
@@ -71,9 +71,9 @@ async def begin(job: Job) -> None:
     def prepare() -> tuple[Arrival, list[Unmatched], list[str]]:
         means.store.put_blobs(job.assembly.take_new())
         manifest, table = job.assembly.manifest(), job.assembly.table()
-        unmatched = job.soon.begin(manifest, table)
+        unmatched = job.awaited.begin(manifest, table)
         arrival = means.store.arrive(manifest, wish.manifest, table, wish.destination, force=wish.force)
-        return arrival, unmatched, job.soon.take_ready(arrival)
+        return arrival, unmatched, job.awaited.take_ready(arrival)
 
     arrival, unmatched, ready = await means.workers.run(prepare)
     job.arrival = job.syncing.arrival = arrival

@@ -1,6 +1,7 @@
 """What a fetch knows of each peer that may provide: where it is, how many links it has, how it failed, whether it lied.
 
-A plain value that the coordinator owns; it decides whom to dial next and, when nobody is left, what to tell the user.
+A plain value that the coordinator owns. It decides who is taken in and, when nobody is left, what to tell the user; who
+of them is dialled next decides `turns`.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class Provider(msgspec.Struct):
     met_at: Address | None = None  # Where it proved its key last.
     accompanied: bool = False  # Whether a control connection is kept beside its links.
     tried: set[Address] = msgspec.field(default_factory=set)  # Those of `addresses` that had their turn in a dial.
+    by_user: bool = False  # Whether the user named it for this fetch.
     given: set[Address] = msgspec.field(default_factory=set)  # Those of `addresses` that the user named.
     hearsay: set[Address] = msgspec.field(default_factory=set)  # Those of `addresses` that another peer named.
     told_by_others: bool = False  # Whether it was named as a member of the swarm.
@@ -77,6 +79,10 @@ class Provider(msgspec.Struct):
     def out(self) -> bool:
         """Whether it is out of this fetch for good."""
         return self.banned or self.unusable
+
+    def is_due(self, now: float) -> bool:
+        """Whether it may be dialled, as far as its own addresses and failures go."""
+        return self.can_be_dialled and not self.out and now >= self.retry_at
 
     @property
     def live(self) -> bool:
@@ -139,6 +145,7 @@ class ProviderBook:
         provider = self._providers.setdefault(peer, Provider(peer, via, draw=self._draw(peer)))
         provider.told_by_others = provider.told_by_others or hearsay
         if candidate.via == "direct":
+            provider.by_user = True
             provider.given.add(address)
         if address in provider.addresses:
             if not hearsay:
@@ -164,9 +171,9 @@ class ProviderBook:
         """If all of a crowd dialled in the order in which they heard of each other, all would have the same links."""
         return blake2b(peer.public_key, key=self._seed, digest_size=8).digest()
 
-    def mirror(self, mirror: MirrorId) -> None:
-        """Take a mirror in."""
-        self._providers.setdefault(mirror, Provider(mirror, "mirror"))
+    def mirror(self, mirror: MirrorId, *, by_user: bool = False) -> None:
+        """Take a mirror in, one that the user named for this fetch or one of the configuration."""
+        self._providers.setdefault(mirror, Provider(mirror, "mirror", by_user=by_user))
 
     @property
     def dialling(self) -> int:

@@ -42,7 +42,7 @@ class Search:
     ) -> None:
         """`open_lan` is None where neighbours are not to be asked for this before all else has failed."""
         self._known = tuple(known)
-        self._given = tuple(given)
+        self.given = tuple(given)
         self.mirrors = tuple(dict.fromkeys((*given, *configured)))[: limits.MIRRORS_MAX]
         self._open_finder = open_finder
         self._open_lan = open_lan
@@ -67,7 +67,7 @@ class Search:
         """Send every candidate of this round; returns when all have been asked."""
         for candidate in self._known:
             await found.send(candidate)
-        if round_number == 0 and (self._known or self._given):
+        if round_number == 0 and (self._known or self.given):
             _log.info("asking those that are known first: %d peers, %d mirrors", len(self._known), len(self.mirrors))
             return
         self._looked_far = True

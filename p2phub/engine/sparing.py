@@ -30,7 +30,7 @@ STILL_PARTS = 3.0  # Below this they bring too little; a margin, or one at the e
 MEASURE_S = 2.0
 SHORT_S = 1.0  # So long they may bring too little: a pause is no reason to dial.
 REST_S = 60.0
-TRY_S = 5.0
+TRY_FAR_S = 5.0  # While some rest, so often one other as far is dialled.
 ENOUGH = float(limits.SLOT_RATE_MIN)  # A provider that has no more to give than this says that it is busy.
 CREDIT_S = limits.CHUNK_BYTES_MAX / ENOUGH  # Who brings no more than that brings a whole chunk so seldom.
 DRY_S = 3.0
@@ -229,7 +229,7 @@ class Sparing:
             as_far = each.nearness is not Nearness.METERED and nearer[each.nearness].hold
             if not self.resting or not as_far or not each.coming or each.source in self.resting:
                 continue
-            if now - self._tried_at >= TRY_S:
+            if now - self._tried_at >= TRY_FAR_S:
                 self._tried_at = now
             else:
                 waiting.add(each.source)

@@ -8,7 +8,7 @@ import msgspec
 import trio
 
 from p2phub import limits
-from p2phub.engine.soon import Soon, tell_ready
+from p2phub.engine.awaited import Awaited, tell_ready
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError
 from p2phub.observe import Watch
@@ -22,12 +22,12 @@ class SyncFailed(msgspec.Struct, frozen=True):
 
 
 class Syncing:
-    """When to sync, and the task that does. `unsynced_bytes` is counted up by whoever receives. Where, by `soon`,
+    """When to sync, and the task that does. `unsynced_bytes` is counted up by whoever receives. Where, by `awaited`,
     somebody waits for files, it is done more often, and they are told which are there."""
 
-    def __init__(self, workers: Workers, soon: Soon, watch: Watch, *, now: float) -> None:
+    def __init__(self, workers: Workers, awaited: Awaited, watch: Watch, *, now: float) -> None:
         self._workers = workers
-        self._soon, self._watch = soon, watch
+        self._awaited, self._watch = awaited, watch
         self._synced_at = now
         self._wanted = trio.Event()
         self.unsynced_bytes = 0
@@ -35,7 +35,7 @@ class Syncing:
 
     def look(self, *, now: float) -> None:
         """Have the task sync if enough came, or enough time passed."""
-        sync_s = limits.SYNC_SOON_S if self._soon.wants_files else limits.SYNC_S
+        sync_s = limits.SYNC_SOON_S if self._awaited.wants_files else limits.SYNC_S
         if self.unsynced_bytes and (self.unsynced_bytes >= limits.SYNC_BYTES or now - self._synced_at >= sync_s):
             self.unsynced_bytes, self._synced_at = 0, now
             self._wanted.set()
@@ -55,4 +55,4 @@ class Syncing:
     def _sync(self) -> Sequence[str]:
         assert self.arrival is not None
         self.arrival.sync()
-        return self._soon.take_ready(self.arrival)
+        return self._awaited.take_ready(self.arrival)

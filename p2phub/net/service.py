@@ -106,19 +106,19 @@ class BulkService:
     def _answer_want(self, want: Want, reader: ChunkReader) -> None:
         refs: list[ChunkRef] = []
         at = _ROOM
-        runs = self._machine.runs(want)
-        reader.expect([run.refs[0].file for run in runs if not run.refused])
+        stretches = self._machine.stretches(want)
+        reader.expect([each.refs[0].file for each in stretches if not each.refused])
         with self._channel.progress.ours():  # However slow the disk, the connection is not idle.
-            for run in runs:
-                length = sum(ref.length for ref in run.refs)
-                refused = run.refused or reader.read(run.refs, self._buffer[at : at + length])
+            for stretch in stretches:
+                length = sum(ref.length for ref in stretch.refs)
+                refused = stretch.refused or reader.read(stretch.refs, self._buffer[at : at + length])
                 if refused is None:
-                    refs += run.refs
+                    refs += stretch.refs
                     at += length
                     continue
                 self._send_chunks(refs, at)
                 refs, at = [], _ROOM
-                self._channel.send(self._machine.refuse(run.refs, refused))
+                self._channel.send(self._machine.refuse(stretch.refs, refused))
         self._send_chunks(refs, at)
 
     def _answer_ask(self, ask: Ask, offer: Offer) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from p2phub.content import RangeSet
+from p2phub.content import RangeSet, Run
 from p2phub.identity import SourceId
 from p2phub.transfer.runs import Runs
 
@@ -136,7 +136,7 @@ def _by_count(held: dict[SourceId, RangeSet]) -> dict[int, RangeSet]:
         for start, stop in ranges.runs:
             steps[start] += 1
             steps[stop] -= 1
-    runs: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    runs: dict[int, list[Run]] = defaultdict(list)
     count, begun = 0, 0
     for at in sorted(steps):
         if count:

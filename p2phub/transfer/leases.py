@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from p2phub.content import ChunkTable, RangeSet
+from p2phub.content import ChunkTable, RangeSet, Run
 from p2phub.transfer.actions import Cancel
 from p2phub.transfer.link import Link
 from p2phub.transfer.picker import Picker
-from p2phub.transfer.runs import Run, Runs
+from p2phub.transfer.runs import Runs
 
 
 class Leases:

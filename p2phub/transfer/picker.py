@@ -18,8 +18,8 @@ from collections.abc import Iterator, Sequence
 from itertools import cycle
 
 from p2phub import limits
-from p2phub.content import ChunkTable, RangeSet
-from p2phub.transfer.runs import Run, Runs, next_run
+from p2phub.content import ChunkTable, RangeSet, Run
+from p2phub.transfer.runs import Runs
 
 
 class Place:
@@ -91,7 +91,7 @@ class Picker:
         )
         while bytes_wanted > 0 and len(taken) < limits.REQUEST_RANGES_MAX:
             found = (
-                self.next_free(tier, place.following)
+                self.next_free(place.following, tier)
                 if onward and taken and place.following is not None
                 else self._best(tier, place, spans)
                 for tier in tiers
@@ -117,13 +117,13 @@ class Picker:
     def _best(self, tier: RangeSet, place: Place, spans: list[Run]) -> Run | None:
         """Return the run to take from, as long as it may become; None if nothing of `tier` is free."""
         if place.following is not None:
-            run = self.next_free(tier, place.following)
+            run = self.next_free(place.following, tier)
             if run is not None and run[0] == place.following and not _inside(spans, run[0]):
                 return _up_to(spans, run)
         fallback: Run | None = None
         for start, stop in ((self._rotation, len(self._table)), (0, self._rotation)):
             at = start
-            while (run := self.next_free(tier, at)) is not None and run[0] < stop:
+            while (run := self.next_free(at, tier)) is not None and run[0] < stop:
                 fallback = fallback or run
                 taken = _inside(spans, run[0])
                 if taken is None:
@@ -140,26 +140,13 @@ class Picker:
         if self._beginnings is not None:
             self._rotation = next(self._beginnings, 0)
 
-    def next_free(self, tier: RangeSet, at: int) -> Run | None:
-        """Return the first run at or after `at` that is both free and in `tier`."""
-        while (free := self._free.next_run(at)) is not None:
-            held = next_run(tier, free[0])
-            if held is None:
-                return None
-            if held[0] < free[1]:
-                return held[0], min(free[1], held[1])
-            at = held[0]
-        return None
+    def next_free(self, at: int, *tiers: RangeSet) -> Run | None:
+        """Return the first run at or after `at` that is free and in all `tiers`."""
+        return self._free.next_common(at, *tiers)
 
     def _middle_of_longest(self, tier: RangeSet) -> Run | None:
-        start, stop = max(self._all(tier), key=lambda run: run[1] - run[0])
+        start, stop = max(self._free.common(tier), key=lambda run: run[1] - run[0])
         return start + (stop - start) // 2, stop
-
-    def _all(self, tier: RangeSet) -> Iterator[Run]:
-        at = 0
-        while (run := self.next_free(tier, at)) is not None:
-            yield run
-            at = run[1]
 
     def _cut(self, start: int, limit: int, bytes_wanted: int) -> Run:
         """Return where a run from `start` must stop, `limit` at most, to have `bytes_wanted`; and what it has then."""

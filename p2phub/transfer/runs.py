@@ -11,10 +11,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
-from p2phub.content import RangeSet
-
-Run = tuple[int, int]
-"""Half-open: first chunk, and the one after the last."""
+from p2phub.content import RangeSet, Run
 
 
 class Runs:
@@ -101,6 +98,32 @@ class Runs:
         if at == len(edges):
             return None
         return (start, edges[at]) if at % 2 else (edges[at], edges[at + 1])
+
+    def next_common(self, start: int, *others: RangeSet) -> Run | None:
+        """Return the first run at or after `start` of what is in this set and in all `others`, cut so that it begins
+        there; None if nothing follows."""
+        at = start
+        while (run := self.next_run(at)) is not None:
+            at, stop = run
+            for other in others:
+                found = next_run(other, at)
+                if found is None:
+                    return None
+                at, end = found
+                if at >= stop:
+                    break  # It has a hole there: on behind that.
+                if end < stop:
+                    stop = end
+            else:
+                return at, stop
+        return None
+
+    def common(self, *others: RangeSet, start: int = 0) -> Iterator[Run]:
+        """Yield the runs, ascending, of what is in this set and in all `others`, from `start` on."""
+        at = start
+        while (run := self.next_common(at, *others)) is not None:
+            yield run
+            at = run[1]
 
 
 def next_run(ranges: RangeSet, at: int) -> Run | None:

@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from p2phub import limits
-from p2phub.content import ChunkTable, RangeSet
+from p2phub.content import ChunkTable, RangeSet, Run
 from p2phub.identity import PeerId, SourceId
 from p2phub.transfer.actions import Action, Grant, LinkId, Revoke
 from p2phub.transfer.availability import Availability
@@ -25,7 +25,6 @@ from p2phub.transfer.endgame import LOOK_S as END_LOOK_S
 from p2phub.transfer.endgame import SLOW_S, TWICE_BYTES_MAX, Endgame, Owing, usual_rate
 from p2phub.transfer.leases import Leases
 from p2phub.transfer.link import NEVER, Link
-from p2phub.transfer.runs import Run
 from p2phub.transfer.shares import beginnings
 from p2phub.transfer.soon import Ahead, Soon
 

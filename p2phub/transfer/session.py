@@ -24,7 +24,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from p2phub import limits
-from p2phub.content import ChunkTable, RangeSet
+from p2phub.content import ChunkTable, RangeSet, Run
 from p2phub.errors import ChunkMismatch, HubError, PeerError, PeerStalled, ProtocolViolation
 from p2phub.identity import PeerId, SourceId
 from p2phub.transfer.actions import Action, LinkId, Revoke
@@ -33,7 +33,6 @@ from p2phub.transfer.endgame import LOOK_S as END_LOOK_S
 from p2phub.transfer.endgame import usual_rate
 from p2phub.transfer.leases import Leases
 from p2phub.transfer.link import BUSY_RETRY_S, Link, LinkNow
-from p2phub.transfer.runs import Run
 from p2phub.transfer.scheduler import Scheduler
 from p2phub.transfer.standing import Standings
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from p2phub import limits
-from p2phub.content import RangeSet
+from p2phub.content import RangeSet, Run
 from p2phub.identity import PeerId
 
 PARTS_MAX = 512  # So many parts share evenly enough; more would cost time whenever somebody comes or goes.
@@ -30,8 +30,8 @@ class Shares:
         everyone = [mine, *sorted({_number(other) for other in others} - {mine})[:OTHERS_MAX]]
         parts = _parts(total)
         most = -(-len(parts) // len(everyone))  # Nobody asks first for more than that.
-        first: list[list[tuple[int, int]]] = [[] for _ in everyone]
-        runs: list[list[tuple[int, int]]] = [[] for _ in range(RANKS)]
+        first: list[list[Run]] = [[] for _ in everyone]
+        runs: list[list[Run]] = [[] for _ in range(RANKS)]
         # Of each part, what everyone is ranked by: the highest asks first.
         columns = zip(*(_values(number, len(parts)) for number in everyone), strict=True)
         for run, column in zip(parts, columns, strict=True):
@@ -62,7 +62,7 @@ def beginnings(total: int, own: PeerId) -> tuple[int, ...]:
     return tuple(parts[part][0] for part in ranked)
 
 
-def _parts(total: int) -> list[tuple[int, int]]:
+def _parts(total: int) -> list[Run]:
     """Return the runs of chunks that are shared out, in order."""
     count = min(total, PARTS_MAX)
     return [(part * total // count, (part + 1) * total // count) for part in range(count)]

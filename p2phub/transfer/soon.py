@@ -22,10 +22,10 @@ from itertools import islice
 import msgspec
 
 from p2phub import limits
-from p2phub.content import ChunkTable, RangeSet
+from p2phub.content import ChunkTable, RangeSet, Run
 from p2phub.transfer.link import Link
 from p2phub.transfer.picker import Picker, Place
-from p2phub.transfer.runs import Run, Runs, next_run
+from p2phub.transfer.runs import Runs, next_run
 
 UNPROVEN_S = 1.0  # A link that is not measured yet shows within this time what it is, to those who ask beside it.
 LOOKS_MAX = 128  # So many runs are looked at for one link, or for the front: files may be many and small.
@@ -113,7 +113,7 @@ class Soon:
     def forget_had(self, missing: Runs) -> None:
         """Let go of what is at the front and not `missing` any more."""
         while self._laps:
-            run = next(_both(self._laps[0], missing, self._at), None)
+            run = missing.next_common(self._at, self._laps[0])
             if run is not None:
                 self._at = run[0]
                 return
@@ -135,7 +135,7 @@ class Soon:
     def _missing(self, missing: Runs) -> Iterator[Run]:
         at = self._at
         for lap in self._laps:
-            yield from _both(lap, missing, at)
+            yield from missing.common(lap, start=at)
             at = 0
 
     # --- what a link gets ---------------------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ class Soon:
         leave, looks = ahead.size, 0
         first, at = self._free_from(picker)
         for lap in self._laps[first:]:
-            while (run := _free(picker, lap, held, at)) is not None:
+            while (run := picker.next_free(at, lap, held)) is not None:
                 start, stop = run
                 at = stop
                 end = min(stop, ahead.end(start)) if leave else start
@@ -185,28 +185,8 @@ class Soon:
         lap, at, version = self._free_at
         if version != picker.put_back_count:
             lap, at = 0, self._at
-        while lap < len(self._laps) and (run := picker.next_free(self._laps[lap], at)) is None:
+        while lap < len(self._laps) and (run := picker.next_free(at, self._laps[lap])) is None:
             lap, at = lap + 1, 0
         at = run[0] if lap < len(self._laps) and run is not None else at
         self._free_at = lap, at, picker.put_back_count
         return lap, at
-
-
-def _both(lap: RangeSet, missing: Runs, at: int) -> Iterator[Run]:
-    """Yield the runs of what is in both, from `at` on."""
-    while (wanted := next_run(lap, at)) is not None and (run := missing.next_run(wanted[0])) is not None:
-        if run[0] < wanted[1]:
-            yield run[0], min(run[1], wanted[1])
-        at = max(run[0], min(run[1], wanted[1]))
-
-
-def _free(picker: Picker, lap: RangeSet, held: RangeSet, at: int) -> Run | None:
-    """Return the first run from `at` on of what is free, in `lap`, and in `held`."""
-    while (free := picker.next_free(lap, at)) is not None:
-        found = next_run(held, free[0])
-        if found is None:
-            return None
-        if found[0] < free[1]:
-            return found[0], min(free[1], found[1])
-        at = found[0]
-    return None

@@ -43,7 +43,7 @@ MAY_COME: dict[State, frozenset[type]] = {
 }
 
 
-class Run(NamedTuple):
+class Stretch(NamedTuple):
     """Wanted chunks of one kind, in order: of one file and held (`refused` is None), or to be refused for a reason."""
 
     refs: tuple[ChunkRef, ...]
@@ -153,7 +153,7 @@ class BulkProvider:
 
     # --- chunks and blobs --------------------------------------------------------------------------------------------
 
-    def runs(self, want: Want) -> tuple[Run, ...]:
+    def stretches(self, want: Want) -> tuple[Stretch, ...]:
         """Return what to do about the wanted chunks, in order. Raises ProtocolViolation for chunks that do not exist or
         more than one batch."""
         table = self._table
@@ -168,16 +168,16 @@ class BulkProvider:
             kinds = [ref.file for ref in refs]
         else:
             kinds = [ref.file if ref.index in self._held else -1 for ref in refs]
-        runs: list[Run] = []
+        stretches: list[Stretch] = []
         begin = 0
         if not refs:
             return ()
         for at, kind in enumerate(kinds[1:], 1):
             if kind != kinds[begin]:
-                runs.append(Run(tuple(refs[begin:at]), _refused(kinds[begin])))
+                stretches.append(Stretch(tuple(refs[begin:at]), _refused(kinds[begin])))
                 begin = at
-        runs.append(Run(tuple(refs[begin:]), _refused(kinds[begin])))
-        return tuple(runs)
+        stretches.append(Stretch(tuple(refs[begin:]), _refused(kinds[begin])))
+        return tuple(stretches)
 
     def chunks(self, refs: Sequence[ChunkRef]) -> bytes:
         """Return the frame that announces the bytes of `refs`."""

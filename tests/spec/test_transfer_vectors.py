@@ -140,7 +140,7 @@ def provider(case: Case) -> None:
             if isinstance(request, m.Open):
                 machine.serve(table, RangeSet.whole(len(table)))
             if isinstance(request, m.Want):
-                machine.runs(request)
+                machine.stretches(request)
             machine.answered()
     assert told == case["gives"]
 

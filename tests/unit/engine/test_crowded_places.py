@@ -10,7 +10,7 @@ import pytest
 
 from p2phub import limits
 from p2phub.engine.job import Job
-from p2phub.engine.places import HOPED_S, TRY_S, USELESS_S, kept, knock_s, make_place
+from p2phub.engine.places import HOPED_S, TRY_NEW_S, USELESS_S, kept, knock_s, make_place
 from p2phub.engine.providers import RETRY_S, Provider
 from p2phub.engine.sparing import Sparing
 from p2phub.errors import PeerRefused
@@ -117,8 +117,8 @@ def test_one_that_is_busy_whatever_it_is_asked_for_gives_its_place_to_whoever_wa
 
 @covers("T35")
 def test_the_slowest_gives_its_place_now_and_then_to_one_that_was_never_tried_though_all_are_alike() -> None:
-    assert not FullJob(good=True).dropped_within(TRY_S - 0.1)
-    assert FullJob(good=True).dropped_within(TRY_S) == 1
+    assert not FullJob(good=True).dropped_within(TRY_NEW_S - 0.1)
+    assert FullJob(good=True).dropped_within(TRY_NEW_S) == 1
     assert not FullJob(good=True, tried_at=5.0).dropped_within(60)
     assert not FullJob(good=True, crowd=frozenset((ANN, BOB))).dropped_within(60)
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import cast
+
 import pytest
 import trio
 
 from p2phub import limits
 from p2phub.content import digest_of
 from p2phub.discovery import Candidate
+from p2phub.engine.job import Job, Means, Wish
 from p2phub.engine.mirrors import mirrors_of
 from p2phub.engine.providers import ProviderBook
 from p2phub.engine.search import Search
+from p2phub.engine.workers import Workers
 from p2phub.errors import ChunkMismatch, Damaged, MirrorUnusable, NoProvider, PeerGone, UsageError
 from p2phub.identity import Address, MirrorId, PeerAddress, parse_mirror
+from p2phub.net import Dialler
+from p2phub.store.memory import MemoryStore
 from tests.support.hosts import FixedFinder, key_of
 
 MANIFEST = digest_of(b"manifest")
@@ -74,6 +81,14 @@ def test_a_mirror_that_is_given_and_configured_is_one() -> None:
     search = Search((), FixedFinder, given=[MIRROR, OTHER], configured=[MIRROR])  # type: ignore[arg-type]
     assert search.mirrors == (MIRROR, OTHER)
     assert str(MIRROR) in search.asked()
+
+
+def test_of_the_mirrors_of_a_fetch_those_that_the_user_named_for_it_are_known_as_such(tmp_path: Path) -> None:
+    search = Search((), FixedFinder, given=[MIRROR], configured=[OTHER, MIRROR])  # type: ignore[arg-type]
+    wish = Wish(reference="test", manifest=MANIFEST, destination=tmp_path / "out")
+    means = Means(cast(Dialler, None), MemoryStore(), Workers(), key_of("own").peer_id)
+    job = Job(wish, search, means, lambda event: None, now=0.0)
+    assert {each.peer: each.by_user for each in job.providers} == {MIRROR: True, OTHER: False}
 
 
 def test_mirrors_are_bounded() -> None:

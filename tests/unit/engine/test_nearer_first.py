@@ -14,8 +14,9 @@ from p2phub import limits
 from p2phub.content import digest_of
 from p2phub.discovery import Candidate, Nearness, Surroundings
 from p2phub.engine.dialling import HEAD_START_S, Dialled, Reported, Target, run_link
-from p2phub.engine.fetch import DIALS_AT_ONCE, Means, Wish, fetch
+from p2phub.engine.fetch import Means, Wish, fetch
 from p2phub.engine.search import Search
+from p2phub.engine.turns import DIALS_AT_ONCE
 from p2phub.engine.workers import Workers
 from p2phub.errors import NoProvider, PeerGone, WrongPeer
 from p2phub.identity import Address, PeerAddress

@@ -11,7 +11,6 @@ import pytest
 from p2phub.content import digest_of
 from p2phub.discovery import Nearness, Surroundings
 from p2phub.engine.assembly import Assembly
-from p2phub.engine.fetch import _Coordinator
 from p2phub.engine.job import Job
 from p2phub.engine.meter import Meter
 from p2phub.engine.nearness import _dial_where_metered, _seen, in_order, nearness_of
@@ -27,7 +26,7 @@ from p2phub.transfer import LinkNow
 from tests.support.covers import covers
 from tests.support.hosts import key_of
 
-ANN, BOB = key_of("ann").peer_id, key_of("bob").peer_id
+ANN = key_of("ann").peer_id
 LAN, FAR, DEAR = Address("10.0.0.1", 1), Address("8.8.8.8", 1), Address("100.64.0.1", 1)
 MB = 1e6
 
@@ -135,19 +134,6 @@ def test_of_addresses_as_near_the_one_that_answered_soonest_comes_first_and_none
     assert in_order(fake.job, fake.ann) == [other, FAR, third, DEAR]
     fake.sparing.metered_waits = True
     assert in_order(fake.job, fake.ann) == [other, FAR, third]
-
-
-def test_distance_does_not_count_while_something_is_missing_that_nobody_has_but_for_metered_ones() -> None:
-    coordinator = _Coordinator(FakeJob().job)
-    named = [Provider(BOB, "direct", [address]) for address in (DEAR, FAR, LAN)]
-    named[2].told_by_others, named[2].hearsay = True, {LAN}
-
-    def order(*, nearer_first: bool) -> list[Address]:
-        ordered = sorted(named, key=lambda each: coordinator._turn(each, nearer_first=nearer_first))
-        return [each.addresses[0] for each in ordered]
-
-    assert order(nearer_first=True) == [LAN, FAR, DEAR]
-    assert order(nearer_first=False) == [FAR, LAN, DEAR]  # As it is where all are alike: hearsay last.
 
 
 def test_a_fetch_does_not_give_up_while_somebody_is_held_back() -> None:

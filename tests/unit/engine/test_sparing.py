@@ -17,7 +17,7 @@ from p2phub.engine.sparing import (
     MEASURE_S,
     REST_S,
     SHORT_S,
-    TRY_S,
+    TRY_FAR_S,
     Facts,
     Seen,
     Sparing,
@@ -207,10 +207,10 @@ def test_while_some_rest_others_as_far_are_tried_one_at_a_time() -> None:
     fetch = resting()
     near = seen("near", LAN, 40 * MB)
     others = [seen(name, FAR, linked=False, coming=True) for name in ("far", "farther", "third")]
-    fetch.passes(TRY_S - 3 * LOOK_S, near, *others)
+    fetch.passes(TRY_FAR_S - 3 * LOOK_S, near, *others)
     assert fetch.held_back == {"far", "farther", "third"}
     tried = 0
-    for _ in range(round(3 * TRY_S / LOOK_S)):
+    for _ in range(round(3 * TRY_FAR_S / LOOK_S)):
         fetch.passes(0, near, *others)
         tried += "farther" not in fetch.held_back
         assert {"far", "third"} <= fetch.held_back

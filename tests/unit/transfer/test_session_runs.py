@@ -33,3 +33,20 @@ def test_runs_agree_with_a_set_of_numbers(seed: int) -> None:
         assert runs.next_run(start) == next_run(runs.snapshot(), start) == (later[0] if later else None)
         other = RangeSet.from_indices(random.sample(range(40), random.randint(0, 12)))
         assert runs.meets(other) == any(index in plain for index in other)
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_what_a_set_has_in_common_with_others_comes_in_runs_that_ascend(seed: int) -> None:
+    random = Random(seed)
+
+    def drawn() -> RangeSet:
+        return RangeSet.of((start, start + random.randint(1, 9)) for start in random.sample(range(60), 8))
+
+    runs, others = Runs(drawn()), [drawn() for _ in range(random.randint(0, 3))]
+    start = random.randrange(60)
+    shared = RangeSet.of([(start, 100)]) & runs.snapshot()
+    for other in others:
+        shared &= other
+    assert tuple(runs.common(*others, start=start)) == shared.runs
+    assert runs.next_common(start, *others) == (shared.runs[0] if shared else None)
+    assert runs.next_common(100, *others) is None

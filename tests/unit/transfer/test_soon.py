@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from p2phub import limits
-from p2phub.content import RangeSet
+from p2phub.content import RangeSet, Run
 from p2phub.transfer import Revoke, Session
 from p2phub.transfer.availability import Availability
 from p2phub.transfer.endgame import Endgame, Owing
@@ -16,7 +16,7 @@ from p2phub.transfer.leases import Leases
 from p2phub.transfer.link import Link
 from p2phub.transfer.pace import LATE_S, LEASE_S
 from p2phub.transfer.picker import Picker, Place
-from p2phub.transfer.runs import Run, Runs
+from p2phub.transfer.runs import Runs
 from p2phub.transfer.scheduler import URGENT_BYTES
 from p2phub.transfer.session import STALL_SOON_S
 from p2phub.transfer.soon import LOOKS_MAX, Ahead, Soon

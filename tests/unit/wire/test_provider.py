@@ -118,8 +118,8 @@ def test_a_missing_blob_ends_the_first_flight() -> None:
 
 def test_wanted_chunks_are_cut_by_file_and_by_what_is_held() -> None:
     machine = serving(held=RangeSet(((0, 3), (4, 14))))
-    runs = machine.runs(m.Want(((2, 5), (0, 1))))
-    assert [([ref.index for ref in run.refs], run.refused) for run in runs] == [
+    stretches = machine.stretches(m.Want(((2, 5), (0, 1))))
+    assert [([ref.index for ref in each.refs], each.refused) for each in stretches] == [
         ([2], None),
         ([3], "not-held"),
         ([4], None),
@@ -133,7 +133,7 @@ def test_wanted_chunks_are_cut_by_file_and_by_what_is_held() -> None:
 def test_chunks_that_do_not_exist_end_the_connection(ranges: tuple[tuple[int, int], ...]) -> None:
     machine = serving()
     with pytest.raises(ProtocolViolation, match="chunk-number"):
-        machine.runs(m.Want(ranges))
+        machine.stretches(m.Want(ranges))
 
 
 @covers("T40")
@@ -143,4 +143,4 @@ def test_more_bytes_than_a_batch_end_the_connection() -> None:
     machine.opened(OPEN)
     machine.serve(content.table, content.whole)
     with pytest.raises(ProtocolViolation, match="batch-bytes"):
-        machine.runs(m.Want(((0, 2),)))
+        machine.stretches(m.Want(((0, 2),)))

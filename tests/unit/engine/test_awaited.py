@@ -10,7 +10,7 @@ import pytest
 
 from p2phub import limits
 from p2phub.content import RangeSet
-from p2phub.engine.soon import READY_TOLD_MAX, Soon, tell_ready
+from p2phub.engine.awaited import READY_TOLD_MAX, Awaited, tell_ready
 from p2phub.errors import NotFound, UsageError
 from p2phub.observe import Event, FilesReady, Unmatched
 from p2phub.store import Arrival
@@ -20,36 +20,36 @@ STEP = 100
 CONTENT = content_of({"a/config.json": b"{}", "b.bin": bytes(250), "config.json": b"", "d.json": bytes(150)}, STEP)
 
 
-def soon(*first: str, in_order: bool = False) -> tuple[Soon, list[Unmatched]]:
-    made = Soon(first, in_order=in_order)
+def awaited(*first: str, in_order: bool = False) -> tuple[Awaited, list[Unmatched]]:
+    made = Awaited(first, in_order=in_order)
     return made, made.begin(CONTENT.manifest, CONTENT.table)
 
 
 def test_files_come_by_pattern_in_the_order_of_patterns_each_once_then_all_in_order() -> None:
-    assert soon("d.json", "*.json")[0].runs() == [(4, 6), (0, 1)]
-    assert soon("b*", in_order=True)[0].runs() == [(1, 4), (0, 6)]
-    assert soon()[0].runs() == []
+    assert awaited("d.json", "*.json")[0].runs() == [(4, 6), (0, 1)]
+    assert awaited("b*", in_order=True)[0].runs() == [(1, 4), (0, 6)]
+    assert awaited()[0].runs() == []
 
 
 def test_a_pattern_that_matches_nothing_is_said() -> None:
-    assert soon("/a/", "A", "#x", "b.bin")[1] == [Unmatched("A"), Unmatched("#x")]
+    assert awaited("/a/", "A", "#x", "b.bin")[1] == [Unmatched("A"), Unmatched("#x")]
 
 
 @pytest.mark.parametrize("pattern", ["!", "a\\", "", " ", "*-*-*.bin", "**/*-*", "*/*/*"])
 def test_what_is_no_pattern_is_refused(pattern: str) -> None:
     with pytest.raises(UsageError):
-        soon(pattern)
+        awaited(pattern)
 
 
 def test_two_stars_are_no_more_than_that_however_they_are_written() -> None:
-    assert soon("**/*.json")[0].runs() == [(0, 1), (4, 6)]
-    assert soon("*on*ig.json")[0].runs() == [(0, 1)]
+    assert awaited("**/*.json")[0].runs() == [(0, 1), (4, 6)]
+    assert awaited("*on*ig.json")[0].runs() == [(0, 1)]
 
 
 def test_of_very_many_files_the_first_come_in_order_and_the_rest_about_so() -> None:
     count = limits.SOON_RUNS_MAX
     many = content_of({f"{number:05}.{kind}": b"x" for number in range(count) for kind in ("a", "b", "c")}, STEP)
-    made = Soon(["*.b", "*.c"], in_order=True)
+    made = Awaited(["*.b", "*.c"], in_order=True)
     made.begin(many.manifest, many.table)
     hint = made.runs()
     assert len(hint) <= limits.SOON_RUNS_MAX - limits.SOON_RANGES_MAX
@@ -63,11 +63,11 @@ def test_of_very_many_files_the_first_come_in_order_and_the_rest_about_so() -> N
 
 
 def test_files_that_lie_side_by_side_are_one_run() -> None:
-    assert soon("b*", "d*")[0].runs() == [(1, 6)]
+    assert awaited("b*", "d*")[0].runs() == [(1, 6)]
 
 
 def test_a_range_goes_before_all_else_the_last_one_first() -> None:
-    made, _ = soon("d.json")
+    made, _ = awaited("d.json")
     made.move_up("b.bin", 100, 200)
     made.move_up("b.bin", 0, 101)
     made.move_up("b.bin", 100, 200)
@@ -81,7 +81,7 @@ def test_a_range_goes_before_all_else_the_last_one_first() -> None:
 
 
 def test_a_range_of_an_unknown_file_is_forgotten_when_the_manifest_comes() -> None:
-    made = Soon((), in_order=False)
+    made = Awaited((), in_order=False)
     made.move_up("nothing", 0, 5)
     made.move_up("d.json", 0, 5)
     made.begin(CONTENT.manifest, CONTENT.table)
@@ -89,7 +89,7 @@ def test_a_range_of_an_unknown_file_is_forgotten_when_the_manifest_comes() -> No
 
 
 def test_so_many_ranges_are_remembered() -> None:
-    made, _ = soon()
+    made, _ = awaited()
     for start in range(limits.SOON_RANGES_MAX + 10):
         made.move_up("b.bin", start, start + 1)
     assert len(made.runs()) == limits.SOON_RANGES_MAX
@@ -102,7 +102,7 @@ def test_each_file_that_is_waited_for_is_told_of_once() -> None:
         return [file for file in files if file in there]
 
     arrival = cast(Arrival, SimpleNamespace(in_place=in_place))
-    made, _ = soon("*.json")
+    made, _ = awaited("*.json")
     assert made.take_ready(arrival) == []
     there += [0, 1]
     assert made.take_ready(arrival) == ["a/config.json"]

@@ -2,9 +2,8 @@
 
 From a wish and a manifest comes the hint that `transfer.Session.want_soon` takes: the files that match the first
 pattern, then those that match the next, then, with `in_order`, all from front to back. A range that is asked for while
-the fetch runs goes before all that, the last one first. Patterns have gitignore
-syntax, as those of `publish` have, but no more than STARS_MAX stars: they become expressions that try each way to
-match, and the names come from a stranger.
+the fetch runs goes before all that, the last one first. Patterns have gitignore syntax, as those of `publish` have, but
+no more than STARS_MAX stars: they become expressions that try each way to match, and the names come from a stranger.
 
 Whoever asks for an order also wants to know which files can be used: a file is told of (`FilesReady`) once it stands
 whole, verified and durable at its place. A fetch without an order pays nothing for any of this.
@@ -17,7 +16,7 @@ from re import findall
 from typing import TYPE_CHECKING
 
 from p2phub import limits
-from p2phub.content import ChunkTable, RangeSet
+from p2phub.content import ChunkTable, RangeSet, Run
 from p2phub.errors import NotFound, UsageError
 from p2phub.manifest import Manifest
 from p2phub.observe import FilesReady, Unmatched, Watch
@@ -26,20 +25,19 @@ from p2phub.store import Arrival
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
-Run = tuple[int, int]
 STARS_MAX = 2  # With so many a name of PATH_BYTES_MAX takes milliseconds; with each one more a hundred times that.
 READY_TOLD_MAX = 512  # Paths in one event.
 
 
-class Soon:
-    """What is wanted first in one fetch. Raises UsageError for what is no pattern."""
+class Awaited:
+    """What somebody waits for in one fetch, and in which order. Raises UsageError for what is no pattern."""
 
     def __init__(self, first: Sequence[str], *, in_order: bool) -> None:
         self._patterns = _patterns(first)
         self._in_order = in_order
         self._base: list[Run] = []  # By patterns and `in_order`.
         self._ranges: list[tuple[str, int, int]] = []  # Bytes of files, the last that was asked for first.
-        self._awaited: list[int] = []  # Files to tell of that are not at their place yet, in the order of the manifest.
+        self._unready: list[int] = []  # Files to tell of that are not at their place yet, in the order of the manifest.
         self._manifest: Manifest | None = None  # With the table from `begin` on.
         self._table: ChunkTable | None = None
 
@@ -62,10 +60,10 @@ class Soon:
             self._base += [span for file in found if file not in awaited and (span := table.span(file))[0] < span[1]]
             awaited.update(found)
         self._base = _few(self._base, limits.SOON_RUNS_MAX - limits.SOON_RANGES_MAX - 1)
-        self._awaited = sorted(awaited)
+        self._unready = sorted(awaited)
         if self._in_order:
             self._base.append((0, len(table)))
-            self._awaited = list(range(len(manifest.files)))
+            self._unready = list(range(len(manifest.files)))
         return unmatched
 
     def move_up(self, path: str, start: int, stop: int) -> None:
@@ -93,12 +91,12 @@ class Soon:
 
     def take_ready(self, arrival: Arrival) -> list[str]:
         """Return the paths of those files that came to stand at their place since the last call. May take a moment."""
-        if not self._awaited or self._manifest is None:
+        if not self._unready or self._manifest is None:
             return []
-        ready = arrival.in_place(self._awaited)
+        ready = arrival.in_place(self._unready)
         if ready:
             there = set(ready)
-            self._awaited = [file for file in self._awaited if file not in there]
+            self._unready = [file for file in self._unready if file not in there]
         return [self._manifest.files[file].path for file in ready]
 
 
