@@ -127,6 +127,8 @@ class Job:
         self.bytes_reused = 0  # On this disk before anything was asked for.
         self.bytes_before = 0  # Verified when the session began: those, and the first flight.
         self.providers = ProviderBook(means.own)
+        for candidate in search.known:  # Before the first dial, so that all addresses of one take part in it.
+            self.providers.found(candidate)
         for mirror in search.mirrors:
             self.providers.mirror(mirror, by_user=mirror in search.given)
         self.links: dict[LinkId, LinkState] = {}

@@ -41,7 +41,7 @@ class Search:
         open_lan: OpenLan | None = None,
     ) -> None:
         """`open_lan` is None where neighbours are not to be asked for this before all else has failed."""
-        self._known = tuple(known)
+        self.known = tuple(known)
         self.given = tuple(given)
         self.mirrors = tuple(dict.fromkeys((*given, *configured)))[: limits.MIRRORS_MAX]
         self._open_finder = open_finder
@@ -58,17 +58,17 @@ class Search:
 
     def asked(self) -> str:
         """Say who was asked, for the error that nobody has it."""
-        asked = [*(str(candidate.provider) for candidate in self._known), *map(str, self.mirrors)]
+        asked = [*(str(candidate.provider) for candidate in self.known), *map(str, self.mirrors)]
         if self._finder is not None:
             asked.extend(str(who) for who in self._finder.asked())
         return ", ".join(asked[:ASKED_SHOWN]) or "nobody: no provider, bootstrap node or LAN peer is known"
 
     async def look(self, manifest: Digest, round_number: int, found: trio.MemorySendChannel[Candidate]) -> None:
         """Send every candidate of this round; returns when all have been asked."""
-        for candidate in self._known:
+        for candidate in self.known:
             await found.send(candidate)
-        if round_number == 0 and (self._known or self.given):
-            _log.info("asking those that are known first: %d peers, %d mirrors", len(self._known), len(self.mirrors))
+        if round_number == 0 and (self.known or self.given):
+            _log.info("asking those that are known first: %d peers, %d mirrors", len(self.known), len(self.mirrors))
             return
         self._looked_far = True
         self.may_look_near = False

@@ -17,7 +17,7 @@ FOUND_BY = {
     "blame-whoever-goes": ("mixed_faults", 1),
     "credit-the-wrong-peer": ("four_providers", 1),
     "forget-the-ban": ("poisoners_30", 1),
-    "forget-what-is-read": ("reader", 1),
+    "forget-what-is-read": ("reader", 2),
     "forget-what-was-believed": ("rollback_publisher", 1),
     "give-up-at-once": ("provider_restart", 1),
     "hammer-who-is-gone": ("provider_restart", 1),

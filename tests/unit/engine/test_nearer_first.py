@@ -88,7 +88,11 @@ def at(name: str, ip: str, via: str = "dht") -> Candidate:
 
 async def dialled(folder: Path, *found: Candidate, known: tuple[Candidate, ...] = ()) -> list[str]:
     """Fetch from nobody; return in which order was dialled, each address once."""
-    dialler = Slow(nobody)
+    return list(dict.fromkeys((await fetched(folder, Slow(nobody), *found, known=known)).order))
+
+
+async def fetched(folder: Path, dialler: Slow, *found: Candidate, known: tuple[Candidate, ...] = ()) -> Slow:
+    """Fetch from nobody by this dialler; return it."""
 
     async def open_finder() -> FixedFinder:
         return FixedFinder(found)
@@ -100,7 +104,7 @@ async def dialled(folder: Path, *found: Candidate, known: tuple[Candidate, ...] 
             means=Means(dialler, MemoryStore(), Workers(), key_of("own").peer_id, near=Surroundings(LABELS)),
             watch=lambda event: None,
         )
-    return list(dict.fromkeys(dialler.order))
+    return dialler
 
 
 def far(count: int) -> list[Candidate]:
@@ -135,6 +139,18 @@ async def test_the_nearest_address_of_a_provider_comes_first_and_what_others_say
     blocked = [at(f"slow{number}", f"8.7.{number}.1", "direct") for number in range(DIALS_AT_ONCE)]
     order = await dialled(tmp_path, known=(*blocked, *known))
     assert [ip for ip in order if not ip.startswith("8.7.")] == ["10.1.0.2", "192.168.0.1", "8.8.0.1", "10.1.0.1"]
+
+
+@pytest.mark.parametrize("ips", [("192.168.0.1", "8.8.0.1"), ("8.8.0.1", "192.168.0.1")])
+async def test_of_one_that_is_known_at_several_addresses_the_nearest_comes_first_and_a_silent_one_costs_a_moment(
+    ips: tuple[str, str], tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """As a ticket tells them: one after the other."""
+    silent = Slow(lambda ip: (limits.DIAL_S, PeerGone("no answer")))
+    began = trio.current_time()
+    await fetched(tmp_path, silent, known=tuple(at("ann", ip, "direct") for ip in ips))
+    first = [(round(when - began, 3), ip) for when, ip in silent.dialled[:2]]
+    assert first == [(0.0, "192.168.0.1"), (HEAD_START_S, "8.8.0.1")]
 
 
 # --- the dial itself ----------------------------------------------------------------------------------------------
