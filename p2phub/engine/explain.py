@@ -11,7 +11,7 @@ from collections.abc import Collection
 from p2phub.engine.job import Job
 from p2phub.engine.nearness import nearness_of
 from p2phub.engine.parole import kept_back
-from p2phub.engine.providers import Provider
+from p2phub.engine.providers import Provider, when
 from p2phub.errors import PeerStalled
 from p2phub.identity import SourceId
 from p2phub.net import Spent
@@ -124,7 +124,7 @@ def _state(job: Job, provider: Provider, own: list[LinkNow], links: tuple[LinkNo
             return "being dialled" if provider.last_error is None else f"{why}; being dialled again"
         if not provider.can_be_dialled:
             return f"{why}; no address is known"
-        return f"{why}; dialled again in {provider.retry_at - now:.0f} s" if provider.retry_at > now else why
+        return f"{why}; dialled again {when(provider.retry_at - now)}" if provider.retry_at > now else why
     working = [link for link in own if link.bytes_leased]
     if not own and any(job.links[number].bare for number in provider.links):
         return "connected; has nothing that describes the manifest"

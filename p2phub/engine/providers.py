@@ -32,6 +32,11 @@ REFERENCE_SHOWN = 120
 RETRY_S = (1.0, 2.0, 4.0, 8.0, 15.0)  # After each failure in a row; the last one repeats.
 
 
+def when(seconds: float) -> str:
+    """Write when something is due that is so far off: `in 4 s`, never `in 0 s`."""
+    return f"in {math.ceil(seconds)} s" if seconds > 0 else "at once"
+
+
 @dataclass
 class Provider:
     """One peer, or a mirror, which has no address here.
@@ -95,7 +100,7 @@ class Provider:
         self.failures += 1
         self.banned = self.banned or isinstance(error, ChunkMismatch | ProtocolViolation)
         self.unusable = self.unusable or isinstance(error, MirrorUnusable)
-        again = "is not asked again" if self.out else f"may be dialled again in {max(0.0, self.retry_at - now):.0f} s"
+        again = "is not asked again" if self.out else f"may be dialled again {when(self.retry_at - now)}"
         _log.info("%s %s: %s", self.peer, again, error)
 
     @property
