@@ -188,8 +188,9 @@ class Hub:
     async def unpublish(self, ref: str) -> JsonObject:
         """Stop announcing and serving a name of ours; its files stay.
 
-        Returns {"reference", "manifest"}. Raises NotFound if nothing is published here by that name, UsageError,
-        DiskError.
+        What `publish` wrote into the same folder for a mirror is removed. Returns {"reference", "manifest", "folder",
+        "mirror_files_removed": where they stood, or None}. Raises NotFound if nothing is published here by that name,
+        UsageError, DiskError.
         """
         return await self._verbs.call("unpublish", {"ref": ref}, unwatched)
 
@@ -267,11 +268,11 @@ class Hub:
     async def status(self) -> JsonObject:
         """Return what the node is doing.
 
-        {"daemon": whether it is one, "home", "peer_id", "publisher_id", "addresses": [multiaddr], "seconds" (since it
-        began), "tasks", "processes": [{"pid", "role" (node or bulk), "anonymous_bytes", "descriptors"}],
-        "anonymous_bytes" and "descriptors" of them together, "up" and "down" (its caps in bytes/s, or None), "jobs":
-        [the latest event of each fetch, with "job", "up", "down" and "background"], "served": {manifest: payload bytes
-        sent}}. Raises DiskError.
+        {"daemon": whether it is one, "home", "peer_id", "publisher_id", "addresses": [multiaddr], "lan" (whether nodes
+        of the local network are looked for), "seconds" (since it began), "tasks", "processes": [{"pid", "role" (node or
+        bulk), "anonymous_bytes", "descriptors"}], "anonymous_bytes" and "descriptors" of them together, "up" and "down"
+        (its caps in bytes/s, or None), "jobs": [the latest event of each fetch, with "job", "up", "down" and
+        "background"], "served": {manifest: payload bytes sent}}. Raises DiskError.
         """
         return await self._verbs.call("status", {}, unwatched)
 

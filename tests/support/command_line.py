@@ -43,7 +43,12 @@ RESULTS: Json = {
         "bytes": 9,
     },
     "fetch": DONE,
-    "unpublish": {"reference": "m", "manifest": "bagmanifest"},
+    "unpublish": {
+        "reference": "m",
+        "manifest": "bagmanifest",
+        "folder": "/models/m",
+        "mirror_files_removed": "/models/m/.p2phub/mirror",
+    },
     "remove": {"manifest": "bagmanifest", "folder": "/models/m", "folders": ["/models/m"]},
     "info": {
         "reference": "m",
@@ -109,6 +114,7 @@ RESULTS: Json = {
         "peer_id": PEER,
         "publisher_id": PEER,
         "addresses": [ADDRESS],
+        "lan": True,
         "seconds": 3.0,
         "tasks": 9,
         "processes": [

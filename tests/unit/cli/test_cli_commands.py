@@ -498,3 +498,40 @@ def test_doctor_ends_with_how_much_there_is_to_do(cli: Cli, hub: FakeHub) -> Non
     assert "1 of 2 checks found something to do." in cli("doctor").err
     hub.results["doctor"] = hub.results["doctor"][:1]
     assert "All is well." in cli("doctor").err
+
+
+@pytest.mark.parametrize("lan", [True, False])
+def test_who_knows_nobody_is_not_sent_to_a_network_that_is_switched_off(lan: bool, cli: Cli, hub: FakeHub) -> None:
+    hub.results["peers"] = []
+    hub.results["status"] = {**RESULTS["status"], "lan": lan}
+    said = cli("peers").err
+    assert "--bootstrap" in said
+    assert ("are looked for whenever" in said) is lan
+    assert ("start it without --no-lan" in said) is not lan
+
+
+def test_where_nothing_is_missing_no_fetching_is_told_and_else_only_what_is(cli: Cli, hub: FakeHub) -> None:
+    hub.events = [api.Started("x/m", "bag", bytes_total=42_000_000, bytes_held=42_000_000)]
+    said = cli("fetch", "x/m").err
+    assert "All 42.0 MB are here already" in said
+    assert "Fetching" not in said
+    hub.events = [api.Started("x/m", "bag", bytes_total=42_000_000, bytes_held=12_000_000)]
+    assert "Fetching: 30.0 MB\n" in cli("fetch", "x/m").err
+
+
+def test_what_ends_serving_says_what_is_ended_and_what_stays(
+    cli: Cli, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stopped() -> None:
+        """As if Ctrl-C came at once."""
+
+    monkeypatch.setattr(hub, "transient", True)
+    monkeypatch.setattr("p2phub.cli.fetch._until_stopped", stopped)
+    hub.events = [api.Listening([ADDRESS])]
+    said = cli("fetch", "x/m", "--seed")
+    assert said.code == 0
+    assert said.err.endswith("Stopped: it is not served to others any more. What was fetched stays in /models/m\n")
+    hub.events = [api.Stopped()]
+    said = cli("node")
+    assert "What is held here stays." in said.out
+    assert "p2phub node" in said.err
