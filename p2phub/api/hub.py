@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from p2phub.content import Codec
 from p2phub.manifest import parse_reference
 from p2phub.node import Config, daemon_running, load_config, open_node, parse_cap, remote_verbs
 from p2phub.observe import Done, Event, Published, SourceBytes
@@ -420,7 +421,11 @@ def default_folder(ref: str) -> str:
     if reference.name is not None:
         return reference.name
     release = reference.ticket.publisher_release() if reference.ticket is not None else None
-    return release.name if release is not None else str(reference)[:16]
+    if release is not None:
+        return release.name
+    digest = reference.digest  # Of a ticket, too: its own letters would all begin alike.
+    assert digest is not None, "without a name it is a digest, or a ticket, which has one"
+    return digest.text(Codec.MSGPACK)[:16]
 
 
 def _absolute(path: str | Path) -> str:

@@ -61,7 +61,7 @@ async def run(call: Invocation) -> int:
     check_providers(args.provider)
     check_mirrors(args.mirror)
     if args.seed and args.no_serve:
-        raise UsageError("--seed and --no-serve say the opposite of each other")
+        raise UsageError("--seed and --no-serve say the opposite of each other", hint="leave one of them out")
     async with call.open_hub() as hub:
         with open_progress(output, verbose=call.common.verbose) as progress:
             if call.common.verbose and not hub.transient:

@@ -72,7 +72,7 @@ def write_mirror_files(
             raise Damaged(f"the chunk list {digest} is no longer held")
         files[mirror_blob_path(digest)] = blob
     files[mirror_release_path(*name)] = signed  # Last, so that whoever finds it finds the rest.
-    with disk_errors(f"write mirror files below {folder}"):
+    with disk_errors(f"write mirror files below {folder}", option="--mirror-files"):
         folder.mkdir(parents=True, exist_ok=True)
         for path, data in files.items():
             _put(folder, path, data)

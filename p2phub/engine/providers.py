@@ -22,6 +22,7 @@ from p2phub.errors import (
     NoProvider,
     PeerGone,
     PeerRefused,
+    PeerStalled,
     ProtocolViolation,
 )
 from p2phub.identity import Address, MirrorId, PeerId, SourceId
@@ -230,9 +231,14 @@ class ProviderBook:
 
 
 def _advice(provider: Provider) -> str | None:
-    """Return what could be done about a mirror that was of no use."""
+    """Return what could be done about a provider that was of no use."""
+    if provider.turned_us_away:
+        return "it serves as many as it can: try again in a while"
     if not provider.is_mirror:
-        return None
+        unreached = isinstance(provider.last_error, PeerGone | PeerStalled) and not provider.had_some
+        return (
+            "is its node running, and its address right? `p2phub fetch -v` shows whom it dials" if unreached else None
+        )
     if provider.last_error is not None and provider.last_error.hint is not None:
         return provider.last_error.hint
     if provider.lacks is not None:

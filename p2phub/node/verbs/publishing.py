@@ -13,7 +13,7 @@ import trio
 from p2phub.content import Codec, Digest
 from p2phub.engine import publish as engine
 from p2phub.engine.mirrors import remove_mirror_files, write_mirror_files
-from p2phub.errors import HubError, NotFound, UsageError
+from p2phub.errors import DiskError, HubError, NotFound, UsageError
 from p2phub.identity import parse_peer_id
 from p2phub.manifest import MIRROR_FOLDER, Ticket, encode_ticket, read_release
 from p2phub.node.compose import Parts
@@ -73,9 +73,14 @@ async def publish(
     if mirror_files is not None:
         of = (parts.publisher.peer_id, name, tag)
         place = Path(mirror_files)
-        await parts.workers.run(
-            lambda: write_mirror_files(place, outcome.manifest, outcome.signed, store=parts.store, name=of)
-        )
+        try:
+            await parts.workers.run(
+                lambda: write_mirror_files(place, outcome.manifest, outcome.signed, store=parts.store, name=of)
+            )
+        except DiskError as error:
+            node.shelf_changed(outcome.manifest)
+            what = f"it is published, but without what a mirror needs: {error.message}"
+            raise DiskError(what, hint=error.hint) from error
     ticket = Ticket(outcome.manifest, None if private else outcome.signed, parts.ticket_addresses())
     return Published(
         reference=parts.resolver.spell(parts.publisher.peer_id, name, tag),

@@ -535,3 +535,10 @@ def test_what_ends_serving_says_what_is_ended_and_what_stays(
     said = cli("node")
     assert "What is held here stays." in said.out
     assert "p2phub node" in said.err
+
+
+@pytest.mark.parametrize("words", [["import", "/nowhere/key.pem"], ["export", "/nowhere/key.pem"]], ids=" ".join)
+def test_a_key_file_that_cannot_be_used_is_told_with_what_to_do(words: list[str], cli: Cli) -> None:
+    failed = cli("--json", "key", *words).last
+    assert failed["code"] == 6
+    assert "p2phub key export FILE" in failed["hint"]
