@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from p2phub.content import Codec
+from p2phub.errors import UsageError
 from p2phub.manifest import parse_reference
 from p2phub.node import Config, daemon_running, load_config, open_node, parse_cap, remote_verbs
 from p2phub.observe import Done, Event, Published, SourceBytes
@@ -242,6 +243,17 @@ class Hub:
         DiskError.
         """
         return _items(await self._verbs.call("ls", {}, unwatched))
+
+    async def unfinished(self) -> list[JsonObject]:
+        """Return the fetches of this home that began and did not end, the newest first; the same call goes on with one.
+
+        Each is {"reference" (as it was given), "manifest", "folder", "bytes" (in all), "percent" (about, of them, that
+        is here), "job" (its number, where the daemon has it under way, else None)}. Raises DiskError.
+        """
+        try:
+            return _items(await self._verbs.call("unfinished", {}, unwatched))
+        except UsageError:  # A daemon that was started by an older version does not know the verb.
+            return []
 
     async def log(self, ref: str) -> list[JsonObject]:
         """Return the releases of a name that are known here, newest first; where none is, the network is asked.

@@ -123,6 +123,15 @@ class Holding:
     files: int
 
 
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """How far a fetch came that did not end: `chunks` of `chunks_total` are noted as written; `bytes_total` in all."""
+
+    chunks: int
+    chunks_total: int
+    bytes_total: int
+
+
 class Arrival(Protocol):
     """One fetch being written below its destination. The coordinator's; `plan.open` is the carriers'."""
 

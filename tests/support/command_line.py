@@ -105,6 +105,7 @@ RESULTS: Json = {
             "announced_to": 4,
         }
     ],
+    "unfinished": [],
     "log": [RELEASE],
     "verify": {"manifest": "bagmanifest", "folder": "/models/m", "files": 3, "bytes": 5_000_000, "damaged": []},
     "peers": [{"peer_id": PEER, "addresses": ["/ip4/127.0.0.1/tcp/4717"], "proven": True}],

@@ -46,12 +46,16 @@ def test_every_command_stands_in_the_table_below() -> None:
     assert {command.name for command in COMMANDS} == {name.split()[0] for name in ALL} | {"node"}
 
 
+ALSO = {"ls": [("unfinished", ())]}
+"""What a command asks beside its verb."""
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_a_command_calls_its_verb_and_ends_with_one_json_object(name: str, cli: Cli, hub: FakeHub) -> None:
     words, verb, arguments = ALL[name]
     said = cli("--json", *words)
     assert (said.code, said.err) == (0, "")
-    assert [(called, first) for called, first, _ in hub.calls] == [(verb, arguments)]
+    assert [(called, first) for called, first, _ in hub.calls] == [(verb, arguments), *ALSO.get(name, ())]
     assert [each["event"] for each in said.objects] == [LAST_EVENT.get(name, name)]
 
 
@@ -542,3 +546,29 @@ def test_a_key_file_that_cannot_be_used_is_told_with_what_to_do(words: list[str]
     failed = cli("--json", "key", *words).last
     assert failed["code"] == 6
     assert "p2phub key export FILE" in failed["hint"]
+
+
+LEFT = {
+    "reference": f"{PEER}/m",
+    "manifest": "bagmanifest",
+    "folder": "/models/my m",
+    "bytes": 5_000_000,
+    "percent": 29,
+    "job": None,
+}
+
+
+def test_a_fetch_that_did_not_end_is_listed_with_how_it_goes_on(cli: Cli, hub: FakeHub) -> None:
+    hub.results["ls"] = []
+    hub.results["unfinished"] = [LEFT]
+    said = cli("ls")
+    assert "Nothing is held" not in said.err
+    assert "about 29 % of 5.00 MB, in /models/my m" in said.out
+    assert f"p2phub fetch {PEER}/m --into '/models/my m'" in said.out
+    assert cli("ls", "--json").last["unfinished"] == [LEFT]
+    hub.results["unfinished"] = [{**LEFT, "job": 3}]
+    assert "under way: p2phub status --explain 3" in cli("ls").out
+    hub.results["unfinished"] = [{**LEFT, "reference": "p2phub:" + "a" * 2000}]
+    said = cli("ls")
+    assert "p2phub fetch TICKET --into" in said.out
+    assert max(map(len, said.out.splitlines())) < 120
