@@ -8,8 +8,9 @@ from typing import Any
 from p2phub import api
 from p2phub.cli.command import Command, Invocation, no_arguments
 from p2phub.cli.sizes import plural, size
-from p2phub.cli.status import REFERENCE_SHOWN
 from p2phub.cli.table import table
+
+REFERENCE_SHOWN = 76  # A ticket would fill the screen; a publisher's name is hardly longer.
 
 
 async def run(call: Invocation) -> int:
@@ -21,7 +22,8 @@ async def run(call: Invocation) -> int:
         call.output.say(*_rows(items, columns=call.output.columns))
     if left:
         call.output.say("Not finished:", *(line for each in left for line in unfinished(each)))
-        call.output.note("What was given to it by --provider or --mirror is to be given again.")
+        if any(each["job"] is None for each in left):
+            call.output.note("What was given to it by --provider or --mirror is to be given again.")
     if not items and not left:
         call.output.note("Nothing is held here yet: `p2phub publish DIR --name NAME`, or `p2phub fetch REF`")
     return 0

@@ -22,8 +22,9 @@ async def run(call: Invocation) -> int:
     call.output.object("peers", {"items": items})
     if not items:
         call.output.note(
-            "This node knows no other yet. Name one: --bootstrap /ip4/IP/tcp/PORT/p2p/PEER, as `p2phub node` prints it",
-            f"on the other machine. {LAN_IS_ON if lan else LAN_IS_OFF}",
+            "This node knows no other yet.",
+            "Name one: --bootstrap /ip4/IP/tcp/PORT/p2p/PEER, as `p2phub node` prints it on the other machine.",
+            LAN_IS_ON if lan else LAN_IS_OFF,
         )
         return 0
     rows = [[item["peer_id"], state(item), ", ".join(item["addresses"][:ADDRESSES_SHOWN])] for item in items]

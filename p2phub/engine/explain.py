@@ -118,7 +118,8 @@ def _state(job: Job, provider: Provider, own: list[LinkNow], links: tuple[LinkNo
     if not provider.links:
         if not provider.dialling and (why := job.sparing.why_not(provider.peer, now=now)) is not None:
             return why
-        how = "not answering" if isinstance(provider.last_error, PeerStalled) else "lost"
+        how = "lost" if provider.had_some else "not reached"
+        how = "not answering" if isinstance(provider.last_error, PeerStalled) else how
         why = f"{how}: {provider.last_error}" if provider.last_error is not None else "not dialled"
         if provider.dialling:
             return "being dialled" if provider.last_error is None else f"{why}; being dialled again"

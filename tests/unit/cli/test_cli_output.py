@@ -262,3 +262,12 @@ def test_where_rows_are_too_wide_for_the_terminal_each_thing_held_is_a_block(
     assert len(lines) == 3
     assert not lines[0].startswith(" ")
     assert "file" in lines[1]
+
+
+def test_of_the_result_only_what_nobody_copies_is_broken(narrow: tuple[io.TextIOWrapper, int]) -> None:
+    stream, terminal = narrow
+    out = Output(as_json=False, stdout=stream, stderr=io.StringIO())
+    line = "word " * 12
+    out.say(line)
+    out.say(line, prose=True)
+    assert [len(each) > 40 for each in shown(stream, terminal)] == [True, False, False]
