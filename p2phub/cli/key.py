@@ -8,7 +8,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 from p2phub.cli.command import Command, Invocation
-from p2phub.errors import DiskError, Occupied, UsageError
+from p2phub.errors import DiskError, Malformed, Occupied, UsageError
 
 WHICH_FILE = "give the file that `p2phub key export FILE` wrote, on the machine that has the key"
 KEY_BYTES_MAX = 4096  # An Ed25519 key is 119 bytes of PEM.
@@ -28,7 +28,10 @@ async def run(call: Invocation) -> int:
             raise UsageError("key import needs the file of the key", hint="p2phub key import FILE, or - for stdin")
         pem = await trio.to_thread.run_sync(read_key, file, abandon_on_cancel=True)
         async with call.open_hub() as hub:
-            taken = await hub.key_import(pem)
+            try:
+                taken = await hub.key_import(pem)
+            except Malformed as error:
+                raise error.within(file, hint=WHICH_FILE) from error
         call.output.object("key", {"action": "import", **taken})
         call.output.say(f"This home now publishes as {taken['publisher_id']}")
         call.output.note(

@@ -13,6 +13,7 @@ import pytest
 
 from p2phub import api
 from p2phub.cli.main import COMMANDS
+from p2phub.errors import Malformed
 from tests.support.command_line import ADDRESS, MIRROR, PEER, PUBLISHED, RELEASE, RESULTS, FakeHub, Said
 from tests.support.covers import covers
 
@@ -572,3 +573,12 @@ def test_a_fetch_that_did_not_end_is_listed_with_how_it_goes_on(cli: Cli, hub: F
     said = cli("ls")
     assert "p2phub fetch TICKET --into" in said.out
     assert max(map(len, said.out.splitlines())) < 120
+
+
+def test_a_file_that_is_no_key_is_named_with_what_to_do(cli: Cli, hub: FakeHub, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no key")
+    hub.error = Malformed("key-file", "not a PEM file with one PRIVATE KEY")
+    failed = cli("--json", "key", "import", str(tmp_path / "notes.txt")).last
+    assert failed["code"] == 5
+    assert str(tmp_path / "notes.txt") in failed["message"]
+    assert "p2phub key export FILE" in failed["hint"]
