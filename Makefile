@@ -2,7 +2,7 @@
 #   make demo     the main job on real weights        make check      ruff, mypy, import-linter
 #   make test     the tests                           make endurance  the long tests: kills, floods, gigabytes
 #   make bench    measured against other tools        make format     write code as ruff has it
-#   make sim      many simulated swarms, from seeds
+#   make sim      many simulated swarms, from seeds   make setup      only the set-up: .venv and what the tests need
 #   make clean    remove everything made here
 
 VENV ?= .venv

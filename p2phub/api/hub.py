@@ -13,6 +13,8 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from p2phub.content import Codec
+from p2phub.errors import UsageError
 from p2phub.manifest import parse_reference
 from p2phub.node import Config, daemon_running, load_config, open_node, parse_cap, remote_verbs
 from p2phub.observe import Done, Event, Published, SourceBytes
@@ -188,8 +190,9 @@ class Hub:
     async def unpublish(self, ref: str) -> JsonObject:
         """Stop announcing and serving a name of ours; its files stay.
 
-        Returns {"reference", "manifest"}. Raises NotFound if nothing is published here by that name, UsageError,
-        DiskError.
+        What `publish` wrote into the same folder for a mirror is removed. Returns {"reference", "manifest", "folder",
+        "mirror_files_removed": where they stood, or None}. Raises NotFound if nothing is published here by that name,
+        UsageError, DiskError.
         """
         return await self._verbs.call("unpublish", {"ref": ref}, unwatched)
 
@@ -241,6 +244,17 @@ class Hub:
         """
         return _items(await self._verbs.call("ls", {}, unwatched))
 
+    async def unfinished(self) -> list[JsonObject]:
+        """Return the fetches of this home that began and did not end, the newest first; the same call goes on with one.
+
+        Each is {"reference" (as it was given), "manifest", "folder", "bytes" (in all), "percent" (about, of them, that
+        is here), "job" (its number, where the daemon has it under way, else None)}. Raises DiskError.
+        """
+        try:
+            return _items(await self._verbs.call("unfinished", {}, unwatched))
+        except UsageError:  # A daemon that was started by an older version does not know the verb.
+            return []
+
     async def log(self, ref: str) -> list[JsonObject]:
         """Return the releases of a name that are known here, newest first; where none is, the network is asked.
 
@@ -267,11 +281,11 @@ class Hub:
     async def status(self) -> JsonObject:
         """Return what the node is doing.
 
-        {"daemon": whether it is one, "home", "peer_id", "publisher_id", "addresses": [multiaddr], "seconds" (since it
-        began), "tasks", "processes": [{"pid", "role" (node or bulk), "anonymous_bytes", "descriptors"}],
-        "anonymous_bytes" and "descriptors" of them together, "up" and "down" (its caps in bytes/s, or None), "jobs":
-        [the latest event of each fetch, with "job", "up", "down" and "background"], "served": {manifest: payload bytes
-        sent}}. Raises DiskError.
+        {"daemon": whether it is one, "home", "peer_id", "publisher_id", "addresses": [multiaddr], "lan" (whether nodes
+        of the local network are looked for), "seconds" (since it began), "tasks", "processes": [{"pid", "role" (node or
+        bulk), "anonymous_bytes", "descriptors"}], "anonymous_bytes" and "descriptors" of them together, "up" and "down"
+        (its caps in bytes/s, or None), "jobs": [the latest event of each fetch, with "job", "up", "down" and
+        "background"], "served": {manifest: payload bytes sent}}. Raises DiskError.
         """
         return await self._verbs.call("status", {}, unwatched)
 
@@ -419,7 +433,11 @@ def default_folder(ref: str) -> str:
     if reference.name is not None:
         return reference.name
     release = reference.ticket.publisher_release() if reference.ticket is not None else None
-    return release.name if release is not None else str(reference)[:16]
+    if release is not None:
+        return release.name
+    digest = reference.digest  # Of a ticket, too: its own letters would all begin alike.
+    assert digest is not None, "without a name it is a digest, or a ticket, which has one"
+    return digest.text(Codec.MSGPACK)[:16]
 
 
 def _absolute(path: str | Path) -> str:

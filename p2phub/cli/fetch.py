@@ -61,7 +61,7 @@ async def run(call: Invocation) -> int:
     check_providers(args.provider)
     check_mirrors(args.mirror)
     if args.seed and args.no_serve:
-        raise UsageError("--seed and --no-serve say the opposite of each other")
+        raise UsageError("--seed and --no-serve say the opposite of each other", hint="leave one of them out")
     async with call.open_hub() as hub:
         with open_progress(output, verbose=call.common.verbose) as progress:
             if call.common.verbose and not hub.transient:
@@ -84,12 +84,13 @@ async def run(call: Invocation) -> int:
         output.event(done)
         show_done(output, done)
         if args.seed and hub.transient:  # Else it is served by the daemon, which fetched it.
-            await _seed(output, view.addresses)
+            await _seed(output, view.addresses, done.path)
     return 0
 
 
-async def _seed(output: Output, addresses: list[str] | None) -> None:
-    """Go on serving at `addresses` until stopped. None: it is not for others; empty: no port could be opened."""
+async def _seed(output: Output, addresses: list[str] | None, path: str) -> None:
+    """Go on serving what stands in `path` at `addresses` until stopped. None: it is not for others; empty: no port
+    could be opened."""
     if addresses is None:
         output.note("It is not served: it is private, or was fetched by its digest, which does not say for whom it is.")
     elif not addresses:
@@ -97,6 +98,7 @@ async def _seed(output: Output, addresses: list[str] | None) -> None:
     else:
         output.note("Serving it to others, who can dial", *(f"  {each}" for each in addresses), "Ctrl-C stops that.")
         await _until_stopped()
+        output.note(f"Stopped: it is not served to others any more. What was fetched stays in {path}")
 
 
 async def _until_stopped() -> None:
@@ -125,9 +127,12 @@ class View:
         progress = self._progress
         match event:
             case api.Started():
-                if event.bytes_held:
-                    progress.note(f"{size(event.bytes_held)} of {size(event.bytes_total)} are here already")
-                progress.begin("Fetching", total=event.bytes_total, done=event.bytes_held)
+                if event.bytes_total and event.bytes_held == event.bytes_total:
+                    progress.note(f"All {size(event.bytes_total)} are here already: nothing is fetched")
+                else:
+                    if event.bytes_held:
+                        progress.note(f"{size(event.bytes_held)} of {size(event.bytes_total)} are here already")
+                    progress.begin("Fetching", total=event.bytes_total, done=event.bytes_held)
                 self._count()
             case api.Source():
                 self._sources.add(event.peer_id)

@@ -8,8 +8,9 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 from p2phub.cli.command import Command, Invocation
-from p2phub.errors import DiskError, Occupied, UsageError
+from p2phub.errors import DiskError, Malformed, Occupied, UsageError
 
+WHICH_FILE = "give the file that `p2phub key export FILE` wrote, on the machine that has the key"
 KEY_BYTES_MAX = 4096  # An Ed25519 key is 119 bytes of PEM.
 
 
@@ -27,7 +28,10 @@ async def run(call: Invocation) -> int:
             raise UsageError("key import needs the file of the key", hint="p2phub key import FILE, or - for stdin")
         pem = await trio.to_thread.run_sync(read_key, file, abandon_on_cancel=True)
         async with call.open_hub() as hub:
-            taken = await hub.key_import(pem)
+            try:
+                taken = await hub.key_import(pem)
+            except Malformed as error:
+                raise error.within(file, hint=WHICH_FILE) from error
         call.output.object("key", {"action": "import", **taken})
         call.output.say(f"This home now publishes as {taken['publisher_id']}")
         call.output.note(
@@ -56,9 +60,9 @@ def read_key(file: str) -> bytes:
             with open(file, "rb") as source:
                 pem = source.read(KEY_BYTES_MAX + 1)
     except OSError as exc:
-        raise DiskError(f"{file} cannot be read: {exc.strerror}") from exc
+        raise DiskError(f"{file} cannot be read: {exc.strerror}", hint=WHICH_FILE) from exc
     if len(pem) > KEY_BYTES_MAX:
-        raise UsageError(f"{file} is too long to be a key", hint="give the file that `p2phub key export` wrote")
+        raise UsageError(f"{file} is too long to be a key", hint=WHICH_FILE)
     return pem
 
 
@@ -70,7 +74,9 @@ def write_key(file: str, pem: bytes) -> None:
     except FileExistsError as exc:
         raise Occupied(f"{file} exists already", hint="name another file; keys are never written over one") from exc
     except OSError as exc:
-        raise DiskError(f"{file} cannot be made: {exc.strerror}") from exc
+        raise DiskError(
+            f"{file} cannot be made: {exc.strerror}", hint="name a file in a folder of yours: p2phub key export FILE"
+        ) from exc
     try:
         with open(descriptor, "wb") as target:
             target.write(pem)
@@ -78,7 +84,9 @@ def write_key(file: str, pem: bytes) -> None:
             os.fsync(target.fileno())
     except OSError as exc:
         path.unlink(missing_ok=True)  # Ours, and half a key is none.
-        raise DiskError(f"{file} cannot be written: {exc.strerror}") from exc
+        raise DiskError(
+            f"{file} cannot be written: {exc.strerror}", hint="make room, or name a file on another disk"
+        ) from exc
 
 
 COMMAND = Command("key", "export or import the publisher key", add_arguments, run)

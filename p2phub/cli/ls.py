@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
+from p2phub import api
 from p2phub.cli.command import Command, Invocation, no_arguments
 from p2phub.cli.sizes import plural, size
 from p2phub.cli.table import table
+
+REFERENCE_SHOWN = 76  # A ticket would fill the screen; a publisher's name is hardly longer.
 
 
 async def run(call: Invocation) -> int:
     async with call.open_hub() as hub:
         items = await hub.ls()
-    call.output.object("ls", {"items": items})
-    if not items:
+        left = await hub.unfinished()
+    call.output.object("ls", {"items": items, "unfinished": left})
+    if items:
+        call.output.say(*_rows(items, columns=call.output.columns))
+    if left:
+        call.output.say("Not finished:", *(line for each in left for line in unfinished(each)))
+        if any(each["job"] is None for each in left):
+            call.output.note("What was given to it by --provider or --mirror is to be given again.")
+    if not items and not left:
         call.output.note("Nothing is held here yet: `p2phub publish DIR --name NAME`, or `p2phub fetch REF`")
-        return 0
+    return 0
+
+
+def _rows(items: list[dict[str, Any]], *, columns: int | None) -> list[str]:
     rows = [
         [
             ", ".join(item["references"]) or item["manifest"],
@@ -27,11 +41,26 @@ async def run(call: Invocation) -> int:
         for item in items
     ]
     lines = table(["REFERENCE", "FILES", "SIZE", "STATE", "FOLDER"], rows, right=(1, 2))
-    columns = call.output.columns
     if columns is not None and max(map(len, lines)) > columns:
-        lines = [line for item in items for line in block(item)]
-    call.output.say(*lines)
-    return 0
+        return [line for item in items for line in block(item)]
+    return lines
+
+
+def unfinished(item: dict[str, Any]) -> list[str]:
+    """Return the lines of a fetch that did not end: how much of it is here, and how it goes on."""
+    reference = item["reference"]
+    is_long = len(reference) > REFERENCE_SHOWN  # A ticket, which would fill the screen.
+    if item["job"] is not None:
+        how = f"under way: p2phub status --explain {item['job']}"
+    else:
+        same = ", with the same ticket" if is_long else ""
+        command = f"p2phub fetch {'TICKET' if is_long else reference} --into {shlex.quote(item['folder'])}"
+        how = f"to go on{same}: {command}"
+    return [
+        f"  {api.printable(reference, length_max=REFERENCE_SHOWN)}",
+        f"    about {item['percent']} % of {size(item['bytes'])}, in {item['folder']}",
+        f"    {how}",
+    ]
 
 
 def block(item: dict[str, Any]) -> list[str]:

@@ -32,6 +32,7 @@ from p2phub.cli import (
     unpublish,
     verify,
 )
+from p2phub.cli.advice import advice
 from p2phub.cli.command import Command, Invocation
 from p2phub.cli.options import Common, take_common, wants_json
 from p2phub.cli.output import Output, standard_output
@@ -85,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except BrokenPipeError:  # Whoever read our output has seen enough: no error, and nobody to tell.
             return code or INTERRUPTED
         except HubError as error:
-            output.failed(error.code, error.message, error.hint)
+            output.failed(error.code, error.message, advice(error))
             return code or error.code
         return code
 
@@ -100,7 +101,7 @@ def _run(words: Sequence[str], output: Output) -> int:
     except SystemExit as end:  # --help and --version end so.
         return end.code if isinstance(end.code, int) else 0
     except HubError as error:
-        output.failed(error.code, error.message, error.hint)
+        output.failed(error.code, error.message, advice(error))
         return error.code
     except KeyboardInterrupt:
         if output.lost:  # The work was ended because nobody reads on; `main` says what that means.

@@ -27,7 +27,8 @@ async def run(call: Invocation) -> int:
                 output.say(f"Node {event.peer_id} is up, and can be dialled at", *(f"  {a}" for a in event.addresses))
                 output.note(f"It publishes as {event.publisher_id}. Ctrl-C stops it.")
             case api.Stopped():
-                output.say("Stopped.")
+                output.say("Stopped: nothing is announced or served any more. What is held here stays.")
+                output.note("`p2phub node` serves it again; a fetch that was under way goes on with its own command.")
 
     await api.run_node(**call.common.settings(), bulk_processes=call.args.bulk_processes, watch=show)
     return 0

@@ -43,11 +43,13 @@ class Output:
         if self.as_json:
             self.object(event.NAME, event.as_json())
 
-    def say(self, *lines: str) -> None:
-        """Print lines of the result, for people only."""
+    def say(self, *lines: str, prose: bool = False) -> None:
+        """Print lines of the result, for people only. `prose`: a terminal may have them broken between words, as what
+        nobody copies."""
         if not self.as_json:
             for line in lines:
-                self._write(api.printable(line, length_max=_LINE_MAX))
+                shown = api.printable(line, length_max=_LINE_MAX)
+                self._write(_wrapped(shown, self.columns) if prose else shown)
 
     def note(self, *lines: str) -> None:
         """Print lines on the way to it, for people only."""

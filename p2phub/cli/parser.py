@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from argparse import SUPPRESS, Action, ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from p2phub.cli.command import Command
@@ -32,6 +33,13 @@ class _Formatter(RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=28)
 
 
+def _alike(word: str, known: Iterable[str]) -> str | None:
+    """Return which of `known` was perhaps meant by `word`."""
+    import difflib  # Only a mistake needs it.
+
+    return next(iter(difflib.get_close_matches(word.partition("=")[0], list(known), n=1)), None)
+
+
 class Parser(ArgumentParser):
     """Raises UsageError where argparse prints and exits, and shows the common options in its help."""
 
@@ -40,9 +48,24 @@ class Parser(ArgumentParser):
         super().__init__(formatter_class=_Formatter, allow_abbrev=False, **settings)
 
     def error(self, message: str) -> NoReturn:
+        meant = None
         if "invalid choice" in message and "COMMAND" in message:
-            message = message.partition(" (choose from")[0]  # The list of all is what --help is for.
-        raise UsageError(message, hint=f"`{self.prog} --help` shows how it is used")
+            message, _, known = message.partition(" (choose from")  # The list of all is what --help is for.
+            meant = _alike(message.rpartition(": ")[2].strip("'"), re.findall(r"[a-z]+", known))
+            message = f"there is no command {message.rpartition(': ')[2]}"
+        self._refuse(message, meant)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's, which says of a word too many to look at the help of all commands, not at that of this one."""
+        found, rest = self.parse_known_args(args, namespace)
+        if rest:
+            own = getattr(found, "parser", self)
+            own._refuse(f"not understood: {' '.join(rest)}", _alike(rest[0], own._option_string_actions))
+        return found
+
+    def _refuse(self, message: str, meant: str | None) -> NoReturn:
+        help_ = f"`{self.prog} --help` shows how it is used"
+        raise UsageError(message, hint=f"do you mean {meant}? {help_}" if meant is not None else help_)
 
     def format_help(self) -> str:
         options = only_options_parser()
@@ -78,7 +101,7 @@ def command_parser(commands: Sequence[Command]) -> Parser:
             command.name, help=command.summary, description=command.description or f"{command.summary.capitalize()}."
         )
         command.add_arguments(own)
-        own.set_defaults(command=command)
+        own.set_defaults(command=command, parser=own)
     return parser
 
 

@@ -97,7 +97,7 @@ class Lines(_Block):
         self._total, self._done = total, done
         self._tenths = _tenths(done, total)
         self._told_at = self._clock()
-        self.note(f"{what}: {size(total)}" if total is not None else f"{what} …")
+        self.note(f"{what}: {size(total - done)}" if total is not None else f"{what} …")
 
     def advance(self, done: int, *, rate: float | None = None) -> None:
         if done <= self._done:

@@ -80,7 +80,7 @@ async def _explain(call: Invocation) -> int:
     async with call.open_hub() as hub:
         found = await hub.explain(call.args.explain)
     call.output.object("explanation", found)
-    call.output.say(*describe_job(found))
+    call.output.say(*describe_job(found), prose=True)
     return 0
 
 
@@ -94,7 +94,7 @@ def describe_job(found: dict[str, Any]) -> list[str]:
     ]
     for source in found["sources"]:
         how = ", ".join(dict.fromkeys((source["via"], source["nearness"])))
-        lines.append(f"Source     {source['peer_id']} ({how}): {source['state']}")
+        lines += [f"Source     {source['peer_id']}", f"           {how}: {source['state']}"]
         rate = f"{size(source['bytes_per_s'])}/s, " if source["links"] else ""
         amounts = f"{size(source['bytes_received'])} so far, {size(source['bytes_leased'])} asked for"
         lines.append(f"           {rate}{amounts}")

@@ -16,7 +16,12 @@ async def run(call: Invocation) -> int:
         gone = await hub.unpublish(call.args.ref)
     call.output.object("unpublish", gone)
     call.output.say(f"{gone['reference']} is no longer published here; its files stay.")
-    call.output.note("Whoever fetched it may still have it and serve it.")
+    if gone.get("mirror_files_removed") is not None:  # A daemon of an older version does not tell.
+        call.output.note(f"What made the folder a mirror is removed from {gone['mirror_files_removed']}")
+    call.output.note(
+        "Whoever fetched it may still have it and serve it; so does a mirror elsewhere, until its .p2phub/mirror is "
+        "removed."
+    )
     return 0
 
 

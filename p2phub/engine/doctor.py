@@ -23,6 +23,9 @@ PEERS_ASKED = 3
 ASK_S = 12.0  # Dialling, asking, and the peer's own dial back.
 ROOM_WARNED_BYTES = 1 << 30
 
+LAN_SWITCH = "it is started without --no-lan and P2PHUB_NO_LAN, and without `lan = false` in config.toml"
+"""What has to be so that nodes of the local network find each other."""
+
 Finding = dict[str, Any]
 
 
@@ -46,9 +49,9 @@ def examine_home(home: Path) -> list[Finding]:
 
 
 async def examine_reach(
-    dialler: Dialler, peers: Sequence[PeerAddress], *, port: int | None, daemon: bool
+    dialler: Dialler, peers: Sequence[PeerAddress], *, port: int | None, daemon: bool, lan: bool
 ) -> list[Finding]:
-    """Ask up to three peers to dial us back at `port`."""
+    """Ask up to three peers to dial us back at `port`. `lan`: whether nodes of the local network are looked for."""
     if not daemon or port is None:
         return [
             finding(
@@ -65,7 +68,7 @@ async def examine_reach(
                 False,
                 "this node knows no other, so nobody can say whether it can be reached from outside",
                 "start it with --bootstrap /ip4/IP/tcp/PORT/p2p/PEER, another node's address; within one local network "
-                "none is needed",
+                + ("none is needed" if lan else f"none is needed either, if {LAN_SWITCH}"),
             )
         ]
     answers: list[tuple[PeerAddress, Probed | HubError]] = []

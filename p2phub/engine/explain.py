@@ -11,7 +11,7 @@ from collections.abc import Collection
 from p2phub.engine.job import Job
 from p2phub.engine.nearness import nearness_of
 from p2phub.engine.parole import kept_back
-from p2phub.engine.providers import Provider
+from p2phub.engine.providers import Provider, when
 from p2phub.errors import PeerStalled
 from p2phub.identity import SourceId
 from p2phub.net import Spent
@@ -118,13 +118,14 @@ def _state(job: Job, provider: Provider, own: list[LinkNow], links: tuple[LinkNo
     if not provider.links:
         if not provider.dialling and (why := job.sparing.why_not(provider.peer, now=now)) is not None:
             return why
-        how = "not answering" if isinstance(provider.last_error, PeerStalled) else "lost"
+        how = "lost" if provider.had_some else "not reached"
+        how = "not answering" if isinstance(provider.last_error, PeerStalled) else how
         why = f"{how}: {provider.last_error}" if provider.last_error is not None else "not dialled"
         if provider.dialling:
             return "being dialled" if provider.last_error is None else f"{why}; being dialled again"
         if not provider.can_be_dialled:
             return f"{why}; no address is known"
-        return f"{why}; dialled again in {provider.retry_at - now:.0f} s" if provider.retry_at > now else why
+        return f"{why}; dialled again {when(provider.retry_at - now)}" if provider.retry_at > now else why
     working = [link for link in own if link.bytes_leased]
     if not own and any(job.links[number].bare for number in provider.links):
         return "connected; has nothing that describes the manifest"

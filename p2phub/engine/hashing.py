@@ -200,7 +200,8 @@ def _preadv(descriptor: int, into: memoryview, offset: int, path: str) -> int:
         try:
             count = os.preadv(descriptor, [into[got:]], offset + got)
         except OSError as exc:
-            raise DiskError(f"cannot read {path}: {exc.strerror}") from exc
+            hint = "check the disk, or leave the file out with --ignore PATTERN"
+            raise DiskError(f"cannot read {path}: {exc.strerror}", hint=hint) from exc
         if count == 0:
             break
         got += count

@@ -1,8 +1,8 @@
 """What a fetch has received, how fast, and how long it has been quiet: the numbers a user is shown.
 
 Progress counts verified bytes and never runs backwards. Bytes count by whole chunks, which on a slow line are seconds
-apart: so the rate is taken over several arrivals, and a pause that is longer than usual shows. Times are of one
-monotonic clock.
+apart: so the rate is taken over several arrivals, from when the first came to when the last did, and a pause that is
+longer than usual shows. Times are of one monotonic clock.
 """
 
 from __future__ import annotations
@@ -16,25 +16,26 @@ from p2phub.identity import SourceId
 from p2phub.observe import Progress, SourceBytes, Waiting
 
 LOOK_S = 0.5
-RATE_S = 2.5  # Over how long a rate is taken where bytes arrive all the time,
+RATE_S = 5.0  # Over how long a rate is taken where bytes arrive all the time,
 RATE_S_MAX = 30.0  # and where they seldom do:
-RATE_GAPS = 4  # over so many times as long as the longest of so many waits between two arrivals.
+RATE_GAPS = 12  # over so many times as long as the longest of the last waits between two arrivals: that the last of
+LAST_GAPS = 4  # what is on its way is counted now and not a moment later is then a twelfth at most.
 
 
 class Rate:
     """Bytes a second of late, of a count that grows from time to time. It began at `count`, at `now`."""
 
     def __init__(self, count: int, *, now: float) -> None:
-        self._grown = deque([(now, count)])  # When a look found more than the one before, and how much it was then.
-        self._gaps: deque[float] = deque(maxlen=RATE_GAPS)
+        self._grown = deque([(now, count)])  # When the last came of what a look found, and how much it was then.
+        self._gaps: deque[float] = deque(maxlen=LAST_GAPS)
 
-    def look(self, count: int, *, now: float) -> float:
-        """Return the rate, now that it is `count`."""
+    def look(self, count: int, *, grown_at: float, now: float) -> float:
+        """Return the rate, now that it is `count`, and has been since `grown_at`."""
         last_at, last = self._grown[-1]
         if count > last:
-            self._gaps.append(now - last_at)
-            self._grown.append((now, count))
-            last_at, last = now, count
+            self._gaps.append(grown_at - last_at)
+            self._grown.append((grown_at, count))
+            last_at, last = grown_at, count
         gap_s = max(self._gaps, default=now - last_at)
         since = now - min(RATE_S_MAX, max(RATE_S, RATE_GAPS * gap_s))
         while len(self._grown) > 1 and self._grown[0][0] < since:
@@ -56,7 +57,8 @@ class Meter:
         self._last_byte_at = now
         self._verified = 0
         self._looked_at = now
-        self._rate = Rate(0, now=now)
+        self._rate: Rate | None = None  # Until the first bytes are there.
+        self._grown_at = now
         self._told_quiet_at = -math.inf
 
     @property
@@ -95,18 +97,22 @@ class Meter:
         """Note that the transfer begins with `verified` bytes on this disk."""
         self._verified = verified
         self._looked_at = now
-        self._rate = Rate(verified, now=now)
+        self._rate = None
 
     def verified(self, verified: int) -> None:
-        """Note that `verified` bytes are now verified in all."""
-        self._verified = max(self._verified, verified)
+        """Note that `verified` bytes are now verified in all; the last of them have just been `received`."""
+        if verified <= self._verified:
+            return
+        self._verified, self._grown_at = verified, self._last_byte_at
+        if self._rate is None:  # It begins here: what came at once, because nothing had come before, is no rate.
+            self._rate = Rate(verified, now=self._grown_at)
 
     def progress(self, *, now: float) -> Progress | None:
         """Return the progress to tell, or None if the last one is younger than LOOK_S."""
         if now - self._looked_at < LOOK_S:
             return None
         self._looked_at = now
-        rate = self._rate.look(self._verified, now=now)
+        rate = 0.0 if self._rate is None else self._rate.look(self._verified, grown_at=self._grown_at, now=now)
         return Progress(bytes_verified=self._verified, bytes_per_s=round(rate, 1))
 
     def final(self, *, now: float) -> Progress:

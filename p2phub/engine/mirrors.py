@@ -10,14 +10,14 @@ from pathlib import Path
 import trio
 
 from p2phub import limits
-from p2phub.content import Digest
+from p2phub.content import Digest, parse_digest
 from p2phub.engine.dialling import Dialled, Reported, relay
-from p2phub.errors import Damaged, PeerError, UsageError
+from p2phub.errors import Damaged, Malformed, NotTrusted, PeerError, UsageError
 from p2phub.identity import MirrorId, PeerId
-from p2phub.manifest import mirror_blob_path, mirror_of, mirror_release_path
+from p2phub.manifest import MIRROR_FOLDER, mirror_blob_path, mirror_of, mirror_release_path, read_release
 from p2phub.net import Mirrors
 from p2phub.store import Store
-from p2phub.store.disk import FOLDER_FLAGS, WRITE_FLAGS, Disk, disk_errors
+from p2phub.store.disk import FOLDER_FLAGS, WRITE_FLAGS, Disk, disk_errors, read_regular
 from p2phub.transfer import LinkId
 from p2phub.wire import flight_order
 
@@ -72,11 +72,68 @@ def write_mirror_files(
             raise Damaged(f"the chunk list {digest} is no longer held")
         files[mirror_blob_path(digest)] = blob
     files[mirror_release_path(*name)] = signed  # Last, so that whoever finds it finds the rest.
-    with disk_errors(f"write mirror files below {folder}"):
+    with disk_errors(f"write mirror files below {folder}", option="--mirror-files"):
         folder.mkdir(parents=True, exist_ok=True)
         for path, data in files.items():
             _put(folder, path, data)
     return len(files)
+
+
+def remove_mirror_files(folder: Path, *, store: Store, name: tuple[PeerId, str, str]) -> bool:
+    """Undo `write_mirror_files`: remove the release of `name`, the blobs that no other release there needs, and what
+    folders are empty then. Where another release is of a manifest that is not held here, all blobs stay.
+
+    Returns whether `name` had a release there. Raises DiskError. Blocks.
+    """
+    with disk_errors(f"remove mirror files below {folder}"):
+        if not _remove(folder, mirror_release_path(*name)):
+            return False
+        others = _manifests_mirrored(folder)
+        if others is None or any(store.blob(other) is None for other in others):
+            return True
+        needed = {mirror_blob_path(digest) for other in others for digest in flight_order(other, store.blob)}
+        for blob in _blobs_mirrored(folder):
+            if blob not in needed:
+                _remove(folder, blob)
+    return True
+
+
+def _blobs_mirrored(folder: Path) -> list[str]:
+    """Return the paths below `folder` of what has the name of a blob."""
+    found = []
+    for path in (folder / MIRROR_FOLDER / "blobs").glob("*"):
+        with suppress(Malformed):
+            found.append(mirror_blob_path(parse_digest(path.name)[0]))
+    return found
+
+
+def _manifests_mirrored(folder: Path) -> set[Digest] | None:
+    """Return what the releases below `folder` lead to; None if one cannot be read."""
+    try:
+        return {
+            read_release(read_regular(path, limits.RELEASE_BYTES_MAX)).manifest
+            for path in folder.glob(f"{MIRROR_FOLDER}/releases/*/*/*")
+        }
+    except (OSError, NotTrusted, Malformed):
+        return None
+
+
+def _remove(folder: Path, path: str) -> bool:
+    """Remove one file below `folder`, and the folders that are empty then; never through a link. Returns whether it was
+    there."""
+    *parts, name = path.split("/")
+    with ExitStack() as stack:
+        places = [_opened(folder, FOLDER_FLAGS & ~os.O_NOFOLLOW, stack)]
+        try:
+            for part in parts:
+                places.append(_opened(part, FOLDER_FLAGS, stack, dir_fd=places[-1]))
+            os.unlink(name, dir_fd=places[-1])
+        except FileNotFoundError:
+            return False
+        with suppress(OSError):
+            for part, place in zip(reversed(parts), reversed(places[:-1]), strict=True):
+                os.rmdir(part, dir_fd=place)
+    return True
 
 
 def _put(folder: Path, path: str, data: bytes) -> None:

@@ -24,6 +24,7 @@ from p2phub.errors import (
     NoProvider,
     PeerGone,
     PeerRefused,
+    PeerStalled,
     ProtocolViolation,
 )
 from p2phub.identity import Address, MirrorId, PeerId, SourceId
@@ -32,6 +33,11 @@ from p2phub.observe import printable
 _log = logging.getLogger(__name__)
 REFERENCE_SHOWN = 120
 RETRY_S = (1.0, 2.0, 4.0, 8.0, 15.0)  # After each failure in a row; the last one repeats.
+
+
+def when(seconds: float) -> str:
+    """Write when something is due that is so far off: `in 4 s`, never `in 0 s`."""
+    return f"in {math.ceil(seconds)} s" if seconds > 0 else "at once"
 
 
 class Provider(msgspec.Struct):
@@ -101,7 +107,7 @@ class Provider(msgspec.Struct):
         self.failures += 1
         self.banned = self.banned or isinstance(error, ChunkMismatch | ProtocolViolation)
         self.unusable = self.unusable or isinstance(error, MirrorUnusable)
-        again = "is not asked again" if self.out else f"may be dialled again in {max(0.0, self.retry_at - now):.0f} s"
+        again = "is not asked again" if self.out else f"may be dialled again {when(self.retry_at - now)}"
         _log.info("%s %s: %s", self.peer, again, error)
 
     @property
@@ -232,9 +238,14 @@ class ProviderBook:
 
 
 def _advice(provider: Provider) -> str | None:
-    """Return what could be done about a mirror that was of no use."""
+    """Return what could be done about a provider that was of no use."""
+    if provider.turned_us_away:
+        return "it serves as many as it can: try again in a while"
     if not provider.is_mirror:
-        return None
+        unreached = isinstance(provider.last_error, PeerGone | PeerStalled) and not provider.had_some
+        return (
+            "is its node running, and its address right? `p2phub fetch -v` shows whom it dials" if unreached else None
+        )
     if provider.last_error is not None and provider.last_error.hint is not None:
         return provider.last_error.hint
     if provider.lacks is not None:

@@ -97,7 +97,10 @@ def check_survey(order: Order, found: Survey) -> None:
             hint="leave it out with --ignore PATTERN, or name it with --include PATTERN if it is meant to be public",
         )
     if not found.scan.files:
-        raise UsageError(f"{order.folder} has no file to publish")
+        raise UsageError(
+            f"{order.folder} has no file to publish",
+            hint="`p2phub publish DIR --dry-run` shows what is left out, and why",
+        )
     if found.unfit is not None:
         raise UsageError(
             f"a file in {order.folder} has a name that not every machine can hold: {found.unfit}",
@@ -181,7 +184,8 @@ async def publish(
 def _selection(order: Order) -> Selection:
     """Return the rule for this folder. Raises UsageError, DiskError."""
     if not order.folder.is_dir():
-        raise UsageError(f"{order.folder} is not a folder", hint="publish takes the folder that holds the files")
+        what = "is a file, not a folder" if order.folder.exists() else "is not there"
+        raise UsageError(f"{order.folder} {what}", hint="give the folder that holds the files: p2phub publish DIR")
     own = order.folder / IGNORE_FILE
     try:
         text = own.read_text("utf-8") if own.is_file() else ""

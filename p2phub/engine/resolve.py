@@ -150,9 +150,14 @@ class Resolver:
             raise NotFound(
                 f"nothing here is called {full!r}, and it is no whole manifest digest", hint="copy it again, to its end"
             )
+        if _peer_or_none(full) is not None:
+            raise UsageError(
+                f"{full} is a publisher, not a thing that it published", hint="add its name: 12D3Koo…/NAME"
+            )
         raise NotFound(
             f"nothing here is called {full!r}",
-            hint="a name without a publisher key means only what you say: p2phub name add NAME 12D3Koo…",
+            hint="`p2phub ls` shows what is here, `p2phub name list` the names that you gave; anything else needs its "
+            "publisher's key before it (12D3Koo…/NAME), or a ticket, as `p2phub publish` printed them",
         )
 
     def _settled_here(self, text: str) -> Resolved | tuple[Name, Known | None]:

@@ -23,6 +23,7 @@ import msgspec
 
 from p2phub import limits
 from p2phub.discovery import Nearness
+from p2phub.engine.providers import when
 from p2phub.identity import SourceId
 
 FEW_PARTS = 4.0
@@ -165,7 +166,7 @@ class Sparing:
     def why_not(self, source: SourceId, *, now: float) -> str | None:
         """Say why `source` is not dialled now, if it is held back."""
         if (rests := self.resting.get(source)) is not None:
-            return f"let go of, since nearer sources do the work; dialled again in {rests.until - now:.0f} s, or sooner"
+            return f"let go of, since nearer sources do the work; dialled again {when(rests.until - now)}, or sooner"
         if source not in self.held_back:
             return None
         if source in self._metered:

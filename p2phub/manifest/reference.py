@@ -23,6 +23,7 @@ from p2phub.manifest.names import DEFAULT_TAG, check_name
 from p2phub.manifest.ticket import PREFIX, Ticket, encode_ticket, parse_ticket
 
 _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")  # As people and organisations are called elsewhere.
+_COPY = "copy it again, to its end: one line, as `p2phub publish` printed it; or ask its publisher for it once more"
 _HINT = "a reference is PUBLISHER/name[@tag], petname/name[@tag], a manifest digest, or a ticket (p2phub:…)"
 
 
@@ -56,7 +57,7 @@ def parse_reference(text: str) -> Reference:
         try:
             ticket = parse_ticket(text)
         except Malformed as exc:
-            raise exc.within("this ticket is damaged", hint="copy it again, to its end") from exc
+            raise exc.within("this ticket is damaged", hint=_COPY) from exc
         return Reference(digest=ticket.manifest, ticket=ticket)
     bare = _digest_or_none(text)
     if bare is not None:
@@ -88,4 +89,9 @@ def _digest_or_none(text: str) -> Digest | None:
 
 
 def _not_one(text: str) -> UsageError:
-    return UsageError(f"not a reference: {text[:120]!r}", hint=_HINT)
+    hint = _HINT
+    if text.startswith(("http://", "https://")):
+        hint = "a web server is a source of something that has a reference: p2phub fetch REF --mirror URL"
+    elif text.startswith(("/", "./", "../", "~")):
+        hint = "it is no folder that holds something of p2phub: `p2phub ls` shows those that do"
+    return UsageError(f"not a reference: {text[:120]!r}", hint=hint)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import logging
+import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -146,9 +147,11 @@ async def _dial(address: Address, *, bulk: bool) -> socket.socket:
         await wrapped.connect((address.ip, address.port))
     except OSError as exc:
         sock.close()
-        if exc.errno in _OUR_OWN:
-            raise PeerGone(f"no connection to {address}: {exc.strerror}", hint=_AT_A_LIMIT) from exc
-        raise PeerGone(f"no connection to {address}: {exc.strerror or exc}") from exc
+        # Not what trio says, which names the address once more.
+        why = os.strerror(exc.errno) if exc.errno else str(exc)
+        raise PeerGone(
+            f"no connection to {address}: {why}", hint=_AT_A_LIMIT if exc.errno in _OUR_OWN else None
+        ) from exc
     except BaseException:
         sock.close()
         raise

@@ -170,12 +170,23 @@ def _bind(address: Address) -> socket.socket:
         sock.setblocking(False)
     except OSError as exc:
         sock.close()
-        if exc.errno == errno.EADDRINUSE:
-            raise UsageError(
-                f"port {address.port} of {address.ip} is in use", hint="another node? choose one: --listen IP:PORT"
-            ) from exc
-        raise UsageError(f"cannot listen on {address}: {exc.strerror}", hint="choose one: --listen IP:PORT") from exc
+        message, hint = _why_not(exc, address)
+        raise UsageError(message, hint=hint) from exc
     return sock
+
+
+def _why_not(error: OSError, address: Address) -> tuple[str, str]:
+    """Return what to say of an address that cannot be listened on, and what to try."""
+    ip = f"[{address.ip}]" if ":" in address.ip else address.ip
+    if error.errno == errno.EADDRINUSE:
+        hint = f"perhaps by another node: `ss -ltnp` shows by what; another port, or 0 for any: --listen {ip}:0"
+        return f"port {address.port} of {address.ip} is in use", hint
+    hint = f"choose another: --listen {ip}:4717"
+    if error.errno == errno.EADDRNOTAVAIL:
+        hint = "it is no address of this machine (`ip addr` shows them); --listen 0.0.0.0:4717 means all that are"
+    elif error.errno == errno.EACCES:
+        hint = f"ports below 1024 are for root; --listen {ip}:4717 is not"
+    return f"cannot listen on {address}: {error.strerror}", hint
 
 
 def _bound(listener: socket.socket) -> Address:

@@ -180,7 +180,9 @@ def _read_file(path: Path) -> dict[str, tuple[str, Any]]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as exc:
-        raise DiskError(f"cannot read {path}: {exc.strerror or exc}") from exc
+        raise DiskError(
+            f"cannot read {path}: {exc.strerror or exc}", hint="let this user read it, or move it away"
+        ) from exc
     import tomllib  # Most homes have no such file.
 
     try:
@@ -188,7 +190,9 @@ def _read_file(path: Path) -> dict[str, tuple[str, Any]]:
             raise ValueError("too long")
         settings = tomllib.loads(data.decode("utf-8"))
     except ValueError as exc:  # Also what tomllib and utf-8 raise.
-        raise UsageError(f"{path} is not a TOML file: {exc}") from exc
+        raise UsageError(
+            f"{path} is not a TOML file: {exc}", hint="mend that line, or move the file away; docs/configuration.md"
+        ) from exc
     for key in settings:
         if key not in _READERS:
             raise UsageError(f"{path}: there is no setting {key!r}", hint=f"settings are {', '.join(_READERS)}")

@@ -27,7 +27,7 @@ SOCKET_PATH_BYTES_MAX = 107  # sun_path has 108, the last for its zero.
 def hold_home(home: Path) -> Iterator[None]:
     """Hold `home` as its one daemon for the length of the block. Raises AlreadyRunning, DiskError."""
     path = home / LOCK_FILE
-    with disk_errors(f"lock {path}"):
+    with disk_errors(f"lock {path}", option="--home"):
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:

@@ -63,7 +63,7 @@ def import_publisher_key(home: Path, pem: bytes) -> SecretKey:
 def _keys_folder(home: Path) -> Iterator[int]:
     """Open the folder of keys, made if there is none; yields its descriptor."""
     path = home / KEYS_FOLDER
-    with disk_errors(f"open {path}"):
+    with disk_errors(f"open {path}", option="--home"):
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             path.mkdir(mode=0o700)

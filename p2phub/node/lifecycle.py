@@ -40,6 +40,7 @@ async def open_node(config: Config) -> AsyncIterator[Verbs]:
     async with compose(config, serving=False) as parts, trio.open_nursery() as nursery:
         running = Running(parts)
         nursery.start_soon(running.keep_caps)
+        nursery.start_soon(running.keep_notes)
         try:
             yield Verbs(running)
         finally:
@@ -87,6 +88,7 @@ async def _serve(parts: Parts, watch: Watch) -> None:
         nursery.start_soon(_announce_once_joined, parts, announcer)
         nursery.start_soon(_check_store, parts)
         nursery.start_soon(running.keep_caps)
+        nursery.start_soon(running.keep_notes)
         await nursery.start(serve_control, parts.config.home, verbs.call)
         watch(
             Ready(

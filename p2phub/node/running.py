@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import trio
 
+from p2phub import limits
 from p2phub.content import Digest
-from p2phub.errors import NotFound, UsageError
+from p2phub.errors import DiskError, NotFound, UsageError
 from p2phub.manifest import Manifest, decode_manifest
 from p2phub.node.capping import LOOK_S, Capping, JobCaps
 from p2phub.node.compose import Parts, unfinished_in
 from p2phub.node.rates import Rates
+from p2phub.node.unfinished import Begun, forget, note
 from p2phub.observe import Explanation
 from p2phub.store import Holding
 
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
     from p2phub.engine import fetch as engine
     from p2phub.engine.announce import Announcer
 
+_log = logging.getLogger(__name__)
 JsonObject = dict[str, Any]
 
 
@@ -40,6 +46,8 @@ class Running:
         self._jobs: dict[int, JsonObject] = {}
         self._fetches: dict[int, engine.Running] = {}
         self._job_count = 0
+        self._notes: deque[tuple[Callable[[Path, Begun], None], Begun]] = deque()  # Still to be written, in this order.
+        self._notes_wait = trio.Event()
         self.look_at_caps()
 
     @property
@@ -52,10 +60,13 @@ class Running:
         """List a fetch as under way, within `caps`; yields what is told of it, to be kept up to date."""
         self._job_count += 1
         number = self._job_count
+        fetch = Begun(reference, caps.manifest, Path(into))
+        self._to_note(note, fetch)
         self._jobs[number] = {"job": number, "reference": reference, "into": into}
         self.capping.admit(number, caps)
         try:
             yield self._jobs[number]
+            self._to_note(forget, fetch)
         finally:
             self.capping.forget(number)
             del self._jobs[number]
@@ -82,6 +93,30 @@ class Running:
         while True:
             self.look_at_caps()
             await trio.sleep(LOOK_S)
+
+    async def keep_notes(self) -> None:
+        """Have it noted in the home which fetches began and did not end, until cancelled."""
+        try:
+            while True:
+                await self._notes_wait.wait()
+                self._notes_wait = trio.Event()
+                await self._write_notes()
+        finally:
+            with trio.move_on_after(limits.GOODBYE_S, shield=True):
+                await self._write_notes()
+
+    def _to_note(self, change: Callable[[Path, Begun], None], fetch: Begun) -> None:
+        self._notes.append((change, fetch))
+        self._notes_wait.set()
+
+    async def _write_notes(self) -> None:
+        while self._notes:
+            change, fetch = self._notes[0]
+            try:
+                await self.parts.workers.run(partial(change, self.parts.config.home, fetch))
+            except DiskError as error:  # What a fetch left can be gone on with all the same.
+                _log.info("not noted: %s", error)
+            self._notes.popleft()
 
     def look_at_caps(self) -> None:
         moving = {number: float(told.get("bytes_per_s", 0.0)) for number, told in self._jobs.items()}

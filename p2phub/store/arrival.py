@@ -136,7 +136,7 @@ class FilesystemArrival:
         with self._syncing:
             self._sync()
             assert len(self._have) == len(self._table), "finish() before every chunk was verified"
-            with disk_errors(f"finish {self._destination.folder}"):
+            with disk_errors(f"finish {self._destination.folder}", option="--into"):
                 self._places.place_empty()
                 self._places.settle()
                 self._places.make_durable()
@@ -316,7 +316,7 @@ class FilesystemArrival:
         """Move whole, durable files to their place. Raises DiskError; the rest waits for the next time."""
         waiting = sorted(whole, reverse=True)
         try:
-            with disk_errors(f"place files in {self._destination.folder}"):
+            with disk_errors(f"place files in {self._destination.folder}", option="--into"):
                 self._places.make_folders(waiting)
                 self._places.place(waiting)
         except DiskError:

@@ -44,7 +44,7 @@ def begin_arrival(
     assert table.bytes_total == manifest.bytes_total
     for entry in manifest.files:
         check_path(entry.path)  # Who made the manifest checked it; the disk's safety rests on it, so here again.
-    with disk_errors(f"write to {folder}"):
+    with disk_errors(f"write to {folder}", option="--into"):
         destination = Destination(disk, folder, digest)
         try:
             binding = Binding(digest.raw, table.files, len(table), table.bytes_total)

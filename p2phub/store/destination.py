@@ -20,7 +20,8 @@ from p2phub.content import Digest
 from p2phub.errors import DiskError, DiskFull, Occupied
 from p2phub.store.disk import FOLDER_FLAGS, WRITE_FLAGS, Disk
 from p2phub.store.folders import OWN_FOLDER, OpenFile, Tree, fingerprint, open_beneath, open_destination
-from p2phub.store.journal import JOURNAL, NAMES
+from p2phub.store.interface import Portion
+from p2phub.store.journal import JOURNAL, NAMES, read_portion
 
 LOCK = "lock"
 SCRATCH = "scratch"
@@ -34,7 +35,7 @@ class Destination:
     def __init__(self, disk: Disk, folder: Path, manifest: Digest) -> None:
         """Open (or make) and lock. Raises OSError; Occupied if another fetch has the lock."""
         self._disk = disk
-        self._short = manifest.raw.hex()[:16]
+        self._short = _short(manifest)
         self._fds: list[int] = []
         self.folder = Path(os.path.abspath(folder))
         self.root, self._made = open_destination(disk, folder)
@@ -179,3 +180,21 @@ def unfinished_in(folder: Path) -> Path | None:
     """Return what a fetch into `folder` that did not end left there, None if nothing. Blocks."""
     own = folder / OWN_FOLDER
     return own if any(own.glob(f"*/{JOURNAL}")) else None
+
+
+def portion_in(folder: Path, manifest: Digest) -> Portion | None:
+    """Return how far a fetch of `manifest` into `folder` came that did not end, None if nothing of one is there, or if
+    what is there may be somebody else's. Blocks."""
+    try:
+        fd = os.open(folder / OWN_FOLDER / _short(manifest), FOLDER_FLAGS)
+        try:
+            return read_portion(fd, manifest.raw) if os.fstat(fd).st_uid == os.geteuid() else None
+        finally:
+            os.close(fd)
+    except OSError:
+        return None
+
+
+def _short(manifest: Digest) -> str:
+    """Return what the folder of a manifest's unfinished files is called."""
+    return manifest.raw.hex()[:16]

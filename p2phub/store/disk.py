@@ -146,33 +146,50 @@ class Disk:
         return True
 
 
+_OWNER = "see who may use it with `ls -ld`, or {another}"
+_GONE = (
+    "it, or the folder that it is in, is gone or was never there",
+    "was the folder moved, or its disk unmounted? or {another}",
+)
 _REASONS = {
-    errno.EROFS: ("the file system is read-only", "choose another folder with --into"),
-    errno.EACCES: ("permission denied", "check who owns the folder, or choose another with --into"),
-    errno.EPERM: ("not permitted", "check who owns the folder, or choose another with --into"),
+    errno.EROFS: ("the file system is read-only", "{another}"),
+    errno.EACCES: ("permission denied", _OWNER),
+    errno.EPERM: ("not permitted", _OWNER),
     errno.EIO: ("the disk reports an input/output error", "check the disk; what was durable before is kept"),
     errno.EMFILE: ("too many open files in this process", "raise the limit: ulimit -n"),
     errno.ENFILE: ("too many open files on this machine", "close other programs"),
-    errno.ENOENT: ("it is gone", "was the folder moved, or its disk unmounted?"),
-    errno.ESTALE: ("it is gone", "was the folder moved, or its disk unmounted?"),
-    errno.ENODEV: ("it is gone", "was the folder moved, or its disk unmounted?"),
+    errno.ENOENT: _GONE,
+    errno.ESTALE: _GONE,
+    errno.ENODEV: _GONE,
     errno.ELOOP: ("a symbolic link stands there, and nothing is written through links", "name the real folder"),
-    errno.ENOTDIR: ("a part of the path is a file or a link, not a folder", "choose another folder with --into"),
+    errno.ENOTDIR: ("a part of the path is a file or a link, not a folder", "{another}"),
+    errno.EEXIST: ("something else stands there already", "{another}"),
+    errno.EISDIR: ("a folder stands there", "{another}"),
+    errno.ENAMETOOLONG: ("the path is too long for this file system", "{another}"),
 }
 
 
-def disk_error(error: OSError, doing: str) -> DiskError:
-    """Say what a system error means for what we were `doing` ("write ./model/x")."""
+def disk_error(error: OSError, doing: str, *, option: str | None = None) -> DiskError:
+    """Say what a system error means for what we were `doing` ("write ./model/x"). `option`: by which the user names
+    another place for it."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(f"cannot {doing}: no space left", hint="make room, then run the same command: it resumes")
     reason, hint = _REASONS.get(error.errno or 0, (os.strerror(error.errno) if error.errno else str(error), None))
-    return DiskError(f"cannot {doing}: {reason}", hint=hint)
+    another = "name another place" + (f" with {option}" if option is not None else "")
+    return DiskError(f"cannot {doing}: {reason}", hint=None if hint is None else hint.format(another=another))
+
+
+def cannot_read(path: str | os.PathLike[str], error: OSError) -> DiskError:
+    """Say that something in a folder that is published, or is to be, cannot be read."""
+    reason = _REASONS.get(error.errno or 0, (error.strerror or str(error), None))[0]
+    hint = "let this user read it (`ls -l` shows who may), or leave it out of what is published: --ignore PATTERN"
+    return DiskError(f"cannot read {os.fspath(path)}: {reason}", hint=hint)
 
 
 @contextlib.contextmanager
-def disk_errors(doing: str) -> Iterator[None]:
+def disk_errors(doing: str, *, option: str | None = None) -> Iterator[None]:
     """Within, an OSError becomes the DiskError that it means."""
     try:
         yield
     except OSError as exc:
-        raise disk_error(exc, doing) from exc
+        raise disk_error(exc, doing, option=option) from exc

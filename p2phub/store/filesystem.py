@@ -38,7 +38,7 @@ class FilesystemStore:
         self._disk = disk or Disk()
         self._home = home
         with contextlib.ExitStack() as undo:
-            with disk_errors(f"use {home}"):
+            with disk_errors(f"use {home}", option="--home"):
                 home_fd = open_home(self._disk, home)
                 try:
                     self._blobs = Blobs(home_fd, self._disk)

@@ -17,7 +17,7 @@ import msgspec
 
 from p2phub.content import InFolder, Steady
 from p2phub.errors import ContentChanged, DiskError
-from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, Disk, disk_error
+from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, Disk, cannot_read
 from p2phub.store.interface import Fingerprint
 
 LINK_HOPS_MAX = 8
@@ -137,7 +137,7 @@ def open_published(folder: Path, path: str, expected: Fingerprint | None = None)
     except OSError as exc:
         if exc.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             raise ContentChanged(f"{folder / path} is not there any more") from exc
-        raise disk_error(exc, f"read {folder / path}") from exc
+        raise cannot_read(folder / path, exc) from exc
     found = fingerprint(os.fstat(fd))
     if expected is not None and found != expected:
         os.close(fd)

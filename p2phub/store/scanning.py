@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from p2phub.errors import DiskError
-from p2phub.store.disk import FOLDER_FLAGS
+from p2phub.store.disk import FOLDER_FLAGS, cannot_read
 from p2phub.store.folders import OWN_FOLDER, LeavesFolder, NotAFile, fingerprint, open_and_resolve
 from p2phub.store.interface import FoundFile, Scan
 
@@ -52,7 +52,10 @@ class _Walk:
         if why is not None:
             self.left_out.append((path, why))
         elif is_folder:
-            below = os.open(entry.name, FOLDER_FLAGS, dir_fd=fd)
+            try:
+                below = os.open(entry.name, FOLDER_FLAGS, dir_fd=fd)
+            except OSError as exc:
+                raise cannot_read(path, exc) from exc
             try:
                 self.folder(below, path + "/", depth + 1)
             finally:

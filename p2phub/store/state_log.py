@@ -55,7 +55,7 @@ class StateLog:
         self._seen: tuple[int, int] | None = None  # Inode and length of the file when it was last read.
         self._open = True
         self._locked = False
-        with disk_errors(f"use {home}"):
+        with disk_errors(f"use {home}", option="--home"):
             self._home = open_home(self._disk, home)
 
     def all(self, kind: str) -> dict[Key, Value]:

@@ -53,3 +53,10 @@ runpy.run_path("docs/demo/demo.py", run_name="demo")
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_make_help_tells_each_target() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)) - {"help"}
+    assert set(re.findall(r"make ([a-z-]+)", told)) == targets

@@ -43,7 +43,12 @@ RESULTS: Json = {
         "bytes": 9,
     },
     "fetch": DONE,
-    "unpublish": {"reference": "m", "manifest": "bagmanifest"},
+    "unpublish": {
+        "reference": "m",
+        "manifest": "bagmanifest",
+        "folder": "/models/m",
+        "mirror_files_removed": "/models/m/.p2phub/mirror",
+    },
     "remove": {"manifest": "bagmanifest", "folder": "/models/m", "folders": ["/models/m"]},
     "info": {
         "reference": "m",
@@ -100,6 +105,7 @@ RESULTS: Json = {
             "announced_to": 4,
         }
     ],
+    "unfinished": [],
     "log": [RELEASE],
     "verify": {"manifest": "bagmanifest", "folder": "/models/m", "files": 3, "bytes": 5_000_000, "damaged": []},
     "peers": [{"peer_id": PEER, "addresses": ["/ip4/127.0.0.1/tcp/4717"], "proven": True}],
@@ -109,6 +115,7 @@ RESULTS: Json = {
         "peer_id": PEER,
         "publisher_id": PEER,
         "addresses": [ADDRESS],
+        "lan": True,
         "seconds": 3.0,
         "tasks": 9,
         "processes": [

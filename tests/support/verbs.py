@@ -74,10 +74,11 @@ class Scene:
             ticket_addresses=lambda: (),
             ticket_may_be_private=lambda: False,
         )
+        self.parts = parts
         self.desk = ControlDesk(shelf, ledger, workers)
         self.announcer = Announcer(self.finder, store=store, ledger=ledger, workers=workers, own=PUBLISHER.peer_id)
         self.seen = (ledger, store)
-        self.verbs = Verbs(Running(parts))
+        self.verbs = Verbs(Running(self.parts))
 
     async def call(self, verb: str, **args: Any) -> dict[str, Any]:
         return await self.verbs.call(verb, args, lambda event: None)

@@ -19,7 +19,7 @@ ROOMS = {
     "publishing": ("publish", "survey", "unpublish", "remove"),
     "fetching": ("fetch",),
     "describing": ("info", "diff"),
-    "holding": ("ls", "log", "verify"),
+    "holding": ("ls", "unfinished", "log", "verify"),
     "node": ("init", "peers", "status", "explain", "limit", "doctor"),
     "naming": ("names", "name_add", "name_remove", "key_export", "key_import"),
 }

@@ -9,11 +9,12 @@ from p2phub.engine import verify as engine
 from p2phub.engine.assembly import chunk_table
 from p2phub.errors import NotFound
 from p2phub.manifest import Manifest, read_release
-from p2phub.node.compose import Parts
+from p2phub.node.compose import Parts, portion_in
 from p2phub.node.releases import history_json
 from p2phub.node.running import JsonObject, Running
+from p2phub.node.unfinished import Begun, begun
 from p2phub.observe import PublishProgress, Watch
-from p2phub.store import Holding
+from p2phub.store import Holding, Portion
 
 
 async def ls(node: Running, watch: Watch) -> JsonObject:
@@ -21,6 +22,32 @@ async def ls(node: Running, watch: Watch) -> JsonObject:
     for manifest, item in items:
         item["announced_to"] = node.announcer.holders(manifest) if node.announcer else None
     return {"items": [item for _, item in items]}
+
+
+async def unfinished(node: Running, watch: Watch) -> JsonObject:
+    """The fetches that began here and did not end, those under way among them."""
+    home = node.parts.config.home
+    found = await node.parts.workers.run(
+        lambda: [(each, left) for each in begun(home) if (left := portion_in(each.folder, each.manifest)) is not None]
+    )
+    jobs = {job["into"]: job for job in node.jobs}
+    return {"items": [_unfinished(each, left, jobs.get(str(each.folder))) for each, left in found]}
+
+
+def _unfinished(fetch: Begun, left: Portion, job: JsonObject | None) -> JsonObject:
+    verified = None if job is None else job.get("bytes_verified")
+    if verified is None:  # Chunks differ in size: so it is about as much.
+        percent = 100 * left.chunks // max(1, left.chunks_total)
+    else:
+        percent = 100 * verified // max(1, left.bytes_total)
+    return {
+        "reference": fetch.reference,
+        "manifest": fetch.manifest.text(Codec.MSGPACK),
+        "folder": str(fetch.folder),
+        "bytes": left.bytes_total,
+        "percent": percent,
+        "job": None if job is None else job["job"],
+    }
 
 
 def _list(parts: Parts) -> list[tuple[Digest, JsonObject]]:

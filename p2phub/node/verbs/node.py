@@ -38,6 +38,7 @@ async def status(node: Running, watch: Watch) -> JsonObject:
         "peer_id": str(parts.key.peer_id),
         "publisher_id": str(parts.publisher.peer_id),
         "addresses": [str(address) for address in parts.addresses()],
+        "lan": parts.config.lan,
         "seconds": round(time.time() - node.began, 1),
         "tasks": trio.lowlevel.current_statistics().tasks_living,
         **uses_json(used),
@@ -83,5 +84,7 @@ async def doctor(node: Running, watch: Watch) -> JsonObject:
     addresses = parts.addresses()
     port = addresses[0].address.port if addresses else None
     peers = parts.contacts()
-    items += await examine_reach(parts.dialler, peers, port=port, daemon=node.announcer is not None)
+    items += await examine_reach(
+        parts.dialler, peers, port=port, daemon=node.announcer is not None, lan=parts.config.lan
+    )
     return {"items": items}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Sequence
@@ -11,14 +12,16 @@ import trio
 
 from p2phub.content import Codec, Digest
 from p2phub.engine import publish as engine
-from p2phub.engine.mirrors import write_mirror_files
-from p2phub.errors import NotFound, UsageError
+from p2phub.engine.mirrors import remove_mirror_files, write_mirror_files
+from p2phub.errors import DiskError, HubError, NotFound, UsageError
 from p2phub.identity import parse_peer_id
-from p2phub.manifest import Ticket, encode_ticket, read_release
+from p2phub.manifest import MIRROR_FOLDER, Ticket, encode_ticket, read_release
+from p2phub.node.compose import Parts
 from p2phub.node.running import JsonObject, Running
 from p2phub.observe import Published, Watch
-from p2phub.store import Holding
+from p2phub.store import Holding, Publication
 
+_log = logging.getLogger(__name__)
 ANNOUNCE_WAIT_S = 10.0  # How long `publish` waits to be able to say whether the network knows it.
 REMARKS_MAX = 1000  # Of a folder of a million files that are all of one kind, so many tell it.
 LOOK_UP_NAME_S = 10.0  # How long `publish` looks for a newer release of its own name, made on another machine.
@@ -70,9 +73,14 @@ async def publish(
     if mirror_files is not None:
         of = (parts.publisher.peer_id, name, tag)
         place = Path(mirror_files)
-        await parts.workers.run(
-            lambda: write_mirror_files(place, outcome.manifest, outcome.signed, store=parts.store, name=of)
-        )
+        try:
+            await parts.workers.run(
+                lambda: write_mirror_files(place, outcome.manifest, outcome.signed, store=parts.store, name=of)
+            )
+        except DiskError as error:
+            node.shelf_changed(outcome.manifest)
+            what = f"it is published, but without what a mirror needs: {error.message}"
+            raise DiskError(what, hint=error.hint) from error
     ticket = Ticket(outcome.manifest, None if private else outcome.signed, parts.ticket_addresses())
     return Published(
         reference=parts.resolver.spell(parts.publisher.peer_id, name, tag),
@@ -115,20 +123,35 @@ def _why_refused(order: engine.Order, found: engine.Survey) -> str | None:
 async def unpublish(node: Running, watch: Watch, *, ref: str) -> JsonObject:
     parts = node.parts
 
-    def withdraw() -> Digest:
+    def withdraw() -> tuple[Publication, str | None]:
         name = parts.resolver.name_of(ref)
         mine = [item for item in parts.ledger.publications() if (item.publisher, item.name, item.tag) == name]
         if not mine:
             raise NotFound(f"{ref} is not published here", hint="`p2phub ls` shows what is")
+        mirrored = _take_mirror_files(parts, mine[0])
         parts.ledger.withdraw(*name)
         manifest = mine[0].manifest
         if all(item.manifest != manifest for item in parts.ledger.publications()):
             parts.store.release(manifest)
-        return manifest
+        return mine[0], mirrored
 
-    manifest = await parts.workers.run(withdraw)
-    node.shelf_changed(manifest)
-    return {"reference": ref, "manifest": manifest.text(Codec.MSGPACK)}
+    gone, mirrored = await parts.workers.run(withdraw)
+    node.shelf_changed(gone.manifest)
+    manifest = gone.manifest.text(Codec.MSGPACK)
+    return {"reference": ref, "manifest": manifest, "folder": str(gone.folder), "mirror_files_removed": mirrored}
+
+
+def _take_mirror_files(parts: Parts, item: Publication) -> str | None:
+    """Remove what `publish` wrote into the published folder for a mirror, and return where, None if nothing. Where else
+    it wrote some is not noted anywhere."""
+    folder = Path(item.folder)
+    try:
+        if not remove_mirror_files(folder, store=parts.store, name=(item.publisher, item.name, item.tag)):
+            return None
+    except HubError as error:  # The folder is gone, or not ours to change: no reason to go on publishing.
+        _log.warning("what a mirror needs stays: %s", error)
+        return None
+    return str(folder / MIRROR_FOLDER)
 
 
 async def remove(node: Running, watch: Watch, *, ref: str, folder: str | None = None) -> JsonObject:
@@ -139,6 +162,7 @@ async def remove(node: Running, watch: Watch, *, ref: str, folder: str | None = 
         gone = {(holding.manifest, holding.folder) for holding in holdings}
         for item in parts.ledger.publications():
             if (item.manifest, Path(os.path.abspath(item.folder))) in gone:
+                _take_mirror_files(parts, item)
                 parts.ledger.withdraw(item.publisher, item.name, item.tag)
         for manifest, place in gone:
             parts.store.release(manifest, place)

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from p2phub.api.hub import Hub, Watch
+from p2phub.api.hub import Hub, Watch, default_folder
+from p2phub.content import Codec, digest_of
+from p2phub.manifest import Ticket, encode_ticket
 from p2phub.node import load_config
 
 
@@ -43,3 +45,10 @@ async def test_a_name_is_told_where_the_working_folder_is_gone(tmp_path: Path, m
     gone.rmdir()
     await hub.remove("alice/model")
     assert verbs.asked["remove"] == {"ref": "alice/model", "folder": None}
+
+
+def test_where_a_ticket_tells_no_name_its_folder_is_named_after_the_digest() -> None:
+    digest = digest_of(b"manifest")
+    text = digest.text(Codec.MSGPACK)[:16]
+    assert default_folder(encode_ticket(Ticket(digest, None, ()))) == text
+    assert default_folder(digest.text(Codec.MSGPACK)) == text

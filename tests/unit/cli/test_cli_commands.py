@@ -13,6 +13,7 @@ import pytest
 
 from p2phub import api
 from p2phub.cli.main import COMMANDS
+from p2phub.errors import Malformed
 from tests.support.command_line import ADDRESS, MIRROR, PEER, PUBLISHED, RELEASE, RESULTS, FakeHub, Said
 from tests.support.covers import covers
 
@@ -46,12 +47,16 @@ def test_every_command_stands_in_the_table_below() -> None:
     assert {command.name for command in COMMANDS} == {name.split()[0] for name in ALL} | {"node"}
 
 
+ALSO = {"ls": [("unfinished", ())]}
+"""What a command asks beside its verb."""
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_a_command_calls_its_verb_and_ends_with_one_json_object(name: str, cli: Cli, hub: FakeHub) -> None:
     words, verb, arguments = ALL[name]
     said = cli("--json", *words)
     assert (said.code, said.err) == (0, "")
-    assert [(called, first) for called, first, _ in hub.calls] == [(verb, arguments)]
+    assert [(called, first) for called, first, _ in hub.calls] == [(verb, arguments), *ALSO.get(name, ())]
     assert [each["event"] for each in said.objects] == [LAST_EVENT.get(name, name)]
 
 
@@ -498,3 +503,82 @@ def test_doctor_ends_with_how_much_there_is_to_do(cli: Cli, hub: FakeHub) -> Non
     assert "1 of 2 checks found something to do." in cli("doctor").err
     hub.results["doctor"] = hub.results["doctor"][:1]
     assert "All is well." in cli("doctor").err
+
+
+@pytest.mark.parametrize("lan", [True, False])
+def test_who_knows_nobody_is_not_sent_to_a_network_that_is_switched_off(lan: bool, cli: Cli, hub: FakeHub) -> None:
+    hub.results["peers"] = []
+    hub.results["status"] = {**RESULTS["status"], "lan": lan}
+    said = cli("peers").err
+    assert "--bootstrap" in said
+    assert ("are looked for whenever" in said) is lan
+    assert ("start it without --no-lan" in said) is not lan
+
+
+def test_where_nothing_is_missing_no_fetching_is_told_and_else_only_what_is(cli: Cli, hub: FakeHub) -> None:
+    hub.events = [api.Started("x/m", "bag", bytes_total=42_000_000, bytes_held=42_000_000)]
+    said = cli("fetch", "x/m").err
+    assert "All 42.0 MB are here already" in said
+    assert "Fetching" not in said
+    hub.events = [api.Started("x/m", "bag", bytes_total=42_000_000, bytes_held=12_000_000)]
+    assert "Fetching: 30.0 MB\n" in cli("fetch", "x/m").err
+
+
+def test_what_ends_serving_says_what_is_ended_and_what_stays(
+    cli: Cli, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stopped() -> None:
+        """As if Ctrl-C came at once."""
+
+    monkeypatch.setattr(hub, "transient", True)
+    monkeypatch.setattr("p2phub.cli.fetch._until_stopped", stopped)
+    hub.events = [api.Listening([ADDRESS])]
+    said = cli("fetch", "x/m", "--seed")
+    assert said.code == 0
+    assert said.err.endswith("Stopped: it is not served to others any more. What was fetched stays in /models/m\n")
+    hub.events = [api.Stopped()]
+    said = cli("node")
+    assert "What is held here stays." in said.out
+    assert "p2phub node" in said.err
+
+
+@pytest.mark.parametrize("words", [["import", "/nowhere/key.pem"], ["export", "/nowhere/key.pem"]], ids=" ".join)
+def test_a_key_file_that_cannot_be_used_is_told_with_what_to_do(words: list[str], cli: Cli) -> None:
+    failed = cli("--json", "key", *words).last
+    assert failed["code"] == 6
+    assert "p2phub key export FILE" in failed["hint"]
+
+
+LEFT = {
+    "reference": f"{PEER}/m",
+    "manifest": "bagmanifest",
+    "folder": "/models/my m",
+    "bytes": 5_000_000,
+    "percent": 29,
+    "job": None,
+}
+
+
+def test_a_fetch_that_did_not_end_is_listed_with_how_it_goes_on(cli: Cli, hub: FakeHub) -> None:
+    hub.results["ls"] = []
+    hub.results["unfinished"] = [LEFT]
+    said = cli("ls")
+    assert "Nothing is held" not in said.err
+    assert "about 29 % of 5.00 MB, in /models/my m" in said.out
+    assert f"p2phub fetch {PEER}/m --into '/models/my m'" in said.out
+    assert cli("ls", "--json").last["unfinished"] == [LEFT]
+    hub.results["unfinished"] = [{**LEFT, "job": 3}]
+    assert "under way: p2phub status --explain 3" in cli("ls").out
+    hub.results["unfinished"] = [{**LEFT, "reference": "p2phub:" + "a" * 2000}]
+    said = cli("ls")
+    assert "p2phub fetch TICKET --into" in said.out
+    assert max(map(len, said.out.splitlines())) < 120
+
+
+def test_a_file_that_is_no_key_is_named_with_what_to_do(cli: Cli, hub: FakeHub, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no key")
+    hub.error = Malformed("key-file", "not a PEM file with one PRIVATE KEY")
+    failed = cli("--json", "key", "import", str(tmp_path / "notes.txt")).last
+    assert failed["code"] == 5
+    assert str(tmp_path / "notes.txt") in failed["message"]
+    assert "p2phub key export FILE" in failed["hint"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 import trio
 import trio.testing
 
 from p2phub import api, errors
+from p2phub.cli.advice import advice
 from p2phub.cli.main import main
 from p2phub.cli.running import the_cause
 from tests.support.command_line import ADDRESS, PEER, FakeHub, Said
@@ -47,8 +48,41 @@ def test_a_fault_gives_its_exit_code_and_one_object(
 
 
 def test_a_fault_in_groups_is_told_bare(cli: Cli, hub: FakeHub) -> None:
-    hub.error = ExceptionGroup("tasks", [ExceptionGroup("tasks", [errors.NotFound("nobody"), errors.PeerGone("x")])])
-    assert cli("fetch", "m", "--json").objects == [{"event": "failed", "code": 3, "message": "nobody", "hint": None}]
+    found = errors.NotFound("nobody", hint="h")
+    hub.error = ExceptionGroup("tasks", [ExceptionGroup("tasks", [found, errors.PeerGone("x")])])
+    assert cli("fetch", "m", "--json").objects == [{"event": "failed", "code": 3, "message": "nobody", "hint": "h"}]
+
+
+def kinds(of: type[errors.HubError]) -> Iterator[type[errors.HubError]]:
+    for kind in of.__subclasses__():
+        yield kind
+        yield from kinds(kind)
+
+
+@pytest.mark.parametrize("kind", [*kinds(errors.HubError)], ids=lambda kind: kind.__name__)
+def test_each_kind_of_fault_has_something_to_try_though_it_says_nothing_itself(kind: type[errors.HubError]) -> None:
+    error = kind.__new__(kind)
+    errors.HubError.__init__(error, "m")
+    assert advice(error)
+    errors.HubError.__init__(error, "m", hint="its own")
+    assert advice(error) == "its own"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["fech", "x"], "no command 'fech'|do you mean fetch? `p2phub --help`"),
+        (["frobnicate"], "no command 'frobnicate'|`p2phub --help`"),
+        (["fetch", "x", "--frist=a"], "not understood: --frist=a|do you mean --first? `p2phub fetch --help`"),
+        (["ls", "x"], "not understood: x|`p2phub ls --help`"),
+    ],
+    ids=lambda each: each if isinstance(each, str) else " ".join(each),
+)
+def test_a_word_that_is_misspelt_is_told_what_may_be_meant(words: list[str], said: str, cli: Cli) -> None:
+    message, hint = said.split("|")
+    failed = cli("--json", *words).last
+    assert message in failed["message"]
+    assert failed["hint"].startswith(hint)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import io
 import logging
@@ -83,7 +84,7 @@ def test_lines_tell_each_tenth_and_each_ten_seconds_and_never_run_backwards() ->
     now[0] = 11.0
     lines.advance(3)
     assert stderr.getvalue().splitlines() == [
-        "Fetching: 1.00 kB",
+        "Fetching: 900 B",
         "  200 B of 1.00 kB (20 %), 50 B/s",
         "  1.00 kB of 1.00 kB (100 %), 50 B/s",
         "Fetching: 1.00 kB",
@@ -226,15 +227,21 @@ def narrow() -> Iterator[tuple[io.TextIOWrapper, int]]:
     os.close(ours)
 
 
-def shown(terminal: int) -> list[str]:
-    return os.read(terminal, 65536).decode().replace("\r\n", "\n").splitlines()
+def shown(stream: io.TextIOWrapper, terminal: int) -> list[str]:
+    """Return all that was written, which a terminal passes on in its own time; nothing can be written after that."""
+    stream.close()
+    read = b""
+    with contextlib.suppress(OSError):  # EIO: that was all.
+        while data := os.read(terminal, 65536):
+            read += data
+    return read.decode().replace("\r\n", "\n").splitlines()
 
 
 def test_a_long_line_breaks_between_words_on_a_terminal(narrow: tuple[io.TextIOWrapper, int]) -> None:
     stream, terminal = narrow
     said = "it holds a fetch that is not finished: the same command resumes it"
     Output(as_json=False, stdout=io.StringIO(), stderr=stream).failed(3, said, "delete /home/someone/" + "x" * 50)
-    lines = shown(terminal)
+    lines = shown(stream, terminal)
     assert " ".join(" ".join(lines).split()) == f"p2phub: {said} try: delete /home/someone/" + "x" * 50
     assert all(len(line) <= 40 for line in lines if "xxx" not in line)
 
@@ -251,7 +258,16 @@ def test_where_rows_are_too_wide_for_the_terminal_each_thing_held_is_a_block(
     stream, terminal = narrow
     monkeypatch.setattr(sys, "stdout", stream)
     assert main(["ls"]) == 0
-    lines = shown(terminal)
+    lines = shown(stream, terminal)
     assert len(lines) == 3
     assert not lines[0].startswith(" ")
     assert "file" in lines[1]
+
+
+def test_of_the_result_only_what_nobody_copies_is_broken(narrow: tuple[io.TextIOWrapper, int]) -> None:
+    stream, terminal = narrow
+    out = Output(as_json=False, stdout=stream, stderr=io.StringIO())
+    line = "word " * 12
+    out.say(line)
+    out.say(line, prose=True)
+    assert [len(each) > 40 for each in shown(stream, terminal)] == [True, False, False]

@@ -21,8 +21,8 @@ from p2phub.engine.meter import Meter
 from p2phub.engine.providers import Provider
 from p2phub.engine.search import Search
 from p2phub.engine.sparing import Sparing
-from p2phub.errors import ChunkMismatch
-from p2phub.identity import parse_mirror, parse_peer_address
+from p2phub.errors import ChunkMismatch, PeerGone
+from p2phub.identity import Address, parse_mirror, parse_peer_address
 from p2phub.net import Spent
 from p2phub.net.mirror import MirrorPlane
 from p2phub.observe import Explanation
@@ -64,6 +64,18 @@ def test_of_one_that_is_kept_back_for_those_at_its_address_that_is_said() -> Non
     assert "others at its address lied" in _source(cast(Job, job), ann, (), [ann.peer], now=0.0).state
     ann.failed(ChunkMismatch("wrong byte", file="f", chunk=0, peer=str(ann.peer)), 0.0)
     assert _source(cast(Job, job), ann, (), [ann.peer], now=0.0).state.startswith("banned")
+
+
+def test_one_that_is_gone_is_dialled_again_in_a_second_and_never_in_none() -> None:
+    ann = Provider(key_of("ann").peer_id, "direct", addresses=[Address("192.0.2.1", 4717)])
+    ann.tried.update(ann.addresses)
+    ann.failed(PeerGone("no connection"), 0.0)
+    job = SimpleNamespace(means=SimpleNamespace(near=Surroundings()), meter=Meter(now=0.0), session=None, links={})
+    job.sparing = Sparing(began=0.0)
+    said = {now: _source(cast(Job, job), ann, (), [], now=now).state for now in (0.0, 0.7, 0.99)}
+    assert set(said.values()) == {"not reached: no connection; dialled again in 1 s"}
+    ann.opened(has_some=True)
+    assert _source(cast(Job, job), ann, (), [], now=0.5).state == "lost: no connection; dialled again in 1 s"
 
 
 def test_only_the_last_seconds_count() -> None:

@@ -2,25 +2,60 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from p2phub import limits
 from p2phub.engine.meter import LOOK_S, RATE_S, RATE_S_MAX, Meter, Rate
+from tests.support.hosts import key_of
 
 CHUNK = limits.MIB
+ANN = key_of("ann").peer_id
 
 
 def looks(seconds: float, rate: float, *, step: int = CHUNK) -> list[tuple[float, float]]:
     """Return what is shown at each look, while `rate` bytes a second come and count by `step` whole ones."""
     meter = Meter(now=0.0)
-    shown = []
+    shown, come = [], 0
     for number in range(1, int(seconds / LOOK_S) + 1):
         now = number * LOOK_S
-        meter.verified(int(now * rate) // step * step)
+        if (count := int(now * rate) // step * step) > come:
+            come = count
+            meter.received(ANN, step, now=count / rate)
+            meter.verified(count)
         told = meter.progress(now=now)
         assert told is not None
         shown.append((now, told.bytes_per_s))
     return shown
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_under_a_cap_the_rate_that_is_shown_is_hardly_more_however_much_comes_at_a_time(seed: int) -> None:
+    """Two links tell of two chunks at a time, and the loop looks when one tells: what was shown was a fifth more."""
+    cap, lump, chance = 5_000_000, 2 * CHUNK, random.Random(seed)
+    meter = Meter(now=0.0)
+    meter.here_already(0, now=0.0)
+    shown = []
+    for number in range(1, 120):
+        now = number * lump / cap + chance.uniform(0, 0.4)
+        meter.received(ANN, lump, now=now)
+        meter.verified(number * lump)
+        if (told := meter.progress(now=now)) is not None:
+            shown.append(told.bytes_per_s)
+    assert max(shown[10:]) < 1.08 * cap
+
+
+def test_what_came_at_once_in_the_beginning_is_no_rate() -> None:
+    """A cap lets a tenth of a second's bytes pass at once where none passed before."""
+    meter = Meter(now=0.0)
+    meter.here_already(0, now=0.0)
+    for now, count in ((0.1, 4 * CHUNK), (0.3, 6 * CHUNK), (0.5, 8 * CHUNK)):
+        meter.received(ANN, count, now=now)
+        meter.verified(count)
+    told = meter.progress(now=0.5)
+    assert told is not None
+    assert told.bytes_per_s == 10 * CHUNK
 
 
 @pytest.mark.parametrize("rate", [100_000, 200_000, 700_000, 5_000_000, 90_000_000])
@@ -38,11 +73,11 @@ def test_before_the_first_chunk_is_whole_there_is_no_rate() -> None:
 def test_a_pause_shows_once_it_is_longer_than_usual_and_ends_in_no_rate(gap_s: float) -> None:
     rate = Rate(0, now=0.0)
     for number in range(1, 9):
-        before = rate.look(number * CHUNK, now=number * gap_s)
+        before = rate.look(number * CHUNK, grown_at=number * gap_s, now=number * gap_s)
     last = 8 * gap_s
-    assert rate.look(8 * CHUNK, now=last + gap_s) == before == CHUNK / gap_s
-    assert rate.look(8 * CHUNK, now=last + 2 * gap_s) < before
-    assert rate.look(8 * CHUNK, now=last + max(RATE_S, RATE_S_MAX) + gap_s) == 0.0
+    assert rate.look(8 * CHUNK, grown_at=last, now=last + gap_s) == before == CHUNK / gap_s
+    assert rate.look(8 * CHUNK, grown_at=last, now=last + 2 * gap_s) < before
+    assert rate.look(8 * CHUNK, grown_at=last, now=last + max(RATE_S, RATE_S_MAX) + gap_s) == 0.0
 
 
 def test_bytes_that_were_here_before_are_no_rate() -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from p2phub.engine.mirrors import write_mirror_files
+from p2phub.engine.mirrors import remove_mirror_files, write_mirror_files
 from p2phub.errors import DiskError
+from p2phub.manifest import Release, sign_release
 from p2phub.store.memory import MemoryStore
 from tests.support.content import Content, content_of
 from tests.support.covers import covers
@@ -56,3 +57,49 @@ def test_no_file_is_written_through_a_link(tmp_path: Path) -> None:
     assert mine.read_bytes() == b"precious"
     assert (place / "main").read_bytes() == b"signed"
     assert not (place / "main").is_symlink()
+
+
+OTHER = content_of({"b.bin": b"b" * 3000, "c.bin": b"c" * 5000}, 1000)
+
+
+def mirrored(folder: Path, *contents: tuple[str, Content]) -> MemoryStore:
+    """Write `contents` by name, signed, into one mirror; return a store that holds all."""
+    store = MemoryStore()
+    for name, content in contents:
+        store.put_blobs(list(content.blobs.values()))
+        release = Release(NAME[0], name, content.root, 1, 3000, 1_700_000_000, 1_730_000_000)
+        signed = sign_release(key_of("ann"), release)
+        write_mirror_files(folder, content.root, signed, store=store, name=(NAME[0], name, "main"))
+    return store
+
+
+def test_what_was_written_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "weights.bin").write_bytes(b"mine")
+    store = mirrored(tmp_path, ("model", CONTENT))
+    assert remove_mirror_files(tmp_path, store=store, name=NAME)
+    assert [path.name for path in tmp_path.iterdir()] == ["weights.bin"]
+    assert not remove_mirror_files(tmp_path, store=store, name=NAME)
+
+
+def test_what_another_name_needs_stays(tmp_path: Path) -> None:
+    store = mirrored(tmp_path, ("model", CONTENT), ("other", OTHER))
+    assert remove_mirror_files(tmp_path, store=store, name=NAME)
+    blobs = {path.name for path in (tmp_path / ".p2phub/mirror/blobs").iterdir()}
+    assert blobs == {digest.text() for digest in OTHER.blobs}
+
+
+def test_where_another_name_cannot_be_looked_into_all_blobs_stay(tmp_path: Path) -> None:
+    mirrored(tmp_path, ("model", CONTENT), ("other", OTHER))
+    assert remove_mirror_files(tmp_path, store=MemoryStore(), name=NAME)
+    assert len(list((tmp_path / ".p2phub/mirror/blobs").iterdir())) == len({*CONTENT.blobs, *OTHER.blobs})
+
+
+@covers("T22")
+def test_nothing_is_removed_through_a_link(tmp_path: Path) -> None:
+    mirrored(tmp_path / "mine", ("model", CONTENT))
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / ".p2phub").symlink_to(tmp_path / "mine" / ".p2phub")
+    before = sorted((tmp_path / "mine").rglob("*"))
+    with pytest.raises(DiskError):
+        remove_mirror_files(tmp_path / "www", store=MemoryStore(), name=NAME)
+    assert sorted((tmp_path / "mine").rglob("*")) == before

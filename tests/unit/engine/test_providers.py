@@ -7,7 +7,7 @@ import pytest
 from p2phub import limits
 from p2phub.discovery import Candidate
 from p2phub.engine.providers import RETRY_S, Provider, ProviderBook
-from p2phub.errors import MirrorUnusable, PeerGone
+from p2phub.errors import MirrorUnusable, PeerGone, PeerRefused
 from p2phub.identity import Address, PeerAddress, PeerId, SourceId, parse_mirror
 from tests.support.covers import covers
 from tests.support.hosts import key_of
@@ -132,3 +132,13 @@ def test_the_verdict_tells_what_each_mirror_lacks_and_what_to_do_about_it() -> N
     error = book.verdict("x/m", "nobody")
     assert error.hint is not None
     assert error.hint.startswith("take another server")
+
+
+def test_where_nobody_could_be_reached_the_error_says_what_to_look_at() -> None:
+    book = ProviderBook(key_of("own").peer_id)
+    ann = PeerAddress(key_of("ann").peer_id, Address("192.0.2.1", 4717))
+    assert book.found(Candidate(ann, "direct"))
+    book[ann.peer].failed(PeerGone("no connection"), 0.0)
+    assert "is its node running" in (book.verdict("x/m", "nobody").hint or "")
+    book[ann.peer].failed(PeerRefused("full", reason="busy"), 0.0)
+    assert "try again in a while" in (book.verdict("x/m", "nobody").hint or "")

@@ -94,3 +94,18 @@ def test_an_error_about_a_reference_says_how_one_is_written() -> None:
     with pytest.raises(UsageError) as caught:
         parse_reference("not a reference")
     assert "PUBLISHER/name" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("https://example.org/model", "--mirror URL"),
+        ("/models/m", "p2phub ls"),
+        ("~/m", "p2phub ls"),
+        ("p2phub:sowxamtqnb2weidunfrww", "its publisher"),
+    ],
+)
+def test_what_is_no_reference_is_told_what_to_try(text: str, hint: str) -> None:
+    with pytest.raises((UsageError, Malformed)) as refused:
+        parse_reference(text)
+    assert hint in (refused.value.hint or "")

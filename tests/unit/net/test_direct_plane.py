@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,13 @@ async def test_a_link_that_finds_no_descriptor_is_a_dial_that_failed(
                 await bob.open_link(where, content.root, prefix_bytes=0, via="direct")
         link = await bob.open_link(where, content.root, prefix_bytes=0, via="direct")
         assert isinstance(await link.next_report(), Opened)
+
+
+async def test_of_a_dial_that_fails_the_address_is_told_once(tmp_path: Path) -> None:
+    with socket.socket() as nobody:  # Bound and not listening: a connection to it is refused.
+        nobody.bind(("127.0.0.1", 0))
+        where = PeerAddress(ANN.peer_id, Address("127.0.0.1", nobody.getsockname()[1]))
+        async with open_plane(BOB, Published(content_of({}), tmp_path / "bob"), answer) as bob:
+            with pytest.raises(PeerGone) as gone:
+                await bob.open_control(where)
+    assert gone.value.message == f"no connection to {where.address}: Connection refused"

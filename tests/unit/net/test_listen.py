@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from p2phub import limits
 from p2phub.errors import UsageError
 from p2phub.identity import Address
 from p2phub.net import listen
-from p2phub.net.listen import Listener, open_listener
+from p2phub.net.listen import Listener, _why_not, open_listener
 from tests.support.covers import covers
 
 LOOPBACK = Address("127.0.0.1", 0)
@@ -248,3 +249,17 @@ async def test_ipv6_and_ipv4_share_a_port() -> None:
                 await stream.send_all(b"\x16six")
                 await until(lambda: visitors.came == ["direct b'\\x16six'"])
                 await stream.aclose()
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (errno.EADDRINUSE, "`ss -ltnp`"),
+        (errno.EADDRNOTAVAIL, "no address of this machine"),
+        (errno.EACCES, "below 1024"),
+        (errno.EINVAL, "--listen 192.0.2.1:4717"),
+    ],
+)
+def test_an_address_that_cannot_be_listened_on_is_told_with_what_to_try(error: int, hint: str) -> None:
+    assert hint in _why_not(OSError(error, os.strerror(error)), Address("192.0.2.1", 80))[1]
+    assert "--listen" in _why_not(OSError(error, os.strerror(error)), Address("::1", 80))[1]

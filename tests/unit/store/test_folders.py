@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from p2phub.errors import ContentChanged, DiskError
+from p2phub.store.disk import cannot_read, disk_error
 from p2phub.store.folders import open_published
 from p2phub.store.interface import Fingerprint
 from p2phub.store.scanning import SCAN_DEPTH_MAX, scan_folder
@@ -152,3 +154,17 @@ def test_a_fingerprint_is_settled_only_after_a_while_alone() -> None:
     assert old.settled(now_ns)
     assert not Fingerprint(1, 1, 1, old.mtime_ns, now_ns - 10**9).settled(now_ns)
     assert not Fingerprint(1, 1, 1, now_ns + 10**9, old.ctime_ns).settled(now_ns)
+
+
+def test_what_is_not_to_be_read_is_named_with_how_to_leave_it_out() -> None:
+    error = cannot_read("sub/f", PermissionError(errno.EACCES, "Permission denied"))
+    assert error.message == "cannot read sub/f: permission denied"
+    assert "--ignore" in (error.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("option", "hint"), [("--home", "name another place with --home"), (None, "name another place")]
+)
+def test_a_place_that_cannot_be_used_is_told_with_the_option_that_names_it(option: str | None, hint: str) -> None:
+    found = disk_error(NotADirectoryError(errno.ENOTDIR, "Not a directory"), "use /x", option=option)
+    assert found.hint == hint

@@ -1,0 +1,82 @@
+"""`fetches/` in the home: a note of each fetch that began, so that `ls` can tell which did not end, and how they go on.
+
+A help, never a need: what a fetch left lies in its own folder, and the same command finds it there without a note. One
+that cannot be read is passed over, and so is one whose folder has nothing unfinished of its manifest any more. It holds
+what the user typed, perhaps a ticket that only they may have: so it is theirs alone to read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from p2phub import limits
+from p2phub.content import Digest, digest_of
+from p2phub.errors import Malformed
+from p2phub.node.private_file import write_beside
+from p2phub.store.disk import FOLDER_FLAGS, disk_errors, read_regular
+
+NOTES_FOLDER = "fetches"
+NOTES_MAX = 256  # The oldest give way.
+NOTE_BYTES_MAX = 64 * limits.KIB  # A ticket, a path, and some to spare.
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """A fetch of `reference`, which meant `manifest`, into `folder`."""
+
+    reference: str
+    manifest: Digest
+    folder: Path
+
+
+def note(home: Path, fetch: Begun) -> None:
+    """Note that a fetch began. Blocks. Raises DiskError."""
+    texts = {"reference": fetch.reference, "manifest": fetch.manifest.raw.hex(), "folder": os.fspath(fetch.folder)}
+    with disk_errors(f"write {home / NOTES_FOLDER}"):
+        with contextlib.suppress(FileExistsError):
+            (home / NOTES_FOLDER).mkdir(mode=0o700)
+        folder = os.open(home / NOTES_FOLDER, FOLDER_FLAGS)
+        try:
+            os.rename(
+                write_beside(folder, json.dumps(texts).encode()), _name(fetch), src_dir_fd=folder, dst_dir_fd=folder
+            )
+        finally:
+            os.close(folder)
+    for path in _newest_first(home)[NOTES_MAX:]:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def forget(home: Path, fetch: Begun) -> None:
+    """Forget a fetch that ended. Blocks. Raises DiskError."""
+    with disk_errors(f"write {home / NOTES_FOLDER}"), contextlib.suppress(FileNotFoundError):
+        (home / NOTES_FOLDER / _name(fetch)).unlink()
+
+
+def begun(home: Path) -> Iterator[Begun]:
+    """Yield what is noted, the newest first, at most NOTES_MAX. Blocks."""
+    for path in _newest_first(home)[:NOTES_MAX]:
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError, Malformed):
+            texts = json.loads(read_regular(path, NOTE_BYTES_MAX))
+            manifest = Digest(bytes.fromhex(texts["manifest"]))
+            if isinstance(texts["reference"], str):
+                yield Begun(texts["reference"], manifest, Path(texts["folder"]))
+
+
+def _name(fetch: Begun) -> str:
+    """One note for each manifest in each folder: who fetches it there again goes on with the same."""
+    return digest_of(fetch.manifest.raw + os.fsencode(fetch.folder)).raw.hex()[:32]
+
+
+def _newest_first(home: Path) -> list[Path]:
+    try:
+        with os.scandir(home / NOTES_FOLDER) as entries:
+            found = [(entry.stat(follow_symlinks=False).st_mtime_ns, Path(entry.path)) for entry in entries]
+    except OSError:
+        return []
+    return [path for _, path in sorted(found, reverse=True)]
