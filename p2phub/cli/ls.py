@@ -56,9 +56,10 @@ def unfinished(item: dict[str, Any]) -> list[str]:
         same = ", with the same ticket" if is_long else ""
         command = f"p2phub fetch {'TICKET' if is_long else reference} --into {shlex.quote(item['folder'])}"
         how = f"to go on{same}: {command}"
+    much = "a part is" if item["percent"] is None else f"{item['percent']} % of {size(item['bytes'])},"
     return [
         f"  {api.printable(reference, length_max=REFERENCE_SHOWN)}",
-        f"    about {item['percent']} % of {size(item['bytes'])}, in {item['folder']}",
+        f"    {much} in {item['folder']}",
         f"    {how}",
     ]
 

@@ -5,6 +5,7 @@ It reads the job's state and changes nothing. Called in the loop, between two tu
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Collection
 
@@ -118,7 +119,7 @@ def _state(job: Job, provider: Provider, own: list[LinkNow], links: tuple[LinkNo
     if not provider.links:
         if not provider.dialling and (why := job.sparing.why_not(provider.peer, now=now)) is not None:
             return why
-        how = "lost" if provider.had_some else "not reached"
+        how = "not reached" if provider.linked_at == -math.inf else "lost"
         how = "not answering" if isinstance(provider.last_error, PeerStalled) else how
         why = f"{how}: {provider.last_error}" if provider.last_error is not None else "not dialled"
         if provider.dialling:

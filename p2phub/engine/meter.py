@@ -43,7 +43,7 @@ class Rate:
         first_at, first = self._grown[0]
         # Until the next arrival is later than they usually are, nothing has become slower.
         over_s = last_at - first_at + max(0.0, now - last_at - gap_s)
-        return (last - first) / over_s if over_s else 0.0
+        return (last - first) / max(LOOK_S, over_s)  # What comes at one moment is not a thousand times as fast.
 
 
 class Meter:

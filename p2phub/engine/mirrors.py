@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ import trio
 from p2phub import limits
 from p2phub.content import Digest, parse_digest
 from p2phub.engine.dialling import Dialled, Reported, relay
-from p2phub.errors import Damaged, Malformed, NotTrusted, PeerError, UsageError
+from p2phub.errors import Damaged, HubError, Malformed, PeerError, UsageError
 from p2phub.identity import MirrorId, PeerId
 from p2phub.manifest import MIRROR_FOLDER, mirror_blob_path, mirror_of, mirror_release_path, read_release
 from p2phub.net import Mirrors
@@ -23,6 +24,8 @@ from p2phub.wire import flight_order
 
 OpenMirrors = Callable[[], Mirrors]
 """Gives what speaks to mirrors, and loads it when it is first wanted."""
+
+_ONE_AT_A_TIME = threading.Lock()  # To write blobs that another name's end takes away as not needed is no mirror.
 
 
 def no_mirrors() -> Mirrors:
@@ -72,7 +75,7 @@ def write_mirror_files(
             raise Damaged(f"the chunk list {digest} is no longer held")
         files[mirror_blob_path(digest)] = blob
     files[mirror_release_path(*name)] = signed  # Last, so that whoever finds it finds the rest.
-    with disk_errors(f"write mirror files below {folder}", option="--mirror-files"):
+    with _ONE_AT_A_TIME, disk_errors(f"write mirror files below {folder}", option="--mirror-files"):
         folder.mkdir(parents=True, exist_ok=True)
         for path, data in files.items():
             _put(folder, path, data)
@@ -81,41 +84,60 @@ def write_mirror_files(
 
 def remove_mirror_files(folder: Path, *, store: Store, name: tuple[PeerId, str, str]) -> bool:
     """Undo `write_mirror_files`: remove the release of `name`, the blobs that no other release there needs, and what
-    folders are empty then. Where another release is of a manifest that is not held here, all blobs stay.
+    folders are empty then. Where it is not known what another release there needs, all blobs stay.
 
     Returns whether `name` had a release there. Raises DiskError. Blocks.
     """
-    with disk_errors(f"remove mirror files below {folder}"):
+    with _ONE_AT_A_TIME, disk_errors(f"remove mirror files below {folder}"):
         if not _remove(folder, mirror_release_path(*name)):
             return False
-        others = _manifests_mirrored(folder)
-        if others is None or any(store.blob(other) is None for other in others):
+        needed = _needed(folder, store)
+        if needed is None:
             return True
-        needed = {mirror_blob_path(digest) for other in others for digest in flight_order(other, store.blob)}
-        for blob in _blobs_mirrored(folder):
-            if blob not in needed:
-                _remove(folder, blob)
+        for blob in _listed(folder / MIRROR_FOLDER / "blobs"):
+            with suppress(Malformed):
+                path = mirror_blob_path(parse_digest(blob)[0])
+                if path not in needed:
+                    _remove(folder, path)
     return True
 
 
-def _blobs_mirrored(folder: Path) -> list[str]:
-    """Return the paths below `folder` of what has the name of a blob."""
-    found = []
-    for path in (folder / MIRROR_FOLDER / "blobs").glob("*"):
-        with suppress(Malformed):
-            found.append(mirror_blob_path(parse_digest(path.name)[0]))
-    return found
+def _needed(folder: Path, store: Store) -> set[str] | None:
+    """Return the paths of the blobs that the releases below `folder` lead to; None if that is not wholly known."""
+    needed: set[str] = set()
+    absent: set[Digest] = set()
+    releases = folder / MIRROR_FOLDER / "releases"
 
+    def held(digest: Digest) -> bytes | None:
+        blob = store.blob(digest)
+        if blob is None:
+            absent.add(digest)
+        return blob
 
-def _manifests_mirrored(folder: Path) -> set[Digest] | None:
-    """Return what the releases below `folder` lead to; None if one cannot be read."""
     try:
-        return {
-            read_release(read_regular(path, limits.RELEASE_BYTES_MAX)).manifest
-            for path in folder.glob(f"{MIRROR_FOLDER}/releases/*/*/*")
-        }
-    except (OSError, NotTrusted, Malformed):
+        for place in (
+            releases / publisher / name / tag
+            for publisher in _listed(releases)
+            for name in _listed(releases / publisher)
+            for tag in _listed(releases / publisher / name)
+        ):
+            manifest = read_release(read_regular(place, limits.RELEASE_BYTES_MAX)).manifest
+            needed.update(map(mirror_blob_path, flight_order(manifest, held)))
+    except (OSError, HubError):
         return None
+    return None if absent else needed  # What is not held leads to others, perhaps.
+
+
+def _listed(place: Path) -> list[str]:
+    """Return what is in a folder, nothing if there is none. Raises OSError, also for a link."""
+    try:
+        fd = os.open(place, FOLDER_FLAGS)
+    except FileNotFoundError:
+        return []
+    try:
+        return os.listdir(fd)
+    finally:
+        os.close(fd)
 
 
 def _remove(folder: Path, path: str) -> bool:

@@ -34,7 +34,7 @@ from p2phub.node.config import Config
 from p2phub.node.keystore import load_or_create
 from p2phub.node.peers import read_peers, write_peers
 from p2phub.node.visitors import open_to_visitors, port_towards
-from p2phub.store import Ledger, Portion, Store
+from p2phub.store import Ledger, Store
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.ledger import FileLedger
 
@@ -335,11 +335,11 @@ def unfinished_in(folder: Path) -> Path | None:
     return destination.unfinished_in(folder)
 
 
-def portion_in(folder: Path, manifest: Digest) -> Portion | None:
-    """Return how far a fetch of `manifest` into `folder` came that did not end, None if there is none. Blocks."""
+def is_unfinished_in(folder: Path, manifest: Digest) -> bool:
+    """Return whether a fetch of `manifest` into `folder` that did not end left something there. Blocks."""
     from p2phub.store import destination
 
-    return destination.portion_in(folder, manifest)
+    return destination.is_unfinished_in(folder, manifest)
 
 
 def is_wildcard(address: Address) -> bool:

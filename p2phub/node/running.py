@@ -44,6 +44,7 @@ class Running:
         config = parts.config
         self.capping = Capping(parts.caps, Rates(config.up, config.down), config.schedule)
         self._jobs: dict[int, JsonObject] = {}
+        self._begun: dict[int, Begun] = {}  # By job, as `_jobs`.
         self._fetches: dict[int, engine.Running] = {}
         self._job_count = 0
         self._notes: deque[tuple[Callable[[Path, Begun], None], Begun]] = deque()  # Still to be written, in this order.
@@ -63,14 +64,19 @@ class Running:
         fetch = Begun(reference, caps.manifest, Path(into))
         self._to_note(note, fetch)
         self._jobs[number] = {"job": number, "reference": reference, "into": into}
+        self._begun[number] = fetch
         self.capping.admit(number, caps)
         try:
             yield self._jobs[number]
             self._to_note(forget, fetch)
         finally:
             self.capping.forget(number)
-            del self._jobs[number]
+            del self._jobs[number], self._begun[number]
             self._fetches.pop(number, None)
+
+    def job_of(self, fetch: Begun) -> JsonObject | None:
+        """Return what is told of the job that carries out `fetch`, None if none does."""
+        return next((self._jobs[number] for number, begun in self._begun.items() if begun == fetch), None)
 
     def carried_out_by(self, number: int, fetch: engine.Running) -> None:
         """Note which fetch job `number` is."""
@@ -114,7 +120,7 @@ class Running:
             change, fetch = self._notes[0]
             try:
                 await self.parts.workers.run(partial(change, self.parts.config.home, fetch))
-            except DiskError as error:  # What a fetch left can be gone on with all the same.
+            except (DiskError, ValueError) as error:  # What a fetch left can be gone on with all the same.
                 _log.info("not noted: %s", error)
             self._notes.popleft()
 

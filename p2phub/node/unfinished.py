@@ -76,7 +76,11 @@ def _name(fetch: Begun) -> str:
 def _newest_first(home: Path) -> list[Path]:
     try:
         with os.scandir(home / NOTES_FOLDER) as entries:
-            found = [(entry.stat(follow_symlinks=False).st_mtime_ns, Path(entry.path)) for entry in entries]
+            found = [
+                (entry.stat(follow_symlinks=False).st_mtime_ns, Path(entry.path))
+                for entry in entries
+                if not entry.name.startswith(".")  # Of a note that was not written to its end.
+            ]
     except OSError:
         return []
     return [path for _, path in sorted(found, reverse=True)]

@@ -20,8 +20,7 @@ from p2phub.content import Digest
 from p2phub.errors import DiskError, DiskFull, Occupied
 from p2phub.store.disk import FOLDER_FLAGS, WRITE_FLAGS, Disk
 from p2phub.store.folders import OWN_FOLDER, OpenFile, Tree, fingerprint, open_beneath, open_destination
-from p2phub.store.interface import Portion
-from p2phub.store.journal import JOURNAL, NAMES, read_portion
+from p2phub.store.journal import JOURNAL, NAMES
 
 LOCK = "lock"
 SCRATCH = "scratch"
@@ -182,17 +181,13 @@ def unfinished_in(folder: Path) -> Path | None:
     return own if any(own.glob(f"*/{JOURNAL}")) else None
 
 
-def portion_in(folder: Path, manifest: Digest) -> Portion | None:
-    """Return how far a fetch of `manifest` into `folder` came that did not end, None if nothing of one is there, or if
-    what is there may be somebody else's. Blocks."""
+def is_unfinished_in(folder: Path, manifest: Digest) -> bool:
+    """Return whether a fetch of `manifest` into `folder` that did not end left something there. Nothing is read of it,
+    since anybody may have put it there. Blocks."""
     try:
-        fd = os.open(folder / OWN_FOLDER / _short(manifest), FOLDER_FLAGS)
-        try:
-            return read_portion(fd, manifest.raw) if os.fstat(fd).st_uid == os.geteuid() else None
-        finally:
-            os.close(fd)
-    except OSError:
-        return None
+        return stat.S_ISREG(os.lstat(folder / OWN_FOLDER / _short(manifest) / JOURNAL).st_mode)
+    except (OSError, ValueError):  # ValueError: no path can be called that.
+        return False
 
 
 def _short(manifest: Digest) -> str:

@@ -181,9 +181,10 @@ def disk_error(error: OSError, doing: str, *, option: str | None = None) -> Disk
 
 def cannot_read(path: str | os.PathLike[str], error: OSError) -> DiskError:
     """Say that something in a folder that is published, or is to be, cannot be read."""
-    reason = _REASONS.get(error.errno or 0, (error.strerror or str(error), None))[0]
+    if error.errno not in (errno.EACCES, errno.EPERM):
+        return disk_error(error, f"read {os.fspath(path)}")
     hint = "let this user read it (`ls -l` shows who may), or leave it out of what is published: --ignore PATTERN"
-    return DiskError(f"cannot read {os.fspath(path)}: {reason}", hint=hint)
+    return DiskError(f"cannot read {os.fspath(path)}: {_REASONS[error.errno][0]}", hint=hint)
 
 
 @contextlib.contextmanager

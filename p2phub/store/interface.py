@@ -120,14 +120,6 @@ class Holding(msgspec.Struct, frozen=True):
     files: int
 
 
-class Portion(msgspec.Struct, frozen=True):
-    """How far a fetch came that did not end: `chunks` of `chunks_total` are noted as written; `bytes_total` in all."""
-
-    chunks: int
-    chunks_total: int
-    bytes_total: int
-
-
 class Arrival(Protocol):
     """One fetch being written below its destination. The coordinator's; `plan.open` is the carriers'."""
 

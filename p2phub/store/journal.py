@@ -28,9 +28,8 @@ from p2phub import limits
 from p2phub.content import RangeSet
 from p2phub.store.disk import WRITE_FLAGS, Disk, open_for_reading
 from p2phub.store.gathering import Gathering
-from p2phub.store.interface import Portion
 from p2phub.store.records import RECORD_BYTES_MAX, encode_record, read_records
-from p2phub.store.seal import NONCE_BYTES, SECRET_BYTES, TAG_BYTES, Seal
+from p2phub.store.seal import NONCE_BYTES, TAG_BYTES, Seal
 
 _HEADER = struct.Struct(">8s32sIIQ")
 _MAGIC = b"p2phjn\x00\x02"
@@ -43,7 +42,6 @@ JOURNAL = "journal"
 _NEW = "journal.new"
 _HINTS = ("hints.0", "hints.1")
 NAMES = (JOURNAL, _NEW, *_HINTS)
-HEADER_BYTES_MAX = 256
 WRITTEN_ON_S = 900.0
 """This long after its last mark we may have gone on writing: one chunk on a slow line, one sync on a busy disk."""
 
@@ -131,22 +129,6 @@ def read_journal(folder_fd: int, binding: Binding, secret: bytes) -> Remembered:
         reader.read_hints(_records(folder_fd, name, binding))
     durable = reader.durable.union()
     return Remembered(durable, reader.placed, reader.hints.union() - durable, reader.lying, reader.marked_ns)
-
-
-def read_portion(folder_fd: int, manifest: bytes) -> Portion | None:
-    """Return how far the journal of `manifest` in the folder says that its fetch came, to show it: nothing is believed
-    of it that a fetch would not look at again. None if there is none. Raises OSError."""
-    header = b""
-    with contextlib.suppress(FileNotFoundError), open_for_reading(JOURNAL, dir_fd=folder_fd) as file:
-        records = read_records(file.read, body_bytes_max=HEADER_BYTES_MAX, bytes_max=2 * HEADER_BYTES_MAX)
-        header = next(records, (0, b""))[1][: _HEADER.size]
-    if len(header) < _HEADER.size:
-        return None
-    _, named, files, chunks, bytes_total = _HEADER.unpack(header)
-    if named != manifest or chunks > limits.CHUNKS_MAX or files > limits.FILES_MAX:
-        return None
-    past = read_journal(folder_fd, Binding(named, files, chunks, bytes_total), bytes(SECRET_BYTES))
-    return Portion(len(past.durable | past.hints), chunks, bytes_total)
 
 
 class _Reader:

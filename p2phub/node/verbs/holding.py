@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from functools import partial
+from pathlib import Path
+
 import trio
 
 from p2phub.content import ChunkTable, Codec, Digest
 from p2phub.engine import verify as engine
 from p2phub.engine.assembly import chunk_table
-from p2phub.errors import NotFound
+from p2phub.errors import DiskError, NotFound
 from p2phub.manifest import Manifest, read_release
-from p2phub.node.compose import Parts, portion_in
+from p2phub.node.compose import Parts, is_unfinished_in
 from p2phub.node.releases import history_json
 from p2phub.node.running import JsonObject, Running
-from p2phub.node.unfinished import Begun, begun
+from p2phub.node.unfinished import Begun, begun, forget
 from p2phub.observe import PublishProgress, Watch
-from p2phub.store import Holding, Portion
+from p2phub.store import Holding
+
+_LOOKS = trio.CapacityLimiter(2)  # At folders that may be anywhere.
 
 
 async def ls(node: Running, watch: Watch) -> JsonObject:
@@ -26,27 +33,35 @@ async def ls(node: Running, watch: Watch) -> JsonObject:
 
 async def unfinished(node: Running, watch: Watch) -> JsonObject:
     """The fetches that began here and did not end, those under way among them."""
-    home = node.parts.config.home
-    found = await node.parts.workers.run(
-        lambda: [(each, left) for each in begun(home) if (left := portion_in(each.folder, each.manifest)) is not None]
-    )
-    jobs = {job["into"]: job for job in node.jobs}
-    return {"items": [_unfinished(each, left, jobs.get(str(each.folder))) for each, left in found]}
+    notes = partial(_unfinished, node.parts.config.home)
+    # In threads of its own: a folder may lie on a disk that does not answer, and Ctrl-C does not wait for it.
+    found = await trio.to_thread.run_sync(notes, limiter=_LOOKS, abandon_on_cancel=True)
+    return {"items": [_told(fetch, node.job_of(fetch)) for fetch in found]}
 
 
-def _unfinished(fetch: Begun, left: Portion, job: JsonObject | None) -> JsonObject:
-    verified = None if job is None else job.get("bytes_verified")
-    if verified is None:  # Chunks differ in size: so it is about as much.
-        percent = 100 * left.chunks // max(1, left.chunks_total)
-    else:
-        percent = 100 * verified // max(1, left.bytes_total)
+def _unfinished(home: Path) -> list[Begun]:
+    """Return which noted fetches left something in their folder, the newest first, and forget those that could not have
+    kept it: their folder is there, without it. Blocks."""
+    found = []
+    for fetch in begun(home):
+        if is_unfinished_in(fetch.folder, fetch.manifest):
+            found.append(fetch)
+        elif os.path.isdir(fetch.folder):
+            with contextlib.suppress(DiskError):
+                forget(home, fetch)
+    return found
+
+
+def _told(fetch: Begun, job: JsonObject | None) -> JsonObject:
+    under_way = job or {}
+    verified, total = under_way.get("bytes_verified"), under_way.get("bytes_total")
     return {
         "reference": fetch.reference,
         "manifest": fetch.manifest.text(Codec.MSGPACK),
         "folder": str(fetch.folder),
-        "bytes": left.bytes_total,
-        "percent": percent,
-        "job": None if job is None else job["job"],
+        "bytes": total,
+        "percent": None if verified is None or total is None else 100 * verified // max(1, total),
+        "job": under_way.get("job"),
     }
 
 

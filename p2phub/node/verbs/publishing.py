@@ -128,8 +128,8 @@ async def unpublish(node: Running, watch: Watch, *, ref: str) -> JsonObject:
         mine = [item for item in parts.ledger.publications() if (item.publisher, item.name, item.tag) == name]
         if not mine:
             raise NotFound(f"{ref} is not published here", hint="`p2phub ls` shows what is")
-        mirrored = _take_mirror_files(parts, mine[0])
         parts.ledger.withdraw(*name)
+        mirrored = _take_mirror_files(parts, mine[0])
         manifest = mine[0].manifest
         if all(item.manifest != manifest for item in parts.ledger.publications()):
             parts.store.release(manifest)
@@ -157,22 +157,29 @@ def _take_mirror_files(parts: Parts, item: Publication) -> str | None:
 async def remove(node: Running, watch: Watch, *, ref: str, folder: str | None = None) -> JsonObject:
     parts = node.parts
 
-    def forget() -> list[Holding]:
+    def forget() -> tuple[list[Holding], list[str]]:
+        mirrored: list[str] = []
         holdings = node.holdings_of(ref, folder)
         gone = {(holding.manifest, holding.folder) for holding in holdings}
         for item in parts.ledger.publications():
             if (item.manifest, Path(os.path.abspath(item.folder))) in gone:
-                _take_mirror_files(parts, item)
                 parts.ledger.withdraw(item.publisher, item.name, item.tag)
+                if (removed := _take_mirror_files(parts, item)) is not None:
+                    mirrored.append(removed)
         for manifest, place in gone:
             parts.store.release(manifest, place)
-        return holdings
+        return holdings, list(dict.fromkeys(mirrored))
 
-    holdings = await parts.workers.run(forget)
+    holdings, mirrored = await parts.workers.run(forget)
     for manifest in {holding.manifest for holding in holdings}:
         node.shelf_changed(manifest)
     folders = list(dict.fromkeys(str(holding.folder) for holding in holdings))
-    return {"manifest": holdings[0].manifest.text(Codec.MSGPACK), "folder": folders[0], "folders": folders}
+    return {
+        "manifest": holdings[0].manifest.text(Codec.MSGPACK),
+        "folder": folders[0],
+        "folders": folders,
+        "mirror_files_removed": mirrored,
+    }
 
 
 async def _sequence_elsewhere(node: Running, name: str, tag: str) -> int:

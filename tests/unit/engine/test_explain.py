@@ -74,7 +74,7 @@ def test_one_that_is_gone_is_dialled_again_in_a_second_and_never_in_none() -> No
     job.sparing = Sparing(began=0.0)
     said = {now: _source(cast(Job, job), ann, (), [], now=now).state for now in (0.0, 0.7, 0.99)}
     assert set(said.values()) == {"not reached: no connection; dialled again in 1 s"}
-    ann.opened(has_some=True)
+    ann.linked_at = 0.0
     assert _source(cast(Job, job), ann, (), [], now=0.5).state == "lost: no connection; dialled again in 1 s"
 
 

@@ -50,12 +50,23 @@ def test_what_came_at_once_in_the_beginning_is_no_rate() -> None:
     """A cap lets a tenth of a second's bytes pass at once where none passed before."""
     meter = Meter(now=0.0)
     meter.here_already(0, now=0.0)
-    for now, count in ((0.1, 4 * CHUNK), (0.3, 6 * CHUNK), (0.5, 8 * CHUNK)):
+    for now, count in ((0.1, 4 * CHUNK), (0.4, 7 * CHUNK), (0.7, 10 * CHUNK)):
         meter.received(ANN, count, now=now)
         meter.verified(count)
-    told = meter.progress(now=0.5)
+    told = meter.progress(now=0.7)
     assert told is not None
-    assert told.bytes_per_s == 10 * CHUNK
+    assert told.bytes_per_s == pytest.approx(10 * CHUNK)
+
+
+def test_two_chunks_of_one_moment_are_no_thousandfold_rate() -> None:
+    meter = Meter(now=0.0)
+    meter.here_already(0, now=0.0)
+    for now, count in ((10.099, CHUNK), (10.101, 2 * CHUNK)):
+        meter.received(ANN, CHUNK, now=now)
+        meter.verified(count)
+    told = meter.progress(now=10.101)
+    assert told is not None
+    assert told.bytes_per_s == 2 * CHUNK
 
 
 @pytest.mark.parametrize("rate", [100_000, 200_000, 700_000, 5_000_000, 90_000_000])

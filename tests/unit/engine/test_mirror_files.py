@@ -94,6 +94,22 @@ def test_where_another_name_cannot_be_looked_into_all_blobs_stay(tmp_path: Path)
     assert len(list((tmp_path / ".p2phub/mirror/blobs").iterdir())) == len({*CONTENT.blobs, *OTHER.blobs})
 
 
+def test_where_a_part_of_another_name_is_not_held_all_blobs_stay(tmp_path: Path) -> None:
+    """As an interrupted fetch leaves it: the root page, and none of the chunk lists."""
+    mirrored(tmp_path, ("model", CONTENT), ("other", OTHER))
+    store = MemoryStore()
+    store.put_blobs([OTHER.blobs[OTHER.root]])
+    assert remove_mirror_files(tmp_path, store=store, name=NAME)
+    assert len(list((tmp_path / ".p2phub/mirror/blobs").iterdir())) == len({*CONTENT.blobs, *OTHER.blobs})
+
+
+def test_where_releases_cannot_be_listed_all_blobs_stay(tmp_path: Path) -> None:
+    store = mirrored(tmp_path, ("model", CONTENT), ("other", OTHER))
+    (tmp_path / ".p2phub/mirror/releases/somebody").symlink_to(tmp_path)
+    assert remove_mirror_files(tmp_path, store=store, name=NAME)
+    assert len(list((tmp_path / ".p2phub/mirror/blobs").iterdir())) == len({*CONTENT.blobs, *OTHER.blobs})
+
+
 @covers("T22")
 def test_nothing_is_removed_through_a_link(tmp_path: Path) -> None:
     mirrored(tmp_path / "mine", ("model", CONTENT))

@@ -14,7 +14,7 @@ from p2phub.node.capping import JobCaps
 from p2phub.node.rates import Rates
 from p2phub.node.running import Running
 from p2phub.node.unfinished import NOTE_BYTES_MAX, NOTES_FOLDER, Begun, begun, forget, note
-from p2phub.store.destination import portion_in
+from p2phub.store.destination import is_unfinished_in
 from tests.support.content import content_of
 from tests.support.stores import DiskScene, arrive, deliver, deliver_rest
 from tests.support.verbs import Scene
@@ -78,20 +78,16 @@ async def test_a_job_that_fails_stays_noted_and_one_that_ends_does_not_however_s
     assert list(begun(parts.config.home)) == [Begun("x/m", digest_of(b"m"), Path("/models/m"))]
 
 
-async def test_what_a_fetch_left_is_listed_with_how_much_is_there_until_it_is_whole(
-    scene: Scene, tmp_path: Path
-) -> None:
+async def test_what_a_fetch_left_is_listed_until_it_is_whole(scene: Scene, tmp_path: Path) -> None:
     disk = DiskScene(tmp_path / "disk")
     fetch = Begun("x/m", CONTENT.root, disk.folder)
     note(scene.parts.config.home, fetch)
-    assert (await scene.call("unfinished"))["items"] == []
     arrival = arrive(disk, CONTENT)
     deliver(arrival, CONTENT, (0, 3))
     arrival.sync()
     [item] = (await scene.call("unfinished"))["items"]
-    assert (item["reference"], item["folder"], item["bytes"], item["percent"]) == ("x/m", str(disk.folder), 5000, 40)
-    assert item["job"] is None
-    assert portion_in(disk.folder, digest_of(b"another")) is None
+    assert (item["reference"], item["folder"], item["job"]) == ("x/m", str(disk.folder), None)
+    assert not is_unfinished_in(disk.folder, digest_of(b"another"))
     deliver_rest(arrival, CONTENT)
     arrival.finish()
     assert (await scene.call("unfinished"))["items"] == []
@@ -99,17 +95,50 @@ async def test_what_a_fetch_left_is_listed_with_how_much_is_there_until_it_is_wh
     disk.store.close()
 
 
-@pytest.mark.parametrize("length", [0, 3, 40, 90])
-def test_a_journal_that_is_torn_or_made_up_tells_no_more_than_it_can(length: int, tmp_path: Path) -> None:
-    disk = DiskScene(tmp_path / "disk")
-    arrival = arrive(disk, CONTENT)
-    deliver(arrival, CONTENT, (0, 3))
-    arrival.sync()
-    arrival.close()
-    disk.store.close()
-    [journal] = disk.folder.glob(".p2phub/*/journal")
-    journal.write_bytes(journal.read_bytes()[:length])
-    found = portion_in(disk.folder, CONTENT.root)
-    assert found is None or found.chunks <= 2
-    journal.write_bytes(b"\xff" * 1000)
-    assert portion_in(disk.folder, CONTENT.root) is None
+async def test_nothing_is_read_of_what_lies_in_the_folder(scene: Scene, tmp_path: Path) -> None:
+    """Anybody may have unpacked it there: a journal is as long as it likes, a folder or a link is none."""
+    home = scene.parts.config.home
+    for number, plant in enumerate(
+        (lambda at: at.write_bytes(b"\xff" * 1000), Path.mkdir, lambda at: at.symlink_to("/etc/passwd"))
+    ):
+        folder = tmp_path / str(number)
+        own = folder / ".p2phub" / CONTENT.root.raw.hex()[:16]
+        own.mkdir(parents=True)
+        plant(own / "journal")
+        note(home, Begun(f"x/{number}", CONTENT.root, folder))
+    items = (await scene.call("unfinished"))["items"]
+    assert [(item["reference"], item["bytes"], item["percent"]) for item in items] == [("x/0", None, None)]
+
+
+async def test_a_note_is_forgotten_when_its_folder_is_there_without_anything_and_kept_when_it_is_not(
+    scene: Scene, tmp_path: Path
+) -> None:
+    home = scene.parts.config.home
+    (tmp_path / "here").mkdir()
+    away = Begun("x/away", CONTENT.root, tmp_path / "unmounted")
+    for fetch in (Begun("x/here", CONTENT.root, tmp_path / "here"), away):
+        note(home, fetch)
+    assert (await scene.call("unfinished"))["items"] == []
+    assert list(begun(home)) == [away]
+
+
+async def test_a_folder_whose_name_no_path_can_have_ends_nothing(scene: Scene) -> None:
+    note(scene.parts.config.home, Begun("x/m", CONTENT.root, Path("/x\0y")))
+    assert (await scene.call("unfinished"))["items"] == []
+    running = Running(scene.parts)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(running.keep_notes)
+        with running.job(reference="x/m", into="/x\ud800", caps=JobCaps(CONTENT.root, Rates())):
+            pass
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_job_is_told_of_the_fetch_that_it_carries_out_and_of_no_other_in_its_folder(
+    scene: Scene, tmp_path: Path
+) -> None:
+    fetch, other = (Begun("x/m", digest_of(word), tmp_path) for word in (b"new", b"old"))
+    running = Running(scene.parts)
+    with running.job(reference="x/m", into=str(tmp_path), caps=JobCaps(fetch.manifest, Rates())) as told:
+        assert running.job_of(fetch) is told
+        assert running.job_of(other) is None
+    assert running.job_of(fetch) is None
