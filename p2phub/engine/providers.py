@@ -194,9 +194,16 @@ class ProviderBook:
         return any(isinstance(each.last_error, PeerRefused) and each.last_error.reason == "busy" for each in self)
 
     def may_come_back(self) -> bool:
-        """Whether some provider that had something to give is gone just now, and did nothing worse than that."""
+        """Whether some provider that had something to give is gone just now, and did nothing worse than that; or one
+        that proved its key did not answer yet: to look a million files up takes longer than a call is waited for."""
         return any(
-            each.had_some and isinstance(each.last_error, PeerGone) and not each.out and not each.live for each in self
+            not each.out
+            and not each.live
+            and (
+                (each.had_some and isinstance(each.last_error, PeerGone))
+                or (each.linked_at > -math.inf and isinstance(each.last_error, PeerStalled))
+            )
+            for each in self
         )
 
     def nobody_comes_back(self, holds_missing: Callable[[SourceId], bool]) -> bool:

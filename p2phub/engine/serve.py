@@ -56,6 +56,8 @@ class StoreShelf(msgspec.Struct):
     bytes_sent: Counter[Digest] = msgspec.field(default_factory=Counter)
     bulletin: Bulletin = msgspec.field(default_factory=Bulletin)
     _offers: OrderedDict[Digest, Offer] = msgspec.field(default_factory=OrderedDict)
+    _making: dict[Digest, threading.Lock] = msgspec.field(default_factory=dict)
+    _changes: int = 0  # How often something was forgotten.
     _arriving: dict[Digest, Arriving] = msgspec.field(default_factory=dict)
     _lock: threading.Lock = msgspec.field(default_factory=threading.Lock)
 
@@ -63,14 +65,34 @@ class StoreShelf(msgspec.Struct):
         if not self.may_have(manifest, requester):
             raise PeerRefused(f"{manifest} is not for {requester}", reason="unknown")
         with self._lock:
-            offer = self._offers.get(manifest)
-            if offer is None:
-                offer = self._make(manifest)
+            if (offer := self._known(manifest)) is not None:
+                return offer
+            making = self._making.setdefault(manifest, threading.Lock())
+        with making:  # Of a million files it takes a while, which is nobody else's; and once for all who ask.
+            try:
+                return self._make_and_keep(manifest)
+            finally:
+                with self._lock:
+                    if self._making.get(manifest) is making:
+                        del self._making[manifest]
+
+    def _make_and_keep(self, manifest: Digest) -> Offer:
+        with self._lock:
+            if (offer := self._known(manifest)) is not None:
+                return offer
+            changes = self._changes
+        offer = self._make(manifest)
+        with self._lock:
+            if changes == self._changes:  # Else it may be of before that.
                 self._offers[manifest] = offer
                 if len(self._offers) > OFFERS_KEPT:
                     self._offers.popitem(last=False)
-            else:
-                self._offers.move_to_end(manifest)
+        return offer
+
+    def _known(self, manifest: Digest) -> Offer | None:
+        offer = self._offers.get(manifest)
+        if offer is not None:
+            self._offers.move_to_end(manifest)
         return offer
 
     def sent(self, manifest: Digest, requester: PeerId, bytes_sent: int) -> None:
@@ -101,6 +123,7 @@ class StoreShelf(msgspec.Struct):
     def forget(self, manifest: Digest) -> None:
         """Look the manifest up anew at the next offer: something about it changed."""
         with self._lock:
+            self._changes += 1
             self._offers.pop(manifest, None)
 
     def may_have(self, manifest: Digest, requester: PeerId) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from p2phub import limits
 from p2phub.discovery import Candidate
 from p2phub.engine.providers import RETRY_S, Provider, ProviderBook
-from p2phub.errors import MirrorUnusable, PeerGone, PeerRefused
+from p2phub.errors import MirrorUnusable, PeerGone, PeerRefused, PeerStalled
 from p2phub.identity import Address, PeerAddress, PeerId, SourceId, parse_mirror
 from tests.support.covers import covers
 from tests.support.hosts import key_of
@@ -115,6 +115,18 @@ def test_a_peer_that_is_known_may_come_back_with_more() -> None:
     assert not book.nobody_comes_back(nothing)
     book[ANN].banned = True
     assert book.nobody_comes_back(nothing)
+
+
+def test_one_that_proved_its_key_and_did_not_answer_yet_is_waited_for_and_one_that_was_never_reached_is_not() -> None:
+    """As a provider of a million files is while it looks them up."""
+    book, _ = mirrors_and((FIRST, "dht"))
+    ann = book[ANN]
+    ann.failed(PeerStalled("no byte for 20 s"), 20.0)
+    assert not book.may_come_back()
+    ann.linked_at = 0.0
+    assert book.may_come_back()
+    ann.banned = True
+    assert not book.may_come_back()
 
 
 def test_where_nobody_was_found_somebody_may_yet_be() -> None:
