@@ -133,23 +133,8 @@ async def publish(
     accepted, previous = await workers.run(
         lambda: (ledger.accepted(key.peer_id, order.name, order.tag), _previous(ledger, key.peer_id, order))
     )
-    now = time.time()
-    release = Release(
-        publisher=key.peer_id,
-        name=order.name,
-        tag=order.tag,
-        sequence=next_sequence(max(known_sequence, accepted.sequence if accepted else 0) or None, int(now * 1000)),
-        manifest=digest,
-        previous=previous if previous != digest else None,
-        kind=order.kind,
-        bytes_total=manifest.bytes_total,
-        created=int(now),
-        expires=int(now) + limits.RELEASE_LIFETIME_S,
-        licence=order.licence,
-        parents=order.parents,
-        description=order.description,
-        private=order.private,
-    )
+    newest = max(known_sequence, accepted.sequence if accepted else 0)
+    release = _release(order, key.peer_id, digest, manifest.bytes_total, newest=newest, previous=previous)
     signed = sign_release(key, release)
 
     def record() -> None:
@@ -178,6 +163,29 @@ async def publish(
         bytes_hashed=read.bytes_hashed,
         left_out=left_out,
         remarks=read.remarks,
+    )
+
+
+def _release(
+    order: Order, publisher: PeerId, manifest: Digest, bytes_total: int, *, newest: int, previous: Digest | None
+) -> Release:
+    """Return what is to be signed now. `newest`: the highest sequence known of this name, 0 if none is."""
+    now = time.time()
+    return Release(
+        publisher=publisher,
+        name=order.name,
+        tag=order.tag,
+        sequence=next_sequence(newest or None, int(now * 1000)),
+        manifest=manifest,
+        previous=previous if previous != manifest else None,
+        kind=order.kind,
+        bytes_total=bytes_total,
+        created=int(now),
+        expires=int(now) + limits.RELEASE_LIFETIME_S,
+        licence=order.licence,
+        parents=order.parents,
+        description=order.description,
+        private=order.private,
     )
 
 

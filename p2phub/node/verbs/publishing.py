@@ -71,16 +71,7 @@ async def publish(
     )
     parts.shelf.forget(outcome.manifest)
     if mirror_files is not None:
-        of = (parts.publisher.peer_id, name, tag)
-        place = Path(mirror_files)
-        try:
-            await parts.workers.run(
-                lambda: write_mirror_files(place, outcome.manifest, outcome.signed, store=parts.store, name=of)
-            )
-        except DiskError as error:
-            node.shelf_changed(outcome.manifest)
-            what = f"it is published, but without what a mirror needs: {error.message}"
-            raise DiskError(what, hint=error.hint) from error
+        await _mirror(node, outcome, Path(mirror_files))
     ticket = Ticket(outcome.manifest, None if private else outcome.signed, parts.ticket_addresses())
     return Published(
         reference=parts.resolver.spell(parts.publisher.peer_id, name, tag),
@@ -93,6 +84,20 @@ async def publish(
         seconds=round(time.monotonic() - began, 3),
         remarks=[{"path": path, "what": what} for path, what in outcome.remarks[:REMARKS_MAX]],
     ).as_json()
+
+
+async def _mirror(node: Running, outcome: engine.Outcome, folder: Path) -> None:
+    """Write what makes `folder` a mirror of what was published. Raises DiskError, which says that the rest is done."""
+    manifest, release = outcome.manifest, outcome.release
+    name = (release.publisher, release.name, release.tag)
+    try:
+        await node.parts.workers.run(
+            lambda: write_mirror_files(folder, manifest, outcome.signed, store=node.parts.store, name=name)
+        )
+    except DiskError as error:
+        node.shelf_changed(manifest)
+        what = f"it is published, but without what a mirror needs: {error.message}"
+        raise DiskError(what, hint=error.hint) from error
 
 
 async def survey(
