@@ -13,8 +13,9 @@ from contextlib import contextmanager
 import trio
 
 _SWITCH_INTERVAL_S = 0.0002
-"""Bulk threads meet the trio loop at the GIL once per TLS record; with the usual 5 ms they starve beside a busy loop
-(2-150 times slower, docs/decisions/0020)."""
+"""After so long a thread that waits for the GIL asks for it. Bulk threads meet the trio loop there once per TLS record;
+with the usual 5 ms they starve beside a busy loop (2-150 times slower, docs/decisions/0020). Each thread that waits is
+woken that often to ask anew, so the interval grows with their number: together they ask no more often than one."""
 
 _lock = threading.Lock()
 _running = 0
@@ -49,16 +50,19 @@ async def _cancel_with_us(cancel: Callable[[], None]) -> None:
 
 @contextmanager
 def _quick_switching() -> Iterator[None]:
-    global _running, _usual_s
+    global _usual_s
     with _lock:
         if _running == 0:
             _usual_s = sys.getswitchinterval()
-            sys.setswitchinterval(_SWITCH_INTERVAL_S)
-        _running += 1
+        _count(1)
     try:
         yield
     finally:
         with _lock:
-            _running -= 1
-            if _running == 0:
-                sys.setswitchinterval(_usual_s)
+            _count(-1)
+
+
+def _count(change: int) -> None:
+    global _running
+    _running += change
+    sys.setswitchinterval(min(_usual_s, _running * _SWITCH_INTERVAL_S) if _running else _usual_s)

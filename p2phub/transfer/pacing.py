@@ -18,7 +18,7 @@ from p2phub import limits
 
 BURST_S = 0.1  # 1 % of the 10 s over which a cap is judged; and what a thread that wakes late can catch up with.
 BURST_BYTES_MIN = 8 * limits.KIB
-PIECE_BYTES_MAX = 256 * limits.KIB
+PIECE_BYTES_MAX = limits.MIB
 PIECE_PART_MIN = 1 / 4  # Of a piece, for whoever has little weight: its pieces come seldom, so they are smaller.
 BACKGROUND_WEIGHT = 1 / 16  # Of a foreground flow: it yields nearly all, and its connections stay alive.
 
