@@ -9,7 +9,7 @@ from p2phub.identity import Address
 from p2phub.net.channel import Channel, Watched
 from p2phub.net.lease import Window
 from p2phub.net.link import BulkLink
-from p2phub.net.threads import run_blocking
+from p2phub.net.threads import LoopLook, run_blocking
 from p2phub.net.throttle import PacedChannel, Throttle
 from p2phub.wire import BulkRequester
 
@@ -36,9 +36,12 @@ class Links:
         return link
 
     async def keep_looking(self) -> None:
-        """Once a second, end the calls of blocking threads that should have ended, and look every link over."""
+        """Once a second, end the calls of blocking threads that should have ended, and look every link over; also at
+        how busy this loop is, which they meet at the GIL."""
+        loop = LoopLook()
         while True:
             await trio.sleep(1)
+            loop.look()
             self._watched.cancel_overdue()
             for link in self._running:
                 link.look(trio.current_time())

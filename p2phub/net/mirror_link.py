@@ -279,11 +279,7 @@ class MirrorLink:
             return
         async with trio.open_nursery() as waiting:
             waiting.start_soon(self._tell_now_and_then)
-            left = len(piece)
-            while left:
-                count = min(left, self._down.piece_bytes(self._flow))
-                await self._down.pass_through(self._flow, count)
-                left -= count
+            await self._down.pass_through(self._flow, len(piece))
             waiting.cancel_scope.cancel()
 
     def _is_coming(self, count: int) -> bool:

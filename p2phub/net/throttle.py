@@ -14,6 +14,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Mapping
 from contextlib import suppress
 from typing import Protocol
@@ -61,7 +62,7 @@ class Throttle:
         self._wakers: dict[Ask, Callable[[], None]] = {}  # Of all that wait, the oldest first. Called under the lock.
         self._leader: Ask | None = None
         self._flows: WeakValueDictionary[tuple[Hashable, Hashable], Flow] = WeakValueDictionary()
-        self._shares: WeakValueDictionary[Party, Share] = WeakValueDictionary()
+        self._shares: OrderedDict[Party, Share] = OrderedDict()  # Kept: coming back for each piece must buy nothing.
         self._slots = Slots(secrets.token_bytes(32))
         self._jobs: dict[Hashable, _Job] = {}
         self.changed: Callable[[], None] = _nothing
@@ -135,6 +136,9 @@ class Throttle:
         """Begin to serve a connection: it has a place until `leave`, and the share of its party in `manifest`."""
         with self._lock:
             share = self._shares.setdefault(party, Share())
+            self._shares.move_to_end(party)
+            if len(self._shares) > limits.TABS_MAX:
+                self._shares.popitem(last=False)
             known = self._jobs.get(manifest)
             background = known is not None and known.background
             flow = self._flows.setdefault((manifest, party), Flow(manifest, background=background, share=share))
@@ -198,22 +202,16 @@ class Throttle:
         """Return how many links the cap feeds: with more, providers hear nothing of one for so long that it ends."""
         return slots(self.rate_of(job), limits.CROWD_LINKS_MAX)
 
-    def piece_bytes(self, flow: Flow) -> int:
-        """Return how much to move at once."""
-        with self._lock:
-            if flow.party is not None:
-                flow.weight = self._slots.weight(flow.job, flow.party, rate=self._pacer.rate, now=self.clock())
-            return self._pacer.piece_bytes(flow.job, flow.weight)
-
     def stop(self) -> Stop:
         """Return what ends the waits of one thread."""
         return Stop(self._lock)
 
-    def take(self, flow: Flow, count: int, stop: Stop) -> bool:
-        """Block until `count` bytes may pass. Returns False, at once, if `stop` was called or is while it waits."""
+    def take(self, flow: Flow, most: int, stop: Stop) -> int:
+        """Block until a piece of at most `most` bytes may pass, and return its length; 0, at once, if `stop` was called
+        or is while it waits."""
         condition = self._condition(self._lock)
         with self._lock:
-            ask = self._begin(flow, count, condition.notify_all)
+            ask = self._begin(flow, most, condition.notify_all)
             stop.wake = condition.notify_all
             try:
                 while not (ask.granted or stop.called):
@@ -223,12 +221,16 @@ class Throttle:
                 stop.wake = _nothing
                 self._end(ask)
             if ask.granted and flow.party is not None:
-                self._slots.gave(flow.job, flow.party, count, now=self.clock())
-        return ask.granted and not stop.called
+                self._slots.gave(flow.job, flow.party, ask.count, now=self.clock())
+        return ask.count if ask.granted and not stop.called else 0
 
     async def pass_through(self, flow: Flow, count: int) -> None:
-        """The same in a task of trio: return when `count` bytes may pass."""
+        """The same in a task of trio: return when `count` bytes may pass, piece by piece."""
         await trio.lowlevel.checkpoint()
+        while count:
+            count -= await self._pass_piece(flow, count)
+
+    async def _pass_piece(self, flow: Flow, most: int) -> int:
         token, woken = trio.lowlevel.current_trio_token(), trio.Event()
 
         def set_woken() -> None:
@@ -239,7 +241,7 @@ class Throttle:
                 token.run_sync_soon(set_woken)
 
         with self._lock:
-            ask = self._begin(flow, count, wake)
+            ask = self._begin(flow, most, wake)
         try:
             while not ask.granted:
                 with self._lock:
@@ -252,11 +254,14 @@ class Throttle:
         finally:
             with self._lock:
                 self._end(ask)
+        return ask.count
 
     # --- under the lock ----------------------------------------------------------------------------------------------
 
-    def _begin(self, flow: Flow, count: int, wake: Callable[[], None]) -> Ask:
-        ask = self._pacer.ask(flow, count)
+    def _begin(self, flow: Flow, most: int, wake: Callable[[], None]) -> Ask:
+        if flow.party is not None:
+            flow.weight = self._slots.weight(flow.job, flow.party, rate=self._pacer.rate, now=self.clock())
+        ask = self._pacer.ask(flow, min(most, self._pacer.piece_bytes(flow)))
         self._wakers[ask] = wake
         self._grant()
         if not ask.granted and (job := self._jobs.get(flow.job)) is not None:
@@ -391,8 +396,7 @@ class PacedChannel:
         # The peer's time is bounded for all pieces together, as it is for the one call that would move them all.
         allowed_s = limits.SOCKET_CALL_S + len(data) / limits.RATE_MIN
         while data:
-            piece = data[: self._throttle.piece_bytes(self._flow)]
-            self._wait_for_share(len(piece))
+            piece = data[: self._wait_for_share(len(data))]
             began = self._throttle.clock()
             move(piece)
             allowed_s -= self._throttle.clock() - began
@@ -400,13 +404,14 @@ class PacedChannel:
                 raise PeerStalled("the peer is too slow to go on with", peer=str(self.peer))
             data = data[len(piece) :]
 
-    def _wait_for_share(self, count: int) -> None:
+    def _wait_for_share(self, most: int) -> int:
         self._waits = True
         try:
             with self.progress.ours():
-                granted = self._throttle.take(self._flow, count, self._stop)
+                count = self._throttle.take(self._flow, most, self._stop)
         finally:
             self._waits = False
             self._credit += _LOOK_BYTES
-        if not granted:
+        if not count:
             raise PeerGone("the connection was ended", peer=str(self.peer))
+        return count

@@ -19,7 +19,8 @@ from p2phub import limits
 BURST_S = 0.1  # 1 % of the 10 s over which a cap is judged; and what a thread that wakes late can catch up with.
 BURST_BYTES_MIN = 8 * limits.KIB
 PIECE_BYTES_MAX = limits.MIB
-PIECE_PART_MIN = 1 / 4  # Of a piece, for whoever has little weight: its pieces come seldom, so they are smaller.
+PIECE_BYTES_LOW = 32 * limits.KIB  # A piece is made smaller for whoever has little weight, since its turns come seldom,
+PIECE_PART_LOW = 1 / 4  # but, below this size, to no less than this part.
 BACKGROUND_WEIGHT = 1 / 16  # Of a foreground flow: it yields nearly all, and its connections stay alive.
 
 
@@ -94,13 +95,23 @@ class Flow:
 
 
 class Ask:
-    """`count` bytes that wait to pass. Identity is what counts."""
+    """`count` bytes that wait to pass: no more than were asked for, and less once a cap was lowered. `start`: where it
+    stands in virtual time, `charge`: what it adds to the share. Identity is what counts."""
 
-    __slots__ = ("count", "flow", "granted", "start")
+    __slots__ = ("charge", "count", "flow", "granted", "start")
 
     def __init__(self, flow: Flow, count: int, start: float) -> None:
         self.flow, self.count, self.start = flow, count, start
+        self.charge = count / flow.counts_for
         self.granted = False
+
+    def shrink(self, most: int) -> None:
+        """Wait for at most `most` bytes, at the same place."""
+        if self.count > most:
+            given_back = self.charge * (1 - most / self.count)
+            self.flow.share.finish -= given_back
+            self.charge -= given_back
+            self.count = most
 
 
 class Pacer:
@@ -132,17 +143,18 @@ class Pacer:
         rates = [rate for rate in (self._node.rate, bucket.rate if bucket else None) if rate is not None]
         return min(rates, default=None)
 
-    def piece_bytes(self, job: Hashable, weight: float = 1.0) -> int:
+    def piece_bytes(self, flow: Flow) -> int:
         """Return how much to ask for at once: under a low cap, or with little weight, a little often."""
-        rate = self.rate_of(job)
+        rate = self.rate_of(flow.job)
         if rate is None:
             return PIECE_BYTES_MAX
-        part = max(weight, PIECE_PART_MIN)
-        return int(min(PIECE_BYTES_MAX, max(BURST_BYTES_MIN, rate * BURST_S) / 2) * part)
+        full = min(PIECE_BYTES_MAX, max(BURST_BYTES_MIN, rate * BURST_S) / 2)
+        return int(max(full * flow.counts_for, min(PIECE_BYTES_LOW, full * PIECE_PART_LOW)))
 
     def set_rate(self, rate: float | None, *, now: float) -> None:
-        """Set the node's cap."""
+        """Set the node's cap. What waits becomes pieces of the new one, or a large one would be followed by silence."""
         self._node.set_rate(rate, now=now)
+        self._shrink()
 
     def set_job_rate(self, job: Hashable, rate: float | None, *, now: float) -> None:
         """Set the cap of one job; None lifts it."""
@@ -152,12 +164,16 @@ class Pacer:
             self._jobs[job].set_rate(rate, now=now)
         else:
             self._jobs[job] = Bucket(rate, now=now)
+        self._shrink()
+
+    def _shrink(self) -> None:
+        for ask in self._waiting:
+            ask.shrink(self.piece_bytes(ask.flow))
 
     def ask(self, flow: Flow, count: int) -> Ask:
-        """Wait for `count` bytes; `grant` says when they may pass."""
-        start = max(self._virtual, flow.share.finish)
-        flow.share.finish = start + count / flow.counts_for
-        ask = Ask(flow, count, start)
+        """Wait for `count` bytes; `grant` says when they may pass, and how many of them."""
+        ask = Ask(flow, count, start=max(self._virtual, flow.share.finish))
+        flow.share.finish = ask.start + ask.charge
         self._waiting.append(ask)
         return ask
 

@@ -132,7 +132,7 @@ def test_a_cap_that_is_lifted_lets_a_waiting_thread_go() -> None:
     started.wait()
     throttle.set_rate(None)  # The clock stands still: nothing else could let it go.
     thread.join(20)
-    assert taken == [True]
+    assert taken == [4096], "a piece of the cap under which it began to wait"
 
 
 def test_cancel_ends_a_wait_at_once_and_every_later_one() -> None:
@@ -177,7 +177,7 @@ def test_when_the_one_who_watches_the_clock_is_cancelled_the_next_one_does() -> 
 
     throttle = Throttle(limits.CAP_MIN, clock=lambda: now[0], sleep=sleep)
     stops = [throttle.stop(), throttle.stop()]
-    taken: dict[int, bool] = {}
+    taken: dict[int, int] = {}
 
     def work(number: int) -> None:
         taken[number] = throttle.take(throttle.flow(number), 4096, stops[number])
@@ -196,7 +196,7 @@ def test_when_the_one_who_watches_the_clock_is_cancelled_the_next_one_does() -> 
     stops[1].call()
     for thread in threads:
         thread.join(20)
-    assert taken == {0: False, 1: False}
+    assert taken == {0: 0, 1: 0}
 
 
 def test_a_wait_for_our_own_cap_is_neither_the_peers_time_nor_idleness() -> None:
@@ -313,7 +313,7 @@ def test_requesters_are_served_by_what_they_took_and_gave() -> None:
         PacedChannel(Recorder(time), throttle, flow, sends=True).send(bytes(8 * MIB))
     throttle.show("m", {peer(1): 8 * MIB})
     time.now += 60
-    pieces = [throttle.piece_bytes(flow) for flow in (giver, rider)]
+    pieces = [throttle.take(flow, MIB, throttle.stop()) for flow in (giver, rider)]
     assert giver.weight == 1.0
     assert rider.weight < 0.1
     assert pieces[1] < pieces[0]
@@ -326,7 +326,7 @@ def test_what_goes_out_without_a_cap_stands_on_the_tab_too() -> None:
     PacedChannel(Recorder(time), throttle, flow, sends=True).send(bytes(8 * MIB))
     throttle.set_rate(8e6)
     time.now += 60
-    throttle.piece_bytes(flow)
+    throttle.take(flow, MIB, throttle.stop())
     assert flow.weight < 0.1
 
 
@@ -339,6 +339,44 @@ def test_all_connections_of_one_address_have_one_share_of_each_manifest_and_one_
     assert other is not first
     assert other.share is first.share
     assert throttle.enter("m", "b", peer(3))[1].share is not first.share
+
+
+@covers("T38")
+def test_who_leaves_and_comes_back_has_the_share_that_it_had() -> None:
+    time = Time()
+    throttle = throttle_in(time, 21e6)
+    place, flow = throttle.enter("m", "a", peer(1))
+    PacedChannel(Recorder(time), throttle, flow, sends=True).send(bytes(MIB))
+    before = flow.share.finish
+    throttle.leave(place)
+    del place, flow
+    _, flow = throttle.enter("m", "a", peer(2))
+    assert flow.share.finish == before > 0
+
+
+def test_so_many_shares_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "TABS_MAX", 3)
+    throttle = throttle_in(Time(), 21e6)
+    shares = [throttle.enter("m", number, peer(1))[1].share for number in (0, 1, 2, 0, 3)]
+    assert throttle.enter("m", 0, peer(1))[1].share is shares[0], "it came more lately than the others"
+    assert throttle.enter("m", 1, peer(1))[1].share is not shares[1]
+
+
+def test_a_waiting_thread_takes_less_once_the_cap_is_lowered() -> None:
+    time, waits = Time(), list[float | None]()
+
+    def sleep(condition: threading.Condition, timeout_s: float | None) -> None:
+        waits.append(timeout_s)
+        if len(waits) == 1:
+            condition.release()
+            throttle.set_rate(limits.CAP_MIN)
+            condition.acquire()
+        else:
+            time.sleep(condition, timeout_s)
+
+    throttle = Throttle(50e6, clock=time, sleep=sleep)
+    assert throttle.take(throttle.flow("job"), MIB, throttle.stop()) == 4096
+    assert len(waits) > 1
 
 
 def test_what_is_shown_is_told_to_who_keeps_the_same_elsewhere() -> None:

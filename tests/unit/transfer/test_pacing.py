@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from p2phub import limits
 from p2phub.transfer import Flow, Pacer, Share, left_for_background
 from p2phub.transfer.pacing import BURST_S, Bucket
+from tests.support.covers import covers
 
 Passed = list[tuple[float, Flow, int]]
 START = 1000.0
@@ -44,7 +45,7 @@ def run(
         while asking and asking[0][0] <= now:
             number = heapq.heappop(asking)[1]
             sender = senders[number]
-            ask = pacer.ask(sender.flow, sender.piece or pacer.piece_bytes(sender.flow.job))
+            ask = pacer.ask(sender.flow, sender.piece or pacer.piece_bytes(sender.flow))
             owners[id(ask)] = number
         for ask in pacer.grant(now=now):
             passed.append((now, ask.flow, ask.count))
@@ -254,7 +255,7 @@ def test_flows_share_by_their_weights() -> None:
 def test_a_flow_that_is_alone_has_everything_whatever_its_weight() -> None:
     low = weighted(1 / 16)
     pacer = Pacer(8e6, now=START)
-    passed = run(pacer, [Sender(low, piece=pacer.piece_bytes("job", low.weight))], 10.0)
+    passed = run(pacer, [Sender(low)], 10.0)
     assert total(passed, low) >= 0.99 * 80e6
 
 
@@ -265,6 +266,55 @@ def test_who_asks_for_two_things_at_once_gets_no_more_by_that() -> None:
     assert total(passed, other) == pytest.approx(total(passed, one) + total(passed, two), rel=0.05)
 
 
-def test_a_low_weight_moves_smaller_pieces_and_so_more_often() -> None:
-    pacer = Pacer(1e6, now=START)
-    assert pacer.piece_bytes("job", 1 / 16) < pacer.piece_bytes("job") / 3
+@pytest.mark.parametrize("rate", [1e6, 8e6, 21e6, 100e6])
+def test_a_low_weight_moves_smaller_pieces_and_so_more_often(rate: float) -> None:
+    pacer = Pacer(rate, now=START)
+    least, full = pacer.piece_bytes(weighted(1 / 16)), pacer.piece_bytes(weighted(1.0))
+    assert full == min(rate * BURST_S / 2, 1024 * limits.KIB)
+    assert least < full / 3
+    assert least >= min(full / 4, 32 * limits.KIB), "not so small that the waits cost more than the bytes"
+    assert pacer.piece_bytes(Flow("job", background=True)) == least
+
+
+def longest_gap(passed: Passed, flow: Flow) -> float:
+    """Return the longest time in which nothing of `flow` passed."""
+    times = [START, *(when for when, each, _ in passed if each is flow)]
+    return max(later - when for when, later in pairwise(times))
+
+
+@covers("T38")
+@pytest.mark.parametrize("rate", [limits.SLOT_RATE_MIN * 64.0, 16e6, 21e6, 50e6])
+@pytest.mark.parametrize("full", [30, 50, 63])
+def test_who_has_little_weight_is_not_left_silent_for_so_long_that_it_seems_stalled(rate: float, full: int) -> None:
+    least = 64 * limits.RATE_MIN / rate  # As `slots` has it: its connections live.
+    low = weighted(min(1.0, max(1 / 16, least)))
+    others = [weighted(1.0) for _ in range(full)] + [weighted(low.weight) for _ in range(63 - full)]
+    passed = run(Pacer(rate, now=START), [Sender(low), *map(Sender, others)], 20.0)
+    assert longest_gap(passed, low) < limits.STALL_S / 2
+
+
+def test_a_link_in_the_background_is_not_left_silent_beside_jobs_that_are_not() -> None:
+    jobs, background = [Flow(number) for number in range(3)], Flow("background", background=True)
+    senders = [Sender(flow) for flow in jobs for _ in range(4)] + [Sender(background) for _ in range(8)]
+    passed = run(Pacer(21e6, now=START), senders, 20.0)
+    assert 8 * longest_gap(passed, background) < limits.STALL_S  # Its links take turns.
+
+
+@pytest.mark.parametrize("rate", [float(limits.CAP_MIN), 200e3, 1e6])
+@pytest.mark.parametrize("count", [1, 8])
+def test_after_a_cap_is_lowered_nobody_waits_for_a_piece_of_the_old_size(rate: float, count: int) -> None:
+    pacer, flows = Pacer(50e6, now=START), [Flow(number) for number in range(count)]
+    lower = (1.0, lambda now: pacer.set_rate(rate, now=now))
+    passed = run(pacer, [Sender(flow) for flow in flows], 11.0, changes=[lower])
+    after = [(when, flow, piece) for when, flow, piece in passed if when > START + 1.0]
+    assert total(after) <= 1.05 * 10 * rate
+    assert max(longest_gap(passed, flow) for flow in flows) < 1.0
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_who_waits_in_smaller_pieces_is_charged_for_those_alone(background: bool) -> None:
+    pacer, flow = Pacer(50e6, now=START), Flow("job", background=background)
+    asks = [pacer.ask(flow, pacer.piece_bytes(flow)) for _ in range(3)]
+    pacer.set_job_rate("job", float(limits.CAP_MIN), now=START)
+    assert [ask.count for ask in asks] == 3 * [pacer.piece_bytes(flow)]
+    assert flow.share.finish == pytest.approx(3 * pacer.piece_bytes(flow) / flow.counts_for)
