@@ -97,7 +97,7 @@ def describe_job(found: dict[str, Any]) -> list[str]:
         how = ", ".join(dict.fromkeys((source["via"], source["nearness"])))
         lines += [f"Source     {source['peer_id']}", f"           {how}: {source['state']}"]
         rate = f"{size(source['bytes_per_s'])}/s, " if source["links"] else ""
-        amounts = f"{size(source['bytes_received'])} so far, {size(source['bytes_leased'])} asked for"
+        amounts = f"{size(source['bytes_received'])} so far, {size(source['bytes_leased'])} to come"
         lines.append(f"           {rate}{amounts}")
         if source["links"]:
             trip = f", round trip {milliseconds(source['trip_s'])}" if source["trip_s"] is not None else ""
