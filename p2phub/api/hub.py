@@ -294,8 +294,8 @@ class Hub:
 
         Returns `bytes_verified`, `bytes_missing` (null before the manifest is known), `bytes_duplicate`, `bound`
         (metadata, providers, holders, cap, network, disk or hash), `because` in words, and `sources`: for each provider
-        its `state` in words, links, rates (bytes/s) and since when it is silent (s). Raises NotFound if no such job is
-        under way.
+        its `state` in words, links, rates (bytes/s), what may be asked of it ahead (`window_bytes`), the shortest round
+        trip seen (`trip_s`, or null) and since when it is silent (s). Raises NotFound if no such job is under way.
         """
         return await self._verbs.call("explain", {"job": job}, unwatched)
 

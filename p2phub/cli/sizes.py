@@ -23,6 +23,12 @@ def duration(seconds: float) -> str:
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
 
 
+def milliseconds(seconds: float) -> str:
+    """Write a time too short for `duration`: `0.38 ms`, `1.2 ms`, `250 ms`."""
+    count = seconds * 1000
+    return f"{count:.2g} ms" if count < 9.95 else f"{count:.0f} ms"
+
+
 def plural(count: int, noun: str) -> str:
     """Write `1 file`, `2 files`, `12,000 files`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -7,7 +7,7 @@ from typing import Any
 
 from p2phub import api
 from p2phub.cli.command import Command, Invocation
-from p2phub.cli.sizes import duration, size
+from p2phub.cli.sizes import duration, milliseconds, size
 
 REFERENCE_SHOWN = 80  # A ticket would fill the screen.
 
@@ -50,7 +50,8 @@ def describe(status: dict[str, Any]) -> list[str]:
     for job in status["jobs"]:
         lines += describe_running(job)
     if not status["daemon"]:
-        lines.append("Jobs       none here: a fetch that runs without a daemon is not known to other commands")
+        lines.append("Jobs       none here: a fetch without a daemon is not known to other commands;")
+        lines.append("           while `p2phub node` runs, each fetch is a job of it")
     elif not status["jobs"]:
         lines.append("Jobs       none: nothing is fetched now")
     lines += [f"Served     {size(count)} of {manifest}" for manifest, count in status["served"].items()]
@@ -96,8 +97,11 @@ def describe_job(found: dict[str, Any]) -> list[str]:
         how = ", ".join(dict.fromkeys((source["via"], source["nearness"])))
         lines += [f"Source     {source['peer_id']}", f"           {how}: {source['state']}"]
         rate = f"{size(source['bytes_per_s'])}/s, " if source["links"] else ""
-        amounts = f"{size(source['bytes_received'])} so far, {size(source['bytes_leased'])} asked for"
+        amounts = f"{size(source['bytes_received'])} so far, {size(source['bytes_leased'])} to come"
         lines.append(f"           {rate}{amounts}")
+        if source["links"]:
+            trip = f", round trip {milliseconds(source['trip_s'])}" if source["trip_s"] is not None else ""
+            lines.append(f"           window {size(source['window_bytes'])}{trip}")
     return lines
 
 

@@ -93,6 +93,8 @@ def _source(
 ) -> SourceNow:
     own = [link for link in links if link.peer == provider.peer]
     leased = sum(link.bytes_leased for link in own)
+    windows = [job.links[number].link.window for number in provider.links if number in job.links]
+    trips = [window.trip_s for window in windows if window.trip_s is not None]
     return SourceNow(
         peer_id=str(provider.peer),
         via=provider.via,
@@ -102,6 +104,8 @@ def _source(
         bytes_received=job.meter.received_from(provider.peer),
         bytes_per_s=round(sum(link.bytes_per_s for link in own), 1),
         bytes_leased=leased,
+        window_bytes=sum(window.bytes_max for window in windows),
+        trip_s=round(min(trips), 5) if trips else None,
         silent_s=round(min(link.silent_s for link in own), 1) if leased else None,
         state=_KEPT_BACK if provider.peer in back and not provider.out else _state(job, provider, own, links, now=now),
     )

@@ -20,6 +20,7 @@ from p2phub.net.interface import (
     Shelf,
     Spent,
     Verified,
+    WindowNow,
 )
 
 __all__ = [
@@ -43,4 +44,5 @@ __all__ = [
     "Shelf",
     "Spent",
     "Verified",
+    "WindowNow",
 ]

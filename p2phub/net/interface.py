@@ -91,6 +91,14 @@ class Closed(msgspec.Struct, frozen=True):
 Report = Opened | Blobs | Verified | Refused | Returned | Cancelled | Closed
 
 
+class WindowNow(NamedTuple):
+    """How much may be under way over a link by what is known of it, and the shortest round trip seen, in seconds: None
+    before the first, and longer ones may count as 1 s. One chunk may always be under way, however long it is."""
+
+    bytes_max: int = 0
+    trip_s: float | None = None
+
+
 class Link(Protocol):
     """One bulk connection to a provider, for one manifest; or what stands for one, to a mirror."""
 
@@ -103,6 +111,10 @@ class Link(Protocol):
     @property
     def via(self) -> str:
         """direct, lan, mirror, …: what a user is told."""
+
+    @property
+    def window(self) -> WindowNow:
+        """As of now, or, where the carrier is another process, of the last report."""
 
     def ask(self, blobs: Sequence[tuple[Digest, int]]) -> None:
         """Ask for blobs: (digest, most bytes it may have) each."""

@@ -17,7 +17,7 @@ from p2phub.errors import DiskError, HubError, Malformed, PeerError
 from p2phub.identity import Address, PeerId
 from p2phub.net.buffer import new_buffer
 from p2phub.net.channel import Channel
-from p2phub.net.interface import Blobs, Cancelled, Closed, Opened, Refused, Report, Returned, Spent, Verified
+from p2phub.net.interface import Blobs, Cancelled, Closed, Opened, Refused, Report, Returned, Spent, Verified, WindowNow
 from p2phub.net.lease import Lease, Window
 from p2phub.net.reports import Reports
 from p2phub.net.writing import ChunkWriter
@@ -52,8 +52,8 @@ class BulkLink:
         self._verified: list[tuple[int, int]] = []
         self._verified_bytes = 0
         self._spent = Spent()
+        self._window = window  # The thread's own; others read it, a number at a time.
         # The thread's own:
-        self._window = window
         self._writer: ChunkWriter | None = None
         self._reported_at = 0.0
         # The watchdog's own:
@@ -73,6 +73,10 @@ class BulkLink:
     @property
     def via(self) -> str:
         return self._via
+
+    @property
+    def window(self) -> WindowNow:
+        return WindowNow(self._window.bytes_max, self._window.trip_s or None)
 
     def ask(self, blobs: Sequence[tuple[Digest, int]]) -> None:
         with self._lock:

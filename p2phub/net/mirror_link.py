@@ -7,6 +7,7 @@ costs one chunk. Metadata are files beside the others, named by digest. Source: 
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -21,7 +22,7 @@ from p2phub.errors import ChunkMismatch, DiskError, HubError, Malformed, PeerErr
 from p2phub.identity import Address, MirrorId
 from p2phub.manifest import mirror_blob_path
 from p2phub.net.buffer import new_buffer
-from p2phub.net.interface import Blobs, Cancelled, Closed, Opened, Refused, Report, Returned, Spent, Verified
+from p2phub.net.interface import Blobs, Cancelled, Closed, Opened, Refused, Report, Returned, Spent, Verified, WindowNow
 from p2phub.net.lease import Lease
 from p2phub.net.mirror_http import Absent, MirrorHttp
 from p2phub.net.reports import Reports
@@ -66,6 +67,7 @@ class MirrorLink:
         self._told_at, self._untold_bytes = 0.0, 0
         self._is_open = False
         self._spent = Spent()  # And not told yet.
+        self._trip_s = math.inf  # From a request to the first of its answer; the shortest seen.
         self._ended = False
 
     # --- what a Link is ----------------------------------------------------------------------------------------------
@@ -81,6 +83,11 @@ class MirrorLink:
     @property
     def via(self) -> str:
         return VIA
+
+    @property
+    def window(self) -> WindowNow:
+        trip_s = None if self._trip_s == math.inf else self._trip_s
+        return WindowNow(limits.MIRROR_REQUESTS_AT_ONCE * self._run_bytes_max, trip_s)
 
     def ask(self, blobs: Sequence[tuple[Digest, int]]) -> None:
         self._asks.extend(blobs)
@@ -200,11 +207,15 @@ class MirrorLink:
 
     # --- chunks ------------------------------------------------------------------------------------------------------
 
+    @property
+    def _run_bytes_max(self) -> int:
+        """Bytes of one request: what a buffer holds, or our own cap leaves."""
+        return self._down.ahead_bytes(self._manifest, limits.MIRROR_RUN_BYTES_MAX)
+
     def _next_run(self) -> tuple[ChunkRef, ...]:
         """Take the chunks of the next request from the lease; those of refused files are refused at once."""
         while self._plan is not None:
-            most = self._down.ahead_bytes(self._manifest, limits.MIRROR_RUN_BYTES_MAX)
-            run = take_run(self._lease, self._plan.table, most)
+            run = take_run(self._lease, self._plan.table, self._run_bytes_max)
             if not run or (reason := self._refused_files.get(run[0].file)) is None:
                 return run
             self._refuse(run, reason)
@@ -221,11 +232,13 @@ class MirrorLink:
         first, stop = table.span(file)
         last = table.chunk(stop - 1)
         arriving = _Arriving(run, buffer)
-        waits_since = time.monotonic()
+        asked_at = waits_since = time.monotonic()
 
         async def take(piece: bytes | bytearray) -> None:
             nonlocal waits_since
-            self._spent += Spent(receive_s=time.monotonic() - waits_since)
+            came_at = time.monotonic()
+            self._trip_s = min(self._trip_s, came_at - asked_at)  # Of the first piece: what follows comes later.
+            self._spent += Spent(receive_s=came_at - waits_since)
             await self._pass(piece)
             arriving.add(piece)
             if arriving.is_whole or arriving.whole_bytes >= limits.BATCH_BYTES_MAX:

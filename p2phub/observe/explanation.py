@@ -11,7 +11,11 @@ import msgspec
 
 
 class SourceNow(msgspec.Struct, frozen=True):
-    """One provider. `state` says in words what it does or is waited for; rates are bytes/s, times seconds."""
+    """One provider. `state` says in words what it does or is waited for; rates are bytes/s, times seconds.
+
+    `bytes_leased`: all that it is to give. `window_bytes`: how much of that may be asked of it ahead, over all its
+    links, 0 without one: what comes in 0.25 s and two round trips at its measured rate, within bounds and our own cap;
+    of a mirror what its requests at once are for. `trip_s`: the shortest round trip seen, None before the first."""
 
     peer_id: str
     via: str
@@ -21,6 +25,8 @@ class SourceNow(msgspec.Struct, frozen=True):
     bytes_received: int
     bytes_per_s: float
     bytes_leased: int
+    window_bytes: int
+    trip_s: float | None
     silent_s: float | None  # Since when nothing verified came from it, while something is asked of it.
     state: str
 

@@ -276,6 +276,21 @@ async def test_a_file_is_opened_once_for_many_chunks(source: str, tmp_path: Path
     assert sorted(here.arriving.opened) == [0, 1, 3]
 
 
+@pytest.mark.parametrize("carried", ["direct", "stream", "child", "mirror"])
+async def test_a_link_says_how_much_may_be_under_way_and_then_how_long_a_round_trip_takes(
+    carried: str, tmp_path: Path
+) -> None:
+    async with scene(carried, tmp_path) as here:
+        link = await here.opened()
+        assert link.window.bytes_max > 0
+        assert link.window.trip_s is None
+        link.grant(here.content.whole)
+        await take(link, len(here.content.table))
+        assert link.window.bytes_max > 0
+        assert link.window.trip_s is not None
+        assert 0 < link.window.trip_s < 120
+
+
 async def test_blobs_are_fetched_by_digest(source: str, tmp_path: Path) -> None:
     async with scene(source, tmp_path) as here:
         link = await here.opened()

@@ -156,6 +156,8 @@ RESULTS: Json = {
                 "bytes_received": 12,
                 "bytes_per_s": 3.0,
                 "bytes_leased": 2_000_000,
+                "window_bytes": 250_000,
+                "trip_s": 0.012,
                 "silent_s": 0.1,
                 "state": "sending",
             }

@@ -265,7 +265,7 @@ class _Child:
         try:
             while True:
                 report = await link.next_report()
-                self._post.send({"t": "report", "link": number, **report_out(report)})
+                self._post.send({"t": "report", "link": number, "window": list(link.window), **report_out(report)})
                 if isinstance(report, Closed):
                     return
         finally:

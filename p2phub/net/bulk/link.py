@@ -14,7 +14,7 @@ from p2phub.errors import PeerGone
 from p2phub.identity import Address, PeerAddress, PeerId
 from p2phub.net.bulk.letters import digests_out, ranges_out
 from p2phub.net.bulk.post import Letter
-from p2phub.net.interface import Closed, Report, Returned
+from p2phub.net.interface import Closed, Report, Returned, WindowNow
 from p2phub.net.reports import Reports
 
 
@@ -38,6 +38,7 @@ class ChildLink:
         self._reports = Reports()
         self._granted = RangeSet()  # All that was not reported on: what is returned if the child ends.
         self._plan: WritePlan | None = None
+        self.window = WindowNow()
         self.closed = False
 
     @property
@@ -82,8 +83,9 @@ class ChildLink:
     async def next_report(self) -> Report:
         return await self._reports.take()
 
-    def reported(self, report: Report) -> None:
-        """Take a report of the child."""
+    def reported(self, report: Report, window: WindowNow) -> None:
+        """Take a report of the child, and what its window was then."""
+        self.window = window
         if isinstance(report, Closed):
             self.end(report)
             return

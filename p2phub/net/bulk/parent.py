@@ -37,7 +37,7 @@ from p2phub.net.bulk.link import ChildLink
 from p2phub.net.bulk.post import Letter, Post, PostClosed, make_pair
 from p2phub.net.bulk.reading import NEIGHBOURS_AT_ONCE, neighbours_out
 from p2phub.net.direct import DirectPlane, take_socket
-from p2phub.net.interface import AnswerControl, Closed, Control, Link, Shelf
+from p2phub.net.interface import AnswerControl, Closed, Control, Link, Shelf, WindowNow
 from p2phub.net.throttle import Caps, Throttle
 from p2phub.wire import LENGTH_BYTES, decode_first, encode
 
@@ -317,7 +317,7 @@ class _Child:
                 report = report_in(letter)
                 if isinstance(report, Closed):
                     del self._links[letter["link"]]
-                link.reported(report)
+                link.reported(report, WindowNow(*letter["window"]))
             case "question":
                 nursery.start_soon(self._answer_question, letter)
             case "sent":

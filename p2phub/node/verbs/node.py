@@ -50,6 +50,11 @@ async def status(node: Running, watch: Watch) -> JsonObject:
 
 
 async def explain(node: Running, watch: Watch, *, job: int) -> JsonObject:
+    if node.announcer is None and not node.jobs:
+        raise NotFound(
+            "no node runs for this home, and a fetch that runs without one is not known to other commands",
+            hint="start `p2phub node` first: whatever is fetched then can be explained; or fetch with -v",
+        )
     return {"job": job, **node.explanation(job).as_json()}
 
 

@@ -441,11 +441,43 @@ def test_status_shows_how_far_a_fetch_is_and_where_to(told: Json, shown: str, cl
     assert [line.strip() for line in lines[at + 1 : at + 3]] == [shown, "into /models/m"]
 
 
+def test_an_explanation_shows_of_each_source_rate_window_and_round_trip_within_80_columns(
+    cli: Cli, hub: FakeHub
+) -> None:
+    (source,) = RESULTS["explain"]["sources"]
+    large = {"bytes_received": 99_900_000_000, "bytes_per_s": 999_000_000.0, "bytes_leased": 268_000_000}
+    hub.results["explain"] = {
+        **RESULTS["explain"],
+        "sources": [
+            {**source, **large, "via": "exchange"},
+            {**source, "trip_s": None},
+            {**source, "links": 0, "window_bytes": 0, "trip_s": None, "state": "not dialled"},
+        ],
+    }
+    lines = cli("status", "--explain", "1").out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[2:] == [
+        f"Source     {PEER}",
+        "           exchange, lan: sending",
+        "           999 MB/s, 99.9 GB so far, 268 MB to come",
+        "           window 250 kB, round trip 12 ms",
+        f"Source     {PEER}",
+        "           direct, lan: sending",
+        "           3 B/s, 12 B so far, 2.00 MB to come",
+        "           window 250 kB",
+        f"Source     {PEER}",
+        "           direct, lan: not dialled",
+        "           12 B so far, 2.00 MB to come",
+    ]
+
+
 def test_status_says_of_whose_fetches_it_speaks(cli: Cli, hub: FakeHub) -> None:
     hub.results["status"] = {**RESULTS["status"], "jobs": []}
     assert "Jobs       none: nothing is fetched now" in cli("status").out
     hub.results["status"]["daemon"] = False
-    assert "a fetch that runs without a daemon is not known to other commands" in cli("status").out
+    shown = cli("status").out
+    assert "a fetch without a daemon is not known to other commands" in shown
+    assert "while `p2phub node` runs, each fetch is a job of it" in shown
 
 
 @pytest.mark.parametrize("words", [["5MB"], ["5", "MB"], ["--job", "1", "5MB"]])

@@ -20,7 +20,7 @@ import pytest
 from p2phub.cli.main import main
 from p2phub.cli.output import Output
 from p2phub.cli.progress import Bar, Lines, Progress, Silence, open_progress
-from p2phub.cli.sizes import duration, plural, size
+from p2phub.cli.sizes import duration, milliseconds, plural, size
 from p2phub.cli.table import table
 from tests.support.command_line import FakeHub, Said
 from tests.support.covers import covers
@@ -153,6 +153,9 @@ def test_sizes_and_times_are_written_for_people() -> None:
         "0 B", "999 B", "1.00 kB", "45.2 MB", "1.00 MB", "1.31 GB",
     ]  # fmt: skip
     assert [duration(s) for s in (0.31, 2.04, 12.3, 187, 7387)] == ["0.31 s", "2.0 s", "12 s", "3:07", "2:03:07"]
+    assert [milliseconds(s) for s in (0.00004, 0.0004, 0.0012, 0.01, 0.25)] == [
+        "0.04 ms", "0.4 ms", "1.2 ms", "10 ms", "250 ms",
+    ]  # fmt: skip
     assert [plural(n, "file") for n in (0, 1, 12_000)] == ["0 files", "1 file", "12,000 files"]
 
 

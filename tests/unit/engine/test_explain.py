@@ -23,13 +23,15 @@ from p2phub.engine.search import Search
 from p2phub.engine.sparing import Sparing
 from p2phub.errors import ChunkMismatch, PeerGone
 from p2phub.identity import Address, parse_mirror, parse_peer_address
-from p2phub.net import Spent
+from p2phub.net import Spent, WindowNow
 from p2phub.net.mirror import MirrorPlane
-from p2phub.observe import Explanation
+from p2phub.observe import Explanation, SourceNow
 from tests.support.gate import gate
 from tests.support.hosts import FixedFinder, TestHost, key_of, open_host
 from tests.support.models import make_safetensors_folder
 from tests.support.web_server import Bend, serve
+
+HERE = Address("192.0.2.1", 4717)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +88,22 @@ def test_only_the_last_seconds_count() -> None:
     assert effort.recent(now=RECENT_S + 1) == Spent(1.0, 0.0, 0.0)
 
 
+def test_the_windows_of_all_links_to_a_source_are_added_up_and_the_shortest_round_trip_is_told() -> None:
+    def told(*windows: WindowNow) -> SourceNow:
+        ann = Provider(key_of("ann").peer_id, "direct", links=set(range(len(windows))))
+        job = SimpleNamespace(means=SimpleNamespace(near=Surroundings()), meter=Meter(now=0.0), session=None)
+        links = {n: SimpleNamespace(window=window, address=HERE) for n, window in enumerate(windows)}
+        job.links = {n: SimpleNamespace(link=link, bare=False) for n, link in links.items()}
+        job.sparing = Sparing(began=0.0)
+        return _source(cast(Job, job), ann, (), [], now=0.0)
+
+    two = told(WindowNow(1_000_000, 0.02), WindowNow(500_000, 0.01))
+    assert (two.window_bytes, two.trip_s) == (1_500_000, 0.01)
+    one_is_new = told(WindowNow(1_000_000, 0.02), WindowNow(500_000, None))
+    assert (one_is_new.window_bytes, one_is_new.trip_s) == (1_500_000, 0.02)
+    assert (told().window_bytes, told().trip_s) == (0, None)
+
+
 async def explained(
     bob: TestHost, ann: TestHost, into: Path, ready: Callable[[Explanation], bool], *, bytes_max: int
 ) -> Explanation:
@@ -123,6 +141,7 @@ async def test_a_provider_that_sends_no_more_is_named_with_what_it_owes(tmp_path
     assert source.silent_s is not None
     assert found.bytes_missing
     assert source.state == "sending"
+    assert source.window_bytes > 0
 
 
 async def test_a_manifest_that_is_still_asked_for_is_what_bounds(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from p2phub.content import RangeSet
 from p2phub.errors import ChunkMismatch, MirrorUnusable
 from p2phub.identity import parse_mirror
 from p2phub.net import mirror_link
-from p2phub.net.interface import Closed, Link, Opened, Refused, Spent, Verified
+from p2phub.net.interface import Closed, Link, Opened, Refused, Spent, Verified, WindowNow
 from p2phub.net.mirror import MirrorPlane
 from p2phub.net.throttle import Throttle
 from tests.support.content import Arriving, Content, Published, content_of, random_files
@@ -169,6 +169,14 @@ async def test_a_capped_link_that_is_closed_waits_no_more(tmp_path: Path) -> Non
             await trio.sleep(0)
         link.close()
         assert await link.next_report() == Closed(None, CONTENT.whole)
+
+
+async def test_its_window_is_what_its_requests_at_once_are_for_within_our_own_cap(tmp_path: Path) -> None:
+    down = Throttle(clock=lambda: 0.0)
+    async with scene(tmp_path, down=down) as (_, link, _arriving):
+        assert link.window == WindowNow(limits.MIRROR_REQUESTS_AT_ONCE * limits.MIRROR_RUN_BYTES_MAX, None)
+        down.set_rate(8_000_000)
+        assert link.window == WindowNow(limits.MIRROR_REQUESTS_AT_ONCE * 2_000_000, None)
 
 
 async def test_it_tells_what_its_time_went_into(tmp_path: Path) -> None:

@@ -9,11 +9,13 @@ import pytest
 import trio
 
 from p2phub.content import digest_of
+from p2phub.errors import NotFound
 from p2phub.node import unfinished
 from p2phub.node.capping import JobCaps
 from p2phub.node.rates import Rates
 from p2phub.node.running import Running
 from p2phub.node.unfinished import NOTE_BYTES_MAX, NOTES_FOLDER, Begun, begun, forget, note
+from p2phub.node.verbs import Verbs
 from p2phub.store.destination import is_unfinished_in
 from tests.support.content import content_of
 from tests.support.stores import DiskScene, arrive, deliver, deliver_rest
@@ -34,6 +36,16 @@ def test_what_is_noted_is_found_until_it_is_forgotten_and_is_for_its_owner_alone
     forget(tmp_path, ONE)
     forget(tmp_path, ONE)
     assert list(begun(tmp_path)) == [TWO]
+
+
+async def test_a_fetch_of_another_process_cannot_be_explained_and_it_is_said_what_can_be_done(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    with pytest.raises(NotFound, match="no node runs for this home") as nobody:
+        await scene.call("explain", job=1)
+    assert "p2phub node" in str(nobody.value.hint)
+    running = Running(scene.parts, announcer=scene.announcer)
+    with pytest.raises(NotFound, match="no job 1 is under way here"):
+        await Verbs(running).call("explain", {"job": 1}, lambda event: None)
 
 
 def test_a_home_without_notes_has_none(tmp_path: Path) -> None:
