@@ -65,7 +65,7 @@ def ended(error: HubError, *, wait_s: float | None, waited_s: float) -> HubError
     `wait_s` is what they asked for, None if they did not.
     """
     waited = f"; waited {lasting(waited_s)}" if wait_s else ""
-    advice = "--wait 24h has it wait until somebody does" if not wait_s else "a longer --wait, or forever, waits on"
+    advice = "with --wait 24h it waits for somebody who has it" if not wait_s else "a longer --wait waits on"
     return type(error)(error.message + waited, hint=f"{error.hint}; {advice}" if error.hint else advice)
 
 

@@ -23,7 +23,6 @@ from p2phub.engine.patience import REST_LOOK_S
 from p2phub.engine.providers import RETRY_S
 from p2phub.engine.search import Search
 from p2phub.engine.waiting import AGAIN_S_MAX, QUICK_S
-from p2phub.engine.workers import T, Workers
 from p2phub.errors import HubError, NoProvider, PeerGone
 from p2phub.identity import Address, PeerAddress
 from p2phub.net import Closed, Control, Link, Opened, Report, Verified
@@ -32,19 +31,12 @@ from p2phub.store.memory import MemoryStore
 from tests.support.content import Content, content_of, random_files
 from tests.support.covers import covers
 from tests.support.hosts import FixedFinder, key_of
+from tests.support.no_threads import NoThreads
 
 HOUR_S = 3600.0
 CHUNK_BYTES = 1000
 CONTENT = content_of(random_files(1, model=16 * CHUNK_BYTES), chunk_bytes=CHUNK_BYTES)
 DIALS_A_SPELL_MAX = 40  # In 22 hours: a dozen in the first minutes, then one in half an hour, and one beside it.
-
-
-class Here(Workers):
-    """Workers without threads, during which virtual time would run on."""
-
-    async def run(self, work: Callable[[], T]) -> T:
-        await trio.lowlevel.checkpoint()
-        return work()
 
 
 class GivingLink:
@@ -151,7 +143,7 @@ class World:
         return await fetch(
             Wish("REF", CONTENT.root, self.folder / "out", wait_s=wait_s),
             search=Search(self.known, open_finder),
-            means=Means(self, self.store, Here(), key_of("own").peer_id),
+            means=Means(self, self.store, NoThreads(), key_of("own").peer_id),
             watch=lambda event: self.events.append((self.now, event)),
             started=started,
         )
