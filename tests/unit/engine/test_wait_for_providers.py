@@ -19,7 +19,7 @@ from p2phub.content import Digest, RangeSet, WritePlan
 from p2phub.discovery import Candidate
 from p2phub.engine.fetch import Means, Running, Wish, fetch
 from p2phub.engine.meter import LOOK_S
-from p2phub.engine.patience import REST_LOOK_S
+from p2phub.engine.patience import REST_LOOK_S, Patience
 from p2phub.engine.providers import RETRY_S
 from p2phub.engine.search import Search
 from p2phub.engine.waiting import AGAIN_S_MAX, QUICK_S
@@ -163,8 +163,10 @@ def away_until(back_s: float, *, at_first: float = 5) -> Callable[[str, float], 
 @covers("F12")
 @pytest.mark.parametrize("known", ["ann", "ann cy dan"])
 async def test_a_fetch_whose_providers_are_away_for_22_hours_goes_on_when_they_are_back(
-    known: str, tmp_path: Path, autojump_clock: MockClock
+    known: str, tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    looks, look_at = list[float](), Patience.look_at
+    monkeypatch.setattr(Patience, "look_at", lambda self, now: looks.append(now) or look_at(self, now))
     back_s = 22 * HOUR_S + 777
     world = World(tmp_path, away_until(back_s), known=known)
     done = await world.fetch(wait_s=24 * HOUR_S)
@@ -173,6 +175,7 @@ async def test_a_fetch_whose_providers_are_away_for_22_hours_goes_on_when_they_a
     for name in known.split():
         assert len(world.dials(name)) < 3 * DIALS_A_SPELL_MAX
     assert len(world.searched) < 3 * DIALS_A_SPELL_MAX
+    assert len(looks) < 1.5 * back_s / REST_LOOK_S  # Nor does it look at the clock all the time.
     assert len(world.events) < 6 * DIALS_A_SPELL_MAX + 120 / LOOK_S  # The first minute is as ever.
 
 
@@ -274,6 +277,16 @@ async def test_one_who_comes_and_goes_all_the_time_and_gives_nothing_keeps_nobod
     world = World(tmp_path, lambda name, now: 0 if name == "cy" else away_until(back_s)(name, now), known="ann cy")
     await world.fetch(wait_s=24 * HOUR_S)
     assert world.now < back_s + AGAIN_S_MAX + 10
+
+
+@covers("F12")
+async def test_one_who_is_found_and_not_up_yet_is_dialled_again_at_once(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    world = World(tmp_path, lambda name, now: math.inf if len(world.dialled) > 1 else None, known="")
+    world.found = lambda now: "dan" if now > HOUR_S else ""
+    await world.fetch(wait_s=24 * HOUR_S)
+    assert world.now < world.dials("dan")[0] + RETRY_S[0] + 1
 
 
 @covers("F12")
