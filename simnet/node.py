@@ -199,7 +199,7 @@ class Node:
         candidates = [Candidate(other.where, "direct") for other in known]
         manifest = self.truth.root
         wish = Wish(manifest.text(Codec.MSGPACK), manifest, self.folder, patience_s=self.member.patience_s)
-        wish = replace(wish, in_order=self.member.in_order)
+        wish = replace(wish, in_order=self.member.in_order, wait_s=self.member.wait_s)
         while True:
             await self.up.wait()
             search = Search(candidates, open_finder, open_lan=None if neighbours is None else open_lan)

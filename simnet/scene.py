@@ -35,6 +35,7 @@ class Member:
     knows: tuple[str, ...] | None = None
     neighbours: tuple[str, ...] | None = None  # Whom its local network names, if asked; None: it has none.
     patience_s: float = 60.0
+    wait_s: float | None = None  # How long its user has it wait while nobody is there; None: they say nothing.
     may_end_with: tuple[str, ...] = ()  # Names of errors that may end its fetch, besides success.
     real_disk: bool = False  # Its store is the file system's, below a temporary folder.
     hashes: float = math.inf  # Bytes a second that each of its threads checks.

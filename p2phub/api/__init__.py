@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from p2phub.identity import PeerAddress, PeerId, parse_peer_address, parse_peer_id
     from p2phub.manifest import KINDS, Reference, Ticket, check_mirror, check_name, parse_reference
+    from p2phub.node import parse_duration
     from p2phub.observe import (
         Done,
         Event,
@@ -98,6 +99,7 @@ __all__ = [
     "check_name",
     "default_folder",
     "open_hub",
+    "parse_duration",
     "parse_peer_address",
     "parse_peer_id",
     "parse_reference",
@@ -113,6 +115,7 @@ _ROOMS = {
     "NoProvider NotFound NotTrusted Occupied PeerError UsageError",
     "p2phub.identity": "PeerAddress PeerId parse_peer_address parse_peer_id",
     "p2phub.manifest": "KINDS Reference Ticket check_mirror check_name parse_reference",
+    "p2phub.node": "parse_duration",
     "p2phub.observe": "Done Event Failed FilesReady Listening PeerDropped Progress Published PublishProgress Ready "
     "Source SourceBytes SourceLacks Started Stopped Unmatched Waiting Watch printable",
 }

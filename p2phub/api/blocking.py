@@ -69,6 +69,7 @@ def fetch(
     background: bool = False,
     first: Sequence[str] = (),
     in_order: bool = False,
+    wait: str | float | None = None,
     watch: Watch = unwatched,
     **options: Unpack[Options],
 ) -> Done:
@@ -78,7 +79,8 @@ def fetch(
     reference, here. `providers`: multiaddrs that end in /p2p/PEER, asked first. `mirrors`: URLs of web servers that
     hold the files. `force` replaces files that differ. `up`, `down`: caps in bytes/s (20_000_000, "20MB", "20MiB");
     `background`: it gets what other fetches leave. `first`: gitignore patterns of files to fetch before all others, in
-    this order; `in_order`: the rest from front to back. `watch` is told of each event, in another thread. `options`:
+    this order; `in_order`: the rest from front to back. `wait`: for how long to wait while nobody is there who has
+    it, in seconds or as "10m", "24h", "forever". `watch` is told of each event, in another thread. `options`:
     home, bootstrap, lan, as for `open_hub`. Interrupted or failed, the same call resumes. Raises UsageError, NotFound,
     NotTrusted, NoProvider, Damaged, ChunkMismatch, DiskError, of it DiskFull and Occupied; see `Hub.fetch`.
     """
@@ -95,6 +97,7 @@ def fetch(
             background=background,
             first=first,
             in_order=in_order,
+            wait=wait,
             watch=watch,
         ),
     )

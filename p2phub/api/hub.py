@@ -7,6 +7,7 @@ its local socket; without, by this process for as long as the hub is open. Event
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -16,7 +17,7 @@ from typing import Any, Protocol
 from p2phub.content import Codec
 from p2phub.errors import UsageError
 from p2phub.manifest import parse_reference
-from p2phub.node import Config, daemon_running, load_config, open_node, parse_cap, remote_verbs
+from p2phub.node import Config, daemon_running, load_config, open_node, parse_cap, parse_duration, remote_verbs
 from p2phub.observe import Done, Event, Published, SourceBytes
 
 _log = logging.getLogger(__name__)
@@ -140,6 +141,7 @@ class Hub:
         background: bool = False,
         first: Sequence[str] = (),
         in_order: bool = False,
+        wait: str | float | None = None,
         watch: Watch = unwatched,
     ) -> Done:
         """Fetch `ref` into a folder and return once every byte is verified, durable and in place.
@@ -157,13 +159,16 @@ class Hub:
         before all others, in this order; `in_order`: the rest from front to back, for whoever reads it meanwhile; then
         `watch` is told of FilesReady for each of these as it is whole and at its place, and of Unmatched for a pattern
         that no file matches. It is always told of Listening, Started, Source, SourceLacks, Progress, PeerDropped and
-        Waiting. Interrupted or failed, the same call resumes.
+        Waiting. `wait`: for how long to wait while nobody is there who has what is missing, each time and from the
+        beginning on, in seconds or as a text ("30s", "10m", "24h", "forever"; 0: not at all); None: as the settings
+        say, else a minute for those who were there and may be back. Interrupted or failed, the same call resumes.
 
         Raises UsageError, Malformed for a damaged ticket, NotFound if nobody knows the name or manifest, NotTrusted for
         a release that is forged, expired or rolled back, NoProvider if none that can be reached has what is missing,
         Damaged or ChunkMismatch if all that came was wrong, DiskError, of it DiskFull and Occupied (the folder holds
         other files).
         """
+        waits = {} if wait is None else {"wait": _as_text(parse_duration(wait))}
         destination = into if into is not None else default_folder(ref)
         result = await self._verbs.call(
             "fetch",
@@ -180,6 +185,7 @@ class Hub:
                 "background": background,
                 "first": list(first),
                 "in_order": in_order,
+                **waits,  # Only where it is asked for: a daemon of an older version does not know it.
             },
             watch,
         )
@@ -442,6 +448,11 @@ def default_folder(ref: str) -> str:
 
 def _absolute(path: str | Path) -> str:
     return os.path.abspath(path)  # Not resolved: a link that the user named stays what they named.
+
+
+def _as_text(seconds: float) -> str | float:
+    """Return a duration as JSON can have it."""
+    return "forever" if seconds == math.inf else seconds
 
 
 def _as_folder(ref: str) -> str | None:

@@ -27,6 +27,15 @@ def check_mirrors(mirrors: Sequence[str]) -> None:
             raise UsageError(f"--mirror: {error.message}", hint=error.hint) from error
 
 
+def check_wait(wait: str | None) -> None:
+    """Raise UsageError unless it is a duration, or not given."""
+    try:
+        if wait is not None:
+            api.parse_duration(wait)
+    except UsageError as error:
+        raise UsageError(f"--wait: {error.message}", hint=error.hint) from error
+
+
 def check_peers(option: str, peers: Sequence[str]) -> None:
     """Raise UsageError unless each is a peer id."""
     _check(option, peers, api.parse_peer_id, hint="a peer id begins with 12D3Koo; `p2phub status` shows a node's own")

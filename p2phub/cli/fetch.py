@@ -6,7 +6,7 @@ import signal
 from argparse import ArgumentParser
 
 from p2phub import api
-from p2phub.cli.arguments import check_mirrors, check_providers
+from p2phub.cli.arguments import check_mirrors, check_providers, check_wait
 from p2phub.cli.command import Command, Invocation
 from p2phub.cli.output import Output
 from p2phub.cli.progress import Progress, open_progress
@@ -54,10 +54,17 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--background", action="store_true", help="yield to the node's other fetches: get what they leave"
     )
+    parser.add_argument(
+        "--wait",
+        metavar="DURATION",
+        help="while nobody is there who has it, wait so long for somebody: 30s, 10m, 24h or forever "
+        "(default: a minute for those who were there and may be back)",
+    )
 
 
 async def run(call: Invocation) -> int:
     args, output = call.args, call.output
+    check_wait(args.wait)
     check_providers(args.provider)
     check_mirrors(args.mirror)
     if args.seed and args.no_serve:
@@ -79,6 +86,7 @@ async def run(call: Invocation) -> int:
                 background=args.background,
                 first=args.first,
                 in_order=args.in_order,
+                wait=args.wait,
                 watch=view.show,
             )
         output.event(done)

@@ -26,7 +26,6 @@ from p2phub.engine.exchange import Told
 from p2phub.engine.explain import explain
 from p2phub.engine.heartbeat import HoldsNow, Silent
 from p2phub.engine.job import Item, Job, Means, SearchEnded, Wish
-from p2phub.engine.meter import LOOK_S
 from p2phub.engine.nearness import ask_lan_if_long, spare
 from p2phub.engine.patience import Patience
 from p2phub.engine.places import make_place
@@ -178,7 +177,7 @@ class _Coordinator:
 
     def _next_deadline(self) -> float:
         now = trio.current_time()
-        times = [now + LOOK_S, self.patience.search_again_at or math.inf]
+        times = [self.patience.look_at(now), self.patience.search_again_at or math.inf]
         if self.job.session is not None:
             times.append(self.job.session.deadline() or math.inf)
         else:
@@ -191,11 +190,12 @@ class _Coordinator:
             meet(job, now)
             job.act(job.session.tick(now=now))
             job.meter.verified(job.bytes_before + job.session.bytes_verified)
-            if (progress := job.meter.progress(now=now)) is not None:
+            if not self.patience.at_rest and (progress := job.meter.progress(now=now)) is not None:
                 job.watch(progress)
         job.syncing.look(now=now)
         look(job, now)
-        if (waiting := job.meter.quiet(self._who_lives, now=now)) is not None:
+        told_elsewhere = self.patience.at_rest or (self.patience.waits_long(now) and not job.links)
+        if not told_elsewhere and (waiting := job.meter.quiet(self._who_lives, now=now)) is not None:
             job.watch(waiting)
 
     def _who_lives(self) -> list[str]:

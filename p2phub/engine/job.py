@@ -42,7 +42,9 @@ from p2phub.transfer import Action, Cancel, Drop, Grant, LinkId, Revoke, Session
 
 
 class Wish(msgspec.Struct, frozen=True):
-    """What to fetch. `patience_s`: how long to look on after the last provider of a begun fetch is gone, or busy.
+    """What to fetch. `patience_s`: how long to look on after the last provider of a begun fetch is gone, or busy;
+    `wait_s`: the same as the user said it, with or without a provider to begin with (math.inf: for ever); None: they
+    did not.
 
     `first`: gitignore patterns of files to fetch first, in this order; `in_order`: then the rest from front to back.
     """
@@ -52,6 +54,7 @@ class Wish(msgspec.Struct, frozen=True):
     destination: Path
     force: bool = False
     patience_s: float = 60.0
+    wait_s: float | None = None
     first: tuple[str, ...] = ()
     in_order: bool = False
 

@@ -206,6 +206,11 @@ class ProviderBook:
             for each in self
         )
 
+    def away(self) -> list[str]:
+        """Return who is not connected and may be again, those first who had something to give."""
+        away = [each for each in self if not (each.live or each.out)]
+        return [str(each.peer) for each in sorted(away, key=lambda each: not each.had_some)]
+
     def nobody_comes_back(self, holds_missing: Callable[[SourceId], bool]) -> bool:
         """Whether there is nobody to wait for: each that was found is out for good, or a mirror that answers and has
         said of all that is missing that it has not got it."""

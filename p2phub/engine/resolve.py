@@ -21,6 +21,7 @@ from p2phub import limits
 from p2phub.content import Codec, Digest
 from p2phub.discovery import Asked, Candidate
 from p2phub.engine.mirrors import OpenMirrors, mirrors_of, no_mirrors
+from p2phub.engine.waiting import Looks
 from p2phub.engine.workers import Workers
 from p2phub.errors import Malformed, NoProvider, NotFound, NotTrusted, PeerError, UsageError
 from p2phub.identity import MirrorId, PeerAddress, PeerId, parse_peer_id
@@ -190,16 +191,31 @@ class Resolver:
 
     # --- with the network ----------------------------------------------------------------------------------------
 
-    async def resolve(self, text: str, given: Sequence[PeerAddress], mirrors: Sequence[str] = ()) -> Resolved:
+    async def resolve(
+        self,
+        text: str,
+        given: Sequence[PeerAddress],
+        mirrors: Sequence[str] = (),
+        *,
+        looks: Looks | None = None,
+    ) -> Resolved:
         """Return the manifest that `text` means now. `given` and `mirrors` (templates) are those named for this.
 
-        Raises UsageError, NotFound, NotTrusted.
+        `looks`: it is looked up again while nobody knows it, or is there to be asked; None: it is not. Raises
+        UsageError, NotFound, NoProvider, NotTrusted.
         """
-        settled = await self._workers.run(lambda: self._settled_here(text))
-        if isinstance(settled, Resolved):
-            return settled
-        name, known = settled
-        return await self._look_up(text, name, known, given, mirrors_of(mirrors, name=name, manifest=None))
+        while True:
+            settled = await self._workers.run(lambda: self._settled_here(text))
+            if isinstance(settled, Resolved):
+                return settled
+            name, known = settled
+            try:
+                return await self._look_up(text, name, known, given, mirrors_of(mirrors, name=name, manifest=None))
+            except (NotFound, NoProvider) as error:
+                if looks is None:
+                    raise
+                nobody = error
+            await looks.pause(nobody)
 
     async def _look_up(
         self,

@@ -2,6 +2,7 @@
 
 from p2phub.node.config import Config, load_config
 from p2phub.node.control import daemon_running, remote_verbs
+from p2phub.node.durations import parse_duration
 from p2phub.node.lifecycle import open_node, run_daemon, salvage_home
 from p2phub.node.rates import parse_cap
 
@@ -11,6 +12,7 @@ __all__ = [
     "load_config",
     "open_node",
     "parse_cap",
+    "parse_duration",
     "remote_verbs",
     "run_daemon",
     "salvage_home",

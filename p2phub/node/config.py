@@ -10,6 +10,7 @@ Each setting comes from the first of these that has it: the option of the comman
     lan = true
     up = "20MB"      # bytes a second: MB = 10^6, MiB = 2^20; "none" is as fast as it goes
     down = "100MiB"
+    wait = "24h"     # how long a fetch waits for somebody who has it, where it is not told
     bulk_processes = 1   # that carry the daemon's bulk bytes; 0: its own threads do
 
     [[schedule]]     # see `node.schedule`; any number of them
@@ -35,6 +36,7 @@ from p2phub import limits
 from p2phub.errors import DiskError, HubError, Malformed, UsageError
 from p2phub.identity import Address, PeerAddress, parse_peer_address
 from p2phub.manifest import check_mirror
+from p2phub.node.durations import parse_duration
 from p2phub.node.labels import Labels, parse_labels
 from p2phub.node.rates import parse_cap
 from p2phub.node.schedule import Row, parse_schedule
@@ -56,6 +58,7 @@ class Config(msgspec.Struct, frozen=True):
     lan: bool = True  # Find, and be found by, nodes of the local network.
     up: int | None = None  # Bytes a second; None is as fast as it goes.
     down: int | None = None
+    wait: float | None = None  # Seconds, math.inf for ever; None: as `engine.patience` has it.
     bulk_processes: int = 1
     schedule: tuple[Row, ...] = ()  # Which caps hold when.
     labels: Labels = msgspec.field(default_factory=Labels)  # Which networks are near, and which cost.
@@ -167,6 +170,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "lan": _switch,
     "up": parse_cap,
     "down": parse_cap,
+    "wait": parse_duration,
     "bulk_processes": _count,
     "schedule": parse_schedule,
     "labels": parse_labels,

@@ -19,9 +19,11 @@ from p2phub.engine import fetch as engine
 from p2phub.engine.mirrors import mirrors_of
 from p2phub.engine.resolve import Resolved
 from p2phub.engine.search import Search
+from p2phub.engine.waiting import Looks
 from p2phub.identity import PeerAddress, parse_peer_address
 from p2phub.node.capping import JobCaps
 from p2phub.node.compose import Parts
+from p2phub.node.durations import parse_duration
 from p2phub.node.rates import Rates, parse_cap
 from p2phub.node.running import JsonObject, Running
 from p2phub.observe import Event, FilesReady, Listening, Unmatched, Watch
@@ -43,15 +45,18 @@ async def fetch(
     background: bool = False,
     first: Sequence[str] = (),
     in_order: bool = False,
+    wait: str | float | None = None,
 ) -> JsonObject:
     """Return what was fetched, once all of it is verified and durable in the folder `into`.
 
-    `mirrors` are templates beside the configured ones; `up` and `down` are bytes a second. Raises HubError.
+    `mirrors` are templates beside the configured ones; `up` and `down` are bytes a second; `wait` is for how long to
+    wait for somebody who has it, None: as the settings say. Raises HubError.
     """
     parts = node.parts
     given = tuple(parse_peer_address(provider) for provider in providers)
     rates = Rates(*(None if rate is None else parse_cap(rate) for rate in (up, down)))
-    resolved = await parts.resolver.resolve(ref, given, mirrors)
+    wait_s = parts.config.wait if wait is None else parse_duration(wait)
+    resolved = await parts.resolver.resolve(ref, given, mirrors, looks=Looks(wait_s, watch))
     search = _search(node, resolved, given, mirrors)
     openness = _Openness(_is_public(resolved), serve=serve, exchange=exchange)
     await _before_the_first_byte(node, watch, resolved.manifest, openness)
@@ -62,6 +67,7 @@ async def fetch(
                 manifest=resolved.manifest,
                 destination=Path(into),
                 force=force,
+                wait_s=wait_s,
                 first=tuple(first),
                 in_order=in_order,
             ),

@@ -151,7 +151,7 @@ def test_a_dry_run_marks_what_publish_would_refuse_and_exits_with_0(cli: Cli, hu
 
 def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
     words = ["--into", "d", "--provider", ADDRESS, "--mirror", MIRROR, "--force", "--no-serve"]
-    words += ["--no-exchange", "--background", "--first", "*.json", "--first", "b", "--in-order"]
+    words += ["--no-exchange", "--background", "--first", "*.json", "--first", "b", "--in-order", "--wait", "24h"]
     assert cli("fetch", "x/m", *words).code == 0
     assert cli("fetch", "x/m").code == 0
     (_, _, given), (_, _, defaults) = hub.calls
@@ -165,6 +165,7 @@ def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
         "background": True,
         "first": ["*.json", "b"],
         "in_order": True,
+        "wait": "24h",
     }
     assert defaults == {
         "into": None,
@@ -176,7 +177,15 @@ def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
         "background": False,
         "first": [],
         "in_order": False,
+        "wait": None,
     }
+
+
+def test_a_wait_that_is_no_time_is_refused_before_anything_is_done(cli: Cli, hub: FakeHub) -> None:
+    said = cli("fetch", "x/m", "--wait", "soon")
+    assert (said.code, hub.calls) == (2, [])
+    assert "--wait: not a time to wait: 'soon'" in said.err
+    assert "24h" in said.err
 
 
 def test_seeding_is_left_to_the_daemon_where_one_runs(cli: Cli, hub: FakeHub) -> None:

@@ -21,7 +21,7 @@ BOOTSTRAP = f"/ip4/192.0.2.7/tcp/4717/p2p/{PEER}"
 def test_without_anything_set_the_defaults_hold(tmp_path: Path) -> None:
     config = load_config(home=tmp_path, environment={})
     assert (config.home, config.listen, config.bootstrap) == (tmp_path, LISTEN_DEFAULT, ())
-    assert (config.lan, config.up, config.down) == (True, None, None)
+    assert (config.lan, config.up, config.down, config.wait) == (True, None, None, None)
 
 
 def test_options_come_before_the_environment_before_the_file_before_the_default(tmp_path: Path) -> None:
@@ -67,12 +67,13 @@ def test_every_setting_has_an_environment_variable(tmp_path: Path) -> None:
             "P2PHUB_LAN": "0",
             "P2PHUB_UP": "100kB",
             "P2PHUB_DOWN": "100KiB",
+            "P2PHUB_WAIT": "10m",
         },
     )
     assert config.listen == (Address("127.0.0.1", 0), Address("::1", 5))
     assert [str(each) for each in config.bootstrap] == [BOOTSTRAP]
     assert config.mirrors == ("https://a.example/{name}", "https://b.example/x")
-    assert (config.lan, config.up, config.down) == (False, 100_000, 102_400)
+    assert (config.lan, config.up, config.down, config.wait) == (False, 100_000, 102_400, 600)
     assert load_config(home=tmp_path, environment={"P2PHUB_NO_LAN": "1"}).lan is False
     assert load_config(home=tmp_path, environment={"P2PHUB_NO_LAN": "0"}).lan is True
 
@@ -93,6 +94,7 @@ def test_what_is_no_address_to_listen_on_is_refused(text: str) -> None:
         ("lan = 1", "config.toml: lan: either true or false"),
         ('up = "quick"', "config.toml: up: not a rate"),
         ('down = "9kB"', "config.toml: down: a cap of 9,000 bytes a second is too low"),
+        ('wait = "soon"', "config.toml: wait: not a time to wait"),
         ("schedule = 1", "config.toml: schedule: tables are wanted"),
         ('[[schedule]]\nfrom = "8"\nto = "9:00"\nup = "1MB"', "config.toml: schedule: from: a time is wanted"),
         ('bootstrap = ["/ip4/1.2.3.4/tcp/1"]', "config.toml: bootstrap: not an address of a peer"),
