@@ -30,8 +30,6 @@ from simnet.truth import truth_of
 from simnet.witness import Witness
 
 STEPS_AT_ONE_INSTANT_MAX = 500  # Of tasks, for each node of 8 or more.
-GETS_KNOWN_S = 1.0  # What it costs at most that nobody can be told from a free rider before anybody gave anything.
-BY_CHANCE_S = 0.5  # Which of two is done first, within this time, says nothing.
 SETTLE_S = 3.0  # After the last fetch: how long its connections may take to end.
 
 
@@ -115,7 +113,8 @@ def run_scenario(
 def judge_riders(scene: Scene, result: Result, alone: Result) -> list[str]:
     """Say in `result` what free riders cost; return what speaks against it that they pay, and not the others.
 
-    `alone`: the run without them.
+    Nobody else takes more than `riders_cost_max` times as long as the last one does without them, and half of them are
+    done later than half of the others. `alone`: the run without them.
     """
     assert scene.riders_cost_max is not None
     rides = {member.name for member in scene.members if member.character == "rider"}
@@ -127,9 +126,9 @@ def judge_riders(scene: Scene, result: Result, alone: Result) -> list[str]:
     failures = [
         f"{name} was done after {at:.2f} s: without free riders the last one is after {alone.last_s:.2f} s"
         for name, at in honest.items()
-        if at - began > scene.riders_cost_max * alone.last_s + GETS_KNOWN_S
+        if at - began > scene.riders_cost_max * alone.last_s
     ]
-    if result.riders_later_s < -BY_CHANCE_S:
+    if result.riders_later_s <= 0:
         failures.append(f"free riders were done after {median(riders):.2f} s, the others {median(honest.values()):.2f}")
     return failures
 

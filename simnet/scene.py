@@ -109,8 +109,8 @@ class Scene:
     copies_max: float = math.inf
     """How many copies of the content the first member may send."""
     riders_cost_max: float | None = None
-    """How long the honest may take, in times of what they take without the riders (and see `run.GETS_KNOWN_S`); None:
-    there are no riders to judge."""
+    """How long the honest may take, in times of what they take without the riders; None: there are no riders to
+    judge."""
 
     def __post_init__(self) -> None:
         names = [member.name for member in self.members]
@@ -129,6 +129,14 @@ def pushed(size: int, wanting: int) -> float:
     The beginning is pushed to each, who may have it by then from a provider that answered sooner.
     """
     return limits.PREFIX_BYTES_MAX / size if wanting > 1 else 0.0
+
+
+def of_best(best_s: float, *, part: float, begins_s: float) -> float:
+    """Return which part of the best speed is reached where bytes flow after `begins_s`, at `part` of the best rate.
+
+    `best_s`: how long it would take from the start at the best rate. The beginning is more of less content.
+    """
+    return best_s / (best_s / part + begins_s)
 
 
 Build = Callable[[Random, int | None], Scene]

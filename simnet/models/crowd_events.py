@@ -37,7 +37,7 @@ WINDOW_BYTES_FIRST = 256 * limits.KIB  # and this, and more with what comes, bef
 @dataclass(frozen=True, slots=True)
 class Shape:
     """A crowd. `finding_s`: what a search takes, up to twice as long; `known_s`: how long it takes from there until a
-    requester knows who else wants the same."""
+    requester knows who else wants the same. `ups`: of each requester, where they differ; without it all have `up`."""
 
     requesters: int
     pieces: int = 64
@@ -49,6 +49,7 @@ class Shape:
     starts_within_s: float = 0.5
     finding_s: float = 0.0
     known_s: float = 0.5
+    ups: tuple[float, ...] = ()
 
     @property
     def content_bytes(self) -> int:
@@ -130,7 +131,9 @@ class Crowd:
         self._everything = RangeSet.whole(shape.pieces)
         self._links = 0
         self._publisher = _Peer(0, PeerId(rng.bytes(32)), shape.publisher_up)
-        self._requesters = [_Peer(number, PeerId(rng.bytes(32)), shape.up) for number in range(1, shape.requesters + 1)]
+        ups = shape.ups or (shape.up,) * shape.requesters
+        assert len(ups) == shape.requesters
+        self._requesters = [_Peer(number, PeerId(rng.bytes(32)), up) for number, up in enumerate(ups, 1)]
         for peer in self._requesters:
             peer.began = float(rng.uniform(0, shape.starts_within_s))
             finding_s = shape.finding_s * float(rng.uniform(1, 2))

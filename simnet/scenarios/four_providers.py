@@ -1,11 +1,16 @@
-"""Providers with caps of their own, four of five members: a requester gets the sum of them, of eight at most."""
+"""Providers with caps of their own, four of five members: a requester gets the sum of them, of eight at most.
+
+A lone one has 0.95 of it after eight round trips of 80 ms at most; of 60 seeds the slowest took 5.9 beside that.
+"""
 
 from __future__ import annotations
 
 from random import Random
 
 from p2phub import limits
-from simnet.scene import MB, Member, Scene, content_bytes, named, pushed
+from simnet.scene import MB, Member, Scene, content_bytes, named, of_best, pushed
+
+BEGINS_S = 8 * 0.08
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
@@ -26,6 +31,7 @@ def scene(chance: Random, nodes: int | None) -> Scene:
         ),
         files={"model.safetensors": size - 5000, "readme.md": 5000},
         best_s=best_s,
+        of_best_min=of_best(best_s, part=0.95, begins_s=BEGINS_S) if len(wanting) == 1 else 0.0,
         within_s=1.4 * best_s + 5 * len(wanting),
         waste_max=0.05 + pushed(size, len(wanting)),
     )

@@ -1,7 +1,9 @@
 """Four in ten of those who want it take from everybody and give nobody anything: they pay for that, not the others.
 
 Everybody keeps a cap on what it sends, so that upload is what is short. Content and rates are such that the transfer
-takes several times what a crowd needs to get to know itself: until then nobody can be told from a free rider.
+takes several times what a crowd needs to get to know itself: until then nobody can be told from a free rider. Then the
+others take 1.25 times what they take without the riders at most, and these end later: what was found, and what is
+judged where, stands in docs/decisions/0062-fair-shares.md.
 """
 
 from __future__ import annotations

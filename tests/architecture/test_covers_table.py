@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from tests.support.covers_table import PAGE, Row, marks, marks_of, rows, written
-from tests.support.house import PACKAGE, ROOT
+from tests.support.covers_table import PAGE, SPELLINGS, Row, marks, marks_of, rows, written
+from tests.support.house import PACKAGE, ROOT, tree_of
 
 IDS = [f"T{number:02}" for number in range(1, 61)] + [f"F{number:02}" for number in range(1, 37)]
 REASON_WORDS = 8
@@ -62,3 +62,25 @@ def test_marks_are_found_in_both_spellings_and_on_tests_alone() -> None:
         '@covers("T04")\ndef helper(): ...\n@other("T05")\ndef test_c(): ...\n'
     )
     assert dict(marks_of(tree)) == {"test_a": ("T01", "F02"), "test_b": ("T03",)}
+
+
+def test_a_mark_of_one_set_of_parameters_is_found_beside_it_and_in_a_constant() -> None:
+    tree = ast.parse(
+        'RUNS = (pytest.param("bad", 1, marks=covers("F01", "F02")), pytest.param("good", 2))\n'
+        '@pytest.mark.parametrize(("name", "seed"), RUNS)\ndef test_a(): ...\n'
+        '@covers("T01")\n@pytest.mark.parametrize("name", ["x", pytest.param("y", marks=[covers("F03")])])\n'
+        "def test_b(): ...\n"
+    )
+    assert list(marks_of(tree)) == [
+        ("test_a[bad]", ("F01", "F02")),
+        ("test_b", ("T01",)),
+        ("test_b[y]", ("F03",)),
+    ]
+
+
+def test_no_mark_stands_where_the_table_does_not_look() -> None:
+    """On a class or a helper, or in parameters that are worked out, it would be shown by nobody."""
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        tree = tree_of(path)
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        assert sum(ast.unparse(call.func) in SPELLINGS for call in calls) <= len(list(marks_of(tree))), path

@@ -20,14 +20,19 @@ from tests.support.house import ROOT
 SCRIPT = """
 import json
 from simnet.run import run_scenario
-result = run_scenario({scenario!r}, seed=3, nodes={nodes})
+result = run_scenario({scenario!r}, seed={seed}, nodes={nodes})
 print(json.dumps([result.trace, result.arrivals, [vars(each) for each in result.ended]], default=str))
 """
 
 
-@pytest.mark.parametrize(("scenario", "nodes"), [("poisoners_30", 5), ("real_dht", 6)])
-def test_two_processes_with_different_hash_seeds_run_the_same(scenario: str, nodes: int) -> None:
-    script = SCRIPT.format(scenario=scenario, nodes=nodes)
+# Two have a store on a real disk, in a temporary folder of its own, which must not show: `power_cut`, and the joint
+# plan, in which one of two requesters has it, providers and that requester are killed and come back, and links lose.
+@pytest.mark.parametrize(
+    ("scenario", "seed", "nodes"),
+    [("poisoners_30", 3, 5), ("real_dht", 3, 6), ("power_cut", 3, None), ("joint_faults", 5, 5)],
+)
+def test_two_processes_with_different_hash_seeds_run_the_same(scenario: str, seed: int, nodes: int | None) -> None:
+    script = SCRIPT.format(scenario=scenario, seed=seed, nodes=nodes)
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", script],

@@ -18,6 +18,7 @@ from tests.support.house import ROOT, tree_of
 
 PAGE = ROOT / "docs" / "threat-model.md"
 TESTS = ROOT / "tests"
+SPELLINGS = frozenset({"covers", "pytest.mark.covers"})
 _ROW = re.compile(r"^\| (?P<id>[TF]\d\d) \| (?P<what>[^|]*) \| (?P<answer>[^|]*) \|(?P<tests>[^|]*)\|$")
 
 
@@ -58,13 +59,48 @@ def marks() -> dict[str, dict[Path, list[str]]]:
 
 
 def marks_of(tree: ast.Module) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield (test, ids) of each marked test of a file: `@covers("T33")` or `@pytest.mark.covers("T33")`."""
+    """Yield (test, ids) of each mark of a file's tests: `@covers("T33")` or `@pytest.mark.covers("T33")`.
+
+    One set of a test's parameters may have its own, `pytest.param("nat", marks=covers("F20"))`, in the decorator or in
+    a constant of the file that the decorator names: the test is `test_name[nat]` then.
+    """
+    constants = dict(_constants(tree))
     for node in ast.walk(tree):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or not node.name.startswith("test_"):
             continue
         for mark in node.decorator_list:
-            if isinstance(mark, ast.Call) and ast.unparse(mark.func) in {"covers", "pytest.mark.covers"}:
-                yield node.name, tuple(ast.literal_eval(each) for each in mark.args)
+            if (ids := _ids(mark)) is not None:
+                yield node.name, ids
+            elif isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.parametrize":
+                for value in mark.args[1:]:
+                    listed = constants.get(value.id, value) if isinstance(value, ast.Name) else value
+                    yield from ((f"{node.name}[{name}]", ids) for name, ids in _marks_of_params(listed))
+
+
+def _constants(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    """Yield what stands in the file itself under a name."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            yield node.targets[0].id, node.value
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
+            yield node.target.id, node.value
+
+
+def _marks_of_params(listed: ast.expr) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield (first value, ids) of each `pytest.param` with a mark."""
+    for param in ast.walk(listed):
+        if isinstance(param, ast.Call) and ast.unparse(param.func) == "pytest.param":
+            for given in (keyword.value for keyword in param.keywords if keyword.arg == "marks"):
+                for mark in ast.walk(given):
+                    if (ids := _ids(mark)) is not None:
+                        yield str(ast.literal_eval(param.args[0])), ids
+
+
+def _ids(mark: ast.AST) -> tuple[str, ...] | None:
+    """Return what a mark names; None if it is another."""
+    if isinstance(mark, ast.Call) and ast.unparse(mark.func) in SPELLINGS:
+        return tuple(ast.literal_eval(each) for each in mark.args)
+    return None
 
 
 def cell(tests: dict[Path, list[str]]) -> str:
