@@ -1,14 +1,19 @@
-"""Floods against a node's port, at full size: it lives, fetches beside them take at most twice as long, nothing stays.
+"""Floods against a node's port, at full size: it lives, serves honest fetches beside them, and nothing stays.
 
-Times are medians of several fetches, each a process from its start to its end, quiet and flooded ones in turn, so that
-a machine that is busy with other things slows both.
+Who floods from this machine takes a processor from the fetch whatever the node does about it, and so does the node's
+refusing. So fetches beside a flood are compared with fetches beside a process that is as busy and dials nobody; where
+strangers hold still, with quiet ones. Each fetch is a process from its start to its end. The kinds take turns, and
+what counts is the median of their ratios, turn by turn, so that a machine that is busy with other things slows both.
 """
 
 from __future__ import annotations
 
 import statistics
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,7 +27,8 @@ pytestmark = pytest.mark.endurance
 
 MODEL_BYTES = 256 << 20
 FETCHES = 5
-SLOWDOWN_MAX = 2.0
+SLOWDOWN_MAX = 1.25
+"""So that goodput is at least 80 %."""
 HALF_OPEN = 1000
 HALF_OPEN_BYTES = 48 << 10
 """What one half-open connection may take: mostly TLS's state and buffers, 29 KiB as measured."""
@@ -43,17 +49,19 @@ def test_ten_thousand_garbage_connections_cost_a_fetch_less_than_its_time_again_
                 thrown += 100
 
         total = 0
-        quiet, flooded = [], []
+        quiet, busy, flooded = [], [], []
         for _ in range(FETCHES):
             quiet.append(here.fetches_whole())
+            with busy_process():
+                busy.append(here.fetches_whole())
             thrown = 0
             flooded.append(beside(flood, here.fetches_whole))
             total += thrown
         assert total >= 10_000
-        tell("garbage", quiet, flooded)
+        tell("garbage", quiet=quiet, busy=busy, flooded=flooded)
         here.recovers_to(before)
         print(f"{total} connections; before {before}, after {here.vitals()}")
-        assert statistics.median(flooded) <= SLOWDOWN_MAX * statistics.median(quiet)
+        assert slowdown(flooded, busy) <= SLOWDOWN_MAX
 
 
 @covers("T36", "T37")
@@ -71,9 +79,9 @@ def test_a_thousand_half_open_connections_cost_a_fetch_less_than_its_time_again_
             with hostile.half_open(here.at.address, HALF_OPEN):
                 flooded.append(here.fetches_whole())
                 here.recovers_to(before)  # By the node's own deadlines: all are held open here.
-        tell("half-open", quiet, flooded)
+        tell("half-open", quiet=quiet, flooded=flooded)
         print(f"first {first}, after one wave {before}, after all {here.vitals()}")
-        assert statistics.median(flooded) <= SLOWDOWN_MAX * statistics.median(quiet)
+        assert slowdown(flooded, quiet) <= SLOWDOWN_MAX
 
 
 @covers("T08", "T09", "T27", "F31")
@@ -87,17 +95,19 @@ def test_thousands_of_malformed_messages_leave_nothing(tmp_path: Path) -> None:
             await hostile.misuse_frames(here.at, 2000, seed=6)
 
         quiet = [here.fetches_whole() for _ in range(FETCHES)]
+        with busy_process():
+            busy = [here.fetches_whole() for _ in range(FETCHES)]
         flooded: list[float] = []
         flooding = threading.Thread(target=trio.run, args=(flood,))
         flooding.start()
         while flooding.is_alive():
             flooded.append(here.fetches_whole())
         flooding.join()
-        tell("malformed", quiet, flooded)
+        tell("malformed", quiet=quiet, busy=busy, flooded=flooded)
         here.recovers_to(before)
         print(f"before {before}, after {here.vitals()}")
         assert len(flooded) >= 3
-        assert statistics.median(flooded) <= SLOWDOWN_MAX * statistics.median(quiet)
+        assert statistics.median(flooded) <= SLOWDOWN_MAX * statistics.median(busy)
 
 
 def beside(flood: Callable[[threading.Event], None], work: Callable[[], float]) -> float:
@@ -112,8 +122,21 @@ def beside(flood: Callable[[threading.Event], None], work: Callable[[], float]) 
         flooding.join()
 
 
-def tell(what: str, quiet: list[float], flooded: list[float]) -> None:
-    print(
-        f"{what}: median {statistics.median(quiet):.2f} s quiet, {statistics.median(flooded):.2f} s beside the flood "
-        f"(quiet {[round(each, 2) for each in quiet]}, beside {[round(each, 2) for each in flooded]})"
-    )
+@contextmanager
+def busy_process() -> Iterator[None]:
+    """Have a process beside that wants a whole processor, and does nothing with it."""
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+def slowdown(slower: Sequence[float], than: Sequence[float]) -> float:
+    """Return how many times as long, by the median of the turns."""
+    return statistics.median(one / other for one, other in zip(slower, than, strict=True))
+
+
+def tell(what: str, **kinds: list[float]) -> None:
+    for kind, taken in kinds.items():
+        print(f"{what}, {kind}: median {statistics.median(taken):.2f} s of {[round(each, 2) for each in taken]}")
