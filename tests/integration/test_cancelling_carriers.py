@@ -34,9 +34,9 @@ CONTENT = content_of(random_files(1, a=300_000, b=10, d=1_000_001), chunk_bytes=
 NOTICED_S = 30.0  # Never reached: how long what was cut off may take to be noticed at the other end.
 
 
-def some_or_all(some: int) -> pytest.MarkDecorator:
-    """At how many of its checkpoints an activity is cancelled: some by each run of the tests, else all."""
-    everywhere = pytest.param(10**6, id="all", marks=pytest.mark.endurance)
+def some_or_all(some: int, more: int = 10**6) -> pytest.MarkDecorator:
+    """At how many of its checkpoints an activity is cancelled: `some` by each run of the tests, else all, or `more`."""
+    everywhere = pytest.param(more, id="all" if more == 10**6 else "more", marks=pytest.mark.endurance)
     return pytest.mark.parametrize("most", [pytest.param(some, id="some"), everywhere])
 
 
@@ -190,7 +190,7 @@ async def test_a_dial_a_question_and_a_link_cancelled_at_any_checkpoint_end_at_b
 
 
 @covers("F30")
-@some_or_all(20)
+@some_or_all(12)
 async def test_what_children_dial_and_serve_cancelled_at_any_checkpoint_ends_in_them_too(
     folders: Folders, most: int
 ) -> None:
@@ -213,7 +213,7 @@ async def test_what_children_dial_and_serve_cancelled_at_any_checkpoint_ends_in_
 
 
 @covers("F30")
-@some_or_all(6)
+@some_or_all(6, 40)  # Each makes two processes.
 async def test_the_life_of_a_child_cancelled_at_any_checkpoint_leaves_no_process(folders: Folders, most: int) -> None:
     async with open_plane(ANN, folders.shelf, answer) as ann, open_plane(BOB, folders.shelf, answer) as bob:
 
