@@ -112,14 +112,13 @@ class BulkLink:
     def close(self) -> None:
         with self._lock:
             self._closing = True
-            nobody_will = not self._begun and not self._ended  # Cancelled before its thread began, it gets none.
-            if nobody_will:
-                returned = self._end()
-        if nobody_will:
+            # Cancelled before its thread began, it gets none, and nobody else closes the connection.
+            returned = None if self._begun or self._ended else self._end()
+        if returned is None:
+            self._channel.cancel()
+        else:
             self._channel.close()
             self._reports.put(Closed(None, returned))
-        else:
-            self._channel.cancel()
 
     async def next_report(self) -> Report:
         return await self._reports.take()
