@@ -277,11 +277,15 @@ async def open_lan(
 
     def begin() -> Zeroconf:
         zeroconf = Zeroconf(interfaces=InterfaceChoice.All, ip_version=IPVersion.All)
-        networks.extend(each.network for each in own_addresses())  # Zeroconf, too, looks but once.
-        # The name need not be looked for first: it is made from a key of ours.
-        if (info := _saying(own, addresses)) is not None:
-            zeroconf.register_service(info, cooperating_responders=True)
-        ServiceBrowser(zeroconf, SERVICE, listener=Browser(names, tell, networks))  # type: ignore[arg-type]
+        try:
+            networks.extend(each.network for each in own_addresses())  # Zeroconf, too, looks but once.
+            # The name need not be looked for first: it is made from a key of ours.
+            if (info := _saying(own, addresses)) is not None:
+                zeroconf.register_service(info, cooperating_responders=True)
+            ServiceBrowser(zeroconf, SERVICE, listener=Browser(names, tell, networks))  # type: ignore[arg-type]
+        except BaseException:  # It has a thread and sockets by now.
+            zeroconf.close()
+            raise
         return zeroconf
 
     try:

@@ -45,6 +45,7 @@ class BulkLink:
         self._lease = Lease()
         self._plan: WritePlan | None = None
         self._asks: deque[tuple[Digest, int]] = deque()
+        self._begun = False
         self._closing = False
         self._ended = False
         self._cancelled = RangeSet()  # Under way all the same; not to be written.
@@ -115,7 +116,13 @@ class BulkLink:
     def close(self) -> None:
         with self._lock:
             self._closing = True
-        self._channel.cancel()
+            # Cancelled before its thread began, it gets none, and nobody else closes the connection.
+            returned = None if self._begun or self._ended else self._end()
+        if returned is None:
+            self._channel.cancel()
+        else:
+            self._channel.close()
+            self._reports.put(Closed(None, returned))
 
     async def next_report(self) -> Report:
         return await self._reports.take()
@@ -139,6 +146,10 @@ class BulkLink:
 
     def run(self) -> None:
         """Work until the link ends. Every way ends with one Closed report."""
+        with self._lock:
+            if self._ended:
+                return
+            self._begun = True
         error: HubError | None = HubError("a fault of our own ended the link")
         try:
             self._converse()
@@ -150,10 +161,15 @@ class BulkLink:
             self._channel.close()
             self._tell_verified()
             with self._lock:
-                self._ended = True
-                returned, self._lease = self._lease.owed, Lease()
+                returned = self._end()
                 closing = self._closing
             self._reports.put(Closed(None if closing else error, returned))
+
+    def _end(self) -> RangeSet:
+        """Take nothing more; return what was granted and is not settled. Under the lock."""
+        self._ended = True
+        returned, self._lease = self._lease.owed, Lease()
+        return returned
 
     def _converse(self) -> None:
         buffer = new_buffer(_BUFFER_BYTES)

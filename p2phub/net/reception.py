@@ -110,13 +110,23 @@ class Reception:
 
     async def _serve_bulk(self, connection: Connection, first: Open) -> None:
         with self._counted(connection.peer):
+            bare = connection.as_channel()  # First of all: where there is no descriptor left, no place is taken.
             place, flow = self._up.enter(first.manifest, party_of(connection.peer, connection.address), connection.peer)
-            channel = PacedChannel(connection.as_channel(), self._up, flow, sends=True)
+            channel, begun = PacedChannel(bare, self._up, flow, sends=True), False
+
+            def serve() -> None:
+                nonlocal begun
+                begun = True
+                service.run()  # Which closes the channel.
+
             self._bulk[channel], self._held[channel] = network_of(connection.address.ip), place
             self._watched.add(channel)
             try:
-                await run_blocking(self._service(channel, first, self._shelf).run, channel.cancel, self._threads)
+                service = self._service(channel, first, self._shelf)
+                await run_blocking(serve, channel.cancel, self._threads)
             finally:
+                if not begun:  # Cancelled before a thread took it up.
+                    channel.close()
                 self._watched.discard(channel)
                 self._bulk.pop(channel, None)
                 self._held.pop(channel, None)

@@ -30,6 +30,7 @@ class Provider:
     def __init__(self) -> None:
         self.peer = SecretKey(bytes(32)).peer_id
         self.progress = Progress()
+        self.closes = 0
         self.before: Callable[[int], None] = lambda length: None
         self._requests = FrameDecoder()
         self._coming = bytearray(encode(Opening(ALL, (), 0, 0)))
@@ -59,7 +60,9 @@ class Provider:
 
     def wake(self) -> None: ...
     def cancel(self) -> None: ...
-    def close(self) -> None: ...
+
+    def close(self) -> None:
+        self.closes += 1
 
 
 async def play(folder: Path, cancel: RangeSet, *, at: str) -> tuple[list[Report], bytes]:
@@ -117,3 +120,21 @@ async def test_only_what_was_granted_and_not_reported_can_be_cancelled(tmp_path:
     reports, _ = await play(tmp_path, RangeSet(((8, 90),)), at="while")
     assert isinstance(reports[0], Opened)
     assert Cancelled(RangeSet(((8, 10),)), RangeSet()) in reports
+
+
+@covers("F30")
+async def test_a_link_that_is_closed_before_its_thread_begins_closes_its_connection_and_returns_all(
+    tmp_path: Path,
+) -> None:
+    provider = Provider()
+    machine = BulkRequester(CONTENT.root, 0)
+    machine.open()
+    link = BulkLink(provider, machine, Address("127.0.0.1", 1), "direct", Window())
+    link.use(Arriving(CONTENT, tmp_path).plan)
+    link.grant(ALL)
+    link.close()
+    link.close()
+    assert await link.next_report() == Closed(None, ALL)
+    assert provider.closes == 1
+    link.run()  # A thread that comes too late has nothing to do.
+    assert provider.closes == 1

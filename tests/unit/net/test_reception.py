@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
@@ -18,6 +19,7 @@ from p2phub.identity import Address, PeerId
 from p2phub.net.channel import Channel, Progress, Watched
 from p2phub.net.control import serve_control
 from p2phub.net.reception import Reception
+from p2phub.net.throttle import Throttle
 from p2phub.wire import ControlAnswer, ControlRequest, Open, Ping, Pong, encode
 from tests.support.covers import covers
 from tests.support.hosts import key_of
@@ -40,6 +42,7 @@ class Caller:
         self._says = encode(first)
         self.told = b""
         self.ended = threading.Event()
+        self.closed = False
 
     async def read(self, most: int) -> bytes:
         part, self._says = self._says[:most], self._says[most:]
@@ -58,6 +61,9 @@ class Caller:
 
     def cancel(self) -> None:
         self.ended.set()
+
+    def close(self) -> None:
+        self.closed = True
 
 
 class Service:
@@ -99,6 +105,48 @@ async def test_who_shows_many_keys_from_one_network_does_not_keep_others_out(
         assert [caller.ended.is_set() for caller in crowd[:4]] == [True, False, False, False]
         assert not honest.ended.is_set()
         assert reception.serving == 4
+
+
+@covers("F30")
+async def test_who_is_ended_before_a_thread_took_it_up_is_closed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "DATA_CONNECTIONS_MAX", 1)
+    reception = Reception(None, answer, Watched(), Service)  # type: ignore[arg-type]  # It has one thread,
+    monkeypatch.setattr(limits, "DATA_CONNECTIONS_MAX", 2)  # and two places.
+    callers = [Caller("ann", "8.8.8.8", OPEN), Caller("bob", "9.9.9.9", OPEN)]
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            for caller in callers:
+                nursery.start_soon(reception.receive, caller, lambda: None)
+            await trio.testing.wait_all_tasks_blocked()
+            assert reception.serving == 2
+            nursery.cancel_scope.cancel()
+    assert [caller.closed for caller in callers].count(True) == 1  # Of the other its service's thread does it.
+
+
+class Places(Throttle):
+    """Counts the places that are taken."""
+
+    taken = 0
+
+    def enter(self, *args: Any) -> Any:
+        self.taken += 1
+        return super().enter(*args)
+
+    def leave(self, place: Any) -> None:
+        self.taken -= 1
+        super().leave(place)
+
+
+@covers("F10")
+async def test_who_comes_when_no_descriptor_is_left_takes_no_place_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left() -> Channel:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    places, caller = Places(), Caller("ann", "8.8.8.8", OPEN)
+    monkeypatch.setattr(caller, "as_channel", none_left)
+    with pytest.raises(OSError, match="too many"):
+        await Reception(None, answer, Watched(), Service, places).receive(caller, lambda: None)  # type: ignore[arg-type]
+    assert places.taken == 0
 
 
 @covers("T37")
