@@ -1,12 +1,13 @@
 """Bugs to plant, by name: each breaks one promise of the production code, and some scenario must notice.
 
 A green run means something only as far as these are caught (`tests/simulation/test_planted_bugs.py`). Each is a patch
-of a production class for the length of a run; nothing in p2phub knows of it.
+of a production class for the length of a run; nothing in p2phub knows of it. Those that break a bound stand in
+`excess`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Any
 from unittest import mock
@@ -42,8 +43,8 @@ from p2phub.transfer.picker import Picker
 from p2phub.transfer.standing import Standings
 from p2phub.wire import BulkRequester
 from simnet import carrier
+from simnet.excess import EXCESSES, Plant
 
-Plant = Callable[[], AbstractContextManager[Any]]
 PLANTS: dict[str, Plant] = {}
 
 
@@ -52,12 +53,17 @@ def _plant(build: Plant) -> Plant:
     return build
 
 
+def plants() -> dict[str, Plant]:
+    """Return every bug that there is to plant, by its name."""
+    return PLANTS | EXCESSES
+
+
 @contextmanager
 def planted(names: Sequence[str]) -> Iterator[None]:
     """Have these bugs for a while."""
     with ExitStack() as stack:
         for name in names:
-            stack.enter_context(PLANTS[name]())
+            stack.enter_context(plants()[name]())
         yield
 
 

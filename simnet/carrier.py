@@ -41,6 +41,7 @@ class SimConnection:
     def __init__(self, stream: Stream, witness: Witness) -> None:
         self.stream = stream
         self._witness = witness
+        self._tap = None if stream.dialled else witness.tap_answers(stream)
 
     @property
     def peer(self) -> PeerId:
@@ -54,6 +55,8 @@ class SimConnection:
         return await self.stream.read(most)
 
     async def write(self, data: bytes) -> None:
+        if self._tap is not None:
+            self._tap.said(data)
         await self.stream.write(data)
 
     async def aclose(self) -> None:
@@ -207,7 +210,10 @@ class SimPlane:
         return self._links.start(connection.as_channel(), machine, provider.address, via)
 
     async def open_control(self, peer: PeerAddress) -> ControlConnection:
-        return ControlConnection(await self._connect(peer))
+        connection = await self._connect(peer)
+        connection.stream.kind = "control"
+        self._witness.counts(connection.stream)
+        return ControlConnection(connection)
 
     async def _connect(self, provider: PeerAddress) -> SimConnection:
         self._witness.dials(self._host.name, provider.peer)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from simnet import report
 from simnet.batch import Job, run_all
-from simnet.bugs import PLANTS
+from simnet.bugs import plants
 from simnet.extra import need_plots
 from simnet.run import Result, command
 from simnet.scene import large_nodes, least_nodes, scenarios
@@ -96,7 +96,7 @@ def _tell(job: Job, outcome: Result | str, *, as_json: bool) -> None:
 def _tell_what_there_is() -> None:
     for name, build in scenarios().items():
         print(f"{name:20} {(sys.modules[build.__module__].__doc__ or '').splitlines()[0]}")
-    print(f"\nbugs to plant (--bug): {', '.join(sorted(PLANTS))}")
+    print(f"\nbugs to plant (--bug): {', '.join(sorted(plants()))}")
 
 
 def _seeds(text: str) -> tuple[int, int]:
@@ -126,7 +126,7 @@ def argument_parser() -> argparse.ArgumentParser:
         "--bug",
         action="append",
         default=[],
-        choices=sorted(PLANTS),
+        choices=sorted(plants()),
         metavar="BUG",
         help="plant a bug; their names are listed where no scenario is named",
     )

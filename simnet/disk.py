@@ -40,7 +40,8 @@ class SimDisk(Disk):
     Under a store on a real disk it makes nothing durable, and remembers what carriers wrote since the last sync.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, node: str, witness: Witness) -> None:
+        self._node, self._witness = node, witness
         self.rate: float | None = None
         self.room: int | None = None
         self._unsynced: dict[int, tuple[int, list[tuple[int, int]]]] = {}  # By inode: descriptor, writes.
@@ -54,7 +55,9 @@ class SimDisk(Disk):
         if self.rate is not None:
             pause(count / self.rate)
 
-    def wrote(self, descriptor: int, offset: int, count: int) -> None:
+    def wrote(self, descriptor: int, file: int, offset: int, count: int) -> None:
+        """Note that bytes of file number `file` were written."""
+        self._witness.wrote(self._node, file, offset, offset + count)
         inode = os.fstat(descriptor).st_ino
         if inode not in self._unsynced:
             self._unsynced[inode] = (os.dup(descriptor), [])
@@ -86,18 +89,18 @@ class SimDisk(Disk):
             os.close(self._unsynced.pop(inode)[0])
 
 
-_disk_of: dict[int, SimDisk] = {}
-"""Which simulated disk an open descriptor belongs to. One run at a time in a process."""
+_disk_of: dict[int, tuple[SimDisk, int]] = {}
+"""Which simulated disk, and number of a file, an open descriptor belongs to. One run at a time in a process."""
 
 
 class SystemCalls:
     """`os` as carriers see it, with the simulated disks in between."""
 
     def pwrite(self, descriptor: int, data: bytes | memoryview, offset: int) -> int:
-        disk = _disk_of.get(descriptor)
+        disk, file = _disk_of.get(descriptor, (None, 0))
         if disk is not None:
             disk.write(len(data))
-            disk.wrote(descriptor, offset, len(data))
+            disk.wrote(descriptor, file, offset, len(data))
         return os.pwrite(descriptor, data, offset)
 
     def close(self, descriptor: int) -> None:
@@ -124,7 +127,7 @@ class SimStore(MemoryStore):
 
     def __init__(self, node: str, truth: Truth, witness: Witness) -> None:
         super().__init__()
-        self.disk = SimDisk()
+        self.disk = SimDisk(node, witness)
         self._node, self._truth, self._witness = node, truth, witness
         self._arrivals: list[WatchedArrival] = []
 
@@ -168,7 +171,7 @@ class SimFilesystemStore(FilesystemStore):
     """The store of a home on a real disk, below `at`, watched; what is not synced may be lost."""
 
     def __init__(self, node: str, truth: Truth, witness: Witness, at: Path) -> None:
-        self.disk = SimDisk()
+        self.disk = SimDisk(node, witness)
         super().__init__(at / "home", self.disk)
         self._node, self._truth, self._witness, self._at = node, truth, witness, at
 
@@ -238,6 +241,8 @@ class WatchedArrival:
         self._inner, self._disk, self._node, self._witness = inner, disk, node, witness
         self.unsynced = RangeSet()
         self._unsynced_since: float | None = None
+        plan = inner.read_plan()
+        witness.goes_on_with(node, inner.have, lambda chunk: _read_chunk(plan, chunk))
 
     @property
     def plan(self) -> WritePlan:
@@ -245,10 +250,16 @@ class WatchedArrival:
 
         def open_file(file: int) -> int:
             descriptor = inner.open(file)
-            _disk_of[descriptor] = self._disk
+            _disk_of[descriptor] = (self._disk, file)
             return descriptor
 
-        return replace(inner, open=open_file)
+        def write_files(files: Sequence[int], parts: Sequence[memoryview]) -> None:
+            assert inner.write_files is not None
+            inner.write_files(files, parts)
+            for file, part in zip(files, parts, strict=True):
+                self._witness.wrote(self._node, file, 0, len(part))
+
+        return replace(inner, open=open_file, write_files=None if inner.write_files is None else write_files)
 
     @property
     def have(self) -> RangeSet:
@@ -260,6 +271,8 @@ class WatchedArrival:
     def write(self, chunk: int, data: bytes) -> None:
         self._disk_write(len(data))
         self._inner.write(chunk, data)
+        ref = self._inner.plan.table.chunk(chunk)
+        self._witness.wrote(self._node, ref.file, ref.offset, ref.offset + ref.length)
 
     def verified(self, chunks: RangeSet) -> None:
         now = trio.current_time()
@@ -270,8 +283,7 @@ class WatchedArrival:
             self.unsynced |= chunks
             self._unsynced_since = now if self._unsynced_since is None else self._unsynced_since
         plan = self._inner.read_plan()
-        for chunk in chunks:
-            self._witness.reported(self._node, chunk, _read_chunk(plan, chunk))
+        self._witness.reported(self._node, chunks, lambda chunk: _read_chunk(plan, chunk))
 
     def sync(self) -> None:
         self._inner.sync()

@@ -321,6 +321,7 @@ class Stream:
         self.host, self.other, self.incoming, self.outgoing = host, other, incoming, outgoing
         self.dialled = dialled
         self.apart = apart  # It belongs to the node and to none of its fetches.
+        self.kind = ""  # "bulk" or "control", once the judge knows.
         self.ended = False  # On this side.
         host.streams[self] = None
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -85,6 +85,8 @@ class Node:
             hashes=member.hashes,
         )
         network.add(self.host)
+        if member.character == "boaster":
+            witness.boasters.add(member.name)
         self.folder = at / member.name / "out"
         self.store: AnyStore
         if member.real_disk:
@@ -104,16 +106,39 @@ class Node:
         self.thanks: Thanks | None = None
         self.bytes_served = 0
         self._process: trio.CancelScope | None = None
+        self._busy: list[trio.lowlevel.Task] = []  # Of its process and its fetch, each with those that it began.
 
     def publish(self, *, shared: bool) -> None:
         """Have the content from the start; `shared`: in the same files in memory as others, as long as none changes."""
         assert isinstance(self.store, SimStore), "who publishes does so from memory"
         publish(self.store, self.truth, self.folder, shared=shared)
+        self.witness.publishes(self.name)
 
     @property
     def where(self) -> PeerAddress:
         """Where others are told that it is."""
         return PeerAddress(self.peer, self.found_at)
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks it has."""
+        count, looked_at = 0, list(self._busy)
+        while looked_at:
+            task = looked_at.pop()
+            count += 1
+            for nursery in task.child_nurseries:
+                looked_at.extend(nursery.child_tasks)
+        return count
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """Count this task, and those that it begins meanwhile."""
+        task = trio.lowlevel.current_task()
+        self._busy.append(task)
+        try:
+            yield
+        finally:
+            self._busy.remove(task)
 
     @property
     def rides(self) -> bool:
@@ -125,7 +150,8 @@ class Node:
         await self._gone.wait()  # What was killed a moment ago may still be coming down; there it takes no time.
         self._gone = trio.Event()
         try:
-            await self._live()
+            with self._at_work():
+                await self._live()
         finally:
             self._gone.set()
 
@@ -207,6 +233,7 @@ class Node:
             if outcome is not None:
                 return outcome
             self.store = self.store.crash(self.chance)
+            self.witness.crashes(self.name)
 
     async def _attempt(self, wish: Wish, search: Search) -> Done | HubError | None:
         """Return how the fetch ended, None if its process did."""
@@ -234,13 +261,14 @@ class Node:
 
             nursery.start_soon(die_with_the_process)
             try:
-                outcome = await fetch(
-                    wish,
-                    search=search,
-                    means=means,
-                    watch=lambda event: self.witness.hears(fetching, event),
-                    started=fetching.runs,
-                )
+                with self._at_work():
+                    outcome = await fetch(
+                        wish,
+                        search=search,
+                        means=means,
+                        watch=lambda event: self.witness.hears(fetching, event),
+                        started=fetching.runs,
+                    )
             except HubError as error:
                 outcome = error
             finally:

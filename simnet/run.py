@@ -382,7 +382,7 @@ class _Run:
     async def _look(self) -> None:
         while True:
             await trio.sleep(1.0)
-            self.witness.bounds(self.network, len(self.nodes))
+            self.witness.bounds((node.host, node.tasks) for node in self.nodes.values())
             self.witness.asks_why()
 
     def _look_at_what_is_left(self) -> None:

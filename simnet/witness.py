@@ -8,27 +8,24 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import trio
 
 from p2phub import limits
 from p2phub.content import RangeSet
 from p2phub.engine.fetch import Running
-from p2phub.errors import Malformed, ProtocolViolation
 from p2phub.identity import PeerId
 from p2phub.observe import Event, PeerDropped, Progress
-from p2phub.wire import BlobsFollow, Chunks, FrameDecoder, Opening, Refuse, Want
-from p2phub.wire.codec import decode_bulk_answer, decode_bulk_request
-from simnet.network import WINDOW_BYTES, Network, Pipe, Stream
+from simnet.bounds import Hands, too_many_connections, too_many_tasks
+from simnet.network import Host, Network, Pipe, Stream
+from simnet.taps import ControlTap, ProviderTap, RequesterTap, Tap
 from simnet.truth import Truth
 
 FAILURES_TOLD = 12
 UNSYNCED_S_MAX = 2 * limits.SYNC_S + 1.0
 DIALS_PER_MINUTE_MAX = 24  # Of one peer by another: more is hammering.
-TASKS_PER_NODE_MAX = 400
 
 
 @dataclass
@@ -50,16 +47,6 @@ class Fetching:
         self.running = running
 
 
-class Tap(Protocol):
-    """Listens at one connection of a requester or provider."""
-
-    def said(self, data: bytes | memoryview) -> None: ...
-
-    def heard(self, data: memoryview) -> None: ...
-
-    def closed(self) -> None: ...
-
-
 class Witness:
     """Gathers failures. `guilty`: peers that lie; `names`: how peers are called in sentences."""
 
@@ -72,6 +59,9 @@ class Witness:
         self.dial_count = 0
         self.channels_open: dict[object, str] = {}
         self.bulk: list[Pipe] = []  # What carries answers to requesters.
+        self.boasters: set[str] = set()  # Nodes that are there to say of bulk connections what is not so.
+        self.verified: dict[str, RangeSet] = defaultdict(RangeSet)  # By node: the chunks that were found to be right.
+        self.hands: dict[str, Hands] = defaultdict(lambda: Hands(truth.table))
         self._dialled: dict[tuple[str, str], list[float]] = defaultdict(list)
 
     def fail(self, sentence: str) -> None:
@@ -87,6 +77,7 @@ class Witness:
 
     def begins(self, node: str, *, waits_s_max: float = math.inf) -> Fetching:
         fetching = self.fetching[node] = Fetching(node, trio.current_time(), waits_s_max=waits_s_max)
+        self.hands[node].empty()
         return fetching
 
     def hears(self, fetching: Fetching, event: Event) -> None:
@@ -126,20 +117,93 @@ class Witness:
             dialled.clear()
 
     def tap(self, channel: object, stream: Stream) -> Tap:
+        """Listen at a bulk connection, which begins."""
         self.channels_open[channel] = f"{stream.host.name} to {stream.other.name}"
-        if stream.dialled:
-            self.bulk.append(stream.incoming)
-        return _RequesterTap(self, channel, stream) if stream.dialled else _ProviderTap(self, channel)
+        stream.kind = "bulk"
+        self.counts(stream)
+        if not stream.dialled:
+            return ProviderTap(self, channel, stream)
+        self.bulk.append(stream.incoming)
+        self.hands[stream.host.name].links += 1
+        return RequesterTap(self, channel, stream)
+
+    def tap_answers(self, stream: Stream) -> ControlTap:
+        """Listen at what is answered to a connection that may be a control connection."""
+        return ControlTap(self, stream)
+
+    def counts(self, stream: Stream) -> None:
+        """`stream` is one connection more that its host keeps."""
+        found = too_many_connections(stream, in_crowd=len(self.fetching) > 1)
+        if found:
+            self.fail(found)
+
+    def let_go(self, channel: object) -> None:
+        """A bulk connection has ended, and so has its thread."""
+        self.channels_open.pop(channel, None)
+
+    def took(self, node: str, chunks: RangeSet) -> None:
+        """`node` has `chunks` in memory now."""
+        hands = self.hands[node]
+        hands.took(chunks)
+        if hands.bytes_held > hands.bytes_max:
+            self.fail(
+                f"{node} has {hands.bytes_held} bytes in memory that came and are not written, "
+                f"more than {hands.bytes_max} for {hands.links} links"
+            )
+
+    def threw_away(self, node: str, chunks: RangeSet) -> None:
+        """A link of `node` has ended; what it had in its buffer, and has not written, is gone."""
+        self.hands[node].let_go(chunks)
+        self.hands[node].links -= 1
+
+    # --- what a node tells others --------------------------------------------------------------------------------
+
+    def opens_with(self, stream: Stream, held: RangeSet) -> None:
+        """A provider says in the answer to Open that it holds `held`."""
+        if stream.host.name not in self.boasters:
+            self.tells(stream.host.name, held)
+
+    def tells(self, node: str, held: RangeSet) -> None:
+        """`node` says that it holds `held`: of each chunk it must have been seen by now that it is right."""
+        verified = self.verified[node]
+        early = () if held.runs == verified.runs else (held - verified).runs
+        if early:
+            self.fail(f"{node} tells others that it holds chunk {early[0][0]}, which it has not verified")
+
+    def publishes(self, node: str) -> None:
+        """All is put into the store of `node` before the run begins."""
+        self.verified[node] = RangeSet.whole(len(self.truth.table))
+
+    def goes_on_with(self, node: str, have: RangeSet, read: Callable[[int], bytes | None]) -> None:
+        """A fetch of `node` begins, or goes on, with `have`, which it has not to fetch any more."""
+        wrong = [chunk for chunk in have if read(chunk) != self.truth.chunk(chunk)]
+        for chunk in wrong:
+            self.fail(f"{node} goes on as if it had chunk {chunk}, but other bytes are on its disk")
+        self.verified[node] = self.hands[node].written = have - RangeSet.from_indices(wrong)
+
+    def crashes(self, node: str) -> None:
+        """What `node` has is to be seen anew."""
+        self.verified[node] = RangeSet()
 
     # --- what is written -----------------------------------------------------------------------------------------
 
-    def reported(self, node: str, chunk: int, found: bytes | None) -> None:
-        """`node` counts `chunk` as verified; `found` is what its disk gives for it then, None if nothing."""
-        if found != self.truth.chunk(chunk):
-            what = "nothing is" if found is None else "other bytes are"
-            self.fail(f"{node} counts chunk {chunk} as verified, but {what} on its disk")
-        if self.fetching[node].waits_s_max < math.inf:
-            self._read(self.fetching[node], chunk)
+    def wrote(self, node: str, file: int, start: int, stop: int) -> None:
+        """`node` wrote these bytes of file number `file`, right or wrong."""
+        self.hands[node].wrote(RangeSet.of([self.truth.table.covering(file, start, stop)]))
+
+    def reported(self, node: str, chunks: RangeSet, read: Callable[[int], bytes | None]) -> None:
+        """`node` counts `chunks` as verified; `read` returns what its disk gives for one then, None if nothing."""
+        right: list[int] = []
+        for chunk in chunks:
+            found = read(chunk)
+            if found == self.truth.chunk(chunk):
+                right.append(chunk)
+            else:
+                what = "nothing is" if found is None else "other bytes are"
+                self.fail(f"{node} counts chunk {chunk} as verified, but {what} on its disk")
+            if self.fetching[node].waits_s_max < math.inf:
+                self._read(self.fetching[node], chunk)
+        self.verified[node] |= RangeSet.ascending(right)
 
     def _read(self, fetching: Fetching, chunk: int) -> None:
         """`chunk` is there: whoever reads along goes on as far as that lets them."""
@@ -168,14 +232,12 @@ class Witness:
 
     # --- bounds --------------------------------------------------------------------------------------------------
 
-    def bounds(self, network: Network, nodes: int) -> None:
-        """Looked at every second."""
-        tasks = trio.lowlevel.current_statistics().tasks_living
-        if tasks > TASKS_PER_NODE_MAX * nodes:
-            self.fail(f"{tasks} tasks for {nodes} nodes")
-        for pipe in network.pipes:
-            if len(pipe.inbox) + pipe.on_its_way > WINDOW_BYTES + limits.MIB:
-                self.fail(f"{pipe.on_its_way} bytes wait between {pipe.source.name} and {pipe.target.name}")
+    def bounds(self, hosts: Iterable[tuple[Host, int]]) -> None:
+        """Looked at every second: each host, and how many tasks its node has."""
+        for host, tasks in hosts:
+            found = too_many_tasks(host, tasks)
+            if found:
+                self.fail(found)
 
     def at_the_end(self, network: Network) -> None:
         """After all nodes have stopped."""
@@ -187,71 +249,3 @@ class Witness:
                     f"bytes from {pipe.source.name} to {pipe.target.name} do not add up: {pipe.written} written, "
                     f"{pipe.delivered} delivered, {pipe.lost} lost, {pipe.on_its_way} on their way"
                 )
-
-
-class _ProviderTap:
-    """Only remembers that the connection is open."""
-
-    def __init__(self, witness: Witness, channel: object) -> None:
-        self._witness, self._channel = witness, channel
-
-    def said(self, data: bytes | memoryview) -> None:
-        pass
-
-    def heard(self, data: memoryview) -> None:
-        pass
-
-    def closed(self) -> None:
-        self._witness.channels_open.pop(self._channel, None)
-
-
-class _RequesterTap(_ProviderTap):
-    """Reads requests and answers, and adds up how much is under way."""
-
-    def __init__(self, witness: Witness, channel: object, stream: Stream) -> None:
-        super().__init__(witness, channel)
-        self._stream = stream
-        self._requests, self._answers = FrameDecoder(), FrameDecoder()
-        self._owed = 0
-        self._payload = 0  # Bytes announced that have not come.
-        self._deaf = False
-
-    def said(self, data: bytes | memoryview) -> None:
-        for header in self._requests.receive(bytes(data)):
-            request = decode_bulk_request(header)
-            if isinstance(request, Want):
-                self._owed += self._length(request.ranges)
-        if self._owed > limits.WINDOW_BYTES_MAX and not self._deaf:
-            self._deaf = True
-            self._witness.fail(
-                f"{self._stream.host.name} has {self._owed} bytes under way from {self._stream.other.name}, "
-                f"more than the window of {limits.WINDOW_BYTES_MAX}"
-            )
-
-    def heard(self, data: memoryview) -> None:
-        if self._deaf:
-            return
-        if self._payload:
-            self._payload -= len(data)
-            return
-        try:
-            answers = [decode_bulk_answer(header) for header in self._answers.receive(bytes(data))]
-        except (Malformed, ProtocolViolation):
-            self._deaf = True  # Garbage: the code under test has to notice, too.
-            return
-        for answer in answers:
-            match answer:
-                case Opening():
-                    self._payload = sum(answer.blob_lengths) + answer.chunk_bytes
-                case BlobsFollow():
-                    self._payload = sum(answer.lengths)
-                case Chunks():
-                    self._payload = answer.length
-                    self._owed -= self._length(answer.ranges)
-                case Refuse():
-                    self._owed -= self._length(answer.ranges)
-
-    def _length(self, ranges: Sequence[tuple[int, int]]) -> int:
-        table = self._witness.truth.table
-        known = RangeSet.whole(len(table)) & RangeSet.of((first, first + count) for first, count in ranges)
-        return table.bytes_of(known)

@@ -1,4 +1,4 @@
-"""The requester's disk is slower than the network: it is waited for, memory stays bounded, and nobody is blamed."""
+"""The requester's disk is slower than the network: a buffer a link waits at most, and nobody is blamed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The requester hashes slower than its network brings: it is waited for, nothing piles up, and nobody is blamed."""
+"""The requester hashes slower than its network brings: a buffer a link waits at most, and nobody is blamed."""
 
 from __future__ import annotations
 

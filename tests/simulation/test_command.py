@@ -13,7 +13,7 @@ from random import Random
 import pytest
 
 from simnet.batch import run_one
-from simnet.bugs import PLANTS
+from simnet.bugs import plants
 from simnet.command import argument_parser, jobs_of, main
 from simnet.extra import PACKAGES
 from simnet.scene import NODES_USUAL_MAX, least_nodes, scenarios
@@ -97,7 +97,7 @@ def test_large_runs_come_first_and_have_fifty_nodes() -> None:
 def test_what_there_is_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     said = capsys.readouterr().out
-    assert all(name in said for name in [*scenarios(), *PLANTS])
+    assert all(name in said for name in [*scenarios(), *plants()])
     assert main(["no_such_scenario"]) == 2
 
 
@@ -133,7 +133,7 @@ def test_help_names_each_bug_at_most_once(capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit):
         main(["--help"])
     said = capsys.readouterr().out
-    assert all(said.count(bug) <= 1 for bug in PLANTS)
+    assert all(said.count(bug) <= 1 for bug in plants())
 
 
 @pytest.mark.parametrize(
