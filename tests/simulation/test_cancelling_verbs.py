@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import trio
 
 from p2phub.content import Codec
@@ -182,22 +183,13 @@ def test_listing_a_home_and_its_history_cancelled_at_any_checkpoint_leaves_nothi
 
 @covers("F30")
 @some_or_all
-def test_giving_up_a_name_cancelled_at_any_checkpoint_gives_up_all_of_it_or_nothing(tmp_path: Path, most: int) -> None:
+@pytest.mark.parametrize("verb", ["unpublish", "remove"])
+def test_giving_something_up_cancelled_at_any_checkpoint_gives_up_all_of_it_or_nothing(
+    tmp_path: Path, most: int, verb: str
+) -> None:
     async def ask(town: Town, home: Home) -> None:
         if home.is_held:
-            await home.call("unpublish", ref=OURS)
-        assert not home.is_held
-        await home.call("ls")
-
-    cancel_verb(tmp_path, most, ask)
-
-
-@covers("F30")
-@some_or_all
-def test_forgetting_cancelled_at_any_checkpoint_forgets_all_or_nothing(tmp_path: Path, most: int) -> None:
-    async def ask(town: Town, home: Home) -> None:
-        if home.is_held:
-            await home.call("remove", ref=OURS)
+            await home.call(verb, ref=OURS)
         assert not home.is_held
         await home.call("ls")
 
