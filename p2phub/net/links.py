@@ -9,8 +9,9 @@ from p2phub.identity import Address
 from p2phub.net.channel import Channel, Watched
 from p2phub.net.lease import Window
 from p2phub.net.link import BulkLink
+from p2phub.net.paced import PacedChannel
 from p2phub.net.threads import LoopLook, run_blocking
-from p2phub.net.throttle import PacedChannel, Throttle
+from p2phub.net.throttle import Throttle
 from p2phub.wire import BulkRequester
 
 

@@ -22,10 +22,11 @@ from p2phub.net.bytestream import Connection, read_frame
 from p2phub.net.channel import Channel, Watched, longest_idle
 from p2phub.net.control import serve_control
 from p2phub.net.interface import AnswerControl, Shelf
+from p2phub.net.paced import PacedChannel
 from p2phub.net.places import gives_way, in_reach
 from p2phub.net.service import BulkService
 from p2phub.net.threads import run_blocking
-from p2phub.net.throttle import PacedChannel, Throttle, slots
+from p2phub.net.throttle import Throttle, slots
 from p2phub.transfer import Place, party_of
 from p2phub.wire import ControlRequest, Open, Refuse, decode_first, encode
 

@@ -11,7 +11,8 @@ import trio
 from p2phub import limits
 from p2phub.errors import PeerGone, PeerStalled
 from p2phub.net.channel import Channel, Progress, Watched, longest_idle
-from p2phub.net.throttle import PRESSED_S, Caps, PacedChannel, Throttle
+from p2phub.net.paced import PacedChannel
+from p2phub.net.throttle import PRESSED_S, Caps, Throttle
 from tests.support.covers import covers
 from tests.support.swarm import peer
 
