@@ -109,7 +109,7 @@ async def test_whoever_watches_over_links_looks_at_each(autojump_clock: MockCloc
             return self.count
 
         def wait(self, timeout_s: float) -> bool:
-            self.ended.wait()
+            self.ended.wait(10)  # Never so long: it is cancelled.
             raise PeerGone("it was cancelled")
 
         def cancel(self) -> None:
@@ -122,3 +122,4 @@ async def test_whoever_watches_over_links_looks_at_each(autojump_clock: MockCloc
         with trio.fail_after(60):  # Of a clock that jumps.
             assert await link.next_report() == Verified(RangeSet(), 0)
         nursery.cancel_scope.cancel()
+    assert Growing.ended.is_set()

@@ -25,6 +25,7 @@ from tests.support.covers import covers
 from tests.support.hosts import key_of
 
 OPEN = Open(digest_of(b"any"), 0)
+ENDED_S = 10.0  # Never reached: how long a thread waits that nobody ends.
 
 
 async def answer(peer: PeerId, where: Address, request: ControlRequest) -> ControlAnswer:
@@ -73,14 +74,14 @@ class Service:
         self._ended = channel._channel.ended
 
     def run(self) -> None:
-        self._ended.wait()
+        self._ended.wait(ENDED_S)
 
 
 @asynccontextmanager
 async def served(callers: list[Caller]) -> AsyncIterator[Reception]:
-    """Let `callers` come one after the other."""
+    """Let `callers` come one after the other; afterwards each has to have been ended."""
     reception = Reception(None, answer, Watched(), Service)  # type: ignore[arg-type]
-    with trio.fail_after(10):
+    with trio.fail_after(2 * ENDED_S):
         async with trio.open_nursery() as nursery:
             for caller in callers:
                 settled = trio.Event()
@@ -89,6 +90,7 @@ async def served(callers: list[Caller]) -> AsyncIterator[Reception]:
                 await trio.testing.wait_all_tasks_blocked()
             yield reception
             nursery.cancel_scope.cancel()
+    assert all(caller.ended.is_set() for caller in callers)
 
 
 @covers("T37")
@@ -113,14 +115,15 @@ async def test_who_is_ended_before_a_thread_took_it_up_is_closed_all_the_same(mo
     reception = Reception(None, answer, Watched(), Service)  # type: ignore[arg-type]  # It has one thread,
     monkeypatch.setattr(limits, "DATA_CONNECTIONS_MAX", 2)  # and two places.
     callers = [Caller("ann", "8.8.8.8", OPEN), Caller("bob", "9.9.9.9", OPEN)]
-    with trio.fail_after(10):
+    with trio.fail_after(2 * ENDED_S):
         async with trio.open_nursery() as nursery:
             for caller in callers:
                 nursery.start_soon(reception.receive, caller, lambda: None)
             await trio.testing.wait_all_tasks_blocked()
             assert reception.serving == 2
             nursery.cancel_scope.cancel()
-    assert [caller.closed for caller in callers].count(True) == 1  # Of the other its service's thread does it.
+    # Of the other, whose thread was told to end, that thread does it.
+    assert sorted((caller.closed, caller.ended.is_set()) for caller in callers) == [(False, True), (True, True)]
 
 
 class Places(Throttle):
