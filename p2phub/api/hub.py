@@ -299,9 +299,11 @@ class Hub:
         """Say why a running fetch of this home's daemon is as fast as it is; `job` is its number in `status`.
 
         Returns `bytes_verified`, `bytes_missing` (null before the manifest is known), `bytes_duplicate`, `bound`
-        (metadata, providers, holders, cap, network, disk or hash), `because` in words, and `sources`: for each provider
-        its `state` in words, links, rates (bytes/s), what may be asked of it ahead (`window_bytes`), the shortest round
-        trip seen (`trip_s`, or null) and since when it is silent (s). Raises NotFound if no such job is under way.
+        (metadata, providers, holders, cap, network, disk or hash), `because` in words, `waiting` (null, or where nobody
+        who is there has what is missing: `reason` and `next` in words, `waited_s`, `again_s` until it looks again, and
+        `left_s` until it gives up, null if never), and `sources`: for each provider its `state` in words, links, rates
+        (bytes/s), what may be asked of it ahead (`window_bytes`), the shortest round trip seen (`trip_s`, or null) and
+        since when it is silent (s). Raises NotFound if no such job is under way.
         """
         return await self._verbs.call("explain", {"job": job}, unwatched)
 

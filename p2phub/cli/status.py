@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from argparse import ArgumentParser
 from typing import Any
 
 from p2phub import api
 from p2phub.cli.command import Command, Invocation
+from p2phub.cli.info import moment
 from p2phub.cli.sizes import duration, milliseconds, size
 
 REFERENCE_SHOWN = 80  # A ticket would fill the screen.
@@ -93,6 +95,8 @@ def describe_job(found: dict[str, Any]) -> list[str]:
         f"Job {found['job']}      {size(found['bytes_verified'])} verified, {left}",
         f"Bound by   {found['bound']}: {found['because']}",
     ]
+    if found["waiting"] is not None:
+        lines += _describe_wait(found["waiting"])
     for source in found["sources"]:
         how = ", ".join(dict.fromkeys((source["via"], source["nearness"])))
         lines += [f"Source     {source['peer_id']}", f"           {how}: {source['state']}"]
@@ -105,10 +109,19 @@ def describe_job(found: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _describe_wait(waiting: dict[str, Any]) -> list[str]:
+    left_s = waiting["left_s"]
+    until = f" ({moment(round(time.time() + left_s))})" if left_s else ""
+    return [
+        f"Waits      for {duration(waiting['waited_s'])} by now: {waiting['reason']}",
+        f"           {waiting['next']}{until}",
+    ]
+
+
 def describe_caps(caps: dict[str, Any]) -> str:
     """Write the caps of a node or a job, from its `up` and `down`."""
     up, down = (f"{size(rate)}/s" if rate is not None else "no cap" for rate in (caps["up"], caps["down"]))
     return f"up {up}, down {down}"
 
 
-COMMAND = Command("status", "show what the node is doing, and why a fetch is slow", add_arguments, run)
+COMMAND = Command("status", "show what the node is doing, and why a fetch is slow or waits", add_arguments, run)

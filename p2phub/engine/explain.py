@@ -16,7 +16,7 @@ from p2phub.engine.providers import Provider, when
 from p2phub.errors import PeerStalled
 from p2phub.identity import SourceId
 from p2phub.net import Spent
-from p2phub.observe import Explanation, SourceNow
+from p2phub.observe import Explanation, SourceNow, WaitNow
 from p2phub.transfer import LinkNow
 
 EVIDENCE_S = 0.1  # What took the threads less than this says nothing of what bounds.
@@ -26,8 +26,8 @@ _KEPT_BACK = "not dialled now: others at its address lied, and one of them is tr
 SLOW_PARTS = 8  # A source that gives less than this part of what the fastest gives is called slow.
 
 
-def explain(job: Job, *, now: float) -> Explanation:
-    """Return what can be said now."""
+def explain(job: Job, waiting: WaitNow | None, *, now: float) -> Explanation:
+    """Return what can be said now. `waiting`: how it waits for providers, if it does."""
     session = job.session
     links = session.links_now(now=now) if session is not None else ()
     bound, because = _bound(job, links, now=now)
@@ -38,6 +38,7 @@ def explain(job: Job, *, now: float) -> Explanation:
         bytes_duplicate=session.bytes_duplicate if session is not None else 0,
         bound=bound,
         because=because,
+        waiting=waiting,
         sources=tuple(_source(job, provider, links, back, now=now) for provider in job.providers),
     )
 

@@ -46,12 +46,13 @@ DIAL_LOOK_S = 0.1  # How soon it is looked at who could be dialled after what co
 class Running:
     """A fetch under way, for whoever looks on, or reads what it fetches; in the loop that it runs in."""
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+    def __init__(self, job: Job, patience: Patience) -> None:
+        self._job, self._patience = job, patience
 
     def explain(self) -> Explanation:
-        """Say what bounds it."""
-        return explain(self._job, now=trio.current_time())
+        """Say what bounds it, and how long it waits where nobody is there."""
+        now = trio.current_time()
+        return explain(self._job, self._patience.wait_now(now), now=now)
 
     def want_soon(self, path: str, start: int, stop: int) -> None:
         """Fetch bytes `start` ..< `stop` of a file before all else that is missing, and before what was wanted so up to
@@ -75,9 +76,10 @@ async def fetch(
     `started` is given the fetch, good while it runs.
     """
     job = Job(wish, search, means, watch, now=trio.current_time())
-    started(Running(job))
+    patience = Patience(job)
+    started(Running(job, patience))
     try:
-        await _transfer(job)
+        await _transfer(job, patience)
         assert job.arrival is not None
         path = await means.workers.run(job.arrival.finish)
         if job.awaited.wants_files:
@@ -96,7 +98,7 @@ async def fetch(
     )
 
 
-async def _transfer(job: Job) -> None:
+async def _transfer(job: Job, patience: Patience) -> None:
     """Return when every chunk is verified and written. Raises the verdict if that cannot be."""
     verdict: HubError | None = None
     if not job.assembly.missing():
@@ -104,7 +106,7 @@ async def _transfer(job: Job) -> None:
     async with trio.open_nursery() as job.nursery:
         job.nursery.start_soon(job.syncing.run, job.send)
         try:
-            await _Coordinator(job).run()
+            await _Coordinator(job, patience).run()
         except HubError as error:
             verdict = error
         job.nursery.cancel_scope.cancel()
@@ -116,9 +118,9 @@ async def _transfer(job: Job) -> None:
 class _Coordinator:
     """The loop: what came is taken, then the clock looked at, then dialled, then given up or not."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, patience: Patience) -> None:
         self.job = job
-        self.patience = Patience(job)
+        self.patience = patience
         self.turns = Turns(job)
         self.dial_at = -math.inf
 

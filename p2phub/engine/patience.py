@@ -8,12 +8,14 @@ dialled again; who was there a moment ago is tried sooner. What ends a wait is v
 from __future__ import annotations
 
 import logging
+import math
 
 from p2phub.engine.job import Job, SearchEnded
 from p2phub.engine.meter import LOOK_S
 from p2phub.engine.places import waiting
 from p2phub.engine.providers import RETRY_S
-from p2phub.engine.waiting import QUICK_S, ended, nobody_has_it, pause_s, says_waiting, soon_s
+from p2phub.engine.waiting import QUICK_S, ended, nobody_has_it, pause_s, says_next, says_waiting, soon_s
+from p2phub.observe import WaitNow
 
 _log = logging.getLogger(__name__)
 REST_LOOK_S = 30.0  # How often the clock is looked at while nothing is due.
@@ -39,6 +41,21 @@ class Patience:
         """Whether nobody brought the fetch forward for a while, and the user has it wait all the same."""
         job = self._job
         return job.wish.wait_s is not None and job.lost_at is not None and now - job.lost_at >= QUICK_S
+
+    def wait_now(self, now: float) -> WaitNow | None:
+        """Say for whom and how long the fetch waits; None while somebody who is connected may bring it forward."""
+        job = self._job
+        if job.complete or job.lost_at is None or self._links_help():
+            return None
+        again_at = now if self.searching else self.search_again_at or self._planned_at or now  # Else at a dial.
+        again_s, left_s = max(0.0, again_at - now), max(0.0, job.lost_at + self._patience_s() - now)
+        return WaitNow(
+            reason=nobody_has_it(job.providers.away()),
+            next=says_next(again_s, left_s),
+            waited_s=round(now - job.lost_at, 1),
+            again_s=round(again_s, 1),
+            left_s=round(left_s, 1) if left_s < math.inf else None,
+        )
 
     def look_at(self, now: float) -> float:
         """Return when to look at the clock again: soon, or when somebody is due to be dialled."""
@@ -133,7 +150,12 @@ class Patience:
         if waiting(job, now) or job.sparing.held_back:
             return True  # It gets one from a link of no use, or there is one that is of use.
         dialling = any(each.dialling and (by_hearsay or not each.is_hearsay) for each in job.providers)
-        if dialling or any(state.held is None for state in job.links.values()):
+        return dialling or self._links_help()
+
+    def _links_help(self) -> bool:
+        """Whether somebody who is connected may have something to give, or has yet to say."""
+        job = self._job
+        if any(state.held is None for state in job.links.values()):
             return True
         if job.session is None:
             return any(not state.bare for state in job.links.values())

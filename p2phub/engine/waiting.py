@@ -47,8 +47,15 @@ def lasting(seconds: float) -> str:
 
 def says_waiting(why: str, *, again_s: float, left_s: float) -> Waiting:
     """Return what to tell of a wait: `why`, when it is looked again, and how long it goes on; math.inf: without end."""
-    until = f"gives up in {lasting(left_s)}" if left_s < math.inf else "never gives up"
-    return Waiting(reason=why, next=f"looks again in {lasting(again_s)}, {until}")
+    return Waiting(reason=why, next=says_next(again_s, left_s))
+
+
+def says_next(again_s: float, left_s: float) -> str:
+    """Say when it is looked again, 0: now, and how long the wait goes on; math.inf: without end."""
+    look = f"looks again in {lasting(again_s)}" if again_s > 0 else "looks now"
+    if left_s == math.inf:
+        return f"{look}, never gives up"
+    return f"{look}, gives up in {lasting(left_s)}" if left_s > 0 else f"{look}, gives up if that finds nobody"
 
 
 def nobody_has_it(away: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from p2phub.observe.events import (
     Waiting,
     Watch,
 )
-from p2phub.observe.explanation import Explanation, SourceNow
+from p2phub.observe.explanation import Explanation, SourceNow, WaitNow
 from p2phub.observe.text import printable
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "Started",
     "Stopped",
     "Unmatched",
+    "WaitNow",
     "Waiting",
     "Watch",
     "printable",

@@ -31,14 +31,27 @@ class SourceNow(msgspec.Struct, frozen=True):
     state: str
 
 
+class WaitNow(msgspec.Struct, frozen=True):
+    """How a fetch waits that nobody who is there can bring forward. `reason`: who is away; `next`: when it looks again
+    and when it gives up, both in words as an event `waiting` has them; times are seconds."""
+
+    reason: str
+    next: str
+    waited_s: float
+    again_s: float  # Until it looks again; 0 while it looks.
+    left_s: float | None  # Until it gives up; None: never.
+
+
 class Explanation(msgspec.Struct, frozen=True):
-    """`bound`: metadata, providers, holders, cap, network, disk or hash. `because` says it in a sentence."""
+    """`bound`: metadata, providers, holders, cap, network, disk or hash. `because` says it in a sentence. `waiting`:
+    None where somebody who is there may have something to give."""
 
     bytes_verified: int
     bytes_missing: int | None  # None: not known yet.
     bytes_duplicate: int  # Came though they were had: at the end, what one is late with is asked of another, too.
     bound: str
     because: str
+    waiting: WaitNow | None
     sources: tuple[SourceNow, ...]
 
     def as_json(self) -> dict[str, Any]:

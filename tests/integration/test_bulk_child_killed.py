@@ -20,7 +20,7 @@ from tests.support.processes import Event, Node, Process, Scene
 MODEL_BYTES = 24 << 20
 CAP = "1MB"  # The rest would take many times what it takes to kill a process.
 END_S = 60.0
-LOOKS_MAX = 200  # Each is a process, which takes a while.
+LOOKS_MAX = 20  # Each is a process that starts anew, as the child is.
 
 
 @pytest.fixture

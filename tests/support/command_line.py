@@ -146,6 +146,7 @@ RESULTS: Json = {
         "bytes_duplicate": 0,
         "bound": "network",
         "because": "the providers are slow",
+        "waiting": None,
         "sources": [
             {
                 "peer_id": PEER,

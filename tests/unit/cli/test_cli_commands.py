@@ -450,6 +450,19 @@ def test_status_shows_how_far_a_fetch_is_and_where_to(told: Json, shown: str, cl
     assert [line.strip() for line in lines[at + 1 : at + 3]] == [shown, "into /models/m"]
 
 
+@pytest.mark.parametrize("left_s", [77_400.0, None])
+def test_an_explanation_says_for_whom_a_fetch_waits_when_it_looks_again_and_until_when(
+    cli: Cli, hub: FakeHub, left_s: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("p2phub.cli.status.time.time", lambda: 1_800_000_000.0)
+    next_ = "looks again in 16 min, " + ("never gives up" if left_s is None else "gives up in 21 h 30 min")
+    waiting = {"reason": "nobody is here", "next": next_, "waited_s": 750.0, "again_s": 960.0, "left_s": left_s}
+    hub.results["explain"] = {**RESULTS["explain"], "waiting": waiting}
+    lines = cli("status", "--explain", "1").out.splitlines()
+    until = "" if left_s is None else " (2027-01-16 05:30 UTC)"
+    assert lines[2:4] == ["Waits      for 12:30 by now: nobody is here", f"           {next_}{until}"]
+
+
 def test_an_explanation_shows_of_each_source_rate_window_and_round_trip_within_80_columns(
     cli: Cli, hub: FakeHub
 ) -> None:

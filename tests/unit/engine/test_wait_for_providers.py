@@ -5,12 +5,14 @@ In virtual time. The providers here are a dialler that knows who is there when; 
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import pytest
 import trio
 from trio.testing import MockClock
@@ -22,11 +24,11 @@ from p2phub.engine.meter import LOOK_S
 from p2phub.engine.patience import REST_LOOK_S, Patience
 from p2phub.engine.providers import RETRY_S
 from p2phub.engine.search import Search
-from p2phub.engine.waiting import AGAIN_S_MAX, QUICK_S
+from p2phub.engine.waiting import AGAIN_S_MAX, QUICK_S, says_next
 from p2phub.errors import HubError, NoProvider, PeerGone
 from p2phub.identity import Address, PeerAddress
-from p2phub.net import Closed, Control, Link, Opened, Report, Verified
-from p2phub.observe import Done, Event, Waiting
+from p2phub.net import Closed, Control, Link, Opened, Report, Verified, WindowNow
+from p2phub.observe import Done, Event, Explanation, Waiting, WaitNow
 from p2phub.store.memory import MemoryStore
 from tests.support.content import Content, content_of, random_files
 from tests.support.covers import covers
@@ -43,6 +45,7 @@ class GivingLink:
     """A link that gives what it is asked for at once; after `most` chunks the provider is gone."""
 
     via = "direct"
+    window = WindowNow()
 
     def __init__(self, provider: PeerAddress, content: Content, most: float) -> None:
         self.peer, self.address = provider.peer, provider.address
@@ -308,9 +311,95 @@ async def test_while_it_waits_the_explanation_says_who_is_gone_and_when_it_is_di
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     world = World(tmp_path, away_until(math.inf))
-    with trio.move_on_after(2 * HOUR_S + REST_LOOK_S):
-        await world.fetch(wait_s=math.inf)
-    assert world.running is not None
-    found = world.running.explain()
+    found = await explained_at(world, 2 * HOUR_S + REST_LOOK_S, wait_s=math.inf)
     assert found.bound == "providers"
     assert "dialled again in" in found.sources[0].state
+
+
+async def explained_at(world: World, when_s: float, *, wait_s: float | None) -> Explanation:
+    """Fetch, and say how it is then."""
+    with trio.move_on_after(when_s) as interrupt:
+        await world.fetch(wait_s=wait_s)
+    assert interrupt.cancelled_caught
+    assert world.running is not None
+    return world.running.explain()
+
+
+@covers("F12")
+async def test_while_it_waits_the_explanation_says_for_whom_when_it_looks_again_and_until_when(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    world = World(tmp_path, away_until(math.inf), known="ann cy")
+    waiting: list[WaitNow | None] = []
+
+    async def look() -> None:
+        await trio.sleep(HOUR_S)
+        assert world.running is not None
+        waiting.append(world.running.explain().waiting)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(look)
+        await world.ends(wait_s=3 * HOUR_S)
+    [then] = waiting
+    assert then is not None
+    assert any(str(peer) in then.reason for peer in world.names)
+    assert then.reason.endswith(" and 1 more")
+    assert then.next.startswith("looks again in ")
+    assert then.next.endswith(", gives up in 2 h")
+    assert then.waited_s == pytest.approx(HOUR_S, abs=QUICK_S)
+    assert HOUR_S + then.again_s == pytest.approx(min(at for at in world.searched if at > HOUR_S), abs=1)
+    assert then.left_s is not None
+    assert HOUR_S + then.left_s == pytest.approx(world.now, abs=REST_LOOK_S)  # It did give up then.
+
+
+@covers("F12")
+@pytest.mark.parametrize(
+    ("wait_s", "at_s", "known", "says"),
+    [
+        (math.inf, HOUR_S + 7, "ann", "never gives up"),
+        (math.inf, HOUR_S + 7, "", "never gives up"),
+        (None, 30, "ann", "gives up in 3"),  # As long as anybody has patience who asked for no wait.
+        (10.0, 6, "ann", "gives up in "),
+    ],
+)
+async def test_of_every_wait_the_explanation_says_until_when(
+    wait_s: float | None, at_s: float, known: str, says: str, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    world = World(tmp_path, away_until(math.inf), known=known)
+    waiting = (await explained_at(world, at_s, wait_s=wait_s)).waiting
+    assert waiting is not None
+    assert says in waiting.next
+    assert (waiting.left_s is None) == (wait_s == math.inf)
+    json.dumps(msgspec.to_builtins(waiting), allow_nan=False)
+
+
+async def test_once_somebody_is_back_it_waits_for_nobody_though_nothing_came_yet(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, away_until(HOUR_S))
+    found: list[Explanation] = []
+    grant = GivingLink.grant
+
+    def watched(link: GivingLink, chunks: RangeSet) -> None:
+        assert world.running is not None
+        found.append(world.running.explain())
+        grant(link, chunks)
+
+    monkeypatch.setattr(GivingLink, "grant", watched)
+    await world.fetch(wait_s=24 * HOUR_S)
+    assert world.now > HOUR_S
+    assert len(found) > 1
+    assert [each.waiting for each in found] == [None] * len(found)
+
+
+@pytest.mark.parametrize(
+    ("again_s", "left_s", "says"),
+    [
+        (960, 7_440, "looks again in 16 min, gives up in 2 h 4 min"),
+        (30, math.inf, "looks again in 30 s, never gives up"),
+        (0, 30, "looks now, gives up in 30 s"),
+        (0, 0, "looks now, gives up if that finds nobody"),
+    ],
+)
+def test_what_is_said_of_a_wait(again_s: float, left_s: float, says: str) -> None:
+    assert says_next(again_s, left_s) == says
