@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from p2phub.content import RangeSet
 from p2phub.identity import PeerId
@@ -70,9 +70,10 @@ class Crowd:
         """What this node asks of a complete provider first."""
         return self._shares.ranks[0]
 
-    def first_for(self, peer: PeerId) -> RangeSet:
-        """What `peer` asks of a complete provider first."""
-        return self._shares.of(peer)
+    @property
+    def first(self) -> Mapping[PeerId, RangeSet]:
+        """What each asks of a complete provider first, this node included; of those only that ask for any first."""
+        return self._shares.first
 
     def follow(self, before: Crowd) -> None:
         """This crowd is that one, but for some who came or went."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -29,6 +29,7 @@ from p2phub.errors import ChunkMismatch, HubError, PeerError, PeerStalled, Proto
 from p2phub.identity import PeerId, SourceId
 from p2phub.transfer.actions import Action, LinkId, Revoke
 from p2phub.transfer.availability import Availability
+from p2phub.transfer.crowd import Crowd
 from p2phub.transfer.endgame import LOOK_S as END_LOOK_S
 from p2phub.transfer.endgame import usual_rate
 from p2phub.transfer.leases import Leases
@@ -74,7 +75,8 @@ class Session:
         self._received: dict[SourceId, int] = {}
         self._now = now
         self._up: _Up | None = None  # Looked at once between two things that happen.
-        self._unseen, self._unseen_for = RangeSet(), (-1, -1)  # What is missing and seen at no requester.
+        self._hopes: dict[SourceId, int] = {}
+        self._hopes_for: tuple[Crowd | None, tuple[int, int]] = (None, (-1, -1))
         self.capped = False
         """Whether our own cap, not the providers, is what bounds the fetch now: then none of them is called slow."""
 
@@ -143,12 +145,18 @@ class Session:
     def hoped_from(self, peer: SourceId) -> int:
         """Return how many missing chunks `peer`, a requester, may soon have for us: those that it asks for first, and
         that no requester we are joined to holds."""
-        if self._scheduler.crowd is None or not isinstance(peer, PeerId):
-            return 0
+        return self.hopes().get(peer, 0)
+
+    def hopes(self) -> Mapping[SourceId, int]:
+        """Return of how many missing chunks that may be said of each requester, this node included, where it is any."""
+        crowd = self._scheduler.crowd
         version = (self._availability.version, self._leases.bytes_missing)
-        if self._unseen_for != version:
-            self._unseen, self._unseen_for = self.missing - self._availability.of_fellows, version
-        return len(self._scheduler.crowd.first_for(peer) & self._unseen)
+        if self._hopes_for != (crowd, version):
+            unseen = self.missing - self._availability.of_fellows if crowd is not None else RangeSet()
+            first = crowd.first if crowd is not None and unseen else {}
+            self._hopes = {peer: count for peer, chunks in first.items() if (count := len(chunks & unseen))}
+            self._hopes_for = (crowd, version)
+        return self._hopes
 
     @property
     def unavailable(self) -> RangeSet:

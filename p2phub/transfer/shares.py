@@ -27,7 +27,8 @@ class Shares:
 
     def __init__(self, total: int, own: PeerId, others: Iterable[PeerId]) -> None:
         mine = _number(own)
-        everyone = [mine, *sorted({_number(other) for other in others} - {mine})[:OTHERS_MAX]]
+        fellows = {_number(other): other for other in others} | {mine: own}
+        everyone = [mine, *sorted(fellows.keys() - {mine})[:OTHERS_MAX]]
         parts = _parts(total)
         most = -(-len(parts) // len(everyone))  # Nobody asks first for more than that.
         first: list[list[Run]] = [[] for _ in everyone]
@@ -47,11 +48,8 @@ class Shares:
             runs[rank].append(run)
         self.ranks = tuple(map(RangeSet.of, runs))
         """Where `own` ranks first, second, third, lower: RANKS sets."""
-        self._first = {number: RangeSet.of(found) for number, found in zip(everyone, first, strict=True)}
-
-    def of(self, peer: PeerId) -> RangeSet:
-        """Return what `peer` asks for first; nothing if it is none of them."""
-        return self._first.get(_number(peer), RangeSet())
+        self.first = {fellows[number]: RangeSet.of(runs) for number, runs in zip(everyone, first, strict=True) if runs}
+        """What each asks for first: of those only that ask for any first."""
 
 
 def beginnings(total: int, own: PeerId) -> tuple[int, ...]:

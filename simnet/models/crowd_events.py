@@ -25,7 +25,7 @@ from p2phub.engine.company import MEET_S
 from p2phub.engine.places import HOPE_RESTS_S, HOPED_S, USELESS_S
 from p2phub.engine.providers import RETRY_S
 from p2phub.errors import PeerGone
-from p2phub.identity import PeerId
+from p2phub.identity import PeerId, SourceId
 from p2phub.transfer import Action, Cancel, Drop, Grant, Revoke, Session
 from simnet.models.agenda import Agenda
 
@@ -79,6 +79,7 @@ class _Peer:
     id: PeerId
     up: float
     session: Session | None = None  # None: the publisher, who holds all.
+    held: RangeSet = field(default_factory=RangeSet)  # Of the session: what others compare by identity.
     links: dict[int, _Link] = field(default_factory=dict)  # Over which it receives.
     known: dict[int, _Peer] = field(default_factory=dict)  # Of whom it was told, in the order in which it dials them.
     fellows: frozenset[PeerId] = frozenset()  # Of those, who are known to want the same,
@@ -130,10 +131,11 @@ class Crowd:
         self._table = _table(shape.pieces, shape.piece_bytes)
         self._everything = RangeSet.whole(shape.pieces)
         self._links = 0
-        self._publisher = _Peer(0, PeerId(rng.bytes(32)), shape.publisher_up)
+        self._publisher = _Peer(0, PeerId(rng.bytes(32)), shape.publisher_up, held=self._everything)
         ups = shape.ups or (shape.up,) * shape.requesters
         assert len(ups) == shape.requesters
         self._requesters = [_Peer(number, PeerId(rng.bytes(32)), up) for number, up in enumerate(ups, 1)]
+        self._numbers: dict[SourceId, int] = {peer.id: peer.number for peer in self._requesters}
         for peer in self._requesters:
             peer.began = float(rng.uniform(0, shape.starts_within_s))
             finding_s = shape.finding_s * float(rng.uniform(1, 2))
@@ -194,8 +196,8 @@ class Crowd:
         for link in list(peer.links.values()):
             if link.asked and link.sender.busy:  # In truth it sends to all at once: some of it has come.
                 self._carry_out(peer, session.verified(link.number, RangeSet(), 0, now=now))
-            holds = self._held(link.sender)
-            if link.told == holds or link.number not in peer.links:
+            holds = link.sender.held
+            if link.told is holds or link.number not in peer.links:
                 continue
             # News of what is had already changes nothing but the time that this model takes.
             if holds == self._everything or (holds - link.told) & session.missing:
@@ -212,18 +214,15 @@ class Crowd:
     def _waiting(self, peer: _Peer) -> list[_Peer]:
         """Return who could be dialled."""
         linked = {link.sender.number for link in peer.links.values()} | peer.dialling
-        now = self._agenda.now
-        return [
-            each
-            for number, each in peer.known.items()
-            if number not in linked and now >= peer.retry_at.get(number, -math.inf)
-        ]
+        resting = {number for number, until in peer.retry_at.items() if self._agenda.now < until}
+        return [each for number, each in peer.known.items() if number not in linked and number not in resting]
 
-    def _hoped(self, peer: _Peer, other: _Peer) -> int:
-        session = peer.session
-        assert session is not None
-        rests = self._agenda.now - peer.linked_at.get(other.number, -math.inf) < HOPE_RESTS_S
-        return 0 if rests else session.hoped_from(other.id)
+    def _hopes(self, peer: _Peer) -> dict[int, int]:
+        """Return how many chunks each may soon have for it, but for those with whom it had a link lately."""
+        assert peer.session is not None
+        since = self._agenda.now - HOPE_RESTS_S
+        hopes = ((self._numbers[each], count) for each, count in peer.session.hopes().items())
+        return {each: count for each, count in hopes if peer.linked_at.get(each, -math.inf) <= since}
 
     def _make_place(self, peer: _Peer) -> None:
         """Let go of the link that has been of no use for longest, if somebody waits for its place."""
@@ -237,7 +236,8 @@ class Crowd:
         if not useless or not (others := self._waiting(peer)):
             return
         link = min(useless, key=lambda each: each.useless_since)
-        hoped = any(self._hoped(peer, each) for each in others) and not session.hoped_from(link.sender.id)
+        hopes = {} if session.hoped_from(link.sender.id) else self._hopes(peer)
+        hoped = any(each.number in hopes for each in others)
         if now - link.useless_since >= (HOPED_S if hoped else USELESS_S):
             peer.retry_at[link.sender.number] = now + RETRY_S[1]
             self._close(link)
@@ -253,18 +253,31 @@ class Crowd:
         assert session is not None
         # What is on its way counts: the session knows only links that are up.
         room = session.links_max - len(peer.links) - len(peer.dialling)
-        if room <= 0:
+        # What a stranger is worth, such as itself, is the most that anybody is who has no link.
+        if room <= 0 or not session.links_wanted(peer.id):
             return
-        due = [other for other in self._waiting(peer) if session.links_wanted(other.id)]
-        if peer.fellows:
-            due.sort(key=lambda other: (-self._hoped(peer, other), peer.linked_at.get(other.number, -math.inf)))
         keep = self._kept_places(peer)
-        for other in due:
-            if room <= (0 if other is self._publisher else keep):
+        for other in self._in_turn(peer):
+            if room <= 0:
+                break
+            if (room <= keep and other is not self._publisher) or not session.links_wanted(other.id):
                 continue
             room -= 1
             peer.dialling.add(other.number)
             self._agenda.after(DIAL_RTT * 2 * self._shape.latency_s, partial(self._dialled, peer, other))
+
+    def _in_turn(self, peer: _Peer) -> list[_Peer]:
+        """Return who could be dialled: who may soon have most first, then who had no link, then whose was longest ago.
+        As long as `peer` knows nobody who wants the same, in the order in which it was told of them."""
+        due = self._waiting(peer)
+        if not peer.fellows:
+            return due
+        hopes, linked_at = self._hopes(peer), peer.linked_at
+        hoped = [each for each in due if each.number in hopes] if hopes else []
+        hoped.sort(key=lambda each: (-hopes[each.number], linked_at.get(each.number, -math.inf)))
+        rest = [each for each in due if each.number not in hopes] if hoped else due
+        back = sorted((each for each in rest if each.number in linked_at), key=lambda each: linked_at[each.number])
+        return [*hoped, *(each for each in rest if each.number not in linked_at), *back]
 
     def _dialled(self, peer: _Peer, other: _Peer) -> None:
         session, now = peer.session, self._agenda.now
@@ -279,7 +292,7 @@ class Crowd:
                 peer.retry_at[other.number] = min(peer.retry_at[other.number], now + knock_s)
             return
         self._links += 1
-        held = self._held(other)
+        held = other.held
         link = peer.links[self._links] = _Link(self._links, peer, other, told=held, idle_since=now)
         other.serving[link.number] = link
         peer.linked_at[other.number], peer.failures[other.number] = now, 0
@@ -303,11 +316,6 @@ class Crowd:
         peer.failed(sender, self._agenda.now)
         self._carry_out(peer, peer.session.closed(longest.number, gone, longest.lease, now=self._agenda.now))
         return True
-
-    def _held(self, peer: _Peer) -> RangeSet:
-        if peer is self._publisher:
-            return self._everything
-        return peer.session.have if peer.session is not None else RangeSet()
 
     def _carry_out(self, peer: _Peer, actions: Sequence[Action]) -> None:
         session, now = peer.session, self._agenda.now
@@ -394,6 +402,8 @@ class Crowd:
         link.lease, link.flying, link.vain = link.lease - chunk, link.flying - chunk, link.vain - chunk
         link.came_bytes += size
         self._carry_out(peer, session.verified(link.number, came, size, now=now))
+        if came:
+            peer.held = session.have
         if link.number in peer.links:
             self._ask(link)
         if session.complete and peer.done_at is None:

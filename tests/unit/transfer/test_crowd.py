@@ -59,17 +59,16 @@ def test_who_comes_or_goes_changes_little_but_its_own_share() -> None:
 def test_all_agree_on_what_each_asks_for_first() -> None:
     peers = ids(9)
     seen_by_one = Shares(1000, peers[0], peers)
-    assert [seen_by_one.of(each) for each in peers] == [Shares(1000, each, peers).ranks[0] for each in peers]
-    assert not seen_by_one.of(ids(10)[9])
+    assert [seen_by_one.first[each] for each in peers] == [Shares(1000, each, peers).ranks[0] for each in peers]
+    assert ids(10)[9] not in seen_by_one.first
 
 
 def test_two_hundred_agree_too() -> None:
     """Who looked at some of them only would believe that what is theirs is its own."""
     peers = ids(200)
     seen = [Shares(PARTS_MAX, each, peers) for each in peers[:2]]
-    shares = [seen[0].of(each) for each in peers]
-    assert shares == [seen[1].of(each) for each in peers]
-    assert sum(map(len, shares)) == PARTS_MAX
+    assert seen[0].first == seen[1].first
+    assert sum(map(len, seen[0].first.values())) == PARTS_MAX
 
 
 @pytest.mark.parametrize("total", [0, 1, 7, PARTS_MAX, 5000])
