@@ -3,7 +3,7 @@
 python -m simnet.models crowd --nodes 1000000                  a flash crowd as arrays
 python -m simnet.models crowd --level events --nodes 49 --pieces 512 --rate 50
                                                                sessions as shipped, on modelled links; a chunk of
-                                                               each takes milliseconds: 10,000 with 8, eight minutes
+                                                               each takes milliseconds: 10,000 with 8, some minutes
 python -m simnet.models dht --nodes 1000000 --csv out --plot
 python -m simnet.models dht --level events --nodes 10000 --hours 24
 """
