@@ -10,9 +10,10 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
+from typing import Any
 from unittest import mock
 
 import trio
@@ -23,7 +24,7 @@ from p2phub.content import ChunkTable, Digest, RangeSet, ReadPlan, WritePlan
 from p2phub.errors import DiskError, DiskFull
 from p2phub.manifest import Manifest
 from p2phub.net import reading, writing
-from p2phub.store import Arrival
+from p2phub.store import Arrival, memory_arrival, memory_files
 from p2phub.store.disk import Disk
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.memory import MemoryStore
@@ -93,8 +94,37 @@ _disk_of: dict[int, tuple[SimDisk, int]] = {}
 """Which simulated disk, and number of a file, an open descriptor belongs to. One run at a time in a process."""
 
 
+class Descriptors:
+    """`os` as the store in memory sees it: a copy of a descriptor is the same number, counted.
+
+    Each end of each link has a copy, some thirty for each node of a crowd: for a thousand nodes that is more than the
+    system gives a process. The file stays open until the last copy is closed, as with the system's own.
+    """
+
+    def __init__(self) -> None:
+        self._copies: dict[int, int] = {}  # Of a descriptor, beside itself.
+
+    def __getattr__(self, name: str) -> Any:  # All that is not said here is the system's.
+        return getattr(os, name)
+
+    def dup(self, descriptor: int) -> int:
+        self._copies[descriptor] = self._copies.get(descriptor, 0) + 1
+        return descriptor
+
+    def close(self, descriptor: int) -> None:
+        if copies := self._copies.pop(descriptor, 0):
+            if copies > 1:
+                self._copies[descriptor] = copies - 1
+            return
+        _disk_of.pop(descriptor, None)
+        os.close(descriptor)
+
+
 class SystemCalls:
     """`os` as carriers see it, with the simulated disks in between."""
+
+    def __init__(self, descriptors: Descriptors) -> None:
+        self.close = descriptors.close
 
     def pwrite(self, descriptor: int, data: bytes | memoryview, offset: int) -> int:
         disk, file = _disk_of.get(descriptor, (None, 0))
@@ -103,23 +133,22 @@ class SystemCalls:
             disk.wrote(descriptor, file, offset, len(data))
         return os.pwrite(descriptor, data, offset)
 
-    def close(self, descriptor: int) -> None:
-        _disk_of.pop(descriptor, None)
-        os.close(descriptor)
-
     def preadv(self, descriptor: int, buffers: list[memoryview], offset: int) -> int:
         return os.preadv(descriptor, buffers, offset)
 
 
 @contextmanager
 def system_calls() -> Iterator[None]:
-    """Put the simulated disks under the carrier."""
-    calls = SystemCalls()
-    with mock.patch.object(writing, "os", calls), mock.patch.object(reading, "os", calls):
-        try:
-            yield
-        finally:
-            _disk_of.clear()
+    """Put the simulated disks under the carrier, and counted descriptors under the store in memory."""
+    descriptors = Descriptors()
+    calls = SystemCalls(descriptors)
+    with ExitStack() as patches:
+        for module in (writing, reading):
+            patches.enter_context(mock.patch.object(module, "os", calls))
+        for module in (memory_files, memory_arrival):
+            patches.enter_context(mock.patch.object(module, "os", descriptors))
+        patches.callback(_disk_of.clear)
+        yield
 
 
 class SimStore(MemoryStore):
