@@ -38,11 +38,12 @@ _PIECE_BYTES = 256 * limits.KIB
 class SimDisk(Disk):
     """Speed and room of one node's disk. `rate`: bytes a second, None: no time at all.
 
-    Under a store on a real disk it makes nothing durable, and remembers what carriers wrote since the last sync.
+    `real`: under a store on a real disk it makes nothing durable, and remembers what carriers wrote since the last
+    sync. What one in memory loses says the store itself.
     """
 
-    def __init__(self, node: str, witness: Witness) -> None:
-        self._node, self._witness = node, witness
+    def __init__(self, node: str, witness: Witness, *, real: bool = False) -> None:
+        self._node, self._witness, self._real = node, witness, real
         self.rate: float | None = None
         self.room: int | None = None
         self._unsynced: dict[int, tuple[int, list[tuple[int, int]]]] = {}  # By inode: descriptor, writes.
@@ -59,6 +60,8 @@ class SimDisk(Disk):
     def wrote(self, descriptor: int, file: int, offset: int, count: int) -> None:
         """Note that bytes of file number `file` were written."""
         self._witness.wrote(self._node, file, offset, offset + count)
+        if not self._real:
+            return
         inode = os.fstat(descriptor).st_ino
         if inode not in self._unsynced:
             self._unsynced[inode] = (os.dup(descriptor), [])
@@ -200,7 +203,7 @@ class SimFilesystemStore(FilesystemStore):
     """The store of a home on a real disk, below `at`, watched; what is not synced may be lost."""
 
     def __init__(self, node: str, truth: Truth, witness: Witness, at: Path) -> None:
-        self.disk = SimDisk(node, witness)
+        self.disk = SimDisk(node, witness, real=True)
         super().__init__(at / "home", self.disk)
         self._node, self._truth, self._witness, self._at = node, truth, witness, at
 
