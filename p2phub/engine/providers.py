@@ -171,7 +171,9 @@ class ProviderBook:
         """Whether one more may be taken in. What peers say of others leaves room for whom we find ourselves."""
         if len(self._providers) >= limits.PROVIDERS_PER_FETCH_MAX:
             return False
-        return not hearsay or sum(provider.is_hearsay for provider in self) < limits.HEARSAY_PER_FETCH_MAX
+        if not hearsay or len(self._providers) < limits.HEARSAY_PER_FETCH_MAX:
+            return True
+        return sum([provider.is_hearsay for provider in self._providers.values()]) < limits.HEARSAY_PER_FETCH_MAX
 
     def _draw(self, peer: PeerId) -> bytes:
         """If all of a crowd dialled in the order in which they heard of each other, all would have the same links."""

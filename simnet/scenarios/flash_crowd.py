@@ -21,7 +21,7 @@ CHUNK_BYTES = 256 * limits.KIB
 def _content(wanting: int) -> tuple[int, float]:
     """Return how many bytes `wanting` fetch, and how many a second each sends."""
     if wanting >= NODES_LARGE:  # Each second, and each chunk, of each of hundreds costs: little, and quick.
-        return limits.PREFIX_CONTENT_BYTES_MAX + CHUNK_BYTES, 16 * MB
+        return limits.PREFIX_CONTENT_BYTES_MAX + CHUNK_BYTES, 100 * MB
     # A few are quick to simulate, and quickly acquainted; many take long to simulate.
     return (16 if wanting <= 4 else 32 if wanting < NODES_USUAL_MAX else 24) * limits.MIB, 4 * MB
 
