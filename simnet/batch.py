@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 
+from p2phub.node.lifecycle import raise_descriptor_limit
 from simnet.bugs import planted
 from simnet.run import Result, run_scenario
 
@@ -28,6 +29,7 @@ def run_all(jobs: Sequence[Job], bugs: tuple[str, ...], processes: int) -> Itera
 
 def run_one(job: Job, *, bugs: tuple[str, ...] = (), until_failure: bool = False) -> Result | str:
     """Run one job here."""
+    raise_descriptor_limit()  # Each node keeps a file open: more than the usual limit lets a thousand have.
     try:
         with planted(bugs):
             result = run_scenario(*job, until_failure=until_failure)

@@ -10,9 +10,10 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
+from typing import Any
 from unittest import mock
 
 import trio
@@ -23,7 +24,7 @@ from p2phub.content import ChunkTable, Digest, RangeSet, ReadPlan, WritePlan
 from p2phub.errors import DiskError, DiskFull
 from p2phub.manifest import Manifest
 from p2phub.net import reading, writing
-from p2phub.store import Arrival
+from p2phub.store import Arrival, memory_arrival, memory_files
 from p2phub.store.disk import Disk
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.memory import MemoryStore
@@ -37,11 +38,12 @@ _PIECE_BYTES = 256 * limits.KIB
 class SimDisk(Disk):
     """Speed and room of one node's disk. `rate`: bytes a second, None: no time at all.
 
-    Under a store on a real disk it makes nothing durable, and remembers what carriers wrote since the last sync.
+    `real`: under a store on a real disk it makes nothing durable, and remembers what carriers wrote since the last
+    sync. What one in memory loses says the store itself.
     """
 
-    def __init__(self, node: str, witness: Witness) -> None:
-        self._node, self._witness = node, witness
+    def __init__(self, node: str, witness: Witness, *, real: bool = False) -> None:
+        self._node, self._witness, self._real = node, witness, real
         self.rate: float | None = None
         self.room: int | None = None
         self._unsynced: dict[int, tuple[int, list[tuple[int, int]]]] = {}  # By inode: descriptor, writes.
@@ -58,6 +60,8 @@ class SimDisk(Disk):
     def wrote(self, descriptor: int, file: int, offset: int, count: int) -> None:
         """Note that bytes of file number `file` were written."""
         self._witness.wrote(self._node, file, offset, offset + count)
+        if not self._real:
+            return
         inode = os.fstat(descriptor).st_ino
         if inode not in self._unsynced:
             self._unsynced[inode] = (os.dup(descriptor), [])
@@ -93,8 +97,37 @@ _disk_of: dict[int, tuple[SimDisk, int]] = {}
 """Which simulated disk, and number of a file, an open descriptor belongs to. One run at a time in a process."""
 
 
+class Descriptors:
+    """`os` as the store in memory sees it: a copy of a descriptor is the same number, counted.
+
+    Each end of each link has a copy, some thirty for each node of a crowd: for a thousand nodes that is more than the
+    system gives a process. The file stays open until the last copy is closed, as with the system's own.
+    """
+
+    def __init__(self) -> None:
+        self._copies: dict[int, int] = {}  # Of a descriptor, beside itself.
+
+    def __getattr__(self, name: str) -> Any:  # All that is not said here is the system's.
+        return getattr(os, name)
+
+    def dup(self, descriptor: int) -> int:
+        self._copies[descriptor] = self._copies.get(descriptor, 0) + 1
+        return descriptor
+
+    def close(self, descriptor: int) -> None:
+        if copies := self._copies.pop(descriptor, 0):
+            if copies > 1:
+                self._copies[descriptor] = copies - 1
+            return
+        _disk_of.pop(descriptor, None)
+        os.close(descriptor)
+
+
 class SystemCalls:
     """`os` as carriers see it, with the simulated disks in between."""
+
+    def __init__(self, descriptors: Descriptors) -> None:
+        self.close = descriptors.close
 
     def pwrite(self, descriptor: int, data: bytes | memoryview, offset: int) -> int:
         disk, file = _disk_of.get(descriptor, (None, 0))
@@ -103,23 +136,22 @@ class SystemCalls:
             disk.wrote(descriptor, file, offset, len(data))
         return os.pwrite(descriptor, data, offset)
 
-    def close(self, descriptor: int) -> None:
-        _disk_of.pop(descriptor, None)
-        os.close(descriptor)
-
     def preadv(self, descriptor: int, buffers: list[memoryview], offset: int) -> int:
         return os.preadv(descriptor, buffers, offset)
 
 
 @contextmanager
 def system_calls() -> Iterator[None]:
-    """Put the simulated disks under the carrier."""
-    calls = SystemCalls()
-    with mock.patch.object(writing, "os", calls), mock.patch.object(reading, "os", calls):
-        try:
-            yield
-        finally:
-            _disk_of.clear()
+    """Put the simulated disks under the carrier, and counted descriptors under the store in memory."""
+    descriptors = Descriptors()
+    calls = SystemCalls(descriptors)
+    with ExitStack() as patches:
+        for module in (writing, reading):
+            patches.enter_context(mock.patch.object(module, "os", calls))
+        for module in (memory_files, memory_arrival):
+            patches.enter_context(mock.patch.object(module, "os", descriptors))
+        patches.callback(_disk_of.clear)
+        yield
 
 
 class SimStore(MemoryStore):
@@ -171,7 +203,7 @@ class SimFilesystemStore(FilesystemStore):
     """The store of a home on a real disk, below `at`, watched; what is not synced may be lost."""
 
     def __init__(self, node: str, truth: Truth, witness: Witness, at: Path) -> None:
-        self.disk = SimDisk(node, witness)
+        self.disk = SimDisk(node, witness, real=True)
         super().__init__(at / "home", self.disk)
         self._node, self._truth, self._witness, self._at = node, truth, witness, at
 

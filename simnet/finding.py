@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from p2phub import limits
 from p2phub.content import Digest
 from p2phub.discovery import Asked, Candidate
 from p2phub.identity import PeerAddress, SecretKey
@@ -23,10 +24,11 @@ if TYPE_CHECKING:  # Loaded where it is used: it takes a second.
     from p2phub.net.libp2p_dht import Dht
 
 FINDING_S = 0.4  # What a lookup takes.
+NAMED_MAX = limits.PROVIDERS_PER_KEY_MAX  # What a node of the DHT knows for one key; the others know much the same.
 
 
 class SimFinder:
-    """`net.Finder` of a node: names everybody it is given, in an order of its own."""
+    """`net.Finder` of a node: names those it is given, of very many some, in an order of its own."""
 
     def __init__(self, others: list[PeerAddress], chance: Random, via: str = "dht") -> None:
         self._others, self._chance, self._via = others, chance, via
@@ -34,7 +36,7 @@ class SimFinder:
 
     async def providers(self, manifest: Digest, found: trio.MemorySendChannel[Candidate]) -> None:
         await trio.sleep(FINDING_S * (1 + self._chance.random()))
-        for other in self._chance.sample(self._others, len(self._others)):
+        for other in self._chance.sample(self._others, min(len(self._others), NAMED_MAX)):
             await found.send(Candidate(other, self._via))
 
     async def release(self, publisher: object, name: str, tag: str) -> tuple[bytes, ...]:

@@ -371,6 +371,7 @@ class Host:
         self.up = Link(network.ether, up, Pipe.take_up, Pipe.sent)
         self.down = Link(network.ether, down, Pipe.take_down, Pipe.through)
         self.streams: dict[Stream, None] = {}
+        self.incoming: list[Pipe] = []  # All that ever brought it something, those that have ended, too.
         self.listener: Callable[[Stream], None] | None = None  # None: no process, so dials are refused.
         self.multistream: Callable[[Stream], None] | None = None  # Who takes connections of libp2p.
         self._frozen: trio.Event | None = None
@@ -435,8 +436,8 @@ class Network:
 
     def heal(self, source: Host, target: Host) -> None:
         self._cuts.discard((source.name, target.name))
-        for pipe in self.pipes:
-            if pipe.source is source and pipe.target is target:
+        for pipe in target.incoming:
+            if pipe.source is source:
                 pipe.healed()
 
     def arrived(self, source: Host, target: Host, kind: str, length: int) -> None:
@@ -486,5 +487,7 @@ class Network:
         """Return the ends of a new connection, at `source` and at `target`."""
         there, back = Pipe(self, source, target), Pipe(self, target, source)
         self.pipes += [there, back]
+        target.incoming.append(there)
+        source.incoming.append(back)
         near = Stream(source, target, back, there, dialled=True, apart=apart)
         return near, Stream(target, source, there, back, dialled=False, apart=apart)

@@ -71,6 +71,7 @@ class Node:
         self.peer = self.key.peer_id
         self.address = address or address_of(number, member.network)
         self.found_at = self.address  # What others are told.
+        self._where: PeerAddress | None = None
         self.near = near or Surroundings()
         self.network, self.truth, self.witness, self.chance = network, truth, witness, chance
         self.host = Host(
@@ -117,7 +118,9 @@ class Node:
     @property
     def where(self) -> PeerAddress:
         """Where others are told that it is."""
-        return PeerAddress(self.peer, self.found_at)
+        if self._where is None or self._where.address != self.found_at:
+            self._where = PeerAddress(self.peer, self.found_at)  # One for all who are told, each of each of a thousand.
+        return self._where
 
     @property
     def tasks(self) -> int:

@@ -332,9 +332,8 @@ class _Run:
         if not 0 <= done.seconds <= seconds + 0.01:
             self.witness.fail(f"{node.name} says it took {done.seconds} s, it took {seconds:.3f}")
         came: dict[str, int] = defaultdict(int)
-        for pipe in self.network.pipes:
-            if pipe.target is node.host:
-                came[pipe.source.name] += pipe.delivered
+        for pipe in node.host.incoming:
+            came[pipe.source.name] += pipe.delivered
         for name, count in sources.items():
             if count > came[name]:
                 self.witness.fail(f"{node.name} says {count} bytes came from {name}, of whom it got {came[name]}")

@@ -44,13 +44,10 @@ class Surroundings:
         labelled = (networks or {}).items()
         self._labelled = sorted(labelled, key=lambda each: each[0].prefixlen, reverse=True)
         self._hosts = dict(hosts or {})
+        self.has_metered = any(label is Nearness.METERED for _, label in labelled)
+        """Whether any network is labelled as metered."""
         self._own: tuple[Network, ...] = ()
         self._known: dict[str, Nearness] = {}  # Of addresses that were looked at: the same few are, again and again.
-
-    @property
-    def has_metered(self) -> bool:
-        """Whether any network is labelled as metered."""
-        return any(label is Nearness.METERED for _, label in self._labelled)
 
     def learn(self, own: Iterable[Network]) -> None:
         """Take in the networks that this machine's interfaces are in now."""

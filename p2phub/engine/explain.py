@@ -92,7 +92,7 @@ def _chunk_name(job: Job, chunk: int) -> str:
 def _source(
     job: Job, provider: Provider, links: tuple[LinkNow, ...], back: Collection[SourceId], *, now: float
 ) -> SourceNow:
-    own = [link for link in links if link.peer == provider.peer]
+    own = [link for link in links if link.peer == provider.peer] if provider.links else []  # Most of a crowd have none.
     leased = sum(link.bytes_leased for link in own)
     windows = [job.links[number].link.window for number in provider.links if number in job.links]
     trips = [window.trip_s for window in windows if window.trip_s is not None]

@@ -25,9 +25,12 @@ def nearness_of(job: Job, provider: Provider) -> Nearness:
     near = job.means.near
     if isinstance(provider.peer, MirrorId):
         return near.of_mirror(provider.peer)
-    links = (job.links[number].link.address for number in provider.links if number in job.links)
-    addresses = list(links) or provider.addresses
-    return min((near.of(address) for address in addresses), default=Nearness.FAR)
+    addresses = provider.addresses
+    if provider.links:
+        addresses = [job.links[number].link.address for number in provider.links if number in job.links] or addresses
+    if len(addresses) == 1:  # As of most of a crowd, all of whom are looked at for each that comes.
+        return near.of(addresses[0])
+    return min(map(near.of, addresses), default=Nearness.FAR)
 
 
 def in_order(job: Job, provider: Provider) -> list[Address]:
@@ -47,7 +50,7 @@ def spare(job: Job, *, searching: bool, now: float) -> None:
     """Let go of those that nearer ones make needless, and note who is not to be dialled."""
     providers = [each for each in job.providers if not each.out]
     classes = {nearness_of(job, each) for each in providers}
-    dear = {each.peer for each in providers if _is_dear(job, each)}
+    dear = {each.peer for each in providers if _is_dear(job, each)} if job.means.near.has_metered else set()
     if len(classes) < 2 and Nearness.METERED not in classes and not dear and not job.sparing.resting:
         job.sparing.all_alike()
         return

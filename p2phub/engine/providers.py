@@ -88,7 +88,7 @@ class Provider(msgspec.Struct):
 
     def is_due(self, now: float) -> bool:
         """Whether it may be dialled, as far as its own addresses and failures go."""
-        return self.can_be_dialled and not self.out and now >= self.retry_at
+        return now >= self.retry_at and not self.out and self.can_be_dialled
 
     @property
     def live(self) -> bool:
@@ -169,9 +169,11 @@ class ProviderBook:
 
     def _has_room(self, *, hearsay: bool) -> bool:
         """Whether one more may be taken in. What peers say of others leaves room for whom we find ourselves."""
-        if hearsay and sum(provider.is_hearsay for provider in self) >= limits.HEARSAY_PER_FETCH_MAX:
+        if len(self._providers) >= limits.PROVIDERS_PER_FETCH_MAX:
             return False
-        return len(self._providers) < limits.PROVIDERS_PER_FETCH_MAX
+        if not hearsay or len(self._providers) < limits.HEARSAY_PER_FETCH_MAX:
+            return True
+        return sum([provider.is_hearsay for provider in self._providers.values()]) < limits.HEARSAY_PER_FETCH_MAX
 
     def _draw(self, peer: PeerId) -> bytes:
         """If all of a crowd dialled in the order in which they heard of each other, all would have the same links."""
@@ -183,11 +185,11 @@ class ProviderBook:
 
     @property
     def dialling(self) -> int:
-        return sum(provider.dialling for provider in self)
+        return sum([provider.dialling for provider in self._providers.values()])
 
     @property
     def links(self) -> int:
-        return sum(len(provider.links) for provider in self)
+        return sum([len(provider.links) for provider in self._providers.values()])
 
     def busy(self) -> bool:
         """Whether some provider has it and had no place for us just now: it is worth to wait."""

@@ -52,7 +52,7 @@ class Turns:
         places = most_links(self._job) - providers.links
         dials_max = min(DIALS_AT_ONCE, places)
         hearsay_max = min(DIALS_AT_ONCE - 1, places - kept(self._job))
-        if providers.dialling >= dials_max:
+        if providers.dialling >= dials_max or not self._somebody_wanted():
             return
         back = kept_back(self._job, now)
         for provider in self._due(now):
@@ -116,6 +116,12 @@ class Turns:
             near = Nearness.FAR
         draw = provider.draw if crowd else b""
         return not named_now, near, provider.is_hearsay, -hoped, provider.linked_at, draw
+
+    def _somebody_wanted(self) -> bool:
+        """Whether a link to anybody may be worth it: in a crowd, where who has one gets no second, nobody is worth more
+        than a stranger, such as this node itself."""
+        session = self._job.session
+        return session is None or not self._job.crowd or session.links_wanted(self._job.means.own) > 0
 
     def _links_wanted(self, provider: Provider) -> int:
         return 1 if self._job.session is None else self._job.session.links_wanted(provider.peer)

@@ -13,15 +13,23 @@ from math import floor, log2
 from random import Random
 
 from p2phub import limits
-from simnet.scene import MB, NODES_USUAL_MAX, Member, Scene
+from simnet.scene import MB, NODES_LARGE, NODES_USUAL_MAX, Member, Scene
+
+CHUNK_BYTES = 256 * limits.KIB
+
+
+def _content(wanting: int) -> tuple[int, float]:
+    """Return how many bytes `wanting` fetch, and how many a second each sends."""
+    if wanting >= NODES_LARGE:  # Each second, and each chunk, of each of hundreds costs: little, and quick.
+        return limits.PREFIX_CONTENT_BYTES_MAX + CHUNK_BYTES, 100 * MB
+    # A few are quick to simulate, and quickly acquainted; many take long to simulate.
+    return (16 if wanting <= 4 else 32 if wanting < NODES_USUAL_MAX else 24) * limits.MIB, 4 * MB
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
     wanting = (nodes or 7) - 1
-    # A few are quick to simulate, and quickly acquainted; many take long to simulate.
-    size = (16 if wanting <= 4 else 32 if wanting < NODES_USUAL_MAX else 24) * limits.MIB
-    rate, chunk_bytes = 4 * MB, 256 * limits.KIB
-    pieces = size / chunk_bytes
+    size, rate = _content(wanting)
+    pieces = size / CHUNK_BYTES
     best_s = size / rate * (1 + floor(log2(max(1, wanting))) / pieces)
     members = [Member("publisher", holds=True, up=rate, down=4 * rate)]
     members += [
@@ -39,7 +47,7 @@ def scene(chance: Random, nodes: int | None) -> Scene:
     return Scene(
         members=tuple(members),
         files={"model.safetensors": size},
-        chunk_bytes=chunk_bytes,
+        chunk_bytes=CHUNK_BYTES,
         best_s=best_s,
         of_best_min=0.7 if wanting < NODES_USUAL_MAX else 0.0,
         within_s=best_s / 0.65 + 3 + wanting / 8,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from p2phub import limits
 from simnet.det import Chance
-from simnet.disk import AnyStore, SimFilesystemStore, SimStore, wrong_paths
+from simnet.disk import AnyStore, Descriptors, SimFilesystemStore, SimStore, system_calls, wrong_paths
 from simnet.truth import Truth, publish, truth_of
 from simnet.witness import Witness
 
@@ -81,3 +82,33 @@ def test_a_change_of_ones_own_files_is_nobody_elses() -> None:
     ann.change(FOLDER, "model.bin")
     assert wrong_paths(ann, FOLDER, truth) == ["model.bin"]
     assert not wrong_paths(bob, FOLDER, truth)
+
+
+def test_copies_of_a_descriptor_are_counted_and_the_file_is_open_until_the_last_is_closed() -> None:
+    calls = Descriptors()
+    first = os.memfd_create("test")
+    copies = [calls.dup(first) for _ in range(3)]
+    assert set(copies) == {first}
+    for descriptor in copies:
+        calls.close(descriptor)
+        assert os.fstat(first)
+    calls.close(first)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(first)
+
+
+def test_many_who_read_and_write_one_file_in_memory_have_one_descriptor() -> None:
+    """Of a thousand nodes each has thirty links, and the system gives a process some thousand descriptors."""
+    truth = truth_of({"model.bin": SIZE}, 256 * limits.KIB, Chance(1))
+    with system_calls():
+        store = SimStore("bob", truth, Witness(truth, {}, frozenset()))
+        publish(store, truth, FOLDER, shared=True)
+        plan = store.read_plan(truth.root)
+        assert plan is not None
+        readers = [plan.open(0) for _ in range(30)]
+        assert len({reader.descriptor for reader in readers}) == 1
+        for reader in readers[1:]:
+            reader.close()
+        assert os.pread(readers[0].descriptor, 4, 0) == truth.files["model.bin"][:4]
+        readers[0].close()
+        store.close()
