@@ -1,6 +1,6 @@
 """The disk of a simulated node: a store, in memory or on a real disk, its speed, its end, and what a crash leaves.
 
-The carrier writes and reads by descriptor, so its calls of the system are caught here (`system_calls`): a write to a
+The carrier writes and reads by descriptor, so its calls of the system are caught (`descriptors`): a write to a
 full disk fails as on a real one, on a slow one it takes its time. `crash` spoils what was not synced, and the notes of
 it stay: the worst that a store which keeps hints may meet. Every chunk that is counted is compared with the truth.
 """
@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
-from typing import Any
-from unittest import mock
 
 import trio
 from msgspec.structs import replace
@@ -23,11 +20,11 @@ from p2phub import limits
 from p2phub.content import ChunkTable, Digest, RangeSet, ReadPlan, WritePlan
 from p2phub.errors import DiskError, DiskFull
 from p2phub.manifest import Manifest
-from p2phub.net import reading, writing
-from p2phub.store import Arrival, memory_arrival, memory_files
+from p2phub.store import Arrival
 from p2phub.store.disk import Disk
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.memory import MemoryStore
+from simnet.descriptors import descriptors
 from simnet.det import pause
 from simnet.truth import Truth
 from simnet.witness import Witness
@@ -91,67 +88,6 @@ class SimDisk(Disk):
     def _forget(self, inode: int) -> None:
         if inode in self._unsynced:
             os.close(self._unsynced.pop(inode)[0])
-
-
-_disk_of: dict[int, tuple[SimDisk, int]] = {}
-"""Which simulated disk, and number of a file, an open descriptor belongs to. One run at a time in a process."""
-
-
-class Descriptors:
-    """`os` as the store in memory sees it: a copy of a descriptor is the same number, counted.
-
-    Each end of each link has a copy, some thirty for each node of a crowd: for a thousand nodes that is more than the
-    system gives a process. The file stays open until the last copy is closed, as with the system's own.
-    """
-
-    def __init__(self) -> None:
-        self._copies: dict[int, int] = {}  # Of a descriptor, beside itself.
-
-    def __getattr__(self, name: str) -> Any:  # All that is not said here is the system's.
-        return getattr(os, name)
-
-    def dup(self, descriptor: int) -> int:
-        self._copies[descriptor] = self._copies.get(descriptor, 0) + 1
-        return descriptor
-
-    def close(self, descriptor: int) -> None:
-        if copies := self._copies.pop(descriptor, 0):
-            if copies > 1:
-                self._copies[descriptor] = copies - 1
-            return
-        _disk_of.pop(descriptor, None)
-        os.close(descriptor)
-
-
-class SystemCalls:
-    """`os` as carriers see it, with the simulated disks in between."""
-
-    def __init__(self, descriptors: Descriptors) -> None:
-        self.close = descriptors.close
-
-    def pwrite(self, descriptor: int, data: bytes | memoryview, offset: int) -> int:
-        disk, file = _disk_of.get(descriptor, (None, 0))
-        if disk is not None:
-            disk.write(len(data))
-            disk.wrote(descriptor, file, offset, len(data))
-        return os.pwrite(descriptor, data, offset)
-
-    def preadv(self, descriptor: int, buffers: list[memoryview], offset: int) -> int:
-        return os.preadv(descriptor, buffers, offset)
-
-
-@contextmanager
-def system_calls() -> Iterator[None]:
-    """Put the simulated disks under the carrier, and counted descriptors under the store in memory."""
-    descriptors = Descriptors()
-    calls = SystemCalls(descriptors)
-    with ExitStack() as patches:
-        for module in (writing, reading):
-            patches.enter_context(mock.patch.object(module, "os", calls))
-        for module in (memory_files, memory_arrival):
-            patches.enter_context(mock.patch.object(module, "os", descriptors))
-        patches.callback(_disk_of.clear)
-        yield
 
 
 class SimStore(MemoryStore):
@@ -282,7 +218,7 @@ class WatchedArrival:
 
         def open_file(file: int) -> int:
             descriptor = inner.open(file)
-            _disk_of[descriptor] = (self._disk, file)
+            descriptors.lies_on(self._disk, file, descriptor)
             return descriptor
 
         def write_files(files: Sequence[int], parts: Sequence[memoryview]) -> None:
@@ -344,6 +280,6 @@ def _read_chunk(plan: ReadPlan, chunk: int) -> bytes | None:
     except DiskError:
         return None
     try:
-        return os.pread(file.descriptor, ref.length, ref.offset)
+        return descriptors.pread(file.descriptor, ref.length, ref.offset)
     finally:
         file.close()

@@ -20,7 +20,8 @@ from p2phub.errors import HubError
 from p2phub.observe import Done
 from simnet import det
 from simnet.characters import GUILTY
-from simnet.disk import SimStore, look, system_calls, wrong_paths
+from simnet.descriptors import system_calls
+from simnet.disk import SimStore, look, wrong_paths
 from simnet.naming import Naming
 from simnet.network import Ether, Network
 from simnet.node import Node, address_of, key_of

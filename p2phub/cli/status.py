@@ -11,6 +11,7 @@ from p2phub.cli.command import Command, Invocation
 from p2phub.cli.info import moment
 from p2phub.cli.sizes import duration, milliseconds, size
 
+CLOCK_S = 300.0  # So long a wait has its end told as a time of day, too.
 REFERENCE_SHOWN = 80  # A ticket would fill the screen.
 
 
@@ -95,8 +96,8 @@ def describe_job(found: dict[str, Any]) -> list[str]:
         f"Job {found['job']}      {size(found['bytes_verified'])} verified, {left}",
         f"Bound by   {found['bound']}: {found['because']}",
     ]
-    if found["waiting"] is not None:
-        lines += _describe_wait(found["waiting"])
+    if waiting := found.get("waiting"):  # A daemon of an older version does not tell.
+        lines += _describe_wait(waiting)
     for source in found["sources"]:
         how = ", ".join(dict.fromkeys((source["via"], source["nearness"])))
         lines += [f"Source     {source['peer_id']}", f"           {how}: {source['state']}"]
@@ -111,7 +112,8 @@ def describe_job(found: dict[str, Any]) -> list[str]:
 
 def _describe_wait(waiting: dict[str, Any]) -> list[str]:
     left_s = waiting["left_s"]
-    until = f" ({moment(round(time.time() + left_s))})" if left_s else ""
+    # To the minute: of a shorter wait it would say a time that is past.
+    until = f" ({moment(round(time.time() + left_s))})" if left_s and left_s >= CLOCK_S else ""
     return [
         f"Waits      for {duration(waiting['waited_s'])} by now: {waiting['reason']}",
         f"           {waiting['next']}{until}",

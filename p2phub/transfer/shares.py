@@ -11,6 +11,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable
 from functools import lru_cache
+from operator import attrgetter
 
 from p2phub import limits
 from p2phub.content import RangeSet, Run
@@ -27,7 +28,10 @@ class Shares:
 
     def __init__(self, total: int, own: PeerId, others: Iterable[PeerId]) -> None:
         mine = _number(own)
-        fellows = {_number(other): other for other in others} | {mine: own}
+        in_order = sorted(
+            others, key=attrgetter("public_key"), reverse=True
+        )  # Of two with one number, all take the same.
+        fellows = {_number(other): other for other in in_order} | {mine: own}
         everyone = [mine, *sorted(fellows.keys() - {mine})[:OTHERS_MAX]]
         parts = _parts(total)
         most = -(-len(parts) // len(everyone))  # Nobody asks first for more than that.

@@ -16,6 +16,7 @@ from simnet.batch import run_one
 from simnet.bugs import plants
 from simnet.command import argument_parser, jobs_of, main
 from simnet.extra import PACKAGES
+from simnet.run import Result
 from simnet.scene import NODES_USUAL_MAX, least_nodes, scenarios
 from tests.support.house import ROOT
 from tests.support.opening import all_closed_again
@@ -79,7 +80,7 @@ def test_many_runs_end_with_those_that_failed(capsys: pytest.CaptureFixture[str]
 def test_a_run_leaves_nothing_open_for_the_next() -> None:
     run_one(("flash_crowd", 0, 3))  # Whatever is opened once is open now.
     with all_closed_again():
-        run_one(("flash_crowd", 1, 3))
+        assert isinstance(run_one(("flash_crowd", 1, 3)), Result)  # Of copies in memory the run itself says it.
 
 
 def test_large_runs_come_first_and_have_fifty_nodes() -> None:

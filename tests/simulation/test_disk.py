@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from p2phub import limits
+from simnet.descriptors import Descriptors, descriptors, system_calls
 from simnet.det import Chance
-from simnet.disk import AnyStore, Descriptors, SimFilesystemStore, SimStore, system_calls, wrong_paths
+from simnet.disk import AnyStore, SimFilesystemStore, SimStore, wrong_paths
 from simnet.truth import Truth, publish, truth_of
 from simnet.witness import Witness
 
@@ -84,20 +85,28 @@ def test_a_change_of_ones_own_files_is_nobody_elses() -> None:
     assert not wrong_paths(bob, FOLDER, truth)
 
 
-def test_copies_of_a_descriptor_are_counted_and_the_file_is_open_until_the_last_is_closed() -> None:
+def test_a_file_in_memory_is_open_until_the_last_copy_of_its_descriptor_is_closed() -> None:
     calls = Descriptors()
-    first = os.memfd_create("test")
-    copies = [calls.dup(first) for _ in range(3)]
-    assert set(copies) == {first}
-    for descriptor in copies:
+    first = calls.memfd_create("test")
+    assert calls.pwrite(first, b"text", 0) == 4
+    copies = [calls.dup(first), calls.dup(first)]
+    copies.append(calls.dup(copies[0]))
+    assert len({first, *copies}) == 4
+    for descriptor in (first, *copies[:2]):
         calls.close(descriptor)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            calls.pread(descriptor, 4, 0)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            calls.close(descriptor)
+        assert calls.pread(copies[2], 4, 0) == b"text"
         assert os.fstat(first)
-    calls.close(first)
+    calls.close(copies[2])
+    assert calls.copies == 0
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(first)
 
 
-def test_many_who_read_and_write_one_file_in_memory_have_one_descriptor() -> None:
+def test_many_who_read_one_file_in_memory_have_one_descriptor_of_the_system() -> None:
     """Of a thousand nodes each has thirty links, and the system gives a process some thousand descriptors."""
     truth = truth_of({"model.bin": SIZE}, 256 * limits.KIB, Chance(1))
     with system_calls():
@@ -105,10 +114,29 @@ def test_many_who_read_and_write_one_file_in_memory_have_one_descriptor() -> Non
         publish(store, truth, FOLDER, shared=True)
         plan = store.read_plan(truth.root)
         assert plan is not None
+        before = len(os.listdir("/proc/self/fd"))
         readers = [plan.open(0) for _ in range(30)]
-        assert len({reader.descriptor for reader in readers}) == 1
+        assert len(os.listdir("/proc/self/fd")) == before
+        assert descriptors.copies == 30
         for reader in readers[1:]:
             reader.close()
-        assert os.pread(readers[0].descriptor, 4, 0) == truth.files["model.bin"][:4]
+        assert descriptors.pread(readers[0].descriptor, 4, 0) == truth.files["model.bin"][:4]
         readers[0].close()
         store.close()
+
+
+def test_a_copy_that_a_run_leaves_open_is_told() -> None:
+    truth = truth_of({"model.bin": SIZE}, 256 * limits.KIB, Chance(1))
+
+    def leave_one_open() -> None:
+        with system_calls():
+            store = SimStore("bob", truth, Witness(truth, {}, frozenset()))
+            publish(store, truth, FOLDER, shared=True)
+            plan = store.read_plan(truth.root)
+            assert plan is not None
+            plan.open(0)
+            store.close()
+
+    with pytest.raises(AssertionError, match="1 copies of descriptors of files in memory were left open"):
+        leave_one_open()
+    assert descriptors.copies == 0

@@ -16,6 +16,8 @@ from random import Random
 
 import trio
 
+from simnet.descriptors import descriptors
+
 Activity = Callable[[], Awaitable[object]]
 
 
@@ -84,6 +86,7 @@ def what_is_left() -> Left:
     for number in os.listdir("/proc/self/fd"):
         with suppress(OSError):  # That of the listing itself is gone.
             found[os.readlink(f"/proc/self/fd/{number}")] += 1
+    found["a copy of a simulated descriptor"] = descriptors.copies
     return Left(trio.lowlevel.current_statistics().tasks_living, found)
 
 

@@ -28,7 +28,8 @@ from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.ledger import FileLedger
 from simnet import det
 from simnet.characters import GUILTY
-from simnet.disk import system_calls, wrong_paths
+from simnet.descriptors import system_calls
+from simnet.disk import wrong_paths
 from simnet.finding import SimFinder
 from simnet.network import Ether, Network
 from simnet.node import Node, key_of

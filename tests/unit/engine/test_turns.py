@@ -28,12 +28,18 @@ class FakeJob:
 
     def __init__(self) -> None:
         self.providers = ProviderBook(key_of("own").peer_id)
-        self.means = SimpleNamespace(near=Surroundings({ip_network(DEAR): Nearness.METERED}))
+        self.own = key_of("own").peer_id
+        self.means = SimpleNamespace(near=Surroundings({ip_network(DEAR): Nearness.METERED}), own=self.own)
         self.sparing = Sparing(began=0.0)
         self.crowd = frozenset[PeerId]()
         self.links: dict[int, object] = {}
         self.hoped: dict[PeerId, int] = {}
-        self.session = SimpleNamespace(unavailable=RangeSet(), hoped_from=lambda peer: self.hoped.get(peer, 0))
+        self.wanted: dict[PeerId, int] = {}
+        self.session = SimpleNamespace(
+            unavailable=RangeSet(),
+            hoped_from=lambda peer: self.hoped.get(peer, 0),
+            links_wanted=lambda peer: self.wanted.get(peer, 0),
+        )
 
     def has(self, name: str, ip: str = FAR, via: str = "dht") -> Provider:
         peer = key_of(name).peer_id
@@ -111,3 +117,13 @@ def test_nobody_is_due_who_rests_is_out_failed_just_now_or_has_no_address() -> N
     failed.failed(PeerGone("gone"), NOW)
     nowhere.forget(tuple(nowhere.addresses))
     assert job.order == []
+
+
+def test_in_a_crowd_nobody_is_looked_at_where_a_stranger_is_not_worth_a_link_and_elsewhere_all_are() -> None:
+    job = FakeJob()
+    turns = Turns(cast(Job, job))
+    assert turns._somebody_wanted()  # Who has a link may be worth a second.
+    job.crowd = frozenset({key_of("other").peer_id})
+    assert not turns._somebody_wanted()
+    job.wanted[job.own] = 1
+    assert turns._somebody_wanted()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from hashlib import sha256
+from random import Random
 
 import pytest
 
 from p2phub import limits
 from p2phub.content import RangeSet
+from p2phub.errors import PeerGone
 from p2phub.identity import PeerId
 from p2phub.transfer import Drop, Grant, Revoke, Session
 from p2phub.transfer.crowd import WAIT_S
@@ -365,6 +367,38 @@ def test_hope_is_for_those_whose_share_nobody_has_come_forward_with() -> None:
     assert session.hoped_from(rest[0]) == len(theirs) - 2
     assert session.hoped_from(rest[1])  # Joined or not.
     assert not session.hoped_from(peer(9))
+
+
+def test_nobody_without_a_link_is_worth_more_than_a_stranger() -> None:
+    """Whoever dials in a crowd asks for a stranger first, and looks at all others only if it is worth a link."""
+    worth = [each for seed in range(20) for each in worth_of_strangers(Random(seed))]
+    assert {0, 1} <= set(worth)
+
+
+def worth_of_strangers(chance: Random) -> list[int]:
+    """Return how many links to a stranger are wanted while others come and go, which are worth no more without one."""
+    own, *rest = ids(80)
+    session = Session(megabytes(40), RangeSet(), now=0.0)
+    session.spread(own, rest)
+    worth: list[int] = []
+    links: dict[int, PeerId] = {}
+    for number in range(60):
+        now = number / 4
+        if links and chance.random() < 0.3:
+            gone = chance.choice(list(links))
+            session.closed(gone, PeerGone("gone") if chance.random() < 0.5 else None, RangeSet(), now=now)
+            del links[gone]
+        else:
+            links[number] = chance.choice([each for each in rest if each not in links.values()])
+            held = RangeSet.of([(0, chance.choice([0, 7, 40]))])
+            actions = session.joined(number, links[number], held, now=now)
+            for grant in (each for each in actions if isinstance(each, Grant)):
+                session.verified(number, grant.chunks, 1_000_000 * len(grant.chunks), now=now + 0.1)
+                session.closed(number, None, RangeSet(), now=now + 0.1)
+                links.pop(number, None)
+        worth.append(session.links_wanted(own))
+        assert all(session.links_wanted(each) <= worth[-1] for each in rest if each not in links.values())
+    return worth
 
 
 def test_one_that_has_all_and_is_asked_by_many_is_not_given_up_as_too_slow() -> None:
