@@ -55,7 +55,7 @@ def waiting(job: Job, now: float) -> list[Provider]:
     return [
         provider
         for provider in job.providers
-        if not (provider.links or provider.dialling) and provider.is_due(now)
+        if not provider.live and provider.is_due(now)
         if provider.peer not in back and provider.peer not in job.sparing.held_back
     ]
 
