@@ -148,7 +148,7 @@ class Session:
         return self.hopes().get(peer, 0)
 
     def hopes(self) -> Mapping[SourceId, int]:
-        """Return of how many missing chunks that may be said of each requester, this node included, where it is any."""
+        """Return what `hoped_from` says of each requester, this node included; of those only of whom it is any."""
         crowd = self._scheduler.crowd
         version = (self._availability.version, self._leases.bytes_missing)
         if self._hopes_for != (crowd, version):

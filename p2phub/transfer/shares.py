@@ -28,9 +28,8 @@ class Shares:
 
     def __init__(self, total: int, own: PeerId, others: Iterable[PeerId]) -> None:
         mine = _number(own)
-        in_order = sorted(
-            others, key=attrgetter("public_key"), reverse=True
-        )  # Of two with one number, all take the same.
+        # Of two with one number, which cost many keys to find, all take the same.
+        in_order = sorted(others, key=attrgetter("public_key"), reverse=True)
         fellows = {_number(other): other for other in in_order} | {mine: own}
         everyone = [mine, *sorted(fellows.keys() - {mine})[:OTHERS_MAX]]
         parts = _parts(total)
