@@ -29,6 +29,7 @@ MANIFEST_PAGES_MAX = 4096  # 2^21 files at some 200 bytes.
 PATH_BYTES_MAX = 1024
 PATH_PART_BYTES_MAX = 255  # What every common file system takes.
 PATH_DEPTH_MAX = 32
+ALONE_BYTES_MIN = 64 * MIB  # Files from here on are announced alone too: one record more for what is worth finding so.
 GIT_SHA1_FILE_BYTES_MAX = 10 * MIB  # The hub names files below this by git SHA-1, larger ones by SHA-256.
 RELEASE_BYTES_MAX = 4 * KIB
 RELEASE_LIFETIME_S = 400 * 86_400

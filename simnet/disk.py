@@ -20,7 +20,7 @@ from p2phub import limits
 from p2phub.content import ChunkTable, Digest, RangeSet, ReadPlan, WritePlan
 from p2phub.errors import DiskError, DiskFull
 from p2phub.manifest import Manifest
-from p2phub.store import Arrival
+from p2phub.store import Arrival, LocalRun
 from p2phub.store.disk import Disk
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.memory import MemoryStore
@@ -241,6 +241,17 @@ class WatchedArrival:
         self._inner.write(chunk, data)
         ref = self._inner.plan.table.chunk(chunk)
         self._witness.wrote(self._node, ref.file, ref.offset, ref.offset + ref.length)
+
+    def copy(self, run: LocalRun) -> RangeSet:
+        copied = self._inner.copy(run)
+        table = self._inner.plan.table
+        self._disk_write(table.bytes_of(copied))
+        for ref in map(table.chunk, copied):
+            self._witness.wrote(self._node, ref.file, ref.offset, ref.offset + ref.length)
+        return copied
+
+    def clone(self, run: LocalRun) -> bool:
+        return False  # Blocks that two files share would be lost in both.
 
     def verified(self, chunks: RangeSet) -> None:
         now = trio.current_time()

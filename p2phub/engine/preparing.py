@@ -11,8 +11,9 @@ from p2phub.content import Codec, RangeSet
 from p2phub.engine.awaited import tell_ready
 from p2phub.engine.company import among_others
 from p2phub.engine.job import Job, LinkState
+from p2phub.engine.reuse import reuse
 from p2phub.errors import PeerStalled
-from p2phub.observe import Started, Unmatched
+from p2phub.observe import Progress, Started, Unmatched
 from p2phub.store import Arrival
 from p2phub.transfer import LinkId, Session
 
@@ -84,6 +85,7 @@ async def begin(job: Job) -> None:
     for each in unmatched:
         job.watch(each)
     tell_ready(job.watch, ready)
+    held |= await _take_what_is_here(job, arrival)
     useful = [(chunk, data) for chunk, data in job.prefix if chunk not in held]
     job.prefix = ()
 
@@ -107,6 +109,19 @@ async def begin(job: Job) -> None:
     job.bytes_before = table.bytes_of(held)
     job.meter.here_already(job.bytes_before, now=now)
     job.others.enter_context(among_others(job, arrival))
+
+
+async def _take_what_is_here(job: Job, arrival: Arrival) -> RangeSet:
+    """Copy what other files of this disk have. Returns which chunks. Raises DiskError."""
+    table, before = arrival.plan.table, job.bytes_reused
+    missing = RangeSet.whole(len(table)) - arrival.have
+
+    def tell(copied: RangeSet) -> None:
+        job.watch(Progress(bytes_verified=before + table.bytes_of(copied), bytes_per_s=0.0))
+
+    copied = await reuse(arrival, missing, store=job.means.store, workers=job.means.workers, tell=tell)
+    job.bytes_reused += table.bytes_of(copied)
+    return copied
 
 
 def join(job: Job, number: LinkId, state: LinkState, now: float) -> None:

@@ -20,11 +20,13 @@ from pathlib import Path
 from p2phub.content import ChunkTable, Digest, RangeSet, Readable, ReadPlan, Steady, WritePlan
 from p2phub.errors import ContentChanged, DiskError
 from p2phub.manifest import Manifest
+from p2phub.store.copying import clone_run, copy_run
 from p2phub.store.destination import SCRATCH, Destination
 from p2phub.store.disk import MAKE_FLAGS, WRITE_FLAGS, Disk, disk_error, disk_errors
 from p2phub.store.doorway import Doorway
 from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import open_regular
+from p2phub.store.interface import LocalRun
 from p2phub.store.journal import Journal
 from p2phub.store.placing import ONE_BY_ONE_MAX, WANTED, Places
 from p2phub.store.survey import Survey
@@ -123,6 +125,14 @@ class FilesystemArrival:
             self._have |= new
             self._noted |= new
             self._whole += self._count(new)
+
+    def copy(self, run: LocalRun) -> RangeSet:
+        with disk_errors(f"write {self._places.path(self._table.file_of(run.first))}"):
+            return copy_run(self._disk, self._table, run, self._open)
+
+    def clone(self, run: LocalRun) -> bool:
+        with disk_errors(f"write {self._places.path(self._table.file_of(run.first))}"):
+            return clone_run(self._disk, self._table, run, self._open)
 
     def sync(self) -> None:
         with self._syncing:

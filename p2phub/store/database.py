@@ -1,8 +1,9 @@
-"""The index (`index.sqlite`, WAL): which manifests stand in which folders, and each file's fingerprint when hashed.
+"""The index's database (`index.sqlite`, WAL): its tables, how it is opened, and begun again when it is damaged.
 
-All of it can be made again from `state.log` (which folders), the blobs (what should be there) and the files (whether it
-is), so a damaged index is moved aside and a new one begun. One of a newer p2phub is refused, one of an older is
-treated as damaged. One connection, one thread at a time; other processes wait up to BUSY_S for each other.
+What is asked of it stands in `index`. All of it can be made again from `state.log` (which folders), the blobs (what
+should be there) and the files (whether it is), so a damaged index is moved aside and a new one begun. One of a newer
+p2phub is refused, one of the last schema gets what is new. One connection, one thread at a time; other processes wait
+up to BUSY_S for each other.
 It names private folders, so it is for its user alone, whatever the home's own mode and the umask.
 """
 
@@ -14,34 +15,54 @@ import fcntl
 import os
 import sqlite3
 import stat
-import struct
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from p2phub.content import Digest
 from p2phub.errors import DiskError, DiskFull
-from p2phub.store.interface import Fingerprint
+from p2phub.store.interface import Origin
 
-SCHEMA = 1
+SCHEMA = 2
 BUSY_S = 10.0
 INDEX = "index.sqlite"
 LOCK = "index.lock"
-ROWS_AT_ONCE = 4096  # What a reader of many rows holds in memory; between two pages others get their turn.
 DOUBTED, HELD, TRUSTED = range(3)
 """How a file stands: not known to be what was hashed; it is; it is, and its fingerprint alone will tell next time."""
 
+_NEW_IN_2 = (
+    # By the first eight bytes of its digest: whoever finds a chunk so compares the rest. `number` counts through the
+    # manifest. Rows of a holding that is gone may be left over: its id is not given again.
+    "CREATE TABLE chunk (key INTEGER NOT NULL, holding INTEGER NOT NULL, number INTEGER NOT NULL,"
+    " PRIMARY KEY (key, holding, number)) WITHOUT ROWID",
+    # Files alone (manifest.alone) that are in what is held.
+    "CREATE TABLE part (part BLOB NOT NULL, holding INTEGER NOT NULL REFERENCES holding ON DELETE CASCADE,"
+    " number INTEGER NOT NULL, PRIMARY KEY (part, holding, number)) WITHOUT ROWID",
+    "CREATE INDEX part_of ON part (holding)",
+    # What files were when they were hashed that no holding has yet, by their path.
+    "CREATE TABLE hashed (place BLOB PRIMARY KEY, fingerprint BLOB NOT NULL, entry BLOB NOT NULL) WITHOUT ROWID",
+    f"PRAGMA user_version = {SCHEMA}",
+)
 _TABLES = (
     "CREATE TABLE holding (id INTEGER PRIMARY KEY AUTOINCREMENT,"
-    " manifest BLOB NOT NULL, folder BLOB NOT NULL, UNIQUE (manifest, folder))",
+    " manifest BLOB NOT NULL, folder BLOB NOT NULL, origin TEXT NOT NULL DEFAULT 'published', source BLOB,"
+    " chunked INTEGER NOT NULL DEFAULT 0, UNIQUE (manifest, folder))",
     "CREATE TABLE file (holding INTEGER NOT NULL REFERENCES holding ON DELETE CASCADE, number INTEGER NOT NULL,"
     " standing INTEGER NOT NULL, device INTEGER, inode INTEGER, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER,"
-    " PRIMARY KEY (holding, number)) WITHOUT ROWID",
-    f"PRAGMA user_version = {SCHEMA}",
+    " place BLOB, PRIMARY KEY (holding, number)) WITHOUT ROWID",
+    *_NEW_IN_2,
+)
+_FROM_1_TO_2 = (
+    # Of what was held before nobody knows whose it is: the user's, then.
+    "ALTER TABLE holding ADD COLUMN origin TEXT NOT NULL DEFAULT 'published'",
+    "ALTER TABLE holding ADD COLUMN source BLOB",
+    "ALTER TABLE holding ADD COLUMN chunked INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE file ADD COLUMN place BLOB",
+    *_NEW_IN_2,
 )
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 _SHORT_READ = 522  # SQLITE_IOERR_SHORT_READ: a truncated file.
@@ -53,18 +74,14 @@ thread makes the index, no other opens it. For the same reason one that is there
 T = TypeVar("T")
 
 
-class FileRow(msgspec.Struct, frozen=True):
-    """One file of a holding: `fingerprint` is that of when it was hashed, None if it never was by this index."""
+class Begun(msgspec.Struct, frozen=True):
+    """A holding that a new index begins with; all of its `files` are in doubt."""
 
-    number: int
-    standing: int
-    fingerprint: Fingerprint | None
-
-
-class HoldingRow(msgspec.Struct, frozen=True):
-    id: int
     manifest: Digest
     folder: Path
+    files: int
+    origin: Origin
+    source: bytes | None
 
 
 class Damage(Exception):
@@ -72,94 +89,15 @@ class Damage(Exception):
 
 
 class Database:
-    """The index of one home. Thread-safe. `begin_again` gives a new index its (manifest, folder, files)."""
+    """The index of one home. Thread-safe. `begin_again` says what a new index begins with."""
 
-    def __init__(self, home: Path, begin_again: Callable[[], Iterable[tuple[Digest, Path, int]]]) -> None:
+    def __init__(self, home: Path, begin_again: Callable[[], Iterable[Begun]]) -> None:
         self._home = home
         self._path = home / INDEX
         self._begin_again = begin_again
         self._mutex = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self.mended: list[str] = []
-
-    # --- what it knows ---------------------------------------------------------------------------------------------
-
-    def holdings(self) -> list[HoldingRow]:
-        """Return all holdings, newest first."""
-        rows = self._do(lambda db: db.execute("SELECT id, manifest, folder FROM holding ORDER BY id DESC").fetchall())
-        return [HoldingRow(number, Digest(manifest), Path(os.fsdecode(folder))) for number, manifest, folder in rows]
-
-    def files(self, holding: int) -> Iterator[FileRow]:
-        """Yield the files of a holding, by number, a page at a time: a change made meanwhile may be told or not."""
-        columns = "number, standing, device, inode, size, mtime_ns, ctime_ns"
-        query = f"SELECT {columns} FROM file WHERE holding = ? AND number >= ? ORDER BY number LIMIT {ROWS_AT_ONCE}"
-        for rows in self._pages(query, holding):
-            for number, standing, *values in rows:
-                yield FileRow(number, standing, _fingerprint(*values))
-
-    def held(self, holding: int) -> Iterator[int]:
-        """Yield the numbers of the files that are known to be what was hashed; none of a holding that is gone."""
-        query = (
-            "SELECT number FROM file WHERE holding = ? AND number >= ?"
-            f" AND standing <> {DOUBTED} ORDER BY number LIMIT {ROWS_AT_ONCE}"
-        )
-        for rows in self._pages(query, holding):
-            for (number,) in rows:
-                yield number
-
-    def _pages(self, query: str, holding: int) -> Iterator[list[tuple[Any, ...]]]:
-        """Yield the rows of `query`, which takes a holding and the first number, some thousands at a time."""
-        first = 0
-        while True:
-            rows = self._do(lambda db, first=first: db.execute(query, (holding, first)).fetchall())  # type: ignore[misc]
-            yield rows
-            if len(rows) < ROWS_AT_ONCE:
-                return
-            first = rows[-1][0] + 1
-
-    def file(self, holding: int, number: int) -> FileRow | None:
-        """Return one file of a holding, None if it has no such file."""
-        query = "SELECT standing, device, inode, size, mtime_ns, ctime_ns FROM file WHERE holding = ? AND number = ?"
-        row = self._do(lambda db: db.execute(query, (holding, number)).fetchone())
-        return None if row is None else FileRow(number, row[0], _fingerprint(*row[1:]))
-
-    def hold(
-        self, manifest: Digest, folder: Path, files: Callable[[], Iterable[tuple[int, Fingerprint | None]]]
-    ) -> None:
-        """Record that `folder` has the files of `manifest`: (standing, fingerprint) each, which `files` yields, anew if
-        the index turns out to be damaged. Durable on return."""
-
-        def record(db: sqlite3.Connection) -> None:
-            with db:
-                db.execute("BEGIN IMMEDIATE")
-                where = (manifest.raw, os.fsencode(folder))
-                # A new row, not the old one again: the newest holding of a folder is asked first.
-                db.execute("DELETE FROM holding WHERE manifest = ? AND folder = ?", where)
-                made = db.execute("INSERT INTO holding (manifest, folder) VALUES (?, ?)", where).lastrowid
-                db.executemany(
-                    "INSERT INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    ((made, number, standing, *_values(known)) for number, (standing, known) in enumerate(files())),
-                )
-
-        self._do(record)
-
-    def stand(self, holding: int, file: int, standing: int, known: Fingerprint | None) -> None:
-        """Record how one file stands now."""
-        query = (
-            "UPDATE file SET standing = ?, device = ?, inode = ?, size = ?, mtime_ns = ?, ctime_ns = ?"
-            " WHERE holding = ? AND number = ?"
-        )
-        self._do(lambda db: db.execute(query, (standing, *_values(known), holding, file)))
-
-    def doubt(self, holding: int, file: int) -> None:
-        query = "UPDATE file SET standing = ? WHERE holding = ? AND number = ?"
-        self._do(lambda db: db.execute(query, (DOUBTED, holding, file)))
-
-    def release(self, manifest: Digest, folder: Path | None) -> None:
-        """Forget what `folder` holds of `manifest`, or (None) what all do."""
-        query = "DELETE FROM holding WHERE manifest = ?1 AND (?2 IS NULL OR folder = ?2)"
-        where = (manifest.raw, None if folder is None else os.fsencode(folder))
-        self._do(lambda db: db.execute(query, where))
 
     def check(self) -> None:
         """Read the whole index for damage; begin it again if there is any."""
@@ -169,7 +107,7 @@ class Database:
             if found != ("ok",):
                 raise Damage(str(found))
 
-        self._do(look)
+        self.do(look)
 
     def close(self) -> None:
         with self._mutex:
@@ -179,7 +117,7 @@ class Database:
 
     # --- opening, and beginning again ------------------------------------------------------------------------------
 
-    def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` on the index, on a new one if this one is damaged. Raises DiskError."""
         with self._mutex:
             try:
@@ -259,14 +197,18 @@ class Database:
             (version,) = db.execute("PRAGMA user_version").fetchone()
             if version == SCHEMA:
                 return  # Another process was faster.
+            if version == 1:
+                _bring_up_to_date(db)
+                return
             if version != 0 or db.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
                 raise Damage(f"schema {version}")
             for statement in _TABLES:
                 db.execute(statement)
-            for manifest, folder, files in self._begin_again():
-                where = (manifest.raw, os.fsencode(folder))
-                made = db.execute("INSERT INTO holding (manifest, folder) VALUES (?, ?)", where).lastrowid
-                rows = ((made, number, DOUBTED) for number in range(files))
+            for begun in self._begin_again():
+                values = (begun.manifest.raw, os.fsencode(begun.folder), begun.origin.value, begun.source)
+                insert = "INSERT INTO holding (manifest, folder, origin, source) VALUES (?, ?, ?, ?)"
+                made = db.execute(insert, values).lastrowid
+                rows = ((made, number, DOUBTED) for number in range(begun.files))
                 db.executemany("INSERT INTO file (holding, number, standing) VALUES (?, ?, ?)", rows)
 
     def _move_aside(self) -> None:
@@ -301,6 +243,17 @@ class Database:
         return status.st_dev, status.st_ino
 
 
+def _bring_up_to_date(db: sqlite3.Connection) -> None:
+    """Give an index of the first schema what is new. Raises Damage if it was none."""
+    for statement in _FROM_1_TO_2:
+        try:
+            db.execute(statement)
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # No such table, or a column twice.
+                raise Damage(str(exc)) from exc
+            raise
+
+
 def _is_damage(error: sqlite3.Error) -> bool:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
     return code & 0xFF in _DAMAGE or code == _SHORT_READ or str(error).startswith("no such ")
@@ -315,26 +268,3 @@ def _disk_error(error: sqlite3.Error, path: Path) -> DiskError:
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return DiskError(f"cannot write {path}: {error}", hint="check who owns the home, or use another --home")
     return DiskError(f"cannot use {path}: {error}")
-
-
-def _values(known: Fingerprint | None) -> tuple[int | None, ...]:
-    if known is None:
-        return (None,) * 5
-    device, inode, size, mtime_ns, ctime_ns = known.values()
-    return (_signed(device), _signed(inode), size, mtime_ns, ctime_ns)
-
-
-def _fingerprint(
-    device: int | None, inode: int | None, size: int | None, mtime_ns: int | None, ctime_ns: int | None
-) -> Fingerprint | None:
-    if device is None or inode is None or size is None or mtime_ns is None or ctime_ns is None:
-        return None
-    try:
-        return Fingerprint(device % 2**64, inode % 2**64, size, mtime_ns, ctime_ns)
-    except (struct.error, TypeError):  # No numbers that a file can have: whoever wrote them, they tell nothing.
-        return None
-
-
-def _signed(number: int) -> int:
-    """SQLite's integers are signed; device and inode numbers are not."""
-    return number - 2**64 if number >= 2**63 else number

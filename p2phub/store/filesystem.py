@@ -13,19 +13,21 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from p2phub.content import ChunkTable, Digest, Readable, ReadPlan, encode_lists
+from p2phub.content import ChunkTable, Digest, RangeSet, Readable, ReadPlan, encode_lists
 from p2phub.manifest import Manifest
 from p2phub.store.arriving import begin_arrival
 from p2phub.store.blobs import Blobs
 from p2phub.store.disk import Disk, disk_errors
 from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import fingerprint, open_published
+from p2phub.store.hashed import hashed_at, note_hashed
 from p2phub.store.holdings import Holdings
-from p2phub.store.interface import Arrival, Fingerprint, HashedFile, Holding, Scan
+from p2phub.store.interface import Arrival, Fingerprint, HashedFile, Holding, LocalRun, Origin, Provenance, Scan
 from p2phub.store.lists import list_of
+from p2phub.store.local import find_local
 from p2phub.store.scanning import Ignore, scan_folder
 from p2phub.store.secret import load_or_make
 from p2phub.store.state_log import StateLog, open_home
@@ -74,11 +76,27 @@ class FilesystemStore:
     def remembered(self, folder: Path) -> dict[str, HashedFile]:
         return self._holdings.remembered(folder)
 
-    def hold(self, manifest: Manifest, digest: Digest, folder: Path, files: Sequence[HashedFile]) -> None:
+    def hold(
+        self,
+        manifest: Manifest,
+        digest: Digest,
+        folder: Path,
+        files: Sequence[HashedFile],
+        *,
+        origin: Origin = Origin.PUBLISHED,
+        source: Provenance | None = None,
+    ) -> None:
         assert len(files) == len(manifest.files)
         assert all(file.entry == entry for file, entry in zip(files, manifest.files, strict=True))
         self.put_blobs([blob for file in files if file.chunks is not None for blob in encode_lists(file.chunks)[1]])
-        self._holdings.hold(manifest, digest, folder, lambda: ((file.fingerprint, file.trusted) for file in files))
+        self._holdings.hold(
+            manifest,
+            digest,
+            folder,
+            lambda: ((file.fingerprint, file.trusted, file.place) for file in files),
+            origin=origin,
+            source=source,
+        )
 
     def release(self, manifest: Digest, folder: Path | None = None) -> None:
         self._holdings.release(manifest, folder)
@@ -88,6 +106,26 @@ class FilesystemStore:
 
     def read_plan(self, manifest: Digest) -> ReadPlan | None:
         return self._holdings.read_plan(manifest)
+
+    def open_held(self, manifest: Digest, folder: Path, file: int) -> Readable:
+        return self._holdings.open_held(manifest, folder, file)
+
+    def parts(self, manifest: Digest) -> tuple[Digest, ...]:
+        return self._holdings.parts(manifest)
+
+    def manifests_with(self, part: Digest) -> tuple[Digest, ...]:
+        return self._holdings.manifests_with(part)
+
+    def local(self, table: ChunkTable, wanted: RangeSet) -> list[LocalRun]:
+        return find_local(self._holdings, table, wanted)
+
+    def note_hashed(self, files: Mapping[Path, HashedFile]) -> None:
+        with disk_errors(f"write metadata in {self._home}"):
+            note_hashed(files, self._holdings.index, self._blobs)
+
+    def hashed_at(self, places: Iterable[Path]) -> dict[Path, HashedFile]:
+        with disk_errors(f"read metadata in {self._home}"):
+            return hashed_at(places, self._holdings.index, self._blobs)
 
     def mark_changed(self, manifest: Digest, file: int) -> None:
         self._holdings.mark_changed(manifest, file)
@@ -108,7 +146,11 @@ class FilesystemStore:
             lists = (list_of(table, file) for file, entry in enumerate(manifest.files) if entry.chunks > 1)
             self.put_blobs([blob for chunks in lists for blob in encode_lists(chunks)[1]])
             self._holdings.hold(
-                manifest, digest, destination, lambda: ((known, known.settled(now_ns)) for known in found)
+                manifest,
+                digest,
+                destination,
+                lambda: ((known, known.settled(now_ns), None) for known in found),
+                origin=Origin.FETCHED,
             )
 
         return begin_arrival(

@@ -55,7 +55,7 @@ class OpenFile(msgspec.Struct, frozen=True):
         os.close(self.descriptor)
 
 
-def open_regular(name: str, *, dir_fd: int) -> int:
+def open_regular(name: str, *, dir_fd: int | None) -> int:
     """Open a regular file by one name. Raises OSError (ELOOP for a link), NotAFile."""
     # Looked at first: opening a device can have effects of its own.
     status = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
@@ -142,6 +142,27 @@ def open_published(folder: Path, path: str, expected: Fingerprint | None = None)
     if expected is not None and found != expected:
         os.close(fd)
         raise ContentChanged(f"{folder / path} has changed since it was hashed", hint="publish the folder again")
+    return OpenFile(fd, found)
+
+
+def open_place(place: str | Path, expected: Fingerprint | None = None) -> OpenFile:
+    """Open a file by its absolute path, as it was when hashed (`expected`), or as it is now (None). Folders on the way
+    may be links, as whoever keeps them likes; the file itself must be none.
+
+    Raises ContentChanged, DiskError, as `open_published` does.
+    """
+    try:
+        fd = open_regular(os.fspath(place), dir_fd=None)
+    except NotAFile as exc:
+        raise ContentChanged(f"{place} is no file any more") from exc
+    except OSError as exc:
+        if exc.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise ContentChanged(f"{place} is not there any more") from exc
+        raise cannot_read(place, exc) from exc
+    found = fingerprint(os.fstat(fd))
+    if expected is not None and found != expected:
+        os.close(fd)
+        raise ContentChanged(f"{place} has changed since it was hashed", hint="adopt it again")
     return OpenFile(fd, found)
 
 

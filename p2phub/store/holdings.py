@@ -1,7 +1,8 @@
 """What this home holds, in which folders: index, blobs and `state.log` together.
 
 The index is asked first and may be lost; `state.log` says which folder was said to hold which manifest, the blobs what
-that manifest is. A file is served only while it has the fingerprint under which its bytes were hashed.
+that manifest is. A file is served only while it has the fingerprint under which its bytes were hashed. Files of a
+manifest that is held can be had alone, too (`manifest.alone`). Where chunks lie that are wanted: `local`.
 """
 
 from __future__ import annotations
@@ -9,33 +10,42 @@ from __future__ import annotations
 import os
 import threading
 import time
-from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
 
+from p2phub import limits
 from p2phub.content import (
     ChunkTable,
     Digest,
-    InFolder,
     RangeSet,
     Readable,
     ReadPlan,
-    Walker,
     decode_lists,
     digest_of,
 )
 from p2phub.errors import ContentChanged, Damaged, DiskError
-from p2phub.manifest import Manifest, decode_manifest, encode_manifest
+from p2phub.manifest import (
+    FileEntry,
+    Manifest,
+    alone_digest,
+    alone_root,
+    decode_manifest,
+    encode_manifest,
+    is_alone,
+    pack,
+    unpack,
+)
 from p2phub.store.blobs import Blobs
-from p2phub.store.database import DOUBTED, HELD, TRUSTED, Database, FileRow, HoldingRow
+from p2phub.store.database import DOUBTED, HELD, TRUSTED, Begun
 from p2phub.store.disk import disk_errors
-from p2phub.store.fingerprints import Fingerprints
-from p2phub.store.folders import FolderWalk, open_published
-from p2phub.store.interface import Fingerprint, HashedFile, Holding
+from p2phub.store.folders import OpenFile, open_place, open_published
+from p2phub.store.index import FileRow, HoldingRow, Index
+from p2phub.store.interface import Fingerprint, HashedFile, Holding, Origin, Provenance
 from p2phub.store.lists import list_of
+from p2phub.store.opening import Alone, Opener
 from p2phub.store.rehash import is_equal
 from p2phub.store.state_log import StateLog
 
@@ -43,7 +53,7 @@ HOLDING = "holding"
 TABLES_REMEMBERED_MAX = 16  # Tables of chunks, 36 bytes a chunk and more: enough for what is served at one time.
 
 
-class _Known(msgspec.Struct, frozen=True):
+class Known(msgspec.Struct, frozen=True):
     """What a manifest is, from its blobs."""
 
     manifest: Manifest
@@ -56,27 +66,43 @@ class Holdings:
     def __init__(self, home: Path, blobs: Blobs, log: StateLog) -> None:
         self._blobs = blobs
         self._log = log
-        self._index = Database(home, self._begin_again)
+        self.index = Index(home, self._begin_again)
         self._mutex = threading.Lock()
         self._loading = threading.Lock()  # One manifest at a time: two who ask for the same must not both hold it.
-        self._tables: OrderedDict[Digest, _Known] = OrderedDict()
+        self._tables: OrderedDict[Digest, Known] = OrderedDict()
 
     def hold(
         self,
         manifest: Manifest,
         digest: Digest,
         folder: Path,
-        files: Callable[[], Iterable[tuple[Fingerprint, bool]]],
+        files: Callable[[], Iterable[tuple[Fingerprint, bool, Path | None]]],
+        *,
+        origin: Origin,
+        source: Provenance | None = None,
     ) -> None:
-        """Record that `folder` holds `manifest`: `files` yields (fingerprint, trusted) of each file, in the manifest's
-        order, each time that it is called."""
+        """Record that `folder` holds `manifest`: `files` yields (fingerprint, trusted, place) of each file, in the
+        manifest's order, each time that it is called."""
         if self._blobs.get(digest) is None:
             blobs = encode_manifest(manifest)
             assert digest_of(blobs[0]) == digest, "a manifest held under the digest of another"
             self._blobs.put(blobs)
         folder = Path(os.path.abspath(folder))
-        self._log.set(HOLDING, _key(digest, folder), [os.fsencode(folder), len(manifest.files)])
-        self._index.hold(digest, folder, lambda: ((TRUSTED if trusted else HELD, known) for known, trusted in files()))
+        packed = [] if source is None else [source.cache, source.name, source.revision or ""]
+        value = [os.fsencode(folder), len(manifest.files), origin.value, packed]
+        self._log.set(HOLDING, _key(digest, folder), value)
+        self._drop_chunks(digest, folder)
+        self.index.hold(
+            digest,
+            folder,
+            lambda: (
+                (TRUSTED if trusted else HELD, known, None if place is None else os.fsencode(place))
+                for known, trusted, place in files()
+            ),
+            origin=origin,
+            source=pack(packed),
+        )
+        self.index_chunks()
 
     def release(self, digest: Digest, folder: Path | None = None) -> None:
         if folder is not None:
@@ -85,21 +111,49 @@ class Holdings:
             for key in self._log.all(HOLDING):
                 if key[0] == digest.raw.hex() and (folder is None or key == _key(digest, folder)):
                     self._log.remove(HOLDING, key)
-        self._index.release(digest, folder)
+        self._drop_chunks(digest, folder)
+        self.index.release(digest, folder)
+
+    def index_chunks(self) -> None:
+        """Note the chunks of all holdings whose chunks are not noted yet, and their large files alone."""
+        waiting = self.index.without_chunks()
+        if not waiting:
+            return
+        rows = {row.id: row for row in self.index.holdings()}
+        for number in waiting:
+            row = rows.get(number)
+            known = None if row is None else self.known(row.manifest)
+            if known is None:
+                continue  # Its metadata is missing: once it is here again, it is noted.
+            parts = list(_parts(known.manifest))
+            self._blobs.put([alone_root(known.manifest.files[file]) for _, file in parts])
+            chunks = known.table.chunks(0, len(known.table))
+            self.index.index_chunks(number, (ref.digest for ref in chunks), parts)
+
+    def _drop_chunks(self, digest: Digest, folder: Path | None) -> None:
+        known: Known | None = None
+        for row in self.index.holdings():
+            if row.manifest == digest and folder in (None, row.folder):
+                known = known or self.known(digest)
+                if known is not None:
+                    chunks = known.table.chunks(0, len(known.table))
+                    self.index.drop_chunks(row.id, (ref.digest for ref in chunks))
 
     def all(self) -> tuple[Holding, ...]:
-        return tuple(self._holding(row) for row in self._index.holdings())
+        return tuple(self._holding(row) for row in self.index.holdings())
 
     def remembered(self, folder: Path) -> dict[str, HashedFile]:
         """Return what is known of the files of `folder` by a trusted fingerprint; the newest word on each path."""
         folder = Path(os.path.abspath(folder))
         found: dict[str, HashedFile] = {}
-        for row in self._index.holdings():
-            known = self._known(row.manifest) if row.folder == folder else None
+        for row in self.index.holdings():
+            known = self.known(row.manifest) if row.folder == folder else None
             if known is None:
                 continue
-            for file in self._index.files(row.id):
-                if file.standing == TRUSTED and file.fingerprint is not None and file.number < known.table.files:
+            for file in self.index.files(row.id):
+                if file.place is None and file.standing == TRUSTED and file.fingerprint is not None:
+                    if file.number >= known.table.files:
+                        break
                     entry = known.manifest.files[file.number]
                     if entry.path not in found:
                         chunks = list_of(known.table, file.number) if entry.chunks > 1 else None
@@ -107,46 +161,73 @@ class Holdings:
         return found
 
     def read_plan(self, digest: Digest) -> ReadPlan | None:
-        """Return how to serve a manifest, from the folder that holds most of it."""
-        known = self._known(digest)
+        """Return how to serve a manifest, from the folder that holds most of it; or a file alone that is in one."""
+        known = self.known(digest)
         if known is None:
             return None
         best: tuple[int, HoldingRow, RangeSet] | None = None
-        for row in self._index.holdings():
+        for row in self.index.holdings():
             if row.manifest == digest:
                 held = self._held(row, known.table)
                 if best is None or len(held) > best[0]:
                     best = (len(held), row, held)
-        if best is None:
-            return None
-        _, row, held = best
-        opener = _Opener(self._index.files(row.id), known.manifest, row.folder)
-        return ReadPlan(digest, known.table, held, opener, opener.walks)
+        if best is not None and (best[0] == len(known.table) or not is_alone(known.manifest)):
+            _, row, held = best
+            opener = Opener(self.index.files(row.id), known.manifest, row.folder)
+            return ReadPlan(digest, known.table, held, opener, None if opener.places else opener.walks)
+        if is_alone(known.manifest):
+            whole = RangeSet.whole(len(known.table))
+            for row, number in self._where_part(digest):
+                files = self.opener(row)
+                if files is not None and files.has(number):
+                    return ReadPlan(digest, known.table, whole, Alone(files, number))
+        return None
+
+    def open_held(self, digest: Digest, folder: Path, file: int) -> Readable:
+        """Open a file of a holding as it stands now. Raises ContentChanged, DiskError."""
+        folder = Path(os.path.abspath(folder))
+        known = self.known(digest)
+        rows = [row for row in self.index.holdings() if (row.manifest, row.folder) == (digest, folder)]
+        if known is None or not rows:
+            raise ContentChanged(f"{folder} is not held any more")
+        return _open(rows[0], known.manifest.files[file], self.index.file(rows[0].id, file))
+
+    def parts(self, digest: Digest) -> tuple[Digest, ...]:
+        rows = [row for row in self.index.holdings() if row.manifest == digest]
+        return tuple(dict.fromkeys(part for row in rows for part in self.index.parts(row.id)))
+
+    def manifests_with(self, part: Digest) -> tuple[Digest, ...]:
+        return tuple(dict.fromkeys(row.manifest for row, _ in self._where_part(part)))
+
+    def _where_part(self, part: Digest) -> list[tuple[HoldingRow, int]]:
+        found = self.index.with_part(part)
+        rows = {row.id: row for row in self.index.holdings()} if found else {}
+        return [(rows[holding], number) for holding, number in found if holding in rows]
 
     def mark_changed(self, digest: Digest, file: int) -> None:
         """Doubt a file: where several folders hold it, in those where it really is not what was hashed."""
-        known = self._known(digest)
-        rows = [row for row in self._index.holdings() if row.manifest == digest]
-        for row in rows:
-            if len(rows) == 1 or known is None or not self._is_unchanged(row, known.manifest, file):
-                self._index.doubt(row.id, file)
+        places = [(row, file) for row in self.index.holdings() if row.manifest == digest]
+        places += self._where_part(digest) if file == 0 else []
+        for row, number in places:
+            if len(places) == 1 or not self._is_unchanged(row, number):
+                self.index.doubt(row.id, number)
 
     def check(self) -> list[str]:
         """Mend what can be mended: index, blobs, files in doubt (hashed again). Returns what was done, in words."""
-        self._index.check()
+        self.index.database.check()
         rotted = self._blobs.scrub()
-        for row in self._index.holdings():
-            known = self._known(row.manifest)
+        for row in self.index.holdings():
+            known = self.known(row.manifest)
             if known is not None:
                 for file in self._doubted(row, known):
                     self._look_again(row, known, file)
-        said = self._index.mended[:]
-        self._index.mended.clear()
+        said = self.index.database.mended[:]
+        self.index.database.mended.clear()
         if rotted:
             said.append(f"{rotted} blobs had rotted and were dropped")
-        for row in self._index.holdings():
+        for row in self.index.holdings():
             where = f"{row.manifest} in {row.folder}"
-            known = self._known(row.manifest)
+            known = self.known(row.manifest)
             if known is None:
                 said.append(f"{where} is not served: its metadata is missing; publish or fetch it again")
             elif doubted := self._doubted(row, known):
@@ -154,17 +235,25 @@ class Holdings:
         return said
 
     def close(self) -> None:
-        self._index.close()
+        self.index.database.close()
 
     # --- parts -----------------------------------------------------------------------------------------------------
 
-    def _begin_again(self) -> Iterable[tuple[Digest, Path, int]]:
+    def _begin_again(self) -> Iterable[Begun]:
         """What a new index starts with: every holding ever recorded and not released, all of it in doubt."""
-        for (manifest, _), (folder, files) in self._log.all(HOLDING).items():
-            if isinstance(folder, bytes) and isinstance(files, int):
-                yield Digest(bytes.fromhex(manifest)), Path(os.fsdecode(folder)), files
+        for (manifest, _), value in self._log.all(HOLDING).items():
+            match value:
+                case [bytes(folder), int(files), str(origin), list(source)]:
+                    pass
+                case [bytes(folder), int(files)]:  # As it was written before it was noted whose they are.
+                    origin, source = Origin.PUBLISHED.value, []
+                case _:
+                    continue
+            known = origin if origin in _ORIGINS else Origin.PUBLISHED.value
+            where = Path(os.fsdecode(folder))
+            yield Begun(Digest(bytes.fromhex(manifest)), where, files, Origin(known), pack(source))
 
-    def _known(self, digest: Digest) -> _Known | None:
+    def known(self, digest: Digest) -> Known | None:
         """Return what `digest` is, from the blobs; None if a blob is missing."""
         with self._mutex:
             if digest in self._tables:
@@ -173,7 +262,7 @@ class Holdings:
         with self._loading:
             return self._load(digest)
 
-    def _load(self, digest: Digest) -> _Known | None:
+    def _load(self, digest: Digest) -> Known | None:
         with self._mutex:
             if digest in self._tables:  # Loaded by whoever was before us.
                 return self._tables[digest]
@@ -187,7 +276,7 @@ class Holdings:
             )
         except Damaged:
             return None
-        known = _Known(manifest, table)
+        known = Known(manifest, table)
         with self._mutex:
             self._tables[digest] = known
             while len(self._tables) > TABLES_REMEMBERED_MAX:
@@ -202,37 +291,40 @@ class Holdings:
 
     def _held(self, row: HoldingRow, table: ChunkTable) -> RangeSet:
         # What is held, not what is doubted: of a holding that vanished this moment nothing must be claimed.
-        files = RangeSet.ascending(file for file in self._index.held(row.id) if file < table.files)
+        files = RangeSet.ascending(file for file in self.index.held(row.id) if file < table.files)
         return RangeSet.of((table.span(start)[0], table.span(stop - 1)[1]) for start, stop in files.runs)
 
-    def _doubted(self, row: HoldingRow, known: _Known) -> list[int]:
-        held = RangeSet.ascending(self._index.held(row.id))
+    def _doubted(self, row: HoldingRow, known: Known) -> list[int]:
+        held = RangeSet.ascending(self.index.held(row.id))
         return list(RangeSet.whole(known.table.files) - held)
 
     def _holding(self, row: HoldingRow) -> Holding:
-        known = self._known(row.manifest)
+        known = self.known(row.manifest)
         if known is None:
-            return Holding(row.manifest, row.folder, RangeSet(), False, 0, 0)
+            return Holding(row.manifest, row.folder, RangeSet(), False, 0, 0, row.origin, _source(row))
         held = self._held(row, known.table)
         complete = not self._doubted(row, known)
         files = known.manifest.files
-        return Holding(row.manifest, row.folder, held, complete, known.manifest.bytes_total, len(files))
+        total = known.manifest.bytes_total
+        return Holding(row.manifest, row.folder, held, complete, total, len(files), row.origin, _source(row))
 
-    def _is_unchanged(self, row: HoldingRow, manifest: Manifest, file: int) -> bool:
-        known = self._index.file(row.id, file)
-        if known is None or known.standing == DOUBTED:
+    def _is_unchanged(self, row: HoldingRow, file: int) -> bool:
+        known, found = self.known(row.manifest), self.index.file(row.id, file)
+        if known is None or found is None or found.standing == DOUBTED:
             return False
         try:
-            open_published(row.folder, manifest.files[file].path, known.fingerprint).close()
+            _open(row, known.manifest.files[file], found, expected=found.fingerprint).close()
         except DiskError:
             return False
         return True
 
-    def _look_again(self, row: HoldingRow, known: _Known, file: int) -> None:
+    def _look_again(self, row: HoldingRow, known: Known, file: int) -> None:
         """Hash a doubted file; it is held again if it is what it should be."""
         entry = known.manifest.files[file]
+        was = self.index.file(row.id, file)
+        place = _place(row, known.manifest, entry, was)
         try:
-            found = open_published(row.folder, entry.path)
+            found = open_published(row.folder, entry.path) if place is None else open_place(place)
         except DiskError:
             return
         try:
@@ -240,57 +332,52 @@ class Holdings:
                 right = found.expected.size == entry.size and is_equal(found.descriptor, known.table, file)
                 if right and found.unchanged():
                     standing = TRUSTED if found.expected.settled(time.time_ns()) else HELD
-                    self._index.stand(row.id, file, standing, found.expected)
+                    where = None if place is None else os.fsencode(place)
+                    self.index.stand(row.id, file, FileRow(file, standing, found.expected, where))
         finally:
             found.close()
 
-
-class _Opener:
-    """Opens files of a holding for serving, each as it was when it was hashed."""
-
-    def __init__(self, files: Iterable[FileRow], manifest: Manifest, folder: Path) -> None:
-        self._manifest = manifest
-        self._folder = folder
-        self._rows = Fingerprints()
-        self._row_of = array("q", (-1,)) * len(manifest.files)  # -1 where a file is in doubt.
-        for row in files:
-            if row.standing != DOUBTED and row.fingerprint is not None and row.number < len(manifest.files):
-                self._row_of[row.number] = len(self._rows)
-                self._rows.append(row.fingerprint)
-
-    def __call__(self, file: int) -> Readable:
-        return open_published(self._folder, *self.expected(file))
-
-    def expected(self, file: int) -> tuple[str, Fingerprint]:
-        """Return the path of a file, and how it must be found. Raises ContentChanged for one in doubt."""
-        row, path = self._row_of[file], self._manifest.files[file].path
-        if row < 0:
-            raise ContentChanged(f"{self._folder / path} is not known to be what was hashed")
-        return path, self._rows[row]
-
-    def walks(self) -> Walker:
-        return _Walker(self, self._folder)
+    def opener(self, row: HoldingRow) -> Opener | None:
+        """Return what opens the files of a holding; None if its metadata is missing."""
+        known = self.known(row.manifest)
+        return None if known is None else Opener(self.index.files(row.id), known.manifest, row.folder)
 
 
-class _Walker:
-    """`content.Walker` over the files of a holding."""
+def _parts(manifest: Manifest) -> Iterable[tuple[Digest, int]]:
+    """Yield the large files of a manifest, alone, with their numbers. A file alone has no parts: it is itself one."""
+    if not is_alone(manifest):
+        for number, entry in enumerate(manifest.files):
+            if entry.size >= limits.ALONE_BYTES_MIN:
+                yield alone_digest(entry), number
 
-    def __init__(self, opener: _Opener, folder: Path) -> None:
-        self._opener = opener
-        self._walk = FolderWalk(folder)
 
-    def expect(self, files: Sequence[int]) -> None:
+def _place(row: HoldingRow, manifest: Manifest, entry: FileEntry, known: FileRow | None) -> Path | None:
+    """Return where a file of a holding stands, if not below its folder. Of an adopted one it is found out anew when
+    the index was lost: whatever a link leads to by then, only its content counts."""
+    if known is not None and known.place is not None:
+        return Path(os.fsdecode(known.place))
+    if row.origin is not Origin.ADOPTED:
+        return None
+    return row.folder if is_alone(manifest) else Path(os.path.realpath(row.folder / entry.path))
+
+
+def _open(row: HoldingRow, entry: FileEntry, known: FileRow | None, expected: Fingerprint | None = None) -> OpenFile:
+    if known is not None and known.place is not None:
+        return open_place(os.fsdecode(known.place), expected)
+    return open_published(row.folder, entry.path, expected)
+
+
+def _source(row: HoldingRow) -> Provenance | None:
+    try:
+        match unpack(row.source or b"\x90"):
+            case [str(cache), str(name), str(revision)]:
+                return Provenance(cache, name, revision or None)
+    except Damaged:  # Malformed: nothing that we wrote.
         pass
+    return None
 
-    def open(self, file: int) -> Readable:
-        return self._walk.open(*self._opener.expected(file))
 
-    def in_folder(self, file: int) -> InFolder | None:
-        path, expected = self._opener.expected(file)
-        return self._walk.in_folder(path, expected)
-
-    def close(self) -> None:
-        self._walk.close()
+_ORIGINS = frozenset(origin.value for origin in Origin)
 
 
 def _key(digest: Digest, folder: Path) -> tuple[str, str]:

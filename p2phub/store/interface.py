@@ -6,7 +6,8 @@ All calls block and are thread-safe; the engine makes them in bounded worker thr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
 from pathlib import Path
 from struct import Struct
 from typing import Protocol
@@ -107,10 +108,30 @@ class HashedFile(msgspec.Struct, frozen=True):
     chunks: ChunkList | None
     fingerprint: Fingerprint
     trusted: bool  # False where the fingerprint was too young when taken: hash again next time.
+    place: Path | None = None  # Where it stands, if that is not `entry.path` below the folder that holds it.
+
+
+class Origin(Enum):
+    """How files came to be where a manifest is held, and so whose they are and what may be done to them."""
+
+    PUBLISHED = "published"  # The user's: only ever read.
+    FETCHED = "fetched"  # Made by us where the user said: theirs from then on, but they may have us repair it.
+    ADOPTED = "adopted"  # Another program's, or the user's: only ever read.
+    OWN = "own"  # In the home's own store: may be collected.
+
+
+class Provenance(msgspec.Struct, frozen=True):
+    """Where an adopted manifest was found: in which `cache` ("hf", "ollama", …), called what, at which of the hub's
+    commits (40 hex digits), if it has any."""
+
+    cache: str
+    name: str
+    revision: str | None = None
 
 
 class Holding(msgspec.Struct, frozen=True):
-    """A manifest whose files stand in `folder`. `held`: which chunks are verified there."""
+    """A manifest whose files stand in `folder`, or, adopted, where each was found. `held`: which chunks are verified
+    there."""
 
     manifest: Digest
     folder: Path
@@ -118,6 +139,29 @@ class Holding(msgspec.Struct, frozen=True):
     complete: bool
     bytes_total: int
     files: int
+    origin: Origin = Origin.FETCHED
+    source: Provenance | None = None
+
+
+class LocalFile(msgspec.Struct, frozen=True):
+    """A file of this disk that has chunks that are wanted. `open` raises ContentChanged if it is not as it was hashed.
+
+    `trusted`: its fingerprint alone tells that it is.
+    """
+
+    path: Path
+    size: int
+    trusted: bool
+    open: Callable[[], Readable]
+
+
+class LocalRun(msgspec.Struct, frozen=True):
+    """`count` chunks that are wanted, from number `first` on, lie one behind the other in `file` from `offset` on."""
+
+    first: int
+    count: int
+    file: LocalFile
+    offset: int
 
 
 class Arrival(Protocol):
@@ -142,6 +186,16 @@ class Arrival(Protocol):
     def sync(self) -> None:
         """Make all noted chunks durable, then journal them; move whole files to their place, without replacing.
         Raises DiskError; then nothing noted since the last mark counts."""
+
+    def copy(self, run: LocalRun) -> RangeSet:
+        """Write those chunks of `run` that are right where they lie, and return which: call `verified` with them.
+
+        Raises DiskError for faults of where it is written; what is wrong with the file that is read only makes it of no
+        use."""
+
+    def clone(self, run: LocalRun) -> bool:
+        """Have the file that `run` is all of share the blocks of the one it lies in, in constant time; True if that was
+        done: then call `verified`. Only of a file that is trusted. Raises as `copy` does."""
 
     def in_place(self, files: Sequence[int]) -> list[int]:
         """Return those of `files` (by number) that stand whole at their place."""
@@ -173,8 +227,19 @@ class Store(Protocol):
     def remembered(self, folder: Path) -> dict[str, HashedFile]:
         """Return what earlier publishes of `folder` found, by path, where the fingerprint was trusted."""
 
-    def hold(self, manifest: Manifest, digest: Digest, folder: Path, files: Sequence[HashedFile]) -> None:
-        """Record that `folder` holds `manifest` whole, in place. `files` are in the manifest's order."""
+    def hold(
+        self,
+        manifest: Manifest,
+        digest: Digest,
+        folder: Path,
+        files: Sequence[HashedFile],
+        *,
+        origin: Origin = Origin.PUBLISHED,
+        source: Provenance | None = None,
+    ) -> None:
+        """Record that `folder` holds `manifest` whole, in place. `files` are in the manifest's order.
+
+        An adopted file alone (`manifest.is_alone`) has its own path for a folder."""
 
     def release(self, manifest: Digest, folder: Path | None = None) -> None:
         """Forget that `folder` holds `manifest`, or that any folder does; touches no file there."""
@@ -183,6 +248,26 @@ class Store(Protocol):
 
     def read_plan(self, manifest: Digest) -> ReadPlan | None:
         """Return how to serve a held manifest, None if it is not held."""
+
+    def open_held(self, manifest: Digest, folder: Path, file: int) -> Readable:
+        """Open a file of a holding as it stands now, whatever it was. Raises ContentChanged if it is not there."""
+
+    def parts(self, manifest: Digest) -> tuple[Digest, ...]:
+        """Return the files alone of ALONE_BYTES_MIN and more that a held manifest has; `read_plan` knows them, too."""
+
+    def manifests_with(self, part: Digest) -> tuple[Digest, ...]:
+        """Return the held manifests that have this file alone as a part."""
+
+    def local(self, table: ChunkTable, wanted: RangeSet) -> list[LocalRun]:
+        """Return where on this disk those chunks lie that are held here already, of any manifest: ascending by number,
+        each once. What is told may have changed since: who reads it compares digests."""
+
+    def note_hashed(self, files: Mapping[Path, HashedFile]) -> None:
+        """Remember, durably, what files were when they were hashed, though no holding has them yet. `place` is not
+        looked at: the key is the file's absolute path."""
+
+    def hashed_at(self, places: Iterable[Path]) -> dict[Path, HashedFile]:
+        """Return what `note_hashed` was told of these files, where the fingerprint was trusted."""
 
     def mark_changed(self, manifest: Digest, file: int) -> None:
         """Note that a file is not what was hashed: its chunks are not held until it is hashed again."""

@@ -8,17 +8,30 @@ means noted, and there is never less room than is asked for.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
 
+from p2phub import limits
 from p2phub.content import ChunkTable, Digest, RangeSet, Readable, ReadPlan, digest_of, encode_lists
 from p2phub.errors import ContentChanged, DiskError
-from p2phub.manifest import Manifest, encode_manifest
-from p2phub.store.interface import Arrival, Fingerprint, FoundFile, HashedFile, Holding, Scan
-from p2phub.store.lists import list_of_file
+from p2phub.manifest import FileEntry, Manifest, alone_digest, alone_root, encode_manifest, is_alone
+from p2phub.store.interface import (
+    Arrival,
+    Fingerprint,
+    FoundFile,
+    HashedFile,
+    Holding,
+    LocalFile,
+    LocalRun,
+    Origin,
+    Provenance,
+    Scan,
+)
+from p2phub.store.lists import list_of, list_of_file
 from p2phub.store.memory_arrival import MemoryArrival, Unfinished
 from p2phub.store.memory_files import MemoryFile, Opened, same_bytes
 
@@ -29,6 +42,8 @@ class _Held(msgspec.Struct):
     folder: Path
     files: list[HashedFile]
     table: ChunkTable
+    origin: Origin
+    source: Provenance | None = None
     doubted: set[int] = msgspec.field(default_factory=set)
 
     @property
@@ -46,6 +61,7 @@ class MemoryStore:
         self.being_written: set[Path] = set()
         self._blobs: dict[Digest, bytes] = {}
         self._held: list[_Held] = []
+        self._hashed: dict[Path, HashedFile] = {}
 
     # --- what a user does to a folder ------------------------------------------------------------------------------
 
@@ -106,16 +122,26 @@ class MemoryStore:
             for held in self._held:  # Newest last.
                 if held.folder == folder:
                     files = (file for number, file in enumerate(held.files) if number not in held.doubted)
-                    found |= {file.entry.path: file for file in files if file.trusted}
+                    found |= {file.entry.path: file for file in files if file.trusted and file.place is None}
         return found
 
-    def hold(self, manifest: Manifest, digest: Digest, folder: Path, files: Sequence[HashedFile]) -> None:
+    def hold(
+        self,
+        manifest: Manifest,
+        digest: Digest,
+        folder: Path,
+        files: Sequence[HashedFile],
+        *,
+        origin: Origin = Origin.PUBLISHED,
+        source: Provenance | None = None,
+    ) -> None:
         assert [file.entry for file in files] == list(manifest.files)
         self.put_blobs([blob for file in files if file.chunks is not None for blob in encode_lists(file.chunks)[1]])
         table = ChunkTable(list_of_file(file) for file in files)
         if self.blob(digest) is None:
             self.put_blobs(encode_manifest(manifest))
-        self.record(_Held(manifest, digest, folder, list(files), table))
+        self.put_blobs([alone_root(entry) for entry in _large(manifest)])
+        self.record(_Held(manifest, digest, folder, list(files), table, origin, source))
 
     def record(self, held: _Held) -> None:
         with self.lock:
@@ -136,6 +162,8 @@ class MemoryStore:
                     not held.doubted,
                     held.manifest.bytes_total,
                     len(held.manifest.files),
+                    held.origin,
+                    held.source,
                 )
                 for held in reversed(self._held)
             )
@@ -143,24 +171,83 @@ class MemoryStore:
     def read_plan(self, manifest: Digest) -> ReadPlan | None:
         with self.lock:
             found = [held for held in reversed(self._held) if held.digest == manifest]
-        if not found:
+        best = max(found, key=lambda held: len(held.held), default=None)
+        if best is None or (best.doubted and is_alone(best.manifest)):
+            for held, number in self._where_part(manifest):
+                if number not in held.doubted:
+                    table = ChunkTable([list_of(held.table, number)])
+                    return ReadPlan(manifest, table, RangeSet.whole(len(table)), partial(self._open_part, held, number))
+        if best is None:
             return None
-        best = max(found, key=lambda held: len(held.held))
+        return ReadPlan(manifest, best.table, best.held, partial(self._open_of, best))
 
-        def open_file(file: int) -> Readable:
-            if file in best.doubted:
-                raise ContentChanged(f"{best.files[file].entry.path} is not known to be what was hashed")
-            return self._open(best.folder, best.files[file].entry.path, best.files[file].fingerprint)
+    def _open_of(self, held: _Held, file: int) -> Readable:
+        """Open a file of a holding as it was hashed."""
+        if file in held.doubted:
+            raise ContentChanged(f"{held.files[file].entry.path} is not known to be what was hashed")
+        return self._open(*_where(held, file), held.files[file].fingerprint)
 
-        return ReadPlan(manifest, best.table, best.held, open_file)
+    def _open_part(self, held: _Held, number: int, file: int) -> Readable:
+        assert file == 0
+        return self._open_of(held, number)
+
+    def open_held(self, manifest: Digest, folder: Path, file: int) -> Readable:
+        with self.lock:
+            found = [held for held in self._held if (held.digest, held.folder) == (manifest, folder)]
+        if not found:
+            raise ContentChanged(f"{folder} is not held any more")
+        return self._open(*_where(found[0], file), None)
+
+    def parts(self, manifest: Digest) -> tuple[Digest, ...]:
+        with self.lock:
+            found = [held.manifest for held in self._held if held.digest == manifest]
+        return tuple(alone_digest(entry) for entry in _large(found[0])) if found else ()
+
+    def manifests_with(self, part: Digest) -> tuple[Digest, ...]:
+        return tuple(dict.fromkeys(held.digest for held, _ in self._where_part(part)))
+
+    def _where_part(self, part: Digest) -> list[tuple[_Held, int]]:
+        with self.lock:
+            return [
+                (held, number)
+                for held in reversed(self._held)
+                for number, entry in enumerate(held.manifest.files)
+                if not is_alone(held.manifest) and entry.size >= limits.ALONE_BYTES_MIN and alone_digest(entry) == part
+            ]
+
+    def local(self, table: ChunkTable, wanted: RangeSet) -> list[LocalRun]:
+        with self.lock:
+            here: dict[bytes, LocalRun] = {}
+            for held in self._held:
+                for ref in held.table.chunks(0, len(held.table)):
+                    if ref.file not in held.doubted:
+                        folder, path = _where(held, ref.file)
+                        size = held.manifest.files[ref.file].size
+                        file = LocalFile(folder / path, size, True, partial(self._open_of, held, ref.file))
+                        here[ref.digest] = LocalRun(0, 1, file, ref.offset)
+            chunks = (table.chunk(number) for number in wanted)
+            return [replace(here[ref.digest], first=ref.index) for ref in chunks if ref.digest in here]
+
+    def note_hashed(self, files: Mapping[Path, HashedFile]) -> None:
+        with self.lock:
+            self._hashed.update(files)
+
+    def hashed_at(self, places: Iterable[Path]) -> dict[Path, HashedFile]:
+        with self.lock:
+            known = {place: self._hashed[place] for place in places if place in self._hashed}
+        return {
+            place: replace(file, entry=replace(file.entry, path=""), place=place)
+            for place, file in known.items()
+            if file.trusted
+        }
 
     def mark_changed(self, manifest: Digest, file: int) -> None:
         with self.lock:
-            found = [held for held in self._held if held.digest == manifest]
-            for held in found:
-                known = held.files[file]
-                if len(found) == 1 or self.standing(held.folder, known.entry.path) != known.fingerprint:
-                    held.doubted.add(file)
+            places = [(held, file) for held in self._held if held.digest == manifest]
+            places += self._where_part(manifest) if file == 0 else []
+            for held, number in places:
+                if len(places) == 1 or self.standing(*_where(held, number)) != held.files[number].fingerprint:
+                    held.doubted.add(number)
 
     def arrive(
         self, manifest: Manifest, digest: Digest, table: ChunkTable, destination: Path, *, force: bool
@@ -175,7 +262,8 @@ class MemoryStore:
             for held in self._held:
                 for number in sorted(held.doubted):
                     known = held.files[number]
-                    file = self.folders.get(held.folder, {}).get(known.entry.path)
+                    folder, path = _where(held, number)
+                    file = self.folders.get(folder, {}).get(path)
                     if file is not None and same_bytes(file, held.table, number):
                         held.files[number] = replace(known, fingerprint=file.fingerprint())
                         held.doubted.discard(number)
@@ -197,3 +285,16 @@ class MemoryStore:
             if file is None or expected not in (None, file.fingerprint()):
                 raise ContentChanged(f"{folder / path} is not there any more, or not as it was hashed")
             return Opened(file, lambda: self.standing(folder, path))
+
+
+def _where(held: _Held, file: int) -> tuple[Path, str]:
+    """Return (folder, path) of a file of a holding."""
+    known = held.files[file]
+    return (held.folder, known.entry.path) if known.place is None else (known.place.parent, known.place.name)
+
+
+def _large(manifest: Manifest) -> list[FileEntry]:
+    """Return the files that are held alone, too."""
+    if is_alone(manifest):
+        return []
+    return [entry for entry in manifest.files if entry.size >= limits.ALONE_BYTES_MIN]

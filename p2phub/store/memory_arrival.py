@@ -12,7 +12,9 @@ import msgspec
 from p2phub.content import ChunkTable, Digest, RangeSet, Readable, ReadPlan, WritePlan
 from p2phub.errors import DiskError, Occupied
 from p2phub.manifest import Manifest, check_path
-from p2phub.store.interface import HashedFile
+from p2phub.store.copying import copy_run
+from p2phub.store.disk import Disk
+from p2phub.store.interface import HashedFile, LocalRun, Origin
 from p2phub.store.lists import list_of
 from p2phub.store.memory_files import MemoryFile, Opened, anonymous_file, same_bytes
 from p2phub.store.rehash import matching_chunks
@@ -81,6 +83,12 @@ class MemoryArrival:
             self._check()
             self._left.have |= chunks
 
+    def copy(self, run: LocalRun) -> RangeSet:
+        return copy_run(Disk(), self._table, run, self._open)
+
+    def clone(self, run: LocalRun) -> bool:
+        return False  # Files in memory cannot be cloned.
+
     def sync(self) -> None:
         with self._store.lock:
             self._check()
@@ -113,7 +121,7 @@ class MemoryArrival:
                 )
                 for number, entry in enumerate(self._manifest.files)
             ]
-            self._store.hold(self._manifest, self._digest, self._folder, files)
+            self._store.hold(self._manifest, self._digest, self._folder, files, origin=Origin.FETCHED)
             self.close()
             del self._store.unfinished[self._folder, self._digest]
         return self._folder

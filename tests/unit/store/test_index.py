@@ -11,6 +11,7 @@ import pytest
 
 from p2phub.errors import DiskError
 from p2phub.store.filesystem import FilesystemStore
+from p2phub.store.index import FileRow
 from p2phub.store.interface import Fingerprint
 from tests.support.content import content_of, random_files
 from tests.support.stores import DiskScene, arrive, deliver_rest, hold
@@ -167,9 +168,9 @@ def test_several_processes_use_one_home_from_the_very_first_moment(tmp_path: Pat
 def test_device_and_inode_numbers_use_all_their_64_bits(tmp_path: Path) -> None:
     scene = DiskScene(tmp_path)
     hold(scene, CONTENT)
-    rows = scene.store._holdings._index  # type: ignore[attr-defined]
+    rows = scene.store._holdings.index  # type: ignore[attr-defined]
     huge = Fingerprint(2**64 - 1, 2**63, 5, -1, 7)
-    rows.stand(rows.holdings()[0].id, 0, 2, huge)
+    rows.stand(rows.holdings()[0].id, 0, FileRow(0, 2, huge))
     assert next(rows.files(rows.holdings()[0].id)).fingerprint == huge
     scene.store.close()
 

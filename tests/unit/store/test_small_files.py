@@ -13,7 +13,7 @@ import pytest
 
 from p2phub.content import RangeSet
 from p2phub.errors import ContentChanged, DiskFull, Occupied
-from p2phub.store import database
+from p2phub.store import index
 from p2phub.store.database import TRUSTED
 from p2phub.store.disk import Disk
 from p2phub.store.doorway import Doorway
@@ -287,7 +287,7 @@ def test_a_fingerprint_is_its_five_numbers_and_a_list_of_them_gives_each_back() 
 
 
 def test_rows_are_read_a_few_at_a_time_and_none_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "ROWS_AT_ONCE", 4)  # Three pages of 12 rows, the last one full.
+    monkeypatch.setattr(index, "ROWS_AT_ONCE", 4)  # Three pages of 12 rows, the last one full.
     scene = DiskScene(tmp_path)
     hold(scene, SMALL)
     plan = scene.store.read_plan(SMALL.root)

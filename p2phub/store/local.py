@@ -1,0 +1,88 @@
+"""Where on this disk chunks lie that somebody wants: in any file that is held, under whatever manifest, at any offset.
+
+The index knows a chunk by the beginning of its digest; here the rest is compared, and runs are made of chunks that lie
+one behind the other, so that the index is asked once a run. What is found was right when it was hashed: whoever
+copies it hashes it again. Source: docs/design/store.md, "What is here already".
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from p2phub.content import ChunkTable, RangeSet
+from p2phub.store.holdings import Holdings, Known
+from p2phub.store.index import HoldingRow
+from p2phub.store.interface import LocalFile, LocalRun
+from p2phub.store.opening import Opener
+
+
+def find_local(holdings: Holdings, table: ChunkTable, wanted: RangeSet) -> list[LocalRun]:
+    """Return where the chunks of `table` in `wanted` lie, ascending, each once. Raises DiskError."""
+    holdings.index_chunks()
+    if not wanted or not holdings.index.has_chunks():
+        return []
+    return _Search(holdings, table).runs(wanted)
+
+
+class _Search:
+    def __init__(self, holdings: Holdings, table: ChunkTable) -> None:
+        self._holdings = holdings
+        self._table = table
+        self._rows: dict[int, HoldingRow] = {row.id: row for row in holdings.index.holdings()}
+        self._openers: dict[int, tuple[Known, Opener] | None] = {}
+        self._files: dict[tuple[int, int], LocalFile] = {}
+
+    def runs(self, wanted: RangeSet) -> list[LocalRun]:
+        found: list[LocalRun] = []
+        for start, stop in wanted.runs:
+            at = start
+            while at < stop:
+                file_stop = min(stop, self._table.span(self._table.file_of(at))[1])
+                run = self._run_from(at, file_stop)
+                if run is not None:
+                    found.append(run)
+                at += 1 if run is None else run.count
+        return found
+
+    def _run_from(self, first: int, stop: int) -> LocalRun | None:
+        """Return the longest run found that begins with chunk `first` and ends before `stop`."""
+        best: LocalRun | None = None
+        wanted = self._table.chunk(first)
+        for holding, number in self._holdings.index.find_chunk(wanted.digest):
+            opened = self._opened(holding)
+            if opened is None or number >= len(opened[0].table):
+                continue
+            known, opener = opened
+            here = known.table.chunk(number)
+            if here.digest != wanted.digest or here.length != wanted.length or not opener.has(here.file):
+                continue
+            count = self._alike(first, stop, known.table, number, known.table.span(here.file)[1])
+            if best is None or count > best.count:
+                best = LocalRun(first, count, self._file(holding, here.file, known, opener), here.offset)
+            if count == stop - first:
+                break  # No other has more.
+        return best
+
+    def _alike(self, first: int, stop: int, other: ChunkTable, number: int, other_stop: int) -> int:
+        """Return how many chunks from `first` on are those from `number` on of `other`."""
+        most = min(stop - first, other_stop - number)
+        pairs = zip(self._table.chunks(first, most), other.chunks(number, most), strict=True)
+        for count, (one, two) in enumerate(pairs):
+            if one.digest != two.digest or one.length != two.length:
+                return count
+        return most
+
+    def _opened(self, holding: int) -> tuple[Known, Opener] | None:
+        if holding not in self._openers:
+            row = self._rows.get(holding)  # None: a row that was left over from a holding that is gone.
+            known = None if row is None else self._holdings.known(row.manifest)
+            opener = None if row is None else self._holdings.opener(row)
+            self._openers[holding] = None if known is None or opener is None else (known, opener)
+        return self._openers[holding]
+
+    def _file(self, holding: int, number: int, known: Known, opener: Opener) -> LocalFile:
+        key = holding, number
+        if key not in self._files:
+            size = known.manifest.files[number].size
+            self._files[key] = LocalFile(opener.path(number), size, opener.trusts(number), partial(opener, number))
+        return self._files[key]
