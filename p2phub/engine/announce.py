@@ -121,6 +121,7 @@ class Announcer:
         for holding in self._store.holdings():
             if holding.complete and (holding.manifest in public or holding.manifest not in private):
                 yield holding.manifest
+                yield from self._store.parts(holding.manifest)
 
     def _releases(self, manifest: Digest) -> dict[str, bytes]:
         """Return the releases that lead to `manifest`, by DHT key: ours, and those it was fetched by."""

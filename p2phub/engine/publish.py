@@ -14,7 +14,7 @@ import msgspec
 
 from p2phub import limits
 from p2phub.content import Digest, digest_of
-from p2phub.engine.hashing import hash_folder
+from p2phub.engine.hashing_all import hash_folder
 from p2phub.engine.selection import IGNORE_FILE, Selection
 from p2phub.engine.workers import Workers
 from p2phub.errors import DiskError, Malformed, UsageError

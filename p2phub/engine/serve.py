@@ -125,9 +125,17 @@ class StoreShelf(msgspec.Struct):
         with self._lock:
             self._changes += 1
             self._offers.pop(manifest, None)
+            # A file alone may have been one of its files.
+            for alone in [digest for digest, offer in self._offers.items() if offer.plan.table.files == 1]:
+                del self._offers[alone]
 
     def may_have(self, manifest: Digest, requester: PeerId) -> bool:
-        """Whether `requester` may: what we publish by what it was published for, the rest unless it is withheld."""
+        """Whether `requester` may: what we publish by what it was published for, the rest unless it is withheld; a file
+        alone if it may have anything that the file is in."""
+        holders = self.store.manifests_with(manifest) or (manifest,)
+        return any(self._may_have_whole(holder, requester) for holder in holders)
+
+    def _may_have_whole(self, manifest: Digest, requester: PeerId) -> bool:
         publications = [item for item in self.ledger.publications() if item.manifest == manifest]
         if not publications:
             return manifest not in self.ledger.withheld()

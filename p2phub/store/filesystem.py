@@ -22,7 +22,7 @@ from p2phub.store.arriving import begin_arrival
 from p2phub.store.blobs import Blobs
 from p2phub.store.disk import Disk, disk_errors
 from p2phub.store.fingerprints import Fingerprints
-from p2phub.store.folders import fingerprint, open_published
+from p2phub.store.folders import fingerprint, open_place, open_published
 from p2phub.store.hashed import hashed_at, note_hashed
 from p2phub.store.holdings import Holdings
 from p2phub.store.interface import Arrival, Fingerprint, HashedFile, Holding, LocalRun, Origin, Provenance, Scan
@@ -70,6 +70,9 @@ class FilesystemStore:
     def open_in_place(self, folder: Path, path: str) -> Readable:
         return open_published(folder, path)
 
+    def open_place(self, place: Path) -> Readable:
+        return open_place(place)
+
     def fingerprint_of(self, file: Readable) -> Fingerprint:
         return fingerprint(os.fstat(file.descriptor))
 
@@ -97,6 +100,11 @@ class FilesystemStore:
             origin=origin,
             source=source,
         )
+        # The holding says it from here on; what stands elsewhere is asked for by its place.
+        if self._holdings.index.has_hashed():
+            self._holdings.index.forget_hashed(
+                os.fsencode(folder / file.entry.path) for file in files if file.place is None
+            )
 
     def release(self, manifest: Digest, folder: Path | None = None) -> None:
         self._holdings.release(manifest, folder)

@@ -30,6 +30,8 @@ def note_hashed(files: Mapping[Path, HashedFile], index: Index, blobs: Blobs) ->
 def hashed_at(places: Iterable[Path], index: Index, blobs: Blobs) -> dict[Path, HashedFile]:
     """Return what is remembered of the files at `places`. Their paths in a manifest are not: `entry.path` is empty."""
     found: dict[Path, HashedFile] = {}
+    if not index.has_hashed():
+        return found
     for place in places:
         noted = index.hashed(os.fsencode(place))
         if noted is None:

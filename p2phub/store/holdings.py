@@ -12,6 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from itertools import zip_longest
 from pathlib import Path
 
 import msgspec
@@ -88,6 +89,8 @@ class Holdings:
             assert digest_of(blobs[0]) == digest, "a manifest held under the digest of another"
             self._blobs.put(blobs)
         folder = Path(os.path.abspath(folder))
+        if origin is Origin.ADOPTED and self._is_held_so(digest, folder, files()):
+            return  # As it was at the last look: a cache may have thousands of files, and is looked at often.
         packed = [] if source is None else [source.cache, source.name, source.revision or ""]
         value = [os.fsencode(folder), len(manifest.files), origin.value, packed]
         self._log.set(HOLDING, _key(digest, folder), value)
@@ -103,6 +106,18 @@ class Holdings:
             source=pack(packed),
         )
         self.index_chunks()
+
+    def _is_held_so(self, digest: Digest, folder: Path, files: Iterable[tuple[Fingerprint, bool, Path | None]]) -> bool:
+        """Whether `folder` is held with these files, just as they are."""
+        rows = [row for row in self.index.holdings(digest) if row.folder == folder and row.origin is Origin.ADOPTED]
+        if not rows:
+            return False
+        wanted = (
+            (TRUSTED if trusted else HELD, found, None if place is None else os.fsencode(place))
+            for found, trusted, place in files
+        )
+        known = ((row.standing, row.fingerprint, row.place) for row in self.index.files(rows[0].id))
+        return all(one == two for one, two in zip_longest(wanted, known))
 
     def release(self, digest: Digest, folder: Path | None = None) -> None:
         if folder is not None:
@@ -132,8 +147,8 @@ class Holdings:
 
     def _drop_chunks(self, digest: Digest, folder: Path | None) -> None:
         known: Known | None = None
-        for row in self.index.holdings():
-            if row.manifest == digest and folder in (None, row.folder):
+        for row in self.index.holdings(digest):
+            if folder in (None, row.folder):
                 known = known or self.known(digest)
                 if known is not None:
                     chunks = known.table.chunks(0, len(known.table))
@@ -166,11 +181,10 @@ class Holdings:
         if known is None:
             return None
         best: tuple[int, HoldingRow, RangeSet] | None = None
-        for row in self.index.holdings():
-            if row.manifest == digest:
-                held = self._held(row, known.table)
-                if best is None or len(held) > best[0]:
-                    best = (len(held), row, held)
+        for row in self.index.holdings(digest):
+            held = self._held(row, known.table)
+            if best is None or len(held) > best[0]:
+                best = (len(held), row, held)
         if best is not None and (best[0] == len(known.table) or not is_alone(known.manifest)):
             _, row, held = best
             opener = Opener(self.index.files(row.id), known.manifest, row.folder)
@@ -187,17 +201,20 @@ class Holdings:
         """Open a file of a holding as it stands now. Raises ContentChanged, DiskError."""
         folder = Path(os.path.abspath(folder))
         known = self.known(digest)
-        rows = [row for row in self.index.holdings() if (row.manifest, row.folder) == (digest, folder)]
+        rows = [row for row in self.index.holdings(digest) if row.folder == folder]
         if known is None or not rows:
             raise ContentChanged(f"{folder} is not held any more")
         return _open(rows[0], known.manifest.files[file], self.index.file(rows[0].id, file))
 
     def parts(self, digest: Digest) -> tuple[Digest, ...]:
-        rows = [row for row in self.index.holdings() if row.manifest == digest]
+        rows = self.index.holdings(digest)
         return tuple(dict.fromkeys(part for row in rows for part in self.index.parts(row.id)))
 
     def manifests_with(self, part: Digest) -> tuple[Digest, ...]:
-        return tuple(dict.fromkeys(row.manifest for row, _ in self._where_part(part)))
+        found = [row.manifest for row, _ in self._where_part(part)]
+        if found and self.index.holdings(part):
+            found.append(part)
+        return tuple(dict.fromkeys(found))
 
     def _where_part(self, part: Digest) -> list[tuple[HoldingRow, int]]:
         found = self.index.with_part(part)
@@ -206,7 +223,7 @@ class Holdings:
 
     def mark_changed(self, digest: Digest, file: int) -> None:
         """Doubt a file: where several folders hold it, in those where it really is not what was hashed."""
-        places = [(row, file) for row in self.index.holdings() if row.manifest == digest]
+        places = [(row, file) for row in self.index.holdings(digest)]
         places += self._where_part(digest) if file == 0 else []
         for row, number in places:
             if len(places) == 1 or not self._is_unchanged(row, number):

@@ -51,10 +51,16 @@ class Index:
 
     # --- what it knows ---------------------------------------------------------------------------------------------
 
-    def holdings(self) -> list[HoldingRow]:
-        """Return all holdings, newest first."""
-        query = "SELECT id, manifest, folder, origin, source FROM holding ORDER BY id DESC"
-        rows = self._do(lambda db: db.execute(query).fetchall())
+    def holdings(self, manifest: Digest | None = None) -> list[HoldingRow]:
+        """Return all holdings, or those of a manifest, newest first."""
+        query = (
+            "SELECT id, manifest, folder, origin, source FROM holding"
+            " WHERE ?1 IS NULL OR manifest = ?1 ORDER BY id DESC"
+        )
+        if manifest is not None:  # By its index.
+            query = query.replace("?1 IS NULL OR ", "")
+        what = (None if manifest is None else manifest.raw,)
+        rows = self._do(lambda db: db.execute(query, what).fetchall())
         return [
             HoldingRow(number, Digest(manifest), Path(os.fsdecode(folder)), _origin(origin), source)
             for number, manifest, folder, origin, source in rows
@@ -213,6 +219,10 @@ class Index:
         query = "SELECT fingerprint, entry FROM hashed WHERE place = ?"
         row = self._do(lambda db: db.execute(query, (place,)).fetchone())
         return None if row is None else (Fingerprint.unpacked(row[0]), row[1])
+
+    def has_hashed(self) -> bool:
+        """Whether anything is noted of any file."""
+        return self._do(lambda db: db.execute("SELECT 1 FROM hashed LIMIT 1").fetchone()) is not None
 
     def hashed_places(self) -> list[bytes]:
         return [place for (place,) in self._do(lambda db: db.execute("SELECT place FROM hashed").fetchall())]

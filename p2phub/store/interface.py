@@ -222,6 +222,9 @@ class Store(Protocol):
     def open_in_place(self, folder: Path, path: str) -> Readable:
         """Open a regular file below `folder`, no link followed out of it. Raises ContentChanged if it is not there."""
 
+    def open_place(self, place: Path) -> Readable:
+        """Open a regular file by its absolute path; it is no link itself. Raises ContentChanged, DiskError."""
+
     def fingerprint_of(self, file: Readable) -> Fingerprint: ...
 
     def remembered(self, folder: Path) -> dict[str, HashedFile]:
@@ -256,7 +259,8 @@ class Store(Protocol):
         """Return the files alone of ALONE_BYTES_MIN and more that a held manifest has; `read_plan` knows them, too."""
 
     def manifests_with(self, part: Digest) -> tuple[Digest, ...]:
-        """Return the held manifests that have this file alone as a part."""
+        """Return the held manifests that have this file alone as a part, and itself, if it is held so beside them; none
+        if no manifest has it."""
 
     def local(self, table: ChunkTable, wanted: RangeSet) -> list[LocalRun]:
         """Return where on this disk those chunks lie that are held here already, of any manifest: ascending by number,

@@ -112,6 +112,9 @@ class MemoryStore:
     def open_in_place(self, folder: Path, path: str) -> Readable:
         return self._open(folder, path, None)
 
+    def open_place(self, place: Path) -> Readable:
+        return self._open(place.parent, place.name, None)
+
     def fingerprint_of(self, file: Readable) -> Fingerprint:
         assert isinstance(file, Opened)
         return file.file.fingerprint()
@@ -204,7 +207,10 @@ class MemoryStore:
         return tuple(alone_digest(entry) for entry in _large(found[0])) if found else ()
 
     def manifests_with(self, part: Digest) -> tuple[Digest, ...]:
-        return tuple(dict.fromkeys(held.digest for held, _ in self._where_part(part)))
+        found = [held.digest for held, _ in self._where_part(part)]
+        if found and any(held.digest == part for held in self._held):
+            found.append(part)
+        return tuple(dict.fromkeys(found))
 
     def _where_part(self, part: Digest) -> list[tuple[_Held, int]]:
         with self.lock:
