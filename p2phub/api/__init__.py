@@ -35,10 +35,12 @@ if TYPE_CHECKING:
     from p2phub.manifest import KINDS, Reference, Ticket, check_mirror, check_name, parse_reference
     from p2phub.node import parse_duration
     from p2phub.observe import (
+        Adopted,
         Done,
         Event,
         Failed,
         FilesReady,
+        Found,
         Listening,
         PeerDropped,
         Progress,
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KINDS",
+    "Adopted",
     "AlreadyRunning",
     "ChunkMismatch",
     "ContentChanged",
@@ -68,6 +71,7 @@ __all__ = [
     "Event",
     "Failed",
     "FilesReady",
+    "Found",
     "Hub",
     "HubError",
     "Listening",
@@ -116,8 +120,8 @@ _ROOMS = {
     "p2phub.identity": "PeerAddress PeerId parse_peer_address parse_peer_id",
     "p2phub.manifest": "KINDS Reference Ticket check_mirror check_name parse_reference",
     "p2phub.node": "parse_duration",
-    "p2phub.observe": "Done Event Failed FilesReady Listening PeerDropped Progress Published PublishProgress Ready "
-    "Source SourceBytes SourceLacks Started Stopped Unmatched Waiting Watch printable",
+    "p2phub.observe": "Adopted Done Event Failed FilesReady Found Listening PeerDropped Progress Published "
+    "PublishProgress Ready Source SourceBytes SourceLacks Started Stopped Unmatched Waiting Watch printable",
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}
 

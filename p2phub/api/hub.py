@@ -193,6 +193,18 @@ class Hub:
         fields["sources"] = [SourceBytes(**source) for source in fields["sources"]]
         return Done(**fields)
 
+    async def plan(self, ref: str, *, providers: Sequence[str] = ()) -> JsonObject:
+        """Return what a fetch of `ref` would do, before a byte of content moves: {"reference", "manifest", "bytes",
+        "bytes_here", "bytes_missing", "files", "here", "providers"}.
+
+        "bytes_here" are on this disk already, in whatever file: they are copied and not fetched. "files" is [{"path",
+        "bytes", "bytes_here"}], "here" [{"path" (of a file of this disk), "bytes"}], the most first, "providers"
+        [{"peer_id", "address", "via"}] who is known or said to have it. What describes the manifest is fetched.
+        `providers` (multiaddrs with /p2p/PEER) are asked first. Raises UsageError, Malformed, NotFound, NotTrusted,
+        NoProvider, Damaged, DiskError.
+        """
+        return await self._verbs.call("plan", {"ref": ref, "providers": list(providers)}, unwatched)
+
     async def unpublish(self, ref: str) -> JsonObject:
         """Stop announcing and serving a name of ours; its files stay.
 
@@ -217,7 +229,9 @@ class Hub:
 
         "release" is as in `log`, or None where no publisher's word led here; "contradiction" is {"publisher",
         "sequence", "manifests": [two]} where the publisher signed two different releases with one sequence, else None;
-        "held" is {"folder", "complete"} or None;
+        "held" is {"folder", "complete", "origin" ("published", "fetched", "adopted" or "own"), "source" (of what
+        was adopted {"cache", "name", "revision" (the hub's commit, to compare sizes and digests with it)}, else None)}
+        or None;
         "files" is [{"path", "size" (bytes), "sha256" (hex), "chunks"}], None where nobody tells what is in the
         manifest. With `tensors`, "tensors" is [{"path", "name", "dtype", "shape", "bytes", "start" (byte of the
         file)}] of safetensors and GGUF files, and the columns of each row group of Parquet files; None unless asked

@@ -80,6 +80,16 @@ class ChunkTable:
         """Return the half-open run of chunk numbers of file number `file`; empty for an empty file."""
         return self._first[file], self._first[file + 1]
 
+    def alone(self, file: int) -> ChunkTable:
+        """Return the table of file number `file` alone: its chunks, numbered from 0."""
+        first, stop = self.span(file)
+        table = ChunkTable(())
+        base = self._start[first]
+        table._first = array("Q", (0, stop - first))
+        table._start = array("Q", (start - base for start in self._start[first : stop + 1]))
+        table._digests = self._digests[first * DIGEST_BYTES : stop * DIGEST_BYTES]
+        return table
+
     def covering(self, file: int, start: int, stop: int) -> Run:
         """Return the half-open run of chunks that hold bytes `start` ..< `stop` of file number `file`, as far as it has
         them."""

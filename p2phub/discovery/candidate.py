@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import msgspec
 
+from p2phub.content import Digest
 from p2phub.identity import Address, PeerAddress, PeerId
 
 
 class Candidate(msgspec.Struct, frozen=True):
     """`provider` may hold the manifest: a claim until it has served a chunk. `via`: "lan", "direct", "dht" or
-    "exchange" (another peer of the swarm named it)."""
+    "exchange" (another peer of the swarm named it). `kin`: it was found to hold this one instead, which has a file of
+    it."""
 
     provider: PeerAddress
     via: str
+    kin: Digest | None = None
 
 
 class Contact(msgspec.Struct, frozen=True):

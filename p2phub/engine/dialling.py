@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import msgspec
 import trio
+from msgspec.structs import replace
 
-from p2phub.content import Digest
+from p2phub.content import Digest, Run
+from p2phub.engine.kin_link import KinLink
 from p2phub.errors import PeerError, PeerGone, WrongPeer
 from p2phub.identity import Address, PeerAddress, PeerId, SourceId
 from p2phub.net import Closed, Dialler, Link, Report
@@ -23,6 +25,7 @@ class Dialled(msgspec.Struct, frozen=True):
     link: Link | PeerError
     not_there: tuple[Address, ...] = ()
     took_s: float = 0.0
+    kin: Digest | None = None  # The file alone that it was asked for.
 
 
 class Reported(msgspec.Struct, frozen=True):
@@ -33,13 +36,15 @@ class Reported(msgspec.Struct, frozen=True):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Whom to dial for what: `addresses` are tried in their order."""
+    """Whom to dial for what: `addresses` are tried in their order. `kin`: `manifest` is a file alone, whose chunks are
+    these of what is fetched."""
 
     peer: PeerId
     addresses: tuple[Address, ...]
     via: str
     manifest: Digest
     prefix_bytes: int
+    kin: Run | None = None
 
 
 async def run_link(
@@ -47,11 +52,13 @@ async def run_link(
 ) -> None:
     """Dial, tell what came of it, then tell every report until the link closes. Cancelled, it closes the link."""
     race = await _open(target, dialler)
-    dialled = Dialled(target.peer, number, race.outcome, race.not_there, race.took_s)
+    kin = None if target.kin is None else target.manifest
+    dialled = Dialled(target.peer, number, race.outcome, race.not_there, race.took_s, kin)
     if isinstance(race.outcome, PeerError):
         await tell.send(dialled)
         return
-    await relay(dialled, race.outcome, tell)
+    link = race.outcome if target.kin is None else KinLink(race.outcome, target.kin)
+    await relay(replace(dialled, link=link), link, tell)
 
 
 async def relay(dialled: Dialled, link: Link, tell: trio.MemorySendChannel[Dialled | Reported]) -> None:

@@ -26,6 +26,7 @@ from p2phub.engine.exchange import Told
 from p2phub.engine.explain import explain
 from p2phub.engine.heartbeat import HoldsNow, Silent
 from p2phub.engine.job import Item, Job, Means, SearchEnded, Wish
+from p2phub.engine.kin import look_for_kin, turn_to_next
 from p2phub.engine.nearness import ask_lan_if_long, spare
 from p2phub.engine.patience import Patience
 from p2phub.engine.places import make_place
@@ -142,8 +143,10 @@ class _Coordinator:
             if now >= self.dial_at:
                 self.dial_at = now + DIAL_LOOK_S
                 ask_lan_if_long(self.job, now)
+                look_for_kin(self.job, now)
                 spare(self.job, searching=self.patience.searching, now=now)
                 make_place(self.job, now)
+                turn_to_next(self.job)
                 self.turns.dial_more(now)
                 self.patience.give_up_or_wait(now)
 

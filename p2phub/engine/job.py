@@ -15,7 +15,7 @@ import msgspec
 import trio
 
 from p2phub import limits
-from p2phub.content import Digest, RangeSet
+from p2phub.content import Digest, RangeSet, Run
 from p2phub.discovery import Candidate, DialBudget, Surroundings
 from p2phub.engine.assembly import Assembly
 from p2phub.engine.awaited import Awaited
@@ -95,8 +95,9 @@ class LinkState:
     for, or hardly moves, while others wait.
     """
 
-    def __init__(self, link: Link, provider: Provider) -> None:
+    def __init__(self, link: Link, provider: Provider, kin: Digest | None = None) -> None:
         self.link = link
+        self.kin = kin  # The file alone that it is asked for, in place of the manifest.
         self.provider = provider
         self.held: RangeSet | None = None
         self.asked = Asked()
@@ -122,6 +123,7 @@ class Job:
         self.others = ExitStack()  # What is served to others, and heard of them, while the arrival lasts.
         self.standings = Standings()
         self.session: Session | None = None
+        self.kin: dict[Digest, Run] = {}  # Large files alone that were missing when it began, and their chunks.
         self.begun = trio.Event()  # Set with the session.
         self.crowd: frozenset[PeerId] = frozenset()  # Who else fetches this, as the session was told last;
         self.met_at = -math.inf  # and when that was.

@@ -130,13 +130,18 @@ def _let_go(job: Job, provider: Provider, going: Seen, now: float) -> None:
     provider.retry_at = now
 
 
+def is_long(job: Job, now: float) -> bool:
+    """Whether the fetch, begun a while ago, would take a while more."""
+    session = job.session
+    if session is None or now - job.meter.began < LONG_AFTER_S:
+        return False
+    rate = sum(link.bytes_per_s for link in session.links_now(now=now))
+    return session.bytes_missing > rate * LONG_S
+
+
 def ask_lan_if_long(job: Job, now: float) -> None:
     """Have the local network asked, too, once, if the fetch proves long: most are over before that is worth it."""
-    session = job.session
-    if session is None or not job.search.may_look_near or now - job.meter.began < LONG_AFTER_S:
-        return
-    rate = sum(link.bytes_per_s for link in session.links_now(now=now))
-    if session.bytes_missing <= rate * LONG_S:
+    if job.session is None or not job.search.may_look_near or not is_long(job, now):
         return
 
     async def look() -> None:

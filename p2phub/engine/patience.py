@@ -11,6 +11,7 @@ import logging
 import math
 
 from p2phub.engine.job import Job, SearchEnded
+from p2phub.engine.kin import search_for_kin
 from p2phub.engine.meter import LOOK_S
 from p2phub.engine.places import waiting
 from p2phub.engine.providers import RETRY_S
@@ -78,6 +79,17 @@ class Patience:
 
         job.nursery.start_soon(look)
 
+    def _search_for_kin(self) -> None:
+        """Look for who has files of it alone: nobody is left who has it whole."""
+        self.searching = True
+        job = self._job
+
+        async def look() -> None:
+            await search_for_kin(job)
+            await job.send.send(SearchEnded())
+
+        job.nursery.start_soon(look)
+
     def give_up_or_wait(self, now: float) -> None:
         """Search again, or raise the verdict, when nothing that runs can bring the fetch forward."""
         job = self._job
@@ -96,6 +108,8 @@ class Patience:
         job.lost_at = now if job.lost_at is None else job.lost_at
         if job.search.more():
             self.search_again_at = now
+        elif job.search.may_look_for(job.kin):
+            self._search_for_kin()
         elif now < (until := job.lost_at + self._patience_s()) or self._planned_at is not None:
             self._wait(now, until)
         else:

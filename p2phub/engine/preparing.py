@@ -11,6 +11,7 @@ from p2phub.content import Codec, RangeSet
 from p2phub.engine.awaited import tell_ready
 from p2phub.engine.company import among_others
 from p2phub.engine.job import Job, LinkState
+from p2phub.engine.kin import kin_of
 from p2phub.engine.reuse import reuse
 from p2phub.errors import PeerStalled
 from p2phub.observe import Progress, Started, Unmatched
@@ -98,6 +99,8 @@ async def begin(job: Job) -> None:
         written = await means.workers.run(write_prefix)
         arrival.verified(written)
         held |= written
+    missing = RangeSet.whole(len(table)) - held
+    job.kin = await means.workers.run(lambda: kin_of(job.assembly.manifest(), table, missing))
     now = trio.current_time()
     job.session = Session(table, held, standings=job.standings, now=now)
     for state in job.links.values():

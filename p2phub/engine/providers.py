@@ -15,6 +15,7 @@ from hashlib import blake2b
 import msgspec
 
 from p2phub import limits
+from p2phub.content import Digest
 from p2phub.discovery import Candidate
 from p2phub.errors import (
     ChunkMismatch,
@@ -66,6 +67,8 @@ class Provider(msgspec.Struct):
     accompanied: bool = False  # Whether a control connection is kept beside its links.
     tried: set[Address] = msgspec.field(default_factory=set)  # Those of `addresses` that had their turn in a dial.
     by_user: bool = False  # Whether the user named it for this fetch.
+    kin: list[Digest] = msgspec.field(default_factory=list)  # Files alone that it has, where it has not the manifest.
+    needless: bool = False  # Whether nothing is missing of those.
     given: set[Address] = msgspec.field(default_factory=set)  # Those of `addresses` that the user named.
     hearsay: set[Address] = msgspec.field(default_factory=set)  # Those of `addresses` that another peer named.
     told_by_others: bool = False  # Whether it was named as a member of the swarm.
@@ -88,7 +91,7 @@ class Provider(msgspec.Struct):
 
     def is_due(self, now: float) -> bool:
         """Whether it may be dialled, as far as its own addresses and failures go."""
-        return now >= self.retry_at and not self.out and self.can_be_dialled
+        return now >= self.retry_at and not self.out and not self.needless and self.can_be_dialled
 
     @property
     def live(self) -> bool:
@@ -144,12 +147,20 @@ class ProviderBook:
         peer, address = candidate.provider.peer, candidate.provider.address
         if peer == self._own:
             return False
+        known = self._providers.get(peer)
+        if candidate.kin is not None and known is not None and not known.kin:
+            return False  # It is asked for the manifest itself.
         via = "lan" if candidate.via == "lan" else "direct"  # How bytes come, not how we heard of the peer.
         hearsay = candidate.via == "exchange"
         if peer not in self._providers and not self._has_room(hearsay=hearsay):
             return False
         provider = self._providers.setdefault(peer, Provider(peer, via, draw=self._draw(peer)))
         provider.told_by_others = provider.told_by_others or hearsay
+        if candidate.kin is None:
+            provider.kin.clear()
+            provider.needless = False
+        elif candidate.kin not in provider.kin:
+            provider.kin.append(candidate.kin)
         if candidate.via == "direct":
             provider.by_user = True
             provider.given.add(address)

@@ -9,7 +9,7 @@ from p2phub.engine.company import accompany
 from p2phub.engine.job import Job, LinkState
 from p2phub.engine.places import knock_s
 from p2phub.engine.preparing import advance, join
-from p2phub.errors import ChunkMismatch, DiskError, Malformed, PeerError, PeerGone, ProtocolViolation
+from p2phub.errors import ChunkMismatch, DiskError, Malformed, PeerError, PeerGone, PeerRefused, ProtocolViolation
 from p2phub.identity import PeerAddress, PeerId
 from p2phub.net import Blobs, Cancelled, Closed, Opened, Refused, Report, Returned, Verified
 from p2phub.observe import Source, SourceLacks
@@ -59,7 +59,7 @@ async def _opened(job: Job, number: LinkId, state: LinkState, report: Opened, no
     _log.info("%s answers at %s: %s", provider.peer, state.link.address, holds)
     provider.opened(has_some=bool(report.held))
     job.meter.received(provider.peer, 0, now=now)
-    if isinstance(provider.peer, PeerId):
+    if isinstance(provider.peer, PeerId) and state.kin is None:  # Else it is none of this swarm.
         where = PeerAddress(provider.peer, state.link.address)
         if job.means.exchange is not None:
             job.means.exchange.budget.proved(where.address)
@@ -129,6 +129,8 @@ async def _closed(job: Job, number: LinkId, state: LinkState, report: Closed, no
     provider.lied_about = provider.lied_about or _lied_about(job, report)
     if job.session is not None:
         job.act(job.session.closed(number, report.error, report.returned, now=now))
+    if state.kin is not None and isinstance(report.error, PeerRefused) and state.kin in provider.kin:
+        provider.kin.remove(state.kin)  # Others of its files it may have all the same.
     if report.error is not None and not (job.complete and isinstance(report.error, PeerGone)):
         provider.failed(report.error, now)
         job.tell_dropped(provider, report.error)

@@ -7,9 +7,10 @@ the local network alone asked meanwhile: a neighbour may have it, too (`engine.n
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import trio
+from msgspec.structs import replace
 
 from p2phub import limits
 from p2phub.content import Codec, Digest
@@ -39,8 +40,10 @@ class Search:
         given: Sequence[MirrorId] = (),
         configured: Sequence[MirrorId] = (),
         open_lan: OpenLan | None = None,
+        public: bool = False,
     ) -> None:
-        """`open_lan` is None where neighbours are not to be asked for this before all else has failed."""
+        """`open_lan` is None where neighbours are not to be asked for this before all else has failed. `public`: its
+        files may be looked for, too, which tells that they are wanted."""
         self.known = tuple(known)
         self.given = tuple(given)
         self.mirrors = tuple(dict.fromkeys((*given, *configured)))[: limits.MIRRORS_MAX]
@@ -48,6 +51,8 @@ class Search:
         self._open_lan = open_lan
         self.may_look_near = open_lan is not None
         """Whether the local network was not asked yet, and may be."""
+        self.public = public
+        self._kin_taken: set[Digest] = set()
         self._finder: Finder | None = None
         self._looked_far = False
         self.announced = False  # Whether the DHT named a provider: what is announced there is for everybody.
@@ -84,7 +89,30 @@ class Search:
             _log.info("it takes a while: asking the local network, too")
             await self._ask(finder, manifest, found)
 
-    async def _ask(self, finder: Finder, manifest: Digest, found: trio.MemorySendChannel[Candidate]) -> None:
+    def may_look_for(self, kin: Iterable[Digest]) -> bool:
+        """Whether there are files alone that were not looked for yet, and may be."""
+        return self.public and any(digest not in self._kin_taken for digest in kin)
+
+    def take_kin(self, kin: Iterable[Digest]) -> list[Digest]:
+        """Return those that were not looked for yet; from now on they count as looked for."""
+        taken = [digest for digest in kin if digest not in self._kin_taken]
+        self._kin_taken.update(taken)
+        return taken
+
+    async def look_for_kin(self, kin: Digest, found: trio.MemorySendChannel[Candidate]) -> None:
+        """Send every candidate that has the file alone."""
+        finder = self._finder or await self._open_finder()
+        _log.info("looking for who has a file of it alone: %s", kin.text(Codec.MSGPACK))
+        await self._ask(finder, kin, found, kin=kin)
+
+    async def _ask(
+        self,
+        finder: Finder,
+        manifest: Digest,
+        found: trio.MemorySendChannel[Candidate],
+        *,
+        kin: Digest | None = None,
+    ) -> None:
         send, heard = trio.open_memory_channel[Candidate](0)
 
         async def ask() -> None:
@@ -95,7 +123,7 @@ class Search:
             nursery.start_soon(ask)
             async for candidate in heard:
                 _log.info("found %s, named by %s", candidate.provider, candidate.via)
-                self.announced = self.announced or candidate.via == "dht"
-                await found.send(candidate)
+                self.announced = self.announced or (candidate.via == "dht" and kin is None)
+                await found.send(candidate if kin is None else replace(candidate, kin=kin))
         asked = finder.asked()
         _log.info("the search is over; asked: %s", ", ".join(map(str, asked[:ASKED_SHOWN])) or "nobody")

@@ -26,6 +26,7 @@ from p2phub import limits
 from p2phub.discovery import Nearness
 from p2phub.engine.dialling import Dialled, Target, run_link
 from p2phub.engine.job import Job, LinkState
+from p2phub.engine.kin import kin_wanted
 from p2phub.engine.mirrors import run_mirror
 from p2phub.engine.nearness import in_order, nearness_of
 from p2phub.engine.parole import kept_back
@@ -87,7 +88,7 @@ class Turns:
             provider.answered_s[item.link.address] = item.took_s
         provider.links.add(item.number)
         provider.linked_at = now
-        job.links[item.number] = LinkState(item.link, provider)
+        job.links[item.number] = LinkState(item.link, provider, item.kin)
 
     def _due(self, now: float) -> list[Provider]:
         """Return who could be dialled now, in order."""
@@ -98,6 +99,7 @@ class Turns:
             for provider in job.providers
             if provider.is_due(now) and not (job.crowd and provider.live)
             if provider.peer not in job.sparing.held_back
+            if not (provider.kin and provider.live)
         ]
         nearer_first = job.session is None or not job.session.unavailable
         return sorted(due, key=partial(self._turn, nearer_first=nearer_first, now=now))
@@ -152,5 +154,7 @@ class Turns:
             prefix_bytes = job.means.down.ahead_bytes(job.wish.manifest, limits.PREFIX_BYTES_MAX)
             job.prefix_asked = True
         provider.tried.update(provider.addresses)  # What the budget kept back, too, or it would be no end of new ones.
-        target = Target(provider.peer, addresses, provider.via, job.wish.manifest, prefix_bytes)
+        kin = kin_wanted(job, provider)
+        chunks = None if kin is None else job.kin[kin]
+        target = Target(provider.peer, addresses, provider.via, kin or job.wish.manifest, prefix_bytes, chunks)
         job.nursery.start_soon(run_link, target, number, job.means.dialler, job.send)

@@ -1,10 +1,12 @@
 """What happened: events, and how they and foreign text are written down safely. Pure."""
 
 from p2phub.observe.events import (
+    Adopted,
     Done,
     Event,
     Failed,
     FilesReady,
+    Found,
     Listening,
     PeerDropped,
     Progress,
@@ -24,11 +26,13 @@ from p2phub.observe.explanation import Explanation, SourceNow, WaitNow
 from p2phub.observe.text import printable
 
 __all__ = [
+    "Adopted",
     "Done",
     "Event",
     "Explanation",
     "Failed",
     "FilesReady",
+    "Found",
     "Listening",
     "PeerDropped",
     "Progress",

@@ -63,6 +63,36 @@ class Published(Event, frozen=True):
     """`path` and `what` to know of files that were hashed now: not what they are called, or run code when loaded."""
 
 
+class Found(Event, frozen=True):
+    """`adopt` has looked through the caches and read no file yet. `claimed`: files whose names say what they hold.
+    `problems`: `path` and `why` of what could not be read or understood."""
+
+    NAME: ClassVar[str] = "found"
+    models: int
+    files: int
+    bytes: int
+    claimed: int
+    problems: list[dict[str, str]]
+
+
+class Adopted(Event, frozen=True):
+    """A model of a cache is held where it stands: whole, as `manifest`, else files `alone` (`manifest`, `path`) of it.
+    `announced`: whether it may be told of and served. `problems`: `path` and `why` of what is not held."""
+
+    NAME: ClassVar[str] = "adopted"
+    cache: str
+    name: str
+    revision: str | None
+    folder: str
+    manifest: str | None
+    alone: list[dict[str, str]]
+    files: int
+    bytes: int
+    complete: bool
+    announced: bool
+    problems: list[dict[str, str]]
+
+
 class Listening(Event, frozen=True):
     """Others can have from this node what a fetch verifies: at `addresses`, none if no port could be opened."""
 

@@ -31,7 +31,7 @@ from p2phub.store.interface import (
     Provenance,
     Scan,
 )
-from p2phub.store.lists import list_of, list_of_file
+from p2phub.store.lists import list_of_file
 from p2phub.store.memory_arrival import MemoryArrival, Unfinished
 from p2phub.store.memory_files import MemoryFile, Opened, same_bytes
 
@@ -178,7 +178,7 @@ class MemoryStore:
         if best is None or (best.doubted and is_alone(best.manifest)):
             for held, number in self._where_part(manifest):
                 if number not in held.doubted:
-                    table = ChunkTable([list_of(held.table, number)])
+                    table = held.table.alone(number)
                     return ReadPlan(manifest, table, RangeSet.whole(len(table)), partial(self._open_part, held, number))
         if best is None:
             return None

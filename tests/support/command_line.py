@@ -63,6 +63,16 @@ RESULTS: Json = {
         ],
         "tensors_unknown_because": None,
     },
+    "plan": {
+        "reference": "m",
+        "manifest": "bagmanifest",
+        "bytes": 5_000_000,
+        "bytes_here": 4_000_000,
+        "bytes_missing": 1_000_000,
+        "files": [{"path": "new.bin", "bytes": 5_000_000, "bytes_here": 4_000_000}],
+        "here": [{"path": f"/models/{n}.bin", "bytes": 500_000} for n in range(8)],
+        "providers": [{"peer_id": PEER, "address": "/ip4/127.0.0.1/tcp/4717", "via": "dht"}],
+    },
     "diff": {
         "before": "bagbefore",
         "after": "bagafter",

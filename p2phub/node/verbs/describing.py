@@ -20,6 +20,7 @@ from p2phub.node.compose import Parts
 from p2phub.node.releases import contradiction_json, release_json
 from p2phub.node.running import JsonObject, Running
 from p2phub.observe import Watch
+from p2phub.store import Holding
 
 
 async def info(node: Running, watch: Watch, *, ref: str, providers: Sequence[str], tensors: bool = False) -> JsonObject:
@@ -29,7 +30,9 @@ async def info(node: Running, watch: Watch, *, ref: str, providers: Sequence[str
     manifest, why = await parts.workers.run(lambda: node.manifest_of(resolved.manifest)), None
     if manifest is None:
         try:
-            described = await describe(resolved.manifest, search=_search(node, resolved, given), means=_means(parts))
+            described = await describe(
+                resolved.manifest, search=search_for(node, resolved, given), means=means_to_describe(parts)
+            )
             manifest = await parts.workers.run(described.manifest)
         except HubError as error:  # What its publisher says of it is still worth telling.
             if resolved.release is None:
@@ -44,7 +47,7 @@ async def info(node: Running, watch: Watch, *, ref: str, providers: Sequence[str
         "manifest": resolved.manifest.text(Codec.MSGPACK),
         "release": _shown(resolved, evidence),
         "contradiction": contradiction_json(evidence),
-        "held": {"folder": str(held[0].folder), "complete": held[0].complete} if held else None,
+        "held": _held_json(held[0]) if held else None,
         "files": None
         if manifest is None
         else [
@@ -66,7 +69,7 @@ async def diff(node: Running, watch: Watch, *, before: str, after: str, provider
     for ref in (before, after):
         resolved = await parts.resolver.resolve(ref, given)
         assembly = await describe(
-            resolved.manifest, search=_search(node, resolved, given), means=_means(parts), lists=True
+            resolved.manifest, search=search_for(node, resolved, given), means=means_to_describe(parts), lists=True
         )
         manifest = await parts.workers.run(assembly.manifest)
         layouts, why = await _layouts(node, resolved, given, manifest)
@@ -98,7 +101,12 @@ async def _layouts(
         await parts.workers.run(lambda: keep_layouts(manifest, whole[0], parts.store))
     else:
         try:
-            await describe(resolved.manifest, search=_search(node, resolved, given), means=_means(parts), layouts=True)
+            await describe(
+                resolved.manifest,
+                search=search_for(node, resolved, given),
+                means=means_to_describe(parts),
+                layouts=True,
+            )
         except HubError as error:
             return None, error.message
     return await parts.workers.run(lambda: known_layouts(manifest, parts.store)), None
@@ -115,6 +123,16 @@ def _described(assembly: Assembly, layouts: Mapping[str, Layout]) -> Described:
     manifest = assembly.manifest()
     lists = [decode_lists(entry.root, entry.size, entry.chunks, blob) for entry in manifest.files]
     return Described(manifest, lists, layouts)
+
+
+def _held_json(holding: Holding) -> JsonObject:
+    source = holding.source
+    return {
+        "folder": str(holding.folder),
+        "complete": holding.complete,
+        "origin": holding.origin.value,
+        "source": None if source is None else {"cache": source.cache, "name": source.name, "revision": source.revision},
+    }
 
 
 def _tensors_json(layouts: Mapping[str, Layout]) -> list[JsonObject]:
@@ -164,12 +182,12 @@ def _evidence(parts: Parts, release: Release | None) -> tuple[bytes, ...]:
     return accepted.evidence if accepted is not None else ()
 
 
-def _search(node: Running, resolved: Resolved, given: Sequence[PeerAddress]) -> Search:
+def search_for(node: Running, resolved: Resolved, given: Sequence[PeerAddress]) -> Search:
     """Of peers: no mirror is asked what a manifest is."""
     return Search(resolved.known_with(given), node.parts.open_finder)
 
 
-def _means(parts: Parts) -> engine.Means:
+def means_to_describe(parts: Parts) -> engine.Means:
     return engine.Means(
         parts.dialler, parts.store, parts.workers, parts.key.peer_id, down=parts.caps.down, budget=parts.budget
     )

@@ -57,7 +57,7 @@ async def fetch(
     rates = Rates(*(None if rate is None else parse_cap(rate) for rate in (up, down)))
     wait_s = parts.config.wait if wait is None else parse_duration(wait)
     resolved = await parts.resolver.resolve(ref, given, mirrors, looks=Looks(wait_s, watch))
-    search = _search(node, resolved, given, mirrors)
+    search = _search(node, resolved, given, mirrors, kin=rates.down is None and not background)
     openness = _Openness(_is_public(resolved), serve=serve, exchange=exchange)
     await _before_the_first_byte(node, watch, resolved.manifest, openness)
     with node.job(reference=ref, into=into, caps=JobCaps(resolved.manifest, rates, background)) as told:
@@ -104,7 +104,10 @@ def _is_public(resolved: Resolved) -> bool:
     return resolved.release is not None and not resolved.release.private
 
 
-def _search(node: Running, resolved: Resolved, given: Sequence[PeerAddress], mirrors: Sequence[str]) -> Search:
+def _search(
+    node: Running, resolved: Resolved, given: Sequence[PeerAddress], mirrors: Sequence[str], *, kin: bool
+) -> Search:
+    """`kin`: whether who has files of it alone may be looked for, too. Their links are not under the job's own cap."""
     release = resolved.release
     name = None if release is None else (release.publisher, release.name, release.tag)
     # Of a private model nobody is told but who was named: that it is fetched, and under which name, is theirs to know.
@@ -115,6 +118,7 @@ def _search(node: Running, resolved: Resolved, given: Sequence[PeerAddress], mir
         given=mirrors_of(mirrors, name=name, manifest=resolved.manifest),
         configured=mirrors_of(node.parts.config.mirrors, name=name, manifest=resolved.manifest) if public else (),
         open_lan=node.parts.open_lan_finder if public else None,
+        public=public and kin,
     )
 
 

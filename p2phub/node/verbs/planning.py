@@ -1,0 +1,85 @@
+"""What a fetch would do, before a byte of content moves: what is here already, and who is known to have the rest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import trio
+
+from p2phub import limits
+from p2phub.content import ChunkTable, Codec, RangeSet
+from p2phub.discovery import Candidate
+from p2phub.engine.describe import describe
+from p2phub.engine.resolve import Resolved
+from p2phub.engine.search import Search
+from p2phub.identity import parse_peer_address
+from p2phub.manifest import Manifest
+from p2phub.node.running import JsonObject, Running
+from p2phub.node.verbs.describing import means_to_describe, search_for
+from p2phub.observe import Watch
+from p2phub.store import Store
+
+LOOK_S = 5.0  # How long it is looked for providers, at most: their number is all that it is for.
+PLACES_TOLD_MAX = 1000
+
+
+async def plan(node: Running, watch: Watch, *, ref: str, providers: Sequence[str]) -> JsonObject:
+    parts = node.parts
+    given = tuple(parse_peer_address(provider) for provider in providers)
+    resolved = await parts.resolver.resolve(ref, given)
+    assembly = await describe(
+        resolved.manifest, search=search_for(node, resolved, given), means=means_to_describe(parts), lists=True
+    )
+    manifest, table = await parts.workers.run(lambda: (assembly.manifest(), assembly.table()))
+    here = await parts.workers.run(lambda: _here(manifest, table, parts.store))
+    missing = table.bytes_total - here["bytes_here"]
+    found = await _providers(search_for(node, resolved, given), resolved) if missing else []
+    return {
+        "reference": ref,
+        "manifest": resolved.manifest.text(Codec.MSGPACK),
+        "bytes": table.bytes_total,
+        "bytes_missing": missing,
+        **here,
+        "providers": [
+            {"peer_id": str(each.provider.peer), "address": str(each.provider.address), "via": each.via}
+            for each in found
+        ],
+    }
+
+
+def _here(manifest: Manifest, table: ChunkTable, store: Store) -> JsonObject:
+    """Return what of the manifest this disk has, by its files and by where it lies. Blocks."""
+    by_file: Counter[int] = Counter()
+    by_place: Counter[str] = Counter()
+    for run in store.local(table, RangeSet.whole(len(table))):
+        count = table.bytes_of(RangeSet.of([(run.first, run.first + run.count)]))
+        by_file[table.file_of(run.first)] += count
+        by_place[str(run.file.path)] += count
+    return {
+        "bytes_here": sum(by_file.values()),
+        "files": [
+            {"path": entry.path, "bytes": entry.size, "bytes_here": by_file[number]}
+            for number, entry in enumerate(manifest.files)
+        ],
+        "here": [{"path": path, "bytes": count} for path, count in by_place.most_common(PLACES_TOLD_MAX)],
+    }
+
+
+async def _providers(search: Search, resolved: Resolved) -> list[Candidate]:
+    """Return who is known or found within LOOK_S, each peer once. Nobody is dialled for it."""
+    found: dict[object, Candidate] = {}
+    send, receive = trio.open_memory_channel[Candidate](limits.PROVIDERS_PER_KEY_MAX)
+
+    async def look() -> None:
+        async with send:
+            await search.look(resolved.manifest, 0, send.clone())
+            if search.more():
+                await search.look(resolved.manifest, 1, send.clone())
+
+    with trio.move_on_after(LOOK_S):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(look)
+            async for candidate in receive:
+                found.setdefault(candidate.provider.peer, candidate)
+    return list(found.values())

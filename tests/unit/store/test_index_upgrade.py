@@ -1,0 +1,52 @@
+"""An index that an older p2phub wrote gets what is new, and loses nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from p2phub.store import Origin
+from tests.support.content import content_of, random_files
+from tests.support.stores import DiskScene, hold
+
+CONTENT = content_of(random_files(5, model=5_500, more=300), 1000)
+_BACK_TO_1 = """
+    DROP TABLE chunk; DROP TABLE part; DROP TABLE hashed;
+    ALTER TABLE holding DROP COLUMN origin; ALTER TABLE holding DROP COLUMN source;
+    ALTER TABLE holding DROP COLUMN chunked; ALTER TABLE file DROP COLUMN place;
+    PRAGMA user_version = 1;
+"""
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> DiskScene:
+    made = DiskScene(tmp_path)
+    hold(made, CONTENT)
+    return made
+
+
+def test_an_index_of_the_first_schema_goes_on_with_its_chunks_known(scene: DiskScene) -> None:
+    with sqlite3.connect(scene.home / "index.sqlite") as db:
+        db.executescript(_BACK_TO_1)
+    db.close()
+    scene.reopen()
+    (held,) = scene.store.holdings()
+    assert (held.complete, held.origin) == (True, Origin.PUBLISHED)
+    other = content_of({"renamed": CONTENT.files["model.bin"]}, 1000)
+    assert sum(run.count for run in scene.store.local(other.table, other.whole)) == 6
+    assert scene.store.check() == ()
+    assert not list(scene.home.glob("*.damaged-*"))
+    scene.store.close()
+
+
+def test_an_index_that_only_says_to_be_of_the_first_schema_is_begun_again(scene: DiskScene) -> None:
+    with sqlite3.connect(scene.home / "index.sqlite") as db:
+        db.execute("PRAGMA user_version = 1")  # With columns that the first one had not.
+    db.close()
+    scene.reopen()
+    assert len(scene.store.holdings()) == 1
+    assert any("damaged" in said for said in scene.store.check())
+    assert scene.store.holdings()[0].complete
+    scene.store.close()
