@@ -9,21 +9,25 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from p2phub.content import RangeSet, digest_of
 from p2phub.identity import PeerId
-from p2phub.store import Accepted, Arrival, arriving, placing
+from p2phub.store import Accepted, Arrival, LocalFile, LocalRun, arriving, placing
 from p2phub.store import arrival as arrival_module
+from p2phub.store.arrival import FilesystemArrival
 from p2phub.store.arriving import begin_arrival
 from p2phub.store.blobs import Blobs
 from p2phub.store.disk import Disk
-from p2phub.store.journal import Binding, Identity, Remembered, read_journal
+from p2phub.store.folders import open_place
+from p2phub.store.journal import Binding, Identity, Journal, Remembered, read_journal
 from p2phub.store.ledger import FileLedger
+from p2phub.store.placing import Places
 from p2phub.store.state_log import open_home
 from tests.support.content import Content, content_of, random_files
 from tests.support.crashing import QuickDisk, RecordingDisk, image, said_before
@@ -32,6 +36,7 @@ from tests.support.stores import deliver_rest, files_below
 CONTENT = content_of(
     {**random_files(3, a=2_600, z=700), "sub/b.bin": b"b" * 1_500, "sub/empty": b"", "sub/deep/c.bin": b"c" * 300}, 700
 )
+Workload = Callable[[RecordingDisk, Path], None]
 WAYS = ("lost", "ordered", "chance", "chance")
 
 
@@ -154,7 +159,7 @@ def images(
     look: Callable[[Path, list[object]], None],
     *,
     begin_at: int = 0,
-    ways: tuple[str, ...] = WAYS,
+    ways: Sequence[str] = WAYS,
     same_files: SameFiles | None = None,
 ) -> int:
     """Let the power go after every step, in every way, and look at what is left. Returns at how many images."""
@@ -187,16 +192,51 @@ def is_truly_there(arrival: Arrival, content: Content) -> bool:
     return True
 
 
+def copied_from_here(disk: RecordingDisk, folder: Path) -> None:
+    """Some of it is copied from another file of this disk, the rest comes as ever."""
+    elsewhere = Path(tempfile.mkdtemp(dir=folder.parent)) / "held"
+    elsewhere.write_bytes(b"-" * 100 + CONTENT.files["a.bin"])
+    first = CONTENT.table.span(next(n for n, entry in enumerate(CONTENT.manifest.files) if entry.path == "a.bin"))[0]
+    file = LocalFile(elsewhere, 2_700, False, lambda: open_place(elsewhere))
+    arrival = begin(disk, folder)
+    for at in range(3):
+        copied = arrival.copy(LocalRun(first + at, 1, file, 100 + 700 * at))
+        assert len(copied) == 1
+        arrival.verified(copied)
+        disk.say(first + at)
+    arrival.sync()
+    disk.say(arrival.have)
+    write(disk, arrival, list(CONTENT.whole - arrival.have))
+    arrival.finish()
+    disk.say("done")
+
+
+WORKLOADS = [straight_through, resumed_twice, over_other_files, beside_equal_files, copied_from_here]
+
+
 @pytest.mark.covers("F01", "F02")
-@pytest.mark.parametrize("workload", [straight_through, resumed_twice, over_other_files, beside_equal_files])
+@pytest.mark.parametrize("workload", WORKLOADS)
 @pytest.mark.parametrize("one_by_one", [32, 1], ids=["few files", "many files"])
 def test_after_a_power_cut_nothing_is_claimed_that_is_not_there_and_the_fetch_ends_bit_exact(
     scratch: Path,
     monkeypatch: pytest.MonkeyPatch,
     same_files: SameFiles,
-    workload: Callable[[RecordingDisk, Path], None],
+    workload: Workload,
     one_by_one: int,
 ) -> None:
+    cut_everywhere(scratch, monkeypatch, same_files, workload, one_by_one)
+
+
+def cut_everywhere(
+    scratch: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    same_files: SameFiles,
+    workload: Workload,
+    one_by_one: int,
+    ways: Sequence[str] = WAYS,
+) -> None:
+    """Run `workload`, let the power go after each of its steps, and go on from what is left. Raises AssertionError for
+    a claim that does not hold, or an end that is not bit for bit."""
     monkeypatch.setattr(arriving, "PREALLOCATE_ABOVE_BYTES", 1_000)
     monkeypatch.setattr(arrival_module, "ONE_BY_ONE_MAX", one_by_one)
     monkeypatch.setattr(placing, "ONE_BY_ONE_MAX", one_by_one)
@@ -220,6 +260,7 @@ def test_after_a_power_cut_nothing_is_claimed_that_is_not_there_and_the_fetch_en
             elif promised == "done":
                 assert arrival.have == CONTENT.whole
             elif noted_count:
+                assert isinstance(promised, int)
                 assert promised in arrival.have
         deliver_rest(arrival, CONTENT)
         arrival.finish()
@@ -227,11 +268,48 @@ def test_after_a_power_cut_nothing_is_claimed_that_is_not_there_and_the_fetch_en
         assert not (at / ".p2phub").exists()
 
     same_files.most_believed = 0
-    assert images(disk, scratch, look, begin_at=begin_at, same_files=same_files) > 200
+    assert images(disk, scratch, look, begin_at=begin_at, ways=ways, same_files=same_files) > 200
     assert same_files.most_believed > 1, "all was hashed again, so no claim was put to the test"
     # kill -9 instead: nothing that was done is lost, so what was noted must be had again, too.
     noted_look = partial(look, noted_count=True)
     assert images(disk, scratch, noted_look, begin_at=begin_at, ways=("killed",), same_files=same_files) > 50
+
+
+def leave_data_unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FilesystemArrival, "_make_durable", lambda self, files, names_made: None)
+
+
+def journal_before_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    sync, mark = FilesystemArrival._make_durable, Journal.mark
+    later: list[Callable[[], None]] = []
+
+    def sync_later(self: FilesystemArrival, files: list[int], *, names_made: bool) -> None:
+        later.append(partial(sync, self, files, names_made=names_made))
+
+    def mark_first(self: Journal, *what: Any) -> None:
+        mark(self, *what)
+        while later:
+            later.pop()()
+
+    monkeypatch.setattr(FilesystemArrival, "_make_durable", sync_later)
+    monkeypatch.setattr(Journal, "mark", mark_first)
+
+
+def done_before_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Places, "make_durable", lambda self: None)
+
+
+@pytest.mark.parametrize("mistake", [leave_data_unsynced, journal_before_data, done_before_names])
+def test_a_wrong_order_of_syncs_is_found_out(
+    scratch: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    same_files: SameFiles,
+    mistake: Callable[[pytest.MonkeyPatch], None],
+) -> None:
+    mistake(monkeypatch)
+    with pytest.raises(AssertionError) as found:
+        cut_everywhere(scratch, monkeypatch, same_files, straight_through, 32, ways=(*WAYS, *("chance",) * 8))
+    assert any("power cut after step" in note for note in found.value.__notes__)
 
 
 @pytest.mark.covers("F02")
