@@ -3,7 +3,7 @@
 #   make test     the tests                           make endurance  the long tests: kills, floods, gigabytes
 #   make bench    measured against other tools        make format     write code as ruff has it
 #   make sim      many simulated swarms, from seeds   make setup      only the set-up: .venv and what the tests need
-#   make clean    remove everything made here
+#   make test-hf  the real Hugging Face clients too   make clean      remove everything made here
 
 VENV ?= .venv
 PY := $(VENV)/bin/python
@@ -16,7 +16,7 @@ ARGS ?=
 # How many runs `make sim` does with up to 8 nodes, over all scenarios, and how many of each scenario with 50 besides.
 RUNS ?= 1000
 LARGE ?= 5
-.PHONY: help setup demo test check endurance sim bench format clean
+.PHONY: help setup demo test test-hf check endurance sim bench format clean
 
 help:
 	@sed -n 's/^#   make/  make/p' Makefile
@@ -28,6 +28,9 @@ demo: $(VENV)/.ready-demo
 
 test: $(VENV)/.ready-dev
 	@$(PY) -m pytest $(T)
+
+test-hf: $(VENV)/.ready-hf
+	@$(PY) -m pytest -m clients $(or $(T),tests/clients)
 
 check: $(VENV)/.ready-dev
 	$(PY) -m ruff check .

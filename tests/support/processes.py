@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, TypeVar
@@ -181,6 +181,7 @@ class Scene:
     """A folder and the processes that play in it. Closing it ends every process; the folder is the caller's to remove.
 
     `home(title)` is where the node of that title lives: a daemon and the commands beside it share a title.
+    `environment[title]` is set for its processes beside what they have anyway.
     """
 
     played: ClassVar[list[Scene]] = []
@@ -195,6 +196,7 @@ class Scene:
         self._lan = lan
         self._program = program
         self._started: list[Process] = []
+        self.environment: dict[str, Mapping[str, str]] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> Scene:
@@ -267,7 +269,7 @@ class Scene:
             f"{title} ({words[0]})",
             [*self._program, "--json", *self._verbose, "--home", str(self.home(title)), *words],
             log=log,
-            environment=_environment(),
+            environment={**_environment(), **self.environment.get(title, {})},
         )
         self._started.append(process)
         return process

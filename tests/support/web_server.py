@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -204,16 +204,25 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
+def listening(handler: Callable[..., BaseHTTPRequestHandler]) -> Iterator[int]:
+    """Answer each connection by a `handler` while the context is open, on a free port of loopback, which is yielded."""
+    with _Server(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
 def serve(folder: Path, bend: Bend = Bend.NONE) -> Iterator[WebServer]:
     """Serve `folder` on loopback while the context is open."""
     told = WebServer(folder, bend)
-    with _Server(("127.0.0.1", 0), partial(_Handler, told)) as server:
-        told.port = server.server_address[1]
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
+    with listening(partial(_Handler, told)) as port:
+        told.port = port
         try:
             yield told
         finally:
             told.stopping.set()
-            server.shutdown()
-            thread.join()

@@ -121,3 +121,12 @@ def test_each_title_has_a_home_and_no_setting_of_the_user_comes_through(
     with scene:
         assert seen(scene.start("ann", "ls", "--code", code)) == (["--json", "--home", str(scene.home("ann"))], [])
         assert seen(scene.start("bob", "ls", "--code", code)) == (["--json", "--home", str(scene.home("bob"))], [])
+
+
+def test_a_node_may_have_settings_that_the_others_do_not_have(scene: Scene) -> None:
+    code = "say('here', setting=os.environ.get('A_SETTING'))"
+    scene.environment["ann"] = {"A_SETTING": "hers"}
+    with scene:
+        said = {title: scene.start(title, "look", "--code", code) for title in ("ann", "bob")}
+        found = {title: process.wait_for("here", timeout_s=60)["setting"] for title, process in said.items()}
+    assert found == {"ann": "hers", "bob": None}
