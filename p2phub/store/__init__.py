@@ -8,9 +8,13 @@ from p2phub.store.interface import (
     HashedFile,
     Holding,
     Ledger,
+    Made,
+    Part,
     Publication,
     Scan,
+    Selected,
     Store,
+    ToMake,
 )
 
 __all__ = [
@@ -21,7 +25,11 @@ __all__ = [
     "HashedFile",
     "Holding",
     "Ledger",
+    "Made",
+    "Part",
     "Publication",
     "Scan",
+    "Selected",
     "Store",
+    "ToMake",
 ]

@@ -24,7 +24,7 @@ from p2phub.store.disk import Disk, disk_errors
 from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import fingerprint, open_published
 from p2phub.store.holdings import Holdings
-from p2phub.store.interface import Arrival, Fingerprint, HashedFile, Holding, Scan
+from p2phub.store.interface import Arrival, Fingerprint, HashedFile, Holding, Scan, Selected
 from p2phub.store.lists import list_of
 from p2phub.store.scanning import Ignore, scan_folder
 from p2phub.store.secret import load_or_make
@@ -95,7 +95,14 @@ class FilesystemStore:
     # --- fetches ---------------------------------------------------------------------------------------------------
 
     def arrive(
-        self, manifest: Manifest, digest: Digest, table: ChunkTable, destination: Path, *, force: bool
+        self,
+        manifest: Manifest,
+        digest: Digest,
+        table: ChunkTable,
+        destination: Path,
+        *,
+        force: bool,
+        selected: Selected | None = None,
     ) -> Arrival:
         remembered = self._holdings.remembered(destination)
 
@@ -103,13 +110,17 @@ class FilesystemStore:
             file = remembered.get(path)
             return file.entry.root if file is not None and file.fingerprint == found else None
 
-        def record(found: Fingerprints) -> None:
+        def record(standing: Sequence[int], found: Fingerprints) -> None:
             now_ns = time.time_ns()
             lists = (list_of(table, file) for file, entry in enumerate(manifest.files) if entry.chunks > 1)
             self.put_blobs([blob for chunks in lists for blob in encode_lists(chunks)[1]])
-            self._holdings.hold(
-                manifest, digest, destination, lambda: ((known, known.settled(now_ns)) for known in found)
-            )
+            if selected is None:
+                self._holdings.hold(
+                    manifest, digest, destination, lambda: ((known, known.settled(now_ns)) for known in found)
+                )
+            else:
+                rows = ((known, known.settled(now_ns)) for known in found)
+                self._holdings.hold_some(manifest, digest, destination, dict(zip(standing, rows, strict=True)))
 
         return begin_arrival(
             self._disk,
@@ -121,6 +132,7 @@ class FilesystemStore:
             known=known,
             record=record,
             secret=self._secret(),
+            selected=selected,
         )
 
     def _secret(self) -> bytes:

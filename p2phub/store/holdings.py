@@ -11,7 +11,7 @@ import threading
 import time
 from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -70,13 +70,49 @@ class Holdings:
     ) -> None:
         """Record that `folder` holds `manifest`: `files` yields (fingerprint, trusted) of each file, in the manifest's
         order, each time that it is called."""
+        folder = Path(os.path.abspath(folder))
+        rows = lambda: ((TRUSTED if trusted else HELD, known) for known, trusted in files())  # noqa: E731
+        self._record(manifest, digest, folder, rows)
+
+    def _record(
+        self,
+        manifest: Manifest,
+        digest: Digest,
+        folder: Path,
+        rows: Callable[[], Iterable[tuple[int, Fingerprint | None]]],
+    ) -> None:
         if self._blobs.get(digest) is None:
             blobs = encode_manifest(manifest)
             assert digest_of(blobs[0]) == digest, "a manifest held under the digest of another"
             self._blobs.put(blobs)
-        folder = Path(os.path.abspath(folder))
         self._log.set(HOLDING, _key(digest, folder), [os.fsencode(folder), len(manifest.files)])
-        self._index.hold(digest, folder, lambda: ((TRUSTED if trusted else HELD, known) for known, trusted in files()))
+        self._index.hold(digest, folder, rows)
+
+    def hold_some(
+        self, manifest: Manifest, digest: Digest, folder: Path, files: Mapping[int, tuple[Fingerprint, bool]]
+    ) -> None:
+        """Record that `folder` holds these files of `manifest`, by number, beside those of it that it is known to hold;
+        of the others nothing is held."""
+        folder = Path(os.path.abspath(folder))
+        before = {
+            file.number: file
+            for row in self._index.holdings()
+            if (row.manifest, row.folder) == (digest, folder)
+            for file in self._index.files(row.id)
+            if file.fingerprint is not None and file.standing != DOUBTED
+        }
+
+        def rows() -> Iterable[tuple[int, Fingerprint | None]]:
+            for number in range(len(manifest.files)):
+                if number in files:
+                    known, trusted = files[number]
+                    yield TRUSTED if trusted else HELD, known
+                elif number in before:
+                    yield before[number].standing, before[number].fingerprint
+                else:
+                    yield DOUBTED, None
+
+        self._record(manifest, digest, folder, rows)
 
     def release(self, digest: Digest, folder: Path | None = None) -> None:
         if folder is not None:
@@ -150,7 +186,7 @@ class Holdings:
             if known is None:
                 said.append(f"{where} is not served: its metadata is missing; publish or fetch it again")
             elif doubted := self._doubted(row, known):
-                said.append(f"{where}: {len(doubted)} files are not what was hashed and are not served")
+                said.append(f"{where}: {len(doubted)} files are not what was hashed, or not there, and not served")
         return said
 
     def close(self) -> None:

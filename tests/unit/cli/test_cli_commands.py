@@ -235,7 +235,7 @@ def test_fetch_tells_people_of_files_that_are_ready_but_not_of_thousands(cli: Cl
     ready = [api.FilesReady([f"{letter}{number}" for number in range(5)]) for letter in "abcdefghijklmno"]
     hub.events = [api.Unmatched("*.jsn"), *ready]
     said = cli("fetch", "x/m")
-    assert "No file matches *.jsn" in said.err
+    assert "Nothing matches *.jsn" in said.err
     assert "Ready: a0, a1, a2 and 2 more" in said.err
     assert said.err.count("Ready: ") == 10
 
