@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -24,6 +25,7 @@ from tests.support.hosts import open_host
 from tests.support.models import make_safetensors_folder, tree_digest
 from tests.support.processes import Scene
 from tests.support.stores import files_below
+from tests.support.web_server import serve
 
 END_S = 60.0
 SHARDS = 2
@@ -177,6 +179,21 @@ async def test_another_selection_does_not_replace_the_first_unless_it_is_told_to
             assert (out / MADE).read_bytes() == before
             await bob.fetch(published.manifest, out, ann, choice=other, force=True)
     assert_same(out / MADE, tensors_of(model, "*.layers.0.*"))
+
+
+def test_a_web_server_alone_is_enough_for_who_selects_tensors(scene: Scene, model: Path) -> None:
+    files = scene.folder / "web"
+    shutil.copytree(model, files)
+    published = scene.publish("ann", files, name="m", arguments=["--mirror-files", str(files)])
+    with serve(files) as mirror:
+        words = ("--mirror", mirror.url, "--tensor", "*.layers.1.*")
+        fetch = scene.start_fetch("bob", published["reference"], scene.folder / "m", arguments=words)
+        done = fetch.wait_for("done", timeout_s=END_S)
+    wanted = tensors_of(model, "*.layers.1.*")
+    assert_same(scene.folder / "m" / MADE, wanted)
+    assert done["bytes_received"] <= size_of(wanted) + SHARDS * SLACK_BYTES
+    scene.start("ann", "unpublish", "m").finish(timeout_s=END_S)
+    assert not (files / ".p2phub").exists()
 
 
 @pytest.fixture

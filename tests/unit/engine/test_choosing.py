@@ -126,7 +126,7 @@ def test_a_gguf_file_is_said_to_be_had_only_whole() -> None:
 
 def test_what_is_made_takes_no_name_that_the_manifest_has() -> None:
     taken = ("m.safetensors", "m.selected.safetensors", "m.selected.selected.safetensors/x")
-    content = content_of({path: b"" for path in taken})
+    content = content_of(dict.fromkeys(taken, b""))
     layouts = {"m.safetensors": Layout("safetensors", 8, (Span("t", 8, 8, "F32", (0,)),))}
     chosen = choose(tensors=["t"], content=content, layouts=layouts)
     assert list(made_of(chosen)) == ["m.selected.selected.selected.safetensors"]
