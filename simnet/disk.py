@@ -20,7 +20,7 @@ from p2phub import limits
 from p2phub.content import ChunkTable, Digest, RangeSet, ReadPlan, WritePlan
 from p2phub.errors import DiskError, DiskFull
 from p2phub.manifest import Manifest
-from p2phub.store import Arrival, LocalRun
+from p2phub.store import Arrival, LocalRun, Made, Selected
 from p2phub.store.disk import Disk
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.memory import MemoryStore
@@ -100,9 +100,16 @@ class SimStore(MemoryStore):
         self._arrivals: list[WatchedArrival] = []
 
     def arrive(
-        self, manifest: Manifest, digest: Digest, table: ChunkTable, destination: Path, *, force: bool
+        self,
+        manifest: Manifest,
+        digest: Digest,
+        table: ChunkTable,
+        destination: Path,
+        *,
+        force: bool,
+        selected: Selected | None = None,
     ) -> Arrival:
-        honest = super().arrive(manifest, digest, table, destination, force=force)
+        honest = super().arrive(manifest, digest, table, destination, force=force, selected=selected)
         arrival = WatchedArrival(honest, destination, self.disk, self._node, self._witness)
         self._arrivals.append(arrival)
         return arrival
@@ -144,9 +151,16 @@ class SimFilesystemStore(FilesystemStore):
         self._node, self._truth, self._witness, self._at = node, truth, witness, at
 
     def arrive(
-        self, manifest: Manifest, digest: Digest, table: ChunkTable, destination: Path, *, force: bool
+        self,
+        manifest: Manifest,
+        digest: Digest,
+        table: ChunkTable,
+        destination: Path,
+        *,
+        force: bool,
+        selected: Selected | None = None,
     ) -> Arrival:
-        honest = super().arrive(manifest, digest, table, destination, force=force)
+        honest = super().arrive(manifest, digest, table, destination, force=force, selected=selected)
         return WatchedArrival(honest, destination, self.disk, self._node, self._witness)
 
     def crash(self, chance: Random) -> SimFilesystemStore:
@@ -271,8 +285,8 @@ class WatchedArrival:
     def in_place(self, files: Sequence[int]) -> list[int]:
         return self._inner.in_place(files)
 
-    def finish(self) -> Path:
-        return self._inner.finish()
+    def finish(self, made: Sequence[Made] = ()) -> Path:
+        return self._inner.finish(made)
 
     def close(self) -> None:
         self._inner.close()

@@ -70,19 +70,24 @@ def fetch(
     first: Sequence[str] = (),
     in_order: bool = False,
     wait: str | float | None = None,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    tensors: Sequence[str] = (),
     watch: Watch = unwatched,
     **options: Unpack[Options],
 ) -> Done:
-    """Fetch `ref` (a reference, manifest digest or ticket) into a folder; return when all is verified and durable.
+    """Fetch `ref` (a reference, manifest digest or ticket), or a part of it, into a folder; return when all of that is
+    verified and durable.
 
     Returns Done: path, bytes received and reused, seconds, sources. `into`: by default a folder named after the
     reference, here. `providers`: multiaddrs that end in /p2p/PEER, asked first. `mirrors`: URLs of web servers that
     hold the files. `force` replaces files that differ. `up`, `down`: caps in bytes/s (20_000_000, "20MB", "20MiB");
     `background`: it gets what other fetches leave. `first`: gitignore patterns of files to fetch before all others, in
     this order; `in_order`: the rest from front to back. `wait`: for how long to wait while nobody is there who has
-    it, in seconds or as "10m", "24h", "forever". `watch` is told of each event, in another thread. `options`:
-    home, bootstrap, lan, as for `open_hub`. Interrupted or failed, the same call resumes. Raises UsageError, NotFound,
-    NotTrusted, NoProvider, Damaged, ChunkMismatch, DiskError, of it DiskFull and Occupied; see `Hub.fetch`.
+    it, in seconds or as "10m", "24h", "forever". `include`, `exclude`: gitignore patterns of files; `tensors`: shell
+    patterns of tensors, which land in NAME.selected.safetensors. `watch` is told of each event, in another thread.
+    `options`: home, bootstrap, lan, as for `open_hub`. Interrupted or failed, the same call resumes. Raises UsageError,
+    NotFound, NotTrusted, NoProvider, Damaged, ChunkMismatch, DiskError, of it DiskFull and Occupied; see `Hub.fetch`.
     """
     return _run(
         options,
@@ -98,6 +103,9 @@ def fetch(
             first=first,
             in_order=in_order,
             wait=wait,
+            include=include,
+            exclude=exclude,
+            tensors=tensors,
             watch=watch,
         ),
     )

@@ -142,9 +142,12 @@ class Hub:
         first: Sequence[str] = (),
         in_order: bool = False,
         wait: str | float | None = None,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        tensors: Sequence[str] = (),
         watch: Watch = unwatched,
     ) -> Done:
-        """Fetch `ref` into a folder and return once every byte is verified, durable and in place.
+        """Fetch `ref`, or a part of it, into a folder and return once every byte is verified, durable and in place.
 
         Returns Done: the folder's path, bytes received and bytes reused from this disk, seconds, seconds to the first
         byte, and how many bytes each peer gave. `ref`: PUBLISHER/name[@tag], a name of the user's own, a manifest
@@ -163,12 +166,19 @@ class Hub:
         beginning on, in seconds or as a text ("30s", "10m", "24h", "forever"; 0: not at all); None: as the settings
         say, else a minute for those who were there and may be back. Interrupted or failed, the same call resumes.
 
+        `include`, `exclude`: gitignore patterns of files, with at most two stars; no others, or not these, are fetched.
+        `tensors`: shell patterns over names of tensors ("layers.0.*") in safetensors files, in those that `include`
+        names if it names any: of these files just that is fetched, and lands, with all shards of a model together, in
+        a valid safetensors file `NAME.selected.safetensors`; other files are fetched only if `include` names them.
+        `watch` is told of Unmatched for a pattern that matches nothing; if nothing at all is selected it is UsageError.
+
         Raises UsageError, Malformed for a damaged ticket, NotFound if nobody knows the name or manifest, NotTrusted for
         a release that is forged, expired or rolled back, NoProvider if none that can be reached has what is missing,
         Damaged or ChunkMismatch if all that came was wrong, DiskError, of it DiskFull and Occupied (the folder holds
         other files).
         """
         waits = {} if wait is None else {"wait": _as_text(parse_duration(wait))}
+        parts = {"include": list(include), "exclude": list(exclude), "tensors": list(tensors)}
         destination = into if into is not None else default_folder(ref)
         result = await self._verbs.call(
             "fetch",
@@ -185,7 +195,8 @@ class Hub:
                 "background": background,
                 "first": list(first),
                 "in_order": in_order,
-                **waits,  # Only where it is asked for: a daemon of an older version does not know it.
+                **waits,  # Only where it is asked for: a daemon of an older version does not know it,
+                **{name: given for name, given in parts.items() if given},  # nor these.
             },
             watch,
         )

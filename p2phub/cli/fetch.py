@@ -52,6 +52,24 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--in-order", action="store_true", help="fetch the rest from front to back, to read it while it comes"
     )
     parser.add_argument(
+        "--include",
+        metavar="GLOB",
+        action="append",
+        default=[],
+        help="fetch only files that match, in gitignore syntax with at most two stars; may be repeated",
+    )
+    parser.add_argument(
+        "--exclude", metavar="GLOB", action="append", default=[], help="leave out files that match; may be repeated"
+    )
+    parser.add_argument(
+        "--tensor",
+        metavar="GLOB",
+        action="append",
+        default=[],
+        help="of safetensors files fetch only the tensors whose names match ('layers.0.*'), into a file "
+        "NAME.selected.safetensors, and other files only if --include names them; may be repeated",
+    )
+    parser.add_argument(
         "--background", action="store_true", help="yield to the node's other fetches: get what they leave"
     )
     parser.add_argument(
@@ -87,6 +105,9 @@ async def run(call: Invocation) -> int:
                 first=args.first,
                 in_order=args.in_order,
                 wait=args.wait,
+                include=args.include,
+                exclude=args.exclude,
+                tensors=args.tensor,
                 watch=view.show,
             )
         output.event(done)
@@ -157,7 +178,7 @@ class View:
             case api.FilesReady():
                 self._show_ready(event.paths)
             case api.Unmatched():
-                progress.note(f"No file matches {event.pattern}")
+                progress.note(f"Nothing matches {event.pattern}")
             case api.PeerDropped():
                 self._sources.discard(event.peer_id)
                 where = f" (file {event.file}, chunk {event.chunk})" if event.file is not None else ""

@@ -6,7 +6,7 @@ coordinator of a fetch owns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from p2phub import limits
@@ -75,9 +75,12 @@ class Assembly:
                     lists[digest] = Wanted(digest, limits.CHUNK_LIST_BYTES_MAX, length)
         return list(lists.values())
 
-    def missing_layouts(self) -> list[Wanted]:
-        """The same of the layouts that files have, which nothing else waits for. Call when no page is missing."""
+    def missing_layouts(self, needed: Collection[Digest] | None = None) -> list[Wanted]:
+        """The same of the layouts that files have, of those that are `needed` if that is given. Call when no page is
+        missing."""
         named = {entry.layout for entry in self.manifest().files if entry.layout is not None}
+        if needed is not None:
+            named.intersection_update(needed)
         here = sum(len(self._new[digest]) for digest in named if digest in self._new)
         if here > limits.METADATA_BYTES_MAX:
             raise Damaged(f"the layouts of its files have more than {here} bytes, more than a node can hold")

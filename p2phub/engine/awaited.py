@@ -2,8 +2,7 @@
 
 From a wish and a manifest comes the hint that `transfer.Session.want_soon` takes: the files that match the first
 pattern, then those that match the next, then, with `in_order`, all from front to back. A range that is asked for while
-the fetch runs goes before all that, the last one first. Patterns have gitignore syntax, as those of `publish` have, but
-no more than STARS_MAX stars: they become expressions that try each way to match, and the names come from a stranger.
+the fetch runs goes before all that, the last one first.
 
 Whoever asks for an order also wants to know which files can be used: a file is told of (`FilesReady`) once it stands
 whole, verified and durable at its place. A fetch without an order pays nothing for any of this.
@@ -11,21 +10,16 @@ whole, verified and durable at its place. A fetch without an order pays nothing 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from re import findall
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from p2phub import limits
 from p2phub.content import ChunkTable, RangeSet, Run
+from p2phub.engine.patterns import file_patterns
 from p2phub.errors import NotFound, UsageError
 from p2phub.manifest import Manifest
 from p2phub.observe import FilesReady, Unmatched, Watch
 from p2phub.store import Arrival
 
-if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
-
-STARS_MAX = 2  # With so many a name of PATH_BYTES_MAX takes milliseconds; with each one more a hundred times that.
 READY_TOLD_MAX = 512  # Paths in one event.
 
 
@@ -33,7 +27,7 @@ class Awaited:
     """What somebody waits for in one fetch, and in which order. Raises UsageError for what is no pattern."""
 
     def __init__(self, first: Sequence[str], *, in_order: bool) -> None:
-        self._patterns = _patterns(first)
+        self._patterns = file_patterns(first, "files that are wanted first")
         self._in_order = in_order
         self._base: list[Run] = []  # By patterns and `in_order`.
         self._ranges: list[tuple[str, int, int]] = []  # Bytes of files, the last that was asked for first.
@@ -121,27 +115,3 @@ def _few(runs: Sequence[Run], count_max: int) -> list[Run]:
     size = -(-len(rest) // (count_max - exact))
     groups = (rest[at : at + size] for at in range(0, len(rest), size))
     return joined[:exact] + [(group[0][0], group[-1][1]) for group in groups]
-
-
-def _patterns(first: Sequence[str]) -> list[tuple[str, Callable[[str], bool]]]:
-    if not first:
-        return []
-    if len(first) > limits.FIRST_PATTERNS_MAX:
-        raise UsageError(f"more than {limits.FIRST_PATTERNS_MAX} patterns of files that are wanted first")
-    for pattern in first:
-        if not pattern.strip():
-            raise UsageError("an empty pattern of files that are wanted first")
-        if len(findall(r"\*+", pattern)) > STARS_MAX:
-            raise UsageError(
-                f"{pattern[:80]!r} has more than {STARS_MAX} stars",
-                hint="Fewer say nearly the same: '*-of-*.safetensors', or 'data/*' for all that is in a folder.",
-            )
-    from pathspec import GitIgnoreSpec  # A tenth of a second, which most fetches do without.
-
-    def compiled(pattern: str) -> GitIgnoreSpec:
-        try:
-            return GitIgnoreSpec.from_lines([pattern])
-        except ValueError as exc:
-            raise UsageError(f"{pattern[:80]!r} is no pattern of file names") from exc
-
-    return [(pattern, compiled(pattern).match_file) for pattern in first]

@@ -15,11 +15,13 @@ import contextlib
 import math
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import trio
 
 from p2phub.discovery import Candidate
 from p2phub.engine.awaited import tell_ready
+from p2phub.engine.choice import Choice
 from p2phub.engine.company import meet, take_holding, take_told
 from p2phub.engine.dialling import Dialled, Reported
 from p2phub.engine.exchange import Told
@@ -39,7 +41,7 @@ from p2phub.errors import HubError
 from p2phub.net import Verified
 from p2phub.observe import Done, Explanation, Watch
 
-__all__ = ["Means", "Running", "Wish", "fetch"]
+__all__ = ["Choice", "Means", "Running", "Wish", "fetch"]
 
 DIAL_LOOK_S = 0.1  # How soon it is looked at who could be dialled after what comes all the time and seldom changes it.
 
@@ -82,7 +84,7 @@ async def fetch(
     try:
         await _transfer(job, patience)
         assert job.arrival is not None
-        path = await means.workers.run(job.arrival.finish)
+        path = await means.workers.run(partial(_finish, job))
         if job.awaited.wants_files:
             tell_ready(watch, await means.workers.run(partial(job.awaited.take_ready, job.arrival)))
     finally:
@@ -102,7 +104,7 @@ async def fetch(
 async def _transfer(job: Job, patience: Patience) -> None:
     """Return when every chunk is verified and written. Raises the verdict if that cannot be."""
     verdict: HubError | None = None
-    if not job.assembly.missing():
+    if not job.missing():
         await begin(job)
     async with trio.open_nursery() as job.nursery:
         job.nursery.start_soon(job.syncing.run, job.send)
@@ -114,6 +116,14 @@ async def _transfer(job: Job, patience: Patience) -> None:
     if verdict is not None:
         raise verdict
     job.watch(job.meter.final(now=trio.current_time()))
+
+
+def _finish(job: Job) -> Path:
+    """Put all that was fetched, and what is made of it, at its place. Blocks. Raises DiskError, Damaged."""
+    assert job.arrival is not None
+    if job.chosen is None:
+        return job.arrival.finish()
+    return job.arrival.finish(job.chosen.make(job.arrival.read_plan(), job.assembly.manifest()))
 
 
 class _Coordinator:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import trio
@@ -17,8 +18,9 @@ import trio
 from p2phub import limits
 from p2phub.content import Digest, RangeSet, Run
 from p2phub.discovery import Candidate, DialBudget, Surroundings
-from p2phub.engine.assembly import Assembly
+from p2phub.engine.assembly import Assembly, Wanted
 from p2phub.engine.awaited import Awaited
+from p2phub.engine.choice import Choice
 from p2phub.engine.dialling import Dialled, Reported
 from p2phub.engine.effort import Effort
 from p2phub.engine.exchange import Exchange, Told
@@ -40,6 +42,9 @@ from p2phub.observe import PeerDropped, Watch
 from p2phub.store import Arrival, Store
 from p2phub.transfer import Action, Cancel, Drop, Grant, LinkId, Revoke, Session, Standings
 
+if TYPE_CHECKING:
+    from p2phub.engine.choosing import Choosing, Chosen
+
 
 class Wish(msgspec.Struct, frozen=True):
     """What to fetch. `patience_s`: how long to look on after the last provider of a begun fetch is gone, or busy;
@@ -47,6 +52,7 @@ class Wish(msgspec.Struct, frozen=True):
     did not.
 
     `first`: gitignore patterns of files to fetch first, in this order; `in_order`: then the rest from front to back.
+    `choice`: which part of it.
     """
 
     reference: str
@@ -57,6 +63,7 @@ class Wish(msgspec.Struct, frozen=True):
     wait_s: float | None = None
     first: tuple[str, ...] = ()
     in_order: bool = False
+    choice: Choice = Choice()
 
 
 class Means(msgspec.Struct, frozen=True):
@@ -141,6 +148,8 @@ class Job:
         self.prefix_asked = False
         self.lost_at: float | None = None  # Since when nobody brings the fetch forward.
         self.awaited = Awaited(wish.first, in_order=wish.in_order)
+        self.choosing = _choosing(wish.choice)
+        self.chosen: Chosen | None = None  # With the arrival, where not all is wanted.
         self.syncing = Syncing(means.workers, self.awaited, watch, now=now)
         self.send, self.inbox = trio.open_memory_channel[Item](limits.REPORTS_WAITING_MAX)
         self.nursery: trio.Nursery
@@ -148,6 +157,14 @@ class Job:
     @property
     def complete(self) -> bool:
         return self.session is not None and self.session.complete
+
+    def missing(self) -> list[Wanted]:
+        """Return what of the metadata is to be asked for next; empty when the transfer can begin. Blocks. Raises
+        Malformed, Damaged."""
+        missing = self.assembly.missing()
+        if missing or self.choosing is None:
+            return missing
+        return self.assembly.missing_layouts(self.choosing.layouts_of(self.assembly.manifest()))
 
     def count(self, peer: SourceId, count: int, now: float) -> None:
         """Note `count` verified bytes from `peer`."""
@@ -203,3 +220,12 @@ class Job:
         provider.told = False  # It is a source again when it comes back.
         file, chunk = provider.lied_about or (None, None)
         self.watch(PeerDropped(peer_id=str(provider.peer), reason=error.message, file=file, chunk=chunk))
+
+
+def _choosing(choice: Choice) -> Choosing | None:
+    """Return what finds out what is meant, None where all is."""
+    if not choice:
+        return None
+    from p2phub.engine.choosing import Choosing  # With the formats of files, which most fetches do without.
+
+    return Choosing(choice)

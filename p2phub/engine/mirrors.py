@@ -15,7 +15,14 @@ from p2phub.content import Digest, parse_digest
 from p2phub.engine.dialling import Dialled, Reported, relay
 from p2phub.errors import Damaged, HubError, Malformed, PeerError, UsageError
 from p2phub.identity import MirrorId, PeerId
-from p2phub.manifest import MIRROR_FOLDER, mirror_blob_path, mirror_of, mirror_release_path, read_release
+from p2phub.manifest import (
+    MIRROR_FOLDER,
+    decode_manifest,
+    mirror_blob_path,
+    mirror_of,
+    mirror_release_path,
+    read_release,
+)
 from p2phub.net import Mirrors
 from p2phub.store import Store
 from p2phub.store.disk import FOLDER_FLAGS, WRITE_FLAGS, Disk, disk_errors, read_regular
@@ -74,6 +81,9 @@ def write_mirror_files(
         if blob is None:
             raise Damaged(f"the chunk list {digest} is no longer held")
         files[mirror_blob_path(digest)] = blob
+    for digest in _layouts(manifest, store.blob):
+        if (blob := store.blob(digest)) is not None:  # Who wants a whole file does without.
+            files[mirror_blob_path(digest)] = blob
     files[mirror_release_path(*name)] = signed  # Last, so that whoever finds it finds the rest.
     with _ONE_AT_A_TIME, disk_errors(f"write mirror files below {folder}", option="--mirror-files"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -123,9 +133,18 @@ def _needed(folder: Path, store: Store) -> set[str] | None:
         ):
             manifest = read_release(read_regular(place, limits.RELEASE_BYTES_MAX)).manifest
             needed.update(map(mirror_blob_path, flight_order(manifest, held)))
+            needed.update(map(mirror_blob_path, _layouts(manifest, held)))
     except (OSError, HubError):
         return None
     return None if absent else needed  # What is not held leads to others, perhaps.
+
+
+def _layouts(manifest: Digest, held: Callable[[Digest], bytes | None]) -> set[Digest]:
+    """Return the layouts of its files, which who selects tensors asks for; none where a page is not held."""
+    root = held(manifest)
+    if root is None:
+        return set()
+    return {entry.layout for entry in decode_manifest(root, held).files if entry.layout is not None}
 
 
 def _listed(place: Path) -> list[str]:

@@ -25,7 +25,7 @@ async def advance(job: Job, *, news: bool = False) -> None:
     if job.session is not None:
         return
     if news or not job.questions.open:
-        missing = await job.means.workers.run(job.assembly.missing)
+        missing = await job.means.workers.run(job.missing)
         if not missing:
             await begin(job)
             for number, state in list(job.links.items()):
@@ -74,20 +74,30 @@ async def begin(job: Job) -> None:
         means.store.put_blobs(job.assembly.take_new())
         manifest, table = job.assembly.manifest(), job.assembly.table()
         unmatched = job.awaited.begin(manifest, table)
-        arrival = means.store.arrive(manifest, wish.manifest, table, wish.destination, force=wish.force)
+        if job.choosing is not None:
+            from p2phub.engine.layouts import known_layouts  # As `choosing`: most fetches do without.
+
+            layouts = known_layouts(manifest, means.store) if job.choosing.needs_layouts else {}
+            job.chosen = job.choosing.choose(manifest, table, layouts)
+            unmatched += job.chosen.unmatched
+        selected = None if job.chosen is None else job.chosen.selected
+        arrival = means.store.arrive(
+            manifest, wish.manifest, table, wish.destination, force=wish.force, selected=selected
+        )
         return arrival, unmatched, job.awaited.take_ready(arrival)
 
     arrival, unmatched, ready = await means.workers.run(prepare)
     job.arrival = job.syncing.arrival = arrival
     table, held = arrival.plan.table, arrival.have
-    job.bytes_reused = table.bytes_of(held)
+    wanted = RangeSet.whole(len(table)) if job.chosen is None else job.chosen.selected.chunks
+    job.bytes_reused = table.bytes_of(held & wanted)
     manifest = wish.manifest.text(Codec.MSGPACK)
-    job.watch(Started(wish.reference, manifest, bytes_total=table.bytes_total, bytes_held=job.bytes_reused))
+    job.watch(Started(wish.reference, manifest, bytes_total=table.bytes_of(wanted), bytes_held=job.bytes_reused))
     for each in unmatched:
         job.watch(each)
     tell_ready(job.watch, ready)
-    held |= await _take_what_is_here(job, arrival)
-    useful = [(chunk, data) for chunk, data in job.prefix if chunk not in held]
+    held |= await _take_what_is_here(job, arrival, wanted)
+    useful = [(chunk, data) for chunk, data in job.prefix if chunk not in held and chunk in wanted]
     job.prefix = ()
 
     def write_prefix() -> RangeSet:
@@ -99,25 +109,25 @@ async def begin(job: Job) -> None:
         written = await means.workers.run(write_prefix)
         arrival.verified(written)
         held |= written
-    missing = RangeSet.whole(len(table)) - held
+    missing = wanted - held
     job.kin = await means.workers.run(lambda: kin_of(job.assembly.manifest(), table, missing))
     now = trio.current_time()
-    job.session = Session(table, held, standings=job.standings, now=now)
+    job.session = Session(table, held, wanted=wanted, standings=job.standings, now=now)
     for state in job.links.values():
         job.questions.left(state.asked)  # What may still come is not needed any more, and nobody's fault.
     job.begun.set()
     if job.means.exchange is not None:
         job.session.spread(means.own, ())
     job.want_soon()
-    job.bytes_before = table.bytes_of(held)
+    job.bytes_before = table.bytes_of(held & wanted)
     job.meter.here_already(job.bytes_before, now=now)
     job.others.enter_context(among_others(job, arrival))
 
 
-async def _take_what_is_here(job: Job, arrival: Arrival) -> RangeSet:
-    """Copy what other files of this disk have. Returns which chunks. Raises DiskError."""
+async def _take_what_is_here(job: Job, arrival: Arrival, wanted: RangeSet) -> RangeSet:
+    """Copy what other files of this disk have of what is wanted. Returns which chunks. Raises DiskError."""
     table, before = arrival.plan.table, job.bytes_reused
-    missing = RangeSet.whole(len(table)) - arrival.have
+    missing = wanted - arrival.have
 
     def tell(copied: RangeSet) -> None:
         job.watch(Progress(bytes_verified=before + table.bytes_of(copied), bytes_per_s=0.0))

@@ -2,16 +2,26 @@
 
 from p2phub.formats.danger import danger_of, is_code
 from p2phub.formats.detect import layout_of
+from p2phub.formats.gguf import FORMAT as GGUF
 from p2phub.formats.layout import OPAQUE, Layout, Span, boundaries, decode_layout, encode_layout
+from p2phub.formats.safetensors import FORMAT as SAFETENSORS
+from p2phub.formats.safetensors import read_header as read_safetensors_header
+from p2phub.formats.selected import header_bytes_max, in_order, selected_header
 
 __all__ = [
+    "GGUF",
     "OPAQUE",
+    "SAFETENSORS",
     "Layout",
     "Span",
     "boundaries",
     "danger_of",
     "decode_layout",
     "encode_layout",
+    "header_bytes_max",
+    "in_order",
     "is_code",
     "layout_of",
+    "read_safetensors_header",
+    "selected_header",
 ]

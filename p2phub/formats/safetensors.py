@@ -53,6 +53,15 @@ def looks_like_safetensors(size: int, first: bytes) -> bool:
 def parse_safetensors(size: int, read: Callable[[int, int], bytes]) -> Layout:
     """Return the layout of a file of `size` bytes; `read(offset, length)` gives exactly those bytes of it.
 
+    Raises as `read_header` does.
+    """
+    return read_header(size, read)[0]
+
+
+def read_header(size: int, read: Callable[[int, int], bytes]) -> tuple[Layout, str]:
+    """Return the layout of a file of `size` bytes, and the JSON text of its metadata, texts by texts, as it stands in
+    the header; "" if it has none.
+
     Raises Malformed: safetensors-length, safetensors-json, safetensors-tensor, safetensors-name, safetensors-dtype,
     safetensors-shape, safetensors-count, safetensors-cover; and what `read` raises.
     """
@@ -66,7 +75,7 @@ def parse_safetensors(size: int, read: Callable[[int, int], bytes]) -> Layout:
     except UnicodeDecodeError as exc:
         raise Malformed("safetensors-json", "the header is not UTF-8") from exc
     start = LENGTH_BYTES + length
-    spans = _read_tensors(text, start)
+    spans, metadata = _read_tensors(text, start)
     spans.sort(key=lambda span: (span.start, span.stop, span.name))
     at = start
     for span in spans:
@@ -76,15 +85,16 @@ def parse_safetensors(size: int, read: Callable[[int, int], bytes]) -> Layout:
         at = span.stop
     if at != size:
         raise Malformed("safetensors-cover", f"tensors end at {at}, the file at {size}")
-    return Layout(FORMAT, start, tuple(spans))
+    return Layout(FORMAT, start, tuple(spans)), metadata
 
 
-def _read_tensors(text: str, start: int) -> list[Span]:
+def _read_tensors(text: str, start: int) -> tuple[list[Span], str]:
     # Cheap, before any is read; a tensor may itself be called data_offsets. What escapes hide is counted below.
     if text.count('"data_offsets"') > limits.TENSORS_PER_FILE_MAX + 1:
         raise Malformed("safetensors-count", f"more than {limits.TENSORS_PER_FILE_MAX} tensors")
     spans: list[Span] = []
     names: set[str] = set()
+    metadata = ""
     begin = _BEGIN.match(text)
     if begin is None:
         raise Malformed("safetensors-json", "the header does not begin with an object")
@@ -99,6 +109,7 @@ def _read_tensors(text: str, start: int) -> list[Span]:
         names.add(name)
         if name == "__metadata__":
             at = _skip_metadata(text, key.end())
+            metadata = text[key.end() : at]
         else:
             if len(spans) >= limits.TENSORS_PER_FILE_MAX:
                 raise Malformed("safetensors-count", f"more than {limits.TENSORS_PER_FILE_MAX} tensors")
@@ -110,7 +121,7 @@ def _read_tensors(text: str, start: int) -> list[Span]:
         at, more = after.end(), after.group(1) == ","
     if text[at:].strip(" \t\n\r"):
         raise Malformed("safetensors-json", f"something after the header's end, at {at}")
-    return spans
+    return spans, metadata
 
 
 def _skip_metadata(text: str, at: int) -> int:

@@ -147,7 +147,7 @@ class FilesReady(Event, frozen=True):
 
 
 class Unmatched(Event, frozen=True):
-    """A pattern of the files that are wanted first matches no file of the manifest."""
+    """A pattern of files that are wanted first, or of files or tensors that are selected, matches nothing."""
 
     NAME: ClassVar[str] = "unmatched"
     pattern: str

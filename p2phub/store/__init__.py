@@ -10,11 +10,15 @@ from p2phub.store.interface import (
     Ledger,
     LocalFile,
     LocalRun,
+    Made,
     Origin,
+    Part,
     Provenance,
     Publication,
     Scan,
+    Selected,
     Store,
+    ToMake,
 )
 
 __all__ = [
@@ -27,9 +31,13 @@ __all__ = [
     "Ledger",
     "LocalFile",
     "LocalRun",
+    "Made",
     "Origin",
+    "Part",
     "Provenance",
     "Publication",
     "Scan",
+    "Selected",
     "Store",
+    "ToMake",
 ]

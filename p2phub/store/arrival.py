@@ -26,13 +26,14 @@ from p2phub.store.disk import MAKE_FLAGS, WRITE_FLAGS, Disk, disk_error, disk_er
 from p2phub.store.doorway import Doorway
 from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import open_regular
-from p2phub.store.interface import LocalRun
+from p2phub.store.interface import LocalRun, Made, Selected
 from p2phub.store.journal import Journal
+from p2phub.store.making import make_files
 from p2phub.store.placing import ONE_BY_ONE_MAX, WANTED, Places
 from p2phub.store.survey import Survey
 
-Record = Callable[[Fingerprints], None]
-"""Told, when all files are in place and durable, their fingerprints in the manifest's order."""
+Record = Callable[[Sequence[int], Fingerprints], None]
+"""Told, when all files are in place and durable, which those are, by number, and their fingerprints in this order."""
 
 
 class GrowingFile:
@@ -64,14 +65,17 @@ class FilesystemArrival:
         record: Record,
         *,
         force: bool,
+        selected: Selected | None = None,
     ) -> None:
+        self._force = force
+        self._wanted = RangeSet.whole(len(table)) if selected is None else selected.chunks
         self._disk = disk
         self._manifest = manifest
         self._table = table
         self._destination = destination
         self._journal = journal
         self._record = record
-        self._places = Places(disk, manifest, table, destination, survey, force=force)
+        self._places = Places(disk, manifest, table, destination, survey, force=force, selected=selected)
         self._lock = threading.Lock()
         self._door = Doorway()
         self._syncing = threading.Lock()
@@ -89,7 +93,7 @@ class FilesystemArrival:
         self._parents_durable = False
         spans = (table.span(file) for file in range(table.files))
         self._missing = array("I", (stop - start for start, stop in spans))
-        self._whole = [file for file in self._count(self._have) if self._places.state[file] == WANTED]
+        self._whole = self._count(self._have)
         self._plan = WritePlan(digest, table, self._open, self._places.path, write_files=self._write_files)
 
     @property
@@ -142,21 +146,29 @@ class FilesystemArrival:
         state = self._places.state
         return [file for file in files if state[file] != WANTED]
 
-    def finish(self) -> Path:
+    def finish(self, made: Sequence[Made] = ()) -> Path:
         with self._syncing:
             self._sync()
-            assert len(self._have) == len(self._table), "finish() before every chunk was verified"
+            assert not self._wanted - self._have, "finish() before every chunk was verified"
             with disk_errors(f"finish {self._destination.folder}", option="--into"):
                 self._places.place_empty()
                 self._places.settle()
+                make_files(self._disk, self._destination, made, self._open_to_read, force=self._force)
                 self._places.make_durable()
-                found = self._places.fingerprints()
-            self._record(found)
-            with contextlib.suppress(OSError):  # Done is done: what is left over is found and removed next time.
-                self._destination.clear()
+                standing, found = self._places.standing(), self._places.fingerprints()
+            self._record(standing, found)
+            if not self._leaves_more(standing):
+                with contextlib.suppress(OSError):  # Done is done: what is left over is found and removed next time.
+                    self._destination.clear()
             self._finished = True
         self.close()
         return self._destination.folder
+
+    def _leaves_more(self, standing: Sequence[int]) -> bool:
+        """Whether more is verified than was selected, of files that do not stand at their place: it was left by an
+        attempt at more, which may go on with it."""
+        rest = self._have - self._wanted
+        return bool(rest and rest - RangeSet.of(self._table.span(file) for file in standing))
 
     def close(self) -> None:
         with self._syncing, self._lock:
@@ -335,11 +347,11 @@ class FilesystemArrival:
             raise
 
     def _count(self, new: RangeSet) -> list[int]:
-        """Take `new` chunks off what files miss. Returns those that became whole."""
+        """Take `new` chunks off what files miss. Returns those that became whole, and go to their place."""
         whole: list[int] = []
         missing = self._missing
         for file, count in self._table.by_file(new):
             missing[file] -= count
-            if not missing[file]:
+            if not missing[file] and self._places.goes(file):
                 whole.append(file)
         return whole

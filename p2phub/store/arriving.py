@@ -11,13 +11,16 @@ import os
 from pathlib import Path
 
 from p2phub import limits
-from p2phub.content import ChunkTable, Digest
+from p2phub.content import ChunkTable, Digest, RangeSet
 from p2phub.errors import Occupied
 from p2phub.manifest import Manifest, check_path
 from p2phub.store.arrival import FilesystemArrival, Record
 from p2phub.store.destination import Destination, blocks
 from p2phub.store.disk import WRITE_FLAGS, Disk, disk_errors
+from p2phub.store.folders import Tree
+from p2phub.store.interface import Selected
 from p2phub.store.journal import Binding, Journal, Remembered, read_journal
+from p2phub.store.making import in_the_way
 from p2phub.store.survey import Known, Survey, look_over
 
 NAMED_MAX = 3
@@ -35,6 +38,7 @@ def begin_arrival(
     known: Known,
     record: Record,
     secret: bytes,
+    selected: Selected | None = None,
 ) -> FilesystemArrival:
     """Begin or resume; `secret` is the home's, and tells which journals are its own.
 
@@ -49,9 +53,9 @@ def begin_arrival(
         try:
             binding = Binding(digest.raw, table.files, len(table), table.bytes_total)
             past = read_journal(destination.partials, binding, secret)
-            survey = look_over(manifest, table, destination.tree, destination.partials, past, known)
-            _refuse_if_occupied(manifest, folder, survey, force=force)
-            _preallocate(disk, manifest, destination, survey)
+            survey = look_over(manifest, table, destination.tree, destination.partials, past, known, selected)
+            _refuse_if_occupied(manifest, folder, survey, destination.tree, selected, force=force)
+            _preallocate(disk, manifest, table, destination, survey, selected)
             left = Remembered(survey.marked, survey.placed, survey.hinted, survey.lying)
             journal = Journal(disk, destination.partials, binding, left, secret)
         except BaseException:
@@ -61,27 +65,50 @@ def begin_arrival(
                     destination.unmake()
             destination.close()
             raise
-    return FilesystemArrival(disk, manifest, digest, table, destination, journal, survey, record, force=force)
+    return FilesystemArrival(
+        disk, manifest, digest, table, destination, journal, survey, record, force=force, selected=selected
+    )
 
 
-def _refuse_if_occupied(manifest: Manifest, folder: Path, survey: Survey, *, force: bool) -> None:
-    found = survey.blocked if force else {**survey.blocked, **survey.in_the_way}
+def _refuse_if_occupied(
+    manifest: Manifest, folder: Path, survey: Survey, tree: Tree, selected: Selected | None, *, force: bool
+) -> None:
+    blocked = {manifest.files[number].path: why for number, why in sorted(survey.blocked.items())}
+    others = {manifest.files[number].path: why for number, why in sorted(survey.in_the_way.items())}
+    if selected is not None and selected.made:
+        more_blocked, more_others = in_the_way(tree, selected.made)
+        blocked, others = blocked | more_blocked, others | more_others
+    found = blocked if force else blocked | others
     if not found:
         return
-    named = [f"{manifest.files[number].path} ({why})" for number, why in sorted(found.items())[:NAMED_MAX]]
+    named = [f"{path} ({why})" for path, why in list(found.items())[:NAMED_MAX]]
     more = f" and {len(found) - NAMED_MAX} more" if len(found) > NAMED_MAX else ""
-    hint = "choose another folder with --into" + ("" if survey.blocked else ", or replace them with --force")
+    hint = "choose another folder with --into" + ("" if blocked else ", or replace them with --force")
     raise Occupied(f"{folder} holds other files where these would go: {', '.join(named)}{more}", hint=hint)
 
 
-def _preallocate(disk: Disk, manifest: Manifest, destination: Destination, survey: Survey) -> None:
-    """Make sure of the room for all, then take it for large files. Raises DiskFull, OSError; then takes nothing."""
+def _preallocate(
+    disk: Disk,
+    manifest: Manifest,
+    table: ChunkTable,
+    destination: Destination,
+    survey: Survey,
+    selected: Selected | None,
+) -> None:
+    """Make sure of the room for all, then take it for large files; of those of which only a part is selected, and of
+    those made of them, the room is looked for and not taken. Raises DiskFull, OSError; then takes nothing."""
+    files = range(table.files) if selected is None else selected.files
     wanted = [
-        (number, entry.size)
-        for number, entry in enumerate(manifest.files)
+        (number, manifest.files[number].size)
+        for number in files
         if number not in survey.placed and number not in survey.kept
     ]
-    destination.need_room(sum(max(0, blocks(size) - survey.partial.get(number, 0)) for number, size in wanted))
+    room = sum(max(0, blocks(size) - survey.partial.get(number, 0)) for number, size in wanted)
+    if selected is not None:
+        inside = selected.chunks - RangeSet.of(table.span(number) for number in selected.files)
+        inside -= survey.marked | survey.hinted | survey.whole
+        room += table.bytes_of(inside) + sum(blocks(each.bytes_most) for each in selected.made)
+    destination.need_room(room)
     made: list[str] = []
     try:
         for number, size in wanted:

@@ -24,6 +24,7 @@ from p2phub.store.journal import JOURNAL, NAMES
 
 LOCK = "lock"
 SCRATCH = "scratch"
+MADE = "made."  # And a number: a file that is being made of others.
 LOCK_TRIES_MAX = 16
 BLOCK_BYTES = 4096
 
@@ -51,7 +52,7 @@ class Destination:
     def clear(self) -> None:
         """Remove everything of this arrival, and `.p2phub` and folders made for it if nothing else is in them."""
         for name in os.listdir(self.partials):
-            if name in NAMES or name == SCRATCH or (name.isascii() and name.isdigit()):
+            if name in NAMES or name == SCRATCH or name.startswith(MADE) or (name.isascii() and name.isdigit()):
                 self._disk.unlink(name, dir_fd=self.partials)
         with contextlib.suppress(OSError):
             self._disk.rmdir(self._short, dir_fd=self.own)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from p2phub.content import ChunkTable, Digest, RangeSet, Readable, ReadPlan, encode_lists
@@ -25,7 +25,17 @@ from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import fingerprint, open_place, open_published
 from p2phub.store.hashed import hashed_at, note_hashed
 from p2phub.store.holdings import Holdings
-from p2phub.store.interface import Arrival, Fingerprint, HashedFile, Holding, LocalRun, Origin, Provenance, Scan
+from p2phub.store.interface import (
+    Arrival,
+    Fingerprint,
+    HashedFile,
+    Holding,
+    LocalRun,
+    Origin,
+    Provenance,
+    Scan,
+    Selected,
+)
 from p2phub.store.lists import list_of
 from p2phub.store.local import find_local
 from p2phub.store.scanning import Ignore, scan_folder
@@ -141,7 +151,14 @@ class FilesystemStore:
     # --- fetches ---------------------------------------------------------------------------------------------------
 
     def arrive(
-        self, manifest: Manifest, digest: Digest, table: ChunkTable, destination: Path, *, force: bool
+        self,
+        manifest: Manifest,
+        digest: Digest,
+        table: ChunkTable,
+        destination: Path,
+        *,
+        force: bool,
+        selected: Selected | None = None,
     ) -> Arrival:
         remembered = self._holdings.remembered(destination)
 
@@ -149,17 +166,19 @@ class FilesystemStore:
             file = remembered.get(path)
             return file.entry.root if file is not None and file.fingerprint == found else None
 
-        def record(found: Fingerprints) -> None:
+        def record(standing: Sequence[int], found: Fingerprints) -> None:
             now_ns = time.time_ns()
             lists = (list_of(table, file) for file, entry in enumerate(manifest.files) if entry.chunks > 1)
             self.put_blobs([blob for chunks in lists for blob in encode_lists(chunks)[1]])
-            self._holdings.hold(
-                manifest,
-                digest,
-                destination,
-                lambda: ((known, known.settled(now_ns), None) for known in found),
-                origin=Origin.FETCHED,
-            )
+
+            def rows() -> Iterator[tuple[Fingerprint, bool, Path | None]]:
+                return ((known, known.settled(now_ns), None) for known in found)
+
+            if selected is None:
+                self._holdings.hold(manifest, digest, destination, rows, origin=Origin.FETCHED)
+            else:
+                some = dict(zip(standing, rows(), strict=True))
+                self._holdings.hold_some(manifest, digest, destination, some, origin=Origin.FETCHED)
 
         return begin_arrival(
             self._disk,
@@ -171,6 +190,7 @@ class FilesystemStore:
             known=known,
             record=record,
             secret=self._secret(),
+            selected=selected,
         )
 
     def _secret(self) -> bytes:

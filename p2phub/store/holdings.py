@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import zip_longest
 from pathlib import Path
 
@@ -54,6 +54,10 @@ HOLDING = "holding"
 TABLES_REMEMBERED_MAX = 16  # Tables of chunks, 36 bytes a chunk and more: enough for what is served at one time.
 
 
+Row = tuple[int, Fingerprint | None, bytes | None]
+"""How a file stands, its fingerprint, and its place, as the index has them."""
+
+
 class Known(msgspec.Struct, frozen=True):
     """What a manifest is, from its blobs."""
 
@@ -84,38 +88,69 @@ class Holdings:
     ) -> None:
         """Record that `folder` holds `manifest`: `files` yields (fingerprint, trusted, place) of each file, in the
         manifest's order, each time that it is called."""
+        folder = Path(os.path.abspath(folder))
+
+        def rows() -> Iterable[Row]:
+            return map(_row, files())
+
+        if origin is Origin.ADOPTED and self._is_held_so(digest, folder, rows()):
+            return  # As it was at the last look: a cache may have thousands of files, and is looked at often.
+        self._record(manifest, digest, folder, rows, origin, source)
+
+    def hold_some(
+        self,
+        manifest: Manifest,
+        digest: Digest,
+        folder: Path,
+        files: Mapping[int, tuple[Fingerprint, bool, Path | None]],
+        *,
+        origin: Origin,
+    ) -> None:
+        """Record that `folder` holds these files of `manifest`, by number, beside those of it that it is known to hold;
+        of the others nothing is held."""
+        folder = Path(os.path.abspath(folder))
+        before = {
+            file.number: (file.standing, file.fingerprint, file.place)
+            for row in self.index.holdings(digest)
+            if row.folder == folder
+            for file in self.index.files(row.id)
+            if file.fingerprint is not None and file.standing != DOUBTED
+        }
+
+        def rows() -> Iterable[Row]:
+            for number in range(len(manifest.files)):
+                if number in files:
+                    yield _row(files[number])
+                else:
+                    yield before.get(number, (DOUBTED, None, None))
+
+        self._record(manifest, digest, folder, rows, origin, None)
+
+    def _record(
+        self,
+        manifest: Manifest,
+        digest: Digest,
+        folder: Path,
+        rows: Callable[[], Iterable[Row]],
+        origin: Origin,
+        source: Provenance | None,
+    ) -> None:
         if self._blobs.get(digest) is None:
             blobs = encode_manifest(manifest)
             assert digest_of(blobs[0]) == digest, "a manifest held under the digest of another"
             self._blobs.put(blobs)
-        folder = Path(os.path.abspath(folder))
-        if origin is Origin.ADOPTED and self._is_held_so(digest, folder, files()):
-            return  # As it was at the last look: a cache may have thousands of files, and is looked at often.
         packed = [] if source is None else [source.cache, source.name, source.revision or ""]
         value = [os.fsencode(folder), len(manifest.files), origin.value, packed]
         self._log.set(HOLDING, _key(digest, folder), value)
         self._drop_chunks(digest, folder)
-        self.index.hold(
-            digest,
-            folder,
-            lambda: (
-                (TRUSTED if trusted else HELD, known, None if place is None else os.fsencode(place))
-                for known, trusted, place in files()
-            ),
-            origin=origin,
-            source=pack(packed),
-        )
+        self.index.hold(digest, folder, rows, origin=origin, source=pack(packed))
         self.index_chunks()
 
-    def _is_held_so(self, digest: Digest, folder: Path, files: Iterable[tuple[Fingerprint, bool, Path | None]]) -> bool:
+    def _is_held_so(self, digest: Digest, folder: Path, wanted: Iterable[Row]) -> bool:
         """Whether `folder` is held with these files, just as they are."""
         rows = [row for row in self.index.holdings(digest) if row.folder == folder and row.origin is Origin.ADOPTED]
         if not rows:
             return False
-        wanted = (
-            (TRUSTED if trusted else HELD, found, None if place is None else os.fsencode(place))
-            for found, trusted, place in files
-        )
         known = ((row.standing, row.fingerprint, row.place) for row in self.index.files(rows[0].id))
         return all(one == two for one, two in zip_longest(wanted, known))
 
@@ -248,7 +283,7 @@ class Holdings:
             if known is None:
                 said.append(f"{where} is not served: its metadata is missing; publish or fetch it again")
             elif doubted := self._doubted(row, known):
-                said.append(f"{where}: {len(doubted)} files are not what was hashed and are not served")
+                said.append(f"{where}: {len(doubted)} files are not what was hashed, or not there, and not served")
         return said
 
     def close(self) -> None:
@@ -395,6 +430,11 @@ def _source(row: HoldingRow) -> Provenance | None:
 
 
 _ORIGINS = frozenset(origin.value for origin in Origin)
+
+
+def _row(file: tuple[Fingerprint, bool, Path | None]) -> Row:
+    found, trusted, place = file
+    return TRUSTED if trusted else HELD, found, None if place is None else os.fsencode(place)
 
 
 def _key(digest: Digest, folder: Path) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from struct import Struct
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -164,6 +164,44 @@ class LocalRun(msgspec.Struct, frozen=True):
     offset: int
 
 
+# --- a part of a manifest ----------------------------------------------------------------------------------------
+
+
+class Part(NamedTuple):
+    """Bytes `start` ..< `stop` of file number `file` of a manifest, all of them in chunks that are verified."""
+
+    file: int
+    start: int
+    stop: int
+
+
+class Made(msgspec.Struct, frozen=True):
+    """A file that no manifest has: `parts` one behind the other, at `path` below the destination."""
+
+    path: str
+    parts: tuple[bytes | Part, ...]
+
+
+class ToMake(msgspec.Struct, frozen=True):
+    """Where a file will be made, and how many bytes it will have at least and at most."""
+
+    path: str
+    bytes_least: int
+    bytes_most: int
+
+
+class Selected(msgspec.Struct, frozen=True):
+    """What an arrival is for, if not for all: `chunks` are fetched; of the files they are in those in `files` (by
+    number; empty files, too) go to their place, of the others only what is made of them."""
+
+    chunks: RangeSet
+    files: RangeSet
+    made: tuple[ToMake, ...] = ()
+
+
+# --- fetches -----------------------------------------------------------------------------------------------------
+
+
 class Arrival(Protocol):
     """One fetch being written below its destination. The coordinator's; `plan.open` is the carriers'."""
 
@@ -200,8 +238,10 @@ class Arrival(Protocol):
     def in_place(self, files: Sequence[int]) -> list[int]:
         """Return those of `files` (by number) that stand whole at their place."""
 
-    def finish(self) -> Path:
-        """Sync, place every file (empty ones too), record the holding, remove the journal. Returns the folder."""
+    def finish(self, made: Sequence[Made] = ()) -> Path:
+        """Sync, place every file that was selected (empty ones too), write those that are `made` and place them
+        likewise, record what is held, remove the journal. Returns the folder. What an earlier attempt at more than
+        what was selected left stays for the next one."""
 
     def close(self) -> None:
         """Let go of descriptors and the lock; keep what is there for the next attempt."""
@@ -277,11 +317,19 @@ class Store(Protocol):
         """Note that a file is not what was hashed: its chunks are not held until it is hashed again."""
 
     def arrive(
-        self, manifest: Manifest, digest: Digest, table: ChunkTable, destination: Path, *, force: bool
+        self,
+        manifest: Manifest,
+        digest: Digest,
+        table: ChunkTable,
+        destination: Path,
+        *,
+        force: bool,
+        selected: Selected | None = None,
     ) -> Arrival:
         """Begin or resume writing a manifest to `destination`; waits for nobody: a second writer of the same place gets
         Occupied. Equal files there are recognised and kept; others raise Occupied unless `force` (then replaced at the
-        end by rename). Raises DiskFull if the space cannot be there."""
+        end by rename). Raises DiskFull if the space cannot be there. `selected`: what of it; None: all. Files that are
+        not selected need no room, and nothing is in their way."""
 
     def check(self) -> tuple[str, ...]:
         """Look over the index; rebuild it if it is damaged. Returns what was mended, in words."""

@@ -30,8 +30,9 @@ from p2phub.store.interface import (
     Origin,
     Provenance,
     Scan,
+    Selected,
 )
-from p2phub.store.lists import list_of_file
+from p2phub.store.lists import list_of, list_of_file
 from p2phub.store.memory_arrival import MemoryArrival, Unfinished
 from p2phub.store.memory_files import MemoryFile, Opened, same_bytes
 
@@ -146,6 +147,23 @@ class MemoryStore:
         self.put_blobs([alone_root(entry) for entry in _large(manifest)])
         self.record(_Held(manifest, digest, folder, list(files), table, origin, source))
 
+    def hold_some(self, manifest: Manifest, digest: Digest, folder: Path, table: ChunkTable, files: set[int]) -> None:
+        """Record that `folder` holds these files, by number, beside those that it is known to hold."""
+        with self.lock:
+            before = next((held for held in self._held if (held.digest, held.folder) == (digest, folder)), None)
+            doubted = set(range(table.files)) if before is None else before.doubted
+            hashed: list[HashedFile] = []
+            for number, entry in enumerate(manifest.files):
+                chunks = list_of(table, number) if entry.chunks > 1 else None
+                known = self.standing(folder, entry.path) if number in files else None
+                fingerprint = known or Fingerprint(0, 0, 0, 0, 0)
+                if known is None and before is not None:
+                    fingerprint = before.files[number].fingerprint
+                hashed.append(HashedFile(entry, chunks, fingerprint, True))
+            if self.blob(digest) is None:
+                self.put_blobs(encode_manifest(manifest))
+            self.record(_Held(manifest, digest, folder, hashed, table, Origin.FETCHED, None, doubted - files))
+
     def record(self, held: _Held) -> None:
         with self.lock:
             self._held = [old for old in self._held if (old.digest, old.folder) != (held.digest, held.folder)]
@@ -256,10 +274,17 @@ class MemoryStore:
                     held.doubted.add(number)
 
     def arrive(
-        self, manifest: Manifest, digest: Digest, table: ChunkTable, destination: Path, *, force: bool
+        self,
+        manifest: Manifest,
+        digest: Digest,
+        table: ChunkTable,
+        destination: Path,
+        *,
+        force: bool,
+        selected: Selected | None = None,
     ) -> Arrival:
         with self.lock:
-            return MemoryArrival(self, manifest, digest, table, destination, force=force)
+            return MemoryArrival(self, manifest, digest, table, destination, force=force, selected=selected)
 
     def check(self) -> tuple[str, ...]:
         """Hash files in doubt again."""

@@ -14,7 +14,7 @@ from p2phub.errors import DiskError, Occupied
 from p2phub.manifest import Manifest, check_path
 from p2phub.store.copying import copy_run
 from p2phub.store.disk import Disk
-from p2phub.store.interface import HashedFile, LocalRun, Origin
+from p2phub.store.interface import HashedFile, LocalRun, Made, Origin, Part, Selected
 from p2phub.store.lists import list_of
 from p2phub.store.memory_files import MemoryFile, Opened, anonymous_file, same_bytes
 from p2phub.store.rehash import matching_chunks
@@ -34,19 +34,32 @@ class MemoryArrival:
     """The `Arrival` in memory."""
 
     def __init__(
-        self, store: MemoryStore, manifest: Manifest, digest: Digest, table: ChunkTable, folder: Path, *, force: bool
+        self,
+        store: MemoryStore,
+        manifest: Manifest,
+        digest: Digest,
+        table: ChunkTable,
+        folder: Path,
+        *,
+        force: bool,
+        selected: Selected | None = None,
     ) -> None:
-        for entry in manifest.files:
-            check_path(entry.path)
+        made = selected.made if selected is not None else ()
+        for path in (*(entry.path for entry in manifest.files), *(each.path for each in made)):
+            check_path(path)
         if folder in store.being_written:
             raise Occupied(f"another fetch is writing to {folder}")
         self._store, self._manifest, self._digest, self._table = store, manifest, digest, table
         self._folder, self._force, self._closed = folder, force, False
+        self._selected = selected
+        everything = range(table.files)
+        self._goes = frozenset(everything if selected is None else selected.files)
+        touched = everything if selected is None else {file for file, _ in table.by_file(selected.chunks)} | self._goes
         there = store.folders.get(folder, {})
         self._placed = {
             number
             for number, entry in enumerate(manifest.files)
-            if entry.path in there and same_bytes(there[entry.path], table, number)
+            if number in touched and entry.path in there and same_bytes(there[entry.path], table, number)
         }
         clashes = [path for path in self._clashes() if not force or self._blocked(path)]
         if clashes:
@@ -94,23 +107,33 @@ class MemoryArrival:
             self._check()
             for number, entry in enumerate(self._manifest.files):
                 missing = RangeSet.of([self._table.span(number)]) - self._left.have
-                if entry.size and not missing and entry.path not in self._store.folders.get(self._folder, {}):
+                is_free = entry.path not in self._store.folders.get(self._folder, {})
+                if entry.size and not missing and number in self._goes and is_free:
                     self._place(number)
 
     def in_place(self, files: Sequence[int]) -> list[int]:
         with self._store.lock:
             return [file for file in files if file in self._placed]
 
-    def finish(self) -> Path:
+    def finish(self, made: Sequence[Made] = ()) -> Path:
         with self._store.lock:
             self.sync()
-            assert len(self._left.have) == len(self._table), "finish() before every chunk was verified"
+            wanted = RangeSet.whole(len(self._table)) if self._selected is None else self._selected.chunks
+            assert not wanted - self._left.have, "finish() before every chunk was verified"
             clashes = [path for path in self._clashes() if not self._force or self._blocked(path)]
             if clashes:
                 raise Occupied(f"{self._folder} got other files where these go: {', '.join(clashes[:3])}")
-            for number in range(len(self._manifest.files)):
-                if number not in self._placed:
-                    self._place(number)
+            for number in sorted(self._goes - self._placed):
+                self._place(number)
+            for each in made:
+                self._make(each)
+            if self._selected is not None:
+                self._store.hold_some(self._manifest, self._digest, self._folder, self._table, self._placed)
+                self.close()
+                placed = RangeSet.of(self._table.span(number) for number in self._placed)
+                if not self._left.have - wanted - placed:  # Else an attempt at more left it, and may go on with it.
+                    del self._store.unfinished[self._folder, self._digest]
+                return self._folder
             there = self._store.folders.setdefault(self._folder, {})
             files = [
                 HashedFile(
@@ -132,6 +155,23 @@ class MemoryArrival:
                 self._closed = True
                 self._store.being_written.discard(self._folder)
 
+    def _make(self, made: Made) -> None:
+        there = self._store.folders.setdefault(self._folder, {})
+        data = b"".join(part if isinstance(part, bytes) else self._part(part) for part in made.parts)
+        found = there.get(made.path)
+        if found is not None and found.read() == data:
+            return
+        if self._blocked(made.path) or (found is not None and not self._force):
+            raise Occupied(f"{self._folder / made.path} is another file, where what was selected would go")
+        there[made.path] = MemoryFile(data)
+
+    def _part(self, part: Part) -> bytes:
+        file = self._open_to_read(part.file)
+        try:
+            return os.pread(file.descriptor, part.stop - part.start, part.start)
+        finally:
+            file.close()
+
     def _check(self) -> None:
         if self._closed:
             raise DiskError(f"the fetch to {self._folder} was closed")
@@ -145,9 +185,15 @@ class MemoryArrival:
         """Return paths of the manifest where other files stand."""
         there = self._store.folders.get(self._folder, {})
         files = enumerate(self._manifest.files)
-        in_place = {entry.path for number, entry in files if number in self._placed}
-        paths = [entry.path for entry in self._manifest.files]
-        return [path for path in paths if path not in in_place and (path in there or self._blocked(path))]
+        paths = [entry.path for number, entry in files if number in self._goes and number not in self._placed]
+        made = [] if self._selected is None else self._selected.made
+        clashes = [path for path in paths if path in there or self._blocked(path)]
+        return clashes + [
+            each.path
+            for each in made
+            if self._blocked(each.path)
+            or (each.path in there and not each.bytes_least <= len(there[each.path].read()) <= each.bytes_most)
+        ]
 
     def _blocked(self, path: str) -> bool:
         """Whether `path` is a folder there, or a part of it is a file."""

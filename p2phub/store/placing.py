@@ -19,7 +19,7 @@ from p2phub.store.destination import Destination
 from p2phub.store.disk import WRITE_FLAGS, Disk
 from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import fingerprint, open_regular
-from p2phub.store.interface import Fingerprint
+from p2phub.store.interface import Fingerprint, Selected
 from p2phub.store.journal import FileId, Identity
 from p2phub.store.rehash import is_equal
 from p2phub.store.survey import Survey
@@ -42,7 +42,9 @@ class Places:
         survey: Survey,
         *,
         force: bool,
+        selected: Selected | None = None,
     ) -> None:
+        self._selected = None if selected is None else selected.files
         self._disk = disk
         self._manifest = manifest
         self._table = table
@@ -56,6 +58,10 @@ class Places:
             self.state[file] = PLACED
         for file in survey.kept:
             self.state[file] = KEPT
+
+    def goes(self, file: int) -> bool:
+        """Whether `file` is to go to its place, once it is whole."""
+        return self.state[file] == WANTED and (self._selected is None or file in self._selected)
 
     def path(self, file: int) -> str:
         return self._manifest.files[file].path
@@ -117,7 +123,7 @@ class Places:
     def place_empty(self) -> None:
         """Make and place the empty files, of which no chunk ever came."""
         files = enumerate(self._manifest.files)
-        empty = [file for file, entry in files if entry.size == 0 and self.state[file] == WANTED]
+        empty = [file for file, entry in files if entry.size == 0 and self.goes(file)]
         self.make_folders(empty)
         for file in empty:
             os.close(self._disk.open(str(file), WRITE_FLAGS | os.O_CREAT, dir_fd=self._destination.partials))
@@ -166,13 +172,20 @@ class Places:
                     os.close(fd)
         self._destination.tree.flush(one_by_one_max=ONE_BY_ONE_MAX)
 
+    def standing(self) -> Sequence[int]:
+        """Return the files that stand at their place, by number, once all that go there do."""
+        if self._selected is None:
+            return range(len(self.state))
+        return [file for file, state in enumerate(self.state) if state != WANTED]
+
     def fingerprints(self) -> Fingerprints:
-        """Return what stands in the manifest's places. Raises ContentChanged if someone was at it meanwhile."""
+        """Return what stands at the places of those. Raises ContentChanged if someone was at it meanwhile."""
         found = Fingerprints()
         tree, kept = self._destination.tree, self.kept
         at: str | None = None
         folder_fd = -1
-        for file, entry in enumerate(self._manifest.files):
+        for file in self.standing():
+            entry = self._manifest.files[file]
             folder, _, name = entry.path.rpartition("/")
             now: Fingerprint | None = None
             try:

@@ -21,7 +21,7 @@ from p2phub.content import ChunkTable, Digest, RangeSet
 from p2phub.manifest import Manifest
 from p2phub.store.disk import READ_FLAGS
 from p2phub.store.folders import Tree, fingerprint, open_regular
-from p2phub.store.interface import Fingerprint
+from p2phub.store.interface import Fingerprint, Selected
 from p2phub.store.journal import FileId, Identity, Remembered
 from p2phub.store.rehash import is_equal, matching_chunks
 
@@ -48,12 +48,20 @@ class Survey(msgspec.Struct):
 
 
 def look_over(
-    manifest: Manifest, table: ChunkTable, tree: Tree, partials_fd: int, past: Remembered, known: Known
+    manifest: Manifest,
+    table: ChunkTable,
+    tree: Tree,
+    partials_fd: int,
+    past: Remembered,
+    known: Known,
+    selected: Selected | None = None,
 ) -> Survey:
-    """Look at every path of `manifest` and at the unfinished files in `partials_fd`. Raises OSError."""
+    """Look at every path of `manifest`, of what is `selected` alone if that is given, and at the unfinished files in
+    `partials_fd`. Raises OSError."""
     survey = Survey()
     nothing = ""  # What the paths below a folder that is not there begin with: neighbours need no look of their own.
-    for number, entry in enumerate(manifest.files):
+    for number in range(table.files) if selected is None else _concerned(table, selected):
+        entry = manifest.files[number]
         if nothing and entry.path.startswith(nothing):
             continue
         nothing = ""
@@ -68,8 +76,18 @@ def look_over(
             continue
         if status is not None:
             _look_at(number, manifest, table, tree, status, past, known, survey)
+    if selected is not None:  # The others go nowhere.
+        for number in [*survey.blocked, *survey.in_the_way]:
+            if number not in selected.files:
+                survey.blocked.pop(number, None)
+                survey.in_the_way.pop(number, None)
     _look_at_partials(manifest, table, partials_fd, past, survey)
     return survey
+
+
+def _concerned(table: ChunkTable, selected: Selected) -> list[int]:
+    """Return the files that a selection has anything of, by number."""
+    return sorted({*selected.files, *(file for file, _ in table.by_file(selected.chunks))})
 
 
 def _look_at(

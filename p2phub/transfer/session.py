@@ -61,13 +61,22 @@ class Session:
     """One fetch of one manifest. See the module."""
 
     def __init__(
-        self, table: ChunkTable, have: RangeSet, *, rotation: int = 0, standings: Standings | None = None, now: float
+        self,
+        table: ChunkTable,
+        have: RangeSet,
+        *,
+        wanted: RangeSet | None = None,
+        rotation: int = 0,
+        standings: Standings | None = None,
+        now: float,
     ) -> None:
-        """`have`: verified chunks on this disk. `rotation`: the chunk to start at. `standings`: of the fetch, which may
-        know of its peers from before the session; whoever brings links up tells it where peers were met."""
+        """`have`: verified chunks on this disk. `wanted`: what to fetch, None: all; what is not wanted is neither
+        missing nor had. `rotation`: the chunk to start at. `standings`: of the fetch, which may know of its peers from
+        before the session; whoever brings links up tells it where peers were met."""
         self._table = table
         self._everything = RangeSet.whole(len(table))
-        self._leases = Leases(table, self._everything - have, rotation=rotation)
+        self._wanted = (self._everything if wanted is None else wanted) | have
+        self._leases = Leases(table, self._wanted - have, rotation=rotation)
         self._availability = Availability(len(table))
         self._links: dict[LinkId, Link] = {}
         self._scheduler = Scheduler(table, self._leases, self._availability, self._links)
@@ -84,16 +93,16 @@ class Session:
 
     @property
     def complete(self) -> bool:
-        """Whether every chunk is had, and no link may still write any of them."""
+        """Whether every chunk that is wanted is had, and no link may still write any of them."""
         return not self._leases.bytes_missing and self._leases.all_settled
 
     @property
     def have(self) -> RangeSet:
-        return self._everything - self.missing
+        return self._wanted - self.missing
 
     @property
     def missing(self) -> RangeSet:
-        """Every chunk not had, leased or not."""
+        """Every chunk that is wanted and not had, leased or not."""
         return self._leases.missing.snapshot()
 
     def take_written(self) -> RangeSet:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from p2phub.content import RangeSet, Readable
 from p2phub.errors import ContentChanged, DiskError, Malformed, Occupied
 from p2phub.manifest import FileEntry, Manifest
+from p2phub.store import Arrival, Made, Part, Selected, ToMake
 from tests.support.content import Content, content_of, random_files
 from tests.support.covers import covers
 from tests.support.stores import (
@@ -449,4 +451,187 @@ def test_a_path_that_leaves_its_folder_is_refused_here_too(scene: Scene, path: s
     wrong = FileEntry(path, entry.size, entry.chunks, entry.root, entry.sha256)
     with pytest.raises(Malformed):
         scene.store.arrive(Manifest((wrong,)), content.root, content.table, scene.folder, force=True)
+    assert scene.files() == {}
+
+
+# --- a part of a manifest --------------------------------------------------------------------------------------------
+
+PATHS = sorted(FILES, key=str.encode)
+MODEL, MORE, CONFIG, EMPTY = (PATHS.index(path) for path in ("model.bin", "more.bin", "config.json", "empty.txt"))
+MADE_AT = "model.selected.bin"
+
+
+def some(content: Content, *, files: Sequence[int] = (CONFIG, EMPTY)) -> tuple[Selected, Made]:
+    """Select whole `files`, and of model.bin its second chunk and its fourth, of which a file is made."""
+    first, _ = content.table.span(MODEL)
+    inside = [(first + 1, first + 2), (first + 3, first + 4)]
+    made = Made(MADE_AT, (b"head", Part(MODEL, STEP + 10, 2 * STEP), Part(MODEL, 3 * STEP, 3 * STEP + 500)))
+    length = 4 + STEP - 10 + 500
+    spans = [content.table.span(file) for file in files]
+    selected = Selected(
+        RangeSet.of([*inside, *spans]), RangeSet.from_indices(files), (ToMake(MADE_AT, length - 4, length),)
+    )
+    return selected, made
+
+
+def made_of(content: Content) -> bytes:
+    data = content.files["model.bin"]
+    return b"head" + data[STEP + 10 : 2 * STEP] + data[3 * STEP : 3 * STEP + 500]
+
+
+def deliver_selected(arrival: Arrival, content: Content, selected: Selected) -> None:
+    deliver(arrival, content, selected.chunks - arrival.have)
+
+
+def held_of(scene: Scene, content: Content) -> RangeSet:
+    plan = scene.store.read_plan(content.root)
+    assert plan is not None
+    return plan.held
+
+
+def test_a_selection_needs_its_own_chunks_alone_and_leaves_its_files_and_what_is_made(
+    scene: Scene, content: Content
+) -> None:
+    selected, made = some(content)
+    arrival = arrive(scene, content, selected=selected)
+    assert arrival.have == RangeSet()
+    deliver_selected(arrival, content, selected)
+    arrival.sync()
+    assert arrival.finish([made]) == scene.folder
+    assert scene.files() == {
+        "config.json": content.files["config.json"],
+        "empty.txt": b"",
+        MADE_AT: made_of(content),
+    }
+    assert held_of(scene, content) == RangeSet.of([content.table.span(CONFIG)])
+    (holding,) = scene.store.holdings()
+    assert not holding.complete
+    scene.reopen()
+    assert held_of(scene, content) == RangeSet.of([content.table.span(CONFIG)])
+    assert arrive(scene, content).have == RangeSet.of([content.table.span(CONFIG)])
+
+
+def test_a_selection_is_not_finished_before_all_of_it_is_there(scene: Scene, content: Content) -> None:
+    selected, made = some(content)
+    arrival = arrive(scene, content, selected=selected)
+    deliver(arrival, content, list(selected.chunks)[1:])
+    with pytest.raises(AssertionError):
+        arrival.finish([made])
+    arrival.close()
+
+
+def test_a_file_of_which_only_a_part_was_selected_does_not_go_to_its_place_though_it_is_whole(
+    scene: Scene, content: Content
+) -> None:
+    selected, made = some(content)
+    arrival = arrive(scene, content, selected=selected)
+    deliver_rest(arrival, content)
+    arrival.sync()
+    assert arrival.in_place([MODEL, MORE]) == []
+    arrival.finish([made])
+    assert sorted(scene.files()) == ["config.json", "empty.txt", MADE_AT]
+
+
+def test_the_next_attempt_at_a_selection_has_what_this_one_verified(scene: Scene, content: Content) -> None:
+    selected, made = some(content)
+    arrival = arrive(scene, content, selected=selected)
+    deliver(arrival, content, list(selected.chunks)[:2])
+    arrival.close()
+    scene.reopen()
+    again = arrive(scene, content, selected=selected)
+    assert again.have == RangeSet.from_indices(list(selected.chunks)[:2])
+    deliver_selected(again, content, selected)
+    again.finish([made])
+    assert scene.files()[MADE_AT] == made_of(content)
+
+
+def test_a_selection_does_not_lose_what_an_attempt_at_all_left(scene: Scene, content: Content) -> None:
+    arrival = arrive(scene, content)
+    early = [chunk for chunk in content.whole if chunk not in content.table.span(CONFIG)][:4]
+    deliver(arrival, content, [*early, *range(*content.table.span(MODEL))[:2]])
+    have = arrival.have
+    arrival.close()
+    selected, made = some(content)
+    part = arrive(scene, content, selected=selected)
+    deliver_selected(part, content, selected)
+    part.finish([made])
+    assert have - arrive(scene, content).have == RangeSet()
+
+
+def test_a_selection_within_what_is_held_already_takes_nothing_away_from_it(scene: Scene, content: Content) -> None:
+    hold(scene, content)
+    selected, made = some(content)
+    arrival = arrive(scene, content, selected=selected)
+    assert not selected.chunks - arrival.have
+    arrival.finish([made])
+    assert scene.files() == {**content.files, MADE_AT: made_of(content)}
+    assert held_of(scene, content) == content.whole
+    assert scene.store.holdings()[0].complete
+
+
+def test_two_selections_add_up(scene: Scene, content: Content) -> None:
+    for file in (MORE, CONFIG):
+        chosen = Selected(RangeSet.of([content.table.span(file)]), RangeSet.from_indices([file]))
+        arrival = arrive(scene, content, selected=chosen)
+        deliver_selected(arrival, content, chosen)
+        arrival.finish()
+    assert held_of(scene, content) == RangeSet.of(content.table.span(file) for file in (MORE, CONFIG))
+
+
+def test_what_stands_where_nothing_goes_is_in_nobodys_way(scene: Scene, content: Content) -> None:
+    scene.put("model.bin", b"the user's own")
+    scene.put("more.bin/inner", b"a folder")
+    selected, made = some(content)
+    arrival = arrive(scene, content, selected=selected)
+    deliver_selected(arrival, content, selected)
+    arrival.finish([made])
+    assert scene.files()["model.bin"] == b"the user's own"
+    assert scene.files()[MADE_AT] == made_of(content)
+
+
+@pytest.mark.parametrize("path", [MADE_AT, MADE_AT + "/inner"])
+def test_what_stands_where_something_is_to_be_made_is_not_replaced(scene: Scene, content: Content, path: str) -> None:
+    scene.put(path, b"mine")
+    selected, made = some(content)
+    with pytest.raises(Occupied, match=MADE_AT):
+        arrive(scene, content, selected=selected)
+    if path != MADE_AT:
+        with pytest.raises(Occupied, match=MADE_AT):
+            arrive(scene, content, selected=selected, force=True)
+        return
+    arrival = arrive(scene, content, selected=selected, force=True)
+    deliver_selected(arrival, content, selected)
+    arrival.finish([made])
+    assert scene.files()[MADE_AT] == made_of(content)
+
+
+@pytest.mark.parametrize("equal", [True, False])
+def test_of_what_appears_where_something_is_made_an_equal_file_is_kept_and_another_refused(
+    scene: Scene, content: Content, equal: bool
+) -> None:
+    selected, made = some(content)
+    arrival = arrive(scene, content, selected=selected)
+    deliver_selected(arrival, content, selected)
+    there = made_of(content) if equal else made_of(content)[::-1]
+    scene.put(MADE_AT, there)
+    if equal:
+        arrival.finish([made])
+    else:
+        with pytest.raises(Occupied, match=MADE_AT):
+            arrival.finish([made])
+        arrival.close()
+        scene.remove(MADE_AT)
+        again = arrive(scene, content, selected=selected)
+        assert not selected.chunks - again.have
+        again.finish([made])
+        there = made_of(content)
+    assert scene.files()[MADE_AT] == there
+
+
+@covers("T21")
+@pytest.mark.parametrize("path", ["../outside", "/outside", "a/../../outside", ".p2phub/journal"])
+def test_what_is_made_does_not_leave_the_folder(scene: Scene, content: Content, path: str) -> None:
+    selected, _ = some(content)
+    with pytest.raises(Malformed):
+        arrive(scene, content, selected=replace(selected, made=(ToMake(path, 1, 1),)))
     assert scene.files() == {}

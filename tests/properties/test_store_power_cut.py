@@ -18,7 +18,18 @@ import pytest
 
 from p2phub.content import RangeSet, digest_of
 from p2phub.identity import PeerId
-from p2phub.store import Accepted, Arrival, LocalFile, LocalRun, arriving, placing
+from p2phub.store import (
+    Accepted,
+    Arrival,
+    LocalFile,
+    LocalRun,
+    Made,
+    Part,
+    Selected,
+    ToMake,
+    arriving,
+    placing,
+)
 from p2phub.store import arrival as arrival_module
 from p2phub.store.arrival import FilesystemArrival
 from p2phub.store.arriving import begin_arrival
@@ -31,7 +42,7 @@ from p2phub.store.placing import Places
 from p2phub.store.state_log import open_home
 from tests.support.content import Content, content_of, random_files
 from tests.support.crashing import QuickDisk, RecordingDisk, image, said_before
-from tests.support.stores import deliver_rest, files_below
+from tests.support.stores import deliver, deliver_rest, files_below
 
 CONTENT = content_of(
     {**random_files(3, a=2_600, z=700), "sub/b.bin": b"b" * 1_500, "sub/empty": b"", "sub/deep/c.bin": b"c" * 300}, 700
@@ -40,7 +51,7 @@ Workload = Callable[[RecordingDisk, Path], None]
 WAYS = ("lost", "ordered", "chance", "chance")
 
 
-def begin(disk: Disk, folder: Path, *, force: bool = False) -> Arrival:
+def begin(disk: Disk, folder: Path, *, force: bool = False, selected: Selected | None = None) -> Arrival:
     return begin_arrival(
         disk,
         CONTENT.manifest,
@@ -49,8 +60,9 @@ def begin(disk: Disk, folder: Path, *, force: bool = False) -> Arrival:
         folder,
         force=force,
         known=lambda path, found: None,
-        record=lambda found: None,
+        record=lambda standing, found: None,
         secret=b"home" * 8,
+        selected=selected,
     )
 
 
@@ -310,6 +322,51 @@ def test_a_wrong_order_of_syncs_is_found_out(
     with pytest.raises(AssertionError) as found:
         cut_everywhere(scratch, monkeypatch, same_files, straight_through, 32, ways=(*WAYS, *("chance",) * 8))
     assert any("power cut after step" in note for note in found.value.__notes__)
+
+
+@pytest.mark.covers("F01", "F02")
+def test_after_a_power_cut_a_selection_ends_with_just_what_was_selected(scratch: Path, same_files: SameFiles) -> None:
+    """Some chunks of a.bin, of which a file is made, and the whole of z.bin."""
+    first, last = CONTENT.table.span(0)[0], CONTENT.table.span(len(CONTENT.files) - 1)
+    made = Made("sub/new/a.selected", (b"head", Part(0, 100, 650), Part(0, 1_500, 2_000)))
+    data = CONTENT.files["a.bin"]
+    expected = {
+        "z.bin": CONTENT.files["z.bin"],
+        made.path: b"head" + data[100:650] + data[1_500:2_000],
+        "mine.txt": b"mine",
+    }
+    chunks = RangeSet.of([(first, first + 1), (first + 2, first + 3), last])
+    files = RangeSet.of([(len(CONTENT.files) - 1, len(CONTENT.files))])
+    selected = Selected(chunks, files, (ToMake(made.path, 1_000, 1_100),))
+    folder = scratch / "out"
+    folder.mkdir()
+    disk = RecordingDisk(folder)
+    put(disk, folder, "mine.txt", b"mine")
+    begin_at = len(disk.log)
+    same_files.numbers = disk.numbers
+    arrival = begin(disk, folder, selected=selected)
+    write(disk, arrival, list(chunks)[:1])
+    arrival.sync()
+    disk.say(arrival.have)
+    write(disk, arrival, list(chunks)[1:])
+    arrival.finish([made])
+    disk.say("done")
+    assert files_below(folder) == expected
+
+    def look(at: Path, said: list[object]) -> None:
+        if "done" in said:
+            assert files_below(at) == expected
+        again = begin(QuickDisk(), at, selected=selected)
+        assert is_truly_there(again, CONTENT)
+        for promised in said if files_below(at) != expected else ():  # Else they may be cleared away by now.
+            assert not isinstance(promised, RangeSet) or not promised - again.have
+        deliver(again, CONTENT, chunks - again.have)
+        again.finish([made])
+        assert files_below(at) == expected
+        assert not (at / ".p2phub").exists()
+
+    assert images(disk, scratch, look, begin_at=begin_at, same_files=same_files) > 100
+    assert images(disk, scratch, look, begin_at=begin_at, ways=("killed",), same_files=same_files) > 25
 
 
 @pytest.mark.covers("F02")

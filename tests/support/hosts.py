@@ -12,6 +12,7 @@ import trio
 
 from p2phub.content import Digest
 from p2phub.discovery import Asked, Candidate
+from p2phub.engine.choice import Choice
 from p2phub.engine.exchange import Exchange
 from p2phub.engine.fetch import Means, Running, Wish, fetch
 from p2phub.engine.publish import Order, Outcome, publish
@@ -106,6 +107,7 @@ class TestHost:
         share: bool = False,
         first: Sequence[str] = (),
         in_order: bool = False,
+        choice: Choice = Choice(),  # noqa: B008  # A frozen value.
         started: Callable[[Running], None] = lambda running: None,
     ) -> Done:
         """Fetch as the node does; with `share` among the others of the swarm, else only from whom it is told."""
@@ -124,6 +126,7 @@ class TestHost:
                 patience_s=patience_s,
                 first=tuple(first),
                 in_order=in_order,
+                choice=choice,
             ),
             search=Search(known, open_finder),
             means=Means(

@@ -46,6 +46,9 @@ async def fetch(
     first: Sequence[str] = (),
     in_order: bool = False,
     wait: str | float | None = None,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    tensors: Sequence[str] = (),
 ) -> JsonObject:
     """Return what was fetched, once all of it is verified and durable in the folder `into`.
 
@@ -70,6 +73,7 @@ async def fetch(
                 wait_s=wait_s,
                 first=tuple(first),
                 in_order=in_order,
+                choice=engine.Choice(include=tuple(include), exclude=tuple(exclude), tensors=tuple(tensors)),
             ),
             search=search,
             means=_means(parts, openness),

@@ -153,6 +153,7 @@ def test_a_dry_run_marks_what_publish_would_refuse_and_exits_with_0(cli: Cli, hu
 def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
     words = ["--into", "d", "--provider", ADDRESS, "--mirror", MIRROR, "--force", "--no-serve"]
     words += ["--no-exchange", "--background", "--first", "*.json", "--first", "b", "--in-order", "--wait", "24h"]
+    words += ["--include", "*.json", "--exclude", "b", "--tensor", "layers.0.*", "--tensor", "x"]
     assert cli("fetch", "x/m", *words).code == 0
     assert cli("fetch", "x/m").code == 0
     (_, _, given), (_, _, defaults) = hub.calls
@@ -167,6 +168,9 @@ def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
         "first": ["*.json", "b"],
         "in_order": True,
         "wait": "24h",
+        "include": ["*.json"],
+        "exclude": ["b"],
+        "tensors": ["layers.0.*", "x"],
     }
     assert defaults == {
         "into": None,
@@ -179,6 +183,9 @@ def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
         "first": [],
         "in_order": False,
         "wait": None,
+        "include": [],
+        "exclude": [],
+        "tensors": [],
     }
 
 
@@ -236,7 +243,7 @@ def test_fetch_tells_people_of_files_that_are_ready_but_not_of_thousands(cli: Cl
     ready = [api.FilesReady([f"{letter}{number}" for number in range(5)]) for letter in "abcdefghijklmno"]
     hub.events = [api.Unmatched("*.jsn"), *ready]
     said = cli("fetch", "x/m")
-    assert "No file matches *.jsn" in said.err
+    assert "Nothing matches *.jsn" in said.err
     assert "Ready: a0, a1, a2 and 2 more" in said.err
     assert said.err.count("Ready: ") == 10
 

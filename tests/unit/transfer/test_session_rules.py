@@ -418,3 +418,19 @@ def test_one_that_gave_all_it_has_at_once_is_no_reason_not_to_dial_another(rate:
         swarm.step()
         swarm.check()
     assert swarm.now < 3
+
+
+def test_what_is_not_wanted_is_neither_asked_for_nor_missing_nor_had() -> None:
+    session = Session(megabytes(40), runs((0, 2), (20, 21)), wanted=runs((0, 4), (10, 12)), now=0.0)
+    assert session.missing == runs((2, 4), (10, 12))
+    assert session.bytes_missing == 4 * MIB
+    assert session.have == runs((0, 2), (20, 21))
+    session.joined(1, ANN, runs((20, 40)), now=0.0)
+    assert not session.holds_missing(ANN)
+    actions = session.joined(2, BOB, RangeSet.whole(40), now=0.0)
+    while session.missing:
+        grant = granted(actions, 2)
+        assert not grant - session.missing
+        actions = session.verified(2, grant, len(grant) * MIB, now=1.0)
+    assert session.complete
+    assert session.have == runs((0, 4), (10, 12), (20, 21))

@@ -1,0 +1,248 @@
+"""From what a user asks for to chunks, files and what is made of them; and whose word on that holds (0091)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+from safetensors.numpy import load, save
+
+from p2phub import limits
+from p2phub.content import RangeSet, ReadPlan
+from p2phub.engine.choice import Choice
+from p2phub.engine.choosing import Choosing, Chosen
+from p2phub.engine.patterns import name_patterns
+from p2phub.errors import Damaged, UsageError
+from p2phub.formats import Layout, Span, layout_of
+from p2phub.manifest import FileEntry
+from p2phub.observe import Unmatched
+from p2phub.store import Made
+from tests.support.content import Content, Published, content_of
+from tests.support.reading import reader
+
+STEP = 64  # Bytes of a chunk.
+
+
+def shard(*names: str, rows: int = 64) -> bytes:
+    return save({name: np.full(rows, number, np.uint8) for number, name in enumerate(names)}, metadata={"format": "pt"})
+
+
+FILES = {
+    "config.json": b"{}",
+    "empty": b"",
+    "m-00001-of-00002.safetensors": shard("a.0", "a.1", "b.0"),
+    "m-00002-of-00002.safetensors": shard("a.2", "c"),
+    "vae/vae.safetensors": shard("a.0", "z"),
+}
+PATHS = sorted(FILES, key=str.encode)
+CONTENT = content_of(FILES, STEP)
+LAYOUTS = {
+    path: layout_of(path, len(data), reader(data)) for path, data in FILES.items() if path.endswith(".safetensors")
+}
+
+
+def choose(
+    *, include: Sequence[str] = (), exclude: Sequence[str] = (), tensors: Sequence[str] = (),
+    content: Content = CONTENT, layouts: Mapping[str, Layout] = LAYOUTS,
+) -> Chosen:  # fmt: skip
+    choice = Choice(tuple(include), tuple(exclude), tuple(tensors))
+    return Choosing(choice).choose(content.manifest, content.table, layouts)
+
+
+def files_of(chosen: Chosen) -> list[str]:
+    return [PATHS[number] for number in chosen.selected.files]
+
+
+def made_of(chosen: Chosen) -> dict[str, list[str]]:
+    return {making.path: [span.name for _, span in making.spans] for making in chosen.making}
+
+
+def spans_of(*paths: str) -> RangeSet:
+    return RangeSet.of(CONTENT.table.span(PATHS.index(path)) for path in paths)
+
+
+def test_included_files_are_fetched_whole_but_for_those_excluded() -> None:
+    chosen = choose(include=["*.json", "empty", "m-*"], exclude=["*-00002-*"])
+    assert files_of(chosen) == ["config.json", "empty", "m-00001-of-00002.safetensors"]
+    assert chosen.selected.chunks == spans_of("config.json", "m-00001-of-00002.safetensors")
+    assert files_of(choose(exclude=["m-*"])) == ["config.json", "empty", "vae/vae.safetensors"]
+    assert not chosen.making
+
+
+def test_shards_of_one_model_give_one_file_and_another_model_its_own() -> None:
+    chosen = choose(tensors=["a.*"])
+    assert made_of(chosen) == {"m.selected.safetensors": ["a.0", "a.1", "a.2"], "vae/vae.selected.safetensors": ["a.0"]}
+    assert files_of(chosen) == []
+
+
+def test_only_headers_and_the_chunks_of_what_was_chosen_are_wanted() -> None:
+    chosen = choose(tensors=["c"])
+    number = PATHS.index("m-00002-of-00002.safetensors")
+    layout = LAYOUTS[PATHS[number]]
+    [span] = [span for span in layout.spans if span.name == "c"]
+    covering = CONTENT.table.covering
+    assert chosen.selected.chunks == RangeSet.of(
+        [covering(number, 0, layout.header_bytes), covering(number, span.start, span.stop)]
+    )
+
+
+def test_include_narrows_the_files_that_tensors_are_taken_of_if_it_names_any_and_else_adds_files() -> None:
+    narrowed = choose(include=["vae/*"], tensors=["a.*"])
+    assert (made_of(narrowed), files_of(narrowed)) == ({"vae/vae.selected.safetensors": ["a.0"]}, [])
+    beside = choose(include=["config.json"], tensors=["z"])
+    assert (made_of(beside), files_of(beside)) == ({"vae/vae.selected.safetensors": ["z"]}, ["config.json"])
+    assert made_of(choose(exclude=["vae/"], tensors=["a.0"])) == {"m.selected.safetensors": ["a.0"]}
+
+
+def test_patterns_that_match_nothing_are_told() -> None:
+    chosen = choose(include=["confg.json", "config.json"], exclude=["x"], tensors=["a.0", "A.0"])
+    assert chosen.unmatched == (Unmatched("confg.json"), Unmatched("x"), Unmatched("A.0"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        ({"include": ["x"]}, "config.json, empty, m-00001-of-00002.safetensors and 2 more"),
+        ({"tensors": ["x"]}, "a.0, a.1, b.0 and 4 more"),
+        ({"tensors": ["*"], "layouts": {}}, "config.json"),
+    ],
+)
+def test_who_chooses_nothing_is_told_what_there_is(arguments: dict[str, list[str]], hint: str) -> None:
+    with pytest.raises(UsageError) as error:
+        choose(**arguments)  # type: ignore[arg-type]
+    assert hint in str(error.value.hint)
+
+
+def test_a_gguf_file_is_said_to_be_had_only_whole() -> None:
+    layout = Layout("gguf", 0, (Span("blk.0.weight", 0, 2, "F16", (1,)),))
+    with pytest.raises(UsageError, match=r"config\.json is a GGUF file") as error:
+        choose(tensors=["blk.*"], layouts={"config.json": layout})
+    assert "--include" in str(error.value.hint)
+
+
+def test_what_is_made_takes_no_name_that_the_manifest_has() -> None:
+    taken = ("m.safetensors", "m.selected.safetensors", "m.selected.selected.safetensors/x")
+    content = content_of(dict.fromkeys(taken, b""))
+    layouts = {"m.safetensors": Layout("safetensors", 8, (Span("t", 8, 8, "F32", (0,)),))}
+    chosen = choose(tensors=["t"], content=content, layouts=layouts)
+    assert list(made_of(chosen)) == ["m.selected.selected.selected.safetensors"]
+
+
+def test_two_tensors_of_one_name_in_one_model_are_not_put_into_one_file() -> None:
+    content = content_of({"m-1-of-2.safetensors": shard("t"), "m-2-of-2.safetensors": shard("t")}, STEP)
+    layouts = {path: layout_of(path, len(data), reader(data)) for path, data in content.files.items()}
+    with pytest.raises(UsageError, match="two files"):
+        choose(tensors=["t"], content=content, layouts=layouts)
+
+
+def test_a_dtype_that_the_format_does_not_have_is_its_publishers_fault() -> None:
+    layouts = {"config.json": Layout("safetensors", 0, (Span("t", 0, 2, "F15", (1,)),))}
+    with pytest.raises(Damaged, match="F15"):
+        choose(tensors=["t"], layouts=layouts)
+
+
+# --- what is made ---------------------------------------------------------------------------------------------------
+
+
+def make(chosen: Chosen, folder: Path, files: Mapping[str, bytes] = FILES) -> list[Made]:
+    """Let it read what was selected alone; whatever else the files have is not there."""
+    shelf = Published(CONTENT, folder, held=chosen.selected.chunks)
+    for number, path in enumerate(PATHS):
+        with (folder / path).open("r+b") as file:
+            os.truncate(file.fileno(), 0)
+            os.truncate(file.fileno(), len(files[path]))
+            for ref in CONTENT.table.chunks(*_first_count(CONTENT.table.span(number))):
+                if ref.index in chosen.selected.chunks:
+                    os.pwrite(file.fileno(), files[path][ref.offset : ref.offset + ref.length], ref.offset)
+
+    class Sparse:
+        def __init__(self, file: int) -> None:
+            self.descriptor = os.open(folder / PATHS[file], os.O_RDONLY)
+
+        def close(self) -> None:
+            os.close(self.descriptor)
+
+    plan = ReadPlan(CONTENT.root, CONTENT.table, shelf.held, Sparse)  # type: ignore[arg-type]
+    return chosen.make(plan, CONTENT.manifest)
+
+
+def _first_count(run: tuple[int, int]) -> tuple[int, int]:
+    return run[0], run[1] - run[0]
+
+
+def bytes_of(made: Made) -> bytes:
+    return b"".join(
+        part if isinstance(part, bytes) else FILES[PATHS[part.file]][part.start : part.stop] for part in made.parts
+    )
+
+
+def test_what_is_made_is_a_file_of_just_the_tensors_chosen(tmp_path: Path) -> None:
+    made = make(choose(tensors=["a.[12]", "c"]), tmp_path)
+    assert [each.path for each in made] == ["m.selected.safetensors"]
+    found = load(bytes_of(made[0]))
+    assert {name: int(array[0]) for name, array in found.items()} == {"a.1": 1, "a.2": 0, "c": 1}
+
+
+def moved(layout: Layout, by: int) -> Layout:
+    spans = (replace(span, start=span.start + by, stop=span.stop + by) for span in layout.spans)
+    return replace(layout, spans=tuple(spans))
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        lambda layout: moved(layout, -8),
+        lambda layout: replace(layout, header_bytes=layout.header_bytes - 8),
+        lambda layout: replace(layout, header_bytes=layout.header_bytes + 8),
+        lambda layout: replace(layout, header_bytes=0),
+        lambda layout: replace(layout, spans=layout.spans[1:]),
+        lambda layout: replace(layout, spans=(replace(layout.spans[0], name="other"), *layout.spans[1:])),
+    ],
+)
+def test_a_layout_that_is_not_that_of_its_file_is_damage_and_nothing_is_made(tmp_path: Path, lie: object) -> None:
+    path = "m-00001-of-00002.safetensors"
+    chosen = choose(tensors=["*"], include=[path], layouts={path: lie(LAYOUTS[path])})  # type: ignore[operator]
+    with pytest.raises(Damaged, match="other tensors than its publisher says"):
+        make(chosen, tmp_path)
+
+
+# --- patterns -------------------------------------------------------------------------------------------------------
+
+
+def test_tensors_are_named_by_shell_patterns_over_their_whole_name() -> None:
+    def matching(pattern: str) -> list[str]:
+        [(_, matches)] = name_patterns([pattern], "tensors")
+        return [name for name in ("layers.0.w", "layers.10.w", "x.layers.0.w", "layers.0.W") if matches(name)]
+
+    assert matching("layers.0.*") == ["layers.0.w", "layers.0.W"]
+    assert matching("*layers.?.w") == ["layers.0.w", "x.layers.0.w"]
+    assert matching("layers.[0-9][0-9].w") == ["layers.10.w"]
+
+
+def test_a_pattern_of_many_stars_takes_no_time_on_a_long_name() -> None:
+    [(_, matches)] = name_patterns(["*a" * 200 + "!"], "tensors")
+    assert not matches("a" * 4096)
+
+
+@pytest.mark.parametrize("field", ["include", "exclude", "tensors"])
+@pytest.mark.parametrize("patterns", [("",), (" ",), ("*",) * (limits.FIRST_PATTERNS_MAX + 1)])
+def test_what_is_no_pattern_is_refused(field: str, patterns: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError):
+        Choosing(Choice(**{field: patterns}))
+
+
+def test_layouts_are_asked_for_where_tensors_are_of_files_not_excluded() -> None:
+    entries = tuple(
+        FileEntry(entry.path, entry.size, entry.chunks, entry.root, entry.sha256, layout=CONTENT.root)
+        if entry.path.startswith("vae")
+        else replace(entry, layout=entry.root)
+        for entry in CONTENT.manifest.files
+    )
+    manifest = replace(CONTENT.manifest, files=entries)
+    assert Choosing(Choice(include=("*",))).layouts_of(manifest) == set()
+    assert CONTENT.root in Choosing(Choice(tensors=("x",))).layouts_of(manifest)
+    assert CONTENT.root not in Choosing(Choice(tensors=("x",), exclude=("vae/",))).layouts_of(manifest)
