@@ -1,6 +1,7 @@
 """Manifests, releases, references and tickets: what is published, by whom, and how a user names it. Pure."""
 
 from p2phub.content import pack, unpack
+from p2phub.manifest.adopted import ADOPT_IGNORED, adopted_paths, ignored
 from p2phub.manifest.belief import Judgement, Known, Verdict, judge
 from p2phub.manifest.mirror import (
     MIRROR_FOLDER,
@@ -34,6 +35,7 @@ from p2phub.manifest.release import (
 from p2phub.manifest.ticket import Ticket, encode_ticket, parse_ticket
 
 __all__ = [
+    "ADOPT_IGNORED",
     "DEFAULT_TAG",
     "KINDS",
     "MIRROR_FOLDER",
@@ -45,6 +47,7 @@ __all__ = [
     "Release",
     "Ticket",
     "Verdict",
+    "adopted_paths",
     "check_answers",
     "check_mirror",
     "check_name",
@@ -55,6 +58,7 @@ __all__ = [
     "dht_key",
     "encode_manifest",
     "encode_ticket",
+    "ignored",
     "judge",
     "lists_in_root",
     "lists_on_page",
