@@ -174,6 +174,9 @@ SYNC_SOON_S = 0.5  # Where somebody waits for whole files: they are at their pla
 RACY_FINGERPRINT_S = 2.0  # A file modified this recently when it was hashed may change again unseen.
 HISTORY_MAX = 64  # Releases remembered of one name, for `log`; at 4 KiB each this is what state.log can carry.
 FREE_SPACE_RESERVE_BYTES = 16 * MIB
+CACHE_LISTING_BYTES_MAX = 64 * MIB  # Of a repository in another program's cache: 300,000 files at some 200 bytes.
+CACHE_MANIFEST_BYTES_MAX = 4 * MIB  # Of Ollama: some 150 bytes a layer, and a layer for each tensor at most.
+CACHE_SETTINGS_BYTES_MAX = MIB  # Of LM Studio; real ones have a few KiB.
 
 # --- node --------------------------------------------------------------------------------------------------------
 CONTROL_REQUEST_BYTES_MAX = 256 * KIB

@@ -14,6 +14,8 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+import trio
+
 from p2phub.content import Codec
 from p2phub.errors import UsageError
 from p2phub.manifest import parse_reference
@@ -215,6 +217,26 @@ class Hub:
         NoProvider, Damaged, DiskError.
         """
         return await self._verbs.call("plan", {"ref": ref, "providers": list(providers)}, unwatched)
+
+    async def adopt(
+        self,
+        *caches: str | Path,
+        announce: Sequence[str] = (),
+        watch: Watch = unwatched,
+    ) -> JsonObject:
+        """Hold what other programs have on this disk, where it stands: nothing is copied, moved or changed.
+
+        `caches`: "hf", "ollama", "llamacpp", "lmstudio", or folders (a cache, or one with a model's files); all that
+        are where they usually are, if none is named. What is found is hashed once. A repository that is whole gets the
+        manifest that everybody gets who adopts it, of others each file of 1 MiB and more is held alone. Nothing of it
+        is announced or served to others, now or after a later look, but what `announce` names: the names of
+        repositories, or "all". `watch` is told of Found, PublishProgress and, of each model, Adopted. Returns
+        {"models", "complete" (how many of them are whole), "bytes", "bytes_hashed", "gone" (manifests of what had been
+        adopted there and is there no more), "problems" ([{"path", "why"}]), "seconds"}. Stopped, the same call goes on.
+        Raises UsageError for a folder that is not there, or a name that was not found, DiskError.
+        """
+        places = await trio.to_thread.run_sync(_places_of_caches, caches)
+        return await self._verbs.call("adopt", {"places": places, "announce": list(announce)}, watch)
 
     async def unpublish(self, ref: str) -> JsonObject:
         """Stop announcing and serving a name of ours; its files stay.
@@ -471,6 +493,27 @@ def default_folder(ref: str) -> str:
     digest = reference.digest  # Of a ticket, too: its own letters would all begin alike.
     assert digest is not None, "without a name it is a digest, or a ticket, which has one"
     return digest.text(Codec.MSGPACK)[:16]
+
+
+def _places_of_caches(caches: Sequence[str | Path]) -> list[list[str]]:
+    """Return (cache, folder) of each place to look at. By this process's environment: a daemon's is another. Blocks."""
+    from p2phub.store.caches import CACHES, default_places
+
+    places: list[list[str]] = []
+    for cache in caches or CACHES:
+        if isinstance(cache, str) and cache in CACHES:
+            found = [place for place in default_places(cache, os.environ, Path.home()) if place.is_dir()]
+            if caches and not found:
+                looked = default_places(cache, os.environ, Path.home())
+                hint = f"looked for: {', '.join(map(str, looked))}; name its folder: p2phub adopt DIR"
+                raise UsageError(f"no cache of {cache} is here", hint=hint)
+            places += [[cache, _absolute(place)] for place in found]
+        elif os.path.isdir(cache):
+            places.append(["any", _absolute(cache)])
+        else:
+            hint = f"one of {', '.join(CACHES)}, or the folder of a cache or model"
+            raise UsageError(f"{cache} is no folder, and no cache that is known", hint=hint)
+    return places
 
 
 def _absolute(path: str | Path) -> str:

@@ -14,6 +14,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from p2phub.cli import (
+    adopt,
     diff,
     doctor,
     fetch,
@@ -53,6 +54,7 @@ COMMANDS: tuple[Command, ...] = tuple(
         publish,
         fetch,
         plan,
+        adopt,
         info,
         diff,
         ls,

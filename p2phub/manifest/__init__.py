@@ -1,7 +1,8 @@
 """Manifests, releases, references and tickets: what is published, by whom, and how a user names it. Pure."""
 
 from p2phub.content import pack, unpack
-from p2phub.manifest.alone import ALONE_PATH, alone, alone_digest, alone_root, is_alone
+from p2phub.manifest.adopted import ADOPT_IGNORED, adopted_paths, ignored
+from p2phub.manifest.alone import ALONE_PATH, alone_digest, alone_root, is_alone, manifest_alone
 from p2phub.manifest.belief import Judgement, Known, Verdict, judge
 from p2phub.manifest.mirror import (
     MIRROR_FOLDER,
@@ -35,6 +36,7 @@ from p2phub.manifest.release import (
 from p2phub.manifest.ticket import Ticket, encode_ticket, parse_ticket
 
 __all__ = [
+    "ADOPT_IGNORED",
     "ALONE_PATH",
     "DEFAULT_TAG",
     "KINDS",
@@ -47,7 +49,7 @@ __all__ = [
     "Release",
     "Ticket",
     "Verdict",
-    "alone",
+    "adopted_paths",
     "alone_digest",
     "alone_root",
     "check_answers",
@@ -60,10 +62,12 @@ __all__ = [
     "dht_key",
     "encode_manifest",
     "encode_ticket",
+    "ignored",
     "is_alone",
     "judge",
     "lists_in_root",
     "lists_on_page",
+    "manifest_alone",
     "manifest_digest",
     "manifest_pages",
     "mirror_blob_path",

@@ -15,7 +15,7 @@ from p2phub.manifest.pages import encode_manifest
 ALONE_PATH = "file"
 
 
-def alone(entry: FileEntry) -> Manifest:
+def manifest_alone(entry: FileEntry) -> Manifest:
     """Return the manifest of the file alone that `entry` is in some manifest."""
     return Manifest((replace(entry, path=ALONE_PATH),))
 
@@ -27,7 +27,7 @@ def alone_digest(entry: FileEntry) -> Digest:
 
 def alone_root(entry: FileEntry) -> bytes:
     """Return its only page, which that is the digest of."""
-    return encode_manifest(alone(entry))[0]
+    return encode_manifest(manifest_alone(entry))[0]
 
 
 def is_alone(manifest: Manifest) -> bool:

@@ -8,13 +8,14 @@ A link to a file that would be left out is left out too: else it would publish t
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 from p2phub.errors import DiskError
 from p2phub.store.disk import FOLDER_FLAGS, cannot_read
-from p2phub.store.folders import OWN_FOLDER, LeavesFolder, NotAFile, fingerprint, open_and_resolve
+from p2phub.store.folders import OWN_FOLDER, LeavesFolder, NotAFile, fingerprint, legible, open_and_resolve
 from p2phub.store.interface import FoundFile, Scan
 
 Ignore = Callable[[str, bool], str | None]
@@ -42,7 +43,7 @@ class _Walk:
         try:
             path.encode()
         except UnicodeEncodeError:
-            self.left_out.append((os.fsencode(path).decode("utf-8", "backslashreplace"), "its name is not UTF-8"))
+            self.left_out.append((legible(path), "its name is not UTF-8"))
             return
         if entry.name == OWN_FOLDER:
             self.left_out.append((path, "p2phub's own"))
@@ -54,6 +55,8 @@ class _Walk:
         elif is_folder:
             try:
                 below = os.open(entry.name, FOLDER_FLAGS, dir_fd=fd)
+            except FileNotFoundError:
+                return  # Gone since we looked: then it is not here.
             except OSError as exc:
                 raise cannot_read(path, exc) from exc
             try:
@@ -61,7 +64,8 @@ class _Walk:
             finally:
                 os.close(below)
         elif entry.is_file(follow_symlinks=False):
-            self.files.append(FoundFile(path, fingerprint(entry.stat(follow_symlinks=False))))
+            with contextlib.suppress(FileNotFoundError):
+                self.files.append(FoundFile(path, fingerprint(entry.stat(follow_symlinks=False))))
         elif entry.is_symlink():
             self._link(path)
         else:

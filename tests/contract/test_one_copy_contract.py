@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from p2phub import limits
 from p2phub.content import RangeSet
 from p2phub.errors import ContentChanged
-from p2phub.manifest import alone, alone_digest
+from p2phub.manifest import alone_digest, manifest_alone
 from p2phub.store import HashedFile, LocalRun, Origin, Provenance
 from tests.support.content import Content, content_of, random_files
 from tests.support.stores import DiskScene, MemoryScene, Scene, arrive, deliver_rest, hashed, hold, put_all
@@ -103,7 +103,7 @@ def test_a_file_alone_is_held_under_its_own_path(scene: Scene) -> None:
     entry = CONTENT.manifest.files[MODEL]
     file = hashed(scene, CONTENT)[MODEL]
     place = scene.folder / "model.bin"
-    manifest = alone(entry)
+    manifest = manifest_alone(entry)
     files = [replace(file, entry=manifest.files[0], place=place)]
     scene.store.hold(manifest, alone_digest(entry), place, files, origin=Origin.ADOPTED)
     plan = scene.store.read_plan(alone_digest(entry))

@@ -63,6 +63,15 @@ RESULTS: Json = {
         ],
         "tensors_unknown_because": None,
     },
+    "adopt": {
+        "models": 1,
+        "complete": 1,
+        "bytes": 5_000_000,
+        "bytes_hashed": 5_000_000,
+        "gone": [],
+        "problems": [{"path": "m.gguf", "why": "is not what it is called"}],
+        "seconds": 0.5,
+    },
     "plan": {
         "reference": "m",
         "manifest": "bagmanifest",

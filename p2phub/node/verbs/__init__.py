@@ -19,6 +19,7 @@ ROOMS = {
     "publishing": ("publish", "survey", "unpublish", "remove"),
     "fetching": ("fetch",),
     "planning": ("plan",),
+    "adopting": ("adopt",),
     "describing": ("info", "diff"),
     "holding": ("ls", "unfinished", "log", "verify"),
     "node": ("init", "peers", "status", "explain", "limit", "doctor"),

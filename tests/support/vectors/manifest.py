@@ -593,6 +593,51 @@ def safetensors() -> dict[str, list[Case]]:
     }
 
 
+def adopted() -> dict[str, list[Case]]:
+    def kept(says: str, *paths: str) -> Case:
+        return gives(says, {"paths": list(paths)}, listing=list(paths))
+
+    def left_out(pattern: str, *paths: str) -> Case:
+        return gives(f"what {pattern} leaves out", {"paths": ["a"]}, listing=["a", *paths])
+
+    return {
+        "adopted-paths": [
+            gives("nothing", {"paths": []}, listing=[]),
+            gives(
+                "the order of UTF-8 bytes",
+                {"paths": ["B", "a.txt", "a/b", "\uffee", "\U0001f600"]},
+                listing=["a/b", "\U0001f600", "a.txt", "\uffee", "B"],
+            ),
+            kept("hidden files that a repository has", ".gitattributes", ".github/workflows/a.yml", ".gitignore"),
+            kept("names that begin or end alike", ".cached/a", ".gitx/a", "a.tmp.txt", "partial", "tmp", "x.git/a"),
+            kept("files with the name of a folder that is left out", ".cache", ".hg", "__pycache__", "a/.svn"),
+            kept("another case", ".ds_store", "A.TMP", "Desktop.ini", "thumbs.db"),
+            left_out(".git", ".git", ".git/config", "sub/.git", "sub/.git/hooks/x"),
+            left_out(".hg/", ".hg/store/x", "sub/.hg/x"),
+            left_out(".svn/", ".svn/x", "sub/.svn/x"),
+            left_out(".p2phub/", ".p2phub/journal"),
+            left_out(".p2phubignore", ".p2phubignore", "sub/.p2phubignore"),
+            left_out(".cache/", ".cache/huggingface/trees/x.json", "sub/.cache/x"),
+            left_out("__pycache__/", "__pycache__/a.pyc", "sub/__pycache__/b/c.pyc"),
+            left_out(".ipynb_checkpoints/", ".ipynb_checkpoints/a.ipynb"),
+            left_out(".DS_Store", ".DS_Store", "sub/.DS_Store", ".DS_Store/x"),
+            left_out("._*", "._", "._a.txt", "sub/._b", "._sub/c"),
+            left_out("Thumbs.db", "Thumbs.db", "sub/Thumbs.db"),
+            left_out("desktop.ini", "desktop.ini", "sub/desktop.ini"),
+            left_out("*.partial", ".partial", "b.partial", "sub/c.partial", "d.partial/e"),
+            left_out("*.incomplete", "b.incomplete", "sub/c.incomplete"),
+            left_out("*.crdownload", "b.crdownload"),
+            left_out("*.tmp", "b.tmp", "sub/.c.tmp"),
+            left_out("*.swp", ".b.swp"),
+            left_out("*~", "~", "b.txt~"),
+            gives("what is left out is not checked", {"paths": ["a"]}, listing=["a", ".cache/a:b", ".git/CON"]),
+            breaks("a path that no manifest can hold", "path-character", listing=["a", "results_12:30.json"]),
+            breaks("two paths that are one on some systems", "path-collision", listing=["README.md", "readme.md"]),
+            breaks("a file where another needs a folder", "path-clash", listing=["a", "a/b"]),
+        ]
+    }
+
+
 def files() -> dict[str, tuple[str, dict[str, list[Case]]]]:
     """Return each file of vectors: path below proto/vectors to (section, cases by operation)."""
     return {
@@ -602,4 +647,5 @@ def files() -> dict[str, tuple[str, dict[str, list[Case]]]]:
         "manifest/lists.json": ("manifest.md §4", lists()),
         "manifest/layouts.json": ("manifest.md §5", {**layouts(), **safetensors()}),
         "manifest/formats.json": ("manifest.md §5", {**gguf(), **parquet()}),
+        "manifest/adopted.json": ("manifest.md §8", adopted()),
     }

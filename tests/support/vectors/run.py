@@ -38,6 +38,7 @@ from p2phub.identity import (
 from p2phub.manifest import (
     FileEntry,
     Known,
+    adopted_paths,
     check_name,
     check_path,
     check_paths,
@@ -184,6 +185,12 @@ def run_check_paths(given: Given) -> Given:
     check_paths(given["paths"])
     check_paths(reversed(given["paths"]))
     return {}
+
+
+def run_adopted_paths(given: Given) -> Given:
+    paths = adopted_paths(given["listing"])
+    assert adopted_paths(reversed(given["listing"])) == paths
+    return {"paths": list(paths)}
 
 
 def run_cut_points(given: Given) -> Given:

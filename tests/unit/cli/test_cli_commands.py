@@ -25,6 +25,7 @@ ALL: dict[str, tuple[list[str], str, tuple[Any, ...]]] = {
     "publish": (["publish", "m", "--name", "m"], "publish", ("m",)),
     "fetch": (["fetch", "x/m"], "fetch", ("x/m",)),
     "info": (["info", "x/m"], "info", ("x/m",)),
+    "adopt": (["adopt", "hf"], "adopt", ("hf",)),
     "plan": (["plan", "x/m"], "plan", ("x/m",)),
     "diff": (["diff", "x/m", "x/m@new"], "diff", ("x/m", "x/m@new")),
     "ls": (["ls"], "ls", ()),
@@ -69,7 +70,9 @@ def test_a_command_says_something_to_people_that_is_not_json(name: str, cli: Cli
     assert '{"event"' not in said.out
 
 
-@pytest.mark.parametrize("name", ["init", "info", "plan", "ls", "log", "verify", "peers", "status", "limit", "doctor"])
+@pytest.mark.parametrize(
+    "name", ["init", "info", "plan", "adopt", "ls", "log", "verify", "peers", "status", "limit", "doctor"]
+)
 def test_json_carries_all_that_the_hub_returned(name: str, cli: Cli) -> None:
     returned = RESULTS[ALL[name][1]]
     expected = {"items": returned} if isinstance(returned, list) else returned

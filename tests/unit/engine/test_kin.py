@@ -12,7 +12,7 @@ from p2phub.content import Digest, RangeSet, WritePlan
 from p2phub.engine.kin import kin_of
 from p2phub.engine.kin_link import KinLink
 from p2phub.identity import Address, PeerId
-from p2phub.manifest import alone, alone_digest
+from p2phub.manifest import alone_digest, manifest_alone
 from p2phub.net import Cancelled, Closed, Opened, Refused, Report, Returned, Verified, WindowNow
 from tests.support.content import content_of, random_files
 
@@ -108,5 +108,5 @@ def test_the_largest_files_of_which_something_is_missing_are_looked_for(monkeypa
     had = RangeSet.of([RUN])
     assert list(kin_of(CONTENT.manifest, CONTENT.table, CONTENT.whole - had)) == [digests[0], digests[2]]
     one = content_of({"file": CONTENT.files["b.bin"]}, STEP)
-    assert one.manifest == alone(b)
+    assert one.manifest == manifest_alone(b)
     assert kin_of(one.manifest, one.table, one.whole) == {}

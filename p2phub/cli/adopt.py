@@ -1,0 +1,105 @@
+"""`p2phub adopt [hf|ollama|llamacpp|lmstudio|DIR]…`: hold what other programs have on this disk, where it stands."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from p2phub import api
+from p2phub.cli.command import Command, Invocation
+from p2phub.cli.progress import open_progress
+from p2phub.cli.sizes import duration, plural, size
+
+PROBLEMS_SHOWN = 10
+COMMIT_SHOWN = 12
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "caches",
+        metavar="hf|ollama|llamacpp|lmstudio|DIR",
+        nargs="*",
+        help="which caches, or the folder of a cache or of a model; all that are found where they usually are",
+    )
+    parser.add_argument(
+        "--announce",
+        metavar="NAME|all",
+        action="append",
+        default=[],
+        help="announce and serve this repository (may be repeated), or all that is found; without it nothing is",
+    )
+
+
+async def run(call: Invocation) -> int:
+    output = call.output
+    told: list[api.Adopted] = []
+    with open_progress(output, verbose=call.common.verbose) as progress:
+        progress.begin("Looking")
+        hashing = False
+
+        def watch(event: api.Event) -> None:
+            nonlocal hashing
+            output.event(event)
+            if isinstance(event, api.PublishProgress):
+                if not hashing:
+                    hashing = True
+                    progress.begin(f"Hashing {plural(event.files, 'file')}", total=event.bytes_total)
+                progress.advance(event.bytes_hashed)
+            elif isinstance(event, api.Adopted):
+                told.append(event)
+
+        async with call.open_hub() as hub:
+            result = await hub.adopt(*call.args.caches, announce=call.args.announce, watch=watch)
+    output.object("adopt", result)
+    _show(call, told, result)
+    return 0
+
+
+def _show(call: Invocation, told: list[api.Adopted], result: dict[str, Any]) -> None:
+    output = call.output
+    if not told:
+        output.say("Nothing to adopt was found.")
+    for each in told:
+        if each.files:
+            output.say(*_lines(each))
+    if told:
+        new = result["bytes_hashed"]
+        read = f"; {size(new)} of it read" if new else "; it was known already"
+        output.say(
+            f"Adopted {plural(len(told), 'model')}, {size(result['bytes'])}, in {duration(result['seconds'])}{read}."
+            " Nothing was copied."
+        )
+    if result["gone"]:
+        output.note(f"{plural(len(result['gone']), 'model')} adopted before is not there any more, and is forgotten.")
+    if result["problems"]:
+        shown = result["problems"][:PROBLEMS_SHOWN]
+        output.note(*(f"{each['path']}: {each['why']}" for each in shown))
+        if len(shown) < len(result["problems"]):
+            output.note(f"and {len(result['problems']) - len(shown)} more (--json tells all)")
+    if told and not call.args.announce:
+        output.note(
+            "It stays here: a cache does not say what was gated or private. To give of it:",
+            f"  p2phub adopt --announce {told[0].name}     or --announce all",
+        )
+
+
+def _lines(each: api.Adopted) -> list[str]:
+    revision = f" at {each.revision[:COMMIT_SHOWN]}" if each.revision is not None else ""
+    shared = "announced" if each.announced else "kept here"
+    if each.complete:
+        return [
+            f"{each.name}{revision}: {plural(each.files, 'file')}, {size(each.bytes)}, {shared}",
+            f"  manifest  {each.manifest}",
+        ]
+    what = f"{each.name}{revision}, not whole: {plural(each.files, 'file')} of it alone, {size(each.bytes)}, {shared}"
+    return [what, *(f"  {file['manifest']}  {file['path']}" for file in each.alone)]
+
+
+COMMAND = Command(
+    "adopt",
+    "hold what Hugging Face, Ollama, llama.cpp or LM Studio have here, where it stands",
+    add_arguments,
+    run,
+    description="Nothing is copied, moved or changed, and nothing is announced that you do not name.",
+    interrupted="what was hashed is remembered; the same command goes on",
+)
