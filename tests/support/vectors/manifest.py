@@ -593,6 +593,23 @@ def safetensors() -> dict[str, list[Case]]:
     }
 
 
+def alone() -> dict[str, list[Case]]:
+    def case(says: str, item: list[Any]) -> Case:
+        root = root_of([["file", *item[1:]]])
+        return gives(says, {"digest": digest(root).hex(), "root": root.hex()}, file=file_of(item))
+
+    return {
+        "file-alone": [
+            case("a file in a folder", entry("data/train/a.txt", b"hello")),
+            case("the same under another name", entry("b.bin", b"hello")),
+            case("one that is called so", entry("file", b"hello")),
+            case("an empty file", entry("empty", b"")),
+            case("one with a layout", entry("m.safetensors", more={"layout": bytes(32)})),
+            case("a large one", entry("large.gguf", size=64 * MIB, chunks=64, more={})),
+        ]
+    }
+
+
 def adopted() -> dict[str, list[Case]]:
     def kept(says: str, *paths: str) -> Case:
         return gives(says, {"paths": list(paths)}, listing=list(paths))
@@ -647,5 +664,6 @@ def files() -> dict[str, tuple[str, dict[str, list[Case]]]]:
         "manifest/lists.json": ("manifest.md §4", lists()),
         "manifest/layouts.json": ("manifest.md §5", {**layouts(), **safetensors()}),
         "manifest/formats.json": ("manifest.md §5", {**gguf(), **parquet()}),
+        "manifest/alone.json": ("manifest.md §7", alone()),
         "manifest/adopted.json": ("manifest.md §8", adopted()),
     }

@@ -39,6 +39,8 @@ from p2phub.manifest import (
     FileEntry,
     Known,
     adopted_paths,
+    alone_digest,
+    alone_root,
     check_name,
     check_path,
     check_paths,
@@ -47,7 +49,9 @@ from p2phub.manifest import (
     dht_key,
     encode_manifest,
     encode_ticket,
+    is_alone,
     judge,
+    manifest_alone,
     manifest_digest,
     mirror_blob_path,
     mirror_release_path,
@@ -185,6 +189,23 @@ def run_check_paths(given: Given) -> Given:
     check_paths(given["paths"])
     check_paths(reversed(given["paths"]))
     return {}
+
+
+def run_file_alone(given: Given) -> Given:
+    file = given["file"]
+    more = {name: bytes.fromhex(file[name]) for name in ("git", "layout") if name in file}
+    entry = FileEntry(
+        file["path"],
+        file["size"],
+        file["chunks"],
+        Digest(bytes.fromhex(file["root"])),
+        bytes.fromhex(file["sha256"]),
+        more.get("git"),
+        Digest(more["layout"]) if "layout" in more else None,
+    )
+    assert is_alone(manifest_alone(entry))
+    assert decode_manifest(alone_root(entry), lambda page: None) == manifest_alone(entry)
+    return {"digest": alone_digest(entry).raw.hex(), "root": alone_root(entry).hex()}
 
 
 def run_adopted_paths(given: Given) -> Given:
