@@ -115,7 +115,7 @@ class KeepingIndex:
             " AND holding NOT IN (SELECT id FROM holding) AND holding NOT IN (SELECT holding FROM gone)"
         )
         found = 0
-        for bounds in _parts():
+        for bounds in self._parts():
             (count,) = self._do(lambda db, bounds=bounds: db.execute(f"SELECT count(*) {where}", bounds).fetchone())  # type: ignore[misc]
             if count and drop:
                 self._do(lambda db, bounds=bounds: db.execute(f"DELETE {where}", bounds))  # type: ignore[misc]
@@ -144,7 +144,7 @@ class KeepingIndex:
             " (SELECT key FROM chunk WHERE key BETWEEN ?1 AND ?2 GROUP BY key HAVING count(*) > 1)"
             " ORDER BY key, holding, number"
         )
-        for bounds in _parts():
+        for bounds in self._parts():
             last: int | None = None
             for key, holding, number in self._do(lambda db, bounds=bounds: db.execute(query, bounds).fetchall()):  # type: ignore[misc]
                 yield holding, number, key == last
@@ -163,10 +163,11 @@ class KeepingIndex:
         query = "SELECT device, inode FROM file WHERE inode IS NOT NULL GROUP BY device, inode HAVING count(*) > 1"
         return set(self._do(lambda db: db.execute(query).fetchall()))
 
-
-def _parts() -> Iterator[tuple[int, int]]:
-    """Yield the first and last key of each part of all keys."""
-    step = _KEYS // PARTS
-    for part in range(PARTS):
-        first = _KEY_MIN + part * step
-        yield first, first + step - 1
+    def _parts(self) -> Iterator[tuple[int, int]]:
+        """Yield the first and last key of each part of all keys; of few rows there is one."""
+        query = f"SELECT 1 FROM chunk LIMIT 1 OFFSET {ROWS_AT_ONCE}"
+        parts = 1 if self._do(lambda db: db.execute(query).fetchone()) is None else PARTS
+        step = _KEYS // parts
+        for part in range(parts):
+            first = _KEY_MIN + part * step
+            yield first, first + step - 1
