@@ -7,7 +7,7 @@ trusted, 5 damaged, 6 disk, 7 no reachable provider, 130 interrupted.
 
 from __future__ import annotations
 
-import gc
+import gc as garbage
 import os
 import sys
 from argparse import Namespace
@@ -16,7 +16,9 @@ from collections.abc import Sequence
 from p2phub.cli import (
     diff,
     doctor,
+    du,
     fetch,
+    gc,
     info,
     init,
     key,
@@ -26,9 +28,11 @@ from p2phub.cli import (
     name,
     node,
     peers,
+    pin,
     publish,
     rm,
     status,
+    unpin,
     unpublish,
     verify,
 )
@@ -58,6 +62,10 @@ COMMANDS: tuple[Command, ...] = tuple(
         verify,
         unpublish,
         rm,
+        pin,
+        unpin,
+        gc,
+        du,
         peers,
         status,
         limit,
@@ -70,9 +78,9 @@ COMMANDS: tuple[Command, ...] = tuple(
 
 def program() -> int:
     """Be the process `p2phub`: run the command and return the exit code, with which the process is to end at once."""
-    gc.set_threshold(GC_THRESHOLD)
+    garbage.set_threshold(GC_THRESHOLD)
     code = main()
-    gc.freeze()  # The interpreter would look through all that is left, to find what memory it could give back.
+    garbage.freeze()  # The interpreter would look through all that is left, to find what memory it could give back.
     return code
 
 

@@ -235,10 +235,11 @@ def test_a_verify_cancelled_at_any_checkpoint_leaves_no_file_open(tmp_path: Path
         folder, truth = town.make_folder("p"), town.truth
 
         async def check(number: int) -> None:
+            (holding,) = await town.workers.run(store.holdings)
             damages = await verify(
+                holding,
                 truth.manifest,
                 truth.table,
-                folder,
                 store=store,
                 workers=town.workers,
                 advanced=lambda count: det.pause(0.01),

@@ -28,7 +28,10 @@ def test_each_event_stands_in_the_guide_with_its_fields(event: type[observe.Even
     assert any(fields <= row for row in rows)
 
 
-@pytest.mark.parametrize("verb", ["init", "info", "diff", "ls", "log", "peers", "status", "limit", "doctor", "verify"])
+@pytest.mark.parametrize(
+    "verb",
+    ["init", "info", "diff", "ls", "log", "peers", "status", "limit", "doctor", "verify", "pin", "unpin", "gc", "du"],
+)
 def test_each_object_stands_in_the_guide_with_its_fields(verb: str) -> None:
     [row] = [row for row in ROWS if re.match(rf"\| `{verb}( [A-Z]+)*`", row)]
     returned = RESULTS[verb]
