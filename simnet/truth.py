@@ -74,10 +74,11 @@ def publish(store: MemoryStore, truth: Truth, folder: Path, *, shared: bool) -> 
         else:
             store.put_file(folder, path, data)
     store.put_blobs(truth.blobs)
-    store.hold(truth.manifest, truth.root, folder, _hashed(store, truth, folder))
+    store.hold(truth.manifest, truth.root, folder, hashed(store, truth, folder))
 
 
-def _hashed(store: Store, truth: Truth, folder: Path) -> list[HashedFile]:
+def hashed(store: Store, truth: Truth, folder: Path) -> list[HashedFile]:
+    """Return what a read pass over `folder`, which has the content, would have found."""
     found = []
     for entry, chunks in zip(truth.manifest.files, truth.lists, strict=True):
         opened = store.open_in_place(folder, entry.path)

@@ -129,14 +129,66 @@ def ls(**options: Unpack[Options]) -> list[JsonObject]:
     return _run(options, lambda hub: hub.ls())
 
 
-def verify(ref: str, **options: Unpack[Options]) -> JsonObject:
+def verify(
+    ref: str,
+    *,
+    repair: bool = False,
+    providers: Sequence[str] = (),
+    mirrors: Sequence[str] = (),
+    watch: Watch = unwatched,
+    **options: Unpack[Options],
+) -> JsonObject:
     """Read a held manifest (a reference, or the folder it stands in) back and compare every chunk.
 
-    Returns {"manifest", "folder", "files", "bytes", "damaged": [{"path", "chunks", "reason"}]}; damage is returned, not
-    raised. `options`: home, bootstrap, lan, as for `open_hub`. Raises NotFound, UsageError, NotTrusted, DiskError; see
-    `Hub.verify`.
+    Returns {"manifest", "folder", "files", "bytes", "damaged": [{"path", "chunks", "reason"}], …}; damage is returned,
+    not raised. `repair`: replace what is damaged, if it was fetched by us; `providers` and `mirrors` as for `fetch`.
+    `watch` is told of each event, in another thread. `options`: home, bootstrap, lan, as for `open_hub`. Raises
+    NotFound, UsageError, NotTrusted, DiskError, and to repair what `fetch` raises; see `Hub.verify`.
     """
-    return _run(options, lambda hub: hub.verify(ref))
+    return _run(options, lambda hub: hub.verify(ref, repair=repair, providers=providers, mirrors=mirrors, watch=watch))
+
+
+def pin(
+    ref: str,
+    *,
+    providers: Sequence[str] = (),
+    mirrors: Sequence[str] = (),
+    watch: Watch = unwatched,
+    **options: Unpack[Options],
+) -> JsonObject:
+    """Keep `ref` from collection; what is not held whole is fetched into the home's own store.
+
+    Returns {"manifest", "folder", "fetched"}. `providers` and `mirrors` as for `fetch`. `watch` is told of each event,
+    in another thread. `options`: home, bootstrap, lan, as for `open_hub`. Raises what `fetch` raises: UsageError,
+    NotFound, NotTrusted, NoProvider, Damaged, DiskError, of it DiskFull where the quota leaves no room; see `Hub.pin`.
+    """
+    return _run(options, lambda hub: hub.pin(ref, providers=providers, mirrors=mirrors, watch=watch))
+
+
+def unpin(ref: str, **options: Unpack[Options]) -> JsonObject:
+    """Let a pinned manifest be collected again.
+
+    Returns {"manifest"}. `options`: home, bootstrap, lan, as for `open_hub`. Raises NotFound if it is not pinned,
+    UsageError, NotTrusted, DiskError; see `Hub.unpin`.
+    """
+    return _run(options, lambda hub: hub.unpin(ref))
+
+
+def gc(*, dry_run: bool = False, unfinished: bool = False, **options: Unpack[Options]) -> JsonObject:
+    """Remove what nothing keeps, never what stands in a folder of the user's; with `dry_run` only tell of it.
+
+    Returns {"bytes", "items", "leftovers", "unfinished", "blobs", …}. `unfinished`: what fetches that did not end left,
+    too. `options`: home, bootstrap, lan, as for `open_hub`. Raises UsageError, NotTrusted, DiskError; see `Hub.gc`.
+    """
+    return _run(options, lambda hub: hub.gc(dry_run=dry_run, unfinished=unfinished))
+
+
+def du(**options: Unpack[Options]) -> JsonObject:
+    """Return what is held and what it takes, all in bytes: {"items", "by_origin", "bytes", "bytes_content", …}.
+
+    `options`: home, bootstrap, lan, as for `open_hub`. Raises UsageError, NotTrusted, DiskError; see `Hub.du`.
+    """
+    return _run(options, lambda hub: hub.du())
 
 
 def _run(options: Options, verb: Callable[[Hub], Awaitable[T]]) -> T:
@@ -191,4 +243,4 @@ class _Call(Generic[T]):
         return None
 
 
-__all__ = ["Options", "fetch", "info", "ls", "publish", "verify"]
+__all__ = ["Options", "du", "fetch", "gc", "info", "ls", "pin", "publish", "unpin", "verify"]

@@ -292,8 +292,9 @@ class Hub:
         """Return what this home holds and publishes, an object a manifest.
 
         Each is {"manifest", "references": [text], "folder", "files", "bytes", "complete", "published", "private",
-        "announced_to"}; "announced_to" is how many peers took the announcement, None without a daemon. Raises
-        DiskError.
+        "origin", "pinned", "announced_to"}; "origin" is "published", "adopted", "fetched" (into a folder of the user's)
+        or "own" (in the home's own store); "announced_to" is how many peers took the announcement, None without a
+        daemon. Raises DiskError.
         """
         return _items(await self._verbs.call("ls", {}, unwatched))
 
@@ -318,14 +319,84 @@ class Hub:
         """
         return _items(await self._verbs.call("log", {"ref": ref}, unwatched))
 
-    async def verify(self, ref: str, *, watch: Watch = unwatched) -> JsonObject:
+    async def verify(
+        self,
+        ref: str,
+        *,
+        repair: bool = False,
+        providers: Sequence[str] = (),
+        mirrors: Sequence[str] = (),
+        watch: Watch = unwatched,
+    ) -> JsonObject:
         """Read a held manifest (a reference, or the folder it stands in) back and compare every chunk.
 
-        Returns {"manifest", "folder", "files", "bytes", "damaged": [{"path", "chunks", "reason"}]}, chunks by index
-        within their file; "damaged" is empty if all is as it was signed, and damage is not raised. `watch` is told of
-        PublishProgress. Raises NotFound if it is not held whole, UsageError, DiskError.
+        Returns {"manifest", "folder", "files", "bytes", "damaged": [{"path", "chunks", "reason"}], "origin"}, chunks by
+        index within their file; "damaged" is empty if all is as it was signed, and damage is not raised. What is
+        damaged is not served until it is right again. `watch` is told of PublishProgress. Raises NotFound if it is not
+        held whole, UsageError, DiskError.
+
+        With `repair`, what is damaged is replaced, if it was fetched by us: what of a file is right is copied, the rest
+        fetched (`providers`, `mirrors` and `watch` as for `fetch`). Then there are also "repaired": [paths],
+        "bytes_received" and "sources". Raises what `fetch` raises, and DiskError if the files are not ours to replace:
+        published, or adopted from another program.
         """
-        return await self._verbs.call("verify", {"ref": ref, "folder": _as_folder(ref)}, watch)
+        args: JsonObject = {"ref": ref, "folder": _as_folder(ref)}
+        if repair:  # Only where it is asked for: a daemon of an older version does not know it.
+            args |= {"repair": True, "providers": list(providers), "mirrors": list(mirrors)}
+        return await self._verbs.call("verify", args, watch)
+
+    async def pin(
+        self,
+        ref: str,
+        *,
+        providers: Sequence[str] = (),
+        mirrors: Sequence[str] = (),
+        serve: bool = True,
+        wait: str | float | None = None,
+        watch: Watch = unwatched,
+    ) -> JsonObject:
+        """Keep `ref` from collection; what is not held whole is fetched into the home's own store.
+
+        `ref` is a reference, manifest digest, ticket, or a folder that holds something; the other arguments are as for
+        `fetch`. Room within the quota of the own store is made by letting go of what is not pinned there, of what was
+        not used for longest first. Returns {"manifest", "folder", "fetched": None if it was here, else as Done has it}.
+        Raises UsageError, Malformed, NotFound, NotTrusted, NoProvider, Damaged, ChunkMismatch, DiskError, as `fetch`
+        does; of it DiskFull where the quota leaves no room.
+        """
+        waits = {} if wait is None else {"wait": _as_text(parse_duration(wait))}
+        args = {"ref": ref, "folder": _as_folder(ref), "providers": list(providers), "mirrors": list(mirrors)}
+        return await self._verbs.call("pin", {**args, "serve": serve, **waits}, watch)
+
+    async def unpin(self, ref: str) -> JsonObject:
+        """Let a pinned manifest be collected again, if it lies in the own store; nothing is removed by this.
+
+        Returns {"manifest"}. Raises NotFound if it is not pinned, UsageError, DiskError.
+        """
+        return await self._verbs.call("unpin", {"ref": ref, "folder": _as_folder(ref)}, unwatched)
+
+    async def gc(self, *, dry_run: bool = False, unfinished: bool = False) -> JsonObject:
+        """Remove what nothing keeps: what lies in the own store and is not pinned, metadata of what is not held any
+        more, and what crashes left. Never what stands in a folder of the user's.
+
+        With `dry_run` nothing is removed, and told is what would be. `unfinished`: also what fetches that did not end
+        and do not run left beside their destination. Returns {"dry_run", "bytes": of the items, "items": [{"manifest",
+        "references", "folder", "bytes", "used" (unix seconds or None), "others": how many others hold it, or None}],
+        "leftovers": [{"folder", "bytes"}], "unfinished": [{"manifest", "references", "folder", "bytes"}], "blobs",
+        "blob_bytes", "rows"}. Raises DiskError; what was removed by then is gone, and the rest can be read.
+        """
+        return await self._verbs.call("gc", {"dry_run": dry_run, "unfinished": unfinished}, unwatched)
+
+    async def du(self) -> JsonObject:
+        """Return what is held and what it takes, all in bytes.
+
+        {"items": [{"manifest", "references", "folder", "origin", "pinned", "complete", "bytes", "bytes_once": in chunks
+        that nothing else held here has, "bytes_same_content": in chunks held elsewhere, too (by digest),
+        "bytes_same_file": in files that another holding has, too (by inode)}], "by_origin": {origin: bytes}, "bytes":
+        of all, "bytes_files": each file counted once, "bytes_content": each chunk counted once, "quota": of the own
+        store, or None, "blobs", "blob_bytes", "index_bytes", "log_bytes", "leftover_bytes": in the own store, named by
+        nothing}. Raises DiskError.
+        """
+        return await self._verbs.call("du", {}, unwatched)
 
     async def peers(self) -> list[JsonObject]:
         """Return the peers this node knows: {"peer_id", "addresses": [multiaddr], "proven"} each. Raises DiskError."""

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 
 from p2phub import api
 from p2phub.errors import Malformed, UsageError
+
+
+def add_sources(parser: ArgumentParser) -> None:
+    """Add the options that name sources to ask before any other."""
+    parser.add_argument(
+        "--provider",
+        metavar="MULTIADDR",
+        action="append",
+        default=[],
+        help="ask this node before any other: /ip4/IP/tcp/PORT/p2p/PEER; may be repeated",
+    )
+    parser.add_argument(
+        "--mirror",
+        metavar="URL",
+        action="append",
+        default=[],
+        help="a web server below whose URL the files stand, as a source beside the peers; may be repeated",
+    )
 
 
 def check_providers(providers: Sequence[str]) -> None:

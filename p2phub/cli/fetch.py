@@ -6,7 +6,7 @@ import signal
 from argparse import ArgumentParser
 
 from p2phub import api
-from p2phub.cli.arguments import check_mirrors, check_providers, check_wait
+from p2phub.cli.arguments import add_sources, check_mirrors, check_providers, check_wait
 from p2phub.cli.command import Command, Invocation
 from p2phub.cli.output import Output
 from p2phub.cli.progress import Progress, open_progress
@@ -20,20 +20,7 @@ READY_LINES_MAX = 10  # Of a dataset in order there would be thousands; a progra
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("ref", metavar="REF", help="PUBLISHER/name[@tag], petname/name, a manifest digest, or a ticket")
     parser.add_argument("--into", metavar="DIR", help="where to (default: a folder here, named after it)")
-    parser.add_argument(
-        "--provider",
-        metavar="MULTIADDR",
-        action="append",
-        default=[],
-        help="ask this node before any other: /ip4/IP/tcp/PORT/p2p/PEER; may be repeated",
-    )
-    parser.add_argument(
-        "--mirror",
-        metavar="URL",
-        action="append",
-        default=[],
-        help="a web server below whose URL the files stand, as a source beside the peers; may be repeated",
-    )
+    add_sources(parser)
     parser.add_argument("--force", action="store_true", help="replace files in DIR that differ")
     parser.add_argument("--no-serve", action="store_true", help="do not serve to others what was fetched")
     parser.add_argument("--seed", action="store_true", help="go on serving when it is done, until Ctrl-C")

@@ -71,11 +71,15 @@ def block(item: dict[str, Any]) -> list[str]:
 
 
 def state(item: dict[str, Any]) -> str:
-    """Return in a word or two what is done with it."""
+    """Return in a word or two whose it is, what is done with it, and whether it is pinned."""
+    return _state(item) + (", pinned" if item.get("pinned") else "")  # A daemon of an older version does not tell.
+
+
+def _state(item: dict[str, Any]) -> str:
     if not item["complete"]:
         return "in part"
     if not item["published"]:
-        return "fetched"
+        return {"own": "own store", "adopted": "adopted"}.get(str(item.get("origin")), "fetched")
     if item["private"]:
         return "private"
     if item["announced_to"] is None:

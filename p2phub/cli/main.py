@@ -7,7 +7,7 @@ trusted, 5 damaged, 6 disk, 7 no reachable provider, 130 interrupted.
 
 from __future__ import annotations
 
-import gc
+import gc as garbage
 import os
 import sys
 from argparse import Namespace
@@ -17,7 +17,9 @@ from p2phub.cli import (
     adopt,
     diff,
     doctor,
+    du,
     fetch,
+    gc,
     info,
     init,
     key,
@@ -27,10 +29,12 @@ from p2phub.cli import (
     name,
     node,
     peers,
+    pin,
     plan,
     publish,
     rm,
     status,
+    unpin,
     unpublish,
     verify,
 )
@@ -62,6 +66,10 @@ COMMANDS: tuple[Command, ...] = tuple(
         verify,
         unpublish,
         rm,
+        pin,
+        unpin,
+        gc,
+        du,
         peers,
         status,
         limit,
@@ -74,9 +82,9 @@ COMMANDS: tuple[Command, ...] = tuple(
 
 def program() -> int:
     """Be the process `p2phub`: run the command and return the exit code, with which the process is to end at once."""
-    gc.set_threshold(GC_THRESHOLD)
+    garbage.set_threshold(GC_THRESHOLD)
     code = main()
-    gc.freeze()  # The interpreter would look through all that is left, to find what memory it could give back.
+    garbage.freeze()  # The interpreter would look through all that is left, to find what memory it could give back.
     return code
 
 

@@ -7,34 +7,53 @@ from collections.abc import Sequence
 from typing import Any
 
 from p2phub import api
+from p2phub.cli.arguments import add_sources, check_mirrors, check_providers
 from p2phub.cli.command import FAILED_CHECK, Command, Invocation
+from p2phub.cli.fetch import View
 from p2phub.cli.progress import open_progress
 from p2phub.cli.sizes import plural, size
 
+HINTS = {
+    "fetched": "p2phub verify --repair fetches only what is wrong; if the change is yours, publish the folder",
+    "own": "p2phub verify --repair fetches only what is wrong",
+    "published": "restore the files from where you have them, or, if the change is yours, publish it again",
+    "adopted": "have the program that put it there fetch it again",
+}
 FILES_NAMED = 3  # In the error's message; all are listed above it.
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("ref", metavar="REF|DIR", help="a reference, a manifest digest, or the folder")
+    parser.add_argument(
+        "--repair", action="store_true", help="replace what is damaged, if it was fetched; fetch only what is wrong"
+    )
+    add_sources(parser)
 
 
 async def run(call: Invocation) -> int:
-    output = call.output
+    args, output = call.args, call.output
+    check_providers(args.provider)
+    check_mirrors(args.mirror)
     with open_progress(output, verbose=call.common.verbose) as progress:
         progress.begin("Reading")
         told = False
+        fetching = View(output, progress)
 
         def watch(event: api.Event) -> None:
             nonlocal told
-            output.event(event)
             if isinstance(event, api.PublishProgress):
+                output.event(event)
                 if not told:
                     told = True
                     progress.begin(f"Verifying {plural(event.files, 'file')}", total=event.bytes_total)
                 progress.advance(event.bytes_hashed)
+            else:
+                fetching.show(event)
 
         async with call.open_hub() as hub:
-            found = await hub.verify(call.args.ref, watch=watch)
+            found = await hub.verify(
+                args.ref, repair=args.repair, providers=args.provider, mirrors=args.mirror, watch=watch
+            )
     output.object("verify", found)
     damaged: list[dict[str, Any]] = found["damaged"]
     if not damaged:
@@ -42,13 +61,18 @@ async def run(call: Invocation) -> int:
         output.say(found["folder"])
         return 0
     output.say(*(f"  {damage['path']}: {where(damage)}" for damage in damaged))
+    if "repaired" in found:
+        output.say(
+            f"Repaired: {plural(len(found['repaired']), 'file')}, {size(found['bytes_received'])} fetched for it"
+        )
+        output.say(found["folder"])
+        return 0
     named = "; ".join(f"{damage['path']} ({where(damage)})" for damage in damaged[:FILES_NAMED])
     more = f"; and {len(damaged) - FILES_NAMED} more" if len(damaged) > FILES_NAMED else ""
     output.failed(
         FAILED_CHECK,
         f"{len(damaged)} of {plural(found['files'], 'file')} in {found['folder']} not as signed: {named}{more}",
-        "fetch it again with --force --into that folder, which keeps the files that are sound; or, if the change is "
-        "yours, publish it again",
+        HINTS.get(str(found.get("origin")), HINTS["fetched"]),
     )
     return FAILED_CHECK
 
@@ -72,4 +96,4 @@ def ranges(numbers: Sequence[int]) -> str:
     return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
-COMMAND = Command("verify", "read what is held back, and compare every byte", add_arguments, run)
+COMMAND = Command("verify", "read what is held back, and compare every byte (--repair: mend it)", add_arguments, run)

@@ -8,6 +8,7 @@ that calls them.
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,6 +54,7 @@ class Wish(msgspec.Struct, frozen=True):
 
     `first`: gitignore patterns of files to fetch first, in this order; `in_order`: then the rest from front to back.
     `choice`: which part of it.
+    `mend`: at the destination are damaged copies of the files: what is right of them is taken from there.
     """
 
     reference: str
@@ -64,6 +66,7 @@ class Wish(msgspec.Struct, frozen=True):
     first: tuple[str, ...] = ()
     in_order: bool = False
     choice: Choice = Choice()
+    mend: bool = False
 
 
 class Means(msgspec.Struct, frozen=True):
@@ -71,7 +74,8 @@ class Means(msgspec.Struct, frozen=True):
     if the fetch has mirrors, and not before. `shelf`: where others may have what is verified while the fetch runs;
     None: nowhere. `exchange`: with whom peers of the swarm are told of; None: with nobody. `thanks`: where it is noted
     who gave what; None: nowhere. `down`: the cap on what it receives. `budget`: how often an address is dialled that
-    the user did not name; one for a node, whomever it tells of its fetches. `near`: what is near this node."""
+    the user did not name; one for a node, whomever it tells of its fetches. `near`: what is near this node.
+    `make_room`: told how many bytes will be written, before the first is; raises DiskFull. None: as the disk has it."""
 
     dialler: Dialler
     store: Store
@@ -84,6 +88,7 @@ class Means(msgspec.Struct, frozen=True):
     down: Cap = msgspec.field(default_factory=NoCap)
     budget: DialBudget = msgspec.field(default_factory=DialBudget)
     near: Surroundings = msgspec.field(default_factory=Surroundings)
+    make_room: Callable[[int], Awaitable[None]] | None = None
 
 
 class SearchEnded(msgspec.Struct, frozen=True):

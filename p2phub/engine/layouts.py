@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from p2phub.content import digest_of
+from p2phub.content import Digest, Readable, digest_of
 from p2phub.engine.hashing import read_exactly
 from p2phub.errors import HubError, Malformed
 from p2phub.formats import OPAQUE, Layout, decode_layout, encode_layout, layout_of
@@ -33,18 +33,19 @@ def known_layouts(manifest: Manifest, store: Store) -> dict[str, Layout]:
     return found
 
 
-def keep_layouts(manifest: Manifest, folder: Path, store: Store) -> None:
-    """Make the layouts of a manifest that `folder` holds whole, unless the store has them. Blocks. Raises DiskError."""
-    for blob in _made(manifest, folder, store):
+def keep_layouts(manifest: Manifest, digest: Digest, folder: Path, store: Store) -> None:
+    """Make the layouts of a manifest (`digest`) that `folder` holds whole, unless the store has them. Blocks. Raises
+    DiskError."""
+    for blob in _made(manifest, digest, folder, store):
         store.put_blobs((blob,))  # One by one: each may have 16 MiB, and its publisher says how many there are.
 
 
-def _made(manifest: Manifest, folder: Path, store: Store) -> Iterator[bytes]:
-    for entry in manifest.files:
+def _made(manifest: Manifest, digest: Digest, folder: Path, store: Store) -> Iterator[bytes]:
+    for number, entry in enumerate(manifest.files):
         if entry.layout is None or store.blob(entry.layout) is not None:
             continue
         try:
-            blob = _layout_blob(entry, folder, store)
+            blob = _layout_blob(entry, store.open_held(digest, folder, number))
         except HubError as error:  # Somebody changes the file: then it is not held any more either.
             log.info("no layout of %s: %s", entry.path, error)
             continue
@@ -54,8 +55,7 @@ def _made(manifest: Manifest, folder: Path, store: Store) -> Iterator[bytes]:
             log.info("the layout that the manifest names for %s is not that of the file", entry.path)
 
 
-def _layout_blob(entry: FileEntry, folder: Path, store: Store) -> bytes | None:
-    file = store.open_in_place(folder, entry.path)
+def _layout_blob(entry: FileEntry, file: Readable) -> bytes | None:
     try:
         layout = layout_of(
             entry.path, entry.size, lambda offset, length: read_exactly(file.descriptor, offset, length, entry.path)

@@ -5,6 +5,8 @@ Until pages and lists are here (`assembly`), there is nothing to lease; whom to 
 
 from __future__ import annotations
 
+from functools import partial
+
 import trio
 
 from p2phub.content import Codec, RangeSet
@@ -12,6 +14,7 @@ from p2phub.engine.awaited import tell_ready
 from p2phub.engine.company import among_others
 from p2phub.engine.job import Job, LinkState
 from p2phub.engine.kin import kin_of
+from p2phub.engine.mending import damaged_copies, distrusted
 from p2phub.engine.reuse import reuse
 from p2phub.errors import PeerStalled
 from p2phub.observe import Progress, Started, Unmatched
@@ -69,6 +72,8 @@ def _ask(job: Job, now: float) -> None:
 async def begin(job: Job) -> None:
     """The manifest and its lists are here: prepare the disk, then there is something to lease."""
     wish, means = job.wish, job.means
+    if means.make_room is not None:
+        await means.make_room(await means.workers.run(lambda: job.assembly.manifest().bytes_total))
 
     def prepare() -> tuple[Arrival, list[Unmatched], list[str]]:
         means.store.put_blobs(job.assembly.take_new())
@@ -132,7 +137,15 @@ async def _take_what_is_here(job: Job, arrival: Arrival, wanted: RangeSet) -> Ra
     def tell(copied: RangeSet) -> None:
         job.watch(Progress(bytes_verified=before + table.bytes_of(copied), bytes_per_s=0.0))
 
-    copied = await reuse(arrival, missing, store=job.means.store, workers=job.means.workers, tell=tell)
+    store, workers, wish = job.means.store, job.means.workers, job.wish
+    if not wish.mend:
+        copied = await reuse(arrival, lambda: store.local(table, missing), workers=workers, tell=tell)
+    else:
+        manifest = job.assembly.manifest()
+        here = partial(damaged_copies, manifest, table, missing, wish.destination, store)
+        copied = await reuse(arrival, here, workers=workers, tell=tell)
+        rest = missing - copied
+        copied |= await reuse(arrival, lambda: distrusted(store.local(table, rest)), workers=workers, tell=tell)
     job.bytes_reused += table.bytes_of(copied)
     return copied
 

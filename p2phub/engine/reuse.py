@@ -15,18 +15,21 @@ import trio
 from p2phub.content import ChunkTable, RangeSet
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError
-from p2phub.store import Arrival, LocalRun, Store
+from p2phub.store import Arrival, LocalRun
 
 PIECE_CHUNKS = 64  # What is copied before it is looked whether somebody still wants it.
 TELL_S = 0.25
+
+Find = Callable[[], list[LocalRun]]
+"""Says where on this disk chunks lie that are wanted; in a worker."""
 
 Tell = Callable[[RangeSet], None]
 """Told which chunks are copied by now."""
 
 
-async def reuse(arrival: Arrival, wanted: RangeSet, *, store: Store, workers: Workers, tell: Tell) -> RangeSet:
-    """Copy what this disk has of `wanted` into `arrival`; return which chunks that were. Raises DiskError."""
-    runs = await workers.run(lambda: store.local(arrival.plan.table, wanted))
+async def reuse(arrival: Arrival, find: Find, *, workers: Workers, tell: Tell) -> RangeSet:
+    """Copy what `find` finds on this disk into `arrival`; return which chunks that were. Raises DiskError."""
+    runs = await workers.run(find)
     if not runs:
         return RangeSet()
     copying = _Copying(arrival)

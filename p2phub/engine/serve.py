@@ -187,11 +187,10 @@ class _Blobs:
         from p2phub.engine.layouts import keep_layouts
 
         manifest = decode_manifest(self._root, self._store.blob)
-        holdings = self._store.holdings()
-        whole = [each.folder for each in holdings if each.manifest == self._manifest and each.complete]
+        whole = [each.folder for each in self._store.holdings(self._manifest) if each.complete]
         if whole:
             try:
-                keep_layouts(manifest, whole[0], self._store)
+                keep_layouts(manifest, self._manifest, whole[0], self._store)
             except HubError as error:  # Our disk's, say. Those that are kept can be given all the same.
                 log.info("no layouts are made: %s", error)
         return frozenset(entry.layout for entry in manifest.files if entry.layout is not None)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 from blake3 import blake3
@@ -17,7 +16,7 @@ from p2phub.content import ChunkTable
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError
 from p2phub.manifest import Manifest
-from p2phub.store import Store
+from p2phub.store import Holding, Store
 
 
 class Damage(msgspec.Struct, frozen=True):
@@ -29,22 +28,23 @@ class Damage(msgspec.Struct, frozen=True):
 
 
 async def verify(
+    holding: Holding,
     manifest: Manifest,
     table: ChunkTable,
-    folder: Path,
     *,
     store: Store,
     workers: Workers,
     advanced: Callable[[int], None],
 ) -> tuple[Damage, ...]:
-    """Return what of `folder` is not as `manifest` says; nothing if all is. `advanced(bytes)` is told in a worker.
+    """Return what of `holding` is not as `manifest` says, wherever it stands; nothing if all is. `advanced(bytes)` is
+    told in a worker.
 
     Cancelled, it ends with the chunk that it is at.
     """
 
     def look(stopped: Callable[[], bool]) -> tuple[Damage, ...]:
         damages = (
-            _damage(manifest, table, folder, number, store, advanced, stopped) for number in range(len(manifest.files))
+            _damage(holding, manifest, table, number, store, advanced, stopped) for number in range(len(manifest.files))
         )
         return tuple(damage for damage in damages if damage is not None)
 
@@ -52,9 +52,9 @@ async def verify(
 
 
 def _damage(
+    holding: Holding,
     manifest: Manifest,
     table: ChunkTable,
-    folder: Path,
     number: int,
     store: Store,
     advanced: Callable[[int], None],
@@ -64,7 +64,7 @@ def _damage(
     if stopped():
         return None
     try:
-        file = store.open_in_place(folder, entry.path)
+        file = store.open_held(holding.manifest, holding.folder, number)
     except HubError as error:
         return Damage(entry.path, (), error.message)
     buffer = memoryview(bytearray(min(entry.size, limits.CHUNK_BYTES_MAX)))

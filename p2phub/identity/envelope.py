@@ -47,6 +47,12 @@ def open_envelope(data: bytes, domain: str, *, payload_bytes_max: int) -> tuple[
     return signer, payload
 
 
+def payload_of(data: bytes, *, payload_bytes_max: int) -> bytes:
+    """Return what an envelope says, its signature not looked at: for one that held when it was taken in, and was kept
+    by us since. Raises Malformed."""
+    return unpack_record(data, KIND, VERSION).binary("payload", least=1, most=payload_bytes_max)
+
+
 def _message(domain: str, payload: bytes) -> bytes:
     parts = (_LABEL, domain.encode("ascii"), payload)
     return b"".join(len(part).to_bytes(4, "big") + part for part in parts)

@@ -16,7 +16,7 @@ from blake3 import blake3
 from p2phub import limits
 from p2phub.content import DIGEST_BYTES, Digest, Fields, pack_record, unpack, unpack_record
 from p2phub.errors import Malformed, NotTrusted
-from p2phub.identity import ENVELOPE_EXTRA_BYTES, PeerId, SecretKey, open_envelope, seal
+from p2phub.identity import ENVELOPE_EXTRA_BYTES, PeerId, SecretKey, open_envelope, payload_of, seal
 from p2phub.manifest.names import DEFAULT_TAG, check_name
 
 KIND = "p2phub release"
@@ -115,6 +115,13 @@ def read_release(signed: bytes) -> Release:
     if signer != release.publisher:
         raise NotTrusted(f"a release of {release.publisher} signed by {signer}", rule="release-signer")
     return release
+
+
+def named_manifest(signed: bytes) -> Digest:
+    """Return the manifest that a release names which was read before and kept by us: nothing is checked again, which
+    makes it some ten times quicker where there are many. Raises Malformed."""
+    payload = payload_of(signed, payload_bytes_max=PAYLOAD_BYTES_MAX)
+    return _digest(unpack_record(payload, KIND, VERSION), "manifest")
 
 
 def check_release(release: Release, *, now: float) -> None:

@@ -11,6 +11,7 @@ Each setting comes from the first of these that has it: the option of the comman
     up = "20MB"      # bytes a second: MB = 10^6, MiB = 2^20; "none" is as fast as it goes
     down = "100MiB"
     wait = "24h"     # how long a fetch waits for somebody who has it, where it is not told
+    quota = "200GB"  # of the home's own store (`p2phub pin`); "none", the default, is as much as there is
     bulk_processes = 1   # that carry the daemon's bulk bytes; 0: its own threads do
 
     [[schedule]]     # see `node.schedule`; any number of them
@@ -40,6 +41,7 @@ from p2phub.node.durations import parse_duration
 from p2phub.node.labels import Labels, parse_labels
 from p2phub.node.rates import parse_cap
 from p2phub.node.schedule import Row, parse_schedule
+from p2phub.node.sizes import parse_quota
 from p2phub.store.disk import READ_FLAGS, read_regular
 
 CONFIG_FILE = "config.toml"
@@ -59,6 +61,7 @@ class Config(msgspec.Struct, frozen=True):
     up: int | None = None  # Bytes a second; None is as fast as it goes.
     down: int | None = None
     wait: float | None = None  # Seconds, math.inf for ever; None: as `engine.patience` has it.
+    quota: int | None = None  # Bytes that the own store may have; None: as many as the disk.
     bulk_processes: int = 1
     schedule: tuple[Row, ...] = ()  # Which caps hold when.
     labels: Labels = msgspec.field(default_factory=Labels)  # Which networks are near, and which cost.
@@ -171,6 +174,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "up": parse_cap,
     "down": parse_cap,
     "wait": parse_duration,
+    "quota": parse_quota,
     "bulk_processes": _count,
     "schedule": parse_schedule,
     "labels": parse_labels,

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 import msgspec
 
 from p2phub import limits
 from p2phub.errors import UsageError
-
-_UNITS = {"": 1, "B": 1} | {
-    f"{letter}{binary}B": (1024 if binary else 1000) ** power
-    for power, letter in enumerate("kMGT", start=1)
-    for binary in ("", "i")
-}
-_RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*?)(?:/s)?")
+from p2phub.node.sizes import read_size
 
 
 class Rates(msgspec.Struct, frozen=True):
@@ -27,10 +19,8 @@ class Rates(msgspec.Struct, frozen=True):
 def parse_rate(value: str | int | float) -> int:
     """Read bytes a second: a number, or a text such as 20MB (10^6) or 20MiB (2^20). Raises UsageError."""
     text = str(value).strip()
-    match = _RATE.fullmatch(text)
-    unit = None if match is None or isinstance(value, bool) else _UNITS.get(match[2].replace("K", "k"))
-    rate = int(float(match[1]) * unit) if match is not None and unit is not None and len(text) <= 40 else 0
-    if rate <= 0:
+    rate = None if isinstance(value, bool) else read_size(text.removesuffix("/s"))
+    if not rate:
         raise UsageError(f"not a rate: {text[:40]!r}", hint="bytes a second, like 500kB, 20MB or 20MiB, or none")
     return rate
 

@@ -21,6 +21,7 @@ from p2phub.errors import DiskError, NotFound, UsageError
 from p2phub.manifest import Manifest, decode_manifest
 from p2phub.node.capping import LOOK_S, Capping, JobCaps
 from p2phub.node.compose import Parts, unfinished_in
+from p2phub.node.keeping import Keeping
 from p2phub.node.rates import Rates
 from p2phub.node.unfinished import Begun, forget, note
 from p2phub.observe import Explanation
@@ -49,6 +50,12 @@ class Running:
         self._job_count = 0
         self._notes: deque[tuple[Callable[[Path, Begun], None], Begun]] = deque()  # Still to be written, in this order.
         self._notes_wait = trio.Event()
+        self.keeping = Keeping(
+            parts,
+            busy=lambda: [fetch.manifest for fetch in self._begun.values()],
+            changed=self.shelf_changed,
+            online=announcer is not None,
+        )
         self.look_at_caps()
 
     @property
@@ -162,7 +169,7 @@ class Running:
 
     def held(self, manifest: Digest) -> list[Holding]:
         """Return what is held of a manifest, the newest first. Blocks."""
-        return [holding for holding in self.parts.store.holdings() if holding.manifest == manifest]
+        return list(self.parts.store.holdings(manifest))
 
     def manifest_of(self, digest: Digest) -> Manifest | None:
         """Return a manifest whose pages are all here, else None."""

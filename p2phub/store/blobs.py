@@ -7,12 +7,15 @@ against the digest; a blob that rotted is removed and counts as not held, so tha
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
+import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from p2phub.content import Digest, digest_of
+from p2phub.errors import Malformed
 from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, WRITE_FLAGS, Disk
 
 FOLDER = "blobs"
@@ -20,6 +23,8 @@ ONE_BY_ONE_MAX = 8
 """Up to this many new blobs are synced one by one; more by one sync of the file system."""
 
 LEFT_OVER_S = 86_400.0
+YOUNG_S = 3600.0
+"""So long after it was put a blob is kept, needed or not: whoever puts one says what it is for a little later."""
 
 
 class Blobs:
@@ -33,8 +38,10 @@ class Blobs:
         self._folder = os.open(FOLDER, FOLDER_FLAGS, dir_fd=home_fd)
 
     def put(self, blobs: Sequence[bytes]) -> None:
-        """Keep blobs; durable on return."""
-        fresh = {name: blob for blob in blobs if self.get(digest_of(blob)) is None for name in [_name(digest_of(blob))]}
+        """Keep blobs; durable on return, and young again: see `remove`."""
+        with self._locked(fcntl.LOCK_SH):
+            named = ((_name(digest_of(blob)), blob) for blob in blobs)
+            fresh = {name: blob for name, blob in named if not self._stays(name)}
         if not fresh:
             return
         written: list[tuple[str, str]] = []
@@ -76,6 +83,55 @@ class Blobs:
         with contextlib.suppress(FileNotFoundError):
             self._disk.unlink(name, dir_fd=self._folder)
         return None
+
+    def all(self) -> Iterator[tuple[Digest, int, float]]:
+        """Yield each blob there is with its length and the time it was put last (Unix seconds)."""
+        with os.scandir(self._folder) as entries:
+            for entry in entries:
+                try:
+                    digest = Digest(bytes.fromhex(entry.name))
+                    status = entry.stat(follow_symlinks=False)
+                except (ValueError, Malformed, FileNotFoundError):  # None of ours, or gone this moment.
+                    continue
+                if stat.S_ISREG(status.st_mode):
+                    yield digest, status.st_size, status.st_mtime
+
+    def remove(self, digests: Sequence[Digest], *, put_before: float) -> int:
+        """Remove blobs that nothing needs, but those that were put since `put_before`. Returns how many bytes they
+        were. Whoever puts one now either finds it gone, and writes it, or makes it young before it is looked at here.
+        """
+        removed = 0
+        with self._locked(fcntl.LOCK_EX):
+            for digest in digests:
+                with contextlib.suppress(FileNotFoundError):
+                    status = os.stat(_name(digest), dir_fd=self._folder, follow_symlinks=False)
+                    if status.st_mtime < put_before:
+                        self._disk.unlink(_name(digest), dir_fd=self._folder)
+                        removed += status.st_size
+        return removed
+
+    def _stays(self, name: str) -> bool:
+        """Whether a blob is here, sound, and will be for a while."""
+        if self.get(Digest(bytes.fromhex(name))) is None:
+            return False
+        try:
+            if time.time() - os.stat(name, dir_fd=self._folder, follow_symlinks=False).st_mtime > YOUNG_S / 2:
+                self._disk.touch(name, dir_fd=self._folder)
+        except FileNotFoundError:
+            return False
+        except OSError:  # A home that cannot be written to: nobody removes anything there either.
+            pass
+        return True
+
+    @contextlib.contextmanager
+    def _locked(self, how: int) -> Iterator[None]:
+        """Hold the lock between those who put blobs and who removes some; whoever reads needs none."""
+        fd = os.open(".", FOLDER_FLAGS, dir_fd=self._folder)  # Of its own: a lock belongs to what was opened.
+        try:
+            fcntl.flock(fd, how)
+            yield
+        finally:
+            os.close(fd)
 
     def scrub(self) -> int:
         """Read every blob, remove what rotted and what was left half written. Returns how many rotted."""

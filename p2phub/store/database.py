@@ -45,6 +45,15 @@ _NEW_IN_2 = (
     "CREATE INDEX part_of ON part (holding)",
     # What files were when they were hashed that no holding has yet, by their path.
     "CREATE TABLE hashed (place BLOB PRIMARY KEY, fingerprint BLOB NOT NULL, entry BLOB NOT NULL) WITHOUT ROWID",
+    # Which blobs a holding needs, by the first eight bytes of their digest: a collision only keeps one too many.
+    "CREATE TABLE needed (key INTEGER NOT NULL, holding INTEGER NOT NULL REFERENCES holding ON DELETE CASCADE,"
+    " PRIMARY KEY (key, holding)) WITHOUT ROWID",
+    "CREATE INDEX needed_of ON needed (holding)",
+    # When what lies in the home's own store was last used (Unix seconds), and by how many others it was held then.
+    "CREATE TABLE used (holding INTEGER PRIMARY KEY REFERENCES holding ON DELETE CASCADE, at INTEGER NOT NULL,"
+    " others INTEGER)",
+    # Holdings that are forgotten, whose rows in the other tables are still to be removed, some at a time.
+    "CREATE TABLE gone (holding INTEGER PRIMARY KEY, manifest BLOB NOT NULL)",
     f"PRAGMA user_version = {SCHEMA}",
 )
 _TABLES = (

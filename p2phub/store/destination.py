@@ -191,6 +191,35 @@ def is_unfinished_in(folder: Path, manifest: Digest) -> bool:
         return False
 
 
+def unfinished_bytes(folder: Path, manifest: Digest) -> int:
+    """Return what the unfinished files of a fetch of `manifest` into `folder` take on the disk. Blocks."""
+    found = 0
+    try:
+        with os.scandir(folder / OWN_FOLDER / _short(manifest)) as entries:
+            for entry in entries:
+                found += entry.stat(follow_symlinks=False).st_blocks * 512  # Not lengths: they are preallocated.
+    except (OSError, ValueError):
+        pass
+    return found
+
+
+def discard_unfinished(disk: Disk, folder: Path, manifest: Digest) -> int | None:
+    """Remove what an unfinished fetch of `manifest` left in `folder`, but for files that are at their place; return how
+    many bytes. None if somebody is writing there. Raises OSError, DiskError. Blocks."""
+    if not is_unfinished_in(folder, manifest):
+        return 0
+    found = unfinished_bytes(folder, manifest)
+    try:
+        destination = Destination(disk, folder, manifest)
+    except Occupied:
+        return None
+    try:
+        destination.clear()
+    finally:
+        destination.close()
+    return found
+
+
 def _short(manifest: Digest) -> str:
     """Return what the folder of a manifest's unfinished files is called."""
     return manifest.raw.hex()[:16]

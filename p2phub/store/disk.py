@@ -132,6 +132,10 @@ class Disk:
         """Rename over whatever file or link `target` is; a link itself is replaced, not what it leads to."""
         os.rename(source, target, src_dir_fd=source_fd, dst_dir_fd=target_fd)
 
+    def touch(self, name: str, *, dir_fd: int) -> None:
+        """Make the file's time of change now. Raises FileNotFoundError if it is not there."""
+        os.utime(name, dir_fd=dir_fd, follow_symlinks=False)
+
     def unlink(self, name: str, *, dir_fd: int) -> None:
         os.unlink(name, dir_fd=dir_fd)
 

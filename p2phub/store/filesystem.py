@@ -3,6 +3,7 @@
     HOME/blobs/          manifest pages, chunk lists, layouts          (blobs)
     HOME/index.sqlite    what stands where, with fingerprints          (database, can be made again)
     HOME/state.log       which folders hold what, and the ledger       (state_log, cannot)
+    HOME/files/          the home's own store: what may be collected   (collecting)
     HOME/journal.key     what tells our own journals from others       (secret)
     DIR/.p2phub/         one fetch into DIR, while it is written       (destination, journal, arrival)
 Several processes may use one home. Nothing of a user's file is ever changed, unless a fetch was told to (`force`).
@@ -13,13 +14,16 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from p2phub.content import ChunkTable, Digest, RangeSet, Readable, ReadPlan, encode_lists
 from p2phub.manifest import Manifest
 from p2phub.store.arriving import begin_arrival
 from p2phub.store.blobs import Blobs
+from p2phub.store.collecting import Collector, own_folder
+from p2phub.store.database import INDEX
+from p2phub.store.destination import discard_unfinished, unfinished_bytes
 from p2phub.store.disk import Disk, disk_errors
 from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import fingerprint, open_place, open_published
@@ -36,11 +40,13 @@ from p2phub.store.interface import (
     Scan,
     Selected,
 )
+from p2phub.store.keeping import Collectable, Keep, Spare, Swept, Usage
 from p2phub.store.lists import list_of
 from p2phub.store.local import find_local
 from p2phub.store.scanning import Ignore, scan_folder
 from p2phub.store.secret import load_or_make
-from p2phub.store.state_log import StateLog, open_home
+from p2phub.store.state_log import LOG, StateLog, open_home
+from p2phub.store.usage import usage_of
 
 
 class FilesystemStore:
@@ -60,6 +66,7 @@ class FilesystemStore:
             self._log = StateLog(home, self._disk)
             undo.pop_all()
         self._holdings = Holdings(home, self._blobs, self._log)
+        self._collector = Collector(home, self._disk, self._blobs, self._log, self._holdings)
 
     # --- metadata --------------------------------------------------------------------------------------------------
 
@@ -119,8 +126,8 @@ class FilesystemStore:
     def release(self, manifest: Digest, folder: Path | None = None) -> None:
         self._holdings.release(manifest, folder)
 
-    def holdings(self) -> tuple[Holding, ...]:
-        return self._holdings.all()
+    def holdings(self, manifest: Digest | None = None) -> tuple[Holding, ...]:
+        return self._holdings.all(manifest)
 
     def read_plan(self, manifest: Digest) -> ReadPlan | None:
         return self._holdings.read_plan(manifest)
@@ -148,6 +155,9 @@ class FilesystemStore:
     def mark_changed(self, manifest: Digest, file: int) -> None:
         self._holdings.mark_changed(manifest, file)
 
+    def mark_damaged(self, manifest: Digest, folder: Path, file: int) -> None:
+        self._holdings.mark_damaged(manifest, folder, file)
+
     # --- fetches ---------------------------------------------------------------------------------------------------
 
     def arrive(
@@ -174,11 +184,12 @@ class FilesystemStore:
             def rows() -> Iterator[tuple[Fingerprint, bool, Path | None]]:
                 return ((known, known.settled(now_ns), None) for known in found)
 
+            origin = self._origin_at(digest, destination)
             if selected is None:
-                self._holdings.hold(manifest, digest, destination, rows, origin=Origin.FETCHED)
+                self._holdings.hold(manifest, digest, destination, rows, origin=origin)
             else:
                 some = dict(zip(standing, rows(), strict=True))
-                self._holdings.hold_some(manifest, digest, destination, some, origin=Origin.FETCHED)
+                self._holdings.hold_some(manifest, digest, destination, some, origin=origin)
 
         return begin_arrival(
             self._disk,
@@ -192,6 +203,58 @@ class FilesystemStore:
             secret=self._secret(),
             selected=selected,
         )
+
+    def _origin_at(self, manifest: Digest, destination: Path) -> Origin:
+        """Whose it is what is fetched to `destination`: by where that is alone, so that no caller can get it wrong."""
+        is_own = Path(os.path.abspath(destination)) == self.own_folder(manifest)
+        return Origin.OWN if is_own else Origin.FETCHED
+
+    # --- keeping ---------------------------------------------------------------------------------------------------
+
+    def own_folder(self, manifest: Digest) -> Path:
+        return own_folder(self._home, manifest)
+
+    def own_bytes(self) -> int:
+        return sum(row.bytes for row in self._holdings.keeping.own())
+
+    def note_others(self, manifest: Digest, others: int) -> None:
+        self._holdings.keeping.note_others(manifest, others)
+
+    def collectable(self, keep: Keep) -> Collectable:
+        with disk_errors(f"look over {self._home}"):
+            return self._collector.collectable(keep)
+
+    def collect(self, spare: Spare, keep: Keep) -> int | None:
+        with disk_errors(f"remove {spare.folder}"):
+            return self._collector.collect(spare, keep)
+
+    def sweep(self, keep: Keep, stopped: Callable[[], bool]) -> Swept:
+        with disk_errors(f"remove what is left over in {self._home}"):
+            return self._collector.sweep(keep, stopped)
+
+    def unfinished_bytes(self, manifest: Digest, folder: Path) -> int:
+        return unfinished_bytes(folder, manifest)
+
+    def discard_unfinished(self, manifest: Digest, folder: Path) -> int | None:
+        with disk_errors(f"remove what an unfinished fetch left in {folder}"):
+            return discard_unfinished(self._disk, folder, manifest)
+
+    def usage(self) -> Usage:
+        with disk_errors(f"look over {self._home}"):
+            holdings, bytes_files, bytes_content = usage_of(self._holdings)
+            blobs = [length for _, length, _ in self._blobs.all()]
+            left = self._collector.leftovers(Keep())
+            return Usage(
+                holdings,
+                sum(each.bytes for each in holdings),
+                bytes_files,
+                bytes_content,
+                len(blobs),
+                sum(blobs),
+                sum(_length(self._home / f"{INDEX}{suffix}") for suffix in ("", "-wal", "-shm")),
+                _length(self._home / LOG),
+                sum(each.bytes for each in left),
+            )
 
     def _secret(self) -> bytes:
         with disk_errors(f"use {self._home}"):
@@ -211,3 +274,10 @@ class FilesystemStore:
         self._holdings.close()
         self._log.close()
         self._blobs.close()
+
+
+def _length(path: Path) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:  # Not there.
+        return 0

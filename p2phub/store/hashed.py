@@ -6,8 +6,9 @@ A file is known by its path and believed by its fingerprint. The chunk list is a
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from p2phub.content import ChunkList, Digest, decode_lists, encode_lists, pack, unpack
@@ -16,6 +17,7 @@ from p2phub.manifest import FileEntry
 from p2phub.store.blobs import Blobs
 from p2phub.store.index import Index
 from p2phub.store.interface import HashedFile
+from p2phub.store.needs import lists_of
 
 
 def note_hashed(files: Mapping[Path, HashedFile], index: Index, blobs: Blobs) -> None:
@@ -44,6 +46,16 @@ def hashed_at(places: Iterable[Path], index: Index, blobs: Blobs) -> dict[Path, 
             continue
         found[place] = HashedFile(entry, chunks, fingerprint, True, place)
     return found
+
+
+def lists_of_hashed(index: Index, blobs: Blobs) -> Iterator[Digest]:
+    """Yield the blobs that what is remembered needs."""
+    for place in index.hashed_places():
+        noted = index.hashed(place)
+        with contextlib.suppress(Damaged):
+            if noted is not None:
+                entry = _unpacked(noted[1])
+                yield from lists_of(entry.root, entry.chunks, blobs.get)
 
 
 def _list(entry: FileEntry, blobs: Blobs) -> ChunkList:

@@ -7,6 +7,7 @@ manifest that is held can be had alone, too (`manifest.alone`). Where chunks lie
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -44,13 +45,16 @@ from p2phub.store.database import DOUBTED, HELD, TRUSTED, Begun
 from p2phub.store.disk import disk_errors
 from p2phub.store.folders import OpenFile, open_place, open_published
 from p2phub.store.index import FileRow, HoldingRow, Index
+from p2phub.store.index_keeping import KeepingIndex
 from p2phub.store.interface import Fingerprint, HashedFile, Holding, Origin, Provenance
 from p2phub.store.lists import list_of
+from p2phub.store.needs import blobs_of
 from p2phub.store.opening import Alone, Opener
 from p2phub.store.rehash import is_equal
 from p2phub.store.state_log import StateLog
 
 HOLDING = "holding"
+USE_NOTED_S = 3600.0  # To the hour is good enough to tell what was not used for longest, and costs a write an hour.
 TABLES_REMEMBERED_MAX = 16  # Tables of chunks, 36 bytes a chunk and more: enough for what is served at one time.
 
 
@@ -75,6 +79,8 @@ class Holdings:
         self._mutex = threading.Lock()
         self._loading = threading.Lock()  # One manifest at a time: two who ask for the same must not both hold it.
         self._tables: OrderedDict[Digest, Known] = OrderedDict()
+        self.keeping = KeepingIndex(self.index.database)
+        self._used: dict[int, float] = {}  # When it was last noted of a holding that it is used.
 
     def hold(
         self,
@@ -141,9 +147,12 @@ class Holdings:
             self._blobs.put(blobs)
         packed = [] if source is None else [source.cache, source.name, source.revision or ""]
         value = [os.fsencode(folder), len(manifest.files), origin.value, packed]
-        self._log.set(HOLDING, _key(digest, folder), value)
+        self._log.set(HOLDING, holding_key(digest, folder), value)
         self._drop_chunks(digest, folder)
         self.index.hold(digest, folder, rows, origin=origin, source=pack(packed))
+        if origin is Origin.OWN:
+            for row in self.index.holdings(digest):
+                self._note_used(row)
         self.index_chunks()
 
     def _is_held_so(self, digest: Digest, folder: Path, wanted: Iterable[Row]) -> bool:
@@ -159,7 +168,7 @@ class Holdings:
             folder = Path(os.path.abspath(folder))
         with self._log.changing():
             for key in self._log.all(HOLDING):
-                if key[0] == digest.raw.hex() and (folder is None or key == _key(digest, folder)):
+                if key[0] == digest.raw.hex() and (folder is None or key == holding_key(digest, folder)):
                     self._log.remove(HOLDING, key)
         self._drop_chunks(digest, folder)
         self.index.release(digest, folder)
@@ -173,12 +182,14 @@ class Holdings:
         for number in waiting:
             row = rows.get(number)
             known = None if row is None else self.known(row.manifest)
-            if known is None:
+            if row is None or known is None:
                 continue  # Its metadata is missing: once it is here again, it is noted.
             parts = list(_parts(known.manifest))
             self._blobs.put([alone_root(known.manifest.files[file]) for _, file in parts])
             chunks = known.table.chunks(0, len(known.table))
-            self.index.index_chunks(number, (ref.digest for ref in chunks), parts)
+            self.index.index_chunks(
+                number, (ref.digest for ref in chunks), parts, blobs_of(row.manifest, self._blobs.get)
+            )
 
     def _drop_chunks(self, digest: Digest, folder: Path | None) -> None:
         known: Known | None = None
@@ -189,8 +200,8 @@ class Holdings:
                     chunks = known.table.chunks(0, len(known.table))
                     self.index.drop_chunks(row.id, (ref.digest for ref in chunks))
 
-    def all(self) -> tuple[Holding, ...]:
-        return tuple(self._holding(row) for row in self.index.holdings())
+    def all(self, digest: Digest | None = None) -> tuple[Holding, ...]:
+        return tuple(self.of_row(row) for row in self.index.holdings(digest))
 
     def remembered(self, folder: Path) -> dict[str, HashedFile]:
         """Return what is known of the files of `folder` by a trusted fingerprint; the newest word on each path."""
@@ -222,6 +233,7 @@ class Holdings:
                 best = (len(held), row, held)
         if best is not None and (best[0] == len(known.table) or not is_alone(known.manifest)):
             _, row, held = best
+            self._note_used(row)
             opener = Opener(self.index.files(row.id), known.manifest, row.folder)
             return ReadPlan(digest, known.table, held, opener, None if opener.places else opener.walks)
         if is_alone(known.manifest):
@@ -229,8 +241,18 @@ class Holdings:
             for row, number in self._where_part(digest):
                 files = self.opener(row)
                 if files is not None and files.has(number):
+                    self._note_used(row)
                     return ReadPlan(digest, known.table, whole, Alone(files, number))
         return None
+
+    def _note_used(self, row: HoldingRow) -> None:
+        """Note that a holding of the home's own store is used: what was not for longest is collected first."""
+        now = time.time()
+        if row.origin is not Origin.OWN or abs(now - self._used.get(row.id, 0)) < USE_NOTED_S:
+            return
+        self._used[row.id] = now
+        with contextlib.suppress(DiskError):  # Whoever reads needs no note of it.
+            self.keeping.note_used(row.id, int(now))
 
     def open_held(self, digest: Digest, folder: Path, file: int) -> Readable:
         """Open a file of a holding as it stands now. Raises ContentChanged, DiskError."""
@@ -262,6 +284,20 @@ class Holdings:
         places += self._where_part(digest) if file == 0 else []
         for row, number in places:
             if len(places) == 1 or not self._is_unchanged(row, number):
+                self.index.doubt(row.id, number)
+
+    def mark_damaged(self, digest: Digest, folder: Path, file: int) -> None:
+        """Doubt a file that was read and is wrong, under whatever manifest its folder holds it."""
+        folder = Path(os.path.abspath(folder))
+        known = self.known(digest)
+        if known is None:
+            return
+        path = known.manifest.files[file].path
+        for row in self.index.holdings():
+            other = self.known(row.manifest) if row.folder == folder else None
+            if row.folder == folder and row.manifest == digest:
+                self.index.doubt(row.id, file)
+            elif other is not None and (number := other.manifest.number_of(path)) is not None:
                 self.index.doubt(row.id, number)
 
     def check(self) -> list[str]:
@@ -350,7 +386,8 @@ class Holdings:
         held = RangeSet.ascending(self.index.held(row.id))
         return list(RangeSet.whole(known.table.files) - held)
 
-    def _holding(self, row: HoldingRow) -> Holding:
+    def of_row(self, row: HoldingRow) -> Holding:
+        """Return a holding as it stands now."""
         known = self.known(row.manifest)
         if known is None:
             return Holding(row.manifest, row.folder, RangeSet(), False, 0, 0, row.origin, _source(row))
@@ -437,6 +474,7 @@ def _row(file: tuple[Fingerprint, bool, Path | None]) -> Row:
     return TRUSTED if trusted else HELD, found, None if place is None else os.fsencode(place)
 
 
-def _key(digest: Digest, folder: Path) -> tuple[str, str]:
+def holding_key(digest: Digest, folder: Path) -> tuple[str, str]:
+    """Return the key under which the log says that `folder` holds a manifest."""
     # A folder's name need not be text: a key is, so the name itself stands in the value.
     return digest.raw.hex(), digest_of(os.fsencode(folder)).raw.hex()[:32]

@@ -10,6 +10,7 @@ import os
 import sqlite3
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -52,15 +53,12 @@ class Index:
     # --- what it knows ---------------------------------------------------------------------------------------------
 
     def holdings(self, manifest: Digest | None = None) -> list[HoldingRow]:
-        """Return all holdings, or those of a manifest, newest first."""
-        query = (
-            "SELECT id, manifest, folder, origin, source FROM holding"
-            " WHERE ?1 IS NULL OR manifest = ?1 ORDER BY id DESC"
-        )
-        if manifest is not None:  # By its index.
-            query = query.replace("?1 IS NULL OR ", "")
-        what = (None if manifest is None else manifest.raw,)
-        rows = self._do(lambda db: db.execute(query, what).fetchall())
+        """Return all holdings, or those of one manifest, newest first."""
+        # Two queries: with one for both, a manifest would be looked for among all.
+        of = "" if manifest is None else "WHERE manifest = ?"
+        query = f"SELECT id, manifest, folder, origin, source FROM holding {of} ORDER BY id DESC"
+        values = () if manifest is None else (manifest.raw,)
+        rows = self._do(lambda db: db.execute(query, values).fetchall())
         return [
             HoldingRow(number, Digest(manifest), Path(os.fsdecode(folder)), _origin(origin), source)
             for number, manifest, folder, origin, source in rows
@@ -147,45 +145,42 @@ class Index:
         query = "SELECT id FROM holding WHERE chunked = 0"
         return [number for (number,) in self._do(lambda db: db.execute(query).fetchall())]
 
-    def index_chunks(self, holding: int, digests: Iterable[bytes], parts: Sequence[tuple[Digest, int]]) -> None:
-        """Note the chunks of a holding, by number from 0, and its `parts`: (file alone, number of the file) each."""
+    def index_chunks(
+        self,
+        holding: int,
+        digests: Iterable[bytes],
+        parts: Sequence[tuple[Digest, int]],
+        needed: Iterable[Digest] = (),
+    ) -> None:
+        """Note the chunks of a holding, by number from 0, its `parts`: (file alone, number of the file) each, and which
+        blobs it needs."""
 
         def record(db: sqlite3.Connection) -> None:
             with db:
                 db.execute("BEGIN IMMEDIATE")
                 # In the order of the keys: else each row is put at another place of the tree.
-                rows = sorted((_key(digest), number) for number, digest in enumerate(digests))
+                rows = sorted((key_of(digest), number) for number, digest in enumerate(digests))
                 db.executemany(
                     "INSERT OR IGNORE INTO chunk VALUES (?, ?, ?)", ((key, holding, number) for key, number in rows)
                 )
                 found = ((part.raw, holding, number) for part, number in parts)
                 db.executemany("INSERT OR IGNORE INTO part VALUES (?, ?, ?)", found)
+                blobs = ((key_of(blob.raw), holding) for blob in needed)
+                db.executemany("INSERT OR IGNORE INTO needed VALUES (?, ?)", blobs)
                 db.execute("UPDATE holding SET chunked = 1 WHERE id = ?", (holding,))
 
         self._do(record)
 
     def drop_chunks(self, holding: int, digests: Iterable[bytes]) -> None:
-        """Forget the chunks of a holding that is to go."""
-
-        def drop(db: sqlite3.Connection) -> None:
-            with db:
-                db.execute("BEGIN IMMEDIATE")
-                db.executemany(
-                    "DELETE FROM chunk WHERE key = ? AND holding = ? AND number = ?",
-                    ((_key(digest), holding, number) for number, digest in enumerate(digests)),
-                )
-
-        self._do(drop)
-
-    def drop_stale_chunks(self) -> int:
-        """Forget the chunks of holdings that are gone. Returns how many there were. Reads all rows."""
-        query = "DELETE FROM chunk WHERE holding NOT IN (SELECT id FROM holding)"
-        return self._do(lambda db: db.execute(query).rowcount)
+        """Forget the chunks of a holding that is to go, some at a time: between them others get their turn."""
+        rows = ((key_of(digest), holding, number) for number, digest in enumerate(digests))
+        while some := list(islice(rows, ROWS_AT_ONCE)):
+            self._do(lambda db, some=some: _delete_chunks(db, some))  # type: ignore[misc]
 
     def find_chunk(self, digest: bytes) -> list[tuple[int, int]]:
         """Return (holding, number) of chunks that may have this digest, of the newest holdings."""
         query = f"SELECT holding, number FROM chunk WHERE key = ? ORDER BY holding DESC LIMIT {PLACES_TOLD_MAX}"
-        key = (_key(digest),)
+        key = (key_of(digest),)
         return self._do(lambda db: db.execute(query, key).fetchall())
 
     def has_chunks(self) -> bool:
@@ -267,7 +262,14 @@ def _origin(text: object) -> Origin:
         return Origin.PUBLISHED
 
 
-def _key(digest: bytes) -> int:
+def _delete_chunks(db: sqlite3.Connection, rows: Sequence[tuple[int, int, int]]) -> None:
+    with db:
+        db.execute("BEGIN IMMEDIATE")
+        db.executemany("DELETE FROM chunk WHERE key = ? AND holding = ? AND number = ?", rows)
+
+
+def key_of(digest: bytes) -> int:
+    """Return the first eight bytes of a digest as the index has them."""
     return int.from_bytes(digest[:8], "big", signed=True)
 
 

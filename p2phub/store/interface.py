@@ -18,6 +18,7 @@ from p2phub import limits
 from p2phub.content import ChunkList, ChunkTable, Digest, RangeSet, Readable, ReadPlan, WritePlan
 from p2phub.identity import PeerId
 from p2phub.manifest import FileEntry, Manifest
+from p2phub.store.keeping import Keeper
 
 _FINGERPRINT = Struct(">QQQqq")
 
@@ -247,7 +248,7 @@ class Arrival(Protocol):
         """Let go of descriptors and the lock; keep what is there for the next attempt."""
 
 
-class Store(Protocol):
+class Store(Keeper, Protocol):
     """Everything of one home that has bytes of content."""
 
     def put_blobs(self, blobs: Sequence[bytes]) -> None:
@@ -287,7 +288,8 @@ class Store(Protocol):
     def release(self, manifest: Digest, folder: Path | None = None) -> None:
         """Forget that `folder` holds `manifest`, or that any folder does; touches no file there."""
 
-    def holdings(self) -> tuple[Holding, ...]: ...
+    def holdings(self, manifest: Digest | None = None) -> tuple[Holding, ...]:
+        """Return what is held, of one manifest or of all, the newest first."""
 
     def read_plan(self, manifest: Digest) -> ReadPlan | None:
         """Return how to serve a held manifest, None if it is not held."""
@@ -315,6 +317,10 @@ class Store(Protocol):
 
     def mark_changed(self, manifest: Digest, file: int) -> None:
         """Note that a file is not what was hashed: its chunks are not held until it is hashed again."""
+
+    def mark_damaged(self, manifest: Digest, folder: Path, file: int) -> None:
+        """Note that a file of this folder was read and is wrong, whatever its fingerprint says: it is not held there
+        until it is hashed again."""
 
     def arrive(
         self,
@@ -385,6 +391,11 @@ class Ledger(Protocol):
         """Note whether a manifest that is held is kept to ourselves: neither announced nor served to anybody."""
 
     def withheld(self) -> frozenset[Digest]: ...
+
+    def pin(self, manifest: Digest, *, pinned: bool) -> None:
+        """Note, durably, whether a manifest is kept from collection, held or not."""
+
+    def pins(self) -> frozenset[Digest]: ...
 
     def names(self) -> dict[str, str]:
         """Petnames and mapped `org/name`s: what they stand for (a peer id or a reference)."""

@@ -19,6 +19,7 @@ ACCEPTED = "accepted"
 NAME = "name"
 HISTORY = "history"
 WITHHELD = "withheld"
+PIN = "pin"
 
 
 class FileLedger:
@@ -77,15 +78,27 @@ class FileLedger:
             self._log.set(HISTORY, key, [*known, signed][-limits.HISTORY_MAX :])
 
     def withhold(self, manifest: Digest, *, withheld: bool) -> None:
-        key = (manifest.raw.hex(),)
-        with self._log.changing():
-            if withheld and self._log.get(WITHHELD, key) is None:
-                self._log.set(WITHHELD, key, [])
-            elif not withheld and self._log.get(WITHHELD, key) is not None:
-                self._log.remove(WITHHELD, key)
+        self._mark(WITHHELD, manifest, marked=withheld)
 
     def withheld(self) -> frozenset[Digest]:
-        return frozenset(Digest(bytes.fromhex(manifest)) for (manifest,) in self._log.all(WITHHELD))
+        return self._marked(WITHHELD)
+
+    def pin(self, manifest: Digest, *, pinned: bool) -> None:
+        self._mark(PIN, manifest, marked=pinned)
+
+    def pins(self) -> frozenset[Digest]:
+        return self._marked(PIN)
+
+    def _mark(self, kind: str, manifest: Digest, *, marked: bool) -> None:
+        key = mark_key(manifest)
+        with self._log.changing():
+            if marked and self._log.get(kind, key) is None:
+                self._log.set(kind, key, [])
+            elif not marked and self._log.get(kind, key) is not None:
+                self._log.remove(kind, key)
+
+    def _marked(self, kind: str) -> frozenset[Digest]:
+        return frozenset(Digest(bytes.fromhex(manifest)) for (manifest,) in self._log.all(kind))
 
     def names(self) -> dict[str, str]:
         return {alias: str(target) for (alias,), (target,) in sorted(self._log.all(NAME).items())}
@@ -98,6 +111,11 @@ class FileLedger:
 
     def close(self) -> None:
         self._log.close()
+
+
+def mark_key(manifest: Digest) -> Key:
+    """Return the key under which the log says of a manifest whether it is marked so (withheld, pinned)."""
+    return (manifest.raw.hex(),)
 
 
 def _publication(key: Key, value: Value) -> Publication:

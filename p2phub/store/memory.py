@@ -35,6 +35,8 @@ from p2phub.store.interface import (
 from p2phub.store.lists import list_of, list_of_file
 from p2phub.store.memory_arrival import MemoryArrival, Unfinished
 from p2phub.store.memory_files import MemoryFile, Opened, same_bytes
+from p2phub.store.memory_keeping import MemoryKeeper
+from p2phub.store.needs import lists_of
 
 
 class _Held(msgspec.Struct):
@@ -63,6 +65,12 @@ class MemoryStore:
         self._blobs: dict[Digest, bytes] = {}
         self._held: list[_Held] = []
         self._hashed: dict[Path, HashedFile] = {}
+        keeper = MemoryKeeper(self)
+        self.own_folder, self.own_bytes, self.note_others = keeper.own_folder, keeper.own_bytes, keeper.note_others
+        self.collectable, self.collect, self.sweep = keeper.collectable, keeper.collect, keeper.sweep
+        self.unfinished_bytes, self.discard_unfinished = keeper.unfinished_bytes, keeper.discard_unfinished
+        self.usage = keeper.usage
+        self._note_used = keeper.note_used
 
     # --- what a user does to a folder ------------------------------------------------------------------------------
 
@@ -92,6 +100,29 @@ class MemoryStore:
     def blob(self, digest: Digest) -> bytes | None:
         with self.lock:
             return self._blobs.get(digest)
+
+    def forget_blobs(self, digests: Iterable[Digest]) -> None:
+        with self.lock:
+            for digest in digests:
+                self._blobs.pop(digest, None)
+
+    def blob_lengths(self) -> dict[Digest, int]:
+        with self.lock:
+            return {digest: len(blob) for digest, blob in self._blobs.items()}
+
+    def blobs_of_hashed(self) -> set[Digest]:
+        """Return what of the blobs is needed by what was hashed and is not held yet."""
+        with self.lock:
+            return {
+                blob
+                for file in self._hashed.values()
+                for blob in lists_of(file.entry.root, file.entry.chunks, self._blobs.get)
+            }
+
+    def tables(self) -> dict[tuple[Digest, Path], tuple[ChunkTable, list[HashedFile]]]:
+        """Return the chunks and files of each holding, by manifest and folder."""
+        with self.lock:
+            return {(held.digest, held.folder): (held.table, held.files) for held in self._held}
 
     def scan(self, folder: Path, ignore: Callable[[str, bool], str | None]) -> Scan:
         files: list[FoundFile] = []
@@ -168,12 +199,13 @@ class MemoryStore:
         with self.lock:
             self._held = [old for old in self._held if (old.digest, old.folder) != (held.digest, held.folder)]
             self._held.append(held)
+            self._note_used(held.digest)
 
     def release(self, manifest: Digest, folder: Path | None = None) -> None:
         with self.lock:
             self._held = [held for held in self._held if held.digest != manifest or folder not in (None, held.folder)]
 
-    def holdings(self) -> tuple[Holding, ...]:
+    def holdings(self, manifest: Digest | None = None) -> tuple[Holding, ...]:
         with self.lock:
             return tuple(
                 Holding(
@@ -187,6 +219,7 @@ class MemoryStore:
                     held.source,
                 )
                 for held in reversed(self._held)
+                if manifest in (None, held.digest)
             )
 
     def read_plan(self, manifest: Digest) -> ReadPlan | None:
@@ -200,6 +233,7 @@ class MemoryStore:
                     return ReadPlan(manifest, table, RangeSet.whole(len(table)), partial(self._open_part, held, number))
         if best is None:
             return None
+        self._note_used(manifest)
         return ReadPlan(manifest, best.table, best.held, partial(self._open_of, best))
 
     def _open_of(self, held: _Held, file: int) -> Readable:
@@ -272,6 +306,14 @@ class MemoryStore:
             for held, number in places:
                 if len(places) == 1 or self.standing(*_where(held, number)) != held.files[number].fingerprint:
                     held.doubted.add(number)
+
+    def mark_damaged(self, manifest: Digest, folder: Path, file: int) -> None:
+        with self.lock:
+            found = [held for held in self._held if (held.digest, held.folder) == (manifest, folder)]
+            paths = {held.manifest.files[file].path for held in found}
+            for held in self._held:
+                if held.folder == folder:
+                    held.doubted.update(n for n, entry in enumerate(held.manifest.files) if entry.path in paths)
 
     def arrive(
         self,

@@ -144,7 +144,9 @@ class MemoryArrival:
                 )
                 for number, entry in enumerate(self._manifest.files)
             ]
-            self._store.hold(self._manifest, self._digest, self._folder, files, origin=Origin.FETCHED)
+            is_own = self._folder == self._store.own_folder(self._digest)
+            origin = Origin.OWN if is_own else Origin.FETCHED
+            self._store.hold(self._manifest, self._digest, self._folder, files, origin=origin)
             self.close()
             del self._store.unfinished[self._folder, self._digest]
         return self._folder

@@ -22,6 +22,7 @@ class MemoryLedger:
         self._accepted: dict[_Key, Accepted] = {}
         self._history: dict[_Key, list[bytes]] = {}
         self._withheld: set[Digest] = set()
+        self._pins: set[Digest] = set()
         self._names: dict[str, str] = {}
 
     def publish(self, publication: Publication) -> None:
@@ -72,6 +73,14 @@ class MemoryLedger:
     def withheld(self) -> frozenset[Digest]:
         with self._lock:
             return frozenset(self._withheld)
+
+    def pin(self, manifest: Digest, *, pinned: bool) -> None:
+        with self._lock:
+            (self._pins.add if pinned else self._pins.discard)(manifest)
+
+    def pins(self) -> frozenset[Digest]:
+        with self._lock:
+            return frozenset(self._pins)
 
     def names(self) -> dict[str, str]:
         with self._lock:

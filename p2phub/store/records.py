@@ -15,6 +15,7 @@ from blake3 import blake3
 _HEAD = struct.Struct(">4sI8s")
 _PLACE = struct.Struct(">QI")
 _MAGIC = b"\xf5p2\x01"
+RECORD_EXTRA_BYTES = _HEAD.size  # That a record is longer than its body.
 RECORD_BYTES_MAX = 64 << 20  # Our own files; the bound only keeps a damaged length from being believed.
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from p2phub.content import pack, unpack
 from p2phub.errors import Damaged
 from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, WRITE_FLAGS, Disk, disk_errors
-from p2phub.store.records import decode_records, encode_record, next_record
+from p2phub.store.records import RECORD_EXTRA_BYTES, decode_records, encode_record, next_record
 
 LOG = "state.log"
 LOCK = "state.lock"
@@ -51,6 +51,7 @@ class StateLog:
         self._path = home / LOG
         self._mutex = threading.RLock()
         self._state: dict[str, dict[Key, Value]] = {}
+        self._living = 0  # About the bytes of the records that hold: `_state`, as it would be written.
         self._end = 0  # How much of the file is in `_state`; what follows it is torn or not read yet.
         self._seen: tuple[int, int] | None = None  # Inode and length of the file when it was last read.
         self._open = True
@@ -109,14 +110,14 @@ class StateLog:
         try:
             status = os.stat(LOG, dir_fd=self._home, follow_symlinks=False)
         except FileNotFoundError:
-            self._state, self._end, self._seen = {}, 0, None
+            self._state, self._living, self._end, self._seen = {}, 0, 0, None
             return
         seen = (status.st_ino, status.st_size)
         if seen == self._seen:
             return
         data = _read(self._home, LOG)
         if self._seen is None or self._seen[0] != status.st_ino or len(data) < self._end:
-            self._state, self._end = {}, 0  # Another process wrote it anew.
+            self._state, self._living, self._end = {}, 0, 0  # Another process wrote it anew.
         bodies, end = decode_records(data, self._end)
         if next_record(data, end) is not None:
             raise Damaged(
@@ -130,11 +131,18 @@ class StateLog:
     def _take(self, body: bytes) -> None:
         match unpack(body):
             case [str(kind), list(key), list(value)]:
+                self._forget(kind, tuple(map(str, key)))
                 self._state.setdefault(kind, {})[tuple(map(str, key))] = value
+                self._living += len(body) + RECORD_EXTRA_BYTES
             case [str(kind), list(key)]:
-                self._state.get(kind, {}).pop(tuple(map(str, key)), None)
+                self._forget(kind, tuple(map(str, key)))
             case _:
                 pass  # A newer version's kind of record: kept in the file, not understood here.
+
+    def _forget(self, kind: str, key: Key) -> None:
+        known = self._state.get(kind, {})
+        if key in known:
+            self._living -= len(pack([kind, list(key), known.pop(key)])) + RECORD_EXTRA_BYTES
 
     # --- writing, under the lock -----------------------------------------------------------------------------------
 
@@ -170,11 +178,9 @@ class StateLog:
         self._disk.truncate(fd, self._end)
 
     def _compact_if_worth(self) -> None:
-        if self._end < COMPACT_ABOVE_BYTES:
+        if self._end < COMPACT_ABOVE_BYTES or 2 * self._living > self._end:
             return
         bodies = [pack([kind, list(key), value]) for kind, known in self._state.items() for key, value in known.items()]
-        if 2 * sum(len(body) + 16 for body in bodies) > self._end:
-            return
         data = _framed(bodies)
         self._write_beside(_NEW, data)
         self._disk.replace(_NEW, LOG, source_fd=self._home, target_fd=self._home)

@@ -72,6 +72,17 @@ def test_what_is_withheld_stays_so_until_it_is_said_otherwise(ledger: Ledger) ->
     assert ledger.withheld() == frozenset()
 
 
+def test_what_is_pinned_stays_so_until_it_is_unpinned(ledger: Ledger) -> None:
+    one, two = digest_of(b"one"), digest_of(b"two")
+    ledger.pin(one, pinned=True)
+    ledger.pin(one, pinned=True)
+    ledger.withhold(two, withheld=True)
+    ledger.pin(two, pinned=False)
+    assert ledger.pins() == {one}
+    ledger.pin(one, pinned=False)
+    assert ledger.pins() == frozenset()
+
+
 def test_a_name_stands_for_what_was_said_last(ledger: Ledger) -> None:
     ledger.name("ann", str(ANN))
     ledger.name("org/model", f"{ANN}/model")

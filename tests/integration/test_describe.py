@@ -93,13 +93,14 @@ async def test_of_a_file_that_is_not_as_its_layout_says_none_is_kept(tmp_path: P
         await bob.fetch(manifest, tmp_path / "copy", ann)
         whole = (await describe_at(bob, manifest)).manifest()
         (tmp_path / "copy" / "model.safetensors").write_bytes((model / "config.json").read_bytes())
-        keep_layouts(whole, tmp_path / "copy", bob.store)
+        keep_layouts(whole, manifest, tmp_path / "copy", bob.store)
         assert known_layouts(whole, bob.store) == {}
         other = (model / "model.safetensors").read_bytes().replace(b".weight", b".height", 1)
         (tmp_path / "copy" / "model.safetensors").write_bytes(other)
-        keep_layouts(whole, tmp_path / "copy", bob.store)
+        keep_layouts(whole, manifest, tmp_path / "copy", bob.store)
         assert bob.store.blob(digest_of(encode_layout(layout(other, "model.safetensors")))) is None
-        keep_layouts(whole, model, bob.store)
+        (tmp_path / "copy" / "model.safetensors").write_bytes((model / "model.safetensors").read_bytes())
+        keep_layouts(whole, manifest, tmp_path / "copy", bob.store)
         assert list(known_layouts(whole, bob.store)) == ["model.safetensors"]
 
 

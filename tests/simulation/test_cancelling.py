@@ -23,6 +23,7 @@ from p2phub.identity import parse_mirror
 from p2phub.manifest import mirror_blob_path, mirror_release_path, sign_release
 from p2phub.net.mirror import MirrorPlane
 from simnet import det
+from simnet.truth import hashed
 from tests.support.covers import covers
 from tests.support.memory_web import MemoryWeb
 from tests.support.town import (
@@ -233,12 +234,15 @@ def test_a_verify_cancelled_at_any_checkpoint_leaves_no_file_open(tmp_path: Path
     async def scene(town: Town) -> None:
         store, _ = town.store_and_ledger("home")
         folder, truth = town.make_folder("p"), town.truth
+        store.put_blobs(truth.blobs)
+        store.hold(truth.manifest, truth.root, folder, hashed(store, truth, folder))
+        (holding,) = store.holdings()
 
         async def check(number: int) -> None:
             damages = await verify(
+                holding,
                 truth.manifest,
                 truth.table,
-                folder,
                 store=store,
                 workers=town.workers,
                 advanced=lambda count: det.pause(0.01),

@@ -22,6 +22,7 @@ ROOMS = {
     "adopting": ("adopt",),
     "describing": ("info", "diff"),
     "holding": ("ls", "unfinished", "log", "verify"),
+    "keeping": ("pin", "unpin", "gc", "du"),
     "node": ("init", "peers", "status", "explain", "limit", "doctor"),
     "naming": ("names", "name_add", "name_remove", "key_export", "key_import"),
 }

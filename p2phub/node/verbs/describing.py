@@ -98,7 +98,7 @@ async def _layouts(
     held = await parts.workers.run(lambda: node.held(resolved.manifest))
     whole = [holding.folder for holding in held if holding.complete]
     if whole:
-        await parts.workers.run(lambda: keep_layouts(manifest, whole[0], parts.store))
+        await parts.workers.run(lambda: keep_layouts(manifest, resolved.manifest, whole[0], parts.store))
     else:
         try:
             await describe(

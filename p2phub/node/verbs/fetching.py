@@ -9,10 +9,11 @@ What decides who gets what is fetched here, and who hears of it:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from p2phub.content import Digest
 from p2phub.engine import fetch as engine
@@ -26,7 +27,9 @@ from p2phub.node.compose import Parts
 from p2phub.node.durations import parse_duration
 from p2phub.node.rates import Rates, parse_cap
 from p2phub.node.running import JsonObject, Running
-from p2phub.observe import Event, FilesReady, Listening, Unmatched, Watch
+from p2phub.observe import Done, Event, FilesReady, Listening, Unmatched, Watch
+
+MakeRoom = Callable[[int], Awaitable[None]]
 
 
 async def fetch(
@@ -60,33 +63,67 @@ async def fetch(
     rates = Rates(*(None if rate is None else parse_cap(rate) for rate in (up, down)))
     wait_s = parts.config.wait if wait is None else parse_duration(wait)
     resolved = await parts.resolver.resolve(ref, given, mirrors, looks=Looks(wait_s, watch))
-    search = _search(node, resolved, given, mirrors, kin=rates.down is None and not background)
-    openness = _Openness(_is_public(resolved), serve=serve, exchange=exchange)
-    await _before_the_first_byte(node, watch, resolved.manifest, openness)
-    with node.job(reference=ref, into=into, caps=JobCaps(resolved.manifest, rates, background)) as told:
-        done = await engine.fetch(
-            engine.Wish(
-                reference=ref,
-                manifest=resolved.manifest,
-                destination=Path(into),
-                force=force,
-                wait_s=wait_s,
-                first=tuple(first),
-                in_order=in_order,
-                choice=engine.Choice(include=tuple(include), exclude=tuple(exclude), tensors=tuple(tensors)),
-            ),
-            search=search,
-            means=_means(parts, openness),
-            watch=_status_told_too(told, watch),
-            started=lambda running: node.carried_out_by(told["job"], running),
-        )
-    if openness.serves or (serve and resolved.release is None and search.announced):
-        await parts.workers.run(lambda: _share(parts, resolved.manifest))
-    node.shelf_changed(resolved.manifest)
+    openness = Openness(is_public(resolved), serve=serve, exchange=exchange)
+    wish = engine.Wish(
+        reference=ref,
+        manifest=resolved.manifest,
+        destination=Path(into),
+        force=force,
+        wait_s=wait_s,
+        first=tuple(first),
+        in_order=in_order,
+        choice=engine.Choice(include=tuple(include), exclude=tuple(exclude), tensors=tuple(tensors)),
+    )
+    caps = JobCaps(resolved.manifest, rates, background)
+    done = await fetch_and_share(node, watch, wish, resolved, openness, given=given, mirrors=mirrors, caps=caps)
     return done.as_json()
 
 
-class _Openness(msgspec.Struct, frozen=True):
+async def fetch_and_share(
+    node: Running,
+    watch: Watch,
+    wish: engine.Wish,
+    resolved: Resolved,
+    openness: Openness,
+    *,
+    given: Sequence[PeerAddress],
+    mirrors: Sequence[str],
+    caps: JobCaps,
+    make_room: MakeRoom | None = None,
+) -> Done:
+    """Fetch what was resolved, and give it on as `openness` says, then and from then on. Raises HubError."""
+    kin = caps.rates.down is None and not caps.background
+    search = search_for(node, resolved, given, mirrors, kin=kin)
+    await _before_the_first_byte(node, watch, resolved.manifest, openness)
+    done = await carry_out(node, watch, wish, search, openness, caps=caps, make_room=make_room)
+    if openness.serves or (openness.serve and resolved.release is None and search.announced):
+        await node.parts.workers.run(lambda: _share(node.parts, resolved.manifest))
+    node.shelf_changed(resolved.manifest)
+    return done
+
+
+async def carry_out(
+    node: Running,
+    watch: Watch,
+    wish: engine.Wish,
+    search: Search,
+    openness: Openness,
+    *,
+    caps: JobCaps,
+    make_room: MakeRoom | None = None,
+) -> Done:
+    """Run a fetch as a job of the node, whose progress status tells; who may have it otherwise stays as it is."""
+    with node.job(reference=wish.reference, into=str(wish.destination), caps=caps) as told:
+        return await engine.fetch(
+            wish,
+            search=search,
+            means=replace(_means(node.parts, openness), make_room=make_room),
+            watch=_status_told_too(told, watch),
+            started=lambda running: node.carried_out_by(told["job"], running),
+        )
+
+
+class Openness(msgspec.Struct, frozen=True):
     """To whom what is fetched may go: what is not known to be for everybody is neither given on nor talked about."""
 
     public: bool
@@ -104,18 +141,19 @@ class _Openness(msgspec.Struct, frozen=True):
         return self.exchange and self.public
 
 
-def _is_public(resolved: Resolved) -> bool:
+def is_public(resolved: Resolved) -> bool:
     return resolved.release is not None and not resolved.release.private
 
 
-def _search(
+def search_for(
     node: Running, resolved: Resolved, given: Sequence[PeerAddress], mirrors: Sequence[str], *, kin: bool
 ) -> Search:
-    """`kin`: whether who has files of it alone may be looked for, too. Their links are not under the job's own cap."""
+    """Return where to look for what was resolved: first where the user said. `kin`: whether who has files of it alone
+    may be looked for, too; their links are not under the job's own cap."""
     release = resolved.release
     name = None if release is None else (release.publisher, release.name, release.tag)
     # Of a private model nobody is told but who was named: that it is fetched, and under which name, is theirs to know.
-    public = _is_public(resolved)
+    public = is_public(resolved)
     return Search(
         resolved.known_with(given),
         node.parts.open_finder,
@@ -126,7 +164,7 @@ def _search(
     )
 
 
-async def _before_the_first_byte(node: Running, watch: Watch, manifest: Digest, openness: _Openness) -> None:
+async def _before_the_first_byte(node: Running, watch: Watch, manifest: Digest, openness: Openness) -> None:
     """Note whether the content may be given on, so that it holds after a crash; listen if it may."""
     parts = node.parts
     if not openness.serves:
@@ -149,7 +187,7 @@ def _share(parts: Parts, manifest: Digest) -> None:
         parts.ledger.withhold(manifest, withheld=False)
 
 
-def _means(parts: Parts, openness: _Openness) -> engine.Means:
+def _means(parts: Parts, openness: Openness) -> engine.Means:
     return engine.Means(
         parts.dialler,
         parts.store,

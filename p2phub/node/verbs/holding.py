@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,11 +14,13 @@ from p2phub.content import ChunkTable, Codec, Digest
 from p2phub.engine import verify as engine
 from p2phub.engine.assembly import chunk_table
 from p2phub.errors import DiskError, NotFound
-from p2phub.manifest import Manifest, read_release
+from p2phub.identity import parse_peer_address
+from p2phub.manifest import Manifest
 from p2phub.node.compose import Parts, is_unfinished_in
-from p2phub.node.releases import history_json
+from p2phub.node.releases import history_json, references_by_manifest
 from p2phub.node.running import JsonObject, Running
 from p2phub.node.unfinished import Begun, begun, forget
+from p2phub.node.verbs.mending import mend
 from p2phub.observe import PublishProgress, Watch
 from p2phub.store import Holding
 
@@ -67,27 +70,24 @@ def _told(fetch: Begun, job: JsonObject | None) -> JsonObject:
 
 def _list(parts: Parts) -> list[tuple[Digest, JsonObject]]:
     """Return what `ls` tells of each manifest, apart from what only the event loop knows. Blocks."""
-    names: dict[Digest, list[str]] = {}
-    for publisher, name, tag, accepted in parts.ledger.all_accepted():
-        manifest = read_release(accepted.signed).manifest
-        names.setdefault(manifest, []).append(parts.resolver.spell(publisher, name, tag))
+    names, pins = references_by_manifest(parts), parts.ledger.pins()
     published: dict[Digest, bool] = {}  # By manifest: whether privately.
     for item in parts.ledger.publications():
-        spelt = parts.resolver.spell(item.publisher, item.name, item.tag)
-        names.setdefault(item.manifest, []).append(spelt)
         published[item.manifest] = item.private and published.get(item.manifest, True)
     return [
         (
             holding.manifest,
             {
                 "manifest": holding.manifest.text(Codec.MSGPACK),
-                "references": sorted(set(names.get(holding.manifest, []))),
+                "references": names.get(holding.manifest, []),
                 "folder": str(holding.folder),
                 "files": holding.files,
                 "bytes": holding.bytes_total,
                 "complete": holding.complete,
                 "published": holding.manifest in published,
                 "private": published.get(holding.manifest, False),
+                "origin": holding.origin.value,
+                "pinned": holding.manifest in pins,
             },
         )
         for holding in parts.store.holdings()
@@ -109,8 +109,19 @@ async def log(node: Running, watch: Watch, *, ref: str) -> JsonObject:
     return {"items": items}
 
 
-async def verify(node: Running, watch: Watch, *, ref: str, folder: str | None = None) -> JsonObject:
+async def verify(
+    node: Running,
+    watch: Watch,
+    *,
+    ref: str,
+    folder: str | None = None,
+    repair: bool = False,
+    providers: Sequence[str] = (),
+    mirrors: Sequence[str] = (),
+) -> JsonObject:
+    """Tell what is damaged, and with `repair` have it mended; what is damaged is not served until it is."""
     parts = node.parts
+    given = tuple(parse_peer_address(provider) for provider in providers)
 
     def known() -> tuple[Holding, Manifest, ChunkTable]:
         holding = node.holding_of(ref, folder)
@@ -134,9 +145,16 @@ async def verify(node: Running, watch: Watch, *, ref: str, folder: str | None = 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(tell)
         damages = await engine.verify(
-            manifest, table, holding.folder, store=parts.store, workers=parts.workers, advanced=advanced
+            holding, manifest, table, store=parts.store, workers=parts.workers, advanced=advanced
         )
         nursery.cancel_scope.cancel()
+    if damages:
+        await parts.workers.run(lambda: _mark(parts, holding, manifest, damages))
+        node.shelf_changed(holding.manifest)
+    repaired: JsonObject = {}
+    if repair:
+        wrong = [damage.path for damage in damages]
+        repaired = await mend(node, watch, holding, wrong, given=given, mirrors=mirrors)
     return {
         "manifest": holding.manifest.text(Codec.MSGPACK),
         "folder": str(holding.folder),
@@ -145,4 +163,14 @@ async def verify(node: Running, watch: Watch, *, ref: str, folder: str | None = 
         "damaged": [
             {"path": damage.path, "chunks": list(damage.chunks), "reason": damage.reason} for damage in damages
         ],
+        "origin": holding.origin.value,
+        **repaired,
     }
+
+
+def _mark(parts: Parts, holding: Holding, manifest: Manifest, damages: Sequence[engine.Damage]) -> None:
+    """Note what is damaged, so that nobody is given it. Blocks."""
+    for damage in damages:
+        number = manifest.number_of(damage.path)
+        assert number is not None
+        parts.store.mark_damaged(holding.manifest, holding.folder, number)

@@ -33,6 +33,10 @@ ALL: dict[str, tuple[list[str], str, tuple[Any, ...]]] = {
     "verify": (["verify", "x/m"], "verify", ("x/m",)),
     "unpublish": (["unpublish", "m"], "unpublish", ("m",)),
     "rm": (["rm", "m"], "remove", ("m",)),
+    "pin": (["pin", "x/m"], "pin", ("x/m",)),
+    "unpin": (["unpin", "x/m"], "unpin", ("x/m",)),
+    "gc": (["gc", "--dry-run"], "gc", ()),
+    "du": (["du"], "du", ()),
     "peers": (["peers"], "peers", ()),
     "status": (["status"], "status", ()),
     "status --explain": (["status", "--explain", "1"], "explain", (1,)),
@@ -294,11 +298,47 @@ def test_verify_with_damage_names_files_and_chunks_and_exits_with_5(cli: Cli, hu
     people, script = cli("verify", "m"), cli("verify", "m", "--json")
     assert people.code == script.code == 5
     assert "w.bin: wrong bytes, chunks 1, 5-7" in people.out
-    assert "--force" in people.err
+    assert "--repair" in people.err
     verified, failed = script.objects
     assert verified["damaged"] == damage
     assert (failed["event"], failed["code"]) == ("failed", 5)
     assert "w.bin" in failed["message"]
+
+
+def test_verify_of_what_is_not_ours_to_mend_says_what_its_owner_can_do(cli: Cli, hub: FakeHub) -> None:
+    damage = [{"path": "w.bin", "chunks": [], "reason": "wrong bytes"}]
+    for origin, hint in (("published", "publish it again"), ("adopted", "the program that put it there")):
+        hub.results["verify"] = {**RESULTS["verify"], "damaged": damage, "origin": origin}
+        assert hint in cli("verify", "m").err
+
+
+def test_verify_that_mended_all_says_so_and_ends_well(cli: Cli, hub: FakeHub) -> None:
+    damage = [{"path": "w.bin", "chunks": [1], "reason": "wrong bytes"}]
+    mended = {"repaired": ["w.bin"], "bytes_received": 1_048_576, "sources": []}
+    hub.results["verify"] = {**RESULTS["verify"], "damaged": damage, **mended}
+    said = cli("verify", "m", "--repair", "--provider", ADDRESS)
+    assert said.code == 0
+    assert "Repaired: 1 file, 1.05 MB fetched" in said.out
+    assert hub.calls[-1][2]["repair"] is True
+    assert hub.calls[-1][2]["providers"] == [ADDRESS]
+
+
+def test_gc_says_what_goes_and_what_all_of_it_was(cli: Cli, hub: FakeHub) -> None:
+    said = cli("gc").out
+    assert "Removed 1 manifest, 2 leftovers, 3 blobs, 1 row of the index: 5.00 MB" in said
+    assert "/h/files/.going.00" in said
+    hub.results["gc"] = {**RESULTS["gc"], "dry_run": True}
+    assert "Would remove" in cli("gc", "--dry-run").out
+    nothing = {"items": [], "leftovers": [], "unfinished": [], "blobs": 0, "rows": 0, "bytes": 0, "blob_bytes": 0}
+    hub.results["gc"] = {**RESULTS["gc"], **nothing}
+    assert "Nothing to remove" in cli("gc").out
+
+
+def test_du_says_what_is_shared_and_how_much_of_the_quota_is_used(cli: Cli) -> None:
+    said = cli("du").out
+    assert "own, pinned" in said
+    assert "Own store: 5.00 MB of 200 GB" in said
+    assert "4.50 MB with each chunk counted once" in said
 
 
 def test_doctor_says_what_to_try_and_scripts_see_whether_all_is_well(cli: Cli, hub: FakeHub) -> None:

@@ -28,7 +28,24 @@ def test_each_event_stands_in_the_guide_with_its_fields(event: type[observe.Even
     assert any(fields <= row for row in rows)
 
 
-VERBS = ["init", "info", "plan", "adopt", "diff", "ls", "log", "peers", "status", "limit", "doctor", "verify"]
+VERBS = [
+    "init",
+    "info",
+    "plan",
+    "adopt",
+    "diff",
+    "ls",
+    "log",
+    "peers",
+    "status",
+    "limit",
+    "doctor",
+    "verify",
+    "pin",
+    "unpin",
+    "gc",
+    "du",
+]
 
 
 @pytest.mark.parametrize("verb", VERBS)

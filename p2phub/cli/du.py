@@ -1,0 +1,57 @@
+"""`p2phub du`: what is held, what it takes, and how much of that is held more than once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from p2phub.cli.command import Command, Invocation, no_arguments
+from p2phub.cli.sizes import plural, size
+from p2phub.cli.table import table
+
+
+async def run(call: Invocation) -> int:
+    output = call.output
+    async with call.open_hub() as hub:
+        used = await hub.du()
+    output.object("du", used)
+    if used["items"]:
+        titles = ["REFERENCE", "SIZE", "HERE ALONE", "SHARED", "OF IT ONE FILE", "WHOSE", "FOLDER"]
+        output.say(*table(titles, [_row(each) for each in used["items"]], right=(1, 2, 3, 4)))
+    whose = ", ".join(f"{size(count)} {origin}" for origin, count in sorted(used["by_origin"].items()))
+    output.say(f"All: {size(used['bytes'])}" + (f" ({whose})" if whose else ""))
+    if used["bytes_content"] != used["bytes"]:
+        output.say(
+            f"  {size(used['bytes_files'])} with each file counted once, "
+            f"{size(used['bytes_content'])} with each chunk counted once"
+        )
+    if used["quota"] is not None:
+        output.say(f"Own store: {size(used['by_origin'].get('own', 0))} of {size(used['quota'])}")
+    if used["leftover_bytes"]:
+        output.say(f"Left over in the own store: {size(used['leftover_bytes'])}; `p2phub gc` removes it")
+    output.say(
+        f"Metadata: {plural(used['blobs'], 'blob')}, {size(used['blob_bytes'])}; index {size(used['index_bytes'])}; "
+        f"log {size(used['log_bytes'])}"
+    )
+    return 0
+
+
+def _row(item: dict[str, Any]) -> list[str]:
+    return [
+        ", ".join(item["references"]) or item["manifest"],
+        size(item["bytes"]),
+        size(item["bytes_once"]),
+        size(item["bytes_same_content"]),
+        size(item["bytes_same_file"]),
+        item["origin"] + (", pinned" if item["pinned"] else ""),
+        item["folder"],
+    ]
+
+
+COMMAND = Command(
+    "du",
+    "what is held takes how much, and what is held twice",
+    no_arguments,
+    run,
+    description="HERE ALONE: in chunks that nothing else held here has. SHARED: in chunks held elsewhere here, too, by "
+    "digest: hard links, clones and second copies. OF IT ONE FILE: in files that several holdings have, by inode.",
+)

@@ -1,0 +1,74 @@
+"""`p2phub gc`: remove what nothing keeps, or tell what that would be."""
+
+from __future__ import annotations
+
+import time
+from argparse import ArgumentParser
+from typing import Any
+
+from p2phub.cli.command import Command, Invocation
+from p2phub.cli.sizes import plural, size
+from p2phub.cli.table import table
+
+DAY_S = 86_400
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="remove nothing; tell what would be removed")
+    parser.add_argument(
+        "--unfinished", action="store_true", help="also what fetches that did not end left beside their destination"
+    )
+
+
+async def run(call: Invocation) -> int:
+    args, output = call.args, call.output
+    async with call.open_hub() as hub:
+        found = await hub.gc(dry_run=args.dry_run, unfinished=args.unfinished)
+    output.object("gc", found)
+    items, left = found["items"], found["leftovers"] + found["unfinished"]
+    if items:
+        output.say(*table(["REFERENCE", "SIZE", "LAST USED", "OTHERS"], [_row(each) for each in items], right=(1, 3)))
+    output.say(*(f"  {size(each['bytes'])} of an unfinished fetch in {each['folder']}" for each in found["unfinished"]))
+    output.say(*(f"  {size(each['bytes'])} left over in {each['folder']}" for each in found["leftovers"]))
+    total = found["bytes"] + found["blob_bytes"] + sum(each["bytes"] for each in left)
+    what = ", ".join(
+        words
+        for count, words in (
+            (len(items), plural(len(items), "manifest")),
+            (len(left), plural(len(left), "leftover")),
+            (found["blobs"], plural(found["blobs"], "blob")),
+            (found["rows"], f"{plural(found['rows'], 'row')} of the index"),
+        )
+        if count
+    )
+    if not what:
+        output.say("Nothing to remove: all that is here is kept")
+    elif args.dry_run:
+        output.say(f"Would remove {what}: {size(total)}")
+    else:
+        output.say(f"Removed {what}: {size(total)}")
+    return 0
+
+
+def _row(item: dict[str, Any]) -> list[str]:
+    name = ", ".join(item["references"]) or item["manifest"]
+    others = "?" if item["others"] is None else str(item["others"])
+    return [name, size(item["bytes"]), _ago(item["used"]), others]
+
+
+def _ago(used: int | None) -> str:
+    if used is None:
+        return "?"
+    days = int(max(0, time.time() - used) // DAY_S)
+    return "today" if days == 0 else f"{plural(days, 'day')} ago"
+
+
+COMMAND = Command(
+    "gc",
+    "remove what nothing keeps (--dry-run: tell of it)",
+    add_arguments,
+    run,
+    description="Removes what lies in the home's own store and is not pinned, metadata of what is not held any more, "
+    "and what crashes left. Published, adopted and fetched folders are never touched.",
+    interrupted="what was removed is gone, all else can be read; the same command goes on",
+)

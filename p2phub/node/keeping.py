@@ -1,0 +1,119 @@
+"""What this node keeps: what a collection must not touch, and room in the own store within the quota.
+
+A collection, and a fetch that makes room, wait for each other; what fetches under way will take counts as taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+
+import trio
+
+from p2phub.content import Digest
+from p2phub.engine.collect import ask_others, collect
+from p2phub.errors import DiskFull
+from p2phub.manifest import named_manifest
+from p2phub.node.compose import Parts, is_unfinished_in
+from p2phub.node.unfinished import begun
+from p2phub.store import Keep, Ledger, Origin, Spare, enough
+
+
+class Keeping:
+    """What one node keeps. `busy` are the manifests of its fetches under way; `changed` is told of what is let go of;
+    `online`: whether the network may be asked."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        busy: Callable[[], Iterable[Digest]],
+        changed: Callable[[Digest], None],
+        online: bool,
+    ) -> None:
+        self._parts = parts
+        self._busy = busy
+        self._changed = changed
+        self._online = online
+        self.lock = trio.Lock()
+        self._promised: dict[Digest, int] = {}  # What fetches into the own store will take.
+
+    async def keep(self, *, unfinished: bool = False) -> Keep:
+        """Return what no collection touches now. `unfinished`: fetches that do not run are given up."""
+        busy, parts = frozenset(self._busy()), self._parts
+
+        def look() -> Keep:
+            left = () if unfinished else begun(parts.config.home)
+            waiting = {fetch.manifest for fetch in left if is_unfinished_in(fetch.folder, fetch.manifest)}
+            return Keep(parts.ledger.pins(), busy | waiting, lambda held: described(parts.ledger, held))
+
+        return await parts.workers.run(look)
+
+    async def in_order(self, spare: Iterable[Spare]) -> tuple[Spare, ...]:
+        """Return what may go in the order in which it goes, the network asked where it can be."""
+        waiting, parts = tuple(spare), self._parts
+        if not self._online or not waiting:
+            return waiting
+        finder = await parts.open_finder()
+        return await ask_others(waiting, finder, own=parts.key.peer_id, store=parts.store, workers=parts.workers)
+
+    async def collect(self, spare: Spare, keep: Keep) -> int | None:
+        """Let go of one holding; return how many bytes, None if it is needed by now. Raises DiskError."""
+        parts = self._parts
+        return await collect(spare, keep, store=parts.store, workers=parts.workers, changed=self._changed)
+
+    @asynccontextmanager
+    async def room_for(self, manifest: Digest) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+        """Give what makes room for a fetch of `manifest` into the own store, which holds until the end of the block."""
+        try:
+            yield lambda count: self._make_room(manifest, count)
+        finally:
+            self._promised.pop(manifest, None)
+
+    async def _make_room(self, manifest: Digest, count: int) -> None:
+        """Let go of what may go, so that `count` bytes more are within the quota. Raises DiskFull, DiskError."""
+        parts, quota = self._parts, self._parts.config.quota
+        if quota is None:
+            return
+        async with self.lock:
+
+            def taken() -> int:
+                mine = parts.store.holdings(manifest)
+                return parts.store.own_bytes() - sum(each.bytes_total for each in mine if each.origin is Origin.OWN)
+
+            promised = sum(self._promised[other] for other in self._promised if other != manifest)
+            short = await parts.workers.run(taken) + promised + count - quota
+            if short > 0:
+                await self._free(manifest, short, count)
+            self._promised[manifest] = count
+
+    async def _free(self, manifest: Digest, short: int, count: int) -> None:
+        parts, keep = self._parts, await self.keep()
+        found = await parts.workers.run_long(lambda: parts.store.collectable(keep))
+        spare = await self.in_order(each for each in found.spare if each.manifest != manifest)
+        if enough(spare, short) is None:  # Nothing is let go of in vain.
+            raise DiskFull(
+                f"{count:,} bytes more would be {short:,} over the quota of {parts.config.quota:,} bytes, and "
+                f"{sum(each.bytes for each in spare):,} of what is there may go",
+                hint="unpin what is not needed (`p2phub du` shows what takes how much), raise `quota` in config.toml, "
+                "or fetch it into a folder of yours: p2phub fetch REF --into DIR",
+            )
+        for each in spare:
+            if short <= 0:
+                return
+            short -= await self.collect(each, keep) or 0
+        if short > 0:
+            raise DiskFull("what was to make room was pinned meanwhile", hint="unpin something, then run it again")
+
+
+def described(ledger: Ledger, held: frozenset[Digest]) -> set[Digest]:
+    """Return the manifests that are published, and the history of each name of which something is held. Blocks."""
+    publications = ledger.publications()
+    found = {item.manifest for item in publications}
+    names = {(item.publisher, item.name, item.tag) for item in publications}
+    names |= {(publisher, name, tag) for publisher, name, tag, _ in ledger.all_accepted()}
+    for each in names:
+        history = {named_manifest(signed) for signed in ledger.history(*each)}
+        if not history.isdisjoint(held):
+            found |= history
+    return found

@@ -1,0 +1,240 @@
+"""Keep and collect: pin and unpin, what takes how much, and the collection itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from p2phub.content import Codec, Digest
+from p2phub.engine import fetch as engine
+from p2phub.engine.waiting import Looks
+from p2phub.errors import NotFound, UsageError
+from p2phub.identity import parse_peer_address
+from p2phub.node.capping import JobCaps
+from p2phub.node.compose import is_unfinished_in
+from p2phub.node.durations import parse_duration
+from p2phub.node.rates import Rates
+from p2phub.node.releases import references_by_manifest
+from p2phub.node.running import JsonObject, Running
+from p2phub.node.unfinished import Begun, begun, forget
+from p2phub.node.verbs.fetching import Openness, fetch_and_share, is_public
+from p2phub.observe import Watch
+from p2phub.store import Holding, Leftover, Spare, Usage
+
+_LOOKS = trio.CapacityLimiter(2)  # At folders that may be anywhere.
+
+
+async def pin(
+    node: Running,
+    watch: Watch,
+    *,
+    ref: str,
+    folder: str | None = None,
+    providers: Sequence[str] = (),
+    mirrors: Sequence[str] = (),
+    serve: bool = True,
+    wait: str | float | None = None,
+) -> JsonObject:
+    """Keep a manifest from collection. What is not held whole is fetched into the home's own store first."""
+    parts = node.parts
+    given = tuple(parse_peer_address(provider) for provider in providers)
+    wait_s = parts.config.wait if wait is None else parse_duration(wait)
+    held = await parts.workers.run(lambda: _held(node, ref, folder))
+    if held is not None:
+        await parts.workers.run(lambda: parts.ledger.pin(held.manifest, pinned=True))
+        # Once more: it could have been collected until the pin was noted.
+        still = await parts.workers.run(lambda: _whole(parts.store.holdings(held.manifest)))
+        if still is not None:
+            return _pinned(still.manifest, still.folder, None)
+    resolved = await parts.resolver.resolve(ref, given, mirrors, looks=Looks(wait_s, watch))
+    manifest = resolved.manifest
+    into = await parts.workers.run(lambda: parts.store.own_folder(manifest))
+    # First, so that nothing collects what has come; and it stays if the fetch does not end, as what it left does.
+    await parts.workers.run(lambda: parts.ledger.pin(manifest, pinned=True))
+    whole = await parts.workers.run(lambda: _whole(parts.store.holdings(manifest)))
+    if whole is not None:
+        return _pinned(manifest, whole.folder, None)
+    async with node.keeping.room_for(manifest) as make_room:
+        done = await fetch_and_share(
+            node,
+            watch,
+            engine.Wish(reference=ref, manifest=manifest, destination=into, force=True, wait_s=wait_s),
+            resolved,
+            Openness(is_public(resolved), serve=serve, exchange=True),
+            given=given,
+            mirrors=mirrors,
+            caps=JobCaps(manifest, Rates(), False),
+            make_room=make_room,
+        )
+    peers = [source for source in done.sources if not source.peer_id.startswith("http")]
+    await parts.workers.run(lambda: parts.store.note_others(manifest, len(peers)))
+    return _pinned(manifest, into, done.as_json())
+
+
+def _pinned(manifest: Digest, folder: Path, done: JsonObject | None) -> JsonObject:
+    return {"manifest": manifest.text(Codec.MSGPACK), "folder": str(folder), "fetched": done}
+
+
+def _held(node: Running, ref: str, folder: str | None) -> Holding | None:
+    """Return where what `ref` means stands whole, None if nowhere. Blocks."""
+    try:
+        return _whole(node.holdings_of(ref, folder))
+    except (NotFound, UsageError):  # Perhaps the network knows it.
+        return None
+
+
+def _whole(holdings: Sequence[Holding]) -> Holding | None:
+    return next((holding for holding in holdings if holding.complete), None)
+
+
+async def unpin(node: Running, watch: Watch, *, ref: str, folder: str | None = None) -> JsonObject:
+    """Keep a manifest from collection no longer; nothing is removed now."""
+    parts = node.parts
+
+    def let_go() -> Digest:
+        try:
+            manifest = node.holding_of(ref, folder).manifest
+        except NotFound:
+            manifest = parts.resolver.local(ref)  # What was pinned and never came.
+        if manifest not in parts.ledger.pins():
+            raise NotFound(f"{ref} is not pinned", hint="`p2phub ls` shows what is; a manifest's digest says which")
+        parts.ledger.pin(manifest, pinned=False)
+        return manifest
+
+    manifest = await parts.workers.run(let_go)
+    return {"manifest": manifest.text(Codec.MSGPACK)}
+
+
+async def gc(node: Running, watch: Watch, *, dry_run: bool = False, unfinished: bool = False) -> JsonObject:
+    """Remove what nothing keeps; with `dry_run` only tell of it. `unfinished`: of fetches that did not end, too."""
+    parts, keeping = node.parts, node.keeping
+    async with keeping.lock:
+        keep = await keeping.keep(unfinished=unfinished)
+        found = await parts.workers.run_long(lambda: parts.store.collectable(keep))
+        left = await _unfinished(node, keep.busy) if unfinished else []
+        names = await parts.workers.run(lambda: references_by_manifest(parts)) if found.spare or left else {}
+        if dry_run:
+            return {
+                "dry_run": True,
+                **_told(found.spare, [each.bytes for each in found.spare], names),
+                "leftovers": _leftovers_json(found.leftovers),
+                "unfinished": [_unfinished_json(fetch, count, names) for fetch, count in left],
+                "blobs": found.blobs,
+                "blob_bytes": found.blob_bytes,
+                "rows": found.rows,
+            }
+        gone: list[tuple[Spare, int]] = []
+        for each in await keeping.in_order(found.spare):
+            freed = await keeping.collect(each, keep)
+            gone += [] if freed is None else [(each, freed)]
+        given_up = [(fetch, count) for fetch, _ in left if (count := await _give_up(node, fetch)) is not None]
+        swept = await parts.workers.run_until_cancelled(lambda stopped: parts.store.sweep(keep, stopped))
+    return {
+        "dry_run": False,
+        **_told([each for each, _ in gone], [freed for _, freed in gone], names),
+        "leftovers": _leftovers_json(swept.leftovers),
+        "unfinished": [_unfinished_json(fetch, count, names) for fetch, count in given_up],
+        "blobs": swept.blobs,
+        "blob_bytes": swept.blob_bytes,
+        "rows": swept.rows,
+    }
+
+
+async def _unfinished(node: Running, busy: frozenset[Digest]) -> list[tuple[Begun, int]]:
+    """Return the noted fetches that did not end and do not run, with what they take."""
+
+    def look() -> list[tuple[Begun, int]]:
+        noted = [fetch for fetch in begun(node.parts.config.home) if fetch.manifest not in busy]
+        left = [fetch for fetch in noted if is_unfinished_in(fetch.folder, fetch.manifest)]
+        return [(fetch, node.parts.store.unfinished_bytes(fetch.manifest, fetch.folder)) for fetch in left]
+
+    return await trio.to_thread.run_sync(look, limiter=_LOOKS, abandon_on_cancel=True)
+
+
+async def _give_up(node: Running, fetch: Begun) -> int | None:
+    """Remove what a fetch left; return how many bytes, None if it runs by now, in some process."""
+    if node.job_of(fetch) is not None:
+        return None
+    parts = node.parts
+    discard = partial(parts.store.discard_unfinished, fetch.manifest, fetch.folder)
+    freed = await parts.workers.run_long(discard)
+    if freed is not None:
+        await parts.workers.run(partial(forget, parts.config.home, fetch))
+    return freed
+
+
+def _told(spare: Sequence[Spare], freed: Sequence[int], names: dict[Digest, list[str]]) -> JsonObject:
+    return {
+        "bytes": sum(freed),
+        "items": [
+            {
+                "manifest": each.manifest.text(Codec.MSGPACK),
+                "references": names.get(each.manifest, []),
+                "folder": str(each.folder),
+                "bytes": count,
+                "used": each.used_at or None,
+                "others": each.others,
+            }
+            for each, count in zip(spare, freed, strict=True)
+        ],
+    }
+
+
+def _leftovers_json(leftovers: Sequence[Leftover]) -> list[JsonObject]:
+    return [{"folder": str(each.folder), "bytes": each.bytes} for each in leftovers]
+
+
+def _unfinished_json(fetch: Begun, count: int, names: dict[Digest, list[str]]) -> JsonObject:
+    # Not the reference as it was given, which may be a ticket.
+    return {
+        "manifest": fetch.manifest.text(Codec.MSGPACK),
+        "references": names.get(fetch.manifest, []),
+        "folder": str(fetch.folder),
+        "bytes": count,
+    }
+
+
+async def du(node: Running, watch: Watch) -> JsonObject:
+    """Tell what is held and what it takes, what is shared, and whose it is."""
+    parts = node.parts
+    usage = await parts.workers.run_long(parts.store.usage)
+    names, pins = await parts.workers.run(lambda: (references_by_manifest(parts), parts.ledger.pins()))
+    by_origin: dict[str, int] = {}
+    for each in usage.holdings:
+        by_origin[each.holding.origin.value] = by_origin.get(each.holding.origin.value, 0) + each.bytes
+    return {
+        "items": [
+            {
+                "manifest": each.holding.manifest.text(Codec.MSGPACK),
+                "references": names.get(each.holding.manifest, []),
+                "folder": str(each.holding.folder),
+                "origin": each.holding.origin.value,
+                "pinned": each.holding.manifest in pins,
+                "complete": each.holding.complete,
+                "bytes": each.bytes,
+                "bytes_once": each.bytes_once,
+                "bytes_same_file": each.bytes_same_file,
+                "bytes_same_content": each.bytes_same_content,
+            }
+            for each in usage.holdings
+        ],
+        "by_origin": by_origin,
+        "quota": parts.config.quota,
+        **_sums(usage),
+    }
+
+
+def _sums(usage: Usage) -> JsonObject:
+    return {
+        "bytes": usage.bytes,
+        "bytes_files": usage.bytes_files,
+        "bytes_content": usage.bytes_content,
+        "blobs": usage.blobs,
+        "blob_bytes": usage.blob_bytes,
+        "index_bytes": usage.index_bytes,
+        "log_bytes": usage.log_bytes,
+        "leftover_bytes": usage.leftover_bytes,
+    }

@@ -1,0 +1,83 @@
+"""Put damaged files right: what of them is right is copied, and only the rest is fetched, as in any other fetch.
+
+Only what was fetched by us is mended. A published or adopted file is the user's, or another program's: it is read and
+never written, and the user is told what they can do. The files are replaced by rename once they are whole, never
+written in place: who has one open, reads on in the old one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from p2phub.content import Codec, Digest
+from p2phub.engine import fetch as engine
+from p2phub.engine.resolve import Resolved
+from p2phub.errors import DiskError
+from p2phub.identity import PeerAddress
+from p2phub.manifest import named_manifest, read_release
+from p2phub.node.capping import JobCaps
+from p2phub.node.compose import Parts
+from p2phub.node.rates import Rates
+from p2phub.node.running import JsonObject, Running
+from p2phub.node.verbs.fetching import Openness, carry_out, is_public, search_for
+from p2phub.observe import Watch
+from p2phub.store import Holding, Origin
+
+_NOT_OURS = {
+    Origin.PUBLISHED: (
+        "published",
+        "restore the files from where you have them, or publish the folder again if the change is yours",
+    ),
+    Origin.ADOPTED: (
+        "adopted from another program's folder",
+        "have that program fetch it again, or fetch it into a folder of your own: p2phub fetch REF --into DIR",
+    ),
+}
+
+
+async def mend(
+    node: Running,
+    watch: Watch,
+    holding: Holding,
+    damaged: Sequence[str],
+    *,
+    given: Sequence[PeerAddress],
+    mirrors: Sequence[str],
+) -> JsonObject:
+    """Replace the `damaged` files (paths) of a holding by what was signed, and tell what that took. Raises HubError."""
+    if not damaged:
+        return {"repaired": [], "bytes_received": 0, "sources": []}
+    if holding.origin in _NOT_OURS:
+        whose, hint = _NOT_OURS[holding.origin]
+        named = ", ".join(damaged[:3]) + (f" and {len(damaged) - 3} more" if len(damaged) > 3 else "")
+        raise DiskError(f"{holding.folder} was {whose}, so it is only read: not repaired are {named}", hint=hint)
+    resolved = await node.parts.workers.run(lambda: _known_as(node.parts, holding.manifest))
+    wish = engine.Wish(
+        reference=holding.manifest.text(Codec.MSGPACK),
+        manifest=holding.manifest,
+        destination=holding.folder,
+        force=True,
+        wait_s=node.parts.config.wait,
+        mend=True,
+    )
+    openness = Openness(is_public(resolved), serve=False, exchange=True)  # Who may have it stays as it was.
+    search = search_for(node, resolved, given, mirrors, kin=True)
+    done = await carry_out(node, watch, wish, search, openness, caps=JobCaps(holding.manifest, Rates(), False))
+    node.shelf_changed(holding.manifest)
+    return {
+        "repaired": list(damaged),
+        "bytes_received": done.bytes_received,
+        "sources": [{"peer_id": source.peer_id, "bytes": source.bytes} for source in done.sources],
+    }
+
+
+def _known_as(parts: Parts, manifest: Digest) -> Resolved:
+    """Return the manifest with a release that leads to it, if one is known here: by it, it is known to be public, and
+    mirrors are found. Blocks."""
+    for item in parts.ledger.publications():
+        if item.manifest == manifest:
+            return Resolved(manifest, read_release(item.signed), item.signed)
+    for _, _, _, accepted in parts.ledger.all_accepted():
+        if named_manifest(accepted.signed) == manifest:
+            return Resolved(manifest, read_release(accepted.signed), accepted.signed)
+    return Resolved(manifest)

@@ -1,0 +1,238 @@
+"""Collection: what of a home may go, and how it goes, so that no crash leaves a claim without its files.
+
+    forget in the index -> forget in state.log (both durable) -> rename the files aside -> remove them
+What a crash leaves behind is named by nothing, and the next collection finds it. A pin is looked for under the log's
+own lock, and whoever writes to a folder has its lock: so neither is overtaken. Nothing here is held while files are
+removed, and what is open stays readable. Source: docs/decisions/0093-keep-and-collect.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from p2phub.content import Digest
+from p2phub.errors import Malformed, Occupied
+from p2phub.store.blobs import YOUNG_S, Blobs
+from p2phub.store.destination import Destination
+from p2phub.store.disk import FOLDER_FLAGS, Disk
+from p2phub.store.hashed import lists_of_hashed
+from p2phub.store.holdings import HOLDING, Holdings, holding_key
+from p2phub.store.index import HoldingRow, key_of
+from p2phub.store.interface import Origin
+from p2phub.store.keeping import Collectable, Keep, Leftover, Spare, Swept, in_order
+from p2phub.store.ledger import PIN, mark_key
+from p2phub.store.needs import blobs_of
+from p2phub.store.removing import GOING, remove_tree, set_aside, tree_bytes
+from p2phub.store.state_log import StateLog
+
+T = TypeVar("T")
+
+OWN_FILES = "files"
+"""Below the home: the own store, a folder for each manifest, named by its digest (64 hex digits)."""
+
+BLOBS_AT_ONCE = 256  # Looked for, or removed, before others get their turn.
+
+
+def own_folder(home: Path, manifest: Digest) -> Path:
+    """Return where the own store of a home has a manifest."""
+    return Path(os.path.abspath(home)) / OWN_FILES / manifest.raw.hex()
+
+
+class Collector:
+    """Collects in one home. Thread-safe, as what it is made of is. Methods raise OSError, DiskError."""
+
+    def __init__(self, home: Path, disk: Disk, blobs: Blobs, log: StateLog, holdings: Holdings) -> None:
+        self._home = home
+        self._files = Path(os.path.abspath(home)) / OWN_FILES
+        self._disk = disk
+        self._blobs = blobs
+        self._log = log
+        self._holdings = holdings
+        self._index = holdings.keeping
+
+    # --- what may go -----------------------------------------------------------------------------------------------
+
+    def collectable(self, keep: Keep) -> Collectable:
+        self._holdings.index_chunks()
+        rows = [row for row in self._index.own() if row.manifest not in keep.pinned and row.manifest not in keep.busy]
+        spare = [Spare(row.manifest, row.folder, row.bytes, row.used_at, row.others) for row in rows]
+        blobs = self._unneeded(keep, frozenset(row.id for row in rows))
+        count = blob_bytes = 0
+        for _, length in blobs:
+            count, blob_bytes = count + 1, blob_bytes + length
+        stale = self._index.stale_chunks(drop=False) + len(self._index.gone()) + len(self._places_gone())
+        return Collectable(in_order(spare), tuple(self.leftovers(keep)), count, blob_bytes, stale)
+
+    def _unneeded(self, keep: Keep, without: frozenset[int] = frozenset()) -> Iterator[tuple[Digest, int]]:
+        """Yield (digest, length) of the blobs that nothing needs but holdings whose ids are in `without`."""
+        put_before = time.time() - YOUNG_S
+        described: frozenset[int] | None = None
+        old = ((digest, length) for digest, length, put_at in self._blobs.all() if put_at < put_before)
+        for some in _batches(old, BLOBS_AT_ONCE):
+            needed = self._index.needed([digest for digest, _ in some], without)
+            for (digest, length), is_needed in zip(some, needed, strict=True):
+                if is_needed:
+                    continue
+                if described is None:  # Reads all that was ever accepted, so only where something could go.
+                    described = self._described(keep, without)
+                if key_of(digest.raw) not in described:
+                    yield digest, length
+
+    def _described(self, keep: Keep, without: frozenset[int]) -> frozenset[int]:
+        """Return the blobs, by key, that are needed though no holding says so in the index."""
+        index = self._holdings.index
+        rows, unindexed = index.holdings(), set(index.without_chunks())
+        held = frozenset(row.manifest for row in rows if row.id not in without)
+        wanted = {row.manifest for row in rows if row.id in unindexed}
+        wanted |= (keep.busy | keep.pinned | frozenset(keep.described(held))) - held
+        found = {key_of(blob.raw) for manifest in wanted for blob in blobs_of(manifest, self._blobs.get)}
+        return frozenset(found | {key_of(blob.raw) for blob in lists_of_hashed(index, self._blobs)})
+
+    def leftovers(self, keep: Keep) -> Iterator[Leftover]:
+        """Yield what lies in the own store and nothing names."""
+        for name in self._unnamed(keep):
+            yield Leftover(self._files / name, tree_bytes(self._files / name))
+
+    def _unnamed(self, keep: Keep) -> list[str]:
+        try:
+            names = os.listdir(self._files)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        recorded = self._log.all(HOLDING)
+        found = []
+        for name in sorted(names):
+            manifest = _named(name)
+            if name.startswith(GOING):
+                found.append(name)
+            elif manifest is not None and manifest not in keep.pinned and manifest not in keep.busy:
+                # One that the log names and the index does not is half forgotten.
+                in_log = holding_key(manifest, self._files / name) in recorded
+                if not in_log or not self._own_rows(manifest):
+                    found.append(name)
+        return found
+
+    def _own_rows(self, manifest: Digest) -> list[HoldingRow]:
+        folder = own_folder(self._home, manifest)
+        return [row for row in self._holdings.index.holdings(manifest) if row.folder == folder]
+
+    def _places_gone(self) -> list[bytes]:
+        """Return which hashed files are not there any more, though their folder is: a disk may be away for a while."""
+        places = self._holdings.index.hashed_places()
+        return [place for place in places if not os.path.lexists(place) and os.path.isdir(os.path.dirname(place))]
+
+    # --- how it goes -----------------------------------------------------------------------------------------------
+
+    def collect(self, spare: Spare, keep: Keep) -> int | None:
+        if spare.manifest in keep.pinned or spare.manifest in keep.busy:
+            return None
+        if spare.folder != own_folder(self._home, spare.manifest):
+            return None
+        rows = [row for row in self._own_rows(spare.manifest) if row.origin is Origin.OWN]
+        if not rows:
+            return None
+        freed = self._remove(spare.manifest, rows)
+        if freed is not None:
+            self._drop_rows_of_gone()
+        return freed
+
+    def sweep(self, keep: Keep, stopped: Callable[[], bool]) -> Swept:
+        removed: list[Leftover] = []
+        for name in self._unnamed(keep):
+            if stopped():
+                break
+            manifest = _named(name)
+            freed = self._take_apart(name) if manifest is None else self._remove(manifest, self._own_rows(manifest))
+            if freed is not None:
+                removed.append(Leftover(self._files / name, freed))
+        rows = self._drop_rows_of_gone()
+        rows += 0 if stopped() else self._index.stale_chunks(drop=True)
+        gone = self._places_gone()
+        self._holdings.index.forget_hashed(gone)
+        blobs = blob_bytes = 0
+        for some in _batches(self._unneeded(keep), BLOBS_AT_ONCE):
+            if stopped():
+                break
+            put_before = time.time() - YOUNG_S
+            blob_bytes += self._blobs.remove([digest for digest, _ in some], put_before=put_before)
+            blobs += len(some)
+        return Swept(tuple(removed), blobs, blob_bytes, rows + len(gone))
+
+    def _remove(self, manifest: Digest, rows: list[HoldingRow]) -> int | None:
+        """Forget what the own store has of a manifest and remove it. None if it is pinned or written to by now."""
+        folder = own_folder(self._home, manifest)
+        if not os.path.isdir(folder) or os.path.islink(folder):
+            self._forget(manifest, rows)  # Somebody removed it: there is nothing to claim, nor to remove.
+            return 0
+        try:
+            destination = Destination(self._disk, folder, manifest)
+        except Occupied:
+            return None
+        try:
+            if not self._forget(manifest, rows):
+                if destination.fresh:
+                    destination.clear()
+                return None
+            with self._opened_files() as files:
+                aside = set_aside(self._disk, folder.name, dir_fd=files)
+        finally:
+            destination.close()
+        return self._take_apart(aside)
+
+    def _forget(self, manifest: Digest, rows: list[HoldingRow]) -> bool:
+        """Forget a holding, durably, unless it is pinned by now, or was recorded anew meanwhile."""
+        with self._log.changing():
+            if self._log.get(PIN, mark_key(manifest)) is not None:
+                return False
+            if {row.id for row in self._own_rows(manifest)} != {row.id for row in rows}:
+                return False
+            for row in rows:
+                self._index.retire(row)
+            self._log.remove(HOLDING, holding_key(manifest, own_folder(self._home, manifest)))
+        return True
+
+    def _take_apart(self, name: str) -> int:
+        with self._opened_files() as files:
+            try:
+                return remove_tree(self._disk, name, dir_fd=files)
+            except FileNotFoundError:  # Another collection is at it.
+                return 0
+
+    @contextlib.contextmanager
+    def _opened_files(self) -> Iterator[int]:
+        fd = os.open(self._files, FOLDER_FLAGS & ~os.O_NOFOLLOW)  # A user may have it on another disk, by a link.
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def _drop_rows_of_gone(self) -> int:
+        """Remove what is left in the index of holdings that are forgotten. Returns of how many."""
+        gone = self._index.gone()
+        for holding, manifest in gone:
+            known = self._holdings.known(manifest)
+            if known is not None:  # Else its chunks are found by reading all rows.
+                chunks = known.table.chunks(0, len(known.table))
+                self._holdings.index.drop_chunks(holding, (ref.digest for ref in chunks))
+            self._index.drop_rows(holding)
+        return len(gone)
+
+
+def _batches(items: Iterable[T], count: int) -> Iterator[list[T]]:
+    waiting = iter(items)
+    while some := list(islice(waiting, count)):
+        yield some
+
+
+def _named(name: str) -> Digest | None:
+    """Return the manifest that a folder of the own store is named by, None if by none."""
+    try:
+        digest = Digest(bytes.fromhex(name))
+    except (ValueError, Malformed):
+        return None
+    return digest if digest.raw.hex() == name else None

@@ -1,0 +1,152 @@
+"""What a home keeps, what may be collected of it and in which order, and what all of it takes. Pure values.
+
+Collectable are what lies in the home's own store and is not pinned, blobs that describe nothing that is kept, what
+crashes left, and rows of the index that tell of nothing. A user's folders are never among it. Who carries it out:
+`collecting`; decisions/0093.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from p2phub.content import Digest
+
+if TYPE_CHECKING:
+    from p2phub.store.interface import Holding
+
+RARE_BELOW = 3
+"""What fewer others hold is collected last: with two copies elsewhere, one loss leaves one."""
+
+
+class Keep(msgspec.Struct, frozen=True):
+    """What is not to be touched. `busy`: manifests of fetches that run, or were begun and may go on. `described(held)`:
+    manifests that keep what describes them, though they are not among those `held`; asked only if it matters."""
+
+    pinned: frozenset[Digest] = frozenset()
+    busy: frozenset[Digest] = frozenset()
+    described: Callable[[frozenset[Digest]], Iterable[Digest]] = lambda held: ()
+
+
+class Spare(msgspec.Struct, frozen=True):
+    """A holding of the home's own store that may go. `used_at`: Unix seconds, 0: nobody knows; `others`: how many
+    others hold it, as far as was noted; None: nobody knows, so that it counts as rare."""
+
+    manifest: Digest
+    folder: Path
+    bytes: int
+    used_at: int = 0
+    others: int | None = None
+
+    @property
+    def is_rare(self) -> bool:
+        return self.others is None or self.others < RARE_BELOW
+
+
+def in_order(spare: Iterable[Spare]) -> tuple[Spare, ...]:
+    """Return what goes first first: not used for longest, but after all others what is rare."""
+    return tuple(sorted(spare, key=lambda each: (each.is_rare, each.used_at, each.manifest.raw)))
+
+
+def enough(spare: Iterable[Spare], wanted_bytes: int) -> tuple[Spare, ...] | None:
+    """Return of `spare`, which are in order, the first that have `wanted_bytes`; None if all have less."""
+    taken: list[Spare] = []
+    for each in spare:
+        if wanted_bytes <= 0:
+            break
+        taken.append(each)
+        wanted_bytes -= each.bytes
+    return tuple(taken) if wanted_bytes <= 0 else None
+
+
+class Leftover(msgspec.Struct, frozen=True):
+    """A folder in the own store that nothing names: of a collection, or a fetch, that a crash ended."""
+
+    folder: Path
+    bytes: int
+
+
+class Collectable(msgspec.Struct, frozen=True):
+    """What a collection would remove: `spare` in its order; `rows` of the index that tell of nothing any more."""
+
+    spare: tuple[Spare, ...]
+    leftovers: tuple[Leftover, ...]
+    blobs: int
+    blob_bytes: int
+    rows: int
+
+
+class Swept(msgspec.Struct, frozen=True):
+    """What a sweep removed beside holdings."""
+
+    leftovers: tuple[Leftover, ...]
+    blobs: int
+    blob_bytes: int
+    rows: int
+
+
+class HoldingUsage(msgspec.Struct, frozen=True):
+    """Of a holding's `bytes`, `bytes_same_file` are in files (by inode) that another holding has too, under whatever
+    name, and `bytes_same_content` in chunks (by digest) that are held elsewhere, too, be it the same blocks of the
+    disk (hard links, clones) or another copy."""
+
+    holding: Holding
+    bytes: int
+    bytes_same_file: int
+    bytes_same_content: int
+
+    @property
+    def bytes_once(self) -> int:
+        """What nothing else that is held here has: what would be free if it went."""
+        return self.bytes - self.bytes_same_content
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """What a home holds and takes, in bytes. `bytes_files`: each file counted once, however many holdings have it;
+    `bytes_content`: each chunk counted once, which is the least that all of it could take."""
+
+    holdings: tuple[HoldingUsage, ...]
+    bytes: int
+    bytes_files: int
+    bytes_content: int
+    blobs: int
+    blob_bytes: int
+    index_bytes: int
+    log_bytes: int
+    leftover_bytes: int
+
+
+class Keeper(Protocol):
+    """What every `Store` can keep and collect. Calls block; none holds a lock of the store while files are removed."""
+
+    def own_folder(self, manifest: Digest) -> Path:
+        """Return where the home's own store has a manifest, if it has: what is held there is `Origin.OWN`."""
+
+    def own_bytes(self) -> int:
+        """Return what the files of all holdings of the own store come to."""
+
+    def note_others(self, manifest: Digest, others: int) -> None:
+        """Note how many others hold a manifest that is held in the own store."""
+
+    def collectable(self, keep: Keep) -> Collectable:
+        """Return what may go. Changes nothing that is held."""
+
+    def collect(self, spare: Spare, keep: Keep) -> int | None:
+        """Forget a holding of the own store, durably, then remove its files; return how many bytes those were.
+
+        None, and nothing is done, if by now it is pinned, written to, gone, or none of the own store."""
+
+    def sweep(self, keep: Keep, stopped: Callable[[], bool]) -> Swept:
+        """Remove what `collectable` tells of beside holdings, some at a time; look at `stopped` in between."""
+
+    def unfinished_bytes(self, manifest: Digest, folder: Path) -> int:
+        """Return what an unfinished fetch of `manifest` takes in `folder`, beside the files that are at their place."""
+
+    def discard_unfinished(self, manifest: Digest, folder: Path) -> int | None:
+        """Give up an unfinished fetch: remove what it left but for files at their place; return how many bytes. None
+        if somebody is writing there."""
+
+    def usage(self) -> Usage: ...

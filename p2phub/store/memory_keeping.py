@@ -1,0 +1,127 @@
+"""What the store in memory keeps and collects: the second implementation of `keeping.Keeper`.
+
+Nothing crashes and nobody else uses it, so there are neither leftovers nor rows, and one lock is enough. Time does not
+pass for blobs: none is young.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from p2phub.content import Digest
+from p2phub.store.interface import Origin
+from p2phub.store.keeping import Collectable, HoldingUsage, Keep, Spare, Swept, Usage, in_order
+from p2phub.store.needs import blobs_of
+
+if TYPE_CHECKING:
+    from p2phub.store.memory import MemoryStore
+
+OWN_FILES = Path("/own")
+
+
+class MemoryKeeper:
+    """Keeps and collects in a `MemoryStore`."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self.used_at: dict[Digest, int] = {}
+        self._others: dict[Digest, int] = {}
+
+    def own_folder(self, manifest: Digest) -> Path:
+        return OWN_FILES / manifest.raw.hex()
+
+    def own_bytes(self) -> int:
+        return sum(held.bytes_total for held in self._store.holdings() if held.origin is Origin.OWN)
+
+    def note_used(self, manifest: Digest) -> None:
+        self.used_at[manifest] = int(time.time())
+
+    def note_others(self, manifest: Digest, others: int) -> None:
+        self._others[manifest] = others
+
+    def collectable(self, keep: Keep) -> Collectable:
+        own = [held for held in self._store.holdings() if held.origin is Origin.OWN]
+        spare = [
+            Spare(
+                held.manifest,
+                held.folder,
+                held.bytes_total,
+                self.used_at.get(held.manifest, 0),
+                self._others.get(held.manifest),
+            )
+            for held in own
+            if held.manifest not in keep.pinned | keep.busy
+        ]
+        blobs = self._unneeded(keep, {(each.manifest, each.folder) for each in spare})
+        return Collectable(in_order(spare), (), len(blobs), sum(blobs.values()), 0)
+
+    def collect(self, spare: Spare, keep: Keep) -> int | None:
+        with self._store.lock:
+            kept = spare.manifest in keep.pinned | keep.busy or spare.folder in self._store.being_written
+            if kept or spare.folder != self.own_folder(spare.manifest):
+                return None
+            if all(held.folder != spare.folder for held in self._store.holdings(spare.manifest)):
+                return None
+            self._store.release(spare.manifest, spare.folder)
+            files = self._store.folders.pop(spare.folder, {})
+        return sum(file.fingerprint().size for file in files.values())
+
+    def sweep(self, keep: Keep, stopped: Callable[[], bool]) -> Swept:
+        with self._store.lock:
+            blobs = {} if stopped() else self._unneeded(keep, set())
+            self._store.forget_blobs(blobs)
+        return Swept((), len(blobs), sum(blobs.values()), 0)
+
+    def _unneeded(self, keep: Keep, without: set[tuple[Digest, Path]]) -> dict[Digest, int]:
+        held = frozenset(
+            each.manifest for each in self._store.holdings() if (each.manifest, each.folder) not in without
+        )
+        wanted = held | keep.busy | keep.pinned | frozenset(keep.described(held))
+        needed = {blob for manifest in wanted for blob in blobs_of(manifest, self._store.blob)}
+        needed |= self._store.blobs_of_hashed()
+        return {digest: length for digest, length in self._store.blob_lengths().items() if digest not in needed}
+
+    def unfinished_bytes(self, manifest: Digest, folder: Path) -> int:
+        left = self._store.unfinished.get((folder, manifest))
+        return 0 if left is None else sum(file.fingerprint().size for file in left.files.values())
+
+    def discard_unfinished(self, manifest: Digest, folder: Path) -> int | None:
+        with self._store.lock:
+            if folder in self._store.being_written:
+                return None
+            found = self.unfinished_bytes(manifest, folder)
+            self._store.unfinished.pop((folder, manifest), None)
+            return found
+
+    def usage(self) -> Usage:
+        tables = self._store.tables()
+        times: dict[bytes, int] = {}
+        inodes: dict[tuple[int, int], int] = {}
+        lengths: dict[bytes, int] = {}
+        sizes: dict[tuple[int, int], int] = {}
+        for table, files in tables.values():
+            for ref in table.chunks(0, len(table)):
+                times[ref.digest] = times.get(ref.digest, 0) + 1
+                lengths[ref.digest] = ref.length
+            for known in files:
+                key = (known.fingerprint.device, known.fingerprint.inode)
+                inodes[key] = inodes.get(key, 0) + 1
+                sizes[key] = known.fingerprint.size
+        found = []
+        for held in self._store.holdings():
+            table, files = tables[held.manifest, held.folder]
+            total = sum(known.fingerprint.size for known in files)
+            same_file = sum(
+                known.fingerprint.size
+                for known in files
+                if inodes[known.fingerprint.device, known.fingerprint.inode] > 1
+            )
+            same = sum(ref.length for ref in table.chunks(0, len(table)) if times[ref.digest] > 1)
+            found.append(HoldingUsage(held, total, same_file, min(total, same)))
+        blobs = self._store.blob_lengths()
+        total = sum(each.bytes for each in found)
+        content = sum(lengths.values())
+        return Usage(tuple(found), total, sum(sizes.values()), content, len(blobs), sum(blobs.values()), 0, 0, 0)

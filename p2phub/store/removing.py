@@ -1,0 +1,55 @@
+"""How what lies in the home's own store is removed: renamed aside in one step, then taken apart, a name at a time.
+
+After the rename nobody finds it any more, so a crash on the way leaves what the next collection knows for a leftover,
+and never half of something that still has its name. No link is followed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+
+from p2phub.store.disk import FOLDER_FLAGS, Disk
+
+GOING = ".going."
+"""How names begin of what is being removed."""
+
+
+def set_aside(disk: Disk, name: str, *, dir_fd: int) -> str:
+    """Rename the folder `name` so that nobody finds it; return its new name. Raises OSError."""
+    aside = f"{GOING}{name[:16]}.{secrets.token_hex(4)}"
+    disk.rename_new(name, aside, source_fd=dir_fd, target_fd=dir_fd)
+    return aside
+
+
+def remove_tree(disk: Disk, name: str, *, dir_fd: int) -> int:
+    """Remove a folder and all in it; return the bytes of the files whose last name that was. Raises OSError."""
+    removed = 0
+    fd = os.open(name, FOLDER_FLAGS, dir_fd=dir_fd)
+    try:
+        for below in os.listdir(fd):
+            status = os.stat(below, dir_fd=fd, follow_symlinks=False)
+            if stat.S_ISDIR(status.st_mode):
+                removed += remove_tree(disk, below, dir_fd=fd)
+            else:
+                disk.unlink(below, dir_fd=fd)
+                removed += status.st_size if status.st_nlink == 1 else 0
+    finally:
+        os.close(fd)
+    disk.rmdir(name, dir_fd=dir_fd)
+    return removed
+
+
+def tree_bytes(path: str | os.PathLike[str]) -> int:
+    """Return what the files in a folder come to; of what vanishes meanwhile nothing."""
+    total = 0
+    with contextlib.suppress(OSError), os.scandir(path) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if entry.is_dir(follow_symlinks=False):
+                    total += tree_bytes(entry.path)
+                else:
+                    total += entry.stat(follow_symlinks=False).st_size
+    return total
