@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 from tests.support.chaos import fetch_through_kills, fetched_twice
 from tests.support.covers import covers
-from tests.support.models import make_safetensors_folder, tree_digest
+from tests.support.models import disk_of, make_safetensors_folder, tree_digest
 from tests.support.processes import Scene
 
 pytestmark = pytest.mark.endurance
@@ -49,13 +48,3 @@ def test_publishing_takes_under_a_hundredth_of_the_disk_and_fetching_one_copy(tm
     assert homes < size / 100
     assert disk_of(tmp_path / "out") + extra < size * 1.01
     shutil.rmtree(tmp_path)
-
-
-def disk_of(folder: Path) -> int:
-    """Return the bytes that a folder's files take on the disk, each inode once."""
-    seen = {}
-    for root, _, names in os.walk(folder):
-        for name in names:
-            found = os.lstat(os.path.join(root, name))
-            seen[found.st_dev, found.st_ino] = found.st_blocks * 512
-    return sum(seen.values())

@@ -111,6 +111,17 @@ def tree_digest(path: Path) -> dict[str, str]:
     return dict(sorted(_entries(path, "")))
 
 
+def disk_of(*folders: Path) -> int:
+    """Return the bytes that the files of folders take on the disk, each inode once; what a link leads to is not one."""
+    seen: dict[tuple[int, int], int] = {}
+    for folder in folders:
+        for root, _, names in os.walk(folder):
+            for name in names:
+                found = os.lstat(os.path.join(root, name))
+                seen[found.st_dev, found.st_ino] = found.st_blocks * 512
+    return sum(seen.values())
+
+
 def _entries(folder: Path, prefix: str) -> Iterator[tuple[str, str]]:
     with os.scandir(folder) as entries:
         found = [entry for entry in entries if entry.name != OWN_FOLDER]

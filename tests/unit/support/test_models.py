@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from tests.support.models import make_dataset_folder, make_safetensors_folder, tree_digest
+from tests.support.models import disk_of, make_dataset_folder, make_safetensors_folder, tree_digest
 
 
 @pytest.mark.parametrize(("bytes_total", "files"), [(16 << 10, 1), (1 << 20, 1), (1_000_003, 3), (70 << 20, 2)])
@@ -76,3 +76,14 @@ def test_tree_digest_sees_each_difference_and_leaves_the_index_out(tmp_path: Pat
     (copy / "inner" / "file").unlink()
     assert difference()
     assert tree_digest(copy) == {"inner": "folder"}
+
+
+def test_what_folders_take_on_disk_counts_an_inode_once_and_links_as_links(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+    (first / "weights").write_bytes(bytes(1 << 20))
+    (second / "same").hardlink_to(first / "weights")
+    (second / "link").symlink_to(first / "weights")
+    for folders in ((first, second), (first,), (second,)):
+        assert 1 << 20 <= disk_of(*folders) < 3 << 19  # A link may take a block, or none.
