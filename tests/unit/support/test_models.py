@@ -85,4 +85,5 @@ def test_what_folders_take_on_disk_counts_an_inode_once_and_links_as_links(tmp_p
     (first / "weights").write_bytes(bytes(1 << 20))
     (second / "same").hardlink_to(first / "weights")
     (second / "link").symlink_to(first / "weights")
-    assert disk_of(first, second) == disk_of(first) == disk_of(second) >= 1 << 20
+    for folders in ((first, second), (first,), (second,)):
+        assert 1 << 20 <= disk_of(*folders) < 3 << 19  # A link may take a block, or none.
