@@ -12,9 +12,9 @@ import pytest
 from tests.support.house import PURE_ROOMS, ROOT, imports_of, module_imports, modules, place, room_of, tree_of
 
 COMPOSE = "p2phub.node.compose"
-PORTS = {"store": {"interface", "disk", "caches"}, "net": {"interface", "finder"}}
-"""Rooms of adapters behind ports, and their files that others may name: the ports, how to write a file safely, and
-the readers of other programs' caches, which stand behind no port: there is nothing to choose."""
+PORTS = {"store": {"interface", "keeping", "disk", "caches"}, "net": {"interface", "finder"}}
+"""Rooms of adapters behind ports, and their files that others may name: the ports, what may be kept, how to write a
+file safely, and the readers of other programs' caches, which stand behind no port: there is nothing to choose."""
 
 # fmt: off
 IMPURE_MODULES = frozenset({

@@ -136,5 +136,5 @@ def test_neighbours_are_not_told_of_what_is_not_known_to_be_for_everybody(releas
         release = SimpleNamespace(**vars(release), publisher=None, name="a", tag="latest")
     resolved = Resolved(digest_of(b"?"), cast(Release, release))
     parts = SimpleNamespace(open_finder=None, open_lan_finder=object(), config=SimpleNamespace(mirrors=()))
-    search = fetching.search_for(cast(Running, SimpleNamespace(parts=parts)), resolved, (), ())
+    search = fetching.search_for(cast(Running, SimpleNamespace(parts=parts)), resolved, (), (), kin=True)
     assert search.may_look_near == asked

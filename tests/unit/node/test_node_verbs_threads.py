@@ -40,7 +40,7 @@ async def test_a_folder_is_published_told_and_forgotten_off_the_event_loop(scene
     published = await publish(scene, tmp_path / "model")
     told = await scene.call("info", ref=published["reference"], providers=())
     assert told["manifest"] == published["manifest"]
-    assert told["held"] == {"folder": str(tmp_path / "model"), "complete": True}
+    assert told["held"] == {"complete": True, "origin": "published", "source": None, "folder": str(tmp_path / "model")}
     (item,) = (await scene.call("log", ref=published["reference"]))["items"]
     assert item["manifest"] == published["manifest"]
     await scene.call("remove", ref=published["reference"])
