@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import msgspec
@@ -55,6 +55,8 @@ class StoreShelf(msgspec.Struct):
     ledger: Ledger
     bytes_sent: Counter[Digest] = msgspec.field(default_factory=Counter)
     bulletin: Bulletin = msgspec.field(default_factory=Bulletin)
+    in_doubt: Callable[[Digest, int], None] = lambda manifest, file: None
+    """Told of a file that is not what was hashed, on a serving thread."""
     _offers: OrderedDict[Digest, Offer] = msgspec.field(default_factory=OrderedDict)
     _making: dict[Digest, threading.Lock] = msgspec.field(default_factory=dict)
     _changes: int = 0  # How often something was forgotten.
@@ -102,6 +104,7 @@ class StoreShelf(msgspec.Struct):
     def changed(self, manifest: Digest, file: int) -> None:
         self.store.mark_changed(manifest, file)
         self.forget(manifest)
+        self.in_doubt(manifest, file)
 
     @contextmanager
     def serving(self, arrival: Arrival) -> Iterator[None]:

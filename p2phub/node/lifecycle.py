@@ -75,7 +75,8 @@ def raise_descriptor_limit() -> None:
 
 
 async def _serve(parts: Parts, watch: Watch) -> None:
-    from p2phub.engine.announce import Announcer  # Only the daemon announces.
+    from p2phub.engine.announce import Announcer  # Only the daemon announces,
+    from p2phub.engine.second_look import SecondLook  # and looks twice.
 
     finder = await parts.open_finder()
     announcer = Announcer(finder, store=parts.store, ledger=parts.ledger, workers=parts.workers, own=parts.key.peer_id)
@@ -87,6 +88,9 @@ async def _serve(parts: Parts, watch: Watch) -> None:
         nursery.start_soon(_remember_peers, parts)
         nursery.start_soon(_announce_once_joined, parts, announcer)
         nursery.start_soon(_check_store, parts)
+        second_look = SecondLook(parts.store, parts.workers, running.shelf_changed)
+        parts.shelf.in_doubt = second_look.doubt
+        nursery.start_soon(second_look.run)
         nursery.start_soon(running.keep_caps)
         nursery.start_soon(running.keep_notes)
         await nursery.start(serve_control, parts.config.home, verbs.call)

@@ -152,6 +152,9 @@ class FilesystemStore:
         with disk_errors(f"read metadata in {self._home}"):
             return hashed_at(places, self._holdings.index, self._blobs)
 
+    def look_again(self, manifest: Digest, file: int) -> tuple[str, ...]:
+        return self._holdings.look_again(manifest, file)
+
     def mark_changed(self, manifest: Digest, file: int) -> None:
         self._holdings.mark_changed(manifest, file)
 

@@ -300,6 +300,21 @@ class Holdings:
             elif other is not None and (number := other.manifest.number_of(path)) is not None:
                 self.index.doubt(row.id, number)
 
+    def look_again(self, digest: Digest, file: int) -> tuple[str, ...]:
+        places = [(row, file) for row in self.index.holdings(digest)]
+        places += self._where_part(digest) if file == 0 else []
+        lost: list[str] = []
+        for row, number in places:
+            known, found = self.known(row.manifest), self.index.file(row.id, number)
+            if known is None or found is None or found.standing != DOUBTED:
+                continue
+            self._look_again(row, known, number)
+            now = self.index.file(row.id, number)
+            if now is None or now.standing == DOUBTED:
+                entry = known.manifest.files[number]
+                lost.append(str(_place(row, known.manifest, entry, found) or row.folder / entry.path))
+        return tuple(lost)
+
     def check(self) -> list[str]:
         """Mend what can be mended: index, blobs, files in doubt (hashed again). Returns what was done, in words."""
         self.index.database.check()

@@ -315,6 +315,10 @@ class Store(Keeper, Protocol):
     def hashed_at(self, places: Iterable[Path]) -> dict[Path, HashedFile]:
         """Return what `note_hashed` was told of these files, where the fingerprint was trusted."""
 
+    def look_again(self, manifest: Digest, file: int) -> tuple[str, ...]:
+        """Read a file in doubt again, wherever it is held: it is held again if it is what it should be. Returns where
+        it is not."""
+
     def mark_changed(self, manifest: Digest, file: int) -> None:
         """Note that a file is not what was hashed: its chunks are not held until it is hashed again."""
 

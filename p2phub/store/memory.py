@@ -299,6 +299,27 @@ class MemoryStore:
             if file.trusted
         }
 
+    def look_again(self, manifest: Digest, file: int) -> tuple[str, ...]:
+        lost: list[str] = []
+        with self.lock:
+            places = [(held, file) for held in self._held if held.digest == manifest]
+            places += self._where_part(manifest) if file == 0 else []
+            for held, number in places:
+                if number in held.doubted and not self._is_right_again(held, number):
+                    folder, path = _where(held, number)
+                    lost.append(str(folder / path))
+        return tuple(lost)
+
+    def _is_right_again(self, held: _Held, number: int) -> bool:
+        """Hash a file in doubt; it is held again if it is what it should be."""
+        folder, path = _where(held, number)
+        file = self.folders.get(folder, {}).get(path)
+        if file is None or not same_bytes(file, held.table, number):
+            return False
+        held.files[number] = replace(held.files[number], fingerprint=file.fingerprint())
+        held.doubted.discard(number)
+        return True
+
     def mark_changed(self, manifest: Digest, file: int) -> None:
         with self.lock:
             places = [(held, file) for held in self._held if held.digest == manifest]
@@ -334,12 +355,7 @@ class MemoryStore:
         with self.lock:
             for held in self._held:
                 for number in sorted(held.doubted):
-                    known = held.files[number]
-                    folder, path = _where(held, number)
-                    file = self.folders.get(folder, {}).get(path)
-                    if file is not None and same_bytes(file, held.table, number):
-                        held.files[number] = replace(known, fingerprint=file.fingerprint())
-                        held.doubted.discard(number)
+                    self._is_right_again(held, number)
                 if held.doubted:
                     said.append(f"{held.digest} in {held.folder}: {len(held.doubted)} files are not what was hashed")
         return tuple(said)

@@ -74,6 +74,17 @@ def test_a_file_that_changed_elsewhere_is_not_served(scene: Scene) -> None:
     assert scene.store.holdings()[0].complete
 
 
+def test_a_file_in_doubt_is_held_again_once_it_is_found_right(scene: Scene) -> None:
+    hold(scene, CONTENT)
+    scene.put("model.bin", b"x" * 5_500)
+    scene.store.mark_changed(CONTENT.root, MODEL)
+    assert scene.store.look_again(CONTENT.root, MODEL) == (str(scene.folder / "model.bin"),)
+    assert not scene.store.holdings()[0].complete
+    scene.put("model.bin", FILES["model.bin"])
+    assert scene.store.look_again(CONTENT.root, MODEL) == ()
+    assert scene.store.holdings()[0].complete
+
+
 def test_a_large_file_can_be_had_alone_as_long_as_it_is_held(scene: Scene) -> None:
     hold(scene, CONTENT)
     entry = CONTENT.manifest.files[MODEL]

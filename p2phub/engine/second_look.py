@@ -1,0 +1,78 @@
+"""Look once more at files that were found changed while they were served: perhaps only their times or links are other.
+
+A file in doubt is not served. It is read again a moment later, in a worker, and served again if it is what was hashed;
+else that is said once, and it stays in doubt until somebody publishes or adopts it anew.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import trio
+
+from p2phub.content import Digest
+from p2phub.engine.workers import Workers
+from p2phub.errors import HubError
+from p2phub.store import Store
+
+_log = logging.getLogger(__name__)
+SETTLE_S = 3.0  # Whoever writes a file is given so long to come to an end with it.
+WAITING_MAX = 4096  # More than a folder's worth of changes at once is looked at by the next publish or check.
+
+
+class SecondLook:
+    """Files in doubt of one node. `changed` is told of each manifest of which more is held again."""
+
+    def __init__(self, store: Store, workers: Workers, changed: Callable[[Digest], None]) -> None:
+        self._store, self._workers, self._changed = store, workers, changed
+        self._token: trio.lowlevel.TrioToken | None = None
+        self._waiting: dict[tuple[Digest, int], None] = {}
+        self._said: set[str] = set()
+        self._wanted = trio.Event()
+        self.looking = False  # Whether one is being read.
+
+    @property
+    def waiting(self) -> int:
+        """How many files are still to be looked at."""
+        return len(self._waiting)
+
+    def doubt(self, manifest: Digest, file: int) -> None:
+        """Note that a file is in doubt. Thread-safe; without a running `run` it does nothing."""
+        if self._token is not None:
+            self._token.run_sync_soon(self._note, manifest, file)
+
+    def _note(self, manifest: Digest, file: int) -> None:
+        if len(self._waiting) < WAITING_MAX:
+            self._waiting[manifest, file] = None
+            self._wanted.set()
+
+    async def run(self) -> None:
+        """Look at what is in doubt, one file after the other, until cancelled."""
+        self._token = trio.lowlevel.current_trio_token()
+        try:
+            while True:
+                await self._wanted.wait()
+                self._wanted = trio.Event()
+                await trio.sleep(SETTLE_S)
+                while self._waiting:
+                    manifest, file = next(iter(self._waiting))
+                    del self._waiting[manifest, file]
+                    self.looking = True
+                    await self._look(manifest, file)
+                    self.looking = False
+        finally:
+            self._token = None
+
+    async def _look(self, manifest: Digest, file: int) -> None:
+        try:
+            lost = await self._workers.run_long(lambda: self._store.look_again(manifest, file))
+        except HubError as error:
+            _log.warning("a file that changed could not be read again: %s", error)
+            return
+        if not lost:
+            self._changed(manifest)
+        for path in lost:
+            if path not in self._said:
+                self._said.add(path)
+                _log.warning("%s is gone, or not what it was when it was hashed; it is not served any more", path)
