@@ -12,11 +12,11 @@ What stands where is the publisher's word (layouts, proto/manifest.md §5) until
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from p2phub.content import ChunkTable, Digest, RangeSet, ReadPlan
+from p2phub.content import ChunkTable, Digest, RangeSet, Readable, ReadPlan, Run
 from p2phub.engine.choice import Choice
 from p2phub.engine.hashing import read_exactly
 from p2phub.engine.patterns import Pattern, file_patterns, name_patterns
@@ -31,7 +31,7 @@ from p2phub.formats import (
     read_safetensors_header,
     selected_header,
 )
-from p2phub.manifest import Manifest
+from p2phub.manifest import FileEntry, Manifest
 from p2phub.observe import Unmatched
 from p2phub.store import Made, Part, Selected, ToMake
 
@@ -52,11 +52,19 @@ class Making(msgspec.Struct, frozen=True):
 
 
 class Chosen(msgspec.Struct, frozen=True):
-    """What is fetched, and what is made of it. `unmatched`: patterns that match nothing."""
+    """What is fetched, and what is made of it. `spans`: the tensors, by number of their file, in the order of the
+    patterns that mean them, else as they stand; `layouts`: of those files, as their publisher has them. `unmatched`:
+    patterns that match nothing."""
 
     selected: Selected
     making: tuple[Making, ...]
+    spans: tuple[tuple[int, Span], ...]
+    layouts: Mapping[int, Layout]
     unmatched: tuple[Unmatched, ...]
+
+    def header_of(self, number: int, table: ChunkTable) -> Run:
+        """Return the run of chunks that the header of a file is in, which tensors are taken of."""
+        return _header(table, number, self.layouts[number])
 
     def make(self, plan: ReadPlan, manifest: Manifest) -> list[Made]:
         """Return what the files that are made consist of. Call when all that was selected is verified; `plan` opens it.
@@ -106,15 +114,21 @@ class Choosing:
             raise self._nothing(files, left, layouts)
         making = _making(manifest, spans, inside)
         chunks = [table.span(number) for number in whole]
-        for number in {number for number, _ in spans}:
-            chunks.append(table.covering(number, 0, max(inside[number].header_bytes, _LENGTH_BYTES)))
+        used = {number: inside[number] for number, _ in spans}
+        chunks += [_header(table, number, layout) for number, layout in used.items()]
         chunks += [table.covering(number, span.start, span.stop) for number, span in spans]
         selected = Selected(
             RangeSet.of(chunks), RangeSet.from_indices(whole), tuple(_to_make(each, manifest) for each in making)
         )
         given = [pattern for pattern, _ in (*self._include, *self._exclude, *self._tensors)]
         unmatched = tuple(Unmatched(pattern) for pattern in dict.fromkeys(given) if pattern not in matched)
-        return Chosen(selected, making, unmatched)
+        return Chosen(selected, making, tuple(self._as_asked(spans)), used, unmatched)
+
+    def _as_asked(self, spans: Sequence[tuple[int, Span]]) -> list[tuple[int, Span]]:
+        def first_pattern(each: tuple[int, Span]) -> int:
+            return next(at for at, (_, matches) in enumerate(self._tensors) if matches(each[1].name))
+
+        return sorted(spans, key=first_pattern) if len(self._tensors) > 1 else list(spans)
 
     def _containers(
         self, files: Sequence[str], left: Sequence[int], included: set[int], layouts: Mapping[str, Layout]
@@ -142,6 +156,10 @@ class Choosing:
         if not names:
             return UsageError("there is no safetensors file with tensors to select from", hint=f"it has: {_few(files)}")
         return UsageError("no tensor is selected", hint=f"there are: {_few(names)}")
+
+
+def _header(table: ChunkTable, number: int, layout: Layout) -> Run:
+    return table.covering(number, 0, max(layout.header_bytes, _LENGTH_BYTES))
 
 
 def _any(patterns: Sequence[Pattern], name: str) -> bool:
@@ -200,28 +218,27 @@ def _to_make(making: Making, manifest: Manifest) -> ToMake:
 
 
 def _made(making: Making, plan: ReadPlan, manifest: Manifest) -> Made:
-    metadata = [text for text in _checked_metadata(making, plan, manifest) if text]
+    metadata = [
+        check_header(manifest.files[number], layout, plan.open(number)) for number, layout in making.layouts.items()
+    ]
     header = selected_header([span for _, span in making.spans], metadata)
     parts = (Part(number, span.start, span.stop) for number, span in making.spans if span.start < span.stop)
     return Made(making.path, (header, *parts))
 
 
-def _checked_metadata(making: Making, plan: ReadPlan, manifest: Manifest) -> Iterator[str]:
-    """Read the header of each file, which is verified, and yield its metadata. Raises Damaged if the file is not what
-    its layout says."""
-    for number, layout in making.layouts.items():
-        entry = manifest.files[number]
-        file = plan.open(number)
-        try:
-            read = _verified_reader(file.descriptor, entry.path, layout.header_bytes)
-            parsed, metadata = read_safetensors_header(entry.size, read)
-        except Malformed as error:
-            raise _lied(entry.path) from error
-        finally:
-            file.close()
-        if (parsed.header_bytes, parsed.spans) != (layout.header_bytes, layout.spans):
-            raise _lied(entry.path)
-        yield metadata
+def check_header(entry: FileEntry, layout: Layout, file: Readable) -> str:
+    """Read the header of a file, which is verified, and return its metadata; `file` is closed. Raises Damaged if the
+    file is not what `layout` says."""
+    try:
+        read = _verified_reader(file.descriptor, entry.path, layout.header_bytes)
+        parsed, metadata = read_safetensors_header(entry.size, read)
+    except Malformed as error:
+        raise _lied(entry.path) from error
+    finally:
+        file.close()
+    if (parsed.header_bytes, parsed.spans) != (layout.header_bytes, layout.spans):
+        raise _lied(entry.path)
+    return metadata
 
 
 def _verified_reader(descriptor: int, path: str, header_bytes: int) -> Callable[[int, int], bytes]:

@@ -191,6 +191,12 @@ def is_unfinished_in(folder: Path, manifest: Digest) -> bool:
         return False
 
 
+def unfinished_file(folder: Path, manifest: Digest, number: int) -> Path:
+    """Return where a fetch of `manifest` into `folder` keeps file `number` until it is whole, if it is not at its place
+    already."""
+    return folder / OWN_FOLDER / _short(manifest) / str(number)
+
+
 def _short(manifest: Digest) -> str:
     """Return what the folder of a manifest's unfinished files is called."""
     return manifest.raw.hex()[:16]

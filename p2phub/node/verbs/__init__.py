@@ -18,6 +18,7 @@ from p2phub.observe import Watch
 ROOMS = {
     "publishing": ("publish", "survey", "unpublish", "remove"),
     "fetching": ("fetch",),
+    "opening": ("open_tensors", "close_tensors"),
     "describing": ("info", "diff"),
     "holding": ("ls", "unfinished", "log", "verify"),
     "node": ("init", "peers", "status", "explain", "limit", "doctor"),

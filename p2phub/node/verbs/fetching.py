@@ -9,8 +9,10 @@ What decides who gets what is fetched here, and who hears of it:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -26,7 +28,10 @@ from p2phub.node.compose import Parts
 from p2phub.node.durations import parse_duration
 from p2phub.node.rates import Rates, parse_cap
 from p2phub.node.running import JsonObject, Running
-from p2phub.observe import Event, FilesReady, Listening, Unmatched, Watch
+from p2phub.observe import Done, Event, FilesReady, Listening, Unmatched, Watch
+
+if TYPE_CHECKING:
+    from p2phub.engine.opening import TellOpened
 
 
 async def fetch(
@@ -57,36 +62,58 @@ async def fetch(
     """
     parts = node.parts
     given = tuple(parse_peer_address(provider) for provider in providers)
-    rates = Rates(*(None if rate is None else parse_cap(rate) for rate in (up, down)))
     wait_s = parts.config.wait if wait is None else parse_duration(wait)
     resolved = await parts.resolver.resolve(ref, given, mirrors, looks=Looks(wait_s, watch))
+    wish = engine.Wish(
+        reference=ref,
+        manifest=resolved.manifest,
+        destination=Path(into),
+        force=force,
+        wait_s=wait_s,
+        first=tuple(first),
+        in_order=in_order,
+        choice=engine.Choice(include=tuple(include), exclude=tuple(exclude), tensors=tuple(tensors)),
+    )
+    rates = Rates(*(None if rate is None else parse_cap(rate) for rate in (up, down)))
+    openness = Openness(is_public(resolved), serve=serve, exchange=exchange)
+    done = await carry_out(
+        node, watch, wish, resolved, given, mirrors, openness, JobCaps(resolved.manifest, rates, background)
+    )
+    return done.as_json()
+
+
+async def carry_out(
+    node: Running,
+    watch: Watch,
+    wish: engine.Wish,
+    resolved: Resolved,
+    given: Sequence[PeerAddress],
+    mirrors: Sequence[str],
+    openness: Openness,
+    caps: JobCaps,
+    opened: TellOpened | None = None,
+) -> Done:
+    """Fetch what `wish` says of what was resolved, as a job of the node within `caps`; see `engine.fetch` for `opened`.
+    Raises HubError."""
+    parts = node.parts
     search = _search(node, resolved, given, mirrors)
-    openness = _Openness(_is_public(resolved), serve=serve, exchange=exchange)
     await _before_the_first_byte(node, watch, resolved.manifest, openness)
-    with node.job(reference=ref, into=into, caps=JobCaps(resolved.manifest, rates, background)) as told:
+    with node.job(reference=wish.reference, into=os.fspath(wish.destination), caps=caps) as told:
         done = await engine.fetch(
-            engine.Wish(
-                reference=ref,
-                manifest=resolved.manifest,
-                destination=Path(into),
-                force=force,
-                wait_s=wait_s,
-                first=tuple(first),
-                in_order=in_order,
-                choice=engine.Choice(include=tuple(include), exclude=tuple(exclude), tensors=tuple(tensors)),
-            ),
+            wish,
             search=search,
             means=_means(parts, openness),
             watch=_status_told_too(told, watch),
             started=lambda running: node.carried_out_by(told["job"], running),
+            opened=opened,
         )
-    if openness.serves or (serve and resolved.release is None and search.announced):
+    if openness.serves or (openness.serve and resolved.release is None and search.announced):
         await parts.workers.run(lambda: _share(parts, resolved.manifest))
     node.shelf_changed(resolved.manifest)
-    return done.as_json()
+    return done
 
 
-class _Openness(msgspec.Struct, frozen=True):
+class Openness(msgspec.Struct, frozen=True):
     """To whom what is fetched may go: what is not known to be for everybody is neither given on nor talked about."""
 
     public: bool
@@ -104,7 +131,7 @@ class _Openness(msgspec.Struct, frozen=True):
         return self.exchange and self.public
 
 
-def _is_public(resolved: Resolved) -> bool:
+def is_public(resolved: Resolved) -> bool:
     return resolved.release is not None and not resolved.release.private
 
 
@@ -112,7 +139,7 @@ def _search(node: Running, resolved: Resolved, given: Sequence[PeerAddress], mir
     release = resolved.release
     name = None if release is None else (release.publisher, release.name, release.tag)
     # Of a private model nobody is told but who was named: that it is fetched, and under which name, is theirs to know.
-    public = _is_public(resolved)
+    public = is_public(resolved)
     return Search(
         resolved.known_with(given),
         node.parts.open_finder,
@@ -122,7 +149,7 @@ def _search(node: Running, resolved: Resolved, given: Sequence[PeerAddress], mir
     )
 
 
-async def _before_the_first_byte(node: Running, watch: Watch, manifest: Digest, openness: _Openness) -> None:
+async def _before_the_first_byte(node: Running, watch: Watch, manifest: Digest, openness: Openness) -> None:
     """Note whether the content may be given on, so that it holds after a crash; listen if it may."""
     parts = node.parts
     if not openness.serves:
@@ -145,7 +172,7 @@ def _share(parts: Parts, manifest: Digest) -> None:
         parts.ledger.withhold(manifest, withheld=False)
 
 
-def _means(parts: Parts, openness: _Openness) -> engine.Means:
+def _means(parts: Parts, openness: Openness) -> engine.Means:
     return engine.Means(
         parts.dialler,
         parts.store,

@@ -12,9 +12,10 @@ from msgspec.structs import replace
 from safetensors.numpy import load, save
 
 from p2phub import limits
-from p2phub.content import RangeSet, ReadPlan
+from p2phub.content import RangeSet, ReadPlan, Run
 from p2phub.engine.choice import Choice
 from p2phub.engine.choosing import Choosing, Chosen
+from p2phub.engine.opening import Opening
 from p2phub.engine.patterns import name_patterns
 from p2phub.errors import Damaged, UsageError
 from p2phub.formats import Layout, Span, layout_of
@@ -98,6 +99,36 @@ def test_include_narrows_the_files_that_tensors_are_taken_of_if_it_names_any_and
     assert made_of(choose(exclude=["vae/"], tensors=["a.0"])) == {"m.selected.safetensors": ["a.0"]}
 
 
+def test_tensors_are_in_the_order_of_the_patterns_that_mean_them_and_their_headers_before_them() -> None:
+    chosen = choose(tensors=["c", "a.*", "*"], exclude=["vae/"])
+    assert [span.name for _, span in chosen.spans] == ["c", "a.0", "a.1", "a.2", "b.0"]
+    opening = Opening(chosen, CONTENT.manifest, CONTENT.table)
+    first, second = (PATHS.index(f"m-0000{number}-of-00002.safetensors") for number in (1, 2))
+    runs = opening.runs()
+    assert runs[0] == chosen.header_of(second, CONTENT.table)
+    assert runs[2] == chosen.header_of(first, CONTENT.table)
+    assert len(runs) == 7
+
+
+def test_a_tensor_is_told_once_it_and_its_header_are_verified_and_none_before_the_one_asked_for_first(
+    tmp_path: Path,
+) -> None:
+    chosen = choose(tensors=["b.0", "a.0"], exclude=["vae/"])
+    opening = Opening(chosen, CONTENT.manifest, CONTENT.table)
+    header, b, a = opening.runs()
+
+    def readable(*have: Run) -> list[str]:
+        opening.look(plan_of(tmp_path, RangeSet.of(have)))
+        return [span.name for _, span in opening.take()]
+
+    assert readable(b) == []
+    assert readable(header) == []
+    assert readable(header, a) == []
+    assert readable(header, b) == ["b.0"]
+    assert readable(header, b, a) == ["a.0"]
+    assert readable(header, b, a) == []
+
+
 def test_patterns_that_match_nothing_are_told() -> None:
     chosen = choose(include=["confg.json", "config.json"], exclude=["x"], tensors=["a.0", "A.0"])
     assert chosen.unmatched == (Unmatched("confg.json"), Unmatched("x"), Unmatched("A.0"))
@@ -148,15 +179,19 @@ def test_a_dtype_that_the_format_does_not_have_is_its_publishers_fault() -> None
 # --- what is made ---------------------------------------------------------------------------------------------------
 
 
-def make(chosen: Chosen, folder: Path, files: Mapping[str, bytes] = FILES) -> list[Made]:
-    """Let it read what was selected alone; whatever else the files have is not there."""
-    shelf = Published(CONTENT, folder, held=chosen.selected.chunks)
+def make(chosen: Chosen, folder: Path) -> list[Made]:
+    return chosen.make(plan_of(folder, chosen.selected.chunks), CONTENT.manifest)
+
+
+def plan_of(folder: Path, held: RangeSet, files: Mapping[str, bytes] = FILES) -> ReadPlan:
+    """Let it read what is held; whatever else the files have is not there."""
+    shelf = Published(CONTENT, folder, held=held)
     for number, path in enumerate(PATHS):
         with (folder / path).open("r+b") as file:
             os.truncate(file.fileno(), 0)
             os.truncate(file.fileno(), len(files[path]))
             for ref in CONTENT.table.chunks(*_first_count(CONTENT.table.span(number))):
-                if ref.index in chosen.selected.chunks:
+                if ref.index in held:
                     os.pwrite(file.fileno(), files[path][ref.offset : ref.offset + ref.length], ref.offset)
 
     class Sparse:
@@ -166,8 +201,7 @@ def make(chosen: Chosen, folder: Path, files: Mapping[str, bytes] = FILES) -> li
         def close(self) -> None:
             os.close(self.descriptor)
 
-    plan = ReadPlan(CONTENT.root, CONTENT.table, shelf.held, Sparse)  # type: ignore[arg-type]
-    return chosen.make(plan, CONTENT.manifest)
+    return ReadPlan(CONTENT.root, CONTENT.table, shelf.held, Sparse)  # type: ignore[arg-type]
 
 
 def _first_count(run: tuple[int, int]) -> tuple[int, int]:
