@@ -222,8 +222,8 @@ class Hub:
         wait: str | float | None = None,
         watch: Watch = unwatched,
     ) -> OpenTensors:
-        """Return an async iterator over the tensors of `ref`, (name, array) each as soon as its bytes are verified, while
-        the rest still arrives: `async for name, array in hub.open_tensors(ref)`.
+        """Return an async iterator over the tensors of `ref`: (name, array), each as soon as its bytes are verified,
+        while the rest still arrives: `async for name, array in hub.open_tensors(ref)`.
 
         `names`: shell patterns of names ("layers.0.*") in safetensors files, in the order in which they are wanted;
         None: all, as they stand. Shards of a model are one model; a name that several models of `ref` have comes of
