@@ -152,6 +152,8 @@ class Hub:
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         tensors: Sequence[str] = (),
+        columns: Sequence[str] = (),
+        row_groups: Sequence[str | int] = (),
         watch: Watch = unwatched,
     ) -> Done:
         """Fetch `ref`, or a part of it, into a folder and return once every byte is verified, durable and in place.
@@ -177,6 +179,8 @@ class Hub:
         `tensors`: shell patterns over names of tensors ("layers.0.*") in safetensors files, in those that `include`
         names if it names any: of these files just that is fetched, and lands, with all shards of a model together, in
         a valid safetensors file `NAME.selected.safetensors`; other files are fetched only if `include` names them.
+        `columns` (shell patterns; of nested ones their whole path, or its beginning) and `row_groups` (numbers from 0,
+        or "0-3" with both ends) are the same for Parquet files, each of which gives a `NAME.selected.parquet`.
         `watch` is told of Unmatched for a pattern that matches nothing; if nothing at all is selected it is UsageError.
 
         Raises UsageError, Malformed for a damaged ticket, NotFound if nobody knows the name or manifest, NotTrusted for
@@ -185,7 +189,13 @@ class Hub:
         other files).
         """
         waits = {} if wait is None else {"wait": _as_text(parse_duration(wait))}
-        parts = {"include": list(include), "exclude": list(exclude), "tensors": list(tensors)}
+        parts = {
+            "include": list(include),
+            "exclude": list(exclude),
+            "tensors": list(tensors),
+            "columns": list(columns),
+            "row_groups": [str(each) for each in row_groups],
+        }
         destination = into if into is not None else default_folder(ref)
         result = await self._verbs.call(
             "fetch",

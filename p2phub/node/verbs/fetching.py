@@ -54,6 +54,8 @@ async def fetch(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     tensors: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    row_groups: Sequence[str] = (),
 ) -> JsonObject:
     """Return what was fetched, once all of it is verified and durable in the folder `into`.
 
@@ -72,7 +74,13 @@ async def fetch(
         wait_s=wait_s,
         first=tuple(first),
         in_order=in_order,
-        choice=engine.Choice(include=tuple(include), exclude=tuple(exclude), tensors=tuple(tensors)),
+        choice=engine.Choice(
+            include=tuple(include),
+            exclude=tuple(exclude),
+            tensors=tuple(tensors),
+            columns=tuple(columns),
+            row_groups=tuple(row_groups),
+        ),
     )
     rates = Rates(*(None if rate is None else parse_cap(rate) for rate in (up, down)))
     openness = Openness(is_public(resolved), serve=serve, exchange=exchange)

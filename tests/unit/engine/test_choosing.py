@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from msgspec.structs import replace
+from pyarrow import parquet as pq
 from safetensors.numpy import load, save
 
 from p2phub import limits
@@ -19,6 +22,7 @@ from p2phub.engine.opening import Opening
 from p2phub.engine.patterns import name_patterns
 from p2phub.errors import Damaged, UsageError
 from p2phub.formats import Layout, Span, layout_of
+from p2phub.identity import PeerId
 from p2phub.manifest import FileEntry
 from p2phub.observe import Unmatched
 from p2phub.store import Made
@@ -176,6 +180,57 @@ def test_a_dtype_that_the_format_does_not_have_is_its_publishers_fault() -> None
         choose(tensors=["t"], layouts=layouts)
 
 
+# --- tables ---------------------------------------------------------------------------------------------------------
+
+
+def column(group: int, name: str, start: int) -> Span:
+    return Span(f"{group}/{name}", start, start + 10, "INT64", (1,))
+
+
+TABLE = Layout(
+    "parquet", 0, tuple(column(group, name, 4 + 40 * group + 10 * at)
+    for group in range(3) for at, name in enumerate(("id", "user.name", "user.tags.list", "z")))
+)  # fmt: skip
+TABLES = content_of({"a.parquet": bytes(200), "README.md": b"x"}, 8)
+
+
+def columns_of(*, columns: Sequence[str] = (), row_groups: Sequence[str] = (), include: Sequence[str] = ()) -> Chosen:
+    choice = Choice(include=tuple(include), columns=tuple(columns), row_groups=tuple(row_groups))
+    return Choosing(choice).choose(TABLES.manifest, TABLES.table, {"a.parquet": TABLE})
+
+
+def test_columns_and_row_groups_of_a_table_give_a_table() -> None:
+    assert made_of(columns_of(columns=["id"], row_groups=["0", "2-9"])) == {"a.selected.parquet": ["0/id", "2/id"]}
+    assert made_of(columns_of(columns=["user"], row_groups=["1"])) == {
+        "a.selected.parquet": ["1/user.name", "1/user.tags.list"]
+    }
+    assert len(columns_of(row_groups=["1-2"]).spans) == 8
+    assert len(columns_of(columns=["*"]).spans) == 12
+
+
+def test_of_a_table_its_beginning_and_all_behind_its_columns_is_wanted_too() -> None:
+    chosen = columns_of(columns=["id"], row_groups=["0"], include=["README.md"])
+    number = [entry.path for entry in TABLES.manifest.files].index("a.parquet")
+    covering = TABLES.table.covering
+    readme = TABLES.table.span(1 - number)
+    wanted = [covering(number, 0, 4), covering(number, 4, 14), covering(number, 124, 200), readme]
+    assert chosen.selected.chunks == RangeSet.of(wanted)
+
+
+def test_row_groups_that_no_table_has_are_told() -> None:
+    chosen = columns_of(columns=["id", "nothing"], row_groups=["0-1", "7"])
+    assert chosen.unmatched == (Unmatched("nothing"), Unmatched("7"))
+    with pytest.raises(UsageError, match="no column") as error:
+        columns_of(row_groups=["3-5"])
+    assert "0/id" in str(error.value.hint)
+
+
+@pytest.mark.parametrize("text", ["", "a", "-1", "1-", "0-1-2", "1.5", "٣", "9" * 10])
+def test_what_is_no_row_group_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="not row groups"):
+        columns_of(row_groups=[text])
+
+
 # --- what is made ---------------------------------------------------------------------------------------------------
 
 
@@ -240,8 +295,27 @@ def moved(layout: Layout, by: int) -> Layout:
 def test_a_layout_that_is_not_that_of_its_file_is_damage_and_nothing_is_made(tmp_path: Path, lie: object) -> None:
     path = "m-00001-of-00002.safetensors"
     chosen = choose(tensors=["*"], include=[path], layouts={path: lie(LAYOUTS[path])})  # type: ignore[operator]
-    with pytest.raises(Damaged, match="other tensors than its publisher says"):
+    with pytest.raises(Damaged, match="not made up as its publisher says"):
         make(chosen, tmp_path)
+
+
+@pytest.mark.parametrize("by", [0, 8])
+def test_a_table_whose_layout_is_not_its_own_is_damage(tmp_path: Path, by: int) -> None:
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"id": list(range(90)), "x": ["y"] * 90}), buffer, row_group_size=30)
+    data = buffer.getvalue()
+    content = content_of({"t.parquet": data}, 8)
+    layout = moved(layout_of("t.parquet", len(data), reader(data)), by)
+    choice = Choice(columns=("id",), row_groups=("0", "2"))
+    chosen = Choosing(choice).choose(content.manifest, content.table, {"t.parquet": layout})
+    plan = Published(content, tmp_path).offer(content.root, PeerId(bytes(32))).plan
+    if by:
+        with pytest.raises(Damaged, match="not made up as its publisher says"):
+            chosen.make(plan, content.manifest)
+        return
+    [made] = chosen.make(plan, content.manifest)
+    parts = (part if isinstance(part, bytes) else data[part.start : part.stop] for part in made.parts)
+    assert pq.read_table(io.BytesIO(b"".join(parts)))["id"].to_pylist() == [*range(30), *range(60, 90)]
 
 
 # --- patterns -------------------------------------------------------------------------------------------------------
