@@ -15,9 +15,9 @@ from pyarrow import parquet as pq
 from safetensors.numpy import load, save
 
 from p2phub import limits
-from p2phub.content import RangeSet, ReadPlan, Run
+from p2phub.content import RangeSet, ReadPlan, Run, Steady
 from p2phub.engine.choice import Choice
-from p2phub.engine.choosing import Choosing, Chosen
+from p2phub.engine.choosing import Choosing, Chosen, check_header
 from p2phub.engine.opening import Opening
 from p2phub.engine.patterns import name_patterns
 from p2phub.errors import Damaged, UsageError
@@ -234,6 +234,21 @@ def test_what_is_no_row_group_is_refused(text: str) -> None:
 # --- what is made ---------------------------------------------------------------------------------------------------
 
 
+class Sparse:
+    """A `content.Readable` of a file in whatever state."""
+
+    steady = Steady(None, 1 << 30)
+
+    def __init__(self, path: Path) -> None:
+        self.descriptor = os.open(path, os.O_RDONLY)
+
+    def unchanged(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+
 def make(chosen: Chosen, folder: Path) -> list[Made]:
     return chosen.make(plan_of(folder, chosen.selected.chunks), CONTENT.manifest)
 
@@ -249,14 +264,10 @@ def plan_of(folder: Path, held: RangeSet, files: Mapping[str, bytes] = FILES) ->
                 if ref.index in held:
                     os.pwrite(file.fileno(), files[path][ref.offset : ref.offset + ref.length], ref.offset)
 
-    class Sparse:
-        def __init__(self, file: int) -> None:
-            self.descriptor = os.open(folder / PATHS[file], os.O_RDONLY)
+    def open_file(file: int) -> Sparse:
+        return Sparse(folder / PATHS[file])
 
-        def close(self) -> None:
-            os.close(self.descriptor)
-
-    return ReadPlan(CONTENT.root, CONTENT.table, shelf.held, Sparse)  # type: ignore[arg-type]
+    return ReadPlan(CONTENT.root, CONTENT.table, shelf.held, open_file)
 
 
 def _first_count(run: tuple[int, int]) -> tuple[int, int]:
@@ -299,17 +310,31 @@ def test_a_layout_that_is_not_that_of_its_file_is_damage_and_nothing_is_made(tmp
         make(chosen, tmp_path)
 
 
-@pytest.mark.parametrize("by", [0, 8])
-def test_a_table_whose_layout_is_not_its_own_is_damage(tmp_path: Path, by: int) -> None:
+def test_nothing_is_read_behind_the_header_that_was_verified(tmp_path: Path) -> None:
+    path = "m-00001-of-00002.safetensors"
+    claimed = replace(LAYOUTS[path], header_bytes=LAYOUTS[path].header_bytes - 8)
+    (tmp_path / "f").write_bytes(FILES[path][: claimed.header_bytes])
+    entry = CONTENT.manifest.files[PATHS.index(path)]
+    with pytest.raises(Damaged):
+        check_header(entry, claimed, Sparse(tmp_path / "f"))
+
+
+def renamed(layout: Layout) -> Layout:
+    return replace(layout, spans=(*layout.spans[:-1], replace(layout.spans[-1], name="2/other")))
+
+
+@pytest.mark.parametrize("lie", [None, lambda layout: moved(layout, 8), renamed])
+def test_a_table_whose_layout_is_not_its_own_is_damage(tmp_path: Path, lie: object) -> None:
     buffer = io.BytesIO()
     pq.write_table(pa.table({"id": list(range(90)), "x": ["y"] * 90}), buffer, row_group_size=30)
     data = buffer.getvalue()
     content = content_of({"t.parquet": data}, 8)
-    layout = moved(layout_of("t.parquet", len(data), reader(data)), by)
+    layout = layout_of("t.parquet", len(data), reader(data))
     choice = Choice(columns=("id",), row_groups=("0", "2"))
-    chosen = Choosing(choice).choose(content.manifest, content.table, {"t.parquet": layout})
+    told = layout if lie is None else lie(layout)  # type: ignore[operator]
+    chosen = Choosing(choice).choose(content.manifest, content.table, {"t.parquet": told})
     plan = Published(content, tmp_path).offer(content.root, PeerId(bytes(32))).plan
-    if by:
+    if lie is not None:
         with pytest.raises(Damaged, match="not made up as its publisher says"):
             chosen.make(plan, content.manifest)
         return
