@@ -73,6 +73,8 @@ def fetch(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     tensors: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    row_groups: Sequence[str | int] = (),
     watch: Watch = unwatched,
     **options: Unpack[Options],
 ) -> Done:
@@ -85,7 +87,8 @@ def fetch(
     `background`: it gets what other fetches leave. `first`: gitignore patterns of files to fetch before all others, in
     this order; `in_order`: the rest from front to back. `wait`: for how long to wait while nobody is there who has
     it, in seconds or as "10m", "24h", "forever". `include`, `exclude`: gitignore patterns of files; `tensors`: shell
-    patterns of tensors, which land in NAME.selected.safetensors. `watch` is told of each event, in another thread.
+    patterns of tensors, which land in NAME.selected.safetensors; `columns` and `row_groups` ("0-3") of Parquet files
+    likewise, in NAME.selected.parquet. `watch` is told of each event, in another thread.
     `options`: home, bootstrap, lan, as for `open_hub`. Interrupted or failed, the same call resumes. Raises UsageError,
     NotFound, NotTrusted, NoProvider, Damaged, ChunkMismatch, DiskError, of it DiskFull and Occupied; see `Hub.fetch`.
     """
@@ -106,6 +109,8 @@ def fetch(
             include=include,
             exclude=exclude,
             tensors=tensors,
+            columns=columns,
+            row_groups=row_groups,
             watch=watch,
         ),
     )

@@ -12,7 +12,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 
@@ -21,6 +21,9 @@ from p2phub.errors import UsageError
 from p2phub.manifest import parse_reference
 from p2phub.node import Config, daemon_running, load_config, open_node, parse_cap, parse_duration, remote_verbs
 from p2phub.observe import Done, Event, Published, SourceBytes
+
+if TYPE_CHECKING:
+    from p2phub.api.tensors import OpenTensors
 
 _log = logging.getLogger(__name__)
 
@@ -54,8 +57,10 @@ class Hub:
         transient: bool = False,
         up: int | None = None,
         down: int | None = None,
+        nursery: trio.Nursery | None = None,
     ) -> None:
         self._verbs = verbs
+        self._nursery = nursery  # Of what goes on between two calls.
         self._config = config
         self._transient = transient
         self._up, self._down = up, down  # Caps of each fetch, in bytes/s, where it is given none of its own.
@@ -147,6 +152,8 @@ class Hub:
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         tensors: Sequence[str] = (),
+        columns: Sequence[str] = (),
+        row_groups: Sequence[str | int] = (),
         watch: Watch = unwatched,
     ) -> Done:
         """Fetch `ref`, or a part of it, into a folder and return once every byte is verified, durable and in place.
@@ -172,6 +179,8 @@ class Hub:
         `tensors`: shell patterns over names of tensors ("layers.0.*") in safetensors files, in those that `include`
         names if it names any: of these files just that is fetched, and lands, with all shards of a model together, in
         a valid safetensors file `NAME.selected.safetensors`; other files are fetched only if `include` names them.
+        `columns` (shell patterns; of nested ones their whole path, or its beginning) and `row_groups` (numbers from 0,
+        or "0-3" with both ends) are the same for Parquet files, each of which gives a `NAME.selected.parquet`.
         `watch` is told of Unmatched for a pattern that matches nothing; if nothing at all is selected it is UsageError.
 
         Raises UsageError, Malformed for a damaged ticket, NotFound if nobody knows the name or manifest, NotTrusted for
@@ -180,7 +189,13 @@ class Hub:
         other files).
         """
         waits = {} if wait is None else {"wait": _as_text(parse_duration(wait))}
-        parts = {"include": list(include), "exclude": list(exclude), "tensors": list(tensors)}
+        parts = {
+            "include": list(include),
+            "exclude": list(exclude),
+            "tensors": list(tensors),
+            "columns": list(columns),
+            "row_groups": [str(each) for each in row_groups],
+        }
         destination = into if into is not None else default_folder(ref)
         result = await self._verbs.call(
             "fetch",
@@ -205,6 +220,53 @@ class Hub:
         fields = _fields(result)
         fields["sources"] = [SourceBytes(**source) for source in fields["sources"]]
         return Done(**fields)
+
+    def open_tensors(
+        self,
+        ref: str,
+        names: str | Sequence[str] | None = None,
+        *,
+        providers: Sequence[str] = (),
+        mirrors: Sequence[str] = (),
+        framework: str = "numpy",
+        wait: str | float | None = None,
+        watch: Watch = unwatched,
+    ) -> OpenTensors:
+        """Return an async iterator over the tensors of `ref`: (name, array), each as soon as its bytes are verified,
+        while the rest still arrives: `async for name, array in hub.open_tensors(ref)`.
+
+        `names`: shell patterns of names ("layers.0.*") in safetensors files, in the order in which they are wanted;
+        None: all, as they stand. Shards of a model are one model; a name that several models of `ref` have comes of
+        each. `framework`: "numpy" (of BF16 the bits, as uint16) or "torch". What is held whole by this home is mapped
+        from where it stands; what is not is fetched into the home, read into memory, and removed when all was read, so
+        to keep it, `fetch` it first. To stop before the end use it as an async context manager, or `aclose` it.
+        `providers`, `mirrors`, `wait` (seconds, or a text) and `watch` are as for `fetch`. Raises UsageError for a
+        framework that is not installed; the iteration raises what `fetch` does, after the tensors that came before.
+        """
+        from p2phub.api.arrays import need
+        from p2phub.api.tensors import OpenTensors
+
+        need(framework)
+        wanted = ["*"] if names is None else [names] if isinstance(names, str) else list(names)
+        args = {
+            "ref": ref,
+            "names": wanted,
+            "providers": list(providers),
+            "mirrors": list(mirrors),
+            "up": self._up,
+            "down": self._down,
+            "wait": None if wait is None else _as_text(parse_duration(wait)),
+        }
+
+        async def call(watch: Watch) -> None:
+            with bare_errors():
+                await self._verbs.call("open_tensors", args, watch)
+
+        async def remove(folder: str) -> None:
+            await self._verbs.call("close_tensors", {"folder": folder}, unwatched)
+
+        assert self._nursery is not None, "only an open hub has tensors"
+        return OpenTensors(self._nursery, call, remove, framework, watch)
 
     async def plan(self, ref: str, *, providers: Sequence[str] = ()) -> JsonObject:
         """Return what a fetch of `ref` would do, before a byte of content moves: {"reference", "manifest", "bytes",
@@ -512,15 +574,19 @@ async def open_hub(
                     "started, and is not changed by this call",
                     config.home,
                 )
-            yield Hub(
-                remote_verbs(config.home),
-                config,
-                up=None if up is None else parse_cap(up),
-                down=None if down is None else parse_cap(down),
-            )
+            async with trio.open_nursery() as nursery:
+                yield Hub(
+                    remote_verbs(config.home),
+                    config,
+                    up=None if up is None else parse_cap(up),
+                    down=None if down is None else parse_cap(down),
+                    nursery=nursery,
+                )
+                nursery.cancel_scope.cancel()
             return
-        async with open_node(config) as verbs:
-            yield Hub(verbs, config, transient=True)
+        async with open_node(config) as verbs, trio.open_nursery() as nursery:
+            yield Hub(verbs, config, transient=True, nursery=nursery)
+            nursery.cancel_scope.cancel()
 
 
 @contextmanager

@@ -57,6 +57,21 @@ def add_arguments(parser: ArgumentParser) -> None:
         "NAME.selected.safetensors, and other files only if --include names them; may be repeated",
     )
     parser.add_argument(
+        "--columns",
+        metavar="NAMES",
+        action="append",
+        default=[],
+        help="of Parquet files fetch only these columns, by commas ('id,text'; a pattern may be one), each into a file "
+        "NAME.selected.parquet, and other files only if --include names them; may be repeated",
+    )
+    parser.add_argument(
+        "--row-groups",
+        metavar="N-M",
+        action="append",
+        default=[],
+        help="the same for row groups, counted from 0, both ends included, by commas ('0-3,8'); may be repeated",
+    )
+    parser.add_argument(
         "--background", action="store_true", help="yield to the node's other fetches: get what they leave"
     )
     parser.add_argument(
@@ -65,6 +80,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="while nobody is there who has it, wait so long for somebody: 30s, 10m, 24h or forever "
         "(default: a minute for those who were there and may be back)",
     )
+
+
+def _listed(given: list[str]) -> list[str]:
+    return [each.strip() for text in given for each in text.split(",")]
 
 
 async def run(call: Invocation) -> int:
@@ -95,6 +114,8 @@ async def run(call: Invocation) -> int:
                 include=args.include,
                 exclude=args.exclude,
                 tensors=args.tensor,
+                columns=_listed(args.columns),
+                row_groups=_listed(args.row_groups),
                 watch=view.show,
             )
         output.event(done)

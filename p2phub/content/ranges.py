@@ -120,6 +120,12 @@ class RangeSet(msgspec.Struct, frozen=True):
                 left.append((start, stop))
         return RangeSet(tuple(left))
 
+    def covers(self, run: Run) -> bool:
+        """Whether every member of a run is in the set."""
+        start, stop = run
+        at = bisect_right(self.runs, (start, math.inf)) - 1
+        return start >= stop or (at >= 0 and stop <= self.runs[at][1])
+
     def _spanned_by(self, other: RangeSet) -> bool:
         """Whether one run of `other`, its only one, holds all of this: most often it is everything there is."""
         if not self.runs:

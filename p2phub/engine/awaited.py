@@ -60,6 +60,10 @@ class Awaited:
             self._unready = list(range(len(manifest.files)))
         return unmatched
 
+    def in_this_order(self, runs: Sequence[Run]) -> None:
+        """Want `runs` of chunks one after the other, before what patterns say."""
+        self._base = _few(runs, limits.SOON_RUNS_MAX - limits.SOON_RANGES_MAX - 1)
+
     def move_up(self, path: str, start: int, stop: int) -> None:
         """Want bytes `start` ..< `stop` of a file before all else. Raises NotFound for a file that is not there, as far
         as that is known by now, UsageError for no range."""

@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -40,6 +41,9 @@ from p2phub.engine.turns import Turns
 from p2phub.errors import HubError
 from p2phub.net import Verified
 from p2phub.observe import Done, Explanation, Watch
+
+if TYPE_CHECKING:
+    from p2phub.engine.opening import TellOpened
 
 __all__ = ["Choice", "Means", "Running", "Wish", "fetch"]
 
@@ -72,18 +76,22 @@ async def fetch(
     means: Means,
     watch: Watch,
     started: Callable[[Running], None] = lambda running: None,
+    opened: TellOpened | None = None,
 ) -> Done:
     """Return once every chunk is verified, durable and at its place. Raises NoProvider, Damaged, DiskError, and
     UsageError for a pattern that is none.
 
-    `started` is given the fetch, good while it runs.
+    `started` is given the fetch, good while it runs. `opened` is told of tensors, in the order in which `wish` names
+    them, as each can be read; then nothing goes to its place, and the unfinished files stay for whoever reads them.
     """
-    job = Job(wish, search, means, watch, now=trio.current_time())
+    job = Job(wish, search, means, watch, now=trio.current_time(), opened=opened)
     patience = Patience(job)
     started(Running(job, patience))
     try:
         await _transfer(job, patience)
         assert job.arrival is not None
+        if job.telling is not None:
+            await job.telling.look()
         path = await means.workers.run(partial(_finish, job))
         if job.awaited.wants_files:
             tell_ready(watch, await means.workers.run(partial(job.awaited.take_ready, job.arrival)))
@@ -108,6 +116,8 @@ async def _transfer(job: Job, patience: Patience) -> None:
         await begin(job)
     async with trio.open_nursery() as job.nursery:
         job.nursery.start_soon(job.syncing.run, job.send)
+        if job.opened is not None:
+            job.nursery.start_soon(_tell_opened, job)
         try:
             await _Coordinator(job, patience).run()
         except HubError as error:
@@ -118,9 +128,18 @@ async def _transfer(job: Job, patience: Patience) -> None:
     job.watch(job.meter.final(now=trio.current_time()))
 
 
+async def _tell_opened(job: Job) -> None:
+    """Tell of tensors as they come, once it is known what there is."""
+    await job.begun.wait()
+    assert job.telling is not None
+    await job.telling.run(job.send)
+
+
 def _finish(job: Job) -> Path:
     """Put all that was fetched, and what is made of it, at its place. Blocks. Raises DiskError, Damaged."""
     assert job.arrival is not None
+    if job.opened is not None:
+        return job.wish.destination
     if job.chosen is None:
         return job.arrival.finish()
     return job.arrival.finish(job.chosen.make(job.arrival.read_plan(), job.assembly.manifest()))

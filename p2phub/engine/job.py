@@ -45,6 +45,7 @@ from p2phub.transfer import Action, Cancel, Drop, Grant, LinkId, Revoke, Session
 
 if TYPE_CHECKING:
     from p2phub.engine.choosing import Choosing, Chosen
+    from p2phub.engine.opening import Telling, TellOpened
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -122,7 +123,16 @@ class LinkState:
 class Job:
     """One fetch. `nursery` is there while it transfers."""
 
-    def __init__(self, wish: Wish, search: Search, means: Means, watch: Watch, *, now: float) -> None:
+    def __init__(
+        self,
+        wish: Wish,
+        search: Search,
+        means: Means,
+        watch: Watch,
+        *,
+        now: float,
+        opened: TellOpened | None = None,
+    ) -> None:
         self.wish = wish
         self.search = search
         self.means = means
@@ -155,6 +165,8 @@ class Job:
         self.awaited = Awaited(wish.first, in_order=wish.in_order)
         self.choosing = _choosing(wish.choice)
         self.chosen: Chosen | None = None  # With the arrival, where not all is wanted.
+        self.opened = opened  # Who reads tensors while the rest arrives,
+        self.telling: Telling | None = None  # and what tells them, with the arrival.
         self.syncing = Syncing(means.workers, self.awaited, watch, now=now)
         self.send, self.inbox = trio.open_memory_channel[Item](limits.REPORTS_WAITING_MAX)
         self.nursery: trio.Nursery
@@ -183,6 +195,8 @@ class Job:
         assert self.arrival is not None
         if written := self.session.take_written():
             self.arrival.verified(written)
+            if self.telling is not None:
+                self.telling.note()
             if self.means.shelf is not None:
                 self.means.shelf.bulletin.tell(self.wish.manifest)
 

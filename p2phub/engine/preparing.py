@@ -93,6 +93,8 @@ async def begin(job: Job) -> None:
 
     arrival, unmatched, ready = await means.workers.run(prepare)
     job.arrival = job.syncing.arrival = arrival
+    if job.opened is not None:
+        _open(job, arrival)
     table, held = arrival.plan.table, arrival.have
     wanted = RangeSet.whole(len(table)) if job.chosen is None else job.chosen.selected.chunks
     job.bytes_reused = table.bytes_of(held & wanted)
@@ -148,6 +150,18 @@ async def _take_what_is_here(job: Job, arrival: Arrival, wanted: RangeSet) -> Ra
         copied |= await reuse(arrival, lambda: distrusted(store.local(table, rest)), workers=workers, tell=tell)
     job.bytes_reused += table.bytes_of(copied)
     return copied
+
+
+def _open(job: Job, arrival: Arrival) -> None:
+    """Have tensors told of as they come, in the order asked."""
+    from p2phub.engine.opening import Opening, Telling
+
+    assert job.chosen is not None, "who reads tensors says which"
+    assert job.opened is not None
+    opening = Opening(job.chosen, job.assembly.manifest(), arrival.plan.table)
+    job.awaited.in_this_order(opening.runs())
+    job.telling = Telling(opening, arrival.read_plan, job.means.workers, job.opened)
+    job.telling.note()
 
 
 def join(job: Job, number: LinkId, state: LinkState, now: float) -> None:

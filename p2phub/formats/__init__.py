@@ -4,6 +4,9 @@ from p2phub.formats.danger import danger_of, is_code
 from p2phub.formats.detect import layout_of
 from p2phub.formats.gguf import FORMAT as GGUF
 from p2phub.formats.layout import OPAQUE, Layout, Span, boundaries, decode_layout, encode_layout
+from p2phub.formats.parquet import FORMAT as PARQUET
+from p2phub.formats.parquet import read_footer_of
+from p2phub.formats.parquet_part import part_end
 from p2phub.formats.safetensors import FORMAT as SAFETENSORS
 from p2phub.formats.safetensors import read_header as read_safetensors_header
 from p2phub.formats.selected import header_bytes_max, in_order, selected_header
@@ -11,6 +14,7 @@ from p2phub.formats.selected import header_bytes_max, in_order, selected_header
 __all__ = [
     "GGUF",
     "OPAQUE",
+    "PARQUET",
     "SAFETENSORS",
     "Layout",
     "Span",
@@ -22,6 +26,8 @@ __all__ = [
     "in_order",
     "is_code",
     "layout_of",
+    "part_end",
+    "read_footer_of",
     "read_safetensors_header",
     "selected_header",
 ]

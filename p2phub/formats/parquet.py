@@ -39,7 +39,13 @@ def looks_like_parquet(size: int, first: bytes) -> bool:
 
 
 def parse_parquet(size: int, read: Callable[[int, int], bytes]) -> Layout:
-    """Return the layout of a file of `size` bytes; `read(offset, length)` gives exactly those bytes of it.
+    """Return the layout of a file of `size` bytes; `read(offset, length)` gives exactly those bytes of it. Raises as
+    `read_footer_of` does."""
+    return read_footer_of(size, read)[0]
+
+
+def read_footer_of(size: int, read: Callable[[int, int], bytes]) -> tuple[Layout, bytes]:
+    """Return the layout of a file of `size` bytes, and its footer.
 
     Raises Malformed: parquet-footer, parquet-count, parquet-column, parquet-name, parquet-cover, thrift; and what
     `read` raises.
@@ -53,7 +59,8 @@ def parse_parquet(size: int, read: Callable[[int, int], bytes]) -> Layout:
     if length > min(size - _LEAST_BYTES, limits.HEADER_BYTES_MAX):
         raise Malformed("parquet-footer", f"a footer of {length} bytes in a file of {size}")
     end = size - _TAIL_BYTES - length
-    spans = _read_footer(ThriftReader(read(end, length)))
+    footer = read(end, length)
+    spans = _read_footer(ThriftReader(footer))
     spans.sort(key=lambda span: (span.start, span.stop, span.name))
     at = len(MAGIC)
     for span in spans:
@@ -64,7 +71,7 @@ def parse_parquet(size: int, read: Callable[[int, int], bytes]) -> Layout:
         raise Malformed("parquet-cover", f"columns end at {at}, the footer begins at {end}")
     if len({span.name for span in spans}) != len(spans):
         raise Malformed("parquet-name", "two columns of one row group have one name")
-    return Layout(FORMAT, 0, tuple(spans))
+    return Layout(FORMAT, 0, tuple(spans)), footer
 
 
 def _read_footer(footer: ThriftReader) -> list[Span]:

@@ -1,4 +1,4 @@
-"""Thrift's compact protocol, read only, for footers that come from strangers. Pure.
+"""Thrift's compact protocol, for footers that come from strangers, and for those made of parts of them. Pure.
 
 A struct is read field by field: who reads it takes what it knows and skips the rest. Counts and lengths are checked
 against the bytes that are there before anything is allocated, depth is bounded, and skipping allocates nothing.
@@ -7,7 +7,7 @@ Source: thrift-compact-protocol.md in apache/thrift.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from p2phub.errors import Malformed
 
@@ -22,6 +22,27 @@ class ThriftReader:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0
+
+    @property
+    def position(self) -> int:
+        """How many bytes were read."""
+        return self._at
+
+    def since(self, position: int) -> bytes:
+        """Return what was read since it was at `position`."""
+        return self._data[position : self._at]
+
+    def again(self, position: int) -> ThriftReader:
+        """Return one that reads the same from `position` on."""
+        reader = ThriftReader(self._data)
+        reader._at = position
+        return reader
+
+    def passed(self, kind: int) -> bytes:
+        """Pass over a value of `kind`, and return it as it stands."""
+        start = self._at
+        self.skip(kind)
+        return self.since(start)
 
     def fields(self) -> Iterator[tuple[int, int]]:
         """Yield (field id, type) of a struct's fields; the caller reads or skips each value before the next."""
@@ -140,3 +161,50 @@ class ThriftReader:
     def _zigzag(self) -> int:
         value = self._varint()
         return value >> 1 ^ -(value & 1)
+
+
+class ThriftWriter:
+    """Writes one struct, field by field in ascending order of their ids: `field`, then its value."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self._field = 0
+
+    def field(self, field: int, kind: int) -> None:
+        delta = field - self._field
+        if 0 < delta < 16:
+            self._data.append(delta << 4 | kind)
+        else:
+            self._data.append(kind)
+            self._varint(field << 1 ^ field >> 63)
+        self._field = field
+
+    def integer(self, value: int) -> None:
+        """Write a whole number of more than a byte."""
+        self._varint((value << 1 ^ value >> 63) & (1 << 64) - 1)
+
+    def raw(self, value: bytes) -> None:
+        """Write a value that is encoded already."""
+        self._data += value
+
+    def list_of(self, kind: int, items: Sequence[bytes]) -> None:
+        """Write a list of items that are encoded already."""
+        if len(items) < 15:
+            self._data.append(len(items) << 4 | kind)
+        else:
+            self._data.append(0xF0 | kind)
+            self._varint(len(items))
+        for item in items:
+            self._data += item
+
+    def end(self) -> None:
+        self._data.append(0)
+
+    def data(self) -> bytes:
+        return bytes(self._data)
+
+    def _varint(self, value: int) -> None:
+        while value >= 0x80:
+            self._data.append(value & 0x7F | 0x80)
+            value >>= 7
+        self._data.append(value)

@@ -335,6 +335,13 @@ def unfinished_in(folder: Path) -> Path | None:
     return destination.unfinished_in(folder)
 
 
+def unfinished_file(folder: Path, manifest: Digest, number: int) -> Path:
+    """Return where a fetch of `manifest` into `folder` keeps file `number` until it is whole."""
+    from p2phub.store import destination
+
+    return destination.unfinished_file(folder, manifest, number)
+
+
 def is_unfinished_in(folder: Path, manifest: Digest) -> bool:
     """Return whether a fetch of `manifest` into `folder` that did not end left something there. Blocks."""
     from p2phub.store import destination

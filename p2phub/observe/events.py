@@ -153,6 +153,17 @@ class Unmatched(Event, frozen=True):
     pattern: str
 
 
+class TensorsReady(Event, frozen=True):
+    """Tensors, in the order in which they were asked for, whose bytes can be read: verified, or of a file that is held
+    and was not changed since it was hashed."""
+
+    NAME: ClassVar[str] = "tensors_ready"
+    tensors: list[list[Any]]
+    """Of each its name, dtype, shape, the path of the file that it is read from, and where it begins and ends there."""
+    folder: str | None
+    """What is to be removed once all was read: None where they are read from files that stand for good."""
+
+
 class PeerDropped(Event, frozen=True):
     """A provider left the fetch. `file` and `chunk` are set where a wrong byte is the reason."""
 

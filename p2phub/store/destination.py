@@ -220,6 +220,12 @@ def discard_unfinished(disk: Disk, folder: Path, manifest: Digest) -> int | None
     return found
 
 
+def unfinished_file(folder: Path, manifest: Digest, number: int) -> Path:
+    """Return where a fetch of `manifest` into `folder` keeps file `number` until it is whole, if it is not at its place
+    already."""
+    return folder / OWN_FOLDER / _short(manifest) / str(number)
+
+
 def _short(manifest: Digest) -> str:
     """Return what the folder of a manifest's unfinished files is called."""
     return manifest.raw.hex()[:16]

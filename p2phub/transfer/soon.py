@@ -146,10 +146,13 @@ class Soon:
         return next(self._for(picker, held, ahead), None)
 
     def pick(self, picker: Picker, held: RangeSet, ahead: Ahead, bytes_wanted: int, place: Place) -> list[Run]:
-        """Take about `bytes_wanted` of what is free for such a link, at least a chunk, front first."""
+        """Take about `bytes_wanted` of what is free for such a link, at least a chunk, front first; no further than the
+        hint ascends, for a link asks for what it was granted in ascending order: what stands before comes next time."""
         taken: list[Run] = []
         if bytes_wanted > 0:
             for run in self._for(picker, held, ahead):
+                if taken and run[0] < taken[-1][1]:
+                    break
                 chunks, moved = picker.take(*run, bytes_wanted, place)
                 taken.append(chunks)
                 bytes_wanted -= moved

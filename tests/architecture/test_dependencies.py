@@ -20,13 +20,27 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+OPTIONAL = {"p2phub.api.arrays": {"numpy": "arrays", "torch": "torch"}}
+"""By module what it imports only when it is asked to, and the extra that declares it."""
+
+
+def test_what_is_imported_only_when_asked_for_is_declared_as_an_extra() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    for module, packages in OPTIONAL.items():
+        imported = {name.split(".")[0] for _, name in imports_of(modules()[module])}
+        for package, extra in packages.items():
+            assert package in imported
+            assert any(entry.startswith(package) for entry in extras[extra])
+
+
 def test_each_imported_package_is_declared() -> None:
     distributions = metadata.packages_distributions()
     wrong = [
         f"{place(path, line)} imports {name}"
-        for path in modules().values()
+        for module, path in modules().items()
         for line, name in imports_of(path)
         if (top := name.split(".")[0]) != PACKAGE and top not in sys.stdlib_module_names
+        if top not in OPTIONAL.get(module, ())
         if not {_normal(distribution) for distribution in distributions.get(top, [])} & declared()
     ]
     assert not wrong, "\n".join(wrong)

@@ -9,8 +9,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import trio
+from pyarrow import parquet as pq
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
@@ -194,6 +196,31 @@ def test_a_web_server_alone_is_enough_for_who_selects_tensors(scene: Scene, mode
     assert done["bytes_received"] <= size_of(wanted) + SHARDS * SLACK_BYTES
     scene.start("ann", "unpublish", "m").finish(timeout_s=END_S)
     assert not (files / ".p2phub").exists()
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One file of 8 row groups with three columns, 1 MiB each of which nothing can be packed."""
+    folder = tmp_path_factory.mktemp("tables")
+    rng = np.random.Generator(np.random.PCG64(1))
+    rows = limits.MIB // 8 * 8
+    table = pa.table({name: rng.integers(0, 2**62, rows) for name in ("id", "x", "y")})
+    pq.write_table(table, folder / "t.parquet", row_group_size=rows // 8, compression="none", use_dictionary=False)
+    (folder / "README.md").write_text("tables")
+    return folder
+
+
+async def test_columns_and_row_groups_land_in_a_table_and_little_else_is_moved(tmp_path: Path, tables: Path) -> None:
+    out = tmp_path / "out"
+    choice = Choice(columns=("x", "id"), row_groups=("1-2", "7"))
+    async with open_host(tmp_path / "a", "ann") as ann, open_host(tmp_path / "b", "bob") as bob:
+        published = await ann.publish(tables)
+        with trio.fail_after(END_S):
+            done = await bob.fetch(published.manifest, out, ann, choice=choice)
+    found, whole = pq.ParquetFile(out / "t.selected.parquet"), pq.ParquetFile(tables / "t.parquet")
+    assert found.read().equals(whole.read_row_groups([1, 2, 7], columns=["id", "x"]))
+    assert list(files_below(out)) == ["t.selected.parquet"]
+    assert done.bytes_received <= 6 * limits.MIB + SLACK_BYTES
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from p2phub.observe import Watch
 ROOMS = {
     "publishing": ("publish", "survey", "unpublish", "remove"),
     "fetching": ("fetch",),
+    "opening": ("open_tensors", "close_tensors"),
     "planning": ("plan",),
     "adopting": ("adopt",),
     "describing": ("info", "diff"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.structs import replace
@@ -28,6 +29,9 @@ from p2phub.node.durations import parse_duration
 from p2phub.node.rates import Rates, parse_cap
 from p2phub.node.running import JsonObject, Running
 from p2phub.observe import Done, Event, FilesReady, Listening, Unmatched, Watch
+
+if TYPE_CHECKING:
+    from p2phub.engine.opening import TellOpened
 
 MakeRoom = Callable[[int], Awaitable[None]]
 
@@ -52,6 +56,8 @@ async def fetch(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     tensors: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    row_groups: Sequence[str] = (),
 ) -> JsonObject:
     """Return what was fetched, once all of it is verified and durable in the folder `into`.
 
@@ -60,10 +66,8 @@ async def fetch(
     """
     parts = node.parts
     given = tuple(parse_peer_address(provider) for provider in providers)
-    rates = Rates(*(None if rate is None else parse_cap(rate) for rate in (up, down)))
     wait_s = parts.config.wait if wait is None else parse_duration(wait)
     resolved = await parts.resolver.resolve(ref, given, mirrors, looks=Looks(wait_s, watch))
-    openness = Openness(is_public(resolved), serve=serve, exchange=exchange)
     wish = engine.Wish(
         reference=ref,
         manifest=resolved.manifest,
@@ -72,8 +76,16 @@ async def fetch(
         wait_s=wait_s,
         first=tuple(first),
         in_order=in_order,
-        choice=engine.Choice(include=tuple(include), exclude=tuple(exclude), tensors=tuple(tensors)),
+        choice=engine.Choice(
+            include=tuple(include),
+            exclude=tuple(exclude),
+            tensors=tuple(tensors),
+            columns=tuple(columns),
+            row_groups=tuple(row_groups),
+        ),
     )
+    rates = Rates(*(None if rate is None else parse_cap(rate) for rate in (up, down)))
+    openness = Openness(is_public(resolved), serve=serve, exchange=exchange)
     caps = JobCaps(resolved.manifest, rates, background)
     done = await fetch_and_share(node, watch, wish, resolved, openness, given=given, mirrors=mirrors, caps=caps)
     return done.as_json()
@@ -90,12 +102,13 @@ async def fetch_and_share(
     mirrors: Sequence[str],
     caps: JobCaps,
     make_room: MakeRoom | None = None,
+    opened: TellOpened | None = None,
 ) -> Done:
     """Fetch what was resolved, and give it on as `openness` says, then and from then on. Raises HubError."""
     kin = caps.rates.down is None and not caps.background
     search = search_for(node, resolved, given, mirrors, kin=kin)
     await _before_the_first_byte(node, watch, resolved.manifest, openness)
-    done = await carry_out(node, watch, wish, search, openness, caps=caps, make_room=make_room)
+    done = await carry_out(node, watch, wish, search, openness, caps=caps, make_room=make_room, opened=opened)
     if openness.serves or (openness.serve and resolved.release is None and search.announced):
         await node.parts.workers.run(lambda: _share(node.parts, resolved.manifest))
     node.shelf_changed(resolved.manifest)
@@ -111,6 +124,7 @@ async def carry_out(
     *,
     caps: JobCaps,
     make_room: MakeRoom | None = None,
+    opened: TellOpened | None = None,
 ) -> Done:
     """Run a fetch as a job of the node, whose progress status tells; who may have it otherwise stays as it is."""
     with node.job(reference=wish.reference, into=str(wish.destination), caps=caps) as told:
@@ -120,6 +134,7 @@ async def carry_out(
             means=replace(_means(node.parts, openness), make_room=make_room),
             watch=_status_told_too(told, watch),
             started=lambda running: node.carried_out_by(told["job"], running),
+            opened=opened,
         )
 
 

@@ -161,6 +161,7 @@ def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
     words = ["--into", "d", "--provider", ADDRESS, "--mirror", MIRROR, "--force", "--no-serve"]
     words += ["--no-exchange", "--background", "--first", "*.json", "--first", "b", "--in-order", "--wait", "24h"]
     words += ["--include", "*.json", "--exclude", "b", "--tensor", "layers.0.*", "--tensor", "x"]
+    words += ["--columns", "a, b", "--row-groups", "0-3,8"]
     assert cli("fetch", "x/m", *words).code == 0
     assert cli("fetch", "x/m").code == 0
     (_, _, given), (_, _, defaults) = hub.calls
@@ -178,6 +179,8 @@ def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
         "include": ["*.json"],
         "exclude": ["b"],
         "tensors": ["layers.0.*", "x"],
+        "columns": ["a", "b"],
+        "row_groups": ["0-3", "8"],
     }
     assert defaults == {
         "into": None,
@@ -193,6 +196,8 @@ def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
         "include": [],
         "exclude": [],
         "tensors": [],
+        "columns": [],
+        "row_groups": [],
     }
 
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from msgspec.structs import replace
+from pyarrow import parquet as pq
 from safetensors.numpy import load, save
 
 from p2phub import limits
-from p2phub.content import RangeSet, ReadPlan
+from p2phub.content import RangeSet, ReadPlan, Run, Steady
 from p2phub.engine.choice import Choice
-from p2phub.engine.choosing import Choosing, Chosen
+from p2phub.engine.choosing import Choosing, Chosen, check_header
+from p2phub.engine.opening import Opening
 from p2phub.engine.patterns import name_patterns
 from p2phub.errors import Damaged, UsageError
 from p2phub.formats import Layout, Span, layout_of
+from p2phub.identity import PeerId
 from p2phub.manifest import FileEntry
 from p2phub.observe import Unmatched
 from p2phub.store import Made
@@ -98,6 +103,36 @@ def test_include_narrows_the_files_that_tensors_are_taken_of_if_it_names_any_and
     assert made_of(choose(exclude=["vae/"], tensors=["a.0"])) == {"m.selected.safetensors": ["a.0"]}
 
 
+def test_tensors_are_in_the_order_of_the_patterns_that_mean_them_and_their_headers_before_them() -> None:
+    chosen = choose(tensors=["c", "a.*", "*"], exclude=["vae/"])
+    assert [span.name for _, span in chosen.spans] == ["c", "a.0", "a.1", "a.2", "b.0"]
+    opening = Opening(chosen, CONTENT.manifest, CONTENT.table)
+    first, second = (PATHS.index(f"m-0000{number}-of-00002.safetensors") for number in (1, 2))
+    runs = opening.runs()
+    assert runs[0] == chosen.header_of(second, CONTENT.table)
+    assert runs[2] == chosen.header_of(first, CONTENT.table)
+    assert len(runs) == 7
+
+
+def test_a_tensor_is_told_once_it_and_its_header_are_verified_and_none_before_the_one_asked_for_first(
+    tmp_path: Path,
+) -> None:
+    chosen = choose(tensors=["b.0", "a.0"], exclude=["vae/"])
+    opening = Opening(chosen, CONTENT.manifest, CONTENT.table)
+    header, b, a = opening.runs()
+
+    def readable(*have: Run) -> list[str]:
+        opening.look(plan_of(tmp_path, RangeSet.of(have)))
+        return [span.name for _, span in opening.take()]
+
+    assert readable(b) == []
+    assert readable(header) == []
+    assert readable(header, a) == []
+    assert readable(header, b) == ["b.0"]
+    assert readable(header, b, a) == ["a.0"]
+    assert readable(header, b, a) == []
+
+
 def test_patterns_that_match_nothing_are_told() -> None:
     chosen = choose(include=["confg.json", "config.json"], exclude=["x"], tensors=["a.0", "A.0"])
     assert chosen.unmatched == (Unmatched("confg.json"), Unmatched("x"), Unmatched("A.0"))
@@ -145,29 +180,94 @@ def test_a_dtype_that_the_format_does_not_have_is_its_publishers_fault() -> None
         choose(tensors=["t"], layouts=layouts)
 
 
+# --- tables ---------------------------------------------------------------------------------------------------------
+
+
+def column(group: int, name: str, start: int) -> Span:
+    return Span(f"{group}/{name}", start, start + 10, "INT64", (1,))
+
+
+TABLE = Layout(
+    "parquet", 0, tuple(column(group, name, 4 + 40 * group + 10 * at)
+    for group in range(3) for at, name in enumerate(("id", "user.name", "user.tags.list", "z")))
+)  # fmt: skip
+TABLES = content_of({"a.parquet": bytes(200), "README.md": b"x"}, 8)
+
+
+def columns_of(*, columns: Sequence[str] = (), row_groups: Sequence[str] = (), include: Sequence[str] = ()) -> Chosen:
+    choice = Choice(include=tuple(include), columns=tuple(columns), row_groups=tuple(row_groups))
+    return Choosing(choice).choose(TABLES.manifest, TABLES.table, {"a.parquet": TABLE})
+
+
+def test_columns_and_row_groups_of_a_table_give_a_table() -> None:
+    assert made_of(columns_of(columns=["id"], row_groups=["0", "2-9"])) == {"a.selected.parquet": ["0/id", "2/id"]}
+    assert made_of(columns_of(columns=["user"], row_groups=["1"])) == {
+        "a.selected.parquet": ["1/user.name", "1/user.tags.list"]
+    }
+    assert len(columns_of(row_groups=["1-2"]).spans) == 8
+    assert len(columns_of(columns=["*"]).spans) == 12
+
+
+def test_of_a_table_its_beginning_and_all_behind_its_columns_is_wanted_too() -> None:
+    chosen = columns_of(columns=["id"], row_groups=["0"], include=["README.md"])
+    number = [entry.path for entry in TABLES.manifest.files].index("a.parquet")
+    covering = TABLES.table.covering
+    readme = TABLES.table.span(1 - number)
+    wanted = [covering(number, 0, 4), covering(number, 4, 14), covering(number, 124, 200), readme]
+    assert chosen.selected.chunks == RangeSet.of(wanted)
+
+
+def test_row_groups_that_no_table_has_are_told() -> None:
+    chosen = columns_of(columns=["id", "nothing"], row_groups=["0-1", "7"])
+    assert chosen.unmatched == (Unmatched("nothing"), Unmatched("7"))
+    with pytest.raises(UsageError, match="no column") as error:
+        columns_of(row_groups=["3-5"])
+    assert "0/id" in str(error.value.hint)
+
+
+@pytest.mark.parametrize("text", ["", "a", "-1", "1-", "0-1-2", "1.5", "٣", "9" * 10])
+def test_what_is_no_row_group_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="not row groups"):
+        columns_of(row_groups=[text])
+
+
 # --- what is made ---------------------------------------------------------------------------------------------------
 
 
-def make(chosen: Chosen, folder: Path, files: Mapping[str, bytes] = FILES) -> list[Made]:
-    """Let it read what was selected alone; whatever else the files have is not there."""
-    shelf = Published(CONTENT, folder, held=chosen.selected.chunks)
+class Sparse:
+    """A `content.Readable` of a file in whatever state."""
+
+    steady = Steady(None, 1 << 30)
+
+    def __init__(self, path: Path) -> None:
+        self.descriptor = os.open(path, os.O_RDONLY)
+
+    def unchanged(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+
+def make(chosen: Chosen, folder: Path) -> list[Made]:
+    return chosen.make(plan_of(folder, chosen.selected.chunks), CONTENT.manifest)
+
+
+def plan_of(folder: Path, held: RangeSet, files: Mapping[str, bytes] = FILES) -> ReadPlan:
+    """Let it read what is held; whatever else the files have is not there."""
+    shelf = Published(CONTENT, folder, held=held)
     for number, path in enumerate(PATHS):
         with (folder / path).open("r+b") as file:
             os.truncate(file.fileno(), 0)
             os.truncate(file.fileno(), len(files[path]))
             for ref in CONTENT.table.chunks(*_first_count(CONTENT.table.span(number))):
-                if ref.index in chosen.selected.chunks:
+                if ref.index in held:
                     os.pwrite(file.fileno(), files[path][ref.offset : ref.offset + ref.length], ref.offset)
 
-    class Sparse:
-        def __init__(self, file: int) -> None:
-            self.descriptor = os.open(folder / PATHS[file], os.O_RDONLY)
+    def open_file(file: int) -> Sparse:
+        return Sparse(folder / PATHS[file])
 
-        def close(self) -> None:
-            os.close(self.descriptor)
-
-    plan = ReadPlan(CONTENT.root, CONTENT.table, shelf.held, Sparse)  # type: ignore[arg-type]
-    return chosen.make(plan, CONTENT.manifest)
+    return ReadPlan(CONTENT.root, CONTENT.table, shelf.held, open_file)
 
 
 def _first_count(run: tuple[int, int]) -> tuple[int, int]:
@@ -206,8 +306,41 @@ def moved(layout: Layout, by: int) -> Layout:
 def test_a_layout_that_is_not_that_of_its_file_is_damage_and_nothing_is_made(tmp_path: Path, lie: object) -> None:
     path = "m-00001-of-00002.safetensors"
     chosen = choose(tensors=["*"], include=[path], layouts={path: lie(LAYOUTS[path])})  # type: ignore[operator]
-    with pytest.raises(Damaged, match="other tensors than its publisher says"):
+    with pytest.raises(Damaged, match="not made up as its publisher says"):
         make(chosen, tmp_path)
+
+
+def test_nothing_is_read_behind_the_header_that_was_verified(tmp_path: Path) -> None:
+    path = "m-00001-of-00002.safetensors"
+    claimed = replace(LAYOUTS[path], header_bytes=LAYOUTS[path].header_bytes - 8)
+    (tmp_path / "f").write_bytes(FILES[path][: claimed.header_bytes])
+    entry = CONTENT.manifest.files[PATHS.index(path)]
+    with pytest.raises(Damaged):
+        check_header(entry, claimed, Sparse(tmp_path / "f"))
+
+
+def renamed(layout: Layout) -> Layout:
+    return replace(layout, spans=(*layout.spans[:-1], replace(layout.spans[-1], name="2/other")))
+
+
+@pytest.mark.parametrize("lie", [None, lambda layout: moved(layout, 8), renamed])
+def test_a_table_whose_layout_is_not_its_own_is_damage(tmp_path: Path, lie: object) -> None:
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"id": list(range(90)), "x": ["y"] * 90}), buffer, row_group_size=30)
+    data = buffer.getvalue()
+    content = content_of({"t.parquet": data}, 8)
+    layout = layout_of("t.parquet", len(data), reader(data))
+    choice = Choice(columns=("id",), row_groups=("0", "2"))
+    told = layout if lie is None else lie(layout)  # type: ignore[operator]
+    chosen = Choosing(choice).choose(content.manifest, content.table, {"t.parquet": told})
+    plan = Published(content, tmp_path).offer(content.root, PeerId(bytes(32))).plan
+    if lie is not None:
+        with pytest.raises(Damaged, match="not made up as its publisher says"):
+            chosen.make(plan, content.manifest)
+        return
+    [made] = chosen.make(plan, content.manifest)
+    parts = (part if isinstance(part, bytes) else data[part.start : part.stop] for part in made.parts)
+    assert pq.read_table(io.BytesIO(b"".join(parts)))["id"].to_pylist() == [*range(30), *range(60, 90)]
 
 
 # --- patterns -------------------------------------------------------------------------------------------------------

@@ -82,6 +82,15 @@ def test_what_is_wanted_soon_is_granted_first_in_the_order_in_which_it_is_wanted
     assert granted(session.verified(1, runs((15, 16)), MIB, now=0.5), 1) == runs((4, 5))
 
 
+def test_one_grant_does_not_go_back_for_its_link_asks_in_ascending_order() -> None:
+    table = table_of([1000] * 100)
+    soon, picker = Soon(table), Picker(table, RangeSet.whole(100), rotation=0)
+    soon.replace([(90, 92), (95, 96), (10, 20), (30, 40)])
+    everything, place = RangeSet.whole(100), Place()
+    picks = [soon.pick(picker, everything, Ahead(), MIB, place) for _ in range(3)]
+    assert picks == [[(90, 92), (95, 96)], [(10, 20), (30, 40)], []]
+
+
 def test_rarity_and_files_that_others_are_in_do_not_matter_for_it() -> None:
     session, everything = session_of(10, 10)
     session.want_soon([(0, 20)], now=0.0)

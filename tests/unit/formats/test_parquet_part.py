@@ -1,0 +1,130 @@
+"""A part of a Parquet file is one that pyarrow reads: the row groups and columns that were chosen, and no others."""
+
+from __future__ import annotations
+
+import io
+from fnmatch import fnmatchcase
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet as pq
+
+from p2phub.errors import Malformed
+from p2phub.formats import part_end, read_footer_of
+from p2phub.formats.thrift import STRUCT, ThriftReader, ThriftWriter
+from tests.support.reading import reader
+
+ROWS = 40
+TABLE = pa.table(
+    {
+        "id": pa.array(range(ROWS), pa.int64()),
+        "text": [f"row {number}" if number % 3 else None for number in range(ROWS)],
+        "user": [{"name": f"u{number % 4}", "tags": ["x"] * (number % 3)} for number in range(ROWS)],
+        "when": pa.array(range(ROWS), pa.timestamp("us", tz="UTC")),
+        "kind": pa.array(["a", "b"] * (ROWS // 2)).dictionary_encode(),
+        "few": pa.array([None] * ROWS, pa.int32()),
+    }
+)
+OPTIONS = [
+    {},
+    {"use_dictionary": False, "compression": "none"},
+    {"write_page_index": True, "sorting_columns": [pq.SortingColumn(0)], "store_schema": False},
+    {"version": "1.0", "data_page_version": "2.0"},
+]
+
+
+def written(**options: object) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(TABLE, buffer, row_group_size=10, **options)
+    return buffer.getvalue()
+
+
+def part_of(data: bytes, groups: list[int], column: str = "*") -> bytes:
+    layout, footer = read_footer_of(len(data), reader(data))
+    chosen = [
+        span
+        for span in layout.spans
+        if int(span.name.partition("/")[0]) in groups
+        and any(fnmatchcase(span.name.partition("/")[2], each) for each in (column, column + ".*"))
+    ]
+    made, places = bytearray(b"PAR1"), {}
+    for span in chosen:
+        places[span.name] = len(made)
+        made += data[span.start : span.stop]
+    return bytes(made) + part_end(footer, places, columns_gone=column != "*")
+
+
+def rows_of(groups: list[int]) -> list[int]:
+    return [row for group in groups for row in range(10 * group, 10 * group + 10)]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("groups", [[0], [1, 3], [0, 1, 2, 3]])
+def test_row_groups_are_read_as_they_were(options: dict[str, object], groups: list[int]) -> None:
+    data = written(**options)
+    found = pq.read_table(io.BytesIO(part_of(data, groups)))
+    assert found.equals(pq.read_table(io.BytesIO(data)).take(rows_of(groups)).combine_chunks()) or (
+        found.to_pylist() == TABLE.take(rows_of(groups)).to_pylist()
+    )
+    assert found.schema.equals(pq.read_schema(io.BytesIO(data)))
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("column", TABLE.column_names)
+def test_one_column_of_some_row_groups_is_all_there_is(options: dict[str, object], column: str) -> None:
+    made = part_of(written(**options), [1, 2], column)
+    file = pq.ParquetFile(io.BytesIO(made))
+    assert file.metadata.num_rows == 20
+    assert file.metadata.num_row_groups == 2
+    found = file.read()
+    assert found.column_names == [column]
+    assert found[column].to_pylist() == TABLE[column].take(rows_of([1, 2])).to_pylist()
+
+
+def test_a_part_of_a_nested_column_keeps_what_leads_to_it() -> None:
+    found = pq.read_table(io.BytesIO(part_of(written(), [0], "user.name")))
+    assert found.to_pylist() == [{"user": {"name": f"u{number % 4}"}} for number in range(10)]
+
+
+def test_rows_can_be_looked_for_by_statistics_in_a_part() -> None:
+    made = part_of(written(write_page_index=True), [0, 2], "id")
+    assert pq.read_table(io.BytesIO(made), filters=[("id", ">", 25)])["id"].to_pylist() == [26, 27, 28, 29]
+
+
+def test_what_is_made_is_a_layout_again_with_its_spans_back_to_back() -> None:
+    made = part_of(written(), [1, 3], "text")
+    layout, _ = read_footer_of(len(made), reader(made))
+    assert [span.name for span in layout.spans] == ["0/text", "1/text"]
+    assert [layout.spans[0].start, layout.spans[1].start] == [4, layout.spans[0].stop]
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_a_schema_that_does_not_add_up_is_refused(count: int) -> None:
+    def element(name: bytes, children: int) -> bytes:
+        writer = ThriftWriter()
+        writer.field(4, 8)
+        writer.raw(bytes([len(name)]) + name)
+        if children:
+            writer.field(5, 5)
+            writer.integer(children)
+        writer.end()
+        return writer.data()
+
+    writer = ThriftWriter()
+    writer.field(2, 9)
+    writer.list_of(STRUCT, [element(b"root", count), element(b"a", 0), element(b"b", 0)])
+    writer.end()
+    with pytest.raises(Malformed, match="schema"):
+        part_end(writer.data(), {"0/a": 4}, columns_gone=True)
+
+
+def test_what_is_written_is_read() -> None:
+    writer = ThriftWriter()
+    for field, value in ((1, 0), (3, -1), (40, 2**62), (41, -(2**63))):
+        writer.field(field, 6)
+        writer.integer(value)
+    writer.end()
+    again = ThriftReader(writer.data())
+    assert [(field, again.integer(kind)) for field, kind in again.fields()] == [
+        (1, 0), (3, -1), (40, 2**62), (41, -(2**63)),
+    ]  # fmt: skip
