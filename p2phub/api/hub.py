@@ -217,9 +217,7 @@ class Hub:
             },
             watch,
         )
-        fields = _fields(result)
-        fields["sources"] = [SourceBytes(**source) for source in fields["sources"]]
-        return Done(**fields)
+        return _done(result)
 
     def open_tensors(
         self,
@@ -267,6 +265,53 @@ class Hub:
 
         assert self._nursery is not None, "only an open hub has tensors"
         return OpenTensors(self._nursery, call, remove, framework, watch)
+
+    async def give(
+        self,
+        ref: str,
+        to: str,
+        *,
+        name: str | None = None,
+        branch: str = "main",
+        place: str | Path | None = None,
+        providers: Sequence[str] = (),
+        mirrors: Sequence[str] = (),
+        serve: bool = True,
+        exchange: bool = True,
+        background: bool = False,
+        wait: str | float | None = None,
+        watch: Watch = unwatched,
+    ) -> Done:
+        """Have another program find `ref` as if it had got it itself: in a Hugging Face cache (`to` "hf-cache"), so
+        that `from_pretrained` loads it offline, or in Ollama's store ("ollama").
+
+        What is not held whole is fetched first, into the home's own store. `name`: what to call it there, ORG/NAME,
+        for Ollama HOST/NAMESPACE/MODEL:TAG; None: as it is called here. `branch`: which branch is to lead to it.
+        `place`: the cache or store, by default where that program keeps it. No snapshot is ever seen in part, nothing
+        that stands there is replaced but the branch. The rest as for `fetch`; Done's path is the snapshot, or Ollama's
+        manifest. Raises what `fetch` does, and Occupied for what stands there under that name and is something else.
+        """
+        where = place if place is not None else await trio.to_thread.run_sync(_place_of, to)
+        result = await self._verbs.call(
+            "give",
+            {
+                "ref": ref,
+                "to": to,
+                "place": _absolute(where),
+                "name": name,
+                "branch": branch,
+                "providers": list(providers),
+                "mirrors": list(mirrors),
+                "serve": serve,
+                "exchange": exchange,
+                "up": self._up,
+                "down": self._down,
+                "background": background,
+                **({} if wait is None else {"wait": _as_text(parse_duration(wait))}),
+            },
+            watch,
+        )
+        return _done(result)
 
     async def plan(self, ref: str, *, providers: Sequence[str] = ()) -> JsonObject:
         """Return what a fetch of `ref` would do, before a byte of content moves: {"reference", "manifest", "bytes",
@@ -630,6 +675,23 @@ def default_folder(ref: str) -> str:
     digest = reference.digest  # Of a ticket, too: its own letters would all begin alike.
     assert digest is not None, "without a name it is a digest, or a ticket, which has one"
     return digest.text(Codec.MSGPACK)[:16]
+
+
+def _done(result: JsonObject) -> Done:
+    fields = _fields(result)
+    fields["sources"] = [SourceBytes(**source) for source in fields["sources"]]
+    return Done(**fields)
+
+
+def _place_of(program: str) -> Path:
+    """Return where a program keeps what it has: the first of its places that is there, else the first. Blocks."""
+    from p2phub.store.caches import default_places
+
+    cache = {"hf-cache": "hf", "ollama": "ollama"}.get(program)
+    if cache is None:
+        raise UsageError(f"nothing is known of {program!r}", hint="one of hf-cache, ollama")
+    places = default_places(cache, os.environ, Path.home())
+    return next((place for place in places if place.is_dir()), places[0])
 
 
 def _places_of_caches(caches: Sequence[str | Path]) -> list[list[str]]:

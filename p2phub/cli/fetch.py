@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 
 from p2phub import api
 from p2phub.cli.arguments import add_sources, check_mirrors, check_providers, check_wait
@@ -20,6 +20,18 @@ READY_LINES_MAX = 10  # Of a dataset in order there would be thousands; a progra
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("ref", metavar="REF", help="PUBLISHER/name[@tag], petname/name, a manifest digest, or a ticket")
     parser.add_argument("--into", metavar="DIR", help="where to (default: a folder here, named after it)")
+    parser.add_argument(
+        "--to",
+        choices=("hf-cache", "ollama"),
+        help="in place of --into: where the Hugging Face tools find it offline, or Ollama does",
+    )
+    parser.add_argument(
+        "--as",
+        dest="name",
+        metavar="NAME",
+        help="with --to: what to call it there, ORG/NAME or HOST/NAMESPACE/MODEL:TAG (default: as it is called here)",
+    )
+    parser.add_argument("--branch", metavar="NAME", help="with --to hf-cache: which branch leads to it (default: main)")
     add_sources(parser)
     parser.add_argument("--force", action="store_true", help="replace files in DIR that differ")
     parser.add_argument("--no-serve", action="store_true", help="do not serve to others what was fetched")
@@ -93,36 +105,68 @@ async def run(call: Invocation) -> int:
     check_mirrors(args.mirror)
     if args.seed and args.no_serve:
         raise UsageError("--seed and --no-serve say the opposite of each other", hint="leave one of them out")
+    _check_to(args)
     async with call.open_hub() as hub:
         with open_progress(output, verbose=call.common.verbose) as progress:
             if call.common.verbose and not hub.transient:
                 output.note("The node of this home does the work: `p2phub node -v` logs whom it asks and dials.")
             progress.begin("Looking for it")
             view = View(output, progress)
-            done = await hub.fetch(
-                args.ref,
-                into=args.into,
-                providers=args.provider,
-                mirrors=args.mirror,
-                force=args.force,
-                serve=not args.no_serve,
-                exchange=not args.no_exchange,
-                background=args.background,
-                first=args.first,
-                in_order=args.in_order,
-                wait=args.wait,
-                include=args.include,
-                exclude=args.exclude,
-                tensors=args.tensor,
-                columns=_listed(args.columns),
-                row_groups=_listed(args.row_groups),
-                watch=view.show,
-            )
+            if args.to is not None:
+                done = await hub.give(
+                    args.ref,
+                    args.to,
+                    name=args.name,
+                    branch=args.branch or "main",
+                    providers=args.provider,
+                    mirrors=args.mirror,
+                    serve=not args.no_serve,
+                    exchange=not args.no_exchange,
+                    background=args.background,
+                    wait=args.wait,
+                    watch=view.show,
+                )
+            else:
+                done = await _fetch(hub, args, view)
         output.event(done)
         show_done(output, done)
         if args.seed and hub.transient:  # Else it is served by the daemon, which fetched it.
             await _seed(output, view.addresses, done.path)
     return 0
+
+
+def _check_to(args: Namespace) -> None:
+    """Raise UsageError for what does not go together."""
+    if args.to is None:
+        if args.name is not None or args.branch is not None:
+            raise UsageError("--as and --branch go with --to", hint="add --to hf-cache")
+        return
+    alone = ("into", "force", "first", "in_order", "include", "exclude", "tensor", "columns", "row_groups")
+    given = next((name for name in alone if getattr(args, name)), None)
+    if given is not None:
+        raise UsageError(f"--{given.replace('_', '-')} does not go with --to", hint="leave one of them out")
+
+
+async def _fetch(hub: api.Hub, args: Namespace, view: View) -> api.Done:
+    return await hub.fetch(
+        args.ref,
+        into=args.into,
+        providers=args.provider,
+        mirrors=args.mirror,
+        force=args.force,
+        serve=not args.no_serve,
+        exchange=not args.no_exchange,
+        background=args.background,
+        first=args.first,
+        in_order=args.in_order,
+        wait=args.wait,
+        include=args.include,
+        exclude=args.exclude,
+        tensors=args.tensor,
+        columns=_listed(args.columns),
+        row_groups=_listed(args.row_groups),
+        watch=view.show,
+    )
 
 
 async def _seed(output: Output, addresses: list[str] | None, path: str) -> None:

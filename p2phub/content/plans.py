@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from p2phub.content.digest import DIGEST_BYTES, Digest
-from p2phub.content.merkle import ChunkList
+from p2phub.content.merkle import ChunkList, chunk_list
 from p2phub.content.ranges import RangeSet, Run
 
 
@@ -89,6 +89,12 @@ class ChunkTable:
         table._start = array("Q", (start - base for start in self._start[first : stop + 1]))
         table._digests = self._digests[first * DIGEST_BYTES : stop * DIGEST_BYTES]
         return table
+
+    def list_of(self, file: int) -> ChunkList:
+        """Return the chunk list of file number `file`."""
+        first, stop = self.span(file)
+        lengths = [self._start[index + 1] - self._start[index] for index in range(first, stop)]
+        return chunk_list(lengths, self._digests[first * DIGEST_BYTES : stop * DIGEST_BYTES])
 
     def covering(self, file: int, start: int, stop: int) -> Run:
         """Return the half-open run of chunks that hold bytes `start` ..< `stop` of file number `file`, as far as it has

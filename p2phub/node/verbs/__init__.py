@@ -19,6 +19,7 @@ ROOMS = {
     "publishing": ("publish", "survey", "unpublish", "remove"),
     "fetching": ("fetch",),
     "opening": ("open_tensors", "close_tensors"),
+    "giving": ("give",),
     "planning": ("plan",),
     "adopting": ("adopt",),
     "describing": ("info", "diff"),
