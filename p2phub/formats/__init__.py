@@ -3,6 +3,7 @@
 from p2phub.formats.danger import danger_of, is_code
 from p2phub.formats.detect import layout_of
 from p2phub.formats.gguf import FORMAT as GGUF
+from p2phub.formats.gguf import GgufFacts, gguf_facts, looks_like_gguf
 from p2phub.formats.layout import OPAQUE, Layout, Span, boundaries, decode_layout, encode_layout
 from p2phub.formats.parquet import FORMAT as PARQUET
 from p2phub.formats.parquet import read_footer_of
@@ -16,16 +17,19 @@ __all__ = [
     "OPAQUE",
     "PARQUET",
     "SAFETENSORS",
+    "GgufFacts",
     "Layout",
     "Span",
     "boundaries",
     "danger_of",
     "decode_layout",
     "encode_layout",
+    "gguf_facts",
     "header_bytes_max",
     "in_order",
     "is_code",
     "layout_of",
+    "looks_like_gguf",
     "part_end",
     "read_footer_of",
     "read_safetensors_header",

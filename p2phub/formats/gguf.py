@@ -1,4 +1,4 @@
-"""Read the header of a GGUF file: where its tensors stand. Never their values, nor those of its metadata.
+"""Read the header of a GGUF file: where its tensors stand, and what kind of model it says it is. Never their values.
 
     file = "GGUF" | version u32 | tensors u64 | pairs u64 | pair… | tensor… | zeros to the alignment | tensor data
     pair = key string | type u32 | value            string = length u64 | UTF-8
@@ -6,16 +6,20 @@
 
 All little-endian; versions 2 and 3. The header holds the vocabulary, megabytes of it, so it is read in growing pieces.
 Counts and lengths come from a stranger: nothing is allocated by them, each is taken only as far as the header that was
-read bears it out. Metadata is walked over but for the alignment. Source: docs/gguf.md in ggml-org/ggml and `gguf.cpp`,
-`ggml.c` in ggml-org/llama.cpp; proto/manifest.md §5.
+read bears it out. Metadata is walked over but for the alignment, the architecture and the file type.
+Source: docs/gguf.md in ggml-org/ggml and `gguf.cpp`, `ggml.c` in ggml-org/llama.cpp; proto/manifest.md §5.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from math import prod
+
+import msgspec
 
 from p2phub import limits
+from p2phub.content import has_controls
 from p2phub.errors import Malformed
 from p2phub.formats.layout import SPAN_NAME_BYTES_MAX, Layout, Span
 
@@ -35,10 +39,21 @@ TYPES = {
     29: ("IQ1_M", 256, 56), 30: ("BF16", 1, 2), 34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66),
     39: ("MXFP4", 32, 17), 40: ("NVFP4", 64, 36), 41: ("Q1_0", 128, 18),
 }
+# How most of a file's tensors are stored, by what llama.cpp calls the number (llama_ftype).
+FILE_TYPES = {
+    0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 7: "Q8_0", 8: "Q5_0", 9: "Q5_1", 10: "Q2_K", 11: "Q3_K_S", 12: "Q3_K_M",
+    13: "Q3_K_L", 14: "Q4_K_S", 15: "Q4_K_M", 16: "Q5_K_S", 17: "Q5_K_M", 18: "Q6_K", 19: "IQ2_XXS", 20: "IQ2_XS",
+    21: "Q2_K_S", 22: "IQ3_XS", 23: "IQ3_XXS", 24: "IQ1_S", 25: "IQ4_NL", 26: "IQ3_S", 27: "IQ3_M", 28: "IQ2_S",
+    29: "IQ2_M", 30: "IQ4_XS", 31: "IQ1_M", 32: "BF16", 36: "TQ1_0", 37: "TQ2_0", 38: "MXFP4_MOE", 39: "NVFP4",
+    40: "Q1_0",
+}
 # fmt: on
 _VALUE_BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # Numbers and truth values.
 _UINT32, _STRING, _ARRAY = 4, 8, 9
 _ALIGNMENT_KEY = b"general.alignment"
+_ARCHITECTURE_KEY = b"general.architecture"
+_ARCHITECTURE_BYTES_MAX = 64  # Real ones have some ten letters.
+_FILE_TYPE_KEY = b"general.file_type"
 _ALIGNMENT = 32
 _ALIGNMENT_MAX = 1 << 20
 _DIMENSIONS_MAX = 4  # As in ggml.
@@ -47,6 +62,15 @@ _PIECE_BYTES = limits.MIB
 _FIXED = struct.Struct("<4sIQQ")
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
+
+
+class GgufFacts(msgspec.Struct, frozen=True):
+    """What a file says it is: `architecture` ("llama"), `file_type` ("Q4_K_M"; None: it does not say, or no type that
+    is known); `parameters` counts the values of all tensors."""
+
+    architecture: str | None
+    file_type: str | None
+    parameters: int
 
 
 def looks_like_gguf(first: bytes) -> bool:
@@ -60,18 +84,30 @@ def parse_gguf(size: int, read: Callable[[int, int], bytes]) -> Layout:
     Shapes are in row-major order, as numpy has them. Raises Malformed: gguf-header, gguf-long, gguf-count, gguf-value,
     gguf-name, gguf-type, gguf-shape, gguf-cover; and what `read` raises.
     """
+    return _parse(size, read)[0]
+
+
+def gguf_facts(size: int, read: Callable[[int, int], bytes]) -> GgufFacts:
+    """Return what the file says it is; `size`, `read` and what is raised as for `parse_gguf`."""
+    layout, metadata = _parse(size, read)
+    file_type = FILE_TYPES.get(metadata.file_type) if metadata.file_type is not None else None
+    return GgufFacts(metadata.architecture, file_type, sum(prod(span.shape) for span in layout.spans))
+
+
+def _parse(size: int, read: Callable[[int, int], bytes]) -> tuple[Layout, _Metadata]:
     header = _Header(size, read)
     magic, version, tensors, pairs = _FIXED.unpack(header.take(_FIXED.size))
     if magic != MAGIC or version not in (2, 3):
         raise Malformed("gguf-header", f"not GGUF version 2 or 3, little-endian: {magic[:4]!r} {version}")
     if tensors > limits.TENSORS_PER_FILE_MAX:
         raise Malformed("gguf-count", f"{tensors} tensors")
-    alignment = _read_metadata(header, pairs)
-    infos = [_read_tensor(header, alignment) for _ in range(tensors)]
+    metadata = _read_metadata(header, pairs)
+    infos = [_read_tensor(header, metadata.alignment) for _ in range(tensors)]
     if len({name for name, *_ in infos}) != tensors:
         raise Malformed("gguf-name", "two tensors of one name")
-    start = min(-(-header.at // alignment) * alignment, size)  # Where no tensor follows, nothing need be aligned.
-    return Layout(FORMAT, start, _spans(infos, start, size))
+    # Where no tensor follows, nothing need be aligned.
+    start = min(-(-header.at // metadata.alignment) * metadata.alignment, size)
+    return Layout(FORMAT, start, _spans(infos, start, size)), metadata
 
 
 _Info = tuple[str, int, int, str, tuple[int, ...]]  # Name, offset, bytes, dtype, shape.
@@ -138,9 +174,15 @@ class _Header:
             self._data += self._read(len(self._data), more)
 
 
-def _read_metadata(header: _Header, pairs: int) -> int:
-    """Walk over `pairs` pairs; return the alignment."""
-    alignment = _ALIGNMENT
+class _Metadata(msgspec.Struct):
+    alignment: int = _ALIGNMENT
+    architecture: str | None = None
+    file_type: int | None = None
+
+
+def _read_metadata(header: _Header, pairs: int) -> _Metadata:
+    """Walk over `pairs` pairs; return what is wanted of them."""
+    found = _Metadata()
     keys: set[bytes] = set()
     for _ in range(pairs):  # However many it says, each takes 13 bytes of a bounded header.
         key = header.take(header.u64())
@@ -151,12 +193,25 @@ def _read_metadata(header: _Header, pairs: int) -> int:
         if key == _ALIGNMENT_KEY:
             if kind != _UINT32:
                 raise Malformed("gguf-value", "the alignment is no u32")
-            alignment = header.u32()
-            if not 8 <= alignment <= _ALIGNMENT_MAX or alignment & (alignment - 1):
-                raise Malformed("gguf-value", f"an alignment of {alignment}")
+            found.alignment = header.u32()
+            if not 8 <= found.alignment <= _ALIGNMENT_MAX or found.alignment & (found.alignment - 1):
+                raise Malformed("gguf-value", f"an alignment of {found.alignment}")
+        elif key == _ARCHITECTURE_KEY and kind == _STRING:
+            found.architecture = _word(header.take(header.u64()))
+        elif key == _FILE_TYPE_KEY and kind == _UINT32:
+            found.file_type = header.u32()
         else:
             _skip_value(header, kind)
-    return alignment
+    return found
+
+
+def _word(data: bytes) -> str | None:
+    """Return a short name from a stranger, None if it is none: it says what is shown, never what is read."""
+    try:
+        text = data.decode() if len(data) <= _ARCHITECTURE_BYTES_MAX else ""
+    except UnicodeDecodeError:
+        return None
+    return text if text and not has_controls(text) else None
 
 
 def _skip_value(header: _Header, kind: int) -> None:

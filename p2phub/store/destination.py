@@ -9,8 +9,6 @@ Source: docs/design/store.md.
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import os
 import stat
 from pathlib import Path
@@ -18,14 +16,13 @@ from pathlib import Path
 from p2phub import limits
 from p2phub.content import Digest
 from p2phub.errors import DiskError, DiskFull, Occupied
-from p2phub.store.disk import FOLDER_FLAGS, WRITE_FLAGS, Disk
+from p2phub.store.disk import FOLDER_FLAGS, Disk
 from p2phub.store.folders import OWN_FOLDER, OpenFile, Tree, fingerprint, open_beneath, open_destination
 from p2phub.store.journal import JOURNAL, NAMES
+from p2phub.store.own_folder import LOCK, open_locked
 
-LOCK = "lock"
 SCRATCH = "scratch"
 MADE = "made."  # And a number: a file that is being made of others.
-LOCK_TRIES_MAX = 16
 BLOCK_BYTES = 4096
 
 
@@ -78,14 +75,7 @@ class Destination:
 
     def need_room(self, bytes_needed: int) -> None:
         """Raise DiskFull if `bytes_needed` more bytes cannot be there, before any of them is asked for."""
-        status = os.statvfs(self.root)
-        free = status.f_bavail * status.f_frsize
-        reserve = min(limits.FREE_SPACE_RESERVE_BYTES, status.f_blocks * status.f_frsize // 16)
-        if bytes_needed > 0 and bytes_needed + reserve > free:
-            raise DiskFull(
-                f"{self.folder} needs {bytes_needed:,} more bytes; {free:,} are free, {reserve:,} of them in reserve",
-                hint="make room, or choose another folder with --into",
-            )
+        need_room(self.root, self.folder, bytes_needed, hint="make room, or choose another folder with --into")
 
     def close(self) -> None:
         """Close descriptors; the lock goes with its own."""
@@ -94,51 +84,15 @@ class Destination:
             os.close(self._fds.pop())
 
     def _lock(self) -> int:
-        for _ in range(LOCK_TRIES_MAX):
-            made = False
-            with contextlib.suppress(FileExistsError):
-                self._disk.mkdir(OWN_FOLDER, 0o700, dir_fd=self.root)
-                made = True
-            try:
-                own = os.open(OWN_FOLDER, FOLDER_FLAGS, dir_fd=self.root)
-            except FileNotFoundError:
-                continue  # The fetch before us is just tidying up.
-            try:
-                self._need_ours(os.fstat(own), OWN_FOLDER, made=made)
-            except DiskError:
-                os.close(own)
-                raise
-            if self._try_lock(own):
-                self._fds.append(own)
-                return own
-            os.close(own)
-        raise DiskError(f"cannot lock {self.folder}: its lock file keeps vanishing")
-
-    def _try_lock(self, own: int) -> bool:
-        """Take the lock, for as long as the destination is open. False if it was removed meanwhile: look again."""
-        try:
-            fd = self._disk.open(LOCK, WRITE_FLAGS | os.O_CREAT, 0o600, dir_fd=own)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Its last holder may have removed it between our open and our lock: then we hold a file that nobody finds.
-            found = os.stat(LOCK, dir_fd=own, follow_symlinks=False)
-            if os.path.samestat(found, os.fstat(fd)):
-                self._fds.append(fd)
-                return True
-        except FileNotFoundError:
-            pass
-        except OSError as exc:
-            os.close(fd)
-            os.close(own)
-            if exc.errno in (errno.EAGAIN, errno.EACCES):
-                raise Occupied(
-                    f"another fetch is writing to {self.folder}", hint="wait until it is done, or stop it"
-                ) from exc
-            raise
-        os.close(fd)
-        return False
+        own, lock = open_locked(
+            self._disk,
+            self.root,
+            OWN_FOLDER,
+            judge=lambda status, made: self._need_ours(status, OWN_FOLDER, made=made),
+            busy=Occupied(f"another fetch is writing to {self.folder}", hint="wait until it is done, or stop it"),
+        )
+        self._fds += (lock, own)
+        return own
 
     def _open_partials(self) -> int:
         with contextlib.suppress(FileExistsError):
@@ -168,6 +122,17 @@ class Destination:
         raise DiskError(
             f"{self.folder / path} {why}, so what is noted there is not believed",
             hint=f"remove {self.folder / OWN_FOLDER}, or choose another folder with --into",
+        )
+
+
+def need_room(fd: int, folder: Path, bytes_needed: int, *, hint: str) -> None:
+    """Raise DiskFull if `bytes_needed` more bytes cannot be in `folder`, open as `fd`. Raises OSError."""
+    status = os.statvfs(fd)
+    free = status.f_bavail * status.f_frsize
+    reserve = min(limits.FREE_SPACE_RESERVE_BYTES, status.f_blocks * status.f_frsize // 16)
+    if bytes_needed > 0 and bytes_needed + reserve > free:
+        raise DiskFull(
+            f"{folder} needs {bytes_needed:,} more bytes; {free:,} are free, {reserve:,} of them in reserve", hint=hint
         )
 
 

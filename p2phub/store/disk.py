@@ -27,9 +27,9 @@ MAKE_FLAGS = WRITE_FLAGS | os.O_CREAT | os.O_EXCL
 
 _LIBC = ctypes.CDLL(None, use_errno=True)  # Calls through it give up the GIL.
 _RENAME_NOREPLACE = 1
-_FICLONE = 0x40049409  # ioctl_ficlonerange(2)
-_NO_CLONE = {errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM, errno.ETXTBSY}
 _NOT_SUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}
+_FICLONE = getattr(fcntl, "FICLONE", 0x40049409)  # Where a machine numbers it otherwise: ENOTTY, and so a plain copy.
+_CANNOT_SHARE = _NOT_SUPPORTED | {errno.EXDEV, errno.ENOTTY, errno.EBADF, errno.ETXTBSY}
 
 
 @contextlib.contextmanager
@@ -94,16 +94,45 @@ class Disk:
                 raise OSError(error, os.strerror(error))
         os.ftruncate(fd, length)
 
-    def clone(self, source: int, target: int) -> bool:
-        """Make `target` share all blocks of `source`, in constant time. False where the file system cannot: FICLONE is
-        of xfs, btrfs and a few more, within one file system. Raises OSError for faults of the target."""
+    def clone(self, source_fd: int, target_fd: int) -> bool:
+        """Let the file behind `target_fd` have the content of that behind `source_fd` by sharing its blocks (FICLONE).
+
+        Later writes to one never show in the other. Returns False, with nothing done, where the two cannot share:
+        a file system that knows no such thing, or two of them. Raises OSError for what else went wrong.
+        """
         try:
-            fcntl.ioctl(target, _FICLONE, source)
+            fcntl.ioctl(target_fd, _FICLONE, source_fd)
         except OSError as exc:
-            if exc.errno in _NO_CLONE:
+            if exc.errno in _CANNOT_SHARE:
                 return False
             raise
         return True
+
+    def copy_range(self, source_fd: int, target_fd: int, offset: int, length: int) -> int | None:
+        """Copy up to `length` bytes at `offset`, the same in both files, within the system (copy_file_range).
+
+        Returns how many were copied, 0 where the source ends; None where the system cannot do that for these files.
+        """
+        copy = getattr(os, "copy_file_range", None)
+        if copy is None:
+            return None
+        try:
+            return int(copy(source_fd, target_fd, length, offset, offset))
+        except OSError as exc:
+            if exc.errno in _CANNOT_SHARE:
+                return None
+            raise
+
+    def link(self, source_fd: int, name: str, *, dir_fd: int) -> None:
+        """Give the file behind `source_fd` the further name `name` (a hard link). Its ctime changes. Raises OSError.
+
+        By descriptor, so that it is the file that was looked at, whatever stands under its old name by now.
+        """
+        os.link(f"/proc/self/fd/{source_fd}", name, dst_dir_fd=dir_fd, follow_symlinks=True)
+
+    def symlink(self, target: str, name: str, *, dir_fd: int) -> None:
+        """Make the symbolic link `name`, which leads to `target`, whether or not that is there."""
+        os.symlink(target, name, dir_fd=dir_fd)
 
     def rename_new(self, source: str, target: str, *, source_fd: int, target_fd: int) -> None:
         """Rename without replacing. Raises FileExistsError if `target` is there, whatever it is."""

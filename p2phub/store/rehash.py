@@ -6,8 +6,9 @@ the call. Nothing is believed that was not read and hashed.
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from blake3 import blake3
@@ -62,3 +63,23 @@ def is_equal(fd: int, table: ChunkTable, file: int) -> bool:
         return False
     rest = RangeSet.of([(first + head, stop)])
     return len(matching_chunks(table, [(fd, rest)])) == len(rest)
+
+
+def has_sha256(fd: int, size: int, sha256: bytes, stopped: Callable[[], bool]) -> bool:
+    """Whether a file has `size` bytes with this SHA-256, as other programs name a whole file. Raises OSError.
+
+    Ends early, with False, once `stopped()`.
+    """
+    if os.fstat(fd).st_size != size:
+        return False
+    buffer = memoryview(bytearray(min(size + 1, limits.CHUNK_BYTES_MAX)))
+    found = hashlib.sha256()
+    got = 0
+    while count := os.preadv(fd, [buffer], got):
+        if stopped():
+            return False
+        got += count
+        if got > size:  # It grows while it is read.
+            return False
+        found.update(buffer[:count])
+    return got == size and found.digest() == sha256

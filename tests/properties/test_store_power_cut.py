@@ -7,7 +7,6 @@ could be left are made, and the store begins again on each.
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -41,14 +40,13 @@ from p2phub.store.ledger import FileLedger
 from p2phub.store.placing import Places
 from p2phub.store.state_log import open_home
 from tests.support.content import Content, content_of, random_files
-from tests.support.crashing import QuickDisk, RecordingDisk, image, said_before
+from tests.support.crashing import WAYS, QuickDisk, RecordingDisk, images, short_lived
 from tests.support.stores import deliver, deliver_rest, files_below
 
 CONTENT = content_of(
     {**random_files(3, a=2_600, z=700), "sub/b.bin": b"b" * 1_500, "sub/empty": b"", "sub/deep/c.bin": b"c" * 300}, 700
 )
 Workload = Callable[[RecordingDisk, Path], None]
-WAYS = ("lost", "ordered", "chance", "chance")
 
 
 def begin(disk: Disk, folder: Path, *, force: bool = False, selected: Selected | None = None) -> Arrival:
@@ -136,6 +134,9 @@ class SameFiles:
         self.numbers: dict[int, int] = {}
         self.most_believed = 0
 
+    def learn(self, numbers: dict[int, int]) -> None:
+        self.numbers = numbers
+
     def of(self, status: os.stat_result) -> Identity:
         return Identity(0, self.numbers.get(status.st_ino, 1 << 32 | status.st_ino), status.st_size, 0)
 
@@ -156,40 +157,8 @@ def same_files(monkeypatch: pytest.MonkeyPatch) -> SameFiles:
 
 @pytest.fixture
 def scratch(tmp_path: Path) -> Iterator[Path]:
-    """A place for many short-lived files: in memory, where there is one."""
-    shared_memory = Path("/dev/shm")
-    if not os.access(shared_memory, os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=shared_memory) as made:
-        yield Path(made)
-
-
-def images(
-    disk: RecordingDisk,
-    scratch: Path,
-    look: Callable[[Path, list[object]], None],
-    *,
-    begin_at: int = 0,
-    ways: Sequence[str] = WAYS,
-    same_files: SameFiles | None = None,
-) -> int:
-    """Let the power go after every step, in every way, and look at what is left. Returns at how many images."""
-    count = 0
-    for stop in range(begin_at, len(disk.log) + 1):
-        for number, way in enumerate(ways):
-            at = scratch / "image"
-            numbers = image(disk.log, stop, way, stop * 31 + number, at)
-            if same_files is not None:
-                same_files.numbers = numbers
-            try:
-                look(at, said_before(disk.log, stop))
-            except BaseException as exc:
-                exc.add_note(f"power cut after step {stop} of {len(disk.log)}, {way}, seed {stop * 31 + number}")
-                raise
-            shutil.rmtree(at)
-            count += 1
-    return count
+    with short_lived(tmp_path) as made:
+        yield made
 
 
 def is_truly_there(arrival: Arrival, content: Content) -> bool:
@@ -280,11 +249,11 @@ def cut_everywhere(
         assert not (at / ".p2phub").exists()
 
     same_files.most_believed = 0
-    assert images(disk, scratch, look, begin_at=begin_at, ways=ways, same_files=same_files) > 200
+    assert images(disk, scratch, look, begin_at=begin_at, ways=ways, learn=same_files.learn) > 200
     assert same_files.most_believed > 1, "all was hashed again, so no claim was put to the test"
     # kill -9 instead: nothing that was done is lost, so what was noted must be had again, too.
     noted_look = partial(look, noted_count=True)
-    assert images(disk, scratch, noted_look, begin_at=begin_at, ways=("killed",), same_files=same_files) > 50
+    assert images(disk, scratch, noted_look, begin_at=begin_at, ways=("killed",), learn=same_files.learn) > 50
 
 
 def leave_data_unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,7 +289,7 @@ def test_a_wrong_order_of_syncs_is_found_out(
 ) -> None:
     mistake(monkeypatch)
     with pytest.raises(AssertionError) as found:
-        cut_everywhere(scratch, monkeypatch, same_files, straight_through, 32, ways=(*WAYS, *("chance",) * 8))
+        cut_everywhere(scratch, monkeypatch, same_files, straight_through, 32, ways=(*WAYS, *("chance",) * 12))
     assert any("power cut after step" in note for note in found.value.__notes__)
 
 
@@ -365,8 +334,8 @@ def test_after_a_power_cut_a_selection_ends_with_just_what_was_selected(scratch:
         assert files_below(at) == expected
         assert not (at / ".p2phub").exists()
 
-    assert images(disk, scratch, look, begin_at=begin_at, same_files=same_files) > 100
-    assert images(disk, scratch, look, begin_at=begin_at, ways=("killed",), same_files=same_files) > 25
+    assert images(disk, scratch, look, begin_at=begin_at, learn=same_files.learn) > 100
+    assert images(disk, scratch, look, begin_at=begin_at, ways=("killed",), learn=same_files.learn) > 25
 
 
 @pytest.mark.covers("F02")

@@ -10,10 +10,14 @@ is one step and not lost once its new directory is synced.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import random
+import shutil
+import tempfile
 import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +25,8 @@ from p2phub.store.disk import Disk
 
 SECTOR = 512
 ROOT = 0
+WAYS = ("lost", "ordered", "chance", "chance")
+"""The disks that `images` makes after each step, unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +47,17 @@ class Length:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """In `folder`, `name` is `inode` now (None: nothing), and where it was before (`old`: folder, name) it is not."""
+    """In `folder`, `name` is `inode` now (None: nothing), and where it was before (`old`: folder, name) it is not.
+
+    `link`: the inode is a symbolic link, and where it leads.
+    """
 
     folder: int
     name: str
     inode: int | None
     is_folder: bool = False
     old: tuple[int, str] | None = None
+    link: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +100,12 @@ class RecordingDisk(Disk):
         status = os.fstat(fd)
         return self._known.get(status.st_ino) if status.st_dev == self._device else None
 
-    def _new(self, name: str, dir_fd: int, *, is_folder: bool) -> None:
+    def _new(self, name: str, dir_fd: int, *, is_folder: bool, link: str | None = None) -> None:
         folder = self._number(dir_fd)
         if folder is not None:
             inode = os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_ino
             self._known[inode] = self._next  # Also where the system uses a number again.
-            self.log.append(Entry(folder, name, self._next, is_folder))
+            self.log.append(Entry(folder, name, self._next, is_folder, link=link))
             self._next += 1
 
     def open(self, name: str | os.PathLike[str], flags: int, mode: int = 0o666, *, dir_fd: int | None = None) -> int:
@@ -129,6 +139,34 @@ class RecordingDisk(Disk):
             super().allocate(fd, length)
             if (inode := self._number(fd)) is not None:
                 self.log.append(Length(inode, length, grow=True))
+
+    def clone(self, source_fd: int, target_fd: int) -> bool:
+        with self._mutex:
+            done = super().clone(source_fd, target_fd)
+            if done and (inode := self._number(target_fd)) is not None:
+                size = os.fstat(source_fd).st_size
+                self.log.append(Write(inode, 0, os.pread(source_fd, size, 0)))
+            return done
+
+    def copy_range(self, source_fd: int, target_fd: int, offset: int, length: int) -> int | None:
+        with self._mutex:
+            count = super().copy_range(source_fd, target_fd, offset, length)
+            if count and (inode := self._number(target_fd)) is not None:
+                self.log.append(Write(inode, offset, os.pread(target_fd, count, offset)))
+            return count
+
+    def link(self, source_fd: int, name: str, *, dir_fd: int) -> None:
+        with self._mutex:
+            super().link(source_fd, name, dir_fd=dir_fd)
+            if (folder := self._number(dir_fd)) is not None:
+                inode = self._number(source_fd)
+                assert inode is not None, "only files that the disk knows are linked"
+                self.log.append(Entry(folder, name, inode))
+
+    def symlink(self, target: str, name: str, *, dir_fd: int) -> None:
+        with self._mutex:
+            super().symlink(target, name, dir_fd=dir_fd)
+            self._new(name, dir_fd, is_folder=False, link=target)
 
     def rename_new(self, source: str, target: str, *, source_fd: int, target_fd: int) -> None:
         with self._mutex:
@@ -187,6 +225,15 @@ class QuickDisk(Disk):
 class _Image:
     files: dict[int, bytearray] = field(default_factory=dict)
     folders: dict[int, dict[str, int]] = field(default_factory=lambda: {ROOT: {}})
+    links: dict[int, str] = field(default_factory=dict)
+
+    def learn(self, step: Step) -> None:
+        """Note what an inode is. That is never lost while any entry leads to it, be it that of a later rename."""
+        if isinstance(step, Entry) and step.inode is not None:
+            if step.is_folder:
+                self.folders[step.inode] = {}
+            elif step.link is not None:
+                self.links[step.inode] = step.link
 
     def write(self, step: Write, data: bytes, offset: int) -> None:
         held = self.files.setdefault(step.inode, bytearray())
@@ -209,9 +256,7 @@ class _Image:
             here.pop(step.name, None)
             return
         here[step.name] = step.inode
-        if step.is_folder:
-            self.folders.setdefault(step.inode, {})
-        elif step.inode not in self.folders:
+        if step.inode not in self.folders and step.inode not in self.links:
             self.files.setdefault(step.inode, bytearray())
 
     def put_down(self, at: Path, numbers: dict[int, int], inode: int = ROOT) -> None:
@@ -220,9 +265,53 @@ class _Image:
         for name, below in self.folders.get(inode, {}).items():
             if below in self.folders:
                 self.put_down(at / name, numbers, below)
+                continue
+            if below in self.links:
+                (at / name).symlink_to(self.links[below])
             else:
                 (at / name).write_bytes(self.files[below])
-                numbers[(at / name).stat().st_ino] = below
+            numbers[(at / name).lstat().st_ino] = below
+
+
+@contextlib.contextmanager
+def short_lived(tmp_path: Path) -> Iterator[Path]:
+    """Give a place for many short-lived files: in memory, where there is one, else `tmp_path`."""
+    shared_memory = Path("/dev/shm")
+    if not os.access(shared_memory, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=shared_memory) as made:
+        yield Path(made)
+
+
+def images(
+    disk: RecordingDisk,
+    scratch: Path,
+    look: Callable[[Path, list[object]], None],
+    *,
+    begin_at: int = 0,
+    ways: Sequence[str] = WAYS,
+    learn: Callable[[dict[int, int]], None] | None = None,
+) -> int:
+    """Let the power go after every step, in every way, and `look(image, what was said)` at what is left.
+
+    `learn` is told first what `image` returns. Returns at how many images.
+    """
+    count = 0
+    for stop in range(begin_at, len(disk.log) + 1):
+        for number, way in enumerate(ways):
+            at = scratch / "image"
+            numbers = image(disk.log, stop, way, stop * 31 + number, at)
+            if learn is not None:
+                learn(numbers)
+            try:
+                look(at, said_before(disk.log, stop))
+            except BaseException as exc:
+                exc.add_note(f"power cut after step {stop} of {len(disk.log)}, {way}, seed {stop * 31 + number}")
+                raise
+            shutil.rmtree(at)
+            count += 1
+    return count
 
 
 def said_before(log: list[Step], stop: int) -> list[object]:
@@ -239,6 +328,8 @@ def image(log: list[Step], stop: int, way: str, seed: int, at: Path) -> dict[int
     durable = set(range(stop)) if way == "killed" else _durable(log, stop)
     entries_kept = rng.randint(0, stop) if way == "ordered" else 0
     made = _Image()
+    for step in log[:stop]:
+        made.learn(step)
     for index, step in enumerate(log[:stop]):
         sure = index in durable
         if isinstance(step, Write):

@@ -70,9 +70,8 @@ async def give(
         rates = Rates(*(None if rate is None else parse_cap(rate) for rate in (up, down)))
         caps = JobCaps(resolved.manifest, rates, background)
         openness = Openness(is_public(resolved), serve=serve, exchange=exchange)
-        done = await _fetch(
-            node, watch, ref, resolved, openness, given=given, mirrors=mirrors, caps=caps, wait_s=wait_s
-        )
+        sources = given, tuple(mirrors)
+        done = await _fetch(node, watch, ref, resolved, openness, sources, caps=caps, wait_s=wait_s)
         holding = await parts.workers.run(lambda: _whole(node, resolved.manifest))
         if holding is None:
             raise NotFound(f"{ref} changed while it was given", hint="run the same command again")
@@ -94,13 +93,13 @@ async def _fetch(
     ref: str,
     resolved: Resolved,
     openness: Openness,
+    sources: tuple[Sequence[PeerAddress], Sequence[str]],
     *,
-    given: Sequence[PeerAddress],
-    mirrors: Sequence[str],
     caps: JobCaps,
     wait_s: float | None,
 ) -> Done:
-    """Fetch into the own store, within its quota."""
+    """Fetch into the own store, within its quota, from these peers and mirrors first."""
+    given, mirrors = sources
     into = await node.parts.workers.run(lambda: node.parts.store.own_folder(resolved.manifest))
     wish = engine.Wish(ref, resolved.manifest, into, force=True, wait_s=wait_s)
     async with node.keeping.room_for(resolved.manifest) as make_room:

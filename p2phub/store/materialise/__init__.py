@@ -1,0 +1,8 @@
+"""Give what is here in the form that other programs want: a Hugging Face cache, Ollama's store."""
+
+from p2phub.store.clone import Stopped
+from p2phub.store.materialise.hf_cache import HfPlace, write_snapshot
+from p2phub.store.materialise.ollama import export
+from p2phub.store.materialise.source import Linked, Source
+
+__all__ = ["HfPlace", "Linked", "Source", "Stopped", "export", "write_snapshot"]
