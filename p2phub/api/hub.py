@@ -282,14 +282,16 @@ class Hub:
         wait: str | float | None = None,
         watch: Watch = unwatched,
     ) -> Done:
-        """Have another program find `ref` as if it had got it itself: in a Hugging Face cache (`to` "hf-cache"), so
-        that `from_pretrained` loads it offline, or in Ollama's store ("ollama").
+        """Have another program find `ref` as if it had got it itself, and return where: in a Hugging Face cache (`to`
+        "hf-cache"), so that `from_pretrained` loads it offline, or in Ollama's store ("ollama").
 
         What is not held whole is fetched first, into the home's own store. `name`: what to call it there, ORG/NAME,
         for Ollama HOST/NAMESPACE/MODEL:TAG; None: as it is called here. `branch`: which branch is to lead to it.
         `place`: the cache or store, by default where that program keeps it. No snapshot is ever seen in part, nothing
-        that stands there is replaced but the branch. The rest as for `fetch`; Done's path is the snapshot, or Ollama's
-        manifest. Raises what `fetch` does, and Occupied for what stands there under that name and is something else.
+        that stands there is replaced but the branch. The rest as for `fetch`, `wait` in seconds or as a text; Done's
+        path is the snapshot, or Ollama's manifest, sizes are bytes. Raises UsageError, Malformed, NotFound, NotTrusted,
+        NoProvider, Damaged, ChunkMismatch, DiskError, of it DiskFull, and Occupied for what stands there under that
+        name and is something else.
         """
         where = place if place is not None else await trio.to_thread.run_sync(_place_of, to)
         result = await self._verbs.call(
