@@ -146,7 +146,9 @@ class Holdings:
         for row in self.index.holdings(digest):
             if folder in (None, row.folder):
                 known = known or self.known(digest)
-                if known is not None:
+                if known is None:  # Nobody knows which its chunks are: a collection reads all.
+                    self.keeping.retire(row)
+                else:
                     chunks = known.table.chunks(0, len(known.table))
                     self.index.drop_chunks(row.id, (ref.digest for ref in chunks))
 
