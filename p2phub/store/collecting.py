@@ -24,7 +24,6 @@ from p2phub.store.disk import FOLDER_FLAGS, Disk
 from p2phub.store.hashed import lists_of_hashed
 from p2phub.store.holdings import HOLDING, Holdings, holding_key
 from p2phub.store.index import HoldingRow, key_of
-from p2phub.store.index_keeping import OwnRow
 from p2phub.store.interface import Origin
 from p2phub.store.keeping import Collectable, Keep, Leftover, Spare, Swept, in_order
 from p2phub.store.ledger import PIN, mark_key
@@ -63,12 +62,11 @@ class Collector:
     def collectable(self, keep: Keep) -> Collectable:
         self._holdings.index_chunks()
         kept = keep.pinned | keep.busy
-        own = list(self._index.own())
-        rows = [row for row in own if row.manifest not in kept]
+        rows = [row for row in self._index.own() if row.manifest not in kept]
         spare = [Spare(row.manifest, Path(os.fsdecode(row.place)), row.bytes, row.used_at, row.others) for row in rows]
         lengths = [length for _, length in self._unneeded(keep, frozenset(row.id for row in rows))]
         stale = len(self._index.gone()) + len(self._places_gone())
-        return Collectable(in_order(spare), tuple(self.leftovers(keep, own)), len(lengths), sum(lengths), stale)
+        return Collectable(in_order(spare), tuple(self.leftovers(keep)), len(lengths), sum(lengths), stale)
 
     def _unneeded(self, keep: Keep, without: frozenset[int] = frozenset()) -> Iterator[tuple[Digest, int]]:
         """Yield (digest, length) of the blobs that nothing needs but holdings whose ids are in `without`."""
@@ -98,18 +96,18 @@ class Collector:
         found = {key_of(blob.raw) for manifest in wanted for blob in blobs_of(manifest, self._blobs.get)}
         return frozenset(found | {key_of(blob.raw) for blob in lists_of_hashed(index, self._blobs)})
 
-    def leftovers(self, keep: Keep, own: Iterable[OwnRow] | None = None) -> Iterator[Leftover]:
-        """Yield what lies in the own store and nothing names. `own`: what the index has of it, if that is known."""
-        for name in self._unnamed(keep, own):
+    def leftovers(self, keep: Keep) -> Iterator[Leftover]:
+        """Yield what lies in the own store and nothing names."""
+        for name in self._unnamed(keep):
             yield Leftover(self._files / name, tree_bytes(self._files / name))
 
-    def _unnamed(self, keep: Keep, own: Iterable[OwnRow] | None = None) -> list[str]:
+    def _unnamed(self, keep: Keep) -> list[str]:
         try:
             names = os.listdir(self._files)
         except (FileNotFoundError, NotADirectoryError):
             return []
         in_log = set(self._log.all(HOLDING))
-        in_index = {row.place for row in (self._index.own() if own is None else own)}
+        in_index = self._index.folders()
         found = []
         for name in sorted(names):
             manifest = _named(name)
@@ -152,7 +150,8 @@ class Collector:
             if stopped():
                 break
             manifest = _named(name)
-            freed = self._take_apart(name) if manifest is None else self._remove(manifest, self._own_rows(manifest))
+            rows_of = [] if manifest is None else [r for r in self._own_rows(manifest) if r.origin is Origin.OWN]
+            freed = self._take_apart(name) if manifest is None else self._remove(manifest, rows_of)
             if freed is not None:
                 removed.append(Leftover(self._files / name, freed))
         rows = self._drop_rows_of_gone()
@@ -170,6 +169,8 @@ class Collector:
     def _remove(self, manifest: Digest, rows: list[HoldingRow]) -> int | None:
         """Forget what the own store has of a manifest and remove it. None if it is pinned or written to by now."""
         folder = own_folder(self._home, manifest)
+        if self._index.is_needed_by_others(folder, [row.id for row in rows]):
+            return None
         if not os.path.isdir(folder) or os.path.islink(folder):
             self._forget(manifest, rows)  # Somebody removed it: there is nothing to claim, nor to remove.
             return 0

@@ -6,8 +6,10 @@ Each question takes moments, or is asked in parts that do: whoever serves asks t
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -74,6 +76,28 @@ class KeepingIndex:
             " ON CONFLICT (holding) DO UPDATE SET others = ?1"
         )
         self._do(lambda db: db.execute(query, (others, manifest.raw)))
+
+    def folders(self) -> set[bytes]:
+        """Return the folders that hold anything, whosever they are."""
+        return {folder for (folder,) in self._do(lambda db: db.execute("SELECT folder FROM holding").fetchall())}
+
+    def is_needed_by_others(self, folder: Path, ids: Sequence[int]) -> bool:
+        """Whether a holding but those of `ids` has this folder, one in it or around it, or a file in it: published from
+        there, say, or adopted."""
+        place = os.fsencode(folder)
+        below = place + b"/", place + b"0"  # "0" comes after "/".
+        here = (place, *(os.fsencode(parent) for parent in folder.parents))
+        others = f"id NOT IN ({', '.join(map(str, ids))})"
+        marks = ", ".join("?" * len(here))
+        queries: list[tuple[str, Sequence[bytes]]] = [
+            (f"SELECT 1 FROM holding WHERE {others} AND folder IN ({marks}) LIMIT 1", here),
+            (f"SELECT 1 FROM holding WHERE {others} AND folder > ? AND folder < ? LIMIT 1", below),
+            ("SELECT 1 FROM file WHERE place IS NOT NULL AND place > ? AND place < ? LIMIT 1", below),
+        ]
+        return any(
+            self._do(lambda db, query=query, values=values: db.execute(query, values).fetchone()) is not None  # type: ignore[misc]
+            for query, values in queries
+        )
 
     # --- what was forgotten ----------------------------------------------------------------------------------------
 

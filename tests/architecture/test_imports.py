@@ -12,7 +12,7 @@ import pytest
 from tests.support.house import PURE_ROOMS, ROOT, imports_of, module_imports, modules, place, room_of, tree_of
 
 COMPOSE = "p2phub.node.compose"
-PORTS = {"store": {"interface", "disk"}, "net": {"interface", "finder"}}
+PORTS = {"store": {"interface", "keeping", "disk"}, "net": {"interface", "finder"}}
 """Rooms of adapters behind ports, and their files that others may name: the ports, and how to write a file safely."""
 
 # fmt: off

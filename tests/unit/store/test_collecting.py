@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from p2phub.content import digest_of
 from p2phub.store import Keep, Origin, Spare
@@ -15,9 +16,10 @@ from p2phub.store.blobs import YOUNG_S
 from p2phub.store.filesystem import FilesystemStore
 from tests.support.content import Content, content_of, random_files
 from tests.support.covers import covers
-from tests.support.stores import DiskScene, arrive, deliver_rest, hold
+from tests.support.stores import DiskScene, arrive, deliver_rest, hashed, hold
 
 ONE = content_of({**random_files(1, model=5_500), "sub/config.json": b"{}"}, 1000)
+PART = content_of({"model.bin": ONE.files["model.bin"]}, 1000)
 TWO = content_of(random_files(2, other=2_000), 1000)
 
 
@@ -85,6 +87,35 @@ def test_a_blob_that_is_put_is_kept_until_it_is_said_what_it_is_for(scene: DiskS
     assert scene.store.blob(digest_of(blob)) == blob
     sweep(scene)
     assert scene.store.blob(digest_of(blob)) is None
+
+
+@covers("F33")
+@pytest.mark.parametrize(
+    "content", [ONE, content_of({"model.bin": ONE.files["model.bin"]}, 1000)], ids=["same", "part"]
+)
+def test_what_was_published_from_the_own_store_is_the_users(scene: DiskScene, content: Content) -> None:
+    spare = own(scene, ONE)
+    scene.folder = spare.folder
+    scene.store.put_blobs(list(content.blobs.values()))
+    scene.store.hold(content.manifest, content.root, spare.folder, hashed(scene, content))
+    assert scene.store.collect(spare, Keep()) is None
+    sweep(scene)
+    assert scene.files() == ONE.files
+    assert scene.store.read_plan(content.root) is not None
+
+
+@covers("F33")
+def test_what_was_adopted_from_within_the_own_store_stays(scene: DiskScene) -> None:
+    spare = own(scene, ONE)
+    scene.folder = spare.folder
+    scene.store.put_blobs(list(PART.blobs.values()))
+    files = [replace(file, place=spare.folder / "model.bin") for file in hashed(scene, PART)]
+    scene.store.hold(PART.manifest, PART.root, scene.home.parent / "cache", files, origin=Origin.ADOPTED)
+    assert scene.store.collect(spare, Keep()) is None
+    sweep(scene)
+    assert scene.files() == ONE.files
+    scene.store.release(PART.root)
+    assert scene.store.collect(spare, Keep()) is not None
 
 
 def test_only_what_is_named_as_ours_is_taken_for_left_over(scene: DiskScene) -> None:
