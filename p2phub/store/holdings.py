@@ -244,9 +244,7 @@ class Holdings:
         path = known.manifest.files[file].path
         for row in self.index.holdings():
             other = self.known(row.manifest) if row.folder == folder else None
-            if row.folder == folder and row.manifest == digest:
-                self.index.doubt(row.id, file)
-            elif other is not None and (number := other.manifest.number_of(path)) is not None:
+            if other is not None and (number := other.manifest.number_of(path)) is not None:
                 self.index.doubt(row.id, number)
 
     def check(self) -> list[str]:
