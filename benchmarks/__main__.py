@@ -30,10 +30,11 @@ from benchmarks.contestants import (
     Torrent,
     TorrentCrowd,
 )
+from benchmarks.held import measure_held
 from benchmarks.isolation import leave_the_network
 from benchmarks.machine import describe
 from benchmarks.options import parse
-from benchmarks.plan import ALONE, CROWD_RACES, OURS, RACES, SIMULATED, four_files, title_of
+from benchmarks.plan import ALONE, CROWD_RACES, HELD, OURS, RACES, SIMULATED, four_files, title_of
 from benchmarks.processes import ContestantFailed
 from benchmarks.questions import questions
 from benchmarks.race import CrowdRace, How, Race, run_crowd_race, run_race
@@ -79,6 +80,7 @@ class _Measured:
         raced: list[Race | CrowdRace] = [*self.races.values(), *self.crowds.values()]
         return bool(
             self.alone.failures
+            or self.alone.held.failures
             or any(answer.failures for answer in self.simulated.values())
             or any(one.failures for race in raced for one in race.standings.values())
         )
@@ -131,6 +133,8 @@ def _measure(
     elif name == ALONE and OURS in options.only:
         measure_help(measured.alone, p2phub, work=how.work)
         measure_publish(measured.alone, p2phub, four_files(size, cache), how)
+    elif name == HELD and OURS in options.only:
+        measure_held(measured.alone.held, p2phub, size, how)
 
 
 def _everybody(p2phub: P2phub, torrent: Torrent, cache: Path, runtime: Path) -> list[Contestant]:

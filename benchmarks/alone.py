@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.contestants.p2phub import P2phub, the_event
+from benchmarks.held import Held
 from benchmarks.payload import Payload, read_tree
 from benchmarks.processes import Command, ContestantFailed, run
 from benchmarks.race import How
@@ -16,11 +17,12 @@ _HELP_TIMEOUT_S = 30.0
 
 @dataclass(slots=True)
 class Alone:
-    """Seconds of each run, from process start to exit, and what failed."""
+    """Seconds of each run, from process start to exit, what a large home costs, and what failed."""
 
     publish_s: list[float] = field(default_factory=list)
     hash_once_s: list[float] = field(default_factory=list)
     help_s: list[float] = field(default_factory=list)
+    held: Held = field(default_factory=Held)
     failures: list[str] = field(default_factory=list)
 
 

@@ -93,5 +93,6 @@ CROWD_RACES: dict[str, CrowdPlan] = {
     "many": CrowdPlan(CROWD, Scene(4, 1, 100_000_000), four_files),
 }
 ALONE = "alone"
+HELD = "held"
 SIMULATED = "simulated"
-NAMES = (*RACES, *CROWD_RACES, ALONE, SIMULATED)
+NAMES = (*RACES, *CROWD_RACES, ALONE, HELD, SIMULATED)

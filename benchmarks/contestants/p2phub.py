@@ -45,6 +45,10 @@ class P2phub:
         script = Path(sys.executable).with_name("p2phub")
         return Command([str(script), "--help"] if script.exists() else [sys.executable, "-m", "p2phub", "--help"])
 
+    def collect_dry(self, home: Path) -> Command:
+        """Return what tells what a collection of this home would remove."""
+        return self.command(home, "gc", "--dry-run", "--no-lan")
+
     def provider(self) -> Command:
         return self.command(self._home, "node", "--listen", "127.0.0.1:0", "--no-lan")
 

@@ -67,7 +67,11 @@ def write_json(path: Path, machine: Sequence[str], results: Results) -> None:
 
 def _alone(alone: Alone) -> str:
     measured = {"publish": alone.publish_s, "hash once": alone.hash_once_s, "p2phub --help": alone.help_s}
+    measured["gc --dry-run"] = alone.held.dry_run_s
     lines = [f"  {what}: {spread(seconds)} s, {len(seconds)} runs" for what, seconds in measured.items() if seconds]
+    if alone.held.lookup_us:
+        took = alone.held.lookup_us
+        lines.append(f"  looking up a chunk among {alone.held.chunks:,}: {spread(took)} us, {len(took)} times")
     return "\n".join(["Alone, process start to exit", *lines]) if lines else ""
 
 
@@ -101,6 +105,6 @@ def _failures(results: Results) -> str:
         for name, standing in race.standings.items()
         for failure in standing.failures
     ]
-    found += [f"alone: {failure}" for failure in results.alone.failures]
+    found += [f"alone: {failure}" for failure in (*results.alone.failures, *results.alone.held.failures)]
     found += [f"{answer.title}: {failure}" for answer in results.simulated.values() for failure in answer.failures]
     return "\n\n".join(["FAILED", *found]) if found else ""

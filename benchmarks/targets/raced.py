@@ -11,6 +11,7 @@ from statistics import median
 
 from benchmarks.alone import Alone
 from benchmarks.crowd_trial import CrowdTrial
+from benchmarks.held import Held
 from benchmarks.plan import BUSY, CROWD_RACES, OURS, RACES
 from benchmarks.race import CrowdRace, Race
 from benchmarks.ratios import copies_sent, ideals, rate_ratio, trials_of
@@ -117,6 +118,21 @@ def publish(alone: Alone, rate_min: float, help_s_max: float) -> list[Verdict]:
     else:
         verdicts.append(_nothing(of, helping, seconds, failed))
     return verdicts
+
+
+def held(held: Held, dry_run_s_max: float, lookup_us_max: float) -> list[Verdict]:
+    """Judge what a home that holds a great deal costs."""
+    of = f"{held.pins:,} pins, {held.chunks:,} chunks" if held.pins else "a home with 100,000 pins"
+    collecting, looking = "gc --dry-run, start to exit", "looking up a chunk"
+    most_s, most_us = f"<= {dry_run_s_max:g} s", f"<= {lookup_us_max:g} us"
+    failed = len(held.failures)
+    if not held.dry_run_s or not held.lookup_us:
+        return [_nothing(of, what, most, failed) for what, most in ((collecting, most_s), (looking, most_us))]
+    took_s, took_us = median(held.dry_run_s), median(held.lookup_us)
+    return [
+        _verdict(of, collecting, most_s, f"{took_s:.2f} s", took_s <= dry_run_s_max, failed),
+        _verdict(of, looking, most_us, f"{took_us:.0f} us", took_us <= lookup_us_max, failed),
+    ]
 
 
 def _was_busy(race: Race) -> bool:

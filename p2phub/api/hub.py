@@ -360,8 +360,9 @@ class Hub:
         """Forget what is held; its files stay. `ref`: a reference, for every folder that holds it, or one folder.
 
         A name that was published from a folder that is forgotten is not published any more. Returns {"manifest",
-        "folder", "folders": [all that were forgotten, the first of them "folder"], "mirror_files_removed": [where
-        a mirror's were]}. Raises NotFound if it is not held here, UsageError, DiskError.
+        "folder", "folders": [all that were forgotten, the first of them "folder"], "own": [those in the home's own
+        store, which the next `gc` removes], "mirror_files_removed": [where a mirror's were]}. Raises NotFound if it is
+        not held here, UsageError, DiskError.
         """
         return await self._verbs.call("remove", {"ref": ref, "folder": _as_folder(ref)}, unwatched)
 

@@ -72,7 +72,7 @@ async def run(call: Invocation) -> int:
     output.failed(
         FAILED_CHECK,
         f"{len(damaged)} of {plural(found['files'], 'file')} in {found['folder']} not as signed: {named}{more}",
-        HINTS.get(str(found.get("origin")), HINTS["fetched"]),
+        HINTS[found.get("origin", "fetched")],
     )
     return FAILED_CHECK
 

@@ -84,17 +84,24 @@ class Blobs:
             self._disk.unlink(name, dir_fd=self._folder)
         return None
 
-    def all(self) -> Iterator[tuple[Digest, int, float]]:
-        """Yield each blob there is with its length and the time it was put last (Unix seconds)."""
+    def all(self) -> Iterator[Digest]:
+        """Yield the digest of each blob there is."""
+        for name in os.listdir(self._folder):
+            with contextlib.suppress(ValueError, Malformed):  # None of ours.
+                yield Digest(bytes.fromhex(name))
+
+    def length_if_old(self, digest: Digest, put_before: float) -> int | None:
+        """Return the length of a blob that was not put since `put_before` (Unix seconds), None if it was or is gone."""
+        try:
+            status = os.stat(_name(digest), dir_fd=self._folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        return status.st_size if stat.S_ISREG(status.st_mode) and status.st_mtime < put_before else None
+
+    def lengths(self) -> list[int]:
+        """Return the length of each blob there is."""
         with os.scandir(self._folder) as entries:
-            for entry in entries:
-                try:
-                    digest = Digest(bytes.fromhex(entry.name))
-                    status = entry.stat(follow_symlinks=False)
-                except (ValueError, Malformed, FileNotFoundError):  # None of ours, or gone this moment.
-                    continue
-                if stat.S_ISREG(status.st_mode):
-                    yield digest, status.st_size, status.st_mtime
+            return [entry.stat(follow_symlinks=False).st_size for entry in entries if not entry.name.startswith(".")]
 
     def remove(self, digests: Sequence[Digest], *, put_before: float) -> int:
         """Remove blobs that nothing needs, but those that were put since `put_before`. Returns how many bytes they
@@ -103,11 +110,11 @@ class Blobs:
         removed = 0
         with self._locked(fcntl.LOCK_EX):
             for digest in digests:
+                length = self.length_if_old(digest, put_before)
                 with contextlib.suppress(FileNotFoundError):
-                    status = os.stat(_name(digest), dir_fd=self._folder, follow_symlinks=False)
-                    if status.st_mtime < put_before:
+                    if length is not None:
                         self._disk.unlink(_name(digest), dir_fd=self._folder)
-                        removed += status.st_size
+                        removed += length
         return removed
 
     def _stays(self, name: str) -> bool:

@@ -36,7 +36,8 @@ T = TypeVar("T")
 OWN_FILES = "files"
 """Below the home: the own store, a folder for each manifest, named by its digest (64 hex digits)."""
 
-BLOBS_AT_ONCE = 256  # Looked for, or removed, before others get their turn.
+BLOBS_AT_ONCE = 256  # Removed before others get their turn.
+UNKNOWN_AT_ONCE = 256  # Holdings whose chunks are looked for in one reading of all.
 
 
 def own_folder(home: Path, manifest: Digest) -> Path:
@@ -60,28 +61,29 @@ class Collector:
 
     def collectable(self, keep: Keep) -> Collectable:
         self._holdings.index_chunks()
-        rows = [row for row in self._index.own() if row.manifest not in keep.pinned and row.manifest not in keep.busy]
-        spare = [Spare(row.manifest, row.folder, row.bytes, row.used_at, row.others) for row in rows]
-        blobs = self._unneeded(keep, frozenset(row.id for row in rows))
-        count = blob_bytes = 0
-        for _, length in blobs:
-            count, blob_bytes = count + 1, blob_bytes + length
-        stale = self._index.stale_chunks(drop=False) + len(self._index.gone()) + len(self._places_gone())
-        return Collectable(in_order(spare), tuple(self.leftovers(keep)), count, blob_bytes, stale)
+        kept = keep.pinned | keep.busy
+        rows = [row for row in self._index.own() if row.manifest not in kept]
+        spare = [Spare(row.manifest, Path(os.fsdecode(row.place)), row.bytes, row.used_at, row.others) for row in rows]
+        lengths = [length for _, length in self._unneeded(keep, frozenset(row.id for row in rows))]
+        stale = len(self._index.gone()) + len(self._places_gone())
+        return Collectable(in_order(spare), tuple(self.leftovers(keep)), len(lengths), sum(lengths), stale)
 
     def _unneeded(self, keep: Keep, without: frozenset[int] = frozenset()) -> Iterator[tuple[Digest, int]]:
         """Yield (digest, length) of the blobs that nothing needs but holdings whose ids are in `without`."""
         put_before = time.time() - YOUNG_S
         described: frozenset[int] | None = None
-        old = ((digest, length) for digest, length, put_at in self._blobs.all() if put_at < put_before)
-        for some in _batches(old, BLOBS_AT_ONCE):
-            needed = self._index.needed([digest for digest, _ in some], without)
-            for (digest, length), is_needed in zip(some, needed, strict=True):
-                if is_needed:
+        by_first_byte: dict[bytes, list[Digest]] = {}
+        for digest in self._blobs.all():
+            by_first_byte.setdefault(digest.raw[:1], []).append(digest)
+        for first, digests in by_first_byte.items():
+            needed = self._index.needed(first, without)
+            for digest in digests:
+                if key_of(digest.raw) in needed:
                     continue
                 if described is None:  # Reads all that was ever accepted, so only where something could go.
                     described = self._described(keep, without)
-                if key_of(digest.raw) not in described:
+                length = None if key_of(digest.raw) in described else self._blobs.length_if_old(digest, put_before)
+                if length is not None:
                     yield digest, length
 
     def _described(self, keep: Keep, without: frozenset[int]) -> frozenset[int]:
@@ -104,16 +106,17 @@ class Collector:
             names = os.listdir(self._files)
         except (FileNotFoundError, NotADirectoryError):
             return []
-        recorded = self._log.all(HOLDING)
+        in_log = set(self._log.all(HOLDING))
+        in_index = self._index.folders()
         found = []
         for name in sorted(names):
             manifest = _named(name)
             if name.startswith(GOING):
                 found.append(name)
             elif manifest is not None and manifest not in keep.pinned and manifest not in keep.busy:
+                folder = self._files / name
                 # One that the log names and the index does not is half forgotten.
-                in_log = holding_key(manifest, self._files / name) in recorded
-                if not in_log or not self._own_rows(manifest):
+                if os.fsencode(folder) not in in_index or holding_key(manifest, folder) not in in_log:
                     found.append(name)
         return found
 
@@ -147,11 +150,11 @@ class Collector:
             if stopped():
                 break
             manifest = _named(name)
-            freed = self._take_apart(name) if manifest is None else self._remove(manifest, self._own_rows(manifest))
+            rows_of = [] if manifest is None else [r for r in self._own_rows(manifest) if r.origin is Origin.OWN]
+            freed = self._take_apart(name) if manifest is None else self._remove(manifest, rows_of)
             if freed is not None:
                 removed.append(Leftover(self._files / name, freed))
         rows = self._drop_rows_of_gone()
-        rows += 0 if stopped() else self._index.stale_chunks(drop=True)
         gone = self._places_gone()
         self._holdings.index.forget_hashed(gone)
         blobs = blob_bytes = 0
@@ -166,6 +169,8 @@ class Collector:
     def _remove(self, manifest: Digest, rows: list[HoldingRow]) -> int | None:
         """Forget what the own store has of a manifest and remove it. None if it is pinned or written to by now."""
         folder = own_folder(self._home, manifest)
+        if self._index.is_needed_by_others(folder, [row.id for row in rows]):
+            return None
         if not os.path.isdir(folder) or os.path.islink(folder):
             self._forget(manifest, rows)  # Somebody removed it: there is nothing to claim, nor to remove.
             return 0
@@ -214,11 +219,17 @@ class Collector:
     def _drop_rows_of_gone(self) -> int:
         """Remove what is left in the index of holdings that are forgotten. Returns of how many."""
         gone = self._index.gone()
+        unknown: list[int] = []
         for holding, manifest in gone:
             known = self._holdings.known(manifest)
-            if known is not None:  # Else its chunks are found by reading all rows.
+            if known is None:
+                unknown.append(holding)
+            else:
                 chunks = known.table.chunks(0, len(known.table))
                 self._holdings.index.drop_chunks(holding, (ref.digest for ref in chunks))
+        for some in _batches(unknown, UNKNOWN_AT_ONCE):
+            self._index.drop_chunks_of(some)
+        for holding, _ in gone:
             self._index.drop_rows(holding)
         return len(gone)
 

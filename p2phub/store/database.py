@@ -45,6 +45,8 @@ _NEW_IN_2 = (
     "CREATE INDEX part_of ON part (holding)",
     # What files were when they were hashed that no holding has yet, by their path.
     "CREATE TABLE hashed (place BLOB PRIMARY KEY, fingerprint BLOB NOT NULL, entry BLOB NOT NULL) WITHOUT ROWID",
+    # Adopted files by where they stand: few files have a place of their own.
+    "CREATE INDEX file_at ON file (place) WHERE place IS NOT NULL",
     # Which blobs a holding needs, by the first eight bytes of their digest: a collision only keeps one too many.
     "CREATE TABLE needed (key INTEGER NOT NULL, holding INTEGER NOT NULL REFERENCES holding ON DELETE CASCADE,"
     " PRIMARY KEY (key, holding)) WITHOUT ROWID",

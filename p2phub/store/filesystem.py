@@ -245,7 +245,7 @@ class FilesystemStore:
     def usage(self) -> Usage:
         with disk_errors(f"look over {self._home}"):
             holdings, bytes_files, bytes_content = usage_of(self._holdings)
-            blobs = [length for _, length, _ in self._blobs.all()]
+            blobs = self._blobs.lengths()
             left = self._collector.leftovers(Keep())
             return Usage(
                 holdings,

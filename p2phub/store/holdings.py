@@ -196,7 +196,9 @@ class Holdings:
         for row in self.index.holdings(digest):
             if folder in (None, row.folder):
                 known = known or self.known(digest)
-                if known is not None:
+                if known is None:  # Nobody knows which its chunks are: a collection reads all.
+                    self.keeping.retire(row)
+                else:
                     chunks = known.table.chunks(0, len(known.table))
                     self.index.drop_chunks(row.id, (ref.digest for ref in chunks))
 
@@ -295,9 +297,7 @@ class Holdings:
         path = known.manifest.files[file].path
         for row in self.index.holdings():
             other = self.known(row.manifest) if row.folder == folder else None
-            if row.folder == folder and row.manifest == digest:
-                self.index.doubt(row.id, file)
-            elif other is not None and (number := other.manifest.number_of(path)) is not None:
+            if other is not None and (number := other.manifest.number_of(path)) is not None:
                 self.index.doubt(row.id, number)
 
     def look_again(self, digest: Digest, file: int) -> tuple[str, ...]:

@@ -24,12 +24,13 @@ _KEY_MIN, _KEYS = -(1 << 63), 1 << 64
 
 
 class OwnRow(msgspec.Struct, frozen=True):
-    """A holding in the home's own store. `bytes`: of its files when they were hashed; `used_at`: Unix seconds, 0 if
-    nobody noted; `others`: how many others held it then, None if nobody knew."""
+    """A holding in the home's own store. `place`: its folder, as `os.fsencode` has it; `bytes`: of its files when they
+    were hashed; `used_at`: Unix seconds, 0 if nobody noted; `others`: how many others held it then, None if nobody
+    knew."""
 
     id: int
     manifest: Digest
-    folder: Path
+    place: bytes
     bytes: int
     used_at: int
     others: int | None
@@ -54,7 +55,7 @@ class KeepingIndex:
         while True:
             rows = self._do(lambda db, after=after: db.execute(query, (after,)).fetchall())  # type: ignore[misc]
             for number, manifest, folder, size, at, others in rows:
-                yield OwnRow(number, Digest(manifest), Path(os.fsdecode(folder)), size or 0, at or 0, others)
+                yield OwnRow(number, Digest(manifest), folder, size or 0, at or 0, others)
             if len(rows) < ROWS_AT_ONCE:
                 return
             after = rows[-1][0]
@@ -75,6 +76,28 @@ class KeepingIndex:
             " ON CONFLICT (holding) DO UPDATE SET others = ?1"
         )
         self._do(lambda db: db.execute(query, (others, manifest.raw)))
+
+    def folders(self) -> set[bytes]:
+        """Return the folders that hold anything, whosever they are."""
+        return {folder for (folder,) in self._do(lambda db: db.execute("SELECT folder FROM holding").fetchall())}
+
+    def is_needed_by_others(self, folder: Path, ids: Sequence[int]) -> bool:
+        """Whether a holding but those of `ids` has this folder, one in it or around it, or a file in it: published from
+        there, say, or adopted."""
+        place = os.fsencode(folder)
+        below = place + b"/", place + b"0"  # "0" comes after "/".
+        here = (place, *(os.fsencode(parent) for parent in folder.parents))
+        others = f"id NOT IN ({', '.join(map(str, ids))})"
+        marks = ", ".join("?" * len(here))
+        queries: list[tuple[str, Sequence[bytes]]] = [
+            (f"SELECT 1 FROM holding WHERE {others} AND folder IN ({marks}) LIMIT 1", here),
+            (f"SELECT 1 FROM holding WHERE {others} AND folder > ? AND folder < ? LIMIT 1", below),
+            ("SELECT 1 FROM file WHERE place IS NOT NULL AND place > ? AND place < ? LIMIT 1", below),
+        ]
+        return any(
+            self._do(lambda db, query=query, values=values: db.execute(query, values).fetchone()) is not None  # type: ignore[misc]
+            for query, values in queries
+        )
 
     # --- what was forgotten ----------------------------------------------------------------------------------------
 
@@ -108,32 +131,24 @@ class KeepingIndex:
         self._do(lambda db: db.execute("DELETE FROM used WHERE holding = ?", (holding,)))
         self._do(lambda db: db.execute("DELETE FROM gone WHERE holding = ?", (holding,)))
 
-    def stale_chunks(self, *, drop: bool) -> int:
-        """Return how many rows tell of chunks of holdings that are gone, and remove them with `drop`. Reads all."""
-        where = (
-            "FROM chunk WHERE key BETWEEN ? AND ?"
-            " AND holding NOT IN (SELECT id FROM holding) AND holding NOT IN (SELECT holding FROM gone)"
-        )
-        found = 0
+    def drop_chunks_of(self, holdings: Sequence[int]) -> None:
+        """Remove the rows of the chunks of some retired holdings of which nobody knows any more which those are. Reads
+        all rows."""
+        ids = ", ".join(map(str, holdings))
+        query = f"DELETE FROM chunk WHERE key BETWEEN ? AND ? AND holding IN ({ids})"
         for bounds in self._parts():
-            (count,) = self._do(lambda db, bounds=bounds: db.execute(f"SELECT count(*) {where}", bounds).fetchone())  # type: ignore[misc]
-            if count and drop:
-                self._do(lambda db, bounds=bounds: db.execute(f"DELETE {where}", bounds))  # type: ignore[misc]
-            found += count
-        return found
+            self._do(lambda db, bounds=bounds: db.execute(query, bounds))  # type: ignore[misc]
 
     # --- which blobs are needed ------------------------------------------------------------------------------------
 
-    def needed(self, blobs: Sequence[Digest], without: frozenset[int] = frozenset()) -> list[bool]:
-        """Return of each of `blobs` (some thousands) whether a holding needs it, but for those of the ids `without`."""
-        query = "SELECT holding FROM needed WHERE key = ? AND holding NOT IN (SELECT holding FROM gone)"
-
-        def look(db: sqlite3.Connection) -> list[bool]:
-            return [
-                any(holding not in without for (holding,) in db.execute(query, (key_of(blob.raw),))) for blob in blobs
-            ]
-
-        return self._do(look)
+    def needed(self, first: bytes, without: frozenset[int] = frozenset()) -> set[int]:
+        """Return the keys that begin with the byte `first` of blobs that a holding needs, but for those of the ids
+        `without`."""
+        query = "SELECT key, holding FROM needed WHERE key BETWEEN ? AND ?"
+        bounds = key_of(first + b"\0" * 7), key_of(first + b"\xff" * 7)
+        rows = self._do(lambda db: db.execute(query, bounds).fetchall())
+        without |= {holding for holding, _ in self.gone()}
+        return {key for key, holding in rows if holding not in without}
 
     # --- what is held more than once -------------------------------------------------------------------------------
 

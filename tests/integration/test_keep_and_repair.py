@@ -1,4 +1,4 @@
-"""Pins, collection and repair as users see them: real processes, bytes on the wire, counted where they are sent."""
+"""Pins, collection and repair as users see them: real processes, real bytes on the wire, counted by who sends them."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from p2phub.manifest import MIRROR_FOLDER, Ticket, encode_ticket, read_release
 from p2phub.node.compose import Parts
 from p2phub.node.running import JsonObject, Running
 from p2phub.observe import Published, Watch
-from p2phub.store import Holding, Publication
+from p2phub.store import Holding, Origin, Publication
 
 _log = logging.getLogger(__name__)
 ANNOUNCE_WAIT_S = 10.0  # How long `publish` waits to be able to say whether the network knows it.
@@ -173,6 +173,8 @@ async def remove(node: Running, watch: Watch, *, ref: str, folder: str | None = 
                     mirrored.append(removed)
         for manifest, place in gone:
             parts.store.release(manifest, place)
+            if not parts.store.holdings(manifest):  # Else it would be kept from a collection for ever, by nothing.
+                parts.ledger.pin(manifest, pinned=False)
         return holdings, list(dict.fromkeys(mirrored))
 
     holdings, mirrored = await parts.workers.run(forget)
@@ -183,6 +185,7 @@ async def remove(node: Running, watch: Watch, *, ref: str, folder: str | None = 
         "manifest": holdings[0].manifest.text(Codec.MSGPACK),
         "folder": folders[0],
         "folders": folders,
+        "own": [str(holding.folder) for holding in holdings if holding.origin is Origin.OWN],
         "mirror_files_removed": mirrored,
     }
 

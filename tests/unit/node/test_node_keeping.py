@@ -1,0 +1,164 @@
+"""The verbs that keep and collect, without a network: what is here is pinned, what is not ours stays, room is made."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+import trio
+from msgspec.structs import replace
+
+from p2phub.content import Codec, Digest
+from p2phub.discovery import Candidate
+from p2phub.engine.collect import ask_others
+from p2phub.engine.workers import Workers
+from p2phub.errors import DiskError, DiskFull, NotFound
+from p2phub.identity import Address, PeerAddress, PeerId
+from p2phub.node.keeping import Keeping, described
+from p2phub.store import Spare, Store
+from p2phub.store.memory import MemoryStore
+from tests.support.content import Content, content_of, random_files
+from tests.support.covers import covers
+from tests.support.verbs import PUBLISHER, Scene, publish
+
+ONE = content_of(random_files(1, model=5_000), 1000)
+TWO = content_of(random_files(2, model=3_000), 1000)
+
+
+def own(store: Store, content: Content) -> None:
+    store.put_blobs(list(content.blobs.values()))
+    folder = store.own_folder(content.root)
+    arrival = store.arrive(content.manifest, content.root, content.table, folder, force=False)
+    for chunk in content.whole:
+        arrival.write(chunk, content.chunk(chunk))
+    arrival.verified(content.whole)
+    arrival.finish()
+
+
+def text(manifest: Digest) -> str:
+    return manifest.text(Codec.MSGPACK)
+
+
+async def test_what_is_held_in_a_users_folder_is_pinned_and_never_collected(scene: Scene, tmp_path: Path) -> None:
+    published = await publish(scene, tmp_path / "model")
+    pinned = await scene.call("pin", ref=published["reference"])
+    assert (pinned["manifest"], pinned["folder"]) == (published["manifest"], str(tmp_path / "model"))
+    (item,) = (await scene.call("ls"))["items"]
+    assert (item["origin"], item["pinned"]) == ("published", True)
+    await scene.call("unpin", ref=published["reference"])
+    with pytest.raises(NotFound, match="not pinned"):
+        await scene.call("unpin", ref=published["reference"])
+    assert (await scene.call("gc"))["items"] == []
+    assert (tmp_path / "model" / "weights.bin").read_bytes() == b"w" * 1000
+    assert (await scene.call("verify", ref=published["reference"]))["damaged"] == []
+
+
+async def test_earlier_releases_of_what_is_held_stay_described(scene: Scene, tmp_path: Path) -> None:
+    first = await publish(scene, tmp_path / "model")
+    (tmp_path / "model" / "more.bin").write_bytes(b"more")
+    second = await publish(scene, tmp_path / "model")
+    for blob in (scene.parts.config.home / "blobs").iterdir():
+        os.utime(blob, times=(time.time() - 90_000,) * 2)
+    assert (await scene.call("gc"))["blobs"] == 0
+    held = frozenset(each.manifest for each in scene.real_store.holdings())
+    assert {text(manifest) for manifest in described(scene.real_ledger, held)} == {
+        first["manifest"],
+        second["manifest"],
+    }
+    await scene.call("unpublish", ref=second["reference"])
+    await scene.call("remove", ref=str(tmp_path / "model"))
+    assert (await scene.call("gc"))["blobs"] > 0
+
+
+async def test_what_is_forgotten_is_not_pinned_any_more(scene: Scene) -> None:
+    own(scene.real_store, ONE)
+    await scene.call("pin", ref=text(ONE.root))
+    gone = await scene.call("remove", ref=text(ONE.root))
+    assert gone["own"] == [str(scene.real_store.own_folder(ONE.root))]
+    assert scene.real_ledger.pins() == frozenset()
+    told = await scene.call("gc")
+    assert [each["folder"] for each in told["leftovers"]] == gone["own"]
+    assert not scene.real_store.own_folder(ONE.root).exists()
+
+
+@covers("F33")
+async def test_a_fetch_makes_room_within_the_quota_and_only_as_much_as_it_needs(scene: Scene) -> None:
+    for content in (ONE, TWO):
+        own(scene.real_store, content)
+    scene.real_store.note_others(ONE.root, 9)  # So it goes first: of the other nobody knows.
+    keeping = keeping_with(scene, quota=10_000)
+    async with keeping.room_for(other := content_of({"x": b"x"}).root) as make_room:
+        await make_room(2_000)
+        assert len(scene.real_store.holdings()) == 2
+        await make_room(4_000)
+        assert [held.manifest for held in scene.real_store.holdings()] == [TWO.root]
+        with pytest.raises(DiskFull, match="over the quota"):
+            async with keeping.room_for(content_of({"y": b"y"}).root) as other_room:
+                await other_room(9_000)  # 4,000 are promised to the first.
+    assert [held.manifest for held in scene.real_store.holdings()] == [TWO.root]
+    scene.real_ledger.pin(TWO.root, pinned=True)
+    async with keeping.room_for(other) as make_room:
+        with pytest.raises(DiskFull):
+            await make_room(7_001)
+        await make_room(7_000)
+    assert [held.manifest for held in scene.real_store.holdings()] == [TWO.root]
+
+
+@covers("F33")
+async def test_what_a_running_fetch_needs_is_not_collected(scene: Scene) -> None:
+    own(scene.real_store, ONE)
+    busy = Keeping(scene.parts, busy=lambda: [ONE.root], changed=lambda manifest: None, online=False)
+    keep = await busy.keep()
+    assert scene.real_store.collectable(keep).spare == ()
+    assert scene.real_store.collect(Spare(ONE.root, scene.real_store.own_folder(ONE.root), 1), keep) is None
+
+
+def keeping_with(scene: Scene, *, quota: int) -> Keeping:
+    scene.parts.config = replace(scene.parts.config, quota=quota)
+    return Keeping(scene.parts, busy=tuple, changed=lambda manifest: None, online=False)
+
+
+async def test_damage_is_found_in_the_own_store_told_and_not_served(scene: Scene) -> None:
+    own(scene.real_store, ONE)
+    place = scene.real_store.own_folder(ONE.root) / "model.bin"
+    data = bytearray(place.read_bytes())
+    data[1500] ^= 1
+    place.write_bytes(data)
+    found = await scene.call("verify", ref=text(ONE.root))
+    assert [(each["path"], each["chunks"]) for each in found["damaged"]] == [("model.bin", [1])]
+    assert found["origin"] == "own"
+    plan = scene.real_store.read_plan(ONE.root)
+    assert plan is not None
+    assert not plan.held
+
+
+async def test_what_was_published_is_not_repaired(scene: Scene, tmp_path: Path) -> None:
+    published = await publish(scene, tmp_path / "model")
+    (tmp_path / "model" / "weights.bin").write_bytes(b"v" * 1000)
+    with pytest.raises(DiskError, match="only read"):
+        await scene.call("verify", ref=published["reference"], repair=True)
+    assert (tmp_path / "model" / "weights.bin").read_bytes() == b"v" * 1000
+
+
+class CountingFinder:
+    """Names as many providers of each manifest as it was told, us among them."""
+
+    def __init__(self, counts: dict[Digest, int]) -> None:
+        self.counts = counts
+
+    async def providers(self, manifest: Digest, found: trio.MemorySendChannel[Candidate]) -> None:
+        for number in range(self.counts[manifest]):
+            peer = PUBLISHER.peer_id if number == 0 else PeerId(bytes([number]) * 32)
+            await found.send(Candidate(PeerAddress(peer, Address("192.0.2.1", 4717)), "direct"))
+
+
+async def test_the_network_is_asked_who_else_holds_what_may_go() -> None:
+    store = MemoryStore()
+    spare = [Spare(content.root, store.own_folder(content.root), 1, at) for at, content in enumerate((ONE, TWO))]
+    finder: object = CountingFinder({ONE.root: 3, TWO.root: 9})
+    ordered = await ask_others(
+        spare, finder, own=PUBLISHER.peer_id, store=store, workers=Workers()  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert [(each.manifest, each.others) for each in ordered] == [(TWO.root, 8), (ONE.root, 2)]
