@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from p2phub.content import Digest, digest_of
 from p2phub.errors import Malformed
 from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, WRITE_FLAGS, Disk
+from p2phub.store.folders import names_in
 
 FOLDER = "blobs"
 ONE_BY_ONE_MAX = 8
@@ -143,7 +144,7 @@ class Blobs:
     def scrub(self) -> int:
         """Read every blob, remove what rotted and what was left half written. Returns how many rotted."""
         rotted = 0
-        for name in os.listdir(self._folder):
+        for name in names_in(self._folder):
             if name.startswith("."):
                 self._remove_left_over(name)
                 continue

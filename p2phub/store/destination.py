@@ -17,7 +17,7 @@ from p2phub import limits
 from p2phub.content import Digest
 from p2phub.errors import DiskError, DiskFull, Occupied
 from p2phub.store.disk import FOLDER_FLAGS, Disk
-from p2phub.store.folders import OWN_FOLDER, OpenFile, Tree, fingerprint, open_beneath, open_destination
+from p2phub.store.folders import OWN_FOLDER, OpenFile, Tree, fingerprint, names_in, open_beneath, open_destination
 from p2phub.store.journal import JOURNAL, NAMES
 from p2phub.store.own_folder import LOCK, open_locked
 
@@ -48,7 +48,7 @@ class Destination:
 
     def clear(self) -> None:
         """Remove everything of this arrival, and `.p2phub` and folders made for it if nothing else is in them."""
-        for name in os.listdir(self.partials):
+        for name in names_in(self.partials):
             if name in NAMES or name == SCRATCH or name.startswith(MADE) or (name.isascii() and name.isdigit()):
                 self._disk.unlink(name, dir_fd=self.partials)
         with contextlib.suppress(OSError):

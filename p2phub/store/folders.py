@@ -60,6 +60,19 @@ class OpenFile(msgspec.Struct, frozen=True):
         os.close(self.descriptor)
 
 
+def names_in(folder_fd: int) -> list[str]:
+    """Return what stands in an open folder now. Raises OSError.
+
+    Never list the descriptor itself once anything was made there: where it was read before counts, and btrfs shows by
+    it only what was there when it was opened or last read to its end (Linux since 6.5).
+    """
+    fd = os.open(".", FOLDER_FLAGS, dir_fd=folder_fd)
+    try:
+        return os.listdir(fd)
+    finally:
+        os.close(fd)
+
+
 def open_regular(name: str, *, dir_fd: int | None) -> int:
     """Open a regular file by one name. Raises OSError (ELOOP for a link), NotAFile."""
     # Looked at first: opening a device can have effects of its own.

@@ -20,7 +20,7 @@ import msgspec
 from p2phub.content import ChunkTable, Digest, RangeSet
 from p2phub.manifest import Manifest
 from p2phub.store.disk import READ_FLAGS
-from p2phub.store.folders import Tree, fingerprint, open_regular
+from p2phub.store.folders import Tree, fingerprint, names_in, open_regular
 from p2phub.store.interface import Fingerprint, Selected
 from p2phub.store.journal import FileId, Identity, Remembered
 from p2phub.store.rehash import is_equal, matching_chunks
@@ -173,7 +173,7 @@ def _settle(
 
 
 def _partial_files(partials_fd: int, files: int) -> list[int]:
-    names = [name for name in os.listdir(partials_fd) if name.isascii() and name.isdigit()]
+    names = [name for name in names_in(partials_fd) if name.isascii() and name.isdigit()]
     return sorted(int(name) for name in names if len(name) <= 10 and name == str(int(name)) and int(name) < files)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import trio
 from msgspec.structs import replace
 
-from p2phub.content import Digest, ReadPlan
+from p2phub.content import Digest, ReadPlan, digest_of
 from p2phub.engine import fetch as engine
 from p2phub.engine.resolve import Resolved
 from p2phub.engine.waiting import Looks
@@ -124,6 +124,12 @@ def _name_of(ref: str, resolved: Resolved) -> str:
     raise UsageError(f"{ref} does not say what to call it", hint="name it with --as ORG/NAME")
 
 
+def _commit_of(name: str, manifest: Digest) -> str:
+    """Return what to call a revision that no hub ever had. With its name: the client removes by commit alone, from
+    whichever repository it finds it in first."""
+    return digest_of(manifest.raw + name.encode()).raw.hex()[:COMMIT_DIGITS]
+
+
 class _Giving:
     """One holding on its way into another program's place. Methods block, and return what they raise."""
 
@@ -146,7 +152,7 @@ class _Giving:
     def to_cache(self, name: str, branch: str, resolved: Resolved, stopped: Callable[[], bool]) -> Path | BaseException:
         source = self._holding.source
         is_hubs = source is not None and source.cache == "hf" and source.revision is not None
-        commit = source.revision if is_hubs and source is not None else self._holding.manifest.raw.hex()[:COMMIT_DIGITS]
+        commit = source.revision if is_hubs and source is not None else _commit_of(name, self._holding.manifest)
         kind = "dataset" if resolved.release is not None and resolved.release.kind == "dataset" else "model"
         where = HfPlace(self._place, name, str(commit), repo_type=kind, ref=branch)
         try:

@@ -195,9 +195,11 @@ class _Writing:
 
     def _tag(self) -> None:
         """Tell backup programs that this is a cache, if nobody has: as the client does whenever it writes."""
-        with contextlib.suppress(FileExistsError):
-            if TAG not in os.listdir(self._cache):
-                name = self._staging.write(TAG_TEXT)
+        try:
+            os.stat(TAG, dir_fd=self._cache, follow_symlinks=False)
+        except FileNotFoundError:
+            name = self._staging.write(TAG_TEXT)
+            with contextlib.suppress(FileExistsError):
                 self._disk.rename_new(name, TAG, source_fd=self._staging.fd, target_fd=self._cache)
 
     # --- what things are called ----------------------------------------------------------------------------------

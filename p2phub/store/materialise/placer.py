@@ -219,7 +219,8 @@ class Placer:
             file = self._waiting.pop()
             with self._folder_of(file) as folder:
                 self._rename(file, folder)
-        self._waiting_bytes = 0
+        self._waiting_bytes = self._found = 0
+        self._sync_all = False
         self._tree.flush(one_by_one_max=ONE_BY_ONE_MAX)
 
     def _rename(self, file: _Waiting, folder: int) -> None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from pathlib import Path
 
 from p2phub import limits
 from p2phub.errors import DiskError, Occupied
 from p2phub.store.disk import FOLDER_FLAGS, MAKE_FLAGS, Disk
+from p2phub.store.folders import names_in
 from p2phub.store.own_folder import LOCK, open_locked
 
 
@@ -78,10 +80,8 @@ class Staging:
         """Remove everything below, following no link, but for the lock."""
         if depth > limits.PATH_DEPTH_MAX + 1:
             raise DiskError(f"{self._name} holds folders that p2phub never made", hint="remove it")
-        with os.scandir(fd) as entries:
-            found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-        for name, is_folder in found:
-            if is_folder:
+        for name in names_in(fd):
+            if stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
                 below = os.open(name, FOLDER_FLAGS, dir_fd=fd)
                 try:
                     self._empty(below, depth + 1)

@@ -10,7 +10,7 @@ import pytest
 
 from p2phub.errors import ContentChanged, DiskError
 from p2phub.store.disk import cannot_read, disk_error
-from p2phub.store.folders import open_published
+from p2phub.store.folders import names_in, open_published
 from p2phub.store.interface import Fingerprint
 from p2phub.store.scanning import SCAN_DEPTH_MAX, scan_folder
 from tests.support.covers import covers
@@ -168,3 +168,14 @@ def test_what_is_not_to_be_read_is_named_with_how_to_leave_it_out() -> None:
 def test_a_place_that_cannot_be_used_is_told_with_the_option_that_names_it(option: str | None, hint: str) -> None:
     found = disk_error(NotADirectoryError(errno.ENOTDIR, "Not a directory"), "use /x", option=option)
     assert found.hint == hint
+
+
+def test_what_stands_in_a_folder_is_told_wherever_its_descriptor_was_read_before(tmp_path: Path) -> None:
+    """As btrfs has it with whatever was made after the folder was opened."""
+    (tmp_path / "a").touch()
+    (tmp_path / "b").touch()
+    fd = os.open(tmp_path, os.O_RDONLY)
+    with os.scandir(fd) as halfway:
+        next(halfway)  # The system gave both: for whoever goes on with this descriptor there is nothing more.
+        assert sorted(names_in(fd)) == ["a", "b"]
+    os.close(fd)

@@ -812,7 +812,7 @@ def test_a_sync_that_fails_leaves_no_ref_and_the_next_run_goes_on(
     assert snapshot(scene.repo) == FILES
 
 
-def test_many_files_share_a_sync(scene: Scene) -> None:
+def test_many_files_share_a_sync_and_so_do_those_that_are_there(scene: Scene) -> None:
     files = {f"data/{number:03}.txt": b"%d" % number for number in range(50)}
     put_files(scene.folder, files)
     did: list[str] = []
@@ -829,4 +829,27 @@ def test_many_files_share_a_sync(scene: Scene) -> None:
     scene.write(sources(scene.folder, files), disk=Counting())
     assert snapshot(scene.repo) == files
     assert did.count("all") == 1
-    assert did.count("file") <= 4
+    assert did.count("file") == 3  # Tag, listing, ref.
+    did.clear()
+    scene.write(sources(scene.folder, files), disk=Counting())
+    assert did[-2:] == ["all", "file"]  # The ref is the last.
+    assert did.count("all") == 2
+    assert did.count("file") == 8 + 2
+
+
+def test_where_nothing_can_be_synced_together_each_file_is(scene: Scene) -> None:
+    files = {f"data/{number:03}.txt": b"%d" % number for number in range(50)}
+    put_files(scene.folder, files)
+    synced: set[int] = set()
+
+    class OneByOne(Disk):
+        def fdatasync(self, fd: int) -> None:
+            synced.add(os.fstat(fd).st_ino)
+
+        def syncfs(self, fd: int) -> bool:
+            return False
+
+    for _ in range(2):
+        synced.clear()
+        scene.write(sources(scene.folder, files), disk=OneByOne())
+        assert {path.stat().st_ino for path in (scene.repo / "blobs").iterdir()} <= synced
