@@ -20,7 +20,7 @@ from p2phub import limits
 from p2phub.content import ChunkTable, Digest, RangeSet, ReadPlan, WritePlan
 from p2phub.errors import DiskError, DiskFull
 from p2phub.manifest import Manifest
-from p2phub.store import Arrival
+from p2phub.store import Arrival, Judge
 from p2phub.store.disk import Disk
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.memory import MemoryStore
@@ -100,9 +100,16 @@ class SimStore(MemoryStore):
         self._arrivals: list[WatchedArrival] = []
 
     def arrive(
-        self, manifest: Manifest, digest: Digest, table: ChunkTable, destination: Path, *, force: bool
+        self,
+        manifest: Manifest,
+        digest: Digest,
+        table: ChunkTable,
+        destination: Path,
+        *,
+        force: bool,
+        judge: Judge | None = None,
     ) -> Arrival:
-        honest = super().arrive(manifest, digest, table, destination, force=force)
+        honest = super().arrive(manifest, digest, table, destination, force=force, judge=judge)
         arrival = WatchedArrival(honest, destination, self.disk, self._node, self._witness)
         self._arrivals.append(arrival)
         return arrival
@@ -144,9 +151,16 @@ class SimFilesystemStore(FilesystemStore):
         self._node, self._truth, self._witness, self._at = node, truth, witness, at
 
     def arrive(
-        self, manifest: Manifest, digest: Digest, table: ChunkTable, destination: Path, *, force: bool
+        self,
+        manifest: Manifest,
+        digest: Digest,
+        table: ChunkTable,
+        destination: Path,
+        *,
+        force: bool,
+        judge: Judge | None = None,
     ) -> Arrival:
-        honest = super().arrive(manifest, digest, table, destination, force=force)
+        honest = super().arrive(manifest, digest, table, destination, force=force, judge=judge)
         return WatchedArrival(honest, destination, self.disk, self._node, self._witness)
 
     def crash(self, chance: Random) -> SimFilesystemStore:

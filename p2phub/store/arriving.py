@@ -17,6 +17,7 @@ from p2phub.manifest import Manifest, check_path
 from p2phub.store.arrival import FilesystemArrival, Record
 from p2phub.store.destination import Destination, blocks
 from p2phub.store.disk import WRITE_FLAGS, Disk, disk_errors
+from p2phub.store.interface import Judge
 from p2phub.store.journal import Binding, Journal, Remembered, read_journal
 from p2phub.store.survey import Known, Survey, look_over
 
@@ -32,6 +33,7 @@ def begin_arrival(
     folder: Path,
     *,
     force: bool,
+    judge: Judge | None,
     known: Known,
     record: Record,
     secret: bytes,
@@ -61,7 +63,9 @@ def begin_arrival(
                     destination.unmake()
             destination.close()
             raise
-    return FilesystemArrival(disk, manifest, digest, table, destination, journal, survey, record, force=force)
+    return FilesystemArrival(
+        disk, manifest, digest, table, destination, journal, survey, record, force=force, judge=judge
+    )
 
 
 def _refuse_if_occupied(manifest: Manifest, folder: Path, survey: Survey, *, force: bool) -> None:

@@ -24,7 +24,7 @@ from p2phub.store.disk import Disk, disk_errors
 from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import fingerprint, open_published
 from p2phub.store.holdings import Holdings
-from p2phub.store.interface import Arrival, Fingerprint, HashedFile, Holding, Scan
+from p2phub.store.interface import Arrival, Fingerprint, HashedFile, Holding, Judge, Scan
 from p2phub.store.lists import list_of
 from p2phub.store.scanning import Ignore, scan_folder
 from p2phub.store.secret import load_or_make
@@ -95,7 +95,14 @@ class FilesystemStore:
     # --- fetches ---------------------------------------------------------------------------------------------------
 
     def arrive(
-        self, manifest: Manifest, digest: Digest, table: ChunkTable, destination: Path, *, force: bool
+        self,
+        manifest: Manifest,
+        digest: Digest,
+        table: ChunkTable,
+        destination: Path,
+        *,
+        force: bool,
+        judge: Judge | None = None,
     ) -> Arrival:
         remembered = self._holdings.remembered(destination)
 
@@ -118,6 +125,7 @@ class FilesystemStore:
             table,
             destination,
             force=force,
+            judge=judge,
             known=known,
             record=record,
             secret=self._secret(),

@@ -120,6 +120,11 @@ class Holding(msgspec.Struct, frozen=True):
     files: int
 
 
+Judge = Callable[[int, Callable[[int, int], bytes]], str | None]
+"""Says of a whole file, of its size and of what reads it (offset, length), why it must not be put in its place; None if
+it may be. What the reading raises passes through. `formats.danger_of` is one."""
+
+
 class Arrival(Protocol):
     """One fetch being written below its destination. The coordinator's; `plan.open` is the carriers'."""
 
@@ -141,13 +146,15 @@ class Arrival(Protocol):
 
     def sync(self) -> None:
         """Make all noted chunks durable, then journal them; move whole files to their place, without replacing.
-        Raises DiskError; then nothing noted since the last mark counts."""
+        Raises DiskError; then nothing noted since the last mark counts. Raises Unsafe when all that is done, if the
+        judge of this arrival refused a whole file: that stays unfinished, and counts as had."""
 
     def in_place(self, files: Sequence[int]) -> list[int]:
         """Return those of `files` (by number) that stand whole at their place."""
 
     def finish(self) -> Path:
-        """Sync, place every file (empty ones too), record the holding, remove the journal. Returns the folder."""
+        """Sync, place every file (empty ones too), record the holding, remove the journal. Returns the folder.
+        Raises as `sync` does; then nothing is recorded, and the next attempt goes on from here."""
 
     def close(self) -> None:
         """Let go of descriptors and the lock; keep what is there for the next attempt."""
@@ -188,11 +195,19 @@ class Store(Protocol):
         """Note that a file is not what was hashed: its chunks are not held until it is hashed again."""
 
     def arrive(
-        self, manifest: Manifest, digest: Digest, table: ChunkTable, destination: Path, *, force: bool
+        self,
+        manifest: Manifest,
+        digest: Digest,
+        table: ChunkTable,
+        destination: Path,
+        *,
+        force: bool,
+        judge: Judge | None = None,
     ) -> Arrival:
         """Begin or resume writing a manifest to `destination`; waits for nobody: a second writer of the same place gets
         Occupied. Equal files there are recognised and kept; others raise Occupied unless `force` (then replaced at the
-        end by rename). Raises DiskFull if the space cannot be there."""
+        end by rename). What `judge` refuses is not put in its place; it is asked of each file that is written here, not
+        of those that stand there already. Raises DiskFull if the space cannot be there."""
 
     def check(self) -> tuple[str, ...]:
         """Look over the index; rebuild it if it is damaged. Returns what was mended, in words."""

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from p2phub.content import ChunkTable, Digest, RangeSet, Readable, ReadPlan, digest_of, encode_lists
 from p2phub.errors import ContentChanged, DiskError
 from p2phub.manifest import Manifest, encode_manifest
-from p2phub.store.interface import Arrival, Fingerprint, FoundFile, HashedFile, Holding, Scan
+from p2phub.store.interface import Arrival, Fingerprint, FoundFile, HashedFile, Holding, Judge, Scan
 from p2phub.store.lists import list_of_file
 from p2phub.store.memory_arrival import MemoryArrival, Unfinished
 from p2phub.store.memory_files import MemoryFile, Opened, same_bytes
@@ -163,10 +163,17 @@ class MemoryStore:
                     held.doubted.add(file)
 
     def arrive(
-        self, manifest: Manifest, digest: Digest, table: ChunkTable, destination: Path, *, force: bool
+        self,
+        manifest: Manifest,
+        digest: Digest,
+        table: ChunkTable,
+        destination: Path,
+        *,
+        force: bool,
+        judge: Judge | None = None,
     ) -> Arrival:
         with self.lock:
-            return MemoryArrival(self, manifest, digest, table, destination, force=force)
+            return MemoryArrival(self, manifest, digest, table, destination, force=force, judge=judge)
 
     def check(self) -> tuple[str, ...]:
         """Hash files in doubt again."""

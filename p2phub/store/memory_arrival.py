@@ -12,7 +12,8 @@ import msgspec
 from p2phub.content import ChunkTable, Digest, RangeSet, Readable, ReadPlan, WritePlan
 from p2phub.errors import DiskError, Occupied
 from p2phub.manifest import Manifest, check_path
-from p2phub.store.interface import HashedFile
+from p2phub.store.interface import HashedFile, Judge
+from p2phub.store.judging import Judging
 from p2phub.store.lists import list_of
 from p2phub.store.memory_files import MemoryFile, Opened, anonymous_file, same_bytes
 from p2phub.store.rehash import matching_chunks
@@ -32,7 +33,15 @@ class MemoryArrival:
     """The `Arrival` in memory."""
 
     def __init__(
-        self, store: MemoryStore, manifest: Manifest, digest: Digest, table: ChunkTable, folder: Path, *, force: bool
+        self,
+        store: MemoryStore,
+        manifest: Manifest,
+        digest: Digest,
+        table: ChunkTable,
+        folder: Path,
+        *,
+        force: bool,
+        judge: Judge | None,
     ) -> None:
         for entry in manifest.files:
             check_path(entry.path)
@@ -53,6 +62,8 @@ class MemoryArrival:
         hints = [(file.descriptor, left.have & RangeSet.of([table.span(n)])) for n, file in left.files.items()]
         left.have = matching_chunks(table, hints) | RangeSet.of(table.span(file) for file in self._placed)
         self._left = left
+        self._judging = Judging(judge, lambda file: manifest.files[file].path)
+        self._refused: set[int] = set()
         self._plan = WritePlan(digest, table, self._open, lambda file: manifest.files[file].path)
         store.being_written.add(folder)
 
@@ -86,8 +97,10 @@ class MemoryArrival:
             self._check()
             for number, entry in enumerate(self._manifest.files):
                 missing = RangeSet.of([self._table.span(number)]) - self._left.have
-                if entry.size and not missing and entry.path not in self._store.folders.get(self._folder, {}):
+                there = entry.path in self._store.folders.get(self._folder, {})
+                if entry.size and not missing and not there and self._allows(number):
                     self._place(number)
+            self._judging.tell()
 
     def in_place(self, files: Sequence[int]) -> list[int]:
         with self._store.lock:
@@ -101,8 +114,9 @@ class MemoryArrival:
             if clashes:
                 raise Occupied(f"{self._folder} got other files where these go: {', '.join(clashes[:3])}")
             for number in range(len(self._manifest.files)):
-                if number not in self._placed:
+                if number not in self._placed and self._allows(number):
                     self._place(number)
+            self._judging.tell()
             there = self._store.folders.setdefault(self._folder, {})
             files = [
                 HashedFile(
@@ -127,6 +141,14 @@ class MemoryArrival:
     def _check(self) -> None:
         if self._closed:
             raise DiskError(f"the fetch to {self._folder} was closed")
+
+    def _allows(self, number: int) -> bool:
+        if number in self._refused:
+            return False
+        size = self._manifest.files[number].size
+        if size and not self._judging.allows(number, size, self._left.files[number].descriptor):
+            self._refused.add(number)
+        return number not in self._refused
 
     def _place(self, number: int) -> None:
         file = self._left.files.pop(number, None) or MemoryFile()
