@@ -70,6 +70,7 @@ def fetch(
     first: Sequence[str] = (),
     in_order: bool = False,
     wait: str | float | None = None,
+    allow_unsafe: bool | None = None,
     watch: Watch = unwatched,
     **options: Unpack[Options],
 ) -> Done:
@@ -80,9 +81,10 @@ def fetch(
     hold the files. `force` replaces files that differ. `up`, `down`: caps in bytes/s (20_000_000, "20MB", "20MiB");
     `background`: it gets what other fetches leave. `first`: gitignore patterns of files to fetch before all others, in
     this order; `in_order`: the rest from front to back. `wait`: for how long to wait while nobody is there who has
-    it, in seconds or as "10m", "24h", "forever". `watch` is told of each event, in another thread. `options`:
-    home, bootstrap, lan, as for `open_hub`. Interrupted or failed, the same call resumes. Raises UsageError, NotFound,
-    NotTrusted, NoProvider, Damaged, ChunkMismatch, DiskError, of it DiskFull and Occupied; see `Hub.fetch`.
+    it, in seconds or as "10m", "24h", "forever". `allow_unsafe`: whether files that may run code when they are loaded
+    are put in place, too. `watch` is told of each event, in another thread. `options`: home, bootstrap, lan, as for
+    `open_hub`. Interrupted or failed, the same call resumes. Raises UsageError, NotFound, NotTrusted, of it Unsafe,
+    NoProvider, Damaged, ChunkMismatch, DiskError, of it DiskFull and Occupied; see `Hub.fetch`.
     """
     return _run(
         options,
@@ -98,6 +100,7 @@ def fetch(
             first=first,
             in_order=in_order,
             wait=wait,
+            allow_unsafe=allow_unsafe,
             watch=watch,
         ),
     )

@@ -142,6 +142,7 @@ class Hub:
         first: Sequence[str] = (),
         in_order: bool = False,
         wait: str | float | None = None,
+        allow_unsafe: bool | None = None,
         watch: Watch = unwatched,
     ) -> Done:
         """Fetch `ref` into a folder and return once every byte is verified, durable and in place.
@@ -161,14 +162,19 @@ class Hub:
         that no file matches. It is always told of Listening, Started, Source, SourceLacks, Progress, PeerDropped and
         Waiting. `wait`: for how long to wait while nobody is there who has what is missing, each time and from the
         beginning on, in seconds or as a text ("30s", "10m", "24h", "forever"; 0: not at all); None: as the settings
-        say, else a minute for those who were there and may be back. Interrupted or failed, the same call resumes.
+        say, else a minute for those who were there and may be back. `allow_unsafe`: whether files that may run code
+        when they are loaded (pickles and the like, told by what they hold) are put in place, too; None: as the settings
+        say, else not. Interrupted or failed, the same call resumes.
 
         Raises UsageError, Malformed for a damaged ticket, NotFound if nobody knows the name or manifest, NotTrusted for
-        a release that is forged, expired or rolled back, NoProvider if none that can be reached has what is missing,
-        Damaged or ChunkMismatch if all that came was wrong, DiskError, of it DiskFull and Occupied (the folder holds
-        other files).
+        a release that is forged, expired or rolled back, Unsafe for files that may run code and are not allowed to
+        (what came is kept: the same call that allows them goes on from there), NoProvider if none that can be reached
+        has what is missing, Damaged or ChunkMismatch if all that came was wrong, DiskError, of it DiskFull and Occupied
+        (the folder holds other files).
         """
-        waits = {} if wait is None else {"wait": _as_text(parse_duration(wait))}
+        said: JsonObject = {} if wait is None else {"wait": _as_text(parse_duration(wait))}
+        if allow_unsafe is not None:
+            said["allow_unsafe"] = allow_unsafe
         destination = into if into is not None else default_folder(ref)
         result = await self._verbs.call(
             "fetch",
@@ -185,7 +191,7 @@ class Hub:
                 "background": background,
                 "first": list(first),
                 "in_order": in_order,
-                **waits,  # Only where it is asked for: a daemon of an older version does not know it.
+                **said,  # Only what is asked for: a daemon of an older version does not know it.
             },
             watch,
         )

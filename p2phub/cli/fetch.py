@@ -60,6 +60,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="while nobody is there who has it, wait so long for somebody: 30s, 10m, 24h or forever "
         "(default: a minute for those who were there and may be back)",
     )
+    parser.add_argument(
+        "--allow-unsafe",
+        action="store_true",
+        help="put files in place, too, that may run code when they are loaded: pickles, also within archives",
+    )
 
 
 async def run(call: Invocation) -> int:
@@ -87,6 +92,7 @@ async def run(call: Invocation) -> int:
                 first=args.first,
                 in_order=args.in_order,
                 wait=args.wait,
+                allow_unsafe=args.allow_unsafe or None,
                 watch=view.show,
             )
         output.event(done)

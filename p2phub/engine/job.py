@@ -30,6 +30,7 @@ from p2phub.engine.questions import Asked, Questions
 from p2phub.engine.search import Search
 from p2phub.engine.serve import StoreShelf
 from p2phub.engine.sparing import Sparing
+from p2phub.engine.suspects import LookFailed, Suspects
 from p2phub.engine.syncing import SyncFailed, Syncing
 from p2phub.engine.thanks import Thanks
 from p2phub.engine.workers import Workers
@@ -47,6 +48,7 @@ class Wish(msgspec.Struct, frozen=True):
     did not.
 
     `first`: gitignore patterns of files to fetch first, in this order; `in_order`: then the rest from front to back.
+    `allow_unsafe`: put files in place that may run code when they are loaded, too.
     """
 
     reference: str
@@ -57,6 +59,7 @@ class Wish(msgspec.Struct, frozen=True):
     wait_s: float | None = None
     first: tuple[str, ...] = ()
     in_order: bool = False
+    allow_unsafe: bool = False
 
 
 class Means(msgspec.Struct, frozen=True):
@@ -83,7 +86,7 @@ class SearchEnded(msgspec.Struct, frozen=True):
     """One round of the search has told all it found."""
 
 
-Item = Candidate | SearchEnded | Dialled | Reported | HoldsNow | Silent | Told | SyncFailed
+Item = Candidate | SearchEnded | Dialled | Reported | HoldsNow | Silent | Told | SyncFailed | LookFailed
 """What the tasks of a fetch tell its coordinator."""
 
 
@@ -139,6 +142,7 @@ class Job:
         self.prefix_asked = False
         self.lost_at: float | None = None  # Since when nobody brings the fetch forward.
         self.awaited = Awaited(wish.first, in_order=wish.in_order)
+        self.suspects = Suspects(means.workers)
         self.syncing = Syncing(means.workers, self.awaited, watch, now=now)
         self.send, self.inbox = trio.open_memory_channel[Item](limits.REPORTS_WAITING_MAX)
         self.nursery: trio.Nursery
@@ -159,12 +163,15 @@ class Job:
         assert self.arrival is not None
         if written := self.session.take_written():
             self.arrival.verified(written)
+            self.suspects.came(written)
             if self.means.shelf is not None:
                 self.means.shelf.bulletin.tell(self.wish.manifest)
 
     def want_soon(self) -> None:
         """Tell the session what is wanted soon by now, if it has begun."""
-        if self.session is not None and not self.session.complete and (runs := self.awaited.runs()):
+        if self.session is None or self.session.complete:
+            return
+        if runs := [*self.suspects.runs(), *self.awaited.runs()]:
             self.act(self.session.want_soon(runs, now=trio.current_time()))
 
     # --- carrying out decisions --------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from p2phub.engine.awaited import tell_ready
 from p2phub.engine.company import among_others
 from p2phub.engine.job import Job, LinkState
 from p2phub.errors import PeerStalled
+from p2phub.formats import danger_of
 from p2phub.observe import Started, Unmatched
 from p2phub.store import Arrival
 from p2phub.transfer import LinkId, Session
@@ -72,7 +73,10 @@ async def begin(job: Job) -> None:
         means.store.put_blobs(job.assembly.take_new())
         manifest, table = job.assembly.manifest(), job.assembly.table()
         unmatched = job.awaited.begin(manifest, table)
-        arrival = means.store.arrive(manifest, wish.manifest, table, wish.destination, force=wish.force)
+        judge = None if wish.allow_unsafe else danger_of
+        arrival = means.store.arrive(manifest, wish.manifest, table, wish.destination, force=wish.force, judge=judge)
+        if not wish.allow_unsafe:
+            job.suspects.begin(manifest, table, arrival)
         return arrival, unmatched, job.awaited.take_ready(arrival)
 
     arrival, unmatched, ready = await means.workers.run(prepare)
@@ -107,6 +111,13 @@ async def begin(job: Job) -> None:
     job.bytes_before = table.bytes_of(held)
     job.meter.here_already(job.bytes_before, now=now)
     job.others.enter_context(among_others(job, arrival))
+
+
+async def look_early(job: Job) -> None:
+    """Look into files that nobody allowed to be dangerous as soon as enough of them is here."""
+    await job.begun.wait()
+    assert job.arrival is not None
+    await job.suspects.run(job.arrival, job.send)
 
 
 def join(job: Job, number: LinkId, state: LinkState, now: float) -> None:

@@ -59,6 +59,7 @@ class Config(msgspec.Struct, frozen=True):
     up: int | None = None  # Bytes a second; None is as fast as it goes.
     down: int | None = None
     wait: float | None = None  # Seconds, math.inf for ever; None: as `engine.patience` has it.
+    allow_unsafe: bool = False  # Whether a fetch puts files in place that may run code, where it is not told.
     bulk_processes: int = 1
     schedule: tuple[Row, ...] = ()  # Which caps hold when.
     labels: Labels = msgspec.field(default_factory=Labels)  # Which networks are near, and which cost.
@@ -171,6 +172,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "up": parse_cap,
     "down": parse_cap,
     "wait": parse_duration,
+    "allow_unsafe": _switch,
     "bulk_processes": _count,
     "schedule": parse_schedule,
     "labels": parse_labels,

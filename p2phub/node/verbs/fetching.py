@@ -46,11 +46,13 @@ async def fetch(
     first: Sequence[str] = (),
     in_order: bool = False,
     wait: str | float | None = None,
+    allow_unsafe: bool | None = None,
 ) -> JsonObject:
     """Return what was fetched, once all of it is verified and durable in the folder `into`.
 
     `mirrors` are templates beside the configured ones; `up` and `down` are bytes a second; `wait` is for how long to
-    wait for somebody who has it, None: as the settings say. Raises HubError.
+    wait for somebody who has it, `allow_unsafe` whether files that may run code when they are loaded are put in place,
+    None of either: as the settings say. Raises HubError.
     """
     parts = node.parts
     given = tuple(parse_peer_address(provider) for provider in providers)
@@ -70,6 +72,7 @@ async def fetch(
                 wait_s=wait_s,
                 first=tuple(first),
                 in_order=in_order,
+                allow_unsafe=parts.config.allow_unsafe if allow_unsafe is None else allow_unsafe,
             ),
             search=search,
             means=_means(parts, openness),

@@ -152,6 +152,7 @@ def test_a_dry_run_marks_what_publish_would_refuse_and_exits_with_0(cli: Cli, hu
 def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
     words = ["--into", "d", "--provider", ADDRESS, "--mirror", MIRROR, "--force", "--no-serve"]
     words += ["--no-exchange", "--background", "--first", "*.json", "--first", "b", "--in-order", "--wait", "24h"]
+    words += ["--allow-unsafe"]
     assert cli("fetch", "x/m", *words).code == 0
     assert cli("fetch", "x/m").code == 0
     (_, _, given), (_, _, defaults) = hub.calls
@@ -166,6 +167,7 @@ def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
         "first": ["*.json", "b"],
         "in_order": True,
         "wait": "24h",
+        "allow_unsafe": True,
     }
     assert defaults == {
         "into": None,
@@ -178,6 +180,7 @@ def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
         "first": [],
         "in_order": False,
         "wait": None,
+        "allow_unsafe": None,  # As the settings say.
     }
 
 
