@@ -476,7 +476,7 @@ def test_equal_files_that_are_there_are_the_users_own_and_not_judged(scene: Scen
 
 @covers("T31")
 def test_with_force_what_is_refused_replaces_nothing(scene: Scene) -> None:
-    content = content_of(JUDGED, STEP)
+    content = content_of({"good": b"ok", "small": b"A"}, STEP)
     scene.put("small", b"other")
     arrival = arrive(scene, content, force=True, judge=no_letter_a)
     deliver_rest(arrival, content)

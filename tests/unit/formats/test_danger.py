@@ -102,6 +102,7 @@ OBJECTS = np.array([{"a": 1}, None], dtype=object)
         pytest.param(b"cos\nsystem\n(S'true'\ntR.", id="a pickle by hand"),
         pytest.param(b"(0" * 40_000 + b"cos\nsystem\n(S'true'\ntR.", id="an old pickle that begins with nothing"),
         pytest.param(b"\x80\x02cos\nsystem\n(S'true'\ntR\xff", id="a pickle that is wrong when it is too late"),
+        pytest.param(b"\x80\x02cthis\ns\n\xff", id="a pickle that imports a module and is wrong then"),
         pytest.param(b"\x80\x04I0x1\n0cos\nsystem\n(S'true'\ntR.", id="a pickle that pickletools cannot read"),
         pytest.param(npy_of("('|O', (2,))"), id="npy of arrays of objects"),
         pytest.param(npy_of("'object'"), id="npy of objects by another name"),
