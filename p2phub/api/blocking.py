@@ -73,6 +73,7 @@ def fetch(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     tensors: Sequence[str] = (),
+    allow_unsafe: bool | None = None,
     watch: Watch = unwatched,
     **options: Unpack[Options],
 ) -> Done:
@@ -85,9 +86,10 @@ def fetch(
     `background`: it gets what other fetches leave. `first`: gitignore patterns of files to fetch before all others, in
     this order; `in_order`: the rest from front to back. `wait`: for how long to wait while nobody is there who has
     it, in seconds or as "10m", "24h", "forever". `include`, `exclude`: gitignore patterns of files; `tensors`: shell
-    patterns of tensors, which land in NAME.selected.safetensors. `watch` is told of each event, in another thread.
-    `options`: home, bootstrap, lan, as for `open_hub`. Interrupted or failed, the same call resumes. Raises UsageError,
-    NotFound, NotTrusted, NoProvider, Damaged, ChunkMismatch, DiskError, of it DiskFull and Occupied; see `Hub.fetch`.
+    patterns of tensors, which land in NAME.selected.safetensors. `allow_unsafe`: whether files that may run code when
+    they are loaded are put in place, too. `watch` is told of each event, in another thread. `options`: home, bootstrap,
+    lan, as for `open_hub`. Interrupted or failed, the same call resumes. Raises UsageError, NotFound, NotTrusted, of it
+    Unsafe, NoProvider, Damaged, ChunkMismatch, DiskError, of it DiskFull and Occupied; see `Hub.fetch`.
     """
     return _run(
         options,
@@ -106,6 +108,7 @@ def fetch(
             include=include,
             exclude=exclude,
             tensors=tensors,
+            allow_unsafe=allow_unsafe,
             watch=watch,
         ),
     )
@@ -135,17 +138,24 @@ def verify(
     repair: bool = False,
     providers: Sequence[str] = (),
     mirrors: Sequence[str] = (),
+    allow_unsafe: bool | None = None,
     watch: Watch = unwatched,
     **options: Unpack[Options],
 ) -> JsonObject:
     """Read a held manifest (a reference, or the folder it stands in) back and compare every chunk.
 
     Returns {"manifest", "folder", "files", "bytes", "damaged": [{"path", "chunks", "reason"}], …}; damage is returned,
-    not raised. `repair`: replace what is damaged, if it was fetched by us; `providers` and `mirrors` as for `fetch`.
-    `watch` is told of each event, in another thread. `options`: home, bootstrap, lan, as for `open_hub`. Raises
-    NotFound, UsageError, NotTrusted, DiskError, and to repair what `fetch` raises; see `Hub.verify`.
+    not raised. `repair`: replace what is damaged, if it was fetched by us; `providers`, `mirrors` and, for what is
+    missing, `allow_unsafe` as for `fetch`. `watch` is told of each event, in another thread. `options`: home,
+    bootstrap, lan, as for `open_hub`. Raises NotFound, UsageError, NotTrusted, DiskError, and to repair what `fetch`
+    raises; see `Hub.verify`.
     """
-    return _run(options, lambda hub: hub.verify(ref, repair=repair, providers=providers, mirrors=mirrors, watch=watch))
+    return _run(
+        options,
+        lambda hub: hub.verify(
+            ref, repair=repair, providers=providers, mirrors=mirrors, allow_unsafe=allow_unsafe, watch=watch
+        ),
+    )
 
 
 def pin(
@@ -153,16 +163,21 @@ def pin(
     *,
     providers: Sequence[str] = (),
     mirrors: Sequence[str] = (),
+    allow_unsafe: bool | None = None,
     watch: Watch = unwatched,
     **options: Unpack[Options],
 ) -> JsonObject:
     """Keep `ref` from collection; what is not held whole is fetched into the home's own store.
 
-    Returns {"manifest", "folder", "fetched"}. `providers` and `mirrors` as for `fetch`. `watch` is told of each event,
-    in another thread. `options`: home, bootstrap, lan, as for `open_hub`. Raises what `fetch` raises: UsageError,
-    NotFound, NotTrusted, NoProvider, Damaged, DiskError, of it DiskFull where the quota leaves no room; see `Hub.pin`.
+    Returns {"manifest", "folder", "fetched"}. `providers`, `mirrors` and `allow_unsafe` as for `fetch`. `watch` is told
+    of each event, in another thread. `options`: home, bootstrap, lan, as for `open_hub`. Raises what `fetch` raises:
+    UsageError, NotFound, NotTrusted, of it Unsafe, NoProvider, Damaged, DiskError, of it DiskFull where the quota
+    leaves no room; see `Hub.pin`.
     """
-    return _run(options, lambda hub: hub.pin(ref, providers=providers, mirrors=mirrors, watch=watch))
+    return _run(
+        options,
+        lambda hub: hub.pin(ref, providers=providers, mirrors=mirrors, allow_unsafe=allow_unsafe, watch=watch),
+    )
 
 
 def unpin(ref: str, **options: Unpack[Options]) -> JsonObject:

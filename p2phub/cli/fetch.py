@@ -6,7 +6,7 @@ import signal
 from argparse import ArgumentParser
 
 from p2phub import api
-from p2phub.cli.arguments import add_sources, check_mirrors, check_providers, check_wait
+from p2phub.cli.arguments import add_allow_unsafe, add_sources, check_mirrors, check_providers, check_wait
 from p2phub.cli.command import Command, Invocation
 from p2phub.cli.output import Output
 from p2phub.cli.progress import Progress, open_progress
@@ -65,6 +65,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="while nobody is there who has it, wait so long for somebody: 30s, 10m, 24h or forever "
         "(default: a minute for those who were there and may be back)",
     )
+    add_allow_unsafe(parser)
 
 
 async def run(call: Invocation) -> int:
@@ -95,6 +96,7 @@ async def run(call: Invocation) -> int:
                 include=args.include,
                 exclude=args.exclude,
                 tensors=args.tensor,
+                allow_unsafe=args.allow_unsafe,
                 watch=view.show,
             )
         output.event(done)

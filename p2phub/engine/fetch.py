@@ -32,9 +32,10 @@ from p2phub.engine.kin import look_for_kin, turn_to_next
 from p2phub.engine.nearness import ask_lan_if_long, spare
 from p2phub.engine.patience import Patience
 from p2phub.engine.places import make_place
-from p2phub.engine.preparing import begin, late_at, look
+from p2phub.engine.preparing import begin, late_at, look, look_early
 from p2phub.engine.reports import take_report
 from p2phub.engine.search import Search
+from p2phub.engine.suspects import LookFailed
 from p2phub.engine.syncing import SyncFailed
 from p2phub.engine.turns import Turns
 from p2phub.errors import HubError
@@ -73,8 +74,8 @@ async def fetch(
     watch: Watch,
     started: Callable[[Running], None] = lambda running: None,
 ) -> Done:
-    """Return once every chunk is verified, durable and at its place. Raises NoProvider, Damaged, DiskError, and
-    UsageError for a pattern that is none.
+    """Return once every chunk is verified, durable and at its place. Raises NoProvider, Damaged, DiskError, Unsafe for
+    files that the wish does not allow, and UsageError for a pattern that is none.
 
     `started` is given the fetch, good while it runs.
     """
@@ -108,6 +109,8 @@ async def _transfer(job: Job, patience: Patience) -> None:
         await begin(job)
     async with trio.open_nursery() as job.nursery:
         job.nursery.start_soon(job.syncing.run, job.send)
+        if not job.wish.allow_unsafe:
+            job.nursery.start_soon(look_early, job)
         try:
             await _Coordinator(job, patience).run()
         except HubError as error:
@@ -187,7 +190,7 @@ class _Coordinator:
             case Silent():
                 for number in sorted(job.providers[item.peer].links):
                     job.drop(job.links[number], item.error)
-            case SyncFailed():
+            case SyncFailed() | LookFailed():
                 raise item.error
 
     def _next_deadline(self) -> float:

@@ -1,6 +1,6 @@
 """Headers and footers of tensor and table files to layouts: named spans. Never runs what it reads. Pure."""
 
-from p2phub.formats.danger import danger_of, is_code
+from p2phub.formats.danger import REFUSED_NAMED_MAX, danger_of, is_code, refusal, suspect, telling_spans
 from p2phub.formats.detect import layout_of
 from p2phub.formats.gguf import FORMAT as GGUF
 from p2phub.formats.layout import OPAQUE, Layout, Span, boundaries, decode_layout, encode_layout
@@ -11,6 +11,7 @@ from p2phub.formats.selected import header_bytes_max, in_order, selected_header
 __all__ = [
     "GGUF",
     "OPAQUE",
+    "REFUSED_NAMED_MAX",
     "SAFETENSORS",
     "Layout",
     "Span",
@@ -23,5 +24,8 @@ __all__ = [
     "is_code",
     "layout_of",
     "read_safetensors_header",
+    "refusal",
     "selected_header",
+    "suspect",
+    "telling_spans",
 ]
