@@ -50,6 +50,10 @@ class NotTrusted(HubError):
         self.rule = rule
 
 
+class Unsafe(NotTrusted):
+    """Files may run code when they are loaded, and nobody allowed that. What was verified is kept."""
+
+
 class Damaged(HubError):
     """Bytes are not what their digest or the specification says, and nobody could give better ones."""
 

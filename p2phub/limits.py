@@ -100,6 +100,7 @@ SOON_RUNS_MAX = 4096  # Of an order hint: what is beyond comes in its usual orde
 SOON_LAPS_MAX = 256  # and what goes back more often ascends from there on: each is looked at for each grant.
 SOON_RANGES_MAX = 64  # Ranges of files that somebody reads while they are fetched; the oldest is forgotten.
 FIRST_PATTERNS_MAX = 64  # Each is compared with every path.
+EARLY_LOOKS_MAX = 16  # Files looked into before the rest is fetched: in a crowd all want the same chunks of these.
 
 # --- mirrors -----------------------------------------------------------------------------------------------------
 MIRRORS_MAX = 16  # In one fetch, of those given and those configured.

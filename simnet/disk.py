@@ -20,7 +20,7 @@ from p2phub import limits
 from p2phub.content import ChunkTable, Digest, RangeSet, ReadPlan, WritePlan
 from p2phub.errors import DiskError, DiskFull
 from p2phub.manifest import Manifest
-from p2phub.store import Arrival, LocalRun, Made, Selected
+from p2phub.store import Arrival, Judge, LocalRun, Made, Selected
 from p2phub.store.disk import Disk
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.memory import MemoryStore
@@ -108,8 +108,9 @@ class SimStore(MemoryStore):
         *,
         force: bool,
         selected: Selected | None = None,
+        judge: Judge | None = None,
     ) -> Arrival:
-        honest = super().arrive(manifest, digest, table, destination, force=force, selected=selected)
+        honest = super().arrive(manifest, digest, table, destination, force=force, selected=selected, judge=judge)
         arrival = WatchedArrival(honest, destination, self.disk, self._node, self._witness)
         self._arrivals.append(arrival)
         return arrival
@@ -159,8 +160,9 @@ class SimFilesystemStore(FilesystemStore):
         *,
         force: bool,
         selected: Selected | None = None,
+        judge: Judge | None = None,
     ) -> Arrival:
-        honest = super().arrive(manifest, digest, table, destination, force=force, selected=selected)
+        honest = super().arrive(manifest, digest, table, destination, force=force, selected=selected, judge=judge)
         return WatchedArrival(honest, destination, self.disk, self._node, self._witness)
 
     def crash(self, chance: Random) -> SimFilesystemStore:

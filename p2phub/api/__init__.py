@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         NotTrusted,
         Occupied,
         PeerError,
+        Unsafe,
         UsageError,
     )
     from p2phub.identity import PeerAddress, PeerId, parse_peer_address, parse_peer_id
@@ -96,6 +97,7 @@ __all__ = [
     "Stopped",
     "Ticket",
     "Unmatched",
+    "Unsafe",
     "UsageError",
     "Waiting",
     "Watch",
@@ -116,7 +118,7 @@ _ROOMS = {
     "p2phub.api.daemon": "run_node salvage",
     "p2phub.api.hub": "Hub default_folder open_hub",
     "p2phub.errors": "AlreadyRunning ChunkMismatch ContentChanged Damaged DiskError DiskFull HubError Malformed "
-    "NoProvider NotFound NotTrusted Occupied PeerError UsageError",
+    "NoProvider NotFound NotTrusted Occupied PeerError Unsafe UsageError",
     "p2phub.identity": "PeerAddress PeerId parse_peer_address parse_peer_id",
     "p2phub.manifest": "KINDS Reference Ticket check_mirror check_name parse_reference",
     "p2phub.node": "parse_duration",

@@ -75,6 +75,7 @@ def fetch(
     tensors: Sequence[str] = (),
     columns: Sequence[str] = (),
     row_groups: Sequence[str | int] = (),
+    allow_unsafe: bool | None = None,
     watch: Watch = unwatched,
     **options: Unpack[Options],
 ) -> Done:
@@ -88,9 +89,10 @@ def fetch(
     this order; `in_order`: the rest from front to back. `wait`: for how long to wait while nobody is there who has
     it, in seconds or as "10m", "24h", "forever". `include`, `exclude`: gitignore patterns of files; `tensors`: shell
     patterns of tensors, which land in NAME.selected.safetensors; `columns` and `row_groups` ("0-3") of Parquet files
-    likewise, in NAME.selected.parquet. `watch` is told of each event, in another thread.
-    `options`: home, bootstrap, lan, as for `open_hub`. Interrupted or failed, the same call resumes. Raises UsageError,
-    NotFound, NotTrusted, NoProvider, Damaged, ChunkMismatch, DiskError, of it DiskFull and Occupied; see `Hub.fetch`.
+    likewise, in NAME.selected.parquet. `allow_unsafe`: whether files that may run code when they are loaded are put in
+    place, too. `watch` is told of each event, in another thread. `options`: home, bootstrap, lan, as for `open_hub`.
+    Interrupted or failed, the same call resumes. Raises UsageError, NotFound, NotTrusted, of it Unsafe, NoProvider,
+    Damaged, ChunkMismatch, DiskError, of it DiskFull and Occupied; see `Hub.fetch`.
     """
     return _run(
         options,
@@ -111,6 +113,7 @@ def fetch(
             tensors=tensors,
             columns=columns,
             row_groups=row_groups,
+            allow_unsafe=allow_unsafe,
             watch=watch,
         ),
     )
@@ -140,17 +143,24 @@ def verify(
     repair: bool = False,
     providers: Sequence[str] = (),
     mirrors: Sequence[str] = (),
+    allow_unsafe: bool | None = None,
     watch: Watch = unwatched,
     **options: Unpack[Options],
 ) -> JsonObject:
     """Read a held manifest (a reference, or the folder it stands in) back and compare every chunk.
 
     Returns {"manifest", "folder", "files", "bytes", "damaged": [{"path", "chunks", "reason"}], …}; damage is returned,
-    not raised. `repair`: replace what is damaged, if it was fetched by us; `providers` and `mirrors` as for `fetch`.
-    `watch` is told of each event, in another thread. `options`: home, bootstrap, lan, as for `open_hub`. Raises
-    NotFound, UsageError, NotTrusted, DiskError, and to repair what `fetch` raises; see `Hub.verify`.
+    not raised. `repair`: replace what is damaged, if it was fetched by us; `providers`, `mirrors` and, for what is
+    missing, `allow_unsafe` as for `fetch`. `watch` is told of each event, in another thread. `options`: home,
+    bootstrap, lan, as for `open_hub`. Raises NotFound, UsageError, NotTrusted, DiskError, and to repair what `fetch`
+    raises; see `Hub.verify`.
     """
-    return _run(options, lambda hub: hub.verify(ref, repair=repair, providers=providers, mirrors=mirrors, watch=watch))
+    return _run(
+        options,
+        lambda hub: hub.verify(
+            ref, repair=repair, providers=providers, mirrors=mirrors, allow_unsafe=allow_unsafe, watch=watch
+        ),
+    )
 
 
 def pin(
@@ -158,16 +168,21 @@ def pin(
     *,
     providers: Sequence[str] = (),
     mirrors: Sequence[str] = (),
+    allow_unsafe: bool | None = None,
     watch: Watch = unwatched,
     **options: Unpack[Options],
 ) -> JsonObject:
     """Keep `ref` from collection; what is not held whole is fetched into the home's own store.
 
-    Returns {"manifest", "folder", "fetched"}. `providers` and `mirrors` as for `fetch`. `watch` is told of each event,
-    in another thread. `options`: home, bootstrap, lan, as for `open_hub`. Raises what `fetch` raises: UsageError,
-    NotFound, NotTrusted, NoProvider, Damaged, DiskError, of it DiskFull where the quota leaves no room; see `Hub.pin`.
+    Returns {"manifest", "folder", "fetched"}. `providers`, `mirrors` and `allow_unsafe` as for `fetch`. `watch` is told
+    of each event, in another thread. `options`: home, bootstrap, lan, as for `open_hub`. Raises what `fetch` raises:
+    UsageError, NotFound, NotTrusted, of it Unsafe, NoProvider, Damaged, DiskError, of it DiskFull where the quota
+    leaves no room; see `Hub.pin`.
     """
-    return _run(options, lambda hub: hub.pin(ref, providers=providers, mirrors=mirrors, watch=watch))
+    return _run(
+        options,
+        lambda hub: hub.pin(ref, providers=providers, mirrors=mirrors, allow_unsafe=allow_unsafe, watch=watch),
+    )
 
 
 def unpin(ref: str, **options: Unpack[Options]) -> JsonObject:

@@ -154,6 +154,7 @@ class Hub:
         tensors: Sequence[str] = (),
         columns: Sequence[str] = (),
         row_groups: Sequence[str | int] = (),
+        allow_unsafe: bool | None = None,
         watch: Watch = unwatched,
     ) -> Done:
         """Fetch `ref`, or a part of it, into a folder and return once every byte is verified, durable and in place.
@@ -173,7 +174,9 @@ class Hub:
         that no file matches. It is always told of Listening, Started, Source, SourceLacks, Progress, PeerDropped and
         Waiting. `wait`: for how long to wait while nobody is there who has what is missing, each time and from the
         beginning on, in seconds or as a text ("30s", "10m", "24h", "forever"; 0: not at all); None: as the settings
-        say, else a minute for those who were there and may be back. Interrupted or failed, the same call resumes.
+        say, else a minute for those who were there and may be back. `allow_unsafe`: whether files that may run code
+        when they are loaded (pickles and the like, told by what they hold) are put in place, too; None: as the settings
+        say, else not. Interrupted or failed, the same call resumes.
 
         `include`, `exclude`: gitignore patterns of files, with at most two stars; no others, or not these, are fetched.
         `tensors`: shell patterns over names of tensors ("layers.0.*") in safetensors files, in those that `include`
@@ -184,11 +187,13 @@ class Hub:
         `watch` is told of Unmatched for a pattern that matches nothing; if nothing at all is selected it is UsageError.
 
         Raises UsageError, Malformed for a damaged ticket, NotFound if nobody knows the name or manifest, NotTrusted for
-        a release that is forged, expired or rolled back, NoProvider if none that can be reached has what is missing,
-        Damaged or ChunkMismatch if all that came was wrong, DiskError, of it DiskFull and Occupied (the folder holds
-        other files).
+        a release that is forged, expired or rolled back, Unsafe for files that may run code and are not allowed to
+        (what came is kept: the same call that allows them goes on from there), NoProvider if none that can be reached
+        has what is missing, Damaged or ChunkMismatch if all that came was wrong, DiskError, of it DiskFull and Occupied
+        (the folder holds other files).
         """
-        waits = {} if wait is None else {"wait": _as_text(parse_duration(wait))}
+        said: JsonObject = {} if wait is None else {"wait": _as_text(parse_duration(wait))}
+        said |= _unsafe_if_said(allow_unsafe)
         parts = {
             "include": list(include),
             "exclude": list(exclude),
@@ -212,7 +217,7 @@ class Hub:
                 "background": background,
                 "first": list(first),
                 "in_order": in_order,
-                **waits,  # Only where it is asked for: a daemon of an older version does not know it,
+                **said,  # Only what is asked for: a daemon of an older version does not know it,
                 **{name: given for name, given in parts.items() if given},  # nor these.
             },
             watch,
@@ -280,6 +285,7 @@ class Hub:
         exchange: bool = True,
         background: bool = False,
         wait: str | float | None = None,
+        allow_unsafe: bool | None = None,
         watch: Watch = unwatched,
     ) -> Done:
         """Have another program find `ref` as if it had got it itself, and return where: in a Hugging Face cache (`to`
@@ -290,8 +296,8 @@ class Hub:
         `place`: the cache or store, by default where that program keeps it. No snapshot is ever seen in part, nothing
         that stands there is replaced but the branch. The rest as for `fetch`, `wait` in seconds or as a text; Done's
         path is the snapshot, or Ollama's manifest, sizes are bytes. Raises UsageError, Malformed, NotFound, NotTrusted,
-        NoProvider, Damaged, ChunkMismatch, DiskError, of it DiskFull, and Occupied for what stands there under that
-        name and is something else.
+        Unsafe, NoProvider, Damaged, ChunkMismatch, DiskError, of it DiskFull, and Occupied for what stands there under
+        that name and is something else.
         """
         where = place if place is not None else await trio.to_thread.run_sync(_place_of, to)
         result = await self._verbs.call(
@@ -310,6 +316,7 @@ class Hub:
                 "down": self._down,
                 "background": background,
                 **({} if wait is None else {"wait": _as_text(parse_duration(wait))}),
+                **_unsafe_if_said(allow_unsafe),
             },
             watch,
         )
@@ -436,6 +443,7 @@ class Hub:
         repair: bool = False,
         providers: Sequence[str] = (),
         mirrors: Sequence[str] = (),
+        allow_unsafe: bool | None = None,
         watch: Watch = unwatched,
     ) -> JsonObject:
         """Read a held manifest (a reference, or the folder it stands in) back and compare every chunk.
@@ -446,13 +454,15 @@ class Hub:
         held whole, UsageError, DiskError.
 
         With `repair`, what is damaged is replaced, if it was fetched by us: what of a file is right is copied, the rest
-        fetched (`providers`, `mirrors` and `watch` as for `fetch`). Then there are also "repaired": [paths],
-        "bytes_received" and "sources". Raises what `fetch` raises, and DiskError if the files are not ours to replace:
-        published, or adopted from another program.
+        fetched (`providers`, `mirrors` and `watch` as for `fetch`; `allow_unsafe`, too, where files are missing: what
+        stands there damaged was allowed before). Then there are also "repaired": [paths], "bytes_received" and
+        "sources". Raises what `fetch` raises, and DiskError if the files are not ours to replace: published, or adopted
+        from another program.
         """
         args: JsonObject = {"ref": ref, "folder": _as_folder(ref)}
         if repair:  # Only where it is asked for: a daemon of an older version does not know it.
             args |= {"repair": True, "providers": list(providers), "mirrors": list(mirrors)}
+            args |= _unsafe_if_said(allow_unsafe)
         return await self._verbs.call("verify", args, watch)
 
     async def pin(
@@ -463,6 +473,7 @@ class Hub:
         mirrors: Sequence[str] = (),
         serve: bool = True,
         wait: str | float | None = None,
+        allow_unsafe: bool | None = None,
         watch: Watch = unwatched,
     ) -> JsonObject:
         """Keep `ref` from collection; what is not held whole is fetched into the home's own store.
@@ -470,12 +481,14 @@ class Hub:
         `ref` is a reference, manifest digest, ticket, or a folder that holds something; the other arguments are as for
         `fetch`. Room within the quota of the own store is made by letting go of what is not pinned there, of what was
         not used for longest first. Returns {"manifest", "folder", "fetched": None if it was here, else as Done has it}.
-        Raises UsageError, Malformed, NotFound, NotTrusted, NoProvider, Damaged, ChunkMismatch, DiskError, as `fetch`
-        does; of it DiskFull where the quota leaves no room.
+        Raises UsageError, Malformed, NotFound, NotTrusted, of it Unsafe, NoProvider, Damaged, ChunkMismatch, DiskError,
+        as `fetch` does; of it DiskFull where the quota leaves no room. Failed, it leaves the pin and what came, and the
+        same call goes on from there.
         """
-        waits = {} if wait is None else {"wait": _as_text(parse_duration(wait))}
+        said: JsonObject = {} if wait is None else {"wait": _as_text(parse_duration(wait))}
+        said |= _unsafe_if_said(allow_unsafe)
         args = {"ref": ref, "folder": _as_folder(ref), "providers": list(providers), "mirrors": list(mirrors)}
-        return await self._verbs.call("pin", {**args, "serve": serve, **waits}, watch)
+        return await self._verbs.call("pin", {**args, "serve": serve, **said}, watch)
 
     async def unpin(self, ref: str) -> JsonObject:
         """Let a pinned manifest be collected again, if it lies in the own store; nothing is removed by this.
@@ -720,6 +733,11 @@ def _places_of_caches(caches: Sequence[str | Path]) -> list[list[str]]:
 
 def _absolute(path: str | Path) -> str:
     return os.path.abspath(path)  # Not resolved: a link that the user named stays what they named.
+
+
+def _unsafe_if_said(allow_unsafe: bool | None) -> JsonObject:
+    """Return the argument of a verb, None where it is as its settings say."""
+    return {} if allow_unsafe is None else {"allow_unsafe": allow_unsafe}
 
 
 def _as_text(seconds: float) -> str | float:

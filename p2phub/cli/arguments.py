@@ -27,6 +27,16 @@ def add_sources(parser: ArgumentParser) -> None:
     )
 
 
+def add_allow_unsafe(parser: ArgumentParser) -> None:
+    """Add the option that allows what a fetch refuses; without it the settings decide."""
+    parser.add_argument(
+        "--allow-unsafe",
+        action="store_const",
+        const=True,
+        help="put files in place, too, that may run code when they are loaded: pickles, also within archives",
+    )
+
+
 def check_providers(providers: Sequence[str]) -> None:
     """Raise UsageError unless each is a multiaddr that ends in /p2p/PEER: whom we dial must be known."""
     _check(

@@ -6,7 +6,7 @@ import signal
 from argparse import ArgumentParser, Namespace
 
 from p2phub import api
-from p2phub.cli.arguments import add_sources, check_mirrors, check_providers, check_wait
+from p2phub.cli.arguments import add_allow_unsafe, add_sources, check_mirrors, check_providers, check_wait
 from p2phub.cli.command import Command, Invocation
 from p2phub.cli.output import Output
 from p2phub.cli.progress import Progress, open_progress
@@ -92,6 +92,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="while nobody is there who has it, wait so long for somebody: 30s, 10m, 24h or forever "
         "(default: a minute for those who were there and may be back)",
     )
+    add_allow_unsafe(parser)
 
 
 def _listed(given: list[str]) -> list[str]:
@@ -124,6 +125,7 @@ async def run(call: Invocation) -> int:
                     exchange=not args.no_exchange,
                     background=args.background,
                     wait=args.wait,
+                    allow_unsafe=args.allow_unsafe,
                     watch=view.show,
                 )
             else:
@@ -165,6 +167,7 @@ async def _fetch(hub: api.Hub, args: Namespace, view: View) -> api.Done:
         tensors=args.tensor,
         columns=_listed(args.columns),
         row_groups=_listed(args.row_groups),
+        allow_unsafe=args.allow_unsafe,
         watch=view.show,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 
 from p2phub import api
-from p2phub.cli.arguments import add_sources, check_mirrors, check_providers, check_wait
+from p2phub.cli.arguments import add_allow_unsafe, add_sources, check_mirrors, check_providers, check_wait
 from p2phub.cli.command import Command, Invocation
 from p2phub.cli.fetch import View, show_done
 from p2phub.cli.progress import open_progress
@@ -18,6 +18,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--wait", metavar="DURATION", help="while nobody is there who has it, wait so long: 30s, 10m, 24h or forever"
     )
+    add_allow_unsafe(parser)
 
 
 async def run(call: Invocation) -> int:
@@ -34,6 +35,7 @@ async def run(call: Invocation) -> int:
                 mirrors=args.mirror,
                 serve=not args.no_serve,
                 wait=args.wait,
+                allow_unsafe=args.allow_unsafe,
                 watch=View(output, progress).show,
             )
     output.object("pin", pinned)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from p2phub import api
-from p2phub.cli.arguments import add_sources, check_mirrors, check_providers
+from p2phub.cli.arguments import add_allow_unsafe, add_sources, check_mirrors, check_providers
 from p2phub.cli.command import FAILED_CHECK, Command, Invocation
 from p2phub.cli.fetch import View
 from p2phub.cli.progress import open_progress
@@ -28,6 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--repair", action="store_true", help="replace what is damaged, if it was fetched; fetch only what is wrong"
     )
     add_sources(parser)
+    add_allow_unsafe(parser)
 
 
 async def run(call: Invocation) -> int:
@@ -52,7 +53,12 @@ async def run(call: Invocation) -> int:
 
         async with call.open_hub() as hub:
             found = await hub.verify(
-                args.ref, repair=args.repair, providers=args.provider, mirrors=args.mirror, watch=watch
+                args.ref,
+                repair=args.repair,
+                providers=args.provider,
+                mirrors=args.mirror,
+                allow_unsafe=args.allow_unsafe,
+                watch=watch,
             )
     output.object("verify", found)
     damaged: list[dict[str, Any]] = found["damaged"]

@@ -53,7 +53,8 @@ class Awaited:
                 unmatched.append(Unmatched(pattern))
             self._base += [span for file in found if file not in awaited and (span := table.span(file))[0] < span[1]]
             awaited.update(found)
-        self._base = _few(self._base, limits.SOON_RUNS_MAX - limits.SOON_RANGES_MAX - 1)
+        others = limits.SOON_RANGES_MAX + 2 * limits.EARLY_LOOKS_MAX + 1  # Runs that stand in a hint beside these.
+        self._base = _few(self._base, limits.SOON_RUNS_MAX - others)
         self._unready = sorted(awaited)
         if self._in_order:
             self._base.append((0, len(table)))

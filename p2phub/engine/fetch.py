@@ -33,9 +33,10 @@ from p2phub.engine.kin import look_for_kin, turn_to_next
 from p2phub.engine.nearness import ask_lan_if_long, spare
 from p2phub.engine.patience import Patience
 from p2phub.engine.places import make_place
-from p2phub.engine.preparing import begin, late_at, look
+from p2phub.engine.preparing import begin, late_at, look, look_early
 from p2phub.engine.reports import take_report
 from p2phub.engine.search import Search
+from p2phub.engine.suspects import LookFailed
 from p2phub.engine.syncing import SyncFailed
 from p2phub.engine.turns import Turns
 from p2phub.errors import HubError
@@ -78,8 +79,8 @@ async def fetch(
     started: Callable[[Running], None] = lambda running: None,
     opened: TellOpened | None = None,
 ) -> Done:
-    """Return once every chunk is verified, durable and at its place. Raises NoProvider, Damaged, DiskError, and
-    UsageError for a pattern that is none.
+    """Return once every chunk is verified, durable and at its place. Raises NoProvider, Damaged, DiskError, Unsafe for
+    files that the wish does not allow, and UsageError for a pattern that is none.
 
     `started` is given the fetch, good while it runs. `opened` is told of tensors, in the order in which `wish` names
     them, as each can be read; then nothing goes to its place, and the unfinished files stay for whoever reads them.
@@ -118,6 +119,8 @@ async def _transfer(job: Job, patience: Patience) -> None:
         job.nursery.start_soon(job.syncing.run, job.send)
         if job.opened is not None:
             job.nursery.start_soon(_tell_opened, job)
+        if not job.wish.allow_unsafe:
+            job.nursery.start_soon(look_early, job)
         try:
             await _Coordinator(job, patience).run()
         except HubError as error:
@@ -206,7 +209,7 @@ class _Coordinator:
             case Silent():
                 for number in sorted(job.providers[item.peer].links):
                     job.drop(job.links[number], item.error)
-            case SyncFailed():
+            case SyncFailed() | LookFailed():
                 raise item.error
 
     def _next_deadline(self) -> float:

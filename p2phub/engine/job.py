@@ -33,6 +33,7 @@ from p2phub.engine.questions import Asked, Questions
 from p2phub.engine.search import Search
 from p2phub.engine.serve import StoreShelf
 from p2phub.engine.sparing import Sparing
+from p2phub.engine.suspects import LookFailed, Suspects
 from p2phub.engine.syncing import SyncFailed, Syncing
 from p2phub.engine.thanks import Thanks
 from p2phub.engine.workers import Workers
@@ -56,6 +57,7 @@ class Wish(msgspec.Struct, frozen=True):
     `first`: gitignore patterns of files to fetch first, in this order; `in_order`: then the rest from front to back.
     `choice`: which part of it.
     `mend`: at the destination are damaged copies of the files: what is right of them is taken from there.
+    `allow_unsafe`: put files in place that may run code when they are loaded, too.
     """
 
     reference: str
@@ -68,6 +70,7 @@ class Wish(msgspec.Struct, frozen=True):
     in_order: bool = False
     choice: Choice = Choice()
     mend: bool = False
+    allow_unsafe: bool = False
 
 
 class Means(msgspec.Struct, frozen=True):
@@ -96,7 +99,7 @@ class SearchEnded(msgspec.Struct, frozen=True):
     """One round of the search has told all it found."""
 
 
-Item = Candidate | SearchEnded | Dialled | Reported | HoldsNow | Silent | Told | SyncFailed
+Item = Candidate | SearchEnded | Dialled | Reported | HoldsNow | Silent | Told | SyncFailed | LookFailed
 """What the tasks of a fetch tell its coordinator."""
 
 
@@ -167,6 +170,7 @@ class Job:
         self.chosen: Chosen | None = None  # With the arrival, where not all is wanted.
         self.opened = opened  # Who reads tensors while the rest arrives,
         self.telling: Telling | None = None  # and what tells them, with the arrival.
+        self.suspects = Suspects(means.workers)
         self.syncing = Syncing(means.workers, self.awaited, watch, now=now)
         self.send, self.inbox = trio.open_memory_channel[Item](limits.REPORTS_WAITING_MAX)
         self.nursery: trio.Nursery
@@ -197,12 +201,15 @@ class Job:
             self.arrival.verified(written)
             if self.telling is not None:
                 self.telling.note()
+            self.suspects.came(written)
             if self.means.shelf is not None:
                 self.means.shelf.bulletin.tell(self.wish.manifest)
 
     def want_soon(self) -> None:
         """Tell the session what is wanted soon by now, if it has begun."""
-        if self.session is not None and not self.session.complete and (runs := self.awaited.runs()):
+        if self.session is None or self.session.complete:
+            return
+        if runs := [*self.suspects.runs(), *self.awaited.runs()]:
             self.act(self.session.want_soon(runs, now=trio.current_time()))
 
     # --- carrying out decisions --------------------------------------------------------------------------------------

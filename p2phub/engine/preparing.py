@@ -17,6 +17,7 @@ from p2phub.engine.kin import kin_of
 from p2phub.engine.mending import damaged_copies, distrusted
 from p2phub.engine.reuse import reuse
 from p2phub.errors import PeerStalled
+from p2phub.formats import danger_of
 from p2phub.observe import Progress, Started, Unmatched
 from p2phub.store import Arrival
 from p2phub.transfer import LinkId, Session
@@ -86,9 +87,12 @@ async def begin(job: Job) -> None:
             job.chosen = job.choosing.choose(manifest, table, layouts)
             unmatched += job.chosen.unmatched
         selected = None if job.chosen is None else job.chosen.selected
+        judge = None if wish.allow_unsafe else danger_of
         arrival = means.store.arrive(
-            manifest, wish.manifest, table, wish.destination, force=wish.force, selected=selected
+            manifest, wish.manifest, table, wish.destination, force=wish.force, selected=selected, judge=judge
         )
+        if not wish.allow_unsafe:
+            job.suspects.begin(manifest, table, arrival, selected)
         return arrival, unmatched, job.awaited.take_ready(arrival)
 
     arrival, unmatched, ready = await means.workers.run(prepare)
@@ -162,6 +166,13 @@ def _open(job: Job, arrival: Arrival) -> None:
     job.awaited.in_this_order(opening.runs())
     job.telling = Telling(opening, arrival.read_plan, job.means.workers, job.opened)
     job.telling.note()
+
+
+async def look_early(job: Job) -> None:
+    """Look into files that nobody allowed to be dangerous as soon as enough of them is here."""
+    await job.begun.wait()
+    assert job.arrival is not None
+    await job.suspects.run(job.arrival, job.send)
 
 
 def join(job: Job, number: LinkId, state: LinkState, now: float) -> None:

@@ -1,6 +1,6 @@
 """Headers and footers of tensor and table files to layouts: named spans. Never runs what it reads. Pure."""
 
-from p2phub.formats.danger import danger_of, is_code
+from p2phub.formats.danger import REFUSED_NAMED_MAX, danger_of, is_code, refusal, suspect, telling_spans
 from p2phub.formats.detect import layout_of
 from p2phub.formats.gguf import FORMAT as GGUF
 from p2phub.formats.gguf import GgufFacts, gguf_facts, looks_like_gguf
@@ -16,6 +16,7 @@ __all__ = [
     "GGUF",
     "OPAQUE",
     "PARQUET",
+    "REFUSED_NAMED_MAX",
     "SAFETENSORS",
     "GgufFacts",
     "Layout",
@@ -33,5 +34,8 @@ __all__ = [
     "part_end",
     "read_footer_of",
     "read_safetensors_header",
+    "refusal",
     "selected_header",
+    "suspect",
+    "telling_spans",
 ]

@@ -62,6 +62,7 @@ class Config(msgspec.Struct, frozen=True):
     down: int | None = None
     wait: float | None = None  # Seconds, math.inf for ever; None: as `engine.patience` has it.
     quota: int | None = None  # Bytes that the own store may have; None: as many as the disk.
+    allow_unsafe: bool = False  # Whether a fetch puts files in place that may run code, where it is not told.
     bulk_processes: int = 1
     schedule: tuple[Row, ...] = ()  # Which caps hold when.
     labels: Labels = msgspec.field(default_factory=Labels)  # Which networks are near, and which cost.
@@ -175,6 +176,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "down": parse_cap,
     "wait": parse_duration,
     "quota": parse_quota,
+    "allow_unsafe": _switch,
     "bulk_processes": _count,
     "schedule": parse_schedule,
     "labels": parse_labels,

@@ -22,12 +22,13 @@ from p2phub.errors import ContentChanged, DiskError
 from p2phub.manifest import Manifest
 from p2phub.store.copying import clone_run, copy_run
 from p2phub.store.destination import SCRATCH, Destination
-from p2phub.store.disk import MAKE_FLAGS, WRITE_FLAGS, Disk, disk_error, disk_errors
+from p2phub.store.disk import MAKE_FLAGS, READ_FLAGS, WRITE_FLAGS, Disk, disk_error, disk_errors
 from p2phub.store.doorway import Doorway
 from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import open_regular
-from p2phub.store.interface import LocalRun, Made, Selected
+from p2phub.store.interface import Judge, LocalRun, Made, Selected
 from p2phub.store.journal import Journal
+from p2phub.store.judging import Judging
 from p2phub.store.making import make_files
 from p2phub.store.placing import ONE_BY_ONE_MAX, WANTED, Places
 from p2phub.store.survey import Survey
@@ -66,6 +67,7 @@ class FilesystemArrival:
         *,
         force: bool,
         selected: Selected | None = None,
+        judge: Judge | None,
     ) -> None:
         self._force = force
         self._wanted = RangeSet.whole(len(table)) if selected is None else selected.chunks
@@ -91,6 +93,7 @@ class FilesystemArrival:
         for number in survey.lying:
             self._named[number] = True
         self._parents_durable = False
+        self._judging = Judging(judge, self._places.path)
         spans = (table.span(file) for file in range(table.files))
         self._missing = array("I", (stop - start for start, stop in spans))
         self._whole = self._count(self._have)
@@ -141,6 +144,7 @@ class FilesystemArrival:
     def sync(self) -> None:
         with self._syncing:
             self._sync()
+            self._judging.tell()
 
     def in_place(self, files: Sequence[int]) -> list[int]:
         state = self._places.state
@@ -149,6 +153,7 @@ class FilesystemArrival:
     def finish(self, made: Sequence[Made] = ()) -> Path:
         with self._syncing:
             self._sync()
+            self._judging.tell()
             assert not self._wanted - self._have, "finish() before every chunk was verified"
             with disk_errors(f"finish {self._destination.folder}", option="--into"):
                 self._places.place_empty()
@@ -288,6 +293,11 @@ class FilesystemArrival:
         except OSError as exc:
             self._break(disk_error(exc, f"make {self._destination.folder} durable"), hints_hold=False)
         try:
+            whole = self._allowed(whole)
+        except OSError as exc:
+            # Durable, and not noted as that: a re-hash will find it.
+            self._break(disk_error(exc, f"read what arrived in {self._destination.folder}"), hints_hold=True)
+        try:
             placed = self._places.identities(whole)
             lying = self._places.lying(file for file in files if not self._named[file] and file not in placed)
             self._journal.mark(noted, placed, lying)
@@ -299,6 +309,20 @@ class FilesystemArrival:
         with self._lock:
             self._durable |= noted
         self._place(whole)
+
+    def _allowed(self, whole: list[int]) -> list[int]:
+        """Return those of `whole` that may be put in their place. The rest stays under its number. Raises OSError."""
+        if self._judging.allows_all:
+            return whole
+        allowed: list[int] = []
+        for file in whole:
+            fd = os.open(str(file), READ_FLAGS, dir_fd=self._destination.partials)
+            try:
+                if self._judging.allows(file, self._manifest.files[file].size, fd):
+                    allowed.append(file)
+            finally:
+                os.close(fd)
+        return allowed
 
     def _make_durable(self, files: Sequence[int], *, names_made: bool) -> None:
         """Data first, then the names under which it is found. Raises OSError."""

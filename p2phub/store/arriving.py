@@ -18,7 +18,7 @@ from p2phub.store.arrival import FilesystemArrival, Record
 from p2phub.store.destination import Destination, blocks
 from p2phub.store.disk import WRITE_FLAGS, Disk, disk_errors
 from p2phub.store.folders import Tree
-from p2phub.store.interface import Selected
+from p2phub.store.interface import Judge, Selected
 from p2phub.store.journal import Binding, Journal, Remembered, read_journal
 from p2phub.store.making import in_the_way
 from p2phub.store.survey import Known, Survey, look_over
@@ -39,6 +39,7 @@ def begin_arrival(
     record: Record,
     secret: bytes,
     selected: Selected | None = None,
+    judge: Judge | None = None,
 ) -> FilesystemArrival:
     """Begin or resume; `secret` is the home's, and tells which journals are its own.
 
@@ -66,7 +67,17 @@ def begin_arrival(
             destination.close()
             raise
     return FilesystemArrival(
-        disk, manifest, digest, table, destination, journal, survey, record, force=force, selected=selected
+        disk,
+        manifest,
+        digest,
+        table,
+        destination,
+        journal,
+        survey,
+        record,
+        force=force,
+        selected=selected,
+        judge=judge,
     )
 
 

@@ -34,6 +34,7 @@ from p2phub.store.interface import (
     Fingerprint,
     HashedFile,
     Holding,
+    Judge,
     LocalRun,
     Origin,
     Provenance,
@@ -172,6 +173,7 @@ class FilesystemStore:
         *,
         force: bool,
         selected: Selected | None = None,
+        judge: Judge | None = None,
     ) -> Arrival:
         remembered = self._holdings.remembered(destination)
 
@@ -205,6 +207,7 @@ class FilesystemStore:
             record=record,
             secret=self._secret(),
             selected=selected,
+            judge=judge,
         )
 
     def _origin_at(self, manifest: Digest, destination: Path) -> Origin:

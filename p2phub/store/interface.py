@@ -203,6 +203,11 @@ class Selected(msgspec.Struct, frozen=True):
 # --- fetches -----------------------------------------------------------------------------------------------------
 
 
+Judge = Callable[[int, Callable[[int, int], bytes]], str | None]
+"""Says of a whole file, of its size and of what reads it (offset, length), why it must not be put in its place; None if
+it may be. What the reading raises passes through. `formats.danger_of` is one."""
+
+
 class Arrival(Protocol):
     """One fetch being written below its destination. The coordinator's; `plan.open` is the carriers'."""
 
@@ -224,7 +229,8 @@ class Arrival(Protocol):
 
     def sync(self) -> None:
         """Make all noted chunks durable, then journal them; move whole files to their place, without replacing.
-        Raises DiskError; then nothing noted since the last mark counts."""
+        Raises DiskError; then nothing noted since the last mark counts. Raises Unsafe when all that is done, if the
+        judge of this arrival refused a whole file: that stays unfinished, and counts as had."""
 
     def copy(self, run: LocalRun) -> RangeSet:
         """Write those chunks of `run` that are right where they lie, and return which: call `verified` with them.
@@ -242,7 +248,8 @@ class Arrival(Protocol):
     def finish(self, made: Sequence[Made] = ()) -> Path:
         """Sync, place every file that was selected (empty ones too), write those that are `made` and place them
         likewise, record what is held, remove the journal. Returns the folder. What an earlier attempt at more than
-        what was selected left stays for the next one."""
+        what was selected left stays for the next one. Raises as `sync` does; then nothing is made or recorded, and the
+        next attempt goes on from here."""
 
     def close(self) -> None:
         """Let go of descriptors and the lock; keep what is there for the next attempt."""
@@ -335,11 +342,13 @@ class Store(Keeper, Protocol):
         *,
         force: bool,
         selected: Selected | None = None,
+        judge: Judge | None = None,
     ) -> Arrival:
         """Begin or resume writing a manifest to `destination`; waits for nobody: a second writer of the same place gets
         Occupied. Equal files there are recognised and kept; others raise Occupied unless `force` (then replaced at the
         end by rename). Raises DiskFull if the space cannot be there. `selected`: what of it; None: all. Files that are
-        not selected need no room, and nothing is in their way."""
+        not selected need no room, and nothing is in their way. What `judge` refuses is not put in its place; it is
+        asked of each file that is written here and goes to its place, not of those that stand there already."""
 
     def check(self) -> tuple[str, ...]:
         """Look over the index; rebuild it if it is damaged. Returns what was mended, in words."""

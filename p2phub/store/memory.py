@@ -25,6 +25,7 @@ from p2phub.store.interface import (
     FoundFile,
     HashedFile,
     Holding,
+    Judge,
     LocalFile,
     LocalRun,
     Origin,
@@ -345,9 +346,12 @@ class MemoryStore:
         *,
         force: bool,
         selected: Selected | None = None,
+        judge: Judge | None = None,
     ) -> Arrival:
         with self.lock:
-            return MemoryArrival(self, manifest, digest, table, destination, force=force, selected=selected)
+            return MemoryArrival(
+                self, manifest, digest, table, destination, force=force, selected=selected, judge=judge
+            )
 
     def check(self) -> tuple[str, ...]:
         """Hash files in doubt again."""

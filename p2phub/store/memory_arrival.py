@@ -14,7 +14,8 @@ from p2phub.errors import DiskError, Occupied
 from p2phub.manifest import Manifest, check_path
 from p2phub.store.copying import copy_run
 from p2phub.store.disk import Disk
-from p2phub.store.interface import HashedFile, LocalRun, Made, Origin, Part, Selected
+from p2phub.store.interface import HashedFile, Judge, LocalRun, Made, Origin, Part, Selected
+from p2phub.store.judging import Judging
 from p2phub.store.lists import list_of
 from p2phub.store.memory_files import MemoryFile, Opened, anonymous_file, same_bytes
 from p2phub.store.rehash import matching_chunks
@@ -43,6 +44,7 @@ class MemoryArrival:
         *,
         force: bool,
         selected: Selected | None = None,
+        judge: Judge | None,
     ) -> None:
         made = selected.made if selected is not None else ()
         for path in (*(entry.path for entry in manifest.files), *(each.path for each in made)):
@@ -68,6 +70,8 @@ class MemoryArrival:
         hints = [(file.descriptor, left.have & RangeSet.of([table.span(n)])) for n, file in left.files.items()]
         left.have = matching_chunks(table, hints) | RangeSet.of(table.span(file) for file in self._placed)
         self._left = left
+        self._judging = Judging(judge, lambda file: manifest.files[file].path)
+        self._refused: set[int] = set()
         self._plan = WritePlan(digest, table, self._open, lambda file: manifest.files[file].path)
         store.being_written.add(folder)
 
@@ -108,8 +112,10 @@ class MemoryArrival:
             for number, entry in enumerate(self._manifest.files):
                 missing = RangeSet.of([self._table.span(number)]) - self._left.have
                 is_free = entry.path not in self._store.folders.get(self._folder, {})
-                if entry.size and not missing and number in self._goes and is_free:
+                goes = entry.size and not missing and number in self._goes and is_free
+                if goes and self._allows(number):
                     self._place(number)
+            self._judging.tell()
 
     def in_place(self, files: Sequence[int]) -> list[int]:
         with self._store.lock:
@@ -124,7 +130,9 @@ class MemoryArrival:
             if clashes:
                 raise Occupied(f"{self._folder} got other files where these go: {', '.join(clashes[:3])}")
             for number in sorted(self._goes - self._placed):
-                self._place(number)
+                if self._allows(number):
+                    self._place(number)
+            self._judging.tell()
             for each in made:
                 self._make(each)
             if self._selected is not None:
@@ -177,6 +185,14 @@ class MemoryArrival:
     def _check(self) -> None:
         if self._closed:
             raise DiskError(f"the fetch to {self._folder} was closed")
+
+    def _allows(self, number: int) -> bool:
+        if number in self._refused:
+            return False
+        size = self._manifest.files[number].size
+        if size and not self._judging.allows(number, size, self._left.files[number].descriptor):
+            self._refused.add(number)
+        return number not in self._refused
 
     def _place(self, number: int) -> None:
         file = self._left.files.pop(number, None) or MemoryFile()

@@ -11,10 +11,12 @@ from msgspec.structs import replace
 
 from p2phub import limits
 from p2phub.content import RangeSet
-from p2phub.errors import ContentChanged
+from p2phub.errors import ContentChanged, Unsafe
 from p2phub.manifest import alone_digest, manifest_alone
 from p2phub.store import HashedFile, LocalRun, Origin, Provenance
+from p2phub.store.disk import Disk
 from tests.support.content import Content, content_of, random_files
+from tests.support.covers import covers
 from tests.support.stores import DiskScene, MemoryScene, Scene, arrive, deliver_rest, hashed, hold, put_all
 
 STEP = 1000
@@ -172,6 +174,28 @@ def test_a_whole_file_is_copied_under_another_name(scene: Scene) -> None:
     copied, files = copy_all(scene, renamed, scene.store.local(renamed.table, renamed.whole))
     assert copied == renamed.whole
     assert files == renamed.files
+
+
+@covers("T31")
+@pytest.mark.parametrize("clones", [False, True])
+def test_what_is_copied_or_cloned_from_this_disk_is_judged_as_what_comes(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, clones: bool
+) -> None:
+    def clone(disk: Disk, source: int, target: int) -> bool:
+        return clones and os.pwrite(target, os.pread(source, 10_000, 0), 0) > 0  # As a disk that can would have it.
+
+    monkeypatch.setattr(Disk, "clone", clone)
+    hold(scene, CONTENT)
+    renamed = content_of({"weights/other-name.bin": FILES["model.bin"]}, STEP)
+    scene.folder = scene.folder.parent / "copy"
+    arrival = arrive(scene, renamed, judge=lambda size, read: f"{size} bytes" if read(0, size) else None)
+    for run in scene.store.local(renamed.table, renamed.whole):
+        arrival.verified(renamed.whole if arrival.clone(run) else arrival.copy(run))
+    assert arrival.have == renamed.whole
+    with pytest.raises(Unsafe, match=r"weights/other-name.bin \(5500 bytes\)"):
+        arrival.finish()
+    arrival.close()
+    assert scene.files() == {}
 
 
 def test_what_was_hashed_is_remembered_before_anything_is_held(scene: Scene) -> None:

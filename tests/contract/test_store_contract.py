@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from p2phub.content import RangeSet, Readable
-from p2phub.errors import ContentChanged, DiskError, Malformed, Occupied
+from p2phub.errors import ContentChanged, DiskError, Malformed, Occupied, Unsafe
 from p2phub.manifest import FileEntry, Manifest
 from p2phub.store import Arrival, Made, Part, Selected, ToMake
 from tests.support.content import Content, content_of, random_files
@@ -398,6 +398,109 @@ def test_a_second_writer_of_one_place_is_told_so_at_once(scene: Scene, content: 
     arrive(scene, content).close()
 
 
+def no_letter_a(size: int, read: Callable[[int, int], bytes]) -> str | None:
+    """A judge that is easily shown what it refuses."""
+    return "an A at the end" if read(size - 1, 1) == b"A" else None
+
+
+JUDGED = {"a/bad": b"x" * 2_500 + b"A", "good": b"y" * 2_500, "nothing": b"", "small": b"A", "z": b"ok"}
+
+
+@covers("T31")
+def test_what_its_judge_refuses_is_kept_and_not_put_in_its_place(scene: Scene) -> None:
+    content = content_of(JUDGED, STEP)
+    arrival = arrive(scene, content, judge=no_letter_a)
+    deliver_rest(arrival, content)
+    for tried in (arrival.sync, arrival.sync, arrival.finish):
+        with pytest.raises(Unsafe, match=r"a/bad \(an A at the end\); small \(an A at the end\)$"):
+            tried()
+    assert arrival.have == content.whole
+    files = [entry.path for entry in content.manifest.files]
+    assert not {"a/bad", "small"} & {files[file] for file in arrival.in_place(range(len(files)))}
+    arrival.close()
+    assert {path for path, data in scene.files().items() if data} == {"good", "z"}
+    assert scene.store.holdings() == ()
+
+
+@covers("T31")
+@pytest.mark.parametrize("told", [True, False])
+def test_what_was_refused_is_put_in_its_place_by_an_arrival_that_allows_it(scene: Scene, told: bool) -> None:
+    content = content_of(JUDGED, STEP)
+    first = arrive(scene, content, judge=no_letter_a)
+    deliver_rest(first, content)
+    if told:
+        with pytest.raises(Unsafe):
+            first.finish()
+    first.close()
+    scene.reopen()
+    again = arrive(scene, content, judge=no_letter_a)
+    assert again.have == content.whole
+    with pytest.raises(Unsafe):
+        again.finish()
+    again.close()
+    allowed = arrive(scene, content)
+    assert deliver_rest(allowed, content) == []
+    allowed.finish()
+    assert scene.files() == content.files
+
+
+def test_an_unfinished_file_is_not_judged_and_a_whole_one_once(scene: Scene) -> None:
+    content = content_of(JUDGED, STEP)
+    judged: list[bytes] = []
+
+    def judge(size: int, read: Callable[[int, int], bytes]) -> str | None:
+        judged.append(read(0, size))
+        return None
+
+    arrival = arrive(scene, content, judge=judge)
+    deliver(arrival, content, range(2))
+    arrival.sync()
+    assert judged == []
+    deliver_rest(arrival, content)
+    arrival.sync()
+    arrival.finish()
+    assert sorted(judged) == sorted(filter(None, content.files.values()))
+
+
+@covers("T31")
+def test_equal_files_that_are_there_are_the_users_own_and_not_judged(scene: Scene) -> None:
+    content = content_of(JUDGED, STEP)
+    scene.put("a/bad", JUDGED["a/bad"])
+    arrival = arrive(scene, content, judge=no_letter_a)
+    deliver(arrival, content, [chunk for chunk in content.whole - arrival.have if content.chunk(chunk) != b"A"])
+    arrival.sync()
+    arrival.close()
+    scene.put("small", b"A")
+    arrival = arrive(scene, content, judge=no_letter_a)
+    arrival.finish()
+    assert scene.files() == content.files
+
+
+@covers("T31")
+def test_with_force_what_is_refused_replaces_nothing(scene: Scene) -> None:
+    content = content_of({"good": b"ok", "small": b"A"}, STEP)
+    scene.put("small", b"other")
+    arrival = arrive(scene, content, force=True, judge=no_letter_a)
+    deliver_rest(arrival, content)
+    with pytest.raises(Unsafe):
+        arrival.finish()
+    arrival.close()
+    assert scene.files()["small"] == b"other"
+
+
+def test_of_many_files_that_are_refused_three_are_named(scene: Scene) -> None:
+    content = content_of({f"{number:02}": b"%dA" % number for number in range(20)}, STEP)
+    arrival = arrive(scene, content, judge=no_letter_a)
+    deliver_rest(arrival, content)
+    with pytest.raises(Unsafe) as refused:
+        arrival.finish()
+    arrival.close()
+    assert refused.value.message.count("an A at the end") == 3
+    assert refused.value.message.endswith("and 17 more")
+    assert refused.value.code == 4
+    assert "--allow-unsafe" in (refused.value.hint or "")
+
+
 def test_what_arrives_can_be_served_before_it_is_whole(scene: Scene, content: Content) -> None:
     arrival = arrive(scene, content)
     deliver(arrival, content, [0, 1])
@@ -567,6 +670,24 @@ def test_a_selection_within_what_is_held_already_takes_nothing_away_from_it(scen
     assert scene.files() == {**content.files, MADE_AT: made_of(content)}
     assert held_of(scene, content) == content.whole
     assert scene.store.holdings()[0].complete
+
+
+@covers("T31")
+def test_of_a_selection_what_goes_to_its_place_is_judged_and_nothing_else(scene: Scene) -> None:
+    content = content_of({**FILES, "config.json": b"A", "model.bin": FILES["model.bin"][:-1] + b"A"}, STEP)
+    selected, made = some(content)
+    arrival = arrive(scene, content, selected=selected, judge=no_letter_a)
+    deliver_rest(arrival, content)  # model.bin is whole, and of it only a part goes anywhere.
+    for tried in (arrival.sync, lambda: arrival.finish([made])):
+        with pytest.raises(Unsafe, match=r"code: config.json \(an A at the end\)$"):
+            tried()
+    arrival.close()
+    assert scene.files() == {}
+    assert scene.store.holdings() == ()
+    without, made = some(content, files=[EMPTY])
+    again = arrive(scene, content, selected=without, judge=no_letter_a)
+    again.finish([made])
+    assert scene.files() == {"empty.txt": b"", MADE_AT: made_of(content)}
 
 
 def test_two_selections_add_up(scene: Scene, content: Content) -> None:

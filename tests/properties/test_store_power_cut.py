@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 
 from p2phub.content import RangeSet, digest_of
+from p2phub.errors import Unsafe
 from p2phub.identity import PeerId
 from p2phub.store import (
     Accepted,
     Arrival,
+    Judge,
     LocalFile,
     LocalRun,
     Made,
@@ -49,7 +51,14 @@ CONTENT = content_of(
 Workload = Callable[[RecordingDisk, Path], None]
 
 
-def begin(disk: Disk, folder: Path, *, force: bool = False, selected: Selected | None = None) -> Arrival:
+def begin(
+    disk: Disk,
+    folder: Path,
+    *,
+    force: bool = False,
+    selected: Selected | None = None,
+    judge: Judge | None = None,
+) -> Arrival:
     return begin_arrival(
         disk,
         CONTENT.manifest,
@@ -61,6 +70,7 @@ def begin(disk: Disk, folder: Path, *, force: bool = False, selected: Selected |
         record=lambda standing, found: None,
         secret=b"home" * 8,
         selected=selected,
+        judge=judge,
     )
 
 
@@ -291,6 +301,45 @@ def test_a_wrong_order_of_syncs_is_found_out(
     with pytest.raises(AssertionError) as found:
         cut_everywhere(scratch, monkeypatch, same_files, straight_through, 32, ways=(*WAYS, *("chance",) * 12))
     assert any("power cut after step" in note for note in found.value.__notes__)
+
+
+def begins_with_b(size: int, read: Callable[[int, int], bytes]) -> str | None:
+    """A judge that refuses sub/b.bin."""
+    return "it begins with a b" if read(0, 1) == b"b" else None
+
+
+@pytest.mark.covers("T31", "F01")
+def test_after_a_power_cut_what_is_refused_is_not_in_its_place_and_not_lost(
+    scratch: Path, same_files: SameFiles
+) -> None:
+    folder = scratch / "out"
+    folder.mkdir()
+    disk = RecordingDisk(folder)
+    same_files.numbers = disk.numbers
+    arrival = begin(disk, folder, judge=begins_with_b)
+    chunks = list(CONTENT.whole)
+    for part in (chunks[2:], chunks[:2]):
+        write(disk, arrival, part)
+        with pytest.raises(Unsafe):
+            arrival.sync()
+        disk.say(arrival.have)
+    arrival.close()
+
+    def look(at: Path, said: list[object]) -> None:
+        assert "sub/b.bin" not in files_below(at)
+        again = begin(QuickDisk(), at, judge=begins_with_b)
+        assert all(not each - again.have for each in said if isinstance(each, RangeSet))
+        deliver_rest(again, CONTENT)
+        with pytest.raises(Unsafe):
+            again.finish()
+        again.close()
+        assert "sub/b.bin" not in files_below(at)
+        last = begin(QuickDisk(), at)
+        deliver_rest(last, CONTENT)
+        last.finish()
+        assert files_below(at) == CONTENT.files
+
+    assert images(disk, scratch, look, ways=(*WAYS, "killed"), same_files=same_files) > 200
 
 
 @pytest.mark.covers("F01", "F02")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from p2phub.content import RangeSet
-from p2phub.store import Arrival, HashedFile, Ledger, Selected, Store
+from p2phub.store import Arrival, HashedFile, Judge, Ledger, Selected, Store
 from p2phub.store.disk import Disk
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.ledger import FileLedger
@@ -128,10 +128,17 @@ def hold(scene: Scene, content: Content, *, trusted: bool = True) -> None:
     scene.store.hold(content.manifest, content.root, scene.folder, hashed(scene, content, trusted=trusted))
 
 
-def arrive(scene: Scene, content: Content, *, force: bool = False, selected: Selected | None = None) -> Arrival:
+def arrive(
+    scene: Scene,
+    content: Content,
+    *,
+    force: bool = False,
+    selected: Selected | None = None,
+    judge: Judge | None = None,
+) -> Arrival:
     scene.store.put_blobs(list(content.blobs.values()))
     return scene.store.arrive(
-        content.manifest, content.root, content.table, scene.folder, force=force, selected=selected
+        content.manifest, content.root, content.table, scene.folder, force=force, selected=selected, judge=judge
     )
 
 

@@ -58,11 +58,13 @@ async def fetch(
     tensors: Sequence[str] = (),
     columns: Sequence[str] = (),
     row_groups: Sequence[str] = (),
+    allow_unsafe: bool | None = None,
 ) -> JsonObject:
     """Return what was fetched, once all of it is verified and durable in the folder `into`.
 
     `mirrors` are templates beside the configured ones; `up` and `down` are bytes a second; `wait` is for how long to
-    wait for somebody who has it, None: as the settings say. Raises HubError.
+    wait for somebody who has it, `allow_unsafe` whether files that may run code when they are loaded are put in place,
+    None of either: as the settings say. Raises HubError.
     """
     parts = node.parts
     given = tuple(parse_peer_address(provider) for provider in providers)
@@ -83,6 +85,7 @@ async def fetch(
             columns=tuple(columns),
             row_groups=tuple(row_groups),
         ),
+        allow_unsafe=is_unsafe_allowed(parts, allow_unsafe),
     )
     rates = Rates(*(None if rate is None else parse_cap(rate) for rate in (up, down)))
     openness = Openness(is_public(resolved), serve=serve, exchange=exchange)
@@ -154,6 +157,11 @@ class Openness(msgspec.Struct, frozen=True):
     def exchanges(self) -> bool:
         """Whether peers are asked, and told, who else has it."""
         return self.exchange and self.public
+
+
+def is_unsafe_allowed(parts: Parts, said: bool | None) -> bool:
+    """Whether files that may run code when they are loaded are put in place: as `said`, else as the settings are."""
+    return parts.config.allow_unsafe if said is None else said
 
 
 def is_public(resolved: Resolved) -> bool:

@@ -25,7 +25,7 @@ from p2phub.node.capping import JobCaps
 from p2phub.node.durations import parse_duration
 from p2phub.node.rates import Rates, parse_cap
 from p2phub.node.running import JsonObject, Running
-from p2phub.node.verbs.fetching import Openness, fetch_and_share, is_public
+from p2phub.node.verbs.fetching import Openness, fetch_and_share, is_public, is_unsafe_allowed
 from p2phub.observe import Done, Watch
 from p2phub.store import Fingerprint, HashedFile, Holding, Origin, Provenance
 from p2phub.store.disk import Disk
@@ -53,6 +53,7 @@ async def give(
     down: int | None = None,
     background: bool = False,
     wait: str | float | None = None,
+    allow_unsafe: bool | None = None,
 ) -> JsonObject:
     """Return Done, whose path is the snapshot, or the manifest of Ollama's, below `place`. `name`: what to call it
     there; None: as it is called here. Raises HubError."""
@@ -71,7 +72,10 @@ async def give(
         caps = JobCaps(resolved.manifest, rates, background)
         openness = Openness(is_public(resolved), serve=serve, exchange=exchange)
         sources = given, tuple(mirrors)
-        done = await _fetch(node, watch, ref, resolved, openness, sources, caps=caps, wait_s=wait_s)
+        allowed = is_unsafe_allowed(parts, allow_unsafe)
+        done = await _fetch(
+            node, watch, ref, resolved, openness, sources, caps=caps, wait_s=wait_s, allow_unsafe=allowed
+        )
         holding = await parts.workers.run(lambda: _whole(node, resolved.manifest))
         if holding is None:
             raise NotFound(f"{ref} changed while it was given", hint="run the same command again")
@@ -97,11 +101,12 @@ async def _fetch(
     *,
     caps: JobCaps,
     wait_s: float | None,
+    allow_unsafe: bool,
 ) -> Done:
     """Fetch into the own store, within its quota, from these peers and mirrors first."""
     given, mirrors = sources
     into = await node.parts.workers.run(lambda: node.parts.store.own_folder(resolved.manifest))
-    wish = engine.Wish(ref, resolved.manifest, into, force=True, wait_s=wait_s)
+    wish = engine.Wish(ref, resolved.manifest, into, force=True, wait_s=wait_s, allow_unsafe=allow_unsafe)
     async with node.keeping.room_for(resolved.manifest) as make_room:
         return await fetch_and_share(
             node, watch, wish, resolved, openness, given=given, mirrors=mirrors, caps=caps, make_room=make_room

@@ -118,8 +118,11 @@ async def verify(
     repair: bool = False,
     providers: Sequence[str] = (),
     mirrors: Sequence[str] = (),
+    allow_unsafe: bool | None = None,
 ) -> JsonObject:
-    """Tell what is damaged, and with `repair` have it mended; what is damaged is not served until it is."""
+    """Tell what is damaged, and with `repair` have it mended; what is damaged is not served until it is.
+
+    `allow_unsafe`: as for a fetch, where the repair needs to know it (`mending`). Raises HubError."""
     parts = node.parts
     given = tuple(parse_peer_address(provider) for provider in providers)
 
@@ -154,7 +157,7 @@ async def verify(
     repaired: JsonObject = {}
     if repair:
         wrong = [damage.path for damage in damages]
-        repaired = await mend(node, watch, holding, wrong, given=given, mirrors=mirrors)
+        repaired = await mend(node, watch, holding, wrong, given=given, mirrors=mirrors, allow_unsafe=allow_unsafe)
     return {
         "manifest": holding.manifest.text(Codec.MSGPACK),
         "folder": str(holding.folder),

@@ -20,7 +20,7 @@ from p2phub.node.rates import Rates
 from p2phub.node.releases import references_by_manifest
 from p2phub.node.running import JsonObject, Running
 from p2phub.node.unfinished import Begun, begun, forget
-from p2phub.node.verbs.fetching import Openness, fetch_and_share, is_public
+from p2phub.node.verbs.fetching import Openness, fetch_and_share, is_public, is_unsafe_allowed
 from p2phub.observe import Watch
 from p2phub.store import Holding, Leftover, Spare, Usage
 
@@ -37,8 +37,10 @@ async def pin(
     mirrors: Sequence[str] = (),
     serve: bool = True,
     wait: str | float | None = None,
+    allow_unsafe: bool | None = None,
 ) -> JsonObject:
-    """Keep a manifest from collection. What is not held whole is fetched into the home's own store first."""
+    """Keep a manifest from collection. What is not held whole is fetched into the home's own store first; `wait` and
+    `allow_unsafe` are as for a fetch. Raises HubError."""
     parts = node.parts
     given = tuple(parse_peer_address(provider) for provider in providers)
     wait_s = parts.config.wait if wait is None else parse_duration(wait)
@@ -61,7 +63,14 @@ async def pin(
         done = await fetch_and_share(
             node,
             watch,
-            engine.Wish(reference=ref, manifest=manifest, destination=into, force=True, wait_s=wait_s),
+            engine.Wish(
+                reference=ref,
+                manifest=manifest,
+                destination=into,
+                force=True,
+                wait_s=wait_s,
+                allow_unsafe=is_unsafe_allowed(parts, allow_unsafe),
+            ),
             resolved,
             Openness(is_public(resolved), serve=serve, exchange=True),
             given=given,

@@ -3,11 +3,16 @@
 Only what was fetched by us is mended. A published or adopted file is the user's, or another program's: it is read and
 never written, and the user is told what they can do. The files are replaced by rename once they are whole, never
 written in place: who has one open, reads on in the old one.
+
+What stands there damaged was allowed when it came, so it is not asked again whether it may run code when it is loaded.
+What does not stand there may never have: it was left out of a selection, or refused. That is as for any fetch.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from p2phub.content import Codec, Digest
 from p2phub.engine import fetch as engine
@@ -19,7 +24,7 @@ from p2phub.node.capping import JobCaps
 from p2phub.node.compose import Parts
 from p2phub.node.rates import Rates
 from p2phub.node.running import JsonObject, Running
-from p2phub.node.verbs.fetching import Openness, carry_out, is_public, search_for
+from p2phub.node.verbs.fetching import Openness, carry_out, is_public, is_unsafe_allowed, search_for
 from p2phub.observe import Watch
 from p2phub.store import Holding, Origin
 
@@ -43,8 +48,10 @@ async def mend(
     *,
     given: Sequence[PeerAddress],
     mirrors: Sequence[str],
+    allow_unsafe: bool | None,
 ) -> JsonObject:
-    """Replace the `damaged` files (paths) of a holding by what was signed, and tell what that took. Raises HubError."""
+    """Replace the `damaged` files (paths) of a holding by what was signed, and tell what that took. `allow_unsafe`: for
+    what does not stand there at all. Raises HubError, of it Unsafe."""
     if not damaged:
         return {"repaired": [], "bytes_received": 0, "sources": []}
     if holding.origin in _NOT_OURS:
@@ -52,6 +59,7 @@ async def mend(
         named = ", ".join(damaged[:3]) + (f" and {len(damaged) - 3} more" if len(damaged) > 3 else "")
         raise DiskError(f"{holding.folder} was {whose}, so it is only read: not repaired are {named}", hint=hint)
     resolved = await node.parts.workers.run(lambda: _known_as(node.parts, holding.manifest))
+    all_stand = await node.parts.workers.run(lambda: _all_stand(holding.folder, damaged))
     wish = engine.Wish(
         reference=holding.manifest.text(Codec.MSGPACK),
         manifest=holding.manifest,
@@ -59,6 +67,7 @@ async def mend(
         force=True,
         wait_s=node.parts.config.wait,
         mend=True,
+        allow_unsafe=all_stand or is_unsafe_allowed(node.parts, allow_unsafe),
     )
     openness = Openness(is_public(resolved), serve=False, exchange=True)  # Who may have it stays as it was.
     search = search_for(node, resolved, given, mirrors, kin=True)
@@ -69,6 +78,11 @@ async def mend(
         "bytes_received": done.bytes_received,
         "sources": [{"peer_id": source.peer_id, "bytes": source.bytes} for source in done.sources],
     }
+
+
+def _all_stand(folder: Path, paths: Sequence[str]) -> bool:
+    """Whether something stands at each of these places, be it right or wrong. Blocks."""
+    return all(os.path.lexists(folder / path) for path in paths)
 
 
 def _known_as(parts: Parts, manifest: Digest) -> Resolved:

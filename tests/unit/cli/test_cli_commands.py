@@ -162,6 +162,7 @@ def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
     words += ["--no-exchange", "--background", "--first", "*.json", "--first", "b", "--in-order", "--wait", "24h"]
     words += ["--include", "*.json", "--exclude", "b", "--tensor", "layers.0.*", "--tensor", "x"]
     words += ["--columns", "a, b", "--row-groups", "0-3,8"]
+    words += ["--allow-unsafe"]
     assert cli("fetch", "x/m", *words).code == 0
     assert cli("fetch", "x/m").code == 0
     (_, _, given), (_, _, defaults) = hub.calls
@@ -181,6 +182,7 @@ def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
         "tensors": ["layers.0.*", "x"],
         "columns": ["a", "b"],
         "row_groups": ["0-3", "8"],
+        "allow_unsafe": True,
     }
     assert defaults == {
         "into": None,
@@ -198,6 +200,7 @@ def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
         "tensors": [],
         "columns": [],
         "row_groups": [],
+        "allow_unsafe": None,  # As the settings say.
     }
 
 
@@ -321,11 +324,17 @@ def test_verify_that_mended_all_says_so_and_ends_well(cli: Cli, hub: FakeHub) ->
     damage = [{"path": "w.bin", "chunks": [1], "reason": "wrong bytes"}]
     mended = {"repaired": ["w.bin"], "bytes_received": 1_048_576, "sources": []}
     hub.results["verify"] = {**RESULTS["verify"], "damaged": damage, **mended}
-    said = cli("verify", "m", "--repair", "--provider", ADDRESS)
+    said = cli("verify", "m", "--repair", "--provider", ADDRESS, "--allow-unsafe")
     assert said.code == 0
     assert "Repaired: 1 file, 1.05 MB fetched" in said.out
     assert hub.calls[-1][2]["repair"] is True
     assert hub.calls[-1][2]["providers"] == [ADDRESS]
+    assert hub.calls[-1][2]["allow_unsafe"] is True
+
+
+def test_pin_says_whether_it_allows_what_may_run_code(cli: Cli, hub: FakeHub) -> None:
+    assert cli("pin", "m").code == cli("pin", "m", "--allow-unsafe").code == 0
+    assert [given["allow_unsafe"] for _, _, given in hub.calls] == [None, True]
 
 
 def test_gc_says_what_goes_and_what_all_of_it_was(cli: Cli, hub: FakeHub) -> None:

@@ -8,6 +8,7 @@ import io
 import lzma
 import os
 import pickle
+import random
 import tarfile
 import tracemalloc
 import zipfile
@@ -20,7 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from p2phub.formats import danger_of, is_code
+from p2phub import limits
+from p2phub.formats import REFUSED_NAMED_MAX, danger_of, is_code, refusal, suspect, telling_spans
 from tests.support.covers import covers
 from tests.support.reading import reader
 
@@ -64,6 +66,12 @@ def numpy_file(array: np.ndarray) -> bytes:
     return out.getvalue()
 
 
+def npy_of(descr: str) -> bytes:
+    """Return a NumPy file of a type as its header says it."""
+    header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': (2,), }}\n".encode()
+    return b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header + bytes(64)
+
+
 TORCH = {"archive/data.pkl": pickled(2), "archive/data/0": bytes(64), "archive/version": b"3\n"}
 OBJECTS = np.array([{"a": 1}, None], dtype=object)
 
@@ -92,6 +100,15 @@ OBJECTS = np.array([{"a": 1}, None], dtype=object)
         pytest.param(b"7z\xbc\xaf\x27\x1c" + bytes(100), id="7z"),
         pytest.param(save({"a": np.zeros(3)}) + zipped(TORCH), id="a zip behind safetensors"),
         pytest.param(b"cos\nsystem\n(S'true'\ntR.", id="a pickle by hand"),
+        pytest.param(b"(0" * 40_000 + b"cos\nsystem\n(S'true'\ntR.", id="an old pickle that begins with nothing"),
+        pytest.param(b"\x80\x02cos\nsystem\n(S'true'\ntR\xff", id="a pickle that is wrong when it is too late"),
+        pytest.param(b"\x80\x02cthis\ns\n\xff", id="a pickle that imports a module and is wrong then"),
+        pytest.param(b"\x80\x04I0x1\n0cos\nsystem\n(S'true'\ntR.", id="a pickle that pickletools cannot read"),
+        pytest.param(npy_of("('|O', (2,))"), id="npy of arrays of objects"),
+        pytest.param(npy_of("'object'"), id="npy of objects by another name"),
+        pytest.param(npy_of(r"'\x4f'"), id="npy of objects in other letters"),
+        pytest.param(npy_of("[('a', ('|O', (2,)))]"), id="npy with a field of arrays of objects"),
+        pytest.param(npy_of("'|O', 'n': 2L"), id="npy of objects by Python 2"),
         pytest.param(b"(S'true'\nios\nsystem\n.", id="a pickle by hand, with inst"),
     ],
 )
@@ -115,6 +132,8 @@ def test_what_can_run_code_when_it_is_loaded_is_found_by_content(data: bytes) ->
         pytest.param(b"xz\xfd7zXZ\0" + bytes(9), id="text with a magic in it"),
         pytest.param(b"\x78\x9c" + bytes(40), id="no zlib"),
         pytest.param(b"GGUF" + bytes(40), id="gguf"),
+        pytest.param(b"\x80\x02\xff" + bytes(99), id="what has the magic of a pickle by chance"),
+        pytest.param(b"\x80\x03\x93\x00" + bytes(99), id="what has it, and a wrong opcode after a right one"),
         pytest.param(b"(dp0\n", id="the beginning of a pickle that calls nothing"),
         pytest.param(b"", id="nothing"),
     ],
@@ -176,3 +195,67 @@ def test_an_error_of_the_reader_passes_through() -> None:
 def test_programs_are_told_by_name() -> None:
     assert is_code("modeling_x.PY")
     assert not is_code("model.safetensors")
+
+
+@covers("T31")
+def test_an_archive_of_headers_that_take_long_to_parse_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    hard = npy_of("'<f4', 'O': [" + "1," * 1_500 + "]")
+    members = {f"{number}.npy": hard for number in range(20)}
+    assert danger(tarred(members)) is None
+    monkeypatch.setattr("p2phub.formats.danger._HEADERS_BYTES_MAX", 10 * len(hard))
+    assert "cannot be looked into" in (danger(tarred(members)) or "")
+    easy = {f"{number}.npy": numpy_file(np.zeros(5)) for number in range(500)}
+    assert danger(tarred(easy)) is None
+
+
+@covers("T31")
+def test_files_by_chance_are_not_called_dangerous() -> None:
+    """One in some ten thousand has a pickle's magic: of these, one in ten goes on like one."""
+    chance = random.Random(5)
+    found = [danger(b"\x80" + bytes((2 + at % 4,)) + chance.randbytes(300)) for at in range(2_000)]
+    assert sum(map(bool, found)) < 300
+
+
+@pytest.mark.parametrize(
+    ("path", "ending"),
+    [
+        ("a/pytorch_model-00001-of-00002.BIN", ".bin"),
+        ("data/x.npz", ".npz"),
+        ("model.pt", ".pt"),
+        ("model.safetensors", None),
+        ("bin", None),
+        ("pt/readme.md", None),
+    ],
+)
+def test_names_tell_where_to_look_first(path: str, ending: str | None) -> None:
+    assert suspect(path) == ending
+
+
+@pytest.mark.parametrize("size", [1, 1_000, 100 * limits.KIB, limits.MIB, 10 << 30])
+def test_beginning_and_end_lie_within_the_file(size: int) -> None:
+    (start, first), (last, stop) = telling_spans(size)
+    assert 0 == start < first <= size
+    assert 0 <= last < stop == size
+    assert first + stop - last < limits.MIB
+
+
+@covers("T31")
+@pytest.mark.parametrize("data", [pickled(4) + bytes(4 << 20), zipped(TORCH | {"archive/data/1": bytes(4 << 20)})])
+def test_beginning_and_end_tell_of_a_pickle_and_of_what_torch_writes(data: bytes) -> None:
+    spans = telling_spans(len(data))
+
+    def read(offset: int, length: int) -> bytes:
+        assert any(start <= offset <= offset + length <= stop for start, stop in spans)
+        return data[offset : offset + length]
+
+    assert danger_of(len(data), read) is not None
+
+
+def test_a_refusal_names_a_few_and_says_what_to_do() -> None:
+    found = [(f"{number}.bin", "a pickle") for number in range(5)]
+    one, many = refusal(found[:1], 1), refusal(found, 5)
+    assert one.message.endswith("0.bin (a pickle)")
+    assert many.message.count("pickle") == REFUSED_NAMED_MAX
+    assert many.message.endswith("and 2 more")
+    for word in ("--allow-unsafe", "--exclude"):
+        assert word in (one.hint or "")
