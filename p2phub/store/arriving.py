@@ -57,7 +57,9 @@ def begin_arrival(
             survey = look_over(manifest, table, destination.tree, destination.partials, past, known, selected)
             _refuse_if_occupied(manifest, folder, survey, destination.tree, selected, force=force)
             _preallocate(disk, manifest, table, destination, survey, selected)
-            left = Remembered(survey.marked, survey.placed, survey.hinted, survey.lying)
+            # What an earlier attempt put in its place may lie under its number again after a power cut.
+            standing = RangeSet.of(table.span(number) for number in survey.placed)
+            left = Remembered(survey.marked | standing, survey.placed, survey.hinted, survey.lying)
             journal = Journal(disk, destination.partials, binding, left, secret)
         except BaseException:
             if destination.fresh:

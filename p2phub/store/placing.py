@@ -52,6 +52,7 @@ class Places:
         self._force = force
         self._in_the_way = survey.in_the_way.keys()
         self._late: set[int] = set()  # Whole, but something stands in their place: for `settle`.
+        self._placed_before = survey.placed.keys()
         self.kept = dict(survey.kept)
         self.state = bytearray(table.files)
         for file in survey.placed:
@@ -159,8 +160,9 @@ class Places:
             )
 
     def make_durable(self) -> None:
-        """Make the places durable, and the files that were there: whoever wrote those may never have synced them."""
-        for file in self.kept:
+        """Make the places durable, those of an earlier attempt too, and the files that were there: whoever wrote those
+        may never have synced them."""
+        for file in (*self.kept, *self._placed_before):
             self._destination.tree.note(self.path(file))
         if len(self.kept) <= ONE_BY_ONE_MAX or not self._disk.syncfs(self._destination.root):
             for file in sorted(self.kept):

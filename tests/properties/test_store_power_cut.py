@@ -202,7 +202,27 @@ def copied_from_here(disk: RecordingDisk, folder: Path) -> None:
     disk.say("done")
 
 
-WORKLOADS = [straight_through, resumed_twice, over_other_files, beside_equal_files, copied_from_here]
+def resumed_beside_placed_files(disk: RecordingDisk, folder: Path) -> None:
+    """The next attempt begins when files went to their place and no sync has told of that yet."""
+    arrival = begin(disk, folder)
+    write(disk, arrival, list(CONTENT.whole)[2:])
+    arrival.sync()
+    disk.say(arrival.have)
+    arrival.close()
+    arrival = begin(disk, folder)
+    write(disk, arrival, [0, 1])
+    arrival.finish()
+    disk.say("done")
+
+
+WORKLOADS = [
+    straight_through,
+    resumed_twice,
+    resumed_beside_placed_files,
+    over_other_files,
+    beside_equal_files,
+    copied_from_here,
+]
 
 
 @pytest.mark.covers("F01", "F02")
