@@ -34,12 +34,13 @@ from benchmarks.held import measure_held
 from benchmarks.isolation import leave_the_network
 from benchmarks.machine import describe
 from benchmarks.options import parse
-from benchmarks.plan import ALONE, CROWD_RACES, HELD, OURS, RACES, SIMULATED, four_files, title_of
+from benchmarks.plan import ALONE, CROWD_RACES, HELD, OURS, RACES, SIMULATED, STORE, four_files, title_of
 from benchmarks.processes import ContestantFailed
 from benchmarks.questions import questions
 from benchmarks.race import CrowdRace, How, Race, run_crowd_race, run_race
 from benchmarks.report import Results, render, write_json
 from benchmarks.simulated import Simulated, ask_simulator
+from benchmarks.store import Ground, Stored, install_tools, measure_store
 from benchmarks.targets import judge
 
 _INTERRUPTED = 130
@@ -70,10 +71,12 @@ class _Measured:
     crowds: dict[str, CrowdRace] = field(default_factory=dict)
     alone: Alone = field(default_factory=Alone)
     simulated: Simulated = field(default_factory=dict)
+    stored: Stored = field(default_factory=dict)
 
     def results(self) -> Results:
-        verdicts = judge(self.races, self.crowds, self.alone, self.simulated)
-        return Results(list(self.races.values()), list(self.crowds.values()), self.alone, self.simulated, verdicts)
+        verdicts = judge(self.races, self.crowds, self.alone, self.simulated, self.stored)
+        races, crowds = list(self.races.values()), list(self.crowds.values())
+        return Results(races, crowds, self.alone, self.simulated, self.stored, verdicts)
 
     def failed(self) -> bool:
         """Whether anything that was asked for failed."""
@@ -82,6 +85,7 @@ class _Measured:
             self.alone.failures
             or self.alone.held.failures
             or any(answer.failures for answer in self.simulated.values())
+            or any(subject.failures for subject in self.stored.values())
             or any(one.failures for race in raced for one in race.standings.values())
         )
 
@@ -90,13 +94,18 @@ def _run(options: argparse.Namespace, work: Path, runtime: Path) -> int:
     p2phub, torrent = P2phub(runtime=runtime), Torrent(cache=options.cache)
     chosen = [one for one in _everybody(p2phub, torrent, options.cache, runtime) if one.name in options.only]
     unable = _install(chosen)
+    makers, unmade = install_tools(options.cache) if not STORE.keys().isdisjoint(options.races) else ({}, {})
     machine = describe(options.cache, isolated=leave_the_network())
     _tell("\n".join(machine))
     how = How(unable=unable, rounds=options.rounds, work=work, timeout_s=options.timeout, tell=_tell)
     measured = _Measured()
+    ground = Ground(p2phub, options.bytes, options.cache, how, makers, unmade)
     try:
         for name in options.races:
-            _measure(name, measured, options, chosen, p2phub, torrent, how)
+            if name in STORE and OURS in options.only:
+                measured.stored[name] = measure_store(name, ground)
+            else:
+                _measure(name, measured, options, chosen, p2phub, torrent, how)
     finally:  # Also if it is interrupted or breaks: what took half an hour is not thrown away.
         results = measured.results()
         print(render(machine, results, size=options.bytes, width=shutil.get_terminal_size(_PAGE).columns))

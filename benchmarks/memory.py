@@ -1,6 +1,7 @@
-"""Watch how much anonymous memory processes take: one thread looks every 50 ms and remembers each one's peak."""
+"""Watch how much memory processes take: one thread looks every 50 ms and remembers each one's peak."""
 
 import threading
+from collections.abc import Callable
 from types import TracebackType
 
 from benchmarks.procfs import anonymous_bytes
@@ -9,9 +10,11 @@ SAMPLE_S = 0.05  # shorter peaks can be missed; more often would take time from 
 
 
 class MemoryWatch:
-    """Peaks of anonymous memory of some processes, each with its descendants, while the `with` block runs."""
+    """Peaks of the memory of some processes, each with its descendants, while the `with` block runs: of anonymous
+    memory, or of what `measure` returns for a process id."""
 
-    def __init__(self) -> None:
+    def __init__(self, measure: Callable[[int], int] = anonymous_bytes) -> None:
+        self._measure = measure
         self._peaks: dict[int, int] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -27,7 +30,7 @@ class MemoryWatch:
     def _watch(self) -> None:
         while True:
             for pid in tuple(self._peaks):
-                self._peaks[pid] = max(self._peaks[pid], anonymous_bytes(pid))
+                self._peaks[pid] = max(self._peaks[pid], self._measure(pid))
             if self._stop.wait(SAMPLE_S):
                 return
 

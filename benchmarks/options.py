@@ -3,11 +3,11 @@
 import argparse
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.payload import GIB, MIB
-from benchmarks.plan import EVERYBODY, NAMES
+from benchmarks.plan import EVERYBODY, GROUPS, NAMES
 
 _UNITS = {"": 1, "MB": 10**6, "GB": 10**9, "MIB": MIB, "GIB": GIB}
 
@@ -27,10 +27,11 @@ def parse(arguments: Sequence[str] | None, *, description: str | None) -> argpar
     )
     parser.add_argument(
         "--races",
-        type=_names(NAMES),
+        type=_names(NAMES, GROUPS),
         default=NAMES,
         metavar="NAME,...",
-        help=f"what to measure: {','.join(NAMES)} (default: all)",
+        help=f"what to measure: {','.join(NAMES)} (default: all); "
+        + "; ".join(f"{group}: {','.join(names)}" for group, names in GROUPS.items()),
     )
     parser.add_argument("--timeout", type=float, default=600.0, metavar="S", help="for one requester (default: 600)")
     parser.add_argument(
@@ -61,11 +62,14 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _names(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
-    """Return what parses a comma-separated choice of the known names."""
+def _names(
+    known: tuple[str, ...], groups: Mapping[str, tuple[str, ...]] | None = None
+) -> Callable[[str], tuple[str, ...]]:
+    """Return what parses a comma-separated choice of the known names; that of a group stands for all of its names."""
 
     def choose(text: str) -> tuple[str, ...]:
-        chosen = tuple(dict.fromkeys(text.split(",")))  # each once
+        each = (name for word in text.split(",") for name in (groups or {}).get(word, (word,)))
+        chosen = tuple(dict.fromkeys(each))  # each once
         if unknown := set(chosen) - set(known):
             raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
         return chosen

@@ -78,7 +78,7 @@ def _unpacked(program: str, package: str, *, cache: Path, help_text: str) -> Pro
             _must(["dpkg-deb", "-x", str(archive), str(partial)], help_text=help_text)
             archive.unlink()
         partial.rename(target)
-    unpacked = next((path for path in target.glob(f"usr/*bin/{program}")), None)
+    unpacked = next((path for where in ("usr/*bin", "*bin") for path in target.glob(f"{where}/{program}")), None)
     if unpacked is None:
         raise ContestantFailed(f"Debian's package {package} has no program {program}\nby hand: {help_text}")
     libraries = sorted({str(path.parent) for path in target.rglob("*.so*") if "modules" not in path.parts})

@@ -68,7 +68,8 @@ def _cold(size: int, cache: Path) -> Payload:
     return make_payload("cold", file_sizes=(_COLD_BYTES,), cache=cache)
 
 
-def _small(size: int, cache: Path) -> Payload:
+def small_files(size: int, cache: Path) -> Payload:
+    """Return a dataset of small files, 10,000 for TARGET_BYTES."""
     files = min(_SMALL_FILES, max(_SMALL_FILES_MIN, _SMALL_FILES * size // TARGET_BYTES))
     return make_dataset("small", files=files, cache=cache)
 
@@ -84,7 +85,7 @@ def _counted(number: int, what: str) -> str:
 RACES: dict[str, Plan] = {
     "four": Plan("4 safetensors files", EVERYBODY, four_files),
     "one": Plan("1 safetensors file", _QUICK, _one_file),
-    "small": Plan("small files of 4-64 KiB", _QUICK, _small),
+    "small": Plan("small files of 4-64 KiB", _QUICK, small_files),
     "cold": Plan("cold start", tuple(name for name in EVERYBODY if name != BUSY), _cold),
 }
 CROWD_RACES: dict[str, CrowdPlan] = {
@@ -95,4 +96,16 @@ CROWD_RACES: dict[str, CrowdPlan] = {
 ALONE = "alone"
 HELD = "held"
 SIMULATED = "simulated"
-NAMES = (*RACES, *CROWD_RACES, ALONE, HELD, SIMULATED)
+STORE = {
+    "adopt": "a cache of another program, adopted",
+    "changed": "another form of a held model, fetched",
+    "readme": "a repository of 100 GB whose README changed",
+    "reuse": "a renamed copy of a held model, nobody to ask",
+    "reflink": "the same where the file system shares blocks",
+    "tensors": "a part of a model",
+    "terabyte": "a model of 1 TB, highest resident memory",
+}
+"""What the store is measured by, one copy on disk: subjects by their names."""
+NAMES = (*RACES, *CROWD_RACES, ALONE, *STORE, HELD, SIMULATED)
+GROUPS = {"store": (*STORE, HELD)}
+"""Names for several of them."""

@@ -1,7 +1,8 @@
-"""Read from /proc what a process and its descendants cost: CPU seconds, and anonymous memory.
+"""Read from /proc what a process and its descendants cost: CPU seconds, and memory.
 
-Anonymous memory (RssAnon) is what a process has made its own; mapped files and the page cache are not in it. Pages
-that a forked child still shares with its parent count for both, so a sum over a family is an upper bound.
+Anonymous memory (RssAnon) is what a process has made its own; mapped files and the page cache are not in it. Resident
+memory (VmHWM, its peak) has mapped files in it, too. Pages that a forked child still shares with its parent count for
+both, so a sum over a family is an upper bound.
 """
 
 import os
@@ -50,13 +51,22 @@ def cpu_s(pid: int) -> float:
 
 def anonymous_bytes(pid: int) -> int:
     """Return the anonymous memory of a process and its descendants now."""
-    return sum(_anonymous_bytes(member) for member in (pid, *(child.pid for child in descendants(pid))))
+    return _memory_bytes(pid, "RssAnon:")
 
 
-def _anonymous_bytes(pid: int) -> int:
+def peak_resident_bytes(pid: int) -> int:
+    """Return the highest resident memory of a process so far, and of its living descendants."""
+    return _memory_bytes(pid, "VmHWM:")
+
+
+def _memory_bytes(pid: int, field: str) -> int:
+    return sum(_field_bytes(member, field) for member in (pid, *(child.pid for child in descendants(pid))))
+
+
+def _field_bytes(pid: int, field: str) -> int:
     try:
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("RssAnon:"):
+            if line.startswith(field):
                 return int(line.split()[1]) * 1024
     except (FileNotFoundError, ProcessLookupError):
         pass

@@ -92,6 +92,12 @@ def verified_moment(fetch: Ended) -> float:
     return fetch.moment
 
 
+def the_moment(said: Sequence[Said], name: str) -> float:
+    """Return when the first event of this name came. Raises ContestantFailed if none did."""
+    the_event(said, name)
+    return next(line.moment for line, event in _events(said) if event.get("event") == name)
+
+
 def the_event(said: Sequence[Said], name: str) -> dict[str, Any]:
     """Return the first event of this name. Raises ContestantFailed if there is none."""
     for _, event in _events(said):

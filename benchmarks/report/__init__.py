@@ -1,8 +1,8 @@
 """Show what a run measured, from the single race to the whole, so that the last screen tells how it went.
 
-In order: the machine, a table a race (`races`), what p2phub did alone, the simulator's answers, failures in full, all
-races side by side (`side_by_side`), and every target with what was measured (`verdicts`). Plain text, laid out for the
-reader's terminal (`layout`).
+In order: the machine, a table a race (`races`), what p2phub did alone, the store, the simulator's answers, failures in
+full, all races side by side (`side_by_side`), and every target with what was measured (`verdicts`). Plain text, laid
+out for the reader's terminal (`layout`).
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from benchmarks.report.races import crowd_table, legend, race_table, spread
 from benchmarks.report.side_by_side import side_by_side
 from benchmarks.report.verdicts import verdict_table
 from benchmarks.simulated import Answer, Simulated
+from benchmarks.store import Stored
 from benchmarks.targets import Verdict
 
+_STORE_COLUMNS = ("store", "measured", "trials")
 _SIMULATED_COLUMNS = ("simulated", "measured", "CPU s", "wall s")
 
 
@@ -33,6 +35,7 @@ class Results:
     crowds: Sequence[CrowdRace]
     alone: Alone
     simulated: Simulated
+    stored: Stored
     verdicts: Sequence[Verdict]
 
 
@@ -44,6 +47,7 @@ def render(machine: Sequence[str], results: Results, *, size: int, width: int = 
         *(crowd_table(race, width=width) for race in results.crowds),
         legend([*results.races, *results.crowds], width=width),
         _alone(results.alone),
+        _store(results.stored, width=width),
         _simulated(results.simulated, width=width),
         _failures(results),
         side_by_side(results.races, results.crowds, width=width),
@@ -60,6 +64,7 @@ def write_json(path: Path, machine: Sequence[str], results: Results) -> None:
         "crowds": [dataclasses.asdict(race) for race in results.crowds],
         "alone": dataclasses.asdict(results.alone),
         "simulated": {name: dataclasses.asdict(answer) for name, answer in results.simulated.items()},
+        "store": {name: dataclasses.asdict(measured) for name, measured in results.stored.items()},
         "targets": [dataclasses.asdict(verdict) for verdict in results.verdicts],
     }
     path.write_text(json.dumps(everything, indent=1) + "\n")
@@ -73,6 +78,19 @@ def _alone(alone: Alone) -> str:
         took = alone.held.lookup_us
         lines.append(f"  looking up a chunk among {alone.held.chunks:,}: {spread(took)} us, {len(took)} times")
     return "\n".join(["Alone, process start to exit", *lines]) if lines else ""
+
+
+def _store(stored: Stored, *, width: int) -> str:
+    if not stored:
+        return ""
+    rows: list[tuple[str, ...]] = [_STORE_COLUMNS]
+    for subject in stored.values():
+        figures = [(f"{spread(values)} {label}", str(len(values))) for label, values in subject.figures.items()]
+        figures += [(f"skipped: {what}", "") for what in subject.skipped]
+        title = subject.title + (f" ({len(subject.failures)} failed)" if subject.failures else "")
+        rows += [(f"  {'' if number else title}", *cells) for number, cells in enumerate(figures or [("nothing", "")])]
+    lines = table(rows, width=width, flexible=_STORE_COLUMNS.index("measured"))
+    return "\n".join([paragraph("The store, one copy on disk: medians (least-most)", width=width), *lines])
 
 
 def _simulated(simulated: Simulated, *, width: int) -> str:
@@ -106,5 +124,6 @@ def _failures(results: Results) -> str:
         for failure in standing.failures
     ]
     found += [f"alone: {failure}" for failure in (*results.alone.failures, *results.alone.held.failures)]
+    found += [f"{subject.title}: {failure}" for subject in results.stored.values() for failure in subject.failures]
     found += [f"{answer.title}: {failure}" for answer in results.simulated.values() for failure in answer.failures]
     return "\n\n".join(["FAILED", *found]) if found else ""

@@ -1,8 +1,8 @@
 """The speeds and sizes to reach, and whether a run reached them. Ratios are of medians, within one run.
 
 The numbers and the list of all targets stand here; how one is judged of races in `raced`, of what the simulator
-answered in `simulated`, and what a verdict is in `verdict`. A target that belongs to a race is met only if none of
-p2phub's own trials in it failed: a fetch that does not arrive has no speed.
+answered in `simulated`, of the store in `stored`, and what a verdict is in `verdict`. A target that belongs to a race
+is met only if none of p2phub's own trials in it failed: a fetch that does not arrive has no speed.
 """
 
 from collections.abc import Mapping
@@ -11,8 +11,10 @@ from benchmarks.alone import Alone
 from benchmarks.plan import BUSY
 from benchmarks.race import CrowdRace, Race
 from benchmarks.simulated import Simulated
+from benchmarks.store import Stored, adopt, changed, readme, reflink, reuse, tensors, terabyte
 from benchmarks.targets.raced import at_most, copies, held, ideals_at_most, memory, publish, rates, sum_of_caps
 from benchmarks.targets.simulated import of_bound, riders_are_later, wall, worst
+from benchmarks.targets.stored import most, share, times
 from benchmarks.targets.verdict import Kind, Verdict
 
 MEMORY_BYTES_MAX = 256_000_000
@@ -39,17 +41,34 @@ RIDERS_COST_MAX = 1.25
 COLD_ROUND_TRIPS_MAX = 6.0
 SIMULATED_ENGINE_S_MAX = 20.0
 SIMULATED_MILLION_S_MAX = 60.0
+ADOPT_WALK_S_MAX = 2.0
+ADOPT_RATE_MIN = 0.8
+CHANGED_PERCENT_MAX = 1.5
+SAME_PERCENT_MAX = 0.5
+README_S_MAX = 1.0
+REUSE_RATE_MIN = 0.7
+REFLINK_COST_MAX = 1.5  # A larger copy over one of a sixteenth: constant time, but for what two starts scatter by.
+REFLINK_TAKEN_PERCENT_MAX = 1.0
+TENSORS_BEYOND_MIB_MAX = 2
+TENSORS_FIRST_MAX = 2
+TERABYTE_MB_MAX = 512
 
 __all__ = ["Kind", "Verdict", "judge"]
 
 
 def judge(
-    races: Mapping[str, Race], crowds: Mapping[str, CrowdRace], alone: Alone, simulated: Simulated
+    races: Mapping[str, Race], crowds: Mapping[str, CrowdRace], alone: Alone, simulated: Simulated, stored: Stored
 ) -> list[Verdict]:
-    """Hold every target against the races, by their names in `plan`, against what p2phub did alone, and against what
-    the simulator answered.
+    """Hold every target against the races, by their names in `plan`, against what p2phub did alone, what the simulator
+    answered, and what the store did.
     """
-    return [*_one_provider(races), *_crowds(crowds), *_alone(races, alone), *_simulated(simulated)]
+    return [
+        *_one_provider(races),
+        *_crowds(crowds),
+        *_alone(races, alone),
+        *_stored(stored),
+        *_simulated(simulated),
+    ]
 
 
 def _one_provider(races: Mapping[str, Race]) -> list[Verdict]:
@@ -85,6 +104,40 @@ def _alone(races: Mapping[str, Race], alone: Alone) -> list[Verdict]:
         memory("requester", large, lambda trial: trial.requester_peak_bytes, MEMORY_BYTES_MAX),
         *publish(alone, PUBLISH_RATE_MIN, HELP_S_MAX),
         *held(alone.held, COLLECT_DRY_S_MAX, LOOKUP_US_MAX),
+    ]
+
+
+def _stored(stored: Stored) -> list[Verdict]:
+    return [
+        most(stored, "adopt", adopt.WALK, ADOPT_WALK_S_MAX),
+        share(stored, "adopt", "rate vs hashing once, 4 files", adopt.LARGE_ONCE, adopt.LARGE, ADOPT_RATE_MIN),
+        share(
+            stored,
+            "adopt",
+            "rate vs hashing once, small files",
+            adopt.SMALL_ONCE,
+            adopt.SMALL,
+            ADOPT_RATE_MIN,
+            kind=Kind.GOAL,  # What each file costs beside its bytes, and that it is noted, weighs more here.
+        ),
+        most(stored, "changed", changed.TUNED, CHANGED_PERCENT_MAX),
+        *(most(stored, "changed", same, SAME_PERCENT_MAX) for same in changed.SAME),
+        most(stored, "readme", readme.AGAIN, README_S_MAX),
+        # `cp` has hashed nothing and synced nothing by then: the next one is of the same work.
+        share(stored, "reuse", "rate vs cp, copied", reuse.CP_COPIED, reuse.COPIED, REUSE_RATE_MIN, kind=Kind.GOAL),
+        share(stored, "reuse", "rate vs cp, synced", reuse.CP_SYNCED, reuse.SYNCED, REUSE_RATE_MIN),
+        *(verdict for kind in reflink.KINDS for verdict in _reflink(stored, kind)),
+        most(stored, "tensors", tensors.BEYOND, TENSORS_BEYOND_MIB_MAX),
+        times(stored, "tensors", "first of all, x one alone", tensors.FIRST, tensors.ALONE, TENSORS_FIRST_MAX),
+        *(most(stored, "terabyte", label, TERABYTE_MB_MAX) for label in terabyte.LABELS),
+    ]
+
+
+def _reflink(stored: Stored, kind: str) -> list[Verdict]:
+    large, small = reflink.large(kind), reflink.small(kind)
+    return [
+        times(stored, "reflink", f"{kind}, x the time of 1/{reflink.TIMES} of it", large, small, REFLINK_COST_MAX),
+        most(stored, "reflink", reflink.taken(kind), REFLINK_TAKEN_PERCENT_MAX),
     ]
 
 

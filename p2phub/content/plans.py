@@ -11,6 +11,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
+from operator import sub
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -80,6 +81,16 @@ class ChunkTable:
         """Return the half-open run of chunk numbers of file number `file`; empty for an empty file."""
         return self._first[file], self._first[file + 1]
 
+    def digests(self, first: int, stop: int) -> bytes:
+        """Return the digests of chunks `first` ..< `stop`, packed."""
+        return self._digests[first * DIGEST_BYTES : stop * DIGEST_BYTES]
+
+    def list_of(self, file: int) -> ChunkList:
+        """Return the chunks of file number `file`: what its list blobs are made from."""
+        first, stop = self.span(file)
+        starts = self._start[first : stop + 1]
+        return chunk_list(array("I", map(sub, starts[1:], starts)), self.digests(first, stop))
+
     def alone(self, file: int) -> ChunkTable:
         """Return the table of file number `file` alone: its chunks, numbered from 0."""
         first, stop = self.span(file)
@@ -87,14 +98,8 @@ class ChunkTable:
         base = self._start[first]
         table._first = array("Q", (0, stop - first))
         table._start = array("Q", (start - base for start in self._start[first : stop + 1]))
-        table._digests = self._digests[first * DIGEST_BYTES : stop * DIGEST_BYTES]
+        table._digests = self.digests(first, stop)
         return table
-
-    def list_of(self, file: int) -> ChunkList:
-        """Return the chunk list of file number `file`."""
-        first, stop = self.span(file)
-        lengths = [self._start[index + 1] - self._start[index] for index in range(first, stop)]
-        return chunk_list(lengths, self._digests[first * DIGEST_BYTES : stop * DIGEST_BYTES])
 
     def covering(self, file: int, start: int, stop: int) -> Run:
         """Return the half-open run of chunks that hold bytes `start` ..< `stop` of file number `file`, as far as it has

@@ -225,8 +225,7 @@ class Collector:
             if known is None:
                 unknown.append(holding)
             else:
-                chunks = known.table.chunks(0, len(known.table))
-                self._holdings.index.drop_chunks(holding, (ref.digest for ref in chunks))
+                self._holdings.index.drop_chunks(holding, known.table.digests(0, len(known.table)))
         for some in _batches(unknown, UNKNOWN_AT_ONCE):
             self._index.drop_chunks_of(some)
         for holding, _ in gone:

@@ -42,7 +42,6 @@ from p2phub.store.interface import (
     Selected,
 )
 from p2phub.store.keeping import Collectable, Keep, Spare, Swept, Usage
-from p2phub.store.lists import list_of
 from p2phub.store.local import find_local
 from p2phub.store.scanning import Ignore, scan_folder
 from p2phub.store.secret import load_or_make
@@ -183,7 +182,7 @@ class FilesystemStore:
 
         def record(standing: Sequence[int], found: Fingerprints) -> None:
             now_ns = time.time_ns()
-            lists = (list_of(table, file) for file, entry in enumerate(manifest.files) if entry.chunks > 1)
+            lists = (table.list_of(file) for file, entry in enumerate(manifest.files) if entry.chunks > 1)
             self.put_blobs([blob for chunks in lists for blob in encode_lists(chunks)[1]])
 
             def rows() -> Iterator[tuple[Fingerprint, bool, Path | None]]:

@@ -47,7 +47,6 @@ from p2phub.store.folders import OpenFile, open_place, open_published
 from p2phub.store.index import FileRow, HoldingRow, Index
 from p2phub.store.index_keeping import KeepingIndex
 from p2phub.store.interface import Fingerprint, HashedFile, Holding, Origin, Provenance
-from p2phub.store.lists import list_of
 from p2phub.store.needs import blobs_of
 from p2phub.store.opening import Alone, Opener
 from p2phub.store.rehash import is_equal
@@ -186,10 +185,8 @@ class Holdings:
                 continue  # Its metadata is missing: once it is here again, it is noted.
             parts = list(_parts(known.manifest))
             self._blobs.put([alone_root(known.manifest.files[file]) for _, file in parts])
-            chunks = known.table.chunks(0, len(known.table))
-            self.index.index_chunks(
-                number, (ref.digest for ref in chunks), parts, blobs_of(row.manifest, self._blobs.get)
-            )
+            digests = known.table.digests(0, len(known.table))
+            self.index.index_chunks(number, digests, parts, blobs_of(row.manifest, self._blobs.get))
 
     def _drop_chunks(self, digest: Digest, folder: Path | None) -> None:
         known: Known | None = None
@@ -199,8 +196,7 @@ class Holdings:
                 if known is None:  # Nobody knows which its chunks are: a collection reads all.
                     self.keeping.retire(row)
                 else:
-                    chunks = known.table.chunks(0, len(known.table))
-                    self.index.drop_chunks(row.id, (ref.digest for ref in chunks))
+                    self.index.drop_chunks(row.id, known.table.digests(0, len(known.table)))
 
     def all(self, digest: Digest | None = None) -> tuple[Holding, ...]:
         return tuple(self.of_row(row) for row in self.index.holdings(digest))
@@ -219,7 +215,7 @@ class Holdings:
                         break
                     entry = known.manifest.files[file.number]
                     if entry.path not in found:
-                        chunks = list_of(known.table, file.number) if entry.chunks > 1 else None
+                        chunks = known.table.list_of(file.number) if entry.chunks > 1 else None
                         found[entry.path] = HashedFile(entry, chunks, file.fingerprint, True)
         return found
 

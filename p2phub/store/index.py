@@ -16,10 +16,11 @@ from typing import Any
 
 import msgspec
 
-from p2phub.content import Digest
+from p2phub.content import DIGEST_BYTES, Digest
 from p2phub.store.database import DOUBTED, Begun, Database
 from p2phub.store.interface import Fingerprint, Origin
 
+_KEY = struct.Struct(f">q{DIGEST_BYTES - 8}x")
 ROWS_AT_ONCE = 4096  # What a reader of many rows holds in memory; between two pages others get their turn.
 PLACES_TOLD_MAX = 16  # Of one chunk, which may be in many versions of a model: one that can be read is enough.
 
@@ -148,21 +149,21 @@ class Index:
     def index_chunks(
         self,
         holding: int,
-        digests: Iterable[bytes],
+        digests: bytes,
         parts: Sequence[tuple[Digest, int]],
         needed: Iterable[Digest] = (),
     ) -> None:
-        """Note the chunks of a holding, by number from 0, its `parts`: (file alone, number of the file) each, and which
-        blobs it needs."""
+        """Note the chunks of a holding (their digests, packed, by number from 0), its `parts` (file alone, number of
+        the file), and which blobs it needs."""
 
         def record(db: sqlite3.Connection) -> None:
             with db:
                 db.execute("BEGIN IMMEDIATE")
                 # In the order of the keys: else each row is put at another place of the tree.
-                rows = sorted((key_of(digest), number) for number, digest in enumerate(digests))
-                db.executemany(
-                    "INSERT OR IGNORE INTO chunk VALUES (?, ?, ?)", ((key, holding, number) for key, number in rows)
-                )
+                keys = keys_of(digests)
+                order = sorted(range(len(keys)), key=keys.__getitem__)
+                rows = ((keys[number], holding, number) for number in order)
+                db.executemany("INSERT OR IGNORE INTO chunk VALUES (?, ?, ?)", rows)
                 found = ((part.raw, holding, number) for part, number in parts)
                 db.executemany("INSERT OR IGNORE INTO part VALUES (?, ?, ?)", found)
                 blobs = ((key_of(blob.raw), holding) for blob in needed)
@@ -171,9 +172,9 @@ class Index:
 
         self._do(record)
 
-    def drop_chunks(self, holding: int, digests: Iterable[bytes]) -> None:
+    def drop_chunks(self, holding: int, digests: bytes) -> None:
         """Forget the chunks of a holding that is to go, some at a time: between them others get their turn."""
-        rows = ((key_of(digest), holding, number) for number, digest in enumerate(digests))
+        rows = ((key, holding, number) for number, key in enumerate(keys_of(digests)))
         while some := list(islice(rows, ROWS_AT_ONCE)):
             self._do(lambda db, some=some: _delete_chunks(db, some))  # type: ignore[misc]
 
@@ -271,6 +272,11 @@ def _delete_chunks(db: sqlite3.Connection, rows: Sequence[tuple[int, int, int]])
 def key_of(digest: bytes) -> int:
     """Return the first eight bytes of a digest as the index has them."""
     return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def keys_of(digests: bytes) -> list[int]:
+    """Return the same of packed digests: a terabyte has a million."""
+    return [key for (key,) in _KEY.iter_unpack(digests)]
 
 
 def _signed(number: int) -> int:

@@ -33,7 +33,7 @@ from p2phub.store.interface import (
     Scan,
     Selected,
 )
-from p2phub.store.lists import list_of, list_of_file
+from p2phub.store.lists import list_of_file
 from p2phub.store.memory_arrival import MemoryArrival, Unfinished
 from p2phub.store.memory_files import MemoryFile, Opened, same_bytes
 from p2phub.store.memory_keeping import MemoryKeeper
@@ -186,7 +186,7 @@ class MemoryStore:
             doubted = set(range(table.files)) if before is None else before.doubted
             hashed: list[HashedFile] = []
             for number, entry in enumerate(manifest.files):
-                chunks = list_of(table, number) if entry.chunks > 1 else None
+                chunks = table.list_of(number) if entry.chunks > 1 else None
                 known = self.standing(folder, entry.path) if number in files else None
                 fingerprint = known or Fingerprint(0, 0, 0, 0, 0)
                 if known is None and before is not None:

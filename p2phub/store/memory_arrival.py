@@ -16,7 +16,6 @@ from p2phub.store.copying import copy_run
 from p2phub.store.disk import Disk
 from p2phub.store.interface import HashedFile, Judge, LocalRun, Made, Origin, Part, Selected
 from p2phub.store.judging import Judging
-from p2phub.store.lists import list_of
 from p2phub.store.memory_files import MemoryFile, Opened, anonymous_file, same_bytes
 from p2phub.store.rehash import matching_chunks
 
@@ -146,7 +145,7 @@ class MemoryArrival:
             files = [
                 HashedFile(
                     entry,
-                    list_of(self._table, number) if entry.chunks > 1 else None,
+                    self._table.list_of(number) if entry.chunks > 1 else None,
                     there[entry.path].fingerprint(),
                     True,
                 )

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from benchmarks.relay import CountingRelay
 from p2phub import limits
-from tests.support.counting import CountingRelay
 from tests.support.models import tree_digest
 from tests.support.processes import Event, Process, Scene
 

@@ -16,7 +16,6 @@ from p2phub.store import Arrival, HashedFile, Judge, Ledger, Selected, Store
 from p2phub.store.disk import Disk
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.ledger import FileLedger
-from p2phub.store.lists import list_of
 from p2phub.store.memory import MemoryStore
 from p2phub.store.memory_ledger import MemoryLedger
 from tests.support.content import Content
@@ -116,7 +115,7 @@ def hashed(scene: Scene, content: Content, *, trusted: bool = True) -> list[Hash
         opened = scene.store.open_in_place(scene.folder, entry.path)
         fingerprint = scene.store.fingerprint_of(opened)
         opened.close()
-        chunks = list_of(content.table, number) if entry.chunks > 1 else None
+        chunks = content.table.list_of(number) if entry.chunks > 1 else None
         files.append(HashedFile(entry, chunks, fingerprint, trusted))
     return files
 

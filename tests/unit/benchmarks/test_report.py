@@ -16,6 +16,7 @@ from benchmarks.race import CrowdRace, Race, Standing
 from benchmarks.report import Results, render
 from benchmarks.report.layout import table
 from benchmarks.simulated import Answer
+from benchmarks.store import Measured
 from benchmarks.targets import judge
 from benchmarks.trial import Trial
 
@@ -42,8 +43,9 @@ def crowd() -> CrowdRace:
 def report(*, rounds: int = 3, width: int = 120, size: int = SIZE) -> str:
     races, crowds = {"four": everybody(rounds)}, {"swarm": crowd()}
     simulated = {"poisoners": Answer("30 % poisoners", ENGINE, {OF_BEST: [1.1, 1.3, 1.2]}, cpu_s=12.0)}
-    verdicts = judge(races, crowds, Alone(), simulated)
-    results = Results(list(races.values()), list(crowds.values()), Alone(), simulated, verdicts)
+    stored = {"reflink": Measured("blocks are shared", {"% taken": [0.1, 0.3]}, skipped=["xfs: takes root"])}
+    verdicts = judge(races, crowds, Alone(), simulated, stored)
+    results = Results(list(races.values()), list(crowds.values()), Alone(), simulated, stored, verdicts)
     return render(["a machine " * 20], results, size=size, width=width)
 
 
@@ -65,7 +67,7 @@ def test_all_races_stand_side_by_side_ours_first_and_the_limit_last() -> None:
 def test_a_report_ends_with_how_many_targets_were_met() -> None:
     counted = [each.split(" ", 1) for each in report().splitlines()[-1].removeprefix("Targets: ").split(", ")]
     assert {word for _, word in counted} == {"met", "missed", "met (goal)", "missed (goal)", "not measured"}
-    assert sum(int(count) for count, _ in counted) == len(judge({}, {}, Alone(), {}))
+    assert sum(int(count) for count, _ in counted) == len(judge({}, {}, Alone(), {}, {}))
 
 
 def test_verdicts_of_less_than_two_gib_only_hint() -> None:
@@ -84,6 +86,13 @@ def test_figures_stand_under_their_level() -> None:
     assert lines[at + 1].split(maxsplit=3)[-1] == "1.20 (1.10-1.30) x the best  12.0   -"
 
 
+def test_what_could_not_be_tried_stands_beside_what_was_measured() -> None:
+    lines = report().splitlines()
+    at = next(number for number, line in enumerate(lines) if "blocks are shared" in line)
+    assert lines[at].split()[3:] == ["0.20", "(0.10-0.30)", "%", "taken", "2"]
+    assert lines[at + 1].strip() == "skipped: xfs: takes root"
+
+
 def test_one_round_has_no_least_and_most() -> None:
     assert "12.00 (" not in report(rounds=1)
     assert "13.0 (12.0-14.0)" in report(rounds=3)
@@ -91,7 +100,7 @@ def test_one_round_has_no_least_and_most() -> None:
 
 def test_what_each_contestant_ran_is_told_once() -> None:
     races = [everybody(1), replace(everybody(1), title="again")]
-    text = render([], Results(races, [crowd()], Alone(), {}, []), size=SIZE)
+    text = render([], Results(races, [crowd()], Alone(), {}, {}, []), size=SIZE)
     assert text.count("p2phub: runs p2phub") == 1
     assert "p2phub in a crowd: told one" in text
 

@@ -79,7 +79,7 @@ def test_a_broken_promise_is_a_failure_in_full_beside_the_runs_that_kept_it(tmp_
     answer = answers["broken"]
     assert any("nothing is on its disk" in words and words.startswith("seed 1: ") for words in answer.failures)
     assert len(answer.figures[OF_BEST]) < 2
-    assert "nothing is on its disk" in render([], Results([], [], Alone(), answers, []), size=MIB)
+    assert "nothing is on its disk" in render([], Results([], [], Alone(), answers, {}, []), size=MIB)
 
 
 class Saying:

@@ -105,3 +105,16 @@ def test_as_many_chunks_fit_as_can_be_added_up(lengths: list[list[int]], bytes_m
         total += table.chunk(first + taken).length
         taken += 1
     assert table.fitting(first, stop, bytes_max) == taken
+
+
+@given(files)
+def test_the_list_of_each_file_is_the_one_that_its_table_was_made_of(lengths: list[list[int]]) -> None:
+    lists = [chunk_list(each, digest_of(b"each").raw * len(each)) for each in lengths]
+    table = ChunkTable(lists)
+    assert [table.list_of(file) for file in range(table.files)] == lists
+
+
+@given(files)
+def test_packed_digests_are_those_of_the_chunks(lengths: list[list[int]]) -> None:
+    table = table_of(lengths)
+    assert table.digests(0, len(table)) == b"".join(chunk.digest for chunk in table.chunks(0, len(table)))

@@ -13,7 +13,8 @@ from tests.support.stores import DiskScene, hold
 
 CONTENT = content_of(random_files(5, model=5_500, more=300), 1000)
 _BACK_TO_1 = """
-    DROP TABLE chunk; DROP TABLE part; DROP TABLE hashed;
+    DROP TABLE chunk; DROP TABLE part; DROP TABLE hashed; DROP TABLE needed; DROP TABLE used; DROP TABLE gone;
+    DROP INDEX file_at;
     ALTER TABLE holding DROP COLUMN origin; ALTER TABLE holding DROP COLUMN source;
     ALTER TABLE holding DROP COLUMN chunked; ALTER TABLE file DROP COLUMN place;
     PRAGMA user_version = 1;

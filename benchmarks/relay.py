@@ -1,4 +1,8 @@
-"""Count what crosses the wire to a port: a relay on loopback that passes bytes on as they come, both ways."""
+"""Count what crosses the wire to a port: a relay on loopback that passes bytes on as they come, both ways.
+
+Unlike `sockets`, which looks at the kernel's counts every 50 ms, it misses nothing of a fetch that is over in less; but
+it is in the way, so nothing is timed through it. Tests count with it, too.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,11 @@ class CountingRelay:
         self._lock = threading.Lock()
         self.bytes_to_dialler = 0
         self.bytes_from_dialler = 0
+
+    @property
+    def bytes_passed(self) -> int:
+        """What went over it so far, both ways."""
+        return self.bytes_to_dialler + self.bytes_from_dialler
 
     @property
     def port(self) -> int:
