@@ -1,0 +1,49 @@
+"""Giving a model to another program makes nothing public that was not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from p2phub.content import Codec
+from p2phub.engine.serve import StoreShelf
+from p2phub.identity import PeerId
+from tests.support.verbs import PUBLISHER, Scene
+
+STRANGER = PeerId(b"\5" * 32)
+GGUF = b"GGUF" + bytes(20) + b"weights" * 500
+
+
+async def publish(scene: Scene, folder: Path, *, private: bool) -> str:
+    folder.mkdir()
+    (folder / "model.gguf").write_bytes(GGUF)
+    texts = {"name": "model", "tag": "main", "kind": "model", "description": "", "licence": ""}
+    published = await scene.call(
+        "publish", folder=str(folder), **texts, private=private, allow=(), ignore=(), include=()
+    )
+    return str(published["reference"])
+
+
+@pytest.mark.parametrize("private", [False, True])
+async def test_the_file_of_a_private_model_does_not_become_public_by_being_given(
+    scene: Scene, tmp_path: Path, *, private: bool
+) -> None:
+    ref = await publish(scene, tmp_path / "model", private=private)
+    (held,) = scene.real_store.holdings()
+    await scene.call("give", ref=ref, to="ollama", place=str(tmp_path / "ollama"), name="ann/model")
+    alone = {each.manifest for each in scene.real_store.holdings()} - {held.manifest}
+    (digest,) = alone
+    assert StoreShelf(scene.real_store, scene.real_ledger).may_have(digest, STRANGER) is not private
+    assert (digest in scene.real_ledger.withheld()) is private
+
+
+async def test_the_file_of_what_is_withheld_is_withheld_too_when_it_is_given(scene: Scene, tmp_path: Path) -> None:
+    await publish(scene, tmp_path / "model", private=False)
+    (held,) = scene.real_store.holdings()
+    scene.real_ledger.withdraw(PUBLISHER.peer_id, "model", "main")
+    scene.real_ledger.withhold(held.manifest, withheld=True)
+    ref = held.manifest.text(Codec.MSGPACK)
+    await scene.call("give", ref=ref, to="ollama", place=str(tmp_path / "ollama"), name="ann/model")
+    (digest,) = {each.manifest for each in scene.real_store.holdings()} - {held.manifest}
+    assert not StoreShelf(scene.real_store, scene.real_ledger).may_have(digest, STRANGER)
