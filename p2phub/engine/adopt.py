@@ -8,6 +8,7 @@ withheld unless it is named: a cache does not say what was gated or private. A l
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from msgspec.structs import replace
 from p2phub import limits
 from p2phub.content import Digest, Readable, digest_of
 from p2phub.engine.hashing_all import Hashing
+from p2phub.engine.selection import Selection
 from p2phub.engine.workers import Workers
 from p2phub.errors import UsageError
 from p2phub.manifest import FileEntry, Manifest, alone_digest, encode_manifest, manifest_alone
-from p2phub.observe import Watch
+from p2phub.observe import Watch, printable
 from p2phub.store import Fingerprint, HashedFile, Ledger, Origin, Provenance, Store
 from p2phub.store.caches import CachedFile, CachedModel, Claim
 
@@ -61,8 +63,11 @@ async def adopt(
     adopted: Callable[[Adopted], None],
 ) -> Outcome:
     """Hold what `models` have, found below `roots`; `adopted` is told of each. Raises UsageError for a name in
-    `announce` that none of them has, DiskError of our own. Cancelled, it goes on from there the next time."""
+    `announce` that none of them has, or of a folder with what looks like a secret, DiskError of our own. Cancelled, it
+    goes on from there the next time."""
     named = _named(models, announce)
+    announced = [model for model in models if ALL in named or model.name in named]
+    await workers.run(lambda: _check_secrets(announced))
     places = _Places(models, store)
     hashing = Hashing(places, store=store, workers=workers, watch=watch)
     await hashing.run()
@@ -84,6 +89,26 @@ def _named(models: Sequence[CachedModel], announce: Iterable[str]) -> frozenset[
         some = ", ".join(sorted({model.name for model in models})[:5]) or "nothing"
         raise UsageError(f"{', '.join(unknown[:3])} is not among what was found", hint=f"found: {some}")
     return named
+
+
+def _check_secrets(announced: Sequence[CachedModel]) -> None:
+    """Refuse to announce a user's own folder with what `publish` would not publish either. What other programs keep
+    came from somewhere; nothing of it was put there by hand. Blocks."""
+    selection = Selection()
+    for model in announced:
+        if model.cache != "folder":
+            continue
+        real = model.folder.resolve()
+        secrets = [
+            file.path
+            for file in model.files
+            if selection.secret(file.path) or selection.secret(os.path.relpath(file.place, real))
+        ]
+        if secrets:
+            raise UsageError(
+                f"{printable(secrets[0])} in {model.folder} looks like a secret, so nothing was adopted",
+                hint="adopt it without --announce, or publish the folder: there it can be left out, or named",
+            )
 
 
 class _Places:
@@ -152,8 +177,11 @@ class _Home:
             self._ledger.withhold(digest, withheld=False)
         elif digest not in self._manifests:
             self._ledger.withhold(digest, withheld=True)
-        self._store.hold(manifest, digest, folder, files, origin=Origin.ADOPTED, source=source)
-        self._held[digest, folder] = Origin.ADOPTED
+        origin = self._held.get((digest, folder), Origin.ADOPTED)
+        if origin is not Origin.ADOPTED:  # Published or fetched: it is no less that, and stays when a cache is emptied.
+            files = [replace(file, place=None) for file in files]
+        self._store.hold(manifest, digest, folder, files, origin=origin, source=source)
+        self._held[digest, folder] = origin
         self._manifests.add(digest)
 
     def release_adopted(self, digest: Digest, folder: Path) -> None:

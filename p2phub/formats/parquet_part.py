@@ -30,6 +30,8 @@ _META_PATH, _META_DATA, _META_INDEX, _META_DICTIONARY = 3, 9, 10, 11
 _META_LEFT_OUT = {14, 15}  # Where its bloom filter stands.
 _KEYS_OF_ALL_COLUMNS = (b"ARROW:schema", b"pandas")
 _PAIR_KEY = 1
+_ELEMENT_FIELDS_MAX = 16  # The format has ten. Each takes a hundred bytes here, and may take one in the file.
+_PATHS_BYTES_MAX = limits.HEADER_BYTES_MAX  # Of a schema: deep ones would repeat long beginnings once a column.
 
 
 def part_end(footer: bytes, places: Mapping[str, int], *, columns_gone: bool) -> bytes:
@@ -169,7 +171,11 @@ def _text_path(reader: ThriftReader, kind: int) -> bytes:
 
 def _schema(reader: ThriftReader, kind: int, leaves: set[str]) -> list[bytes]:
     """Return the elements of the schema, depth first as they stand, that lead to a leaf which is kept."""
-    elements = [_Element.read(reader) for _ in reader.items(kind, thrift.STRUCT)]
+    elements: list[_Element] = []
+    for _ in reader.items(kind, thrift.STRUCT):
+        if len(elements) >= limits.TENSORS_PER_FILE_MAX:  # Before any more is kept: one takes a byte in the file.
+            raise Malformed("parquet-count", f"a schema of more than {limits.TENSORS_PER_FILE_MAX} elements")
+        elements.append(_Element.read(reader))
     parents, paths = _places_in_tree(elements)
     keeps = [False] * len(elements)
     for at, element in enumerate(elements):
@@ -189,6 +195,7 @@ def _places_in_tree(elements: Sequence[_Element]) -> tuple[list[int], list[bytes
     """Return the parent of each element (of the root -1), and its path without the root's name."""
     parents, paths = [-1] * len(elements), [b""] * len(elements)
     above: list[list[int]] = []  # The way from the root: an element, and how many below it are still to come.
+    room = _PATHS_BYTES_MAX
     for at, element in enumerate(elements):
         if at:
             if not above:
@@ -199,6 +206,9 @@ def _places_in_tree(elements: Sequence[_Element]) -> tuple[list[int], list[bytes
             paths[at] = path + b"." + element.name if path else element.name
             if len(paths[at]) > SPAN_NAME_BYTES_MAX:
                 raise Malformed("parquet-name", "a column with too long a name")
+            room -= len(paths[at])
+            if room < 0:
+                raise Malformed("parquet-name", f"a schema whose names come to more than {_PATHS_BYTES_MAX} bytes")
         above.append([at, element.children])
         while above and not above[-1][1]:
             above.pop()
@@ -228,6 +238,8 @@ class _Element:
             else:
                 reader.skip(kind)
             fields.append((field, kind, reader.since(at)))
+            if len(fields) > _ELEMENT_FIELDS_MAX:
+                raise Malformed("parquet-footer", "a schema element of too many fields")
         return cls(fields, name, children)
 
     def with_children(self, count: int) -> bytes:

@@ -169,7 +169,9 @@ class Collector:
     def _remove(self, manifest: Digest, rows: list[HoldingRow]) -> int | None:
         """Forget what the own store has of a manifest and remove it. None if it is pinned or written to by now."""
         folder = own_folder(self._home, manifest)
-        if self._index.is_needed_by_others(folder, [row.id for row in rows]):
+        ids = [row.id for row in rows]
+        # Where links lead on the way to it, too: what was adopted from there is known by that place.
+        if any(self._index.is_needed_by_others(at, ids) for at in {folder, Path(os.path.realpath(folder))}):
             return None
         if not os.path.isdir(folder) or os.path.islink(folder):
             self._forget(manifest, rows)  # Somebody removed it: there is nothing to claim, nor to remove.

@@ -40,7 +40,7 @@ def clone_run(disk: Disk, table: ChunkTable, run: LocalRun, open_target: OpenTar
     if not _is_whole(table, run):
         return False
     with _opened(table, run, open_target) as files:
-        return files is not None and _clone(disk, *files)
+        return files is not None and _clone(disk, *files, run.file.size)
 
 
 @contextlib.contextmanager
@@ -70,10 +70,13 @@ def _is_whole(table: ChunkTable, run: LocalRun) -> bool:
     return run.file.size == last.offset + last.length
 
 
-def _clone(disk: Disk, source: Readable, target: int) -> bool:
+def _clone(disk: Disk, source: Readable, target: int, size: int) -> bool:
     if not source.unchanged() or not disk.clone(source.descriptor, target):
         return False
-    return source.unchanged()  # Else what was cloned may be anything: it is copied, and hashed.
+    if source.unchanged():
+        return True
+    disk.truncate(target, size)  # What was cloned may be anything: it is copied, and hashed; but not what is behind.
+    return False
 
 
 def _copied(disk: Disk, table: ChunkTable, run: LocalRun, source: Readable, target: int) -> list[int]:

@@ -384,9 +384,11 @@ class Ledger(Protocol):
     """Append-only and checksummed (`state.log`): publications, releases, names. Several processes may append."""
 
     def publish(self, publication: Publication) -> None:
-        """Durable on return; replaces an earlier one of the same name and tag."""
+        """Durable on return; replaces an earlier one of the same name and tag. What that meant, if it was private, is
+        withheld from then on: it may still be held."""
 
-    def withdraw(self, publisher: PeerId, name: str, tag: str) -> None: ...
+    def withdraw(self, publisher: PeerId, name: str, tag: str) -> None:
+        """Remove a publication; what it meant is withheld from then on, if it was private."""
 
     def publications(self) -> tuple[Publication, ...]: ...
 

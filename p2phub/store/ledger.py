@@ -31,6 +31,7 @@ class FileLedger:
     def publish(self, publication: Publication) -> None:
         key = (str(publication.publisher), publication.name, publication.tag)
         with self._log.changing():
+            self._keep_private(key, publication.manifest)
             self._log.set(
                 PUBLICATION,
                 key,
@@ -45,7 +46,17 @@ class FileLedger:
             self._note(key, publication.signed)
 
     def withdraw(self, publisher: PeerId, name: str, tag: str) -> None:
-        self._log.remove(PUBLICATION, (str(publisher), name, tag))
+        key = (str(publisher), name, tag)
+        with self._log.changing():
+            self._keep_private(key, None)
+            self._log.remove(PUBLICATION, key)
+
+    def _keep_private(self, key: Key, now: Digest | None) -> None:
+        """Withhold what a name meant privately, if it means `now` from now on: it may still be held."""
+        value = self._log.get(PUBLICATION, key)
+        was = None if value is None else _publication(key, value)
+        if was is not None and was.private and was.manifest != now:
+            self.withhold(was.manifest, withheld=True)  # First: a crash between the two must not make it public.
 
     def publications(self) -> tuple[Publication, ...]:
         found = sorted(self._log.all(PUBLICATION).items())

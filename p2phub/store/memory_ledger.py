@@ -28,12 +28,20 @@ class MemoryLedger:
     def publish(self, publication: Publication) -> None:
         with self._lock:
             key = (publication.publisher, publication.name, publication.tag)
+            self._keep_private(key, publication.manifest)
             self._publications[key] = publication
             self._note(key, publication.signed)
 
     def withdraw(self, publisher: PeerId, name: str, tag: str) -> None:
         with self._lock:
+            self._keep_private((publisher, name, tag), None)
             self._publications.pop((publisher, name, tag), None)
+
+    def _keep_private(self, key: _Key, now: Digest | None) -> None:
+        """Withhold what a name meant privately, if it means `now` from now on."""
+        was = self._publications.get(key)
+        if was is not None and was.private and was.manifest != now:
+            self._withheld.add(was.manifest)
 
     def publications(self) -> tuple[Publication, ...]:
         with self._lock:

@@ -65,8 +65,11 @@ def is_equal(fd: int, table: ChunkTable, file: int) -> bool:
     return len(matching_chunks(table, [(fd, rest)])) == len(rest)
 
 
-def has_sha256(fd: int, size: int, sha256: bytes, stopped: Callable[[], bool]) -> bool:
-    """Whether a file has `size` bytes with this SHA-256, as other programs name a whole file. Raises OSError.
+def has_sha256(
+    fd: int, size: int, sha256: bytes, stopped: Callable[[], bool], *, git_sha1: bytes | None = None
+) -> bool:
+    """Whether a file has `size` bytes with this SHA-256, as other programs name a whole file, and with this SHA-1 of
+    git's, if one is given. Raises OSError.
 
     Ends early, with False, once `stopped()`.
     """
@@ -74,6 +77,7 @@ def has_sha256(fd: int, size: int, sha256: bytes, stopped: Callable[[], bool]) -
         return False
     buffer = memoryview(bytearray(min(size + 1, limits.CHUNK_BYTES_MAX)))
     found = hashlib.sha256()
+    git = None if git_sha1 is None else hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
     got = 0
     while count := os.preadv(fd, [buffer], got):
         if stopped():
@@ -82,4 +86,6 @@ def has_sha256(fd: int, size: int, sha256: bytes, stopped: Callable[[], bool]) -
         if got > size:  # It grows while it is read.
             return False
         found.update(buffer[:count])
-    return got == size and found.digest() == sha256
+        if git is not None:
+            git.update(buffer[:count])
+    return got == size and found.digest() == sha256 and (git is None or git.digest() == git_sha1)

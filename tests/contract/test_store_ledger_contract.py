@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from p2phub import limits
 from p2phub.content import digest_of
@@ -69,6 +70,27 @@ def test_what_is_withheld_stays_so_until_it_is_said_otherwise(ledger: Ledger) ->
     ledger.withhold(two, withheld=False)
     assert ledger.withheld() == {one}
     ledger.withhold(one, withheld=False)
+    assert ledger.withheld() == frozenset()
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_what_was_private_is_withheld_once_no_name_says_so_any_more(ledger: Ledger, *, replaced: bool) -> None:
+    private, public = publication("a", private=True), publication("b")
+    ledger.publish(private)
+    ledger.publish(private)
+    ledger.publish(public)
+    assert ledger.withheld() == frozenset()
+    for each in (private, public):
+        if replaced:
+            ledger.publish(replace(each, manifest=digest_of(b"the next version")))
+        else:
+            ledger.withdraw(ANN, each.name, each.tag)
+    assert ledger.withheld() == {private.manifest}
+
+
+def test_what_was_private_and_is_published_to_all_is_not_withheld(ledger: Ledger) -> None:
+    ledger.publish(publication("a", private=True))
+    ledger.publish(replace(publication("a"), private=False))
     assert ledger.withheld() == frozenset()
 
 

@@ -78,8 +78,8 @@ async def give(
         )
         holding = await parts.workers.run(lambda: _whole(node, resolved.manifest))
         if holding is None:
-            raise NotFound(f"{ref} changed while it was given", hint="run the same command again")
-    giving = _Giving(node, holding, Path(place))
+            raise _changed(ref)
+    giving = await parts.workers.run(partial(_Giving, node, ref, holding, Path(place)))
     work = partial(giving.to_cache, called, branch, resolved) if to == "hf-cache" else partial(giving.to_ollama, called)
     path = await parts.workers.run_until_cancelled(work)
     if isinstance(path, BaseException):
@@ -135,16 +135,22 @@ def _commit_of(name: str, manifest: Digest) -> str:
     return digest_of(manifest.raw + name.encode()).raw.hex()[:COMMIT_DIGITS]
 
 
+def _changed(ref: str) -> NotFound:
+    return NotFound(f"{ref} changed while it was given", hint="run the same command again")
+
+
 class _Giving:
     """One holding on its way into another program's place. Methods block, and return what they raise."""
 
-    def __init__(self, node: Running, holding: Holding, place: Path) -> None:
+    def __init__(self, node: Running, ref: str, holding: Holding, place: Path) -> None:
+        """Blocks. Raises NotFound if it is not held any more."""
         self._store = node.parts.store
+        self._ledger = node.parts.ledger
         self._holding = holding
         self._place = place
         manifest, plan = node.manifest_of(holding.manifest), self._store.read_plan(holding.manifest)
-        assert manifest is not None, "a holding that is complete has its manifest"
-        assert plan is not None, "and can be read"
+        if manifest is None or plan is None:  # Removed since we looked.
+            raise _changed(ref)
         self._manifest: Manifest = manifest
         self._plan: ReadPlan = plan
         self._linked: dict[str, Fingerprint] = {}
@@ -209,8 +215,19 @@ class _Giving:
         entry = self._manifest.files[number]
         alone = manifest_alone(entry)
         file = replace(self._at(number, blob), entry=alone.files[0])
-        self._store.hold(alone, alone_digest(entry), blob, [file], origin=Origin.ADOPTED, source=source)
+        digest = alone_digest(entry)
+        # Before it is held: its own manifest is another one, of which nobody has said yet who may have it.
+        if not self._is_for_everybody() and not self._store.holdings(digest):
+            self._ledger.withhold(digest, withheld=True)
+        self._store.hold(alone, digest, blob, [file], origin=Origin.ADOPTED, source=source)
         self._hold_own_again()
+
+    def _is_for_everybody(self) -> bool:
+        manifest = self._holding.manifest
+        published = [each for each in self._ledger.publications() if each.manifest == manifest]
+        if published:
+            return any(not each.private for each in published)
+        return manifest not in self._ledger.withheld()
 
     def _hold_own_again(self) -> None:
         """A link changed when the files of ours were changed last, though not what is in them."""

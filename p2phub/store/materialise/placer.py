@@ -20,7 +20,7 @@ import msgspec
 
 from p2phub import limits
 from p2phub.content import Readable
-from p2phub.errors import ContentChanged, Occupied
+from p2phub.errors import ContentChanged, Damaged, Occupied
 from p2phub.store.clone import How, Stopped, make_copy
 from p2phub.store.destination import need_room
 from p2phub.store.disk import READ_FLAGS, Disk
@@ -84,8 +84,8 @@ class Placer:
     def bring(self, wanted: Iterable[Wanted]) -> None:
         """Have each place hold what is wanted there, durably.
 
-        Raises Occupied for what stands there and is wrong, ContentChanged for a source that is not what it was,
-        DiskFull, Stopped.
+        Raises Occupied for what stands there and is wrong, ContentChanged for a source that is not what it was, Damaged
+        for one that is not what it is called, DiskFull, Stopped.
         """
         missing = {target: source for target, source in dict(wanted).items() if not self.holds(target, source)}
         to_come = sum(source.size for source in missing.values() if source.movable is None)
@@ -162,6 +162,7 @@ class Placer:
             expected = _fingerprint_of(file)
             if expected.size != source.size:
                 raise ContentChanged(f"{source.path} has {expected.size} bytes, and should have {source.size}")
+            self._need_its_names(file, source)
             if source.movable is not None and self._can_move(source.movable, expected, target):
                 self._wait(_Waiting(target, source, source.movable.name, moved=expected))
                 return None
@@ -181,6 +182,22 @@ class Placer:
             file.close()
         self._wait(_Waiting(target, source, name, linked=how is How.LINK))
         return how
+
+    def _need_its_names(self, file: Readable, source: Source) -> None:
+        """Read a file before it gets a name that says what it is. Raises Damaged, Stopped.
+
+        Chunks are all that a fetch verifies; what its publisher says of the whole is a claim. Other programs believe
+        such a name: a lie would stand where they look for what everybody knows under it.
+        """
+        if not has_sha256(file.descriptor, source.size, source.sha256, self._stopped, git_sha1=source.git_sha1):
+            if self._stopped():
+                raise Stopped
+            if not file.unchanged():
+                raise ContentChanged(f"{source.path} changed while it was read", hint="run the same command again")
+            raise Damaged(
+                f"{source.path} is not what its publisher says: it has another SHA-256, or another SHA-1 of git's",
+                hint="tell its publisher; it can be fetched into a folder all the same",
+            )
 
     def _can_move(self, movable: Path, expected: Fingerprint, target: str) -> bool:
         """Whether the file that was opened lies there, on the file system of its place, under this name alone."""

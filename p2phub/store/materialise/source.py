@@ -12,8 +12,8 @@ from p2phub.store.interface import Fingerprint
 
 
 class Source(msgspec.Struct, frozen=True):
-    """A file of a manifest. Whoever gives it answers for `sha256` (32 bytes) being that of the bytes that `open` gives
-    while they are unchanged; `git_sha1` (20 bytes) is there for small files, as in the manifest.
+    """A file of a manifest. `sha256` (32 bytes) and `git_sha1` (20 bytes, of small files) are what the manifest says:
+    whoever names something by them reads the file first.
 
     `open`: None for a file that belongs to the whole but is not here; it is listed, and nothing else.
     `movable`: where it lies if it is a file of ours that nobody needs there any more: it is then renamed, if it lies

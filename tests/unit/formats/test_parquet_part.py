@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet as pq
 
+from p2phub import limits
 from p2phub.errors import Malformed
 from p2phub.formats import part_end, read_footer_of
 from p2phub.formats.thrift import STRUCT, ThriftReader, ThriftWriter
@@ -98,24 +99,44 @@ def test_what_is_made_is_a_layout_again_with_its_spans_back_to_back() -> None:
     assert [layout.spans[0].start, layout.spans[1].start] == [4, layout.spans[0].stop]
 
 
-@pytest.mark.parametrize("count", [1, 7])
-def test_a_schema_that_does_not_add_up_is_refused(count: int) -> None:
-    def element(name: bytes, children: int) -> bytes:
-        writer = ThriftWriter()
-        writer.field(4, 8)
-        writer.raw(bytes([len(name)]) + name)
-        if children:
-            writer.field(5, 5)
-            writer.integer(children)
-        writer.end()
-        return writer.data()
+def element(name: bytes, children: int) -> bytes:
+    writer = ThriftWriter()
+    writer.field(4, 8)
+    writer.raw(
+        bytes([len(name) & 0x7F | 0x80, len(name) >> 7]) + name if len(name) > 127 else bytes([len(name)]) + name
+    )
+    if children:
+        writer.field(5, 5)
+        writer.integer(children)
+    writer.end()
+    return writer.data()
 
+
+def schema(*elements: bytes) -> bytes:
     writer = ThriftWriter()
     writer.field(2, 9)
-    writer.list_of(STRUCT, [element(b"root", count), element(b"a", 0), element(b"b", 0)])
+    writer.list_of(STRUCT, elements)
     writer.end()
+    return writer.data()
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_a_schema_that_does_not_add_up_is_refused(count: int) -> None:
+    footer = schema(element(b"root", count), element(b"a", 0), element(b"b", 0))
     with pytest.raises(Malformed, match="schema"):
-        part_end(writer.data(), {"0/a": 4}, columns_gone=True)
+        part_end(footer, {"0/a": 4}, columns_gone=True)
+
+
+def test_a_schema_that_would_take_far_more_memory_than_its_file_is_refused() -> None:
+    many = limits.TENSORS_PER_FILE_MAX
+    long = limits.HEADER_BYTES_MAX // 4000 + 1
+    for footer, rule in (
+        (schema(*[b"\0"] * (many + 1)), "more than 262144 elements"),
+        (schema(b"\x61" + b"\x11" * 17 + b"\0"), "too many fields"),
+        (schema(element(b"root", 1), element(b"n" * 4000, long), *[element(b"c", 0)] * long), "names come to more"),
+    ):
+        with pytest.raises(Malformed, match=rule):
+            part_end(footer, {"0/a": 4}, columns_gone=True)
 
 
 def test_what_is_written_is_read() -> None:

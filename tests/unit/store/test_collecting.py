@@ -118,6 +118,22 @@ def test_what_was_adopted_from_within_the_own_store_stays(scene: DiskScene) -> N
     assert scene.store.collect(spare, Keep()) is not None
 
 
+@covers("F33")
+def test_what_was_adopted_from_there_by_the_way_that_a_link_leads_stays(scene: DiskScene) -> None:
+    elsewhere = scene.home.parent / "other-disk"
+    elsewhere.mkdir()
+    (scene.home / "files").symlink_to(elsewhere)
+    spare = own(scene, ONE)
+    real = elsewhere / spare.folder.name
+    scene.folder = real
+    scene.store.put_blobs(list(PART.blobs.values()))
+    files = [replace(file, place=real / "model.bin") for file in hashed(scene, PART)]
+    scene.store.hold(PART.manifest, PART.root, scene.home.parent / "cache", files, origin=Origin.ADOPTED)
+    assert scene.store.collect(spare, Keep()) is None
+    sweep(scene)
+    assert scene.files() == ONE.files
+
+
 def test_only_what_is_named_as_ours_is_taken_for_left_over(scene: DiskScene) -> None:
     own(scene, TWO)
     files = scene.home / "files"

@@ -1,0 +1,77 @@
+"""Giving a model to another program makes nothing public that was not, and takes no name for its content unread."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from p2phub.content import Codec, digest_of
+from p2phub.engine.serve import StoreShelf
+from p2phub.errors import Damaged
+from p2phub.identity import PeerId
+from p2phub.manifest import Manifest, alone_digest, encode_manifest
+from tests.support.content import content_of
+from tests.support.verbs import PUBLISHER, Scene
+
+STRANGER = PeerId(b"\5" * 32)
+GGUF = b"GGUF" + bytes(20) + b"weights" * 500
+
+
+async def publish(scene: Scene, folder: Path, *, private: bool) -> str:
+    folder.mkdir()
+    (folder / "model.gguf").write_bytes(GGUF)
+    texts = {"name": "model", "tag": "main", "kind": "model", "description": "", "licence": ""}
+    published = await scene.call(
+        "publish", folder=str(folder), **texts, private=private, allow=(), ignore=(), include=()
+    )
+    return str(published["reference"])
+
+
+@pytest.mark.parametrize("private", [False, True])
+async def test_the_file_of_a_private_model_does_not_become_public_by_being_given(
+    scene: Scene, tmp_path: Path, *, private: bool
+) -> None:
+    ref = await publish(scene, tmp_path / "model", private=private)
+    (held,) = scene.real_store.holdings()
+    await scene.call("give", ref=ref, to="ollama", place=str(tmp_path / "ollama"), name="ann/model")
+    alone = {each.manifest for each in scene.real_store.holdings()} - {held.manifest}
+    (digest,) = alone
+    assert StoreShelf(scene.real_store, scene.real_ledger).may_have(digest, STRANGER) is not private
+    assert (digest in scene.real_ledger.withheld()) is private
+
+
+async def test_a_file_that_is_not_what_its_publisher_says_gets_no_name_of_another(scene: Scene, tmp_path: Path) -> None:
+    content = content_of({"model.gguf": GGUF}, 1000)
+    famous = hashlib.sha256(b"what everybody knows").digest()
+    lying = Manifest((replace(content.manifest.files[0], sha256=famous),))
+    blobs = encode_manifest(lying)
+    root = digest_of(blobs[0])
+    store = scene.real_store
+    store.put_blobs([*content.blobs.values(), *blobs])
+    arrival = store.arrive(lying, root, content.table, store.own_folder(root), force=False)
+    for chunk in content.whole:
+        arrival.write(chunk, content.chunk(chunk))
+    arrival.verified(content.whole)
+    arrival.finish()
+    ref = root.text(Codec.MSGPACK)
+    for program in ("ollama", "hf-cache"):
+        place = tmp_path / program
+        with pytest.raises(Damaged, match="SHA-256"):
+            await scene.call("give", ref=ref, to=program, place=str(place), name="ann/model")
+        assert not [path for path in place.rglob("*") if famous.hex() in path.name and path.suffix != ".lock"]
+    assert {each.manifest for each in store.holdings()} == {root}
+    assert alone_digest(lying.files[0]) not in {each.manifest for each in store.holdings()}
+
+
+async def test_the_file_of_what_is_withheld_is_withheld_too_when_it_is_given(scene: Scene, tmp_path: Path) -> None:
+    await publish(scene, tmp_path / "model", private=False)
+    (held,) = scene.real_store.holdings()
+    scene.real_ledger.withdraw(PUBLISHER.peer_id, "model", "main")
+    scene.real_ledger.withhold(held.manifest, withheld=True)
+    ref = held.manifest.text(Codec.MSGPACK)
+    await scene.call("give", ref=ref, to="ollama", place=str(tmp_path / "ollama"), name="ann/model")
+    (digest,) = {each.manifest for each in scene.real_store.holdings()} - {held.manifest}
+    assert not StoreShelf(scene.real_store, scene.real_ledger).may_have(digest, STRANGER)

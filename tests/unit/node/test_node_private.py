@@ -1,0 +1,48 @@
+"""What was published privately stays private for as long as it is held, whatever becomes of its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from p2phub.content import Digest
+from p2phub.engine.serve import StoreShelf
+from p2phub.identity import PeerId
+from tests.support.verbs import Scene
+
+ANN, STRANGER = PeerId(b"\4" * 32), PeerId(b"\5" * 32)
+
+
+async def publish(scene: Scene, folder: Path, *, name: str) -> None:
+    texts = {"name": name, "tag": "main", "kind": "model", "description": "", "licence": ""}
+    keywords = {"private": True, "allow": (str(ANN),), "ignore": (), "include": ()}
+    await scene.call("publish", folder=str(folder), **texts, **keywords)
+
+
+def open_to_strangers(scene: Scene) -> set[Digest]:
+    shelf = StoreShelf(scene.real_store, scene.real_ledger)
+    held = {each.manifest for each in scene.real_store.holdings() if each.complete}
+    return {manifest for manifest in held if shelf.may_have(manifest, STRANGER)}
+
+
+async def test_an_earlier_version_is_not_public_once_a_newer_one_is_published(scene: Scene, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "weights.bin").write_bytes(b"w" * 1000)
+    await publish(scene, folder, name="model")
+    (folder / "README.md").write_text("more\n")
+    await publish(scene, folder, name="model")
+    assert sum(each.complete for each in scene.real_store.holdings()) == 2
+    assert open_to_strangers(scene) == set()
+
+
+async def test_a_copy_elsewhere_is_not_public_once_the_published_folder_is_forgotten(
+    scene: Scene, tmp_path: Path
+) -> None:
+    for name in ("model", "copy"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights.bin").write_bytes(b"w" * 1000)
+    await publish(scene, tmp_path / "model", name="model")
+    await scene.call("adopt", places=[("any", str(tmp_path / "copy"))])
+    await scene.call("remove", ref=str(tmp_path / "model"))
+    assert [each.folder for each in scene.real_store.holdings()] == [tmp_path / "copy"]
+    assert open_to_strangers(scene) == set()
