@@ -190,15 +190,19 @@ class _Home:
             del self._held[digest, folder]
 
     def release_gone(self, results: Sequence[Adopted], roots: Sequence[Path]) -> tuple[Digest, ...]:
-        """Forget what was adopted below `roots` and is not there any more; return what that was."""
+        """Forget what was adopted below `roots` and is not there any more, or is something else by now; return what
+        that was. What only could not be looked at this time, on a disk that is not mounted, say, stays."""
         here = {(each.manifest, each.model.folder) for each in results if each.manifest is not None}
         here |= {found for each in results for found in each.alone}
+        looked_at = {folder for _, folder in here}
+        readable = [root for root in roots if root.is_dir() and any(root.iterdir())]
         gone = [
             (digest, folder)
             for (digest, folder), origin in self._held.items()
             if origin is Origin.ADOPTED
             and (digest, folder) not in here
-            and any(folder.is_relative_to(root) for root in roots)
+            and any(folder.is_relative_to(root) for root in readable)
+            and (folder in looked_at or _is_gone(folder))
         ]
         for digest, folder in gone:
             self.release_adopted(digest, folder)
@@ -257,6 +261,17 @@ class _Recording:
 
     def _hold(self, manifest: Manifest, digest: Digest, folder: Path, files: Sequence[HashedFile]) -> None:
         self._home.hold(manifest, digest, folder, files, self._source, announced=self._announced)
+
+
+def _is_gone(folder: Path) -> bool:
+    """Whether nothing stands there, for certain."""
+    try:
+        folder.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _keeps(claim: Claim | None, entry: FileEntry) -> bool:

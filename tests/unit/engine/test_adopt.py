@@ -1,0 +1,162 @@
+"""What other programs have is held where it stands, if it is what it is called; and told of only by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from p2phub import limits
+from p2phub.engine.adopt import Adopted, Outcome, adopt
+from p2phub.engine.workers import Workers
+from p2phub.errors import UsageError
+from p2phub.store import Origin
+from p2phub.store.caches import scan_cache
+from p2phub.store.filesystem import FilesystemStore
+from p2phub.store.ledger import FileLedger
+from tests.support.hub_cache import COMMIT, OTHER_COMMIT, Repository
+
+WEIGHTS = Random(3).randbytes(2 * limits.MIB)
+
+
+class Home:
+    """A home that adopts."""
+
+    def __init__(self, at: Path, name: str) -> None:
+        self.store = FilesystemStore(at / name)
+        self.ledger = FileLedger(at / name)
+
+    async def adopt(self, hub: Path, announce: Sequence[str] = ()) -> Outcome:
+        told: list[Adopted] = []
+        outcome = await adopt(
+            scan_cache("hf", hub).models,
+            roots=[hub],
+            announce=announce,
+            store=self.store,
+            ledger=self.ledger,
+            workers=Workers(),
+            watch=lambda event: None,
+            adopted=told.append,
+        )
+        assert tuple(told) == outcome.adopted
+        return outcome
+
+    def close(self) -> None:
+        self.store.close()
+        self.ledger.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    monkeypatch.setattr(limits, "RACY_FINGERPRINT_S", 0)  # As if the files had been left alone for long.
+    made = Home(tmp_path, "home")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Path:
+    return tmp_path / "hub"
+
+
+def repository(hub: Path, name: str = "models--org--name", commit: str = COMMIT) -> Repository:
+    made = Repository(hub, name, commit)
+    made.add("config.json", b"{}")
+    made.add("sub/model.safetensors", WEIGHTS, lfs=True)
+    made.list()
+    return made
+
+
+async def test_two_who_have_the_same_commit_have_the_same_manifest(tmp_path: Path, hub: Path, home: Home) -> None:
+    repository(hub)
+    repository(tmp_path / "other")
+    other = Home(tmp_path, "other-home")
+    (one,), (two,) = (await home.adopt(hub)).adopted, (await other.adopt(tmp_path / "other")).adopted
+    other.close()
+    assert one.manifest is not None
+    assert one.manifest == two.manifest
+    (held,) = home.store.holdings()
+    assert held.complete
+    assert (held.origin, held.folder) == (Origin.ADOPTED, one.model.folder)
+    assert held.source is not None
+    assert (held.source.name, held.source.revision) == ("org/name", COMMIT)
+    plan = home.store.read_plan(one.manifest)
+    assert plan is not None
+    file = plan.open(1)
+    assert os.pread(file.descriptor, len(WEIGHTS) + 1, 0) == WEIGHTS
+    file.close()
+
+
+async def test_a_file_that_is_not_what_it_is_called_is_not_held(hub: Path, home: Home) -> None:
+    for blob in repository(hub).blobs.iterdir():
+        if blob.stat().st_size == len(WEIGHTS):
+            blob.write_bytes(WEIGHTS[::-1])
+    (found,) = (await home.adopt(hub)).adopted
+    assert found.manifest is None
+    assert found.alone == ()
+    assert "is not what it is called" in found.problems[-1][1]
+    assert home.store.holdings() == ()
+
+
+async def test_of_a_repository_that_lacks_files_the_large_ones_are_held_alone(hub: Path, home: Home) -> None:
+    made = Repository(hub, "models--org--name")
+    made.add("model.safetensors", WEIGHTS, lfs=True)
+    made.add("config.json", b"{}")
+    made.add("more.safetensors", b"not here", lfs=True, there=False)
+    made.list()
+    (found,) = (await home.adopt(hub)).adopted
+    assert found.manifest is None
+    ((digest, place),) = found.alone
+    assert place.read_bytes() == WEIGHTS
+    (held,) = home.store.holdings()
+    assert (held.manifest, held.folder) == (digest, place)
+    made.add("more.safetensors", b"not here", lfs=True)  # The rest has come.
+    made.list()
+    (found,) = (await home.adopt(hub)).adopted
+    assert found.manifest is not None
+    assert [each.manifest for each in home.store.holdings()] == [found.manifest]
+
+
+async def test_nothing_is_told_of_that_was_not_named_and_a_later_look_widens_nothing(hub: Path, home: Home) -> None:
+    repository(hub)
+    repository(hub, "models--org--gated")
+    outcome = await home.adopt(hub, announce=["org/name"])
+    by_name = {each.model.name: each.manifest for each in outcome.adopted}
+    # The same content under two names is one manifest: named once, it is told of.
+    assert by_name["org/gated"] == by_name["org/name"]
+    other = Repository(hub, "models--org--gated", OTHER_COMMIT)
+    other.add("secret.bin", WEIGHTS[::-1], lfs=True)
+    other.list()
+    outcome = await home.adopt(hub)
+    new = next(each.manifest for each in outcome.adopted if each.model.revision == OTHER_COMMIT)
+    assert new is not None
+    assert home.ledger.withheld() == {new}
+    assert by_name["org/name"] not in home.ledger.withheld()
+    with pytest.raises(UsageError, match="org/nobody"):
+        await home.adopt(hub, announce=["org/nobody"])
+
+
+async def test_what_is_known_is_not_hashed_again_and_what_is_gone_is_forgotten(hub: Path, home: Home) -> None:
+    made = repository(hub)
+    repository(hub, "models--org--other", OTHER_COMMIT)
+    first = await home.adopt(hub)
+    assert first.bytes_hashed > 0
+    again = await home.adopt(hub)
+    assert (again.bytes_hashed, again.gone) == (0, ())
+    for path in sorted(made.folder.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+    made.folder.rmdir()
+    assert len((await home.adopt(hub)).gone) == 1
+    assert [held.folder.parts[-3] for held in home.store.holdings()] == ["models--org--other"]
+
+
+async def test_a_disk_that_is_not_mounted_forgets_nothing(tmp_path: Path, hub: Path, home: Home) -> None:
+    repository(hub)
+    await home.adopt(hub)
+    hub.rename(tmp_path / "elsewhere")
+    hub.mkdir()
+    assert (await home.adopt(hub)).gone == ()
+    assert len(home.store.holdings()) == 1
