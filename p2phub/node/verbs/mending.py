@@ -16,7 +16,7 @@ from p2phub.errors import DiskError
 from p2phub.identity import PeerAddress
 from p2phub.manifest import named_manifest, read_release
 from p2phub.node.capping import JobCaps
-from p2phub.node.compose import Parts
+from p2phub.node.compose import Parts, is_unfinished_in
 from p2phub.node.rates import Rates
 from p2phub.node.running import JsonObject, Running
 from p2phub.node.verbs.fetching import Openness, carry_out, is_public, search_for
@@ -44,20 +44,25 @@ async def mend(
     given: Sequence[PeerAddress],
     mirrors: Sequence[str],
 ) -> JsonObject:
-    """Replace the `damaged` files (paths) of a holding by what was signed, and tell what that took. Raises HubError."""
-    if not damaged:
+    """Replace the `damaged` files (paths) of a holding by what was signed, and tell what that took. Raises HubError.
+
+    If none is, but an earlier repair was ended after it had replaced the last and before it had recorded that, it is
+    brought to its end: else what it mended would stay in doubt, and what it made beside the files would stay there.
+    """
+    parts = node.parts
+    if not damaged and (holding.origin in _NOT_OURS or not await parts.workers.run(lambda: _is_begun(holding))):
         return {"repaired": [], "bytes_received": 0, "sources": []}
     if holding.origin in _NOT_OURS:
         whose, hint = _NOT_OURS[holding.origin]
         named = ", ".join(damaged[:3]) + (f" and {len(damaged) - 3} more" if len(damaged) > 3 else "")
         raise DiskError(f"{holding.folder} was {whose}, so it is only read: not repaired are {named}", hint=hint)
-    resolved = await node.parts.workers.run(lambda: _known_as(node.parts, holding.manifest))
+    resolved = await parts.workers.run(lambda: _known_as(parts, holding.manifest))
     wish = engine.Wish(
         reference=holding.manifest.text(Codec.MSGPACK),
         manifest=holding.manifest,
         destination=holding.folder,
         force=True,
-        wait_s=node.parts.config.wait,
+        wait_s=parts.config.wait,
         mend=True,
     )
     openness = Openness(is_public(resolved), serve=False, exchange=True)  # Who may have it stays as it was.
@@ -69,6 +74,11 @@ async def mend(
         "bytes_received": done.bytes_received,
         "sources": [{"peer_id": source.peer_id, "bytes": source.bytes} for source in done.sources],
     }
+
+
+def _is_begun(holding: Holding) -> bool:
+    """Return whether something of ours that did not end lies beside the files. Blocks."""
+    return is_unfinished_in(holding.folder, holding.manifest)
 
 
 def _known_as(parts: Parts, manifest: Digest) -> Resolved:
