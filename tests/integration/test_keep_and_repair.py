@@ -111,6 +111,28 @@ def test_a_repair_that_nobody_can_help_with_says_so_and_changes_nothing(
     assert one.read_bytes() == damaged
 
 
+def test_a_repair_that_was_ended_before_it_was_recorded_is_brought_to_its_end_though_nothing_is_damaged(
+    scene: Scene, published: Published, tmp_path: Path
+) -> None:
+    """As kill -9 leaves it after the last file is replaced: found by tests/endurance/test_kills_everywhere.py."""
+    copy = tmp_path / "copy"
+    run(scene, "bob", "fetch", published.reference, "--into", copy, *published.words)
+    assert published.node.stop() == 0
+    one = weights(copy)[0]
+    spoil(one, 5)
+    assert run(scene, "bob", "verify", copy, "--repair", *published.words)[1] == 7
+    assert (copy / ".p2phub").exists()
+    right = tmp_path / "right"
+    right.write_bytes((published.model / one.name).read_bytes())
+    right.replace(one)
+    found, code = run(scene, "bob", "verify", copy, "--repair")
+    assert (code, found["damaged"], found["repaired"], found["bytes_received"]) == (0, [], [], 0)
+    (item,) = run(scene, "bob", "ls")[0]["items"]
+    assert item["complete"]  # In doubt is nothing any more.
+    assert not (copy / ".p2phub").exists()
+    assert tree_digest(copy) == tree_digest(published.model)
+
+
 def test_what_was_published_is_read_and_never_repaired(scene: Scene, published: Published) -> None:
     one = weights(published.model)[0]
     spoil(one, 5)

@@ -21,7 +21,7 @@ from p2phub.errors import DiskError
 from p2phub.identity import PeerAddress
 from p2phub.manifest import named_manifest, read_release
 from p2phub.node.capping import JobCaps
-from p2phub.node.compose import Parts
+from p2phub.node.compose import Parts, is_unfinished_in
 from p2phub.node.rates import Rates
 from p2phub.node.running import JsonObject, Running
 from p2phub.node.verbs.fetching import Openness, carry_out, is_public, is_unsafe_allowed, search_for
@@ -51,23 +51,28 @@ async def mend(
     allow_unsafe: bool | None,
 ) -> JsonObject:
     """Replace the `damaged` files (paths) of a holding by what was signed, and tell what that took. `allow_unsafe`: for
-    what does not stand there at all. Raises HubError, of it Unsafe."""
-    if not damaged:
+    what does not stand there at all. Raises HubError, of it Unsafe.
+
+    If none is, but an earlier repair was ended after it had replaced the last and before it had recorded that, it is
+    brought to its end: else what it mended would stay in doubt, and what it made beside the files would stay there.
+    """
+    parts = node.parts
+    if not damaged and (holding.origin in _NOT_OURS or not await parts.workers.run(lambda: _is_begun(holding))):
         return {"repaired": [], "bytes_received": 0, "sources": []}
     if holding.origin in _NOT_OURS:
         whose, hint = _NOT_OURS[holding.origin]
         named = ", ".join(damaged[:3]) + (f" and {len(damaged) - 3} more" if len(damaged) > 3 else "")
         raise DiskError(f"{holding.folder} was {whose}, so it is only read: not repaired are {named}", hint=hint)
-    resolved = await node.parts.workers.run(lambda: _known_as(node.parts, holding.manifest))
-    all_stand = await node.parts.workers.run(lambda: _all_stand(holding.folder, damaged))
+    resolved = await parts.workers.run(lambda: _known_as(parts, holding.manifest))
+    all_stand = await parts.workers.run(lambda: _all_stand(holding.folder, damaged))
     wish = engine.Wish(
         reference=holding.manifest.text(Codec.MSGPACK),
         manifest=holding.manifest,
         destination=holding.folder,
         force=True,
-        wait_s=node.parts.config.wait,
+        wait_s=parts.config.wait,
         mend=True,
-        allow_unsafe=all_stand or is_unsafe_allowed(node.parts, allow_unsafe),
+        allow_unsafe=all_stand or is_unsafe_allowed(parts, allow_unsafe),
     )
     openness = Openness(is_public(resolved), serve=False, exchange=True)  # Who may have it stays as it was.
     search = search_for(node, resolved, given, mirrors, kin=True)
@@ -83,6 +88,11 @@ async def mend(
 def _all_stand(folder: Path, paths: Sequence[str]) -> bool:
     """Whether something stands at each of these places, be it right or wrong. Blocks."""
     return all(os.path.lexists(folder / path) for path in paths)
+
+
+def _is_begun(holding: Holding) -> bool:
+    """Return whether something of ours that did not end lies beside the files. Blocks."""
+    return is_unfinished_in(holding.folder, holding.manifest)
 
 
 def _known_as(parts: Parts, manifest: Digest) -> Resolved:
