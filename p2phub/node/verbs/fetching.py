@@ -29,6 +29,7 @@ from p2phub.node.durations import parse_duration
 from p2phub.node.rates import Rates, parse_cap
 from p2phub.node.running import JsonObject, Running
 from p2phub.observe import Done, Event, FilesReady, Listening, Unmatched, Watch
+from p2phub.store import Origin
 
 if TYPE_CHECKING:
     from p2phub.engine.opening import TellOpened
@@ -206,7 +207,11 @@ def _withhold(node: Running, manifest: Digest, *, serve: bool) -> None:
 
 
 def _share(parts: Parts, manifest: Digest) -> None:
-    if manifest in parts.ledger.withheld():
+    """Let what is for everybody be given on. But not what was adopted and not named: that somebody's public release
+    says the same does not tell that it was not gated where it came from."""
+    if manifest not in parts.ledger.withheld():
+        return
+    if all(holding.origin is not Origin.ADOPTED for holding in parts.store.holdings(manifest)):
         parts.ledger.withhold(manifest, withheld=False)
 
 
