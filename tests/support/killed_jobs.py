@@ -23,7 +23,7 @@ from typing import TypeVar
 import trio
 
 from p2phub.api.hub import Hub, open_hub
-from p2phub.engine.hashing_all import NOTE_S, TELL_S
+from p2phub.engine.hashing_all import LOST_S, TELL_S
 from p2phub.limits import SYNC_BYTES
 from p2phub.store.filesystem import FilesystemStore
 from tests.support.hub_cache import Repository
@@ -32,11 +32,11 @@ from tests.support.models import tree_digest
 from tests.support.processes import Event, Node, Process, Scene
 
 LOST_MAX = SYNC_BYTES
-"""Bytes of verified work that a kill may cost; or what was done in NOTE_S, if that is more."""
+"""Bytes of verified work that a kill may cost; or what was done in LOST_S, if that is more."""
 
-TELLINGS_PER_NOTE = math.ceil(NOTE_S / TELL_S) + 2
-"""At most so many times does a pass tell how far it is from one note to the next, whatever the machine: none while it
-notes; one more for rounding, and one at its end."""
+TELLINGS_LOST = math.ceil(LOST_S / TELL_S)
+"""So many times at most does a pass tell how far it is from one note to the next, whatever the machine: none while it
+notes, and at least TELL_S lie between two but at its end."""
 
 THREADS = max(2, os.cpu_count() or 2)
 
@@ -121,7 +121,7 @@ class Hashing(Job):
         noted = self._noted_now()
         self.tally.claimed += read_claims(self.home)
         lost = max(0, self._noted + told[-1] - noted)
-        since_note = told[-1] - (told[-1 - TELLINGS_PER_NOTE] if len(told) > TELLINGS_PER_NOTE else 0)
+        since_note = told[-1] - (told[-1 - TELLINGS_LOST] if len(told) > TELLINGS_LOST else 0)
         bound = max(LOST_MAX, since_note) + THREADS * self._largest
         assert lost <= bound, process.failed(f"{lost} bytes were hashed for nothing, {bound} may be; told {told}")
         assert noted >= self._noted, "what was noted once is not forgotten"
