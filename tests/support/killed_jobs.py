@@ -117,7 +117,12 @@ class Hashing(Job):
         self._noted = 0
 
     def killed(self, process: Process, ran_s: float) -> None:
-        told = [int(event["bytes_hashed"]) for event in process.events if event["event"] == "progress"] or [0]
+        tellings = [
+            (int(event["bytes_hashed"]), at)
+            for event, at in zip(process.events, process.read_at, strict=True)
+            if event["event"] == "progress"
+        ]
+        told = [count for count, _ in tellings] or [0]
         noted = self._noted_now()
         self.tally.claimed += read_claims(self.home)
         lost = max(0, self._noted + told[-1] - noted)
@@ -126,7 +131,9 @@ class Hashing(Job):
         assert lost <= bound, process.failed(f"{lost} bytes were hashed for nothing, {bound} may be; told {told}")
         assert noted >= self._noted, "what was noted once is not forgotten"
         self.tally.lost.append(lost)
-        self.tally.lost_s.append(ran_s * lost / max(1, told[-1]))
+        kept = [at for count, at in tellings if count <= told[-1] - lost]
+        if tellings:
+            self.tally.lost_s.append(tellings[-1][1] - (kept[-1] if kept else tellings[0][1] - TELL_S))
         self._noted = noted
 
     def _noted_now(self) -> int:

@@ -45,7 +45,8 @@ CHAINS_PER_KILL = 10
 class Tally:
     """What kills cost one job: `kills` that hit a process that still ran; `lost`: bytes of verified work that had to be
     done again, a number for each kill that had any, by the most unfavourable count; `lost_s`: the seconds that this
-    had taken, at the pace of that attempt; `claimed`: bytes that homes claimed after a kill, all read back and right.
+    had taken, by the clock, those included in which it was held back; `claimed`: bytes that homes claimed after a kill,
+    all read back and right.
     """
 
     kills: int = 0
