@@ -1,7 +1,7 @@
 """Hash many files in parallel threads, and note what is done, so that whoever is stopped goes on from there.
 
 What an earlier pass hashed is not read again while its fingerprint holds: what a holding has of the folder, and what
-was noted on the way by a pass that did not come to its end. At most NOTE_S of hashing is lost, and the files that each
+was noted on the way by a pass that did not come to its end. Some LOST_S of hashing are lost, and the files that each
 thread is at: half a SHA-256 cannot be kept.
 """
 
@@ -26,7 +26,8 @@ from p2phub.store import Fingerprint, FoundFile, HashedFile, Scan, Store
 
 _log = logging.getLogger(__name__)
 TELL_S = 0.25  # How often a watcher hears of progress.
-NOTE_S = 2.0  # How often what was hashed is noted durably.
+LOST_S = 2.0  # Of hashing, when it is killed; more where noting takes longer than TELL_S.
+NOTE_S = LOST_S - 2 * TELL_S  # How often what was hashed is noted: it is looked at each TELL_S, and noting takes time.
 
 
 class Files(Protocol):

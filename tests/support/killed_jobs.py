@@ -23,7 +23,7 @@ from typing import TypeVar
 import trio
 
 from p2phub.api.hub import Hub, open_hub
-from p2phub.engine.hashing_all import NOTE_S, TELL_S
+from p2phub.engine.hashing_all import LOST_S, TELL_S
 from p2phub.limits import SYNC_BYTES
 from p2phub.store.filesystem import FilesystemStore
 from tests.support.hub_cache import Repository
@@ -32,11 +32,11 @@ from tests.support.models import tree_digest
 from tests.support.processes import Event, Node, Process, Scene
 
 LOST_MAX = SYNC_BYTES
-"""Bytes of verified work that a kill may cost; or what was done in NOTE_S, if that is more."""
+"""Bytes of verified work that a kill may cost; or what was done in LOST_S, if that is more."""
 
-TELLINGS_PER_NOTE = math.ceil(NOTE_S / TELL_S) + 2
-"""At most so many times does a pass tell how far it is from one note to the next, whatever the machine: none while it
-notes; one more for rounding, and one at its end."""
+TELLINGS_LOST = math.ceil(LOST_S / TELL_S)
+"""So many times at most does a pass tell how far it is from one note to the next, whatever the machine: none while it
+notes, and at least TELL_S lie between two but at its end."""
 
 THREADS = max(2, os.cpu_count() or 2)
 
@@ -117,16 +117,23 @@ class Hashing(Job):
         self._noted = 0
 
     def killed(self, process: Process, ran_s: float) -> None:
-        told = [int(event["bytes_hashed"]) for event in process.events if event["event"] == "progress"] or [0]
+        tellings = [
+            (int(event["bytes_hashed"]), at)
+            for event, at in zip(process.events, process.read_at, strict=True)
+            if event["event"] == "progress"
+        ]
+        told = [count for count, _ in tellings] or [0]
         noted = self._noted_now()
         self.tally.claimed += read_claims(self.home)
         lost = max(0, self._noted + told[-1] - noted)
-        since_note = told[-1] - (told[-1 - TELLINGS_PER_NOTE] if len(told) > TELLINGS_PER_NOTE else 0)
+        since_note = told[-1] - (told[-1 - TELLINGS_LOST] if len(told) > TELLINGS_LOST else 0)
         bound = max(LOST_MAX, since_note) + THREADS * self._largest
         assert lost <= bound, process.failed(f"{lost} bytes were hashed for nothing, {bound} may be; told {told}")
         assert noted >= self._noted, "what was noted once is not forgotten"
         self.tally.lost.append(lost)
-        self.tally.lost_s.append(ran_s * lost / max(1, told[-1]))
+        kept = [at for count, at in tellings if count <= told[-1] - lost]
+        if tellings:
+            self.tally.lost_s.append(tellings[-1][1] - (kept[-1] if kept else tellings[0][1] - TELL_S))
         self._noted = noted
 
     def _noted_now(self) -> int:
@@ -205,8 +212,7 @@ class Arriving(Job):
         self._sent = sent
         told = [event["bytes_verified"] for event in process.events if "bytes_verified" in event]
         started = _started(process)
-        if started is None:
-            assert sent == before or self._missing is None or sent - before <= LOST_MAX
+        if started is None:  # It verified nothing yet; the next is still measured by the one before.
             return
         missing = started["bytes_total"] - started["bytes_held"]
         verified = max([sent - before, *(each - started["bytes_held"] for each in told)])

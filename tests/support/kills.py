@@ -45,7 +45,8 @@ CHAINS_PER_KILL = 10
 class Tally:
     """What kills cost one job: `kills` that hit a process that still ran; `lost`: bytes of verified work that had to be
     done again, a number for each kill that had any, by the most unfavourable count; `lost_s`: the seconds that this
-    had taken, at the pace of that attempt; `claimed`: bytes that homes claimed after a kill, all read back and right.
+    had taken, by the clock, those included in which it was held back; `claimed`: bytes that homes claimed after a kill,
+    all read back and right.
     """
 
     kills: int = 0
@@ -105,11 +106,9 @@ def run_through_kills(
             return job.tally
         job.begin_anew()
         for number in range(min(chance.randint(*in_a_row), kills - job.tally.kills)):
-            process = job.start()
-            if job.bytes_per_s is not None:
-                read_slowly(process, job.bytes_per_s)
+            process = _begun(job)
             # One that goes on has less to do: with the same moments it would mostly have ended.
-            ran_s = kill_at(process, job.home, chance.uniform(0, span_s if number == 0 else span_s / 2))
+            ran_s = kill_after(process, chance.uniform(0, span_s if number == 0 else span_s / 2))
             if ran_s is None:
                 break
             job.tally.kills += 1
@@ -122,15 +121,21 @@ def run_through_kills(
 def _uninterrupted_s(job: Job) -> float:
     """Run a job that nobody ends; return the seconds from when its home is open."""
     job.begin_anew()
-    process = job.start()
-    if job.bytes_per_s is not None:
-        read_slowly(process, job.bytes_per_s)
-    until_open(process, job.home)
+    process = _begun(job)
     began = time.monotonic()
     _finish(process)
     took_s = time.monotonic() - began
     job.ended(process)
     return took_s
+
+
+def _begun(job: Job) -> Process:
+    """Start an attempt, and return once it has its home open."""
+    process = job.start()
+    until_open(process, job.home)
+    if job.bytes_per_s is not None:  # Not before: what it may read adds up while it does not.
+        read_slowly(process, job.bytes_per_s)
+    return process
 
 
 def _to_the_end(job: Job) -> None:
@@ -145,10 +150,8 @@ def _finish(process: Process) -> None:
         raise process.failed(f"ended with code {code}")
 
 
-def kill_at(process: Process, home: Path, moment_s: float) -> float | None:
-    """Kill a process (-9) `moment_s` after it opened the index of `home`. Returns how long it then had run, None if it
-    had ended by itself."""
-    until_open(process, home)
+def kill_after(process: Process, moment_s: float) -> float | None:
+    """Kill a process (-9) in `moment_s`. Returns how long that took, None if it had ended by itself."""
     began = time.monotonic()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.popen.wait(timeout=moment_s)

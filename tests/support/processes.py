@@ -44,12 +44,14 @@ class SceneFailed(AssertionError):
 
 
 class Process:
-    """One running `p2phub`. `events` is what it has printed so far; `log` is its stderr."""
+    """One running `p2phub`. `events` is what it has printed so far, `read_at` when each was read (time.monotonic);
+    `log` is its stderr."""
 
     def __init__(self, title: str, command: Sequence[str], *, log: Path, environment: dict[str, str]) -> None:
         self.title = title
         self.log = log
         self.events: list[Event] = []
+        self.read_at: list[float] = []
         self._arrived: queue.Queue[Event | None] = queue.Queue()
         self._killed = False
         with log.open("ab") as stderr:
@@ -75,6 +77,7 @@ class Process:
         with self.popen.stdout as lines:
             for line in lines:
                 event = _event(line)
+                self.read_at.append(time.monotonic())
                 self.events.append(event)
                 self._arrived.put(event)
         self._arrived.put(None)
