@@ -193,7 +193,7 @@ async def test_publishing_again_hashes_only_what_changed(
 ) -> None:
     # A fingerprint is trusted only some seconds after the last change; those pass here on the clock alone.
     later_ns = time.time_ns() + 60 * 10**9
-    monkeypatch.setattr("p2phub.engine.hashing.time.time_ns", lambda: later_ns)
+    monkeypatch.setattr("p2phub.engine.hashing_all.time.time_ns", lambda: later_ns)
     async with open_host(tmp_path / "a", "ann") as ann:
         first = await ann.publish(model)
         again = await ann.publish(model)
