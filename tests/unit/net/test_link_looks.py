@@ -115,6 +115,8 @@ async def test_whoever_watches_over_links_looks_at_each(autojump_clock: MockCloc
         def cancel(self) -> None:
             self.ended.set()
 
+        close = cancel  # Of one whose thread has not begun: the clock does not wait for that.
+
     async with trio.open_nursery() as nursery:
         links = Links(nursery, Watched(trio.current_time))
         nursery.start_soon(links.keep_looking)
