@@ -359,7 +359,7 @@ def test_after_a_power_cut_what_is_refused_is_not_in_its_place_and_not_lost(
         last.finish()
         assert files_below(at) == CONTENT.files
 
-    assert images(disk, scratch, look, ways=(*WAYS, "killed"), same_files=same_files) > 200
+    assert images(disk, scratch, look, ways=(*WAYS, "killed"), learn=same_files.learn) > 200
 
 
 @pytest.mark.covers("F01", "F02")
