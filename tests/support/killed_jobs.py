@@ -137,13 +137,14 @@ class Hashing(Job):
         self._noted = noted
 
     def _noted_now(self) -> int:
-        """Return how many bytes need not be hashed again: all once they are held, else those of noted files."""
+        """Return how many bytes need not be hashed again: those of files that are noted, or held, and were not so young
+        when they were hashed that they might have been changed since unseen."""
         store = FilesystemStore(self.home)
         try:
-            if any(holding.complete for holding in store.holdings()):
-                return self._total
-            noted = store.hashed_at(self._sizes)
-            return sum(self._sizes[place] for place in noted)
+            known = set(store.hashed_at(self._sizes))
+            for holding in store.holdings():
+                known |= {holding.folder / path for path in store.remembered(holding.folder)}
+            return sum(length for place, length in self._sizes.items() if place in known)
         finally:
             store.close()
 
