@@ -31,7 +31,7 @@ async def info(node: Running, watch: Watch, *, ref: str, providers: Sequence[str
     if manifest is None:
         try:
             described = await describe(
-                resolved.manifest, search=search_for(node, resolved, given), means=means_to_describe(parts)
+                resolved.manifest, search=search_of_peers(node, resolved, given), means=means_to_describe(parts)
             )
             manifest = await parts.workers.run(described.manifest)
         except HubError as error:  # What its publisher says of it is still worth telling.
@@ -69,7 +69,7 @@ async def diff(node: Running, watch: Watch, *, before: str, after: str, provider
     for ref in (before, after):
         resolved = await parts.resolver.resolve(ref, given)
         assembly = await describe(
-            resolved.manifest, search=search_for(node, resolved, given), means=means_to_describe(parts), lists=True
+            resolved.manifest, search=search_of_peers(node, resolved, given), means=means_to_describe(parts), lists=True
         )
         manifest = await parts.workers.run(assembly.manifest)
         layouts, why = await _layouts(node, resolved, given, manifest)
@@ -103,7 +103,7 @@ async def _layouts(
         try:
             await describe(
                 resolved.manifest,
-                search=search_for(node, resolved, given),
+                search=search_of_peers(node, resolved, given),
                 means=means_to_describe(parts),
                 layouts=True,
             )
@@ -182,8 +182,8 @@ def _evidence(parts: Parts, release: Release | None) -> tuple[bytes, ...]:
     return accepted.evidence if accepted is not None else ()
 
 
-def search_for(node: Running, resolved: Resolved, given: Sequence[PeerAddress]) -> Search:
-    """Of peers: no mirror is asked what a manifest is."""
+def search_of_peers(node: Running, resolved: Resolved, given: Sequence[PeerAddress]) -> Search:
+    """Return where to ask what a manifest is: of peers, since no mirror is asked that."""
     return Search(resolved.known_with(given), node.parts.open_finder)
 
 

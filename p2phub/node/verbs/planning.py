@@ -16,7 +16,7 @@ from p2phub.engine.search import Search
 from p2phub.identity import parse_peer_address
 from p2phub.manifest import Manifest
 from p2phub.node.running import JsonObject, Running
-from p2phub.node.verbs.describing import means_to_describe, search_for
+from p2phub.node.verbs.describing import means_to_describe, search_of_peers
 from p2phub.observe import Watch
 from p2phub.store import Store
 
@@ -29,12 +29,12 @@ async def plan(node: Running, watch: Watch, *, ref: str, providers: Sequence[str
     given = tuple(parse_peer_address(provider) for provider in providers)
     resolved = await parts.resolver.resolve(ref, given)
     assembly = await describe(
-        resolved.manifest, search=search_for(node, resolved, given), means=means_to_describe(parts), lists=True
+        resolved.manifest, search=search_of_peers(node, resolved, given), means=means_to_describe(parts), lists=True
     )
     manifest, table = await parts.workers.run(lambda: (assembly.manifest(), assembly.table()))
     here = await parts.workers.run(lambda: _here(manifest, table, parts.store))
     missing = table.bytes_total - here["bytes_here"]
-    found = await _providers(search_for(node, resolved, given), resolved) if missing else []
+    found = await _providers(search_of_peers(node, resolved, given), resolved) if missing else []
     return {
         "reference": ref,
         "manifest": resolved.manifest.text(Codec.MSGPACK),
