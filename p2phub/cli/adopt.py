@@ -57,16 +57,16 @@ async def run(call: Invocation) -> int:
 
 def _show(call: Invocation, told: list[api.Adopted], result: dict[str, Any]) -> None:
     output = call.output
-    if not told:
-        output.say("Nothing to adopt was found.")
-    for each in told:
-        if each.files:
-            output.say(*_lines(each))
-    if told:
+    held = [each for each in told if each.files]
+    if not held:
+        output.say("Nothing of what was found can be adopted." if told else "Nothing to adopt was found.")
+    for each in held:
+        output.say(*_lines(each))
+    if held:
         new = result["bytes_hashed"]
         read = f"; {size(new)} of it read" if new else "; it was known already"
         output.say(
-            f"Adopted {plural(len(told), 'model')}, {size(result['bytes'])}, in {duration(result['seconds'])}{read}."
+            f"Adopted {plural(len(held), 'model')}, {size(result['bytes'])}, in {duration(result['seconds'])}{read}."
             " Nothing was copied."
         )
     if result["gone"]:
@@ -76,10 +76,10 @@ def _show(call: Invocation, told: list[api.Adopted], result: dict[str, Any]) -> 
         output.note(*(f"{each['path']}: {each['why']}" for each in shown))
         if len(shown) < len(result["problems"]):
             output.note(f"and {len(result['problems']) - len(shown)} more (--json tells all)")
-    if told and not call.args.announce:
+    if held and not call.args.announce:
         output.note(
             "It stays here: a cache does not say what was gated or private. To give of it:",
-            f"  p2phub adopt --announce {told[0].name}     or --announce all",
+            f"  p2phub adopt --announce {held[0].name}     or --announce all",
         )
 
 
