@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from p2phub.api.daemon import run_node, salvage
-    from p2phub.api.hub import Hub, default_folder, open_hub
+    from p2phub.api.fetching import default_folder
+    from p2phub.api.hub import Hub, open_hub
     from p2phub.errors import (
         AlreadyRunning,
         ChunkMismatch,
@@ -116,7 +117,8 @@ __all__ = [
 
 _ROOMS = {
     "p2phub.api.daemon": "run_node salvage",
-    "p2phub.api.hub": "Hub default_folder open_hub",
+    "p2phub.api.fetching": "default_folder",
+    "p2phub.api.hub": "Hub open_hub",
     "p2phub.errors": "AlreadyRunning ChunkMismatch ContentChanged Damaged DiskError DiskFull HubError Malformed "
     "NoProvider NotFound NotTrusted Occupied PeerError Unsafe UsageError",
     "p2phub.identity": "PeerAddress PeerId parse_peer_address parse_peer_id",

@@ -18,8 +18,9 @@ from typing import Generic, TypedDict, TypeVar, Unpack
 
 import trio
 
-from p2phub.api.hub import Hub, JsonObject, Watch, open_hub, unwatched
-from p2phub.observe import Done, Published
+from p2phub.api.hub import Hub, open_hub
+from p2phub.api.verbs import JsonObject, unwatched
+from p2phub.observe import Done, Published, Watch
 
 T = TypeVar("T")
 

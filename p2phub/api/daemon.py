@@ -7,7 +7,8 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from p2phub.api.hub import bare_errors, settings, unwatched
+from p2phub.api.hub import settings
+from p2phub.api.verbs import bare_errors, unwatched
 from p2phub.node import load_config, run_daemon, salvage_home
 from p2phub.observe import Watch
 

@@ -1,6 +1,6 @@
 """What a node can do, one function a verb: the same for a command's transient node and for the daemon.
 
-Arguments and results are JSON-able, because the daemon's control socket carries them; `api.hub` gives them types.
+Arguments and results are JSON-able, because the daemon's control socket carries them; `api` gives them types.
 Events go to `watch` as they happen. Errors are HubError. A verb's room is loaded when it is first asked for: hashing
 and its libraries are no part of a fetch, whose start a user waits for.
 """

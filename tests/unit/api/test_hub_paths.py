@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from p2phub.api.hub import Hub, Watch, default_folder
+from p2phub.api.fetching import default_folder
+from p2phub.api.hub import Hub
 from p2phub.content import Codec, digest_of
 from p2phub.manifest import Ticket, encode_ticket
 from p2phub.node import load_config
+from p2phub.observe import Watch
 
 
 class Recorded:

@@ -1,0 +1,91 @@
+"""The hub's verbs that only look: what a reference is, what it would take to fetch it, what is held and is known.
+
+They change nothing but what they learn on the way (releases, what describes a manifest). Names are looked up in the
+network, content is never fetched for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from p2phub.api.verbs import HubPart, JsonObject, items, unwatched
+from p2phub.errors import UsageError
+
+
+class LookingVerbs(HubPart):
+    """What is asked about content, here and elsewhere."""
+
+    async def info(self, ref: str, *, providers: Sequence[str] = (), tensors: bool = False) -> JsonObject:
+        """Return what is known of `ref`: {"reference", "manifest", "release", "contradiction", "held", "files",
+        "files_unknown_because", "tensors", "tensors_unknown_because"}.
+
+        "release" is as in `log`, or None where no publisher's word led here; "contradiction" is {"publisher",
+        "sequence", "manifests": [two]} where the publisher signed two different releases with one sequence, else None;
+        "held" is {"folder", "complete", "origin" ("published", "fetched", "adopted" or "own"), "source" (of what
+        was adopted {"cache", "name", "revision" (the hub's commit, to compare sizes and digests with it)}, else None)}
+        or None;
+        "files" is [{"path", "size" (bytes), "sha256" (hex), "chunks"}], None where nobody tells what is in the
+        manifest. With `tensors`, "tensors" is [{"path", "name", "dtype", "shape", "bytes", "start" (byte of the
+        file)}] of safetensors and GGUF files, and the columns of each row group of Parquet files; None unless asked
+        for, or where nobody has them. No file is fetched for it. Looks the name up in the network; `providers`
+        (multiaddrs with /p2p/PEER) are asked first. Raises UsageError, Malformed, NotFound, NotTrusted, DiskError.
+        """
+        args = {"ref": ref, "providers": list(providers), "tensors": tensors}
+        return await self._verbs.call("info", args, unwatched)
+
+    async def plan(self, ref: str, *, providers: Sequence[str] = ()) -> JsonObject:
+        """Return what a fetch of `ref` would do, before a byte of content moves: {"reference", "manifest", "bytes",
+        "bytes_here", "bytes_missing", "files", "here", "providers"}.
+
+        "bytes_here" are on this disk already, in whatever file: they are copied and not fetched. "files" is [{"path",
+        "bytes", "bytes_here"}], "here" [{"path" (of a file of this disk), "bytes"}], the most first, "providers"
+        [{"peer_id", "address", "via"}] who is known or said to have it. What describes the manifest is fetched.
+        `providers` (multiaddrs with /p2p/PEER) are asked first. Raises UsageError, Malformed, NotFound, NotTrusted,
+        NoProvider, Damaged, DiskError.
+        """
+        return await self._verbs.call("plan", {"ref": ref, "providers": list(providers)}, unwatched)
+
+    async def diff(self, before: str, after: str, *, providers: Sequence[str] = ()) -> JsonObject:
+        """Return how two manifests differ, without fetching either: {"before", "after", "files", "files_same",
+        "tensors", "tensors_same", "tensors_unknown_because", "bytes_new", "bytes_after"}.
+
+        `before` and `after` are references, manifest digests or tickets. "files" is [{"change", "path", "was" (where
+        it stood, if it moved), "bytes_before", "bytes_after"}], "tensors" [{"change", "name", "path", "before",
+        "after"}] with {"dtype", "shape", "bytes"} each, or None where nobody has them. A change is "added", "removed",
+        "changed", "moved", or "maybe changed": a small tensor that shares a chunk with what changed. "bytes_new" are
+        what whoever holds the first lacks of the second. Raises UsageError, Malformed, NotFound, NotTrusted,
+        NoProvider, Damaged, DiskError.
+        """
+        args = {"before": before, "after": after, "providers": list(providers)}
+        return await self._verbs.call("diff", args, unwatched)
+
+    async def log(self, ref: str) -> list[JsonObject]:
+        """Return the releases of a name that are known here, newest first; where none is, the network is asked.
+
+        Each is {"publisher", "name", "tag", "sequence", "manifest", "previous", "kind", "bytes", "created", "expires",
+        "licence", "description", "contradicted_by"}; "created" and "expires" are unix seconds; "contradicted_by" is the
+        manifest of another release that the publisher signed with the same sequence, else None. Raises UsageError,
+        NotFound, NotTrusted, DiskError.
+        """
+        return items(await self._verbs.call("log", {"ref": ref}, unwatched))
+
+    async def ls(self) -> list[JsonObject]:
+        """Return what this home holds and publishes, an object a manifest.
+
+        Each is {"manifest", "references": [text], "folder", "files", "bytes", "complete", "published", "private",
+        "origin", "pinned", "announced_to"}; "origin" is "published", "adopted", "fetched" (into a folder of the user's)
+        or "own" (in the home's own store); "announced_to" is how many peers took the announcement, None without a
+        daemon. Raises DiskError.
+        """
+        return items(await self._verbs.call("ls", {}, unwatched))
+
+    async def unfinished(self) -> list[JsonObject]:
+        """Return the fetches of this home that began and did not end, the newest first; the same call goes on with one.
+
+        Each is {"reference" (as it was given), "manifest", "folder", "bytes" (in all), "percent" (about, of them, that
+        is here), "job" (its number, where the daemon has it under way, else None)}. Raises DiskError.
+        """
+        try:
+            return items(await self._verbs.call("unfinished", {}, unwatched))
+        except UsageError:  # A daemon that was started by an older version does not know the verb.
+            return []
