@@ -19,6 +19,26 @@ READY_LINES_MAX = 10  # Of a dataset in order there would be thousands; a progra
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("ref", metavar="REF", help="PUBLISHER/name[@tag], petname/name, a manifest digest, or a ticket")
+    _add_destination(parser)
+    add_sources(parser)
+    parser.add_argument("--force", action="store_true", help="replace files in DIR that differ")
+    _add_sharing(parser)
+    _add_order(parser)
+    _add_selection(parser)
+    parser.add_argument(
+        "--background", action="store_true", help="yield to the node's other fetches: get what they leave"
+    )
+    parser.add_argument(
+        "--wait",
+        metavar="DURATION",
+        help="while nobody is there who has it, wait so long for somebody: 30s, 10m, 24h or forever "
+        "(default: a minute for those who were there and may be back)",
+    )
+    add_allow_unsafe(parser)
+
+
+def _add_destination(parser: ArgumentParser) -> None:
+    """Add where to: a folder, or another program's store."""
     parser.add_argument("--into", metavar="DIR", help="where to (default: a folder here, named after it)")
     parser.add_argument(
         "--to",
@@ -32,67 +52,64 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="with --to: what to call it there, ORG/NAME or HOST/NAMESPACE/MODEL:TAG (default: as it is called here)",
     )
     parser.add_argument("--branch", metavar="NAME", help="with --to hf-cache: which branch leads to it (default: main)")
-    add_sources(parser)
-    parser.add_argument("--force", action="store_true", help="replace files in DIR that differ")
+
+
+def _add_sharing(parser: ArgumentParser) -> None:
+    """Add what others get of it."""
     parser.add_argument("--no-serve", action="store_true", help="do not serve to others what was fetched")
     parser.add_argument("--seed", action="store_true", help="go on serving when it is done, until Ctrl-C")
     parser.add_argument(
         "--no-exchange", action="store_true", help="neither ask peers who else fetches this, nor be named to others"
     )
-    parser.add_argument(
+
+
+def _add_order(parser: ArgumentParser) -> None:
+    """Add what comes before the rest."""
+    _add_repeated(
+        parser,
         "--first",
-        metavar="GLOB",
-        action="append",
-        default=[],
-        help="fetch files that match before all others, in gitignore syntax with at most two stars ('config.json', "
+        "GLOB",
+        "fetch files that match before all others, in gitignore syntax with at most two stars ('config.json', "
         "'*.index.json'); may be repeated, in the order in which they are wanted",
     )
     parser.add_argument(
         "--in-order", action="store_true", help="fetch the rest from front to back, to read it while it comes"
     )
-    parser.add_argument(
+
+
+def _add_selection(parser: ArgumentParser) -> None:
+    """Add what is fetched, if it is not all: files, tensors, columns and row groups."""
+    _add_repeated(
+        parser,
         "--include",
-        metavar="GLOB",
-        action="append",
-        default=[],
-        help="fetch only files that match, in gitignore syntax with at most two stars; may be repeated",
+        "GLOB",
+        "fetch only files that match, in gitignore syntax with at most two stars; may be repeated",
     )
-    parser.add_argument(
-        "--exclude", metavar="GLOB", action="append", default=[], help="leave out files that match; may be repeated"
-    )
-    parser.add_argument(
+    _add_repeated(parser, "--exclude", "GLOB", "leave out files that match; may be repeated")
+    _add_repeated(
+        parser,
         "--tensor",
-        metavar="GLOB",
-        action="append",
-        default=[],
-        help="of safetensors files fetch only the tensors whose names match ('layers.0.*'), into a file "
+        "GLOB",
+        "of safetensors files fetch only the tensors whose names match ('layers.0.*'), into a file "
         "NAME.selected.safetensors, and other files only if --include names them; may be repeated",
     )
-    parser.add_argument(
+    _add_repeated(
+        parser,
         "--columns",
-        metavar="NAMES",
-        action="append",
-        default=[],
-        help="of Parquet files fetch only these columns, by commas ('id,text'; a pattern may be one), each into a file "
+        "NAMES",
+        "of Parquet files fetch only these columns, by commas ('id,text'; a pattern may be one), each into a file "
         "NAME.selected.parquet, and other files only if --include names them; may be repeated",
     )
-    parser.add_argument(
+    _add_repeated(
+        parser,
         "--row-groups",
-        metavar="N-M",
-        action="append",
-        default=[],
-        help="the same for row groups, counted from 0, both ends included, by commas ('0-3,8'); may be repeated",
+        "N-M",
+        "the same for row groups, counted from 0, both ends included, by commas ('0-3,8'); may be repeated",
     )
-    parser.add_argument(
-        "--background", action="store_true", help="yield to the node's other fetches: get what they leave"
-    )
-    parser.add_argument(
-        "--wait",
-        metavar="DURATION",
-        help="while nobody is there who has it, wait so long for somebody: 30s, 10m, 24h or forever "
-        "(default: a minute for those who were there and may be back)",
-    )
-    add_allow_unsafe(parser)
+
+
+def _add_repeated(parser: ArgumentParser, option: str, metavar: str, what: str) -> None:
+    parser.add_argument(option, metavar=metavar, action="append", default=[], help=what)
 
 
 def _listed(given: list[str]) -> list[str]:

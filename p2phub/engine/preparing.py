@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import msgspec
 import trio
 
 from p2phub.content import Codec, RangeSet
@@ -70,65 +71,90 @@ def _ask(job: Job, now: float) -> None:
         ready[asked].link.ask([(each.digest, each.most) for each in wanted])
 
 
+class Prepared(msgspec.Struct, frozen=True):
+    """What the disk is ready for: the arrival, patterns that nothing matches, files that were wanted first and stand at
+    their place already."""
+
+    arrival: Arrival
+    unmatched: list[Unmatched]
+    ready: list[str]
+
+
 async def begin(job: Job) -> None:
     """The manifest and its lists are here: prepare the disk, then there is something to lease."""
-    wish, means = job.wish, job.means
-    if means.make_room is not None:
-        await means.make_room(await means.workers.run(lambda: job.assembly.manifest().bytes_total))
-
-    def prepare() -> tuple[Arrival, list[Unmatched], list[str]]:
-        means.store.put_blobs(job.assembly.take_new())
-        manifest, table = job.assembly.manifest(), job.assembly.table()
-        unmatched = job.awaited.begin(manifest, table)
-        if job.choosing is not None:
-            from p2phub.engine.layouts import known_layouts  # As `choosing`: most fetches do without.
-
-            layouts = known_layouts(manifest, means.store) if job.choosing.needs_layouts else {}
-            job.chosen = job.choosing.choose(manifest, table, layouts)
-            unmatched += job.chosen.unmatched
-        selected = None if job.chosen is None else job.chosen.selected
-        judge = None if wish.allow_unsafe else danger_of
-        arrival = means.store.arrive(
-            manifest, wish.manifest, table, wish.destination, force=wish.force, selected=selected, judge=judge
-        )
-        if not wish.allow_unsafe:
-            job.suspects.begin(manifest, table, arrival, selected)
-        return arrival, unmatched, job.awaited.take_ready(arrival)
-
-    arrival, unmatched, ready = await means.workers.run(prepare)
-    job.arrival = job.syncing.arrival = arrival
+    workers = job.means.workers
+    if job.means.make_room is not None:
+        await job.means.make_room(await workers.run(lambda: job.assembly.manifest().bytes_total))
+    prepared = await workers.run(partial(_prepare, job))
+    arrival = job.arrival = job.syncing.arrival = prepared.arrival
     if job.opened is not None:
         _open(job, arrival)
     table, held = arrival.plan.table, arrival.have
     wanted = RangeSet.whole(len(table)) if job.chosen is None else job.chosen.selected.chunks
     job.bytes_reused = table.bytes_of(held & wanted)
-    manifest = wish.manifest.text(Codec.MSGPACK)
-    job.watch(Started(wish.reference, manifest, bytes_total=table.bytes_of(wanted), bytes_held=job.bytes_reused))
-    for each in unmatched:
-        job.watch(each)
-    tell_ready(job.watch, ready)
+    _tell_started(job, prepared, table.bytes_of(wanted))
     held |= await _take_what_is_here(job, arrival, wanted)
-    useful = [(chunk, data) for chunk, data in job.prefix if chunk not in held and chunk in wanted]
-    job.prefix = ()
+    held |= await _take_prefix(job, arrival, wanted - held)
+    job.kin = await workers.run(lambda: kin_of(job.assembly.manifest(), table, wanted - held))
+    _begin_session(job, arrival, held, wanted)
 
-    def write_prefix() -> RangeSet:
+
+def _prepare(job: Job) -> Prepared:
+    """Begin the arrival, of what was chosen. Blocks. Raises HubError."""
+    wish, store = job.wish, job.means.store
+    store.put_blobs(job.assembly.take_new())
+    manifest, table = job.assembly.manifest(), job.assembly.table()
+    unmatched = job.awaited.begin(manifest, table)
+    if job.choosing is not None:
+        from p2phub.engine.layouts import known_layouts  # As `choosing`: most fetches do without.
+
+        layouts = known_layouts(manifest, store) if job.choosing.needs_layouts else {}
+        job.chosen = job.choosing.choose(manifest, table, layouts)
+        unmatched += job.chosen.unmatched
+    selected = None if job.chosen is None else job.chosen.selected
+    judge = None if wish.allow_unsafe else danger_of
+    arrival = store.arrive(
+        manifest, wish.manifest, table, wish.destination, force=wish.force, selected=selected, judge=judge
+    )
+    if not wish.allow_unsafe:
+        job.suspects.begin(manifest, table, arrival, selected)
+    return Prepared(arrival, unmatched, job.awaited.take_ready(arrival))
+
+
+def _tell_started(job: Job, prepared: Prepared, bytes_total: int) -> None:
+    manifest = job.wish.manifest.text(Codec.MSGPACK)
+    job.watch(Started(job.wish.reference, manifest, bytes_total=bytes_total, bytes_held=job.bytes_reused))
+    for each in prepared.unmatched:
+        job.watch(each)
+    tell_ready(job.watch, prepared.ready)
+
+
+async def _take_prefix(job: Job, arrival: Arrival, missing: RangeSet) -> RangeSet:
+    """Write what the first answer brought of what is `missing`. Returns which chunks. Raises DiskError."""
+    useful = [(chunk, data) for chunk, data in job.prefix if chunk in missing]
+    job.prefix = ()
+    if not useful:
+        return RangeSet()
+
+    def write() -> RangeSet:
         for chunk, data in useful:
             arrival.write(chunk, data)
         return RangeSet.from_indices(chunk for chunk, _ in useful)
 
-    if useful:
-        written = await means.workers.run(write_prefix)
-        arrival.verified(written)
-        held |= written
-    missing = wanted - held
-    job.kin = await means.workers.run(lambda: kin_of(job.assembly.manifest(), table, missing))
-    now = trio.current_time()
+    written = await job.means.workers.run(write)
+    arrival.verified(written)
+    return written
+
+
+def _begin_session(job: Job, arrival: Arrival, held: RangeSet, wanted: RangeSet) -> None:
+    """Let there be something to lease: what is `wanted` of the table and not `held`."""
+    table, now = arrival.plan.table, trio.current_time()
     job.session = Session(table, held, wanted=wanted, standings=job.standings, now=now)
     for state in job.links.values():
         job.questions.left(state.asked)  # What may still come is not needed any more, and nobody's fault.
     job.begun.set()
     if job.means.exchange is not None:
-        job.session.spread(means.own, ())
+        job.session.spread(job.means.own, ())
     job.want_soon()
     job.bytes_before = table.bytes_of(held & wanted)
     job.meter.here_already(job.bytes_before, now=now)
