@@ -190,6 +190,12 @@ class Choosing:
         return UsageError(f"no {what} is selected", hint=f"there are: {_few(names)}")
 
 
+def whole_files(files: RangeSet, table: ChunkTable) -> Chosen:
+    """Return what is fetched of these files alone, by number, each of them whole."""
+    spans = ((table.span(start)[0], table.span(stop - 1)[1]) for start, stop in files.runs)
+    return Chosen(Selected(RangeSet.of(spans), files), (), (), {}, ())
+
+
 def _header(table: ChunkTable, number: int, layout: Layout) -> Run:
     return table.covering(number, 0, max(layout.header_bytes, _LENGTH_BYTES))
 

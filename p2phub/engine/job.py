@@ -56,7 +56,8 @@ class Wish(msgspec.Struct, frozen=True):
 
     `first`: gitignore patterns of files to fetch first, in this order; `in_order`: then the rest from front to back.
     `choice`: which part of it.
-    `mend`: at the destination are damaged copies of the files: what is right of them is taken from there.
+    `mend`: these files alone (by number), of which there are damaged copies at the destination: what is right of them
+    is taken from there.
     `allow_unsafe`: put files in place that may run code when they are loaded, too.
     """
 
@@ -69,7 +70,7 @@ class Wish(msgspec.Struct, frozen=True):
     first: tuple[str, ...] = ()
     in_order: bool = False
     choice: Choice = Choice()
-    mend: bool = False
+    mend: RangeSet | None = None
     allow_unsafe: bool = False
 
 

@@ -111,6 +111,10 @@ def _prepare(job: Job) -> Prepared:
         layouts = known_layouts(manifest, store) if job.choosing.needs_layouts else {}
         job.chosen = job.choosing.choose(manifest, table, layouts)
         unmatched += job.chosen.unmatched
+    elif wish.mend is not None and len(wish.mend) < table.files:
+        from p2phub.engine.choosing import whole_files
+
+        job.chosen = whole_files(wish.mend, table)
     selected = None if job.chosen is None else job.chosen.selected
     judge = None if wish.allow_unsafe else danger_of
     arrival = store.arrive(
@@ -170,7 +174,7 @@ async def _take_what_is_here(job: Job, arrival: Arrival, wanted: RangeSet) -> Ra
         job.watch(Progress(bytes_verified=before + table.bytes_of(copied), bytes_per_s=0.0))
 
     store, workers, wish = job.means.store, job.means.workers, job.wish
-    if not wish.mend:
+    if wish.mend is None:
         copied = await reuse(arrival, lambda: store.local(table, missing), workers=workers, tell=tell)
     else:
         manifest = job.assembly.manifest()

@@ -12,7 +12,7 @@ import msgspec
 from blake3 import blake3
 
 from p2phub import limits
-from p2phub.content import ChunkTable
+from p2phub.content import ChunkTable, RangeSet
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError
 from p2phub.manifest import Manifest
@@ -32,20 +32,19 @@ async def verify(
     manifest: Manifest,
     table: ChunkTable,
     *,
+    files: RangeSet,
     store: Store,
     workers: Workers,
     advanced: Callable[[int], None],
 ) -> tuple[Damage, ...]:
-    """Return what of `holding` is not as `manifest` says, wherever it stands; nothing if all is. `advanced(bytes)` is
-    told in a worker.
+    """Return what of `files` (by number) of `holding` is not as `manifest` says, wherever it stands; nothing if all is.
+    `advanced(bytes)` is told in a worker.
 
     Cancelled, it ends with the chunk that it is at.
     """
 
     def look(stopped: Callable[[], bool]) -> tuple[Damage, ...]:
-        damages = (
-            _damage(holding, manifest, table, number, store, advanced, stopped) for number in range(len(manifest.files))
-        )
+        damages = (_damage(holding, manifest, table, number, store, advanced, stopped) for number in files)
         return tuple(damage for damage in damages if damage is not None)
 
     return await workers.run_until_cancelled(look)

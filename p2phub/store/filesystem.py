@@ -47,6 +47,7 @@ from p2phub.store.scanning import Ignore, scan_folder
 from p2phub.store.secret import load_or_make
 from p2phub.store.state_log import LOG, StateLog, open_home
 from p2phub.store.usage import usage_of
+from p2phub.store.whose import READ_ONLY
 
 
 class FilesystemStore:
@@ -129,6 +130,12 @@ class FilesystemStore:
     def holdings(self, manifest: Digest | None = None) -> tuple[Holding, ...]:
         return self._holdings.all(manifest)
 
+    def recorded(self, manifest: Digest, folder: Path) -> RangeSet:
+        return self._holdings.recorded(manifest, folder)
+
+    def read_only(self, manifest: Digest, folder: Path) -> RangeSet:
+        return self._holdings.read_only(manifest, folder)
+
     def read_plan(self, manifest: Digest) -> ReadPlan | None:
         return self._holdings.read_plan(manifest)
 
@@ -188,9 +195,9 @@ class FilesystemStore:
             def rows() -> Iterator[tuple[Fingerprint, bool, Path | None]]:
                 return ((known, known.settled(now_ns), None) for known in found)
 
-            origin = self._origin_at(digest, destination)
+            origin, source = self._origin_at(digest, destination)
             if selected is None:
-                self._holdings.hold(manifest, digest, destination, rows, origin=origin)
+                self._holdings.hold(manifest, digest, destination, rows, origin=origin, source=source)
             else:
                 some = dict(zip(standing, rows(), strict=True))
                 self._holdings.hold_some(manifest, digest, destination, some, origin=origin)
@@ -209,10 +216,14 @@ class FilesystemStore:
             judge=judge,
         )
 
-    def _origin_at(self, manifest: Digest, destination: Path) -> Origin:
-        """Whose it is what is fetched to `destination`: by where that is alone, so that no caller can get it wrong."""
+    def _origin_at(self, manifest: Digest, destination: Path) -> tuple[Origin, Provenance | None]:
+        """Whose it is what is fetched to `destination`: by where that is alone, so that no caller can get it wrong, and
+        by what it was before: what is only read stays so."""
+        was = self._holdings.origin_at(manifest, destination)
+        if was is not None and was[0] in READ_ONLY:
+            return was
         is_own = Path(os.path.abspath(destination)) == self.own_folder(manifest)
-        return Origin.OWN if is_own else Origin.FETCHED
+        return (Origin.OWN if is_own else Origin.FETCHED), None
 
     # --- keeping ---------------------------------------------------------------------------------------------------
 

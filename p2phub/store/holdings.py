@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
 
@@ -51,8 +51,10 @@ from p2phub.store.needs import blobs_of
 from p2phub.store.opening import Alone, Opener
 from p2phub.store.rehash import is_equal
 from p2phub.store.state_log import StateLog
+from p2phub.store.whose import READ_ONLY, files_of_others
 
 HOLDING = "holding"
+WHOLE = ["whole"]  # In the place of a provenance: what was fetched is all of the manifest, not a selection.
 USE_NOTED_S = 3600.0  # To the hour is good enough to tell what was not used for longest, and costs a write an hour.
 TABLES_REMEMBERED_MAX = 16  # Tables of chunks, 36 bytes a chunk and more: enough for what is served at one time.
 
@@ -100,7 +102,8 @@ class Holdings:
 
         if origin is Origin.ADOPTED and self._is_held_so(digest, folder, rows()):
             return  # As it was at the last look: a cache may have thousands of files, and is looked at often.
-        self._record(manifest, digest, folder, rows, origin, source)
+        packed = [] if source is None else [source.cache, source.name, source.revision or ""]
+        self._record(manifest, digest, folder, rows, origin, packed or ([] if origin in READ_ONLY else WHOLE))
 
     def hold_some(
         self,
@@ -114,22 +117,19 @@ class Holdings:
         """Record that `folder` holds these files of `manifest`, by number, beside those of it that it is known to hold;
         of the others nothing is held."""
         folder = Path(os.path.abspath(folder))
-        before = {
-            file.number: (file.standing, file.fingerprint, file.place)
-            for row in self.index.holdings(digest)
-            if row.folder == folder
-            for file in self.index.files(row.id)
-            if file.fingerprint is not None and file.standing != DOUBTED
-        }
+        row = self._row(digest, folder)
+        # What is in doubt stays so, and stays recorded: it is not the same as what was left out.
+        before = {} if row is None else {file.number: file for file in self._recorded(row)}
 
         def rows() -> Iterable[Row]:
             for number in range(len(manifest.files)):
                 if number in files:
                     yield _row(files[number])
                 else:
-                    yield before.get(number, (DOUBTED, None, None))
+                    was = before.get(number)
+                    yield (DOUBTED, None, None) if was is None else (was.standing, was.fingerprint, was.place)
 
-        self._record(manifest, digest, folder, rows, origin, None)
+        self._record(manifest, digest, folder, rows, origin, [] if row is None else _packed_source(row))
 
     def _record(
         self,
@@ -138,13 +138,12 @@ class Holdings:
         folder: Path,
         rows: Callable[[], Iterable[Row]],
         origin: Origin,
-        source: Provenance | None,
+        packed: list[str],
     ) -> None:
         if self._blobs.get(digest) is None:
             blobs = encode_manifest(manifest)
             assert digest_of(blobs[0]) == digest, "a manifest held under the digest of another"
             self._blobs.put(blobs)
-        packed = [] if source is None else [source.cache, source.name, source.revision or ""]
         value = [os.fsencode(folder), len(manifest.files), origin.value, packed]
         self._log.set(HOLDING, holding_key(digest, folder), value)
         self._drop_chunks(digest, folder)
@@ -161,6 +160,42 @@ class Holdings:
             return False
         known = ((row.standing, row.fingerprint, row.place) for row in self.index.files(rows[0].id))
         return all(one == two for one, two in zip_longest(wanted, known))
+
+    def origin_at(self, digest: Digest, folder: Path) -> tuple[Origin, Provenance | None] | None:
+        """Return whose `folder` holds a manifest, and where that was found; None if it does not hold it."""
+        row = self._row(digest, Path(os.path.abspath(folder)))
+        return None if row is None else (row.origin, _source(row))
+
+    def recorded(self, digest: Digest, folder: Path) -> RangeSet:
+        """Return which files of a manifest were recorded in `folder`, in doubt by now or not: of a selection not those
+        that were left out, as long as the index was not lost, and then none until `check` has found them again."""
+        row, known = self._row(digest, Path(os.path.abspath(folder))), self.known(digest)
+        if row is None or known is None:
+            return RangeSet()
+        every = RangeSet.whole(len(known.manifest.files))
+        if row.origin in READ_ONLY or _packed_source(row) == WHOLE:
+            return every
+        return RangeSet.ascending(file.number for file in self._recorded(row)) & every
+
+    def _recorded(self, row: HoldingRow) -> Iterator[FileRow]:
+        return (file for file in self.index.files(row.id) if file.fingerprint is not None)
+
+    def read_only(self, digest: Digest, folder: Path) -> RangeSet:
+        """Return which files of a manifest stand in `folder` as files of something that is published or adopted."""
+        known = self.known(digest)
+        if known is None:
+            return RangeSet()
+        rows = (row for row in self.index.holdings() if row.origin in READ_ONLY)
+        # What is one folder is so by whatever name: a link may have led to either.
+        others = ((Path(os.path.realpath(row.folder)), row) for row in rows)
+        return files_of_others(known.manifest, Path(os.path.realpath(folder)), others, self._manifest_of)
+
+    def _manifest_of(self, row: HoldingRow) -> Manifest | None:
+        known = self.known(row.manifest)
+        return None if known is None else known.manifest
+
+    def _row(self, digest: Digest, folder: Path) -> HoldingRow | None:
+        return next((row for row in self.index.holdings(digest) if row.folder == folder), None)
 
     def release(self, digest: Digest, folder: Path | None = None) -> None:
         if folder is not None:
@@ -467,13 +502,19 @@ def _open(row: HoldingRow, entry: FileEntry, known: FileRow | None, expected: Fi
     return open_published(row.folder, entry.path, expected)
 
 
-def _source(row: HoldingRow) -> Provenance | None:
+def _packed_source(row: HoldingRow) -> list[str]:
+    """Return what is noted of where a holding is from: three texts of an adopted one, WHOLE, or nothing."""
     try:
-        match unpack(row.source or b"\x90"):
-            case [str(cache), str(name), str(revision)]:
-                return Provenance(cache, name, revision or None)
+        found = unpack(row.source or b"\x90")
     except Damaged:  # Malformed: nothing that we wrote.
-        pass
+        return []
+    return found if isinstance(found, list) and all(isinstance(each, str) for each in found) else []
+
+
+def _source(row: HoldingRow) -> Provenance | None:
+    match _packed_source(row):
+        case [cache, name, revision]:
+            return Provenance(cache, name, revision or None)
     return None
 
 

@@ -35,7 +35,7 @@ class FileRow(msgspec.Struct, frozen=True):
 
 
 class HoldingRow(msgspec.Struct, frozen=True):
-    """`source`: packed as `holdings` has it, None if it was not adopted."""
+    """`source`: packed as `holdings` has it; None: nothing is noted."""
 
     id: int
     manifest: Digest

@@ -298,6 +298,14 @@ class Store(Keeper, Protocol):
     def holdings(self, manifest: Digest | None = None) -> tuple[Holding, ...]:
         """Return what is held, of one manifest or of all, the newest first."""
 
+    def recorded(self, manifest: Digest, folder: Path) -> RangeSet:
+        """Return which files of a manifest, by number, were recorded as standing in `folder`, in doubt by now or not.
+        Of a selection those that were left out are not among them."""
+
+    def read_only(self, manifest: Digest, folder: Path) -> RangeSet:
+        """Return which files of a manifest stand in `folder` as files of something that is published or adopted, from
+        there or a folder above or below, and so are only read, however the manifest itself is held."""
+
     def read_plan(self, manifest: Digest) -> ReadPlan | None:
         """Return how to serve a held manifest, None if it is not held."""
 
@@ -348,7 +356,8 @@ class Store(Keeper, Protocol):
         Occupied. Equal files there are recognised and kept; others raise Occupied unless `force` (then replaced at the
         end by rename). Raises DiskFull if the space cannot be there. `selected`: what of it; None: all. Files that are
         not selected need no room, and nothing is in their way. What `judge` refuses is not put in its place; it is
-        asked of each file that is written here and goes to its place, not of those that stand there already."""
+        asked of each file that is written here and goes to its place, not of those that stand there already. Where the
+        manifest is published or adopted from that very folder, it stays so."""
 
     def check(self) -> tuple[str, ...]:
         """Look over the index; rebuild it if it is damaged. Returns what was mended, in words."""

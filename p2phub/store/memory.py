@@ -38,6 +38,7 @@ from p2phub.store.memory_arrival import MemoryArrival, Unfinished
 from p2phub.store.memory_files import MemoryFile, Opened, same_bytes
 from p2phub.store.memory_keeping import MemoryKeeper
 from p2phub.store.needs import lists_of
+from p2phub.store.whose import READ_ONLY, files_of_others
 
 
 class _Held(msgspec.Struct):
@@ -49,6 +50,7 @@ class _Held(msgspec.Struct):
     origin: Origin
     source: Provenance | None = None
     doubted: set[int] = msgspec.field(default_factory=set)
+    left_out: set[int] = msgspec.field(default_factory=set)  # Of a selection: never held, and so in doubt.
 
     @property
     def held(self) -> RangeSet:
@@ -184,6 +186,8 @@ class MemoryStore:
         with self.lock:
             before = next((held for held in self._held if (held.digest, held.folder) == (digest, folder)), None)
             doubted = set(range(table.files)) if before is None else before.doubted
+            left_out = doubted if before is None else before.left_out
+            origin, source = self.origin_at(digest, folder)
             hashed: list[HashedFile] = []
             for number, entry in enumerate(manifest.files):
                 chunks = table.list_of(number) if entry.chunks > 1 else None
@@ -194,7 +198,31 @@ class MemoryStore:
                 hashed.append(HashedFile(entry, chunks, fingerprint, True))
             if self.blob(digest) is None:
                 self.put_blobs(encode_manifest(manifest))
-            self.record(_Held(manifest, digest, folder, hashed, table, Origin.FETCHED, None, doubted - files))
+            self.record(
+                _Held(manifest, digest, folder, hashed, table, origin, source, doubted - files, left_out - files)
+            )
+
+    def origin_at(self, digest: Digest, folder: Path) -> tuple[Origin, Provenance | None]:
+        """Whose it is what is fetched to `folder`."""
+        with self.lock:
+            for held in self._held:
+                if (held.digest, held.folder) == (digest, folder) and held.origin in READ_ONLY:
+                    return held.origin, held.source
+        return (Origin.OWN if folder == self.own_folder(digest) else Origin.FETCHED), None
+
+    def recorded(self, manifest: Digest, folder: Path) -> RangeSet:
+        with self.lock:
+            found = [held for held in self._held if (held.digest, held.folder) == (manifest, folder)]
+            left_out = RangeSet.from_indices(found[0].left_out) if found else RangeSet()
+            return RangeSet.whole(found[0].table.files) - left_out if found else RangeSet()
+
+    def read_only(self, manifest: Digest, folder: Path) -> RangeSet:
+        with self.lock:
+            found = [held for held in self._held if held.digest == manifest]
+            others = [(held.folder, held) for held in self._held if held.origin in READ_ONLY]
+        if not found:
+            return RangeSet()
+        return files_of_others(found[0].manifest, folder, others, lambda held: held.manifest)
 
     def record(self, held: _Held) -> None:
         with self.lock:
@@ -319,6 +347,7 @@ class MemoryStore:
             return False
         held.files[number] = replace(held.files[number], fingerprint=file.fingerprint())
         held.doubted.discard(number)
+        held.left_out.discard(number)
         return True
 
     def mark_changed(self, manifest: Digest, file: int) -> None:

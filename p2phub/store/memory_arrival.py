@@ -14,7 +14,7 @@ from p2phub.errors import DiskError, Occupied
 from p2phub.manifest import Manifest, check_path
 from p2phub.store.copying import copy_run
 from p2phub.store.disk import Disk
-from p2phub.store.interface import HashedFile, Judge, LocalRun, Made, Origin, Part, Selected
+from p2phub.store.interface import HashedFile, Judge, LocalRun, Made, Part, Selected
 from p2phub.store.judging import Judging
 from p2phub.store.memory_files import MemoryFile, Opened, anonymous_file, same_bytes
 from p2phub.store.rehash import matching_chunks
@@ -151,9 +151,8 @@ class MemoryArrival:
                 )
                 for number, entry in enumerate(self._manifest.files)
             ]
-            is_own = self._folder == self._store.own_folder(self._digest)
-            origin = Origin.OWN if is_own else Origin.FETCHED
-            self._store.hold(self._manifest, self._digest, self._folder, files, origin=origin)
+            origin, source = self._store.origin_at(self._digest, self._folder)
+            self._store.hold(self._manifest, self._digest, self._folder, files, origin=origin, source=source)
             self.close()
             del self._store.unfinished[self._folder, self._digest]
         return self._folder

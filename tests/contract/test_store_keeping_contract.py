@@ -12,11 +12,12 @@ import pytest
 from p2phub import limits
 from p2phub.content import RangeSet, digest_of
 from p2phub.manifest import alone_digest
-from p2phub.store import Keep, Origin, Spare, Store, in_order
+from p2phub.store import Keep, Origin, Provenance, Selected, Spare, Store, in_order
 from p2phub.store.blobs import YOUNG_S
+from p2phub.store.filesystem import FilesystemStore
 from tests.support.content import Content, content_of, random_files
 from tests.support.covers import covers
-from tests.support.stores import DiskScene, MemoryScene, Scene, arrive, deliver_rest, hashed, hold, put_all
+from tests.support.stores import DiskScene, MemoryScene, Scene, arrive, deliver, deliver_rest, hashed, hold, put_all
 
 STEP = 1000
 ONE = content_of({**random_files(1, model=5_500), "config.json": b"{}"}, STEP)
@@ -236,3 +237,127 @@ def test_a_file_that_was_read_and_is_wrong_is_not_held_whatever_its_fingerprint_
     assert plan is not None
     assert not plan.held & chunks_of(ONE, "model.bin")
     assert "model.bin" not in scene.store.remembered(scene.folder)
+
+
+# --- whose files they are ---------------------------------------------------------------------------------------------
+
+
+def fetch_some(scene: Scene, content: Content, *paths: str) -> None:
+    numbers = RangeSet.from_indices(content.manifest.number_of(path) or 0 for path in paths)
+    selected = Selected(RangeSet.of(content.table.span(number) for number in numbers), numbers)
+    arrival = arrive(scene, content, selected=selected)
+    deliver(arrival, content, selected.chunks - arrival.have)
+    arrival.finish()
+
+
+def paths_of(content: Content, numbers: RangeSet) -> set[str]:
+    return {content.manifest.files[number].path for number in numbers}
+
+
+def recorded(scene: Scene, content: Content) -> set[str]:
+    return paths_of(content, scene.store.recorded(content.root, scene.folder))
+
+
+def read_only(scene: Scene, content: Content, folder: Path | None = None) -> set[str]:
+    return paths_of(content, scene.store.read_only(content.root, folder or scene.folder))
+
+
+def test_of_a_selection_what_was_left_out_is_not_recorded_whatever_stands_there(scene: Scene) -> None:
+    assert recorded(scene, ONE) == set()
+    scene.put("model.bin", b"the user's own")
+    fetch_some(scene, ONE, "config.json")
+    assert recorded(scene, ONE) == {"config.json"}
+    assert scene.files()["model.bin"] == b"the user's own"
+
+
+def test_what_is_in_doubt_is_recorded_and_stays_so_when_more_is_fetched(scene: Scene) -> None:
+    fetch_some(scene, ONE, "config.json")
+    scene.store.mark_damaged(ONE.root, scene.folder, ONE.manifest.number_of("config.json") or 0)
+    assert recorded(scene, ONE) == {"config.json"}
+    fetch_some(scene, ONE, "model.bin")
+    assert recorded(scene, ONE) == {"config.json", "model.bin"}
+    (holding,) = scene.store.holdings()
+    assert holding.held == chunks_of(ONE, "model.bin")
+
+
+@pytest.mark.parametrize("fetched", [True, False], ids=["fetched", "published"])
+def test_of_what_is_held_whole_all_is_recorded_also_when_the_index_is_gone(scene: Scene, fetched: bool) -> None:
+    if fetched:
+        deliver_all(scene, ONE)
+        fetch_some(scene, ONE, "config.json")  # A part of what is whole takes nothing away from it.
+    else:
+        hold(scene, ONE)
+    assert recorded(scene, ONE) == set(ONE.files)
+    lose_index(scene)
+    assert recorded(scene, ONE) == set(ONE.files)
+
+
+def test_when_the_index_is_gone_nobody_knows_what_of_a_selection_was_left_out(scene: Scene) -> None:
+    """Then what is right is found again, and of the rest nothing is said to be ours."""
+    fetch_some(scene, ONE, "config.json")
+    scene.put("model.bin", b"the user's own")
+    lose_index(scene)
+    scene.store.check()
+    assert recorded(scene, ONE) == {"config.json"}
+
+
+@pytest.mark.parametrize("origin", [Origin.PUBLISHED, Origin.ADOPTED])
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_is_published_or_adopted_stays_so_when_it_is_fetched_to_where_it_stands(
+    scene: Scene, origin: Origin, whole: bool
+) -> None:
+    put_all(scene, ONE)
+    scene.store.put_blobs(list(ONE.blobs.values()))
+    source = Provenance("hf", "acme/one", "0" * 40) if origin is Origin.ADOPTED else None
+    files = hashed(scene, ONE)
+    scene.store.hold(ONE.manifest, ONE.root, scene.folder, files, origin=origin, source=source)
+    if whole:
+        deliver_all(scene, ONE)
+    else:
+        fetch_some(scene, ONE, "config.json")
+    (holding,) = scene.store.holdings()
+    assert (holding.origin, holding.source, holding.complete) == (origin, source, True)
+    assert read_only(scene, ONE) == set(ONE.files)
+
+
+def test_files_that_stood_there_as_part_of_something_else_stay_read_only(scene: Scene) -> None:
+    content = content_of({**TWO.files, "new.txt": b"new"}, STEP)
+    hold(scene, TWO)
+    deliver_all(scene, content)
+    assert {each.manifest: each.origin for each in scene.store.holdings()} == {
+        TWO.root: Origin.PUBLISHED,
+        content.root: Origin.FETCHED,
+    }
+    assert read_only(scene, content) == set(TWO.files)
+    scene.store.release(TWO.root)
+    assert read_only(scene, content) == set()
+
+
+def test_a_file_is_read_only_by_where_it_stands_whatever_folder_was_published(scene: Scene) -> None:
+    inner = content_of({"a.bin": b"a" * 10, "b.bin": b"b" * 10}, STEP)
+    outer = content_of({"sub/a.bin": b"a" * 10, "c.bin": b"c" * 10}, STEP)
+    hold(scene, outer)
+    top, scene.folder = scene.folder, scene.folder / "sub"
+    deliver_all(scene, inner)
+    assert read_only(scene, inner) == {"a.bin"}
+    scene.store.release(outer.root)
+    scene.store.release(inner.root)
+    hold(scene, inner)
+    scene.folder = top
+    deliver_all(scene, outer)
+    assert read_only(scene, outer) == {"sub/a.bin"}
+
+
+def deliver_all(scene: Scene, content: Content) -> None:
+    arrival = arrive(scene, content)
+    deliver_rest(arrival, content)
+    arrival.finish()
+
+
+def lose_index(scene: Scene) -> None:
+    """In memory there is none to lose."""
+    if isinstance(scene, DiskScene):
+        scene.store.close()
+        for path in scene.home.glob("index.sqlite*"):
+            path.unlink()
+        scene.store = FilesystemStore(scene.home)

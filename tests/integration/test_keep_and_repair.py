@@ -143,6 +143,54 @@ def test_what_was_published_is_read_and_never_repaired(scene: Scene, published: 
     assert one.read_bytes() == damaged
 
 
+def test_a_repair_of_a_selection_mends_what_was_selected_and_touches_nothing_else(
+    scene: Scene, published: Published, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    one, two, _ = [path.name for path in weights(published.model)]
+    run(scene, "bob", "fetch", published.reference, "--into", copy, "--include", one, *published.words)
+    (copy / two).write_bytes(b"the user's own")
+    sound, code = run(scene, "bob", "verify", copy)  # What was left out is not damaged.
+    assert (code, sound["files"], sound["bytes"]) == (0, 1, (copy / one).stat().st_size)
+    spoil(copy / one, 5)
+    before = published.served()
+    found, code = run(scene, "bob", "verify", copy, "--repair", *published.words)
+    assert (code, found["repaired"]) == (0, [one])
+    assert [damage["path"] for damage in found["damaged"]] == [one]
+    assert 0 < found["bytes_received"] <= MIB
+    assert published.served() - before == found["bytes_received"]
+    assert (copy / one).read_bytes() == (published.model / one).read_bytes()
+    assert (copy / two).read_bytes() == b"the user's own"
+    assert sorted(path.name for path in copy.iterdir()) == [one, two]
+
+
+def test_what_was_published_is_not_repaired_as_part_of_what_was_fetched_to_the_same_folder(
+    scene: Scene, published: Published, tmp_path: Path
+) -> None:
+    """Neither under the manifest that was published, nor under another one that shares a file with it."""
+    folder = tmp_path / "folder"
+    one, two, _ = [path.name for path in weights(published.model)]
+    folder.mkdir()
+    (folder / one).write_bytes((published.model / one).read_bytes())
+    scene.publish("bob", folder, name="mine")
+    fetched, code = run(scene, "bob", "fetch", published.reference, "--into", folder, *published.words)
+    assert code == 0
+    manifest = fetched["manifest"] if "manifest" in fetched else published.event["manifest"]
+    spoil(folder / one, 5)
+    spoil(folder / two, 5)
+    failed, code = run(scene, "bob", "verify", manifest, "--repair", *published.words)
+    assert (code, failed["event"]) == (6, "failed")
+    assert f"not repaired are {one}" in failed["message"]
+    assert (folder / one).read_bytes() != (published.model / one).read_bytes()
+    assert (folder / two).read_bytes() == (published.model / two).read_bytes()
+
+    mine = scene.publish("bob", folder, name="mine")
+    again, code = run(scene, "bob", "fetch", mine["reference"], "--into", folder)
+    assert (code, again["bytes_received"]) == (0, 0)
+    (item,) = [item for item in run(scene, "bob", "ls")[0]["items"] if item["manifest"] == mine["manifest"]]
+    assert item["origin"] == "published"
+
+
 @covers("F33")
 def test_what_is_pinned_stays_and_what_is_not_goes(scene: Scene, published: Published, tmp_path: Path) -> None:
     pinned, code = run(scene, "bob", "pin", published.reference, *published.words)

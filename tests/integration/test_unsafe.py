@@ -131,7 +131,7 @@ def test_a_large_pickle_is_refused_before_it_is_fetched(scene: Scene, tmp_path: 
 
 
 @covers("T31")
-def test_what_is_left_out_is_no_danger_and_no_repair_brings_it_unasked(scene: Scene, tmp_path: Path) -> None:
+def test_what_is_left_out_is_no_danger_and_no_repair_brings_it(scene: Scene, tmp_path: Path) -> None:
     """But what was allowed once is put right without a word."""
     out = tmp_path / "out"
     files = {"weights.pt": pickle.dumps({"a": 1}), "real.safetensors": save({"a": np.ones(9)})}
@@ -141,12 +141,11 @@ def test_what_is_left_out_is_no_danger_and_no_repair_brings_it_unasked(scene: Sc
 
     code, events = fetch(scene, reference, ann.address, out, "--exclude", "*.pt")
     assert (code, events[-1]["event"]) == (0, "done")
-    unasked = scene.start("bob", *repair)
-    assert unasked.finish(timeout_s=END_S) == 4
-    assert "weights.pt (a pickle" in unasked.events[-1]["message"]
+    assert scene.start("bob", *repair, "--allow-unsafe").finish(timeout_s=END_S) == 0
     assert list(files_below(out)) == ["real.safetensors"]
 
-    assert scene.start("bob", *repair, "--allow-unsafe").finish(timeout_s=END_S) == 0
+    code, _ = fetch(scene, reference, ann.address, out, "--allow-unsafe")
+    assert code == 0
     assert tree_digest(out) == tree_digest(model)
     (out / "weights.pt").write_bytes(b"damaged")
     assert scene.start("bob", *repair).finish(timeout_s=END_S) == 0

@@ -12,7 +12,7 @@ from pathlib import Path
 import trio
 
 from p2phub import limits
-from p2phub.content import digest_of
+from p2phub.content import RangeSet, digest_of
 from p2phub.discovery import Candidate
 from p2phub.engine.announce import Announcer
 from p2phub.engine.publish import Order, Outcome, publish
@@ -243,6 +243,7 @@ def test_a_verify_cancelled_at_any_checkpoint_leaves_no_file_open(tmp_path: Path
                 holding,
                 truth.manifest,
                 truth.table,
+                files=RangeSet.whole(truth.table.files),
                 store=store,
                 workers=town.workers,
                 advanced=lambda count: det.pause(0.01),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import trio
 
-from p2phub.content import ChunkTable, Codec, Digest
+from p2phub.content import ChunkTable, Codec, Digest, RangeSet
 from p2phub.engine import verify as engine
 from p2phub.engine.assembly import chunk_table
 from p2phub.errors import DiskError, NotFound
@@ -126,14 +126,21 @@ async def verify(
     parts = node.parts
     given = tuple(parse_peer_address(provider) for provider in providers)
 
-    def known() -> tuple[Holding, Manifest, ChunkTable]:
+    def known() -> tuple[Holding, Manifest, ChunkTable, RangeSet]:
         holding = node.holding_of(ref, folder)
         manifest = node.manifest_of(holding.manifest)
         if manifest is None:
             raise NotFound(f"{ref} is not held whole", hint="fetch it again")
-        return holding, manifest, chunk_table(manifest, parts.store.blob)
+        files = parts.store.recorded(holding.manifest, holding.folder)
+        if manifest.files and not files:  # Of a selection it was only the index that knew which they are.
+            raise NotFound(
+                f"it is not known any more which files {holding.folder} holds",
+                hint="`p2phub doctor` finds those that are right; the same fetch as before brings the others",
+            )
+        return holding, manifest, chunk_table(manifest, parts.store.blob), files
 
-    holding, manifest, table = await parts.workers.run(known)
+    holding, manifest, table, files = await parts.workers.run(known)
+    bytes_total = sum(manifest.files[number].size for number in files)
     read = 0
 
     def advanced(count: int) -> None:
@@ -143,12 +150,12 @@ async def verify(
     async def tell() -> None:
         while True:
             await trio.sleep(0.25)
-            watch(PublishProgress(bytes_hashed=read, bytes_total=holding.bytes_total, files=holding.files))
+            watch(PublishProgress(bytes_hashed=read, bytes_total=bytes_total, files=len(files)))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(tell)
         damages = await engine.verify(
-            holding, manifest, table, store=parts.store, workers=parts.workers, advanced=advanced
+            holding, manifest, table, files=files, store=parts.store, workers=parts.workers, advanced=advanced
         )
         nursery.cancel_scope.cancel()
     if damages:
@@ -157,12 +164,14 @@ async def verify(
     repaired: JsonObject = {}
     if repair:
         wrong = [damage.path for damage in damages]
-        repaired = await mend(node, watch, holding, wrong, given=given, mirrors=mirrors, allow_unsafe=allow_unsafe)
+        repaired = await mend(
+            node, watch, holding, manifest, files, wrong, given=given, mirrors=mirrors, allow_unsafe=allow_unsafe
+        )
     return {
         "manifest": holding.manifest.text(Codec.MSGPACK),
         "folder": str(holding.folder),
-        "files": holding.files,
-        "bytes": holding.bytes_total,
+        "files": len(files),
+        "bytes": bytes_total,
         "damaged": [
             {"path": damage.path, "chunks": list(damage.chunks), "reason": damage.reason} for damage in damages
         ],
