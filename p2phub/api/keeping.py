@@ -29,8 +29,8 @@ class KeepingVerbs(HubPart):
 
         Returns {"manifest", "folder", "files", "bytes", "damaged": [{"path", "chunks", "reason"}], "origin"}, chunks by
         index within their file; "damaged" is empty if all is as it was signed, and damage is not raised. What is
-        damaged is not served until it is right again; of a selection what was left out is not read, and "files" and "bytes"
-        are what was. `watch` is told of PublishProgress. Raises NotFound if it is not held, UsageError, DiskError.
+        damaged is not served until it is right again. "files" and "bytes" are what was read: of a selection what was
+        selected. `watch` is told of PublishProgress. Raises NotFound if it is not held, UsageError, DiskError.
 
         With `repair`, what is damaged is replaced, if it was fetched by us: what of a file is right is copied, the rest
         fetched (`providers`, `mirrors` and `watch` as for `fetch`; `allow_unsafe`, too, where files are missing: what

@@ -27,7 +27,7 @@ async def run(call: Invocation) -> int:
     if used["quota"] is not None:
         output.say(f"Own store: {size(used['by_origin'].get('own', 0))} of {size(used['quota'])}")
     if used["leftover_bytes"]:
-        output.say(f"Left over in the own store: {size(used['leftover_bytes'])}; `p2phub gc` removes it")
+        output.say(f"Left over in the home: {size(used['leftover_bytes'])}; `p2phub gc` removes it")
     output.say(
         f"Metadata: {plural(used['blobs'], 'blob')}, {size(used['blob_bytes'])}; index {size(used['index_bytes'])}; "
         f"log {size(used['log_bytes'])}"

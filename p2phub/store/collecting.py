@@ -28,6 +28,7 @@ from p2phub.store.interface import Origin
 from p2phub.store.keeping import Collectable, Keep, Leftover, Spare, Swept, in_order
 from p2phub.store.ledger import PIN, mark_key
 from p2phub.store.needs import blobs_of
+from p2phub.store.opened import Opened
 from p2phub.store.removing import GOING, remove_tree, set_aside, tree_bytes
 from p2phub.store.state_log import StateLog
 
@@ -56,6 +57,7 @@ class Collector:
         self._log = log
         self._holdings = holdings
         self._index = holdings.keeping
+        self._opened = Opened(home, disk)
 
     # --- what may go -----------------------------------------------------------------------------------------------
 
@@ -97,9 +99,10 @@ class Collector:
         return frozenset(found | {key_of(blob.raw) for blob in lists_of_hashed(index, self._blobs)})
 
     def leftovers(self, keep: Keep) -> Iterator[Leftover]:
-        """Yield what lies in the own store and nothing names."""
+        """Yield what lies in the own store and nothing names, and what tensors were read from that nobody uses."""
         for name in self._unnamed(keep):
             yield Leftover(self._files / name, tree_bytes(self._files / name))
+        yield from self._opened.leftovers()
 
     def _unnamed(self, keep: Keep) -> list[str]:
         try:
@@ -154,6 +157,9 @@ class Collector:
             freed = self._take_apart(name) if manifest is None else self._remove(manifest, rows_of)
             if freed is not None:
                 removed.append(Leftover(self._files / name, freed))
+        for name in self._opened.names():
+            if not stopped() and (gone_there := self._opened.remove(name)) is not None:
+                removed.append(gone_there)
         rows = self._drop_rows_of_gone()
         gone = self._places_gone()
         self._holdings.index.forget_hashed(gone)

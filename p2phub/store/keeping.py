@@ -63,7 +63,8 @@ def enough(spare: Iterable[Spare], wanted_bytes: int) -> tuple[Spare, ...] | Non
 
 
 class Leftover(msgspec.Struct, frozen=True):
-    """A folder in the own store that nothing names: of a collection, or a fetch, that a crash ended."""
+    """A folder of the home that nothing names or uses: of a collection, a fetch, or a reader of tensors, that a crash
+    ended."""
 
     folder: Path
     bytes: int

@@ -126,10 +126,11 @@ async def gc(node: Running, watch: Watch, *, dry_run: bool = False, unfinished: 
         left = await _unfinished(node, keep.busy) if unfinished else []
         names = await parts.workers.run(lambda: references_by_manifest(parts)) if found.spare or left else {}
         if dry_run:
+            told = {fetch.folder for fetch, _ in left}  # What a fetch left is counted once.
             return {
                 "dry_run": True,
                 **_told(found.spare, [each.bytes for each in found.spare], names),
-                "leftovers": _leftovers_json(found.leftovers),
+                "leftovers": _leftovers_json([each for each in found.leftovers if each.folder not in told]),
                 "unfinished": [_unfinished_json(fetch, count, names) for fetch, count in left],
                 "blobs": found.blobs,
                 "blob_bytes": found.blob_bytes,

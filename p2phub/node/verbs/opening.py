@@ -1,8 +1,8 @@
 """Tensors to be read while the rest of them still arrives: from files that are held, or fetched for it.
 
 What is fetched lies in `opened/` of the home, as unfinished files, until `close_tensors` says that it was read; a call
-that was cut off left it there, and the same call goes on with it. Whoever asks reads the files itself: they are of the
-same user, and it is told of each tensor once it is verified.
+that was cut off left it there, and the same call goes on with it, until a collection comes (`store/opened`). Whoever
+asks reads the files itself: they are of the same user, and it is told of each tensor once it is verified.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from p2phub.node.rates import Rates, parse_cap
 from p2phub.node.running import JsonObject, Running
 from p2phub.node.verbs.fetching import Openness, fetch_and_share, is_public
 from p2phub.observe import Event, TensorsReady, Watch
+from p2phub.store.opened import NAME_LETTERS, OPENED_FOLDER
 
-OPENED_FOLDER = "opened"
 TOLD_MAX = 512  # Tensors in one event: a slow reader of the local socket loses events beyond 1024.
 
 
@@ -141,4 +141,4 @@ def _stands(open_file: OpenForReading, folder: Path, paths: dict[int, str]) -> b
 
 def _name(manifest: Digest, names: Sequence[str]) -> str:
     """Return what the folder is called: the same for the same call, which goes on with what an earlier one left."""
-    return digest_of(manifest.raw + "\n".join(names).encode()).raw.hex()[:32]
+    return digest_of(manifest.raw + "\n".join(names).encode()).raw.hex()[:NAME_LETTERS]
