@@ -5,11 +5,13 @@
 The original's footer is copied field by field: row groups and columns that were not chosen are left out, places are
 those of the new file, the schema loses the columns, and rows are counted anew. Left out too are indexes and bloom
 filters, which are not copied, and, where columns are gone, what speaks of all of them: their order and sorting, and the
-schemas that writers keep beside the format's own. Pure. Source: parquet.thrift in apache/parquet-format.
+schemas that writers keep beside the format's own. Never copied is such a schema with a pickled type, which runs what it
+likes when a reader opens the file. Pure. Source: parquet.thrift in apache/parquet-format; decisions/0092.
 """
 
 from __future__ import annotations
 
+import binascii
 from collections.abc import Mapping, Sequence
 
 from p2phub import limits
@@ -29,7 +31,9 @@ _CHUNK_LEFT_OUT = {4, 5, 6, 7}  # Where its indexes stand.
 _META_PATH, _META_DATA, _META_INDEX, _META_DICTIONARY = 3, 9, 10, 11
 _META_LEFT_OUT = {14, 15}  # Where its bloom filter stands.
 _KEYS_OF_ALL_COLUMNS = (b"ARROW:schema", b"pandas")
-_PAIR_KEY = 1
+_PAIR_KEY, _PAIR_VALUE = 1, 2
+_ARROW_SCHEMA, _ARROW_PICKLED = b"ARROW:schema", b"arrow.py_extension_type"  # CVE-2023-47248.
+_SPARK_SCHEMAS, _SPARK_PICKLED = b"org.apache.spark.", b"serializedClass"
 _ELEMENT_FIELDS_MAX = 16  # The format has ten. Each takes a hundred bytes here, and may take one in the file.
 _PATHS_BYTES_MAX = limits.HEADER_BYTES_MAX  # Of a schema: deep ones would repeat long beginnings once a column.
 
@@ -56,8 +60,8 @@ def part_end(footer: bytes, places: Mapping[str, int], *, columns_gone: bool) ->
             reader.skip(kind)
             writer.field(field, kind)
             writer.list_of(thrift.STRUCT, groups)
-        elif field == _FILE_KEYS and columns_gone:
-            pairs = _pairs(reader, kind)
+        elif field == _FILE_KEYS:
+            pairs = _pairs(reader, kind, columns_gone=columns_gone)
             writer.field(field, kind)
             writer.list_of(thrift.STRUCT, pairs)
         elif field in _FILE_LEFT_OUT or (field == _FILE_ORDERS and columns_gone):
@@ -254,17 +258,32 @@ class _Element:
         return writer.data()
 
 
-def _pairs(reader: ThriftReader, kind: int) -> list[bytes]:
-    """Return the pairs of key and value but for those that speak of all columns."""
+def _pairs(reader: ThriftReader, kind: int, *, columns_gone: bool) -> list[bytes]:
+    """Return the pairs of key and value but for those that may bring a pickle, and with `columns_gone` for those that
+    speak of all columns."""
     kept: list[bytes] = []
     for _ in reader.items(kind, thrift.STRUCT):
         at = reader.position
-        key = b""
+        key = value = b""
         for field, inner in reader.fields():
             if field == _PAIR_KEY:
                 key = reader.binary(inner, most=limits.HEADER_BYTES_MAX)
+            elif field == _PAIR_VALUE:
+                value = reader.binary(inner, most=limits.HEADER_BYTES_MAX)
             else:
                 reader.skip(inner)
-        if key not in _KEYS_OF_ALL_COLUMNS:
+        if not _may_unpickle(key, value) and not (columns_gone and key in _KEYS_OF_ALL_COLUMNS):
             kept.append(reader.since(at))
     return kept
+
+
+def _may_unpickle(key: bytes, value: bytes) -> bool:
+    """Whether a schema that a writer kept has a type that is a pickle. One that is not as its writer writes it may:
+    readers forgive more than is looked at here."""
+    if key == _ARROW_SCHEMA:
+        try:
+            return _ARROW_PICKLED in binascii.a2b_base64(value, strict_mode=True)
+        except binascii.Error:
+            return True
+    # JSON, where letters of a name can be spelt with escapes, which Spark does not do.
+    return key.startswith(_SPARK_SCHEMAS) and (_SPARK_PICKLED in value or b"\\u" in value)

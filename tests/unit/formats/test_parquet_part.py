@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from fnmatch import fnmatchcase
 
@@ -90,6 +91,42 @@ def test_a_part_of_a_nested_column_keeps_what_leads_to_it() -> None:
 def test_rows_can_be_looked_for_by_statistics_in_a_part() -> None:
     made = part_of(written(write_page_index=True), [0, 2], "id")
     assert pq.read_table(io.BytesIO(made), filters=[("id", ">", 25)])["id"].to_pylist() == [26, 27, 28, 29]
+
+
+SPARK = "org.apache.spark.sql.parquet.row.metadata"
+PICKLED_TYPE = pa.field("id", pa.int64(), metadata={"ARROW:extension:name": "arrow.py_extension_type"})
+SPARK_TYPE = '{"type":"struct","fields":[{"name":"id","type":{"type":"udt","pyClass":"m.T","serializedClass":"gAR"}}]}'
+SPARK_HARMLESS = '{"type":"struct","fields":[{"name":"id","type":"long","nullable":true,"metadata":{}}]}'
+
+
+def arrow_schema(field: pa.Field) -> str:
+    return base64.b64encode(pa.schema([field]).serialize()).decode()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kept"),
+    [
+        ("ARROW:schema", arrow_schema(PICKLED_TYPE), False),
+        ("ARROW:schema", "-" + arrow_schema(pa.field("id", pa.int64())), False),  # Whatever a reader makes of it.
+        ("ARROW:schema", arrow_schema(pa.field("id", pa.int64())), True),
+        (SPARK, SPARK_TYPE, False),
+        (SPARK, SPARK_TYPE.replace("serialized", "\\u0073erialized"), False),
+        (SPARK, SPARK_HARMLESS, True),
+        ("pandas", "{}", True),
+        ("mine", SPARK_TYPE, True),  # Nobody looks for types there.
+    ],
+)
+def test_a_schema_with_a_pickled_type_is_left_out_and_the_values_stay(key: str, value: str, kept: bool) -> None:
+    buffer = io.BytesIO()
+    table = TABLE.select(["id"])
+    with pq.ParquetWriter(buffer, table.schema, store_schema=False) as writer:
+        writer.write_table(table, row_group_size=10)
+        writer.add_key_value_metadata({key: value})
+    assert key.encode() in buffer.getvalue()
+    made = part_of(buffer.getvalue(), [1])
+    found = pq.read_metadata(io.BytesIO(made)).metadata or {}
+    assert (found.get(key.encode()) == value.encode()) is kept
+    assert pq.read_table(io.BytesIO(made))["id"].to_pylist() == rows_of([1])
 
 
 def test_what_is_made_is_a_layout_again_with_its_spans_back_to_back() -> None:
