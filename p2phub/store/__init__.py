@@ -22,6 +22,8 @@ from p2phub.store.interface import (
     ToMake,
 )
 from p2phub.store.keeping import (
+    OPENED_FOLDER,
+    OPENED_LETTERS,
     Collectable,
     HoldingUsage,
     Keep,
@@ -35,6 +37,8 @@ from p2phub.store.keeping import (
 )
 
 __all__ = [
+    "OPENED_FOLDER",
+    "OPENED_LETTERS",
     "Accepted",
     "Arrival",
     "Collectable",

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 RARE_BELOW = 3
 """What fewer others hold is collected last: with two copies elsewhere, one loss leaves one."""
 
+OPENED_FOLDER = "opened"
+"""Below the home: what tensors are read from while the rest arrives, a folder a call."""
+
+OPENED_LETTERS = 32
+"""Hex digits, of which the name of such a folder consists: all else in there is nobody's to remove."""
+
 
 class Keep(msgspec.Struct, frozen=True):
     """What is not to be touched. `busy`: manifests of fetches that run, or were begun and may go on. `described(held)`:

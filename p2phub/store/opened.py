@@ -20,13 +20,9 @@ from p2phub.errors import Occupied
 from p2phub.store.blobs import YOUNG_S
 from p2phub.store.disk import FOLDER_FLAGS, WRITE_FLAGS, Disk
 from p2phub.store.folders import OWN_FOLDER
-from p2phub.store.keeping import Leftover
+from p2phub.store.keeping import OPENED_FOLDER, OPENED_LETTERS, Leftover
 from p2phub.store.own_folder import LOCK, open_locked
 from p2phub.store.removing import GOING, remove_tree, set_aside
-
-OPENED_FOLDER = "opened"
-NAME_LETTERS = 32
-"""Hex digits, of which the name of a call's folder consists: all else in there is nobody's to remove."""
 
 
 class Opened:
@@ -90,7 +86,7 @@ class Opened:
 
 
 def _is_ours(name: str) -> bool:
-    return len(name) == NAME_LETTERS and all(letter in "0123456789abcdef" for letter in name)
+    return len(name) == OPENED_LETTERS and all(letter in "0123456789abcdef" for letter in name)
 
 
 def _written_at(folder: Path) -> float:

@@ -29,7 +29,7 @@ from p2phub.node.rates import Rates, parse_cap
 from p2phub.node.running import JsonObject, Running
 from p2phub.node.verbs.fetching import Openness, fetch_and_share, is_public
 from p2phub.observe import Event, TensorsReady, Watch
-from p2phub.store.opened import NAME_LETTERS, OPENED_FOLDER
+from p2phub.store import OPENED_FOLDER, OPENED_LETTERS
 
 TOLD_MAX = 512  # Tensors in one event: a slow reader of the local socket loses events beyond 1024.
 
@@ -141,4 +141,4 @@ def _stands(open_file: OpenForReading, folder: Path, paths: dict[int, str]) -> b
 
 def _name(manifest: Digest, names: Sequence[str]) -> str:
     """Return what the folder is called: the same for the same call, which goes on with what an earlier one left."""
-    return digest_of(manifest.raw + "\n".join(names).encode()).raw.hex()[:NAME_LETTERS]
+    return digest_of(manifest.raw + "\n".join(names).encode()).raw.hex()[:OPENED_LETTERS]
