@@ -65,8 +65,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="GLOB",
         action="append",
         default=[],
-        help="of safetensors files fetch only the tensors whose names match ('layers.0.*'), into a file "
-        "NAME.selected.safetensors, and other files only if --include names them; may be repeated",
+        help="of safetensors and GGUF files fetch only the tensors whose names match ('layers.0.*'), into a file "
+        "NAME.selected.safetensors or .gguf, and other files only if --include names them; may be repeated",
     )
     parser.add_argument(
         "--columns",

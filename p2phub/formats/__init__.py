@@ -4,6 +4,16 @@ from p2phub.formats.danger import REFUSED_NAMED_MAX, danger_of, is_code, refusal
 from p2phub.formats.detect import layout_of
 from p2phub.formats.gguf import FORMAT as GGUF
 from p2phub.formats.gguf import GgufFacts, gguf_facts, looks_like_gguf
+from p2phub.formats.gguf import Pairs as GgufPairs
+from p2phub.formats.gguf import read_header as read_gguf_header
+from p2phub.formats.gguf_part import (
+    alignment_of,
+    filled,
+    gguf_part_bytes_max,
+    gguf_part_start,
+    gguf_row_bytes,
+    merged_pairs,
+)
 from p2phub.formats.layout import OPAQUE, Layout, Span, boundaries, decode_layout, encode_layout
 from p2phub.formats.parquet import FORMAT as PARQUET
 from p2phub.formats.parquet import read_footer_of
@@ -19,20 +29,28 @@ __all__ = [
     "REFUSED_NAMED_MAX",
     "SAFETENSORS",
     "GgufFacts",
+    "GgufPairs",
     "Layout",
     "Span",
+    "alignment_of",
     "boundaries",
     "danger_of",
     "decode_layout",
     "encode_layout",
+    "filled",
     "gguf_facts",
+    "gguf_part_bytes_max",
+    "gguf_part_start",
+    "gguf_row_bytes",
     "header_bytes_max",
     "in_order",
     "is_code",
     "layout_of",
     "looks_like_gguf",
+    "merged_pairs",
     "part_end",
     "read_footer_of",
+    "read_gguf_header",
     "read_safetensors_header",
     "refusal",
     "selected_header",

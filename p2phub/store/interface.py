@@ -176,11 +176,17 @@ class Part(NamedTuple):
     stop: int
 
 
+class Gap(NamedTuple):
+    """`length` zeros, which a disk may keep as a hole."""
+
+    length: int
+
+
 class Made(msgspec.Struct, frozen=True):
     """A file that no manifest has: `parts` one behind the other, at `path` below the destination."""
 
     path: str
-    parts: tuple[bytes | Part, ...]
+    parts: tuple[bytes | Part | Gap, ...]
 
 
 class ToMake(msgspec.Struct, frozen=True):

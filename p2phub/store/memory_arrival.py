@@ -14,7 +14,7 @@ from p2phub.errors import DiskError, Occupied
 from p2phub.manifest import Manifest, check_path
 from p2phub.store.copying import copy_run
 from p2phub.store.disk import Disk
-from p2phub.store.interface import HashedFile, Judge, LocalRun, Made, Origin, Part, Selected
+from p2phub.store.interface import Gap, HashedFile, Judge, LocalRun, Made, Origin, Part, Selected
 from p2phub.store.judging import Judging
 from p2phub.store.memory_files import MemoryFile, Opened, anonymous_file, same_bytes
 from p2phub.store.rehash import matching_chunks
@@ -166,7 +166,7 @@ class MemoryArrival:
 
     def _make(self, made: Made) -> None:
         there = self._store.folders.setdefault(self._folder, {})
-        data = b"".join(part if isinstance(part, bytes) else self._part(part) for part in made.parts)
+        data = b"".join(map(self._part, made.parts))
         found = there.get(made.path)
         if found is not None and found.read() == data:
             return
@@ -174,7 +174,11 @@ class MemoryArrival:
             raise Occupied(f"{self._folder / made.path} is another file, where what was selected would go")
         there[made.path] = MemoryFile(data)
 
-    def _part(self, part: Part) -> bytes:
+    def _part(self, part: bytes | Part | Gap) -> bytes:
+        if isinstance(part, bytes):
+            return part
+        if isinstance(part, Gap):
+            return bytes(part.length)
         file = self._open_to_read(part.file)
         try:
             return os.pread(file.descriptor, part.stop - part.start, part.start)

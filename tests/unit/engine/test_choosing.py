@@ -17,7 +17,8 @@ from safetensors.numpy import load, save
 from p2phub import limits
 from p2phub.content import RangeSet, ReadPlan, Run, Steady
 from p2phub.engine.choice import Choice
-from p2phub.engine.choosing import Choosing, Chosen, check_header
+from p2phub.engine.choosing import HEADER_END_MAX, Choosing, Chosen
+from p2phub.engine.composing import check_header
 from p2phub.engine.opening import Opening
 from p2phub.engine.patterns import name_patterns
 from p2phub.errors import Damaged, UsageError
@@ -152,11 +153,28 @@ def test_who_chooses_nothing_is_told_what_there_is(arguments: dict[str, list[str
     assert hint in str(error.value.hint)
 
 
-def test_a_gguf_file_is_said_to_be_had_only_whole() -> None:
-    layout = Layout("gguf", 0, (Span("blk.0.weight", 0, 2, "F16", (1,)),))
-    with pytest.raises(UsageError, match=r"config\.json is a GGUF file") as error:
-        choose(tensors=["blk.*"], layouts={"config.json": layout})
-    assert "--include" in str(error.value.hint)
+def test_splits_of_a_gguf_model_give_one_file_and_the_first_ones_header_is_wanted_whatever_was_chosen() -> None:
+    paths = [f"m-0000{number}-of-00002.gguf" for number in (1, 2)]
+    content = content_of({paths[0]: bytes(400), paths[1]: bytes(400), "m.safetensors": FILES["empty"] + bytes(9)}, STEP)
+    first = Layout("gguf", 192, (Span("a", 192, 196, "F32", (1,)),))
+    second = Layout("gguf", 64, (Span("b", 128, 132, "F32", (1,)), Span("c", 320, 324, "F32", (1,))))
+    chosen = choose(tensors=["c"], content=content, layouts=dict(zip(paths, (first, second), strict=True)))
+    assert made_of(chosen) == {"m.selected.gguf": ["c"]}
+    covering = content.table.covering
+    assert chosen.selected.chunks == RangeSet.of([covering(0, 0, 192), covering(1, 0, 64), covering(1, 320, 324)])
+
+
+def test_a_type_that_gguf_does_not_have_is_its_publishers_fault() -> None:
+    layouts = {"config.json": Layout("gguf", 0, (Span("t", 0, 2, "Q4_9", (1,)),))}
+    with pytest.raises(Damaged, match="Q4_9"):
+        choose(tensors=["t"], layouts=layouts)
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "gguf"])
+def test_a_layout_cannot_have_a_whole_file_fetched_for_a_header(kind: str) -> None:
+    layout = Layout(kind, HEADER_END_MAX + 1, (Span("t", 1 << 40, 4 + (1 << 40), "F32", (1,)),))
+    with pytest.raises(Damaged, match="header"):
+        choose(tensors=["t"], layouts={"config.json": layout})
 
 
 def test_what_is_made_takes_no_name_that_the_manifest_has() -> None:
