@@ -234,6 +234,8 @@ class View:
                 self._show_ready(event.paths)
             case api.Unmatched():
                 progress.note(f"Nothing matches {event.pattern}")
+            case api.Remark():
+                progress.note(f"{event.path} {event.what}")
             case api.PeerDropped():
                 self._sources.discard(event.peer_id)
                 where = f" (file {event.file}, chunk {event.chunk})" if event.file is not None else ""

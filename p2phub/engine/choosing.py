@@ -17,12 +17,13 @@ import msgspec
 from p2phub import limits
 from p2phub.content import ChunkTable, Digest, RangeSet, ReadPlan, Run
 from p2phub.engine.choice import Choice
-from p2phub.engine.composing import LENGTH_BYTES, TABLE_MAGIC, Making, columns_end, compose, made, to_make
+from p2phub.engine.composing import LENGTH_BYTES, TABLE_MAGIC, columns_end, compose, compose_by_indexes, made, to_make
 from p2phub.engine.patterns import Pattern, file_patterns, name_patterns
+from p2phub.engine.shards import indexes_beside
 from p2phub.errors import Damaged, UsageError
 from p2phub.formats import GGUF, PARQUET, SAFETENSORS, Layout, Span
 from p2phub.manifest import Manifest
-from p2phub.observe import Unmatched
+from p2phub.observe import Remark, Unmatched
 from p2phub.store import Made, Selected
 
 NAMED_MAX = 3  # Of what there is, where nothing was chosen.
@@ -31,30 +32,36 @@ HEADER_END_MAX = limits.HEADER_BYTES_MAX + limits.MIB  # With what fills it up t
 
 
 class Chosen(msgspec.Struct, frozen=True):
-    """What is fetched, and what is made of it. `spans`: the tensors, by number of their file, in the order of the
-    patterns that mean them, else as they stand; `layouts`: of those files, as their publisher has them. `unmatched`:
-    patterns that match nothing."""
+    """What is fetched. `spans`: the tensors, by number of their file, in the order of the patterns that mean them, else
+    as they stand; `layouts`: of those files, as their publisher has them. `unmatched`: patterns that match nothing.
+    `known`: the layouts of other files, too; `indexes`: files that say which of them are one model, fetched for it."""
 
     selected: Selected
-    making: tuple[Making, ...]
     spans: tuple[tuple[int, Span], ...]
     layouts: Mapping[int, Layout]
     unmatched: tuple[Unmatched, ...]
+    known: Mapping[int, Layout]
+    indexes: tuple[int, ...]
 
     def header_of(self, number: int, table: ChunkTable) -> Run:
         """Return the run of chunks that the header of a file is in, which tensors are taken of."""
         return _header(table, number, self.layouts[number])
 
-    def make(self, plan: ReadPlan, manifest: Manifest) -> list[Made]:
-        """Return what the files that are made consist of. Call when all that was selected is verified; `plan` opens it.
-        Blocks. Raises Damaged where a layout is not that of its file, DiskError."""
-        return [made(making, plan, manifest) for making in self.making]
+    def make(self, plan: ReadPlan, manifest: Manifest) -> tuple[list[Made], list[Remark]]:
+        """Return what the files that are made consist of, and what is to be said of them. Call when all that was
+        selected is verified; `plan` opens it. Blocks. Raises Damaged where a layout is not that of its file, DiskError.
+        """
+        spans = sorted(self.spans, key=lambda each: (each[0], each[1].start, each[1].stop, each[1].name))
+        making, remarks = compose_by_indexes(manifest, spans, self.known, self.indexes, plan)
+        return [made(each, plan, manifest) for each in making], remarks
 
 
 class Choosing:
-    """A choice, understood. Raises UsageError for what is no pattern."""
+    """A choice, understood. `makes`: whether files are to be made of parts, else somebody reads those where they lie.
+    Raises UsageError for what is no pattern."""
 
-    def __init__(self, choice: Choice) -> None:
+    def __init__(self, choice: Choice, *, makes: bool = True) -> None:
+        self._makes = makes
         self._include = file_patterns(choice.include, "files to include")
         self._exclude = file_patterns(choice.exclude, "files to exclude")
         self._tensors = name_patterns(choice.tensors, "tensors")
@@ -95,10 +102,11 @@ class Choosing:
         ]
         if not whole and not spans:
             raise self._nothing(files, left, layouts)
-        making = compose(
-            manifest, spans, {number: layouts[path] for number, path in enumerate(files) if path in layouts}
-        )
-        chunks = [table.span(number) for number in whole]
+        known = {number: layouts[files[number]] for number in left if files[number] in layouts}
+        making = compose(manifest, spans, known) if self._makes else ()
+        shards = [number for number, _ in spans if known[number].format == SAFETENSORS]
+        indexes = indexes_beside(files, left, shards, manifest) if self._makes else []
+        chunks = [table.span(number) for number in (*whole, *indexes)]
         used = {number: inside[number] for number, _ in spans}
         for number, layout in (used | {at: layout for each in making for at, layout in each.layouts.items()}).items():
             chunks += _frame(table, number, layout, manifest.files[number].size)
@@ -109,7 +117,7 @@ class Choosing:
         patterns = (*self._include, *self._exclude, *self._tensors, *self._columns)
         given = [*(pattern for pattern, _ in patterns), *(text for text, _ in self._groups)]
         unmatched = tuple(Unmatched(pattern) for pattern in dict.fromkeys(given) if pattern not in matched)
-        return Chosen(selected, making, tuple(self._as_asked(spans)), used, unmatched)
+        return Chosen(selected, tuple(self._as_asked(spans)), used, unmatched, known, tuple(indexes))
 
     def _as_asked(self, spans: Sequence[tuple[int, Span]]) -> list[tuple[int, Span]]:
         def first_pattern(each: tuple[int, Span]) -> int:

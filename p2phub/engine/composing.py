@@ -1,7 +1,7 @@
 """What is made of the parts of files that were chosen: one new file of each model or table, in the originals' format.
 
-Files that are shards of one model (`model-00001-of-00003.safetensors`, and likewise `.gguf`) give one file together,
-`model.selected.safetensors` beside where they would stand. A table gives `table.selected.parquet`. No name that the
+Files that are shards of one model (`shards`) give one file together, `model.selected.safetensors` (or `.gguf`) beside
+where they would stand. A table gives `table.selected.parquet`. No name that the
 manifest has is ever used for a part of its file.
 
 Headers are read here, when they are verified: Damaged where a file is not made up as its layout says, which is all that
@@ -10,7 +10,6 @@ was known of it before.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
@@ -20,6 +19,7 @@ import msgspec
 from p2phub import limits
 from p2phub.content import Readable, ReadPlan
 from p2phub.engine.hashing import read_exactly
+from p2phub.engine.shards import ModelIndex, contradiction, model_by_name, models_by_index, read_indexes
 from p2phub.errors import Damaged, Malformed
 from p2phub.formats import (
     GGUF,
@@ -42,11 +42,11 @@ from p2phub.formats import (
     selected_header,
 )
 from p2phub.manifest import FileEntry, Manifest
+from p2phub.observe import Remark
 from p2phub.store import Gap, Made, Part, ToMake
 
 LENGTH_BYTES = 8  # What a safetensors file begins with.
 TABLE_MAGIC = b"PAR1"  # What a table begins and ends with.
-_SHARD = re.compile(r"(?P<stem>.+?)-\d{1,6}-of-\d{1,6}(?P<suffix>\.safetensors|\.gguf)", re.DOTALL)
 _MARK = ".selected"
 Read = Callable[[int, int], bytes]
 _Metadata = TypeVar("_Metadata")
@@ -66,18 +66,71 @@ class Making(msgspec.Struct, frozen=True):
         return next(iter(self.layouts.values())).format
 
 
-def compose(manifest: Manifest, spans: Sequence[tuple[int, Span]], layouts: Mapping[int, Layout]) -> tuple[Making, ...]:
+def compose(
+    manifest: Manifest,
+    spans: Sequence[tuple[int, Span]],
+    layouts: Mapping[int, Layout],
+    models: Mapping[int, str] | None = None,
+) -> tuple[Making, ...]:
     """Return the files to make of `spans`, in the order of files: one of each model, whatever it was cut into.
 
-    `layouts`, by number of the file, are those that are known. Raises Damaged for tensors that no file can have.
+    `layouts`, by number of the file, are those that are known; `models`: what an index says which model a file is of.
+    Raises Damaged for tensors that no file can have.
     """
+    models = models or {}
     groups: dict[tuple[str, str, int | None], list[tuple[int, Span]]] = {}
     for number, span in spans:
-        kind = layouts[number].format
-        path = manifest.files[number].path
-        stem = path.removesuffix(f".{PARQUET}") if kind == PARQUET else _model_of(path)
+        path, kind = manifest.files[number].path, layouts[number].format
+        if kind == PARQUET:
+            stem = path.removesuffix(f".{PARQUET}")
+        elif kind == SAFETENSORS and number in models:
+            stem = models[number]
+        else:
+            stem = model_by_name(path)
         groups.setdefault((stem, kind, number if kind == PARQUET else None), []).append((number, span))
     return tuple(_making(stem, kind, chosen, manifest, layouts) for (stem, kind, _), chosen in groups.items())
+
+
+def compose_by_indexes(
+    manifest: Manifest,
+    spans: Sequence[tuple[int, Span]],
+    layouts: Mapping[int, Layout],
+    indexes: Sequence[int],
+    plan: ReadPlan,
+) -> tuple[tuple[Making, ...], list[Remark]]:
+    """Return the files to make, and what is to be said of `indexes` (files by number) that were no help.
+
+    Call when all of `indexes` is verified; `plan` opens them. What those say counts as far as a file can be made of it:
+    an index that puts two tensors of one name together is not believed. Blocks. Raises Damaged, DiskError.
+    """
+    believed, remarks = read_indexes(indexes, plan, manifest)
+    while True:
+        making = compose(manifest, spans, layouts, models_by_index(believed))
+        twice = [(index, name) for each in making if (name := _twice(each)) for index in _of(each, believed)]
+        if not twice:
+            break
+        index, name = twice[0]
+        believed.remove(index)
+        what = f"puts two tensors called {name[:80]!r} into one model, so its shards are told by name"
+        remarks.append(Remark(index.path, what))
+    said = (contradiction(index, spans, manifest) for index in believed)
+    return making, [*remarks, *(remark for remark in said if remark is not None)]
+
+
+def _twice(making: Making) -> str | None:
+    """Return a name that two tensors have, if any has."""
+    names: set[str] = set()
+    for _, span in making.spans:
+        if span.name in names:
+            return span.name
+        names.add(span.name)
+    return None
+
+
+def _of(making: Making, indexes: Sequence[ModelIndex]) -> list[ModelIndex]:
+    """Return the indexes that have to do with a file to be made."""
+    files = {number for number, _ in making.spans}
+    return [index for index in indexes if index.files & files]
 
 
 def _making(
@@ -91,18 +144,10 @@ def _making(
             raise _impossible(stem, error) from error
         chosen = [chosen[at] for at in order]
     elif kind == GGUF:  # The first of its files says what the model is; the others mostly only which they are.
-        whole = (at for at in layouts if layouts[at].format == GGUF and _model_of(manifest.files[at].path) == stem)
+        whole = (at for at in layouts if layouts[at].format == GGUF and model_by_name(manifest.files[at].path) == stem)
         first = min(whole)
         used = {first: layouts[first], **used}
     return Making(_free_path(stem, f".{kind}", manifest), tuple(chosen), used)
-
-
-def _model_of(path: str) -> str:
-    """Return what a file, or all shards that it is one of, would be called without what numbers it and its suffix."""
-    shard = _SHARD.fullmatch(path)
-    if shard is not None:
-        return shard["stem"]
-    return path.removesuffix(f".{SAFETENSORS}").removesuffix(f".{GGUF}")
 
 
 def _free_path(stem: str, suffix: str, manifest: Manifest) -> str:

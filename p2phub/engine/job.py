@@ -166,7 +166,7 @@ class Job:
         self.prefix_asked = False
         self.lost_at: float | None = None  # Since when nobody brings the fetch forward.
         self.awaited = Awaited(wish.first, in_order=wish.in_order)
-        self.choosing = _choosing(wish.choice)
+        self.choosing = _choosing(wish.choice, makes=opened is None)
         self.chosen: Chosen | None = None  # With the arrival, where not all is wanted.
         self.opened = opened  # Who reads tensors while the rest arrives,
         self.telling: Telling | None = None  # and what tells them, with the arrival.
@@ -248,10 +248,10 @@ class Job:
         self.watch(PeerDropped(peer_id=str(provider.peer), reason=error.message, file=file, chunk=chunk))
 
 
-def _choosing(choice: Choice) -> Choosing | None:
+def _choosing(choice: Choice, *, makes: bool) -> Choosing | None:
     """Return what finds out what is meant, None where all is."""
     if not choice:
         return None
     from p2phub.engine.choosing import Choosing  # With the formats of files, which most fetches do without.
 
-    return Choosing(choice)
+    return Choosing(choice, makes=makes)

@@ -21,6 +21,7 @@ from p2phub.formats.parquet_part import part_end
 from p2phub.formats.safetensors import FORMAT as SAFETENSORS
 from p2phub.formats.safetensors import read_header as read_safetensors_header
 from p2phub.formats.selected import header_bytes_max, in_order, selected_header
+from p2phub.formats.weight_map import model_of_index, read_weight_map
 
 __all__ = [
     "GGUF",
@@ -48,10 +49,12 @@ __all__ = [
     "layout_of",
     "looks_like_gguf",
     "merged_pairs",
+    "model_of_index",
     "part_end",
     "read_footer_of",
     "read_gguf_header",
     "read_safetensors_header",
+    "read_weight_map",
     "refusal",
     "selected_header",
     "suspect",

@@ -28,7 +28,7 @@ from p2phub.node.compose import Parts
 from p2phub.node.durations import parse_duration
 from p2phub.node.rates import Rates, parse_cap
 from p2phub.node.running import JsonObject, Running
-from p2phub.observe import Done, Event, FilesReady, Listening, Unmatched, Watch
+from p2phub.observe import Done, Event, FilesReady, Listening, Remark, Unmatched, Watch
 from p2phub.store import Origin
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ def _status_told_too(told: JsonObject, watch: Watch) -> Watch:
     """Return what notes an event for `status` before `watch` has it. Status says how far it is, not of which files."""
 
     def watch_job(event: Event) -> None:
-        if not isinstance(event, FilesReady | Unmatched):
+        if not isinstance(event, FilesReady | Remark | Unmatched):
             told.update(event.as_json())
         watch(event)
 
