@@ -155,6 +155,7 @@ class Hub:
         columns: Sequence[str] = (),
         row_groups: Sequence[str | int] = (),
         allow_unsafe: bool | None = None,
+        link: bool = False,
         watch: Watch = unwatched,
     ) -> Done:
         """Fetch `ref`, or a part of it, into a folder and return once every byte is verified, durable and in place.
@@ -176,7 +177,9 @@ class Hub:
         beginning on, in seconds or as a text ("30s", "10m", "24h", "forever"; 0: not at all); None: as the settings
         say, else a minute for those who were there and may be back. `allow_unsafe`: whether files that may run code
         when they are loaded (pickles and the like, told by what they hold) are put in place, too; None: as the settings
-        say, else not. Interrupted or failed, the same call resumes.
+        say, else not. `link`: files that this home holds in a folder of the user's, or in its own store, are not copied
+        but get a further name in `into` (a hard link), where that can be: it takes no room, and who edits such a file
+        by one name changes it under the other. Interrupted or failed, the same call resumes.
 
         `include`, `exclude`: gitignore patterns of files, with at most two stars; no others, or not these, are fetched.
         `tensors`: shell patterns over names of tensors ("layers.0.*") in safetensors and GGUF files, in those that
@@ -200,6 +203,7 @@ class Hub:
             "tensors": list(tensors),
             "columns": list(columns),
             "row_groups": [str(each) for each in row_groups],
+            "link": link,
         }
         destination = into if into is not None else default_folder(ref)
         result = await self._verbs.call(

@@ -57,7 +57,8 @@ class Wish(msgspec.Struct, frozen=True):
     `first`: gitignore patterns of files to fetch first, in this order; `in_order`: then the rest from front to back.
     `choice`: which part of it.
     `mend`: at the destination are damaged copies of the files: what is right of them is taken from there.
-    `allow_unsafe`: put files in place that may run code when they are loaded, too.
+    `allow_unsafe`: put files in place that may run code when they are loaded, too. `link`: what is here already, and
+    ours or the user's, may stand there as a further name of the same file.
     """
 
     reference: str
@@ -71,6 +72,7 @@ class Wish(msgspec.Struct, frozen=True):
     choice: Choice = Choice()
     mend: bool = False
     allow_unsafe: bool = False
+    link: bool = False
 
 
 class Means(msgspec.Struct, frozen=True):

@@ -89,7 +89,14 @@ async def begin(job: Job) -> None:
         selected = None if job.chosen is None else job.chosen.selected
         judge = None if wish.allow_unsafe else danger_of
         arrival = means.store.arrive(
-            manifest, wish.manifest, table, wish.destination, force=wish.force, selected=selected, judge=judge
+            manifest,
+            wish.manifest,
+            table,
+            wish.destination,
+            force=wish.force,
+            selected=selected,
+            judge=judge,
+            link=wish.link,
         )
         if not wish.allow_unsafe:
             job.suspects.begin(manifest, table, arrival, selected)

@@ -24,6 +24,7 @@ from p2phub.formats import (
     merged_pairs,
     read_gguf_header,
 )
+from tests.support.covers import covers
 from tests.support.reading import reader
 
 WORDS = ["<s>", "</s>", "wörld", ""]
@@ -107,6 +108,7 @@ def test_of_splits_the_first_word_holds_and_nothing_says_that_there_are_more(tmp
     assert fields_of(tmp_path / "m.gguf").keys() >= {"split.no", "split.count", "split.tensors.count"}
 
 
+@covers("T30")
 def test_a_header_is_read_only_as_far_as_it_is_said_to_go(tmp_path: Path) -> None:
     data = write(tmp_path / "m.gguf", TENSORS)
     layout, _ = header_of(data)
@@ -120,6 +122,7 @@ def test_a_header_is_read_only_as_far_as_it_is_said_to_go(tmp_path: Path) -> Non
         read_gguf_header(len(data), read, most=64)
 
 
+@covers("T30")
 def test_more_metadata_than_a_model_has_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = write(tmp_path / "m.gguf", TENSORS)
     _, pairs = header_of(data)
