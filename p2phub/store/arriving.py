@@ -13,7 +13,7 @@ from pathlib import Path
 from p2phub import limits
 from p2phub.content import ChunkTable, Digest, RangeSet
 from p2phub.errors import Occupied
-from p2phub.manifest import Manifest, check_path
+from p2phub.manifest import Manifest, check_path, check_paths
 from p2phub.store.arrival import FilesystemArrival, Record
 from p2phub.store.destination import Destination, blocks
 from p2phub.store.disk import WRITE_FLAGS, Disk, disk_errors
@@ -52,6 +52,9 @@ def begin_arrival(
     assert table.bytes_total == manifest.bytes_total
     for entry in manifest.files:
         check_path(entry.path)  # Who made the manifest checked it; the disk's safety rests on it, so here again.
+    if selected is not None and selected.made:  # Nor may these be one with another file, on whatever file system.
+        goes = (manifest.files[number].path for number in selected.files)
+        check_paths([*goes, *(each.path for each in selected.made)])
     with disk_errors(f"write to {folder}", option="--into"):
         destination = Destination(disk, folder, digest)
         try:

@@ -11,7 +11,7 @@ import msgspec
 
 from p2phub.content import ChunkTable, Digest, RangeSet, Readable, ReadPlan, WritePlan
 from p2phub.errors import DiskError, Occupied
-from p2phub.manifest import Manifest, check_path
+from p2phub.manifest import Manifest, check_path, check_paths
 from p2phub.store.copying import copy_run
 from p2phub.store.disk import Disk
 from p2phub.store.interface import Gap, HashedFile, Judge, LocalRun, Made, Origin, Part, Selected
@@ -46,8 +46,10 @@ class MemoryArrival:
         judge: Judge | None,
     ) -> None:
         made = selected.made if selected is not None else ()
-        for path in (*(entry.path for entry in manifest.files), *(each.path for each in made)):
-            check_path(path)
+        for entry in manifest.files:
+            check_path(entry.path)
+        if selected is not None and made:
+            check_paths([*(manifest.files[number].path for number in selected.files), *(each.path for each in made)])
         if folder in store.being_written:
             raise Occupied(f"another fetch is writing to {folder}")
         self._store, self._manifest, self._digest, self._table = store, manifest, digest, table

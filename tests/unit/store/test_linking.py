@@ -14,7 +14,10 @@ from p2phub.content import RangeSet
 from p2phub.errors import DiskFull, Unsafe
 from p2phub.formats import danger_of
 from p2phub.store import Arrival, Judge, Origin, Selected, Store
+from p2phub.store.database import HELD
 from p2phub.store.disk import Disk
+from p2phub.store.folders import fingerprint
+from p2phub.store.index import Index
 from tests.support.content import Content, content_of
 from tests.support.stores import DiskScene, deliver_rest, hashed, put_all
 
@@ -120,14 +123,19 @@ def test_a_file_that_another_program_has_too_is_never_linked(here: Here, tmp_pat
     assert here.are_one("a/weights.bin")
 
 
-def test_both_holdings_serve_what_was_linked(here: Here) -> None:
+def test_both_holdings_know_the_file_as_it_is_now_and_trust_it_to_nobody_yet(here: Here) -> None:
     here.hold()
     here.fetch()
-    assert len(here.store.holdings(CONTENT.root)) == 2
-    for holding in here.store.holdings(CONTENT.root):
-        assert holding.complete
-        for number in range(len(CONTENT.manifest.files)):
-            here.store.open_held(CONTENT.root, holding.folder, number).close()
+    assert all(holding.complete for holding in here.store.holdings(CONTENT.root))
+    index = Index(here.scene.home, lambda: ())
+    rows = index.holdings(CONTENT.root)
+    assert {row.folder for row in rows} == {here.source, here.into}
+    for row in rows:
+        for file in index.files(row.id):
+            path = CONTENT.manifest.files[file.number].path
+            assert file.fingerprint == fingerprint(os.stat(row.folder / path))
+            assert file.standing == HELD or not FILES[path]
+    index.database.close()
 
 
 @pytest.mark.parametrize("trusted", [True, False])
