@@ -16,6 +16,9 @@ CHUNKS_PER_FILE_MAX = 1 << 22  # 4 TiB a file at 1 MiB.
 CHUNKS_MAX = 1 << 22  # Of a manifest. 4 TiB at 1 MiB; its lists are 150 MB, which is what a node can afford to hold.
 CHUNK_LIST_BYTES_MAX = 16 + CHUNKS_PER_LIST_MAX * 36  # Header, then 36 bytes an entry.
 HEADER_BYTES_MAX = 16 * MIB  # A tensor file's own header; safetensors itself allows 100 MB, real ones stay below 10.
+GGUF_PAIRS_KEPT_MAX = 1 << 16  # Of metadata that is copied: real files have some 50; a header could hold a million.
+WEIGHT_MAP_BYTES_MAX = 16 * MIB  # The index of a model in shards; that of 10^5 tensors has 9 MB.
+WEIGHT_MAPS_MAX = 16  # Read for one selection: a model has one, and each of its variants.
 TENSORS_PER_FILE_MAX = 1 << 18  # The largest public models have some 10^5.
 
 # --- manifests and releases --------------------------------------------------------------------------------------

@@ -109,8 +109,11 @@ class SimStore(MemoryStore):
         force: bool,
         selected: Selected | None = None,
         judge: Judge | None = None,
+        link: bool = False,
     ) -> Arrival:
-        honest = super().arrive(manifest, digest, table, destination, force=force, selected=selected, judge=judge)
+        honest = super().arrive(
+            manifest, digest, table, destination, force=force, selected=selected, judge=judge, link=link
+        )
         arrival = WatchedArrival(honest, destination, self.disk, self._node, self._witness)
         self._arrivals.append(arrival)
         return arrival
@@ -161,8 +164,11 @@ class SimFilesystemStore(FilesystemStore):
         force: bool,
         selected: Selected | None = None,
         judge: Judge | None = None,
+        link: bool = False,
     ) -> Arrival:
-        honest = super().arrive(manifest, digest, table, destination, force=force, selected=selected, judge=judge)
+        honest = super().arrive(
+            manifest, digest, table, destination, force=force, selected=selected, judge=judge, link=link
+        )
         return WatchedArrival(honest, destination, self.disk, self._node, self._witness)
 
     def crash(self, chance: Random) -> SimFilesystemStore:

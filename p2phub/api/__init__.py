@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         Published,
         PublishProgress,
         Ready,
+        Remark,
         Source,
         SourceBytes,
         SourceLacks,
@@ -91,6 +92,7 @@ __all__ = [
     "Published",
     "Ready",
     "Reference",
+    "Remark",
     "Source",
     "SourceBytes",
     "SourceLacks",
@@ -125,7 +127,7 @@ _ROOMS = {
     "p2phub.manifest": "KINDS Reference Ticket check_mirror check_name parse_reference",
     "p2phub.node": "parse_duration",
     "p2phub.observe": "Adopted Done Event Failed FilesReady Found Listening PeerDropped Progress Published "
-    "PublishProgress Ready Source SourceBytes SourceLacks Started Stopped Unmatched Waiting Watch printable",
+    "PublishProgress Ready Remark Source SourceBytes SourceLacks Started Stopped Unmatched Waiting Watch printable",
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}
 

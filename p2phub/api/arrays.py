@@ -1,7 +1,9 @@
 """Bytes of a tensor to an array of numpy or torch: the one place that knows either, and loads it when it is asked for.
 
 numpy has no name for some of the formats' dtypes: of BF16 an array has the bits as uint16, of those of eight bits as
-uint8; narrower ones are bytes in one dimension, as they are packed. torch has names for most.
+uint8; narrower ones are bytes in one dimension, as they are packed. torch has names for most. Quantised tensors of GGUF
+files (Q4_K, MXFP4) are bytes with both: the last dimension is that of a row's blocks, one behind the other, in bytes,
+and all others are as they were. So the `gguf` package has them, too, and its `dequantize` takes them.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from p2phub.errors import ContentChanged, DiskError, UsageError
+from p2phub.formats import gguf_row_bytes
 
 FRAMEWORKS = ("numpy", "torch")
 
@@ -51,7 +54,14 @@ def array_of(framework: str, data: bytearray | memoryview, dtype: str, shape: Se
     import numpy as np
 
     flat = np.frombuffer(data, dtype=_NUMPY.get(dtype, "u1"))
-    return flat.reshape(shape) if dtype in _NUMPY else flat
+    as_shaped = shape if dtype in _NUMPY else _shape_of_blocks(dtype, shape)
+    return flat if as_shaped is None else flat.reshape(as_shaped)
+
+
+def _shape_of_blocks(dtype: str, shape: Sequence[int]) -> Sequence[int] | None:
+    """Return what shape the bytes of a quantised tensor have, None for what is none."""
+    row_bytes = gguf_row_bytes(dtype, shape[-1]) if shape else None
+    return None if row_bytes is None else (*shape[:-1], row_bytes)
 
 
 def _torch_tensor(data: bytearray | memoryview, dtype: str, shape: Sequence[int]) -> Any:
@@ -59,6 +69,9 @@ def _torch_tensor(data: bytearray | memoryview, dtype: str, shape: Sequence[int]
 
     known = getattr(torch, _TORCH.get(dtype, ""), None)
     kind = known if known is not None else torch.uint8
+    blocks = _shape_of_blocks(dtype, shape) if known is None else None
+    if blocks is not None:
+        shape = blocks
     if not len(data):
         return torch.empty(tuple(shape), dtype=kind)
     flat = torch.frombuffer(data, dtype=kind)

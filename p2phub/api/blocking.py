@@ -77,6 +77,7 @@ def fetch(
     columns: Sequence[str] = (),
     row_groups: Sequence[str | int] = (),
     allow_unsafe: bool | None = None,
+    link: bool = False,
     watch: Watch = unwatched,
     **options: Unpack[Options],
 ) -> Done:
@@ -89,9 +90,10 @@ def fetch(
     `background`: it gets what other fetches leave. `first`: gitignore patterns of files to fetch before all others, in
     this order; `in_order`: the rest from front to back. `wait`: for how long to wait while nobody is there who has
     it, in seconds or as "10m", "24h", "forever". `include`, `exclude`: gitignore patterns of files; `tensors`: shell
-    patterns of tensors, which land in NAME.selected.safetensors; `columns` and `row_groups` ("0-3") of Parquet files
-    likewise, in NAME.selected.parquet. `allow_unsafe`: whether files that may run code when they are loaded are put in
-    place, too. `watch` is told of each event, in another thread. `options`: home, bootstrap, lan, as for `open_hub`.
+    patterns of tensors, which land in NAME.selected.safetensors or .gguf; `columns` and `row_groups` ("0-3") of Parquet
+    files likewise, in NAME.selected.parquet. `allow_unsafe`: whether files that may run code when they are loaded are
+    put in place, too. `link`: what is here already gets a further name in place of a copy, so an edit changes both.
+    `watch` is told of each event, in another thread. `options`: home, bootstrap, lan, as for `open_hub`.
     Interrupted or failed, the same call resumes. Raises UsageError, NotFound, NotTrusted, of it Unsafe, NoProvider,
     Damaged, ChunkMismatch, DiskError, of it DiskFull and Occupied; see `Hub.fetch`.
     """
@@ -115,6 +117,7 @@ def fetch(
             columns=columns,
             row_groups=row_groups,
             allow_unsafe=allow_unsafe,
+            link=link,
             watch=watch,
         ),
     )

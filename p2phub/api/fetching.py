@@ -45,6 +45,7 @@ class FetchingVerbs(HubPart):
         columns: Sequence[str] = (),
         row_groups: Sequence[str | int] = (),
         allow_unsafe: bool | None = None,
+        link: bool = False,
         watch: Watch = unwatched,
     ) -> Done:
         """Fetch `ref`, or a part of it, into a folder and return once every byte is verified, durable and in place.
@@ -66,12 +67,14 @@ class FetchingVerbs(HubPart):
         beginning on, in seconds or as a text ("30s", "10m", "24h", "forever"; 0: not at all); None: as the settings
         say, else a minute for those who were there and may be back. `allow_unsafe`: whether files that may run code
         when they are loaded (pickles and the like, told by what they hold) are put in place, too; None: as the settings
-        say, else not. Interrupted or failed, the same call resumes.
+        say, else not. `link`: files that this home holds in a folder of the user's, or in its own store, are not copied
+        but get a further name in `into` (a hard link), where that can be: it takes no room, and who edits such a file
+        by one name changes it under the other. Interrupted or failed, the same call resumes.
 
         `include`, `exclude`: gitignore patterns of files, with at most two stars; no others, or not these, are fetched.
-        `tensors`: shell patterns over names of tensors ("layers.0.*") in safetensors files, in those that `include`
-        names if it names any: of these files just that is fetched, and lands, with all shards of a model together, in
-        a valid safetensors file `NAME.selected.safetensors`; other files are fetched only if `include` names them.
+        `tensors`: shell patterns over names of tensors ("layers.0.*") in safetensors and GGUF files, in those that
+        `include` names if it names any: of these files just that is fetched, and lands, with all shards of a model
+        together, in a valid file `NAME.selected.safetensors` or `.gguf`; other files only if `include` names them.
         `columns` (shell patterns; of nested ones their whole path, or its beginning) and `row_groups` (numbers from 0,
         or "0-3" with both ends) are the same for Parquet files, each of which gives a `NAME.selected.parquet`.
         `watch` is told of Unmatched for a pattern that matches nothing; if nothing at all is selected it is UsageError.
@@ -97,7 +100,7 @@ class FetchingVerbs(HubPart):
                 "background": background,
                 "first": list(first),
                 "in_order": in_order,
-                **if_said(wait=as_wait(wait), allow_unsafe=allow_unsafe),
+                **if_said(wait=as_wait(wait), allow_unsafe=allow_unsafe, link=link or None),
                 **_selection(include, exclude, tensors, columns, row_groups),
             },
             watch,
@@ -118,11 +121,13 @@ class FetchingVerbs(HubPart):
         """Return an async iterator over the tensors of `ref`: (name, array), each as soon as its bytes are verified,
         while the rest still arrives: `async for name, array in hub.open_tensors(ref)`.
 
-        `names`: shell patterns of names ("layers.0.*") in safetensors files, in the order in which they are wanted;
-        None: all, as they stand. Shards of a model are one model; a name that several models of `ref` have comes of
-        each. `framework`: "numpy" (of BF16 the bits, as uint16) or "torch". What is held whole by this home is mapped
-        from where it stands; what is not is fetched into the home, read into memory, and removed when all was read, so
-        to keep it, `fetch` it first. To stop before the end use it as an async context manager, or `aclose` it.
+        `names`: shell patterns of names ("layers.0.*") in safetensors and GGUF files, in the order in which they are
+        wanted; None: all, as they stand. Shards of a model are one model; a name that several models of `ref` have
+        comes of each. `framework`: "numpy" (of BF16 the bits, as uint16) or "torch". Quantised tensors of GGUF files
+        come with both as their blocks: uint8, the last dimension a row's blocks in bytes, as the `gguf` package has
+        them. What is held whole by this home is mapped from where it stands; what is not is fetched into the home, read
+        into memory, and removed when all was read, so to keep it, `fetch` it first. To stop before the end use it as an
+        async context manager, or `aclose` it.
         `providers`, `mirrors`, `wait` (seconds, or a text) and `watch` are as for `fetch`. Raises UsageError for a
         framework that is not installed; the iteration raises what `fetch` does, after the tensors that came before.
         """

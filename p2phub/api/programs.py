@@ -62,11 +62,12 @@ class ProgramVerbs(HubPart):
 
         What is not held whole is fetched first, into the home's own store. `name`: what to call it there, ORG/NAME,
         for Ollama HOST/NAMESPACE/MODEL:TAG; None: as it is called here. `branch`: which branch is to lead to it.
-        `place`: the cache or store, by default where that program keeps it. No snapshot is ever seen in part, nothing
-        that stands there is replaced but the branch. The rest as for `fetch`, `wait` in seconds or as a text; Done's
-        path is the snapshot, or Ollama's manifest, sizes are bytes. Raises UsageError, Malformed, NotFound, NotTrusted,
-        Unsafe, NoProvider, Damaged, ChunkMismatch, DiskError, of it DiskFull, and Occupied for what stands there under
-        that name and is something else.
+        `place`: the cache or store, by default where that program keeps it. Where HF_HUB_DISABLE_SYMLINKS is set, or no
+        symbolic links can be, files stand in the snapshot themselves, as the Hugging Face tools have it; else no
+        snapshot is ever seen in part. Nothing that stands there is replaced but the branch. The rest as for `fetch`,
+        `wait` in seconds or as a text; Done's path is the snapshot, or Ollama's manifest, sizes are bytes. Raises
+        UsageError, Malformed, NotFound, NotTrusted, Unsafe, NoProvider, Damaged, ChunkMismatch, DiskError, of it
+        DiskFull, and Occupied for what stands there under that name and is something else.
         """
         where = place if place is not None else await trio.to_thread.run_sync(_place_of, to)
         result = await self._verbs.call(
@@ -84,7 +85,7 @@ class ProgramVerbs(HubPart):
                 "up": self._up,
                 "down": self._down,
                 "background": background,
-                **if_said(wait=as_wait(wait), allow_unsafe=allow_unsafe),
+                **if_said(wait=as_wait(wait), allow_unsafe=allow_unsafe, symlinks=_symlinks_if_said(to)),
             },
             watch,
         )
@@ -121,3 +122,10 @@ def _place_of(program: str) -> Path:
         raise UsageError(f"nothing is known of {program!r}", hint="one of hf-cache, ollama")
     places = default_places(cache, os.environ, Path.home())
     return next((place for place in places if place.is_dir()), places[0])
+
+
+def _symlinks_if_said(program: str) -> bool | None:
+    """By this process's environment: a daemon's is another. A daemon of an older version makes links all the same."""
+    from p2phub.store.caches import makes_symlinks
+
+    return None if program != "hf-cache" or makes_symlinks(os.environ) else False

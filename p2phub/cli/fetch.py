@@ -34,6 +34,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="while nobody is there who has it, wait so long for somebody: 30s, 10m, 24h or forever "
         "(default: a minute for those who were there and may be back)",
     )
+    parser.add_argument(
+        "--link",
+        action="store_true",
+        help="give files that this home has in another of your folders, or in its own store, a further name (a hard "
+        "link) in place of a copy: it takes no room, but whoever EDITS such a file by one name changes it under the "
+        "other too; files of other programs, programs, and what is on another file system are copied as ever",
+    )
     add_allow_unsafe(parser)
 
 
@@ -90,8 +97,8 @@ def _add_selection(parser: ArgumentParser) -> None:
         parser,
         "--tensor",
         "GLOB",
-        "of safetensors files fetch only the tensors whose names match ('layers.0.*'), into a file "
-        "NAME.selected.safetensors, and other files only if --include names them; may be repeated",
+        "of safetensors and GGUF files fetch only the tensors whose names match ('layers.0.*'), into a file "
+        "NAME.selected.safetensors or .gguf, and other files only if --include names them; may be repeated",
     )
     _add_repeated(
         parser,
@@ -160,7 +167,7 @@ def _check_to(args: Namespace) -> None:
         if args.name is not None or args.branch is not None:
             raise UsageError("--as and --branch go with --to", hint="add --to hf-cache")
         return
-    alone = ("into", "force", "first", "in_order", "include", "exclude", "tensor", "columns", "row_groups")
+    alone = ("into", "force", "first", "in_order", "include", "exclude", "tensor", "columns", "row_groups", "link")
     given = next((name for name in alone if getattr(args, name)), None)
     if given is not None:
         raise UsageError(f"--{given.replace('_', '-')} does not go with --to", hint="leave one of them out")
@@ -185,6 +192,7 @@ async def _fetch(hub: api.Hub, args: Namespace, view: View) -> api.Done:
         columns=_listed(args.columns),
         row_groups=_listed(args.row_groups),
         allow_unsafe=args.allow_unsafe,
+        link=args.link,
         watch=view.show,
     )
 
@@ -251,6 +259,8 @@ class View:
                 self._show_ready(event.paths)
             case api.Unmatched():
                 progress.note(f"Nothing matches {event.pattern}")
+            case api.Remark():
+                progress.note(f"{event.path} {event.what}")
             case api.PeerDropped():
                 self._sources.discard(event.peer_id)
                 where = f" (file {event.file}, chunk {event.chunk})" if event.file is not None else ""

@@ -41,7 +41,7 @@ from p2phub.engine.syncing import SyncFailed
 from p2phub.engine.turns import Turns
 from p2phub.errors import HubError
 from p2phub.net import Verified
-from p2phub.observe import Done, Explanation, Watch
+from p2phub.observe import Done, Explanation, Remark, Watch
 
 if TYPE_CHECKING:
     from p2phub.engine.opening import TellOpened
@@ -93,7 +93,9 @@ async def fetch(
         assert job.arrival is not None
         if job.telling is not None:
             await job.telling.look()
-        path = await means.workers.run(partial(_finish, job))
+        path, remarks = await means.workers.run(partial(_finish, job))
+        for remark in remarks:
+            watch(remark)
         if job.awaited.wants_files:
             tell_ready(watch, await means.workers.run(partial(job.awaited.take_ready, job.arrival)))
     finally:
@@ -138,14 +140,16 @@ async def _tell_opened(job: Job) -> None:
     await job.telling.run(job.send)
 
 
-def _finish(job: Job) -> Path:
-    """Put all that was fetched, and what is made of it, at its place. Blocks. Raises DiskError, Damaged."""
+def _finish(job: Job) -> tuple[Path, list[Remark]]:
+    """Put all that was fetched, and what is made of it, at its place; return where, and what is to be said of it.
+    Blocks. Raises DiskError, Damaged."""
     assert job.arrival is not None
     if job.opened is not None:
-        return job.wish.destination
+        return job.wish.destination, []
     if job.chosen is None:
-        return job.arrival.finish()
-    return job.arrival.finish(job.chosen.make(job.arrival.read_plan(), job.assembly.manifest()))
+        return job.arrival.finish(), []
+    made, remarks = job.chosen.make(job.arrival.read_plan(), job.assembly.manifest())
+    return job.arrival.finish(made), remarks
 
 
 class _Coordinator:

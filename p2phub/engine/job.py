@@ -58,7 +58,8 @@ class Wish(msgspec.Struct, frozen=True):
     `choice`: which part of it.
     `mend`: these files alone (by number), of which there are damaged copies at the destination: what is right of them
     is taken from there.
-    `allow_unsafe`: put files in place that may run code when they are loaded, too.
+    `allow_unsafe`: put files in place that may run code when they are loaded, too. `link`: what is here already, and
+    ours or the user's, may stand there as a further name of the same file.
     """
 
     reference: str
@@ -72,6 +73,7 @@ class Wish(msgspec.Struct, frozen=True):
     choice: Choice = Choice()
     mend: RangeSet | None = None
     allow_unsafe: bool = False
+    link: bool = False
 
 
 class Means(msgspec.Struct, frozen=True):
@@ -167,7 +169,7 @@ class Job:
         self.prefix_asked = False
         self.lost_at: float | None = None  # Since when nobody brings the fetch forward.
         self.awaited = Awaited(wish.first, in_order=wish.in_order)
-        self.choosing = _choosing(wish.choice)
+        self.choosing = _choosing(wish.choice, makes=opened is None)
         self.chosen: Chosen | None = None  # With the arrival, where not all is wanted.
         self.opened = opened  # Who reads tensors while the rest arrives,
         self.telling: Telling | None = None  # and what tells them, with the arrival.
@@ -249,10 +251,10 @@ class Job:
         self.watch(PeerDropped(peer_id=str(provider.peer), reason=error.message, file=file, chunk=chunk))
 
 
-def _choosing(choice: Choice) -> Choosing | None:
+def _choosing(choice: Choice, *, makes: bool) -> Choosing | None:
     """Return what finds out what is meant, None where all is."""
     if not choice:
         return None
     from p2phub.engine.choosing import Choosing  # With the formats of files, which most fetches do without.
 
-    return Choosing(choice)
+    return Choosing(choice, makes=makes)

@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 import trio
 
 from p2phub.content import ChunkTable, ReadPlan, Run
-from p2phub.engine.choosing import Chosen, check_header
+from p2phub.engine.choosing import Chosen
+from p2phub.engine.composing import check_header
 from p2phub.engine.syncing import SyncFailed
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError

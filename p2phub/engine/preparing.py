@@ -118,7 +118,14 @@ def _prepare(job: Job) -> Prepared:
     selected = None if job.chosen is None else job.chosen.selected
     judge = None if wish.allow_unsafe else danger_of
     arrival = store.arrive(
-        manifest, wish.manifest, table, wish.destination, force=wish.force, selected=selected, judge=judge
+        manifest,
+        wish.manifest,
+        table,
+        wish.destination,
+        force=wish.force,
+        selected=selected,
+        judge=judge,
+        link=wish.link,
     )
     if not wish.allow_unsafe:
         job.suspects.begin(manifest, table, arrival, selected)

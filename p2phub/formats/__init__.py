@@ -4,6 +4,16 @@ from p2phub.formats.danger import REFUSED_NAMED_MAX, danger_of, is_code, refusal
 from p2phub.formats.detect import layout_of
 from p2phub.formats.gguf import FORMAT as GGUF
 from p2phub.formats.gguf import GgufFacts, gguf_facts, looks_like_gguf
+from p2phub.formats.gguf import Pairs as GgufPairs
+from p2phub.formats.gguf import read_header as read_gguf_header
+from p2phub.formats.gguf_part import (
+    alignment_of,
+    filled,
+    gguf_part_bytes_max,
+    gguf_part_start,
+    gguf_row_bytes,
+    merged_pairs,
+)
 from p2phub.formats.layout import OPAQUE, Layout, Span, boundaries, decode_layout, encode_layout
 from p2phub.formats.parquet import FORMAT as PARQUET
 from p2phub.formats.parquet import read_footer_of
@@ -11,6 +21,7 @@ from p2phub.formats.parquet_part import part_end
 from p2phub.formats.safetensors import FORMAT as SAFETENSORS
 from p2phub.formats.safetensors import read_header as read_safetensors_header
 from p2phub.formats.selected import header_bytes_max, in_order, selected_header
+from p2phub.formats.weight_map import model_of_index, read_weight_map
 
 __all__ = [
     "GGUF",
@@ -19,21 +30,31 @@ __all__ = [
     "REFUSED_NAMED_MAX",
     "SAFETENSORS",
     "GgufFacts",
+    "GgufPairs",
     "Layout",
     "Span",
+    "alignment_of",
     "boundaries",
     "danger_of",
     "decode_layout",
     "encode_layout",
+    "filled",
     "gguf_facts",
+    "gguf_part_bytes_max",
+    "gguf_part_start",
+    "gguf_row_bytes",
     "header_bytes_max",
     "in_order",
     "is_code",
     "layout_of",
     "looks_like_gguf",
+    "merged_pairs",
+    "model_of_index",
     "part_end",
     "read_footer_of",
+    "read_gguf_header",
     "read_safetensors_header",
+    "read_weight_map",
     "refusal",
     "selected_header",
     "suspect",

@@ -13,7 +13,7 @@ Source: docs/gguf.md in ggml-org/ggml and `gguf.cpp`, `ggml.c` in ggml-org/llama
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import prod
 
 import msgspec
@@ -50,18 +50,19 @@ FILE_TYPES = {
 # fmt: on
 _VALUE_BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # Numbers and truth values.
 _UINT32, _STRING, _ARRAY = 4, 8, 9
-_ALIGNMENT_KEY = b"general.alignment"
+ALIGNMENT_KEY = b"general.alignment"
 _ARCHITECTURE_KEY = b"general.architecture"
 _ARCHITECTURE_BYTES_MAX = 64  # Real ones have some ten letters.
 _FILE_TYPE_KEY = b"general.file_type"
-_ALIGNMENT = 32
-_ALIGNMENT_MAX = 1 << 20
-_DIMENSIONS_MAX = 4  # As in ggml.
+ALIGNMENT = 32  # Where a file does not say another.
+ALIGNMENT_MAX = 1 << 20
+GGUF_DIMENSIONS_MAX = 4  # As in ggml.
 _COUNT_MAX = (1 << 63) - 1
 _PIECE_BYTES = limits.MIB
-_FIXED = struct.Struct("<4sIQQ")
-_U32 = struct.Struct("<I")
-_U64 = struct.Struct("<Q")
+VERSION = 3
+FIXED = struct.Struct("<4sIQQ")
+U32 = struct.Struct("<I")
+U64 = struct.Struct("<Q")
 
 
 class GgufFacts(msgspec.Struct, frozen=True):
@@ -71,6 +72,10 @@ class GgufFacts(msgspec.Struct, frozen=True):
     architecture: str | None
     file_type: str | None
     parameters: int
+
+
+Pairs = Mapping[bytes, bytes]
+"""The metadata of a file: by key its type and value, as they stand in the header."""
 
 
 def looks_like_gguf(first: bytes) -> bool:
@@ -87,6 +92,13 @@ def parse_gguf(size: int, read: Callable[[int, int], bytes]) -> Layout:
     return _parse(size, read)[0]
 
 
+def read_header(size: int, read: Callable[[int, int], bytes], *, most: int) -> tuple[Layout, Pairs]:
+    """Return the layout of a file of `size` bytes, whose header is in the first `most`, and its metadata: nothing
+    behind them is read. What is raised as for `parse_gguf`, and gguf-count for more pairs than are kept."""
+    layout, metadata = _parse(size, read, most=most, keeps=True)
+    return layout, metadata.pairs
+
+
 def gguf_facts(size: int, read: Callable[[int, int], bytes]) -> GgufFacts:
     """Return what the file says it is; `size`, `read` and what is raised as for `parse_gguf`."""
     layout, metadata = _parse(size, read)
@@ -94,14 +106,16 @@ def gguf_facts(size: int, read: Callable[[int, int], bytes]) -> GgufFacts:
     return GgufFacts(metadata.architecture, file_type, sum(prod(span.shape) for span in layout.spans))
 
 
-def _parse(size: int, read: Callable[[int, int], bytes]) -> tuple[Layout, _Metadata]:
-    header = _Header(size, read)
-    magic, version, tensors, pairs = _FIXED.unpack(header.take(_FIXED.size))
+def _parse(
+    size: int, read: Callable[[int, int], bytes], *, most: int | None = None, keeps: bool = False
+) -> tuple[Layout, _Metadata]:
+    header = _Header(size, read, size if most is None else most)
+    magic, version, tensors, pairs = FIXED.unpack(header.take(FIXED.size))
     if magic != MAGIC or version not in (2, 3):
         raise Malformed("gguf-header", f"not GGUF version 2 or 3, little-endian: {magic[:4]!r} {version}")
     if tensors > limits.TENSORS_PER_FILE_MAX:
         raise Malformed("gguf-count", f"{tensors} tensors")
-    metadata = _read_metadata(header, pairs)
+    metadata = _read_metadata(header, pairs, keeps=keeps)
     infos = [_read_tensor(header, metadata.alignment) for _ in range(tensors)]
     if len({name for name, *_ in infos}) != tensors:
         raise Malformed("gguf-name", "two tensors of one name")
@@ -133,8 +147,8 @@ def _spans(infos: list[_Info], start: int, size: int) -> tuple[Span, ...]:
 class _Header:
     """The header, read from the front as far as it is needed. `at`: how much of it was taken."""
 
-    def __init__(self, size: int, read: Callable[[int, int], bytes]) -> None:
-        self._most = min(size, limits.HEADER_BYTES_MAX)
+    def __init__(self, size: int, read: Callable[[int, int], bytes], most: int) -> None:
+        self._most = min(size, most, limits.HEADER_BYTES_MAX)
         self._cut_short = size > self._most
         self._read = read
         self._data = b""
@@ -147,19 +161,23 @@ class _Header:
         self.at += length
         return taken
 
+    def since(self, at: int) -> bytes:
+        """Return what was taken from `at` on."""
+        return self._data[at : self.at]
+
     def skip(self, length: int) -> None:
         self._need(length)
         self.at += length
 
     def u32(self) -> int:
         self._need(4)
-        (value,) = _U32.unpack_from(self._data, self.at)
+        (value,) = U32.unpack_from(self._data, self.at)
         self.at += 4
         return int(value)
 
     def u64(self) -> int:
         self._need(8)
-        (value,) = _U64.unpack_from(self._data, self.at)
+        (value,) = U64.unpack_from(self._data, self.at)
         self.at += 8
         return int(value)
 
@@ -175,13 +193,16 @@ class _Header:
 
 
 class _Metadata(msgspec.Struct):
-    alignment: int = _ALIGNMENT
+    alignment: int = ALIGNMENT
     architecture: str | None = None
     file_type: int | None = None
+    pairs: dict[bytes, bytes] = {}
 
 
-def _read_metadata(header: _Header, pairs: int) -> _Metadata:
-    """Walk over `pairs` pairs; return what is wanted of them."""
+def _read_metadata(header: _Header, pairs: int, *, keeps: bool) -> _Metadata:
+    """Walk over `pairs` pairs; return what is wanted of them, and with `keeps` all as they stand."""
+    if keeps and pairs > limits.GGUF_PAIRS_KEPT_MAX:
+        raise Malformed("gguf-count", f"{pairs} pairs")
     found = _Metadata()
     keys: set[bytes] = set()
     for _ in range(pairs):  # However many it says, each takes 13 bytes of a bounded header.
@@ -189,12 +210,13 @@ def _read_metadata(header: _Header, pairs: int) -> _Metadata:
         if key in keys:
             raise Malformed("gguf-name", f"the key {key[:80]!r} stands twice")
         keys.add(key)
+        value_at = header.at
         kind = header.u32()
-        if key == _ALIGNMENT_KEY:
+        if key == ALIGNMENT_KEY:
             if kind != _UINT32:
                 raise Malformed("gguf-value", "the alignment is no u32")
             found.alignment = header.u32()
-            if not 8 <= found.alignment <= _ALIGNMENT_MAX or found.alignment & (found.alignment - 1):
+            if not 8 <= found.alignment <= ALIGNMENT_MAX or found.alignment & (found.alignment - 1):
                 raise Malformed("gguf-value", f"an alignment of {found.alignment}")
         elif key == _ARCHITECTURE_KEY and kind == _STRING:
             found.architecture = _word(header.take(header.u64()))
@@ -202,6 +224,8 @@ def _read_metadata(header: _Header, pairs: int) -> _Metadata:
             found.file_type = header.u32()
         else:
             _skip_value(header, kind)
+        if keeps:
+            found.pairs[key] = header.since(value_at)
     return found
 
 
@@ -238,7 +262,7 @@ def _read_tensor(header: _Header, alignment: int) -> _Info:
     except UnicodeDecodeError as exc:
         raise Malformed("gguf-name", "a name that is not UTF-8") from exc
     dimensions = header.u32()
-    if dimensions > _DIMENSIONS_MAX:
+    if dimensions > GGUF_DIMENSIONS_MAX:
         raise Malformed("gguf-shape", f"tensor {name[:80]!r} has {dimensions} dimensions")
     shape = [header.u64() for _ in range(dimensions)]
     known = TYPES.get(header.u32())

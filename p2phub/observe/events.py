@@ -153,6 +153,15 @@ class Unmatched(Event, frozen=True):
     pattern: str
 
 
+class Remark(Event, frozen=True):
+    """Something to know of a file that was fetched, and that changed what was made of it: what `path` says and is not
+    so, or that it could not be read."""
+
+    NAME: ClassVar[str] = "remark"
+    path: str
+    what: str
+
+
 class TensorsReady(Event, frozen=True):
     """Tensors, in the order in which they were asked for, whose bytes can be read: verified, or of a file that is held
     and was not changed since it was hashed."""

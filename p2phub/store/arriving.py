@@ -13,13 +13,14 @@ from pathlib import Path
 from p2phub import limits
 from p2phub.content import ChunkTable, Digest, RangeSet
 from p2phub.errors import Occupied
-from p2phub.manifest import Manifest, check_path
+from p2phub.manifest import Manifest, check_path, check_paths
 from p2phub.store.arrival import FilesystemArrival, Record
 from p2phub.store.destination import Destination, blocks
 from p2phub.store.disk import WRITE_FLAGS, Disk, disk_errors
 from p2phub.store.folders import Tree
 from p2phub.store.interface import Judge, Selected
 from p2phub.store.journal import Binding, Journal, Remembered, read_journal
+from p2phub.store.linking import Linker
 from p2phub.store.making import in_the_way
 from p2phub.store.survey import Known, Survey, look_over
 
@@ -40,8 +41,10 @@ def begin_arrival(
     secret: bytes,
     selected: Selected | None = None,
     judge: Judge | None = None,
+    linker: Linker | None = None,
 ) -> FilesystemArrival:
-    """Begin or resume; `secret` is the home's, and tells which journals are its own.
+    """Begin or resume; `secret` is the home's, and tells which journals are its own. `linker`: gives places to files
+    that are here already, before there is looked for room.
 
     Raises Occupied, DiskFull, DiskError; Malformed for paths that no manifest may have.
     """
@@ -49,6 +52,9 @@ def begin_arrival(
     assert table.bytes_total == manifest.bytes_total
     for entry in manifest.files:
         check_path(entry.path)  # Who made the manifest checked it; the disk's safety rests on it, so here again.
+    if selected is not None and selected.made:  # Nor may these be one with another file, on whatever file system.
+        goes = (manifest.files[number].path for number in selected.files)
+        check_paths([*goes, *(each.path for each in selected.made)])
     with disk_errors(f"write to {folder}", option="--into"):
         destination = Destination(disk, folder, digest)
         try:
@@ -56,18 +62,24 @@ def begin_arrival(
             past = read_journal(destination.partials, binding, secret)
             survey = look_over(manifest, table, destination.tree, destination.partials, past, known, selected)
             _refuse_if_occupied(manifest, folder, survey, destination.tree, selected, force=force)
+            if linker is not None:
+                linker.link(manifest, table, destination, survey, selected)
             _preallocate(disk, manifest, table, destination, survey, selected)
             # What an earlier attempt put in its place may lie under its number again after a power cut.
             standing = RangeSet.of(table.span(number) for number in survey.placed)
             left = Remembered(survey.marked | standing, survey.placed, survey.hinted, survey.lying)
             journal = Journal(disk, destination.partials, binding, left, secret)
         except BaseException:
+            if linker is not None:
+                linker.undo(destination)
             if destination.fresh:
                 with contextlib.suppress(OSError):
                     destination.clear()
                     destination.unmake()
             destination.close()
             raise
+        if linker is not None:
+            linker.record()
     return FilesystemArrival(
         disk,
         manifest,

@@ -114,7 +114,7 @@ def make_copy(
     caller's to sync, too."""
     shown = shown or name
     _need_same(source_fd, expected, shown)
-    if how is How.LINK and _link(disk, source_fd, expected, dir_fd, name, shown, sync=sync):
+    if how is How.LINK and link_file(disk, source_fd, expected, dir_fd, name, shown, sync=sync):
         return How.LINK
     fd = disk.open(name, MAKE_FLAGS, mode, dir_fd=dir_fd)
     try:
@@ -151,8 +151,13 @@ def _need_same(source_fd: int, expected: Fingerprint, shown: str) -> None:
         raise ContentChanged(f"{shown} has changed since it was hashed", hint=_HINT)
 
 
-def _link(disk: Disk, source_fd: int, expected: Fingerprint, dir_fd: int, name: str, shown: str, *, sync: bool) -> bool:
-    """Returns False where no link can be, or may: of a file of another user, who could not take back what it gives."""
+def link_file(
+    disk: Disk, source_fd: int, expected: Fingerprint, dir_fd: int, name: str, shown: str, *, sync: bool
+) -> bool:
+    """Give an open file that has the fingerprint `expected` the further name `name`, as `make_copy` does.
+
+    Returns False where no link can be, or may: of a file of another user, who could not take back what it gives.
+    """
     status = os.fstat(source_fd)
     if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
         return False

@@ -157,6 +157,14 @@ class Disk:
         else:
             os.unlink(source, dir_fd=source_fd)
 
+    def is_there(self, name: str, *, dir_fd: int) -> bool:
+        """Whether anything answers to `name` in a folder."""
+        try:
+            os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
     def replace(self, source: str, target: str, *, source_fd: int, target_fd: int) -> None:
         """Rename over whatever file or link `target` is; a link itself is replaced, not what it leads to."""
         os.rename(source, target, src_dir_fd=source_fd, dst_dir_fd=target_fd)

@@ -42,6 +42,7 @@ from p2phub.store.interface import (
     Selected,
 )
 from p2phub.store.keeping import Collectable, Keep, Spare, Swept, Usage
+from p2phub.store.linking import Linker
 from p2phub.store.local import find_local
 from p2phub.store.scanning import Ignore, scan_folder
 from p2phub.store.secret import load_or_make
@@ -180,6 +181,7 @@ class FilesystemStore:
         force: bool,
         selected: Selected | None = None,
         judge: Judge | None = None,
+        link: bool = False,
     ) -> Arrival:
         remembered = self._holdings.remembered(destination)
 
@@ -214,6 +216,7 @@ class FilesystemStore:
             secret=self._secret(),
             selected=selected,
             judge=judge,
+            linker=Linker(self._holdings, self._disk, judge) if link else None,
         )
 
     def _origin_at(self, manifest: Digest, destination: Path) -> tuple[Origin, Provenance | None]:

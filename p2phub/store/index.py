@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from p2phub.content import DIGEST_BYTES, Digest
-from p2phub.store.database import DOUBTED, Begun, Database
+from p2phub.store.database import DOUBTED, HELD, Begun, Database
 from p2phub.store.interface import Fingerprint, Origin
 
 _KEY = struct.Struct(f">q{DIGEST_BYTES - 8}x")
@@ -138,6 +138,34 @@ class Index:
             " WHERE holding = ? AND number = ?"
         )
         self._do(lambda db: db.execute(query, (row.standing, *_values(row.fingerprint), row.place, holding, file)))
+
+    def relinked(self, changes: Mapping[Fingerprint, Fingerprint]) -> None:
+        """Record that files are the same as before but for their fingerprint, which a further name changed, wherever
+        they are held. It is not trusted: it is too young."""
+        by_values = {_values(was): _values(now)[4] for was, now in changes.items()}
+
+        def record(db: sqlite3.Connection) -> None:
+            # One pass over all files: there is no index of inodes, for this alone.
+            query = (
+                f"SELECT holding, number, device, inode, size, mtime_ns, ctime_ns FROM file WHERE standing != {DOUBTED}"
+            )
+            with db:
+                db.execute("BEGIN IMMEDIATE")
+                found = [(by_values[row[2:]], *row[:2]) for row in db.execute(query) if row[2:] in by_values]
+                db.executemany(
+                    f"UPDATE file SET standing = {HELD}, ctime_ns = ? WHERE holding = ? AND number = ?", found
+                )
+
+        self._do(record)
+
+    def is_adopted(self, device: int, inode: int) -> bool:
+        """Whether a file is held as one that another program owns, under any name."""
+        query = (
+            "SELECT 1 FROM file JOIN holding ON holding.id = file.holding"
+            " WHERE holding.origin = ? AND inode = ? AND device = ? LIMIT 1"
+        )
+        where = (Origin.ADOPTED.value, _signed(inode), _signed(device))
+        return self._do(lambda db: db.execute(query, where).fetchone()) is not None
 
     # --- which chunks are where ------------------------------------------------------------------------------------
 

@@ -176,11 +176,17 @@ class Part(NamedTuple):
     stop: int
 
 
+class Gap(NamedTuple):
+    """`length` zeros, which a disk may keep as a hole."""
+
+    length: int
+
+
 class Made(msgspec.Struct, frozen=True):
     """A file that no manifest has: `parts` one behind the other, at `path` below the destination."""
 
     path: str
-    parts: tuple[bytes | Part, ...]
+    parts: tuple[bytes | Part | Gap, ...]
 
 
 class ToMake(msgspec.Struct, frozen=True):
@@ -351,13 +357,16 @@ class Store(Keeper, Protocol):
         force: bool,
         selected: Selected | None = None,
         judge: Judge | None = None,
+        link: bool = False,
     ) -> Arrival:
         """Begin or resume writing a manifest to `destination`; waits for nobody: a second writer of the same place gets
         Occupied. Equal files there are recognised and kept; others raise Occupied unless `force` (then replaced at the
         end by rename). Raises DiskFull if the space cannot be there. `selected`: what of it; None: all. Files that are
         not selected need no room, and nothing is in their way. What `judge` refuses is not put in its place; it is
         asked of each file that is written here and goes to its place, not of those that stand there already. Where the
-        manifest is published or adopted from that very folder, it stays so."""
+        manifest is published or adopted from that very folder, it stays so. `link`: files that are held whole, and are
+        the user's or ours, may come to stand there as a further name of the same file; which do is the store's, and
+        they are judged, too."""
 
     def check(self) -> tuple[str, ...]:
         """Look over the index; rebuild it if it is damaged. Returns what was mended, in words."""

@@ -20,7 +20,7 @@ from p2phub.manifest import check_path
 from p2phub.store.destination import MADE, Destination
 from p2phub.store.disk import MAKE_FLAGS, Disk
 from p2phub.store.folders import Tree, open_regular
-from p2phub.store.interface import Made, Part, ToMake
+from p2phub.store.interface import Gap, Made, Part, ToMake
 
 
 def in_the_way(tree: Tree, wanted: Sequence[ToMake]) -> tuple[dict[str, str], dict[str, str]]:
@@ -76,10 +76,15 @@ def _write(disk: Disk, fd: int, made: Made, open_file: Callable[[int], Readable]
                 disk.pwrite(fd, part, at)
                 at += len(part)
                 continue
+            if isinstance(part, Gap):
+                at += part.length
+                continue
             if part.file not in files:
                 files[part.file] = open_file(part.file)
                 opened.callback(files[part.file].close)
             at = _copy(disk, files[part.file].descriptor, part, fd, at, buffer)
+        if os.fstat(fd).st_size < at:  # It ends with a gap.
+            disk.truncate(fd, at)
         if not all(file.unchanged() for file in files.values()):
             raise ContentChanged("a file that tensors were taken of was changed meanwhile", hint="run it again")
 

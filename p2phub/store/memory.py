@@ -376,6 +376,7 @@ class MemoryStore:
         force: bool,
         selected: Selected | None = None,
         judge: Judge | None = None,
+        link: bool = False,
     ) -> Arrival:
         with self.lock:
             return MemoryArrival(

@@ -11,10 +11,10 @@ import msgspec
 
 from p2phub.content import ChunkTable, Digest, RangeSet, Readable, ReadPlan, WritePlan
 from p2phub.errors import DiskError, Occupied
-from p2phub.manifest import Manifest, check_path
+from p2phub.manifest import Manifest, check_path, check_paths
 from p2phub.store.copying import copy_run
 from p2phub.store.disk import Disk
-from p2phub.store.interface import HashedFile, Judge, LocalRun, Made, Part, Selected
+from p2phub.store.interface import Gap, HashedFile, Judge, LocalRun, Made, Part, Selected
 from p2phub.store.judging import Judging
 from p2phub.store.memory_files import MemoryFile, Opened, anonymous_file, same_bytes
 from p2phub.store.rehash import matching_chunks
@@ -46,8 +46,10 @@ class MemoryArrival:
         judge: Judge | None,
     ) -> None:
         made = selected.made if selected is not None else ()
-        for path in (*(entry.path for entry in manifest.files), *(each.path for each in made)):
-            check_path(path)
+        for entry in manifest.files:
+            check_path(entry.path)
+        if selected is not None and made:
+            check_paths([*(manifest.files[number].path for number in selected.files), *(each.path for each in made)])
         if folder in store.being_written:
             raise Occupied(f"another fetch is writing to {folder}")
         self._store, self._manifest, self._digest, self._table = store, manifest, digest, table
@@ -165,7 +167,7 @@ class MemoryArrival:
 
     def _make(self, made: Made) -> None:
         there = self._store.folders.setdefault(self._folder, {})
-        data = b"".join(part if isinstance(part, bytes) else self._part(part) for part in made.parts)
+        data = b"".join(map(self._part, made.parts))
         found = there.get(made.path)
         if found is not None and found.read() == data:
             return
@@ -173,7 +175,11 @@ class MemoryArrival:
             raise Occupied(f"{self._folder / made.path} is another file, where what was selected would go")
         there[made.path] = MemoryFile(data)
 
-    def _part(self, part: Part) -> bytes:
+    def _part(self, part: bytes | Part | Gap) -> bytes:
+        if isinstance(part, bytes):
+            return part
+        if isinstance(part, Gap):
+            return bytes(part.length)
         file = self._open_to_read(part.file)
         try:
             return os.pread(file.descriptor, part.stop - part.start, part.start)

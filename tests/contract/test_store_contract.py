@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from p2phub.content import RangeSet, Readable
 from p2phub.errors import ContentChanged, DiskError, Malformed, Occupied, Unsafe
 from p2phub.manifest import FileEntry, Manifest
-from p2phub.store import Arrival, Made, Part, Selected, ToMake
+from p2phub.store import Arrival, Gap, Made, Part, Selected, ToMake
 from tests.support.content import Content, content_of, random_files
 from tests.support.covers import covers
 from tests.support.stores import (
@@ -612,6 +612,30 @@ def test_a_selection_needs_its_own_chunks_alone_and_leaves_its_files_and_what_is
     scene.reopen()
     assert held_of(scene, content) == RangeSet.of([content.table.span(CONFIG)])
     assert arrive(scene, content).have == RangeSet.of([content.table.span(CONFIG)])
+
+
+def test_gaps_in_what_is_made_are_zeros_also_at_its_end(scene: Scene, content: Content) -> None:
+    selected, made = some(content)
+    head, *rest = made.parts
+    made = Made(MADE_AT, (head, Gap(5000), *rest, Gap(9)))
+    selected = replace(selected, made=(ToMake(MADE_AT, 0, 1 << 20),))
+    arrival = arrive(scene, content, selected=selected)
+    deliver_selected(arrival, content, selected)
+    arrival.finish([made])
+    whole = made_of(content)
+    assert scene.files()[MADE_AT] == whole[:4] + bytes(5000) + whole[4:] + bytes(9)
+
+
+@covers("T21")
+@pytest.mark.parametrize("path", ["Config.JSON", "config.json/x", "Empty.txt"])
+def test_what_is_made_must_not_be_one_with_a_file_that_goes_to_its_place_on_any_file_system(
+    scene: Scene, content: Content, path: str
+) -> None:
+    selected, _ = some(content)
+    wrong = replace(selected, made=(ToMake(path, 0, 10),))
+    with pytest.raises(Malformed):
+        arrive(scene, content, selected=wrong, force=True)
+    assert scene.files() == {}
 
 
 def test_a_selection_is_not_finished_before_all_of_it_is_there(scene: Scene, content: Content) -> None:

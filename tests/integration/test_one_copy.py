@@ -127,3 +127,27 @@ def test_a_file_that_another_repository_has_comes_from_there_too(scene: Scene, t
     assert by_peer[holder.peer_id] > len(weights) // 2
     assert sum(by_peer.values()) <= len(weights) + 2 * MIB
     assert slow.peer_id in by_peer
+
+
+@pytest.mark.parametrize("daemon", [True, False])
+def test_a_fetch_that_may_link_takes_no_room_and_moves_nothing_and_verify_and_serving_go_on(
+    scene: Scene, daemon: bool
+) -> None:
+    folder = Model().write(scene.folder / "m", shards=2)
+    reference = scene.publish("ann", folder, name="m")["reference"]
+    ann = scene.node("ann")
+    first, second = scene.folder / "first", scene.folder / "second"
+    fetched(scene.start_fetch("bob", reference, first, arguments=["--provider", ann.address]))
+    if daemon:
+        scene.node("bob")
+    done = fetched(scene.start_fetch("bob", reference, second, arguments=["--link"]))
+    assert done["bytes_received"] == 0
+    for path in tree_digest(first):
+        one, other = (first / path).stat(), (second / path).stat()
+        assert (one.st_ino, one.st_nlink) == (other.st_ino, 2)
+    assert tree_digest(second) == tree_digest(folder)
+    verified = scene.start("bob", "verify", reference)
+    assert verified.finish(timeout_s=FETCH_S) == 0, verified.tail()
+    again = fetched(scene.start_fetch("bob", reference, scene.folder / "third"))
+    assert again["bytes_received"] == 0
+    assert (scene.folder / "third/config.json").stat().st_nlink == 1

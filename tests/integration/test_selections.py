@@ -21,7 +21,7 @@ from p2phub.discovery import Candidate
 from p2phub.engine.choice import Choice
 from p2phub.errors import Occupied, UsageError
 from p2phub.identity import parse_peer_address
-from p2phub.observe import Started, Unmatched
+from p2phub.observe import Remark, Started, Unmatched
 from tests.support.gate import gate
 from tests.support.hosts import open_host
 from tests.support.models import make_safetensors_folder, tree_digest
@@ -256,3 +256,28 @@ def test_the_command_line_selects_whoever_fetches_and_survives_kill_9(scene: Sce
     assert sum(status["served"].values()) <= size_of(wanted) + SHARDS * SLACK_BYTES
     [held] = scene.start("bob", "ls").wait_for("ls", timeout_s=END_S)["items"]
     assert (held["folder"], held["complete"]) == (os.fspath(scene.folder / "m"), False)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+async def test_shards_whose_names_say_nothing_are_told_by_the_index(tmp_path: Path, model: Path, damaged: bool) -> None:
+    renamed = tmp_path / "model"
+    shutil.copytree(model, renamed)
+    index = renamed / "model.safetensors.index.json"
+    text = index.read_text()
+    for number, name in enumerate(sorted(path.name for path in renamed.glob("*.safetensors"))):
+        (renamed / name).rename(renamed / f"part-{number}.safetensors")
+        text = text.replace(name, f"part-{number}.safetensors")
+    index.write_text(text[:-9] if damaged else text)
+    choice = Choice(tensors=("*.layers.*.input_layernorm.weight",))
+    async with open_host(tmp_path / "a", "ann") as ann, open_host(tmp_path / "b", "bob") as bob:
+        published = await ann.publish(renamed)
+        with trio.fail_after(END_S):
+            await bob.fetch(published.manifest, tmp_path / "out", ann, choice=choice)
+    remarks = [event.path for event in bob.events if isinstance(event, Remark)]
+    if damaged:
+        assert sorted(files_below(tmp_path / "out")) == ["part-0.selected.safetensors", "part-1.selected.safetensors"]
+        assert remarks == ["model.safetensors.index.json"]
+    else:
+        assert list(files_below(tmp_path / "out")) == [MADE]
+        assert_same(tmp_path / "out" / MADE, tensors_of(renamed, choice.tensors[0]))
+        assert not remarks

@@ -28,7 +28,7 @@ from p2phub.node.compose import Parts
 from p2phub.node.durations import parse_duration
 from p2phub.node.rates import Rates, parse_cap
 from p2phub.node.running import JsonObject, Running
-from p2phub.observe import Done, Event, FilesReady, Listening, Unmatched, Watch
+from p2phub.observe import Done, Event, FilesReady, Listening, Remark, Unmatched, Watch
 from p2phub.store import Origin
 
 if TYPE_CHECKING:
@@ -60,12 +60,13 @@ async def fetch(
     columns: Sequence[str] = (),
     row_groups: Sequence[str] = (),
     allow_unsafe: bool | None = None,
+    link: bool = False,
 ) -> JsonObject:
     """Return what was fetched, once all of it is verified and durable in the folder `into`.
 
     `mirrors` are templates beside the configured ones; `up` and `down` are bytes a second; `wait` is for how long to
     wait for somebody who has it, `allow_unsafe` whether files that may run code when they are loaded are put in place,
-    None of either: as the settings say. Raises HubError.
+    None of either: as the settings say. `link`: what is here may get a further name. Raises HubError.
     """
     parts = node.parts
     given = tuple(parse_peer_address(provider) for provider in providers)
@@ -87,6 +88,7 @@ async def fetch(
             row_groups=tuple(row_groups),
         ),
         allow_unsafe=is_unsafe_allowed(parts, allow_unsafe),
+        link=link,
     )
     rates = Rates(*(None if rate is None else parse_cap(rate) for rate in (up, down)))
     openness = Openness(is_public(resolved), serve=serve, exchange=exchange)
@@ -235,7 +237,7 @@ def _status_told_too(told: JsonObject, watch: Watch) -> Watch:
     """Return what notes an event for `status` before `watch` has it. Status says how far it is, not of which files."""
 
     def watch_job(event: Event) -> None:
-        if not isinstance(event, FilesReady | Unmatched):
+        if not isinstance(event, FilesReady | Remark | Unmatched):
             told.update(event.as_json())
         watch(event)
 

@@ -54,9 +54,10 @@ async def give(
     background: bool = False,
     wait: str | float | None = None,
     allow_unsafe: bool | None = None,
+    symlinks: bool = True,
 ) -> JsonObject:
     """Return Done, whose path is the snapshot, or the manifest of Ollama's, below `place`. `name`: what to call it
-    there; None: as it is called here. Raises HubError."""
+    there; None: as it is called here. `symlinks`: whether a cache may have any. Raises HubError."""
     if to not in PROGRAMS:
         raise UsageError(f"nothing is known of {to!r}", hint=f"one of {', '.join(PROGRAMS)}")
     parts = node.parts
@@ -80,7 +81,8 @@ async def give(
         if holding is None:
             raise _changed(ref)
     giving = await parts.workers.run(partial(_Giving, node, ref, holding, Path(place)))
-    work = partial(giving.to_cache, called, branch, resolved) if to == "hf-cache" else partial(giving.to_ollama, called)
+    to_cache = partial(giving.to_cache, called, branch, resolved, symlinks)
+    work = to_cache if to == "hf-cache" else partial(giving.to_ollama, called)
     path = await parts.workers.run_until_cancelled(work)
     if isinstance(path, BaseException):
         raise path
@@ -160,7 +162,9 @@ class _Giving:
         """Whether its files are ours: a link to the user's would let one name's edit change the other."""
         return self._holding.origin is Origin.OWN
 
-    def to_cache(self, name: str, branch: str, resolved: Resolved, stopped: Callable[[], bool]) -> Path | BaseException:
+    def to_cache(
+        self, name: str, branch: str, resolved: Resolved, symlinks: bool, stopped: Callable[[], bool]
+    ) -> Path | BaseException:
         source = self._holding.source
         is_hubs = source is not None and source.cache == "hf" and source.revision is not None
         commit = source.revision if is_hubs and source is not None else _commit_of(name, self._holding.manifest)
@@ -168,7 +172,13 @@ class _Giving:
         where = HfPlace(self._place, name, str(commit), repo_type=kind, ref=branch)
         try:
             path = write_snapshot(
-                Disk(), where, self._sources(), link=self._may_link, stopped=stopped, linked=self._note_linked
+                Disk(),
+                where,
+                self._sources(),
+                link=self._may_link,
+                stopped=stopped,
+                linked=self._note_linked,
+                symlinks=symlinks,
             )
             label = name if kind == "model" else f"{kind}s/{name}"
             self._hold(path, Provenance("hf", label, where.commit), lambda file: Path(path / file.path).resolve())

@@ -115,7 +115,7 @@ def _held(node: Running, manifest: Digest, choice: Choice) -> tuple[Path, Chosen
         layouts = known_layouts(known, store)
         if any(entry.layout is not None and entry.path not in layouts for entry in known.files):
             continue
-        chosen = Choosing(choice).choose(known, plan.table, layouts)
+        chosen = Choosing(choice, makes=False).choose(known, plan.table, layouts)
         paths = {number: known.files[number].path for number in chosen.layouts}
         if not chosen.selected.chunks - holding.held and _stands(plan.open, holding.folder, paths):
             return holding.folder, chosen, paths

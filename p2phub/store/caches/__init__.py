@@ -15,10 +15,20 @@ from p2phub.store.caches.found import CachedFile, CachedModel, CacheScan, Claim,
 from p2phub.store.caches.huggingface import scan_huggingface
 from p2phub.store.caches.llamacpp import scan_llamacpp
 from p2phub.store.caches.ollama import scan_ollama
-from p2phub.store.caches.places import default_places, hub_in, ollama_in, which
+from p2phub.store.caches.places import default_places, hub_in, makes_symlinks, ollama_in, which
 from p2phub.store.caches.plain import scan_lmstudio, scan_plain
 
-__all__ = ["CACHES", "CacheScan", "CachedFile", "CachedModel", "Claim", "default_places", "scan_cache", "which"]
+__all__ = [
+    "CACHES",
+    "CacheScan",
+    "CachedFile",
+    "CachedModel",
+    "Claim",
+    "default_places",
+    "makes_symlinks",
+    "scan_cache",
+    "which",
+]
 
 CACHES: tuple[str, ...] = ("hf", "llamacpp", "lmstudio", "ollama")
 

@@ -17,6 +17,7 @@ from p2phub.store.caches.huggingface import is_hub, is_repository, is_snapshot
 from p2phub.store.caches.ollama import MANIFESTS
 from p2phub.store.disk import read_regular
 
+_TRUE = {"1", "ON", "YES", "TRUE"}  # As the tools have it.
 _OLLAMA_BLOB = "sha256-"
 _OLLAMA_SERVICE = Path("/usr/share/ollama/.ollama/models")  # What its installer for Linux makes the service's home.
 
@@ -29,6 +30,11 @@ def default_places(cache: str, environ: Mapping[str, str], home: Path) -> tuple[
     """Return where `cache` is kept, absolute, there or not; the place in use first, older ones after it."""
     places = _PLACES[cache](_Environment(environ, home), home)
     return tuple(dict.fromkeys(Path(os.path.abspath(place)) for place in places))
+
+
+def makes_symlinks(environ: Mapping[str, str]) -> bool:
+    """Whether the Hugging Face tools are let make symbolic links in their cache, where the disk has any."""
+    return environ.get("HF_HUB_DISABLE_SYMLINKS", "").upper() not in _TRUE
 
 
 class _Environment:

@@ -1,7 +1,8 @@
 """Give what is here in the form that other programs want: a Hugging Face cache, Ollama's store."""
 
 from p2phub.store.clone import Stopped
-from p2phub.store.materialise.hf_cache import HfPlace, write_snapshot
+from p2phub.store.materialise.hf_cache import write_snapshot
+from p2phub.store.materialise.hf_place import HfPlace
 from p2phub.store.materialise.ollama import export
 from p2phub.store.materialise.source import Linked, Source
 

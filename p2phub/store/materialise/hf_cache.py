@@ -13,35 +13,35 @@ The order: blobs, listing, snapshot, ref, each durable before the next. So a cra
 listing by which the client sees what is missing, or all of it. A new snapshot is made beside and renamed, and so
 appears whole. Nothing that stands there is replaced but the ref, as the client does it; what stands there and is right
 is used, after it was read. Running it again completes what was begun.
-Where no symbolic links can be (FAT), files stand in the snapshot itself, as the client has it there.
+Where no symbolic links can be (FAT, most of Windows), or the client is told to make none, files stand in the snapshot
+itself, as the client has it there (`hf_snapshot`). What a file system can is found out by trying (`store.rules`).
 Source: huggingface_hub 2.4 (`file_download.py`, `_snapshot_download.py`, `utils/_cache_manager.py`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
-import re
-import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import msgspec
+from msgspec.structs import replace
 
 from p2phub import limits
-from p2phub.errors import Malformed, Occupied, UsageError
-from p2phub.manifest import check_path, check_paths
-from p2phub.store.clone import How, Stopped, never
+from p2phub.errors import Occupied
+from p2phub.manifest import check_paths
+from p2phub.store.clone import How, never
 from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, WRITE_FLAGS, Disk, disk_errors, read_regular
 from p2phub.store.folders import Tree, open_destination
+from p2phub.store.materialise.hf_place import HfPlace
+from p2phub.store.materialise.hf_snapshot import Snapshot, note_way
 from p2phub.store.materialise.listing import Listed, decode_listing, encode_listing, listed, listing_bytes_max
-from p2phub.store.materialise.placer import ONE_BY_ONE_MAX, Placer
+from p2phub.store.materialise.placer import Placer
 from p2phub.store.materialise.source import Linked, Source, tell_nobody
 from p2phub.store.materialise.staging import Staging
+from p2phub.store.rules import FileRules, need_own_name, try_rules
 
-REPO_TYPES = ("model", "dataset", "space", "kernel")
 TAG = "CACHEDIR.TAG"
 TAG_TEXT = (
     b"Signature: 8a477f597d28d172789f06886806bc55\n"
@@ -50,47 +50,6 @@ TAG_TEXT = (
     b"#\thttps://bford.info/cachedir/\n"
 )
 LOCKS = ".locks"
-_REPO_PART = r"(?=[\w.-]{1,96}(?:/|$))\w(?:[\w.-]*\w)?"  # As the client has it.
-_REPO = re.compile(rf"(?:{_REPO_PART}/)?{_REPO_PART}", re.ASCII)
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
-
-
-class HfPlace(msgspec.Struct, frozen=True):
-    """One commit of one repository in one cache. `repo` is "org/name" (or "name"), `commit` 40 hex digits.
-
-    `ref`: the branch or tag that is to lead to it from now on; None: it is found by its commit alone.
-    """
-
-    cache: Path
-    repo: str
-    commit: str
-    repo_type: str = "model"
-    ref: str | None = "main"
-
-    @property
-    def folder(self) -> str:
-        """What the repository's folder in the cache is called."""
-        return "--".join((f"{self.repo_type}s", *self.repo.split("/")))
-
-    @property
-    def snapshot(self) -> Path:
-        """Where its files are found."""
-        return self.cache / self.folder / "snapshots" / self.commit
-
-    def check(self) -> None:
-        """Raise UsageError for what the client would not accept, or that no path may be made of."""
-        if self.repo_type not in REPO_TYPES:
-            raise UsageError(f"{self.repo_type!r} is no kind of repository", hint="one of " + ", ".join(REPO_TYPES))
-        if not _REPO.fullmatch(self.repo) or "--" in self.repo or ".." in self.repo or self.repo.endswith(".git"):
-            raise UsageError(f"{self.repo!r} cannot be a repository's name on the hub", hint="name it as ORG/NAME")
-        if not _COMMIT.fullmatch(self.commit):
-            raise UsageError(f"{self.commit!r} is no commit: 40 hex digits")
-        if self.ref is not None:
-            try:
-                check_path(self.ref)
-            except Malformed as exc:
-                raise UsageError(f"{self.ref!r} cannot be a branch or tag: {exc.what}") from exc
 
 
 def write_snapshot(
@@ -101,10 +60,14 @@ def write_snapshot(
     link: bool,
     stopped: Callable[[], bool] = never,
     linked: Linked = tell_nobody,
+    symlinks: bool = True,
+    rules: FileRules | None = None,
 ) -> Path:
     """Have the cache hold `files`, all that the commit has, and return its folder `snapshots/<commit>`. Blocks.
 
     `link`: files of ours may become blobs by a hard link, else they are cloned or copied; `linked` is told of each.
+    `symlinks`: False where the client is told to make none (HF_HUB_DISABLE_SYMLINKS). `rules`: of the file system that
+    the cache is on; None: they are found out there.
     A file whose source cannot be opened (None) is listed only: the client then says what is missing, or gets it.
     Raises UsageError for a place that cannot be; Malformed for paths that no manifest may have; Occupied for what
     stands there and is something else, or for another process of ours that is at it; ContentChanged, DiskFull,
@@ -116,15 +79,26 @@ def write_snapshot(
         # Links to the cache and above it are how its user placed it.
         cache_fd, _ = open_destination(disk, Path(os.path.realpath(place.cache)))
         stack.callback(os.close, cache_fd)
-        with contextlib.suppress(FileExistsError):
+        if rules is not None:
+            need_own_name(rules, cache_fd, place.folder, str(place.cache / place.folder))
+        made = True
+        try:
             disk.mkdir(place.folder, dir_fd=cache_fd)
+        except FileExistsError:
+            made = False
         repo_fd = os.open(place.folder, FOLDER_FLAGS, dir_fd=cache_fd)
         stack.callback(os.close, repo_fd)
         staging = Staging(disk, repo_fd, place.cache / place.folder)
         stack.callback(staging.close)
+        if rules is None:
+            rules = try_rules(disk, staging.fd)
+            if not made:
+                need_own_name(rules, cache_fd, place.folder, str(place.cache / place.folder))
+        rules = replace(rules, symlinks=rules.symlinks and symlinks)
         tree = Tree(disk, repo_fd)
         stack.callback(tree.close)
-        _Writing(disk, place, files, cache_fd, staging, tree, link=link, stopped=stopped, linked=linked).write()
+        how = How.LINK if link and rules.hard_links else How.CLONE
+        _Writing(disk, place, files, cache_fd, staging, tree, rules, how=how, stopped=stopped, linked=linked).write()
     return place.snapshot
 
 
@@ -139,8 +113,9 @@ class _Writing:
         cache_fd: int,
         staging: Staging,
         tree: Tree,
+        rules: FileRules,
         *,
-        link: bool,
+        how: How,
         stopped: Callable[[], bool],
         linked: Linked,
     ) -> None:
@@ -151,47 +126,58 @@ class _Writing:
         self._cache = cache_fd
         self._staging = staging
         self._tree = tree
-        self._stopped = stopped
+        self._rules = rules
         self._shown = place.cache / place.folder
         self._placer = Placer(
             disk,
             staging,
             tree,
             self._shown,
-            how=How.LINK if link else How.CLONE,
+            how=how,
             stopped=stopped,
             linked=linked,
             follow=True,  # A blob may lie in the store that all repositories share.
             guard=self._client_lock,
         )
+        self._snapshot = Snapshot(
+            disk, staging, tree, self._placer, commit=place.commit, files=self._here, shown=self._shown, stopped=stopped
+        )
 
     def write(self) -> None:
+        self._need_own_ref()
         self._tag()
         self._disk.fsync(self._cache)  # Files of ours may be moved here: their folder must outlive a power cut.
         standing = self._read_listing()
         names = {file.path: self._blob_of(file, standing) for file in self._files}
-        links = self._takes_links()
+        links = self._rules.symlinks
         if links:
-            self._placer.bring((f"blobs/{names[file.path]}", file) for file in self._here)
+            in_place = self._snapshot.files_in_place()
+            here = (file for file in self._here if file.path not in in_place)
+            self._placer.bring((f"blobs/{names[file.path]}", file) for file in here)
         # The client takes a cache without one of these for broken.
         for path in ("blobs/", "trees/", f"snapshots/{self._place.commit}", f"refs/{self._place.ref or ''}"):
             self._tree.place(path, make=True)
-            self._note_way(path)
+            note_way(self._tree, path)
         if standing is None:
             self._write_listing({file.path: listed(file, names[file.path]) for file in self._files})
-        if not links:
-            self._placer.bring((f"snapshots/{self._place.commit}/{file.path}", file) for file in self._here)
-        elif not self._make_snapshot(names):
-            self._complete_snapshot(names)
+        if links:
+            self._snapshot.put_links(names)
+        else:
+            self._snapshot.put_files()
         self._placer.flush()
         if self._place.ref is not None:
             self._write_ref(f"refs/{self._place.ref}")
 
-    def _note_way(self, path: str) -> None:
-        """Note each entry on the way to `path`, for the next sync of folders: a client that made it never synced it."""
-        while path:
-            self._tree.note(path)
-            path = path.rpartition("/")[0]
+    def _need_own_ref(self) -> None:
+        """Raise Occupied where the ref would be another, whose name is spelled otherwise: that would lead here then."""
+        parts = [] if self._place.ref is None else ["refs", *self._place.ref.split("/")]
+        for depth in range(1, len(parts)):
+            path = "/".join(parts[: depth + 1])
+            try:
+                folder, name = self._tree.place(path)
+            except FileNotFoundError:
+                return
+            need_own_name(self._rules, folder, name, str(self._shown / path))
 
     def _tag(self) -> None:
         """Tell backup programs that this is a cache, if nobody has: as the client does whenever it writes."""
@@ -258,61 +244,6 @@ class _Writing:
         """What stands there, if anything does, is nothing that the client reads, and it would write it anew, too."""
         self._replace(f"trees/{self._place.commit}.json", encode_listing(files))
 
-    def _make_snapshot(self, names: dict[str, str]) -> bool:
-        """Make the snapshot beside, and let it have its place. Returns False if something is there already."""
-        commit = self._place.commit
-        folder, _ = self._tree.place(f"snapshots/{commit}")
-        with contextlib.suppress(FileNotFoundError):
-            os.stat(commit, dir_fd=folder, follow_symlinks=False)
-            return False
-        made = self._staging.new_name()
-        self._disk.mkdir(made, dir_fd=self._staging.fd)
-        fd = os.open(made, FOLDER_FLAGS, dir_fd=self._staging.fd)
-        below = Tree(self._disk, fd)
-        try:
-            for file in self._here:
-                self._look_up()
-                at, name = below.place(file.path, make=True)
-                self._disk.symlink(_target(file.path, names[file.path]), name, dir_fd=at)
-                below.note(file.path)
-            below.flush(one_by_one_max=ONE_BY_ONE_MAX)
-        finally:
-            below.close()
-            os.close(fd)
-        folder, _ = self._tree.place(f"snapshots/{commit}")
-        try:
-            self._disk.rename_new(made, commit, source_fd=self._staging.fd, target_fd=folder)
-        except FileExistsError:
-            return False
-        return True
-
-    def _complete_snapshot(self, names: dict[str, str]) -> None:
-        """Give a snapshot that is there the links that it lacks. Raises Occupied for what stands there and is wrong."""
-        for file in self._here:
-            self._look_up()
-            path = f"snapshots/{self._place.commit}/{file.path}"
-            try:
-                folder, name = self._tree.place(path, make=True)
-            except OSError as exc:
-                if exc.errno not in (errno.ENOTDIR, errno.ELOOP):
-                    raise
-                raise self._in_the_way(path) from exc
-            self._note_way(path)
-            target = _target(file.path, names[file.path])
-            try:
-                self._disk.symlink(target, name, dir_fd=folder)
-            except FileExistsError:
-                if not stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-                    self._placer.holds(path, file)  # A file itself, from when there were no links here.
-                elif (found := os.readlink(name, dir_fd=folder)) != target:
-                    # The client, which knows what is in LFS, may have called the blob by its other name.
-                    blob = found.rpartition("/")[2]
-                    other = (file.sha256.hex(), file.git_sha1.hex() if file.git_sha1 is not None else None)
-                    if blob not in other or found != _target(file.path, blob):
-                        raise self._in_the_way(path) from None
-                    if not self._placer.holds(f"blobs/{blob}", file):
-                        raise self._in_the_way(path) from None
-
     def _write_ref(self, path: str) -> None:
         """Let the ref lead to the commit, whatever it led to, as the client does when it moves on."""
         folder, name = self._tree.place(path)
@@ -336,18 +267,6 @@ class _Writing:
         self._disk.fsync(folder)
 
     # --- the rest ------------------------------------------------------------------------------------------------
-
-    def _takes_links(self) -> bool:
-        """Whether symbolic links can be here, found out as the client does: by making one."""
-        name = self._staging.new_name()
-        try:
-            self._disk.symlink(name, name, dir_fd=self._staging.fd)
-        except OSError as exc:
-            if exc.errno in _NO_LINKS:
-                return False
-            raise
-        self._disk.unlink(name, dir_fd=self._staging.fd)
-        return True
 
     @contextlib.contextmanager
     def _client_lock(self, target: str) -> Iterator[None]:
@@ -377,16 +296,6 @@ class _Writing:
         finally:
             locks.close()
 
-    def _look_up(self) -> None:
-        if self._stopped():
-            raise Stopped
-
-    def _in_the_way(self, path: str) -> Occupied:
-        return Occupied(
-            f"{self._shown / path} is something else than this commit has there, and is not replaced",
-            hint="move it away, or remove this revision (hf cache rm), then run the same command again",
-        )
-
 
 def _agrees(entry: Listed | None, file: Source) -> bool:
     """Whether an entry of a listing that stands there is of this very file."""
@@ -395,8 +304,3 @@ def _agrees(entry: Listed | None, file: Source) -> bool:
     if entry.lfs_sha256 is not None:
         return entry.lfs_sha256 == file.sha256.hex()
     return file.git_sha1 is not None and entry.blob_id == file.git_sha1.hex()
-
-
-def _target(path: str, blob: str) -> str:
-    """Return what the link at `path` in a snapshot says: the way from its folder to the blob."""
-    return "../" * (path.count("/") + 2) + f"blobs/{blob}"

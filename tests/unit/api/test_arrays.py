@@ -8,6 +8,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
+from gguf.quants import quant_shape_to_byte_shape
 from safetensors.numpy import save
 
 from p2phub.api.arrays import array_of, mapped, need, read_part
@@ -49,6 +51,16 @@ def test_of_what_numpy_has_no_name_for_there_are_the_bits(
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("dtype", ["Q4_0", "Q8_0", "Q4_K", "MXFP4"])
+@pytest.mark.parametrize("rows", [(), (2, 3)])
+def test_a_quantised_tensor_has_the_shape_that_the_gguf_package_gives_it(dtype: str, rows: tuple[int, ...]) -> None:
+    values, length = GGML_QUANT_SIZES[GGMLQuantizationType[dtype]]
+    data = bytearray(2 * length * int(np.prod(rows)))
+    found = array_of("numpy", data, dtype, (*rows, 2 * values))
+    assert found.dtype == np.uint8
+    assert found.shape == quant_shape_to_byte_shape((*rows, 2 * values), GGMLQuantizationType[dtype])
+
+
 class _Flat:
     def __init__(self, data: object, dtype: str) -> None:
         self.data, self.dtype, self.shape = data, dtype, None
@@ -75,6 +87,7 @@ def test_torch_gets_its_own_names_and_shares_the_bytes(monkeypatch: pytest.Monke
     assert array_of("torch", bytearray(), "BF16", [0, 2]) == ("empty", (0, 2), "bfloat16")
     assert array_of("torch", bytearray(2), "F4", [4]).shape is None
     assert array_of("torch", bytearray(4), "F8_E8M0", [2, 2]).shape == (2, 2)
+    assert array_of("torch", bytearray(36), "Q4_0", [1, 64]).shape == (1, 36)
 
 
 def test_a_framework_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

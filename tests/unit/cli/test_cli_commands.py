@@ -162,7 +162,7 @@ def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
     words += ["--no-exchange", "--background", "--first", "*.json", "--first", "b", "--in-order", "--wait", "24h"]
     words += ["--include", "*.json", "--exclude", "b", "--tensor", "layers.0.*", "--tensor", "x"]
     words += ["--columns", "a, b", "--row-groups", "0-3,8"]
-    words += ["--allow-unsafe"]
+    words += ["--allow-unsafe", "--link"]
     assert cli("fetch", "x/m", *words).code == 0
     assert cli("fetch", "x/m").code == 0
     (_, _, given), (_, _, defaults) = hub.calls
@@ -183,6 +183,7 @@ def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
         "columns": ["a", "b"],
         "row_groups": ["0-3", "8"],
         "allow_unsafe": True,
+        "link": True,
     }
     assert defaults == {
         "into": None,
@@ -201,6 +202,7 @@ def test_fetch_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
         "columns": [],
         "row_groups": [],
         "allow_unsafe": None,  # As the settings say.
+        "link": False,
     }
 
 

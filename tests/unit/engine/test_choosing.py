@@ -17,7 +17,8 @@ from safetensors.numpy import load, save
 from p2phub import limits
 from p2phub.content import RangeSet, ReadPlan, Run, Steady
 from p2phub.engine.choice import Choice
-from p2phub.engine.choosing import Choosing, Chosen, check_header
+from p2phub.engine.choosing import HEADER_END_MAX, Choosing, Chosen
+from p2phub.engine.composing import check_header, compose
 from p2phub.engine.opening import Opening
 from p2phub.engine.patterns import name_patterns
 from p2phub.errors import Damaged, UsageError
@@ -62,8 +63,12 @@ def files_of(chosen: Chosen) -> list[str]:
     return [PATHS[number] for number in chosen.selected.files]
 
 
-def made_of(chosen: Chosen) -> dict[str, list[str]]:
-    return {making.path: [span.name for _, span in making.spans] for making in chosen.making}
+def made_of(chosen: Chosen, content: Content = CONTENT) -> dict[str, list[str]]:
+    """What is made by the names of files alone."""
+    order = sorted(chosen.spans, key=lambda each: (each[0], each[1].start))
+    making = compose(content.manifest, order, chosen.known)
+    assert [each.path for each in making] == [each.path for each in chosen.selected.made]
+    return {each.path: [span.name for _, span in each.spans] for each in making}
 
 
 def spans_of(*paths: str) -> RangeSet:
@@ -75,7 +80,7 @@ def test_included_files_are_fetched_whole_but_for_those_excluded() -> None:
     assert files_of(chosen) == ["config.json", "empty", "m-00001-of-00002.safetensors"]
     assert chosen.selected.chunks == spans_of("config.json", "m-00001-of-00002.safetensors")
     assert files_of(choose(exclude=["m-*"])) == ["config.json", "empty", "vae/vae.safetensors"]
-    assert not chosen.making
+    assert not chosen.selected.made
 
 
 def test_shards_of_one_model_give_one_file_and_another_model_its_own() -> None:
@@ -152,11 +157,28 @@ def test_who_chooses_nothing_is_told_what_there_is(arguments: dict[str, list[str
     assert hint in str(error.value.hint)
 
 
-def test_a_gguf_file_is_said_to_be_had_only_whole() -> None:
-    layout = Layout("gguf", 0, (Span("blk.0.weight", 0, 2, "F16", (1,)),))
-    with pytest.raises(UsageError, match=r"config\.json is a GGUF file") as error:
-        choose(tensors=["blk.*"], layouts={"config.json": layout})
-    assert "--include" in str(error.value.hint)
+def test_splits_of_a_gguf_model_give_one_file_and_the_first_ones_header_is_wanted_whatever_was_chosen() -> None:
+    paths = [f"m-0000{number}-of-00002.gguf" for number in (1, 2)]
+    content = content_of({paths[0]: bytes(400), paths[1]: bytes(400), "m.safetensors": FILES["empty"] + bytes(9)}, STEP)
+    first = Layout("gguf", 192, (Span("a", 192, 196, "F32", (1,)),))
+    second = Layout("gguf", 64, (Span("b", 128, 132, "F32", (1,)), Span("c", 320, 324, "F32", (1,))))
+    chosen = choose(tensors=["c"], content=content, layouts=dict(zip(paths, (first, second), strict=True)))
+    assert made_of(chosen, content) == {"m.selected.gguf": ["c"]}
+    covering = content.table.covering
+    assert chosen.selected.chunks == RangeSet.of([covering(0, 0, 192), covering(1, 0, 64), covering(1, 320, 324)])
+
+
+def test_a_type_that_gguf_does_not_have_is_its_publishers_fault() -> None:
+    layouts = {"config.json": Layout("gguf", 0, (Span("t", 0, 2, "Q4_9", (1,)),))}
+    with pytest.raises(Damaged, match="Q4_9"):
+        choose(tensors=["t"], layouts=layouts)
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "gguf"])
+def test_a_layout_cannot_have_a_whole_file_fetched_for_a_header(kind: str) -> None:
+    layout = Layout(kind, HEADER_END_MAX + 1, (Span("t", 1 << 40, 4 + (1 << 40), "F32", (1,)),))
+    with pytest.raises(Damaged, match="header"):
+        choose(tensors=["t"], layouts={"config.json": layout})
 
 
 def test_what_is_made_takes_no_name_that_the_manifest_has() -> None:
@@ -164,7 +186,7 @@ def test_what_is_made_takes_no_name_that_the_manifest_has() -> None:
     content = content_of(dict.fromkeys(taken, b""))
     layouts = {"m.safetensors": Layout("safetensors", 8, (Span("t", 8, 8, "F32", (0,)),))}
     chosen = choose(tensors=["t"], content=content, layouts=layouts)
-    assert list(made_of(chosen)) == ["m.selected.selected.selected.safetensors"]
+    assert list(made_of(chosen, content)) == ["m.selected.selected.selected.safetensors"]
 
 
 def test_two_tensors_of_one_name_in_one_model_are_not_put_into_one_file() -> None:
@@ -200,8 +222,10 @@ def columns_of(*, columns: Sequence[str] = (), row_groups: Sequence[str] = (), i
 
 
 def test_columns_and_row_groups_of_a_table_give_a_table() -> None:
-    assert made_of(columns_of(columns=["id"], row_groups=["0", "2-9"])) == {"a.selected.parquet": ["0/id", "2/id"]}
-    assert made_of(columns_of(columns=["user"], row_groups=["1"])) == {
+    assert made_of(columns_of(columns=["id"], row_groups=["0", "2-9"]), TABLES) == {
+        "a.selected.parquet": ["0/id", "2/id"]
+    }
+    assert made_of(columns_of(columns=["user"], row_groups=["1"]), TABLES) == {
         "a.selected.parquet": ["1/user.name", "1/user.tags.list"]
     }
     assert len(columns_of(row_groups=["1-2"]).spans) == 8
@@ -250,7 +274,9 @@ class Sparse:
 
 
 def make(chosen: Chosen, folder: Path) -> list[Made]:
-    return chosen.make(plan_of(folder, chosen.selected.chunks), CONTENT.manifest)
+    made, remarks = chosen.make(plan_of(folder, chosen.selected.chunks), CONTENT.manifest)
+    assert not remarks
+    return made
 
 
 def plan_of(folder: Path, held: RangeSet, files: Mapping[str, bytes] = FILES) -> ReadPlan:
@@ -338,7 +364,7 @@ def test_a_table_whose_layout_is_not_its_own_is_damage(tmp_path: Path, lie: obje
         with pytest.raises(Damaged, match="not made up as its publisher says"):
             chosen.make(plan, content.manifest)
         return
-    [made] = chosen.make(plan, content.manifest)
+    [made], _ = chosen.make(plan, content.manifest)
     parts = (part if isinstance(part, bytes) else data[part.start : part.stop] for part in made.parts)
     assert pq.read_table(io.BytesIO(b"".join(parts)))["id"].to_pylist() == [*range(30), *range(60, 90)]
 

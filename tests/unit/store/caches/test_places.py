@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from p2phub import limits
-from p2phub.store.caches import CACHES, default_places, scan_cache, which
+from p2phub.store.caches import CACHES, default_places, makes_symlinks, scan_cache, which
 from tests.support.hub_cache import COMMIT, small_model
 
 HOME = Path("/home/me")
@@ -38,6 +38,11 @@ HF = "/home/me/.cache/huggingface/hub"
 )
 def test_a_cache_is_where_its_program_looks_for_it(cache: str, environ: dict[str, str], places: list[str]) -> None:
     assert default_places(cache, environ, HOME) == tuple(map(Path, places))
+
+
+@pytest.mark.parametrize(("value", "links"), [(None, True), ("", True), ("0", True), ("1", False), ("yes", False)])
+def test_the_clients_own_setting_says_whether_links_are_made(value: str | None, links: bool) -> None:
+    assert makes_symlinks({} if value is None else {"HF_HUB_DISABLE_SYMLINKS": value}) is links
 
 
 def test_each_cache_has_a_place_and_it_is_absolute() -> None:

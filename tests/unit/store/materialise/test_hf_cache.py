@@ -22,6 +22,7 @@ from p2phub.store.disk import Disk
 from p2phub.store.folders import fingerprint
 from p2phub.store.materialise import HfPlace, Source, write_snapshot
 from p2phub.store.materialise import placer as placer_module
+from p2phub.store.rules import FAT, MACOS, WINDOWS, FileRules
 from tests.support.covers import covers
 from tests.support.hf_reading import NotCached, scan, snapshot, tree
 from tests.support.materialising import (
@@ -566,6 +567,54 @@ def test_where_no_links_can_be_a_file_that_stands_there_and_is_wrong_is_not_repl
     with pytest.raises(Occupied, match=r"config\.json"):
         scene.write(disk=DiskWithoutLinks())
     assert (scene.snapshot_folder / "config.json").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("rules", [WINDOWS, FAT], ids=["windows", "fat"])
+@pytest.mark.parametrize("link", [False, True])
+def test_by_the_rules_of_another_platform_it_is_written_as_there(scene: Scene, rules: FileRules, link: bool) -> None:
+    scene.write(link=link, rules=rules)
+    assert not any(path.is_symlink() for path in scene.repo.rglob("*"))
+    assert snapshot(scene.repo) == FILES
+    linked = os.stat(scene.snapshot_folder / "config.json").st_nlink == 2
+    assert linked is (link and rules.hard_links)
+
+
+def test_where_the_client_is_told_to_make_no_links_none_are_made(scene: Scene) -> None:
+    scene.write(symlinks=False)
+    assert not any(path.is_symlink() for path in scene.repo.rglob("*"))
+    assert tree_of(scene.snapshot_folder) == FILES
+    assert (scene.blobs, scan(scene.cache)) == ({}, {"models--acme--m": {COMMIT: {"main"}}})
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_snapshot_of_the_other_kind_is_used_as_it_is_and_nothing_is_brought_twice(scene: Scene, first: bool) -> None:
+    scene.write(symlinks=first)
+    (scene.snapshot_folder / "config.json").unlink()
+    before = tree_of(scene.snapshot_folder)
+    scene.write(symlinks=not first)
+    after = tree_of(scene.snapshot_folder)
+    assert {path: after[path] for path in before} == before
+    assert (scene.snapshot_folder / "config.json").is_symlink() is not first
+    assert snapshot(scene.repo) == FILES
+    assert set(scene.blobs) == ({blob_of("config.json")} if not first else {blob_of(path) for path in FILES})
+
+
+@pytest.mark.parametrize("rules", [MACOS, WINDOWS], ids=["macos", "windows"])
+@pytest.mark.parametrize(
+    "place",
+    [{"repo": "Acme/m"}, {"ref": "Main"}, {"ref": "MAIN/x"}],
+    ids=["repository", "branch", "folder of a branch"],
+)
+def test_a_name_that_differs_in_case_alone_is_refused_before_anything_is_written(
+    scene: Scene, rules: FileRules, place: dict[str, str]
+) -> None:
+    scene.write()
+    before = tree_of(scene.cache)
+    values = {"repo": "acme/m", "commit": OTHER, **place}
+    with pytest.raises(Occupied, match="one name"):
+        scene.write(place=HfPlace(scene.cache, **values), rules=rules)  # type: ignore[arg-type]
+    assert tree_of(scene.cache) == before
+    scene.write(place=HfPlace(scene.cache, "acme/m", OTHER, ref="other"), rules=rules)
 
 
 # --- what goes wrong -------------------------------------------------------------------------------------------------

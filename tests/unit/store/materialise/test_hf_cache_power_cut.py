@@ -18,7 +18,7 @@ import pytest
 from p2phub import limits
 from p2phub.store.clone import Stopped
 from p2phub.store.disk import Disk
-from p2phub.store.materialise import HfPlace, Source, hf_cache, placer, write_snapshot
+from p2phub.store.materialise import HfPlace, Source, hf_snapshot, placer, write_snapshot
 from tests.support.crashing import WAYS, QuickDisk, RecordingDisk, Said, images, short_lived
 from tests.support.hf_reading import Corrupted, NotCached, scan, snapshot, tree
 from tests.support.materialising import FILES, DiskWithoutLinks, git_sha1, source, tree_of
@@ -191,7 +191,7 @@ def test_after_a_power_cut_the_client_gets_all_or_nothing_and_a_second_run_compl
     root: Path, monkeypatch: pytest.MonkeyPatch, disk_type: type[RecordingDisk], workload: Workload, sync_bytes: int
 ) -> None:
     monkeypatch.setattr(limits, "SYNC_BYTES", sync_bytes)
-    for room in (placer, hf_cache):  # What is synced with everything else would hide what is not synced.
+    for room in (placer, hf_snapshot):  # What is synced with everything else would hide what is not synced.
         monkeypatch.setattr(room, "ONE_BY_ONE_MAX", 1_000)
     disk = disk_type(root)
     put_sources(disk, root)
@@ -225,7 +225,7 @@ def test_after_a_power_cut_the_client_gets_all_or_nothing_and_a_second_run_compl
 def test_what_the_client_left_there_and_never_synced_is_durable_once_it_is_done(
     root: Path, monkeypatch: pytest.MonkeyPatch, one_by_one: int
 ) -> None:
-    for room in (placer, hf_cache):
+    for room in (placer, hf_snapshot):
         monkeypatch.setattr(room, "ONE_BY_ONE_MAX", one_by_one)
     disk = RecordingDisk(root)
     put_sources(disk, root)
@@ -254,7 +254,7 @@ def test_what_the_client_left_there_and_never_synced_is_durable_once_it_is_done(
 
 @pytest.mark.covers("F02")
 def test_what_shares_one_sync_of_everything_survives_as_well(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for room in (placer, hf_cache):
+    for room in (placer, hf_snapshot):
         monkeypatch.setattr(room, "ONE_BY_ONE_MAX", 0)
     disk = RecordingDisk(root)
     put_sources(disk, root)
