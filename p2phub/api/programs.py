@@ -7,6 +7,7 @@ that says it is the caller's, and a daemon's is another. The rules of each place
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -98,18 +99,28 @@ def _places_of_caches(caches: Sequence[str | Path]) -> list[list[str]]:
     places: list[list[str]] = []
     for cache in caches or CACHES:
         if isinstance(cache, str) and cache in CACHES:
-            found = [place for place in default_places(cache, os.environ, Path.home()) if place.is_dir()]
+            found = [place for place in default_places(cache, os.environ, Path.home()) if _may_be_there(place)]
             if caches and not found:
                 looked = default_places(cache, os.environ, Path.home())
                 hint = f"looked for: {', '.join(map(str, looked))}; name its folder: p2phub adopt DIR"
                 raise UsageError(f"no cache of {cache} is here", hint=hint)
             places += [[cache, absolute(place)] for place in found]
-        elif os.path.isdir(cache):
+        elif _may_be_there(cache):
             places.append(["any", absolute(cache)])
         else:
             hint = f"one of {', '.join(CACHES)}, or the folder of a cache or model"
             raise UsageError(f"{cache} is no folder, and no cache that is known", hint=hint)
     return places
+
+
+def _may_be_there(place: str | Path) -> bool:
+    """Whether a folder is there, as far as we may see: of one that we may not look at, whoever scans it says so."""
+    try:
+        return stat.S_ISDIR(os.stat(place).st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    except OSError:
+        return True
 
 
 def _place_of(program: str) -> Path:
@@ -120,4 +131,4 @@ def _place_of(program: str) -> Path:
     if cache is None:
         raise UsageError(f"nothing is known of {program!r}", hint="one of hf-cache, ollama")
     places = default_places(cache, os.environ, Path.home())
-    return next((place for place in places if place.is_dir()), places[0])
+    return next((place for place in places if os.path.isdir(place)), places[0])

@@ -195,14 +195,14 @@ class _Home:
         here = {(each.manifest, each.model.folder) for each in results if each.manifest is not None}
         here |= {found for each in results for found in each.alone}
         looked_at = {folder for _, folder in here}
-        readable = [root for root in roots if root.is_dir() and any(root.iterdir())]
+        below = _Below(roots)
         gone = [
             (digest, folder)
             for (digest, folder), origin in self._held.items()
             if origin is Origin.ADOPTED
             and (digest, folder) not in here
-            and any(folder.is_relative_to(root) for root in readable)
             and (folder in looked_at or _is_gone(folder))
+            and below.has(folder)
         ]
         for digest, folder in gone:
             self.release_adopted(digest, folder)
@@ -261,6 +261,25 @@ class _Recording:
 
     def _hold(self, manifest: Manifest, digest: Digest, folder: Path, files: Sequence[HashedFile]) -> None:
         self._home.hold(manifest, digest, folder, files, self._source, announced=self._announced)
+
+
+class _Below:
+    """Tells what lies below any of some folders, by whatever links these or that were named. What cannot be read, or is
+    empty as the place of a disk that is not mounted, has nothing below it. Its methods block."""
+
+    def __init__(self, roots: Iterable[Path]) -> None:
+        self._roots = {Path(way) for root in roots if _has_anything(root) for way in (root, os.path.realpath(root))}
+
+    def has(self, folder: Path) -> bool:
+        return any(Path(way).is_relative_to(root) for way in (folder, os.path.realpath(folder)) for root in self._roots)
+
+
+def _has_anything(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return any(True for _ in entries)
+    except OSError:
+        return False
 
 
 def _is_gone(folder: Path) -> bool:

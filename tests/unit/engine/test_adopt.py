@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -160,3 +162,38 @@ async def test_a_disk_that_is_not_mounted_forgets_nothing(tmp_path: Path, hub: P
     hub.mkdir()
     assert (await home.adopt(hub)).gone == ()
     assert len(home.store.holdings()) == 1
+
+
+async def test_a_place_that_may_not_be_read_any_more_ends_nothing_and_forgets_nothing(
+    tmp_path: Path, hub: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository(hub)
+    await home.adopt(hub)
+    for name in ("scandir", "listdir"):
+        real = getattr(os, name)
+
+        def refuse(path: Any = ".", real: Any = real) -> Any:
+            if isinstance(path, int) or Path(path) != hub:
+                return real(path)
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(os, name, refuse)
+    outcome = await home.adopt(hub)
+    assert (outcome.adopted, outcome.gone) == ((), ())
+    assert len(home.store.holdings()) == 1
+
+
+@pytest.mark.parametrize("ways", [("link", "link"), ("link", "hub"), ("hub", "link")])
+async def test_what_is_gone_is_forgotten_by_whatever_way_its_cache_is_named(
+    tmp_path: Path, hub: Path, home: Home, ways: tuple[str, str]
+) -> None:
+    (tmp_path / "link").symlink_to(hub)
+    before, now = (tmp_path / way for way in ways)
+    whole, part = repository(hub), Repository(hub, "models--org--part")
+    repository(hub, "models--org--stays", OTHER_COMMIT)
+    part.add("model.safetensors", WEIGHTS[::-1], lfs=True)  # Held alone, by the real path of its blob.
+    assert len((await home.adopt(before)).adopted) == 3
+    for made in (whole, part):
+        shutil.rmtree(made.folder)
+    assert len((await home.adopt(now)).gone) == 2
+    assert {held.folder.parts[-3] for held in home.store.holdings()} == {"models--org--stays"}
