@@ -32,11 +32,12 @@ class ProgramVerbs(HubPart):
         `caches`: "hf", "ollama", "llamacpp", "lmstudio", or folders (a cache, or one with a model's files); all that
         are where they usually are, if none is named. What is found is hashed once. A repository that is whole gets the
         manifest that everybody gets who adopts it, of others each file of 1 MiB and more is held alone. Nothing of it
-        is announced or served to others, now or after a later look, but what `announce` names: the names of
-        repositories, or "all". `watch` is told of Found, PublishProgress and, of each model, Adopted. Returns
-        {"models", "complete" (how many of them are whole), "bytes", "bytes_hashed", "gone" (manifests of what had been
-        adopted there and is there no more), "problems" ([{"path", "why"}]), "seconds"}. Stopped, the same call goes on.
-        Raises UsageError for a folder that is not there, or a name that was not found, DiskError.
+        is announced or served to others, now or after a later look, but what `announce` names: NAME of a repository,
+        CACHE:NAME, CACHE:NAME@COMMIT, or "all"; that is, as it was found then, until it is gone. `watch` is told of
+        Found, PublishProgress and, of each model, Adopted. Returns {"models", "complete" (how many of them are whole),
+        "bytes", "bytes_hashed", "gone" (manifests of what had been adopted there and is there no more), "problems"
+        ([{"path", "why"}]), "seconds"}. Stopped, the same call goes on. Raises UsageError for a folder that is not
+        there, for a name that was not found or means models of several caches, DiskError.
         """
         places = await trio.to_thread.run_sync(_places_of_caches, caches)
         return await self._verbs.call("adopt", {"places": places, "announce": list(announce)}, watch)
