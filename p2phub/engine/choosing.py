@@ -43,6 +43,7 @@ from p2phub.store import Made, Part, Selected, ToMake
 NAMED_MAX = 3  # Of what there is, where nothing was chosen.
 _SHARD = re.compile(r"(?P<stem>.+?)-\d{1,6}-of-\d{1,6}\.safetensors", re.DOTALL)
 _SUFFIX = ".safetensors"
+_ROW_GROUP_MORE_BYTES = 32  # Three numbers of ten bytes, which may have been of one.
 _MARK = ".selected"
 _TABLE = ".parquet"
 _MAGIC = b"PAR1"  # What a table begins and ends with.
@@ -275,9 +276,11 @@ def _to_make(making: Making, manifest: Manifest) -> ToMake:
     spans = [span for _, span in making.spans]
     size = sum(span.stop - span.start for span in spans)
     for number, layout in making.layouts.items():
-        if layout.format == PARQUET:  # What is behind the columns only gets less.
+        if layout.format == PARQUET:  # What is behind the columns gets less, but for what row groups say of themselves.
             behind = manifest.files[number].size - _columns_end(layout)
-            return ToMake(making.path, size, size + len(_MAGIC) + behind + limits.KIB)
+            groups = len({span.name.partition("/")[0] for span in spans})
+            most = len(_MAGIC) + behind + groups * _ROW_GROUP_MORE_BYTES + limits.KIB
+            return ToMake(making.path, size, size + most)
     return ToMake(making.path, size, size + header_bytes_max(spans))
 
 
