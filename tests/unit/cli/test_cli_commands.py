@@ -403,6 +403,11 @@ def test_doctor_says_what_to_try_and_scripts_see_whether_all_is_well(cli: Cli, h
         ({"announced_to": None}, "published"),
         ({"private": True}, "private"),
         ({"published": False}, "fetched"),
+        ({"published": False, "origin": "own"}, "own store"),
+        ({"published": False, "origin": "adopted"}, "adopted"),
+        ({"origin": "adopted"}, "adopted, announced to 4"),
+        ({"origin": "own", "private": True}, "own store, private"),
+        ({"origin": "fetched", "announced_to": None}, "fetched, published"),
         ({"complete": False}, "in part"),
     ],
 )
