@@ -7,6 +7,7 @@ that says it is the caller's, and a daemon's is another. The rules of each place
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,11 +32,12 @@ class ProgramVerbs(HubPart):
         `caches`: "hf", "ollama", "llamacpp", "lmstudio", or folders (a cache, or one with a model's files); all that
         are where they usually are, if none is named. What is found is hashed once. A repository that is whole gets the
         manifest that everybody gets who adopts it, of others each file of 1 MiB and more is held alone. Nothing of it
-        is announced or served to others, now or after a later look, but what `announce` names: the names of
-        repositories, or "all". `watch` is told of Found, PublishProgress and, of each model, Adopted. Returns
-        {"models", "complete" (how many of them are whole), "bytes", "bytes_hashed", "gone" (manifests of what had been
-        adopted there and is there no more), "problems" ([{"path", "why"}]), "seconds"}. Stopped, the same call goes on.
-        Raises UsageError for a folder that is not there, or a name that was not found, DiskError.
+        is announced or served to others, now or after a later look, but what `announce` names: NAME of a repository,
+        CACHE:NAME, CACHE:NAME@COMMIT, or "all"; that is, as it was found then, until it is gone. `watch` is told of
+        Found, PublishProgress and, of each model, Adopted. Returns {"models", "complete" (how many of them are whole),
+        "bytes", "bytes_hashed", "gone" (manifests of what had been adopted there and is there no more), "problems"
+        ([{"path", "why"}]), "seconds"}. Stopped, the same call goes on. Raises UsageError for a folder that is not
+        there, for a name that was not found or means models of several caches, DiskError.
         """
         places = await trio.to_thread.run_sync(_places_of_caches, caches)
         return await self._verbs.call("adopt", {"places": places, "announce": list(announce)}, watch)
@@ -99,18 +101,28 @@ def _places_of_caches(caches: Sequence[str | Path]) -> list[list[str]]:
     places: list[list[str]] = []
     for cache in caches or CACHES:
         if isinstance(cache, str) and cache in CACHES:
-            found = [place for place in default_places(cache, os.environ, Path.home()) if place.is_dir()]
+            found = [place for place in default_places(cache, os.environ, Path.home()) if _may_be_there(place)]
             if caches and not found:
                 looked = default_places(cache, os.environ, Path.home())
                 hint = f"looked for: {', '.join(map(str, looked))}; name its folder: p2phub adopt DIR"
                 raise UsageError(f"no cache of {cache} is here", hint=hint)
             places += [[cache, absolute(place)] for place in found]
-        elif os.path.isdir(cache):
+        elif _may_be_there(cache):
             places.append(["any", absolute(cache)])
         else:
             hint = f"one of {', '.join(CACHES)}, or the folder of a cache or model"
             raise UsageError(f"{cache} is no folder, and no cache that is known", hint=hint)
     return places
+
+
+def _may_be_there(place: str | Path) -> bool:
+    """Whether a folder is there, as far as we may see: of one that we may not look at, whoever scans it says so."""
+    try:
+        return stat.S_ISDIR(os.stat(place).st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    except OSError:
+        return True
 
 
 def _place_of(program: str) -> Path:
@@ -121,7 +133,7 @@ def _place_of(program: str) -> Path:
     if cache is None:
         raise UsageError(f"nothing is known of {program!r}", hint="one of hf-cache, ollama")
     places = default_places(cache, os.environ, Path.home())
-    return next((place for place in places if place.is_dir()), places[0])
+    return next((place for place in places if os.path.isdir(place)), places[0])
 
 
 def _symlinks_if_said(program: str) -> bool | None:

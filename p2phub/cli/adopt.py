@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from argparse import ArgumentParser
 from typing import Any
 
@@ -12,6 +13,7 @@ from p2phub.cli.sizes import duration, plural, size
 
 PROBLEMS_SHOWN = 10
 COMMIT_SHOWN = 12
+NAMES_SHOWN = 5
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -26,7 +28,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="NAME|all",
         action="append",
         default=[],
-        help="announce and serve this repository (may be repeated), or all that is found; without it nothing is",
+        help="announce and serve this repository (may be repeated), or all that is found; without it nothing is. "
+        "CACHE:NAME is that of one cache, CACHE:NAME@COMMIT one commit of it",
     )
 
 
@@ -76,11 +79,47 @@ def _show(call: Invocation, told: list[api.Adopted], result: dict[str, Any]) -> 
         output.note(*(f"{each['path']}: {each['why']}" for each in shown))
         if len(shown) < len(result["problems"]):
             output.note(f"and {len(result['problems']) - len(shown)} more (--json tells all)")
-    if held and not call.args.announce:
+    kept = [each for each in held if not each.announced]
+    new = [each for each in kept if each.announced_before]
+    again = shlex.join(["p2phub", "adopt", *call.args.caches])
+    if new:
         output.note(
-            "It stays here: a cache does not say what was gated or private. To give of it:",
-            f"  p2phub adopt --announce {held[0].name}     or --announce all",
+            "Only what you announced before of these is announced. What was found of them now stays here until you"
+            " name them again:",
+            *(f"  {again} --announce {name}" for name in _names(new, told)[:NAMES_SHOWN]),
         )
+    elif kept and not call.args.announce:
+        output.note(
+            "What is kept here stays here: a cache does not say what was gated or private. To give of it:",
+            f"  {again} --announce {_names(kept, told)[0]}     or --announce all",
+        )
+    _tell_commits(call, held)
+
+
+def _names(models: list[api.Adopted], told: list[api.Adopted]) -> list[str]:
+    """Return how to name each of `models`, once, so that it means nothing of another cache."""
+    caches: dict[str, set[str]] = {}
+    for each in told:
+        caches.setdefault(each.name, set()).add(each.cache)
+    named = (each.name if len(caches[each.name]) == 1 else f"{each.cache}:{each.name}" for each in models)
+    return [shlex.quote(name) for name in dict.fromkeys(named)]
+
+
+def _tell_commits(call: Invocation, held: list[api.Adopted]) -> None:
+    """Say of a name that was to be announced which commits that was, if they are several."""
+    for name in call.args.announce:
+        commits = [
+            each
+            for each in held
+            if each.revision is not None and each.announced and name in (each.name, f"{each.cache}:{each.name}")
+        ]
+        if len(commits) > 1:
+            shown = ", ".join(str(each.revision)[:COMMIT_SHOWN] for each in commits[:NAMES_SHOWN])
+            more = f" and {len(commits) - NAMES_SHOWN} more" if len(commits) > NAMES_SHOWN else ""
+            call.output.note(
+                f"{name} was found at {len(commits)} commits, and all are announced: {shown}{more}. One alone is named"
+                f" {commits[0].cache}:{commits[0].name}@{str(commits[0].revision)[:COMMIT_SHOWN]}"
+            )
 
 
 def _lines(each: api.Adopted) -> list[str]:

@@ -10,6 +10,7 @@ from p2phub.cli.command import Command, Invocation, no_arguments
 from p2phub.cli.sizes import plural, size
 from p2phub.cli.table import table
 
+_WHOSE = {"own": "own store", "adopted": "adopted", "fetched": "fetched"}
 REFERENCE_SHOWN = 76  # A ticket would fill the screen; a publisher's name is hardly longer.
 
 
@@ -78,8 +79,14 @@ def state(item: dict[str, Any]) -> str:
 def _state(item: dict[str, Any]) -> str:
     if not item["complete"]:
         return "in part"
+    whose = _WHOSE.get(str(item.get("origin")))
     if not item["published"]:
-        return {"own": "own store", "adopted": "adopted"}.get(str(item.get("origin")), "fetched")
+        return whose or "fetched"
+    # Published is the manifest, and not each folder that holds it: of another one it is told whose that is, too.
+    return _publication(item) if whose is None else f"{whose}, {_publication(item)}"
+
+
+def _publication(item: dict[str, Any]) -> str:
     if item["private"]:
         return "private"
     if item["announced_to"] is None:

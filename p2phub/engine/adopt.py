@@ -3,7 +3,8 @@ copied.
 
 A repository that is whole becomes the manifest that everybody gets who adopts the same one (proto/manifest.md §8). Of
 any other each file is held alone, as are single models; those of less than a chunk are not worth it. What is adopted is
-withheld unless it is named: a cache does not say what was gated or private. A later scan widens nothing.
+withheld unless it is named: a cache does not say what was gated or private. A later scan widens nothing, and ends
+nothing either: what was named stays announced as it was found then, until it is gone.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from msgspec.structs import replace
 
 from p2phub import limits
 from p2phub.content import Digest, Readable, digest_of
+from p2phub.engine.announce import open_to_all
 from p2phub.engine.hashing_all import Hashing
+from p2phub.engine.meant import meant
 from p2phub.engine.selection import Selection
 from p2phub.engine.workers import Workers
 from p2phub.errors import UsageError
@@ -26,20 +29,19 @@ from p2phub.observe import Watch, printable
 from p2phub.store import Fingerprint, HashedFile, Ledger, Origin, Provenance, Store
 from p2phub.store.caches import CachedFile, CachedModel, Claim
 
-ALL = "all"
-"""What announces whatever is found."""
-
 
 class Adopted(msgspec.Struct, frozen=True):
     """What became of one model. `manifest`: of the whole, None if it is not whole; `alone`: files that are held alone,
-    and where each is. `announced`: whether it may be told of and served. `problems`: (path, why) of what is not held.
-    """
+    and where each is. `announced`: whether all that is held of it may be told of and served, by what is named now or
+    was before. `announced_before`: whether it is not, though new, while something else of that name is, found before.
+    `problems`: (path, why) of what is not held."""
 
     model: CachedModel
     manifest: Digest | None
     alone: tuple[tuple[Digest, Path], ...]
     bytes: int
     announced: bool
+    announced_before: bool
     problems: tuple[tuple[str, str], ...]
 
 
@@ -63,32 +65,23 @@ async def adopt(
     adopted: Callable[[Adopted], None],
 ) -> Outcome:
     """Hold what `models` have, found below `roots`; `adopted` is told of each. Raises UsageError for a name in
-    `announce` that none of them has, or of a folder with what looks like a secret, DiskError of our own. Cancelled, it
-    goes on from there the next time."""
-    named = _named(models, announce)
-    announced = [model for model in models if ALL in named or model.name in named]
-    await workers.run(lambda: _check_secrets(announced))
+    `announce` that none of them has, or that means models of several caches (engine/meant), and for one of a folder
+    with what looks like a secret; DiskError of our own. Cancelled, it goes on from there the next time."""
+    named = meant(models, announce)
+    await workers.run(lambda: _check_secrets([models[number] for number in sorted(named)]))
     places = _Places(models, store)
     hashing = Hashing(places, store=store, workers=workers, watch=watch)
     await hashing.run()
     await workers.run(hashing.note)
     home = await workers.run(lambda: _Home(store, ledger))
     results: list[Adopted] = []
-    for model in models:
-        recording = _Recording(model, places, hashing, home, announced=ALL in named or model.name in named)
+    for number, model in enumerate(models):
+        recording = _Recording(model, places, hashing, home, announced=number in named)
         results.append(await workers.run(recording.record))
         adopted(results[-1])
+    await workers.run(lambda: home.release_covered(results))
     gone = await workers.run(lambda: home.release_gone(results, roots))
     return Outcome(tuple(results), hashing.bytes_hashed, gone)
-
-
-def _named(models: Sequence[CachedModel], announce: Iterable[str]) -> frozenset[str]:
-    named = frozenset(announce)
-    unknown = sorted(named - {ALL} - {model.name for model in models})
-    if unknown:
-        some = ", ".join(sorted({model.name for model in models})[:5]) or "nothing"
-        raise UsageError(f"{', '.join(unknown[:3])} is not among what was found", hint=f"found: {some}")
-    return named
 
 
 def _check_secrets(announced: Sequence[CachedModel]) -> None:
@@ -159,8 +152,18 @@ class _Home:
 
     def __init__(self, store: Store, ledger: Ledger) -> None:
         self._store, self._ledger = store, ledger
-        self._held = {(holding.manifest, holding.folder): holding.origin for holding in store.holdings()}
+        holdings = store.holdings()
+        self._held = {(holding.manifest, holding.folder): holding.origin for holding in holdings}
         self._manifests = {manifest for manifest, _ in self._held}
+        self._before = frozenset(self._manifests)
+        self._withheld = set(ledger.withheld())
+        self._may_be_told = open_to_all(ledger.publications(), self._withheld)
+        self._names_told = {
+            (holding.source.cache, holding.source.name)
+            for holding in holdings
+            if holding.source is not None and self._may_be_told(holding.manifest)
+        }
+        self._covered: list[tuple[Digest, Path]] = []
 
     def hold(
         self,
@@ -175,8 +178,10 @@ class _Home:
         # Before it is held: between the two it must not be told of.
         if announced:
             self._ledger.withhold(digest, withheld=False)
+            self._withheld.discard(digest)
         elif digest not in self._manifests:
             self._ledger.withhold(digest, withheld=True)
+            self._withheld.add(digest)
         origin = self._held.get((digest, folder), Origin.ADOPTED)
         if origin is not Origin.ADOPTED:  # Published or fetched: it is no less that, and stays when a cache is emptied.
             files = [replace(file, place=None) for file in files]
@@ -184,7 +189,29 @@ class _Home:
         self._held[digest, folder] = origin
         self._manifests.add(digest)
 
-    def release_adopted(self, digest: Digest, folder: Path) -> None:
+    def is_announced(self, held: Sequence[Digest]) -> bool:
+        """Whether something is `held`, and all of it may be told of."""
+        return bool(held) and all(map(self._may_be_told, held))
+
+    def is_news_of_what_is_told(self, held: Sequence[Digest], model: CachedModel) -> bool:
+        """Whether any of what is `held` of a model is new and not told of, though something of that name is."""
+        new = [digest for digest in held if digest not in self._before and not self._may_be_told(digest)]
+        return bool(new) and (model.cache, model.name) in self._names_told
+
+    def cover(self, digest: Digest, place: Path) -> None:
+        """Note that a file that may be held alone stands in a repository that is held whole."""
+        self._covered.append((digest, place))
+
+    def release_covered(self, results: Sequence[Adopted]) -> None:
+        """Forget the files that were held alone before the rest of their repository was here. Not those that stand in
+        another one, too, which is not whole, nor those that were announced: the whole is another manifest, of which
+        nobody has said so yet."""
+        alone = {found for each in results for found in each.alone}
+        for digest, place in self._covered:
+            if (digest, place) not in alone and not self._may_be_told(digest):
+                self._release_adopted(digest, place)
+
+    def _release_adopted(self, digest: Digest, folder: Path) -> None:
         if self._held.get((digest, folder)) is Origin.ADOPTED:
             self._store.release(digest, folder)
             del self._held[digest, folder]
@@ -195,17 +222,17 @@ class _Home:
         here = {(each.manifest, each.model.folder) for each in results if each.manifest is not None}
         here |= {found for each in results for found in each.alone}
         looked_at = {folder for _, folder in here}
-        readable = [root for root in roots if root.is_dir() and any(root.iterdir())]
+        below = _Below(roots)
         gone = [
             (digest, folder)
             for (digest, folder), origin in self._held.items()
             if origin is Origin.ADOPTED
             and (digest, folder) not in here
-            and any(folder.is_relative_to(root) for root in readable)
             and (folder in looked_at or _is_gone(folder))
+            and below.has(folder)
         ]
         for digest, folder in gone:
-            self.release_adopted(digest, folder)
+            self._release_adopted(digest, folder)
         return tuple(digest for digest, _ in gone)
 
 
@@ -230,7 +257,16 @@ class _Recording:
         else:
             parts = [self._hold_alone(file) for file in right if _is_worth_it(file.entry.size)]
         size = sum(file.entry.size for file in right)
-        return Adopted(self._model, whole, tuple(parts), size, self._announced, tuple(self._problems))
+        held = [whole] if whole is not None else [digest for digest, _ in parts]
+        return Adopted(
+            self._model,
+            whole,
+            tuple(parts),
+            size,
+            announced=self._home.is_announced(held),
+            announced_before=self._home.is_news_of_what_is_told(held, self._model),
+            problems=tuple(self._problems),
+        )
 
     def _read(self, file: CachedFile) -> HashedFile | None:
         """Return what a file is, under its path in this model; None, and a problem, if it is not what it is called."""
@@ -248,9 +284,9 @@ class _Recording:
         manifest = Manifest(tuple(file.entry for file in files))
         digest = digest_of(encode_manifest(manifest)[0])
         self._hold(manifest, digest, self._model.folder, files)
-        for file in files:  # What was held alone before the rest was here.
+        for file in files:
             if file.place is not None and _is_worth_it(file.entry.size):
-                self._home.release_adopted(alone_digest(file.entry), file.place)
+                self._home.cover(alone_digest(file.entry), file.place)
         return digest
 
     def _hold_alone(self, file: HashedFile) -> tuple[Digest, Path]:
@@ -261,6 +297,25 @@ class _Recording:
 
     def _hold(self, manifest: Manifest, digest: Digest, folder: Path, files: Sequence[HashedFile]) -> None:
         self._home.hold(manifest, digest, folder, files, self._source, announced=self._announced)
+
+
+class _Below:
+    """Tells what lies below any of some folders, by whatever links these or that were named. What cannot be read, or is
+    empty as the place of a disk that is not mounted, has nothing below it. Its methods block."""
+
+    def __init__(self, roots: Iterable[Path]) -> None:
+        self._roots = {Path(way) for root in roots if _has_anything(root) for way in (root, os.path.realpath(root))}
+
+    def has(self, folder: Path) -> bool:
+        return any(Path(way).is_relative_to(root) for way in (folder, os.path.realpath(folder)) for root in self._roots)
+
+
+def _has_anything(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return any(True for _ in entries)
+    except OSError:
+        return False
 
 
 def _is_gone(folder: Path) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Set
 
 import trio
 
@@ -21,9 +21,22 @@ from p2phub.errors import HubError
 from p2phub.identity import PeerId
 from p2phub.manifest import dht_key, read_release
 from p2phub.net import Finder
-from p2phub.store import Ledger, Store
+from p2phub.store import Ledger, Publication, Store
 
 log = logging.getLogger(__name__)
+
+
+def open_to_all(publications: Iterable[Publication], withheld: Set[Digest]) -> Callable[[Digest], bool]:
+    """Return what tells whether a manifest may be told of and served to anybody: published so, or neither published
+    privately nor `withheld`, which is looked at each time."""
+    by_private: dict[bool, set[Digest]] = {True: set(), False: set()}
+    for item in publications:
+        by_private[item.private].add(item.manifest)
+
+    def may_be_told(manifest: Digest) -> bool:
+        return manifest in by_private[False] or (manifest not in by_private[True] and manifest not in withheld)
+
+    return may_be_told
 
 
 class Announcer:
@@ -115,11 +128,9 @@ class Announcer:
         return kept
 
     def _public(self) -> Iterable[Digest]:
-        private = {item.manifest for item in self._ledger.publications() if item.private}
-        public = {item.manifest for item in self._ledger.publications() if not item.private}
-        private |= self._ledger.withheld()
+        may_be_told = open_to_all(self._ledger.publications(), self._ledger.withheld())
         for holding in self._store.holdings():
-            if holding.complete and (holding.manifest in public or holding.manifest not in private):
+            if holding.complete and may_be_told(holding.manifest):
                 yield holding.manifest
                 yield from self._store.parts(holding.manifest)
 

@@ -46,6 +46,7 @@ from p2phub.observe import Remark
 from p2phub.store import Gap, Made, Part, ToMake
 
 LENGTH_BYTES = 8  # What a safetensors file begins with.
+_ROW_GROUP_MORE_BYTES = 32  # Three numbers of ten bytes, which may have been of one.
 TABLE_MAGIC = b"PAR1"  # What a table begins and ends with.
 _MARK = ".selected"
 Read = Callable[[int, int], bytes]
@@ -163,10 +164,12 @@ def to_make(making: Making, manifest: Manifest) -> ToMake:
     Damaged for those that no file can have."""
     spans = [span for _, span in making.spans]
     size = sum(span.stop - span.start for span in spans)
-    if making.format == PARQUET:  # What is behind the columns only gets less.
+    if making.format == PARQUET:  # What is behind the columns gets less, but for what row groups say of themselves.
         [(number, layout)] = making.layouts.items()
         behind = manifest.files[number].size - columns_end(layout)
-        return ToMake(making.path, size, size + len(TABLE_MAGIC) + behind + limits.KIB)
+        groups = len({span.name.partition("/")[0] for span in spans})
+        most = len(TABLE_MAGIC) + behind + groups * _ROW_GROUP_MORE_BYTES + limits.KIB
+        return ToMake(making.path, size, size + most)
     if making.format == SAFETENSORS:
         return ToMake(making.path, size, size + header_bytes_max(spans))
     try:

@@ -177,8 +177,8 @@ async def _take_what_is_here(job: Job, arrival: Arrival, wanted: RangeSet) -> Ra
     table, before = arrival.plan.table, job.bytes_reused
     missing = wanted - arrival.have
 
-    def tell(copied: RangeSet) -> None:
-        job.watch(Progress(bytes_verified=before + table.bytes_of(copied), bytes_per_s=0.0))
+    def tell(copied_bytes: int) -> None:
+        job.watch(Progress(bytes_verified=before + copied_bytes, bytes_per_s=0.0))
 
     store, workers, wish = job.means.store, job.means.workers, job.wish
     if wish.mend is None:

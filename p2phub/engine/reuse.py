@@ -23,8 +23,8 @@ TELL_S = 0.25
 Find = Callable[[], list[LocalRun]]
 """Says where on this disk chunks lie that are wanted; in a worker."""
 
-Tell = Callable[[RangeSet], None]
-"""Told which chunks are copied by now."""
+Tell = Callable[[int], None]
+"""Told how many bytes are copied by now."""
 
 
 async def reuse(arrival: Arrival, find: Find, *, workers: Workers, tell: Tell) -> RangeSet:
@@ -42,7 +42,7 @@ async def reuse(arrival: Arrival, find: Find, *, workers: Workers, tell: Tell) -
         nursery.cancel_scope.cancel()
     if copying.failure is not None:
         raise copying.failure
-    return copying.so_far()
+    return await workers.run(copying.all)
 
 
 class _Copying:
@@ -51,11 +51,12 @@ class _Copying:
     def __init__(self, arrival: Arrival) -> None:
         self._arrival = arrival
         self._pieces: Iterator[LocalRun] = iter(())  # Shared by the threads: `next` of a list's iterator is atomic.
-        self._copied: list[RangeSet] = []
+        self._copied: list[tuple[RangeSet, int]] = []  # And how many bytes that is.
         self.failure: HubError | None = None
 
-    def so_far(self) -> RangeSet:
-        return RangeSet.of(run for copied in list(self._copied) for run in copied.runs)
+    def all(self) -> RangeSet:
+        """Return which chunks were copied. For a worker: of a hundred thousand files it takes a tenth of a second."""
+        return RangeSet.of(run for copied, _ in self._copied for run in copied.runs)
 
     def clone(self, runs: Sequence[LocalRun], stopped: Callable[[], bool]) -> None:
         """Clone the files that are here whole, and leave the rest to `copy`."""
@@ -85,12 +86,16 @@ class _Copying:
 
     def _take(self, copied: RangeSet) -> None:
         self._arrival.verified(copied)
-        self._copied.append(copied)
+        self._copied.append((copied, self._arrival.plan.table.bytes_of(copied)))
 
     async def keep_telling(self, tell: Tell) -> None:
+        told = copied_bytes = 0
         while True:
             await trio.sleep(TELL_S)
-            tell(self.so_far())
+            new = self._copied[told:]  # On the event loop: no more than came since.
+            told += len(new)
+            copied_bytes += sum(count for _, count in new)
+            tell(copied_bytes)
 
 
 def _pieces(table: ChunkTable, run: LocalRun) -> list[LocalRun]:

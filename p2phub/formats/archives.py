@@ -8,6 +8,7 @@ Source: PKWARE's APPNOTE 6.3 §4.3; POSIX.1-2017 `pax`, ustar.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Iterator
 
@@ -28,6 +29,12 @@ _COMMENT_BYTES_MAX = 0xFFFF
 _UNKNOWN = 0xFFFF_FFFF
 _STORED, _DEFLATED = 0, 8
 _BLOCK_BYTES = 512
+_TAR_GLOBAL, _TAR_SPARSE = b"g", b"S"
+_TAR_EXTENDED = (b"x", b"X", _TAR_GLOBAL)
+_TAR_LONG_NAMES = (b"L", b"K")
+_TAR_EMPTY = (b"1", b"2", b"3", b"4", b"5", b"6")  # Links, devices, folders, pipes: readers skip no content of these.
+_TAR_EXTENDED_BYTES_MAX = 1 << 20
+_TAR_RECORD = re.compile(rb"([0-9]+) ([^=]+)=")
 
 
 class Unreadable(Exception):
@@ -35,7 +42,7 @@ class Unreadable(Exception):
 
 
 class Member(msgspec.Struct, frozen=True):
-    """`stored_bytes` from `start` on, packed by deflate if `deflated`; in another way they are none."""
+    """`stored_bytes` from `start` on, packed by deflate if `deflated`."""
 
     name: str
     start: int
@@ -49,8 +56,10 @@ def looks_like_zip(size: int, read: Read) -> bool:
 
 
 def looks_like_tar(first: bytes) -> bool:
-    """Whether a file that begins with `first` (512 bytes) might be one."""
-    return first[257:262] == b"ustar"
+    """Whether a file that begins with `first` (512 bytes) might be one: by its magic, which the oldest do without, or
+    by the checksum of its header, which is what readers go by."""
+    header = first[:_BLOCK_BYTES]
+    return header[257:262] == b"ustar" or (len(header) == _BLOCK_BYTES and _checksum_holds(header))
 
 
 def members_of_zip(size: int, read: Read) -> Iterator[Member]:
@@ -77,8 +86,9 @@ def members_of_zip(size: int, read: Read) -> Iterator[Member]:
 
 
 def members_of_tar(size: int, read: Read) -> Iterator[Member]:
-    """Yield the members, one header after the other. Raises Unreadable where they cannot be followed."""
-    at = 0
+    """Yield the members, one header after the other. Raises Unreadable where they cannot be followed, or where readers
+    would not all find the next one at the same place."""
+    at, told = 0, None
     for _ in range(MEMBERS_MAX):
         if at + _BLOCK_BYTES > size:
             return
@@ -88,16 +98,66 @@ def members_of_tar(size: int, read: Read) -> Iterator[Member]:
         name = header[:100].split(b"\0", 1)[0].decode("utf-8", "replace")
         length = _tar_number(header[124:136])
         start = at + _BLOCK_BYTES
+        kind = header[156:157]
+        if kind in _TAR_EXTENDED:
+            if length > _TAR_EXTENDED_BYTES_MAX:
+                raise Unreadable("a header that goes on for too long")
+            more = _told_length(read(start, max(0, min(length, size - start))))
+            if more is not None and (told is not None or kind == _TAR_GLOBAL):
+                raise Unreadable("a length told for several members, or several for one")
+            told = told if more is None else more
+        elif kind not in _TAR_LONG_NAMES:  # These stand between an extended header and its member.
+            is_folder = kind == b"\0" and name.endswith("/")
+            length, told = length if told is None else told, None
+            if kind == _TAR_SPARSE or (length and (is_folder or kind in _TAR_EMPTY)):
+                raise Unreadable(f"a length of {name[:80]!r}, which has none")
         yield Member(name, start, max(0, min(length, size - start)), deflated=False)
         at = start + -(-length // _BLOCK_BYTES) * _BLOCK_BYTES
     raise Unreadable(f"more than {MEMBERS_MAX} members")
 
 
+def _checksum_holds(header: bytes) -> bool:
+    """Whether the checksum of a tar's header is right, as readers of it see that: by signed or unsigned bytes."""
+    field = header[148:156]
+    try:
+        if field[0] in (0x80, 0xFF):
+            said = int.from_bytes(field[1:], "big")
+        else:
+            said = int(field.split(b"\0", 1)[0].decode("ascii").strip() or "0", 8)  # As Python's own does: `0o17` too.
+    except ValueError:
+        return False
+    rest = header[:148] + header[156:]
+    unsigned = 8 * 32 + sum(rest)
+    return said in (unsigned, unsigned - 256 * sum(byte > 127 for byte in rest))
+
+
+def _told_length(records: bytes) -> int | None:
+    """Return the length of the next member that an extended header tells, None if it tells none."""
+    if b"GNU.sparse" in records:
+        raise Unreadable("a file with holes")
+    told = None
+    at = 0
+    while found := _TAR_RECORD.match(records, at):
+        stop = at + _decimal(found[1])
+        if stop <= at:
+            raise Unreadable("a record of no length")
+        if found[2] == b"size":
+            told = _decimal(records[found.end() : stop - 1])
+        at = stop
+    return told
+
+
+def _decimal(digits: bytes) -> int:
+    if not digits.isdigit() or len(digits) > 20:
+        raise Unreadable("a length that is no number")
+    return int(digits)
+
+
 def _tar_number(field: bytes) -> int:
     """Read octal digits, or the binary form of GNU tar for what does not fit in them."""
-    if field[0] & 0x80:
-        return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
-    digits = field.strip(b" \0")
+    if field[0] == 0x80:
+        return int.from_bytes(field[1:], "big")
+    digits = field.split(b"\0", 1)[0].strip()
     if not all(48 <= digit < 56 for digit in digits):
         raise Unreadable("a length that is no number")
     return int(digits or b"0", 8)
@@ -156,6 +216,6 @@ def _member_at(at: int, name: str, packed: int, method: int, size: int, read: Re
     if local[0] != _LOCAL_MAGIC:
         raise Unreadable(f"{name[:80]!r} does not begin where it should")
     start = at + _LOCAL.size + local[-2] + local[-1]
-    known = method in (_STORED, _DEFLATED)
-    stored = max(0, min(packed, size - start)) if known else 0
-    return Member(name, start, stored, deflated=method == _DEFLATED)
+    if method not in (_STORED, _DEFLATED):
+        raise Unreadable(f"{name[:80]!r} is packed in a way that is not known here ({method})")
+    return Member(name, start, max(0, min(packed, size - start)), deflated=method == _DEFLATED)

@@ -11,29 +11,38 @@ Source: `pickletools`; NumPy's NEP 1; docs/threat-model.md, T31 and T32; docs/de
 from __future__ import annotations
 
 import ast
-import bz2
-import lzma
 import pickletools
 import re
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Protocol
 
 from p2phub import limits
 from p2phub.errors import Unsafe
-from p2phub.formats.archives import Member, Unreadable, looks_like_tar, looks_like_zip, members_of_tar, members_of_zip
-
-Read = Callable[[int, int], bytes]
+from p2phub.formats.archives import (
+    Member,
+    Read,
+    Unreadable,
+    looks_like_tar,
+    looks_like_zip,
+    members_of_tar,
+    members_of_zip,
+)
+from p2phub.formats.packed import BEGINNING_BYTES, beginnings_of, inflated
 
 _LOOK_BYTES = 64 * limits.KIB
 """How much of a beginning is looked at."""
 
-_INSIDE_BYTES = 4 * limits.KIB  # The same of each member of an archive.
-_INFLATED_BYTES = 4 * limits.KIB  # The same of what is compressed.
+_INSIDE_BYTES = BEGINNING_BYTES  # The same of each member of an archive.
 _TAIL_BYTES = 256 * limits.KIB  # Where the directory of a zip of some thousand members begins, seen from the end.
-_LZMA_MEMORY_BYTES = 64 * limits.MIB
 _OPCODES_MAX = 256  # What is no pickle has a wrong one long before; each takes a microsecond.
+_OPCODES_OF_ALL_MAX = 4096  # Of a small file whose end may come first.
+_PADDED_BYTES = limits.MIB  # Looked at of what begins with nothing but opcodes that do nothing.
+# What pushes something without an argument, then whatever has no argument and calls nothing. A loader fails at the
+# first of these that finds less on its stack than it takes.
+_PADDING = re.compile(rb"[N(\])}\x88\x89\x8f][N(\])}\x88\x89\x8f012adelstu\x85-\x87\x90\x91\x94]*")
+_NEED_A_STACK = b"012adelostuRb.ghjpqrQ\x81\x85\x86\x87\x90\x91\x92\x93\x94"  # So no pickle begins with one.
+_MARKS = re.compile(rb"[()\x85-\x87]")
+_PACKED_BYTES_MAX = 64 * limits.MIB  # Read of members of one archive out of which too little came for far too long.
 _HEADERS_BYTES_MAX = 2 * limits.MIB  # Of NumPy files in one archive that have to be parsed: some seconds.
 _NUMPY = b"\x93NUMPY"
 _PICKLE = "a pickle, which can run any code when it is loaded"
@@ -59,9 +68,15 @@ def danger_of(size: int, read: Read) -> str | None:
         read = partial(_part_of, first)
     if first.startswith(b"7z\xbc\xaf\x27\x1c"):
         return "a 7z archive, which cannot be looked into"
-    found = _of_bytes(first) or _of_compressed(first)
+    found = _of_file(first, size, read)
     if found is not None:
         return found
+    try:
+        found = _of_packed(size, read)
+        if found is not None:
+            return found
+    except Unreadable as error:
+        return f"packed so that it cannot be looked into: {error}"
     try:
         if looks_like_zip(size, read):  # Whatever stands before it.
             return _of_members("zip", members_of_zip(size, read), read)
@@ -103,10 +118,17 @@ def _part_of(data: bytes, offset: int, length: int) -> bytes:
     return data[offset : offset + length]
 
 
-def _of_bytes(first: bytes) -> str | None:
+def _of_file(first: bytes, size: int, read: Read) -> str | None:
+    if len(first) < size and _padding_of(first) == len(first):
+        first = read(0, min(size, _PADDED_BYTES))
+    return _of_bytes(first, whole=len(first) == size)
+
+
+def _of_bytes(first: bytes, *, whole: bool) -> str | None:
+    """Judge what begins with `first`; `whole`: that is all of it."""
     if first.startswith(_NUMPY):
         return "a NumPy file of pickled objects" if _has_objects(_numpy_header(first)) else None
-    return _PICKLE if _is_pickle(first) else None
+    return _PICKLE if _is_pickle(first, whole=whole) else None
 
 
 def _numpy_header(first: bytes) -> bytes | None:
@@ -138,15 +160,27 @@ def _is_object_type(descr: object) -> bool:
     return any(_is_object_type(field[1]) for field in fields if isinstance(field, tuple) and len(field) > 1)
 
 
-def _is_pickle(first: bytes) -> bool:
-    """Whether `first` begins a pickle. One of the oldest protocols has no magic: it has to call what it names, or to go
-    on without a wrong opcode for longer than anything else does. Of what has the magic by chance there is a wrong one.
-    """
+def _padding_of(first: bytes) -> int:
+    """Return how many bytes at its beginning do nothing in an old pickle; 0 if it is none, or a newer one."""
+    found = _PADDING.match(first)
+    return 0 if found is None else found.end()
+
+
+def _is_pickle(first: bytes, *, whole: bool) -> bool:
+    """Whether `first` begins a pickle, or is one if it is `whole`. One of the oldest protocols has no magic: it has to
+    call what it names, or to go on without a wrong opcode for longer than anything else does. Opcodes that do nothing
+    count for nothing, since many files are made of one byte; but they must come to an end. Of what has the magic by
+    chance there is a wrong one."""
     has_magic = len(first) > 2 and first[0] == 0x80 and first[1] in (2, 3, 4, 5)
-    named = marked = False
+    if first[:1] in _NEED_A_STACK:
+        return False
+    padding = _padding_of(first)
+    if padding == len(first):
+        return not whole  # A loader finds its end before it has called anything.
+    named, marked = False, _MARKS.search(first, 0, padding) is not None
     try:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(first)):
-            if count == _OPCODES_MAX:
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(first[padding:])):
+            if count == (_OPCODES_OF_ALL_MAX if whole and not has_magic else _OPCODES_MAX):
                 return True
             if opcode.name in ("GLOBAL", "INST"):
                 if not _IDENTIFIERS.fullmatch(str(argument)):
@@ -167,48 +201,37 @@ def _is_pickle(first: bytes) -> bool:
     return has_magic
 
 
-class _Decompressor(Protocol):
-    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
-
-
-_COMPRESSED: tuple[tuple[bytes, Callable[[], _Decompressor]], ...] = (
-    (b"\x1f\x8b", lambda: zlib.decompressobj(zlib.MAX_WBITS | 16)),
-    (b"\x78", zlib.decompressobj),
-    (b"BZh", bz2.BZ2Decompressor),
-    (b"\xfd7zXZ\0", lambda: lzma.LZMADecompressor(memlimit=_LZMA_MEMORY_BYTES)),
-    (b"\x5d\0\0", lambda: lzma.LZMADecompressor(memlimit=_LZMA_MEMORY_BYTES)),
-)
-
-
-def _of_compressed(first: bytes) -> str | None:
-    """Look at the beginning of what is compressed, as joblib writes pickles."""
-    for magic, make in _COMPRESSED:
-        if first.startswith(magic):
-            try:
-                inside = make().decompress(first, _INFLATED_BYTES)
-            except (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError):
-                continue  # It only looked like it.
-            found = _of_bytes(inside)
-            if found is not None:
-                return f"compressed: {found}"
+def _of_packed(size: int, read: Read) -> str | None:
+    """Look at the beginning of what is packed, as joblib writes pickles. Raises Unreadable."""
+    for data, whole in beginnings_of(size, read):
+        found = _of_bytes(data, whole=whole)
+        if found is not None:
+            return f"compressed: {found}"
     return None
 
 
 def _of_members(kind: str, members: Iterator[Member], read: Read) -> str | None:
     """Look at each member of an archive: its name, and where it is stored as it is or deflated, its beginning."""
-    headers = 0
+    headers = deep = 0
     for member in members:
-        inside = read(member.start, min(member.stored_bytes, _INSIDE_BYTES))
+
+        def read_packed(offset: int, length: int, start: int = member.start) -> bytes:
+            nonlocal deep
+            deep += length if offset >= 2 * BEGINNING_BYTES else 0
+            if deep > _PACKED_BYTES_MAX:
+                raise Unreadable("too little comes out of too many of its members")
+            return read(start + offset, length)
+
         if member.deflated:
-            try:
-                inside = zlib.decompressobj(-zlib.MAX_WBITS).decompress(inside, _INFLATED_BYTES)
-            except zlib.error:
-                inside = b""
+            inside, whole = inflated(member.stored_bytes, read_packed)
+        else:
+            inside = read(member.start, min(member.stored_bytes, _INSIDE_BYTES))
+            whole = member.stored_bytes == len(inside)
         if inside.startswith(_NUMPY) and _MAY_NAME_OBJECTS.search(header := _numpy_header(inside) or b""):
             headers += len(header)
             if headers > _HEADERS_BYTES_MAX:
                 raise Unreadable("too many NumPy files of records")
-        found = _of_bytes(inside) or (_PICKLE if member.name.lower().endswith(_PICKLE_NAMES) else None)
+        found = _of_bytes(inside, whole=whole) or (_PICKLE if member.name.lower().endswith(_PICKLE_NAMES) else None)
         if found is not None:
             return f"a {kind} with {member.name[:80]!r} in it: {found}"
     return None

@@ -3,16 +3,18 @@
     file = "PAR1" | the column chunks that were chosen | footer (Thrift) | footer length u32 | "PAR1"
 
 The original's footer is copied field by field: row groups and columns that were not chosen are left out, places are
-those of the new file, the schema loses the columns, and rows are counted anew. Left out too are indexes and bloom
-filters, which are not copied, and, where columns are gone, what speaks of all of them: their order and sorting, and the
-schemas that writers keep beside the format's own. Never copied is such a schema with a pickled type, which runs what it
-likes when a reader opens the file. Pure. Source: parquet.thrift in apache/parquet-format; decisions/0092.
+those of the new file, the schema loses the columns, and rows, row groups and their bytes are counted anew. Left out too
+are indexes and bloom filters, which are not copied, and, where columns are gone, what speaks of all of them: their
+order and sorting, and the schemas that writers keep beside the format's own. Never copied is such a schema with a
+pickled type, which runs what it likes when a reader opens the file. Pure. Source: parquet.thrift in
+apache/parquet-format; decisions/0092.
 """
 
 from __future__ import annotations
 
 import binascii
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from p2phub import limits
 from p2phub.errors import Malformed
@@ -25,10 +27,12 @@ from p2phub.formats.thrift import ThriftReader, ThriftWriter
 _FILE_SCHEMA, _FILE_ROWS, _FILE_GROUPS, _FILE_KEYS, _FILE_ORDERS = 2, 3, 4, 5, 7
 _FILE_LEFT_OUT = {8, 9}  # Encryption, which no readable file has.
 _ELEMENT_NAME, _ELEMENT_CHILDREN = 4, 5
-_GROUP_COLUMNS, _GROUP_ROWS, _GROUP_SORTING, _GROUP_PLACE = 1, 3, 4, 5
+_GROUP_COLUMNS, _GROUP_BYTES, _GROUP_ROWS, _GROUP_SORTING, _GROUP_PLACE = 1, 2, 3, 4, 5
+_GROUP_PACKED_BYTES, _GROUP_ORDINAL = 6, 7
 _CHUNK_PLACE, _CHUNK_META = 2, 3
 _CHUNK_LEFT_OUT = {4, 5, 6, 7}  # Where its indexes stand.
-_META_PATH, _META_DATA, _META_INDEX, _META_DICTIONARY = 3, 9, 10, 11
+_META_PATH, _META_UNPACKED, _META_PACKED = 3, 6, 7
+_META_DATA, _META_INDEX, _META_DICTIONARY = 9, 10, 11
 _META_LEFT_OUT = {14, 15}  # Where its bloom filter stands.
 _KEYS_OF_ALL_COLUMNS = (b"ARROW:schema", b"pandas")
 _PAIR_KEY, _PAIR_VALUE = 1, 2
@@ -88,45 +92,78 @@ def _groups(footer: bytes, places: Mapping[str, int]) -> tuple[list[bytes], int]
             reader.skip(kind)
             continue
         for number, _ in enumerate(reader.items(kind, thrift.STRUCT)):
-            group, count, kept = _group(reader, number, places)
-            if kept:
-                made.append(group)
-                rows += count
+            group = _group(reader, number, places, ordinal=len(made))
+            if group is not None:
+                made.append(group.data)
+                rows += group.rows
     return made, rows
 
 
-def _group(reader: ThriftReader, number: int, places: Mapping[str, int]) -> tuple[bytes, int, int]:
-    writer = ThriftWriter()
-    rows = kept = 0
+class _Group(NamedTuple):
+    data: bytes
+    rows: int
+
+
+class _Chunk(NamedTuple):
+    """A column chunk at its new place, or its metadata; how many bytes it is unpacked, and in the file, as is told."""
+
+    data: bytes
+    unpacked: int
+    packed: int
+
+
+def _group(reader: ThriftReader, number: int, places: Mapping[str, int], *, ordinal: int) -> _Group | None:
+    """Return what is kept of a row group, which is number `ordinal` of the new file; None if nothing is."""
+    start = reader.position
+    chunks: list[_Chunk] = []
     for field, kind in reader.fields():
         if field == _GROUP_COLUMNS:
             all_chunks = [_chunk(reader, number, places) for _ in reader.items(kind, thrift.STRUCT)]
-            chunks = [chunk for chunk in all_chunks if chunk is not None]
-            kept = len(chunks)
+            chunks += [chunk for chunk in all_chunks if chunk is not None]
+        else:
+            reader.skip(kind)
+    if not chunks:
+        return None
+    # What readers share out work by. Fields that the original does not have are not added.
+    told_anew = {
+        _GROUP_BYTES: sum(chunk.unpacked for chunk in chunks),
+        _GROUP_PACKED_BYTES: sum(chunk.packed for chunk in chunks),
+        _GROUP_ORDINAL: ordinal,
+    }
+    if not all(0 <= value < 1 << 63 for value in told_anew.values()):
+        raise Malformed("parquet-column", "columns of a row group that come to no number of bytes")
+    again, writer = reader.again(start), ThriftWriter()
+    rows = 0
+    for field, kind in again.fields():
+        if field == _GROUP_COLUMNS:
+            again.skip(kind)
             writer.field(field, kind)
-            writer.list_of(thrift.STRUCT, chunks)
+            writer.list_of(thrift.STRUCT, [chunk.data for chunk in chunks])
         elif field == _GROUP_ROWS:
-            rows = reader.integer(kind)
+            rows = again.integer(kind)
             writer.field(field, kind)
             writer.integer(rows)
+        elif field in told_anew:
+            again.integer(kind)
+            writer.field(field, kind)
+            writer.integer(told_anew[field])
         elif field in (_GROUP_SORTING, _GROUP_PLACE):
-            reader.skip(kind)
+            again.skip(kind)
         else:
-            _copy(reader, writer, field, kind)
+            _copy(again, writer, field, kind)
     writer.end()
-    return writer.data(), rows, kept
+    return _Group(writer.data(), rows)
 
 
-def _chunk(reader: ThriftReader, group: int, places: Mapping[str, int]) -> bytes | None:
+def _chunk(reader: ThriftReader, group: int, places: Mapping[str, int]) -> _Chunk | None:
     """Return a column chunk at its new place, None if it was not chosen."""
     writer = ThriftWriter()
-    kept = False
+    kept: _Chunk | None = None
     for field, kind in reader.fields():
         if field == _CHUNK_META and kind == thrift.STRUCT:
-            meta = _meta(reader, group, places)
-            kept = meta is not None
+            kept = _meta(reader, group, places)
             writer.field(field, kind)
-            writer.raw(meta or b"\0")
+            writer.raw(b"\0" if kept is None else kept.data)
         elif field == _CHUNK_PLACE:  # Of metadata beside the column, which hardly anybody wrote: 0 says none.
             reader.skip(kind)
             writer.field(field, kind)
@@ -136,17 +173,22 @@ def _chunk(reader: ThriftReader, group: int, places: Mapping[str, int]) -> bytes
         else:
             _copy(reader, writer, field, kind)
     writer.end()
-    return writer.data() if kept else None
+    return None if kept is None else kept._replace(data=writer.data())
 
 
-def _meta(reader: ThriftReader, group: int, places: Mapping[str, int]) -> bytes | None:
+def _meta(reader: ThriftReader, group: int, places: Mapping[str, int]) -> _Chunk | None:
     start = reader.position
     path, found = b"", []
+    unpacked = packed = 0
     for field, kind in reader.fields():
         if field == _META_PATH:
             path = _text_path(reader, kind)
         elif field in (_META_DATA, _META_DICTIONARY):
             found.append(reader.integer(kind))
+        elif field == _META_UNPACKED:
+            unpacked = reader.integer(kind)
+        elif field == _META_PACKED:
+            packed = reader.integer(kind)
         else:
             reader.skip(kind)
     place = places.get(f"{group}/{path.decode('utf-8', 'replace')}")
@@ -165,7 +207,7 @@ def _meta(reader: ThriftReader, group: int, places: Mapping[str, int]) -> bytes 
         else:
             _copy(again, writer, field, kind)
     writer.end()
-    return writer.data()
+    return _Chunk(writer.data(), unpacked, packed)
 
 
 def _text_path(reader: ThriftReader, kind: int) -> bytes:

@@ -36,7 +36,7 @@ def read_peers(home: Path) -> tuple[PeerAddress, ...]:
 def write_peers(home: Path, peers: Iterable[PeerAddress]) -> None:
     """Replace the list of known peers. Blocks. Raises DiskError, and then the old list stands."""
     data = json.dumps([str(peer) for peer in islice(peers, limits.KNOWN_PEERS_MAX)], indent=0).encode()
-    with disk_errors(f"write {home / PEERS_FILE}"):
+    with disk_errors(f"write {home / PEERS_FILE}", option="--home"):
         folder = os.open(home, FOLDER_FLAGS & ~os.O_NOFOLLOW)  # The home itself may be a link that the user made.
         try:
             part = write_beside(folder, data)

@@ -161,7 +161,7 @@ class Running:
         try:
             found = found or self.held(self.parts.resolver.local(ref))
         except (NotFound, UsageError):
-            if meant is None or not meant.is_dir():
+            if meant is None or not os.path.isdir(meant):  # False, too, where we may not look.
                 raise
         if not found:
             raise _not_held(ref, meant)

@@ -37,7 +37,7 @@ class Begun(msgspec.Struct, frozen=True):
 def note(home: Path, fetch: Begun) -> None:
     """Note that a fetch began. Blocks. Raises DiskError."""
     texts = {"reference": fetch.reference, "manifest": fetch.manifest.raw.hex(), "folder": os.fspath(fetch.folder)}
-    with disk_errors(f"write {home / NOTES_FOLDER}"):
+    with disk_errors(f"write {home / NOTES_FOLDER}", option="--home"):
         with contextlib.suppress(FileExistsError):
             (home / NOTES_FOLDER).mkdir(mode=0o700)
         folder = os.open(home / NOTES_FOLDER, FOLDER_FLAGS)
@@ -54,7 +54,7 @@ def note(home: Path, fetch: Begun) -> None:
 
 def forget(home: Path, fetch: Begun) -> None:
     """Forget a fetch that ended. Blocks. Raises DiskError."""
-    with disk_errors(f"write {home / NOTES_FOLDER}"), contextlib.suppress(FileNotFoundError):
+    with disk_errors(f"write {home / NOTES_FOLDER}", option="--home"), contextlib.suppress(FileNotFoundError):
         (home / NOTES_FOLDER / _name(fetch)).unlink()
 
 

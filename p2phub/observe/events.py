@@ -77,7 +77,8 @@ class Found(Event, frozen=True):
 
 class Adopted(Event, frozen=True):
     """A model of a cache is held where it stands: whole, as `manifest`, else files `alone` (`manifest`, `path`) of it.
-    `announced`: whether it may be told of and served. `problems`: `path` and `why` of what is not held."""
+    `announced`: whether all of that may be told of and served. `announced_before`: whether it may not, though something
+    else of that name, found before, may be. `problems`: `path` and `why` of what is not held."""
 
     NAME: ClassVar[str] = "adopted"
     cache: str
@@ -91,6 +92,7 @@ class Adopted(Event, frozen=True):
     complete: bool
     announced: bool
     problems: list[dict[str, str]]
+    announced_before: bool = False
 
 
 class Listening(Event, frozen=True):

@@ -207,7 +207,7 @@ _GONE = (
     "was the folder moved, or its disk unmounted? or {another}",
 )
 _REASONS = {
-    errno.EROFS: ("the file system is read-only", "{another}"),
+    errno.EROFS: ("the file system is read-only", "mount it for writing, or {another}"),
     errno.EACCES: ("permission denied", _OWNER),
     errno.EPERM: ("not permitted", _OWNER),
     errno.EIO: ("the disk reports an input/output error", "check the disk; what was durable before is kept"),
@@ -226,12 +226,14 @@ _REASONS = {
 
 def disk_error(error: OSError, doing: str, *, option: str | None = None) -> DiskError:
     """Say what a system error means for what we were `doing` ("write ./model/x"). `option`: by which the user names
-    another place for it."""
+    another place for it; without one, another place is hinted at only where nothing else would help."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(f"cannot {doing}: no space left", hint="make room, then run the same command: it resumes")
     reason, hint = _REASONS.get(error.errno or 0, (os.strerror(error.errno) if error.errno else str(error), None))
     another = "name another place" + (f" with {option}" if option is not None else "")
-    return DiskError(f"cannot {doing}: {reason}", hint=None if hint is None else hint.format(another=another))
+    if hint is not None:
+        hint = (hint if option is not None else hint.removesuffix(", or {another}")).format(another=another)
+    return DiskError(f"cannot {doing}: {reason}", hint=hint)
 
 
 def cannot_read(path: str | os.PathLike[str], error: OSError) -> DiskError:

@@ -73,7 +73,7 @@ class FilesystemStore:
     # --- metadata --------------------------------------------------------------------------------------------------
 
     def put_blobs(self, blobs: Sequence[bytes]) -> None:
-        with disk_errors(f"write metadata in {self._home}"):
+        with disk_errors(f"write metadata in {self._home}", option="--home"):
             self._blobs.put(blobs)
 
     def blob(self, digest: Digest) -> bytes | None:
@@ -153,7 +153,7 @@ class FilesystemStore:
         return find_local(self._holdings, table, wanted)
 
     def note_hashed(self, files: Mapping[Path, HashedFile]) -> None:
-        with disk_errors(f"write metadata in {self._home}"):
+        with disk_errors(f"write metadata in {self._home}", option="--home"):
             note_hashed(files, self._holdings.index, self._blobs)
 
     def hashed_at(self, places: Iterable[Path]) -> dict[Path, HashedFile]:

@@ -19,13 +19,16 @@ from p2phub.store.folders import OWN_FOLDER, LeavesFolder, NotAFile, fingerprint
 from p2phub.store.interface import FoundFile, Scan
 
 Ignore = Callable[[str, bool], str | None]
+Unreadable = Callable[[str, OSError], None]
+"""Told of a path that may not be read; what stands there, or below it, is not in the scan."""
 SCAN_DEPTH_MAX = 256  # One descriptor is open for each level; a manifest refuses far shallower trees by its own rule.
 
 
 class _Walk:
-    def __init__(self, root_fd: int, ignore: Ignore) -> None:
+    def __init__(self, root_fd: int, ignore: Ignore, unreadable: Unreadable | None) -> None:
         self._root = root_fd
         self._ignore = ignore
+        self._unreadable = unreadable
         self.files: list[FoundFile] = []
         self.left_out: list[tuple[str, str]] = []
         self.outside: list[str] = []
@@ -33,10 +36,20 @@ class _Walk:
     def folder(self, fd: int, prefix: str, depth: int) -> None:
         if depth > SCAN_DEPTH_MAX:
             raise DiskError(f"{prefix} lies more than {SCAN_DEPTH_MAX} folders deep")
-        with os.scandir(fd) as entries:
-            found = sorted(entries, key=lambda entry: os.fsencode(entry.name))
+        try:
+            with os.scandir(fd) as entries:
+                found = sorted(entries, key=lambda entry: os.fsencode(entry.name))
+        except OSError as exc:
+            self._cannot_read(prefix.rstrip("/") or ".", exc)
+            return
         for entry in found:
             self._entry(entry, fd, prefix, depth)
+
+    def _cannot_read(self, path: str, error: OSError) -> None:
+        """Raises DiskError, unless somebody wants to be told instead."""
+        if self._unreadable is None:
+            raise cannot_read(path, error) from error
+        self._unreadable(path, error)
 
     def _entry(self, entry: os.DirEntry[str], fd: int, prefix: str, depth: int) -> None:
         path = prefix + entry.name
@@ -58,14 +71,18 @@ class _Walk:
             except FileNotFoundError:
                 return  # Gone since we looked: then it is not here.
             except OSError as exc:
-                raise cannot_read(path, exc) from exc
+                self._cannot_read(path, exc)
+                return
             try:
                 self.folder(below, path + "/", depth + 1)
             finally:
                 os.close(below)
         elif entry.is_file(follow_symlinks=False):
-            with contextlib.suppress(FileNotFoundError):
-                self.files.append(FoundFile(path, fingerprint(entry.stat(follow_symlinks=False))))
+            try:
+                with contextlib.suppress(FileNotFoundError):
+                    self.files.append(FoundFile(path, fingerprint(entry.stat(follow_symlinks=False))))
+            except OSError as exc:  # Of a folder that may be listed and not entered.
+                self._cannot_read(path, exc)
         elif entry.is_symlink():
             self._link(path)
         else:
@@ -78,6 +95,8 @@ class _Walk:
             self.left_out.append((path, "a link to a folder or a special file"))
         except (LeavesFolder, FileNotFoundError):
             self.outside.append(path)
+        except OSError as exc:
+            self._cannot_read(path, exc)
         else:
             try:
                 why = self._left_out(target)
@@ -100,11 +119,12 @@ class _Walk:
         return self._ignore(path, False)
 
 
-def scan_folder(folder: Path, ignore: Ignore) -> Scan:
-    """Walk `folder`. Raises OSError, DiskError."""
+def scan_folder(folder: Path, ignore: Ignore, unreadable: Unreadable | None = None) -> Scan:
+    """Walk `folder`. Raises OSError if it cannot be opened, DiskError; for what cannot be read within it, too, if
+    nobody is told of that."""
     root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        walk = _Walk(root, ignore)
+        walk = _Walk(root, ignore, unreadable)
         walk.folder(root, "", 0)
     finally:
         os.close(root)

@@ -66,19 +66,19 @@ class StateLog:
 
     def all(self, kind: str) -> dict[Key, Value]:
         """Return the values of `kind` by key. Raises DiskError, Damaged."""
-        with self._mutex, disk_errors(f"read {self._path}"):
+        with self._mutex, disk_errors(f"read {self._path}", option="--home"):
             self._refresh()
             return dict(self._state.get(kind, {}))
 
     def get(self, kind: str, key: Key) -> Value | None:
-        with self._mutex, disk_errors(f"read {self._path}"):
+        with self._mutex, disk_errors(f"read {self._path}", option="--home"):
             self._refresh()
             return self._state.get(kind, {}).get(key)
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[StateLog]:
         """Within, no other process or thread changes anything: read, decide, then `set` or `remove`."""
-        with self._mutex, disk_errors(f"write {self._path}"):
+        with self._mutex, disk_errors(f"write {self._path}", option="--home"):
             if self._locked:  # Already within: a second descriptor would wait for the first for ever.
                 yield self
                 return

@@ -94,6 +94,7 @@ def _event(each: engine.Adopted) -> Adopted:
         bytes=each.bytes,
         complete=each.manifest is not None,
         announced=each.announced,
+        announced_before=each.announced_before,
         problems=_told(each.problems),
     )
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from p2phub import limits
 from p2phub.errors import DiskError, HubError, Malformed
 from p2phub.manifest import check_path, check_paths, ignored
-from p2phub.store.caches.found import JUNK, CachedFile, CachedModel, Report, in_order
+from p2phub.store.caches.found import JUNK, CachedFile, CachedModel, Report, in_order, reason
 from p2phub.store.caches.links import entries_of, open_folder
 from p2phub.store.folders import legible
 from p2phub.store.scanning import scan_folder
@@ -25,8 +25,8 @@ WEIGHTS = (".gguf", ".safetensors")
 
 def scan_plain(root: Path, report: Report) -> None:
     """Report the folder `root` as one model. Raises OSError, DiskError, Stopped."""
-    files, left_out = _files_of(root, report, lambda path: None)
-    whole = bool(files)
+    files, left_out, all_read = _files_of(root, report, lambda path: None)
+    whole = bool(files) and all_read
     try:
         check_paths(file.path for file in files)
     except Malformed as exc:
@@ -48,7 +48,7 @@ def scan_lmstudio(root: Path, report: Report) -> None:
             folder = root / publisher / model
             try:
                 check_path(f"{publisher}/{model}")
-                files, left_out = _files_of(folder, report, _not_weights)
+                files, left_out, _ = _files_of(folder, report, _not_weights)
             except (OSError, HubError) as exc:
                 report.problem(folder, exc)
             else:
@@ -76,9 +76,11 @@ def _folders_in(folder: Path, report: Report) -> list[str]:
 
 def _files_of(
     folder: Path, report: Report, unwanted: Callable[[str], str | None]
-) -> tuple[list[CachedFile], list[tuple[str, str]]]:
-    """Return the files of `folder`, and what is left out and why. Raises OSError, DiskError, Stopped."""
+) -> tuple[list[CachedFile], list[tuple[str, str]], bool]:
+    """Return the files of `folder`, what is left out and why, and whether all of it could be looked at: what may not be
+    read might be a part of the model. Raises OSError, DiskError, Stopped."""
     count = 0
+    unreadable: list[tuple[str, str]] = []
 
     def leave_out(path: str, is_folder: bool) -> str | None:
         nonlocal count
@@ -90,8 +92,8 @@ def _files_of(
             return JUNK
         return None if is_folder else unwanted(path)
 
-    scan = scan_folder(folder, leave_out)
-    left_out = list(scan.left_out)
+    scan = scan_folder(folder, leave_out, lambda path, error: unreadable.append((path, reason(error))))
+    left_out = [*scan.left_out, *unreadable]
     left_out += [(path, "a link that leaves the folder, leads nowhere or in circles") for path in scan.outside]
     real = os.path.realpath(folder)
     files: list[CachedFile] = []
@@ -103,7 +105,7 @@ def _files_of(
             continue
         place = Path(real, found.path if found.target is None else found.target)
         files.append(CachedFile(found.path, place, found.fingerprint, None))
-    return files, left_out
+    return files, left_out, not unreadable
 
 
 def _model(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,18 +11,7 @@ from p2phub.api.hub import Hub
 from p2phub.content import Codec, digest_of
 from p2phub.manifest import Ticket, encode_ticket
 from p2phub.node import load_config
-from p2phub.observe import Watch
-
-
-class Recorded:
-    """Carries out nothing, and keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.asked: dict[str, dict[str, Any]] = {}
-
-    async def call(self, verb: str, args: dict[str, Any], watch: Watch) -> dict[str, Any]:
-        self.asked[verb] = args
-        return {}
+from tests.support.recorded import Recorded
 
 
 async def test_a_folder_to_forget_or_verify_is_told_whole_to_a_daemon_elsewhere(

@@ -334,6 +334,37 @@ def test_verify_that_mended_all_says_so_and_ends_well(cli: Cli, hub: FakeHub) ->
     assert hub.calls[-1][2]["allow_unsafe"] is True
 
 
+def adopted(
+    name: str, cache: str = "hf", revision: str | None = None, *, announced: bool = False, before: bool = False
+) -> api.Adopted:
+    return api.Adopted(
+        cache, name, revision, "/cache", "bagmanifest", [], 1, 5, True, announced, [], announced_before=before
+    )
+
+
+def test_adopt_says_how_to_announce_what_is_kept_here_and_means_no_other_cache(cli: Cli, hub: FakeHub) -> None:
+    hub.events = [adopted("org/name"), adopted("org/name", "lmstudio"), adopted("x/told", announced=True)]
+    said = cli("adopt", "hf", "my dir")
+    assert "p2phub adopt hf 'my dir' --announce hf:org/name     or --announce all" in said.err
+    hub.events = hub.events[2:]
+    assert "--announce" not in cli("adopt").err
+
+
+def test_adopt_says_once_that_what_is_new_of_a_name_is_not_announced(cli: Cli, hub: FakeHub) -> None:
+    hub.events = [adopted("org/name", revision="a" * 40, before=True), adopted("org/name", revision="b" * 40)]
+    said = cli("adopt")
+    assert said.err.count("Only what you announced before of these is announced") == 1
+    assert said.err.count("p2phub adopt --announce org/name") == 1
+
+
+def test_adopt_says_which_commits_a_name_announced(cli: Cli, hub: FakeHub) -> None:
+    hub.events = [adopted("org/name", revision=digit * 40, announced=True) for digit in "abc"]
+    said = cli("adopt", "--announce", "org/name").err
+    assert "org/name was found at 3 commits, and all are announced: aaaaaaaaaaaa, bbbbbbbbbbbb, cccccccccccc." in said
+    assert "hf:org/name@aaaaaaaaaaaa" in said
+    assert "commits" not in cli("adopt", "--announce", f"org/name@{'a' * 40}").err
+
+
 def test_pin_says_whether_it_allows_what_may_run_code(cli: Cli, hub: FakeHub) -> None:
     assert cli("pin", "m").code == cli("pin", "m", "--allow-unsafe").code == 0
     assert [given["allow_unsafe"] for _, _, given in hub.calls] == [None, True]
@@ -374,6 +405,11 @@ def test_doctor_says_what_to_try_and_scripts_see_whether_all_is_well(cli: Cli, h
         ({"announced_to": None}, "published"),
         ({"private": True}, "private"),
         ({"published": False}, "fetched"),
+        ({"published": False, "origin": "own"}, "own store"),
+        ({"published": False, "origin": "adopted"}, "adopted"),
+        ({"origin": "adopted"}, "adopted, announced to 4"),
+        ({"origin": "own", "private": True}, "own store, private"),
+        ({"origin": "fetched", "announced_to": None}, "fetched, published"),
         ({"complete": False}, "in part"),
     ],
 )

@@ -72,6 +72,50 @@ def npy_of(descr: str) -> bytes:
     return b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header + bytes(64)
 
 
+def old_tar(members: dict[str, bytes]) -> bytes:
+    """Return a tar as before POSIX, whose headers have a checksum and no magic."""
+    data = bytearray(tarred(members))
+    data[257:265] = bytes(8)
+    data[148:156] = b" " * 8
+    data[148:156] = b"%06o\0 " % sum(data[:512])
+    return bytes(data)
+
+
+def tar_member(name: bytes, content: bytes, *, kind: bytes = b"0", length: int | None = None) -> bytes:
+    header = bytearray(512)
+    header[: len(name)] = name
+    header[124:135] = b"%011o" % (len(content) if length is None else length)
+    header[148:156] = b" " * 8
+    header[156:157] = kind
+    header[257:263] = b"ustar\0"
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header) + content + bytes(-len(content) % 512)
+
+
+def pax(*records: tuple[bytes, bytes], kind: bytes = b"x") -> bytes:
+    """Return an extended header, each of whose records says a length of two digits: its own."""
+    content = b"".join(b"%d %s=%s\n" % (len(key) + len(value) + 5, key, value) for key, value in records)
+    return tar_member(b"pax", content, kind=kind)
+
+
+def deflated(content: bytes) -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(content) + packer.flush()
+
+
+def gzipped(content: bytes, *, name: bytes = b"", before: bytes = b"", behind: bytes = b"") -> bytes:
+    """Return `content` by gzip, behind a file's name and other blocks, and before more."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = packer.compress(content) + (packer.flush(zlib.Z_FULL_FLUSH) if behind else packer.flush())
+    header = b"\x1f\x8b\x08" + (b"\x08" if name else b"\0") + bytes(4) + b"\0\xff" + (name + b"\0" if name else b"")
+    end = zlib.crc32(content).to_bytes(4, "little") + len(content).to_bytes(4, "little")
+    return header + before + packed + behind + end
+
+
+EMPTY_BLOCK = b"\0\0\0\xff\xff"
+WRONG_BLOCK = b"\x06"  # Of a kind that there is not.
+EVIL_BEHIND = tar_member(b"evil", pickled(2))
+HOLD = pickle.dumps([Payload(), random.Random(1).randbytes(3 << 20)])
 TORCH = {"archive/data.pkl": pickled(2), "archive/data/0": bytes(64), "archive/version": b"3\n"}
 OBJECTS = np.array([{"a": 1}, None], dtype=object)
 
@@ -86,6 +130,56 @@ OBJECTS = np.array([{"a": 1}, None], dtype=object)
         pytest.param(zipped({"a.PKL": b""}, method=zipfile.ZIP_LZMA), id="a zip packed in another way"),
         pytest.param(tarred({"sys_info": b"", "pickle": pickled(2)}), id="torch before zip"),
         pytest.param(tarred({"x/" + "y" * 200: pickled(2)}), id="a tar with a long name"),
+        pytest.param(old_tar({"pickle": pickled(2)}), id="a tar without its magic"),
+        pytest.param(
+            tar_member(b"x/", b"", kind=b"5", length=9_000) + EVIL_BEHIND, id="a tar behind a folder with a length"
+        ),
+        pytest.param(tar_member(b"x/", b"", kind=b"\0", length=9_000) + EVIL_BEHIND, id="a tar behind an old folder"),
+        pytest.param(tar_member(b"x", b"", kind=b"S", length=9_000) + EVIL_BEHIND, id="a tar behind a file with holes"),
+        pytest.param(
+            pax((b"size", b"0")) + tar_member(b"x", b"", length=9_000) + EVIL_BEHIND, id="a tar with two lengths"
+        ),
+        pytest.param(
+            pax((b"size", b"0")) + pax((b"a", b"b")) + tar_member(b"x", b"", length=9_000) + EVIL_BEHIND,
+            id="a tar with two lengths, told before",
+        ),
+        pytest.param(
+            pax((b"size", b"0"))
+            + tar_member(b"long", b"name", kind=b"L")
+            + tar_member(b"x", b"", length=9_000)
+            + EVIL_BEHIND,
+            id="a tar with two lengths and a long name",
+        ),
+        pytest.param(pax((b"size", b"0"), kind=b"g") + EVIL_BEHIND, id="a tar with one length for all"),
+        pytest.param(zipped({"a.npy": numpy_file(OBJECTS)}, method=zipfile.ZIP_BZIP2), id="npz by bzip2"),
+        pytest.param(zipped({"a.npy": numpy_file(OBJECTS)}, method=zipfile.ZIP_LZMA), id="npz by lzma"),
+        pytest.param(gzipped(pickled(3), name=b"n" * 70_000), id="gzip with a long name"),
+        pytest.param(gzipped(pickled(3), before=EMPTY_BLOCK * 14_000), id="gzip with empty blocks"),
+        pytest.param(gzip.compress(b"") + bytes(300) + gzip.compress(pickled(3)), id="gzip behind an empty one"),
+        pytest.param(gzip.compress(b"") + bytes(70_000) + gzip.compress(pickled(3)), id="gzip far behind an empty one"),
+        pytest.param(gzip.compress(b"") * 4_000 + gzip.compress(pickled(3)), id="gzip behind thousands"),
+        pytest.param(
+            gzipped(pickled(3), behind=EMPTY_BLOCK * 2_000 + WRONG_BLOCK), id="gzip that is wrong when it is too late"
+        ),
+        pytest.param(zlib.compress(b"") + zlib.compress(pickled(3)), id="zlib behind an empty one"),
+        pytest.param(b"ZF" + b"0x3e".ljust(19) + zlib.compress(pickled(3)), id="joblib before 0.10"),
+        pytest.param(b"ZF" + b"0x3e".ljust(20) + zlib.compress(pickled(3)), id="joblib before 0.10, with a space"),
+        pytest.param(bz2.compress(b"") + bz2.compress(pickled(3)), id="bz2 behind an empty one"),
+        pytest.param(bz2.compress(HOLD), id="bz2 of a whole block"),
+        pytest.param(lzma.compress(b"") + lzma.compress(pickled(3)), id="xz behind an empty one"),
+        pytest.param(
+            lzma.compress(b"") + lzma.compress(pickled(3), format=lzma.FORMAT_ALONE), id="lzma behind an empty xz"
+        ),
+        pytest.param(
+            b"]" + bytes(17 + 18 * 500) + lzma.compress(pickled(3), format=lzma.FORMAT_ALONE), id="lzma behind zeros"
+        ),
+        pytest.param(lzma.compress(pickled(3), preset=9), id="xz -9"),
+        pytest.param(
+            lzma.compress(pickled(3), filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 28}]), id="xz of much memory"
+        ),
+        pytest.param(
+            b"\x5d\0\x80\0\xff" + lzma.compress(pickled(3), format=lzma.FORMAT_ALONE)[5:], id="lzma with any dictionary"
+        ),
         pytest.param(zlib.compress(pickled(3)), id="joblib, zlib"),
         pytest.param(gzip.compress(pickled(3)), id="joblib, gzip"),
         pytest.param(bz2.compress(pickled(3)), id="joblib, bz2"),
@@ -100,6 +194,8 @@ OBJECTS = np.array([{"a": 1}, None], dtype=object)
         pytest.param(b"7z\xbc\xaf\x27\x1c" + bytes(100), id="7z"),
         pytest.param(save({"a": np.zeros(3)}) + zipped(TORCH), id="a zip behind safetensors"),
         pytest.param(b"cos\nsystem\n(S'true'\ntR.", id="a pickle by hand"),
+        pytest.param(b"N" * 300 + b"cos\nsystem\n(S'true'\ntR.", id="an old pickle behind what does nothing"),
+        pytest.param(b"(" + b"N" * (2 << 20), id="what does nothing for as far as is looked"),
         pytest.param(b"(0" * 40_000 + b"cos\nsystem\n(S'true'\ntR.", id="an old pickle that begins with nothing"),
         pytest.param(b"\x80\x02cos\nsystem\n(S'true'\ntR\xff", id="a pickle that is wrong when it is too late"),
         pytest.param(b"\x80\x02cthis\ns\n\xff", id="a pickle that imports a module and is wrong then"),
@@ -136,6 +232,29 @@ def test_what_can_run_code_when_it_is_loaded_is_found_by_content(data: bytes) ->
         pytest.param(b"\x80\x03\x93\x00" + bytes(99), id="what has it, and a wrong opcode after a right one"),
         pytest.param(b"(dp0\n", id="the beginning of a pickle that calls nothing"),
         pytest.param(b"", id="nothing"),
+        *(pytest.param(bytes((byte,)) * 1_000, id=f"a thousand of {bytes((byte,))!r}") for byte in b"N0(]2)}1tGKMJq"),
+        *(pytest.param(bytes((byte,)) * 100_000, id=f"many of {bytes((byte,))!r}") for byte in b"N0(]2)}1"),
+        pytest.param(b"]" + bytes(20_000), id="a small number and zeros, as an empty lzma"),
+        pytest.param(b"]" + bytes(20_000) + b"\1" * 50, id="small numbers and zeros"),
+        pytest.param(b"]" + bytes(100) + b"\1" + bytes(20_000), id="a few small numbers among zeros"),
+        pytest.param(random.Random(4).randbytes(3 << 20), id="chance"),
+        pytest.param(gzip.compress(random.Random(4).randbytes(1 << 17)), id="chance, gzip"),
+        pytest.param(bz2.compress(random.Random(4).randbytes(3 << 20)), id="chance, bz2"),
+        pytest.param(lzma.compress(random.Random(4).randbytes(1 << 17), preset=9), id="chance, xz"),
+        pytest.param(
+            zipped({"a": random.Random(4).randbytes(1 << 17)}, method=zipfile.ZIP_DEFLATED),
+            id="chance, deflated in a zip",
+        ),
+        pytest.param(gzip.compress(b"{}\n") * 200, id="many small members, gzip"),
+        pytest.param(gzip.compress(b"text")[:-9], id="gzip that was cut off"),
+        pytest.param(gzip.compress(b"text") + b"behind it", id="gzip with something behind it"),
+        pytest.param(old_tar({"a": b"text"}), id="a tar without its magic"),
+        pytest.param(
+            pax((b"size", b"4"), (b"mtime", b"1.5")) + tar_member(b"a", b"text", length=0)[:1024], id="a tar by pax"
+        ),
+        pytest.param(tar_member(b"x", b"", kind=b"5") + tar_member(b"x/a", b"text"), id="a tar with a folder"),
+        pytest.param(b"x\x9c is no zlib, x\x01 neither", id="text that begins like zlib"),
+        pytest.param("]{}".encode("utf-16-le") * 999, id="text that begins like lzma"),
     ],
 )
 def test_what_holds_data_alone_is_not_called_dangerous(data: bytes) -> None:
@@ -154,7 +273,23 @@ def test_the_beginning_is_enough_of_a_pickle_and_the_end_of_a_zip() -> None:
     assert sum(length for _, length in asked) < 300_000 < len(data)
 
 
-@given(st.sampled_from([b"", b"PK\x03\x04", b"\x80\x02", b"\x1f\x8b", b"\x93NUMPY"]), st.binary(max_size=300))
+@given(
+    st.sampled_from(
+        [
+            b"",
+            b"PK\x03\x04",
+            b"\x80\x02",
+            b"\x1f\x8b\x08",
+            b"\x93NUMPY",
+            b"BZh9",
+            b"\xfd7zXZ\0",
+            b"]\0",
+            b"x\x9c",
+            b"N(",
+        ]
+    ),
+    st.binary(max_size=300),
+)
 def test_any_bytes_are_dangerous_or_not(magic: bytes, rest: bytes) -> None:
     danger(magic + rest)
 
@@ -206,6 +341,30 @@ def test_an_archive_of_headers_that_take_long_to_parse_is_given_up(monkeypatch: 
     assert "cannot be looked into" in (danger(tarred(members)) or "")
     easy = {f"{number}.npy": numpy_file(np.zeros(5)) for number in range(500)}
     assert danger(tarred(easy)) is None
+
+
+@covers("T31")
+def test_an_archive_of_members_out_of_which_little_comes_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    hard = EMPTY_BLOCK * 3_000 + deflated(random.Random(2).randbytes(5_000))
+    archive = bytearray(zipped({f"{number}": hard for number in range(9)}))
+    for magic, at in ((b"PK\3\4", 8), (b"PK\1\2", 10)):  # As if they had been deflated by a zip's writer.
+        found = archive.find(magic)
+        while found >= 0:
+            archive[found + at] = 8
+            found = archive.find(magic, found + 1)
+    assert danger(bytes(archive)) is None
+    monkeypatch.setattr("p2phub.formats.danger._PACKED_BYTES_MAX", 5 * len(hard))
+    assert "cannot be looked into" in (danger(bytes(archive)) or "")
+    easy = {f"{number}": random.Random(number).randbytes(9_000) for number in range(500)}
+    assert danger(zipped(easy, method=zipfile.ZIP_DEFLATED)) is None
+
+
+@covers("T31")
+def test_a_deflated_member_that_begins_with_nothing_is_not_looked_into_for_ever() -> None:
+    for blocks, why in ((3_000, "a pickle"), (14_000, "cannot be looked into")):
+        archive = bytearray(zipped({"weights": EMPTY_BLOCK * blocks + deflated(pickled(2))}))
+        archive[8] = archive[archive.rindex(b"PK\1\2") + 10] = 8
+        assert why in (danger(bytes(archive)) or "")
 
 
 @covers("T31")

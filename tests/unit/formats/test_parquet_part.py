@@ -13,7 +13,7 @@ from pyarrow import parquet as pq
 from p2phub import limits
 from p2phub.errors import Malformed
 from p2phub.formats import part_end, read_footer_of
-from p2phub.formats.thrift import STRUCT, ThriftReader, ThriftWriter
+from p2phub.formats.thrift import BINARY, I16, I64, LIST, STRUCT, ThriftReader, ThriftWriter
 from tests.support.reading import reader
 
 ROWS = 40
@@ -56,6 +56,27 @@ def part_of(data: bytes, groups: list[int], column: str = "*") -> bytes:
     return bytes(made) + part_end(footer, places, columns_gone=column != "*")
 
 
+TOTAL, TOTAL_COMPRESSED, ORDINAL = 2, 6, 7  # Of a row group, in parquet.thrift.
+
+
+def group_fields(footer: bytes, number: int) -> dict[int, int]:
+    """Return the numbers that a footer says of a row group, by field."""
+    reader = ThriftReader(footer)
+    groups: list[dict[int, int]] = []
+    for field, kind in reader.fields():
+        if field != 4:
+            reader.skip(kind)
+            continue
+        for _ in reader.items(kind, STRUCT):
+            groups.append({})
+            for inner, inner_kind in reader.fields():
+                if inner_kind in (I16, I64):
+                    groups[-1][inner] = reader.integer(inner_kind)
+                else:
+                    reader.skip(inner_kind)
+    return groups[number]
+
+
 def rows_of(groups: list[int]) -> list[int]:
     return [row for group in groups for row in range(10 * group, 10 * group + 10)]
 
@@ -86,6 +107,61 @@ def test_one_column_of_some_row_groups_is_all_there_is(options: dict[str, object
 def test_a_part_of_a_nested_column_keeps_what_leads_to_it() -> None:
     found = pq.read_table(io.BytesIO(part_of(written(), [0], "user.name")))
     assert found.to_pylist() == [{"user": {"name": f"u{number % 4}"}} for number in range(10)]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize(("groups", "column"), [([1, 3], "*"), ([0, 2], "id"), ([2], "user.name")])
+def test_row_groups_say_of_themselves_what_is_left_of_them(
+    options: dict[str, object], groups: list[int], column: str
+) -> None:
+    """Readers that share out work by size go by these, and some by the number within the file."""
+    made = part_of(written(**options), groups, column)
+    found = pq.ParquetFile(io.BytesIO(made)).metadata
+    _, footer = read_footer_of(len(made), reader(made))
+    for number in range(found.num_row_groups):
+        group = found.row_group(number)
+        columns = [group.column(at) for at in range(group.num_columns)]
+        assert group.total_byte_size == sum(each.total_uncompressed_size for each in columns)
+        fields = group_fields(footer, number)
+        assert fields[TOTAL_COMPRESSED] == sum(each.total_compressed_size for each in columns)
+        assert fields.get(ORDINAL, number) == number  # Which this writer does not tell.
+
+
+def footer_of(*, unpacked: int = 10, told: tuple[int, ...] = ()) -> bytes:
+    """Return a footer of one row group and column, with these fields beside those that it must have."""
+    meta = struct_of({3: ("names", b"a"), 6: (6, unpacked), 7: (6, 7), 9: (6, 4)})
+    group = struct_of({1: ("structs", struct_of({3: ("struct", meta)})), 3: (6, 2), **dict.fromkeys(told, (6, 99))})
+    return struct_of({4: ("structs", group)})
+
+
+def struct_of(fields: dict[int, tuple[object, object]]) -> bytes:
+    writer = ThriftWriter()
+    for field, (kind, value) in sorted(fields.items()):
+        if kind == "struct":
+            writer.field(field, STRUCT)
+            writer.raw(value)
+        elif kind in ("structs", "names"):
+            writer.field(field, LIST)
+            encoded = value if kind == "structs" else bytes((len(value),)) + value
+            writer.list_of(STRUCT if kind == "structs" else BINARY, [encoded])
+        else:
+            writer.field(field, kind)
+            writer.integer(value)
+    writer.end()
+    return writer.data()
+
+
+def test_what_a_row_group_does_not_say_of_itself_is_not_said_for_it() -> None:
+    made = part_end(footer_of(), {"0/a": 4}, columns_gone=False)
+    assert not {TOTAL, TOTAL_COMPRESSED, ORDINAL} & set(group_fields(made, 0))
+    made = part_end(footer_of(told=(TOTAL, ORDINAL)), {"0/a": 4}, columns_gone=False)
+    assert (group_fields(made, 0)[TOTAL], group_fields(made, 0)[ORDINAL]) == (10, 0)
+
+
+def test_sizes_that_come_to_no_number_are_refused() -> None:
+    assert part_end(footer_of(unpacked=2**63 - 1), {"0/a": 4}, columns_gone=False)
+    with pytest.raises(Malformed, match="come to no number"):
+        part_end(footer_of(unpacked=-8), {"0/a": 4}, columns_gone=False)
 
 
 def test_rows_can_be_looked_for_by_statistics_in_a_part() -> None:

@@ -170,6 +170,15 @@ def test_a_place_that_cannot_be_used_is_told_with_the_option_that_names_it(optio
     assert found.hint == hint
 
 
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_another_place_is_not_hinted_at_where_nobody_could_name_one(number: int) -> None:
+    without = disk_error(OSError(number, os.strerror(number)), "remove /x").hint
+    assert without is not None
+    assert "another place" not in without
+    with_one = disk_error(OSError(number, os.strerror(number)), "use /x", option="--home").hint
+    assert with_one == f"{without}, or name another place with --home"
+
+
 def test_what_stands_in_a_folder_is_told_wherever_its_descriptor_was_read_before(tmp_path: Path) -> None:
     """As btrfs has it with whatever was made after the folder was opened."""
     (tmp_path / "a").touch()

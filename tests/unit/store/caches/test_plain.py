@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from p2phub import limits
+from p2phub.store import Fingerprint, scanning
 from p2phub.store.caches import CachedModel, scan_cache
 from p2phub.store.folders import fingerprint
 
@@ -112,8 +113,11 @@ def test_files_that_are_one_on_some_systems_cannot_be_held_together(tmp_path: Pa
     assert "are one file on some systems" in scan.problems[0][1]
 
 
-def test_a_folder_within_that_may_not_be_read_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_folder_of_which_a_part_may_not_be_read_the_rest_is_told_but_not_as_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put(tmp_path, "closed/file", "file")
+    (tmp_path / "link").symlink_to("closed/file")
     real_open = os.open
 
     def refuse(path: str | Path, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
@@ -122,9 +126,26 @@ def test_a_folder_within_that_may_not_be_read_is_a_problem(tmp_path: Path, monke
         return real_open(path, flags, mode, dir_fd=dir_fd)
 
     monkeypatch.setattr(os, "open", refuse)
-    scan = scan_cache("folder", tmp_path)
-    assert scan.models == ()
-    assert scan.problems == ((str(tmp_path), "cannot read closed: permission denied"),)
+    model = only_model("folder", tmp_path)
+    assert (paths_of(model), model.complete) == (["file"], False)
+    assert model.left_out == tuple((path, "cannot read it: permission denied") for path in ("closed", "link"))
+
+
+def test_a_folder_that_may_be_listed_and_not_entered_hides_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, "closed/file", "file")
+    looks = scanning.fingerprint
+
+    def refuse(status: os.stat_result) -> Fingerprint:  # As `stat` does of what stands in such a folder.
+        if status.st_size == len("closed/file"):
+            raise PermissionError(13, "Permission denied")
+        return looks(status)
+
+    monkeypatch.setattr(scanning, "fingerprint", refuse)
+    model = only_model("folder", tmp_path)
+    assert (paths_of(model), model.complete) == (["file"], False)
+    assert model.left_out == (("closed/file", "cannot read it: permission denied"),)
 
 
 def test_a_folder_of_more_files_than_a_manifest_has_is_a_problem(
