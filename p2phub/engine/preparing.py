@@ -114,7 +114,12 @@ async def begin(job: Job) -> None:
         job.watch(each)
     tell_ready(job.watch, ready)
     held |= await _take_what_is_here(job, arrival, wanted)
-    useful = [(chunk, data) for chunk, data in job.prefix if chunk not in held and chunk in wanted]
+    # Readers may want it soon: where there is so little that its beginning was pushed, it is most likely all of it.
+    useful = [
+        (chunk, data)
+        for chunk, data in job.prefix
+        if chunk not in held and (chunk in wanted or job.readers is not None)
+    ]
     job.prefix = ()
 
     def write_prefix() -> RangeSet:

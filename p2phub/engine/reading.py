@@ -1,7 +1,8 @@
 """What readers want of a fetch: ranges that come and go, each told of as it is verified.
 
 A fetch for readers has nothing to do until somebody claims a range. It fetches the chunks that are claimed, the front
-of each claim before the rest of any, and nothing else; a claim that ends takes back what was not asked for yet. When
+of each claim before the rest of any, and nothing else (but the beginning of small manifests, which comes with what
+describes them); a claim that ends takes back what was not asked for yet. When
 nobody claims anything for READERS_IDLE_S, or the last reader has gone, it ends: files that came whole go to their
 place and are held, the rest waits unfinished for the next.
 
@@ -37,7 +38,7 @@ FRONT_CHUNKS = 4  # Of each run of what is claimed so much comes before the rest
 
 
 class Readers:
-    """Those whom one fetch is for. Whoever claims something waits for `begun` first, and `news` after that."""
+    """Those whom one fetch is for. Whoever has a claim waits for `begun`, says what it is of, then waits for `news`."""
 
     def __init__(self) -> None:
         self._claims: dict[int, Run] = {}
@@ -60,7 +61,8 @@ class Readers:
 
     @contextmanager
     def claim(self) -> Iterator[Callable[[Run], None]]:
-        """Yield what has a run of chunks fetched, as far as it is missing, until the end of the block."""
+        """Yield what has a run of chunks fetched, as far as it is missing, until the end of the block; meanwhile the
+        fetch does not end by itself."""
         number = next(self._numbers)
         self._claims[number] = (0, 0)  # Somebody is here, so it goes on.
 

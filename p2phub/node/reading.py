@@ -77,7 +77,8 @@ class Reading:
             parts = self._node.parts
             assembly = Assembly(self._digest, parts.store.blob)
             if await parts.workers.run(assembly.missing):
-                await self._begun()
+                async with self._claim():  # It began once all that is here.
+                    pass
             self.manifest, self.table = await parts.workers.run(lambda: (assembly.manifest(), assembly.table()))
             self._loaded = True
 
@@ -149,11 +150,10 @@ class Reading:
     async def _fetch_range(self, number: int, at: int, stop: int, tell: Callable[[RangeReady], None]) -> None:
         """Have bytes `at` ..< `stop` of a file fetched, of which nothing is held, and tell of them as they come."""
         run = self.table.covering(number, at, stop)
-        fetch = await self._begun()
-        readers = fetch.readers
         folder = self._node.parts.store.own_folder(self._digest)
         place = os.fspath(unfinished_file(folder, self._digest, number))
-        with readers.claim() as want:
+        async with self._claim() as (fetch, want):
+            readers = fetch.readers
             await self._make_room(fetch, run)
             await readers.take_what_is_here(run)
             want(run)
@@ -182,17 +182,21 @@ class Reading:
         chunks = RangeSet.of([run, *fetch.readers.arrival.have.runs, *(run for held in own for run in held.runs)])
         await fetch.make_room(self.table.bytes_of(chunks))
 
-    async def _begun(self) -> _Fetch:
-        """Return a fetch of which something can be claimed, begun if none is under way. Raises HubError."""
+    @asynccontextmanager
+    async def _claim(self) -> AsyncIterator[tuple[_Fetch, Callable[[Run], None]]]:
+        """Yield a fetch, begun if none is under way, and what has it fetch a run of chunks until the end of the block.
+        It does not end meanwhile, unless it cannot go on. Raises HubError."""
         while True:
             fetch = self._fetch
             if fetch is None:
                 fetch = self._fetch = _Fetch()
                 assert self._node.nursery is not None, "verbs are carried out by a node that runs"
                 self._node.nursery.start_soon(self._run, fetch)
-            await fetch.readers.begun.wait()
-            if not fetch.readers.over:
-                return fetch
+            with fetch.readers.claim() as want:
+                await fetch.readers.begun.wait()
+                if not fetch.readers.over:
+                    yield fetch, want
+                    return
             await fetch.ended.wait()
             if fetch.error is not None:
                 raise fetch.error

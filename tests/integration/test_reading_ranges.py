@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from pathlib import Path
 from random import Random
 
@@ -20,7 +20,7 @@ from tests.support.processes import Scene
 
 MIB = limits.MIB
 END_S = 60.0
-BIG = 80 * MIB
+BIG = 48 * MIB  # More than is asked for ahead.
 SMALL = b'{"architectures": []}'
 
 
@@ -70,15 +70,18 @@ async def test_of_a_range_come_the_chunks_that_hold_it_and_once(
     if daemon:
         scene.node("bob")
     start, stop = 40 * MIB + 5, 43 * MIB - 7
-    with trio.fail_after(END_S):
+    gate = Gate(parse_peer_address(ann.address), bytes_max=3 * MIB + MIB // 2)  # No chunk more, to be thrown away.
+    with closing(gate), trio.fail_after(END_S):
         async with api.open_hub(home=scene.home("bob"), lan=False) as hub:
-            async with hub.open_model(reference, providers=[ann.address]) as model:
+            async with hub.open_model(reference, providers=[gate.address]) as model:
                 assert list(model.files) == ["big.bin", "config.json", "empty", "old.pkl"]
                 assert model.release is not None
                 assert model.files["big.bin"].size == BIG
                 assert await read(model, "big.bin", start, stop) == data[start:stop]
                 assert await model.descriptor("big.bin") is None
             assert came_to(scene.home("bob")) == 3 * MIB
+            assert not gate.shut.is_set()
+            gate.close()
             ann.kill()  # What came is there for the next who reads, though nobody is left to ask.
             async with hub.open_model(reference, wait=0) as model:
                 assert await read(model, "big.bin", start + MIB, stop) == data[start + MIB : stop]
@@ -248,3 +251,24 @@ async def test_files_that_came_whole_are_held_until_they_are_collected(
                     assert standing.size == BIG
             assert [each["folder"] for each in (await hub.gc())["items"]] == [str(own)]
             assert not came_to(scene.home("bob"))
+
+
+async def test_where_nobody_wants_anything_what_came_whole_goes_to_its_place_while_the_model_is_open(
+    scene: Scene, folder: Path, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what is wanted after that is fetched all the same."""
+    monkeypatch.setattr(limits, "READERS_IDLE_S", 0.0)
+    reference = scene.publish("ann", folder, name="m")["reference"]
+    ann = scene.node("ann")
+    with trio.fail_after(END_S):
+        async with (
+            api.open_hub(home=scene.home("bob"), lan=False) as hub,
+            hub.open_model(reference, providers=[ann.address]) as model,
+        ):
+            assert await read(model, "big.bin") == data
+            while (standing := await model.descriptor("big.bin")) is None:
+                await trio.lowlevel.checkpoint()
+            with standing:
+                assert os.pread(standing.descriptor, 99, 7) == data[7:106]
+            assert await read(model, "config.json") == SMALL
+            assert await read(model, "old.pkl") == (folder / "old.pkl").read_bytes()

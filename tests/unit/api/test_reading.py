@@ -114,8 +114,10 @@ async def test_a_file_that_went_elsewhere_before_it_was_opened_is_asked_for_agai
     assert len(node.asked) == 3
 
 
-@pytest.mark.parametrize("when", ["before", "between"])
-async def test_of_a_file_that_changed_no_byte_is_given(file: Path, tmp_path: Path, when: str) -> None:
+@pytest.mark.parametrize("when", ["before", "between", "during"])
+async def test_of_a_file_that_changed_no_byte_is_given(
+    file: Path, tmp_path: Path, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     right = tmp_path / "right"
     right.write_bytes(DATA)
     was = exactly(file)
@@ -134,6 +136,15 @@ async def test_of_a_file_that_changed_no_byte_is_given(file: Path, tmp_path: Pat
         got = bytes(await anext(pieces))
         if when == "between":
             file.write_bytes(bytes(len(DATA)))
+        if when == "during":
+
+            def pread(descriptor: int, length: int, offset: int) -> bytes:
+                if os.path.samestat(os.fstat(descriptor), file.stat()):
+                    file.write_bytes(bytes(len(DATA)))
+                buffer = bytearray(length)
+                return bytes(buffer[: os.preadv(descriptor, [buffer], offset)])
+
+            monkeypatch.setattr(os, "pread", pread)
         got += b"".join([bytes(piece) async for piece in pieces])
     assert got == DATA
 
