@@ -83,7 +83,7 @@ class Prepared(msgspec.Struct, frozen=True):
 async def begin(job: Job) -> None:
     """The manifest and its lists are here: prepare the disk, then there is something to lease."""
     workers = job.means.workers
-    if job.means.make_room is not None:
+    if job.means.make_room is not None and job.readers is None:  # For readers it is made as they come to want more.
         await job.means.make_room(await workers.run(lambda: job.assembly.manifest().bytes_total))
     prepared = await workers.run(partial(_prepare, job))
     arrival = job.arrival = job.syncing.arrival = prepared.arrival
@@ -91,10 +91,13 @@ async def begin(job: Job) -> None:
         _open(job, arrival)
     table, held = arrival.plan.table, arrival.have
     wanted = RangeSet.whole(len(table)) if job.chosen is None else job.chosen.selected.chunks
+    if job.readers is not None:
+        wanted = RangeSet()  # They will say.
     job.bytes_reused = table.bytes_of(held & wanted)
     _tell_started(job, prepared, table.bytes_of(wanted))
     held |= await _take_what_is_here(job, arrival, wanted)
-    held |= await _take_prefix(job, arrival, wanted - held)
+    # Readers may want it soon: where there is so little that its beginning was pushed, it is most likely all of it.
+    held |= await _take_prefix(job, arrival, (wanted if job.readers is None else RangeSet.whole(len(table))) - held)
     job.kin = await workers.run(lambda: kin_of(job.assembly.manifest(), table, wanted - held))
     _begin_session(job, arrival, held, wanted)
 
@@ -117,6 +120,10 @@ def _prepare(job: Job) -> Prepared:
         job.chosen = whole_files(wish.mend, table)
     selected = None if job.chosen is None else job.chosen.selected
     judge = None if wish.allow_unsafe else danger_of
+    if job.readers is not None:
+        from p2phub.engine.reading import NOTHING
+
+        selected, judge = NOTHING, None
     arrival = store.arrive(
         manifest,
         wish.manifest,
@@ -127,7 +134,7 @@ def _prepare(job: Job) -> Prepared:
         judge=judge,
         link=wish.link,
     )
-    if not wish.allow_unsafe:
+    if judge is not None:
         job.suspects.begin(manifest, table, arrival, selected)
     return Prepared(arrival, unmatched, job.awaited.take_ready(arrival))
 
@@ -170,6 +177,8 @@ def _begin_session(job: Job, arrival: Arrival, held: RangeSet, wanted: RangeSet)
     job.bytes_before = table.bytes_of(held & wanted)
     job.meter.here_already(job.bytes_before, now=now)
     job.others.enter_context(among_others(job, arrival))
+    if job.readers is not None:
+        job.readers.begin(job)
 
 
 async def _take_what_is_here(job: Job, arrival: Arrival, wanted: RangeSet) -> RangeSet:

@@ -17,12 +17,12 @@ def parts() -> list[type[HubPart]]:
 
 
 def asked(part: type[HubPart]) -> list[str]:
-    """Return which verbs a part has carried out: what its file passes to `self._verbs.call`."""
+    """Return which verbs a part has carried out: what its file passes to `self._verbs.call`, itself or by `_call`."""
     tree = ast.parse(inspect.getsource(sys.modules[part.__module__]))
     return [
         node.args[0].value
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "self._verbs.call"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("self._verbs.call", "self._call")
         if isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str)
     ]
 
