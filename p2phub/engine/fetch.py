@@ -28,7 +28,7 @@ from p2phub.engine.dialling import Dialled, Reported
 from p2phub.engine.exchange import Told
 from p2phub.engine.explain import explain
 from p2phub.engine.heartbeat import HoldsNow, Silent
-from p2phub.engine.job import Item, Job, Means, SearchEnded, Wish
+from p2phub.engine.job import Item, Job, KinKnown, KinSearchEnded, Means, SearchEnded, Wish
 from p2phub.engine.kin import look_for_kin, turn_to_next
 from p2phub.engine.nearness import ask_lan_if_long, spare
 from p2phub.engine.patience import Patience
@@ -198,6 +198,10 @@ class _Coordinator:
                 job.providers.found(item)
             case SearchEnded():
                 self.patience.searching = False
+            case KinKnown():
+                job.kin[item.kin] = item.numbers
+            case KinSearchEnded():
+                job.seeking_kin = False
             case Dialled():
                 self.turns.dialled(item, now)
             case Reported():

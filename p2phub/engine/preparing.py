@@ -13,7 +13,7 @@ from p2phub.content import Codec, RangeSet
 from p2phub.engine.awaited import tell_ready
 from p2phub.engine.company import among_others
 from p2phub.engine.job import Job, LinkState
-from p2phub.engine.kin import kin_of
+from p2phub.engine.kin import files_alone
 from p2phub.engine.mending import damaged_copies, distrusted
 from p2phub.engine.reuse import reuse
 from p2phub.errors import PeerStalled
@@ -121,7 +121,7 @@ async def begin(job: Job) -> None:
         arrival.verified(written)
         held |= written
     missing = wanted - held
-    job.kin = await means.workers.run(lambda: kin_of(job.assembly.manifest(), table, missing))
+    job.kin = await means.workers.run(lambda: files_alone(job.assembly.manifest(), table, missing))
     now = trio.current_time()
     job.session = Session(table, held, wanted=wanted, standings=job.standings, now=now)
     for state in job.links.values():
@@ -183,5 +183,5 @@ def join(job: Job, number: LinkId, state: LinkState, now: float) -> None:
     # Of one peer's links that answered earlier the news may be newer than this one's answer, and are not told again.
     others = (each.held for each in job.links.values() if each.provider is state.provider and each.held is not None)
     state.held = max((state.held, *others), key=len)
-    state.link.use(job.arrival.plan)
+    state.link.use(job.arrival.plan, None if state.kin is None else job.kin[state.kin])
     job.act(job.session.joined(number, state.link.peer, state.held, now=now))
