@@ -84,6 +84,7 @@ class Hub:
         ignore: Sequence[str] = (),
         include: Sequence[str] = (),
         mirror_files: str | Path | None = None,
+        parents: Sequence[str] = (),
         watch: Watch = unwatched,
     ) -> Published:
         """Hash `folder` in place, sign it as `name`, record it; a running daemon announces it.
@@ -94,9 +95,12 @@ class Hub:
         `name` and `tag`: lower-case letters, digits and `._-`; `kind`: one of `KINDS`. `private`: never announced; with
         `allow` (peer ids) only those nodes may fetch it, else whoever has the ticket. `ignore` and `include` are
         gitignore patterns beside the built-in rule. `mirror_files`: a folder in which to write what makes a web server
-        that serves it, with the published files in it, a mirror (proto/mirror.md). `watch` is told of PublishProgress.
+        that serves it, with the published files in it, a mirror (proto/mirror.md). `parents`: references of the models
+        that this one was made of, with what it is to them before a `=` if that is no "finetune"; who has them gives
+        whoever fetches this what both have. `watch` is told of PublishProgress.
         Raises UsageError for what may not be published (an empty folder, links that leave it, what looks like a secret)
-        and for a name that is none, ContentChanged for a file that changes while it is read, DiskError.
+        and for a name that is none, NotFound and NoProvider for a parent that nobody knows, ContentChanged for a file
+        that changes while it is read, DiskError.
         """
         result = await self._verbs.call(
             "publish",
@@ -112,6 +116,7 @@ class Hub:
                 "ignore": list(ignore),
                 "include": list(include),
                 "mirror_files": None if mirror_files is None else _absolute(mirror_files),
+                "parents": list(parents),
             },
             watch,
         )
@@ -429,8 +434,8 @@ class Hub:
     async def log(self, ref: str) -> list[JsonObject]:
         """Return the releases of a name that are known here, newest first; where none is, the network is asked.
 
-        Each is {"publisher", "name", "tag", "sequence", "manifest", "previous", "kind", "bytes", "created", "expires",
-        "licence", "description", "contradicted_by"}; "created" and "expires" are unix seconds; "contradicted_by" is the
+        Each is {"publisher", "name", "tag", "sequence", "manifest", "previous", "parents", "kind", "bytes", "created",
+        "expires", "licence", "description", "contradicted_by"}; "parents" are [{"manifest", "relation"}]; "created" and "expires" are unix seconds; "contradicted_by" is the
         manifest of another release that the publisher signed with the same sequence, else None. Raises UsageError,
         NotFound, NotTrusted, DiskError.
         """
