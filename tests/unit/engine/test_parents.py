@@ -54,17 +54,25 @@ ONLY_TUNED = TUNED.whole - SAME.ours
 
 @dataclass
 class Holder:
-    """A peer with `content`, as far as `held` says, of which it gives a chunk every `pace_s`, and `most` in all."""
+    """A peer with `content`, as far as `held` says, of which it gives a chunk every `pace_s`, and `most` in all; and
+    `also`, which it has whole."""
 
     content: Content
     held: RangeSet
     pace_s: float = 0.0
     most: float = float("inf")
     lies: bool = False
+    also: Content | None = None
     blobs: dict[Digest, bytes] = field(default_factory=dict)
     asked_blobs: list[Digest] = field(default_factory=list)
     asked: list[int] = field(default_factory=list)  # Chunks, in its own numbers.
     open: int = 0  # Links to it.
+
+    @property
+    def has(self) -> dict[Digest, tuple[Content, RangeSet]]:
+        """By manifest."""
+        also = {} if self.also is None else {self.also.root: (self.also, self.also.whole)}
+        return {self.content.root: (self.content, self.held), **also}
 
 
 class HolderLink:
@@ -84,9 +92,10 @@ class HolderLink:
         self._news = trio.Event()
         self._ended = False
         holder.open += 1
-        if manifest == holder.content.root:
-            blobs = tuple(holder.content.blobs[digest] for digest in holder.content.order) if flight else ()
-            self._say(Opened(blobs, (), holder.held))
+        if manifest in holder.has:
+            self._content, self._held = holder.has[manifest]
+            blobs = tuple(self._content.blobs[digest] for digest in self._content.order) if flight else ()
+            self._say(Opened(blobs, (), self._held))
         else:
             self._end(PeerRefused("unknown here", reason="unknown"))
 
@@ -102,7 +111,7 @@ class HolderLink:
 
     def ask(self, blobs: Sequence[tuple[Digest, int]]) -> None:
         self._holder.asked_blobs += [digest for digest, _ in blobs]
-        known = {**self._holder.content.blobs, **self._holder.blobs}
+        known = {**self._content.blobs, **self._holder.blobs}
         self._say(Blobs(tuple(known[digest] for digest, _ in blobs)))
 
     def use(self, plan: WritePlan, numbers: Renumbering | None = None) -> None:
@@ -152,10 +161,10 @@ class HolderLink:
             self._end(PeerGone("went"))
         elif holder.lies:
             self._end(ChunkMismatch("not what was signed", file="1.weights", chunk=0, peer=str(self.peer)))
-        elif theirs not in holder.held:
+        elif theirs not in self._held:
             self._say(Refused(self._under_way, "not-held"))
         else:
-            data, ref = holder.content.chunk(theirs), plan.table.chunk(chunk)
+            data, ref = self._content.chunk(theirs), plan.table.chunk(chunk)
             assert digest_of(data).raw == ref.digest
             if self._under_way:  # Else it was cancelled, and comes all the same.
                 descriptor = plan.open(ref.file)
@@ -175,7 +184,7 @@ class Finder(FixedFinder):
     async def providers(self, manifest: Digest, found: trio.MemorySendChannel[Candidate]) -> None:
         self._world.searched.append(manifest)
         for name, holder in self._world.holders.items():
-            if manifest in (holder.content.root, *holder.blobs):
+            if manifest in (*holder.has, *holder.blobs):
                 await found.send(self._world.candidate(name))
 
 
@@ -245,6 +254,13 @@ async def test_who_has_a_part_of_the_base_gives_that_part(tmp_path: Path, autoju
     done = await world.fetch()
     assert set(world.holders["bobby"].asked) <= set(some)
     assert world.given(done, "bobby") > 0
+
+
+async def test_who_has_two_parents_is_asked_for_one_after_the_other(tmp_path: Path, autojump_clock: MockClock) -> None:
+    one, two = (content_of({name: OLD[name]}, STEP) for name in ("attention.bin", "embedding.bin"))
+    world = World(tmp_path, ann=slow_tuned(), bobby=Holder(one, one.whole, also=two))
+    done = await world.fetch(parents=[one.root, two.root])
+    assert world.given(done, "bobby") >= 0.9 * TUNED.table.bytes_of(SAME.ours)
 
 
 @covers("T33")
