@@ -62,10 +62,10 @@ class LookingVerbs(HubPart):
     async def log(self, ref: str) -> list[JsonObject]:
         """Return the releases of a name that are known here, newest first; where none is, the network is asked.
 
-        Each is {"publisher", "name", "tag", "sequence", "manifest", "previous", "kind", "bytes", "created", "expires",
-        "licence", "description", "contradicted_by"}; "created" and "expires" are unix seconds; "contradicted_by" is the
-        manifest of another release that the publisher signed with the same sequence, else None. Raises UsageError,
-        NotFound, NotTrusted, DiskError.
+        Each is {"publisher", "name", "tag", "sequence", "manifest", "previous", "parents", "kind", "bytes", "created",
+        "expires", "licence", "description", "contradicted_by"}; "created" and "expires" are unix seconds; "parents" are
+        [{"manifest", "relation"}] of what it was made of; "contradicted_by" is the manifest of another release that the
+        publisher signed with the same sequence, else None. Raises UsageError, NotFound, NotTrusted, DiskError.
         """
         return items(await self._verbs.call("log", {"ref": ref}, unwatched))
 

@@ -29,6 +29,7 @@ class PublishingVerbs(HubPart):
         ignore: Sequence[str] = (),
         include: Sequence[str] = (),
         mirror_files: str | Path | None = None,
+        parents: Sequence[str] = (),
         watch: Watch = unwatched,
     ) -> Published:
         """Hash `folder` in place, sign it as `name`, record it; a running daemon announces it.
@@ -39,9 +40,12 @@ class PublishingVerbs(HubPart):
         `name` and `tag`: lower-case letters, digits and `._-`; `kind`: one of `KINDS`. `private`: never announced; with
         `allow` (peer ids) only those nodes may fetch it, else whoever has the ticket. `ignore` and `include` are
         gitignore patterns beside the built-in rule. `mirror_files`: a folder in which to write what makes a web server
-        that serves it, with the published files in it, a mirror (proto/mirror.md). `watch` is told of PublishProgress.
+        that serves it, with the published files in it, a mirror (proto/mirror.md). `parents`: references of the models
+        that this one was made of, with what it is to them before a `=` if that is no "finetune"; who has them gives
+        whoever fetches this what both have. `watch` is told of PublishProgress.
         Raises UsageError for what may not be published (an empty folder, links that leave it, what looks like a secret)
-        and for a name that is none, ContentChanged for a file that changes while it is read, DiskError.
+        and for a name that is none, NotFound and NoProvider for a parent that nobody knows, ContentChanged for a file
+        that changes while it is read, DiskError.
         """
         result = await self._verbs.call(
             "publish",
@@ -57,6 +61,7 @@ class PublishingVerbs(HubPart):
                 "ignore": list(ignore),
                 "include": list(include),
                 "mirror_files": None if mirror_files is None else absolute(mirror_files),
+                "parents": list(parents),
             },
             watch,
         )

@@ -395,6 +395,7 @@ class ReadingVerbs(HubPart):
         already, the fetch under way goes on as they said. To enter it is what looks it up. Raises UsageError,
         Malformed, NotFound, NotTrusted, NoProvider, Damaged, DiskError.
         """
+
         async def call(verb: str, args: dict[str, Any], watch: Watch) -> dict[str, Any]:
             with bare_errors():
                 return await self._verbs.call(verb, args, watch)

@@ -47,6 +47,8 @@ def describe(found: dict[str, Any], *, files_shown: int | None) -> list[str]:
             f"Signed     {moment(release['created'])}, holds until {moment(release['expires'])}",
         ]
         lines += [f"Licence    {release['licence']}"] if release["licence"] else []
+        # A daemon of an older version does not tell.
+        lines += [f"Made of    {each['manifest']} ({each['relation']})" for each in release.get("parents", ())]
         lines += [f"About      {release['description']}"] if release["description"] else []
     if (contradiction := found["contradiction"]) is not None:
         lines += contradiction_lines(contradiction)

@@ -20,6 +20,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--kind", choices=("model", "dataset", "app"), default="model", help="default: model")
     parser.add_argument("--description", metavar="TEXT", default="", help="a sentence for those who find it")
     parser.add_argument("--licence", "--license", metavar="TEXT", default="", help="as an SPDX identifier: Apache-2.0")
+    parser.add_argument(
+        "--parent",
+        metavar="[RELATION=]REF",
+        action="append",
+        default=[],
+        help="a model that it was made of: who has that gives what both have (finetune=REF, merge=REF, …); may be "
+        "repeated",
+    )
     parser.add_argument("--private", action="store_true", help="never announce it: whoever fetches needs the ticket")
     parser.add_argument(
         "--allow", metavar="PEER", action="append", default=[], help="with --private: only this node; may be repeated"
@@ -84,6 +92,7 @@ async def run(call: Invocation) -> int:
                 ignore=args.ignore,
                 include=args.include,
                 mirror_files=args.mirror_files,
+                parents=args.parent,
                 watch=watch,
             )
             if not published.announced:

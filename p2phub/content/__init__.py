@@ -18,6 +18,7 @@ from p2phub.content.plans import (
 )
 from p2phub.content.ranges import RangeSet, Run
 from p2phub.content.record import Fields, has_controls, pack_record, unpack_record
+from p2phub.content.renumbering import Renumbering, Same, same_chunks
 
 __all__ = [
     "DIGEST_BYTES",
@@ -34,7 +35,9 @@ __all__ = [
     "RangeSet",
     "ReadPlan",
     "Readable",
+    "Renumbering",
     "Run",
+    "Same",
     "Steady",
     "Walker",
     "WritePlan",
@@ -49,6 +52,7 @@ __all__ = [
     "pack_record",
     "packed_lengths",
     "parse_digest",
+    "same_chunks",
     "unpack",
     "unpack_record",
 ]

@@ -88,18 +88,12 @@ class ChunkTable:
     def list_of(self, file: int) -> ChunkList:
         """Return the chunks of file number `file`: what its list blobs are made from."""
         first, stop = self.span(file)
-        starts = self._start[first : stop + 1]
-        return chunk_list(array("I", map(sub, starts[1:], starts)), self.digests(first, stop))
+        return chunk_list(self.lengths(first, stop), self.digests(first, stop))
 
-    def alone(self, file: int) -> ChunkTable:
-        """Return the table of file number `file` alone: its chunks, numbered from 0."""
-        first, stop = self.span(file)
-        table = ChunkTable(())
-        base = self._start[first]
-        table._first = array("Q", (0, stop - first))
-        table._start = array("Q", (start - base for start in self._start[first : stop + 1]))
-        table._digests = self.digests(first, stop)
-        return table
+    def lengths(self, first: int, stop: int) -> array[int]:
+        """Return how many bytes each of the chunks `first` ..< `stop` has."""
+        starts = self._start[first : stop + 1]
+        return array("I", map(sub, starts[1:], starts))
 
     def covering(self, file: int, start: int, stop: int) -> Run:
         """Return the half-open run of chunks that hold bytes `start` ..< `stop` of file number `file`, as far as it has

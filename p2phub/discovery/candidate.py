@@ -10,8 +10,8 @@ from p2phub.identity import Address, PeerAddress, PeerId
 
 class Candidate(msgspec.Struct, frozen=True):
     """`provider` may hold the manifest: a claim until it has served a chunk. `via`: "lan", "direct", "dht" or
-    "exchange" (another peer of the swarm named it). `kin`: it was found to hold this one instead, which has a file of
-    it."""
+    "exchange" (another peer of the swarm named it). `kin`: it was found to hold this one instead, which has chunks
+    of it."""
 
     provider: PeerAddress
     via: str

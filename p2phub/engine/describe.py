@@ -14,7 +14,7 @@ from p2phub import limits
 from p2phub.content import Digest
 from p2phub.discovery import Candidate
 from p2phub.engine.assembly import Assembly, Wanted
-from p2phub.engine.fetch import Means
+from p2phub.engine.job import Means
 from p2phub.engine.search import Search
 from p2phub.errors import HubError, NoProvider, PeerError, PeerGone
 from p2phub.net import Blobs, Closed, Opened, Refused
@@ -60,14 +60,10 @@ async def _gather(assembly: Assembly, missing: Missing, search: Search, means: M
 
             nursery.start_soon(look, round_number, send)
             async for candidate in receive:
-                if not _may_be_dialled(candidate, means):
+                if not may_be_dialled(candidate, means):
                     continue
                 tried += 1
-                try:
-                    with trio.move_on_after(ONE_PROVIDER_S):
-                        await _ask(candidate, assembly, missing, means)
-                except PeerError as error:
-                    failure = error
+                failure = await ask_one(candidate, assembly, missing, means) or failure
                 if tried >= CANDIDATES_TRIED_MAX or not await means.workers.run(missing):
                     nursery.cancel_scope.cancel()
                     break
@@ -79,7 +75,17 @@ async def _gather(assembly: Assembly, missing: Missing, search: Search, means: M
     raise NoProvider(f"cannot tell what is in the manifest: {why} (asked: {search.asked()})")
 
 
-def _may_be_dialled(candidate: Candidate, means: Means) -> bool:
+async def ask_one(candidate: Candidate, assembly: Assembly, missing: Missing, means: Means) -> PeerError | None:
+    """Ask one provider for all that is missing. Returns what was wrong with it, if anything. Raises Malformed."""
+    try:
+        with trio.move_on_after(ONE_PROVIDER_S):
+            await _ask(candidate, assembly, missing, means)
+    except PeerError as error:
+        return error
+    return None
+
+
+def may_be_dialled(candidate: Candidate, means: Means) -> bool:
     return candidate.via == "direct" or means.budget.allow(candidate.provider.address, now=trio.current_time())
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import msgspec
 import trio
-from msgspec.structs import replace
 
-from p2phub.content import Digest, Run
-from p2phub.engine.kin_link import KinLink
+from p2phub.content import Digest
 from p2phub.errors import PeerError, PeerGone, WrongPeer
 from p2phub.identity import Address, PeerAddress, PeerId, SourceId
 from p2phub.net import Closed, Dialler, Link, Report
@@ -25,7 +23,7 @@ class Dialled(msgspec.Struct, frozen=True):
     link: Link | PeerError
     not_there: tuple[Address, ...] = ()
     took_s: float = 0.0
-    kin: Digest | None = None  # The file alone that it was asked for.
+    kin: Digest | None = None  # The manifest that it was asked for in place of what is fetched.
 
 
 class Reported(msgspec.Struct, frozen=True):
@@ -36,15 +34,15 @@ class Reported(msgspec.Struct, frozen=True):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Whom to dial for what: `addresses` are tried in their order. `kin`: `manifest` is a file alone, whose chunks are
-    these of what is fetched."""
+    """Whom to dial for what: `addresses` are tried in their order. `is_kin`: `manifest` is not what is fetched, but has
+    chunks of it."""
 
     peer: PeerId
     addresses: tuple[Address, ...]
     via: str
     manifest: Digest
     prefix_bytes: int
-    kin: Run | None = None
+    is_kin: bool = False
 
 
 async def run_link(
@@ -52,13 +50,12 @@ async def run_link(
 ) -> None:
     """Dial, tell what came of it, then tell every report until the link closes. Cancelled, it closes the link."""
     race = await _open(target, dialler)
-    kin = None if target.kin is None else target.manifest
+    kin = target.manifest if target.is_kin else None
     dialled = Dialled(target.peer, number, race.outcome, race.not_there, race.took_s, kin)
     if isinstance(race.outcome, PeerError):
         await tell.send(dialled)
         return
-    link = race.outcome if target.kin is None else KinLink(race.outcome, target.kin)
-    await relay(replace(dialled, link=link), link, tell)
+    await relay(dialled, race.outcome, tell)
 
 
 async def relay(dialled: Dialled, link: Link, tell: trio.MemorySendChannel[Dialled | Reported]) -> None:

@@ -28,7 +28,7 @@ from p2phub.engine.dialling import Dialled, Reported
 from p2phub.engine.exchange import Told
 from p2phub.engine.explain import explain
 from p2phub.engine.heartbeat import HoldsNow, Silent
-from p2phub.engine.job import Item, Job, Means, ReadersChanged, SearchEnded, Wish
+from p2phub.engine.job import Item, Job, KinKnown, KinSearchEnded, Means, ReadersChanged, SearchEnded, Wish
 from p2phub.engine.kin import look_for_kin, turn_to_next
 from p2phub.engine.nearness import ask_lan_if_long, spare
 from p2phub.engine.patience import Patience
@@ -219,6 +219,10 @@ class _Coordinator:
                 self.patience.searching = False
             case ReadersChanged():
                 pass  # It is looked at below who could bring that.
+            case KinKnown():
+                job.kin[item.kin] = item.numbers
+            case KinSearchEnded():
+                job.seeking_kin = False
             case Dialled():
                 self.turns.dialled(item, now)
             case Reported():

@@ -17,7 +17,7 @@ import msgspec
 import trio
 
 from p2phub import limits
-from p2phub.content import Digest, RangeSet, Run
+from p2phub.content import Digest, RangeSet, Renumbering
 from p2phub.discovery import Candidate, DialBudget, Surroundings
 from p2phub.engine.assembly import Assembly, Wanted
 from p2phub.engine.awaited import Awaited
@@ -107,8 +107,30 @@ class ReadersChanged(msgspec.Struct, frozen=True):
     """What readers want is not what it was; the session knows already."""
 
 
+class KinKnown(msgspec.Struct, frozen=True):
+    """A parent that somebody has, and which chunks it has of what is fetched. Told before whoever has it."""
+
+    kin: Digest
+    numbers: Renumbering
+
+
+class KinSearchEnded(msgspec.Struct, frozen=True):
+    """The search for kin has told all it found."""
+
+
 Item = (
-    Candidate | SearchEnded | ReadersChanged | Dialled | Reported | HoldsNow | Silent | Told | SyncFailed | LookFailed
+    Candidate
+    | SearchEnded
+    | KinKnown
+    | KinSearchEnded
+    | ReadersChanged
+    | Dialled
+    | Reported
+    | HoldsNow
+    | Silent
+    | Told
+    | SyncFailed
+    | LookFailed
 )
 """What the tasks of a fetch tell its coordinator."""
 
@@ -123,7 +145,7 @@ class LinkState:
 
     def __init__(self, link: Link, provider: Provider, kin: Digest | None = None) -> None:
         self.link = link
-        self.kin = kin  # The file alone that it is asked for, in place of the manifest.
+        self.kin = kin  # The manifest that it is asked for in place of what is fetched.
         self.provider = provider
         self.held: RangeSet | None = None
         self.asked = Asked()
@@ -159,7 +181,9 @@ class Job:
         self.others = ExitStack()  # What is served to others, and heard of them, while the arrival lasts.
         self.standings = Standings()
         self.session: Session | None = None
-        self.kin: dict[Digest, Run] = {}  # Large files alone that were missing when it began, and their chunks.
+        # Other manifests and what they have of this one: large files alone that were missing when it began, parents.
+        self.kin: dict[Digest, Renumbering] = {}
+        self.seeking_kin = False
         self.begun = trio.Event()  # Set with the session.
         self.crowd: frozenset[PeerId] = frozenset()  # Who else fetches this, as the session was told last;
         self.met_at = -math.inf  # and when that was.

@@ -48,7 +48,8 @@ class Patience:
         job = self._job
         if job.complete or job.lost_at is None or self._links_help():
             return None
-        again_at = now if self.searching else self.search_again_at or self._planned_at or now  # Else at a dial.
+        searching = self.searching or job.seeking_kin
+        again_at = now if searching else self.search_again_at or self._planned_at or now  # Else at a dial.
         again_s, left_s = max(0.0, again_at - now), max(0.0, job.lost_at + self._patience_s() - now)
         return WaitNow(
             reason=nobody_has_it(job.providers.away()),
@@ -79,17 +80,6 @@ class Patience:
 
         job.nursery.start_soon(look)
 
-    def _search_for_kin(self) -> None:
-        """Look for who has files of it alone: nobody is left who has it whole."""
-        self.searching = True
-        job = self._job
-
-        async def look() -> None:
-            await search_for_kin(job)
-            await job.send.send(SearchEnded())
-
-        job.nursery.start_soon(look)
-
     def give_up_or_wait(self, now: float) -> None:
         """Search again, or raise the verdict, when nothing that runs can bring the fetch forward."""
         job = self._job
@@ -109,7 +99,9 @@ class Patience:
         if job.search.more():
             self.search_again_at = now
         elif job.search.may_look_for(job.kin):
-            self._search_for_kin()
+            search_for_kin(job)  # Nobody is left who has it whole.
+        elif job.seeking_kin:
+            return
         elif now < (until := job.lost_at + self._patience_s()) or self._planned_at is not None:
             self._wait(now, until)
         else:

@@ -14,7 +14,7 @@ from p2phub.content import Codec, RangeSet
 from p2phub.engine.awaited import tell_ready
 from p2phub.engine.company import among_others
 from p2phub.engine.job import Job, LinkState
-from p2phub.engine.kin import kin_of
+from p2phub.engine.kin import files_alone
 from p2phub.engine.mending import damaged_copies, distrusted
 from p2phub.engine.reuse import reuse
 from p2phub.errors import PeerStalled
@@ -98,7 +98,7 @@ async def begin(job: Job) -> None:
     held |= await _take_what_is_here(job, arrival, wanted)
     # Readers may want it soon: where there is so little that its beginning was pushed, it is most likely all of it.
     held |= await _take_prefix(job, arrival, (wanted if job.readers is None else RangeSet.whole(len(table))) - held)
-    job.kin = await workers.run(lambda: kin_of(job.assembly.manifest(), table, wanted - held))
+    job.kin = await workers.run(lambda: files_alone(job.assembly.manifest(), table, wanted - held))
     _begin_session(job, arrival, held, wanted)
 
 
@@ -229,5 +229,5 @@ def join(job: Job, number: LinkId, state: LinkState, now: float) -> None:
     # Of one peer's links that answered earlier the news may be newer than this one's answer, and are not told again.
     others = (each.held for each in job.links.values() if each.provider is state.provider and each.held is not None)
     state.held = max((state.held, *others), key=len)
-    state.link.use(job.arrival.plan)
+    state.link.use(job.arrival.plan, None if state.kin is None else job.kin[state.kin])
     job.act(job.session.joined(number, state.link.peer, state.held, now=now))

@@ -67,8 +67,9 @@ class Provider(msgspec.Struct):
     accompanied: bool = False  # Whether a control connection is kept beside its links.
     tried: set[Address] = msgspec.field(default_factory=set)  # Those of `addresses` that had their turn in a dial.
     by_user: bool = False  # Whether the user named it for this fetch.
-    kin: list[Digest] = msgspec.field(default_factory=list)  # Files alone that it has, where it has not the manifest.
-    needless: bool = False  # Whether nothing is missing of those.
+    # What it has in place of the manifest: files of it alone, or parents;
+    kin: list[Digest] = msgspec.field(default_factory=list)
+    needless: bool = False  # whether nothing is missing of those.
     given: set[Address] = msgspec.field(default_factory=set)  # Those of `addresses` that the user named.
     hearsay: set[Address] = msgspec.field(default_factory=set)  # Those of `addresses` that another peer named.
     told_by_others: bool = False  # Whether it was named as a member of the swarm.

@@ -203,9 +203,10 @@ def _selection(order: Order) -> Selection:
 
 
 def _previous(ledger: Ledger, publisher: PeerId, order: Order) -> Digest | None:
+    """Return what the release replaces; nothing where that was private and this is not: it would tell everybody."""
     for publication in ledger.publications():
         if (publication.publisher, publication.name, publication.tag) == (publisher, order.name, order.tag):
-            return publication.manifest
+            return None if publication.private and not order.private else publication.manifest
     return None
 
 

@@ -54,10 +54,10 @@ async def take_report(job: Job, number: LinkId, report: Report, now: float) -> N
 
 async def _opened(job: Job, number: LinkId, state: LinkState, report: Opened, now: float) -> None:
     provider = state.provider
-    state.held = report.held
-    holds = "it is there" if provider.is_mirror else f"it holds {len(report.held):,} chunks"
+    state.held = report.held if state.kin is None else job.kin[state.kin].held_by_who_has(report.held)
+    holds = "it is there" if provider.is_mirror else f"it holds {len(state.held):,} chunks"
     _log.info("%s answers at %s: %s", provider.peer, state.link.address, holds)
-    provider.opened(has_some=bool(report.held))
+    provider.opened(has_some=bool(state.held))
     job.meter.received(provider.peer, 0, now=now)
     if isinstance(provider.peer, PeerId) and state.kin is None:  # Else it is none of this swarm.
         where = PeerAddress(provider.peer, state.link.address)
@@ -130,7 +130,7 @@ async def _closed(job: Job, number: LinkId, state: LinkState, report: Closed, no
     if job.session is not None:
         job.act(job.session.closed(number, report.error, report.returned, now=now))
     if state.kin is not None and isinstance(report.error, PeerRefused) and state.kin in provider.kin:
-        provider.kin.remove(state.kin)  # Others of its files it may have all the same.
+        provider.kin.remove(state.kin)  # Others it may have all the same.
     if report.error is not None and not (job.complete and isinstance(report.error, PeerGone)):
         provider.failed(report.error, now)
         job.tell_dropped(provider, report.error)

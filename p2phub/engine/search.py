@@ -41,9 +41,11 @@ class Search:
         configured: Sequence[MirrorId] = (),
         open_lan: OpenLan | None = None,
         public: bool = False,
+        parents: Sequence[Digest] = (),
     ) -> None:
         """`open_lan` is None where neighbours are not to be asked for this before all else has failed. `public`: its
-        files may be looked for, too, which tells that they are wanted."""
+        files may be looked for, too, which tells that they are wanted, and so may its `parents`: manifests that it
+        came of."""
         self.known = tuple(known)
         self.given = tuple(given)
         self.mirrors = tuple(dict.fromkeys((*given, *configured)))[: limits.MIRRORS_MAX]
@@ -52,6 +54,7 @@ class Search:
         self.may_look_near = open_lan is not None
         """Whether the local network was not asked yet, and may be."""
         self.public = public
+        self.parents = tuple(dict.fromkeys(parents))[: limits.PARENTS_LOOKED_FOR_MAX]
         self._kin_taken: set[Digest] = set()
         self._finder: Finder | None = None
         self._looked_far = False
@@ -90,8 +93,8 @@ class Search:
             await self._ask(finder, manifest, found)
 
     def may_look_for(self, kin: Iterable[Digest]) -> bool:
-        """Whether there are files alone that were not looked for yet, and may be."""
-        return self.public and any(digest not in self._kin_taken for digest in kin)
+        """Whether there are files alone, or parents, that were not looked for yet, and may be."""
+        return self.public and any(digest not in self._kin_taken for digest in (*kin, *self.parents))
 
     def take_kin(self, kin: Iterable[Digest]) -> list[Digest]:
         """Return those that were not looked for yet; from now on they count as looked for."""
@@ -100,9 +103,9 @@ class Search:
         return taken
 
     async def look_for_kin(self, kin: Digest, found: trio.MemorySendChannel[Candidate]) -> None:
-        """Send every candidate that has the file alone."""
+        """Send every candidate that has `kin`, another manifest with chunks of this one."""
         finder = self._finder or await self._open_finder()
-        _log.info("looking for who has a file of it alone: %s", kin.text(Codec.MSGPACK))
+        _log.info("looking for who has some of it in %s", kin.text(Codec.MSGPACK))
         await self._ask(finder, kin, found, kin=kin)
 
     async def _ask(

@@ -156,6 +156,6 @@ class Turns:
             job.prefix_asked = True
         provider.tried.update(provider.addresses)  # What the budget kept back, too, or it would be no end of new ones.
         kin = kin_wanted(job, provider)
-        chunks = None if kin is None else job.kin[kin]
-        target = Target(provider.peer, addresses, provider.via, kin or job.wish.manifest, prefix_bytes, chunks)
+        manifest = job.wish.manifest if kin is None else kin
+        target = Target(provider.peer, addresses, provider.via, manifest, prefix_bytes, is_kin=kin is not None)
         job.nursery.start_soon(run_link, target, number, job.means.dialler, job.send)

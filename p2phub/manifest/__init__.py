@@ -25,6 +25,7 @@ from p2phub.manifest.paths import check_path, check_paths
 from p2phub.manifest.reference import Reference, parse_reference
 from p2phub.manifest.release import (
     KINDS,
+    RELATION_BYTES_MAX,
     Release,
     check_answers,
     check_release,
@@ -42,6 +43,7 @@ __all__ = [
     "DEFAULT_TAG",
     "KINDS",
     "MIRROR_FOLDER",
+    "RELATION_BYTES_MAX",
     "FileEntry",
     "Judgement",
     "Known",

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from p2phub import limits
-from p2phub.content import Digest, RangeSet, ReadPlan, WritePlan
+from p2phub.content import Digest, RangeSet, ReadPlan, Renumbering, WritePlan
 from p2phub.errors import HubError
 from p2phub.identity import Address, MirrorId, PeerAddress, PeerId, SourceId
 from p2phub.wire import ControlAnswer, ControlRequest
@@ -119,8 +119,9 @@ class Link(Protocol):
     def ask(self, blobs: Sequence[tuple[Digest, int]]) -> None:
         """Ask for blobs: (digest, most bytes it may have) each."""
 
-    def use(self, plan: WritePlan) -> None:
-        """Say where chunks go. Once, before the first grant."""
+    def use(self, plan: WritePlan, numbers: Renumbering | None = None) -> None:
+        """Say where chunks go. Once, before the first grant. `numbers`: the link was opened for another manifest, where
+        the provider has chunks of this one under these numbers; what is granted and reported has those of `plan`."""
 
     def grant(self, chunks: RangeSet) -> None:
         """Add to the lease."""

@@ -68,6 +68,10 @@ class Lease:
         self.unasked -= self.unasked.first(len(refs))
         return tuple(refs)
 
+    def put_back(self, chunks: RangeSet) -> None:
+        """Count `chunks`, which were taken, as not asked for after all."""
+        self.unasked |= chunks
+
 
 class Window:
     """How many bytes may be under way, from the rate at which they come while some are. `capped` lowers that to what

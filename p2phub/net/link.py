@@ -12,13 +12,14 @@ from collections import deque
 from collections.abc import Sequence
 
 from p2phub import limits
-from p2phub.content import ChunkRef, Digest, RangeSet, WritePlan
+from p2phub.content import ChunkRef, Digest, RangeSet, Renumbering, WritePlan
 from p2phub.errors import DiskError, HubError, Malformed, PeerError
 from p2phub.identity import Address, PeerId
 from p2phub.net.buffer import new_buffer
 from p2phub.net.channel import Channel
 from p2phub.net.interface import Blobs, Cancelled, Closed, Opened, Refused, Report, Returned, Spent, Verified, WindowNow
 from p2phub.net.lease import Lease, Window
+from p2phub.net.renumbered import Renumbered
 from p2phub.net.reports import Reports
 from p2phub.net.writing import ChunkWriter
 from p2phub.wire import (
@@ -44,6 +45,7 @@ class BulkLink:
         self._lock = threading.Lock()
         self._lease = Lease()
         self._plan: WritePlan | None = None
+        self._renumbered: Renumbered | None = None  # Where the provider has other numbers for the chunks.
         self._asks: deque[tuple[Digest, int]] = deque()
         self._begun = False
         self._closing = False
@@ -84,10 +86,11 @@ class BulkLink:
             self._asks.extend(blobs)
         self._channel.wake()
 
-    def use(self, plan: WritePlan) -> None:
+    def use(self, plan: WritePlan, numbers: Renumbering | None = None) -> None:
         with self._lock:
             assert self._plan is None, "a link has one plan"
             self._plan = plan
+            self._renumbered = None if numbers is None else Renumbered(numbers)
 
     def grant(self, chunks: RangeSet) -> None:
         with self._lock:
@@ -225,17 +228,27 @@ class BulkLink:
                     or (machine.requests_outstanding < 2 and machine.bytes_outstanding <= beside)
                 )
             ):
-                frames.append(machine.want(self._lease.take(self._plan.table, most)))
+                refs = self._lease.take(self._plan.table, most)
+                frames.append(machine.want(refs if self._renumbered is None else self._ask(self._renumbered, refs)))
             all_asked = not self._lease.unasked
         if all_asked and frames:
             # The lease runs out with what is under way: say now what is done, so that more can be granted meanwhile.
             self._tell_verified()
         return b"".join(frames)
 
+    def _ask(self, renumbered: Renumbered, refs: Sequence[ChunkRef]) -> Sequence[ChunkRef]:
+        """Return `refs`, just taken from the lease, as the provider numbers them; but for those that have to wait for
+        the next request. Under the lock."""
+        now = renumbered.distinct(refs)
+        self._lease.put_back(RangeSet.from_indices(ref.index for ref in refs[now:]))
+        return renumbered.ask(refs[:now])
+
     def _take(self, event: RequesterEvent) -> None:
         match event:
             case ChunksArrived(refs, data):
                 assert self._writer is not None
+                if self._renumbered is not None:
+                    refs = self._renumbered.answered(refs)
                 began = time.monotonic()
                 wanted = self._begin_writing(refs)
                 self._writer.write(refs, data, wanted)
@@ -254,6 +267,8 @@ class BulkLink:
                 self._reports.put(Blobs((blob,)))
             case ChunksRefused(refs, reason):
                 self._tell_verified()
+                if self._renumbered is not None:
+                    refs = self._renumbered.answered(refs)
                 chunks = RangeSet.from_indices(ref.index for ref in refs)
                 with self._lock:
                     self._lease.settle(chunks)

@@ -17,7 +17,7 @@ from functools import partial
 import trio
 
 from p2phub import limits
-from p2phub.content import ChunkRef, ChunkTable, Digest, RangeSet, WritePlan, digest_of
+from p2phub.content import ChunkRef, ChunkTable, Digest, RangeSet, Renumbering, WritePlan, digest_of
 from p2phub.errors import ChunkMismatch, DiskError, HubError, Malformed, PeerError
 from p2phub.identity import Address, MirrorId
 from p2phub.manifest import mirror_blob_path
@@ -93,8 +93,9 @@ class MirrorLink:
         self._asks.extend(blobs)
         self._work.set()
 
-    def use(self, plan: WritePlan) -> None:
+    def use(self, plan: WritePlan, numbers: Renumbering | None = None) -> None:
         assert self._plan is None, "a link has one plan"
+        assert numbers is None, "a mirror is asked for files, by the manifest that they are a mirror of"
         self._plan = plan
 
     def grant(self, chunks: RangeSet) -> None:

@@ -32,6 +32,9 @@ def release_json(release: Release, *, contradicted_by: Release | None = None) ->
         "sequence": release.sequence,
         "manifest": release.manifest.text(Codec.MSGPACK),
         "previous": release.previous.text(Codec.MSGPACK) if release.previous is not None else None,
+        "parents": [
+            {"manifest": manifest.text(Codec.MSGPACK), "relation": relation} for manifest, relation in release.parents
+        ],
         "kind": release.kind,
         "bytes": release.bytes_total,
         "created": release.created,

@@ -258,7 +258,7 @@ class MemoryStore:
         if best is None or (best.doubted and is_alone(best.manifest)):
             for held, number in self._where_part(manifest):
                 if number not in held.doubted:
-                    table = held.table.alone(number)
+                    table = ChunkTable([held.table.list_of(number)])
                     return ReadPlan(manifest, table, RangeSet.whole(len(table)), partial(self._open_part, held, number))
         if best is None:
             return None

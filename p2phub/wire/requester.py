@@ -123,8 +123,7 @@ class BulkRequester:
         self._chain = BlobChain(manifest)
         self._coming: tuple[ChunkRef, ...] = ()
         self._blob_lengths: deque[int] = deque()
-        self._path_of: Callable[[int], str] = "file {}".format
-        self._first_of: Callable[[int], int] = lambda file: 0
+        self._name_of: Callable[[ChunkRef], tuple[str, int]] = lambda ref: (f"file {ref.file}", ref.index)
 
     @property
     def manifest(self) -> Digest:
@@ -164,9 +163,14 @@ class BulkRequester:
         return encode(Open(self._manifest, self._prefix_bytes))
 
     def use(self, table: ChunkTable, path_of: Callable[[int], str]) -> None:
-        """Say what the chunks' numbers mean, for the errors that name them."""
-        self._path_of = path_of
-        self._first_of = lambda file: table.span(file)[0]
+        """Say where chunks lie, for the errors that name them: by their place, since their numbers may be those of
+        another manifest."""
+
+        def name_of(ref: ChunkRef) -> tuple[str, int]:
+            number, _ = table.covering(ref.file, ref.offset, ref.offset + ref.length)
+            return path_of(ref.file), number - table.span(ref.file)[0]
+
+        self._name_of = name_of
 
     def want(self, refs: Sequence[ChunkRef]) -> bytes:
         """Return the frame that asks for `refs`, distinct, in sending order, within the limits of one batch."""
@@ -352,7 +356,7 @@ class BulkRequester:
         for ref in refs:
             part = data[at : at + ref.length]
             if blake3(part).digest() != ref.digest:
-                path, chunk = self._path_of(ref.file), ref.index - self._first_of(ref.file)
+                path, chunk = self._name_of(ref)
                 raise ChunkMismatch(
                     f"chunk {chunk} of {path} does not have its digest", file=path, chunk=chunk, peer=self._peer
                 )

@@ -13,7 +13,7 @@ import pytest
 import trio
 import trio.testing
 
-from p2phub.content import Digest, RangeSet, WritePlan, digest_of
+from p2phub.content import Digest, RangeSet, Renumbering, WritePlan, digest_of, same_chunks
 from p2phub.errors import ChunkMismatch, DiskFull, HubError, PeerError, PeerGone, PeerRefused, ProtocolViolation
 from p2phub.identity import Address, MirrorId, PeerAddress, PeerId, SecretKey, parse_mirror
 from p2phub.net.bulk.parent import open_bulk_processes
@@ -266,6 +266,114 @@ async def test_grants_may_come_one_by_one_and_while_others_are_under_way(source:
         for index in reversed(range(len(here.content.table))):
             link.grant(RangeSet(((index, index + 1),)))
         assert await take(link, len(here.content.table)) == here.content.whole
+
+
+@asynccontextmanager
+async def kin_scene(
+    kind: str, tmp_path: Path, lie: Lie = Lie.NONE
+) -> AsyncIterator[tuple[Scene, Link, Content, Renumbering]]:
+    """Ann has what Bob wants in another manifest: two files the other way round and one of them cut off, after one that
+    Bob has no use for. He also wants one file twice, and what she has not got."""
+    base = random_files(1, a=250_000, b=990_000, z=700_001)
+    tuned = {"1.bin": base["z.bin"], "2.bin": base["b.bin"][:600_000], "3.bin": base["z.bin"]}
+    content = content_of({**tuned, **random_files(2, other=100_000)}, chunk_bytes=100_000)
+    async with scene(kind, tmp_path, lie, content_of(base, chunk_bytes=100_000)) as here:
+        numbers = same_chunks(content.table, content.whole, here.content.table)
+        arriving = Arriving(content, tmp_path / "tuned")
+        link = await here.link(prefix_bytes=0)
+        assert isinstance(await link.next_report(), Opened)
+        link.use(arriving.plan, numbers)
+        here.arriving = arriving
+        yield here, link, content, numbers
+
+
+@pytest.mark.parametrize("carried", ["direct", "stream", "child"])
+async def test_chunks_of_another_manifest_are_asked_for_by_its_numbers_and_written_where_ours_go(
+    carried: str, tmp_path: Path
+) -> None:
+    async with kin_scene(carried, tmp_path) as (here, link, content, numbers):
+        assert len(numbers.ours) == 8 + 6 + 8
+        link.grant(numbers.ours)
+        assert await take(link, len(numbers.ours)) == numbers.ours
+        link.close()
+        assert await link.next_report() == Closed(None)
+        written = here.arriving.files()
+    assert written == {path: data for path, data in content.files.items() if path != "other.bin"}
+
+
+@pytest.mark.parametrize("carried", ["direct", "stream", "child"])
+async def test_what_the_holder_of_another_manifest_lacks_is_refused_in_our_numbers(
+    carried: str, tmp_path: Path
+) -> None:
+    async with kin_scene(carried, tmp_path) as (here, _, _, numbers):
+        lacking = RangeSet.of([(9, 11)])
+        here.shelf.held = here.content.whole - RangeSet.from_indices(map(numbers.theirs, lacking))
+        again = await here.link(prefix_bytes=0)
+        opened = await again.next_report()
+        assert isinstance(opened, Opened)
+        assert numbers.held_by_who_has(opened.held) == numbers.ours - lacking
+        again.use(here.arriving.plan, numbers)
+        again.grant(numbers.ours)
+        got, refused = RangeSet(), RangeSet()
+        while len(got) + len(refused) < len(numbers.ours):
+            report = await again.next_report()
+            assert isinstance(report, Verified | Refused)
+            if isinstance(report, Verified):
+                got |= report.chunks
+            else:
+                refused |= report.chunks
+        assert (got, refused) == (numbers.ours - lacking, lacking)
+
+
+@pytest.mark.parametrize("carried", ["direct", "stream", "child"])
+async def test_a_chunk_that_one_request_would_name_twice_waits_for_the_next(carried: str, tmp_path: Path) -> None:
+    """Zeros, say: where the other manifest has one such chunk and ours has twenty."""
+    content = content_of({"zeros": bytes(20_000), "rest": b"rest"}, chunk_bytes=1000)
+    async with scene(carried, tmp_path, content=content_of({"one": bytes(1000)}, chunk_bytes=1000)) as here:
+        numbers = same_chunks(content.table, content.whole, here.content.table)
+        here.arriving = Arriving(content, tmp_path / "got")
+        link = await here.link(prefix_bytes=0)
+        assert isinstance(await link.next_report(), Opened)
+        link.use(here.arriving.plan, numbers)
+        link.grant(numbers.ours)
+        assert await take(link, 20) == numbers.ours
+        assert here.arriving.files() == {"zeros": bytes(20_000)}
+
+
+@covers("T33")
+async def test_a_false_chunk_of_another_manifest_is_named_by_its_place_in_ours(kind: str, tmp_path: Path) -> None:
+    async with kin_scene(kind, tmp_path, Lie.LAST_CHUNK) as (_, link, _, numbers):
+        link.grant(numbers.ours)
+        _, closed = await until_closed(link)
+        assert isinstance(closed.error, ChunkMismatch)
+        # The last of hers is the last of both files that begin as it does; what came first is named.
+        assert (closed.error.file, closed.error.chunk) == ("1.bin", 7)
+        assert 7 in closed.returned
+
+
+async def test_what_is_revoked_or_cancelled_of_another_manifest_is_told_in_our_numbers(
+    kind: str, tmp_path: Path
+) -> None:
+    async with kin_scene(kind, tmp_path) as (here, link, content, numbers):
+        link.grant(numbers.ours)
+        link.cancel(RangeSet.of([(20, 22)]))
+        link.revoke()
+        got, returned, cancelled = RangeSet(), RangeSet(), RangeSet()
+        while len(got | returned | cancelled) < len(numbers.ours):
+            match await link.next_report():
+                case Verified(chunks, _):
+                    got |= chunks
+                case Returned(chunks):
+                    returned |= chunks
+                case Cancelled(chunks):
+                    cancelled |= chunks
+                case other:
+                    raise AssertionError(other)
+        assert got | returned | cancelled == numbers.ours
+        link.grant(returned | cancelled)
+        await take(link, len(returned | cancelled))
+        written = here.arriving.files()
+    assert written == {path: data for path, data in content.files.items() if path != "other.bin"}
 
 
 async def test_a_file_is_opened_once_for_many_chunks(source: str, tmp_path: Path) -> None:

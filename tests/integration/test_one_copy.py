@@ -151,3 +151,32 @@ def test_a_fetch_that_may_link_takes_no_room_and_moves_nothing_and_verify_and_se
     again = fetched(scene.start_fetch("bob", reference, scene.folder / "third"))
     assert again["bytes_received"] == 0
     assert (scene.folder / "third/config.json").stat().st_nlink == 1
+
+
+@pytest.mark.parametrize("fetcher", ["alone", "beside a daemon"])
+def test_who_has_only_the_base_gives_what_a_fine_tune_left_alone(scene: Scene, tmp_path: Path, fetcher: str) -> None:
+    """The base in four files, the fine-tune in three, with another tensor in each; no file is the same, nor large."""
+    model = Model()
+    base, tuned = model.write(tmp_path / "base", shards=4), Model.__new__(Model)
+    changed = [f"layers.{number:02}.weight" for number in (5, 40, 70)]
+    tuned.tensors = {name: tensor + (name in changed) for name, tensor in model.tensors.items()}
+    new = tuned.write(tmp_path / "tuned", shards=3)
+    holder = scene.node("holder")
+    slow = scene.node("slow", "--up", "1MB", bootstrap=[holder.address])
+    known = scene.publish("holder", base, name="base")
+    scene.wait_announced("holder", known["manifest"])
+    parent = ["--parent", known["manifest"]]
+    published = scene.publish("slow", new, name="tuned", arguments=parent)
+    scene.wait_announced("slow", published["manifest"])
+    if fetcher == "beside a daemon":  # Whose bulk process gets plans and numbers by letter.
+        scene.node("reader", bootstrap=[holder.address])
+
+    done = fetched(scene.start_fetch("reader", published["reference"], tmp_path / "got", bootstrap=[holder.address]))
+
+    assert tree_digest(tmp_path / "got") == tree_digest(new)
+    by_peer = {source["peer_id"]: source["bytes"] for source in done["sources"]}
+    only_new = sum(tuned.tensors[name].nbytes for name in changed)
+    assert by_peer[slow.peer_id] >= only_new
+    assert by_peer[holder.peer_id] > published["bytes"] // 2
+    assert by_peer[holder.peer_id] <= published["bytes"] - only_new
+    assert sum(by_peer.values()) <= published["bytes"] + 2 * MIB

@@ -24,6 +24,7 @@ RELEASE = {
     "sequence": 7,
     "manifest": "bagmanifest",
     "previous": None,
+    "parents": [{"manifest": "bagbase", "relation": "finetune"}],
     "kind": "model",
     "bytes": 5_000_000,
     "created": 1_700_000_000,

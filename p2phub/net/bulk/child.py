@@ -25,6 +25,7 @@ from p2phub.net.bulk.growing import Growing
 from p2phub.net.bulk.letters import (
     digests_in,
     error_out,
+    numbers_in,
     peer_address_in,
     ranges_in,
     report_out,
@@ -220,7 +221,7 @@ class _Child:
     def _tell(self, link: Link, letter: Letter) -> None:
         match letter["t"]:
             case "use":
-                link.use(self._plans[letter["plan"]])
+                link.use(self._plans[letter["plan"]], numbers_in(letter["numbers"]))
             case "ask":
                 link.ask(digests_in(letter["blobs"]))
             case "grant":

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from p2phub import errors
-from p2phub.content import ChunkTable, Digest, RangeSet
+from p2phub.content import ChunkTable, Digest, RangeSet, Renumbering
 from p2phub.errors import ChunkMismatch, HubError, Malformed, PeerError, PeerRefused
 from p2phub.identity import Address, PeerAddress, PeerId
 from p2phub.net.bulk.post import Letter
@@ -39,6 +39,14 @@ def table_out(table: ChunkTable) -> list[bytes]:
 
 def table_in(fields: list[bytes]) -> ChunkTable:
     return ChunkTable.from_parts(*fields)
+
+
+def numbers_out(numbers: Renumbering | None) -> list[list[int]] | None:
+    return None if numbers is None else [list(run) for run in numbers.runs]
+
+
+def numbers_in(runs: list[list[int]] | None) -> Renumbering | None:
+    return None if runs is None else Renumbering.of((ours, theirs, count) for ours, theirs, count in runs)
 
 
 # --- errors ------------------------------------------------------------------------------------------------------

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from p2phub.content import Digest, RangeSet, WritePlan
+from p2phub.content import Digest, RangeSet, Renumbering, WritePlan
 from p2phub.errors import PeerGone
 from p2phub.identity import Address, PeerAddress, PeerId
-from p2phub.net.bulk.letters import digests_out, ranges_out
+from p2phub.net.bulk.letters import digests_out, numbers_out, ranges_out
 from p2phub.net.bulk.post import Letter
 from p2phub.net.interface import Closed, Report, Returned, WindowNow
 from p2phub.net.reports import Reports
@@ -56,11 +56,11 @@ class ChildLink:
     def ask(self, blobs: Sequence[tuple[Digest, int]]) -> None:
         self._send({"t": "ask", "blobs": digests_out(list(blobs))})
 
-    def use(self, plan: WritePlan) -> None:
+    def use(self, plan: WritePlan, numbers: Renumbering | None = None) -> None:
         assert self._plan is None, "a link has one plan"
         self._plan = plan
         if not self.closed:
-            self._send({"t": "use", "plan": self._child.lend(plan)})
+            self._send({"t": "use", "plan": self._child.lend(plan), "numbers": numbers_out(numbers)})
 
     def grant(self, chunks: RangeSet) -> None:
         if self.closed:

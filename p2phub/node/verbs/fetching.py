@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from p2phub.content import Digest
 from p2phub.engine import fetch as engine
 from p2phub.engine.mirrors import mirrors_of
+from p2phub.engine.parents import parents_of
 from p2phub.engine.resolve import Resolved
 from p2phub.engine.search import Search
 from p2phub.engine.waiting import Looks
@@ -180,8 +181,8 @@ def is_public(resolved: Resolved) -> bool:
 def search_for(
     node: Running, resolved: Resolved, given: Sequence[PeerAddress], mirrors: Sequence[str], *, kin: bool
 ) -> Search:
-    """Return where to look for what was resolved: first where the user said. `kin`: whether who has files of it alone
-    may be looked for, too; their links are not under the job's own cap."""
+    """Return where to look for what was resolved: first where the user said. `kin`: whether who has files of it alone,
+    or what it came of, may be looked for, too; their links are not under the job's own cap."""
     release = resolved.release
     name = None if release is None else (release.publisher, release.name, release.tag)
     # Of a private model nobody is told but who was named: that it is fetched, and under which name, is theirs to know.
@@ -193,6 +194,7 @@ def search_for(
         configured=mirrors_of(node.parts.config.mirrors, name=name, manifest=resolved.manifest) if public else (),
         open_lan=node.parts.open_lan_finder if public else None,
         public=public and kin,
+        parents=parents_of(release) if release is not None and public else (),
     )
 
 

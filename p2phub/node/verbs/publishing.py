@@ -10,12 +10,13 @@ from pathlib import Path
 
 import trio
 
+from p2phub import limits
 from p2phub.content import Codec, Digest
 from p2phub.engine import publish as engine
 from p2phub.engine.mirrors import remove_mirror_files, write_mirror_files
 from p2phub.errors import DiskError, HubError, NotFound, UsageError
 from p2phub.identity import parse_peer_id
-from p2phub.manifest import MIRROR_FOLDER, Ticket, encode_ticket, read_release
+from p2phub.manifest import MIRROR_FOLDER, RELATION_BYTES_MAX, Ticket, encode_ticket, read_release
 from p2phub.node.compose import Parts
 from p2phub.node.running import JsonObject, Running
 from p2phub.observe import Published, Watch
@@ -24,6 +25,7 @@ from p2phub.store import Holding, Origin, Publication
 _log = logging.getLogger(__name__)
 ANNOUNCE_WAIT_S = 10.0  # How long `publish` waits to be able to say whether the network knows it.
 REMARKS_MAX = 1000  # Of a folder of a million files that are all of one kind, so many tell it.
+RELATION = "finetune"  # To a parent of which nothing else is said.
 LOOK_UP_NAME_S = 10.0  # How long `publish` looks for a newer release of its own name, made on another machine.
 
 
@@ -42,6 +44,7 @@ async def publish(
     ignore: Sequence[str],
     include: Sequence[str],
     mirror_files: str | None = None,
+    parents: Sequence[str] = (),
 ) -> JsonObject:
     parts, began = node.parts, time.monotonic()
     order = engine.Order(
@@ -51,6 +54,7 @@ async def publish(
         kind=kind,
         description=description,
         licence=licence,
+        parents=await _parents(node, parents, private=private),
         private=private,
         allow=tuple(parse_peer_id(peer) for peer in allow),
         ignore=tuple(ignore),
@@ -84,6 +88,26 @@ async def publish(
         seconds=round(time.monotonic() - began, 3),
         remarks=[{"path": path, "what": what} for path, what in outcome.remarks[:REMARKS_MAX]],
     ).as_json()
+
+
+async def _parents(node: Running, named: Sequence[str], *, private: bool) -> tuple[tuple[Digest, str], ...]:
+    """Return the base models that the user named, each `REF` or `RELATION=REF`, as a release tells them.
+
+    Raises UsageError for too many, a relation that is none, or a private one in a public release, whose manifest that
+    would tell everybody; and what resolving a reference raises.
+    """
+    if len(named) > limits.PARENTS_MAX:
+        raise UsageError(f"{len(named)} parents; a release names {limits.PARENTS_MAX} at most")
+    parents: dict[Digest, str] = {}
+    for text in named:
+        relation, is_said, ref = text.rpartition("=")
+        if is_said and not (relation.isascii() and relation.isalpha() and len(relation) <= RELATION_BYTES_MAX):
+            raise UsageError(f"{relation!r} is no relation to a parent", hint=f"a word, as in finetune={ref}")
+        resolved = await node.parts.resolver.resolve(ref, ())
+        if resolved.release is not None and resolved.release.private and not private:
+            raise UsageError(f"{ref} is private, and a public release would name it", hint="leave it out, or --private")
+        parents[resolved.manifest] = relation or RELATION
+    return tuple(parents.items())
 
 
 async def _mirror(node: Running, outcome: engine.Outcome, folder: Path) -> None:

@@ -86,7 +86,8 @@ def test_json_carries_all_that_the_hub_returned(name: str, cli: Cli) -> None:
 def test_publish_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
     words = "publish m --name n --tag t --kind dataset --description d --licence MIT --private"
     patterns = ["--ignore", "*.a", "--ignore", "*.b", "--include", "*.c", "--allow", PEER]
-    assert cli(*words.split(), *patterns).code == 0
+    parents = ["--parent", "base", "--parent", "merge=12D3/other"]
+    assert cli(*words.split(), *patterns, *parents).code == 0
     assert hub.calls == [
         (
             "publish",
@@ -102,6 +103,7 @@ def test_publish_hands_on_all_its_options(cli: Cli, hub: FakeHub) -> None:
                 "ignore": ["*.a", "*.b"],
                 "include": ["*.c"],
                 "mirror_files": None,
+                "parents": ["base", "merge=12D3/other"],
             },
         )
     ]
@@ -277,6 +279,10 @@ def test_node_prints_ready_and_stopped(cli: Cli, hub: FakeHub) -> None:
 def test_info_names_twenty_files_unless_all_are_asked_for(cli: Cli) -> None:
     assert cli("info", "m").out.count(".bin") == 20
     assert cli("info", "m", "--files").out.count(".bin") == 25
+
+
+def test_info_tells_what_a_model_was_made_of(cli: Cli) -> None:
+    assert "Made of    bagbase (finetune)" in cli("info", "m").out
 
 
 def test_info_tells_of_a_release_whose_times_make_no_sense(cli: Cli, hub: FakeHub) -> None:
@@ -467,7 +473,8 @@ def test_a_key_is_imported_from_a_file_of_sane_length(cli: Cli, hub: FakeHub, tm
 @covers("T59")
 def test_text_from_strangers_cannot_repaint_the_terminal(cli: Cli, hub: FakeHub) -> None:
     evil = "\x1b[2Jevil\r\u202e"
-    release = {**RESULTS["log"][0], "description": evil, "licence": evil}
+    parents = [{"manifest": "bagbase", "relation": evil}]
+    release = {**RESULTS["log"][0], "description": evil, "licence": evil, "parents": parents}
     files = [{"path": evil, "size": 1, "sha256": "00", "chunks": 1}]
     hub.results["info"] = {**RESULTS["info"], "reference": evil, "release": release, "files": files}
     hub.results["log"] = [release]

@@ -29,7 +29,9 @@ def job_with(*held: RangeSet, session: Joining | None = None) -> Any:
     """A job whose links are all to one provider."""
     provider = SimpleNamespace(links=set(range(len(held))))
     links = {
-        number: SimpleNamespace(provider=provider, held=each, link=SimpleNamespace(peer=ANN, use=lambda plan: None))
+        number: SimpleNamespace(
+            provider=provider, held=each, link=SimpleNamespace(peer=ANN, use=lambda plan, numbers: None), kin=None
+        )
         for number, each in enumerate(held)
     }
     arrival = SimpleNamespace(plan=None)

@@ -17,7 +17,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from p2phub.content import Digest, RangeSet, WritePlan
+from p2phub.content import Digest, RangeSet, Renumbering, WritePlan
 from p2phub.discovery import Candidate
 from p2phub.engine.fetch import Means, Running, Wish, fetch
 from p2phub.engine.meter import LOOK_S
@@ -60,7 +60,7 @@ class GivingLink:
     def ask(self, blobs: Sequence[tuple[Digest, int]]) -> None:
         """All was given."""
 
-    def use(self, plan: WritePlan) -> None:
+    def use(self, plan: WritePlan, numbers: Renumbering | None = None) -> None:
         self._plan = plan
 
     def grant(self, chunks: RangeSet) -> None:
