@@ -159,7 +159,11 @@ class _Home:
 
     def __init__(self, store: Store, ledger: Ledger) -> None:
         self._store, self._ledger = store, ledger
-        self._held = {(holding.manifest, holding.folder): holding.origin for holding in store.holdings()}
+        self._held = {
+            (holding.manifest, holding.folder): holding.origin
+            for holding in store.holdings()
+            if holding.origin is not Origin.SHARED  # What a place lists is not known to be what it says.
+        }
         self._manifests = {manifest for manifest, _ in self._held}
 
     def hold(
