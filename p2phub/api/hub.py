@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 
+from p2phub.api.sharing import SharingVerbs
 from p2phub.content import Codec
 from p2phub.errors import UsageError
 from p2phub.manifest import parse_reference
@@ -42,7 +43,7 @@ class Verbs(Protocol):
         """Return what the verb gives, as JSON has it; tell `watch` of its events meanwhile. Raises HubError."""
 
 
-class Hub:
+class Hub(SharingVerbs):
     """The verbs, as async methods for trio. Get one from `open_hub`.
 
     In what they return sizes are bytes and times seconds, points in time seconds since 1970 (unix). Beside what each

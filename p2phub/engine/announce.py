@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Iterable
 
 import trio
@@ -16,10 +15,11 @@ import trio
 from p2phub import limits
 from p2phub.content import Digest
 from p2phub.discovery import AnnounceSchedule
+from p2phub.engine.public import for_everybody, public_releases
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError
 from p2phub.identity import PeerId
-from p2phub.manifest import dht_key, read_release
+from p2phub.manifest import dht_key
 from p2phub.net import Finder
 from p2phub.store import Ledger, Store
 
@@ -115,22 +115,12 @@ class Announcer:
         return kept
 
     def _public(self) -> Iterable[Digest]:
-        private = {item.manifest for item in self._ledger.publications() if item.private}
-        public = {item.manifest for item in self._ledger.publications() if not item.private}
-        private |= self._ledger.withheld()
+        may_be_told = for_everybody(self._ledger)
         for holding in self._store.holdings():
-            if holding.complete and (holding.manifest in public or holding.manifest not in private):
+            if holding.complete and may_be_told(holding.manifest):
                 yield holding.manifest
                 yield from self._store.parts(holding.manifest)
 
     def _releases(self, manifest: Digest) -> dict[str, bytes]:
-        """Return the releases that lead to `manifest`, by DHT key: ours, and those it was fetched by."""
-        found: dict[str, bytes] = {}
-        for publisher, name, tag, accepted in self._ledger.all_accepted():
-            release = read_release(accepted.signed)
-            if release.manifest == manifest and not release.private and release.expires > time.time():
-                found[dht_key(publisher, name, tag)] = accepted.signed
-        for item in self._ledger.publications():
-            if item.manifest == manifest and not item.private:
-                found[dht_key(item.publisher, item.name, item.tag)] = item.signed
-        return found
+        """Return the releases that lead to `manifest`, by DHT key: those it was fetched by, and ours before them."""
+        return {dht_key(*name): signed for _, name, signed in public_releases(self._ledger, manifest)}

@@ -30,8 +30,8 @@ YOUNG_S = 3600.0
 
 class Blobs:
     """The blobs of one home, or of a shared place. Thread-safe; several processes may have one each. Methods raise
-    OSError. `held`: whoever makes this has a lock that keeps all others from changing them; without it each change takes
-    one of the folder's, which not every network file system has."""
+    OSError. `held`: whoever makes this has a lock that keeps all others from changing them; without it each change
+    takes one of the folder's, which not every network file system has."""
 
     def __init__(
         self, home_fd: int, disk: Disk, *, folder_mode: int = 0o700, file_mode: int = 0o600, held: bool = False

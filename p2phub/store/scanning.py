@@ -2,7 +2,7 @@
 
 Rule for links (docs/design/store.md): a link to a regular file inside the folder is followed, and its path is published
 with that file's bytes; a link that leaves the folder, is absolute, or leads nowhere is `outside`, for the caller to
-refuse; a linked folder is left out, since its files are there under their own path. What p2phub keeps is never published.
+refuse; a linked folder is left out, since its files are there under their own path; so is what is p2phub's own.
 A link to a file that would be left out is left out too: else it would publish those bytes under another name.
 """
 

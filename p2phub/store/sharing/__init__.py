@@ -8,6 +8,6 @@ Who reads believes nothing of it and writes nothing there (reading, attached). S
 """
 
 from p2phub.store.sharing.catalogue import Catalogue, Listed, Named
-from p2phub.store.sharing.places import AttachedPlace, Places, SharedPlace
+from p2phub.store.sharing.places import AttachedPlace, Places, Public, SharedPlace
 
-__all__ = ["AttachedPlace", "Catalogue", "Listed", "Named", "Places", "SharedPlace"]
+__all__ = ["AttachedPlace", "Catalogue", "Listed", "Named", "Places", "Public", "SharedPlace"]

@@ -1,5 +1,5 @@
-"""The attached places of a home as they were when they were looked at last: which are there, what they list, and what of
-it stands in the index.
+"""The attached places of a home as they were when they were looked at last: which are there, what they list, and what
+of it stands in the index.
 
 A look opens the catalogue and does no more while that is the same file; what changed is taken into the index as
 holdings in doubt (`Origin.SHARED`), after what describes them was read and checked. The index is compared with the

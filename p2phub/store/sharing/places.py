@@ -2,8 +2,8 @@
 
     "shared":   (place,) -> []      this home lists there what it holds below it
     "attached": (place,) -> []      what is listed there is offered here
-Places are absolute paths, as the user named them. Which manifests are for everybody, and which releases lead to them, is
-told by the caller, which knows the ledger.
+Places are absolute paths, as the user named them. Which manifests are for everybody, and which releases lead to them,
+is told by the caller, which knows the ledger.
 """
 
 from __future__ import annotations

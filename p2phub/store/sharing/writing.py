@@ -1,9 +1,9 @@
 """Write the catalogue of a shared place, with the blobs that describe what it lists: one home a place.
 
     blobs -> sync -> catalogue aside -> sync -> rename -> sync of the folder -> blobs that nothing needs any more go
-So whoever reads finds a whole catalogue, and, but for one that it read before and that changed since, all that it needs. Only
-one process writes at a time (flock); which home may is what the catalogue says. The folder must be ours, and nobody
-else's to write to: others could have put links there. Modes let everybody read, as far as the umask does.
+So whoever reads finds a whole catalogue, and all that it needs, unless it is replaced meanwhile. Only one process
+writes at a time (flock); which home may is what the catalogue says. The folder must be ours, and nobody else's to write
+to: others could have put links there. Modes let everybody read, as far as the umask does.
 """
 
 from __future__ import annotations
