@@ -380,7 +380,7 @@ class Hub(SharingVerbs):
 
         "release" is as in `log`, or None where no publisher's word led here; "contradiction" is {"publisher",
         "sequence", "manifests": [two]} where the publisher signed two different releases with one sequence, else None;
-        "held" is {"folder", "complete", "origin" ("published", "fetched", "adopted", "own" or "shared"), "source" (of what
+        "held" is {"folder", "complete", "origin" ("published", "fetched", "adopted" or "own"), "source" (of what
         was adopted {"cache", "name", "revision" (the hub's commit, to compare sizes and digests with it)}, else None)}
         or None;
         "files" is [{"path", "size" (bytes), "sha256" (hex), "chunks"}], None where nobody tells what is in the

@@ -1,4 +1,8 @@
-"""The hub's verbs of shared places: a folder in which one home lists what it holds there, for any number of others."""
+"""The hub's verbs of shared places: a folder in which one home lists what it holds there, for any number of others.
+
+In what `ls`, `info`, `du` and `verify` return, what an attached place lists has the origin "shared"; it is "complete"
+once it was read and verified by this home, and only then served to others.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +30,12 @@ class SharingVerbs:
         "others_may_read": whether the umask lets other users read the list, "problem": None}. Raises Occupied if
         another home shares it, UsageError, Damaged, DiskError.
         """
-        return await self._verbs.call("share", {"place": os.path.abspath(place)}, _unwatched)
+        return await self._verbs.call("share", {"place": _absolute(place)}, _unwatched)
 
     async def unshare(self, place: str | Path) -> JsonObject:
         """Remove what `share` wrote, and list nothing there any more. Returns {"place"}. Raises NotFound if this home
         does not share it, DiskError."""
-        return await self._verbs.call("unshare", {"place": os.path.abspath(place)}, _unwatched)
+        return await self._verbs.call("unshare", {"place": _absolute(place)}, _unwatched)
 
     async def shares(self) -> list[JsonObject]:
         """Return the places that this home shares, each as from `share`; "problem" says why its list is not up to date.
@@ -46,12 +50,12 @@ class SharingVerbs:
         "listed", "named": how many folders and releases it lists, "left_out": [{"folder", "why"}] of what is not
         offered, "problem": None}. Raises UsageError, DiskError, Damaged if nothing is shared there that can be read.
         """
-        return await self._verbs.call("attach", {"place": os.path.abspath(place)}, _unwatched)
+        return await self._verbs.call("attach", {"place": _absolute(place)}, _unwatched)
 
     async def detach(self, place: str | Path) -> JsonObject:
         """Offer nothing of `place` any more. Returns {"place"}. Raises NotFound if it is not attached, UsageError if
         the settings attach it, DiskError."""
-        return await self._verbs.call("detach", {"place": os.path.abspath(place)}, _unwatched)
+        return await self._verbs.call("detach", {"place": _absolute(place)}, _unwatched)
 
     async def attached(self) -> list[JsonObject]:
         """Return the attached places, each as from `attach`; "problem" says why nothing of one is offered now, and then
@@ -61,3 +65,7 @@ class SharingVerbs:
 
 def _unwatched(event: object) -> None:
     """Watch nothing."""
+
+
+def _absolute(path: str | Path) -> str:
+    return os.path.abspath(path)
