@@ -7,8 +7,11 @@ own, and one that keeps us waiting counts as away. What is wrong with a place ne
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import trio
 
@@ -18,9 +21,12 @@ from p2phub.node.compose import Parts
 from p2phub.store import Ledger
 from p2phub.store.sharing import Named, Public, SharedPlace
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _LOOKS = trio.CapacityLimiter(4)
+_WORK = trio.CapacityLimiter(2)  # Whoever waits for it must not wait for those who hash.
 LOOK_S = 10.0  # For one place to show its catalogue.
+TAKE_IN_S = 10.0  # For what is new in one before a command goes on: the rest is for the next.
 
 
 class NodePlaces:
@@ -59,7 +65,8 @@ class NodePlaces:
             places.set_away(place, f"it did not answer within {LOOK_S:.0f} s")
         if seen is not None:
             try:
-                await self._parts.workers.run_long(partial(places.take_in, place, seen))
+                until = time.monotonic() + TAKE_IN_S
+                await _work(partial(places.take_in, place, seen, lambda: time.monotonic() > until))
             except HubError as error:
                 places.set_away(place, error.message)
 
@@ -80,7 +87,7 @@ class NodePlaces:
                 return
             for place in shared:
                 try:
-                    await parts.workers.run_long(partial(parts.places.bring_up_to_date, place, self.writer, public))
+                    await _work(partial(parts.places.bring_up_to_date, place, self.writer, public))
                     self._shared_told.pop(place, None)
                 except HubError as error:
                     if self._shared_told.get(place) != error.message:
@@ -92,10 +99,14 @@ class NodePlaces:
         parts = self._parts
         async with self._writing:
             public = await parts.workers.run(lambda: public_of(parts.ledger))
-            return await parts.workers.run_long(partial(parts.places.share, place, self.writer, public))
+            return await _work(partial(parts.places.share, place, self.writer, public))
 
 
 def public_of(ledger: Ledger) -> Public:
     """Return what a catalogue may tell of. Blocks."""
     releases = public_releases(ledger)
     return Public(for_everybody(ledger), [(manifest, Named(*name, signed)) for manifest, name, signed in releases])
+
+
+async def _work(work: Callable[[], T]) -> T:
+    return await trio.to_thread.run_sync(work, limiter=_WORK)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -22,10 +22,11 @@ from p2phub.identity import PeerId
 from p2phub.store.holdings import Holdings, place_of, shared_source
 from p2phub.store.index import HoldingRow
 from p2phub.store.interface import Fingerprint, Origin
-from p2phub.store.sharing.catalogue import Catalogue, Listed
+from p2phub.store.sharing.catalogue import Catalogue, Listed, Named
 from p2phub.store.sharing.reading import read_blob, read_catalogue
 
 log = logging.getLogger(__name__)
+_UNSEEN = Fingerprint(0, 0, 0, 0, 0)  # Of no file: what was taken in by it is taken in again.
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -66,12 +67,15 @@ class Attached:
         found = (read_blob(place, digest) for place in places)
         return next((blob for blob in found if blob is not None), None)
 
+    def named(self) -> list[Named]:
+        """Return all releases that places say to have, unchecked."""
+        with self._mutex:
+            return [each for seen in self._seen.values() for each in seen.catalogue.named]
+
     def releases(self, publisher: PeerId, name: str, tag: str) -> list[bytes]:
         """Return the releases that places say to have of a name, unchecked."""
         key = (publisher.public_key, name, tag)
-        with self._mutex:
-            catalogues = [seen.catalogue for seen in self._seen.values()]
-        return [each.signed for catalogue in catalogues for each in catalogue.named if each.key == key]
+        return [each.signed for each in self.named() if each.key == key]
 
     # --- looking ---------------------------------------------------------------------------------------------------
 
@@ -101,8 +105,9 @@ class Attached:
             for place in [place for place in self._seen if place not in stay]:
                 del self._seen[place]
 
-    def take_in(self, place: Path, seen: Seen, holdings: Holdings) -> None:
-        """Bring the index up to date with what was found. Raises DiskError for what is wrong with the home."""
+    def take_in(self, place: Path, seen: Seen, holdings: Holdings, enough: Callable[[], bool] = lambda: False) -> None:
+        """Bring the index up to date with what was found, until it is `enough`: the next look goes on. Raises DiskError
+        for what is wrong with the home."""
         with self._taking_in:
             with self._mutex:
                 self._seen[place] = seen  # From here on its blobs stand in for those that the home has not.
@@ -114,19 +119,22 @@ class Attached:
             for key in rows.keys() - wanted.keys():
                 holdings.release_shared(rows[key])
             problems: list[tuple[str, str]] = []
-            for key in [key for key in wanted if key not in rows]:
-                each = wanted[key]
+            stamp = seen.stamp
+            for each in [wanted[key] for key in wanted if key not in rows]:
+                if enough():
+                    log.info("not all that %s lists is taken in yet", place)
+                    stamp = _UNSEEN
+                    break
                 why = holdings.hold_shared(each.manifest, each.folder, place, files=each.files, chunks=each.chunks)
                 if why is not None:
                     problems.append((each.folder, why))
-            holdings.index_chunks()
+                holdings.index_chunks()
             if problems:
-                log.warning(
-                    "%s lists %d folders that are not taken in, such as %r: %s", place, len(problems), *problems[0]
-                )
+                what = f"{len(problems)} folders, such as {problems[0][0]!r}: {problems[0][1]}"
+                log.warning("of what %s lists, not taken in are %s", place, what)
             with self._mutex:
                 if place in self._seen:
-                    self._seen[place] = Seen(seen.stamp, seen.catalogue, tuple(problems))
+                    self._seen[place] = Seen(stamp, seen.catalogue, tuple(problems))
 
     def forget(self, places: Iterable[Path], holdings: Holdings) -> None:
         """Let go of places that are not attached any more, and of what the index has of them."""
@@ -143,7 +151,7 @@ class Attached:
             return
         with self._mutex:  # What another place lists at the same folder is taken in again.
             for place, seen in self._seen.items():
-                self._seen[place] = Seen(Fingerprint(0, 0, 0, 0, 0), seen.catalogue, seen.problems)
+                self._seen[place] = Seen(_UNSEEN, seen.catalogue, seen.problems)
 
 
 def listed_rows(holdings: Holdings, place: Path | None = None) -> list[HoldingRow]:

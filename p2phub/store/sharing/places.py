@@ -209,8 +209,9 @@ class Places:
         """Return what is new at a place, to be taken in; None if nothing is. May wait for a server."""
         return self._attached.look(place)
 
-    def take_in(self, place: Path, seen: Seen) -> None:
-        self._attached.take_in(place, seen, self._holdings)
+    def take_in(self, place: Path, seen: Seen, enough: Callable[[], bool] = lambda: False) -> None:
+        """Bring the index up to date with what a look found, until it is `enough`; the next look goes on."""
+        self._attached.take_in(place, seen, self._holdings, enough)
 
     def set_away(self, place: Path, why: str) -> None:
         self._attached.set_away(place, why)
@@ -232,6 +233,10 @@ class Places:
             return AttachedPlace(place, is_configured, problem=self._attached.away_because(place))
         known = seen.catalogue
         return AttachedPlace(place, is_configured, known.writer, len(known.listed), len(known.named), seen.problems)
+
+    def named(self) -> list[Named]:
+        """Return all releases that attached places have, unchecked."""
+        return self._attached.named()
 
     def releases(self, publisher: PeerId, name: str, tag: str) -> list[bytes]:
         """Return the releases of a name that attached places have, unchecked."""

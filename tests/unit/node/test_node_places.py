@@ -60,6 +60,8 @@ async def test_what_others_list_is_planned_for_before_a_byte_moves(scene: Scene,
     plan = await reader.call("plan", ref=one["reference"], providers=())
     assert (plan["bytes_missing"], plan["providers"]) == (0, [])
     assert [each["path"] for each in plan["here"]] == [str(lab / "one" / "weights.bin")]
+    [item] = (await reader.call("ls"))["items"]
+    assert item["references"] == [one["reference"]]
     info = await reader.call("info", ref=one["reference"], providers=())
     assert info["held"] == {
         "folder": str(lab / "one"),

@@ -279,6 +279,20 @@ def test_what_is_added_and_removed_is_found_and_a_look_at_what_stayed_reads_noth
     assert blobs == {digest.raw.hex() for digest in TWO.blobs}
 
 
+def test_what_there_was_no_time_for_is_taken_in_by_the_next_look(house: House) -> None:
+    house.hold(ONE, "one")
+    house.hold(TWO, "two")
+    house.share()
+    places = store(house.bob).places
+    for count in (1, 2):
+        seen = places.look(house.place)
+        assert seen is not None
+        taken = iter([False, True])
+        places.take_in(house.place, seen, lambda taken=taken: next(taken))  # type: ignore[misc]
+        assert len(house.shared()) == count
+    assert not house.look()
+
+
 def test_a_lost_index_loses_nothing_of_a_place(shared: House) -> None:
     shared.bob.store.close()
     for path in shared.bob.home.glob("index.sqlite*"):
