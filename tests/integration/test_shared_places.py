@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.as_nobody import NOBODY
+from tests.support.covers import covers
 from tests.support.models import make_safetensors_folder, tree_digest
 from tests.support.processes import Event, Scene
 
@@ -115,6 +116,7 @@ def test_two_readers_fetch_while_the_writer_adds_and_removes_models(scene: Scene
     assert folders == {str(first), str(tmp_path / "cy")}
 
 
+@covers("T58")
 def test_what_is_private_or_becomes_so_is_never_listed(scene: Scene, lab: Path) -> None:
     secret, plain = model(lab, "secret", seed=1), model(lab, "plain", seed=2)
     scene.publish("ann", secret, name="secret", arguments=["--private"])
@@ -184,6 +186,7 @@ def open_folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@covers("T54")
 def test_another_user_reads_what_it_may_not_write_to(scene: Scene, open_folder: Path) -> None:
     """As a user of its own where the tests may become one; else from a tree without the right to write."""
     lab = open_folder / "lab"

@@ -26,6 +26,7 @@ from p2phub.store.sharing.catalogue import Catalogue, Listed, Named
 from p2phub.store.sharing.reading import read_blob, read_catalogue
 
 log = logging.getLogger(__name__)
+INDEXED_AT_ONCE = 32  # Folders whose chunks are noted in one go, which looks at all that is held.
 _UNSEEN = Fingerprint(0, 0, 0, 0, 0)  # Of no file: what was taken in by it is taken in again.
 
 
@@ -120,7 +121,7 @@ class Attached:
                 holdings.release_shared(rows[key])
             problems: list[tuple[str, str]] = []
             stamp = seen.stamp
-            for each in [wanted[key] for key in wanted if key not in rows]:
+            for count, each in enumerate([wanted[key] for key in wanted if key not in rows], start=1):
                 if enough():
                     log.info("not all that %s lists is taken in yet", place)
                     stamp = _UNSEEN
@@ -128,7 +129,9 @@ class Attached:
                 why = holdings.hold_shared(each.manifest, each.folder, place, files=each.files, chunks=each.chunks)
                 if why is not None:
                     problems.append((each.folder, why))
-                holdings.index_chunks()
+                if count % INDEXED_AT_ONCE == 0:
+                    holdings.index_chunks()
+            holdings.index_chunks()
             if problems:
                 what = f"{len(problems)} folders, such as {problems[0][0]!r}: {problems[0][1]}"
                 log.warning("of what %s lists, not taken in are %s", place, what)

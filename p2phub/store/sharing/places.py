@@ -20,9 +20,11 @@ from p2phub.errors import Damaged, NotFound, UsageError
 from p2phub.identity import PeerId
 from p2phub.manifest import is_alone
 from p2phub.store.blobs import Blobs
+from p2phub.store.database import DOUBTED
 from p2phub.store.disk import Disk, disk_errors
 from p2phub.store.folders import SHARED_FOLDER
 from p2phub.store.holdings import Holdings, place_of
+from p2phub.store.index import HoldingRow
 from p2phub.store.interface import Origin
 from p2phub.store.sharing.attached import Attached, Seen, listed_rows
 from p2phub.store.sharing.catalogue import Catalogue, Listed, Named, Space, is_folder
@@ -131,14 +133,17 @@ class Places:
                 before = None
             if before is not None and before.writer != writer:
                 raise held_by(place, before)
-            catalogue, told = self._catalogue(place, writer, public)
+            catalogue, told = self._catalogue(place, writer, public, None if anew else before)
             if anew or before != catalogue:
                 folder.write(catalogue, None if anew else before, self._blobs.get)
             return msgspec.structs.replace(told, others_may_read=folder.others_may_read())
 
-    def _catalogue(self, place: Path, writer: str, public: Public) -> tuple[Catalogue, SharedPlace]:
+    def _catalogue(
+        self, place: Path, writer: str, public: Public, before: Catalogue | None
+    ) -> tuple[Catalogue, SharedPlace]:
         """Return what is to be listed at `place`: what is whole, for everybody, and stands below it."""
         root, space = _real(place), Space(writer)
+        known = {} if before is None else {(each.folder, each.manifest): each for each in before.listed}
         listed: dict[tuple[str, Digest], Listed] = {}
         left_out: list[tuple[str, str]] = []
         total = 0
@@ -149,23 +154,19 @@ class Places:
             if where != root and root not in where.parents:
                 continue
             folder = "" if where == root else where.relative_to(root).as_posix()
-            known, held = self._holdings.known(row.manifest), self._holdings.of_row(row)
-            if known is None or not held.complete or (folder, row.manifest) in listed:
+            held, size = self._held(row)
+            if (folder, row.manifest) in listed or held is None:
                 continue
-            why = None
-            each = None
-            if not is_folder(folder):
-                why = "its path cannot be written in a catalogue"
-            elif is_alone(known.manifest) and not where.is_dir():
-                why = "it is a single file of another program's cache"
-            else:
-                each = Listed(folder, row.manifest, len(known.manifest.files), len(known.table))
-                why = None if space.take(each) else "the catalogue is full"
-            if why is not None or each is None:
-                left_out.append((str(row.folder), str(why)))
-                continue
-            listed[folder, row.manifest] = each
-            total += held.bytes_total
+            each = known.get((folder, row.manifest)) or self._as_listed(folder, where, row)
+            if isinstance(each, Listed):
+                if each.files != held:
+                    continue
+                if space.take(each):
+                    listed[folder, row.manifest] = each
+                    total += size
+                    continue
+                each = "the catalogue is full"
+            left_out.append((str(row.folder), each))
         manifests = {each.manifest for each in listed.values()}
         named = {
             (*each.key, each.signed): each
@@ -176,6 +177,27 @@ class Places:
             writer, tuple(listed[key] for key in sorted(listed)), tuple(named[key] for key in sorted(named))
         )
         return catalogue, SharedPlace(place, len(listed), len(named), total, tuple(left_out))
+
+    def _held(self, row: HoldingRow) -> tuple[int | None, int]:
+        """Return how many files a holding has, None if one is in doubt, and their bytes. Of the index alone: this is
+        asked of all that is listed, each time that anything changed."""
+        count = size = 0
+        for file in self._holdings.index.files(row.id):
+            if file.standing == DOUBTED or file.fingerprint is None:
+                return None, 0
+            count, size = count + 1, size + file.fingerprint.size
+        return count, size
+
+    def _as_listed(self, folder: str, where: Path, row: HoldingRow) -> Listed | str:
+        """Return what is listed of a holding that was not before; or why it cannot be."""
+        known = self._holdings.known(row.manifest)
+        if known is None:
+            return "what describes it is missing"
+        if not is_folder(folder):
+            return "its path cannot be written in a catalogue"
+        if is_alone(known.manifest) and not where.is_dir():
+            return "it is a single file of another program's cache"
+        return Listed(folder, row.manifest, len(known.manifest.files), len(known.table))
 
     # --- attached here ---------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from p2phub.manifest import Release, sign_release
 from p2phub.net import Finder
 from p2phub.store import Accepted
 from p2phub.store.memory_ledger import MemoryLedger
+from tests.support.covers import covers
 from tests.support.hosts import FixedFinder, key_of
 from tests.support.no_threads import NoThreads
 
@@ -91,6 +92,7 @@ async def test_where_one_is_at_hand_nobody_waits_long_for_the_network(
     assert trio.current_time() - began == BESIDE_LENT_S
 
 
+@covers("T11")
 async def test_an_older_one_than_what_is_known_is_passed_over() -> None:
     ledger = MemoryLedger()
     ledger.accept(KEY.peer_id, "model", "main", Accepted(signed(TWO, 6), 6))

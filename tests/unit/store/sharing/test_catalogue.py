@@ -15,6 +15,7 @@ from p2phub.identity import PeerId
 from p2phub.store.records import encode_record
 from p2phub.store.sharing import Catalogue, Listed, Named
 from p2phub.store.sharing.catalogue import Space, decode_catalogue, encode_catalogue
+from tests.support.covers import covers
 
 ONE, TWO = Digest(b"1" * 32), Digest(b"2" * 32)
 KEY = PeerId(b"k" * 32)
@@ -53,6 +54,7 @@ def test_a_catalogue_with_a_wrong_byte_or_one_too_many_is_refused() -> None:
         decode_catalogue(right + encode_record(b"", len(right)))
 
 
+@covers("T27", "T54")
 @pytest.mark.parametrize(
     ("changed", "match"),
     [

@@ -25,6 +25,7 @@ from p2phub.store.records import encode_record
 from p2phub.store.sharing import Named, Public
 from p2phub.store.sharing.catalogue import decode_catalogue
 from tests.support.content import Content, content_of, random_files
+from tests.support.covers import covers
 from tests.support.stores import DiskScene, hashed, put_all
 
 ONE = content_of({**random_files(1, model=5_500), "sub/config.json": b"{}", "empty": b""}, 1000)
@@ -113,6 +114,7 @@ def shared(house: House) -> House:
 # --- what a reader may do, and may not ------------------------------------------------------------------------------
 
 
+@covers("T54")
 def test_what_is_listed_can_be_copied_and_is_not_held(shared: House) -> None:
     [held] = shared.bob.store.holdings()
     assert (held.origin, held.complete, held.held) == (Origin.SHARED, False, RangeSet())
@@ -147,6 +149,7 @@ def test_once_it_was_read_and_is_right_it_is_held(shared: House) -> None:
         plan.open(ONE.manifest.number_of("model.bin") or 0)
 
 
+@covers("T54", "T33")
 def test_a_file_that_lies_gives_what_of_it_is_right(shared: House) -> None:
     path = shared.place / "one" / "model.bin"
     path.write_bytes(path.read_bytes()[:2_000] + b"?" * 3_500)
@@ -155,6 +158,7 @@ def test_a_file_that_lies_gives_what_of_it_is_right(shared: House) -> None:
     assert shared.copied(ONE) == ONE.whole - RangeSet.of([(first + 2, stop)])
 
 
+@covers("T54", "T22")
 @pytest.mark.parametrize("what", ["folder", "file", "absolute", "pipe", "gone", "unreadable"])
 def test_what_leads_out_of_the_place_or_is_no_file_gives_nothing(shared: House, what: str) -> None:
     outside = shared.at / "outside"
@@ -205,12 +209,15 @@ def test_nothing_is_written_where_it_is_attached(shared: House) -> None:
 
 
 def test_a_check_hashes_nothing_of_a_place_and_says_nothing_of_it(shared: House) -> None:
+    for number, _ in enumerate(ONE.manifest.files):
+        assert shared.bob.store.look_again(ONE.root, number) == ()
+    assert shared.bob.store.check() == ()
+    assert not shared.bob.store.holdings()[0].complete
     (shared.place / "one" / "model.bin").unlink()
     assert shared.bob.store.check() == ()
-    assert shared.bob.store.look_again(ONE.root, 0) == ()
-    assert not shared.bob.store.holdings()[0].complete
 
 
+@covers("T54", "T58")
 def test_by_the_word_of_a_place_nothing_private_is_for_others(shared: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """A place may list a manifest that has a file of a private one: who asks for that file gets it of neither."""
     monkeypatch.setattr(limits, "ALONE_BYTES_MIN", 5_000)
@@ -345,6 +352,7 @@ def test_what_was_taken_out_of_the_settings_is_forgotten_by_a_collection(shared:
 # --- hostile places -------------------------------------------------------------------------------------------------
 
 
+@covers("T54")
 @pytest.mark.parametrize("what", ["link", "folder link", "pipe", "folder", "nothing", "garbage", "large"])
 def test_a_catalogue_that_is_none_attaches_nothing(house: House, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     house.hold(ONE, "one")
@@ -374,6 +382,7 @@ def test_a_catalogue_that_is_none_attaches_nothing(house: House, what: str, monk
     assert house.bob.store.holdings() == ()
 
 
+@covers("T54")
 def test_a_catalogue_that_lies_about_what_it_lists_gets_nothing_in(house: House) -> None:
     house.hold(ONE, "one")
     house.hold(TWO, "two")
@@ -388,6 +397,7 @@ def test_a_catalogue_that_lies_about_what_it_lists_gets_nothing_in(house: House)
     assert house.shared() == [str(house.place / "two")]
 
 
+@covers("T54")
 @pytest.mark.parametrize("what", ["garbage", "link", "pipe", "long", "gone"])
 def test_a_blob_that_is_wrong_keeps_out_what_it_describes(house: House, what: str) -> None:
     house.hold(ONE, "one")
@@ -478,6 +488,7 @@ def test_a_catalogue_that_is_damaged_is_written_anew_by_its_own_home_alone(share
     assert shared.copied(ONE) == ONE.whole
 
 
+@covers("T22")
 @pytest.mark.parametrize("what", ["link", "writable"])
 def test_a_folder_that_others_could_have_made_is_not_written_to(house: House, what: str) -> None:
     victim = house.at / "victim"
