@@ -187,6 +187,13 @@ FREE_SPACE_RESERVE_BYTES = 16 * MIB
 CACHE_LISTING_BYTES_MAX = 64 * MIB  # Of a repository in another program's cache: 300,000 files at some 200 bytes.
 CACHE_MANIFEST_BYTES_MAX = 4 * MIB  # Of Ollama: some 150 bytes a layer, and a layer for each tensor at most.
 CACHE_SETTINGS_BYTES_MAX = MIB  # Of LM Studio; real ones have a few KiB.
+SHARED_CATALOGUE_BYTES_MAX = 16 * MIB  # Of a shared place: 65,536 folders and names at some 250 bytes.
+SHARED_LISTED_MAX = 65_536  # Folders in one catalogue,
+SHARED_NAMED_MAX = 65_536  # and releases.
+SHARED_FILES_MAX = FILES_MAX  # Of one place, all manifests together: 30 bytes of our index each,
+SHARED_CHUNKS_MAX = 1 << 24  # and their chunks, 16 TiB at 1 MiB: some 20 bytes each.
+SHARED_PLACES_MAX = 16  # Attached; each is looked at before a fetch.
+SHARED_WRITER_BYTES_MAX = 128  # Who shares it, in text: a peer id has 52.
 
 # --- node --------------------------------------------------------------------------------------------------------
 CONTROL_REQUEST_BYTES_MAX = 256 * KIB

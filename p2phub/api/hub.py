@@ -21,13 +21,16 @@ from p2phub.api.looking import LookingVerbs
 from p2phub.api.programs import ProgramVerbs
 from p2phub.api.publishing import PublishingVerbs
 from p2phub.api.reading import ReadingVerbs
+from p2phub.api.sharing import SharingVerbs
 from p2phub.api.verbs import Verbs, bare_errors
 from p2phub.node import Config, daemon_running, load_config, open_node, parse_cap, remote_verbs
 
 _log = logging.getLogger(__name__)
 
 
-class Hub(PublishingVerbs, FetchingVerbs, ReadingVerbs, ProgramVerbs, LookingVerbs, KeepingVerbs, HomeVerbs):
+class Hub(
+    PublishingVerbs, FetchingVerbs, ReadingVerbs, ProgramVerbs, LookingVerbs, KeepingVerbs, SharingVerbs, HomeVerbs
+):
     """The verbs, as async methods for trio. Get one from `open_hub`.
 
     In what they return sizes are bytes and times seconds, points in time seconds since 1970 (unix). Beside what each

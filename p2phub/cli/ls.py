@@ -77,6 +77,8 @@ def state(item: dict[str, Any]) -> str:
 
 
 def _state(item: dict[str, Any]) -> str:
+    if item.get("origin") == "shared":
+        return "shared" if item["complete"] else "shared, not verified"
     if not item["complete"]:
         return "in part"
     whose = _WHOSE.get(str(item.get("origin")))

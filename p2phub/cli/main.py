@@ -15,6 +15,8 @@ from collections.abc import Sequence
 
 from p2phub.cli import (
     adopt,
+    attach,
+    detach,
     diff,
     doctor,
     du,
@@ -33,6 +35,7 @@ from p2phub.cli import (
     plan,
     publish,
     rm,
+    share,
     status,
     unpin,
     unpublish,
@@ -70,6 +73,9 @@ COMMANDS: tuple[Command, ...] = tuple(
         unpin,
         gc,
         du,
+        share,
+        attach,
+        detach,
         peers,
         status,
         limit,

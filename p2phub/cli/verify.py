@@ -18,6 +18,7 @@ HINTS = {
     "own": "p2phub verify --repair fetches only what is wrong",
     "published": "restore the files from where you have them, or, if the change is yours, publish it again",
     "adopted": "have the program that put it there fetch it again",
+    "shared": "tell whoever shares it; a fetch takes what is right of it, and the rest from elsewhere",
 }
 FILES_NAMED = 3  # In the error's message; all are listed above it.
 

@@ -18,9 +18,9 @@ from msgspec.structs import replace
 
 from p2phub import limits
 from p2phub.content import Digest, Readable, digest_of
-from p2phub.engine.announce import open_to_all
 from p2phub.engine.hashing_all import Hashing
 from p2phub.engine.meant import meant
+from p2phub.engine.public import for_everybody
 from p2phub.engine.selection import Selection
 from p2phub.engine.workers import Workers
 from p2phub.errors import UsageError
@@ -152,12 +152,13 @@ class _Home:
 
     def __init__(self, store: Store, ledger: Ledger) -> None:
         self._store, self._ledger = store, ledger
-        holdings = store.holdings()
+        # What a place lists is not known to be what it says.
+        holdings = [holding for holding in store.holdings() if holding.origin is not Origin.SHARED]
         self._held = {(holding.manifest, holding.folder): holding.origin for holding in holdings}
         self._manifests = {manifest for manifest, _ in self._held}
         self._before = frozenset(self._manifests)
         self._withheld = set(ledger.withheld())
-        self._may_be_told = open_to_all(ledger.publications(), self._withheld)
+        self._may_be_told = for_everybody(ledger, self._withheld)
         self._names_told = {
             (holding.source.cache, holding.source.name)
             for holding in holdings

@@ -8,35 +8,22 @@ from __future__ import annotations
 
 import logging
 import math
-import time
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Iterable
 
 import trio
 
 from p2phub import limits
 from p2phub.content import Digest
 from p2phub.discovery import AnnounceSchedule
+from p2phub.engine.public import for_everybody, public_releases
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError
 from p2phub.identity import PeerId
-from p2phub.manifest import dht_key, read_release
+from p2phub.manifest import dht_key
 from p2phub.net import Finder
-from p2phub.store import Ledger, Publication, Store
+from p2phub.store import Ledger, Store
 
 log = logging.getLogger(__name__)
-
-
-def open_to_all(publications: Iterable[Publication], withheld: Set[Digest]) -> Callable[[Digest], bool]:
-    """Return what tells whether a manifest may be told of and served to anybody: published so, or neither published
-    privately nor `withheld`, which is looked at each time."""
-    by_private: dict[bool, set[Digest]] = {True: set(), False: set()}
-    for item in publications:
-        by_private[item.private].add(item.manifest)
-
-    def may_be_told(manifest: Digest) -> bool:
-        return manifest in by_private[False] or (manifest not in by_private[True] and manifest not in withheld)
-
-    return may_be_told
 
 
 class Announcer:
@@ -128,20 +115,12 @@ class Announcer:
         return kept
 
     def _public(self) -> Iterable[Digest]:
-        may_be_told = open_to_all(self._ledger.publications(), self._ledger.withheld())
+        may_be_told = for_everybody(self._ledger)
         for holding in self._store.holdings():
             if holding.complete and may_be_told(holding.manifest):
                 yield holding.manifest
                 yield from self._store.parts(holding.manifest)
 
     def _releases(self, manifest: Digest) -> dict[str, bytes]:
-        """Return the releases that lead to `manifest`, by DHT key: ours, and those it was fetched by."""
-        found: dict[str, bytes] = {}
-        for publisher, name, tag, accepted in self._ledger.all_accepted():
-            release = read_release(accepted.signed)
-            if release.manifest == manifest and not release.private and release.expires > time.time():
-                found[dht_key(publisher, name, tag)] = accepted.signed
-        for item in self._ledger.publications():
-            if item.manifest == manifest and not item.private:
-                found[dht_key(item.publisher, item.name, item.tag)] = item.signed
-        return found
+        """Return the releases that lead to `manifest`, by DHT key: those it was fetched by, and ours before them."""
+        return {dht_key(*name): signed for _, name, signed in public_releases(self._ledger, manifest)}

@@ -17,7 +17,7 @@ import msgspec
 import trio
 
 from p2phub import limits
-from p2phub.content import Digest, RangeSet, Renumbering
+from p2phub.content import Digest, RangeSet, Renumbering, Run
 from p2phub.discovery import Candidate, DialBudget, Surroundings
 from p2phub.engine.assembly import Assembly, Wanted
 from p2phub.engine.awaited import Awaited

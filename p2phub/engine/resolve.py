@@ -1,14 +1,15 @@
 """From what a user typed to a manifest digest: which release of a name do we believe?
 
 Providers and mirrors that the user gave are asked first, and if one of them answers with a release that holds, nobody
-else is. Else the peers of the LAN and the DHT and the configured mirrors are asked together, and the newest release
-that holds wins.
+else is. Else the peers of the LAN and the DHT, the configured mirrors and the attached places are asked together, and
+the newest release that holds wins.
 What is accepted is remembered durably, so that no later answer can roll it back. Source: proto/release.md §4.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -45,6 +46,7 @@ from p2phub.wire import GetRelease, ReleaseIs
 
 _log = logging.getLogger(__name__)
 _LIKE_A_DIGEST = re.compile(r"bag[a-z2-7]{20,}")
+BESIDE_LENT_S = 5.0  # How long the network is asked for a newer release than one that is at hand.
 ASK_S = 10.0  # One peer's answer to a question about a name, dial and handshake included.
 Name = tuple[PeerId, str, str]
 
@@ -66,8 +68,8 @@ class Resolved(msgspec.Struct, frozen=True):
 class Resolver:
     """Resolves references by the user's own names, what was accepted before, given providers and mirrors, and finders.
 
-    `mirrors` are the configured ones, as templates. What needs no network blocks, for the ledger is a file: it runs in
-    a worker, as `resolve` has it run.
+    `mirrors` are the configured ones, as templates; `lent` tells the releases of a name that lie in attached places,
+    and blocks. What needs no network blocks, for the ledger is a file: it runs in a worker, as `resolve` has it run.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Resolver:
         open_finder: Callable[[], Awaitable[Finder]],
         open_mirrors: OpenMirrors = no_mirrors,
         mirrors: Sequence[str] = (),
+        lent: Callable[[PeerId, str, str], Sequence[bytes]] | None = None,
     ) -> None:
         self._ledger = ledger
         self._workers = workers
@@ -86,6 +89,7 @@ class Resolver:
         self._open_finder = open_finder
         self._open_mirrors = open_mirrors
         self._mirrors = tuple(mirrors)
+        self._lent = lent
 
     # --- without the network: these block ------------------------------------------------------------------------
 
@@ -231,16 +235,19 @@ class Resolver:
         reached, found = await self._ask_all(given, mirrors, name)
         for signed in found:
             answers.judge(signed)
+        whom: tuple[object, ...] = (*given, *mirrors)
         if not answers.good:
+            at_hand = self._lent is not None and await self._judge_lent(self._lent, answers, name)
             configured = mirrors_of(self._mirrors, name=name, manifest=None)
+            whom = (*whom, *configured)
             _log.info("asking the network for releases of %s", text)
-            finder, found = await self._ask_further(name, configured)
-            for signed in found:
-                answers.judge(signed)
-            whom = (*given, *mirrors, *configured, *finder.asked())
-            asked = ", ".join(map(str, whom)) or "nobody: no peer is known"
-        else:
-            asked, whom = "", ()
+            # Where a place at hand knows one, the network may know a newer one; but nobody waits long for that.
+            with trio.move_on_after(BESIDE_LENT_S if at_hand else math.inf):
+                finder, found = await self._ask_further(name, configured)
+                for signed in found:
+                    answers.judge(signed)
+                whom = (*whom, *finder.asked())
+        asked = ", ".join(map(str, whom)) or "nobody: no peer is known"
         known = answers.known
         if answers.changed and known is not None:
             accepted = Accepted(known.signed, known.release.sequence, known.evidence)
@@ -269,6 +276,19 @@ class Resolver:
             )  # Nobody answered: what we accepted before, if it still holds.
         _log.info("%s is %s, by release %d", text, known.release.manifest.text(Codec.MSGPACK), known.release.sequence)
         return Resolved(known.release.manifest, known.release, known.signed)
+
+    async def _judge_lent(
+        self, lent: Callable[[PeerId, str, str], Sequence[bytes]], answers: _Answers, name: Name
+    ) -> bool:
+        """Judge the releases of attached places as any other; return whether one is what we believe now. One that does
+        not hold, or is older than what is known, is only passed over, unless it is all that there is: nobody said to
+        ask there."""
+        refused = len(answers.refusals)
+        for signed in await self._workers.run(lambda: lent(*name)):
+            answers.judge(signed)
+        if answers.known is not None:
+            del answers.refusals[refused:]
+        return answers.good
 
     async def _ask_further(self, name: Name, configured: Sequence[MirrorId]) -> tuple[Finder, list[bytes]]:
         """Ask the finder and the configured mirrors together; return the finder, and the releases that were found."""

@@ -38,7 +38,7 @@ async def verify(
     advanced: Callable[[int], None],
 ) -> tuple[Damage, ...]:
     """Return what of `files` (by number) of `holding` is not as `manifest` says, wherever it stands; nothing if all is.
-    `advanced(bytes)` is told in a worker.
+    What was in doubt and is right is held again. `advanced(bytes)` is told in a worker.
 
     Cancelled, it ends with the chunk that it is at.
     """
@@ -70,7 +70,8 @@ def _damage(
     first, stop = table.span(number)
     bad = []
     try:
-        longer = store.fingerprint_of(file).size > entry.size
+        found = store.fingerprint_of(file)
+        longer = found.size > entry.size
         for chunk in table.chunks(first, stop - first):
             if stopped():
                 return None
@@ -79,6 +80,8 @@ def _damage(
             if not whole or blake3(part).digest() != chunk.digest:
                 bad.append(chunk.index - first)
             advanced(chunk.length)
+        if not bad and not longer and file.unchanged():
+            store.mark_right(holding.manifest, holding.folder, number, found)
     except OSError as exc:
         return Damage(entry.path, (), f"cannot be read: {exc.strerror}")
     finally:

@@ -37,6 +37,7 @@ from p2phub.node.visitors import open_to_visitors, port_towards
 from p2phub.store import Ledger, Store
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.ledger import FileLedger
+from p2phub.store.sharing import Places
 
 if TYPE_CHECKING:
     from p2phub.net.bulk.parent import BulkProcesses
@@ -66,10 +67,12 @@ class Parts:
         nursery: trio.Nursery,
         caps: Caps,
         children: Callable[[], tuple[int, ...]],
+        places: Places,
     ) -> None:
         self.config = config
         self.publisher = publisher
         self.key = key
+        self.places = places
         self.store = store
         self.ledger = ledger
         self.shelf = shelf
@@ -91,6 +94,7 @@ class Parts:
             open_finder=self.open_finder,
             open_mirrors=self.open_mirrors,
             mirrors=config.mirrors,
+            lent=places.releases,
         )
         self._listener = listener
         self._visitors_at: tuple[Address, ...] = ()
@@ -306,6 +310,7 @@ async def compose(config: Config, *, serving: bool, bulk_processes: int = 0) -> 
                 nursery=nursery,
                 caps=caps,
                 children=children,
+                places=store.places,
             )
             try:
                 yield parts

@@ -11,6 +11,7 @@ Each setting comes from the first of these that has it: the option of the comman
     up = "20MB"      # bytes a second: MB = 10^6, MiB = 2^20; "none" is as fast as it goes
     down = "100MiB"
     wait = "24h"     # how long a fetch waits for somebody who has it, where it is not told
+    shared = ["/mnt/lab/models"]   # attached places (`p2phub attach`), beside those that were attached by command
     quota = "200GB"  # of the home's own store (`p2phub pin`); "none", the default, is as much as there is
     bulk_processes = 1   # that carry the daemon's bulk bytes; 0: its own threads do
 
@@ -57,6 +58,7 @@ class Config(msgspec.Struct, frozen=True):
     listen: tuple[Address, ...] = LISTEN_DEFAULT
     bootstrap: tuple[PeerAddress, ...] = ()
     mirrors: tuple[str, ...] = ()  # URLs of web servers that hold files, perhaps with {name} and the like in them.
+    shared: tuple[Path, ...] = ()  # Attached places, absolute; see `store.sharing`.
     lan: bool = True  # Find, and be found by, nodes of the local network.
     up: int | None = None  # Bytes a second; None is as fast as it goes.
     down: int | None = None
@@ -142,6 +144,12 @@ def _parse_template(text: str) -> str:
     return text
 
 
+def _parse_place(text: str) -> Path:
+    if not os.path.isabs(text) or not text.isprintable():
+        raise UsageError(f"no absolute path of a folder: {text[:160]!a}", hint="like /mnt/lab/models")
+    return Path(os.path.normpath(text))
+
+
 def _texts(read: Callable[[str], Any]) -> Callable[[Any], tuple[Any, ...]]:
     def read_all(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
@@ -167,10 +175,12 @@ def _count(value: Any) -> int:
     return value
 
 
+_LISTS = frozenset(("listen", "bootstrap", "mirrors", "shared"))
 _READERS: dict[str, Callable[[Any], Any]] = {
     "listen": _texts(parse_listen),
     "bootstrap": _texts(_parse_bootstrap),
     "mirrors": _texts(_parse_template),
+    "shared": _texts(_parse_place),
     "lan": _switch,
     "up": parse_cap,
     "down": parse_cap,
@@ -215,7 +225,7 @@ def _read_environment(environment: Mapping[str, str]) -> dict[str, tuple[str, An
     for key in _READERS.keys() - {"schedule", "labels"}:  # Tables are for a file.
         name = f"P2PHUB_{key.upper()}"
         if text := environment.get(name, "").strip():
-            found[key] = (name, text.replace(",", " ").split() if key in ("listen", "bootstrap", "mirrors") else text)
+            found[key] = (name, text.replace(",", " ").split() if key in _LISTS else text)
     if environment.get("P2PHUB_NO_LAN") and _no_lan(environment["P2PHUB_NO_LAN"]):
         found["lan"] = ("P2PHUB_NO_LAN", False)
     return found

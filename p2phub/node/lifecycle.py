@@ -90,6 +90,7 @@ async def _serve(parts: Parts, watch: Watch) -> None:
         nursery.start_soon(_remember_peers, parts)
         nursery.start_soon(_announce_once_joined, parts, announcer)
         nursery.start_soon(_check_store, parts)
+        nursery.start_soon(_look_at_places, running)
         second_look = SecondLook(parts.store, parts.workers, running.shelf_changed)
         parts.shelf.in_doubt = second_look.doubt
         nursery.start_soon(second_look.run)
@@ -115,6 +116,15 @@ async def _check_store(parts: Parts) -> None:
         Damaged,
     ) as exc:  # Whoever needs the store will hear of it; until then the node can serve what it can.
         log.warning("the store could not be checked: %s", exc)
+
+
+async def _look_at_places(running: Running) -> None:
+    """Say in shared places what is held by now, and offer what is in attached ones, of which what was verified is
+    served."""
+    await running.places.look()
+    await running.places.tell()
+    if running.announcer is not None:
+        running.announcer.refresh()
 
 
 async def _end_on_signal(

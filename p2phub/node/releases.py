@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from p2phub.content import Codec, Digest
+from p2phub.errors import Malformed, NotTrusted
 from p2phub.manifest import Release, named_manifest, read_release
 from p2phub.node.compose import Parts
 from p2phub.node.running import JsonObject
@@ -20,6 +21,21 @@ def references_by_manifest(parts: Parts) -> dict[Digest, list[str]]:
         found.setdefault(named_manifest(accepted.signed), set()).add(parts.resolver.spell(publisher, name, tag))
     for item in parts.ledger.publications():
         found.setdefault(item.manifest, set()).add(parts.resolver.spell(item.publisher, item.name, item.tag))
+    return {manifest: sorted(references) for manifest, references in found.items()}
+
+
+def references_in_places(parts: Parts) -> dict[Digest, list[str]]:
+    """Return by manifest the references that lead to it by releases that lie in attached places, and are signed as they
+    say. Whether one is the newest is not known before it is asked for. Blocks."""
+    found: dict[Digest, set[str]] = {}
+    for each in parts.places.named():
+        try:
+            release = read_release(each.signed)
+        except (NotTrusted, Malformed):
+            continue
+        if (release.publisher, release.name, release.tag) == (each.publisher, each.name, each.tag):
+            spelled = parts.resolver.spell(each.publisher, each.name, each.tag)
+            found.setdefault(release.manifest, set()).add(spelled)
     return {manifest: sorted(references) for manifest, references in found.items()}
 
 

@@ -22,10 +22,11 @@ from p2phub.manifest import Manifest, decode_manifest
 from p2phub.node.capping import LOOK_S, Capping, JobCaps
 from p2phub.node.compose import Parts, unfinished_in
 from p2phub.node.keeping import Keeping
+from p2phub.node.places import NodePlaces
 from p2phub.node.rates import Rates
 from p2phub.node.unfinished import Begun, forget, note
 from p2phub.observe import Explanation
-from p2phub.store import Holding
+from p2phub.store import Holding, Origin
 
 if TYPE_CHECKING:
     from p2phub.engine import fetch as engine
@@ -60,6 +61,7 @@ class Running:
             changed=self.shelf_changed,
             online=announcer is not None,
         )
+        self.places = NodePlaces(parts)
         self.look_at_caps()
 
     @property
@@ -172,8 +174,8 @@ class Running:
         return found
 
     def held(self, manifest: Digest) -> list[Holding]:
-        """Return what is held of a manifest, the newest first. Blocks."""
-        return list(self.parts.store.holdings(manifest))
+        """Return what is held of a manifest, the newest first; what attached places list after all else. Blocks."""
+        return sorted(self.parts.store.holdings(manifest), key=lambda holding: holding.origin is Origin.SHARED)
 
     def manifest_of(self, digest: Digest) -> Manifest | None:
         """Return a manifest whose pages are all here, else None."""

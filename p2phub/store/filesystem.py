@@ -5,6 +5,7 @@
     HOME/state.log       which folders hold what, and the ledger       (state_log, cannot)
     HOME/files/          the home's own store: what may be collected   (collecting)
     HOME/journal.key     what tells our own journals from others       (secret)
+    PLACE/.p2phub-shared/ what is listed for other homes, by whom      (sharing)
     DIR/.p2phub/         one fetch into DIR, while it is written       (destination, journal, arrival)
 Several processes may use one home. Nothing of a user's file is ever changed, unless a fetch was told to (`force`).
 """
@@ -46,6 +47,8 @@ from p2phub.store.linking import Linker
 from p2phub.store.local import find_local
 from p2phub.store.scanning import Ignore, scan_folder
 from p2phub.store.secret import load_or_make
+from p2phub.store.sharing import Places
+from p2phub.store.sharing.attached import Attached
 from p2phub.store.state_log import LOG, StateLog, open_home
 from p2phub.store.usage import usage_of
 from p2phub.store.whose import READ_ONLY
@@ -67,7 +70,9 @@ class FilesystemStore:
             undo.callback(self._blobs.close)
             self._log = StateLog(home, self._disk)
             undo.pop_all()
-        self._holdings = Holdings(home, self._blobs, self._log)
+        self._attached = Attached()
+        self._holdings = Holdings(home, self._blobs, self._log, self._attached)
+        self.places = Places(home, self._disk, self._blobs, self._log, self._holdings, self._attached)
         self._collector = Collector(home, self._disk, self._blobs, self._log, self._holdings)
 
     # --- metadata --------------------------------------------------------------------------------------------------
@@ -78,7 +83,8 @@ class FilesystemStore:
 
     def blob(self, digest: Digest) -> bytes | None:
         with disk_errors(f"read metadata in {self._home}"):
-            return self._blobs.get(digest)
+            blob = self._blobs.get(digest)
+        return self._attached.blob(digest) if blob is None else blob
 
     # --- folders in place ------------------------------------------------------------------------------------------
 
@@ -162,6 +168,9 @@ class FilesystemStore:
 
     def look_again(self, manifest: Digest, file: int) -> tuple[str, ...]:
         return self._holdings.look_again(manifest, file)
+
+    def mark_right(self, manifest: Digest, folder: Path, file: int, fingerprint: Fingerprint) -> None:
+        self._holdings.mark_right(manifest, folder, file, fingerprint)
 
     def mark_changed(self, manifest: Digest, file: int) -> None:
         self._holdings.mark_changed(manifest, file)
@@ -265,7 +274,7 @@ class FilesystemStore:
             left = self._collector.leftovers(Keep())
             return Usage(
                 holdings,
-                sum(each.bytes for each in holdings),
+                sum(each.bytes for each in holdings if each.holding.origin is not Origin.SHARED),
                 bytes_files,
                 bytes_content,
                 len(blobs),

@@ -24,6 +24,9 @@ LINK_HOPS_MAX = 8
 OWN_FOLDER = ".p2phub"
 """What a fetch keeps beside its destination; never published, never named by a manifest."""
 
+SHARED_FOLDER = ".p2phub-shared"
+"""The catalogue of a shared place (`sharing`); never published."""
+
 
 class LeavesFolder(DiskError):
     """A link leads out of the folder, nowhere, or in circles."""

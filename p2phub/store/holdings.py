@@ -12,9 +12,10 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -48,10 +49,10 @@ from p2phub.store.index import FileRow, HoldingRow, Index
 from p2phub.store.index_keeping import KeepingIndex
 from p2phub.store.interface import Fingerprint, HashedFile, Holding, Origin, Provenance
 from p2phub.store.needs import blobs_of
-from p2phub.store.opening import Alone, Opener
+from p2phub.store.opening import Alone, Borrower, Opener, below
 from p2phub.store.rehash import is_equal
 from p2phub.store.state_log import StateLog
-from p2phub.store.whose import READ_ONLY, files_of_others
+from p2phub.store.whose import NOT_OURS, READ_ONLY, files_of_others
 
 HOLDING = "holding"
 WHOLE = ["whole"]  # In the place of a provenance: what was fetched is all of the manifest, not a selection.
@@ -70,11 +71,22 @@ class Known(msgspec.Struct, frozen=True):
     table: ChunkTable
 
 
-class Holdings:
-    """Thread-safe. Methods raise DiskError."""
+class Lender(Protocol):
+    """Attached places (`sharing`), as holdings know them."""
 
-    def __init__(self, home: Path, blobs: Blobs, log: StateLog) -> None:
+    def blob(self, digest: Digest) -> bytes | None:
+        """Return a blob that one of them has, its digest checked; None if none has it."""
+
+    def is_here(self, place: Path) -> bool:
+        """Whether a place was there when it was looked at last: of one that is not, nothing is told."""
+
+
+class Holdings:
+    """Thread-safe. Methods raise DiskError. `lender`: what stands in for blobs that the home has not."""
+
+    def __init__(self, home: Path, blobs: Blobs, log: StateLog, lender: Lender | None = None) -> None:
         self._blobs = blobs
+        self._lender = lender
         self._log = log
         self.index = Index(home, self._begin_again)
         self._mutex = threading.Lock()
@@ -138,16 +150,16 @@ class Holdings:
         folder: Path,
         rows: Callable[[], Iterable[Row]],
         origin: Origin,
-        packed: list[str],
+        packed: Sequence[object],
     ) -> None:
         if self._blobs.get(digest) is None:
             blobs = encode_manifest(manifest)
             assert digest_of(blobs[0]) == digest, "a manifest held under the digest of another"
             self._blobs.put(blobs)
-        value = [os.fsencode(folder), len(manifest.files), origin.value, packed]
+        value = [os.fsencode(folder), len(manifest.files), origin.value, list(packed)]
         self._log.set(HOLDING, holding_key(digest, folder), value)
         self._drop_chunks(digest, folder)
-        self.index.hold(digest, folder, rows, origin=origin, source=pack(packed))
+        self.index.hold(digest, folder, rows, origin=origin, source=pack(list(packed)))
         if origin is Origin.OWN:
             for row in self.index.holdings(digest):
                 self._note_used(row)
@@ -173,7 +185,7 @@ class Holdings:
         if row is None or known is None:
             return RangeSet()
         every = RangeSet.whole(len(known.manifest.files))
-        if row.origin in READ_ONLY or _packed_source(row) == WHOLE:
+        if row.origin in NOT_OURS or _packed_source(row) == WHOLE:
             return every
         return RangeSet.ascending(file.number for file in self._recorded(row)) & every
 
@@ -185,7 +197,7 @@ class Holdings:
         known = self.known(digest)
         if known is None:
             return RangeSet()
-        rows = (row for row in self.index.holdings() if row.origin in READ_ONLY)
+        rows = (row for row in self.index.holdings() if row.origin in NOT_OURS)
         # What is one folder is so by whatever name: a link may have led to either.
         others = ((Path(os.path.realpath(row.folder)), row) for row in rows)
         return files_of_others(known.manifest, Path(os.path.realpath(folder)), others, self._manifest_of)
@@ -204,15 +216,17 @@ class Holdings:
             for key in self._log.all(HOLDING):
                 if key[0] == digest.raw.hex() and (folder is None or key == holding_key(digest, folder)):
                     self._log.remove(HOLDING, key)
-        self._drop_chunks(digest, folder)
-        self.index.release(digest, folder)
+        for row in self.index.holdings(digest):  # But for what a place lists: that is for its catalogue to say.
+            if folder in (None, row.folder) and row.origin is not Origin.SHARED:
+                self._drop_chunks(digest, row.folder)
+                self.index.release(digest, row.folder)
 
     def index_chunks(self) -> None:
         """Note the chunks of all holdings whose chunks are not noted yet, and their large files alone."""
         waiting = self.index.without_chunks()
         if not waiting:
             return
-        rows = {row.id: row for row in self.index.holdings()}
+        rows = {row.id: row for row in self.rows()}
         for number in waiting:
             row = rows.get(number)
             known = None if row is None else self.known(row.manifest)
@@ -221,7 +235,7 @@ class Holdings:
             parts = list(_parts(known.manifest))
             self._blobs.put([alone_root(known.manifest.files[file]) for _, file in parts])
             digests = known.table.digests(0, len(known.table))
-            self.index.index_chunks(number, digests, parts, blobs_of(row.manifest, self._blobs.get))
+            self.index.index_chunks(number, digests, parts, blobs_of(row.manifest, self._get))
 
     def _drop_chunks(self, digest: Digest, folder: Path | None) -> None:
         known: Known | None = None
@@ -233,14 +247,54 @@ class Holdings:
                 else:
                     self.index.drop_chunks(row.id, known.table.digests(0, len(known.table)))
 
+    def rows(self, digest: Digest | None = None) -> list[HoldingRow]:
+        """Return all holdings, or those of one manifest, newest first; of attached places only those that are there."""
+        return [row for row in self.index.holdings(digest) if row.origin is not Origin.SHARED or self._is_here(row)]
+
+    def _is_here(self, row: HoldingRow) -> bool:
+        place = place_of(row)
+        return place is not None and self._lender is not None and self._lender.is_here(place)
+
+    def _own_word(self) -> list[HoldingRow]:
+        """Return the holdings that were ever held by the word of this home. What a place lists may be terabytes that it
+        never read, and are hashed when somebody asks for it."""
+        return [row for row in self.index.holdings() if row.origin is not Origin.SHARED]
+
+    def hold_shared(self, digest: Digest, folder: str, place: Path, *, files: int, chunks: int) -> str | None:
+        """Note that an attached place says to have a manifest in a folder below it. All of it is in doubt.
+
+        Returns why not, if it is not noted: where the user holds that folder themselves, or what describes it is
+        missing, or says something else of it.
+        """
+        where = place / folder
+        if any(row.folder == where and row.origin is not Origin.SHARED for row in self.index.holdings(digest)):
+            return None
+        known = self.known(digest)
+        if known is None:
+            return "what describes it is missing, or damaged"
+        if (len(known.manifest.files), len(known.table)) != (files, chunks):
+            return "it is not as large as is said there"
+        rows: Callable[[], Iterable[Row]] = lambda: ((DOUBTED, None, None) for _ in range(files))  # noqa: E731
+        self._drop_chunks(digest, where)
+        self.index.hold(
+            digest, where, rows, origin=Origin.SHARED, source=shared_source(place, folder, files=files, chunks=chunks)
+        )
+        return None
+
+    def release_shared(self, row: HoldingRow) -> None:
+        """Forget what an attached place lists. The log never knew of it."""
+        assert row.origin is Origin.SHARED
+        self._drop_chunks(row.manifest, row.folder)
+        self.index.release(row.manifest, row.folder)
+
     def all(self, digest: Digest | None = None) -> tuple[Holding, ...]:
-        return tuple(self.of_row(row) for row in self.index.holdings(digest))
+        return tuple(self.of_row(row) for row in self.rows(digest))
 
     def remembered(self, folder: Path) -> dict[str, HashedFile]:
         """Return what is known of the files of `folder` by a trusted fingerprint; the newest word on each path."""
         folder = Path(os.path.abspath(folder))
         found: dict[str, HashedFile] = {}
-        for row in self.index.holdings():
+        for row in self.rows():
             known = self.known(row.manifest) if row.folder == folder else None
             if known is None:
                 continue
@@ -260,8 +314,10 @@ class Holdings:
         if known is None:
             return None
         best: tuple[int, HoldingRow, RangeSet] | None = None
-        for row in self.index.holdings(digest):
+        for row in self.rows(digest):
             held = self._held(row, known.table)
+            if not held and row.origin is Origin.SHARED:
+                continue  # By a place's word alone nothing is held.
             if best is None or len(held) > best[0]:
                 best = (len(held), row, held)
         if best is not None and (best[0] == len(known.table) or not is_alone(known.manifest)):
@@ -291,29 +347,37 @@ class Holdings:
         """Open a file of a holding as it stands now. Raises ContentChanged, DiskError."""
         folder = Path(os.path.abspath(folder))
         known = self.known(digest)
-        rows = [row for row in self.index.holdings(digest) if row.folder == folder]
+        rows = [row for row in self.rows(digest) if row.folder == folder]
         if known is None or not rows:
             raise ContentChanged(f"{folder} is not held any more")
         return _open(rows[0], known.manifest.files[file], self.index.file(rows[0].id, file))
 
     def parts(self, digest: Digest) -> tuple[Digest, ...]:
-        rows = self.index.holdings(digest)
+        rows = self.rows(digest)
         return tuple(dict.fromkeys(part for row in rows for part in self.index.parts(row.id)))
 
     def manifests_with(self, part: Digest) -> tuple[Digest, ...]:
         found = [row.manifest for row, _ in self._where_part(part)]
-        if found and self.index.holdings(part):
+        if found and self.rows(part):
             found.append(part)
         return tuple(dict.fromkeys(found))
 
     def _where_part(self, part: Digest) -> list[tuple[HoldingRow, int]]:
         found = self.index.with_part(part)
-        rows = {row.id: row for row in self.index.holdings()} if found else {}
-        return [(rows[holding], number) for holding, number in found if holding in rows]
+        rows = {row.id: row for row in self.rows()} if found else {}
+        return [
+            (rows[holding], number)
+            for holding, number in found
+            if holding in rows and (rows[holding].origin is not Origin.SHARED or self._is_held(holding, number))
+        ]
+
+    def _is_held(self, holding: int, number: int) -> bool:
+        file = self.index.file(holding, number)
+        return file is not None and file.standing != DOUBTED
 
     def mark_changed(self, digest: Digest, file: int) -> None:
         """Doubt a file: where several folders hold it, in those where it really is not what was hashed."""
-        places = [(row, file) for row in self.index.holdings(digest)]
+        places = [(row, file) for row in self.rows(digest)]
         places += self._where_part(digest) if file == 0 else []
         for row, number in places:
             if len(places) == 1 or not self._is_unchanged(row, number):
@@ -326,19 +390,29 @@ class Holdings:
         if known is None:
             return
         path = known.manifest.files[file].path
-        for row in self.index.holdings():
+        for row in self.rows():
             other = self.known(row.manifest) if row.folder == folder else None
             if other is not None and (number := other.manifest.number_of(path)) is not None:
                 self.index.doubt(row.id, number)
 
+    def mark_right(self, digest: Digest, folder: Path, file: int, found: Fingerprint) -> None:
+        folder = Path(os.path.abspath(folder))
+        for row in self.rows(digest):
+            known = self.index.file(row.id, file) if row.folder == folder else None
+            if known is not None and known.standing == DOUBTED:
+                standing = TRUSTED if found.settled(time.time_ns()) else HELD
+                self.index.stand(row.id, file, FileRow(file, standing, found, known.place))
+
     def look_again(self, digest: Digest, file: int) -> tuple[str, ...]:
-        places = [(row, file) for row in self.index.holdings(digest)]
+        places = [(row, file) for row in self.rows(digest)]
         places += self._where_part(digest) if file == 0 else []
         lost: list[str] = []
         for row, number in places:
             known, found = self.known(row.manifest), self.index.file(row.id, number)
             if known is None or found is None or found.standing != DOUBTED:
                 continue
+            if found.fingerprint is None and row.origin is Origin.SHARED:
+                continue  # Never looked at by us, so not lost either.
             self._look_again(row, known, number)
             now = self.index.file(row.id, number)
             if now is None or now.standing == DOUBTED:
@@ -350,7 +424,7 @@ class Holdings:
         """Mend what can be mended: index, blobs, files in doubt (hashed again). Returns what was done, in words."""
         self.index.database.check()
         rotted = self._blobs.scrub()
-        for row in self.index.holdings():
+        for row in self._own_word():
             known = self.known(row.manifest)
             if known is not None:
                 for file in self._doubted(row, known):
@@ -359,7 +433,7 @@ class Holdings:
         self.index.database.mended.clear()
         if rotted:
             said.append(f"{rotted} blobs had rotted and were dropped")
-        for row in self.index.holdings():
+        for row in self._own_word():
             where = f"{row.manifest} in {row.folder}"
             known = self.known(row.manifest)
             if known is None:
@@ -400,11 +474,11 @@ class Holdings:
         with self._mutex:
             if digest in self._tables:  # Loaded by whoever was before us.
                 return self._tables[digest]
-        root = self._blobs.get(digest)
+        root = self._get(digest)
         if root is None:
             return None
         try:
-            manifest = decode_manifest(root, self._blobs.get)
+            manifest = decode_manifest(root, self._get)
             table = ChunkTable(
                 decode_lists(entry.root, entry.size, entry.chunks, self._blob) for entry in manifest.files
             )
@@ -418,10 +492,14 @@ class Holdings:
         return known
 
     def _blob(self, digest: Digest) -> bytes:
-        blob = self._blobs.get(digest)
+        blob = self._get(digest)
         if blob is None:
             raise Damaged(f"blob {digest} is missing")
         return blob
+
+    def _get(self, digest: Digest) -> bytes | None:
+        blob = self._blobs.get(digest)
+        return self._lender.blob(digest) if blob is None and self._lender is not None else blob
 
     def _held(self, row: HoldingRow, table: ChunkTable) -> RangeSet:
         # What is held, not what is doubted: of a holding that vanished this moment nothing must be claimed.
@@ -459,7 +537,7 @@ class Holdings:
         was = self.index.file(row.id, file)
         place = _place(row, known.manifest, entry, was)
         try:
-            found = open_published(row.folder, entry.path) if place is None else open_place(place)
+            found = _open(row, entry, was) if place is None else open_place(place)
         except DiskError:
             return
         try:
@@ -476,6 +554,13 @@ class Holdings:
         """Return what opens the files of a holding; None if its metadata is missing."""
         known = self.known(row.manifest)
         return None if known is None else Opener(self.index.files(row.id), known.manifest, row.folder)
+
+    def copied_from(self, row: HoldingRow) -> Opener | None:
+        """The same for whoever hashes what it reads: of an attached place all files, in doubt or not."""
+        known, place = self.known(row.manifest), place_of(row)
+        if known is None or place is None:
+            return self.opener(row)
+        return Borrower(self.index.files(row.id), known.manifest, place, _below(row, place))
 
 
 def _parts(manifest: Manifest) -> Iterable[tuple[Digest, int]]:
@@ -499,23 +584,49 @@ def _place(row: HoldingRow, manifest: Manifest, entry: FileEntry, known: FileRow
 def _open(row: HoldingRow, entry: FileEntry, known: FileRow | None, expected: Fingerprint | None = None) -> OpenFile:
     if known is not None and known.place is not None:
         return open_place(os.fsdecode(known.place), expected)
+    place = place_of(row)
+    if place is not None:  # Nothing in the place may lead out of it, the folder itself included.
+        return open_published(place, below(_below(row, place), entry.path), expected)
     return open_published(row.folder, entry.path, expected)
 
 
-def _packed_source(row: HoldingRow) -> list[str]:
-    """Return what is noted of where a holding is from: three texts of an adopted one, WHOLE, or nothing."""
+def _packed_source(row: HoldingRow) -> list[object]:
+    """Return what is noted of where a holding is from: three texts of an adopted one, WHOLE, what `shared_source` gives
+    of one that a place lists, or nothing."""
     try:
         found = unpack(row.source or b"\x90")
     except Damaged:  # Malformed: nothing that we wrote.
         return []
-    return found if isinstance(found, list) and all(isinstance(each, str) for each in found) else []
+    return found if isinstance(found, list) else []
 
 
 def _source(row: HoldingRow) -> Provenance | None:
     match _packed_source(row):
-        case [cache, name, revision]:
+        case [str(cache), str(name), str(revision)]:
             return Provenance(cache, name, revision or None)
+        case [str(), str(place), str(), int(), int()]:
+            return Provenance(SHARED_SOURCE, place)
     return None
+
+
+SHARED_SOURCE = "shared"
+
+
+def shared_source(place: Path, folder: str, *, files: int, chunks: int) -> bytes:
+    """Return what the index has as the source of what an attached place lists."""
+    return pack([SHARED_SOURCE, str(place), folder, files, chunks])
+
+
+def place_of(row: HoldingRow) -> Path | None:
+    """Return the attached place that lists this; None of what the home holds by its own word."""
+    source = _source(row) if row.origin is Origin.SHARED else None
+    return None if source is None else Path(source.name)
+
+
+def _below(row: HoldingRow, place: Path) -> str:
+    """Return the folder of a holding, from the place on that lists it."""
+    folder = row.folder.relative_to(place).as_posix()
+    return "" if folder == "." else folder
 
 
 _ORIGINS = frozenset(origin.value for origin in Origin)

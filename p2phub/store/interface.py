@@ -119,11 +119,12 @@ class Origin(Enum):
     FETCHED = "fetched"  # Made by us where the user said: theirs from then on, but they may have us repair it.
     ADOPTED = "adopted"  # Another program's, or the user's: only ever read.
     OWN = "own"  # In the home's own store: may be collected.
+    SHARED = "shared"  # In an attached place (`sharing`): somebody else's, and only a claim until it was hashed here.
 
 
 class Provenance(msgspec.Struct, frozen=True):
     """Where an adopted manifest was found: in which `cache` ("hf", "ollama", …), called what, at which of the hub's
-    commits (40 hex digits), if it has any."""
+    commits (40 hex digits), if it has any. Of what an attached place lists: "shared", and the place."""
 
     cache: str
     name: str
@@ -339,6 +340,9 @@ class Store(Keeper, Protocol):
     def look_again(self, manifest: Digest, file: int) -> tuple[str, ...]:
         """Read a file in doubt again, wherever it is held: it is held again if it is what it should be. Returns where
         it is not."""
+
+    def mark_right(self, manifest: Digest, folder: Path, file: int, fingerprint: Fingerprint) -> None:
+        """Note that a file of this folder was read just now and is right: if it was in doubt, it is held again."""
 
     def mark_changed(self, manifest: Digest, file: int) -> None:
         """Note that a file is not what was hashed: its chunks are not held until it is hashed again."""

@@ -12,7 +12,7 @@ from functools import partial
 from p2phub.content import ChunkTable, RangeSet
 from p2phub.store.holdings import Holdings, Known
 from p2phub.store.index import HoldingRow
-from p2phub.store.interface import LocalFile, LocalRun
+from p2phub.store.interface import LocalFile, LocalRun, Origin
 from p2phub.store.opening import Opener
 
 
@@ -28,7 +28,7 @@ class _Search:
     def __init__(self, holdings: Holdings, table: ChunkTable) -> None:
         self._holdings = holdings
         self._table = table
-        self._rows: dict[int, HoldingRow] = {row.id: row for row in holdings.index.holdings()}
+        self._rows: dict[int, HoldingRow] = {row.id: row for row in holdings.rows()}
         self._openers: dict[int, tuple[Known, Opener] | None] = {}
         self._files: dict[tuple[int, int], LocalFile] = {}
 
@@ -48,7 +48,8 @@ class _Search:
         """Return the longest run found that begins with chunk `first` and ends before `stop`."""
         best: LocalRun | None = None
         wanted = self._table.chunk(first)
-        for holding, number in self._holdings.index.find_chunk(wanted.digest):
+        # What stands in attached places last: it is copied where another could be cloned.
+        for holding, number in sorted(self._holdings.index.find_chunk(wanted.digest), key=self._is_shared):
             opened = self._opened(holding)
             if opened is None or number >= len(opened[0].table):
                 continue
@@ -63,6 +64,10 @@ class _Search:
                 break  # No other has more.
         return best
 
+    def _is_shared(self, found: tuple[int, int]) -> bool:
+        row = self._rows.get(found[0])
+        return row is not None and row.origin is Origin.SHARED
+
     def _alike(self, first: int, stop: int, other: ChunkTable, number: int, other_stop: int) -> int:
         """Return how many chunks from `first` on are those from `number` on of `other`."""
         most = min(stop - first, other_stop - number)
@@ -76,7 +81,7 @@ class _Search:
         if holding not in self._openers:
             row = self._rows.get(holding)  # None: a row that was left over from a holding that is gone.
             known = None if row is None else self._holdings.known(row.manifest)
-            opener = None if row is None else self._holdings.opener(row)
+            opener = None if row is None else self._holdings.copied_from(row)
             self._openers[holding] = None if known is None or opener is None else (known, opener)
         return self._openers[holding]
 

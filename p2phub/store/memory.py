@@ -350,6 +350,13 @@ class MemoryStore:
         held.left_out.discard(number)
         return True
 
+    def mark_right(self, manifest: Digest, folder: Path, file: int, fingerprint: Fingerprint) -> None:
+        with self.lock:
+            for held in self._held:
+                if (held.digest, held.folder) == (manifest, folder) and file in held.doubted:
+                    held.files[file] = replace(held.files[file], fingerprint=fingerprint)
+                    held.doubted.discard(file)
+
     def mark_changed(self, manifest: Digest, file: int) -> None:
         with self.lock:
             places = [(held, file) for held in self._held if held.digest == manifest]

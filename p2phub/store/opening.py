@@ -67,6 +67,28 @@ class Opener:
         return _Walker(self, self._folder)
 
 
+class Borrower(Opener):
+    """Opens the files of an attached place (`place`, in the folder `below` it) to copy from: one in doubt, too, as it
+    stands now, since each chunk is hashed as it is copied. No link on the way leads out of the place."""
+
+    def __init__(self, files: Iterable[FileRow], manifest: Manifest, place: Path, below: str) -> None:
+        super().__init__(files, manifest, place / below)
+        self._place = place
+        self._below = below
+
+    def __call__(self, file: int) -> Readable:
+        expected = self.expected(file)[1] if self.trusts(file) else None
+        return open_published(self._place, below(self._below, self._manifest.files[file].path), expected)
+
+    def has(self, file: int) -> bool:
+        return True
+
+
+def below(folder: str, path: str) -> str:
+    """Return the path of something in a folder below a place: "" is the place itself."""
+    return f"{folder}/{path}" if folder else path
+
+
 class Alone(msgspec.Struct, frozen=True):
     """Opens the one file of a file alone where it stands in a holding."""
 

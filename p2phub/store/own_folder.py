@@ -19,9 +19,16 @@ LOCK_TRIES_MAX = 16
 
 
 def open_locked(
-    disk: Disk, parent_fd: int, name: str, *, judge: Callable[[os.stat_result, bool], None], busy: Occupied
+    disk: Disk,
+    parent_fd: int,
+    name: str,
+    *,
+    judge: Callable[[os.stat_result, bool], None],
+    busy: Occupied,
+    mode: int = 0o700,
 ) -> tuple[int, int]:
-    """Return descriptors of the folder `name`, made if it is not there, and of its lock, which ends when it is closed.
+    """Return descriptors of the folder `name`, made (with `mode`) if it is not there, and of its lock, which ends when
+    it is closed.
 
     `judge(status, made)` raises where the folder found (or just made) is not to be used. Raises `busy` if another
     process has the lock, OSError.
@@ -29,7 +36,7 @@ def open_locked(
     for _ in range(LOCK_TRIES_MAX):
         made = False
         with contextlib.suppress(FileExistsError):
-            disk.mkdir(name, 0o700, dir_fd=parent_fd)
+            disk.mkdir(name, mode, dir_fd=parent_fd)
             made = True
         try:
             own = os.open(name, FOLDER_FLAGS, dir_fd=parent_fd)

@@ -2,7 +2,7 @@
 
 Rule for links (docs/design/store.md): a link to a regular file inside the folder is followed, and its path is published
 with that file's bytes; a link that leaves the folder, is absolute, or leads nowhere is `outside`, for the caller to
-refuse; a linked folder is left out, since its files are there under their own path. `.p2phub` is never published.
+refuse; a linked folder is left out, since its files are there under their own path; so is what is p2phub's own.
 A link to a file that would be left out is left out too: else it would publish those bytes under another name.
 """
 
@@ -15,10 +15,19 @@ from pathlib import Path
 
 from p2phub.errors import DiskError
 from p2phub.store.disk import FOLDER_FLAGS, cannot_read
-from p2phub.store.folders import OWN_FOLDER, LeavesFolder, NotAFile, fingerprint, legible, open_and_resolve
+from p2phub.store.folders import (
+    OWN_FOLDER,
+    SHARED_FOLDER,
+    LeavesFolder,
+    NotAFile,
+    fingerprint,
+    legible,
+    open_and_resolve,
+)
 from p2phub.store.interface import FoundFile, Scan
 
 Ignore = Callable[[str, bool], str | None]
+_OURS = frozenset((OWN_FOLDER, SHARED_FOLDER))
 Unreadable = Callable[[str, OSError], None]
 """Told of a path that may not be read; what stands there, or below it, is not in the scan."""
 SCAN_DEPTH_MAX = 256  # One descriptor is open for each level; a manifest refuses far shallower trees by its own rule.
@@ -58,7 +67,7 @@ class _Walk:
         except UnicodeEncodeError:
             self.left_out.append((legible(path), "its name is not UTF-8"))
             return
-        if entry.name == OWN_FOLDER:
+        if entry.name in _OURS:
             self.left_out.append((path, "p2phub's own"))
             return
         is_folder = entry.is_dir(follow_symlinks=False)
@@ -110,7 +119,7 @@ class _Walk:
     def _left_out(self, path: str) -> str | None:
         """Return why the walk itself would leave out the regular file `path`, or None."""
         parts = path.split("/")
-        if OWN_FOLDER in parts:
+        if not _OURS.isdisjoint(parts):
             return "p2phub's own"
         for depth in range(1, len(parts)):
             why = self._ignore("/".join(parts[:depth]), True)

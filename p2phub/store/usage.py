@@ -8,23 +8,28 @@ the index noted when they were hashed is what holds. Some thousand rows at a tim
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from p2phub.store.holdings import Holdings
-from p2phub.store.interface import Holding
+from p2phub.store.interface import Holding, Origin
 from p2phub.store.keeping import HoldingUsage
 
 
 def usage_of(holdings: Holdings) -> tuple[tuple[HoldingUsage, ...], int, int]:
     """Return what each holding takes, the newest first; with each file, then each chunk, counted once: bytes."""
     holdings.index_chunks()
-    same, again = _repeated(holdings)
+    rows = holdings.rows()
+    shared = frozenset(row.id for row in rows if row.origin is Origin.SHARED)
+    same, again = _repeated(holdings, shared)
     repeated = holdings.keeping.repeated_inodes()
     seen: set[tuple[int, int]] = set()
     found: list[HoldingUsage] = []
     bytes_files = bytes_content = 0
-    for row in holdings.index.holdings():
+    for row in rows:
         held = holdings.of_row(row)
+        if row.id in shared:  # Somebody else's, and on their disk.
+            found.append(HoldingUsage(held, held.bytes_total, 0, 0))
+            continue
         total, same_file, files = _files(holdings, row.id, repeated, seen)
         same_content, counted_twice = (_bytes(holdings, held, numbers.get(row.id, ())) for numbers in (same, again))
         bytes_files += files
@@ -33,16 +38,29 @@ def usage_of(holdings: Holdings) -> tuple[tuple[HoldingUsage, ...], int, int]:
     return tuple(found), bytes_files, bytes_content
 
 
-def _repeated(holdings: Holdings) -> tuple[dict[int, array[int]], dict[int, array[int]]]:
+def _repeated(holdings: Holdings, without: frozenset[int]) -> tuple[dict[int, array[int]], dict[int, array[int]]]:
     """Return by holding the numbers of the chunks that are held at more than one place; and of those that were not the
-    first that was looked at. Packed: there may be millions."""
+    first that was looked at. Packed: there may be millions. Holdings whose ids are in `without` do not count."""
     same: dict[int, array[int]] = {}
     again: dict[int, array[int]] = {}
-    for holding, number, is_another in holdings.keeping.repeated_chunks():
-        same.setdefault(holding, array("I")).append(number)
-        if is_another:
-            again.setdefault(holding, array("I")).append(number)
+    for places in _by_chunk(holdings):
+        here = [place for place in places if place[0] not in without]
+        for at, (holding, number) in enumerate(here if len(here) > 1 else ()):
+            same.setdefault(holding, array("I")).append(number)
+            if at:
+                again.setdefault(holding, array("I")).append(number)
     return same, again
+
+
+def _by_chunk(holdings: Holdings) -> Iterator[list[tuple[int, int]]]:
+    """Yield of each chunk that is held more than once (holding, number) of all places where it is."""
+    places: list[tuple[int, int]] = []
+    for holding, number, is_another in holdings.keeping.repeated_chunks():
+        if not is_another:
+            yield places
+            places = []
+        places.append((holding, number))
+    yield places
 
 
 def _files(

@@ -21,6 +21,9 @@ H = TypeVar("H")
 READ_ONLY = (Origin.PUBLISHED, Origin.ADOPTED)
 """Whose files are only ever read."""
 
+NOT_OURS = (*READ_ONLY, Origin.SHARED)
+"""The same with what another home shares, which is in a folder as it says, and never by our doing."""
+
 
 def files_of_others(
     manifest: Manifest,

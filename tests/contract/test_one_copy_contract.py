@@ -87,6 +87,25 @@ def test_a_file_in_doubt_is_held_again_once_it_is_found_right(scene: Scene) -> N
     assert scene.store.holdings()[0].complete
 
 
+def test_a_file_in_doubt_that_was_read_and_is_right_is_held_again(scene: Scene) -> None:
+    hold(scene, CONTENT)
+    scene.store.mark_damaged(CONTENT.root, scene.folder, MODEL)
+    assert not scene.store.holdings()[0].complete
+    file = scene.store.open_held(CONTENT.root, scene.folder, MODEL)
+    scene.store.mark_right(CONTENT.root, scene.folder.parent, MODEL, scene.store.fingerprint_of(file))
+    assert not scene.store.holdings()[0].complete  # Another folder.
+    scene.store.mark_right(CONTENT.root, scene.folder, MODEL, scene.store.fingerprint_of(file))
+    file.close()
+    assert scene.store.holdings()[0].complete
+    scene.reopen()
+    plan = scene.store.read_plan(CONTENT.root)
+    assert plan is not None
+    plan.open(MODEL).close()
+    scene.put("model.bin", FILES["model.bin"][::-1])
+    with pytest.raises(ContentChanged):
+        plan.open(MODEL)
+
+
 def test_a_large_file_can_be_had_alone_as_long_as_it_is_held(scene: Scene) -> None:
     hold(scene, CONTENT)
     entry = CONTENT.manifest.files[MODEL]

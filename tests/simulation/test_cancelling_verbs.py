@@ -63,6 +63,7 @@ class Home:
         self.parts: Any = SimpleNamespace(
             ledger=self.ledger,
             store=self.store,
+            places=self.store.places,
             resolver=resolver,
             workers=self.workers,
             shelf=StoreShelf(self.store, self.ledger),

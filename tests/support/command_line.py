@@ -184,6 +184,48 @@ RESULTS: Json = {
         "log_bytes": 900,
         "leftover_bytes": 7,
     },
+    "share": {
+        "place": "/mnt/lab",
+        "listed": 2,
+        "named": 3,
+        "bytes": 5_000_000,
+        "left_out": [{"folder": f"/mnt/lab/{n}", "why": "the catalogue is full"} for n in range(12)],
+        "others_may_read": False,
+        "problem": None,
+    },
+    "shares": [
+        {
+            "place": "/mnt/lab",
+            "listed": 0,
+            "named": 0,
+            "bytes": 0,
+            "left_out": [],
+            "others_may_read": True,
+            "problem": "the file system is read-only",
+        }
+    ],
+    "unshare": {"place": "/mnt/lab"},
+    "attach": {
+        "place": "/mnt/lab",
+        "configured": False,
+        "writer": PEER,
+        "listed": 2,
+        "named": 3,
+        "left_out": [{"folder": f"m{n}", "why": "what describes it is missing, or damaged"} for n in range(12)],
+        "problem": None,
+    },
+    "attached": [
+        {
+            "place": "/mnt/lab",
+            "configured": True,
+            "writer": None,
+            "listed": 0,
+            "named": 0,
+            "left_out": [],
+            "problem": "it did not answer within 10 s",
+        }
+    ],
+    "detach": {"place": "/mnt/lab"},
     "peers": [{"peer_id": PEER, "addresses": ["/ip4/127.0.0.1/tcp/4717"], "proven": True}],
     "status": {
         "daemon": True,

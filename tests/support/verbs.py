@@ -56,7 +56,10 @@ class Scene:
             return self.finder
 
         self.finder = FixedFinder()
-        resolver = Resolver(ledger=ledger, workers=workers, dialler=nobody, open_finder=open_finder)
+        places = self.real_store.places
+        resolver = Resolver(
+            ledger=ledger, workers=workers, dialler=nobody, open_finder=open_finder, lent=places.releases
+        )
         shelf = StoreShelf(store, ledger)
         parts: Any = SimpleNamespace(
             ledger=ledger,
@@ -71,6 +74,7 @@ class Scene:
             config=Config(home),
             caps=Caps(),
             budget=DialBudget(),
+            places=places,
             ticket_addresses=lambda: (),
             ticket_may_be_private=lambda: False,
         )

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from importlib import import_module
 
-from p2phub.errors import UsageError
+from p2phub.errors import HubError, UsageError
 from p2phub.node.running import JsonObject, Running
 from p2phub.observe import Watch
 
@@ -26,10 +26,20 @@ ROOMS = {
     "describing": ("info", "diff"),
     "holding": ("ls", "unfinished", "log", "verify"),
     "keeping": ("pin", "unpin", "gc", "du"),
+    "sharing": ("share", "unshare", "shares", "attach", "detach", "attached"),
     "node": ("init", "peers", "status", "explain", "limit", "doctor"),
     "naming": ("names", "name_add", "name_remove", "key_export", "key_import"),
 }
 ROOM_OF = {verb: room for room, verbs in ROOMS.items() for verb in verbs}
+
+
+LOOK_FIRST = frozenset(
+    ("fetch", "plan", "ls", "info", "diff", "log", "verify", "pin", "give", "open_tensors", "du", "remove", "attached")
+)
+"""Verbs that what attached places list matters to: these are looked at before."""
+
+TELL_AFTER = frozenset(("publish", "unpublish", "remove", "fetch", "adopt", "verify", "pin", "give", "gc", "doctor"))
+"""Verbs that may change what this home holds, or may tell of: shared places hear of it after."""
 
 
 class Verbs:
@@ -48,4 +58,15 @@ class Verbs:
             inspect.signature(carry_out).bind(self._node, watch, **args)
         except TypeError as exc:
             raise UsageError(f"arguments do not fit {verb}: {exc}") from exc
-        return await carry_out(self._node, watch, **args)
+        places = self._node.places
+        if verb in LOOK_FIRST:
+            await places.look()
+        if verb not in TELL_AFTER:
+            return await carry_out(self._node, watch, **args)
+        try:
+            result = await carry_out(self._node, watch, **args)
+        except HubError:  # It may have changed something all the same. Cancelled, the next one tells of it.
+            await places.tell()
+            raise
+        await places.tell()
+        return result

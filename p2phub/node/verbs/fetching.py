@@ -212,7 +212,8 @@ async def _before_the_first_byte(node: Running, watch: Watch, manifest: Digest, 
 def _withhold(node: Running, manifest: Digest, *, serve: bool) -> None:
     """Keep here what is not known to be for everybody, or not to be served. What is held and shared already stays
     shared, unless `serve` says no."""
-    if not serve or not node.held(manifest):
+    # By a place's word alone nothing is known to be shared already: it may list what was only ever private.
+    if not serve or all(holding.origin is Origin.SHARED for holding in node.held(manifest)):
         node.parts.ledger.withhold(manifest, withheld=True)
 
 

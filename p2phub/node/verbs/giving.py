@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from p2phub.content import Digest, ReadPlan, digest_of
 from p2phub.engine import fetch as engine
+from p2phub.engine.public import for_everybody
 from p2phub.engine.resolve import Resolved
 from p2phub.engine.waiting import Looks
 from p2phub.errors import NotFound, UsageError
@@ -227,17 +228,10 @@ class _Giving:
         file = replace(self._at(number, blob), entry=alone.files[0])
         digest = alone_digest(entry)
         # Before it is held: its own manifest is another one, of which nobody has said yet who may have it.
-        if not self._is_for_everybody() and not self._store.holdings(digest):
+        if not for_everybody(self._ledger)(self._holding.manifest) and not self._store.holdings(digest):
             self._ledger.withhold(digest, withheld=True)
         self._store.hold(alone, digest, blob, [file], origin=Origin.ADOPTED, source=source)
         self._hold_own_again()
-
-    def _is_for_everybody(self) -> bool:
-        manifest = self._holding.manifest
-        published = [each for each in self._ledger.publications() if each.manifest == manifest]
-        if published:
-            return any(not each.private for each in published)
-        return manifest not in self._ledger.withheld()
 
     def _hold_own_again(self) -> None:
         """A link changed when the files of ours were changed last, though not what is in them."""

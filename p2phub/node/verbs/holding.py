@@ -17,12 +17,12 @@ from p2phub.errors import DiskError, NotFound
 from p2phub.identity import parse_peer_address
 from p2phub.manifest import Manifest
 from p2phub.node.compose import Parts, is_unfinished_in
-from p2phub.node.releases import history_json, references_by_manifest
+from p2phub.node.releases import history_json, references_by_manifest, references_in_places
 from p2phub.node.running import JsonObject, Running
 from p2phub.node.unfinished import Begun, begun, forget
 from p2phub.node.verbs.mending import mend
 from p2phub.observe import PublishProgress, Watch
-from p2phub.store import Holding
+from p2phub.store import Holding, Origin
 
 _LOOKS = trio.CapacityLimiter(2)  # At folders that may be anywhere.
 
@@ -71,6 +71,9 @@ def _told(fetch: Begun, job: JsonObject | None) -> JsonObject:
 def _list(parts: Parts) -> list[tuple[Digest, JsonObject]]:
     """Return what `ls` tells of each manifest, apart from what only the event loop knows. Blocks."""
     names, pins = references_by_manifest(parts), parts.ledger.pins()
+    holdings = parts.store.holdings()
+    if any(holding.origin is Origin.SHARED for holding in holdings):
+        names = references_in_places(parts) | names
     published: dict[Digest, bool] = {}  # By manifest: whether privately.
     for item in parts.ledger.publications():
         published[item.manifest] = item.private and published.get(item.manifest, True)
@@ -90,7 +93,7 @@ def _list(parts: Parts) -> list[tuple[Digest, JsonObject]]:
                 "pinned": holding.manifest in pins,
             },
         )
-        for holding in parts.store.holdings()
+        for holding in holdings
     ]
 
 

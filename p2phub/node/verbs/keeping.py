@@ -22,7 +22,7 @@ from p2phub.node.running import JsonObject, Running
 from p2phub.node.unfinished import Begun, begun, forget
 from p2phub.node.verbs.fetching import Openness, fetch_and_share, is_public, is_unsafe_allowed
 from p2phub.observe import Watch
-from p2phub.store import Holding, Leftover, Spare, Usage
+from p2phub.store import Holding, Leftover, Origin, Spare, Usage
 
 _LOOKS = trio.CapacityLimiter(2)  # At folders that may be anywhere.
 
@@ -96,7 +96,8 @@ def _held(node: Running, ref: str, folder: str | None) -> Holding | None:
 
 
 def _whole(holdings: Sequence[Holding]) -> Holding | None:
-    return next((holding for holding in holdings if holding.complete), None)
+    """Return one that is whole. What others share is not ours to keep."""
+    return next((each for each in holdings if each.complete and each.origin is not Origin.SHARED), None)
 
 
 async def unpin(node: Running, watch: Watch, *, ref: str, folder: str | None = None) -> JsonObject:
@@ -120,6 +121,9 @@ async def unpin(node: Running, watch: Watch, *, ref: str, folder: str | None = N
 async def gc(node: Running, watch: Watch, *, dry_run: bool = False, unfinished: bool = False) -> JsonObject:
     """Remove what nothing keeps; with `dry_run` only tell of it. `unfinished`: of fetches that did not end, too."""
     parts, keeping = node.parts, node.keeping
+    if not dry_run:
+        attached = await parts.workers.run(lambda: parts.places.attached(parts.config.shared))
+        await parts.workers.run_long(lambda: parts.places.forget_others(attached))
     async with keeping.lock:
         keep = await keeping.keep(unfinished=unfinished)
         found = await parts.workers.run_long(lambda: parts.store.collectable(keep))

@@ -40,6 +40,10 @@ _NOT_OURS = {
         "adopted from another program's folder",
         "have that program fetch it again, or fetch it into a folder of your own: p2phub fetch REF --into DIR",
     ),
+    Origin.SHARED: (
+        "found in a place that somebody else shares",
+        "tell them, or fetch it into a folder of your own: p2phub fetch REF --into DIR",
+    ),
 }
 _NOT_OURS_THERE = (
     "published, or adopted from another program, with files of what was fetched there",

@@ -188,7 +188,12 @@ async def remove(node: Running, watch: Watch, *, ref: str, folder: str | None = 
 
     def forget() -> tuple[list[Holding], list[str]]:
         mirrored: list[str] = []
-        holdings = node.holdings_of(ref, folder)
+        found = node.holdings_of(ref, folder)
+        holdings = [holding for holding in found if holding.origin is not Origin.SHARED]
+        if not holdings:
+            place = found[0].source.name if found[0].source is not None else found[0].folder
+            hint = f"to have nothing of it offered here: p2phub detach {place}"
+            raise NotFound(f"{ref} is not held here, but listed by the attached place {place}", hint=hint)
         gone = {(holding.manifest, holding.folder) for holding in holdings}
         for item in parts.ledger.publications():
             if (item.manifest, Path(os.path.abspath(item.folder))) in gone:

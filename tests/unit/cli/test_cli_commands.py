@@ -37,6 +37,9 @@ ALL: dict[str, tuple[list[str], str, tuple[Any, ...]]] = {
     "unpin": (["unpin", "x/m"], "unpin", ("x/m",)),
     "gc": (["gc", "--dry-run"], "gc", ()),
     "du": (["du"], "du", ()),
+    "share": (["share"], "shares", ()),
+    "attach": (["attach"], "attached", ()),
+    "detach": (["detach", "/mnt/lab"], "detach", ("/mnt/lab",)),
     "peers": (["peers"], "peers", ()),
     "status": (["status"], "status", ()),
     "status --explain": (["status", "--explain", "1"], "explain", (1,)),
@@ -748,3 +751,45 @@ def test_a_file_that_is_no_key_is_named_with_what_to_do(cli: Cli, hub: FakeHub, 
     assert failed["code"] == 5
     assert str(tmp_path / "notes.txt") in failed["message"]
     assert "p2phub key export FILE" in failed["hint"]
+
+
+def test_share_tells_what_it_left_out_and_who_cannot_read_it(cli: Cli, hub: FakeHub) -> None:
+    said = cli("share", "/mnt/lab")
+    assert [(verb, args) for verb, args, _ in hub.calls] == [("share", ("/mnt/lab",))]
+    assert "2 folders listed, 5.00 MB" in said.out
+    assert "and 2 more" in said.err
+    assert "umask" in said.err
+    assert "p2phub attach /mnt/lab" in said.err
+    assert cli("--json", "share", "/mnt/lab").last["items"] == [RESULTS["share"]]
+
+
+def test_share_stops_only_a_place_that_is_named(cli: Cli, hub: FakeHub) -> None:
+    assert cli("share", "--stop").code == 2
+    assert cli("--json", "share", "--stop", "/mnt/lab").last == {
+        "event": "share",
+        "action": "stop",
+        "place": "/mnt/lab",
+    }
+    assert [(verb, args) for verb, args, _ in hub.calls] == [("unshare", ("/mnt/lab",))]
+
+
+def test_attach_tells_who_shares_it_and_what_is_not_offered(cli: Cli, hub: FakeHub) -> None:
+    said = cli("attach", "/mnt/lab")
+    assert hub.calls == [("attach", ("/mnt/lab",), {})]
+    assert f"2 folders, shared by the node {PEER}" in said.out
+    assert "and 2 more" in said.err
+    assert "(by the settings): nothing is taken from it: it did not answer" in cli("attach").out
+
+
+@pytest.mark.parametrize(("verb", "command"), [("shares", "share"), ("attached", "attach")])
+def test_without_any_place_it_is_said_how_to_have_one(verb: str, command: str, cli: Cli, hub: FakeHub) -> None:
+    hub.results[verb] = []
+    assert f"p2phub {command} PLACE" in cli(command).err
+
+
+@pytest.mark.parametrize(("complete", "expected"), [(False, "shared, not verified"), (True, "shared  ")])
+def test_ls_says_of_an_attached_place_whether_it_was_verified_here(
+    complete: bool, expected: str, cli: Cli, hub: FakeHub
+) -> None:
+    hub.results["ls"] = [{**RESULTS["ls"][0], "origin": "shared", "complete": complete, "published": False}]
+    assert expected in cli("ls").out

@@ -1,0 +1,49 @@
+"""`p2phub attach [PLACE]`: offer here what another home shares, as a source of what is fetched."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from p2phub.cli.command import Command, Invocation
+from p2phub.cli.sizes import plural
+
+LEFT_OUT_SHOWN = 10
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("place", metavar="PLACE", nargs="?", help="the folder; without it, tell of what is attached")
+
+
+async def run(call: Invocation) -> int:
+    place, output = call.args.place, call.output
+    async with call.open_hub() as hub:
+        items = await hub.attached() if place is None else [await hub.attach(place)]
+    output.object("attach", {"action": "list" if place is None else "attach", "items": items})
+    for each in items:
+        _show(call, each)
+    if not items:
+        output.note("Nothing is attached yet: p2phub attach PLACE, of a folder that another home shares")
+    return 0
+
+
+def _show(call: Invocation, each: dict[str, Any]) -> None:
+    output = call.output
+    how = " (by the settings)" if each["configured"] else ""
+    if each["problem"] is not None:
+        output.say(f"{each['place']}{how}: nothing is taken from it: {each['problem']}")
+        return
+    output.say(f"{each['place']}{how}: {plural(each['listed'], 'folder')}, shared by the node {each['writer']}")
+    left_out = each["left_out"]
+    output.note(*(f"  not offered: {one['folder']}: {one['why']}" for one in left_out[:LEFT_OUT_SHOWN]))
+    if len(left_out) > LEFT_OUT_SHOWN:
+        output.note(f"  and {len(left_out) - LEFT_OUT_SHOWN} more (--json tells all)")
+
+
+COMMAND = Command(
+    "attach",
+    "take what is fetched from a folder that another home shares",
+    add_arguments,
+    run,
+    description="Nothing is written there, and each byte that is taken from it is checked as one from a stranger is.",
+)
