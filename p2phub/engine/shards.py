@@ -15,7 +15,6 @@ import msgspec
 from p2phub import limits
 from p2phub.content import ReadPlan
 from p2phub.engine.hashing import read_exactly
-from p2phub.errors import Malformed
 from p2phub.formats import GGUF, SAFETENSORS, Span, model_of_index, read_weight_map
 from p2phub.manifest import Manifest
 from p2phub.observe import Remark
@@ -65,8 +64,8 @@ def read_indexes(numbers: Iterable[int], plan: ReadPlan, manifest: Manifest) -> 
         file = plan.open(number)
         try:
             weight_map = read_weight_map(read_exactly(file.descriptor, 0, entry.size, entry.path))
-        except Malformed as error:
-            what = f"is no index that can be read, so shards are told by their names: {error.what}"
+        except ValueError as error:
+            what = f"is no index that can be read, so shards are told by their names: {error}"
             remarks.append(Remark(entry.path, what))
             continue
         finally:

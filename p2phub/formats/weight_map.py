@@ -13,7 +13,6 @@ import re
 import msgspec
 
 from p2phub import limits
-from p2phub.errors import Malformed
 
 _NAME = re.compile(r"(?P<stem>(?:.*/)?[^/]+)\.safetensors\.index(?P<variant>\.[^./]+)?\.json", re.DOTALL)
 
@@ -30,11 +29,12 @@ class _Index(msgspec.Struct, frozen=True):
 
 
 def read_weight_map(data: bytes) -> dict[str, str]:
-    """Return the file of each tensor. Raises Malformed: weight-map-long, weight-map-json."""
+    """Return the file of each tensor. Raises ValueError, in a few words, for what is none: it is no
+    format of ours, and what depends on it goes on without."""
     # Each entry has one; names with more are rare. Looked at before anything is made of them.
     if len(data) > limits.WEIGHT_MAP_BYTES_MAX or data.count(b":") > limits.TENSORS_PER_FILE_MAX:
-        raise Malformed("weight-map-long", f"an index of {len(data)} bytes")
+        raise ValueError(f"it is too long: {len(data)} bytes")
     try:
         return msgspec.json.decode(data, type=_Index).weight_map
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise Malformed("weight-map-json", str(exc)[:80]) from exc
+        raise ValueError(f"no JSON of that form: {str(exc)[:80]}") from exc

@@ -133,7 +133,7 @@ trio.run(main)
 def test_neighbours_are_not_told_of_what_is_not_known_to_be_for_everybody(release: object, asked: bool) -> None:
     """To ask a neighbour for a manifest is to tell it the digest, which is all that it takes to fetch it."""
     if release is not None:
-        release = SimpleNamespace(**vars(release), publisher=None, name="a", tag="latest")
+        release = SimpleNamespace(**vars(release), publisher=None, name="a", tag="latest", previous=None, parents=())
     resolved = Resolved(digest_of(b"?"), cast(Release, release))
     parts = SimpleNamespace(open_finder=None, open_lan_finder=object(), config=SimpleNamespace(mirrors=()))
     search = fetching.search_for(cast(Running, SimpleNamespace(parts=parts)), resolved, (), (), kin=True)
