@@ -20,8 +20,8 @@ from p2phub.store import Keep, Ledger, Origin, Spare, enough
 
 
 class Keeping:
-    """What one node keeps. `busy` are the manifests of its fetches under way; `changed` is told of what is let go of;
-    `online`: whether the network may be asked."""
+    """What one node keeps. `busy` are the manifests it fetches, or gives to another program, now; `changed` is told
+    of what is let go of; `online`: whether the network may be asked."""
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ from p2phub.store.database import INDEX
 from p2phub.store.destination import discard_unfinished, unfinished_bytes
 from p2phub.store.disk import Disk, disk_errors
 from p2phub.store.fingerprints import Fingerprints
-from p2phub.store.folders import fingerprint, open_place, open_published
+from p2phub.store.folders import OWN_FOLDER, fingerprint, open_place, open_published
 from p2phub.store.hashed import hashed_at, note_hashed
 from p2phub.store.holdings import Holdings
 from p2phub.store.interface import (
@@ -43,6 +43,7 @@ from p2phub.store.interface import (
 )
 from p2phub.store.keeping import Collectable, Keep, Spare, Swept, Usage
 from p2phub.store.local import find_local
+from p2phub.store.own_folder import in_use
 from p2phub.store.scanning import Ignore, scan_folder
 from p2phub.store.secret import load_or_make
 from p2phub.store.state_log import LOG, StateLog, open_home
@@ -235,6 +236,14 @@ class FilesystemStore:
 
     def note_others(self, manifest: Digest, others: int) -> None:
         self._holdings.keeping.note_others(manifest, others)
+
+    @contextlib.contextmanager
+    def in_use(self, manifest: Digest) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            folder = self.own_folder(manifest)
+            with disk_errors(f"use {folder}"), contextlib.suppress(FileNotFoundError):  # Nothing there to be kept.
+                stack.enter_context(in_use(self._disk, folder, OWN_FOLDER))
+            yield
 
     def collectable(self, keep: Keep) -> Collectable:
         with disk_errors(f"look over {self._home}"):

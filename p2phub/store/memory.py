@@ -8,6 +8,7 @@ means noted, and there is never less room than is asked for.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -65,11 +66,13 @@ class MemoryStore:
         self.folders: dict[Path, dict[str, MemoryFile]] = {}
         self.unfinished: dict[tuple[Path, Digest], Unfinished] = {}
         self.being_written: set[Path] = set()
+        self.in_use_at: Counter[Path] = Counter()
         self._blobs: dict[Digest, bytes] = {}
         self._held: list[_Held] = []
         self._hashed: dict[Path, HashedFile] = {}
         keeper = MemoryKeeper(self)
         self.own_folder, self.own_bytes, self.note_others = keeper.own_folder, keeper.own_bytes, keeper.note_others
+        self.in_use = keeper.in_use
         self.collectable, self.collect, self.sweep = keeper.collectable, keeper.collect, keeper.sweep
         self.unfinished_bytes, self.discard_unfinished = keeper.unfinished_bytes, keeper.discard_unfinished
         self.usage = keeper.usage

@@ -48,7 +48,7 @@ class MemoryArrival:
         made = selected.made if selected is not None else ()
         for path in (*(entry.path for entry in manifest.files), *(each.path for each in made)):
             check_path(path)
-        if folder in store.being_written:
+        if folder in store.being_written or store.in_use_at[folder]:
             raise Occupied(f"another fetch is writing to {folder}")
         self._store, self._manifest, self._digest, self._table = store, manifest, digest, table
         self._folder, self._force, self._closed = folder, force, False

@@ -11,6 +11,7 @@ import pytest
 
 from p2phub import limits
 from p2phub.content import RangeSet, digest_of
+from p2phub.errors import Occupied
 from p2phub.manifest import alone_digest
 from p2phub.store import Keep, Origin, Provenance, Selected, Spare, Store, in_order
 from p2phub.store.blobs import YOUNG_S
@@ -154,6 +155,24 @@ def test_what_is_pinned_busy_written_to_or_not_our_own_is_not_collected(scene: S
     assert read(scene.store, THREE)
     assert scene.files() == THREE.files
     assert scene.store.collect(mine, Keep()) is not None
+
+
+def test_what_is_in_use_is_not_collected_until_the_last_has_done_with_it(scene: Scene) -> None:
+    mine = own(scene, ONE)
+    with scene.store.in_use(ONE.root):
+        with scene.store.in_use(ONE.root):
+            assert scene.store.collect(mine, Keep()) is None
+        assert scene.store.collect(mine, Keep()) is None
+        user, scene.folder = scene.folder, mine.folder
+        with pytest.raises(Occupied):
+            arrive(scene, ONE)
+        scene.folder = user
+    assert read(scene.store, ONE)
+    if isinstance(scene, DiskScene):
+        assert not (mine.folder / ".p2phub").exists()
+    assert scene.store.collect(mine, Keep()) is not None
+    with scene.store.in_use(ONE.root):
+        pass  # Nothing is there to be kept.
 
 
 def test_blobs_stay_as_long_as_anything_needs_them(scene: Scene) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trio
 from msgspec.structs import replace
 
 from p2phub.content import Codec, digest_of
@@ -13,10 +16,14 @@ from p2phub.engine.serve import StoreShelf
 from p2phub.errors import Damaged
 from p2phub.identity import PeerId
 from p2phub.manifest import Manifest, alone_digest, encode_manifest
+from p2phub.node.verbs import giving
+from p2phub.store import Keep
+from p2phub.store.materialise import write_snapshot
 from tests.support.content import content_of
-from tests.support.verbs import PUBLISHER, Scene
+from tests.support.verbs import PUBLISHER, Scene, own, text
 
 STRANGER = PeerId(b"\5" * 32)
+ONE = content_of({"model.bin": b"m" * 4_000}, 1000)
 GGUF = b"GGUF" + bytes(20) + b"weights" * 500
 
 
@@ -75,3 +82,23 @@ async def test_the_file_of_what_is_withheld_is_withheld_too_when_it_is_given(sce
     await scene.call("give", ref=ref, to="ollama", place=str(tmp_path / "ollama"), name="ann/model")
     (digest,) = {each.manifest for each in scene.real_store.holdings()} - {held.manifest}
     assert not StoreShelf(scene.real_store, scene.real_ledger).may_have(digest, STRANGER)
+
+
+async def test_what_is_being_given_is_collected_by_nobody(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own(scene.real_store, ONE)
+    before = scene.real_store.collectable(Keep())
+    seen: list[object] = []
+
+    def meanwhile(*args: Any, **keywords: Any) -> Path:
+        told = trio.from_thread.run(partial(scene.call, "gc", dry_run=True))
+        # As a collection of another process, or one that began before: neither knows of this job.
+        seen.extend([told["items"], scene.real_store.collect(before.spare[0], Keep())])
+        return write_snapshot(*args, **keywords)
+
+    monkeypatch.setattr(giving, "write_snapshot", meanwhile)
+    given = await scene.call("give", ref=text(ONE.root), to="hf-cache", place=str(tmp_path / "hf"), name="org/name")
+    assert seen == [[], None]
+    assert {path: Path(given["path"], path).read_bytes() for path in ONE.files} == ONE.files
+    assert [item["manifest"] for item in (await scene.call("gc"))["items"]] == [text(ONE.root)]

@@ -10,35 +10,21 @@ import pytest
 import trio
 from msgspec.structs import replace
 
-from p2phub.content import Codec, Digest
+from p2phub.content import Digest
 from p2phub.discovery import Candidate
 from p2phub.engine.collect import ask_others
 from p2phub.engine.workers import Workers
 from p2phub.errors import DiskError, DiskFull, NotFound
 from p2phub.identity import Address, PeerAddress, PeerId
 from p2phub.node.keeping import Keeping, described
-from p2phub.store import Spare, Store
+from p2phub.store import Spare
 from p2phub.store.memory import MemoryStore
-from tests.support.content import Content, content_of, random_files
+from tests.support.content import content_of, random_files
 from tests.support.covers import covers
-from tests.support.verbs import PUBLISHER, Scene, publish
+from tests.support.verbs import PUBLISHER, Scene, own, publish, text
 
 ONE = content_of(random_files(1, model=5_000), 1000)
 TWO = content_of(random_files(2, model=3_000), 1000)
-
-
-def own(store: Store, content: Content) -> None:
-    store.put_blobs(list(content.blobs.values()))
-    folder = store.own_folder(content.root)
-    arrival = store.arrive(content.manifest, content.root, content.table, folder, force=False)
-    for chunk in content.whole:
-        arrival.write(chunk, content.chunk(chunk))
-    arrival.verified(content.whole)
-    arrival.finish()
-
-
-def text(manifest: Digest) -> str:
-    return manifest.text(Codec.MSGPACK)
 
 
 async def test_what_is_held_in_a_users_folder_is_pinned_and_never_collected(scene: Scene, tmp_path: Path) -> None:
