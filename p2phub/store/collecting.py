@@ -37,7 +37,6 @@ OWN_FILES = "files"
 """Below the home: the own store, a folder for each manifest, named by its digest (64 hex digits)."""
 
 BLOBS_AT_ONCE = 256  # Removed before others get their turn.
-UNKNOWN_AT_ONCE = 256  # Holdings whose chunks are looked for in one reading of all.
 
 
 def own_folder(home: Path, manifest: Digest) -> Path:
@@ -60,12 +59,12 @@ class Collector:
     # --- what may go -----------------------------------------------------------------------------------------------
 
     def collectable(self, keep: Keep) -> Collectable:
-        self._holdings.index_chunks()
+        self._holdings.noting.note_blobs()
         kept = keep.pinned | keep.busy
         rows = [row for row in self._index.own() if row.manifest not in kept]
         spare = [Spare(row.manifest, Path(os.fsdecode(row.place)), row.bytes, row.used_at, row.others) for row in rows]
         lengths = [length for _, length in self._unneeded(keep, frozenset(row.id for row in rows))]
-        stale = len(self._index.gone()) + len(self._places_gone())
+        stale = len(self._index.gone()) + len(self._holdings.contents.unheld()) + len(self._places_gone())
         return Collectable(in_order(spare), tuple(self.leftovers(keep)), len(lengths), sum(lengths), stale)
 
     def _unneeded(self, keep: Keep, without: frozenset[int] = frozenset()) -> Iterator[tuple[Digest, int]]:
@@ -89,7 +88,7 @@ class Collector:
     def _described(self, keep: Keep, without: frozenset[int]) -> frozenset[int]:
         """Return the blobs, by key, that are needed though no holding says so in the index."""
         index = self._holdings.index
-        rows, unindexed = index.holdings(), set(index.without_chunks())
+        rows, unindexed = index.holdings(), set(self._holdings.contents.without_blobs())
         held = frozenset(row.manifest for row in rows if row.id not in without)
         wanted = {row.manifest for row in rows if row.id in unindexed}
         wanted |= (keep.busy | keep.pinned | frozenset(keep.described(held))) - held
@@ -219,20 +218,11 @@ class Collector:
             os.close(fd)
 
     def _drop_rows_of_gone(self) -> int:
-        """Remove what is left in the index of holdings that are forgotten. Returns of how many."""
+        """Remove the rows of what was forgotten, and of contents that nothing has any more. Returns of how many."""
         gone = self._index.gone()
-        unknown: list[int] = []
-        for holding, manifest in gone:
-            known = self._holdings.known(manifest)
-            if known is None:
-                unknown.append(holding)
-            else:
-                self._holdings.index.drop_chunks(holding, known.table.digests(0, len(known.table)))
-        for some in _batches(unknown, UNKNOWN_AT_ONCE):
-            self._index.drop_chunks_of(some)
         for holding, _ in gone:
             self._index.drop_rows(holding)
-        return len(gone)
+        return len(gone) + self._holdings.noting.drop_unheld()
 
 
 def _batches(items: Iterable[T], count: int) -> Iterator[list[T]]:

@@ -66,9 +66,16 @@ class Index:
     def holdings(self, manifest: Digest | None = None) -> list[HoldingRow]:
         """Return all holdings, or those of one manifest, newest first."""
         # Two queries: with one for both, a manifest would be looked for among all.
-        of = "" if manifest is None else "WHERE manifest = ?"
-        query = f"SELECT id, manifest, folder, origin, source FROM holding {of} ORDER BY id DESC"
-        values = () if manifest is None else (manifest.raw,)
+        if manifest is None:
+            return self._holdings("", ())
+        return self._holdings("WHERE manifest = ?", (manifest.raw,))
+
+    def in_folder(self, folder: Path) -> list[HoldingRow]:
+        """Return what a folder holds, newest first."""
+        return self._holdings("WHERE folder = ?", (os.fsencode(folder),))
+
+    def _holdings(self, where: str, values: tuple[bytes, ...]) -> list[HoldingRow]:
+        query = f"SELECT id, manifest, folder, origin, source FROM holding {where} ORDER BY id DESC"
         rows = self._do(lambda db: db.execute(query, values).fetchall())
         return [
             HoldingRow(number, Digest(manifest), Path(os.fsdecode(folder)), _origin(origin), source)

@@ -12,7 +12,17 @@ from tests.support.content import content_of, random_files
 from tests.support.stores import DiskScene, hold
 
 CONTENT = content_of(random_files(5, model=5_500, more=300), 1000)
-_BACK_TO_1 = """
+_BACK_TO_2 = """
+    DROP INDEX file_of; DROP TABLE content; DROP TABLE chunk;
+    ALTER TABLE file DROP COLUMN root;
+    CREATE TABLE chunk (key INTEGER NOT NULL, holding INTEGER NOT NULL, number INTEGER NOT NULL,
+        PRIMARY KEY (key, holding, number)) WITHOUT ROWID;
+    INSERT INTO chunk VALUES (1, 1, 0);
+    UPDATE holding SET chunked = 1;
+    PRAGMA user_version = 2;
+"""
+_BACK_TO_1 = f"""
+    {_BACK_TO_2}
     DROP TABLE chunk; DROP TABLE part; DROP TABLE hashed; DROP TABLE needed; DROP TABLE used; DROP TABLE gone;
     DROP INDEX file_at;
     ALTER TABLE holding DROP COLUMN origin; ALTER TABLE holding DROP COLUMN source;
