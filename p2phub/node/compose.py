@@ -264,7 +264,8 @@ async def compose(config: Config, *, serving: bool, bulk_processes: int = 0) -> 
     """Open a node's parts; with `serving` it listens. Bulk bytes are carried by as many children, by threads of this
     process if none. On the way out all ends. Raises HubError."""
     publisher, key = load_or_create(config.home)
-    store, ledger = FilesystemStore(config.home), FileLedger(config.home)
+    store = FilesystemStore(config.home)
+    ledger = FileLedger(config.home, log=store.log)
     try:
         shelf = StoreShelf(store, ledger)
         workers = Workers()

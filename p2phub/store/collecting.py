@@ -71,14 +71,16 @@ class Collector:
         """Yield (digest, length) of the blobs that nothing needs but holdings whose ids are in `without`."""
         put_before = time.time() - YOUNG_S
         described: frozenset[int] | None = None
-        by_first_byte: dict[bytes, list[Digest]] = {}
-        for digest in self._blobs.all():
-            by_first_byte.setdefault(digest.raw[:1], []).append(digest)
-        for first, digests in by_first_byte.items():
+        by_first_byte: dict[bytes, list[bytes]] = {}
+        for raw in self._blobs.all():
+            by_first_byte.setdefault(raw[:1], []).append(raw)
+        without |= {holding for holding, _ in self._index.gone()}
+        for first, raws in by_first_byte.items():
             needed = self._index.needed(first, without)
-            for digest in digests:
-                if key_of(digest.raw) in needed:
+            for raw in raws:
+                if key_of(raw) in needed:
                     continue
+                digest = Digest(raw)
                 if described is None:  # Reads all that was ever accepted, so only where something could go.
                     described = self._described(keep, without)
                 length = None if key_of(digest.raw) in described else self._blobs.length_if_old(digest, put_before)
@@ -88,9 +90,9 @@ class Collector:
     def _described(self, keep: Keep, without: frozenset[int]) -> frozenset[int]:
         """Return the blobs, by key, that are needed though no holding says so in the index."""
         index = self._holdings.index
-        rows, unindexed = index.holdings(), set(self._holdings.contents.without_blobs())
-        held = frozenset(row.manifest for row in rows if row.id not in without)
-        wanted = {row.manifest for row in rows if row.id in unindexed}
+        rows, unindexed = index.manifests(), set(self._holdings.contents.without_blobs())
+        held = frozenset(manifest for holding, manifest in rows if holding not in without)
+        wanted = {manifest for holding, manifest in rows if holding in unindexed}
         wanted |= (keep.busy | keep.pinned | frozenset(keep.described(held))) - held
         found = {key_of(blob.raw) for manifest in wanted for blob in blobs_of(manifest, self._blobs.get)}
         return frozenset(found | {key_of(blob.raw) for blob in lists_of_hashed(index, self._blobs)})

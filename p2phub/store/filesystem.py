@@ -278,6 +278,11 @@ class FilesystemStore:
         with disk_errors(f"check {self._home}"):
             return tuple(check(self._holdings, self._blobs))
 
+    @property
+    def log(self) -> StateLog:
+        """What the ledger of the same home is kept in, too. It ends with whoever closes it first."""
+        return self._log
+
     def close(self) -> None:
         self._holdings.close()
         self._log.close()

@@ -70,6 +70,11 @@ class Index:
             return self._holdings("", ())
         return self._holdings("WHERE manifest = ?", (manifest.raw,))
 
+    def manifests(self) -> list[tuple[int, Digest]]:
+        """Return (id, manifest) of all holdings: to make their paths takes longer than all else about them."""
+        query = "SELECT id, manifest FROM holding"
+        return [(number, Digest(manifest)) for number, manifest in self._do(lambda db: db.execute(query).fetchall())]
+
     def in_folder(self, folder: Path) -> list[HoldingRow]:
         """Return what a folder holds, newest first."""
         return self._holdings("WHERE folder = ?", (os.fsencode(folder),))

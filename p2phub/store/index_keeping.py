@@ -150,11 +150,10 @@ class KeepingIndex:
 
     def needed(self, first: bytes, without: frozenset[int] = frozenset()) -> set[int]:
         """Return the keys that begin with the byte `first` of blobs that a holding needs, but for those of the ids
-        `without`."""
+        `without`, among which are those that are `gone`."""
         query = "SELECT key, holding FROM needed WHERE key BETWEEN ? AND ?"
         bounds = key_of(first + b"\0" * 7), key_of(first + b"\xff" * 7)
         rows = self._do(lambda db: db.execute(query, bounds).fetchall())
-        without |= {holding for holding, _ in self.gone()}
         return {key for key, holding in rows if holding not in without}
 
     # --- what is held more than once -------------------------------------------------------------------------------
