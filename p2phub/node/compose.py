@@ -289,6 +289,7 @@ async def compose(config: Config, *, serving: bool, bulk_processes: int = 0) -> 
             desk.dialler = plane  # Whether we can be reached directly is what a peer asks.
             listener = None
             if serving:
+                plane.get_ready()
                 listener = await stack.enter_async_context(open_listener(config.listen, carrier.handle))
             nursery = await stack.enter_async_context(trio.open_nursery())
             parts = Parts(
