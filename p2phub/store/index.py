@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from p2phub.content import DIGEST_BYTES, Digest
-from p2phub.store.database import DOUBTED, Begun, Database
+from p2phub.store.database import DOUBTED, TRUSTED, Begun, Database
 from p2phub.store.interface import Fingerprint, Origin
 
 _KEY = struct.Struct(f">q{DIGEST_BYTES - 8}x")
@@ -91,6 +91,18 @@ class Index:
         """Yield the files of a holding, by number, a page at a time: a change made meanwhile may be told or not."""
         columns = "number, standing, place, device, inode, size, mtime_ns, ctime_ns"
         query = f"SELECT {columns} FROM file WHERE holding = ? AND number >= ? ORDER BY number LIMIT {ROWS_AT_ONCE}"
+        for rows in self._pages(query, holding):
+            for number, standing, place, *values in rows:
+                yield FileRow(number, standing, _fingerprint(*values), place)
+
+    def trusted(self, holding: int, *, bytes_least: int) -> Iterator[FileRow]:
+        """Yield those of them that stand below the folder, of so many bytes and more, whose fingerprint alone tells
+        that they are what was hashed."""
+        columns = "number, standing, place, device, inode, size, mtime_ns, ctime_ns"
+        query = (
+            f"SELECT {columns} FROM file WHERE holding = ? AND number >= ? AND standing = {TRUSTED} AND place IS NULL"
+            f" AND size >= {bytes_least} ORDER BY number LIMIT {ROWS_AT_ONCE}"
+        )
         for rows in self._pages(query, holding):
             for number, standing, place, *values in rows:
                 yield FileRow(number, standing, _fingerprint(*values), place)

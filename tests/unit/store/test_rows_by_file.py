@@ -16,7 +16,7 @@ from p2phub.store import index_content as contents_room
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.holdings import Holdings
 from p2phub.store.index import key_of
-from p2phub.store.remembering import HOLDINGS_ASKED_MAX
+from p2phub.store.remembering import NEWEST
 from tests.support.content import Content, content_of, random_files
 from tests.support.stores import DiskScene, MemoryScene, Scene, hashed, hold
 
@@ -73,8 +73,10 @@ def test_a_new_version_adds_no_row_of_a_file_that_did_not_change(scene: DiskScen
 def test_a_file_goes_on_being_found_until_the_last_version_that_has_it_is_released(scene: DiskScene) -> None:
     hold(scene, FIRST)
     hold(scene, SECOND)
+    before = rows(scene, "content")
     scene.store.release(FIRST.root)
     assert found(scene.store, WANTED) == 9
+    assert rows(scene, "content") == before
     scene.store.release(SECOND.root)
     assert found(scene.store, WANTED) == 0
     assert rows(scene, "chunk") == rows(scene, "content") == []
@@ -105,6 +107,7 @@ def test_what_is_held_again_while_its_rows_go_is_found(scene: DiskScene, monkeyp
     assert next(looks) > 2
     assert found(scene.store, WANTED) == 9
     assert contents.unheld() == []
+    assert [noted for *_, noted in rows(scene, "content")] == [1, 1]
 
 
 @pytest.mark.parametrize("step", range(5))
@@ -261,7 +264,15 @@ def test_publishing_again_reads_each_list_once_however_many_versions_there_are(
     monkeypatch.setattr(blobs, "get", lambda digest: asked.append(digest) or get(digest))
     assert set(scene.store.remembered(scene.folder)) == set(FIRST.files)
     lists = {entry_root(FIRST, "model.bin"), entry_root(FIRST, "other.bin")}
-    assert sorted(asked) == sorted([*lists, *(content.root for content in versions[-HOLDINGS_ASKED_MAX:])])
+    assert sorted(asked) == sorted([*lists, *(content.root for content in versions[-NEWEST:])])
+
+
+def test_a_large_file_of_any_older_holding_of_a_folder_is_known(scene: DiskScene) -> None:
+    large = content_of(random_files(4, large=(1 << 20) + 1))
+    hold(scene, large)
+    for number in range(NEWEST + 1):  # As when much is fetched into one folder.
+        hold(scene, content_of({f"{number}.bin": b"%d" % number}, STEP))
+    assert set(scene.store.remembered(scene.folder)) == {"large.bin", *(f"{number}.bin" for number in range(1, 5))}
 
 
 def test_what_was_moved_away_and_came_back_is_still_known(scene: DiskScene) -> None:
@@ -301,9 +312,10 @@ def test_what_is_shared_is_what_counting_every_chunk_says(tmp_path: Path, seed: 
 
 
 def test_what_was_never_whole_here_is_no_second_copy(scene: DiskScene) -> None:
+    part = content_of({**WEIGHTS, "longer.bin": WEIGHTS["other.bin"] + b"more"}, STEP)
     hold(scene, FIRST)
-    hold(scene, SECOND)
-    (newest,) = holdings_of(scene).index.holdings(SECOND.root)
+    hold(scene, part)
+    (newest,) = holdings_of(scene).index.holdings(part.root)
     db = sqlite3.connect(scene.home / "index.sqlite")
     db.execute("UPDATE file SET standing = 0, size = NULL, inode = NULL WHERE holding = ?", (newest.id,))
     db.commit()
