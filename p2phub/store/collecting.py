@@ -38,7 +38,6 @@ OWN_FILES = "files"
 """Below the home: the own store, a folder for each manifest, named by its digest (64 hex digits)."""
 
 BLOBS_AT_ONCE = 256  # Removed before others get their turn.
-UNKNOWN_AT_ONCE = 256  # Holdings whose chunks are looked for in one reading of all.
 
 
 def own_folder(home: Path, manifest: Digest) -> Path:
@@ -62,26 +61,28 @@ class Collector:
     # --- what may go -----------------------------------------------------------------------------------------------
 
     def collectable(self, keep: Keep) -> Collectable:
-        self._holdings.index_chunks()
+        self._holdings.noting.note_blobs()
         kept = keep.pinned | keep.busy
         rows = [row for row in self._index.own() if row.manifest not in kept]
         spare = [Spare(row.manifest, Path(os.fsdecode(row.place)), row.bytes, row.used_at, row.others) for row in rows]
         lengths = [length for _, length in self._unneeded(keep, frozenset(row.id for row in rows))]
-        stale = len(self._index.gone()) + len(self._places_gone())
+        stale = len(self._index.gone()) + len(self._holdings.contents.unheld()) + len(self._places_gone())
         return Collectable(in_order(spare), tuple(self.leftovers(keep)), len(lengths), sum(lengths), stale)
 
     def _unneeded(self, keep: Keep, without: frozenset[int] = frozenset()) -> Iterator[tuple[Digest, int]]:
         """Yield (digest, length) of the blobs that nothing needs but holdings whose ids are in `without`."""
         put_before = time.time() - YOUNG_S
         described: frozenset[int] | None = None
-        by_first_byte: dict[bytes, list[Digest]] = {}
-        for digest in self._blobs.all():
-            by_first_byte.setdefault(digest.raw[:1], []).append(digest)
-        for first, digests in by_first_byte.items():
+        by_first_byte: dict[bytes, list[bytes]] = {}
+        for raw in self._blobs.all():
+            by_first_byte.setdefault(raw[:1], []).append(raw)
+        without |= {holding for holding, _ in self._index.gone()}
+        for first, raws in by_first_byte.items():
             needed = self._index.needed(first, without)
-            for digest in digests:
-                if key_of(digest.raw) in needed:
+            for raw in raws:
+                if key_of(raw) in needed:
                     continue
+                digest = Digest(raw)
                 if described is None:  # Reads all that was ever accepted, so only where something could go.
                     described = self._described(keep, without)
                 length = None if key_of(digest.raw) in described else self._blobs.length_if_old(digest, put_before)
@@ -91,9 +92,9 @@ class Collector:
     def _described(self, keep: Keep, without: frozenset[int]) -> frozenset[int]:
         """Return the blobs, by key, that are needed though no holding says so in the index."""
         index = self._holdings.index
-        rows, unindexed = index.holdings(), set(index.without_chunks())
-        held = frozenset(row.manifest for row in rows if row.id not in without)
-        wanted = {row.manifest for row in rows if row.id in unindexed}
+        rows, unindexed = index.manifests(), set(self._holdings.contents.without_blobs())
+        held = frozenset(manifest for holding, manifest in rows if holding not in without)
+        wanted = {manifest for holding, manifest in rows if holding in unindexed}
         wanted |= (keep.busy | keep.pinned | frozenset(keep.described(held))) - held
         found = {key_of(blob.raw) for manifest in wanted for blob in blobs_of(manifest, self._blobs.get)}
         return frozenset(found | {key_of(blob.raw) for blob in lists_of_hashed(index, self._blobs)})
@@ -225,20 +226,11 @@ class Collector:
             os.close(fd)
 
     def _drop_rows_of_gone(self) -> int:
-        """Remove what is left in the index of holdings that are forgotten. Returns of how many."""
+        """Remove the rows of what was forgotten, and of contents that nothing has any more. Returns of how many."""
         gone = self._index.gone()
-        unknown: list[int] = []
-        for holding, manifest in gone:
-            known = self._holdings.known(manifest)
-            if known is None:
-                unknown.append(holding)
-            else:
-                self._holdings.index.drop_chunks(holding, known.table.digests(0, len(known.table)))
-        for some in _batches(unknown, UNKNOWN_AT_ONCE):
-            self._index.drop_chunks_of(some)
         for holding, _ in gone:
             self._index.drop_rows(holding)
-        return len(gone)
+        return len(gone) + self._holdings.noting.drop_unheld()
 
 
 def _batches(items: Iterable[T], count: int) -> Iterator[list[T]]:

@@ -1,73 +1,41 @@
 """What this home holds, in which folders: index, blobs and `state.log` together.
 
 The index is asked first and may be lost; `state.log` says which folder was said to hold which manifest, the blobs what
-that manifest is. A file is served only while it has the fingerprint under which its bytes were hashed. Files of a
-manifest that is held can be had alone, too (`manifest.alone`). Where chunks lie that are wanted: `local`.
+that manifest is. Here it is recorded, forgotten, and told. Beside it:
+
+    known         what a manifest is              noting      what is noted of a holding beside its files
+    serving       how it is served                doubting    what is in doubt, and looked at again
+    local         where chunks lie                remembering what is known of a folder's files without reading them
+    usage         what takes how much             collecting  what may go
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
 
-import msgspec
-
-from p2phub import limits
-from p2phub.content import (
-    ChunkTable,
-    Digest,
-    RangeSet,
-    Readable,
-    ReadPlan,
-    decode_lists,
-    digest_of,
-)
-from p2phub.errors import ContentChanged, Damaged, DiskError
-from p2phub.manifest import (
-    FileEntry,
-    Manifest,
-    alone_digest,
-    alone_root,
-    decode_manifest,
-    encode_manifest,
-    is_alone,
-    pack,
-    unpack,
-)
+from p2phub.content import ChunkTable, Digest, RangeSet, digest_of
+from p2phub.errors import Damaged, DiskError
+from p2phub.manifest import Manifest, encode_manifest, pack, unpack
 from p2phub.store.blobs import Blobs
 from p2phub.store.database import DOUBTED, HELD, TRUSTED, Begun
-from p2phub.store.disk import disk_errors
-from p2phub.store.folders import OpenFile, open_place, open_published
-from p2phub.store.index import FileRow, HoldingRow, Index
+from p2phub.store.index import FileRow, FileState, HoldingRow, Index
+from p2phub.store.index_content import ContentIndex
 from p2phub.store.index_keeping import KeepingIndex
-from p2phub.store.interface import Fingerprint, HashedFile, Holding, Origin, Provenance
-from p2phub.store.needs import blobs_of
-from p2phub.store.opening import Alone, Opener
-from p2phub.store.rehash import is_equal
+from p2phub.store.interface import Fingerprint, Holding, Origin, Provenance
+from p2phub.store.known import Known, KnownManifests
+from p2phub.store.noting import Noting, root_key
+from p2phub.store.opening import Opener
 from p2phub.store.state_log import StateLog
 from p2phub.store.whose import READ_ONLY, files_of_others
 
 HOLDING = "holding"
 WHOLE = ["whole"]  # In the place of a provenance: what was fetched is all of the manifest, not a selection.
 USE_NOTED_S = 3600.0  # To the hour is good enough to tell what was not used for longest, and costs a write an hour.
-TABLES_REMEMBERED_MAX = 16  # Tables of chunks, 36 bytes a chunk and more: enough for what is served at one time.
-
-
-Row = tuple[int, Fingerprint | None, bytes | None]
-"""How a file stands, its fingerprint, and its place, as the index has them."""
-
-
-class Known(msgspec.Struct, frozen=True):
-    """What a manifest is, from its blobs."""
-
-    manifest: Manifest
-    table: ChunkTable
 
 
 class Holdings:
@@ -77,10 +45,10 @@ class Holdings:
         self._blobs = blobs
         self._log = log
         self.index = Index(home, self._begin_again)
-        self._mutex = threading.Lock()
-        self._loading = threading.Lock()  # One manifest at a time: two who ask for the same must not both hold it.
-        self._tables: OrderedDict[Digest, Known] = OrderedDict()
-        self.keeping = KeepingIndex(self.index.database)
+        self.contents = ContentIndex(self.index.database)
+        self.keeping = KeepingIndex(self.index.database, self.contents)
+        self.manifests = KnownManifests(blobs)
+        self.noting = Noting(self.index, self.contents, blobs, self.manifests)
         self._used: dict[int, float] = {}  # When it was last noted of a holding that it is used.
 
     def hold(
@@ -97,8 +65,8 @@ class Holdings:
         manifest's order, each time that it is called."""
         folder = Path(os.path.abspath(folder))
 
-        def rows() -> Iterable[Row]:
-            return map(_row, files())
+        def rows() -> Iterable[FileState]:
+            return (_state(root_key(entry), *file) for entry, file in zip(manifest.files, files(), strict=True))
 
         if origin is Origin.ADOPTED and self._is_held_so(digest, folder, rows()):
             return  # As it was at the last look: a cache may have thousands of files, and is looked at often.
@@ -121,13 +89,16 @@ class Holdings:
         # What is in doubt stays so, and stays recorded: it is not the same as what was left out.
         before = {} if row is None else {file.number: file for file in self._recorded(row)}
 
-        def rows() -> Iterable[Row]:
-            for number in range(len(manifest.files)):
+        def rows() -> Iterable[FileState]:
+            for number, entry in enumerate(manifest.files):
                 if number in files:
-                    yield _row(files[number])
+                    yield _state(root_key(entry), *files[number])
                 else:
                     was = before.get(number)
-                    yield (DOUBTED, None, None) if was is None else (was.standing, was.fingerprint, was.place)
+                    standing, found, place = (
+                        (DOUBTED, None, None) if was is None else (was.standing, was.fingerprint, was.place)
+                    )
+                    yield FileState(standing, found, place, root_key(entry))
 
         self._record(manifest, digest, folder, rows, origin, [] if row is None else _packed_source(row))
 
@@ -136,7 +107,7 @@ class Holdings:
         manifest: Manifest,
         digest: Digest,
         folder: Path,
-        rows: Callable[[], Iterable[Row]],
+        rows: Callable[[], Iterable[FileState]],
         origin: Origin,
         packed: list[str],
     ) -> None:
@@ -146,20 +117,19 @@ class Holdings:
             self._blobs.put(blobs)
         value = [os.fsencode(folder), len(manifest.files), origin.value, packed]
         self._log.set(HOLDING, holding_key(digest, folder), value)
-        self._drop_chunks(digest, folder)
-        self.index.hold(digest, folder, rows, origin=origin, source=pack(packed))
+        made = self.index.hold(digest, folder, rows, origin=origin, source=pack(packed))
         if origin is Origin.OWN:
             for row in self.index.holdings(digest):
-                self._note_used(row)
-        self.index_chunks()
+                self.note_used(row)
+        self.noting.note(made, digest, manifest)
 
-    def _is_held_so(self, digest: Digest, folder: Path, wanted: Iterable[Row]) -> bool:
+    def _is_held_so(self, digest: Digest, folder: Path, wanted: Iterable[FileState]) -> bool:
         """Whether `folder` is held with these files, just as they are."""
         rows = [row for row in self.index.holdings(digest) if row.folder == folder and row.origin is Origin.ADOPTED]
         if not rows:
             return False
         known = ((row.standing, row.fingerprint, row.place) for row in self.index.files(rows[0].id))
-        return all(one == two for one, two in zip_longest(wanted, known))
+        return all(one == two for one, two in zip_longest((state[:3] for state in wanted), known))
 
     def origin_at(self, digest: Digest, folder: Path) -> tuple[Origin, Provenance | None] | None:
         """Return whose `folder` holds a manifest, and where that was found; None if it does not hold it."""
@@ -204,81 +174,52 @@ class Holdings:
             for key in self._log.all(HOLDING):
                 if key[0] == digest.raw.hex() and (folder is None or key == holding_key(digest, folder)):
                     self._log.remove(HOLDING, key)
-        self._drop_chunks(digest, folder)
         self.index.release(digest, folder)
+        self.noting.drop_unheld()
 
-    def index_chunks(self) -> None:
-        """Note the chunks of all holdings whose chunks are not noted yet, and their large files alone."""
-        waiting = self.index.without_chunks()
-        if not waiting:
-            return
-        rows = {row.id: row for row in self.index.holdings()}
-        for number in waiting:
-            row = rows.get(number)
-            known = None if row is None else self.known(row.manifest)
-            if row is None or known is None:
-                continue  # Its metadata is missing: once it is here again, it is noted.
-            parts = list(_parts(known.manifest))
-            self._blobs.put([alone_root(known.manifest.files[file]) for _, file in parts])
-            digests = known.table.digests(0, len(known.table))
-            self.index.index_chunks(number, digests, parts, blobs_of(row.manifest, self._blobs.get))
-
-    def _drop_chunks(self, digest: Digest, folder: Path | None) -> None:
-        known: Known | None = None
-        for row in self.index.holdings(digest):
-            if folder in (None, row.folder):
-                known = known or self.known(digest)
-                if known is None:  # Nobody knows which its chunks are: a collection reads all.
-                    self.keeping.retire(row)
-                else:
-                    self.index.drop_chunks(row.id, known.table.digests(0, len(known.table)))
+    # --- telling it ------------------------------------------------------------------------------------------------
 
     def all(self, digest: Digest | None = None) -> tuple[Holding, ...]:
         return tuple(self.of_row(row) for row in self.index.holdings(digest))
 
-    def remembered(self, folder: Path) -> dict[str, HashedFile]:
-        """Return what is known of the files of `folder` by a trusted fingerprint; the newest word on each path."""
-        folder = Path(os.path.abspath(folder))
-        found: dict[str, HashedFile] = {}
-        for row in self.index.holdings():
-            known = self.known(row.manifest) if row.folder == folder else None
-            if known is None:
-                continue
-            for file in self.index.files(row.id):
-                if file.place is None and file.standing == TRUSTED and file.fingerprint is not None:
-                    if file.number >= known.table.files:
-                        break
-                    entry = known.manifest.files[file.number]
-                    if entry.path not in found:
-                        chunks = known.table.list_of(file.number) if entry.chunks > 1 else None
-                        found[entry.path] = HashedFile(entry, chunks, file.fingerprint, True)
-        return found
-
-    def read_plan(self, digest: Digest) -> ReadPlan | None:
-        """Return how to serve a manifest, from the folder that holds most of it; or a file alone that is in one."""
-        known = self.known(digest)
+    def of_row(self, row: HoldingRow) -> Holding:
+        """Return a holding as it stands now."""
+        known = self.known(row.manifest)
         if known is None:
-            return None
-        best: tuple[int, HoldingRow, RangeSet] | None = None
-        for row in self.index.holdings(digest):
-            held = self._held(row, known.table)
-            if best is None or len(held) > best[0]:
-                best = (len(held), row, held)
-        if best is not None and (best[0] == len(known.table) or not is_alone(known.manifest)):
-            _, row, held = best
-            self._note_used(row)
-            opener = Opener(self.index.files(row.id), known.manifest, row.folder)
-            return ReadPlan(digest, known.table, held, opener, None if opener.places else opener.walks)
-        if is_alone(known.manifest):
-            whole = RangeSet.whole(len(known.table))
-            for row, number in self._where_part(digest):
-                files = self.opener(row)
-                if files is not None and files.has(number):
-                    self._note_used(row)
-                    return ReadPlan(digest, known.table, whole, Alone(files, number))
-        return None
+            return Holding(row.manifest, row.folder, RangeSet(), False, 0, 0, row.origin, _source(row))
+        held = self.held(row, known.table)
+        complete = not self.doubted(row, known.manifest)
+        files = known.manifest.files
+        total = known.manifest.bytes_total
+        return Holding(row.manifest, row.folder, held, complete, total, len(files), row.origin, _source(row))
 
-    def _note_used(self, row: HoldingRow) -> None:
+    def known(self, digest: Digest) -> Known | None:
+        """Return what `digest` is, from the blobs; None if a blob is missing."""
+        return self.manifests.known(digest)
+
+    def held(self, row: HoldingRow, table: ChunkTable) -> RangeSet:
+        """Return which chunks of a holding are in files that are not in doubt."""
+        # What is held, not what is doubted: of a holding that vanished this moment nothing must be claimed.
+        files = RangeSet.ascending(file for file in self.index.held(row.id) if file < table.files)
+        return RangeSet.of((table.span(start)[0], table.span(stop - 1)[1]) for start, stop in files.runs)
+
+    def doubted(self, row: HoldingRow, manifest: Manifest) -> list[int]:
+        """Return which files of a holding are in doubt."""
+        held = RangeSet.ascending(self.index.held(row.id))
+        return list(RangeSet.whole(len(manifest.files)) - held)
+
+    def opener(self, row: HoldingRow) -> Opener | None:
+        """Return what opens the files of a holding; None if its metadata is missing."""
+        manifest = self.manifests.manifest(row.manifest)
+        return None if manifest is None else Opener(self.index.files(row.id), manifest, row.folder)
+
+    def where_part(self, part: Digest) -> list[tuple[HoldingRow, int]]:
+        """Return (holding, number of the file) of each place where a file alone is, of the newest holdings first."""
+        found = self.contents.with_part(part)
+        rows = {row.id: row for row in self.index.holdings()} if found else {}
+        return [(rows[holding], number) for holding, number in found if holding in rows]
+
+    def note_used(self, row: HoldingRow) -> None:
         """Note that a holding of the home's own store is used: what was not for longest is collected first."""
         now = time.time()
         if row.origin is not Origin.OWN or abs(now - self._used.get(row.id, 0)) < USE_NOTED_S:
@@ -287,91 +228,8 @@ class Holdings:
         with contextlib.suppress(DiskError):  # Whoever reads needs no note of it.
             self.keeping.note_used(row.id, int(now))
 
-    def open_held(self, digest: Digest, folder: Path, file: int) -> Readable:
-        """Open a file of a holding as it stands now. Raises ContentChanged, DiskError."""
-        folder = Path(os.path.abspath(folder))
-        known = self.known(digest)
-        rows = [row for row in self.index.holdings(digest) if row.folder == folder]
-        if known is None or not rows:
-            raise ContentChanged(f"{folder} is not held any more")
-        return _open(rows[0], known.manifest.files[file], self.index.file(rows[0].id, file))
-
-    def parts(self, digest: Digest) -> tuple[Digest, ...]:
-        rows = self.index.holdings(digest)
-        return tuple(dict.fromkeys(part for row in rows for part in self.index.parts(row.id)))
-
-    def manifests_with(self, part: Digest) -> tuple[Digest, ...]:
-        found = [row.manifest for row, _ in self._where_part(part)]
-        if found and self.index.holdings(part):
-            found.append(part)
-        return tuple(dict.fromkeys(found))
-
-    def _where_part(self, part: Digest) -> list[tuple[HoldingRow, int]]:
-        found = self.index.with_part(part)
-        rows = {row.id: row for row in self.index.holdings()} if found else {}
-        return [(rows[holding], number) for holding, number in found if holding in rows]
-
-    def mark_changed(self, digest: Digest, file: int) -> None:
-        """Doubt a file: where several folders hold it, in those where it really is not what was hashed."""
-        places = [(row, file) for row in self.index.holdings(digest)]
-        places += self._where_part(digest) if file == 0 else []
-        for row, number in places:
-            if len(places) == 1 or not self._is_unchanged(row, number):
-                self.index.doubt(row.id, number)
-
-    def mark_damaged(self, digest: Digest, folder: Path, file: int) -> None:
-        """Doubt a file that was read and is wrong, under whatever manifest its folder holds it."""
-        folder = Path(os.path.abspath(folder))
-        known = self.known(digest)
-        if known is None:
-            return
-        path = known.manifest.files[file].path
-        for row in self.index.holdings():
-            other = self.known(row.manifest) if row.folder == folder else None
-            if other is not None and (number := other.manifest.number_of(path)) is not None:
-                self.index.doubt(row.id, number)
-
-    def look_again(self, digest: Digest, file: int) -> tuple[str, ...]:
-        places = [(row, file) for row in self.index.holdings(digest)]
-        places += self._where_part(digest) if file == 0 else []
-        lost: list[str] = []
-        for row, number in places:
-            known, found = self.known(row.manifest), self.index.file(row.id, number)
-            if known is None or found is None or found.standing != DOUBTED:
-                continue
-            self._look_again(row, known, number)
-            now = self.index.file(row.id, number)
-            if now is None or now.standing == DOUBTED:
-                entry = known.manifest.files[number]
-                lost.append(str(_place(row, known.manifest, entry, found) or row.folder / entry.path))
-        return tuple(lost)
-
-    def check(self) -> list[str]:
-        """Mend what can be mended: index, blobs, files in doubt (hashed again). Returns what was done, in words."""
-        self.index.database.check()
-        rotted = self._blobs.scrub()
-        for row in self.index.holdings():
-            known = self.known(row.manifest)
-            if known is not None:
-                for file in self._doubted(row, known):
-                    self._look_again(row, known, file)
-        said = self.index.database.mended[:]
-        self.index.database.mended.clear()
-        if rotted:
-            said.append(f"{rotted} blobs had rotted and were dropped")
-        for row in self.index.holdings():
-            where = f"{row.manifest} in {row.folder}"
-            known = self.known(row.manifest)
-            if known is None:
-                said.append(f"{where} is not served: its metadata is missing; publish or fetch it again")
-            elif doubted := self._doubted(row, known):
-                said.append(f"{where}: {len(doubted)} files are not what was hashed, or not there, and not served")
-        return said
-
     def close(self) -> None:
         self.index.database.close()
-
-    # --- parts -----------------------------------------------------------------------------------------------------
 
     def _begin_again(self) -> Iterable[Begun]:
         """What a new index starts with: every holding ever recorded and not released, all of it in doubt."""
@@ -386,120 +244,6 @@ class Holdings:
             known = origin if origin in _ORIGINS else Origin.PUBLISHED.value
             where = Path(os.fsdecode(folder))
             yield Begun(Digest(bytes.fromhex(manifest)), where, files, Origin(known), pack(source))
-
-    def known(self, digest: Digest) -> Known | None:
-        """Return what `digest` is, from the blobs; None if a blob is missing."""
-        with self._mutex:
-            if digest in self._tables:
-                self._tables.move_to_end(digest)
-                return self._tables[digest]
-        with self._loading:
-            return self._load(digest)
-
-    def _load(self, digest: Digest) -> Known | None:
-        with self._mutex:
-            if digest in self._tables:  # Loaded by whoever was before us.
-                return self._tables[digest]
-        root = self._blobs.get(digest)
-        if root is None:
-            return None
-        try:
-            manifest = decode_manifest(root, self._blobs.get)
-            table = ChunkTable(
-                decode_lists(entry.root, entry.size, entry.chunks, self._blob) for entry in manifest.files
-            )
-        except Damaged:
-            return None
-        known = Known(manifest, table)
-        with self._mutex:
-            self._tables[digest] = known
-            while len(self._tables) > TABLES_REMEMBERED_MAX:
-                self._tables.popitem(last=False)
-        return known
-
-    def _blob(self, digest: Digest) -> bytes:
-        blob = self._blobs.get(digest)
-        if blob is None:
-            raise Damaged(f"blob {digest} is missing")
-        return blob
-
-    def _held(self, row: HoldingRow, table: ChunkTable) -> RangeSet:
-        # What is held, not what is doubted: of a holding that vanished this moment nothing must be claimed.
-        files = RangeSet.ascending(file for file in self.index.held(row.id) if file < table.files)
-        return RangeSet.of((table.span(start)[0], table.span(stop - 1)[1]) for start, stop in files.runs)
-
-    def _doubted(self, row: HoldingRow, known: Known) -> list[int]:
-        held = RangeSet.ascending(self.index.held(row.id))
-        return list(RangeSet.whole(known.table.files) - held)
-
-    def of_row(self, row: HoldingRow) -> Holding:
-        """Return a holding as it stands now."""
-        known = self.known(row.manifest)
-        if known is None:
-            return Holding(row.manifest, row.folder, RangeSet(), False, 0, 0, row.origin, _source(row))
-        held = self._held(row, known.table)
-        complete = not self._doubted(row, known)
-        files = known.manifest.files
-        total = known.manifest.bytes_total
-        return Holding(row.manifest, row.folder, held, complete, total, len(files), row.origin, _source(row))
-
-    def _is_unchanged(self, row: HoldingRow, file: int) -> bool:
-        known, found = self.known(row.manifest), self.index.file(row.id, file)
-        if known is None or found is None or found.standing == DOUBTED:
-            return False
-        try:
-            _open(row, known.manifest.files[file], found, expected=found.fingerprint).close()
-        except DiskError:
-            return False
-        return True
-
-    def _look_again(self, row: HoldingRow, known: Known, file: int) -> None:
-        """Hash a doubted file; it is held again if it is what it should be."""
-        entry = known.manifest.files[file]
-        was = self.index.file(row.id, file)
-        place = _place(row, known.manifest, entry, was)
-        try:
-            found = open_published(row.folder, entry.path) if place is None else open_place(place)
-        except DiskError:
-            return
-        try:
-            with disk_errors(f"read {row.folder / entry.path}"):
-                right = found.expected.size == entry.size and is_equal(found.descriptor, known.table, file)
-                if right and found.unchanged():
-                    standing = TRUSTED if found.expected.settled(time.time_ns()) else HELD
-                    where = None if place is None else os.fsencode(place)
-                    self.index.stand(row.id, file, FileRow(file, standing, found.expected, where))
-        finally:
-            found.close()
-
-    def opener(self, row: HoldingRow) -> Opener | None:
-        """Return what opens the files of a holding; None if its metadata is missing."""
-        known = self.known(row.manifest)
-        return None if known is None else Opener(self.index.files(row.id), known.manifest, row.folder)
-
-
-def _parts(manifest: Manifest) -> Iterable[tuple[Digest, int]]:
-    """Yield the large files of a manifest, alone, with their numbers. A file alone has no parts: it is itself one."""
-    if not is_alone(manifest):
-        for number, entry in enumerate(manifest.files):
-            if entry.size >= limits.ALONE_BYTES_MIN:
-                yield alone_digest(entry), number
-
-
-def _place(row: HoldingRow, manifest: Manifest, entry: FileEntry, known: FileRow | None) -> Path | None:
-    """Return where a file of a holding stands, if not below its folder. Of an adopted one it is found out anew when
-    the index was lost: whatever a link leads to by then, only its content counts."""
-    if known is not None and known.place is not None:
-        return Path(os.fsdecode(known.place))
-    if row.origin is not Origin.ADOPTED:
-        return None
-    return row.folder if is_alone(manifest) else Path(os.path.realpath(row.folder / entry.path))
-
-
-def _open(row: HoldingRow, entry: FileEntry, known: FileRow | None, expected: Fingerprint | None = None) -> OpenFile:
-    if known is not None and known.place is not None:
-        return open_place(os.fsdecode(known.place), expected)
-    return open_published(row.folder, entry.path, expected)
 
 
 def _packed_source(row: HoldingRow) -> list[str]:
@@ -521,9 +265,8 @@ def _source(row: HoldingRow) -> Provenance | None:
 _ORIGINS = frozenset(origin.value for origin in Origin)
 
 
-def _row(file: tuple[Fingerprint, bool, Path | None]) -> Row:
-    found, trusted, place = file
-    return TRUSTED if trusted else HELD, found, None if place is None else os.fsencode(place)
+def _state(root: int | None, found: Fingerprint, trusted: bool, place: Path | None) -> FileState:
+    return FileState(TRUSTED if trusted else HELD, found, None if place is None else os.fsencode(place), root)
 
 
 def holding_key(digest: Digest, folder: Path) -> tuple[str, str]:

@@ -11,11 +11,11 @@ import msgspec
 
 from p2phub.content import InFolder, Readable, Walker
 from p2phub.errors import ContentChanged
-from p2phub.manifest import Manifest
+from p2phub.manifest import FileEntry, Manifest
 from p2phub.store.database import DOUBTED, TRUSTED
 from p2phub.store.fingerprints import Fingerprints
-from p2phub.store.folders import FolderWalk, open_place, open_published
-from p2phub.store.index import FileRow
+from p2phub.store.folders import FolderWalk, OpenFile, open_place, open_published
+from p2phub.store.index import FileRow, HoldingRow
 from p2phub.store.interface import Fingerprint
 
 
@@ -97,3 +97,11 @@ class _Walker:
 
     def close(self) -> None:
         self._walk.close()
+
+
+def open_in(row: HoldingRow, entry: FileEntry, known: FileRow | None, expected: Fingerprint | None = None) -> OpenFile:
+    """Open a file of a holding where it stands, as it is now, or only as it is `expected`. Raises ContentChanged,
+    DiskError."""
+    if known is not None and known.place is not None:
+        return open_place(os.fsdecode(known.place), expected)
+    return open_published(row.folder, entry.path, expected)

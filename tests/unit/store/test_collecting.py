@@ -159,9 +159,9 @@ def test_what_goes_though_its_metadata_is_damaged_leaves_no_row(scene: DiskScene
     assert scene.store.collect(spare, Keep()) is not None
     sweep(scene)
     assert isinstance(scene.store, FilesystemStore)
-    index = scene.store._holdings.index
-    assert all(index.find_chunk(ref.digest) == [] for ref in ONE.table.chunks(0, len(ONE.table)))
-    assert all(index.find_chunk(ref.digest) for ref in TWO.table.chunks(0, len(TWO.table)))
+    contents = scene.store._holdings.contents
+    assert all(contents.find_chunk(ref.digest) == [] for ref in ONE.table.chunks(0, len(ONE.table)))
+    assert all(contents.find_chunk(ref.digest) for ref in TWO.table.chunks(0, len(TWO.table)))
     assert scene.store._holdings.keeping.gone() == []
 
 
