@@ -63,11 +63,25 @@ class Collector:
     def collectable(self, keep: Keep) -> Collectable:
         self._holdings.noting.note_blobs()
         kept = keep.pinned | keep.busy
-        rows = [row for row in self._index.own() if row.manifest not in kept]
+        needed = self._needed_by_others()
+        rows = [row for row in self._index.own() if row.manifest not in kept and row.manifest not in needed]
         spare = [Spare(row.manifest, Path(os.fsdecode(row.place)), row.bytes, row.used_at, row.others) for row in rows]
         lengths = [length for _, length in self._unneeded(keep, frozenset(row.id for row in rows))]
         stale = len(self._index.gone()) + len(self._holdings.contents.unheld()) + len(self._places_gone())
         return Collectable(in_order(spare), tuple(self.leftovers(keep)), len(lengths), sum(lengths), stale)
+
+    def _needed_by_others(self) -> set[Digest]:
+        """Return the manifests whose folder in the own store was published from, adopted, or fetched to, too: `_remove`
+        would refuse them."""
+        found: set[Digest] = set()
+        for files in {self._files, Path(os.path.realpath(self._files))}:
+            places, below = self._index.used_by_others(files)
+            if any(os.fsencode(at) in places for at in (files, *files.parents)):
+                return {row.manifest for row in self._index.own()}  # Something around all of them.
+            start = len(os.fsencode(files)) + 1
+            named = {_named(os.fsdecode(place[start:].partition(b"/")[0])) for place in below}
+            found |= {manifest for manifest in named if manifest is not None}
+        return found
 
     def _unneeded(self, keep: Keep, without: frozenset[int] = frozenset()) -> Iterator[tuple[Digest, int]]:
         """Yield (digest, length) of the blobs that nothing needs but holdings whose ids are in `without`."""

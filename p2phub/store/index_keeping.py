@@ -111,6 +111,20 @@ class KeepingIndex:
             for query, values in queries
         )
 
+    def used_by_others(self, folder: Path) -> tuple[list[bytes], list[bytes]]:
+        """Return where holdings stand that are none of the own store's; and which of those folders, and of single
+        files, are below `folder`; in order. As `is_needed_by_others` looks at one, for many."""
+        below = os.fsencode(folder) + b"/", os.fsencode(folder) + b"0"
+        others = f"SELECT folder FROM holding WHERE origin != '{Origin.OWN.value}'"
+        files = "SELECT place FROM file WHERE place IS NOT NULL AND place > ?1 AND place < ?2"
+        inside = f"{others} AND folder > ?1 AND folder < ?2 UNION {files} ORDER BY 1"
+
+        def ask(db: sqlite3.Connection) -> tuple[list[bytes], list[bytes]]:
+            everywhere = [place for (place,) in db.execute(f"{others} ORDER BY 1")]
+            return everywhere, [place for (place,) in db.execute(inside, below)]
+
+        return self._do(ask)
+
     # --- what was forgotten ----------------------------------------------------------------------------------------
 
     def retire(self, row: HoldingRow) -> None:
