@@ -19,7 +19,7 @@ from typing import TypeVar
 from p2phub.content import Digest
 from p2phub.errors import Malformed, Occupied
 from p2phub.store.blobs import YOUNG_S, Blobs
-from p2phub.store.destination import Destination
+from p2phub.store.destination import Destination, is_unfinished_in, unfinished_bytes
 from p2phub.store.disk import FOLDER_FLAGS, Disk
 from p2phub.store.hashed import lists_of_hashed
 from p2phub.store.holdings import HOLDING, Holdings, holding_key
@@ -29,7 +29,7 @@ from p2phub.store.keeping import Collectable, Keep, Leftover, Spare, Swept, in_o
 from p2phub.store.ledger import PIN, mark_key
 from p2phub.store.needs import blobs_of
 from p2phub.store.opened import Opened
-from p2phub.store.removing import GOING, remove_tree, set_aside, tree_bytes
+from p2phub.store.removing import GOING, bytes_taken, remove_tree, set_aside, tree_bytes
 from p2phub.store.state_log import StateLog
 
 T = TypeVar("T")
@@ -119,15 +119,29 @@ class Collector:
             yield Leftover(self._files / name, tree_bytes(self._files / name))
         yield from self._opened.leftovers()
 
-    def _unnamed(self, keep: Keep) -> list[str]:
+    def unfinished(self) -> dict[Digest, int]:
+        """Return what fetches into the own store take that did not end; of those that repair something only what is
+        beside it."""
+        in_index = self._index.folders()
+        found = {}
+        for name in self._names():
+            folder, manifest = self._files / name, _named(name)
+            if manifest is not None and is_unfinished_in(folder, manifest):
+                is_held = os.fsencode(folder) in in_index
+                found[manifest] = unfinished_bytes(folder, manifest) if is_held else bytes_taken(folder)
+        return found
+
+    def _names(self) -> list[str]:
         try:
-            names = os.listdir(self._files)
+            return os.listdir(self._files)
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    def _unnamed(self, keep: Keep) -> list[str]:
         in_log = set(self._log.all(HOLDING))
         in_index = self._index.folders()
         found = []
-        for name in sorted(names):
+        for name in sorted(self._names()):
             manifest = _named(name)
             if name.startswith(GOING):
                 found.append(name)

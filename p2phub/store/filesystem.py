@@ -237,6 +237,10 @@ class FilesystemStore:
     def own_bytes(self) -> int:
         return sum(row.bytes for row in self._holdings.keeping.own())
 
+    def own_unfinished(self) -> dict[Digest, int]:
+        with disk_errors(f"look over {self._home}"):
+            return self._collector.unfinished()
+
     def note_others(self, manifest: Digest, others: int) -> None:
         self._holdings.keeping.note_others(manifest, others)
 

@@ -136,6 +136,9 @@ class Keeper(Protocol):
     def own_bytes(self) -> int:
         """Return what the files of all holdings of the own store come to."""
 
+    def own_unfinished(self) -> dict[Digest, int]:
+        """Return what each fetch into the own store takes there that did not end, or runs, beside what is held."""
+
     def note_others(self, manifest: Digest, others: int) -> None:
         """Note how many others hold a manifest that is held in the own store."""
 

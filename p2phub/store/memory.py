@@ -72,7 +72,7 @@ class MemoryStore:
         self._hashed: dict[Path, HashedFile] = {}
         keeper = MemoryKeeper(self)
         self.own_folder, self.own_bytes, self.note_others = keeper.own_folder, keeper.own_bytes, keeper.note_others
-        self.in_use = keeper.in_use
+        self.in_use, self.own_unfinished = keeper.in_use, keeper.own_unfinished
         self.collectable, self.collect, self.sweep = keeper.collectable, keeper.collect, keeper.sweep
         self.unfinished_bytes, self.discard_unfinished = keeper.unfinished_bytes, keeper.discard_unfinished
         self.usage = keeper.usage

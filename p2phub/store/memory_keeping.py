@@ -38,6 +38,12 @@ class MemoryKeeper:
     def own_bytes(self) -> int:
         return sum(held.bytes_total for held in self._store.holdings() if held.origin is Origin.OWN)
 
+    def own_unfinished(self) -> dict[Digest, int]:
+        with self._store.lock:
+            begun = [(folder, manifest) for folder, manifest in self._store.unfinished]
+        ours = (manifest for folder, manifest in begun if folder == self.own_folder(manifest))
+        return {manifest: self.unfinished_bytes(manifest, self.own_folder(manifest)) for manifest in ours}
+
     def note_used(self, manifest: Digest) -> None:
         self.used_at[manifest] = int(time.time())
 

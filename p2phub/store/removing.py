@@ -10,6 +10,7 @@ import contextlib
 import os
 import secrets
 import stat
+from pathlib import Path
 
 from p2phub.store.disk import FOLDER_FLAGS, Disk
 
@@ -53,3 +54,13 @@ def tree_bytes(path: str | os.PathLike[str]) -> int:
                 else:
                     total += entry.stat(follow_symlinks=False).st_size
     return total
+
+
+def bytes_taken(folder: Path) -> int:
+    """Return what a folder takes on the disk. Not lengths: of unfinished files only parts are there."""
+    taken = 0
+    for at, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                taken += os.lstat(os.path.join(at, name)).st_blocks * 512
+    return taken

@@ -219,6 +219,22 @@ def test_what_is_given_up_of_a_fetch_leaves_the_users_files(scene: Scene) -> Non
     assert scene.files()["mine.txt"] == b"mine"
 
 
+def test_what_fetches_into_the_own_store_left_is_told_and_no_others(scene: Scene) -> None:
+    left = arrive(scene, TWO)  # Into a folder of the user's.
+    deliver(left, TWO, RangeSet.of([(0, 2)]))
+    left.close()
+    user, scene.folder = scene.folder, scene.store.own_folder(ONE.root)
+    arrival = arrive(scene, ONE)
+    deliver(arrival, ONE, RangeSet.of([(0, 4)]))
+    arrival.close()
+    assert [manifest for manifest, count in scene.store.own_unfinished().items() if count > 0] == [ONE.root]
+    arrival = arrive(scene, ONE)
+    deliver_rest(arrival, ONE)
+    arrival.finish()
+    scene.folder = user
+    assert scene.store.own_unfinished() == {}
+
+
 def test_what_is_held_twice_is_told_by_file_and_by_content(scene: Scene) -> None:
     own(scene, ONE)
     own(scene, TWO)

@@ -10,14 +10,14 @@ import pytest
 import trio
 from msgspec.structs import replace
 
-from p2phub.content import Digest
+from p2phub.content import Digest, RangeSet
 from p2phub.discovery import Candidate
 from p2phub.engine.collect import ask_others
 from p2phub.engine.workers import Workers
 from p2phub.errors import DiskError, DiskFull, NotFound
 from p2phub.identity import Address, PeerAddress, PeerId
 from p2phub.node.keeping import Keeping, described
-from p2phub.store import Spare
+from p2phub.store import Origin, Spare
 from p2phub.store.memory import MemoryStore
 from tests.support.content import content_of, random_files
 from tests.support.covers import covers
@@ -90,6 +90,44 @@ async def test_a_fetch_makes_room_within_the_quota_and_only_as_much_as_it_needs(
             await make_room(7_001)
         await make_room(7_000)
     assert [held.manifest for held in scene.real_store.holdings()] == [TWO.root]
+
+
+async def test_what_was_given_by_links_counts_as_let_go_of_though_nothing_becomes_free(
+    scene: Scene, tmp_path: Path
+) -> None:
+    for content in (ONE, TWO):
+        own(scene.real_store, content)
+    await scene.call("give", ref=text(ONE.root), to="hf-cache", place=str(tmp_path / "hf"), name="org/name")
+    assert (scene.real_store.own_folder(ONE.root) / "model.bin").stat().st_nlink == 2
+    scene.real_store.note_others(ONE.root, 9)  # So it goes first.
+    keeping = keeping_with(scene, quota=10_000)
+    async with keeping.room_for(content_of({"x": b"x"}).root) as make_room:
+        await make_room(4_000)
+    held = {(each.manifest, each.origin) for each in scene.real_store.holdings()}
+    assert held == {(ONE.root, Origin.ADOPTED), (TWO.root, Origin.OWN)}
+
+
+async def test_what_unfinished_fetches_left_in_the_own_store_counts(scene: Scene) -> None:
+    store = scene.real_store
+    store.put_blobs(list(ONE.blobs.values()))
+    arrival = store.arrive(ONE.manifest, ONE.root, ONE.table, store.own_folder(ONE.root), force=False)
+    some = RangeSet.of([(0, 4)])
+    for chunk in some:
+        arrival.write(chunk, ONE.chunk(chunk))
+    arrival.verified(some)
+    arrival.close()
+    left = store.own_unfinished()[ONE.root]
+    assert left >= 4_000
+    keeping = keeping_with(scene, quota=left + 2_000)
+    async with keeping.room_for(content_of({"x": b"x"}).root) as make_room:
+        await make_room(2_000)
+        with pytest.raises(DiskFull, match="over the quota"):
+            await make_room(2_001)
+    async with keeping.room_for(ONE.root) as go_on:
+        await go_on(left + 2_000)  # All of it, which is what counts of it from then on.
+        async with keeping.room_for(content_of({"y": b"y"}).root) as make_room:
+            with pytest.raises(DiskFull, match="over the quota"):
+                await make_room(1)
 
 
 @covers("F33")
