@@ -19,7 +19,7 @@ from p2phub.store.disk import disk_errors
 from p2phub.store.folders import open_place, open_published
 from p2phub.store.holdings import Holdings
 from p2phub.store.index import FileRow, HoldingRow
-from p2phub.store.interface import Origin
+from p2phub.store.interface import Fingerprint, Origin
 from p2phub.store.known import Known
 from p2phub.store.opening import open_in
 from p2phub.store.rehash import is_equal
@@ -44,6 +44,20 @@ def mark_damaged(holdings: Holdings, digest: Digest, folder: Path, file: int) ->
         other = holdings.manifests.manifest(row.manifest)
         if other is not None and (number := other.number_of(path)) is not None:
             holdings.index.doubt(row.id, number)
+
+
+def mark_right(holdings: Holdings, digest: Digest, folder: Path, file: int, found: Fingerprint) -> bool:
+    """Hold a file again that was read, as it is `found`, and is right. Returns whether that changed anything."""
+    manifest = holdings.manifests.manifest(digest)
+    rows = [row for row in holdings.index.in_folder(Path(os.path.abspath(folder))) if row.manifest == digest]
+    if manifest is None or not rows:
+        return False
+    was = holdings.index.file(rows[0].id, file)
+    if was is not None and was.standing != DOUBTED and was.fingerprint == found:
+        return False
+    place = _place(rows[0], manifest, manifest.files[file], was)
+    _stand(holdings, rows[0], file, found, place)
+    return True
 
 
 def look_again(holdings: Holdings, digest: Digest, file: int) -> tuple[str, ...]:
@@ -110,11 +124,15 @@ def _hash_again(holdings: Holdings, row: HoldingRow, known: Known, file: int) ->
         with disk_errors(f"read {row.folder / entry.path}"):
             right = found.expected.size == entry.size and is_equal(found.descriptor, known.table, file)
             if right and found.unchanged():
-                standing = TRUSTED if found.expected.settled(time.time_ns()) else HELD
-                where = None if place is None else os.fsencode(place)
-                holdings.index.stand(row.id, file, FileRow(file, standing, found.expected, where))
+                _stand(holdings, row, file, found.expected, place)
     finally:
         found.close()
+
+
+def _stand(holdings: Holdings, row: HoldingRow, file: int, found: Fingerprint, place: Path | None) -> None:
+    standing = TRUSTED if found.settled(time.time_ns()) else HELD
+    where = None if place is None else os.fsencode(place)
+    holdings.index.stand(row.id, file, FileRow(file, standing, found, where))
 
 
 def _place(row: HoldingRow, manifest: Manifest, entry: FileEntry, known: FileRow | None) -> Path | None:

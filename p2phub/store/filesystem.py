@@ -25,7 +25,7 @@ from p2phub.store.collecting import Collector, own_folder
 from p2phub.store.database import INDEX
 from p2phub.store.destination import discard_unfinished, unfinished_bytes
 from p2phub.store.disk import Disk, disk_errors
-from p2phub.store.doubting import check, look_again, mark_changed, mark_damaged
+from p2phub.store.doubting import check, look_again, mark_changed, mark_damaged, mark_right
 from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import OWN_FOLDER, fingerprint, open_place, open_published
 from p2phub.store.hashed import hashed_at, note_hashed
@@ -171,6 +171,9 @@ class FilesystemStore:
 
     def mark_damaged(self, manifest: Digest, folder: Path, file: int) -> None:
         mark_damaged(self._holdings, manifest, folder, file)
+
+    def mark_right(self, manifest: Digest, folder: Path, file: int, found: Fingerprint) -> bool:
+        return mark_right(self._holdings, manifest, folder, file, found)
 
     # --- fetches ---------------------------------------------------------------------------------------------------
 

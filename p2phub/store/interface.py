@@ -341,6 +341,10 @@ class Store(Keeper, Protocol):
         """Note that a file of this folder was read and is wrong, whatever its fingerprint says: it is not held there
         until it is hashed again."""
 
+    def mark_right(self, manifest: Digest, folder: Path, file: int, found: Fingerprint) -> bool:
+        """Note that a file of this folder was read, as it is `found`, and is what was hashed: if it was in doubt, or is
+        otherwise than before, it is held there again. Returns whether it was."""
+
     def arrive(
         self,
         manifest: Manifest,

@@ -369,6 +369,16 @@ class MemoryStore:
                 if held.folder == folder:
                     held.doubted.update(n for n, entry in enumerate(held.manifest.files) if entry.path in paths)
 
+    def mark_right(self, manifest: Digest, folder: Path, file: int, found: Fingerprint) -> bool:
+        restored = False
+        with self.lock:
+            for held in self._held:
+                if (held.digest, held.folder) == (manifest, folder):
+                    restored = file in held.doubted or held.files[file].fingerprint != found
+                    held.files[file] = replace(held.files[file], fingerprint=found)
+                    held.doubted.discard(file)
+        return restored
+
     def arrive(
         self,
         manifest: Manifest,

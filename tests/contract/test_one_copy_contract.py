@@ -87,6 +87,24 @@ def test_a_file_in_doubt_is_held_again_once_it_is_found_right(scene: Scene) -> N
     assert scene.store.holdings()[0].complete
 
 
+def test_a_file_that_was_read_and_is_right_is_held_again_as_it_is_now(scene: Scene) -> None:
+    hold(scene, CONTENT)
+    file = scene.store.open_held(CONTENT.root, scene.folder, MODEL)
+    found = scene.store.fingerprint_of(file)
+    file.close()
+    assert not scene.store.mark_right(CONTENT.root, scene.folder, MODEL, found)
+    scene.store.mark_damaged(CONTENT.root, scene.folder, MODEL)
+    assert scene.store.mark_right(CONTENT.root, scene.folder, MODEL, found)
+    assert scene.store.holdings()[0].complete
+    scene.put("model.bin", FILES["model.bin"])
+    file = scene.store.open_held(CONTENT.root, scene.folder, MODEL)
+    assert scene.store.mark_right(CONTENT.root, scene.folder, MODEL, scene.store.fingerprint_of(file))
+    file.close()
+    plan = scene.store.read_plan(CONTENT.root)
+    assert plan is not None
+    plan.open(MODEL).close()
+
+
 def test_a_large_file_can_be_had_alone_as_long_as_it_is_held(scene: Scene) -> None:
     hold(scene, CONTENT)
     entry = CONTENT.manifest.files[MODEL]

@@ -99,11 +99,11 @@ async def publish(scene: Scene, folder: Path, *, name: str = "model") -> dict[st
     return await scene.call("publish", folder=str(folder), **texts, private=False, allow=(), ignore=(), include=())
 
 
-def own(store: Store, content: Content) -> None:
-    """Fetch `content` into the home's own store."""
+def own(store: Store, content: Content, *, folder: Path | None = None) -> None:
+    """Fetch `content` into the home's own store, or into a folder of the user's."""
     store.put_blobs(list(content.blobs.values()))
-    folder = store.own_folder(content.root)
-    arrival = store.arrive(content.manifest, content.root, content.table, folder, force=False)
+    into = folder or store.own_folder(content.root)
+    arrival = store.arrive(content.manifest, content.root, content.table, into, force=False)
     for chunk in content.whole:
         arrival.write(chunk, content.chunk(chunk))
     arrival.verified(content.whole)

@@ -166,6 +166,66 @@ async def test_what_was_published_is_not_repaired(scene: Scene, tmp_path: Path) 
     assert (tmp_path / "model" / "weights.bin").read_bytes() == b"v" * 1000
 
 
+async def test_a_disk_that_was_away_for_a_while_leaves_nothing_in_doubt(scene: Scene, tmp_path: Path) -> None:
+    published = await publish(scene, tmp_path / "model")
+    (tmp_path / "model").rename(tmp_path / "away")
+    (tmp_path / "model").mkdir()
+    told = await scene.call("verify", ref=published["reference"])
+    assert [each["path"] for each in told["damaged"]] == ["weights.bin"]
+    (tmp_path / "model").rmdir()
+    (tmp_path / "away").rename(tmp_path / "model")
+    assert scene.real_store.holdings()[0].complete
+
+
+async def test_what_cannot_be_opened_for_the_moment_is_told_and_not_doubted(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = await publish(scene, tmp_path / "model")
+
+    def refused(*_: object) -> None:
+        raise DiskError("cannot read it: Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scene.real_store, "open_held", refused)
+        told = await scene.call("verify", ref=published["reference"])
+    assert [each["reason"] for each in told["damaged"]] == ["cannot read it: Permission denied"]
+    assert scene.real_store.holdings()[0].complete
+
+
+async def test_a_verify_that_finds_all_right_ends_the_doubt(scene: Scene, tmp_path: Path) -> None:
+    published = await publish(scene, tmp_path / "model")
+    place = tmp_path / "model" / "weights.bin"
+    place.write_bytes(b"v" * 1000)
+    assert (await scene.call("verify", ref=published["reference"]))["damaged"] != []
+    assert not scene.real_store.holdings()[0].complete
+    place.write_bytes(b"w" * 1000)
+    assert (await scene.call("verify", ref=published["reference"]))["damaged"] == []
+    assert scene.real_store.holdings()[0].complete
+
+
+async def test_one_file_that_is_gone_is_doubted(scene: Scene) -> None:
+    pair = content_of({"a.bin": b"a" * 2_000, "b.bin": b"b" * 2_000}, 1000)
+    own(scene.real_store, pair)
+    (scene.real_store.own_folder(pair.root) / "a.bin").unlink()
+    assert [each["path"] for each in (await scene.call("verify", ref=text(pair.root)))["damaged"]] == ["a.bin"]
+    (held,) = scene.real_store.holdings()
+    assert (held.complete, held.held) == (False, RangeSet.of([pair.table.span(1)]))
+
+
+async def test_nothing_is_repaired_below_the_place_of_a_disk_that_is_away(scene: Scene, tmp_path: Path) -> None:
+    folder = tmp_path / "disk" / "model"
+    own(scene.real_store, ONE, folder=folder)
+    (tmp_path / "disk").rename(tmp_path / "away")
+    (tmp_path / "disk").mkdir()
+    with pytest.raises(NotFound, match="not mounted"):
+        await scene.call("verify", ref=text(ONE.root), repair=True)
+    assert list((tmp_path / "disk").iterdir()) == []
+    (tmp_path / "disk").rmdir()
+    (tmp_path / "away").rename(tmp_path / "disk")
+    assert scene.real_store.holdings()[0].complete
+    assert (await scene.call("verify", ref=text(ONE.root), repair=True))["damaged"] == []
+
+
 class CountingFinder:
     """Names as many providers of each manifest as it was told, us among them."""
 
