@@ -25,6 +25,7 @@ import msgspec
 
 from p2phub.content import Digest
 from p2phub.errors import DiskError, DiskFull
+from p2phub.store.ballast import is_full, make_room
 from p2phub.store.interface import Origin
 
 SCHEMA = 3
@@ -181,6 +182,10 @@ class Database:
         return self._connection
 
     def _connect(self) -> sqlite3.Connection:
+        try:
+            make_room(self._home)
+        except OSError as exc:
+            raise DiskError(f"cannot use {self._path}: {exc.strerror}") from exc
         self._make_private()
         connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         # The file may be anyone's: nothing in its schema may run code.
@@ -297,7 +302,10 @@ def _is_damage(error: sqlite3.Error) -> bool:
 
 def _disk_error(error: sqlite3.Error, path: Path) -> DiskError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_FULL:
+    # What should have told that a disk is full is often a failure to read or write: of its shared memory, say.
+    if code == sqlite3.SQLITE_FULL or (
+        code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) and is_full(path.parent)
+    ):
         return DiskFull(f"cannot write {path}: no space left", hint="make room, then run the same command")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return DiskError(f"{path} was in use by another process for more than {BUSY_S:.0f} s")
