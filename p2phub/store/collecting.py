@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -28,8 +28,9 @@ from p2phub.store.interface import Origin
 from p2phub.store.keeping import Collectable, Keep, Leftover, Spare, Swept, in_order
 from p2phub.store.ledger import PIN, mark_key
 from p2phub.store.needs import blobs_of
+from p2phub.store.noting import root_key
 from p2phub.store.opened import Opened
-from p2phub.store.removing import GOING, bytes_taken, remove_tree, set_aside, tree_bytes
+from p2phub.store.removing import GOING, Unlinked, bytes_taken, remove_tree, set_aside, tree_bytes
 from p2phub.store.state_log import StateLog
 
 T = TypeVar("T")
@@ -224,7 +225,20 @@ class Collector:
                 aside = set_aside(self._disk, folder.name, dir_fd=files)
         finally:
             destination.close()
-        return self._take_apart(aside)
+        unlinked: list[Unlinked] = []
+        try:
+            return self._take_apart(aside, unlinked.append)
+        finally:
+            self._renew(manifest, unlinked)
+
+    def _renew(self, manifest: Digest, unlinked: Sequence[Unlinked]) -> None:
+        """Note how files are now that are held elsewhere, too, by another name: given to another program, say."""
+        known = self._holdings.manifests.manifest(manifest) if unlinked else None
+        if known is None:
+            return
+        found = ((known.number_of(file.path), file) for file in unlinked)
+        files = [(root_key(known.files[number]), file.was, file.now) for number, file in found if number is not None]
+        self._holdings.index.renew(manifest, files)
 
     def _forget(self, manifest: Digest, rows: list[HoldingRow]) -> bool:
         """Forget a holding, durably, unless it is pinned by now, or was recorded anew meanwhile."""
@@ -238,10 +252,10 @@ class Collector:
             self._log.remove(HOLDING, holding_key(manifest, own_folder(self._home, manifest)))
         return True
 
-    def _take_apart(self, name: str) -> int:
+    def _take_apart(self, name: str, unlinked: Callable[[Unlinked], None] = lambda file: None) -> int:
         with self._opened_files() as files:
             try:
-                return remove_tree(self._disk, name, dir_fd=files)
+                return remove_tree(self._disk, name, dir_fd=files, unlinked=unlinked)
             except FileNotFoundError:  # Another collection is at it.
                 return 0
 

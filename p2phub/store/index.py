@@ -175,6 +175,24 @@ class Index:
         )
         self._do(lambda db: db.execute(query, (row.standing, *_values(row.fingerprint), row.place, holding, file)))
 
+    def renew(self, manifest: Digest, files: Iterable[tuple[int | None, Fingerprint, Fingerprint]]) -> None:
+        """Of (root, as it was, as it is) of files of a manifest: note wherever such a file is held that only its ctime
+        is another. An empty one, which has no root, is looked for in what holds the manifest alone."""
+        same = "device = ? AND inode = ? AND size = ? AND mtime_ns = ? AND ctime_ns = ?"
+        anywhere = f"UPDATE file SET ctime_ns = ? WHERE root = ? AND {same}"
+        of_it = "holding IN (SELECT id FROM holding WHERE manifest = ?) AND root IS NULL"
+        here = f"UPDATE file SET ctime_ns = ? WHERE {of_it} AND {same}"
+        known = [(root, now.values()[4], _values(was)) for root, was, now in files]
+
+        def record(db: sqlite3.Connection) -> None:
+            with db:
+                db.execute("BEGIN IMMEDIATE")
+                db.executemany(anywhere, ((at, root, *was) for root, at, was in known if root is not None))
+                db.executemany(here, ((at, manifest.raw, *was) for root, at, was in known if root is None))
+
+        if known:
+            self._do(record)
+
     # --- what was hashed -------------------------------------------------------------------------------------------
 
     def note_hashed(self, rows: Sequence[tuple[bytes, Fingerprint, bytes]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from tests.support.verbs import PUBLISHER, Scene, own, text
 
 STRANGER = PeerId(b"\5" * 32)
 ONE = content_of({"model.bin": b"m" * 4_000}, 1000)
+DEEP = content_of({"model.bin": b"m" * 4_000, "deep/er/config.json": b"{}", "empty": b""}, 1000)
 GGUF = b"GGUF" + bytes(20) + b"weights" * 500
 
 
@@ -102,3 +104,16 @@ async def test_what_is_being_given_is_collected_by_nobody(
     assert seen == [[], None]
     assert {path: Path(given["path"], path).read_bytes() for path in ONE.files} == ONE.files
     assert [item["manifest"] for item in (await scene.call("gc"))["items"]] == [text(ONE.root)]
+
+
+async def test_what_was_given_by_links_is_served_after_our_copy_was_collected(scene: Scene, tmp_path: Path) -> None:
+    own(scene.real_store, DEEP)
+    await scene.call("give", ref=text(DEEP.root), to="hf-cache", place=str(tmp_path / "hf"), name="org/name")
+    assert len((await scene.call("gc"))["items"]) == 1
+    plan = scene.real_store.read_plan(DEEP.root)
+    assert plan is not None
+    for number, entry in enumerate(DEEP.manifest.files):
+        file = plan.open(number)
+        assert os.pread(file.descriptor, entry.size, 0) == DEEP.files[entry.path]
+        assert file.unchanged()
+        file.close()
