@@ -35,15 +35,22 @@ def mark_changed(holdings: Holdings, digest: Digest, file: int) -> None:
 
 
 def mark_damaged(holdings: Holdings, digest: Digest, folder: Path, file: int) -> None:
-    """Doubt a file that was read and is wrong, under whatever manifest its folder holds it."""
+    """Doubt a file that was read and is wrong, under whatever manifest its folder holds it, and in whatever other
+    holding has it where it stands: repositories of a cache share their blobs."""
     manifest = holdings.manifests.manifest(digest)
     if manifest is None:
         return
-    path = manifest.files[file].path
-    for row in holdings.index.in_folder(Path(os.path.abspath(folder))):
+    folder, path = Path(os.path.abspath(folder)), manifest.files[file].path
+    places = {os.fsencode(folder / path)}
+    for row in holdings.index.in_folder(folder):
         other = holdings.manifests.manifest(row.manifest)
         if other is not None and (number := other.number_of(path)) is not None:
+            known = holdings.index.file(row.id, number)
+            places |= {known.place} if known is not None and known.place is not None else set()
             holdings.index.doubt(row.id, number)
+    for place in places:
+        for holding, number in holdings.index.at_place(place):
+            holdings.index.doubt(holding, number)
 
 
 def mark_right(holdings: Holdings, digest: Digest, folder: Path, file: int, found: Fingerprint) -> bool:

@@ -135,6 +135,11 @@ class Index:
         row = self._do(lambda db: db.execute(query, (holding, number)).fetchone())
         return None if row is None else FileRow(number, row[0], _fingerprint(*row[2:]), row[1])
 
+    def at_place(self, place: bytes) -> list[tuple[int, int]]:
+        """Return (holding, number) of each file that stands there, and not below its own folder."""
+        query = "SELECT holding, number FROM file WHERE place = ?"
+        return self._do(lambda db: db.execute(query, (place,)).fetchall())
+
     def hold(
         self,
         manifest: Digest,

@@ -364,10 +364,11 @@ class MemoryStore:
     def mark_damaged(self, manifest: Digest, folder: Path, file: int) -> None:
         with self.lock:
             found = [held for held in self._held if (held.digest, held.folder) == (manifest, folder)]
-            paths = {held.manifest.files[file].path for held in found}
+            places = {Path(*_where(held, file)) for held in found}
+            places |= {folder / held.manifest.files[file].path for held in found}
             for held in self._held:
-                if held.folder == folder:
-                    held.doubted.update(n for n, entry in enumerate(held.manifest.files) if entry.path in paths)
+                numbers = range(len(held.files))
+                held.doubted.update(number for number in numbers if Path(*_where(held, number)) in places)
 
     def mark_right(self, manifest: Digest, folder: Path, file: int, found: Fingerprint) -> bool:
         restored = False

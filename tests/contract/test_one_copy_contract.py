@@ -105,6 +105,30 @@ def test_a_file_that_was_read_and_is_right_is_held_again_as_it_is_now(scene: Sce
     plan.open(MODEL).close()
 
 
+@pytest.mark.parametrize("read", ["published", "adopted"])
+def test_a_file_that_was_read_and_is_wrong_is_doubted_wherever_it_is_held(scene: Scene, read: str) -> None:
+    part = content_of({"renamed.bin": FILES["model.bin"], "config.json": b"{}"}, STEP)
+    if read == "published":
+        hold(scene, CONTENT)
+        of = scene.folder
+    else:
+        adopt(scene, CONTENT)
+        of = scene.folder.parent / "snapshot"
+    scene.store.put_blobs(list(part.blobs.values()))
+    files = []
+    for number, (entry, name) in enumerate(zip(part.manifest.files, ("config.json", "model.bin"), strict=True)):
+        opened = scene.store.open_in_place(scene.folder, name)
+        chunks = part.table.list_of(number) if entry.chunks > 1 else None
+        files.append(HashedFile(entry, chunks, scene.store.fingerprint_of(opened), True, scene.folder / name))
+        opened.close()
+    scene.store.hold(part.manifest, part.root, scene.folder.parent / "other", files, origin=Origin.ADOPTED)
+    scene.store.mark_damaged(CONTENT.root, of, MODEL)
+    (held,) = scene.store.holdings(part.root)
+    number = part.manifest.number_of("config.json")
+    assert number is not None
+    assert held.held == RangeSet.of([part.table.span(number)])
+
+
 def test_a_large_file_can_be_had_alone_as_long_as_it_is_held(scene: Scene) -> None:
     hold(scene, CONTENT)
     entry = CONTENT.manifest.files[MODEL]
