@@ -19,7 +19,7 @@ from p2phub.store.disk import disk_errors
 from p2phub.store.folders import open_place, open_published
 from p2phub.store.holdings import Holdings
 from p2phub.store.index import FileRow, HoldingRow
-from p2phub.store.interface import Fingerprint, Origin
+from p2phub.store.interface import Fingerprint, LookedAgain, Origin
 from p2phub.store.known import Known
 from p2phub.store.opening import open_in
 from p2phub.store.rehash import is_equal
@@ -67,11 +67,11 @@ def mark_right(holdings: Holdings, digest: Digest, folder: Path, file: int, foun
     return True
 
 
-def look_again(holdings: Holdings, digest: Digest, file: int) -> tuple[str, ...]:
-    """Read a file in doubt again, wherever it is held. Returns where it is not what was hashed."""
+def look_again(holdings: Holdings, digest: Digest, file: int) -> LookedAgain:
+    """Read a file in doubt again, wherever it is held."""
     places = [(row, file) for row in holdings.index.holdings(digest)]
     places += holdings.where_part(digest) if file == 0 else []
-    lost: list[str] = []
+    restored, lost = 0, list[str]()
     for row, number in places:
         known, found = holdings.known(row.manifest), holdings.index.file(row.id, number)
         if known is None or found is None or found.standing != DOUBTED:
@@ -81,7 +81,9 @@ def look_again(holdings: Holdings, digest: Digest, file: int) -> tuple[str, ...]
         if now is None or now.standing == DOUBTED:
             entry = known.manifest.files[number]
             lost.append(str(_place(row, known.manifest, entry, found) or row.folder / entry.path))
-    return tuple(lost)
+        else:
+            restored += 1
+    return LookedAgain(restored, tuple(lost))
 
 
 def check(holdings: Holdings, blobs: Blobs) -> list[str]:

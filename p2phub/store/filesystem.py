@@ -37,6 +37,7 @@ from p2phub.store.interface import (
     Holding,
     Judge,
     LocalRun,
+    LookedAgain,
     Origin,
     Provenance,
     Scan,
@@ -163,7 +164,7 @@ class FilesystemStore:
         with disk_errors(f"read metadata in {self._home}"):
             return hashed_at(places, self._holdings.index, self._blobs)
 
-    def look_again(self, manifest: Digest, file: int) -> tuple[str, ...]:
+    def look_again(self, manifest: Digest, file: int) -> LookedAgain:
         return look_again(self._holdings, manifest, file)
 
     def mark_changed(self, manifest: Digest, file: int) -> None:

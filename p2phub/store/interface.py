@@ -99,6 +99,13 @@ class Scan(msgspec.Struct, frozen=True):
     outside: tuple[str, ...]
 
 
+class LookedAgain(msgspec.Struct, frozen=True):
+    """What a look at a file in doubt came to: at how many places it is right and held again; where it is `lost`."""
+
+    restored: int = 0
+    lost: tuple[str, ...] = ()
+
+
 class HashedFile(msgspec.Struct, frozen=True):
     """What one read pass found, with the fingerprint that held before and after it.
 
@@ -330,9 +337,8 @@ class Store(Keeper, Protocol):
     def hashed_at(self, places: Iterable[Path]) -> dict[Path, HashedFile]:
         """Return what `note_hashed` was told of these files, where the fingerprint was trusted."""
 
-    def look_again(self, manifest: Digest, file: int) -> tuple[str, ...]:
-        """Read a file in doubt again, wherever it is held: it is held again if it is what it should be. Returns where
-        it is not."""
+    def look_again(self, manifest: Digest, file: int) -> LookedAgain:
+        """Read a file in doubt again, wherever it is held: it is held again if it is what it should be."""
 
     def mark_changed(self, manifest: Digest, file: int) -> None:
         """Note that a file is not what was hashed: its chunks are not held until it is hashed again."""

@@ -29,6 +29,7 @@ from p2phub.store.interface import (
     Judge,
     LocalFile,
     LocalRun,
+    LookedAgain,
     Origin,
     Provenance,
     Scan,
@@ -331,16 +332,17 @@ class MemoryStore:
             if file.trusted
         }
 
-    def look_again(self, manifest: Digest, file: int) -> tuple[str, ...]:
-        lost: list[str] = []
+    def look_again(self, manifest: Digest, file: int) -> LookedAgain:
+        restored, lost = 0, list[str]()
         with self.lock:
             places = [(held, file) for held in self._held if held.digest == manifest]
             places += self._where_part(manifest) if file == 0 else []
             for held, number in places:
-                if number in held.doubted and not self._is_right_again(held, number):
-                    folder, path = _where(held, number)
-                    lost.append(str(folder / path))
-        return tuple(lost)
+                if number in held.doubted:
+                    is_right = self._is_right_again(held, number)
+                    restored += is_right
+                    lost += [] if is_right else [str(Path(*_where(held, number)))]
+        return LookedAgain(restored, tuple(lost))
 
     def _is_right_again(self, held: _Held, number: int) -> bool:
         """Hash a file in doubt; it is held again if it is what it should be."""

@@ -13,7 +13,7 @@ from p2phub import limits
 from p2phub.content import RangeSet
 from p2phub.errors import ContentChanged, Unsafe
 from p2phub.manifest import alone_digest, manifest_alone
-from p2phub.store import HashedFile, LocalRun, Origin, Provenance
+from p2phub.store import HashedFile, LocalRun, LookedAgain, Origin, Provenance
 from p2phub.store.disk import Disk
 from tests.support.content import Content, content_of, random_files
 from tests.support.covers import covers
@@ -80,10 +80,10 @@ def test_a_file_in_doubt_is_held_again_once_it_is_found_right(scene: Scene) -> N
     hold(scene, CONTENT)
     scene.put("model.bin", b"x" * 5_500)
     scene.store.mark_changed(CONTENT.root, MODEL)
-    assert scene.store.look_again(CONTENT.root, MODEL) == (str(scene.folder / "model.bin"),)
+    assert scene.store.look_again(CONTENT.root, MODEL) == LookedAgain(0, (str(scene.folder / "model.bin"),))
     assert not scene.store.holdings()[0].complete
     scene.put("model.bin", FILES["model.bin"])
-    assert scene.store.look_again(CONTENT.root, MODEL) == ()
+    assert scene.store.look_again(CONTENT.root, MODEL) == LookedAgain(1)
     assert scene.store.holdings()[0].complete
 
 
