@@ -15,7 +15,8 @@ from benchmarks.plan import TARGET_BYTES
 from benchmarks.processes import Command, ContestantFailed, run
 from benchmarks.programs.large_home import CHUNKS
 from benchmarks.race import How
-from p2phub.store.index import Index
+from p2phub.store.database import Database
+from p2phub.store.index_content import ContentIndex
 
 _PINS = 100_000
 _PINS_MIN = 100
@@ -62,15 +63,16 @@ def measure_held(held: Held, p2phub: P2phub, size: int, how: How) -> None:
 
 def _look_up(home: Path, digests: list[bytes]) -> list[float]:
     """Return the microseconds of a lookup of each of `digests`, as a fetch asks for it."""
-    index = Index(home, tuple)
-    index.holdings()  # Opens it.
+    database = Database(home, tuple)
+    contents = ContentIndex(database)
+    contents.has_chunks()  # Opens it.
     random.Random(1).shuffle(digests)
     took = []
     for digest in digests:
         began = time.perf_counter()
-        found = index.find_chunk(digest)
+        found = contents.find_chunk(digest)
         took.append((time.perf_counter() - began) * 1e6)
         if not found:
             raise ContestantFailed("a chunk that is there was not found")
-    index.database.close()
+    database.close()
     return took

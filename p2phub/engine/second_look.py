@@ -1,12 +1,14 @@
 """Look once more at files that were found changed while they were served: perhaps only their times or links are other.
 
 A file in doubt is not served. It is read again a moment later, in a worker, and served again if it is what was hashed;
-else that is said once, and it stays in doubt until somebody publishes or adopts it anew.
+else that is said, and it stays in doubt until somebody publishes, adopts or verifies it anew. What the disk failed to
+tell is asked once more a while later.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 
 import trio
@@ -18,6 +20,10 @@ from p2phub.store import Store
 
 _log = logging.getLogger(__name__)
 SETTLE_S = 3.0  # Whoever writes a file is given so long to come to an end with it.
+RETRY_S = 60.0
+TRIES_MAX = 3
+SAY_AGAIN_S = 3600.0  # Until then it is the same loss, which several doubts may tell of.
+SAID_MAX = 4096
 WAITING_MAX = 4096  # More than a folder's worth of changes at once is looked at by the next publish or check.
 
 
@@ -27,8 +33,9 @@ class SecondLook:
     def __init__(self, store: Store, workers: Workers, changed: Callable[[Digest], None]) -> None:
         self._store, self._workers, self._changed = store, workers, changed
         self._token: trio.lowlevel.TrioToken | None = None
-        self._waiting: dict[tuple[Digest, int], None] = {}
-        self._said: set[str] = set()
+        self._waiting: dict[tuple[Digest, int], int] = {}  # With how often the disk failed to tell.
+        self._failed: dict[tuple[Digest, int], int] = {}
+        self._said: dict[str, float] = {}  # When each loss was told of last, the earliest first.
         self._wanted = trio.Event()
         self.looking = False  # Whether one is being read.
 
@@ -44,7 +51,7 @@ class SecondLook:
 
     def _note(self, manifest: Digest, file: int) -> None:
         if len(self._waiting) < WAITING_MAX:
-            self._waiting[manifest, file] = None
+            self._waiting.setdefault((manifest, file), 0)
             self._wanted.set()
 
     async def run(self) -> None:
@@ -52,27 +59,40 @@ class SecondLook:
         self._token = trio.lowlevel.current_trio_token()
         try:
             while True:
-                await self._wanted.wait()
+                with trio.move_on_after(RETRY_S if self._failed else math.inf):
+                    await self._wanted.wait()
                 self._wanted = trio.Event()
                 await trio.sleep(SETTLE_S)
+                self._waiting, self._failed = {**self._failed, **self._waiting}, {}
                 while self._waiting:
-                    manifest, file = next(iter(self._waiting))
+                    (manifest, file), failed = next(iter(self._waiting.items()))
                     del self._waiting[manifest, file]
                     self.looking = True
-                    await self._look(manifest, file)
+                    await self._look(manifest, file, failed)
                     self.looking = False
         finally:
             self._token = None
 
-    async def _look(self, manifest: Digest, file: int) -> None:
+    async def _look(self, manifest: Digest, file: int, failed: int) -> None:
         try:
-            lost = await self._workers.run_long(lambda: self._store.look_again(manifest, file))
+            found = await self._workers.run_long(lambda: self._store.look_again(manifest, file))
         except HubError as error:
             _log.warning("a file that changed could not be read again: %s", error)
+            if failed + 1 < TRIES_MAX:
+                self._failed[manifest, file] = failed + 1
             return
-        if not lost:
+        if found.restored or not found.lost:
             self._changed(manifest)
-        for path in lost:
-            if path not in self._said:
-                self._said.add(path)
+        for path in found.lost:
+            if self._is_news(path):
                 _log.warning("%s is gone, or not what it was when it was hashed; it is not served any more", path)
+
+    def _is_news(self, path: str) -> bool:
+        now = trio.current_time()
+        if now - self._said.pop(path, -math.inf) < SAY_AGAIN_S:
+            self._said[path] = now
+            return False
+        while len(self._said) >= SAID_MAX:
+            del self._said[next(iter(self._said))]
+        self._said[path] = now
+        return True

@@ -1,6 +1,7 @@
 """The direct carrier: TLS over TCP to an address, both ends proven, bulk bytes in blocking threads of this process.
 
 `open_plane` is the door: the plane dials (`net.interface.Dialler`) and serves connections that `net.listen` accepts.
+TLS and certificates are loaded with the first connection: most commands make none, and it takes a fifth of their time.
 Source: proto/transfer.md; figures and reasons: docs/decisions/0020.
 """
 
@@ -13,6 +14,8 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -20,10 +23,8 @@ from p2phub import limits
 from p2phub.content import Digest
 from p2phub.errors import DiskError, PeerError, PeerGone
 from p2phub.identity import Address, PeerAddress, SecretKey
-from p2phub.net import tls
 from p2phub.net.channel import Watched
 from p2phub.net.control import ControlConnection
-from p2phub.net.credential import Credential, make_credential
 from p2phub.net.interface import AnswerControl, Shelf
 from p2phub.net.link import BulkLink
 from p2phub.net.links import Links
@@ -31,6 +32,12 @@ from p2phub.net.reception import Reception
 from p2phub.net.throttle import Caps
 from p2phub.net.waiting import within
 from p2phub.wire import BulkRequester
+
+if TYPE_CHECKING:
+    from OpenSSL import SSL
+
+    from p2phub.net.credential import Credential
+    from p2phub.net.tls import TlsConnection
 
 _log = logging.getLogger(__name__)
 _RECEIVE_BUFFER_BYTES = 4 * limits.MIB
@@ -41,10 +48,26 @@ _OUR_OWN = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 class DirectPlane:
     """Dials peers, and serves those who dialled us. Made by `open_plane`."""
 
-    def __init__(self, credential: Credential, links: Links, reception: Reception) -> None:
-        self.credential = credential
-        self._context = tls.make_context(credential)
+    def __init__(self, who: Credential | SecretKey, links: Links, reception: Reception) -> None:
+        """`who`: the credential to show, or the key that makes one when it is first needed."""
+        self._who = who
         self._links, self._reception = links, reception
+
+    @cached_property
+    def credential(self) -> Credential:
+        from p2phub.net.credential import make_credential
+
+        return make_credential(self._who) if isinstance(self._who, SecretKey) else self._who
+
+    @cached_property
+    def _context(self) -> SSL.Context:
+        from p2phub.net import tls
+
+        return tls.make_context(self.credential)
+
+    def get_ready(self) -> None:
+        """Load what the first connection needs, for whoever will have some. Blocks for a tenth of a second."""
+        assert self._context is not None
 
     @property
     def links(self) -> Links:
@@ -61,6 +84,8 @@ class DirectPlane:
 
         `settled` is called when handshake and first frame are done. An error ends this connection only.
         """
+        from p2phub.net import tls
+
         sock = take_socket(stream)
         try:
             address = _address_of(sock)
@@ -102,7 +127,9 @@ class DirectPlane:
         """Open a control connection. Raises PeerGone, WrongPeer."""
         return ControlConnection(await self._connect(peer, bulk=False))
 
-    async def _connect(self, peer: PeerAddress, *, bulk: bool) -> tls.TlsConnection:
+    async def _connect(self, peer: PeerAddress, *, bulk: bool) -> TlsConnection:
+        from p2phub.net import tls
+
         with within(limits.DIAL_S, peer):
             sock = await _dial(peer.address, bulk=bulk)
         try:
@@ -118,19 +145,19 @@ async def open_plane(
     key: SecretKey, shelf: Shelf, answer: AnswerControl, caps: Caps | None = None
 ) -> AsyncIterator[DirectPlane]:
     """Run a direct plane as the node that `key` is, within `caps`. On the way out every connection ends."""
-    async with run_plane(make_credential(key), shelf, answer, caps) as plane:
+    async with run_plane(key, shelf, answer, caps) as plane:
         yield plane
 
 
 @asynccontextmanager
 async def run_plane(
-    credential: Credential, shelf: Shelf, answer: AnswerControl, caps: Caps | None = None
+    who: Credential | SecretKey, shelf: Shelf, answer: AnswerControl, caps: Caps | None = None
 ) -> AsyncIterator[DirectPlane]:
-    """As `open_plane`, for whoever has a credential of the node and not its key."""
+    """As `open_plane`, also for whoever has a credential of the node and not its key."""
     watched, caps = Watched(), caps or Caps()
     async with trio.open_nursery() as nursery:
         links = Links(nursery, watched, caps.down)
-        plane = DirectPlane(credential, links, Reception(shelf, answer, watched, up=caps.up))
+        plane = DirectPlane(who, links, Reception(shelf, answer, watched, up=caps.up))
         nursery.start_soon(links.keep_looking)
         try:
             yield plane
@@ -140,6 +167,8 @@ async def run_plane(
 
 async def _dial(address: Address, *, bulk: bool) -> socket.socket:
     """Return a connected, non-blocking socket. Raises PeerGone."""
+    from p2phub.net import tls
+
     sock = _new_socket(address, bulk=bulk)
     try:
         tls.tune(sock)

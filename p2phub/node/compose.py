@@ -268,7 +268,8 @@ async def compose(config: Config, *, serving: bool, bulk_processes: int = 0) -> 
     """Open a node's parts; with `serving` it listens. Bulk bytes are carried by as many children, by threads of this
     process if none. On the way out all ends. Raises HubError."""
     publisher, key = load_or_create(config.home)
-    store, ledger = FilesystemStore(config.home), FileLedger(config.home)
+    store = FilesystemStore(config.home)
+    ledger = FileLedger(config.home, log=store.log)
     try:
         shelf = StoreShelf(store, ledger)
         workers = Workers()
@@ -292,6 +293,7 @@ async def compose(config: Config, *, serving: bool, bulk_processes: int = 0) -> 
             desk.dialler = plane  # Whether we can be reached directly is what a peer asks.
             listener = None
             if serving:
+                plane.get_ready()
                 listener = await stack.enter_async_context(open_listener(config.listen, carrier.handle))
             nursery = await stack.enter_async_context(trio.open_nursery())
             parts = Parts(

@@ -20,8 +20,8 @@ from p2phub.store import Keep, Ledger, Origin, Spare, enough
 
 
 class Keeping:
-    """What one node keeps. `busy` are the manifests of its fetches under way; `changed` is told of what is let go of;
-    `online`: whether the network may be asked."""
+    """What one node keeps. `busy` are the manifests it fetches, or gives to another program, now; `changed` is told
+    of what is let go of; `online`: whether the network may be asked."""
 
     def __init__(
         self,
@@ -79,7 +79,11 @@ class Keeping:
 
             def taken() -> int:
                 mine = parts.store.holdings(manifest)
-                return parts.store.own_bytes() - sum(each.bytes_total for each in mine if each.origin is Origin.OWN)
+                held = parts.store.own_bytes() - sum(each.bytes_total for each in mine if each.origin is Origin.OWN)
+                # Of those that run it counts what they will take.
+                counted = self._promised.keys() | {manifest}
+                left = parts.store.own_unfinished()
+                return held + sum(left[other] for other in left.keys() - counted)
 
             promised = sum(self._promised[other] for other in self._promised if other != manifest)
             short = await parts.workers.run(taken) + promised + count - quota
@@ -95,13 +99,15 @@ class Keeping:
             raise DiskFull(
                 f"{count:,} bytes more would be {short:,} over the quota of {parts.config.quota:,} bytes, and "
                 f"{sum(each.bytes for each in spare):,} of what is there may go",
-                hint="unpin what is not needed (`p2phub du` shows what takes how much), raise `quota` in config.toml, "
+                hint="unpin what is not needed (`p2phub du` shows what takes how much), give up fetches that did not "
+                "end (`p2phub gc --unfinished`), raise `quota` in config.toml, "
                 "or fetch it into a folder of yours: p2phub fetch REF --into DIR",
             )
         for each in spare:
             if short <= 0:
                 return
-            short -= await self.collect(each, keep) or 0
+            # Not what became free, which is nothing where another program has it, too, by a hard link.
+            short -= each.bytes if await self.collect(each, keep) is not None else 0
         if short > 0:
             raise DiskFull("what was to make room was pinned meanwhile", hint="unpin something, then run it again")
 

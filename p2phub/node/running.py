@@ -52,12 +52,13 @@ class Running:
         self._jobs: dict[int, JsonObject] = {}
         self._begun: dict[int, Begun] = {}  # By job, as `_jobs`.
         self._fetches: dict[int, engine.Running] = {}
+        self._used: list[Digest] = []  # Once for each that uses it.
         self._job_count = 0
         self._notes: deque[tuple[Callable[[Path, Begun], None], Begun]] = deque()  # Still to be written, in this order.
         self._notes_wait = trio.Event()
         self.keeping = Keeping(
             parts,
-            busy=lambda: [*(fetch.manifest for fetch in self._begun.values()), *self.readings],
+            busy=lambda: [*self._used, *(fetch.manifest for fetch in self._begun.values()), *self.readings],
             changed=self.shelf_changed,
             online=announcer is not None,
         )
@@ -86,6 +87,15 @@ class Running:
             self.capping.forget(number)
             del self._jobs[number], self._begun[number]
             self._fetches.pop(number, None)
+
+    @contextmanager
+    def using(self, manifest: Digest) -> Iterator[None]:
+        """Keep a manifest from collection by this node. Others of the same home see `Store.in_use`."""
+        self._used.append(manifest)
+        try:
+            yield
+        finally:
+            self._used.remove(manifest)
 
     def job_of(self, fetch: Begun) -> JsonObject | None:
         """Return what is told of the job that carries out `fetch`, None if none does."""

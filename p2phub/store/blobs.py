@@ -14,8 +14,7 @@ import stat
 import time
 from collections.abc import Iterator, Sequence
 
-from p2phub.content import Digest, digest_of
-from p2phub.errors import Malformed
+from p2phub.content import DIGEST_BYTES, Digest, digest_of
 from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, WRITE_FLAGS, Disk
 from p2phub.store.folders import names_in
 
@@ -91,11 +90,13 @@ class Blobs:
             self._disk.unlink(name, dir_fd=self._folder)
         return None
 
-    def all(self) -> Iterator[Digest]:
-        """Yield the digest of each blob there is."""
+    def all(self) -> Iterator[bytes]:
+        """Yield the digest of each blob there is, raw: there may be hundreds of thousands."""
         for name in os.listdir(self._folder):
-            with contextlib.suppress(ValueError, Malformed):  # None of ours.
-                yield Digest(bytes.fromhex(name))
+            with contextlib.suppress(ValueError):  # None of ours.
+                raw = bytes.fromhex(name)
+                if len(raw) == DIGEST_BYTES:
+                    yield raw
 
     def length_if_old(self, digest: Digest, put_before: float) -> int | None:
         """Return the length of a blob that was not put since `put_before` (Unix seconds), None if it was or is gone."""

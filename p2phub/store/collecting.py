@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -19,7 +19,7 @@ from typing import TypeVar
 from p2phub.content import Digest
 from p2phub.errors import Malformed, Occupied
 from p2phub.store.blobs import YOUNG_S, Blobs
-from p2phub.store.destination import Destination
+from p2phub.store.destination import Destination, is_unfinished_in, unfinished_bytes
 from p2phub.store.disk import FOLDER_FLAGS, Disk
 from p2phub.store.hashed import lists_of_hashed
 from p2phub.store.holdings import HOLDING, Holdings, holding_key
@@ -28,8 +28,9 @@ from p2phub.store.interface import Origin
 from p2phub.store.keeping import Collectable, Keep, Leftover, Spare, Swept, in_order
 from p2phub.store.ledger import PIN, mark_key
 from p2phub.store.needs import blobs_of
+from p2phub.store.noting import root_key
 from p2phub.store.opened import Opened
-from p2phub.store.removing import GOING, remove_tree, set_aside, tree_bytes
+from p2phub.store.removing import GOING, Unlinked, bytes_taken, remove_tree, set_aside, tree_bytes
 from p2phub.store.state_log import StateLog
 
 T = TypeVar("T")
@@ -38,7 +39,6 @@ OWN_FILES = "files"
 """Below the home: the own store, a folder for each manifest, named by its digest (64 hex digits)."""
 
 BLOBS_AT_ONCE = 256  # Removed before others get their turn.
-UNKNOWN_AT_ONCE = 256  # Holdings whose chunks are looked for in one reading of all.
 
 
 def own_folder(home: Path, manifest: Digest) -> Path:
@@ -62,26 +62,42 @@ class Collector:
     # --- what may go -----------------------------------------------------------------------------------------------
 
     def collectable(self, keep: Keep) -> Collectable:
-        self._holdings.index_chunks()
+        self._holdings.noting.note_blobs()
         kept = keep.pinned | keep.busy
-        rows = [row for row in self._index.own() if row.manifest not in kept]
+        needed = self._needed_by_others()
+        rows = [row for row in self._index.own() if row.manifest not in kept and row.manifest not in needed]
         spare = [Spare(row.manifest, Path(os.fsdecode(row.place)), row.bytes, row.used_at, row.others) for row in rows]
         lengths = [length for _, length in self._unneeded(keep, frozenset(row.id for row in rows))]
-        stale = len(self._index.gone()) + len(self._places_gone())
+        stale = len(self._index.gone()) + len(self._holdings.contents.unheld()) + len(self._places_gone())
         return Collectable(in_order(spare), tuple(self.leftovers(keep)), len(lengths), sum(lengths), stale)
+
+    def _needed_by_others(self) -> set[Digest]:
+        """Return the manifests whose folder in the own store was published from, adopted, or fetched to, too: `_remove`
+        would refuse them."""
+        found: set[Digest] = set()
+        for files in {self._files, Path(os.path.realpath(self._files))}:
+            places, below = self._index.used_by_others(files)
+            if any(os.fsencode(at) in places for at in (files, *files.parents)):
+                return {row.manifest for row in self._index.own()}  # Something around all of them.
+            start = len(os.fsencode(files)) + 1
+            named = {_named(os.fsdecode(place[start:].partition(b"/")[0])) for place in below}
+            found |= {manifest for manifest in named if manifest is not None}
+        return found
 
     def _unneeded(self, keep: Keep, without: frozenset[int] = frozenset()) -> Iterator[tuple[Digest, int]]:
         """Yield (digest, length) of the blobs that nothing needs but holdings whose ids are in `without`."""
         put_before = time.time() - YOUNG_S
         described: frozenset[int] | None = None
-        by_first_byte: dict[bytes, list[Digest]] = {}
-        for digest in self._blobs.all():
-            by_first_byte.setdefault(digest.raw[:1], []).append(digest)
-        for first, digests in by_first_byte.items():
+        by_first_byte: dict[bytes, list[bytes]] = {}
+        for raw in self._blobs.all():
+            by_first_byte.setdefault(raw[:1], []).append(raw)
+        without |= {holding for holding, _ in self._index.gone()}
+        for first, raws in by_first_byte.items():
             needed = self._index.needed(first, without)
-            for digest in digests:
-                if key_of(digest.raw) in needed:
+            for raw in raws:
+                if key_of(raw) in needed:
                     continue
+                digest = Digest(raw)
                 if described is None:  # Reads all that was ever accepted, so only where something could go.
                     described = self._described(keep, without)
                 length = None if key_of(digest.raw) in described else self._blobs.length_if_old(digest, put_before)
@@ -91,9 +107,9 @@ class Collector:
     def _described(self, keep: Keep, without: frozenset[int]) -> frozenset[int]:
         """Return the blobs, by key, that are needed though no holding says so in the index."""
         index = self._holdings.index
-        rows, unindexed = index.holdings(), set(index.without_chunks())
-        held = frozenset(row.manifest for row in rows if row.id not in without)
-        wanted = {row.manifest for row in rows if row.id in unindexed}
+        rows, unindexed = index.manifests(), set(self._holdings.contents.without_blobs())
+        held = frozenset(manifest for holding, manifest in rows if holding not in without)
+        wanted = {manifest for holding, manifest in rows if holding in unindexed}
         wanted |= (keep.busy | keep.pinned | frozenset(keep.described(held))) - held
         found = {key_of(blob.raw) for manifest in wanted for blob in blobs_of(manifest, self._blobs.get)}
         return frozenset(found | {key_of(blob.raw) for blob in lists_of_hashed(index, self._blobs)})
@@ -104,15 +120,29 @@ class Collector:
             yield Leftover(self._files / name, tree_bytes(self._files / name))
         yield from self._opened.leftovers()
 
-    def _unnamed(self, keep: Keep) -> list[str]:
+    def unfinished(self) -> dict[Digest, int]:
+        """Return what fetches into the own store take that did not end; of those that repair something only what is
+        beside it."""
+        in_index = self._index.folders()
+        found = {}
+        for name in self._names():
+            folder, manifest = self._files / name, _named(name)
+            if manifest is not None and is_unfinished_in(folder, manifest):
+                is_held = os.fsencode(folder) in in_index
+                found[manifest] = unfinished_bytes(folder, manifest) if is_held else bytes_taken(folder)
+        return found
+
+    def _names(self) -> list[str]:
         try:
-            names = os.listdir(self._files)
+            return os.listdir(self._files)
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    def _unnamed(self, keep: Keep) -> list[str]:
         in_log = set(self._log.all(HOLDING))
         in_index = self._index.folders()
         found = []
-        for name in sorted(names):
+        for name in sorted(self._names()):
             manifest = _named(name)
             if name.startswith(GOING):
                 found.append(name)
@@ -195,7 +225,20 @@ class Collector:
                 aside = set_aside(self._disk, folder.name, dir_fd=files)
         finally:
             destination.close()
-        return self._take_apart(aside)
+        unlinked: list[Unlinked] = []
+        try:
+            return self._take_apart(aside, unlinked.append)
+        finally:
+            self._renew(manifest, unlinked)
+
+    def _renew(self, manifest: Digest, unlinked: Sequence[Unlinked]) -> None:
+        """Note how files are now that are held elsewhere, too, by another name: given to another program, say."""
+        known = self._holdings.manifests.manifest(manifest) if unlinked else None
+        if known is None:
+            return
+        found = ((known.number_of(file.path), file) for file in unlinked)
+        files = [(root_key(known.files[number]), file.was, file.now) for number, file in found if number is not None]
+        self._holdings.index.renew(files, empty_of=manifest)
 
     def _forget(self, manifest: Digest, rows: list[HoldingRow]) -> bool:
         """Forget a holding, durably, unless it is pinned by now, or was recorded anew meanwhile."""
@@ -209,10 +252,10 @@ class Collector:
             self._log.remove(HOLDING, holding_key(manifest, own_folder(self._home, manifest)))
         return True
 
-    def _take_apart(self, name: str) -> int:
+    def _take_apart(self, name: str, unlinked: Callable[[Unlinked], None] = lambda file: None) -> int:
         with self._opened_files() as files:
             try:
-                return remove_tree(self._disk, name, dir_fd=files)
+                return remove_tree(self._disk, name, dir_fd=files, unlinked=unlinked)
             except FileNotFoundError:  # Another collection is at it.
                 return 0
 
@@ -225,20 +268,11 @@ class Collector:
             os.close(fd)
 
     def _drop_rows_of_gone(self) -> int:
-        """Remove what is left in the index of holdings that are forgotten. Returns of how many."""
+        """Remove the rows of what was forgotten, and of contents that nothing has any more. Returns of how many."""
         gone = self._index.gone()
-        unknown: list[int] = []
-        for holding, manifest in gone:
-            known = self._holdings.known(manifest)
-            if known is None:
-                unknown.append(holding)
-            else:
-                self._holdings.index.drop_chunks(holding, known.table.digests(0, len(known.table)))
-        for some in _batches(unknown, UNKNOWN_AT_ONCE):
-            self._index.drop_chunks_of(some)
         for holding, _ in gone:
             self._index.drop_rows(holding)
-        return len(gone)
+        return len(gone) + self._holdings.noting.drop_unheld()
 
 
 def _batches(items: Iterable[T], count: int) -> Iterator[list[T]]:

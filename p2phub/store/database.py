@@ -2,7 +2,7 @@
 
 What is asked of it stands in `index`. All of it can be made again from `state.log` (which folders), the blobs (what
 should be there) and the files (whether it is), so a damaged index is moved aside and a new one begun. One of a newer
-p2phub is refused, one of the last schema gets what is new. One connection, one thread at a time; other processes wait
+p2phub is refused, one of an earlier schema gets what is new. One connection, one thread at a time; other processes wait
 up to BUSY_S for each other.
 It names private folders, so it is for its user alone, whatever the home's own mode and the umask.
 """
@@ -25,20 +25,21 @@ import msgspec
 
 from p2phub.content import Digest
 from p2phub.errors import DiskError, DiskFull
+from p2phub.store.ballast import is_full, make_room
 from p2phub.store.interface import Origin
 
-SCHEMA = 2
+SCHEMA = 3
 BUSY_S = 10.0
 INDEX = "index.sqlite"
 LOCK = "index.lock"
 DOUBTED, HELD, TRUSTED = range(3)
 """How a file stands: not known to be what was hashed; it is; it is, and its fingerprint alone will tell next time."""
 
-_NEW_IN_2 = (
-    # By the first eight bytes of its digest: whoever finds a chunk so compares the rest. `number` counts through the
-    # manifest. Rows of a holding that is gone may be left over: its id is not given again.
-    "CREATE TABLE chunk (key INTEGER NOT NULL, holding INTEGER NOT NULL, number INTEGER NOT NULL,"
-    " PRIMARY KEY (key, holding, number)) WITHOUT ROWID",
+NOT_NOTED, BLOBS_NOTED, ALL_NOTED = range(3)
+"""What is noted of a holding beside its files (`holding.chunked`): nothing yet; its parts and the blobs it needs; its
+chunks, too."""
+
+_OF_2 = (
     # Files alone (manifest.alone) that are in what is held.
     "CREATE TABLE part (part BLOB NOT NULL, holding INTEGER NOT NULL REFERENCES holding ON DELETE CASCADE,"
     " number INTEGER NOT NULL, PRIMARY KEY (part, holding, number)) WITHOUT ROWID",
@@ -56,16 +57,32 @@ _NEW_IN_2 = (
     " others INTEGER)",
     # Holdings that are forgotten, whose rows in the other tables are still to be removed, some at a time.
     "CREATE TABLE gone (holding INTEGER PRIMARY KEY, manifest BLOB NOT NULL)",
+)
+_OF_3 = (
+    # Which files of holdings have the content that a root names.
+    "CREATE INDEX file_of ON file (root) WHERE root IS NOT NULL",
+    # Files of several chunks, once each, however many holdings have them; `root`: the first eight bytes of `digest`,
+    # as `file.root` has them. `noted`: all rows of its chunks are there; if not, they are being written or removed.
+    "CREATE TABLE content (root INTEGER PRIMARY KEY, digest BLOB NOT NULL, size INTEGER NOT NULL,"
+    " chunks INTEGER NOT NULL, noted INTEGER NOT NULL)",
+    "CREATE INDEX content_unfinished ON content (root) WHERE noted = 0",
+    # Their chunks: `key`, the first eight bytes of the digest, by which they are found; whoever finds one so compares
+    # the rest. `number` counts in the file. A file of one chunk has no row: its root is that chunk's digest.
+    "CREATE TABLE chunk (key INTEGER NOT NULL, root INTEGER NOT NULL, number INTEGER NOT NULL,"
+    " PRIMARY KEY (key, root, number)) WITHOUT ROWID",
     f"PRAGMA user_version = {SCHEMA}",
 )
 _TABLES = (
     "CREATE TABLE holding (id INTEGER PRIMARY KEY AUTOINCREMENT,"
     " manifest BLOB NOT NULL, folder BLOB NOT NULL, origin TEXT NOT NULL DEFAULT 'published', source BLOB,"
     " chunked INTEGER NOT NULL DEFAULT 0, UNIQUE (manifest, folder))",
+    # `root`: the first eight bytes of the digest that names the file's content; NULL if it has none, or that was not
+    # noted yet.
     "CREATE TABLE file (holding INTEGER NOT NULL REFERENCES holding ON DELETE CASCADE, number INTEGER NOT NULL,"
     " standing INTEGER NOT NULL, device INTEGER, inode INTEGER, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER,"
-    " place BLOB, PRIMARY KEY (holding, number)) WITHOUT ROWID",
-    *_NEW_IN_2,
+    " place BLOB, root INTEGER, PRIMARY KEY (holding, number)) WITHOUT ROWID",
+    *_OF_2,
+    *_OF_3,
 )
 _FROM_1_TO_2 = (
     # Of what was held before nobody knows whose it is: the user's, then.
@@ -73,8 +90,17 @@ _FROM_1_TO_2 = (
     "ALTER TABLE holding ADD COLUMN source BLOB",
     "ALTER TABLE holding ADD COLUMN chunked INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE file ADD COLUMN place BLOB",
-    *_NEW_IN_2,
+    "CREATE TABLE chunk (key INTEGER)",  # As there is one in an index of the second schema, to go in the next step.
+    *_OF_2,
 )
+_FROM_2_TO_3 = (
+    # Chunks were noted for each holding. No row is taken over, nor any holding looked at: what `chunked` says of all is
+    # from here on that blobs were noted, and chunks are noted anew when they are next asked for.
+    "DROP TABLE chunk",
+    "ALTER TABLE file ADD COLUMN root INTEGER",
+    *_OF_3,
+)
+_STEPS = {1: (*_FROM_1_TO_2, *_FROM_2_TO_3), 2: _FROM_2_TO_3}
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 _SHORT_READ = 522  # SQLITE_IOERR_SHORT_READ: a truncated file.
 
@@ -156,6 +182,10 @@ class Database:
         return self._connection
 
     def _connect(self) -> sqlite3.Connection:
+        try:
+            make_room(self._home)
+        except OSError as exc:
+            raise DiskError(f"cannot use {self._path}: {exc.strerror}") from exc
         self._make_private()
         connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         # The file may be anyone's: nothing in its schema may run code.
@@ -208,8 +238,8 @@ class Database:
             (version,) = db.execute("PRAGMA user_version").fetchone()
             if version == SCHEMA:
                 return  # Another process was faster.
-            if version == 1:
-                _bring_up_to_date(db)
+            if version in _STEPS:
+                _bring_up_to_date(db, _STEPS[version])
                 return
             if version != 0 or db.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
                 raise Damage(f"schema {version}")
@@ -254,9 +284,9 @@ class Database:
         return status.st_dev, status.st_ino
 
 
-def _bring_up_to_date(db: sqlite3.Connection) -> None:
-    """Give an index of the first schema what is new. Raises Damage if it was none."""
-    for statement in _FROM_1_TO_2:
+def _bring_up_to_date(db: sqlite3.Connection, steps: Iterable[str]) -> None:
+    """Give an index of an earlier schema what is new. Raises Damage if it was none."""
+    for statement in steps:
         try:
             db.execute(statement)
         except sqlite3.OperationalError as exc:
@@ -272,7 +302,10 @@ def _is_damage(error: sqlite3.Error) -> bool:
 
 def _disk_error(error: sqlite3.Error, path: Path) -> DiskError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_FULL:
+    # What should have told that a disk is full is often a failure to read or write: of its shared memory, say.
+    if code == sqlite3.SQLITE_FULL or (
+        code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) and is_full(path.parent)
+    ):
         return DiskFull(f"cannot write {path}: no space left", hint="make room, then run the same command")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return DiskError(f"{path} was in use by another process for more than {BUSY_S:.0f} s")

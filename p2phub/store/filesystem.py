@@ -26,8 +26,9 @@ from p2phub.store.collecting import Collector, own_folder
 from p2phub.store.database import INDEX
 from p2phub.store.destination import discard_unfinished, unfinished_bytes
 from p2phub.store.disk import Disk, disk_errors
+from p2phub.store.doubting import check, look_again, mark_changed, mark_damaged, mark_right
 from p2phub.store.fingerprints import Fingerprints
-from p2phub.store.folders import fingerprint, open_place, open_published
+from p2phub.store.folders import OWN_FOLDER, fingerprint, open_place, open_published
 from p2phub.store.hashed import hashed_at, note_hashed
 from p2phub.store.holdings import Holdings
 from p2phub.store.interface import (
@@ -37,6 +38,7 @@ from p2phub.store.interface import (
     Holding,
     Judge,
     LocalRun,
+    LookedAgain,
     Origin,
     Provenance,
     Scan,
@@ -45,8 +47,11 @@ from p2phub.store.interface import (
 from p2phub.store.keeping import Collectable, Keep, Spare, Swept, Usage
 from p2phub.store.linking import Linker
 from p2phub.store.local import find_local
+from p2phub.store.own_folder import in_use
+from p2phub.store.remembering import remembered
 from p2phub.store.scanning import Ignore, scan_folder
 from p2phub.store.secret import load_or_make
+from p2phub.store.serving import manifests_with, open_held, parts, read_plan
 from p2phub.store.sharing import Places
 from p2phub.store.sharing.attached import Attached
 from p2phub.store.state_log import LOG, StateLog, open_home
@@ -78,7 +83,7 @@ class FilesystemStore:
     # --- metadata --------------------------------------------------------------------------------------------------
 
     def put_blobs(self, blobs: Sequence[bytes]) -> None:
-        with disk_errors(f"write metadata in {self._home}", option="--home"):
+        with disk_errors(f"write metadata in {self._home}"):
             self._blobs.put(blobs)
 
     def blob(self, digest: Digest) -> bytes | None:
@@ -102,7 +107,7 @@ class FilesystemStore:
         return fingerprint(os.fstat(file.descriptor))
 
     def remembered(self, folder: Path) -> dict[str, HashedFile]:
-        return self._holdings.remembered(folder)
+        return remembered(self._holdings, folder)
 
     def hold(
         self,
@@ -144,39 +149,39 @@ class FilesystemStore:
         return self._holdings.read_only(manifest, folder)
 
     def read_plan(self, manifest: Digest) -> ReadPlan | None:
-        return self._holdings.read_plan(manifest)
+        return read_plan(self._holdings, manifest)
 
     def open_held(self, manifest: Digest, folder: Path, file: int) -> Readable:
-        return self._holdings.open_held(manifest, folder, file)
+        return open_held(self._holdings, manifest, folder, file)
 
     def parts(self, manifest: Digest) -> tuple[Digest, ...]:
-        return self._holdings.parts(manifest)
+        return parts(self._holdings, manifest)
 
     def manifests_with(self, part: Digest) -> tuple[Digest, ...]:
-        return self._holdings.manifests_with(part)
+        return manifests_with(self._holdings, part)
 
     def local(self, table: ChunkTable, wanted: RangeSet) -> list[LocalRun]:
         return find_local(self._holdings, table, wanted)
 
     def note_hashed(self, files: Mapping[Path, HashedFile]) -> None:
-        with disk_errors(f"write metadata in {self._home}", option="--home"):
+        with disk_errors(f"write metadata in {self._home}"):
             note_hashed(files, self._holdings.index, self._blobs)
 
     def hashed_at(self, places: Iterable[Path]) -> dict[Path, HashedFile]:
         with disk_errors(f"read metadata in {self._home}"):
             return hashed_at(places, self._holdings.index, self._blobs)
 
-    def look_again(self, manifest: Digest, file: int) -> tuple[str, ...]:
-        return self._holdings.look_again(manifest, file)
-
-    def mark_right(self, manifest: Digest, folder: Path, file: int, fingerprint: Fingerprint) -> None:
-        self._holdings.mark_right(manifest, folder, file, fingerprint)
+    def look_again(self, manifest: Digest, file: int) -> LookedAgain:
+        return look_again(self._holdings, manifest, file)
 
     def mark_changed(self, manifest: Digest, file: int) -> None:
-        self._holdings.mark_changed(manifest, file)
+        mark_changed(self._holdings, manifest, file)
 
     def mark_damaged(self, manifest: Digest, folder: Path, file: int) -> None:
-        self._holdings.mark_damaged(manifest, folder, file)
+        mark_damaged(self._holdings, manifest, folder, file)
+
+    def mark_right(self, manifest: Digest, folder: Path, file: int, found: Fingerprint) -> bool:
+        return mark_right(self._holdings, manifest, folder, file, found)
 
     # --- fetches ---------------------------------------------------------------------------------------------------
 
@@ -192,10 +197,10 @@ class FilesystemStore:
         judge: Judge | None = None,
         link: bool = False,
     ) -> Arrival:
-        remembered = self._holdings.remembered(destination)
+        before = remembered(self._holdings, destination)
 
         def known(path: str, found: Fingerprint) -> Digest | None:
-            file = remembered.get(path)
+            file = before.get(path)
             return file.entry.root if file is not None and file.fingerprint == found else None
 
         def record(standing: Sequence[int], found: Fingerprints) -> None:
@@ -245,8 +250,20 @@ class FilesystemStore:
     def own_bytes(self) -> int:
         return sum(row.bytes for row in self._holdings.keeping.own())
 
+    def own_unfinished(self) -> dict[Digest, int]:
+        with disk_errors(f"look over {self._home}"):
+            return self._collector.unfinished()
+
     def note_others(self, manifest: Digest, others: int) -> None:
         self._holdings.keeping.note_others(manifest, others)
+
+    @contextlib.contextmanager
+    def in_use(self, manifest: Digest) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            folder = self.own_folder(manifest)
+            with disk_errors(f"use {folder}"), contextlib.suppress(FileNotFoundError):  # Nothing there to be kept.
+                stack.enter_context(in_use(self._disk, folder, OWN_FOLDER))
+            yield
 
     def collectable(self, keep: Keep) -> Collectable:
         with disk_errors(f"look over {self._home}"):
@@ -296,7 +313,12 @@ class FilesystemStore:
 
     def check(self) -> tuple[str, ...]:
         with disk_errors(f"check {self._home}"):
-            return tuple(self._holdings.check())
+            return tuple(check(self._holdings, self._blobs))
+
+    @property
+    def log(self) -> StateLog:
+        """What the ledger of the same home is kept in, too. It ends with whoever closes it first."""
+        return self._log
 
     def close(self) -> None:
         self._holdings.close()

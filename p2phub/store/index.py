@@ -1,7 +1,8 @@
 """What the index knows (`index.sqlite`): which manifests stand in which folders, each file's fingerprint when hashed,
-which chunks are in which of them, and what was hashed that no holding has yet.
+and what was hashed that no holding has yet.
 
-One method a question. How the database is opened, and begun again when it is damaged: `database`.
+One method a question. Which chunks are where: `index_chunks`. How the database is opened, and begun again when it is
+damaged: `database`.
 """
 
 from __future__ import annotations
@@ -9,20 +10,19 @@ from __future__ import annotations
 import os
 import sqlite3
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from p2phub.content import DIGEST_BYTES, Digest
-from p2phub.store.database import DOUBTED, HELD, Begun, Database
+from p2phub.store.database import DOUBTED, HELD, TRUSTED, Begun, Database
 from p2phub.store.interface import Fingerprint, Origin
 
 _KEY = struct.Struct(f">q{DIGEST_BYTES - 8}x")
+UNHELD = "NOT EXISTS (SELECT 1 FROM file WHERE file.root = content.root)"
 ROWS_AT_ONCE = 4096  # What a reader of many rows holds in memory; between two pages others get their turn.
-PLACES_TOLD_MAX = 16  # Of one chunk, which may be in many versions of a model: one that can be read is enough.
 
 
 class FileRow(msgspec.Struct, frozen=True):
@@ -44,6 +44,16 @@ class HoldingRow(msgspec.Struct, frozen=True):
     source: bytes | None
 
 
+class FileState(NamedTuple):
+    """What is recorded of a file: how it stands, its fingerprint, its place, as `FileRow` has them; and the key of its
+    root (`key_of`), None where it has no bytes."""
+
+    standing: int
+    fingerprint: Fingerprint | None
+    place: bytes | None
+    root: int | None
+
+
 class Index:
     """The index of one home. Thread-safe. `begin_again` says what a new one begins with. Methods raise DiskError."""
 
@@ -56,9 +66,21 @@ class Index:
     def holdings(self, manifest: Digest | None = None) -> list[HoldingRow]:
         """Return all holdings, or those of one manifest, newest first."""
         # Two queries: with one for both, a manifest would be looked for among all.
-        of = "" if manifest is None else "WHERE manifest = ?"
-        query = f"SELECT id, manifest, folder, origin, source FROM holding {of} ORDER BY id DESC"
-        values = () if manifest is None else (manifest.raw,)
+        if manifest is None:
+            return self._holdings("", ())
+        return self._holdings("WHERE manifest = ?", (manifest.raw,))
+
+    def manifests(self) -> list[tuple[int, Digest]]:
+        """Return (id, manifest) of all holdings: to make their paths takes longer than all else about them."""
+        query = "SELECT id, manifest FROM holding"
+        return [(number, Digest(manifest)) for number, manifest in self._do(lambda db: db.execute(query).fetchall())]
+
+    def in_folder(self, folder: Path) -> list[HoldingRow]:
+        """Return what a folder holds, newest first."""
+        return self._holdings("WHERE folder = ?", (os.fsencode(folder),))
+
+    def _holdings(self, where: str, values: tuple[bytes, ...]) -> list[HoldingRow]:
+        query = f"SELECT id, manifest, folder, origin, source FROM holding {where} ORDER BY id DESC"
         rows = self._do(lambda db: db.execute(query, values).fetchall())
         return [
             HoldingRow(number, Digest(manifest), Path(os.fsdecode(folder)), _origin(origin), source)
@@ -69,6 +91,18 @@ class Index:
         """Yield the files of a holding, by number, a page at a time: a change made meanwhile may be told or not."""
         columns = "number, standing, place, device, inode, size, mtime_ns, ctime_ns"
         query = f"SELECT {columns} FROM file WHERE holding = ? AND number >= ? ORDER BY number LIMIT {ROWS_AT_ONCE}"
+        for rows in self._pages(query, holding):
+            for number, standing, place, *values in rows:
+                yield FileRow(number, standing, _fingerprint(*values), place)
+
+    def trusted(self, holding: int, *, bytes_least: int) -> Iterator[FileRow]:
+        """Yield those of them that stand below the folder, of so many bytes and more, whose fingerprint alone tells
+        that they are what was hashed."""
+        columns = "number, standing, place, device, inode, size, mtime_ns, ctime_ns"
+        query = (
+            f"SELECT {columns} FROM file WHERE holding = ? AND number >= ? AND standing = {TRUSTED} AND place IS NULL"
+            f" AND size >= {bytes_least} ORDER BY number LIMIT {ROWS_AT_ONCE}"
+        )
         for rows in self._pages(query, holding):
             for number, standing, place, *values in rows:
                 yield FileRow(number, standing, _fingerprint(*values), place)
@@ -101,19 +135,24 @@ class Index:
         row = self._do(lambda db: db.execute(query, (holding, number)).fetchone())
         return None if row is None else FileRow(number, row[0], _fingerprint(*row[2:]), row[1])
 
+    def at_place(self, place: bytes) -> list[tuple[int, int]]:
+        """Return (holding, number) of each file that stands there, and not below its own folder."""
+        query = "SELECT holding, number FROM file WHERE place = ?"
+        return self._do(lambda db: db.execute(query, (place,)).fetchall())
+
     def hold(
         self,
         manifest: Digest,
         folder: Path,
-        files: Callable[[], Iterable[tuple[int, Fingerprint | None, bytes | None]]],
+        files: Callable[[], Iterable[FileState]],
         *,
         origin: Origin,
         source: bytes | None = None,
-    ) -> None:
-        """Record that `folder` has the files of `manifest`: (standing, fingerprint, place) each, which `files` yields,
-        anew if the index turns out to be damaged. Durable on return; `index_chunks` is still to be called."""
+    ) -> int:
+        """Record that `folder` has the files of `manifest`, which `files` yields, anew if the index turns out to be
+        damaged. Returns its id. Durable on return; what is needed for it and its chunks are still to be noted."""
 
-        def record(db: sqlite3.Connection) -> None:
+        def record(db: sqlite3.Connection) -> int:
             with db:
                 db.execute("BEGIN IMMEDIATE")
                 where = (manifest.raw, os.fsencode(folder))
@@ -122,14 +161,16 @@ class Index:
                 insert = "INSERT INTO holding (manifest, folder, origin, source) VALUES (?, ?, ?, ?)"
                 made = db.execute(insert, (*where, origin.value, source)).lastrowid
                 db.executemany(
-                    "INSERT INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
-                        (made, number, standing, *_values(known), place)
-                        for number, (standing, known, place) in enumerate(files())
+                        (made, number, standing, *_values(known), place, root)
+                        for number, (standing, known, place, root) in enumerate(files())
                     ),
                 )
+            assert made is not None
+            return made
 
-        self._do(record)
+        return self._do(record)
 
     def stand(self, holding: int, file: int, row: FileRow) -> None:
         """Record how one file stands now."""
@@ -138,25 +179,6 @@ class Index:
             " WHERE holding = ? AND number = ?"
         )
         self._do(lambda db: db.execute(query, (row.standing, *_values(row.fingerprint), row.place, holding, file)))
-
-    def relinked(self, changes: Mapping[Fingerprint, Fingerprint]) -> None:
-        """Record that files are the same as before but for their fingerprint, which a further name changed, wherever
-        they are held. It is not trusted: it is too young."""
-        by_values = {_values(was): _values(now)[4] for was, now in changes.items()}
-
-        def record(db: sqlite3.Connection) -> None:
-            # One pass over all files: there is no index of inodes, for this alone.
-            query = (
-                f"SELECT holding, number, device, inode, size, mtime_ns, ctime_ns FROM file WHERE standing != {DOUBTED}"
-            )
-            with db:
-                db.execute("BEGIN IMMEDIATE")
-                found = [(by_values[row[2:]], *row[:2]) for row in db.execute(query) if row[2:] in by_values]
-                db.executemany(
-                    f"UPDATE file SET standing = {HELD}, ctime_ns = ? WHERE holding = ? AND number = ?", found
-                )
-
-        self._do(record)
 
     def is_adopted(self, device: int, inode: int) -> bool:
         """Whether a file is held as one that another program owns, under any name."""
@@ -167,64 +189,28 @@ class Index:
         where = (Origin.ADOPTED.value, _signed(inode), _signed(device))
         return self._do(lambda db: db.execute(query, where).fetchone()) is not None
 
-    # --- which chunks are where ------------------------------------------------------------------------------------
-
-    def without_chunks(self) -> list[int]:
-        """Return the ids of the holdings whose chunks are not indexed yet."""
-        query = "SELECT id FROM holding WHERE chunked = 0"
-        return [number for (number,) in self._do(lambda db: db.execute(query).fetchall())]
-
-    def index_chunks(
-        self,
-        holding: int,
-        digests: bytes,
-        parts: Sequence[tuple[Digest, int]],
-        needed: Iterable[Digest] = (),
+    def renew(
+        self, files: Iterable[tuple[int | None, Fingerprint, Fingerprint]], *, empty_of: Digest | None = None
     ) -> None:
-        """Note the chunks of a holding (their digests, packed, by number from 0), its `parts` (file alone, number of
-        the file), and which blobs it needs."""
+        """Of (root, as it was, as it is) of files that got or lost a name: note wherever such a file is held that only
+        its ctime is another. It is not trusted any more: it is too young. An empty one, which has no root, is looked
+        for in what holds the manifest `empty_of` alone."""
+        renewed = f"UPDATE file SET ctime_ns = ?, standing = min(standing, {HELD})"
+        same = "device = ? AND inode = ? AND size = ? AND mtime_ns = ? AND ctime_ns = ?"
+        anywhere = f"{renewed} WHERE root = ? AND {same}"
+        of_it = "holding IN (SELECT id FROM holding WHERE manifest = ?) AND root IS NULL"
+        here = f"{renewed} WHERE {of_it} AND {same}"
+        known = [(root, now.values()[4], _values(was)) for root, was, now in files]
 
         def record(db: sqlite3.Connection) -> None:
             with db:
                 db.execute("BEGIN IMMEDIATE")
-                # In the order of the keys: else each row is put at another place of the tree.
-                keys = keys_of(digests)
-                order = sorted(range(len(keys)), key=keys.__getitem__)
-                rows = ((keys[number], holding, number) for number in order)
-                db.executemany("INSERT OR IGNORE INTO chunk VALUES (?, ?, ?)", rows)
-                found = ((part.raw, holding, number) for part, number in parts)
-                db.executemany("INSERT OR IGNORE INTO part VALUES (?, ?, ?)", found)
-                blobs = ((key_of(blob.raw), holding) for blob in needed)
-                db.executemany("INSERT OR IGNORE INTO needed VALUES (?, ?)", blobs)
-                db.execute("UPDATE holding SET chunked = 1 WHERE id = ?", (holding,))
+                db.executemany(anywhere, ((at, root, *was) for root, at, was in known if root is not None))
+                if empty_of is not None:
+                    db.executemany(here, ((at, empty_of.raw, *was) for root, at, was in known if root is None))
 
-        self._do(record)
-
-    def drop_chunks(self, holding: int, digests: bytes) -> None:
-        """Forget the chunks of a holding that is to go, some at a time: between them others get their turn."""
-        rows = ((key, holding, number) for number, key in enumerate(keys_of(digests)))
-        while some := list(islice(rows, ROWS_AT_ONCE)):
-            self._do(lambda db, some=some: _delete_chunks(db, some))  # type: ignore[misc]
-
-    def find_chunk(self, digest: bytes) -> list[tuple[int, int]]:
-        """Return (holding, number) of chunks that may have this digest, of the newest holdings."""
-        query = f"SELECT holding, number FROM chunk WHERE key = ? ORDER BY holding DESC LIMIT {PLACES_TOLD_MAX}"
-        key = (key_of(digest),)
-        return self._do(lambda db: db.execute(query, key).fetchall())
-
-    def has_chunks(self) -> bool:
-        """Whether any chunk is known."""
-        return self._do(lambda db: db.execute("SELECT 1 FROM chunk LIMIT 1").fetchone()) is not None
-
-    def parts(self, holding: int) -> list[Digest]:
-        """Return the files alone that a holding has."""
-        query = "SELECT part FROM part WHERE holding = ? ORDER BY number"
-        return [Digest(part) for (part,) in self._do(lambda db: db.execute(query, (holding,)).fetchall())]
-
-    def with_part(self, part: Digest) -> list[tuple[int, int]]:
-        """Return (holding, number of the file) of each place where a file alone is, of the newest holdings first."""
-        query = f"SELECT holding, number FROM part WHERE part = ? ORDER BY holding DESC LIMIT {PLACES_TOLD_MAX}"
-        return self._do(lambda db: db.execute(query, (part.raw,)).fetchall())
+        if known:
+            self._do(record)
 
     # --- what was hashed -------------------------------------------------------------------------------------------
 
@@ -260,10 +246,34 @@ class Index:
         self._do(lambda db: db.execute(query, (DOUBTED, holding, file)))
 
     def release(self, manifest: Digest, folder: Path | None) -> None:
-        """Forget what `folder` holds of `manifest`, or (None) what all do."""
-        query = "DELETE FROM holding WHERE manifest = ?1 AND (?2 IS NULL OR folder = ?2)"
-        where = (manifest.raw, None if folder is None else os.fsencode(folder))
-        self._do(lambda db: db.execute(query, where))
+        """Forget what `folder` holds of `manifest`, or (None) what all do. The rows of contents that nothing has any
+        more are still there: `ContentIndex.unheld`."""
+        where = "FROM holding WHERE manifest = ?1 AND (?2 IS NULL OR folder = ?2)"
+        values = (manifest.raw, None if folder is None else os.fsencode(folder))
+
+        def forget(db: sqlite3.Connection) -> None:
+            with db:
+                db.execute("BEGIN IMMEDIATE")
+                roots: set[int] = set()
+                for (holding,) in db.execute(f"SELECT id {where}", values).fetchall():
+                    roots.update(contents_of(db, holding))
+                db.execute(f"DELETE {where}", values)
+                give_up_unheld(db, roots)
+
+        self._do(forget)
+
+
+def contents_of(db: sqlite3.Connection, holding: int, *, count: int = -1) -> list[int]:
+    """Return the roots of the contents that are noted of files of a holding: of all, or of its first `count`."""
+    files = f"SELECT root FROM file WHERE holding = ? ORDER BY number LIMIT {count}"
+    query = f"SELECT root FROM content WHERE root IN ({files})"
+    return [root for (root,) in db.execute(query, (holding,)).fetchall()]
+
+
+def give_up_unheld(db: sqlite3.Connection, roots: Iterable[int]) -> None:
+    """Mark those of these contents that no file has any more: their rows go, some at a time."""
+    query = f"UPDATE content SET noted = 0 WHERE root = ? AND {UNHELD}"
+    db.executemany(query, ((root,) for root in roots))
 
 
 def _values(known: Fingerprint | None) -> tuple[int | None, ...]:
@@ -289,12 +299,6 @@ def _origin(text: object) -> Origin:
         return Origin(text)
     except ValueError:  # Of nothing that we know may be done what is done to our own.
         return Origin.PUBLISHED
-
-
-def _delete_chunks(db: sqlite3.Connection, rows: Sequence[tuple[int, int, int]]) -> None:
-    with db:
-        db.execute("BEGIN IMMEDIATE")
-        db.executemany("DELETE FROM chunk WHERE key = ? AND holding = ? AND number = ?", rows)
 
 
 def key_of(digest: bytes) -> int:

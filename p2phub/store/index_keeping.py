@@ -9,18 +9,19 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from p2phub.content import Digest
 from p2phub.store.database import Database
-from p2phub.store.index import ROWS_AT_ONCE, HoldingRow, key_of
+from p2phub.store.index import ROWS_AT_ONCE, HoldingRow, contents_of, give_up_unheld, key_of
+from p2phub.store.index_content import ContentIndex
 from p2phub.store.interface import Origin
 
-PARTS = 1024  # Of the keys of chunks, which are spread evenly: 10 million rows are 10,000 a part.
 ROWS_DROPPED_AT_ONCE = 8192
-_KEY_MIN, _KEYS = -(1 << 63), 1 << 64
 
 
 class OwnRow(msgspec.Struct, frozen=True):
@@ -36,11 +37,22 @@ class OwnRow(msgspec.Struct, frozen=True):
     others: int | None
 
 
+class Sized(NamedTuple):
+    """A file of a holding: its number, which it is on the disk (device, inode), its bytes when it was hashed, None if
+    it was not; and the key of its root."""
+
+    number: int
+    inode: tuple[int, int] | None
+    size: int | None
+    root: int | None
+
+
 class KeepingIndex:
     """Asks `database`, as `index.Index` does. Thread-safe. Methods raise DiskError."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, contents: ContentIndex) -> None:
         self._do = database.do
+        self._contents = contents
 
     # --- what was used ---------------------------------------------------------------------------------------------
 
@@ -99,6 +111,20 @@ class KeepingIndex:
             for query, values in queries
         )
 
+    def used_by_others(self, folder: Path) -> tuple[list[bytes], list[bytes]]:
+        """Return where holdings stand that are none of the own store's; and which of those folders, and of single
+        files, are below `folder`; in order. As `is_needed_by_others` looks at one, for many."""
+        below = os.fsencode(folder) + b"/", os.fsencode(folder) + b"0"
+        others = f"SELECT folder FROM holding WHERE origin != '{Origin.OWN.value}'"
+        files = "SELECT place FROM file WHERE place IS NOT NULL AND place > ?1 AND place < ?2"
+        inside = f"{others} AND folder > ?1 AND folder < ?2 UNION {files} ORDER BY 1"
+
+        def ask(db: sqlite3.Connection) -> tuple[list[bytes], list[bytes]]:
+            everywhere = [place for (place,) in db.execute(f"{others} ORDER BY 1")]
+            return everywhere, [place for (place,) in db.execute(inside, below)]
+
+        return self._do(ask)
+
     # --- what was forgotten ----------------------------------------------------------------------------------------
 
     def retire(self, row: HoldingRow) -> None:
@@ -122,8 +148,11 @@ class KeepingIndex:
         return [(number, Digest(manifest)) for number, manifest in self._do(lambda db: db.execute(query).fetchall())]
 
     def drop_rows(self, holding: int) -> None:
-        """Remove the rows of a retired holding, but those of its chunks, which `Index.drop_chunks` finds."""
-        for table, column in (("file", "number"), ("part", "part, number"), ("needed", "key")):
+        """Remove the rows of a retired holding, some at a time. Those of contents that nothing else has are still
+        there: `ContentIndex.unheld`."""
+        while self._do(lambda db: _drop_files(db, holding)):
+            pass
+        for table, column in (("part", "part, number"), ("needed", "key")):
             first = f"SELECT {column} FROM {table} WHERE holding = ?1 LIMIT {ROWS_DROPPED_AT_ONCE}"
             query = f"DELETE FROM {table} WHERE holding = ?1 AND ({column}) IN ({first})"
             while self._do(lambda db, query=query: db.execute(query, (holding,)).rowcount):  # type: ignore[misc]
@@ -131,58 +160,67 @@ class KeepingIndex:
         self._do(lambda db: db.execute("DELETE FROM used WHERE holding = ?", (holding,)))
         self._do(lambda db: db.execute("DELETE FROM gone WHERE holding = ?", (holding,)))
 
-    def drop_chunks_of(self, holdings: Sequence[int]) -> None:
-        """Remove the rows of the chunks of some retired holdings of which nobody knows any more which those are. Reads
-        all rows."""
-        ids = ", ".join(map(str, holdings))
-        query = f"DELETE FROM chunk WHERE key BETWEEN ? AND ? AND holding IN ({ids})"
-        for bounds in self._parts():
-            self._do(lambda db, bounds=bounds: db.execute(query, bounds))  # type: ignore[misc]
-
     # --- which blobs are needed ------------------------------------------------------------------------------------
 
     def needed(self, first: bytes, without: frozenset[int] = frozenset()) -> set[int]:
         """Return the keys that begin with the byte `first` of blobs that a holding needs, but for those of the ids
-        `without`."""
+        `without`, among which are those that are `gone`."""
         query = "SELECT key, holding FROM needed WHERE key BETWEEN ? AND ?"
         bounds = key_of(first + b"\0" * 7), key_of(first + b"\xff" * 7)
         rows = self._do(lambda db: db.execute(query, bounds).fetchall())
-        without |= {holding for holding, _ in self.gone()}
         return {key for key, holding in rows if holding not in without}
 
     # --- what is held more than once -------------------------------------------------------------------------------
 
-    def repeated_chunks(self) -> Iterator[tuple[int, int, bool]]:
-        """Yield (holding, number, whether it was told before) of each chunk that is held at more than one place."""
-        query = (
-            "SELECT key, holding, number FROM chunk WHERE key BETWEEN ?1 AND ?2 AND key IN"
-            " (SELECT key FROM chunk WHERE key BETWEEN ?1 AND ?2 GROUP BY key HAVING count(*) > 1)"
-            " ORDER BY key, holding, number"
-        )
-        for bounds in self._parts():
-            last: int | None = None
-            for key, holding, number in self._do(lambda db, bounds=bounds: db.execute(query, bounds).fetchall()):  # type: ignore[misc]
-                yield holding, number, key == last
-                last = key
+    def repeated_roots(self) -> set[int]:
+        """Return the roots that more than one file has, of one holding or of several."""
+        query = "SELECT root FROM file WHERE root IS NOT NULL AND size IS NOT NULL GROUP BY root HAVING count(*) > 1"
+        return {root for (root,) in self._do(lambda db: db.execute(query).fetchall())}
 
-    def inodes(self, holding: int, after: int) -> list[tuple[int, int | None, int | None, int]]:
-        """Return (number, device, inode, bytes) of some thousand files of a holding, from number `after` + 1 on."""
+    def repeated_chunks(self) -> Iterator[tuple[int, int, bool]]:
+        """Yield (root, number in the file, whether it was told before) of each chunk that is in more than one content,
+        or twice in one; each content is looked at once, however many files have it."""
+        # What no file has (or none but of what was never whole here) is not there: it may be on its way out.
+        held = "EXISTS (SELECT 1 FROM file WHERE file.root = each.root AND size IS NOT NULL)"
         query = (
-            "SELECT number, device, inode, coalesce(size, 0) FROM file WHERE holding = ? AND number > ?"
+            "WITH each AS (SELECT key, root, number FROM chunk WHERE key BETWEEN ?1 AND ?2 UNION ALL"
+            " SELECT DISTINCT root, root, 0 FROM file WHERE root BETWEEN ?1 AND ?2"
+            " AND NOT EXISTS (SELECT 1 FROM content WHERE content.root = file.root))"
+            " SELECT key, root, number FROM each WHERE key IN (SELECT key FROM each GROUP BY key HAVING count(*) > 1)"
+            f" AND {held} ORDER BY key, root, number"
+        )
+        for bounds in self._contents.parts_of_keys():
+            rows = self._do(lambda db, bounds=bounds: db.execute(query, bounds).fetchall())  # type: ignore[misc]
+            for _, same in groupby(rows, key=lambda row: row[0]):
+                places = [(root, number) for _, root, number in same]
+                if len(places) > 1:
+                    yield from ((*place, at > 0) for at, place in enumerate(places))
+
+    def sized(self, holding: int, after: int) -> list[Sized]:
+        """Return some thousand files of a holding, from number `after` + 1 on."""
+        query = (
+            "SELECT number, device, inode, size, root FROM file WHERE holding = ? AND number > ?"
             f" ORDER BY number LIMIT {ROWS_AT_ONCE}"
         )
-        return self._do(lambda db: db.execute(query, (holding, after)).fetchall())
+        rows = self._do(lambda db: db.execute(query, (holding, after)).fetchall())
+        return [
+            Sized(number, None if device is None or inode is None else (device, inode), size, root)
+            for number, device, inode, size, root in rows
+        ]
 
     def repeated_inodes(self) -> set[tuple[int, int]]:
         """Return (device, inode) of the files that are part of more than one holding, or twice of one."""
         query = "SELECT device, inode FROM file WHERE inode IS NOT NULL GROUP BY device, inode HAVING count(*) > 1"
         return set(self._do(lambda db: db.execute(query).fetchall()))
 
-    def _parts(self) -> Iterator[tuple[int, int]]:
-        """Yield the first and last key of each part of all keys; of few rows there is one."""
-        query = f"SELECT 1 FROM chunk LIMIT 1 OFFSET {ROWS_AT_ONCE}"
-        parts = 1 if self._do(lambda db: db.execute(query).fetchone()) is None else PARTS
-        step = _KEYS // parts
-        for part in range(parts):
-            first = _KEY_MIN + part * step
-            yield first, first + step - 1
+
+def _drop_files(db: sqlite3.Connection, holding: int) -> int:
+    """Remove some thousand files of a retired holding; return how many."""
+    with db:
+        db.execute("BEGIN IMMEDIATE")
+        roots = contents_of(db, holding, count=ROWS_DROPPED_AT_ONCE)
+        first = f"SELECT number FROM file WHERE holding = ?1 ORDER BY number LIMIT {ROWS_DROPPED_AT_ONCE}"
+        query = f"DELETE FROM file WHERE holding = ?1 AND number IN ({first})"
+        dropped = db.execute(query, (holding,)).rowcount
+        give_up_unheld(db, roots)
+    return dropped

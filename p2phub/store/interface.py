@@ -99,6 +99,13 @@ class Scan(msgspec.Struct, frozen=True):
     outside: tuple[str, ...]
 
 
+class LookedAgain(msgspec.Struct, frozen=True):
+    """What a look at a file in doubt came to: at how many places it is right and held again; where it is `lost`."""
+
+    restored: int = 0
+    lost: tuple[str, ...] = ()
+
+
 class HashedFile(msgspec.Struct, frozen=True):
     """What one read pass found, with the fingerprint that held before and after it.
 
@@ -337,12 +344,8 @@ class Store(Keeper, Protocol):
     def hashed_at(self, places: Iterable[Path]) -> dict[Path, HashedFile]:
         """Return what `note_hashed` was told of these files, where the fingerprint was trusted."""
 
-    def look_again(self, manifest: Digest, file: int) -> tuple[str, ...]:
-        """Read a file in doubt again, wherever it is held: it is held again if it is what it should be. Returns where
-        it is not."""
-
-    def mark_right(self, manifest: Digest, folder: Path, file: int, fingerprint: Fingerprint) -> None:
-        """Note that a file of this folder was read just now and is right: if it was in doubt, it is held again."""
+    def look_again(self, manifest: Digest, file: int) -> LookedAgain:
+        """Read a file in doubt again, wherever it is held: it is held again if it is what it should be."""
 
     def mark_changed(self, manifest: Digest, file: int) -> None:
         """Note that a file is not what was hashed: its chunks are not held until it is hashed again."""
@@ -350,6 +353,10 @@ class Store(Keeper, Protocol):
     def mark_damaged(self, manifest: Digest, folder: Path, file: int) -> None:
         """Note that a file of this folder was read and is wrong, whatever its fingerprint says: it is not held there
         until it is hashed again."""
+
+    def mark_right(self, manifest: Digest, folder: Path, file: int, found: Fingerprint) -> bool:
+        """Note that a file of this folder was read, as it is `found`, and is what was hashed: if it was in doubt, or is
+        otherwise than before, it is held there again. Returns whether it was."""
 
     def arrive(
         self,

@@ -8,6 +8,7 @@ crashes left, and rows of the index that tell of nothing. A user's folders are n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -135,8 +136,15 @@ class Keeper(Protocol):
     def own_bytes(self) -> int:
         """Return what the files of all holdings of the own store come to."""
 
+    def own_unfinished(self) -> dict[Digest, int]:
+        """Return what each fetch into the own store takes there that did not end, or runs, beside what is held."""
+
     def note_others(self, manifest: Digest, others: int) -> None:
         """Note how many others hold a manifest that is held in the own store."""
+
+    def in_use(self, manifest: Digest) -> AbstractContextManager[None]:
+        """Nobody collects what the own store has of a manifest, in whatever process, until this ends. Raises Occupied
+        if somebody writes to it."""
 
     def collectable(self, keep: Keep) -> Collectable:
         """Return what may go. Changes nothing that is held."""
@@ -144,7 +152,7 @@ class Keeper(Protocol):
     def collect(self, spare: Spare, keep: Keep) -> int | None:
         """Forget a holding of the own store, durably, then remove its files; return how many bytes those were.
 
-        None, and nothing is done, if by now it is pinned, written to, gone, or none of the own store."""
+        None, and nothing is done, if by now it is pinned, written to, in use, gone, or none of the own store."""
 
     def sweep(self, keep: Keep, stopped: Callable[[], bool]) -> Swept:
         """Remove what `collectable` tells of beside holdings, some at a time; look at `stopped` in between."""

@@ -25,8 +25,9 @@ PIN = "pin"
 class FileLedger:
     """The ledger of one home. Thread-safe; several processes may have one each."""
 
-    def __init__(self, home: Path, disk: Disk | None = None) -> None:
-        self._log = StateLog(home, disk)
+    def __init__(self, home: Path, disk: Disk | None = None, *, log: StateLog | None = None) -> None:
+        """`log`: that of `home`, for whoever has it open already: to read it takes a second where it is large."""
+        self._log = log or StateLog(home, disk)
 
     def publish(self, publication: Publication) -> None:
         key = (str(publication.publisher), publication.name, publication.tag)

@@ -32,6 +32,7 @@ from p2phub.store.holdings import Holdings
 from p2phub.store.index import HoldingRow
 from p2phub.store.interface import Fingerprint, Judge, Origin, Selected
 from p2phub.store.judging import Judging
+from p2phub.store.noting import root_key
 from p2phub.store.opening import Opener
 from p2phub.store.rehash import is_equal
 from p2phub.store.survey import Survey
@@ -57,7 +58,7 @@ class Linker:
         self._judge = judge
         self._rows = {row.id: row for row in holdings.index.holdings()}
         self._openers: dict[int, Opener | None] = {}
-        self._changed: dict[Fingerprint, Fingerprint] = {}
+        self._changed: list[tuple[int | None, Fingerprint, Fingerprint]] = []  # Root, as it was, as it is.
         self._linked: list[tuple[str, Fingerprint]] = []
         self._folders: list[str] = []  # That are made for them.
 
@@ -76,7 +77,7 @@ class Linker:
             entry = manifest.files[number]
             if number in busy or not entry.size or is_code(entry.path):
                 continue
-            for source in self._sources(entry, table, number):
+            for source in self._sources(entry):
                 try:
                     now = self._link(entry, table, number, source, destination)
                 finally:
@@ -89,7 +90,7 @@ class Linker:
     def record(self) -> None:
         """Record what is held by the names that were there before as it is now."""
         if self._changed:
-            self._holdings.index.relinked(self._changed)
+            self._holdings.index.renew(self._changed)
 
     def undo(self, destination: Destination) -> None:
         """Take the names away again that were given, and the folders made for them, as far as that can be."""
@@ -104,17 +105,15 @@ class Linker:
                 self._disk.rmdir(name, dir_fd=folder)
         self.record()
 
-    def _sources(self, entry: FileEntry, table: ChunkTable, number: int) -> Iterator[_Source]:
+    def _sources(self, entry: FileEntry) -> Iterator[_Source]:
         """Yield the files that should be what is wanted, each as it was when it was hashed."""
-        first, _ = table.span(number)
-        for holding, chunk in self._holdings.index.find_chunk(table.chunk(first).digest):
+        for holding, file in self._holdings.contents.files_with(entry.root):
             row = self._rows.get(holding)
-            known = None if row is None or row.origin not in LINKABLE else self._holdings.known(row.manifest)
-            if row is None or known is None or chunk >= len(known.table):
+            if row is None or row.origin not in LINKABLE:
                 continue
-            file = known.table.file_of(chunk)
-            other = known.manifest.files[file]
-            if (other.root, other.size) != (entry.root, entry.size):
+            manifest = self._holdings.manifests.manifest(row.manifest)
+            other = None if manifest is None or file >= len(manifest.files) else manifest.files[file]
+            if other is None or (other.root, other.size) != (entry.root, entry.size):
                 continue
             opener = self._opener(row)
             if opener is None or not opener.has(file) or file in opener.places:
@@ -149,7 +148,7 @@ class Linker:
         destination.tree.note(entry.path)
         self._disk.rename_new(_NAME, name, source_fd=destination.partials, target_fd=folder)
         now = fingerprint(os.stat(name, dir_fd=folder, follow_symlinks=False))
-        self._changed[was] = now
+        self._changed.append((root_key(entry), was, now))
         self._linked.append((entry.path, now))
         return now
 

@@ -10,16 +10,19 @@ from __future__ import annotations
 from functools import partial
 
 from p2phub.content import ChunkTable, RangeSet
-from p2phub.store.holdings import Holdings, Known
+from p2phub.store.holdings import Holdings
 from p2phub.store.index import HoldingRow
+from p2phub.store.index_content import Place
 from p2phub.store.interface import LocalFile, LocalRun, Origin
+from p2phub.store.known import Known
+from p2phub.store.noting import LOOKED_UP_AFTER
 from p2phub.store.opening import Opener
 
 
 def find_local(holdings: Holdings, table: ChunkTable, wanted: RangeSet) -> list[LocalRun]:
     """Return where the chunks of `table` in `wanted` lie, ascending, each once. Raises DiskError."""
-    holdings.index_chunks()
-    if not wanted or not holdings.index.has_chunks():
+    holdings.noting.note_chunks(LOOKED_UP_AFTER)
+    if not wanted or not holdings.contents.has_chunks():
         return []
     return _Search(holdings, table).runs(wanted)
 
@@ -49,9 +52,10 @@ class _Search:
         best: LocalRun | None = None
         wanted = self._table.chunk(first)
         # What stands in attached places last: it is copied where another could be cloned.
-        for holding, number in sorted(self._holdings.index.find_chunk(wanted.digest), key=self._is_shared):
-            opened = self._opened(holding)
-            if opened is None or number >= len(opened[0].table):
+        for place in sorted(self._holdings.contents.find_chunk(wanted.digest), key=self._is_shared):
+            opened = self._opened(place.holding)
+            number = None if opened is None else _number(opened[0].table, place)
+            if opened is None or number is None:
                 continue
             known, opener = opened
             here = known.table.chunk(number)
@@ -59,13 +63,13 @@ class _Search:
                 continue
             count = self._alike(first, stop, known.table, number, known.table.span(here.file)[1])
             if best is None or count > best.count:
-                best = LocalRun(first, count, self._file(holding, here.file, known, opener), here.offset)
+                best = LocalRun(first, count, self._file(place.holding, here.file, known, opener), here.offset)
             if count == stop - first:
                 break  # No other has more.
         return best
 
-    def _is_shared(self, found: tuple[int, int]) -> bool:
-        row = self._rows.get(found[0])
+    def _is_shared(self, found: Place) -> bool:
+        row = self._rows.get(found.holding)
         return row is not None and row.origin is Origin.SHARED
 
     def _alike(self, first: int, stop: int, other: ChunkTable, number: int, other_stop: int) -> int:
@@ -79,7 +83,7 @@ class _Search:
 
     def _opened(self, holding: int) -> tuple[Known, Opener] | None:
         if holding not in self._openers:
-            row = self._rows.get(holding)  # None: a row that was left over from a holding that is gone.
+            row = self._rows.get(holding)  # None: a holding that is being forgotten.
             known = None if row is None else self._holdings.known(row.manifest)
             opener = None if row is None else self._holdings.copied_from(row)
             self._openers[holding] = None if known is None or opener is None else (known, opener)
@@ -91,3 +95,12 @@ class _Search:
             size = known.manifest.files[number].size
             self._files[key] = LocalFile(opener.path(number), size, opener.trusts(number), partial(opener, number))
         return self._files[key]
+
+
+def _number(table: ChunkTable, place: Place) -> int | None:
+    """Return the number in the manifest of the chunk at `place`, None if its file has no such chunk: two contents may
+    be known by the same eight bytes."""
+    if place.file >= table.files:
+        return None
+    first, stop = table.span(place.file)
+    return first + place.number if first + place.number < stop else None

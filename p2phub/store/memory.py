@@ -8,6 +8,7 @@ means noted, and there is never less room than is asked for.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from p2phub.store.interface import (
     Judge,
     LocalFile,
     LocalRun,
+    LookedAgain,
     Origin,
     Provenance,
     Scan,
@@ -65,11 +67,13 @@ class MemoryStore:
         self.folders: dict[Path, dict[str, MemoryFile]] = {}
         self.unfinished: dict[tuple[Path, Digest], Unfinished] = {}
         self.being_written: set[Path] = set()
+        self.in_use_at: Counter[Path] = Counter()
         self._blobs: dict[Digest, bytes] = {}
         self._held: list[_Held] = []
         self._hashed: dict[Path, HashedFile] = {}
         keeper = MemoryKeeper(self)
         self.own_folder, self.own_bytes, self.note_others = keeper.own_folder, keeper.own_bytes, keeper.note_others
+        self.in_use, self.own_unfinished = keeper.in_use, keeper.own_unfinished
         self.collectable, self.collect, self.sweep = keeper.collectable, keeper.collect, keeper.sweep
         self.unfinished_bytes, self.discard_unfinished = keeper.unfinished_bytes, keeper.discard_unfinished
         self.usage = keeper.usage
@@ -328,16 +332,17 @@ class MemoryStore:
             if file.trusted
         }
 
-    def look_again(self, manifest: Digest, file: int) -> tuple[str, ...]:
-        lost: list[str] = []
+    def look_again(self, manifest: Digest, file: int) -> LookedAgain:
+        restored, lost = 0, list[str]()
         with self.lock:
             places = [(held, file) for held in self._held if held.digest == manifest]
             places += self._where_part(manifest) if file == 0 else []
             for held, number in places:
-                if number in held.doubted and not self._is_right_again(held, number):
-                    folder, path = _where(held, number)
-                    lost.append(str(folder / path))
-        return tuple(lost)
+                if number in held.doubted:
+                    is_right = self._is_right_again(held, number)
+                    restored += is_right
+                    lost += [] if is_right else [str(Path(*_where(held, number)))]
+        return LookedAgain(restored, tuple(lost))
 
     def _is_right_again(self, held: _Held, number: int) -> bool:
         """Hash a file in doubt; it is held again if it is what it should be."""
@@ -350,13 +355,6 @@ class MemoryStore:
         held.left_out.discard(number)
         return True
 
-    def mark_right(self, manifest: Digest, folder: Path, file: int, fingerprint: Fingerprint) -> None:
-        with self.lock:
-            for held in self._held:
-                if (held.digest, held.folder) == (manifest, folder) and file in held.doubted:
-                    held.files[file] = replace(held.files[file], fingerprint=fingerprint)
-                    held.doubted.discard(file)
-
     def mark_changed(self, manifest: Digest, file: int) -> None:
         with self.lock:
             places = [(held, file) for held in self._held if held.digest == manifest]
@@ -368,10 +366,21 @@ class MemoryStore:
     def mark_damaged(self, manifest: Digest, folder: Path, file: int) -> None:
         with self.lock:
             found = [held for held in self._held if (held.digest, held.folder) == (manifest, folder)]
-            paths = {held.manifest.files[file].path for held in found}
+            places = {Path(*_where(held, file)) for held in found}
+            places |= {folder / held.manifest.files[file].path for held in found}
             for held in self._held:
-                if held.folder == folder:
-                    held.doubted.update(n for n, entry in enumerate(held.manifest.files) if entry.path in paths)
+                numbers = range(len(held.files))
+                held.doubted.update(number for number in numbers if Path(*_where(held, number)) in places)
+
+    def mark_right(self, manifest: Digest, folder: Path, file: int, found: Fingerprint) -> bool:
+        restored = False
+        with self.lock:
+            for held in self._held:
+                if (held.digest, held.folder) == (manifest, folder):
+                    restored = file in held.doubted or held.files[file].fingerprint != found
+                    held.files[file] = replace(held.files[file], fingerprint=found)
+                    held.doubted.discard(file)
+        return restored
 
     def arrive(
         self,

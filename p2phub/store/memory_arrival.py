@@ -50,7 +50,7 @@ class MemoryArrival:
             check_path(entry.path)
         if selected is not None and made:
             check_paths([*(manifest.files[number].path for number in selected.files), *(each.path for each in made)])
-        if folder in store.being_written:
+        if folder in store.being_written or store.in_use_at[folder]:
             raise Occupied(f"another fetch is writing to {folder}")
         self._store, self._manifest, self._digest, self._table = store, manifest, digest, table
         self._folder, self._force, self._closed = folder, force, False

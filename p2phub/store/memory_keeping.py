@@ -7,11 +7,13 @@ pass for blobs: none is young.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from p2phub.content import Digest
+from p2phub.errors import Occupied
 from p2phub.store.interface import Origin
 from p2phub.store.keeping import Collectable, HoldingUsage, Keep, Spare, Swept, Usage, in_order
 from p2phub.store.needs import blobs_of
@@ -36,11 +38,30 @@ class MemoryKeeper:
     def own_bytes(self) -> int:
         return sum(held.bytes_total for held in self._store.holdings() if held.origin is Origin.OWN)
 
+    def own_unfinished(self) -> dict[Digest, int]:
+        with self._store.lock:
+            begun = [(folder, manifest) for folder, manifest in self._store.unfinished]
+        ours = (manifest for folder, manifest in begun if folder == self.own_folder(manifest))
+        return {manifest: self.unfinished_bytes(manifest, self.own_folder(manifest)) for manifest in ours}
+
     def note_used(self, manifest: Digest) -> None:
         self.used_at[manifest] = int(time.time())
 
     def note_others(self, manifest: Digest, others: int) -> None:
         self._others[manifest] = others
+
+    @contextmanager
+    def in_use(self, manifest: Digest) -> Iterator[None]:
+        with self._store.lock:
+            folder = self.own_folder(manifest)
+            if folder in self._store.being_written:
+                raise Occupied(f"{folder} is written to at the moment")
+            self._store.in_use_at[folder] += 1
+        try:
+            yield
+        finally:
+            with self._store.lock:
+                self._store.in_use_at[folder] -= 1
 
     def collectable(self, keep: Keep) -> Collectable:
         own = [held for held in self._store.holdings() if held.origin is Origin.OWN]
@@ -61,6 +82,7 @@ class MemoryKeeper:
     def collect(self, spare: Spare, keep: Keep) -> int | None:
         with self._store.lock:
             kept = spare.manifest in keep.pinned | keep.busy or spare.folder in self._store.being_written
+            kept = kept or self._store.in_use_at[spare.folder] > 0
             if kept or spare.folder != self.own_folder(spare.manifest):
                 return None
             if all(held.folder != spare.folder for held in self._store.holdings(spare.manifest)):

@@ -24,8 +24,9 @@ from p2phub.manifest import (
 GetBlob = Callable[[Digest], bytes | None]
 
 
-def blobs_of(digest: Digest, get: GetBlob) -> Iterator[Digest]:
-    """Yield the digests of the blobs that describe the manifest `digest`, as far as they can be told."""
+def blobs_of(digest: Digest, get: GetBlob, manifest: Manifest | None = None) -> Iterator[Digest]:
+    """Yield the digests of the blobs that describe the manifest `digest`, as far as they can be told. `manifest`: what
+    it is, for whom knows that already."""
     yield digest
     root = get(digest)
     if root is None:
@@ -36,7 +37,7 @@ def blobs_of(digest: Digest, get: GetBlob) -> Iterator[Digest]:
         return
     yield from pages
     try:
-        manifest = decode_manifest(root, get)
+        manifest = manifest or decode_manifest(root, get)
     except Damaged:  # A page is missing, or was never one.
         yield from _lists_of_what_is_here(root, pages, get)
         return

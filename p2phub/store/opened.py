@@ -22,7 +22,7 @@ from p2phub.store.disk import FOLDER_FLAGS, WRITE_FLAGS, Disk
 from p2phub.store.folders import OWN_FOLDER
 from p2phub.store.keeping import OPENED_FOLDER, OPENED_LETTERS, Leftover
 from p2phub.store.own_folder import LOCK, open_locked
-from p2phub.store.removing import GOING, remove_tree, set_aside
+from p2phub.store.removing import GOING, bytes_taken, remove_tree, set_aside
 
 
 class Opened:
@@ -36,7 +36,7 @@ class Opened:
         """Yield what was left, and nobody uses."""
         for name in self.names():
             if name.startswith(GOING) or not _is_locked(self._folder / name):
-                yield Leftover(self._folder / name, _bytes_taken(self._folder / name))
+                yield Leftover(self._folder / name, bytes_taken(self._folder / name))
 
     def names(self) -> list[str]:
         """Return which folders may have been left: those that nothing was written to for a while."""
@@ -54,7 +54,7 @@ class Opened:
             try:
                 aside = name if name.startswith(GOING) else self._set_aside(name, at)
                 if aside is not None:
-                    taken = _bytes_taken(self._folder / aside)
+                    taken = bytes_taken(self._folder / aside)
                     remove_tree(self._disk, aside, dir_fd=at)
                     return Leftover(self._folder / name, taken)
             finally:
@@ -113,13 +113,3 @@ def _is_locked(folder: Path) -> bool:
     finally:
         os.close(fd)
     return False
-
-
-def _bytes_taken(folder: Path) -> int:
-    """Return what a folder takes on the disk. Not lengths: of unfinished files only parts are there."""
-    taken = 0
-    for at, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(FileNotFoundError):
-                taken += os.lstat(os.path.join(at, name)).st_blocks * 512
-    return taken

@@ -11,12 +11,13 @@ import msgspec
 
 from p2phub.content import InFolder, Readable, Walker
 from p2phub.errors import ContentChanged
-from p2phub.manifest import Manifest
+from p2phub.manifest import FileEntry, Manifest
 from p2phub.store.database import DOUBTED, TRUSTED
 from p2phub.store.fingerprints import Fingerprints
-from p2phub.store.folders import FolderWalk, open_place, open_published
-from p2phub.store.index import FileRow
+from p2phub.store.folders import FolderWalk, OpenFile, open_place, open_published
+from p2phub.store.index import FileRow, HoldingRow
 from p2phub.store.interface import Fingerprint
+from p2phub.store.source import folder_below, place_of
 
 
 class Opener:
@@ -119,3 +120,14 @@ class _Walker:
 
     def close(self) -> None:
         self._walk.close()
+
+
+def open_in(row: HoldingRow, entry: FileEntry, known: FileRow | None, expected: Fingerprint | None = None) -> OpenFile:
+    """Open a file of a holding where it stands, as it is now, or only as it is `expected`. Raises ContentChanged,
+    DiskError."""
+    if known is not None and known.place is not None:
+        return open_place(os.fsdecode(known.place), expected)
+    place = place_of(row)
+    if place is not None:  # Nothing in the place may lead out of it, the folder itself included.
+        return open_published(place, below(folder_below(row, place), entry.path), expected)
+    return open_published(row.folder, entry.path, expected)

@@ -32,8 +32,8 @@ _TORN = "state.log.torn"
 _DAMAGED = "state.log.damaged"
 COMPACT_ABOVE_BYTES = 256 << 10
 
-_FORMS = ([str, list, list], [str, list])  # A setting; a removal.
-_DECODE = msgspec.msgpack.Decoder().decode
+_DECODE_SETTING = msgspec.msgpack.Decoder(tuple[str, tuple[str, ...], list[object]]).decode
+_DECODE_REMOVAL = msgspec.msgpack.Decoder(tuple[str, tuple[str, ...]]).decode
 
 Key = tuple[str, ...]
 Value = list[object]
@@ -134,20 +134,25 @@ class StateLog:
         self._end, self._seen = end, seen
 
     def _take(self, body: bytes) -> None:
-        # Hundreds of thousands of times where a home holds much: no pattern is matched for each.
+        # Hundreds of thousands of times where a home holds much: what nearly all are is tried first.
+        value: Value | None
         try:
-            record = _DECODE(body)  # What we wrote, and the checksum holds: its form alone is looked at.
+            kind, name, value = _DECODE_SETTING(body)  # What we wrote, and the checksum holds: its form is looked at.
+        except msgspec.ValidationError:
+            try:
+                kind, name = _DECODE_REMOVAL(body)
+            except msgspec.ValidationError:
+                return  # A newer version's kind of record: kept in the file, not understood here.
+            value = None
         except msgspec.DecodeError as exc:
             raise Damaged(f"{self._path} has a record that is none") from exc
-        if type(record) is not list or [type(part) for part in record] not in _FORMS:
-            return  # A newer version's kind of record: kept in the file, not understood here.
-        kind, key, *rest = record
-        known = self._state.setdefault(kind, {})
-        name = tuple(map(str, key))
+        known = self._state.get(kind)
+        if known is None:
+            known = self._state[kind] = {}
         if name in known:
-            self._living -= len(pack([kind, key, known.pop(name)])) + RECORD_EXTRA_BYTES
-        if rest:
-            known[name] = rest[0]
+            self._living -= len(pack([kind, list(name), known.pop(name)])) + RECORD_EXTRA_BYTES
+        if value is not None:
+            known[name] = value
             self._living += len(body) + RECORD_EXTRA_BYTES
 
     # --- writing, under the lock -----------------------------------------------------------------------------------

@@ -2,90 +2,94 @@
 
 What is shared by hard links can be told by inode; what was cloned cannot be told from a second copy without asking the
 file system for its extents, so it counts as the same content, which both are. Nothing of the files is looked at: what
-the index noted when they were hashed is what holds. Some thousand rows at a time.
+the index noted when they were hashed is what holds. A file whose content another has is shared as a whole; of the
+others those chunks are that are in another content, too, or twice in their own. Some thousand rows at a time.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
 
 from p2phub.store.holdings import Holdings
-from p2phub.store.interface import Holding, Origin
+from p2phub.store.index_keeping import Sized
+from p2phub.store.interface import Origin
 from p2phub.store.keeping import HoldingUsage
+from p2phub.store.known import Known
 
 
 def usage_of(holdings: Holdings) -> tuple[tuple[HoldingUsage, ...], int, int]:
     """Return what each holding takes, the newest first; with each file, then each chunk, counted once: bytes."""
-    holdings.index_chunks()
-    rows = holdings.rows()
-    shared = frozenset(row.id for row in rows if row.origin is Origin.SHARED)
-    same, again = _repeated(holdings, shared)
-    repeated = holdings.keeping.repeated_inodes()
-    seen: set[tuple[int, int]] = set()
+    holdings.noting.note_chunks()
+    counting = _Counting(holdings)
     found: list[HoldingUsage] = []
-    bytes_files = bytes_content = 0
-    for row in rows:
+    for row in holdings.rows():
         held = holdings.of_row(row)
-        if row.id in shared:  # Somebody else's, and on their disk.
+        if row.origin is Origin.SHARED:  # Somebody else's, and on their disk.
             found.append(HoldingUsage(held, held.bytes_total, 0, 0))
             continue
-        total, same_file, files = _files(holdings, row.id, repeated, seen)
-        same_content, counted_twice = (_bytes(holdings, held, numbers.get(row.id, ())) for numbers in (same, again))
-        bytes_files += files
-        bytes_content += total - counted_twice
-        found.append(HoldingUsage(held, total, same_file, min(total, same_content)))
-    return tuple(found), bytes_files, bytes_content
+        counting.begin(holdings.known(held.manifest))
+        after = -1
+        while files := holdings.keeping.sized(row.id, after):
+            for file in files:
+                counting.count(file)
+            after = files[-1].number
+        found.append(HoldingUsage(held, counting.bytes, counting.same_file, counting.same_content))
+    return tuple(found), counting.bytes_files, counting.bytes_content
 
 
-def _repeated(holdings: Holdings, without: frozenset[int]) -> tuple[dict[int, array[int]], dict[int, array[int]]]:
-    """Return by holding the numbers of the chunks that are held at more than one place; and of those that were not the
-    first that was looked at. Packed: there may be millions. Holdings whose ids are in `without` do not count."""
-    same: dict[int, array[int]] = {}
-    again: dict[int, array[int]] = {}
-    for places in _by_chunk(holdings):
-        here = [place for place in places if place[0] not in without]
-        for at, (holding, number) in enumerate(here if len(here) > 1 else ()):
-            same.setdefault(holding, array("I")).append(number)
-            if at:
-                again.setdefault(holding, array("I")).append(number)
-    return same, again
+class _Counting:
+    """Of one holding: `bytes` of its files, of those that have the inode of another, and of content that is elsewhere,
+    too. Of all that were counted: each file, each chunk once."""
 
+    def __init__(self, holdings: Holdings) -> None:
+        self.bytes_files = self.bytes_content = 0
+        self._inodes, self._roots = holdings.keeping.repeated_inodes(), holdings.keeping.repeated_roots()
+        self._inodes_seen: set[tuple[int, int]] = set()
+        self._roots_seen: set[int] = set()
+        # By root the numbers of the chunks that are elsewhere, too; and of those that were not the first that was
+        # looked at. Packed: there may be millions.
+        self._same: dict[int, array[int]] = {}
+        self._again: dict[int, array[int]] = {}
+        for root, number, is_another in holdings.keeping.repeated_chunks():
+            self._same.setdefault(root, array("I")).append(number)
+            if is_another:
+                self._again.setdefault(root, array("I")).append(number)
+        self.begin(None)
 
-def _by_chunk(holdings: Holdings) -> Iterator[list[tuple[int, int]]]:
-    """Yield of each chunk that is held more than once (holding, number) of all places where it is."""
-    places: list[tuple[int, int]] = []
-    for holding, number, is_another in holdings.keeping.repeated_chunks():
-        if not is_another:
-            yield places
-            places = []
-        places.append((holding, number))
-    yield places
+    def begin(self, known: Known | None) -> None:
+        """Go on with another holding."""
+        self._known = known
+        self.bytes = self.same_file = self.same_content = 0
 
+    def count(self, file: Sized) -> None:
+        if file.size is None:  # Never seen whole: nothing of it is claimed, and none is another's.
+            return
+        self.bytes += file.size
+        self._count_inode(file.inode, file.size)
+        if file.root is None:
+            self.bytes_content += file.size
+            return
+        is_repeated = file.root in self._roots
+        self.same_content += file.size if is_repeated else self._bytes(file, self._same)
+        if file.root not in self._roots_seen:
+            self.bytes_content += file.size - self._bytes(file, self._again)
+            if is_repeated:
+                self._roots_seen.add(file.root)
 
-def _files(
-    holdings: Holdings, holding: int, repeated: set[tuple[int, int]], seen: set[tuple[int, int]]
-) -> tuple[int, int, int]:
-    """Return the bytes of the files of a holding; of those that another has too; and of those not counted before."""
-    total = same = fresh = 0
-    after = -1
-    while rows := holdings.keeping.inodes(holding, after):
-        for _, device, inode, size in rows:
-            total += size
-            is_same = device is not None and inode is not None and (device, inode) in repeated
-            same += size if is_same else 0
-            if not is_same or (device, inode) not in seen:
-                fresh += size
-            if is_same:
-                assert device is not None
-                assert inode is not None
-                seen.add((device, inode))
-        after = rows[-1][0]
-    return total, same, fresh
+    def _count_inode(self, inode: tuple[int, int] | None, size: int) -> None:
+        if inode not in self._inodes:
+            self.bytes_files += size
+            return
+        assert inode is not None
+        self.same_file += size
+        if inode not in self._inodes_seen:
+            self._inodes_seen.add(inode)
+            self.bytes_files += size
 
-
-def _bytes(holdings: Holdings, held: Holding, numbers: Iterable[int]) -> int:
-    known = holdings.known(held.manifest)
-    if known is None:
-        return 0
-    return sum(known.table.chunk(number).length for number in numbers if number < len(known.table))
+    def _bytes(self, file: Sized, chunks: dict[int, array[int]]) -> int:
+        """Return what those of the `chunks` that are in a file come to."""
+        numbers = chunks.get(file.root) if file.root is not None else None
+        if numbers is None or self._known is None or file.number >= self._known.table.files:
+            return 0
+        first, stop = self._known.table.span(file.number)
+        return sum(self._known.table.chunk(first + number).length for number in numbers if first + number < stop)

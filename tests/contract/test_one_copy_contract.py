@@ -13,7 +13,7 @@ from p2phub import limits
 from p2phub.content import RangeSet
 from p2phub.errors import ContentChanged, Unsafe
 from p2phub.manifest import alone_digest, manifest_alone
-from p2phub.store import HashedFile, LocalRun, Origin, Provenance
+from p2phub.store import HashedFile, LocalRun, LookedAgain, Origin, Provenance
 from p2phub.store.disk import Disk
 from tests.support.content import Content, content_of, random_files
 from tests.support.covers import covers
@@ -80,30 +80,53 @@ def test_a_file_in_doubt_is_held_again_once_it_is_found_right(scene: Scene) -> N
     hold(scene, CONTENT)
     scene.put("model.bin", b"x" * 5_500)
     scene.store.mark_changed(CONTENT.root, MODEL)
-    assert scene.store.look_again(CONTENT.root, MODEL) == (str(scene.folder / "model.bin"),)
+    assert scene.store.look_again(CONTENT.root, MODEL) == LookedAgain(0, (str(scene.folder / "model.bin"),))
     assert not scene.store.holdings()[0].complete
     scene.put("model.bin", FILES["model.bin"])
-    assert scene.store.look_again(CONTENT.root, MODEL) == ()
+    assert scene.store.look_again(CONTENT.root, MODEL) == LookedAgain(1)
     assert scene.store.holdings()[0].complete
 
 
-def test_a_file_in_doubt_that_was_read_and_is_right_is_held_again(scene: Scene) -> None:
+def test_a_file_that_was_read_and_is_right_is_held_again_as_it_is_now(scene: Scene) -> None:
     hold(scene, CONTENT)
-    scene.store.mark_damaged(CONTENT.root, scene.folder, MODEL)
-    assert not scene.store.holdings()[0].complete
     file = scene.store.open_held(CONTENT.root, scene.folder, MODEL)
-    scene.store.mark_right(CONTENT.root, scene.folder.parent, MODEL, scene.store.fingerprint_of(file))
-    assert not scene.store.holdings()[0].complete  # Another folder.
-    scene.store.mark_right(CONTENT.root, scene.folder, MODEL, scene.store.fingerprint_of(file))
+    found = scene.store.fingerprint_of(file)
     file.close()
+    assert not scene.store.mark_right(CONTENT.root, scene.folder, MODEL, found)
+    scene.store.mark_damaged(CONTENT.root, scene.folder, MODEL)
+    assert scene.store.mark_right(CONTENT.root, scene.folder, MODEL, found)
     assert scene.store.holdings()[0].complete
-    scene.reopen()
+    scene.put("model.bin", FILES["model.bin"])
+    file = scene.store.open_held(CONTENT.root, scene.folder, MODEL)
+    assert scene.store.mark_right(CONTENT.root, scene.folder, MODEL, scene.store.fingerprint_of(file))
+    file.close()
     plan = scene.store.read_plan(CONTENT.root)
     assert plan is not None
     plan.open(MODEL).close()
-    scene.put("model.bin", FILES["model.bin"][::-1])
-    with pytest.raises(ContentChanged):
-        plan.open(MODEL)
+
+
+@pytest.mark.parametrize("read", ["published", "adopted"])
+def test_a_file_that_was_read_and_is_wrong_is_doubted_wherever_it_is_held(scene: Scene, read: str) -> None:
+    part = content_of({"renamed.bin": FILES["model.bin"], "config.json": b"{}"}, STEP)
+    if read == "published":
+        hold(scene, CONTENT)
+        of = scene.folder
+    else:
+        adopt(scene, CONTENT)
+        of = scene.folder.parent / "snapshot"
+    scene.store.put_blobs(list(part.blobs.values()))
+    files = []
+    for number, (entry, name) in enumerate(zip(part.manifest.files, ("config.json", "model.bin"), strict=True)):
+        opened = scene.store.open_in_place(scene.folder, name)
+        chunks = part.table.list_of(number) if entry.chunks > 1 else None
+        files.append(HashedFile(entry, chunks, scene.store.fingerprint_of(opened), True, scene.folder / name))
+        opened.close()
+    scene.store.hold(part.manifest, part.root, scene.folder.parent / "other", files, origin=Origin.ADOPTED)
+    scene.store.mark_damaged(CONTENT.root, of, MODEL)
+    (held,) = scene.store.holdings(part.root)
+    number = part.manifest.number_of("config.json")
+    assert number is not None
+    assert held.held == RangeSet.of([part.table.span(number)])
 
 
 def test_a_large_file_can_be_had_alone_as_long_as_it_is_held(scene: Scene) -> None:

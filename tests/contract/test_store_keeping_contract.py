@@ -11,6 +11,7 @@ import pytest
 
 from p2phub import limits
 from p2phub.content import RangeSet, digest_of
+from p2phub.errors import Occupied
 from p2phub.manifest import alone_digest
 from p2phub.store import Keep, Origin, Provenance, Selected, Spare, Store, in_order
 from p2phub.store.blobs import YOUNG_S
@@ -156,6 +157,24 @@ def test_what_is_pinned_busy_written_to_or_not_our_own_is_not_collected(scene: S
     assert scene.store.collect(mine, Keep()) is not None
 
 
+def test_what_is_in_use_is_not_collected_until_the_last_has_done_with_it(scene: Scene) -> None:
+    mine = own(scene, ONE)
+    with scene.store.in_use(ONE.root):
+        with scene.store.in_use(ONE.root):
+            assert scene.store.collect(mine, Keep()) is None
+        assert scene.store.collect(mine, Keep()) is None
+        user, scene.folder = scene.folder, mine.folder
+        with pytest.raises(Occupied):
+            arrive(scene, ONE)
+        scene.folder = user
+    assert read(scene.store, ONE)
+    if isinstance(scene, DiskScene):
+        assert not (mine.folder / ".p2phub").exists()
+    assert scene.store.collect(mine, Keep()) is not None
+    with scene.store.in_use(ONE.root):
+        pass  # Nothing is there to be kept.
+
+
 def test_blobs_stay_as_long_as_anything_needs_them(scene: Scene) -> None:
     gone = own(scene, ONE)
     own(scene, TWO)
@@ -198,6 +217,22 @@ def test_what_is_given_up_of_a_fetch_leaves_the_users_files(scene: Scene) -> Non
     scene.store.discard_unfinished(ONE.root, scene.folder)
     assert scene.store.unfinished_bytes(ONE.root, scene.folder) == 0
     assert scene.files()["mine.txt"] == b"mine"
+
+
+def test_what_fetches_into_the_own_store_left_is_told_and_no_others(scene: Scene) -> None:
+    left = arrive(scene, TWO)  # Into a folder of the user's.
+    deliver(left, TWO, RangeSet.of([(0, 2)]))
+    left.close()
+    user, scene.folder = scene.folder, scene.store.own_folder(ONE.root)
+    arrival = arrive(scene, ONE)
+    deliver(arrival, ONE, RangeSet.of([(0, 4)]))
+    arrival.close()
+    assert [manifest for manifest, count in scene.store.own_unfinished().items() if count > 0] == [ONE.root]
+    arrival = arrive(scene, ONE)
+    deliver_rest(arrival, ONE)
+    arrival.finish()
+    scene.folder = user
+    assert scene.store.own_unfinished() == {}
 
 
 def test_what_is_held_twice_is_told_by_file_and_by_content(scene: Scene) -> None:

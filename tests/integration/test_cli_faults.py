@@ -301,6 +301,24 @@ def fill(path: Path) -> None:
             file.write(bytes(4096))
 
 
+@covers("F04")
+def test_a_home_on_a_full_disk_tells_of_itself_and_makes_room(
+    small_disk: Mounted, source: Path, tmp_path: Path
+) -> None:
+    home = small_disk.path / "home"
+    with Scene(tmp_path / "out-there") as outside, Scene(tmp_path / "within", program=small_disk.program) as within:
+        node, reference = served(outside, source)
+        for words in (["pin", reference, "--provider", node.address], ["unpin", reference]):
+            code, said = ended(within.start("any", *words, "--home", home))
+            assert code == 0, said
+        with pytest.raises(OSError, match="No space left"):
+            fill(small_disk.seen / "filler")
+        for words in (["ls"], ["gc", "--dry-run"], ["gc"]):
+            code, said = ended(within.start("any", *words, "--home", home))
+            assert code == 0, said
+    assert not list((small_disk.seen / "home" / "files").iterdir())
+
+
 @covers("F06")
 def test_a_read_only_disk_is_a_clear_error(small_disk: Mounted, source: Path, tmp_path: Path) -> None:
     with Scene(tmp_path / "out-there") as outside, Scene(tmp_path / "within", program=small_disk.program) as within:

@@ -239,7 +239,7 @@ def test_a_verify_cancelled_at_any_checkpoint_leaves_no_file_open(tmp_path: Path
         (holding,) = store.holdings()
 
         async def check(number: int) -> None:
-            damages = await verify(
+            found = await verify(
                 holding,
                 truth.manifest,
                 truth.table,
@@ -248,7 +248,7 @@ def test_a_verify_cancelled_at_any_checkpoint_leaves_no_file_open(tmp_path: Path
                 workers=town.workers,
                 advanced=lambda count: det.pause(0.01),
             )
-            assert damages == ()
+            assert found.damages == ()
 
         await cancel_everywhere(town, check, most)
 

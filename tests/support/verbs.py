@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from p2phub.content import Codec, Digest
 from p2phub.discovery import DialBudget
 from p2phub.engine.announce import Announcer
 from p2phub.engine.resolve import Resolver
@@ -17,8 +18,10 @@ from p2phub.net.throttle import Caps
 from p2phub.node.config import Config
 from p2phub.node.running import Running
 from p2phub.node.verbs import Verbs
+from p2phub.store import Store
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.ledger import FileLedger
+from tests.support.content import Content
 from tests.support.hosts import FixedFinder
 
 PUBLISHER = SecretKey(b"p" * 32)
@@ -98,3 +101,18 @@ async def publish(scene: Scene, folder: Path, *, name: str = "model") -> dict[st
     (folder / "weights.bin").write_bytes(b"w" * 1000)
     texts = {"name": name, "tag": "main", "kind": "model", "description": "", "licence": ""}
     return await scene.call("publish", folder=str(folder), **texts, private=False, allow=(), ignore=(), include=())
+
+
+def own(store: Store, content: Content, *, folder: Path | None = None) -> None:
+    """Fetch `content` into the home's own store, or into a folder of the user's."""
+    store.put_blobs(list(content.blobs.values()))
+    into = folder or store.own_folder(content.root)
+    arrival = store.arrive(content.manifest, content.root, content.table, into, force=False)
+    for chunk in content.whole:
+        arrival.write(chunk, content.chunk(chunk))
+    arrival.verified(content.whole)
+    arrival.finish()
+
+
+def text(manifest: Digest) -> str:
+    return manifest.text(Codec.MSGPACK)

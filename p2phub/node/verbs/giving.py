@@ -2,12 +2,13 @@
 
 What is not held whole is fetched into the home's own store first. Its files become the other program's by a hard link
 where they can, since neither ever writes into one; else they are cloned or copied, and our copy goes. From then on
-they are held where that program has them, as what is adopted is.
+they are held where that program has them, as what is adopted is. Until then nothing collects our copy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from p2phub.errors import NotFound, UsageError
 from p2phub.identity import PeerAddress, parse_peer_address
 from p2phub.manifest import FileEntry, Manifest, alone_digest, manifest_alone, parse_reference
 from p2phub.node.capping import JobCaps
+from p2phub.node.compose import Parts
 from p2phub.node.durations import parse_duration
 from p2phub.node.rates import Rates, parse_cap
 from p2phub.node.running import JsonObject, Running
@@ -67,24 +69,28 @@ async def give(
     resolved = await parts.resolver.resolve(ref, given, mirrors, looks=Looks(wait_s, watch))
     called = name or _name_of(ref, resolved)
     began = trio.current_time()
-    holding = await parts.workers.run(lambda: _whole(node, resolved.manifest))
-    done: Done | None = None
-    if holding is None:
-        rates = Rates(*(None if rate is None else parse_cap(rate) for rate in (up, down)))
-        caps = JobCaps(resolved.manifest, rates, background)
-        openness = Openness(is_public(resolved), serve=serve, exchange=exchange)
-        sources = given, tuple(mirrors)
-        allowed = is_unsafe_allowed(parts, allow_unsafe)
-        done = await _fetch(
-            node, watch, ref, resolved, openness, sources, caps=caps, wait_s=wait_s, allow_unsafe=allowed
-        )
-        holding = await parts.workers.run(lambda: _whole(node, resolved.manifest))
-        if holding is None:
-            raise _changed(ref)
-    giving = await parts.workers.run(partial(_Giving, node, ref, holding, Path(place)))
-    to_cache = partial(giving.to_cache, called, branch, resolved, symlinks)
-    work = to_cache if to == "hf-cache" else partial(giving.to_ollama, called)
-    path = await parts.workers.run_until_cancelled(work)
+    with node.using(resolved.manifest):
+        done: Done | None = None
+        if await parts.workers.run(lambda: _whole(node, resolved.manifest)) is None:
+            rates = Rates(*(None if rate is None else parse_cap(rate) for rate in (up, down)))
+            caps = JobCaps(resolved.manifest, rates, background)
+            openness = Openness(is_public(resolved), serve=serve, exchange=exchange)
+            sources = given, tuple(mirrors)
+            allowed = is_unsafe_allowed(parts, allow_unsafe)
+            done = await _fetch(
+                node, watch, ref, resolved, openness, sources, caps=caps, wait_s=wait_s, allow_unsafe=allowed
+            )
+        async with _in_use(parts, resolved.manifest):
+            # Looked for only now: another process could have collected it until we had the lock.
+            holding = await parts.workers.run(lambda: _whole(node, resolved.manifest))
+            if holding is None:
+                raise _changed(ref)
+            giving = await parts.workers.run(partial(_Giving, node, ref, holding, Path(place)))
+            if to == "hf-cache":
+                work = partial(giving.to_cache, called, branch, resolved, symlinks)
+            else:
+                work = partial(giving.to_ollama, called)
+            path = await parts.workers.run_until_cancelled(work)
     if isinstance(path, BaseException):
         raise path
     node.shelf_changed(resolved.manifest)
@@ -92,6 +98,18 @@ async def give(
         seconds = round(trio.current_time() - began, 3)
         done = Done(str(path), bytes_received=0, bytes_reused=holding.bytes_total, seconds=seconds, first_byte_s=None)
     return replace(done, path=str(path)).as_json()
+
+
+@asynccontextmanager
+async def _in_use(parts: Parts, manifest: Digest) -> AsyncIterator[None]:
+    """Keep what the own store has of a manifest from collection by any process. Raises Occupied."""
+    with ExitStack() as stack:
+        await parts.workers.run(lambda: stack.enter_context(parts.store.in_use(manifest)))
+        try:
+            yield
+        finally:
+            with trio.CancelScope(shield=True):
+                await parts.workers.run(stack.close)
 
 
 async def _fetch(

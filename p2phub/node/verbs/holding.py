@@ -157,12 +157,21 @@ async def verify(
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(tell)
-        damages = await engine.verify(
+        found = await engine.verify(
             holding, manifest, table, files=files, store=parts.store, workers=parts.workers, advanced=advanced
         )
         nursery.cancel_scope.cancel()
-    if damages:
-        await parts.workers.run(lambda: _mark(parts, holding, manifest, damages))
+    damages = found.damages
+    if repair and found.is_away and holding.origin is Origin.FETCHED:
+        raise NotFound(
+            f"nothing of it is in {holding.folder}: perhaps a disk is not mounted, so nothing is put there",
+            hint="mount it and run this again; if the files are gone, fetch them again with --into",
+        )
+    # What could not be opened now may be as it was. A repair replaces all of it, whatever it was.
+    replaced = repair and holding.origin in (Origin.FETCHED, Origin.OWN)
+    doubted = [each for each in damages if replaced or each.is_there or (each.is_missing and not found.is_away)]
+    await parts.workers.run(lambda: _mark(parts, holding, manifest, doubted))
+    if doubted or found.restored:
         node.shelf_changed(holding.manifest)
     repaired: JsonObject = {}
     if repair:

@@ -19,11 +19,12 @@ import msgspec
 from p2phub.content import Digest
 from p2phub.errors import HubError
 from p2phub.identity import PeerId
-from p2phub.store.holdings import Holdings, place_of, shared_source
+from p2phub.store.holdings import Holdings
 from p2phub.store.index import HoldingRow
 from p2phub.store.interface import Fingerprint, Origin
 from p2phub.store.sharing.catalogue import Catalogue, Listed, Named
 from p2phub.store.sharing.reading import read_blob, read_catalogue
+from p2phub.store.source import place_of, shared_source
 
 log = logging.getLogger(__name__)
 INDEXED_AT_ONCE = 32  # Folders whose chunks are noted in one go, which looks at all that is held.
@@ -130,8 +131,8 @@ class Attached:
                 if why is not None:
                     problems.append((each.folder, why))
                 if count % INDEXED_AT_ONCE == 0:
-                    holdings.index_chunks()
-            holdings.index_chunks()
+                    holdings.noting.note_chunks()
+            holdings.noting.note_chunks()
             if problems:
                 what = f"{len(problems)} folders, such as {problems[0][0]!r}: {problems[0][1]}"
                 log.warning("of what %s lists, not taken in are %s", place, what)

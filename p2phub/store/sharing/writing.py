@@ -59,13 +59,13 @@ class SharedFolder:
         try:
             here = set() if before is None else set(blobs.all())  # One that rotted is written again then.
             for manifest in dict.fromkeys(each.manifest for each in catalogue.listed):
-                wanted = (blob for blob in blobs_of(manifest, get) if blob not in here)
+                wanted = (blob for blob in blobs_of(manifest, get) if blob.raw not in here)
                 blobs.put([found for blob in wanted if (found := get(blob)) is not None])
             self._replace(encode_catalogue(catalogue))
             listed = {each.manifest for each in catalogue.listed}
             if before is None or any(each.manifest not in listed for each in before.listed):
-                needed = {blob for manifest in listed for blob in blobs_of(manifest, get)}
-                blobs.remove([blob for blob in blobs.all() if blob not in needed], put_before=math.inf)
+                needed = {blob.raw for manifest in listed for blob in blobs_of(manifest, get)}
+                blobs.remove([Digest(raw) for raw in blobs.all() if raw not in needed], put_before=math.inf)
         finally:
             blobs.close()
 

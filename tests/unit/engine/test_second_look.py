@@ -11,8 +11,10 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from p2phub.content import Digest
-from p2phub.engine.second_look import SETTLE_S, SecondLook
+from p2phub.engine.second_look import RETRY_S, SAID_MAX, SAY_AGAIN_S, SETTLE_S, SecondLook
 from p2phub.engine.workers import Workers
+from p2phub.errors import DiskError
+from p2phub.store import LookedAgain
 from p2phub.store.memory import MemoryStore
 from tests.support.content import content_of, random_files
 from tests.support.stores import MemoryScene, hold
@@ -69,3 +71,61 @@ async def test_one_that_is_not_is_said_to_be_gone_once(
     assert [record.getMessage().split()[0] for record in caplog.records] == [str(Path("/nowhere/out/model.bin"))]
     assert node.changed == []
     assert not node.store.holdings()[0].complete
+
+
+async def test_of_two_places_one_that_is_right_is_told_of(
+    node: Node, mock_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    node.scene.folder = Path("/nowhere/second")
+    hold(node.scene, CONTENT)
+    node.scene.put("model.bin", b"something else")  # And back again, which leaves another time.
+    node.scene.put("model.bin", CONTENT.files["model.bin"])
+    node.scene.folder = Path("/nowhere/out")
+    node.scene.remove("model.bin")
+    with caplog.at_level(logging.WARNING):
+        await node.doubt(mock_clock)
+    assert node.changed == [CONTENT.root]
+    assert sorted(held.complete for held in node.store.holdings()) == [False, True]
+    assert len(caplog.records) == 1
+
+
+async def test_what_was_served_again_and_is_lost_once_more_is_said_once_more(
+    node: Node, mock_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            node.scene.remove("model.bin")
+            await node.doubt(mock_clock)
+            mock_clock.jump(SAY_AGAIN_S)
+            hold(node.scene, CONTENT)  # Published anew.
+    assert len(caplog.records) == 2
+
+
+async def test_of_many_losses_not_all_are_remembered(node: Node) -> None:
+    for number in range(SAID_MAX + 10):
+        assert node.looks._is_news(f"/{number}")
+    assert not node.looks._is_news(f"/{SAID_MAX + 9}")
+    assert len(node.looks._said) == SAID_MAX
+
+
+async def test_what_the_disk_failed_to_tell_is_asked_again_a_few_times(
+    node: Node, mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def fails(manifest: Digest, file: int) -> LookedAgain:
+        asked.append(file)
+        if len(asked) == 1:
+            raise DiskError("an input/output error")
+        return MemoryStore.look_again(node.store, manifest, file)
+
+    monkeypatch.setattr(node.store, "look_again", fails)
+    await node.doubt(mock_clock)
+    assert (asked, node.changed) == ([0], [])
+    for pause in (RETRY_S, SETTLE_S):
+        await wait_all_tasks_blocked()
+        mock_clock.jump(pause)
+    while node.changed == []:
+        await trio.lowlevel.checkpoint()
+    assert asked == [0, 0]
+    assert node.store.holdings()[0].complete

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trio
 from msgspec.structs import replace
 
 from p2phub.content import Codec, digest_of
@@ -13,10 +17,15 @@ from p2phub.engine.serve import StoreShelf
 from p2phub.errors import Damaged
 from p2phub.identity import PeerId
 from p2phub.manifest import Manifest, alone_digest, encode_manifest
+from p2phub.node.verbs import giving
+from p2phub.store import Keep
+from p2phub.store.materialise import write_snapshot
 from tests.support.content import content_of
-from tests.support.verbs import PUBLISHER, Scene
+from tests.support.verbs import PUBLISHER, Scene, own, text
 
 STRANGER = PeerId(b"\5" * 32)
+ONE = content_of({"model.bin": b"m" * 4_000}, 1000)
+DEEP = content_of({"model.bin": b"m" * 4_000, "deep/er/config.json": b"{}", "empty": b""}, 1000)
 GGUF = b"GGUF" + bytes(20) + b"weights" * 500
 
 
@@ -75,3 +84,36 @@ async def test_the_file_of_what_is_withheld_is_withheld_too_when_it_is_given(sce
     await scene.call("give", ref=ref, to="ollama", place=str(tmp_path / "ollama"), name="ann/model")
     (digest,) = {each.manifest for each in scene.real_store.holdings()} - {held.manifest}
     assert not StoreShelf(scene.real_store, scene.real_ledger).may_have(digest, STRANGER)
+
+
+async def test_what_is_being_given_is_collected_by_nobody(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own(scene.real_store, ONE)
+    before = scene.real_store.collectable(Keep())
+    seen: list[object] = []
+
+    def meanwhile(*args: Any, **keywords: Any) -> Path:
+        told = trio.from_thread.run(partial(scene.call, "gc", dry_run=True))
+        # As a collection of another process, or one that began before: neither knows of this job.
+        seen.extend([told["items"], scene.real_store.collect(before.spare[0], Keep())])
+        return write_snapshot(*args, **keywords)
+
+    monkeypatch.setattr(giving, "write_snapshot", meanwhile)
+    given = await scene.call("give", ref=text(ONE.root), to="hf-cache", place=str(tmp_path / "hf"), name="org/name")
+    assert seen == [[], None]
+    assert {path: Path(given["path"], path).read_bytes() for path in ONE.files} == ONE.files
+    assert [item["manifest"] for item in (await scene.call("gc"))["items"]] == [text(ONE.root)]
+
+
+async def test_what_was_given_by_links_is_served_after_our_copy_was_collected(scene: Scene, tmp_path: Path) -> None:
+    own(scene.real_store, DEEP)
+    await scene.call("give", ref=text(DEEP.root), to="hf-cache", place=str(tmp_path / "hf"), name="org/name")
+    assert len((await scene.call("gc"))["items"]) == 1
+    plan = scene.real_store.read_plan(DEEP.root)
+    assert plan is not None
+    for number, entry in enumerate(DEEP.manifest.files):
+        file = plan.open(number)
+        assert os.pread(file.descriptor, entry.size, 0) == DEEP.files[entry.path]
+        assert file.unchanged()
+        file.close()

@@ -10,35 +10,21 @@ import pytest
 import trio
 from msgspec.structs import replace
 
-from p2phub.content import Codec, Digest
+from p2phub.content import Digest, RangeSet
 from p2phub.discovery import Candidate
 from p2phub.engine.collect import ask_others
 from p2phub.engine.workers import Workers
 from p2phub.errors import DiskError, DiskFull, NotFound
 from p2phub.identity import Address, PeerAddress, PeerId
 from p2phub.node.keeping import Keeping, described
-from p2phub.store import Spare, Store
+from p2phub.store import Origin, Spare
 from p2phub.store.memory import MemoryStore
-from tests.support.content import Content, content_of, random_files
+from tests.support.content import content_of, random_files
 from tests.support.covers import covers
-from tests.support.verbs import PUBLISHER, Scene, publish
+from tests.support.verbs import PUBLISHER, Scene, own, publish, text
 
 ONE = content_of(random_files(1, model=5_000), 1000)
 TWO = content_of(random_files(2, model=3_000), 1000)
-
-
-def own(store: Store, content: Content) -> None:
-    store.put_blobs(list(content.blobs.values()))
-    folder = store.own_folder(content.root)
-    arrival = store.arrive(content.manifest, content.root, content.table, folder, force=False)
-    for chunk in content.whole:
-        arrival.write(chunk, content.chunk(chunk))
-    arrival.verified(content.whole)
-    arrival.finish()
-
-
-def text(manifest: Digest) -> str:
-    return manifest.text(Codec.MSGPACK)
 
 
 async def test_what_is_held_in_a_users_folder_is_pinned_and_never_collected(scene: Scene, tmp_path: Path) -> None:
@@ -106,6 +92,44 @@ async def test_a_fetch_makes_room_within_the_quota_and_only_as_much_as_it_needs(
     assert [held.manifest for held in scene.real_store.holdings()] == [TWO.root]
 
 
+async def test_what_was_given_by_links_counts_as_let_go_of_though_nothing_becomes_free(
+    scene: Scene, tmp_path: Path
+) -> None:
+    for content in (ONE, TWO):
+        own(scene.real_store, content)
+    await scene.call("give", ref=text(ONE.root), to="hf-cache", place=str(tmp_path / "hf"), name="org/name")
+    assert (scene.real_store.own_folder(ONE.root) / "model.bin").stat().st_nlink == 2
+    scene.real_store.note_others(ONE.root, 9)  # So it goes first.
+    keeping = keeping_with(scene, quota=10_000)
+    async with keeping.room_for(content_of({"x": b"x"}).root) as make_room:
+        await make_room(4_000)
+    held = {(each.manifest, each.origin) for each in scene.real_store.holdings()}
+    assert held == {(ONE.root, Origin.ADOPTED), (TWO.root, Origin.OWN)}
+
+
+async def test_what_unfinished_fetches_left_in_the_own_store_counts(scene: Scene) -> None:
+    store = scene.real_store
+    store.put_blobs(list(ONE.blobs.values()))
+    arrival = store.arrive(ONE.manifest, ONE.root, ONE.table, store.own_folder(ONE.root), force=False)
+    some = RangeSet.of([(0, 4)])
+    for chunk in some:
+        arrival.write(chunk, ONE.chunk(chunk))
+    arrival.verified(some)
+    arrival.close()
+    left = store.own_unfinished()[ONE.root]
+    assert left >= 4_000
+    keeping = keeping_with(scene, quota=left + 2_000)
+    async with keeping.room_for(content_of({"x": b"x"}).root) as make_room:
+        await make_room(2_000)
+        with pytest.raises(DiskFull, match="over the quota"):
+            await make_room(2_001)
+    async with keeping.room_for(ONE.root) as go_on:
+        await go_on(left + 2_000)  # All of it, which is what counts of it from then on.
+        async with keeping.room_for(content_of({"y": b"y"}).root) as make_room:
+            with pytest.raises(DiskFull, match="over the quota"):
+                await make_room(1)
+
+
 @covers("F33")
 async def test_what_a_running_fetch_needs_is_not_collected(scene: Scene) -> None:
     own(scene.real_store, ONE)
@@ -140,6 +164,66 @@ async def test_what_was_published_is_not_repaired(scene: Scene, tmp_path: Path) 
     with pytest.raises(DiskError, match="only read"):
         await scene.call("verify", ref=published["reference"], repair=True)
     assert (tmp_path / "model" / "weights.bin").read_bytes() == b"v" * 1000
+
+
+async def test_a_disk_that_was_away_for_a_while_leaves_nothing_in_doubt(scene: Scene, tmp_path: Path) -> None:
+    published = await publish(scene, tmp_path / "model")
+    (tmp_path / "model").rename(tmp_path / "away")
+    (tmp_path / "model").mkdir()
+    told = await scene.call("verify", ref=published["reference"])
+    assert [each["path"] for each in told["damaged"]] == ["weights.bin"]
+    (tmp_path / "model").rmdir()
+    (tmp_path / "away").rename(tmp_path / "model")
+    assert scene.real_store.holdings()[0].complete
+
+
+async def test_what_cannot_be_opened_for_the_moment_is_told_and_not_doubted(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = await publish(scene, tmp_path / "model")
+
+    def refused(*_: object) -> None:
+        raise DiskError("cannot read it: Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scene.real_store, "open_held", refused)
+        told = await scene.call("verify", ref=published["reference"])
+    assert [each["reason"] for each in told["damaged"]] == ["cannot read it: Permission denied"]
+    assert scene.real_store.holdings()[0].complete
+
+
+async def test_a_verify_that_finds_all_right_ends_the_doubt(scene: Scene, tmp_path: Path) -> None:
+    published = await publish(scene, tmp_path / "model")
+    place = tmp_path / "model" / "weights.bin"
+    place.write_bytes(b"v" * 1000)
+    assert (await scene.call("verify", ref=published["reference"]))["damaged"] != []
+    assert not scene.real_store.holdings()[0].complete
+    place.write_bytes(b"w" * 1000)
+    assert (await scene.call("verify", ref=published["reference"]))["damaged"] == []
+    assert scene.real_store.holdings()[0].complete
+
+
+async def test_one_file_that_is_gone_is_doubted(scene: Scene) -> None:
+    pair = content_of({"a.bin": b"a" * 2_000, "b.bin": b"b" * 2_000}, 1000)
+    own(scene.real_store, pair)
+    (scene.real_store.own_folder(pair.root) / "a.bin").unlink()
+    assert [each["path"] for each in (await scene.call("verify", ref=text(pair.root)))["damaged"]] == ["a.bin"]
+    (held,) = scene.real_store.holdings()
+    assert (held.complete, held.held) == (False, RangeSet.of([pair.table.span(1)]))
+
+
+async def test_nothing_is_repaired_below_the_place_of_a_disk_that_is_away(scene: Scene, tmp_path: Path) -> None:
+    folder = tmp_path / "disk" / "model"
+    own(scene.real_store, ONE, folder=folder)
+    (tmp_path / "disk").rename(tmp_path / "away")
+    (tmp_path / "disk").mkdir()
+    with pytest.raises(NotFound, match="not mounted"):
+        await scene.call("verify", ref=text(ONE.root), repair=True)
+    assert list((tmp_path / "disk").iterdir()) == []
+    (tmp_path / "disk").rmdir()
+    (tmp_path / "away").rename(tmp_path / "disk")
+    assert scene.real_store.holdings()[0].complete
+    assert (await scene.call("verify", ref=text(ONE.root), repair=True))["damaged"] == []
 
 
 class CountingFinder:

@@ -98,7 +98,10 @@ def test_what_was_published_from_the_own_store_is_the_users(scene: DiskScene, co
     scene.folder = spare.folder
     scene.store.put_blobs(list(content.blobs.values()))
     scene.store.hold(content.manifest, content.root, spare.folder, hashed(scene, content))
+    other = own(scene, TWO)
+    assert [each.manifest for each in scene.store.collectable(Keep()).spare] == [TWO.root]
     assert scene.store.collect(spare, Keep()) is None
+    assert scene.store.collect(other, Keep()) is not None
     sweep(scene)
     assert scene.files() == ONE.files
     assert scene.store.read_plan(content.root) is not None
@@ -111,10 +114,12 @@ def test_what_was_adopted_from_within_the_own_store_stays(scene: DiskScene) -> N
     scene.store.put_blobs(list(PART.blobs.values()))
     files = [replace(file, place=spare.folder / "model.bin") for file in hashed(scene, PART)]
     scene.store.hold(PART.manifest, PART.root, scene.home.parent / "cache", files, origin=Origin.ADOPTED)
+    assert scene.store.collectable(Keep()).spare == ()
     assert scene.store.collect(spare, Keep()) is None
     sweep(scene)
     assert scene.files() == ONE.files
     scene.store.release(PART.root)
+    assert len(scene.store.collectable(Keep()).spare) == 1
     assert scene.store.collect(spare, Keep()) is not None
 
 
@@ -129,9 +134,18 @@ def test_what_was_adopted_from_there_by_the_way_that_a_link_leads_stays(scene: D
     scene.store.put_blobs(list(PART.blobs.values()))
     files = [replace(file, place=real / "model.bin") for file in hashed(scene, PART)]
     scene.store.hold(PART.manifest, PART.root, scene.home.parent / "cache", files, origin=Origin.ADOPTED)
+    assert scene.store.collectable(Keep()).spare == ()
     assert scene.store.collect(spare, Keep()) is None
     sweep(scene)
     assert scene.files() == ONE.files
+
+
+def test_what_lies_around_the_own_store_keeps_all_of_it(scene: DiskScene) -> None:
+    spare = own(scene, ONE)
+    scene.folder = scene.home.parent
+    hold(scene, PART)
+    assert scene.store.collectable(Keep()).spare == ()
+    assert scene.store.collect(spare, Keep()) is None
 
 
 def test_only_what_is_named_as_ours_is_taken_for_left_over(scene: DiskScene) -> None:
@@ -159,9 +173,9 @@ def test_what_goes_though_its_metadata_is_damaged_leaves_no_row(scene: DiskScene
     assert scene.store.collect(spare, Keep()) is not None
     sweep(scene)
     assert isinstance(scene.store, FilesystemStore)
-    index = scene.store._holdings.index
-    assert all(index.find_chunk(ref.digest) == [] for ref in ONE.table.chunks(0, len(ONE.table)))
-    assert all(index.find_chunk(ref.digest) for ref in TWO.table.chunks(0, len(TWO.table)))
+    contents = scene.store._holdings.contents
+    assert all(contents.find_chunk(ref.digest) == [] for ref in ONE.table.chunks(0, len(ONE.table)))
+    assert all(contents.find_chunk(ref.digest) for ref in TWO.table.chunks(0, len(TWO.table)))
     assert scene.store._holdings.keeping.gone() == []
 
 

@@ -7,12 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from p2phub.store import Origin
+from p2phub.store import Keep, Origin
 from tests.support.content import content_of, random_files
 from tests.support.stores import DiskScene, hold
 
 CONTENT = content_of(random_files(5, model=5_500, more=300), 1000)
-_BACK_TO_1 = """
+_BACK_TO_2 = """
+    DROP INDEX file_of; DROP TABLE content; DROP TABLE chunk;
+    ALTER TABLE file DROP COLUMN root;
+    CREATE TABLE chunk (key INTEGER NOT NULL, holding INTEGER NOT NULL, number INTEGER NOT NULL,
+        PRIMARY KEY (key, holding, number)) WITHOUT ROWID;
+    INSERT INTO chunk VALUES (1, 1, 0);
+    UPDATE holding SET chunked = 1;
+    PRAGMA user_version = 2;
+"""
+_BACK_TO_1 = f"""
+    {_BACK_TO_2}
     DROP TABLE chunk; DROP TABLE part; DROP TABLE hashed; DROP TABLE needed; DROP TABLE used; DROP TABLE gone;
     DROP INDEX file_at;
     ALTER TABLE holding DROP COLUMN origin; ALTER TABLE holding DROP COLUMN source;
@@ -28,9 +38,10 @@ def scene(tmp_path: Path) -> DiskScene:
     return made
 
 
-def test_an_index_of_the_first_schema_goes_on_with_its_chunks_known(scene: DiskScene) -> None:
+@pytest.mark.parametrize("back", [_BACK_TO_1, _BACK_TO_2], ids=["1", "2"])
+def test_an_index_of_an_earlier_schema_goes_on_with_its_chunks_known(scene: DiskScene, back: str) -> None:
     with sqlite3.connect(scene.home / "index.sqlite") as db:
-        db.executescript(_BACK_TO_1)
+        db.executescript(back)
     db.close()
     scene.reopen()
     (held,) = scene.store.holdings()
@@ -42,9 +53,22 @@ def test_an_index_of_the_first_schema_goes_on_with_its_chunks_known(scene: DiskS
     scene.store.close()
 
 
-def test_an_index_that_only_says_to_be_of_the_first_schema_is_begun_again(scene: DiskScene) -> None:
+def test_a_collection_after_an_upgrade_waits_for_no_chunks(scene: DiskScene) -> None:
     with sqlite3.connect(scene.home / "index.sqlite") as db:
-        db.execute("PRAGMA user_version = 1")  # With columns that the first one had not.
+        db.executescript(_BACK_TO_2)
+    db.close()
+    scene.reopen()
+    assert scene.store.collectable(Keep()).blobs == 0
+    with sqlite3.connect(scene.home / "index.sqlite") as db:
+        assert db.execute("SELECT count(*) FROM chunk").fetchone() == (0,)
+    db.close()
+    scene.store.close()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_index_that_only_says_to_be_of_an_earlier_schema_is_begun_again(scene: DiskScene, version: int) -> None:
+    with sqlite3.connect(scene.home / "index.sqlite") as db:
+        db.execute(f"PRAGMA user_version = {version}")  # With columns that it had not.
     db.close()
     scene.reopen()
     assert len(scene.store.holdings()) == 1

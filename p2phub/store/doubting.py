@@ -1,0 +1,156 @@
+"""Files in doubt: how one comes to be, and how it is looked at again.
+
+A file that was read and is not what was hashed is doubted, and its chunks are not held, until it is hashed again and
+found right. After the index was lost, all are. Functions raise DiskError.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from p2phub.content import Digest
+from p2phub.errors import DiskError
+from p2phub.manifest import FileEntry, Manifest, is_alone
+from p2phub.store.blobs import Blobs
+from p2phub.store.database import DOUBTED, HELD, TRUSTED
+from p2phub.store.disk import disk_errors
+from p2phub.store.folders import open_place
+from p2phub.store.holdings import Holdings
+from p2phub.store.index import FileRow, HoldingRow
+from p2phub.store.interface import Fingerprint, LookedAgain, Origin
+from p2phub.store.known import Known
+from p2phub.store.opening import open_in
+from p2phub.store.rehash import is_equal
+
+
+def mark_changed(holdings: Holdings, digest: Digest, file: int) -> None:
+    """Doubt a file: where several folders hold it, in those where it really is not what was hashed."""
+    places = [(row, file) for row in holdings.rows(digest)]
+    places += holdings.where_part(digest) if file == 0 else []
+    for row, number in places:
+        if len(places) == 1 or not _is_unchanged(holdings, row, number):
+            holdings.index.doubt(row.id, number)
+
+
+def mark_damaged(holdings: Holdings, digest: Digest, folder: Path, file: int) -> None:
+    """Doubt a file that was read and is wrong, under whatever manifest its folder holds it, and in whatever other
+    holding has it where it stands: repositories of a cache share their blobs."""
+    manifest = holdings.manifests.manifest(digest)
+    if manifest is None:
+        return
+    folder, path = Path(os.path.abspath(folder)), manifest.files[file].path
+    places = {os.fsencode(folder / path)}
+    for row in holdings.index.in_folder(folder):
+        other = holdings.manifests.manifest(row.manifest)
+        if other is not None and (number := other.number_of(path)) is not None:
+            known = holdings.index.file(row.id, number)
+            places |= {known.place} if known is not None and known.place is not None else set()
+            holdings.index.doubt(row.id, number)
+    for place in places:
+        for holding, number in holdings.index.at_place(place):
+            holdings.index.doubt(holding, number)
+
+
+def mark_right(holdings: Holdings, digest: Digest, folder: Path, file: int, found: Fingerprint) -> bool:
+    """Hold a file again that was read, as it is `found`, and is right. Returns whether that changed anything."""
+    manifest = holdings.manifests.manifest(digest)
+    rows = [row for row in holdings.index.in_folder(Path(os.path.abspath(folder))) if row.manifest == digest]
+    if manifest is None or not rows:
+        return False
+    was = holdings.index.file(rows[0].id, file)
+    if was is not None and was.standing != DOUBTED and was.fingerprint == found:
+        return False
+    place = _place(rows[0], manifest, manifest.files[file], was)
+    _stand(holdings, rows[0], file, found, place)
+    return True
+
+
+def look_again(holdings: Holdings, digest: Digest, file: int) -> LookedAgain:
+    """Read a file in doubt again, wherever it is held."""
+    places = [(row, file) for row in holdings.rows(digest)]
+    places += holdings.where_part(digest) if file == 0 else []
+    restored, lost = 0, list[str]()
+    for row, number in places:
+        known, found = holdings.known(row.manifest), holdings.index.file(row.id, number)
+        if known is None or found is None or found.standing != DOUBTED:
+            continue
+        if found.fingerprint is None and row.origin is Origin.SHARED:
+            continue  # Never looked at by us, so not lost either.
+        _hash_again(holdings, row, known, number)
+        now = holdings.index.file(row.id, number)
+        if now is None or now.standing == DOUBTED:
+            entry = known.manifest.files[number]
+            lost.append(str(_place(row, known.manifest, entry, found) or row.folder / entry.path))
+        else:
+            restored += 1
+    return LookedAgain(restored, tuple(lost))
+
+
+def check(holdings: Holdings, blobs: Blobs) -> list[str]:
+    """Mend what can be mended: index, blobs, files in doubt (hashed again). Returns what was done, in words."""
+    holdings.index.database.check()
+    rotted = blobs.scrub()
+    for row in holdings.own_word():
+        known = holdings.known(row.manifest)
+        if known is not None:
+            for file in holdings.doubted(row, known.manifest):
+                _hash_again(holdings, row, known, file)
+    said = holdings.index.database.mended[:]
+    holdings.index.database.mended.clear()
+    if rotted:
+        said.append(f"{rotted} blobs had rotted and were dropped")
+    for row in holdings.own_word():
+        where = f"{row.manifest} in {row.folder}"
+        known = holdings.known(row.manifest)
+        if known is None:
+            said.append(f"{where} is not served: its metadata is missing; publish or fetch it again")
+        elif doubted := holdings.doubted(row, known.manifest):
+            said.append(f"{where}: {len(doubted)} files are not what was hashed, or not there, and not served")
+    return said
+
+
+def _is_unchanged(holdings: Holdings, row: HoldingRow, file: int) -> bool:
+    known, found = holdings.known(row.manifest), holdings.index.file(row.id, file)
+    if known is None or found is None or found.standing == DOUBTED:
+        return False
+    try:
+        open_in(row, known.manifest.files[file], found, expected=found.fingerprint).close()
+    except DiskError:
+        return False
+    return True
+
+
+def _hash_again(holdings: Holdings, row: HoldingRow, known: Known, file: int) -> None:
+    """Hash a doubted file; it is held again if it is what it should be."""
+    entry = known.manifest.files[file]
+    was = holdings.index.file(row.id, file)
+    place = _place(row, known.manifest, entry, was)
+    try:
+        found = open_in(row, entry, was) if place is None else open_place(place)
+    except DiskError:
+        return
+    try:
+        with disk_errors(f"read {row.folder / entry.path}"):
+            right = found.expected.size == entry.size and is_equal(found.descriptor, known.table, file)
+            if right and found.unchanged():
+                _stand(holdings, row, file, found.expected, place)
+    finally:
+        found.close()
+
+
+def _stand(holdings: Holdings, row: HoldingRow, file: int, found: Fingerprint, place: Path | None) -> None:
+    standing = TRUSTED if found.settled(time.time_ns()) else HELD
+    where = None if place is None else os.fsencode(place)
+    holdings.index.stand(row.id, file, FileRow(file, standing, found, where))
+
+
+def _place(row: HoldingRow, manifest: Manifest, entry: FileEntry, known: FileRow | None) -> Path | None:
+    """Return where a file of a holding stands, if not below its folder. Of an adopted one it is found out anew when
+    the index was lost: whatever a link leads to by then, only its content counts."""
+    if known is not None and known.place is not None:
+        return Path(os.fsdecode(known.place))
+    if row.origin is not Origin.ADOPTED:
+        return None
+    return row.folder if is_alone(manifest) else Path(os.path.realpath(row.folder / entry.path))

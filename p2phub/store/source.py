@@ -1,0 +1,54 @@
+"""What the index has of where a holding is from: packed beside it, a list each.
+
+adopted      cache, name, revision ("" if it has none)
+a place's    SHARED_SOURCE, place, folder below it, how many files, how many chunks
+fetched      WHOLE, of all of a manifest; nothing, of a selection
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from p2phub.errors import Damaged
+from p2phub.manifest import pack, unpack
+from p2phub.store.index import HoldingRow
+from p2phub.store.interface import Origin, Provenance
+
+WHOLE = ["whole"]  # In the place of a provenance: what was fetched is all of the manifest, not a selection.
+SHARED_SOURCE = "shared"
+
+
+def packed_source(row: HoldingRow) -> list[object]:
+    """Return what is noted of a holding, nothing if that is nothing that we wrote."""
+    try:
+        found = unpack(row.source or b"\x90")
+    except Damaged:
+        return []
+    return found if isinstance(found, list) else []
+
+
+def source_of(row: HoldingRow) -> Provenance | None:
+    """Return where a holding was found."""
+    match packed_source(row):
+        case [str(cache), str(name), str(revision)]:
+            return Provenance(cache, name, revision or None)
+        case [str(), str(place), str(), int(), int()]:
+            return Provenance(SHARED_SOURCE, place)
+    return None
+
+
+def shared_source(place: Path, folder: str, *, files: int, chunks: int) -> bytes:
+    """Return what the index has as the source of what an attached place lists."""
+    return pack([SHARED_SOURCE, str(place), folder, files, chunks])
+
+
+def place_of(row: HoldingRow) -> Path | None:
+    """Return the attached place that lists this; None of what the home holds by its own word."""
+    source = source_of(row) if row.origin is Origin.SHARED else None
+    return None if source is None else Path(source.name)
+
+
+def folder_below(row: HoldingRow, place: Path) -> str:
+    """Return the folder of a holding, from the place on that lists it."""
+    folder = row.folder.relative_to(place).as_posix()
+    return "" if folder == "." else folder
