@@ -117,49 +117,42 @@ class ContentIndex:
 
         self._do(record)
 
-    def note_roots(self, holding: int, roots: Sequence[int | None]) -> None:
-        """Note what the files of a holding have, by number, where that is not known yet: the index was lost, or is of
-        an earlier p2phub."""
-        query = "UPDATE file SET root = ? WHERE holding = ? AND number = ? AND root IS NULL"
-        known = ((root, holding, number) for number, root in enumerate(roots) if root is not None)
-
-        def record(db: sqlite3.Connection) -> None:
-            if db.execute("SELECT 1 FROM file WHERE holding = ? AND root IS NOT NULL LIMIT 1", (holding,)).fetchone():
-                return  # As `Index.hold` was told.
-            with db:
-                db.execute("BEGIN IMMEDIATE")
-                db.executemany(query, known)
-
-        self._do(record)
-
     def not_noted(self, roots: Iterable[int]) -> set[int]:
         """Return those of these contents whose chunks are not noted."""
         query = "SELECT 1 FROM content WHERE root = ? AND noted = 1"
         return self._do(lambda db: {root for root in roots if db.execute(query, (root,)).fetchone() is None})
 
-    def note_contents(self, contents: Sequence[tuple[Content, bytes]]) -> None:
-        """Note the chunks of contents that files have: (content, the digests of its chunks, packed) each."""
-        begin = "INSERT OR IGNORE INTO content VALUES (?, ?, ?, ?, 0)"
-        rows = [(each.root, each.digest.raw, each.size, each.chunks) for each, _ in contents]
-        # Not if nobody has it by now: it would stay for ever.
-        end = f"UPDATE content SET noted = 1 WHERE root = ? AND NOT {UNHELD}"
-        pieces = list(_pieces(contents))
-        for number, piece in enumerate(pieces):
+    def note_chunks(self, holding: int, roots: Sequence[int | None], contents: Iterable[tuple[Content, bytes]]) -> int:
+        """Note of a holding what its files have (`roots`, by number), where that is not known yet, and the chunks of
+        `contents` that are not noted: (content, the digests of its chunks, packed) each, looked at as they are written.
+        Then all of it is noted. Returns of how many chunks."""
+        noted = 0
+        waiting = _Step()
+        for step in _steps(contents):
+            self._write(holding, roots, waiting)
+            noted, waiting = noted + step.chunks, step
+        self._write(holding, roots, waiting, is_last=True)
+        return noted
 
-            def record(db: sqlite3.Connection, number: int = number, piece: list[_Piece] = piece) -> None:
-                with db:
-                    db.execute("BEGIN IMMEDIATE")
-                    if number == 0:
-                        db.executemany(begin, rows)
-                    db.executemany("INSERT OR IGNORE INTO chunk VALUES (?, ?, ?)", _rows_of(piece))
-                    if number == len(pieces) - 1:
-                        db.executemany(end, [(each.root,) for each, _ in contents])
+    def _write(self, holding: int, roots: Sequence[int | None], step: _Step, *, is_last: bool = False) -> None:
+        if not step.pieces and not is_last:
+            return
 
-            self._do(record)
+        def record(db: sqlite3.Connection) -> None:
+            with db:
+                db.execute("BEGIN IMMEDIATE")
+                _set_roots(db, holding, roots)  # First: what no file has is not noted.
+                # With each step: if it was released and removed meanwhile, what is written now is still found.
+                values = [(each.root, each.digest.raw, each.size, each.chunks) for each in step.contents]
+                db.executemany("INSERT OR IGNORE INTO content VALUES (?, ?, ?, ?, 0)", values)
+                db.executemany("INSERT OR IGNORE INTO chunk VALUES (?, ?, ?)", _rows_of(step.pieces))
+                # Not if nobody has it by now: it would stay for ever.
+                ended = [(each.root,) for each in step.ended]
+                db.executemany(f"UPDATE content SET noted = 1 WHERE root = ? AND NOT {UNHELD}", ended)
+                if is_last:
+                    _set_noted(db, holding, ALL_NOTED)
 
-    def note_all(self, holding: int) -> None:
-        """Note that all of a holding is noted."""
-        self._do(lambda db: _set_noted(db, holding, ALL_NOTED))
+        self._do(record)
 
     # --- forgetting it ---------------------------------------------------------------------------------------------
 
@@ -215,21 +208,31 @@ _Piece = tuple[int, int, bytes]
 """The root of a content, the number of the first of some of its chunks, and their digests."""
 
 
-def _pieces(contents: Iterable[tuple[Content, bytes]]) -> Iterator[list[_Piece]]:
-    """Yield what is written in one step each."""
-    piece: list[_Piece] = []
-    room = CHUNKS_AT_ONCE
+class _Step(msgspec.Struct):
+    """What is written at once: `pieces` of `contents`; of those in `ended` they are the last."""
+
+    pieces: list[_Piece] = msgspec.field(default_factory=list)
+    contents: list[Content] = msgspec.field(default_factory=list)
+    ended: list[Content] = msgspec.field(default_factory=list)
+    chunks: int = 0
+
+
+def _steps(contents: Iterable[tuple[Content, bytes]]) -> Iterator[_Step]:
+    step = _Step()
     for content, digests in contents:
         at = 0
         while at < content.chunks:
-            count = min(room, content.chunks - at)
-            piece.append((content.root, at, digests[at * DIGEST_BYTES : (at + count) * DIGEST_BYTES]))
-            at, room = at + count, room - count
-            if not room:
-                yield piece
-                piece, room = [], CHUNKS_AT_ONCE
-    if piece:
-        yield piece
+            if step.chunks == CHUNKS_AT_ONCE:
+                yield step
+                step = _Step()
+            step.contents.append(content)
+            count = min(CHUNKS_AT_ONCE - step.chunks, content.chunks - at)
+            step.pieces.append((content.root, at, digests[at * DIGEST_BYTES : (at + count) * DIGEST_BYTES]))
+            at += count
+            step.chunks += count
+        step.ended.append(content)
+    if step.pieces:
+        yield step
 
 
 def _rows_of(piece: Sequence[_Piece]) -> Iterator[tuple[int, int, int]]:
@@ -246,6 +249,14 @@ def _rows_of(piece: Sequence[_Piece]) -> Iterator[tuple[int, int, int]]:
 
 def _goes(db: sqlite3.Connection, root: int) -> bool:
     return db.execute(f"SELECT 1 FROM content WHERE root = ? AND {_GOES}", (root,)).fetchone() is not None
+
+
+def _set_roots(db: sqlite3.Connection, holding: int, roots: Sequence[int | None]) -> None:
+    """Note what the files of a holding have, unless `Index.hold` was told: the index was lost, or is of an earlier
+    p2phub."""
+    if db.execute("SELECT 1 FROM file WHERE holding = ? AND root IS NOT NULL LIMIT 1", (holding,)).fetchone() is None:
+        known = ((root, holding, number) for number, root in enumerate(roots) if root is not None)
+        db.executemany("UPDATE file SET root = ? WHERE holding = ? AND number = ?", known)
 
 
 def _set_noted(db: sqlite3.Connection, holding: int, noted: int) -> None:

@@ -16,7 +16,7 @@ from p2phub.errors import Damaged
 from p2phub.manifest import FileEntry, Manifest, alone_digest, alone_root, is_alone
 from p2phub.store.blobs import Blobs
 from p2phub.store.index import Index, key_of
-from p2phub.store.index_content import CHUNKS_AT_ONCE, Content, ContentIndex
+from p2phub.store.index_content import Content, ContentIndex
 from p2phub.store.known import KnownManifests
 from p2phub.store.needs import blobs_of
 
@@ -49,9 +49,12 @@ class Noting:
 
     def note_chunks(self, most: int | None = None) -> None:
         """Note all of all holdings of which anything is not noted yet, the newest first; of chunks about `most`."""
+        waiting = self._contents.without_chunks()
+        without_blobs = set(self._contents.without_blobs()) if waiting else set()
         noted = 0
-        for holding, digest, manifest in self._of_those(self._contents.without_chunks()):
-            self._note_blobs(holding, digest, manifest)
+        for holding, digest, manifest in self._of_those(waiting):
+            if holding in without_blobs:
+                self._note_blobs(holding, digest, manifest)
             noted += self._note_chunks(holding, manifest)
             if most is not None and noted >= most:
                 return
@@ -92,27 +95,17 @@ class Noting:
         self._contents.note_blobs(holding, parts, blobs_of(digest, self._blobs.get, manifest))
 
     def _note_chunks(self, holding: int, manifest: Manifest) -> int:
-        """Note the chunks of those files of a holding that no other had before. Returns how many; all or none of a
-        holding whose lists are missing count as noted."""
-        self._contents.note_roots(holding, [root_key(entry) for entry in manifest.files])
+        """Note the chunks of those files of a holding that no other had before. Returns how many; none if lists are
+        missing: the rest is noted once they are here again."""
         large = {key_of(entry.root.raw): entry for entry in manifest.files if entry.chunks > 1}
-        fresh = self._contents.not_noted(large)
-        noted = waiting = 0
-        some: list[tuple[Content, bytes]] = []
-        for root in fresh:
-            entry = large[root]
-            try:
-                digests = self._known.chunks_of(entry).digests
-            except Damaged:
-                return noted
-            some.append((Content(entry.root, entry.size, entry.chunks), digests))
-            waiting += entry.chunks
-            if waiting >= CHUNKS_AT_ONCE:
-                self._contents.note_contents(some)
-                some, noted, waiting = [], noted + waiting, 0
-        self._contents.note_contents(some)
-        self._contents.note_all(holding)
-        return noted + waiting
+        fresh = (large[root] for root in self._contents.not_noted(large))
+        contents = (
+            (Content(entry.root, entry.size, entry.chunks), self._known.chunks_of(entry).digests) for entry in fresh
+        )
+        try:
+            return self._contents.note_chunks(holding, [root_key(entry) for entry in manifest.files], contents)
+        except Damaged:
+            return 0
 
 
 def root_key(entry: FileEntry) -> int | None:
