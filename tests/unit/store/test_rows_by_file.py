@@ -140,21 +140,19 @@ def test_whoever_is_killed_while_chunks_are_noted_notes_them_at_the_next_look(
 
 def test_what_is_released_while_its_chunks_are_noted_goes(scene: DiskScene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contents_room, "CHUNKS_AT_ONCE", 3)
-    written = contents_room._rows_of
+    set_roots = contents_room._set_roots
     steps = iter(range(100))
 
-    def released_before(pieces: list[contents_room._Piece]) -> Iterator[tuple[int, int, int]]:
-        if next(steps) == 2:
-            other = FilesystemStore(scene.home)
-            db = holdings_of(scene).index.database._connection
-            assert db is not None
+    def released_before(db: sqlite3.Connection, holding: int, roots: list[int | None]) -> None:
+        if next(steps) == 2:  # Two steps are written.
             db.execute("COMMIT")
+            other = FilesystemStore(scene.home)
             other.release(FIRST.root)
             other.close()
             db.execute("BEGIN IMMEDIATE")
-        return written(pieces)
+        set_roots(db, holding, roots)
 
-    monkeypatch.setattr(contents_room, "_rows_of", released_before)
+    monkeypatch.setattr(contents_room, "_set_roots", released_before)
     hold(scene, FIRST)
     assert scene.store.collectable(Keep()).rows > 0
     scene.store.sweep(Keep(), lambda: False)
