@@ -24,6 +24,7 @@ LOOKED_UP_AFTER = 1 << 20
 """Chunks that are noted before some are looked up, some 5 s of it: what an upgrade left to note of a large home is
 noted over several fetches, the newest first."""
 
+AS_CHUNKS = 1000  # What a holding counts as beside its chunks: a commit takes as long as some thousand rows.
 UNKNOWN_AT_ONCE = 256  # Contents whose chunks are looked for in one reading of all.
 
 
@@ -48,14 +49,15 @@ class Noting:
             self._note_blobs(holding, digest, manifest)
 
     def note_chunks(self, most: int | None = None) -> None:
-        """Note all of all holdings of which anything is not noted yet, the newest first; of chunks about `most`."""
+        """Note all of all holdings of which anything is not noted yet, the newest first; of chunks about `most`,
+        a holding counted as `AS_CHUNKS` more."""
         waiting = self._contents.without_chunks()
         without_blobs = set(self._contents.without_blobs()) if waiting else set()
         noted = 0
         for holding, digest, manifest in self._of_those(waiting):
             if holding in without_blobs:
                 self._note_blobs(holding, digest, manifest)
-            noted += self._note_chunks(holding, manifest)
+            noted += AS_CHUNKS + self._note_chunks(holding, manifest)
             if most is not None and noted >= most:
                 return
 
