@@ -9,7 +9,7 @@ holds it meanwhile keeps them: each step looks. Source: docs/decisions/0096-rows
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 import msgspec
@@ -23,6 +23,10 @@ CHUNKS_AT_ONCE = 1 << 17  # Written in one step, half a second: another process 
 PARTS = 1024  # Of the keys of chunks, which are spread evenly: 10 million rows are 10,000 a part.
 _KEY_MIN, _KEYS = -(1 << 63), 1 << 64
 _GOES = f"noted = 0 AND {UNHELD}"
+
+
+Roots = Sequence[int | None]
+"""What the files of a holding have, by number; None: nothing."""
 
 
 class Content(msgspec.Struct, frozen=True):
@@ -122,26 +126,25 @@ class ContentIndex:
         query = "SELECT 1 FROM content WHERE root = ? AND noted = 1"
         return self._do(lambda db: {root for root in roots if db.execute(query, (root,)).fetchone() is None})
 
-    def note_chunks(self, holding: int, roots: Sequence[int | None], contents: Iterable[tuple[Content, bytes]]) -> int:
-        """Note of a holding what its files have (`roots`, by number), where that is not known yet, and the chunks of
-        `contents` that are not noted: (content, the digests of its chunks, packed) each, looked at as they are written.
-        Then all of it is noted. Returns of how many chunks."""
-        noted = 0
+    def note_chunks(self, holdings: Mapping[int, Roots], contents: Iterable[tuple[Content, bytes]]) -> None:
+        """Note what the files of `holdings` have (their roots, by number), where that is not known yet, and the chunks
+        of `contents` that are not noted: (content, the digests of its chunks, packed) each. Then all of these holdings
+        is noted. Of several at once, because rows that are written in the order of their keys share pages."""
         waiting = _Step()
         for step in _steps(contents):
-            self._write(holding, roots, waiting)
-            noted, waiting = noted + step.chunks, step
-        self._write(holding, roots, waiting, is_last=True)
-        return noted
+            self._write(holdings, waiting)
+            waiting = step
+        self._write(holdings, waiting, is_last=True)
 
-    def _write(self, holding: int, roots: Sequence[int | None], step: _Step, *, is_last: bool = False) -> None:
-        if not step.pieces and not is_last:
+    def _write(self, holdings: Mapping[int, Roots], step: _Step, *, is_last: bool = False) -> None:
+        if not holdings or not (step.pieces or is_last):
             return
 
         def record(db: sqlite3.Connection) -> None:
             with db:
                 db.execute("BEGIN IMMEDIATE")
-                _set_roots(db, holding, roots)  # First: what no file has is not noted.
+                for holding, roots in holdings.items():  # First: what no file has is not noted.
+                    _set_roots(db, holding, roots)
                 # With each step: if it was released and removed meanwhile, what is written now is still found.
                 values = [(each.root, each.digest.raw, each.size, each.chunks) for each in step.contents]
                 db.executemany("INSERT OR IGNORE INTO content VALUES (?, ?, ?, ?, 0)", values)
@@ -149,7 +152,7 @@ class ContentIndex:
                 # Not if nobody has it by now: it would stay for ever.
                 ended = [(each.root,) for each in step.ended]
                 db.executemany(f"UPDATE content SET noted = 1 WHERE root = ? AND NOT {UNHELD}", ended)
-                if is_last:
+                for holding in holdings if is_last else ():
                     _set_noted(db, holding, ALL_NOTED)
 
         self._do(record)
@@ -251,7 +254,7 @@ def _goes(db: sqlite3.Connection, root: int) -> bool:
     return db.execute(f"SELECT 1 FROM content WHERE root = ? AND {_GOES}", (root,)).fetchone() is not None
 
 
-def _set_roots(db: sqlite3.Connection, holding: int, roots: Sequence[int | None]) -> None:
+def _set_roots(db: sqlite3.Connection, holding: int, roots: Roots) -> None:
     """Note what the files of a holding have, unless `Index.hold` was told: the index was lost, or is of an earlier
     p2phub."""
     if db.execute("SELECT 1 FROM file WHERE holding = ? AND root IS NOT NULL LIMIT 1", (holding,)).fetchone() is None:

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import msgspec
+
 from p2phub import limits
 from p2phub.content import Digest
 from p2phub.errors import Damaged
 from p2phub.manifest import FileEntry, Manifest, alone_digest, alone_root, is_alone
 from p2phub.store.blobs import Blobs
 from p2phub.store.index import Index, key_of
-from p2phub.store.index_content import Content, ContentIndex
+from p2phub.store.index_content import CHUNKS_AT_ONCE, Content, ContentIndex, Roots
 from p2phub.store.known import KnownManifests
 from p2phub.store.needs import blobs_of
 
@@ -24,7 +26,7 @@ LOOKED_UP_AFTER = 1 << 20
 """Chunks that are noted before some are looked up, some 5 s of it: what an upgrade left to note of a large home is
 noted over several fetches, the newest first."""
 
-AS_CHUNKS = 1000  # What a holding counts as beside its chunks: a commit takes as long as some thousand rows.
+HOLDINGS_AT_ONCE = 256  # Noted in one step: a commit each takes longer than all else where they are small.
 UNKNOWN_AT_ONCE = 256  # Contents whose chunks are looked for in one reading of all.
 
 
@@ -41,7 +43,9 @@ class Noting:
         """Note all of a holding that was just recorded."""
         if self._can_be_told(manifest):
             self._note_blobs(holding, digest, manifest)
-            self._note_chunks(holding, manifest)
+            some = _Batch()
+            self._add(some, holding, manifest)
+            self._contents.note_chunks(some.holdings, some.contents.values())
 
     def note_blobs(self) -> None:
         """Note which blobs are needed by all holdings of which it is not noted yet."""
@@ -49,17 +53,21 @@ class Noting:
             self._note_blobs(holding, digest, manifest)
 
     def note_chunks(self, most: int | None = None) -> None:
-        """Note all of all holdings of which anything is not noted yet, the newest first; of chunks about `most`,
-        a holding counted as `AS_CHUNKS` more."""
+        """Note all of all holdings of which anything is not noted yet, the newest first; of chunks about `most`."""
         waiting = self._contents.without_chunks()
         without_blobs = set(self._contents.without_blobs()) if waiting else set()
+        some = _Batch()
         noted = 0
         for holding, digest, manifest in self._of_those(waiting):
             if holding in without_blobs:
                 self._note_blobs(holding, digest, manifest)
-            noted += AS_CHUNKS + self._note_chunks(holding, manifest)
-            if most is not None and noted >= most:
-                return
+            self._add(some, holding, manifest)
+            if some.chunks >= CHUNKS_AT_ONCE or len(some.holdings) >= HOLDINGS_AT_ONCE:
+                self._contents.note_chunks(some.holdings, some.contents.values())
+                noted, some = noted + some.chunks, _Batch()
+            if most is not None and noted + some.chunks >= most:
+                break
+        self._contents.note_chunks(some.holdings, some.contents.values())
 
     def drop_unheld(self) -> int:
         """Remove the rows of contents that no file has any more. Returns of how many."""
@@ -96,18 +104,29 @@ class Noting:
         self._blobs.put([alone_root(manifest.files[file]) for _, file in parts])
         self._contents.note_blobs(holding, parts, blobs_of(digest, self._blobs.get, manifest))
 
-    def _note_chunks(self, holding: int, manifest: Manifest) -> int:
-        """Note the chunks of those files of a holding that no other had before. Returns how many; none if lists are
-        missing: the rest is noted once they are here again."""
+    def _add(self, some: _Batch, holding: int, manifest: Manifest) -> None:
+        """Add a holding, and the chunks of those of its files that no other had before; nothing if a list is missing:
+        it is noted once that is here again."""
         large = {key_of(entry.root.raw): entry for entry in manifest.files if entry.chunks > 1}
-        fresh = (large[root] for root in self._contents.not_noted(large))
-        contents = (
-            (Content(entry.root, entry.size, entry.chunks), self._known.chunks_of(entry).digests) for entry in fresh
-        )
-        try:
-            return self._contents.note_chunks(holding, [root_key(entry) for entry in manifest.files], contents)
-        except Damaged:
-            return 0
+        fresh: dict[int, tuple[Content, bytes]] = {}
+        for root in self._contents.not_noted(large.keys() - some.contents.keys()):
+            entry = large[root]
+            try:
+                digests = self._known.chunks_of(entry).digests
+            except Damaged:
+                return
+            fresh[root] = Content(entry.root, entry.size, entry.chunks), digests
+            some.chunks += entry.chunks
+        some.contents |= fresh
+        some.holdings[holding] = [root_key(entry) for entry in manifest.files]
+
+
+class _Batch(msgspec.Struct):
+    """Holdings that are noted together, with the roots of their files, and the contents that they add, by root."""
+
+    holdings: dict[int, Roots] = msgspec.field(default_factory=dict)
+    contents: dict[int, tuple[Content, bytes]] = msgspec.field(default_factory=dict)
+    chunks: int = 0
 
 
 def root_key(entry: FileEntry) -> int | None:

@@ -245,7 +245,7 @@ def test_what_an_upgrade_left_to_note_of_a_large_home_is_noted_over_several_look
     )
     db.close()
     scene.reopen()
-    monkeypatch.setattr("p2phub.store.local.LOOKED_UP_AFTER", 1_500)
+    monkeypatch.setattr("p2phub.store.local.LOOKED_UP_AFTER", 6)
     assert found(scene.store, others[-1]) == 3, "the newest first"
     assert len(rows(scene, "content")) == 2
     assert found(scene.store, others[0]) == 3
