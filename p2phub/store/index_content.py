@@ -29,6 +29,16 @@ Roots = Sequence[int | None]
 """What the files of a holding have, by number; None: nothing."""
 
 
+_NEWEST = f"ORDER BY holding DESC LIMIT {PLACES_TOLD_MAX}"
+_FIND = (
+    # Files of one chunk, which that is all of; and files of contents that have it. In one statement: each costs 10 us.
+    f"SELECT * FROM (SELECT holding, number, 0 FROM file WHERE root = ?1 {_NEWEST})"
+    " UNION ALL SELECT * FROM (SELECT file.holding, file.number, each.number"
+    f" FROM (SELECT root, number FROM chunk WHERE key = ?1 LIMIT {PLACES_TOLD_MAX}) AS each"
+    f" JOIN file ON file.root = each.root {_NEWEST})"
+)
+
+
 class Content(msgspec.Struct, frozen=True):
     """What a file of several chunks has: the digest that is its root, its bytes, how many chunks."""
 
@@ -60,18 +70,7 @@ class ContentIndex:
 
     def find_chunk(self, digest: bytes) -> list[Place]:
         """Return where a chunk of this digest may be, the newest holdings first."""
-        in_contents = f"SELECT root, number FROM chunk WHERE key = ? LIMIT {PLACES_TOLD_MAX}"
-        in_files = f"SELECT holding, number FROM file WHERE root = ? ORDER BY holding DESC LIMIT {PLACES_TOLD_MAX}"
-        key = key_of(digest)
-
-        def look(db: sqlite3.Connection) -> list[tuple[int, int, int]]:
-            # Also a file of one chunk, which that is all of.
-            found = [(*file, 0) for file in db.execute(in_files, (key,))]
-            for root, number in db.execute(in_contents, (key,)).fetchall():
-                found += [(*file, number) for file in db.execute(in_files, (root,))]
-            return found
-
-        found = self._do(look)
+        found = self._do(lambda db: db.execute(_FIND, (key_of(digest),)).fetchall())
         if len(found) > 1:
             found.sort(key=lambda place: -place[0])
         return [Place(*place) for place in found[:PLACES_TOLD_MAX]]
