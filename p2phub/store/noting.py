@@ -23,7 +23,7 @@ from p2phub.store.known import KnownManifests
 from p2phub.store.needs import blobs_of
 
 LOOKED_UP_AFTER = 1 << 20
-"""Chunks that are noted before some are looked up, some 5 s of it: what an upgrade left to note of a large home is
+"""Chunks that are noted before some are looked up, some 10 s of it: what an upgrade left to note of a large home is
 noted over several fetches, the newest first."""
 
 HOLDINGS_AT_ONCE = 256  # Noted in one step: a commit each takes longer than all else where they are small.
