@@ -9,7 +9,7 @@ holds it meanwhile keeps them: each step looks. Source: docs/decisions/0096-rows
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 import msgspec
@@ -23,6 +23,20 @@ CHUNKS_AT_ONCE = 1 << 17  # Written in one step, half a second: another process 
 PARTS = 1024  # Of the keys of chunks, which are spread evenly: 10 million rows are 10,000 a part.
 _KEY_MIN, _KEYS = -(1 << 63), 1 << 64
 _GOES = f"noted = 0 AND {UNHELD}"
+
+
+Roots = Sequence[int | None]
+"""What the files of a holding have, by number; None: nothing."""
+
+
+_NEWEST = f"ORDER BY holding DESC LIMIT {PLACES_TOLD_MAX}"
+_FIND = (
+    # Files of one chunk, which that is all of; and files of contents that have it. In one statement: each costs 10 us.
+    f"SELECT * FROM (SELECT holding, number, 0 FROM file WHERE root = ?1 {_NEWEST})"
+    " UNION ALL SELECT * FROM (SELECT file.holding, file.number, each.number"
+    f" FROM (SELECT root, number FROM chunk WHERE key = ?1 LIMIT {PLACES_TOLD_MAX}) AS each"
+    f" JOIN file ON file.root = each.root {_NEWEST})"
+)
 
 
 class Content(msgspec.Struct, frozen=True):
@@ -56,18 +70,7 @@ class ContentIndex:
 
     def find_chunk(self, digest: bytes) -> list[Place]:
         """Return where a chunk of this digest may be, the newest holdings first."""
-        in_contents = f"SELECT root, number FROM chunk WHERE key = ? LIMIT {PLACES_TOLD_MAX}"
-        in_files = f"SELECT holding, number FROM file WHERE root = ? ORDER BY holding DESC LIMIT {PLACES_TOLD_MAX}"
-        key = key_of(digest)
-
-        def look(db: sqlite3.Connection) -> list[tuple[int, int, int]]:
-            # Also a file of one chunk, which that is all of.
-            found = [(*file, 0) for file in db.execute(in_files, (key,))]
-            for root, number in db.execute(in_contents, (key,)).fetchall():
-                found += [(*file, number) for file in db.execute(in_files, (root,))]
-            return found
-
-        found = self._do(look)
+        found = self._do(lambda db: db.execute(_FIND, (key_of(digest),)).fetchall())
         if len(found) > 1:
             found.sort(key=lambda place: -place[0])
         return [Place(*place) for place in found[:PLACES_TOLD_MAX]]
@@ -122,49 +125,41 @@ class ContentIndex:
 
         self._do(record)
 
-    def note_roots(self, holding: int, roots: Sequence[int | None]) -> None:
-        """Note what the files of a holding have, by number, where that is not known yet: the index was lost, or is of
-        an earlier p2phub."""
-        query = "UPDATE file SET root = ? WHERE holding = ? AND number = ? AND root IS NULL"
-        known = ((root, holding, number) for number, root in enumerate(roots) if root is not None)
-
-        def record(db: sqlite3.Connection) -> None:
-            if db.execute("SELECT 1 FROM file WHERE holding = ? AND root IS NOT NULL LIMIT 1", (holding,)).fetchone():
-                return  # As `Index.hold` was told.
-            with db:
-                db.execute("BEGIN IMMEDIATE")
-                db.executemany(query, known)
-
-        self._do(record)
-
     def not_noted(self, roots: Iterable[int]) -> set[int]:
         """Return those of these contents whose chunks are not noted."""
         query = "SELECT 1 FROM content WHERE root = ? AND noted = 1"
         return self._do(lambda db: {root for root in roots if db.execute(query, (root,)).fetchone() is None})
 
-    def note_contents(self, contents: Sequence[tuple[Content, bytes]]) -> None:
-        """Note the chunks of contents that files have: (content, the digests of its chunks, packed) each."""
-        begin = "INSERT OR IGNORE INTO content VALUES (?, ?, ?, ?, 0)"
-        rows = [(each.root, each.digest.raw, each.size, each.chunks) for each, _ in contents]
-        # Not if nobody has it by now: it would stay for ever.
-        end = f"UPDATE content SET noted = 1 WHERE root = ? AND NOT {UNHELD}"
-        pieces = list(_pieces(contents))
-        for number, piece in enumerate(pieces):
+    def note_chunks(self, holdings: Mapping[int, Roots], contents: Iterable[tuple[Content, bytes]]) -> None:
+        """Note what the files of `holdings` have (their roots, by number), where that is not known yet, and the chunks
+        of `contents` that are not noted: (content, the digests of its chunks, packed) each. Then all of these holdings
+        is noted. Of several at once, because rows that are written in the order of their keys share pages."""
+        waiting = _Step()
+        for step in _steps(contents):
+            self._write(holdings, waiting)
+            waiting = step
+        self._write(holdings, waiting, is_last=True)
 
-            def record(db: sqlite3.Connection, number: int = number, piece: list[_Piece] = piece) -> None:
-                with db:
-                    db.execute("BEGIN IMMEDIATE")
-                    if number == 0:
-                        db.executemany(begin, rows)
-                    db.executemany("INSERT OR IGNORE INTO chunk VALUES (?, ?, ?)", _rows_of(piece))
-                    if number == len(pieces) - 1:
-                        db.executemany(end, [(each.root,) for each, _ in contents])
+    def _write(self, holdings: Mapping[int, Roots], step: _Step, *, is_last: bool = False) -> None:
+        if not holdings or not (step.pieces or is_last):
+            return
 
-            self._do(record)
+        def record(db: sqlite3.Connection) -> None:
+            with db:
+                db.execute("BEGIN IMMEDIATE")
+                for holding, roots in holdings.items():  # First: what no file has is not noted.
+                    _set_roots(db, holding, roots)
+                # With each step: if it was released and removed meanwhile, what is written now is still found.
+                values = [(each.root, each.digest.raw, each.size, each.chunks) for each in step.contents]
+                db.executemany("INSERT OR IGNORE INTO content VALUES (?, ?, ?, ?, 0)", values)
+                db.executemany("INSERT OR IGNORE INTO chunk VALUES (?, ?, ?)", _rows_of(step.pieces))
+                # Not if nobody has it by now: it would stay for ever.
+                ended = [(each.root,) for each in step.ended]
+                db.executemany(f"UPDATE content SET noted = 1 WHERE root = ? AND NOT {UNHELD}", ended)
+                for holding in holdings if is_last else ():
+                    _set_noted(db, holding, ALL_NOTED)
 
-    def note_all(self, holding: int) -> None:
-        """Note that all of a holding is noted."""
-        self._do(lambda db: _set_noted(db, holding, ALL_NOTED))
+        self._do(record)
 
     # --- forgetting it ---------------------------------------------------------------------------------------------
 
@@ -220,21 +215,31 @@ _Piece = tuple[int, int, bytes]
 """The root of a content, the number of the first of some of its chunks, and their digests."""
 
 
-def _pieces(contents: Iterable[tuple[Content, bytes]]) -> Iterator[list[_Piece]]:
-    """Yield what is written in one step each."""
-    piece: list[_Piece] = []
-    room = CHUNKS_AT_ONCE
+class _Step(msgspec.Struct):
+    """What is written at once: `pieces` of `contents`; of those in `ended` they are the last."""
+
+    pieces: list[_Piece] = msgspec.field(default_factory=list)
+    contents: list[Content] = msgspec.field(default_factory=list)
+    ended: list[Content] = msgspec.field(default_factory=list)
+    chunks: int = 0
+
+
+def _steps(contents: Iterable[tuple[Content, bytes]]) -> Iterator[_Step]:
+    step = _Step()
     for content, digests in contents:
         at = 0
         while at < content.chunks:
-            count = min(room, content.chunks - at)
-            piece.append((content.root, at, digests[at * DIGEST_BYTES : (at + count) * DIGEST_BYTES]))
-            at, room = at + count, room - count
-            if not room:
-                yield piece
-                piece, room = [], CHUNKS_AT_ONCE
-    if piece:
-        yield piece
+            if step.chunks == CHUNKS_AT_ONCE:
+                yield step
+                step = _Step()
+            step.contents.append(content)
+            count = min(CHUNKS_AT_ONCE - step.chunks, content.chunks - at)
+            step.pieces.append((content.root, at, digests[at * DIGEST_BYTES : (at + count) * DIGEST_BYTES]))
+            at += count
+            step.chunks += count
+        step.ended.append(content)
+    if step.pieces:
+        yield step
 
 
 def _rows_of(piece: Sequence[_Piece]) -> Iterator[tuple[int, int, int]]:
@@ -251,6 +256,14 @@ def _rows_of(piece: Sequence[_Piece]) -> Iterator[tuple[int, int, int]]:
 
 def _goes(db: sqlite3.Connection, root: int) -> bool:
     return db.execute(f"SELECT 1 FROM content WHERE root = ? AND {_GOES}", (root,)).fetchone() is not None
+
+
+def _set_roots(db: sqlite3.Connection, holding: int, roots: Roots) -> None:
+    """Note what the files of a holding have, unless `Index.hold` was told: the index was lost, or is of an earlier
+    p2phub."""
+    if db.execute("SELECT 1 FROM file WHERE holding = ? AND root IS NOT NULL LIMIT 1", (holding,)).fetchone() is None:
+        known = ((root, holding, number) for number, root in enumerate(roots) if root is not None)
+        db.executemany("UPDATE file SET root = ? WHERE holding = ? AND number = ?", known)
 
 
 def _set_noted(db: sqlite3.Connection, holding: int, noted: int) -> None:

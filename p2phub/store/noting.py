@@ -10,20 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import msgspec
+
 from p2phub import limits
 from p2phub.content import Digest
 from p2phub.errors import Damaged
 from p2phub.manifest import FileEntry, Manifest, alone_digest, alone_root, is_alone
 from p2phub.store.blobs import Blobs
 from p2phub.store.index import Index, key_of
-from p2phub.store.index_content import CHUNKS_AT_ONCE, Content, ContentIndex
+from p2phub.store.index_content import CHUNKS_AT_ONCE, Content, ContentIndex, Roots
 from p2phub.store.known import KnownManifests
 from p2phub.store.needs import blobs_of
 
 LOOKED_UP_AFTER = 1 << 20
-"""Chunks that are noted before some are looked up, some 5 s of it: what an upgrade left to note of a large home is
+"""Chunks that are noted before some are looked up, some 10 s of it: what an upgrade left to note of a large home is
 noted over several fetches, the newest first."""
 
+HOLDINGS_AT_ONCE = 256  # Noted in one step: a commit each takes longer than all else where they are small.
 UNKNOWN_AT_ONCE = 256  # Contents whose chunks are looked for in one reading of all.
 
 
@@ -40,7 +43,9 @@ class Noting:
         """Note all of a holding that was just recorded."""
         if self._can_be_told(manifest):
             self._note_blobs(holding, digest, manifest)
-            self._note_chunks(holding, manifest)
+            some = _Batch()
+            self._add(some, holding, manifest)
+            self._contents.note_chunks(some.holdings, some.contents.values())
 
     def note_blobs(self) -> None:
         """Note which blobs are needed by all holdings of which it is not noted yet."""
@@ -49,12 +54,20 @@ class Noting:
 
     def note_chunks(self, most: int | None = None) -> None:
         """Note all of all holdings of which anything is not noted yet, the newest first; of chunks about `most`."""
+        waiting = self._contents.without_chunks()
+        without_blobs = set(self._contents.without_blobs()) if waiting else set()
+        some = _Batch()
         noted = 0
-        for holding, digest, manifest in self._of_those(self._contents.without_chunks()):
-            self._note_blobs(holding, digest, manifest)
-            noted += self._note_chunks(holding, manifest)
-            if most is not None and noted >= most:
-                return
+        for holding, digest, manifest in self._of_those(waiting):
+            if holding in without_blobs:
+                self._note_blobs(holding, digest, manifest)
+            self._add(some, holding, manifest)
+            if some.chunks >= CHUNKS_AT_ONCE or len(some.holdings) >= HOLDINGS_AT_ONCE:
+                self._contents.note_chunks(some.holdings, some.contents.values())
+                noted, some = noted + some.chunks, _Batch()
+            if most is not None and noted + some.chunks >= most:
+                break
+        self._contents.note_chunks(some.holdings, some.contents.values())
 
     def drop_unheld(self) -> int:
         """Remove the rows of contents that no file has any more. Returns of how many."""
@@ -91,28 +104,29 @@ class Noting:
         self._blobs.put([alone_root(manifest.files[file]) for _, file in parts])
         self._contents.note_blobs(holding, parts, blobs_of(digest, self._known.blob, manifest))
 
-    def _note_chunks(self, holding: int, manifest: Manifest) -> int:
-        """Note the chunks of those files of a holding that no other had before. Returns how many; all or none of a
-        holding whose lists are missing count as noted."""
-        self._contents.note_roots(holding, [root_key(entry) for entry in manifest.files])
+    def _add(self, some: _Batch, holding: int, manifest: Manifest) -> None:
+        """Add a holding, and the chunks of those of its files that no other had before; nothing if a list is missing:
+        it is noted once that is here again."""
         large = {key_of(entry.root.raw): entry for entry in manifest.files if entry.chunks > 1}
-        fresh = self._contents.not_noted(large)
-        noted = waiting = 0
-        some: list[tuple[Content, bytes]] = []
-        for root in fresh:
+        fresh: dict[int, tuple[Content, bytes]] = {}
+        for root in self._contents.not_noted(large.keys() - some.contents.keys()):
             entry = large[root]
             try:
                 digests = self._known.chunks_of(entry).digests
             except Damaged:
-                return noted
-            some.append((Content(entry.root, entry.size, entry.chunks), digests))
-            waiting += entry.chunks
-            if waiting >= CHUNKS_AT_ONCE:
-                self._contents.note_contents(some)
-                some, noted, waiting = [], noted + waiting, 0
-        self._contents.note_contents(some)
-        self._contents.note_all(holding)
-        return noted + waiting
+                return
+            fresh[root] = Content(entry.root, entry.size, entry.chunks), digests
+            some.chunks += entry.chunks
+        some.contents |= fresh
+        some.holdings[holding] = [root_key(entry) for entry in manifest.files]
+
+
+class _Batch(msgspec.Struct):
+    """Holdings that are noted together, with the roots of their files, and the contents that they add, by root."""
+
+    holdings: dict[int, Roots] = msgspec.field(default_factory=dict)
+    contents: dict[int, tuple[Content, bytes]] = msgspec.field(default_factory=dict)
+    chunks: int = 0
 
 
 def root_key(entry: FileEntry) -> int | None:
