@@ -224,8 +224,10 @@ class _Giving:
         return path
 
     def _sources(self) -> list[Source]:
+        # Of this holding alone, never where it is served from: that may be a folder of the user's, not to be linked.
+        held = partial(self._store.open_held, self._holding.manifest, self._holding.folder)
         return [
-            Source(entry.path, entry.size, entry.sha256, entry.git_sha1, partial(self._plan.open, number))
+            Source(entry.path, entry.size, entry.sha256, entry.git_sha1, partial(held, number))
             for number, entry in enumerate(self._manifest.files)
         ]
 

@@ -117,3 +117,11 @@ async def test_what_was_given_by_links_is_served_after_our_copy_was_collected(sc
         assert os.pread(file.descriptor, entry.size, 0) == DEEP.files[entry.path]
         assert file.unchanged()
         file.close()
+
+
+async def test_no_link_is_made_to_files_of_the_user_that_are_held_as_well(scene: Scene, tmp_path: Path) -> None:
+    own(scene.real_store, ONE)
+    own(scene.real_store, ONE, folder=tmp_path / "mine")  # Newer, so this is what is served.
+    await scene.call("give", ref=text(ONE.root), to="hf-cache", place=str(tmp_path / "hf"), name="org/name")
+    assert (tmp_path / "mine" / "model.bin").stat().st_nlink == 1
+    assert (scene.real_store.own_folder(ONE.root) / "model.bin").stat().st_nlink == 2
