@@ -33,7 +33,17 @@ if TYPE_CHECKING:
         UsageError,
     )
     from p2phub.identity import PeerAddress, PeerId, parse_peer_address, parse_peer_id
-    from p2phub.manifest import KINDS, Reference, Ticket, check_mirror, check_name, parse_reference
+    from p2phub.manifest import (
+        KINDS,
+        Reference,
+        Ticket,
+        check_mirror,
+        check_name,
+        commit_of,
+        git_blob_sha1,
+        lfs_pointer,
+        parse_reference,
+    )
     from p2phub.node import parse_duration
     from p2phub.observe import (
         Adopted,
@@ -103,7 +113,10 @@ __all__ = [
     "Watch",
     "check_mirror",
     "check_name",
+    "commit_of",
     "default_folder",
+    "git_blob_sha1",
+    "lfs_pointer",
     "open_hub",
     "parse_duration",
     "parse_peer_address",
@@ -120,7 +133,8 @@ _ROOMS = {
     "p2phub.errors": "AlreadyRunning ChunkMismatch ContentChanged Damaged DiskError DiskFull HubError Malformed "
     "NoProvider NotFound NotTrusted Occupied PeerError Unsafe UsageError",
     "p2phub.identity": "PeerAddress PeerId parse_peer_address parse_peer_id",
-    "p2phub.manifest": "KINDS Reference Ticket check_mirror check_name parse_reference",
+    "p2phub.manifest": "KINDS Reference Ticket check_mirror check_name commit_of git_blob_sha1 lfs_pointer "
+    "parse_reference",
     "p2phub.node": "parse_duration",
     "p2phub.observe": "Adopted Done Event Failed FilesReady Found Listening PeerDropped Progress Published "
     "PublishProgress Ready Source SourceBytes SourceLacks Started Stopped Unmatched Waiting Watch printable",

@@ -26,6 +26,7 @@ ROOMS = {
     "holding": ("ls", "unfinished", "log", "verify"),
     "keeping": ("pin", "unpin", "gc", "du"),
     "node": ("init", "peers", "status", "explain", "limit", "doctor"),
+    "calling": ("repository", "repositories"),
     "naming": ("names", "name_add", "name_remove", "key_export", "key_import"),
 }
 ROOM_OF = {verb: room for room, verbs in ROOMS.items() for verb in verbs}
