@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 
+from p2phub.api.reading import Opens
 from p2phub.content import Codec
 from p2phub.errors import UsageError
 from p2phub.manifest import parse_reference
@@ -42,7 +43,7 @@ class Verbs(Protocol):
         """Return what the verb gives, as JSON has it; tell `watch` of its events meanwhile. Raises HubError."""
 
 
-class Hub:
+class Hub(Opens):
     """The verbs, as async methods for trio. Get one from `open_hub`.
 
     In what they return sizes are bytes and times seconds, points in time seconds since 1970 (unix). Beside what each
@@ -192,7 +193,7 @@ class Hub:
         has what is missing, Damaged or ChunkMismatch if all that came was wrong, DiskError, of it DiskFull and Occupied
         (the folder holds other files).
         """
-        said: JsonObject = {} if wait is None else {"wait": _as_text(parse_duration(wait))}
+        said: JsonObject = {} if wait is None else {"wait": as_text(parse_duration(wait))}
         said |= _unsafe_if_said(allow_unsafe)
         parts = {
             "include": list(include),
@@ -258,7 +259,7 @@ class Hub:
             "mirrors": list(mirrors),
             "up": self._up,
             "down": self._down,
-            "wait": None if wait is None else _as_text(parse_duration(wait)),
+            "wait": None if wait is None else as_text(parse_duration(wait)),
         }
 
         async def call(watch: Watch) -> None:
@@ -315,7 +316,7 @@ class Hub:
                 "up": self._up,
                 "down": self._down,
                 "background": background,
-                **({} if wait is None else {"wait": _as_text(parse_duration(wait))}),
+                **({} if wait is None else {"wait": as_text(parse_duration(wait))}),
                 **_unsafe_if_said(allow_unsafe),
             },
             watch,
@@ -486,7 +487,7 @@ class Hub:
         as `fetch` does; of it DiskFull where the quota leaves no room. Failed, it leaves the pin and what came, and the
         same call goes on from there.
         """
-        said: JsonObject = {} if wait is None else {"wait": _as_text(parse_duration(wait))}
+        said: JsonObject = {} if wait is None else {"wait": as_text(parse_duration(wait))}
         said |= _unsafe_if_said(allow_unsafe)
         args = {"ref": ref, "folder": _as_folder(ref), "providers": list(providers), "mirrors": list(mirrors)}
         return await self._verbs.call("pin", {**args, "serve": serve, **said}, watch)
@@ -759,7 +760,7 @@ def _unsafe_if_said(allow_unsafe: bool | None) -> JsonObject:
     return {} if allow_unsafe is None else {"allow_unsafe": allow_unsafe}
 
 
-def _as_text(seconds: float) -> str | float:
+def as_text(seconds: float) -> str | float:
     """Return a duration as JSON can have it."""
     return "forever" if seconds == math.inf else seconds
 

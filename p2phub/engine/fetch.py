@@ -28,7 +28,7 @@ from p2phub.engine.dialling import Dialled, Reported
 from p2phub.engine.exchange import Told
 from p2phub.engine.explain import explain
 from p2phub.engine.heartbeat import HoldsNow, Silent
-from p2phub.engine.job import Item, Job, Means, SearchEnded, Wish
+from p2phub.engine.job import Item, Job, Means, ReadersChanged, SearchEnded, Wish
 from p2phub.engine.kin import look_for_kin, turn_to_next
 from p2phub.engine.nearness import ask_lan_if_long, spare
 from p2phub.engine.patience import Patience
@@ -45,6 +45,7 @@ from p2phub.observe import Done, Explanation, Watch
 
 if TYPE_CHECKING:
     from p2phub.engine.opening import TellOpened
+    from p2phub.engine.reading import Readers
 
 __all__ = ["Choice", "Means", "Running", "Wish", "fetch"]
 
@@ -78,14 +79,16 @@ async def fetch(
     watch: Watch,
     started: Callable[[Running], None] = lambda running: None,
     opened: TellOpened | None = None,
+    readers: Readers | None = None,
 ) -> Done:
     """Return once every chunk is verified, durable and at its place. Raises NoProvider, Damaged, DiskError, Unsafe for
     files that the wish does not allow, and UsageError for a pattern that is none.
 
     `started` is given the fetch, good while it runs. `opened` is told of tensors, in the order in which `wish` names
     them, as each can be read; then nothing goes to its place, and the unfinished files stay for whoever reads them.
+    `readers`: fetch what they claim and nothing else, until they are done.
     """
-    job = Job(wish, search, means, watch, now=trio.current_time(), opened=opened)
+    job = Job(wish, search, means, watch, now=trio.current_time(), opened=opened, readers=readers)
     patience = Patience(job)
     started(Running(job, patience))
     try:
@@ -119,7 +122,7 @@ async def _transfer(job: Job, patience: Patience) -> None:
         job.nursery.start_soon(job.syncing.run, job.send)
         if job.opened is not None:
             job.nursery.start_soon(_tell_opened, job)
-        if not job.wish.allow_unsafe:
+        if not job.wish.allow_unsafe and job.readers is None:
             job.nursery.start_soon(look_early, job)
         try:
             await _Coordinator(job, patience).run()
@@ -143,6 +146,11 @@ def _finish(job: Job) -> Path:
     assert job.arrival is not None
     if job.opened is not None:
         return job.wish.destination
+    if job.readers is not None:
+        from p2phub.engine.reading import place_whole
+
+        place_whole(job)
+        return job.wish.destination
     if job.chosen is None:
         return job.arrival.finish()
     return job.arrival.finish(job.chosen.make(job.arrival.read_plan(), job.assembly.manifest()))
@@ -158,9 +166,16 @@ class _Coordinator:
         self.dial_at = -math.inf
 
     async def run(self) -> None:
+        try:
+            await self._run()
+        finally:
+            if self.job.readers is not None:
+                self.job.readers.end()
+
+    async def _run(self) -> None:
         if not self.job.complete:
             self.patience.start_search()
-        while not self.job.complete:
+        while not self.job.is_over(trio.current_time()):
             item = await self._next_item()
             now = trio.current_time()
             if self.job.session is not None:
@@ -172,7 +187,7 @@ class _Coordinator:
                 if self.job.session is not None:  # Whatever came may have settled the last of a chunk.
                     self.job.note_written()
             self._on_time(now)
-            if now >= self.dial_at:
+            if now >= self.dial_at and not self.job.complete:
                 self.dial_at = now + DIAL_LOOK_S
                 ask_lan_if_long(self.job, now)
                 look_for_kin(self.job, now)
@@ -198,6 +213,8 @@ class _Coordinator:
                 job.providers.found(item)
             case SearchEnded():
                 self.patience.searching = False
+            case ReadersChanged():
+                pass  # It is looked at below who could bring that.
             case Dialled():
                 self.turns.dialled(item, now)
             case Reported():
@@ -231,7 +248,7 @@ class _Coordinator:
                 job.watch(progress)
         job.syncing.look(now=now)
         look(job, now)
-        told_elsewhere = self.patience.at_rest or (self.patience.waits_long(now) and not job.links)
+        told_elsewhere = job.complete or self.patience.at_rest or (self.patience.waits_long(now) and not job.links)
         if not told_elsewhere and (waiting := job.meter.quiet(self._who_lives, now=now)) is not None:
             job.watch(waiting)
 

@@ -8,8 +8,8 @@ that calls them.
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,7 @@ from p2phub.transfer import Action, Cancel, Drop, Grant, LinkId, Revoke, Session
 if TYPE_CHECKING:
     from p2phub.engine.choosing import Choosing, Chosen
     from p2phub.engine.opening import Telling, TellOpened
+    from p2phub.engine.reading import Readers
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -99,7 +100,13 @@ class SearchEnded(msgspec.Struct, frozen=True):
     """One round of the search has told all it found."""
 
 
-Item = Candidate | SearchEnded | Dialled | Reported | HoldsNow | Silent | Told | SyncFailed | LookFailed
+class ReadersChanged(msgspec.Struct, frozen=True):
+    """What readers want is not what it was; the session knows already."""
+
+
+Item = (
+    Candidate | SearchEnded | ReadersChanged | Dialled | Reported | HoldsNow | Silent | Told | SyncFailed | LookFailed
+)
 """What the tasks of a fetch tell its coordinator."""
 
 
@@ -135,6 +142,7 @@ class Job:
         *,
         now: float,
         opened: TellOpened | None = None,
+        readers: Readers | None = None,
     ) -> None:
         self.wish = wish
         self.search = search
@@ -170,6 +178,7 @@ class Job:
         self.chosen: Chosen | None = None  # With the arrival, where not all is wanted.
         self.opened = opened  # Who reads tensors while the rest arrives,
         self.telling: Telling | None = None  # and what tells them, with the arrival.
+        self.readers = readers  # Those for whom alone it fetches, and what they want.
         self.suspects = Suspects(means.workers)
         self.syncing = Syncing(means.workers, self.awaited, watch, now=now)
         self.send, self.inbox = trio.open_memory_channel[Item](limits.REPORTS_WAITING_MAX)
@@ -177,7 +186,12 @@ class Job:
 
     @property
     def complete(self) -> bool:
+        """Whether all is here that is wanted now."""
         return self.session is not None and self.session.complete
+
+    def is_over(self, now: float) -> bool:
+        """Whether nothing more will be wanted, either."""
+        return self.complete and (self.readers is None or self.readers.are_done(now))
 
     def missing(self) -> list[Wanted]:
         """Return what of the metadata is to be asked for next; empty when the transfer can begin. Blocks. Raises
@@ -201,6 +215,8 @@ class Job:
             self.arrival.verified(written)
             if self.telling is not None:
                 self.telling.note()
+            if self.readers is not None:
+                self.readers.note()
             self.suspects.came(written)
             if self.means.shelf is not None:
                 self.means.shelf.bulletin.tell(self.wish.manifest)
@@ -211,6 +227,18 @@ class Job:
             return
         if runs := [*self.suspects.runs(), *self.awaited.runs()]:
             self.act(self.session.want_soon(runs, now=trio.current_time()))
+
+    def want(self, runs: Sequence[Run]) -> None:
+        """Readers want `runs` of chunks that are not had, in this order, and nothing else."""
+        if self.session is None:
+            return
+        now = trio.current_time()
+        if self.session.complete:  # Nobody was missed while nothing was.
+            self.lost_at = None
+        self.act(self.session.want_only(RangeSet.of(runs), now=now))
+        self.act(self.session.want_soon(runs, now=now))
+        with suppress(trio.WouldBlock):  # Else it is awake anyway.
+            self.send.send_nowait(ReadersChanged())
 
     # --- carrying out decisions --------------------------------------------------------------------------------------
 

@@ -73,7 +73,7 @@ def _ask(job: Job, now: float) -> None:
 async def begin(job: Job) -> None:
     """The manifest and its lists are here: prepare the disk, then there is something to lease."""
     wish, means = job.wish, job.means
-    if means.make_room is not None:
+    if means.make_room is not None and job.readers is None:  # For readers it is made as they come to want more.
         await means.make_room(await means.workers.run(lambda: job.assembly.manifest().bytes_total))
 
     def prepare() -> tuple[Arrival, list[Unmatched], list[str]]:
@@ -88,10 +88,14 @@ async def begin(job: Job) -> None:
             unmatched += job.chosen.unmatched
         selected = None if job.chosen is None else job.chosen.selected
         judge = None if wish.allow_unsafe else danger_of
+        if job.readers is not None:
+            from p2phub.engine.reading import NOTHING
+
+            selected, judge = NOTHING, None
         arrival = means.store.arrive(
             manifest, wish.manifest, table, wish.destination, force=wish.force, selected=selected, judge=judge
         )
-        if not wish.allow_unsafe:
+        if judge is not None:
             job.suspects.begin(manifest, table, arrival, selected)
         return arrival, unmatched, job.awaited.take_ready(arrival)
 
@@ -101,6 +105,8 @@ async def begin(job: Job) -> None:
         _open(job, arrival)
     table, held = arrival.plan.table, arrival.have
     wanted = RangeSet.whole(len(table)) if job.chosen is None else job.chosen.selected.chunks
+    if job.readers is not None:
+        wanted = RangeSet()  # They will say.
     job.bytes_reused = table.bytes_of(held & wanted)
     manifest = wish.manifest.text(Codec.MSGPACK)
     job.watch(Started(wish.reference, manifest, bytes_total=table.bytes_of(wanted), bytes_held=job.bytes_reused))
@@ -133,6 +139,8 @@ async def begin(job: Job) -> None:
     job.bytes_before = table.bytes_of(held & wanted)
     job.meter.here_already(job.bytes_before, now=now)
     job.others.enter_context(among_others(job, arrival))
+    if job.readers is not None:
+        job.readers.begin(job)
 
 
 async def _take_what_is_here(job: Job, arrival: Arrival, wanted: RangeSet) -> RangeSet:

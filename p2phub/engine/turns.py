@@ -149,7 +149,7 @@ class Turns:
             job.nursery.start_soon(run, provider.peer, number, job.wish.manifest)
             return
         prefix_bytes = 0
-        if job.session is None and not job.prefix_asked and job.choosing is None:
+        if job.session is None and not job.prefix_asked and job.choosing is None and job.readers is None:
             # One provider pushes the beginning; a second push of the same bytes would be waste, and so would be one
             # to who wants only a part, which may stand elsewhere.
             prefix_bytes = job.means.down.ahead_bytes(job.wish.manifest, limits.PREFIX_BYTES_MAX)

@@ -39,6 +39,7 @@ async def open_node(config: Config) -> AsyncIterator[Verbs]:
     """Open a transient node for the length of a command: it dials, but listens to nobody."""
     async with compose(config, serving=False) as parts, trio.open_nursery() as nursery:
         running = Running(parts)
+        running.nursery = nursery
         nursery.start_soon(running.keep_caps)
         nursery.start_soon(running.keep_notes)
         try:
@@ -83,6 +84,7 @@ async def _serve(parts: Parts, watch: Watch) -> None:
     running = Running(parts, announcer)
     verbs = Verbs(running)
     async with trio.open_nursery() as nursery:
+        running.nursery = nursery
         await nursery.start(_end_on_signal, nursery.cancel_scope)
         nursery.start_soon(announcer.run)
         nursery.start_soon(_remember_peers, parts)

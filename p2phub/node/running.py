@@ -30,6 +30,7 @@ from p2phub.store import Holding
 if TYPE_CHECKING:
     from p2phub.engine import fetch as engine
     from p2phub.engine.announce import Announcer
+    from p2phub.node.reading import Reading
 
 _log = logging.getLogger(__name__)
 JsonObject = dict[str, Any]
@@ -44,6 +45,9 @@ class Running:
         self.began = time.time()
         config = parts.config
         self.capping = Capping(parts.caps, Rates(config.up, config.down), config.schedule)
+        self.nursery: trio.Nursery | None = None  # Of what goes on between two verbs, while it runs.
+        self.readings: dict[Digest, Reading] = {}
+        self.open_models: dict[int, trio.Event] = {}  # By number; set to close one.
         self._jobs: dict[int, JsonObject] = {}
         self._begun: dict[int, Begun] = {}  # By job, as `_jobs`.
         self._fetches: dict[int, engine.Running] = {}
@@ -52,7 +56,7 @@ class Running:
         self._notes_wait = trio.Event()
         self.keeping = Keeping(
             parts,
-            busy=lambda: [fetch.manifest for fetch in self._begun.values()],
+            busy=lambda: [*(fetch.manifest for fetch in self._begun.values()), *self.readings],
             changed=self.shelf_changed,
             online=announcer is not None,
         )

@@ -164,6 +164,33 @@ class TensorsReady(Event, frozen=True):
     """What is to be removed once all was read: None where they are read from files that stand for good."""
 
 
+class ModelOpened(Event, frozen=True):
+    """A manifest can be read: which, how it was found, and what it has."""
+
+    NAME: ClassVar[str] = "model_opened"
+    number: int
+    """What it is closed by."""
+    reference: str
+    manifest: str
+    release: dict[str, Any] | None
+    """As `log` has one; None where no publisher's word led here."""
+    files: list[list[Any]]
+    """Of each its path, size and SHA-256 (hex)."""
+
+
+class RangeReady(Event, frozen=True):
+    """Bytes `start` ..< `stop` of a file that somebody reads stand, verified, at the same offsets of the file `place`.
+
+    `exactly`: what its status must say before and after it is read (device, inode, size, mtime_ns, ctime_ns), so that
+    they still are what was hashed; None for a file that is being written by us."""
+
+    NAME: ClassVar[str] = "range_ready"
+    place: str
+    start: int
+    stop: int
+    exactly: list[int] | None
+
+
 class PeerDropped(Event, frozen=True):
     """A provider left the fetch. `file` and `chunk` are set where a wrong byte is the reason."""
 

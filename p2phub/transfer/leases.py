@@ -86,6 +86,23 @@ class Leases:
                 for free in self._not_twice(run):
                     self.picker.put_back(*free)
 
+    # --- what is wanted ----------------------------------------------------------------------------------------------
+
+    def want(self, chunks: RangeSet) -> None:
+        """`chunks`, none of them had or missing, are missing and free from now on."""
+        for run in chunks.runs:
+            self.missing.add(*run)
+            self.picker.put_back(*run)
+        self.bytes_missing += self._table.bytes_of(chunks)
+
+    def forget(self, chunks: RangeSet) -> None:
+        """What of `chunks` is free is not missing any more. What is leased stays so: it may be under way."""
+        free = chunks & self.picker.snapshot()
+        for run in free.runs:
+            self.picker.withdraw(*run)
+            self.missing.remove(*run)
+        self.bytes_missing -= self._table.bytes_of(free)
+
     # --- what came ---------------------------------------------------------------------------------------------------
 
     def got(self, link: Link | None, start: int, stop: int, links: Iterable[Link]) -> list[Cancel]:

@@ -76,6 +76,7 @@ class Session:
         self._table = table
         self._everything = RangeSet.whole(len(table))
         self._wanted = (self._everything if wanted is None else wanted) | have
+        self._unwanted = RangeSet()  # Missing, leased, and not wanted any more.
         self._leases = Leases(table, self._wanted - have, rotation=rotation)
         self._availability = Availability(len(table))
         self._links: dict[LinkId, Link] = {}
@@ -282,6 +283,29 @@ class Session:
         self._at(now)
         return self._scheduler.want_soon(chunks, now=now) + self._feed()
 
+    def want_only(self, chunks: RangeSet, *, now: float) -> list[Action]:
+        """From here on fetch `chunks`, as far as they are not had, and nothing else. What is had stays so. What nobody
+        wants any more, and was not asked for yet, is taken back from who was to ask for it; what is under way comes."""
+        self._at(now)
+        missing = self.missing
+        self._leases.want(chunks - self._wanted)
+        self._unwanted = missing - chunks
+        self._wanted |= chunks
+        actions: list[Action] = []
+        for link in self._links.values() if self._unwanted else ():
+            if link.lease.meets(self._unwanted) and not (link.revoking or link.dropping):
+                link.revoking = True
+                actions.append(Revoke(link.id))
+        return actions + self._feed()
+
+    def _forget_unwanted(self) -> None:
+        """Let go of what is not wanted any more and nobody has to bring."""
+        came = self._unwanted - self.missing
+        self._leases.forget(self._unwanted)
+        still = self._unwanted & self.missing
+        self._wanted -= self._unwanted - came - still
+        self._unwanted = still
+
     def _at(self, now: float) -> None:
         """Something happens now."""
         self._now, self._up = now, None
@@ -414,6 +438,8 @@ class Session:
         return actions + self._scheduler.look_again(capped=self.capped, now=now)
 
     def _feed(self, about: SourceId | None = None) -> list[Action]:
+        if self._unwanted:
+            self._forget_unwanted()
         return self._scheduler.feed(about, capped=self.capped, now=self._now)
 
     def _patience_ends(self, link: Link, *, before: float) -> float:

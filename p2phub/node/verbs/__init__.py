@@ -19,6 +19,7 @@ ROOMS = {
     "publishing": ("publish", "survey", "unpublish", "remove"),
     "fetching": ("fetch",),
     "opening": ("open_tensors", "close_tensors"),
+    "reading": ("open_model", "close_model", "read_range", "standing"),
     "giving": ("give",),
     "planning": ("plan",),
     "adopting": ("adopt",),

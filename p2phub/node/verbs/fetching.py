@@ -33,6 +33,7 @@ from p2phub.store import Origin
 
 if TYPE_CHECKING:
     from p2phub.engine.opening import TellOpened
+    from p2phub.engine.reading import Readers
 
 MakeRoom = Callable[[int], Awaitable[None]]
 
@@ -107,12 +108,15 @@ async def fetch_and_share(
     caps: JobCaps,
     make_room: MakeRoom | None = None,
     opened: TellOpened | None = None,
+    readers: Readers | None = None,
 ) -> Done:
     """Fetch what was resolved, and give it on as `openness` says, then and from then on. Raises HubError."""
     kin = caps.rates.down is None and not caps.background
     search = search_for(node, resolved, given, mirrors, kin=kin)
     await _before_the_first_byte(node, watch, resolved.manifest, openness)
-    done = await carry_out(node, watch, wish, search, openness, caps=caps, make_room=make_room, opened=opened)
+    done = await carry_out(
+        node, watch, wish, search, openness, caps=caps, make_room=make_room, opened=opened, readers=readers
+    )
     if openness.serves or (openness.serve and resolved.release is None and search.announced):
         await node.parts.workers.run(lambda: _share(node.parts, resolved.manifest))
     node.shelf_changed(resolved.manifest)
@@ -129,6 +133,7 @@ async def carry_out(
     caps: JobCaps,
     make_room: MakeRoom | None = None,
     opened: TellOpened | None = None,
+    readers: Readers | None = None,
 ) -> Done:
     """Run a fetch as a job of the node, whose progress status tells; who may have it otherwise stays as it is."""
     with node.job(reference=wish.reference, into=str(wish.destination), caps=caps) as told:
@@ -139,6 +144,7 @@ async def carry_out(
             watch=_status_told_too(told, watch),
             started=lambda running: node.carried_out_by(told["job"], running),
             opened=opened,
+            readers=readers,
         )
 
 

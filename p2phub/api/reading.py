@@ -1,0 +1,421 @@
+"""Bytes of the files of a reference, read while they are fetched: what `Hub.open_model` gives.
+
+    async with hub.open_model("12D3Koo…/minilm") as model:
+        async for piece in model.read("model.safetensors", 0, 4096): ...
+
+What this home holds is read from where it stands; what is missing is fetched into the home's own store, the chunks that
+hold the range and no others, and stays there. Who reads is told where bytes stand once they are verified, and reads the
+file itself: the same through a daemon's socket as in the process that fetches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import trio
+
+from p2phub.errors import ContentChanged, DiskError, HubError, NotFound, UsageError
+from p2phub.node import parse_duration
+from p2phub.observe import Event, ModelOpened, RangeReady, Watch
+
+if TYPE_CHECKING:
+    from p2phub.api.hub import Verbs
+
+PIECE_BYTES_MAX = 1 << 20
+AHEAD_BYTES = 32 * PIECE_BYTES_MAX  # Enough for 10 Gbit/s over 25 ms.
+STEP_BYTES = AHEAD_BYTES // 4  # Asked for at a time, once it began.
+TRIES_MAX = 8  # So often in a row a file may prove to be changed, or gone, when it is read.
+CLOSE_S = 10.0
+
+Call = Callable[[str, dict[str, Any], Watch], Awaitable[dict[str, Any]]]
+"""Has the node carry out a verb. Raises HubError."""
+
+_threads = trio.CapacityLimiter(8)  # Of all who read here: they wait for disks.
+
+
+class OpenedFile(msgspec.Struct, frozen=True):
+    """A file of an open model. `size` in bytes; `sha256` of the whole file, as its publisher signed it."""
+
+    path: str
+    size: int
+    sha256: bytes
+
+
+class OpenedRelease(msgspec.Struct, frozen=True):
+    """What the publisher signed that led to the manifest; `created` and `expires` are unix seconds."""
+
+    publisher: str
+    name: str
+    tag: str
+    sequence: int
+    created: int
+    expires: int
+
+
+class Standing:
+    """A file that stands whole on this disk, opened. `descriptor` is for `os.sendfile`, `os.preadv`, and belongs to
+    this object: close it, or use it as a context manager. `size` in bytes."""
+
+    def __init__(self, file: _Place, size: int) -> None:
+        self._file = file
+        self.descriptor = file.descriptor
+        self.size = size
+
+    def unchanged(self) -> bool:
+        """Whether the file still is what was hashed: ask after a read and before its bytes are passed on, or, with
+        sendfile, before and after, and break the connection off where it is not. Does not block for long."""
+        return self._file.unchanged()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> Standing:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class OpenModel:
+    """The files of one manifest, open for reading from `__aenter__` to `__aexit__`. Any number of tasks may read at
+    once, the same file too; the fetch that brings what is missing is one for all of this home who read the manifest."""
+
+    def __init__(self, call: Call, nursery: trio.Nursery, args: dict[str, Any], watch: Watch) -> None:
+        self._call, self._nursery, self._args, self._watch = call, nursery, args, watch
+        self.reference: str = args["ref"]
+        """As it was asked for."""
+        self.manifest = ""
+        """Its digest, as text. This and what follows once it is open."""
+        self.release: OpenedRelease | None = None
+        """None where no publisher's word led here."""
+        self.files: Mapping[str, OpenedFile] = MappingProxyType({})
+        """By path, in the order of paths."""
+        self._number: int | None = None
+        self._told = trio.Event()
+        self._ended = trio.Event()
+        self._error: HubError | None = None
+        self._scope = trio.CancelScope()
+        self._asked: set[_Asked] = set()
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    async def read(
+        self, path: str, start: int = 0, stop: int | None = None
+    ) -> AsyncGenerator[bytes | memoryview, None]:
+        """Yield bytes `start` ..< `stop` (None: to the end) of a file in order, each piece as soon as it is verified.
+
+        A piece has at most PIECE_BYTES_MAX; what is behind the end of the file is left out. While it is fetched no
+        more than AHEAD_BYTES beyond what was taken are asked for, and nothing beyond the chunks (1 MiB at most) that
+        hold the range. Leave it with `aclose` (`contextlib.aclosing`), or the end of `open_model` does: then nothing
+        more is fetched for it. Raises NotFound for a file that is not there, UsageError for no range, NoProvider if
+        nobody who can be reached has what is missing, Damaged or ChunkMismatch if all that came was wrong, DiskError,
+        of it DiskFull. The same read goes on from what came.
+        """
+        size = self._file(path).size
+        if not 0 <= start <= (size if stop is None else stop):
+            raise UsageError(f"bytes {start} to {stop} are no range of {path}")
+        at, stop = start, size if stop is None else min(stop, size)
+        asked_to, tries = at, 0  # `asked_to`: up to where it was asked for, or is known to stand.
+        asked: deque[_Asked] = deque()
+        places: dict[tuple[str, tuple[int, ...] | None], _Place] = {}
+        try:
+            while at < stop:
+                if asked_to - at <= AHEAD_BYTES - STEP_BYTES and asked_to < stop:
+                    step = STEP_BYTES if asked_to > at else AHEAD_BYTES
+                    more = self._ask(path, asked_to, min(asked_to + step, stop))
+                    asked.append(more)
+                    asked_to = more.stop
+                part = await asked[0].at(at) if asked else None
+                piece = None
+                if part is not None:
+                    asked_to = max(asked_to, part.stop)  # Of what is held all is told.
+                    piece = await _piece(places, part, at, min(at + PIECE_BYTES_MAX, part.stop, stop))
+                elif asked and at >= asked[0].stop:
+                    asked.popleft().leave()
+                    continue
+                if piece is None:  # It is not there any more, or was not told of: look anew where it is.
+                    tries += 1
+                    if tries > TRIES_MAX:
+                        raise ContentChanged(f"{path} changes all the time while it is read")
+                    while asked:
+                        asked.popleft().leave()
+                    asked_to = at
+                    continue
+                tries = 0
+                at += len(piece)
+                yield piece
+        finally:
+            for each in asked:
+                each.leave()
+            for place in places.values():
+                place.close()
+
+    async def descriptor(self, path: str) -> Standing | None:
+        """Return a file as it stands whole and unchanged on this disk, opened; None if it does not (of an empty one
+        never): then `read` it. Raises NotFound for a file that is not there."""
+        size = self._file(path).size
+        found = await self._call("standing", {"manifest": self.manifest, "path": path}, lambda event: None)
+        if found["place"] is None:
+            return None
+        exactly = tuple(found["exactly"])
+        file = await trio.to_thread.run_sync(lambda: _opened(found["place"], exactly), limiter=_threads)
+        return None if file is None else Standing(file, size)
+
+    async def danger(self, path: str) -> str | None:
+        """Say why loading a file may run code (a pickle, told by what it holds, not by its name); None if it may not.
+
+        Nothing is refused by `read`: whether to pass such a file on is the caller's to decide. Reads what it has to
+        look at, which is fetched if it is not here. Raises as `read` does.
+        """
+        from p2phub.formats import danger_of  # Most who read know what they read.
+
+        size = self._file(path).size
+
+        async def gather(offset: int, length: int) -> bytes:
+            async with aclosing(self.read(path, offset, offset + length)) as pieces:
+                return b"".join([bytes(piece) async for piece in pieces])
+
+        def look() -> str | None:
+            return danger_of(size, lambda offset, length: trio.from_thread.run(gather, offset, length))
+
+        return await trio.to_thread.run_sync(look, limiter=trio.CapacityLimiter(1))
+
+    def _file(self, path: str) -> OpenedFile:
+        file = self.files.get(path)
+        if file is None:
+            raise NotFound(f"there is no file {path!r} in {self.reference}")
+        return file
+
+    def _ask(self, path: str, start: int, stop: int) -> _Asked:
+        args = {"manifest": self.manifest, "path": path, "start": start, "stop": stop}
+        asked = _Asked(self._asked, lambda watch: self._call("read_range", args, watch), start, stop)
+        self._nursery.start_soon(asked.run)
+        return asked
+
+    # --- open and closed ----------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> OpenModel:
+        """Resolve the reference, get what describes it. Raises UsageError, Malformed, NotFound, NotTrusted, NoProvider,
+        Damaged, DiskError."""
+        self._nursery.start_soon(self._run)
+        try:
+            await self._told.wait()
+        except BaseException:
+            self._scope.cancel()
+            raise
+        if self._error is not None:
+            raise self._error
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End all reads. What came is kept in the own store; files that came whole stand there as files."""
+        for asked in list(self._asked):
+            asked.leave()
+        with trio.move_on_after(CLOSE_S, shield=True):
+            if not self._ended.is_set() and self._number is not None:
+                with contextlib.suppress(HubError):
+                    await self._call("close_model", {"number": self._number}, lambda event: None)
+                    await self._ended.wait()
+        self._scope.cancel()
+
+    async def _run(self) -> None:
+        try:
+            with self._scope:
+                await self._call("open_model", self._args, self._take)
+        except HubError as failure:
+            self._error = failure
+        finally:
+            self._ended.set()
+            self._told.set()
+
+    def _take(self, event: Event) -> None:
+        if not isinstance(event, ModelOpened):
+            self._watch(event)
+            return
+        self._number, self.manifest = event.number, event.manifest
+        if event.release is not None:
+            names = OpenedRelease.__struct_fields__
+            self.release = OpenedRelease(**{name: event.release[name] for name in names})
+        files = (OpenedFile(path, size, bytes.fromhex(sha256)) for path, size, sha256 in event.files)
+        self.files = MappingProxyType({file.path: file for file in files})
+        self._told.set()
+
+
+class _Asked:
+    """A range that the node was asked for: parts of it become ready in order. One of `all_asked` while it is."""
+
+    def __init__(
+        self, all_asked: set[_Asked], call: Callable[[Watch], Awaitable[object]], start: int, stop: int
+    ) -> None:
+        self._all, self._call = all_asked, call
+        self.start, self.stop = start, stop
+        self._parts: deque[RangeReady] = deque()
+        self._news = trio.Event()
+        self._scope = trio.CancelScope()
+        self._error: HubError | None = None
+        self._done = False
+        all_asked.add(self)
+
+    async def run(self) -> None:
+        try:
+            with self._scope:
+                await self._call(self._take)
+        except HubError as error:
+            self._error = error
+        finally:
+            self._done = True
+            self._all.discard(self)
+            self._news.set()
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, RangeReady):
+            self._parts.append(event)
+            self.stop = max(self.stop, event.stop)
+            self._news.set()
+
+    async def at(self, at: int) -> RangeReady | None:
+        """Return a part that begins at or before `at` and has more; None where no such part will come. Raises what the
+        node raised."""
+        while True:
+            while self._parts and self._parts[0].stop <= at:
+                self._parts.popleft()
+            if self._parts:
+                return self._parts[0] if self._parts[0].start <= at else None
+            if at >= self.stop:
+                return None
+            if self._done:
+                if self._error is not None:
+                    raise self._error
+                return None
+            self._news = trio.Event()
+            await self._news.wait()
+
+    def leave(self) -> None:
+        """It is not wanted any more."""
+        self._scope.cancel()
+
+
+# --- the disk: these block ------------------------------------------------------------------------------------------
+
+
+class _Place:
+    """An open file that bytes are read from. `exactly` as in RangeReady."""
+
+    def __init__(self, descriptor: int, exactly: tuple[int, ...] | None) -> None:
+        self.descriptor = descriptor
+        self._exactly = exactly
+        self._closed = False
+
+    def unchanged(self) -> bool:
+        found = os.fstat(self.descriptor)
+        now = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        return self._exactly is None or now == self._exactly
+
+    def read(self, start: int, stop: int) -> bytes | None:
+        """Return a part; None if the file is not what it was, before or after that, or shorter than that."""
+        if not self.unchanged():
+            return None
+        try:
+            data = os.pread(self.descriptor, stop - start, start)
+        except OSError as exc:
+            raise DiskError(f"cannot read what is held: {exc.strerror}") from exc
+        return data if data and self.unchanged() else None
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            os.close(self.descriptor)
+
+
+def _opened(path: str, exactly: tuple[int, ...] | None) -> _Place | None:
+    """Open a file, if it is there, and as it was."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as exc:
+        if exc.errno == errno.ELOOP:  # A link stands there by now.
+            return None
+        raise DiskError(f"cannot read {path}: {exc.strerror}") from exc
+    place = _Place(descriptor, exactly)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode) and place.unchanged():
+        return place
+    place.close()
+    return None
+
+
+async def _piece(
+    places: dict[tuple[str, tuple[int, ...] | None], _Place], part: RangeReady, start: int, stop: int
+) -> bytes | None:
+    """Return a piece of a part, None if that cannot be had there."""
+    exactly = None if part.exactly is None else tuple(part.exactly)
+    key = part.place, exactly
+
+    def read() -> bytes | None:
+        if key not in places:
+            if (place := _opened(*key)) is None:
+                return None
+            places[key] = place
+        return places[key].read(start, stop)
+
+    return await trio.to_thread.run_sync(read, limiter=_threads)
+
+
+# --- the verb -------------------------------------------------------------------------------------------------------
+
+
+class Opens:
+    """The verb of `Hub` that opens what is read."""
+
+    _verbs: Verbs
+    _nursery: trio.Nursery | None
+    _up: int | None
+    _down: int | None
+
+    def open_model(
+        self,
+        ref: str,
+        *,
+        providers: Sequence[str] = (),
+        mirrors: Sequence[str] = (),
+        wait: str | float | None = None,
+        watch: Watch = lambda event: None,
+    ) -> OpenModel:
+        """Return the files of `ref`, to be read while they are fetched: `async with hub.open_model(ref) as model`.
+
+        `model.files` says what there is, `model.read(path, start, stop)` yields verified pieces of a range in order.
+        What this home holds is read from where it stands; what is missing is fetched into the home's own store, the
+        chunks that hold the ranges asked for and no others, and kept there until `gc`. `providers`, `mirrors`, `wait`
+        (seconds, or a text) and `watch` are as for `fetch`; where somebody reads the same manifest through this home
+        already, the fetch under way goes on as they said. Entering it raises UsageError, Malformed, NotFound,
+        NotTrusted, NoProvider, Damaged, DiskError.
+        """
+        from p2phub.api.hub import as_text, bare_errors
+
+        async def call(verb: str, args: dict[str, Any], watch: Watch) -> dict[str, Any]:
+            with bare_errors():
+                return await self._verbs.call(verb, args, watch)
+
+        assert self._nursery is not None, "only an open hub has models to read"
+        args = {
+            "ref": ref,
+            "providers": list(providers),
+            "mirrors": list(mirrors),
+            "up": self._up,
+            "down": self._down,
+            "wait": None if wait is None else as_text(parse_duration(wait)),
+        }
+        return OpenModel(call, self._nursery, args, watch)

@@ -1,0 +1,165 @@
+"""What readers want of a fetch: ranges that come and go, each told of as it is verified.
+
+A fetch for readers has nothing to do until somebody claims a range. It fetches the chunks that are claimed, the front
+of each claim before the rest of any, and nothing else; a claim that ends takes back what was not asked for yet. When
+nobody claims anything for READERS_IDLE_S, or the last reader has gone, it ends: files that came whole go to their
+place and are held, the rest waits unfinished for the next.
+
+Everything here is the event loop's. Source: docs/decisions/0100.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+from p2phub import limits
+from p2phub.content import RangeSet, Run
+from p2phub.engine.hashing import read_exactly
+from p2phub.engine.reuse import reuse
+from p2phub.errors import Occupied
+from p2phub.formats import danger_of
+from p2phub.store import Arrival, Selected
+
+if TYPE_CHECKING:
+    from p2phub.engine.job import Job
+
+NOTHING = Selected(RangeSet(), RangeSet())
+"""What an arrival for readers is for: it needs no room ahead, and nothing goes to its place while they read."""
+
+FRONT_CHUNKS = 4  # Of each run of what is claimed so much comes before the rest of any.
+
+
+class Readers:
+    """Those whom one fetch is for. Whoever claims something waits for `begun` first, and `news` after that."""
+
+    def __init__(self) -> None:
+        self._claims: dict[int, Run] = {}
+        self._numbers = itertools.count()
+        self._job: Job | None = None
+        self._news = trio.Event()
+        self._idle_since = -math.inf
+        self._gone = False
+        self.begun = trio.Event()  # Set when claims can be made.
+        self.over = False  # It ends, or has: what is claimed from now on would be fetched by nobody.
+
+    # --- for readers ----------------------------------------------------------------------------------------------
+
+    @property
+    def arrival(self) -> Arrival:
+        """What is had by now. From `begun` on, until it is over."""
+        assert self._job is not None
+        assert self._job.arrival is not None
+        return self._job.arrival
+
+    @contextmanager
+    def claim(self) -> Iterator[Callable[[Run], None]]:
+        """Yield what has a run of chunks fetched, as far as it is missing, until the end of the block."""
+        number = next(self._numbers)
+        self._claims[number] = (0, 0)  # Somebody is here, so it goes on.
+
+        def want(run: Run) -> None:
+            self._claims[number] = run
+            self._changed()
+
+        try:
+            yield want
+        finally:
+            del self._claims[number]
+            self._changed()
+
+    async def take_what_is_here(self, run: Run) -> None:
+        """Copy what other files of this disk have of a run that is missing. Raises DiskError."""
+        assert self._job is not None
+        missing = RangeSet((run,)) - self.arrival.have
+        table, means = self.arrival.plan.table, self._job.means
+        if missing:
+            await reuse(
+                self.arrival, partial(means.store.local, table, missing), workers=means.workers, tell=lambda _: None
+            )
+            self.note()
+
+    async def news(self) -> None:
+        """Return when more is had, or it is over."""
+        await self._news.wait()
+
+    def go(self) -> None:
+        """The last reader has gone: end."""
+        self._gone = True
+        self._changed()
+
+    # --- for the fetch --------------------------------------------------------------------------------------------
+
+    def begin(self, job: Job) -> None:
+        """Claims can be made from now on."""
+        self._job = job
+        self._idle_since = trio.current_time()
+        self.begun.set()
+        self._changed()
+
+    def note(self) -> None:
+        """More is had than before."""
+        self._news.set()
+        self._news = trio.Event()
+
+    def end(self) -> None:
+        """Nothing more is fetched."""
+        self.over = True
+        self.note()
+
+    def are_done(self, now: float) -> bool:
+        """Whether the fetch may end: nobody is there, or has wanted anything for a while."""
+        return not self._claims and (self._gone or now - self._idle_since >= limits.READERS_IDLE_S)
+
+    def wanted(self) -> list[Run]:
+        """Return what is claimed and not had, in the order in which it is wanted: fronts first, by turns."""
+        runs = (RangeSet.of(self._claims.values()) - self.arrival.have).runs
+        return [*((start, min(stop, start + FRONT_CHUNKS)) for start, stop in runs), *runs]
+
+    def _changed(self) -> None:
+        if self._job is None or self.over:
+            return
+        if not self._claims:
+            self._idle_since = trio.current_time()
+        self._job.want(self.wanted())
+
+
+def place_whole(job: Job) -> None:
+    """Put the files that came whole to their place, and record that they are held, but for those that may run code when
+    they are loaded and are not allowed to: these stay unfinished, as what came in part does. Blocks. Raises DiskError.
+    """
+    arrival, wish, store = job.arrival, job.wish, job.means.store
+    assert arrival is not None
+    arrival.sync()
+    manifest, table, have = job.assembly.manifest(), arrival.plan.table, arrival.have
+    spans = [table.span(number) for number in range(table.files)]
+    whole = [number for number, span in enumerate(spans) if span[0] < span[1] and have.covers(span)]
+    if not wish.allow_unsafe:
+        whole = [number for number in whole if _danger(arrival, number, manifest.files[number].size) is None]
+    arrival.close()
+    if not whole:
+        return
+    empty = [number for number, (start, stop) in enumerate(spans) if start == stop]
+    selected = Selected(RangeSet.of(spans[number] for number in whole), RangeSet.from_indices(sorted([*whole, *empty])))
+    try:
+        placing = store.arrive(manifest, wish.manifest, table, wish.destination, force=True, selected=selected)
+    except Occupied:  # Somebody fetches all of it this moment, and goes on with what came.
+        return
+    try:
+        placing.finish()
+    finally:
+        placing.close()
+
+
+def _danger(arrival: Arrival, number: int, size: int) -> str | None:
+    file = arrival.read_plan().open(number)
+    try:
+        return danger_of(size, lambda offset, length: read_exactly(file.descriptor, offset, length, str(number)))
+    finally:
+        file.close()

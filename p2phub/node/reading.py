@@ -1,0 +1,268 @@
+"""One manifest that is read here, by however many: where its bytes stand, and the one fetch for what is missing.
+
+What is held is told of as it stands, as it would be served; what is not is claimed of a fetch for readers
+(`engine.reading`) into the home's own store, which begins when something is missing and ends by itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+import msgspec
+import trio
+
+from p2phub.content import ChunkTable, RangeSet, ReadPlan, Run
+from p2phub.engine import fetch as engine
+from p2phub.engine.assembly import Assembly
+from p2phub.engine.reading import Readers
+from p2phub.engine.resolve import Resolved
+from p2phub.errors import ContentChanged, DiskError, HubError
+from p2phub.identity import PeerAddress
+from p2phub.manifest import Manifest
+from p2phub.node.capping import JobCaps
+from p2phub.node.compose import unfinished_file
+from p2phub.node.rates import Rates
+from p2phub.node.running import Running
+from p2phub.node.verbs.fetching import MakeRoom, Openness, fetch_and_share, is_public
+from p2phub.observe import Event, RangeReady, Watch
+from p2phub.store import Origin
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What is read, as whoever opened it said; of those who read it together the first."""
+
+    reference: str
+    resolved: Resolved
+    given: tuple[PeerAddress, ...]
+    mirrors: tuple[str, ...]
+    wait_s: float | None
+    rates: Rates
+
+
+class _Fetch:
+    """A fetch for readers: under way until `ended`; `error` is why it could not go on."""
+
+    def __init__(self) -> None:
+        self.readers = Readers()
+        self.ended = trio.Event()
+        self.error: HubError | None = None
+        self.make_room: MakeRoom | None = None
+
+
+class Reading:
+    """See the module. Open one with `opened`; `manifest` and `table` are there then."""
+
+    manifest: Manifest
+    table: ChunkTable
+
+    def __init__(self, node: Running, wanted: Wanted) -> None:
+        self._node, self._wanted = node, wanted
+        self._digest = wanted.resolved.manifest
+        self._watches: list[Watch] = []  # One of each who has it open.
+        self._loading = trio.Lock()
+        self._loaded = False
+        self._plan: ReadPlan | None = None
+        self._fetch: _Fetch | None = None
+
+    # --- open and closed --------------------------------------------------------------------------------------------
+
+    async def _load(self) -> None:
+        """Get what describes the manifest. Raises HubError."""
+        async with self._loading:
+            if self._loaded:
+                return
+            parts = self._node.parts
+            assembly = Assembly(self._digest, parts.store.blob)
+            if await parts.workers.run(assembly.missing):
+                await self._begun()
+            self.manifest, self.table = await parts.workers.run(lambda: (assembly.manifest(), assembly.table()))
+            self._loaded = True
+
+    def _leave(self, watch: Watch) -> _Fetch | None:
+        """One who had it open goes. The fetch ends with the last; returns it if it still runs then."""
+        self._watches.remove(watch)
+        if self._watches:
+            return None
+        if self._fetch is None:
+            del self._node.readings[self._digest]
+            return None
+        self._fetch.readers.go()
+        return self._fetch
+
+    # --- where bytes stand ------------------------------------------------------------------------------------------
+
+    async def follow(self, number: int, start: int, stop: int, tell: Callable[[RangeReady], None]) -> None:
+        """Tell where bytes `start` ..< `stop` of file `number` stand, in order, as they are verified; of what is held
+        more than that is told. Returns when all was told. Raises HubError where what is missing cannot be had."""
+        at = start
+        while at < stop:
+            here, until = await self._node.parts.workers.run(partial(self._look, number, at, stop))
+            if here is not None:
+                tell(here)
+                at = here.stop
+            else:
+                await self._fetch_range(number, at, until, tell)
+                at = until
+
+    async def whole(self, number: int) -> RangeReady | None:
+        """Return where file `number` stands whole and unchanged, None if nowhere."""
+        size = self.manifest.files[number].size
+        if not size:
+            return None
+        here, _ = await self._node.parts.workers.run(lambda: self._look(number, 0, size))
+        return here if here is not None and here.stop == size else None
+
+    def _look(self, number: int, at: int, stop: int) -> tuple[RangeReady | None, int]:
+        """Return where what is held of a file stands from `at` on; else up to where, `stop` at most, it is not held.
+        Blocks."""
+        parts, table = self._node.parts, self.table
+        if self._plan is None:
+            self._plan = parts.store.read_plan(self._digest)
+        plan = self._plan
+        if plan is None:
+            return None, stop
+        rest = RangeSet((table.covering(number, at, self.manifest.files[number].size),))
+        runs = (plan.held & rest).runs
+        if not runs or runs[0][0] > rest.runs[0][0]:
+            return None, min(stop, _start(table, runs[0][0])) if runs else stop
+        try:
+            file = plan.open(number)
+        except ContentChanged:
+            parts.shelf.changed(self._digest, number)
+            self._plan = None
+            return None, stop
+        except DiskError:  # It cannot be read, and may be tomorrow.
+            return None, stop
+        try:
+            assert file.steady.exactly is not None, "what is held is whole"
+            place = os.readlink(f"/proc/self/fd/{file.descriptor}")
+            until = _stop(table, runs[0][1] - 1)
+            return RangeReady(place, at, until, list(file.steady.exactly)), until
+        finally:
+            file.close()
+
+    # --- what is missing --------------------------------------------------------------------------------------------
+
+    async def _fetch_range(self, number: int, at: int, stop: int, tell: Callable[[RangeReady], None]) -> None:
+        """Have bytes `at` ..< `stop` of a file fetched, of which nothing is held, and tell of them as they come."""
+        run = self.table.covering(number, at, stop)
+        fetch = await self._begun()
+        readers = fetch.readers
+        folder = self._node.parts.store.own_folder(self._digest)
+        place = os.fspath(unfinished_file(folder, self._digest, number))
+        with readers.claim() as want:
+            await self._make_room(fetch, run)
+            await readers.take_what_is_here(run)
+            want(run)
+            while at < stop:
+                until = min(stop, self._had(readers, run, at))
+                if until > at:
+                    tell(RangeReady(place, at, until, None))
+                    at = until
+                elif readers.over:
+                    await fetch.ended.wait()
+                    raise fetch.error or HubError("the fetch ended before it was done")
+                else:
+                    await readers.news()
+
+    def _had(self, readers: Readers, run: Run, at: int) -> int:
+        """Return up to where all is had of what begins at `at`, within `run`."""
+        missing = RangeSet((run,)) - readers.arrival.have
+        return _start(self.table, missing.runs[0][0]) if missing else _stop(self.table, run[1] - 1)
+
+    async def _make_room(self, fetch: _Fetch, run: Run) -> None:
+        """Have room made for a run beside what came, where the own store has a quota. Raises DiskFull."""
+        parts = self._node.parts
+        if fetch.make_room is None or parts.config.quota is None:
+            return
+        own = [each.held for each in parts.store.holdings(self._digest) if each.origin is Origin.OWN]
+        chunks = RangeSet.of([run, *fetch.readers.arrival.have.runs, *(run for held in own for run in held.runs)])
+        await fetch.make_room(self.table.bytes_of(chunks))
+
+    async def _begun(self) -> _Fetch:
+        """Return a fetch of which something can be claimed, begun if none is under way. Raises HubError."""
+        while True:
+            fetch = self._fetch
+            if fetch is None:
+                fetch = self._fetch = _Fetch()
+                assert self._node.nursery is not None, "verbs are carried out by a node that runs"
+                self._node.nursery.start_soon(self._run, fetch)
+            await fetch.readers.begun.wait()
+            if not fetch.readers.over:
+                return fetch
+            await fetch.ended.wait()
+            if fetch.error is not None:
+                raise fetch.error
+
+    async def _run(self, fetch: _Fetch) -> None:
+        node, wanted = self._node, self._wanted
+        parts, resolved = node.parts, wanted.resolved
+        wish = engine.Wish(
+            wanted.reference,
+            self._digest,
+            parts.store.own_folder(self._digest),
+            force=True,
+            wait_s=wanted.wait_s,
+            allow_unsafe=parts.config.allow_unsafe,
+        )
+        try:
+            async with node.keeping.room_for(self._digest) as fetch.make_room:
+                await fetch_and_share(
+                    node,
+                    self._tell,
+                    wish,
+                    resolved,
+                    Openness(is_public(resolved), serve=True, exchange=True),
+                    given=wanted.given,
+                    mirrors=wanted.mirrors,
+                    caps=JobCaps(self._digest, wanted.rates, background=False),
+                    readers=fetch.readers,
+                )
+        except HubError as error:
+            fetch.error = error
+        finally:
+            self._plan = None  # What came whole is held now.
+            self._fetch = None
+            fetch.readers.end()
+            fetch.readers.begun.set()
+            fetch.ended.set()
+            if not self._watches:
+                node.readings.pop(self._digest, None)
+
+    def _tell(self, event: Event) -> None:
+        for watch in list(self._watches):
+            watch(event)
+
+
+@asynccontextmanager
+async def opened(node: Running, wanted: Wanted, watch: Watch) -> AsyncIterator[Reading]:
+    """Have a manifest open for reading until the end of the block; after that of the last who has it open, what came is
+    at its place. `watch` is told of its fetch. Raises HubError where nobody tells what it is."""
+    digest = wanted.resolved.manifest
+    reading = node.readings.setdefault(digest, Reading(node, wanted))
+
+    def tell(event: Event) -> None:
+        watch(event)
+
+    reading._watches.append(tell)
+    done = False
+    try:
+        await reading._load()
+        yield reading
+        done = True
+    finally:
+        running = reading._leave(tell)
+        if done and running is not None:
+            await running.ended.wait()
+
+
+def _start(table: ChunkTable, chunk: int) -> int:
+    return table.chunk(chunk).offset
+
+
+def _stop(table: ChunkTable, chunk: int) -> int:
+    ref = table.chunk(chunk)
+    return ref.offset + ref.length
