@@ -17,6 +17,7 @@ import msgspec
 import trio
 
 from p2phub import limits
+from p2phub.api import printable
 from p2phub.errors import Damaged, DiskError, HubError, NoProvider, NotFound, NotTrusted, PeerError, UsageError
 from p2phub.gateway import answers
 from p2phub.gateway.exchange import CutOff, Exchange, Headers, Request
@@ -40,7 +41,6 @@ from p2phub.gateway.routes import (
 )
 from p2phub.gateway.shelf import Content, File, NoSuchRevision, Release, Shelf, Snapshot, Standing, Unmapped
 from p2phub.gateway.tree import find_entry, find_file, page_below
-from p2phub.observe import printable
 
 _log = logging.getLogger(__name__)
 _LAST_BYTES = 64 * limits.KIB

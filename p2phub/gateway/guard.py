@@ -56,7 +56,7 @@ def check_request(door: Door, headers: Mapping[str, str], *, changes: bool, came
     if (changes or not door.is_loopback) and not _has_token(door, headers.get("authorization", "")):
         raise Refusal(
             401,
-            "this takes the gateway's token, as HF_TOKEN: it stands in the file gateway-token of the node's home",
+            "this takes the gateway's token, as HF_TOKEN: it stands in keys/gateway.token of the node's home",
             headers=[("WWW-Authenticate", "Bearer")],
         )
     return host

@@ -14,6 +14,7 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from http import HTTPStatus
 
 import h11
 import trio
@@ -145,7 +146,7 @@ class _Connection:
         """Say what was wrong, if nothing was said yet."""
         if self.machine.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             headers = [("Content-Length", "0"), ("Connection", "close"), ("X-Error-Message", message)]
-            await self.send(self.machine.send(h11.Response(status_code=status, headers=headers)))
+            await self.send(self.machine.send(_head(status, headers)))
             await self.send(self.machine.send(h11.EndOfMessage()))
 
     async def receive(self) -> None:
@@ -209,7 +210,7 @@ class _Answering:
 
     async def begin(self, status: int, headers: Headers, *, length: int) -> None:
         told = [*headers, ("Content-Length", str(length))]
-        await self._connection.send(self._machine.send(h11.Response(status_code=status, headers=told)))
+        await self._connection.send(self._machine.send(_head(status, told)))
         self._left = 0 if self.request.method == "HEAD" else length
         await self._end_if_whole()
 
@@ -272,6 +273,10 @@ def _sendfile(where: int, descriptor: int, start: int, count: int) -> int | None
         return os.sendfile(where, descriptor, start, count)
     except BlockingIOError:
         return None
+
+
+def _head(status: int, headers: Headers) -> h11.Response:
+    return h11.Response(status_code=status, headers=list(headers), reason=HTTPStatus(status).phrase.encode())
 
 
 async def _end(stream: trio.SocketStream, last: bytes = b"") -> None:

@@ -6,9 +6,7 @@ adopted here under that name; and nothing else, whoever announces it. All of thi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from p2phub.content import Codec
+from p2phub.content import Codec, Digest
 from p2phub.errors import Malformed, NotFound, UsageError
 from p2phub.identity import PeerId, parse_peer_id
 from p2phub.manifest import DEFAULT_TAG, Reference, Release, named_manifest, parse_reference, read_release
@@ -42,18 +40,18 @@ def _repository(parts: Parts, name: str) -> JsonObject:
     except (UsageError, NotFound, Malformed):  # Malformed: behind a petname, what no publisher can have called so.
         reference = None
     if reference is None:
-        adopted = [_adopted_version(each) for each in _adopted(parts, name)]
+        adopted = [_adopted_version(parts, each) for each in _adopted(parts, name)]
         candidates = [] if adopted else _candidates(parts, name)
         return {"reference": None, "versions": adopted, "candidates": candidates}
     if reference.publisher is None or reference.name is None:
         assert reference.digest is not None, "a reference without a publisher is a digest"
-        version = {**_no_release(), "manifest": reference.digest.text(Codec.MSGPACK), "tag": DEFAULT_TAG}
-        return {"reference": name, "versions": [_with_hub_commit(parts, reference, version)], "candidates": []}
+        version = {**_unsigned(parts, reference.digest), "tag": DEFAULT_TAG}
+        return {"reference": name, "versions": [version], "candidates": []}
     versions = _versions(parts, reference.publisher, reference.name)
     if reference.digest is not None:
         digest = reference.digest.text(Codec.MSGPACK)
-        known = next((each for each in versions if each["manifest"] == digest), {**_no_release(), "manifest": digest})
-        versions = [{**known, "tag": DEFAULT_TAG}]
+        known = next((each for each in versions if each["manifest"] == digest), None)
+        versions = [{**(known or _unsigned(parts, reference.digest)), "tag": DEFAULT_TAG}]
     elif reference.tag != DEFAULT_TAG:  # Mapped to one tag, which is the default of this name.
         own = [{**each, "tag": DEFAULT_TAG} for each in versions if each["tag"] == reference.tag]
         versions = own + [each for each in versions if each["tag"] != DEFAULT_TAG]
@@ -70,15 +68,15 @@ def _repositories(parts: Parts) -> list[JsonObject]:
             for version in _repository(parts, alias)["versions"][:1]:
                 items[alias] = version
     for item in parts.ledger.publications():
-        _keep_newest(items, item.name, _version(read_release(item.signed), published=True))
+        _keep_newest(items, item.name, _version(parts, read_release(item.signed), published=True))
     for publisher, name, _, accepted in parts.ledger.all_accepted():
         if named_manifest(accepted.signed) in held:
             owner = petnames.get(str(publisher), str(publisher))
-            _keep_newest(items, f"{owner}/{name}", _version(read_release(accepted.signed)))
+            _keep_newest(items, f"{owner}/{name}", _version(parts, read_release(accepted.signed)))
     for holding in parts.store.holdings():
         if holding.source is not None and holding.source.cache == HUB_CACHE:
             name = holding.source.name.removeprefix(DATASETS)
-            items.setdefault(name, _adopted_version(holding))
+            items.setdefault(name, _adopted_version(parts, holding))
     return [{"name": name, "version": version} for name, version in items.items()]
 
 
@@ -104,13 +102,13 @@ def _versions(parts: Parts, publisher: PeerId, name: str) -> list[JsonObject]:
     for tag in sorted(tags, key=lambda tag: (tag != DEFAULT_TAG, tag)):
         signed = dict.fromkeys(reversed(parts.ledger.history(publisher, name, tag)))
         releases = sorted(map(read_release, signed), key=lambda release: release.sequence, reverse=True)
-        found += [_version(each, published=(tag, each.manifest) in published) for each in releases]
+        found += [_version(parts, each, published=(tag, each.manifest) in published) for each in releases]
     return found
 
 
-def _version(release: Release, *, published: bool = False) -> JsonObject:
+def _version(parts: Parts, release: Release, *, published: bool = False) -> JsonObject:
     return {
-        "manifest": release.manifest.text(Codec.MSGPACK),
+        **_unsigned(parts, release.manifest),
         "tag": release.tag,
         "kind": release.kind,
         "created": release.created,
@@ -118,30 +116,34 @@ def _version(release: Release, *, published: bool = False) -> JsonObject:
         "description": release.description,
         "private": release.private,
         "published": published,
-        "revision": None,
     }
 
 
-def _no_release() -> JsonObject:
-    nothing = {"kind": None, "created": None, "licence": "", "description": "", "private": False, "published": False}
-    return {"manifest": None, "tag": None, **nothing, "revision": None}
+def _unsigned(parts: Parts, manifest: Digest) -> JsonObject:
+    """Return a version of which no publisher says anything."""
+    return {
+        "manifest": manifest.text(Codec.MSGPACK),
+        "tag": None,
+        "kind": None,
+        "created": None,
+        "licence": "",
+        "description": "",
+        "private": False,
+        "published": False,
+        "revision": _hub_commit(parts, manifest),
+    }
 
 
-def _adopted_version(holding: Holding) -> JsonObject:
+def _adopted_version(parts: Parts, holding: Holding) -> JsonObject:
     assert holding.source is not None
     kind = "dataset" if holding.source.name.startswith(DATASETS) else "model"
-    return {
-        **_no_release(),
-        "manifest": holding.manifest.text(Codec.MSGPACK),
-        "kind": kind,
-        "revision": holding.source.revision,
-    }
+    return {**_unsigned(parts, holding.manifest), "kind": kind, "revision": holding.source.revision}
 
 
-def _with_hub_commit(parts: Parts, reference: Reference, version: JsonObject) -> JsonObject:
-    holdings: Iterable[Holding] = parts.store.holdings(reference.digest)
-    sources = [each.source for each in holdings if each.source is not None and each.source.cache == HUB_CACHE]
-    return {**version, "revision": sources[0].revision} if sources else version
+def _hub_commit(parts: Parts, manifest: Digest) -> str | None:
+    """Return what a hub calls a manifest, if it was adopted from the cache of one."""
+    sources = [each.source for each in parts.store.holdings(manifest) if each.source is not None]
+    return next((source.revision for source in sources if source.cache == HUB_CACHE), None)
 
 
 def _adopted(parts: Parts, name: str) -> list[Holding]:
