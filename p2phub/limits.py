@@ -204,3 +204,4 @@ GATEWAY_GOODBYE_S = 2.0  # For a client to read what was sent to it before its c
 GATEWAY_FRESH_S = 60.0  # A name's release is looked up again after so long: a client asks for it many times in a row.
 GATEWAY_FILES_KEPT_MAX = 500_000  # In listings kept in memory, some 300 bytes each; the largest gets its turn alone.
 GATEWAY_MODELS_OPEN_MAX = 16  # Kept open for the next request; more are opened, and closed after each.
+GATEWAY_MODEL_IDLE_S = 60.0  # So long after the last request for one it is closed: until then its fetch is under way.

@@ -7,11 +7,10 @@ counts. What is in a manifest never changes, so listings are kept, and so are mo
 
 from __future__ import annotations
 
-import contextlib
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, TypeVar
 
 import trio
 
@@ -32,9 +31,12 @@ from p2phub.gateway.shelf import (
 
 MAIN = "main"
 _LOOK_S = 5.0  # For a newer release than the one that is known: clients wait 10 s for the head of a file.
-_LOOKED_MAX = 4096
+_COMMIT_S = 5.0  # What a commit is does not change; but a name may be taken from it.
+_KEPT_MAX = 4096
 _OF_THE_USER = ("published", "fetched", "adopted")
 
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 Version = Mapping[str, Any]
 """As `Hub.repository` tells it."""
 
@@ -44,10 +46,13 @@ async def open_hub_shelf(hub: api.Hub, *, allow_unsafe: bool = False) -> AsyncIt
     """Open the shelf of a hub. `allow_unsafe`: whether files that may run code when they are loaded are passed on where
     they were fetched for this alone; those that the user published, fetched or adopted are in any case."""
     shelf = HubShelf(hub, allow_unsafe=allow_unsafe)
-    try:
-        yield shelf
-    finally:
-        await shelf.close()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(shelf.tidy)
+        try:
+            yield shelf
+        finally:
+            nursery.cancel_scope.cancel()
+            await shelf.close()
 
 
 class HubShelf:
@@ -58,12 +63,20 @@ class HubShelf:
         self._allow_unsafe = allow_unsafe
         self._listings = _Listings()
         self._looked: OrderedDict[str, float] = OrderedDict()  # When each name was looked up.
+        self._commits: OrderedDict[tuple[RepoId, str], tuple[float, _Told, Version]] = OrderedDict()
+        self._of_the_user: OrderedDict[str, tuple[float, bool]] = OrderedDict()  # By manifest.
         self._one_at_a_time = _Turns()
         self._open = _OpenModels(hub)
         self._harmless: OrderedDict[tuple[str, str], None] = OrderedDict()  # Manifest and path of what was judged.
 
     async def close(self) -> None:
         await self._open.close()
+
+    async def tidy(self) -> None:
+        """Close what nobody has used for a while, until cancelled."""
+        while True:
+            await trio.sleep(limits.GATEWAY_MODEL_IDLE_S / 4)
+            await self._open.tidy()
 
     async def repositories(self, kind: Kind) -> Sequence[Repository]:
         found = [
@@ -93,18 +106,17 @@ class HubShelf:
         return of_tag[of_tag.index(at) :]
 
     async def snapshot(self, repo: RepoId, revision: Tag | Commit) -> Snapshot:
-        told = await self._told(repo)
         if isinstance(revision, Commit):
-            version = next((each for each in told.versions if _commit(repo.name, each) == revision.digits), None)
-            if version is None:
-                raise _no_commit(repo, revision)
+            told, version = await self._at_commit(repo, revision)
         else:
-            version = next((each for each in told.versions if (each["tag"] or MAIN) == revision.name), None)
-            if told.is_named and (version is None or told.may_be_older(version)):
-                version = await self._newest(repo, revision, version)
-            if version is None:
+            told = await self._told(repo)
+            known = next((each for each in told.versions if (each["tag"] or MAIN) == revision.name), None)
+            found = await self._newest(repo, revision, known) if told.may_be_older(known) else known
+            if found is None:
                 raise NoSuchRevision(f"{repo.name} has no revision {revision.name!r} here")
-        key = repo.name if told.is_named and not version["created"] else version["manifest"]
+            version = found
+        # Where a ticket is what the name stands for, the name leads to providers, too.
+        key = repo.name if told.is_named and version["created"] is None else version["manifest"]
         async with self._one_at_a_time.of(version["manifest"]):
             files = self._listings.of(version["manifest"])
             if files is None:
@@ -118,7 +130,7 @@ class HubShelf:
             standing = await model.descriptor(file.path)
             try:
                 await self._judge(manifest, model, file)
-                yield _Opened(model, file, standing)
+                yield _Opened(model, file, standing, lambda: self._open.forget(manifest, model))
             finally:
                 if standing is not None:
                     standing.close()
@@ -128,17 +140,23 @@ class HubShelf:
         judged = manifest, file.path
         if self._allow_unsafe or judged in self._harmless:
             return
-        held = (await self._hub.info(manifest))["held"]
-        if held is None or not held["complete"] or held["origin"] not in _OF_THE_USER:
+        if not await self._is_the_users(manifest):
             why = await model.danger(file.path)
             if why is not None:
                 raise Unsafe(
                     f"{file.path} may run code when it is loaded: {why}",
                     hint="if you trust its publisher, fetch it with `p2phub fetch --allow-unsafe`, or set allow_unsafe",
                 )
-        self._harmless[judged] = None
-        while len(self._harmless) > _LOOKED_MAX:
-            self._harmless.popitem(last=False)
+        _keep(self._harmless, judged, None)
+
+    async def _is_the_users(self, manifest: str) -> bool:
+        """Return whether the user has it as files of their own."""
+        kept = self._of_the_user.get(manifest)
+        if kept is None or trio.current_time() - kept[0] >= _COMMIT_S:
+            items = [item for item in await self._hub.ls() if item["manifest"] == manifest]
+            found = any(item["complete"] and item["origin"] in _OF_THE_USER for item in items)
+            _keep(self._of_the_user, manifest, kept := (trio.current_time(), found))
+        return kept[1]
 
     async def _told(self, repo: RepoId) -> _Told:
         """Return what is known here of a repository. Raises Unmapped."""
@@ -150,6 +168,20 @@ class HubShelf:
         if told["reference"] is None and not versions:
             raise _unmapped(repo, told["candidates"])
         return _Told(told["reference"] is not None, versions)
+
+    async def _at_commit(self, repo: RepoId, revision: Commit) -> tuple[_Told, Version]:
+        """Return the version that a commit is. Clients ask for each file of one by it: it is not looked up each time.
+        Raises Unmapped, NoSuchRevision."""
+        key = repo, revision.digits
+        kept = self._commits.get(key)
+        if kept is not None and trio.current_time() - kept[0] < _COMMIT_S:
+            return kept[1:]
+        told = await self._told(repo)
+        version = next((each for each in told.versions if _commit(repo.name, each) == revision.digits), None)
+        if version is None:
+            raise _no_commit(repo, revision)
+        _keep(self._commits, key, (trio.current_time(), told, version))
+        return told, version
 
     async def _newest(self, repo: RepoId, tag: Tag, known: Version | None) -> Version | None:
         """Ask the network for the newest release of a tag; return `known` where that is still what counts."""
@@ -182,10 +214,7 @@ class HubShelf:
         return looked is not None and trio.current_time() - looked < limits.GATEWAY_FRESH_S
 
     def _note_looked(self, ref: str) -> None:
-        self._looked[ref] = trio.current_time()
-        self._looked.move_to_end(ref)
-        while len(self._looked) > _LOOKED_MAX:
-            self._looked.popitem(last=False)
+        _keep(self._looked, ref, trio.current_time())
 
     def _listed(self, info: Version) -> tuple[File, ...]:
         """Keep and return the files that an `info` tells. Raises NoProvider where it could not be found out."""
@@ -203,31 +232,45 @@ class _Told:
         self.is_named = is_named
         self.versions = versions
 
-    def may_be_older(self, version: Version) -> bool:
-        """Return whether somebody may know a newer one: not of what is published here, nor of what is settled by its
-        digest, which nobody said a time of."""
-        return version["created"] is not None and not version["published"]
+    def may_be_older(self, version: Version | None) -> bool:
+        """Return whether somebody may know a newer one, or (None) one at all: not of what is published here, nor of
+        what is settled by its digest, which nobody said a time of."""
+        if not self.is_named or any(each["published"] for each in self.versions):
+            return False
+        return version["created"] is not None if version is not None else not self._is_settled
+
+    @property
+    def _is_settled(self) -> bool:
+        return any(each["created"] is None for each in self.versions)
 
 
 class _Opened:
     """A file of an open model: `shelf.Content`."""
 
-    def __init__(self, model: api.OpenModel, file: File, standing: Standing | None) -> None:
+    def __init__(self, model: api.OpenModel, file: File, standing: Standing | None, failed: Callable[[], None]) -> None:
         self._model = model
         self._file = file
+        self._failed = failed
         self.standing = standing
 
-    def read(self, start: int, stop: int) -> AsyncGenerator[bytes | memoryview, None]:
-        return self._model.read(self._file.path, start, stop)
+    async def read(self, start: int, stop: int) -> AsyncGenerator[bytes | memoryview, None]:
+        try:
+            async with aclosing(self._model.read(self._file.path, start, stop)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        except HubError:
+            self._failed()
+            raise
 
 
 class _OpenModels:
-    """Models that are open for reading: the last few stay so, for whoever asks next."""
+    """Models that are open for reading: the last few stay so for a while, for whoever asks next."""
 
     def __init__(self, hub: api.Hub) -> None:
         self._hub = hub
-        self._open: OrderedDict[str, api.OpenModel] = OrderedDict()
-        self._users: dict[api.OpenModel, int] = {}
+        self._open: OrderedDict[str, api.OpenModel] = OrderedDict()  # By manifest; who was used last comes last.
+        self._users: dict[api.OpenModel, int] = {}  # Of those that are not open any more for newcomers, too.
+        self._used: dict[api.OpenModel, float] = {}
         self._turns = _Turns()
 
     @asynccontextmanager
@@ -237,39 +280,48 @@ class _OpenModels:
             model = self._open.get(manifest)
             if model is None:
                 model = await self._hub.open_model(key).__aenter__()
+                self._open[manifest], self._users[model] = model, 0
                 if model.manifest != manifest:
-                    await model.__aexit__(None, None, None)
+                    self.forget(manifest, model)
+                    await self._close_unused()
                     raise ContentChanged(f"{key} leads to something else by now")
-                self._open[manifest] = model
-                self._users[model] = 0
             self._open.move_to_end(manifest)
             self._users[model] += 1
         try:
             yield model
-        except HubError:
-            # Whatever it was, the next one begins anew: a fetch that failed does not come back to life.
-            if self._open.get(manifest) is model:
-                del self._open[manifest]
-            raise
         finally:
             self._users[model] -= 1
-            await self._let_go()
+            self._used[model] = trio.current_time()
+            await self._close_unused()
+
+    def forget(self, manifest: str, model: api.OpenModel) -> None:
+        """Have the next who asks open it anew: a fetch that failed does not come back to life."""
+        if self._open.get(manifest) is model:
+            del self._open[manifest]
+
+    async def tidy(self) -> None:
+        """Close what was not used for GATEWAY_MODEL_IDLE_S: while it is open, it is a fetch under way."""
+        for manifest, model in list(self._open.items()):
+            idle = trio.current_time() - self._used.get(model, trio.current_time())
+            if not self._users[model] and idle >= limits.GATEWAY_MODEL_IDLE_S:
+                del self._open[manifest]
+        await self._close_unused()
 
     async def close(self) -> None:
         self._open.clear()
-        await self._let_go()
+        await self._close_unused()
 
-    async def _let_go(self) -> None:
-        """Close what nobody uses: all that is not kept for the next request."""
-        kept = set(self._open.values())
+    async def _close_unused(self) -> None:
+        """Close what nobody uses and nobody will: all that is not open for the next request."""
         for manifest, model in list(self._open.items()):
-            if len(kept) <= limits.GATEWAY_MODELS_OPEN_MAX:
+            if len(self._open) <= limits.GATEWAY_MODELS_OPEN_MAX:
                 break
             if not self._users[model]:
-                kept.discard(model)
                 del self._open[manifest]
+        kept = set(self._open.values())
         for model in [each for each, users in self._users.items() if not users and each not in kept]:
             del self._users[model]
+            self._used.pop(model, None)
             with trio.CancelScope(shield=True):  # It bounds its own end.
                 await model.__aexit__(None, None, None)
 
@@ -302,7 +354,7 @@ class _Turns:
     def __init__(self) -> None:
         self._locks: dict[str, tuple[trio.Lock, int]] = {}
 
-    @contextlib.asynccontextmanager
+    @asynccontextmanager
     async def of(self, key: str) -> AsyncIterator[None]:
         lock, waiting = self._locks.get(key, (trio.Lock(), 0))
         self._locks[key] = lock, waiting + 1
@@ -315,6 +367,14 @@ class _Turns:
                 del self._locks[key]
             else:
                 self._locks[key] = lock, waiting - 1
+
+
+def _keep(kept: OrderedDict[Key, Value], key: Key, value: Value) -> None:
+    """Keep a value, and no more than some of them, the last."""
+    kept[key] = value
+    kept.move_to_end(key)
+    if len(kept) > _KEPT_MAX:
+        kept.popitem(last=False)
 
 
 def _release(name: str, version: Version) -> Release:

@@ -144,7 +144,7 @@ def paths_of(content_type: str, body: bytes) -> tuple[str, ...]:
     try:
         if content_type.partition(";")[0].strip().lower() == "application/json":
             value = msgspec.json.decode(body)
-            paths = value.get("paths", ()) if isinstance(value, dict) else ()
+            paths = value.get("paths", []) if isinstance(value, dict) else []
             paths = [paths] if isinstance(paths, str) else paths
         else:
             fields = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=limits.GATEWAY_PATHS_MAX)

@@ -103,6 +103,9 @@ class _Connection:
             return False
         if head is None:
             return False
+        if head.http_version not in (b"1.0", b"1.1"):
+            await self._refuse(505, "this is HTTP/1.1")
+            return False
         answering = _Answering(self, head)
         try:
             await self._handle(answering)
@@ -121,13 +124,13 @@ class _Connection:
             self._idle[self] = None
             try:
                 with trio.fail_after(limits.GATEWAY_IDLE_S):
-                    await self.receive()
+                    await self._receive_head()
             finally:
                 self._idle.pop(self, None)
             event = self.machine.next_event()
         with trio.fail_after(limits.GATEWAY_HEAD_S):
             while event is h11.NEED_DATA:
-                await self.receive()
+                await self._receive_head()
                 event = self.machine.next_event()
         return event if isinstance(event, h11.Request) else None
 
@@ -149,9 +152,13 @@ class _Connection:
             await self.send(self.machine.send(_head(status, headers)))
             await self.send(self.machine.send(h11.EndOfMessage()))
 
-    async def receive(self) -> None:
+    async def _receive_head(self) -> None:
+        # No more than a head may have: h11 looks at its length only as long as it has not ended.
+        await self.receive(limits.GATEWAY_HEAD_BYTES_MAX + 1 - len(self.machine.trailing_data[0]))
+
+    async def receive(self, most: int = _READ_BYTES) -> None:
         with _faults():
-            self.machine.receive_data(bytes(await self.stream.receive_some(_READ_BYTES)))
+            self.machine.receive_data(bytes(await self.stream.receive_some(most)))
 
     async def send(self, data: bytes | memoryview | None) -> None:
         """Raises CutOff if the client takes too little of it."""
