@@ -123,7 +123,7 @@ class OpenModel:
         of it DiskFull. The same read goes on from what came.
         """
         size = self._file(path).size
-        if not 0 <= start <= (size if stop is None else stop):
+        if start < 0 or (stop is not None and stop < start):
             raise UsageError(f"bytes {start} to {stop} are no range of {path}")
         at, stop = start, size if stop is None else min(stop, size)
         asked_to, tries = at, 0  # `asked_to`: up to where it was asked for, or is known to stand.
