@@ -186,7 +186,6 @@ CONTROL_REQUEST_BYTES_MAX = 256 * KIB
 JOBS_MAX = 64
 
 # --- gateway -----------------------------------------------------------------------------------------------------
-GATEWAY_PORT_DEFAULT = 7700
 GATEWAY_HEAD_BYTES_MAX = 16 * KIB  # Of a request: PATH_BYTES_MAX percent-encoded is 3 KiB, a token one more.
 GATEWAY_TARGET_BYTES_MAX = 8 * KIB
 GATEWAY_BODY_BYTES_MAX = MIB  # Of a question about paths; clients ask about some hundred at a time.

@@ -587,15 +587,15 @@ class Hub(Opens):
         await self._verbs.call("name_remove", {"alias": alias}, unwatched)
 
     async def repository(self, name: str) -> JsonObject:
-        """Return what `name` ("org/name", or "name") means to whoever knows names alone: {"reference", "versions",
-        "candidates"}. Nobody else is asked.
+        """Return what `name` ("org/name", or "name") means to whoever knows names alone: {"reference", "settled",
+        "versions", "candidates"}. Nobody else is asked.
 
         "reference" leads to it: by a publisher's key or the user's own name for one, a mapping (`name_add`), or what is
-        published here; None for what was adopted here under that name, and where nothing is called so. "versions" are
-        those known here, the newest of a tag first: [{"manifest", "tag" (None if adopted), "kind" ("model", "dataset",
-        "app", or None), "created" (unix seconds or None), "licence", "description", "private", "published", "revision"
-        (the hub's commit, if it was adopted from there)}]. "candidates": references to what is called alike, where
-        nothing is called so. Raises DiskError.
+        published here; None for what was adopted here under that name, and where nothing is called so. "settled": no
+        newer version can come, for it means bytes. "versions" are those known here, the newest of a tag first:
+        [{"manifest", "tag" (None if adopted), "kind" ("model", "dataset", "app", or None), "created" (unix seconds or
+        None), "licence", "description", "private", "published", "revision" (the hub's commit, if it was adopted from
+        there)}]. "candidates": references to what is called alike, where nothing is called so. Raises DiskError.
         """
         return await self._verbs.call("repository", {"name": name}, unwatched)
 

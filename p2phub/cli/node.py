@@ -5,14 +5,14 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import TYPE_CHECKING
 
-from p2phub import api, limits
+from p2phub import api
 from p2phub.cli.command import Command, Invocation
 from p2phub.errors import UsageError
 
 if TYPE_CHECKING:
     from p2phub.gateway.serving import GatewayAt
 
-GATEWAY_DEFAULT = f"127.0.0.1:{limits.GATEWAY_PORT_DEFAULT}"
+GATEWAY_DEFAULT = "127.0.0.1:7700"
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -88,7 +88,7 @@ class HubShelf:
 
     async def releases(self, repo: RepoId, revision: Tag | Commit | None) -> Sequence[Release]:
         told = await self._told(repo)
-        if revision is None and told.is_named and not any(each["tag"] == MAIN for each in told.versions):
+        if revision is None and told.may_be_older and not any(each["tag"] == MAIN for each in told.versions):
             return [(await self.snapshot(repo, Tag(MAIN))).release]  # Nobody here has asked for it before.
         releases = [_release(repo.name, version) for version in told.versions]
         if revision is None:
@@ -111,12 +111,12 @@ class HubShelf:
         else:
             told = await self._told(repo)
             known = next((each for each in told.versions if (each["tag"] or MAIN) == revision.name), None)
-            found = await self._newest(repo, revision, known) if told.may_be_older(known) else known
+            found = await self._newest(repo, revision, known) if told.may_be_older else known
             if found is None:
                 raise NoSuchRevision(f"{repo.name} has no revision {revision.name!r} here")
             version = found
         # Where a ticket is what the name stands for, the name leads to providers, too.
-        key = repo.name if told.is_named and version["created"] is None else version["manifest"]
+        key = repo.name if told.is_named and told.is_settled else version["manifest"]
         async with self._one_at_a_time.of(version["manifest"]):
             files = self._listings.of(version["manifest"])
             if files is None:
@@ -167,7 +167,7 @@ class HubShelf:
             raise Unmapped(f"{repo.name} is no {repo.kind.value} here, but a {kind}")
         if told["reference"] is None and not versions:
             raise _unmapped(repo, told["candidates"])
-        return _Told(told["reference"] is not None, versions)
+        return _Told(told["reference"] is not None, told["settled"], versions)
 
     async def _at_commit(self, repo: RepoId, revision: Commit) -> tuple[_Told, Version]:
         """Return the version that a commit is. Clients ask for each file of one by it: it is not looked up each time.
@@ -226,22 +226,17 @@ class HubShelf:
 
 
 class _Told:
-    """What is known here of a repository. `is_named`: it has a reference, so that the network can be asked for more."""
+    """What is known here of a repository. `is_named`: it has a reference; `is_settled`: no other version can come."""
 
-    def __init__(self, is_named: bool, versions: Sequence[Version]) -> None:
+    def __init__(self, is_named: bool, is_settled: bool, versions: Sequence[Version]) -> None:
         self.is_named = is_named
+        self.is_settled = is_settled
         self.versions = versions
 
-    def may_be_older(self, version: Version | None) -> bool:
-        """Return whether somebody may know a newer one, or (None) one at all: not of what is published here, nor of
-        what is settled by its digest, which nobody said a time of."""
-        if not self.is_named or any(each["published"] for each in self.versions):
-            return False
-        return version["created"] is not None if version is not None else not self._is_settled
-
     @property
-    def _is_settled(self) -> bool:
-        return any(each["created"] is None for each in self.versions)
+    def may_be_older(self) -> bool:
+        """Return whether somebody else may know more: not of what is settled, or published here."""
+        return not self.is_settled and not any(each["published"] for each in self.versions)
 
 
 class _Opened:

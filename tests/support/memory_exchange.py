@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import os
+import re
 from typing import Any
 
 from p2phub.gateway.app import App

@@ -21,10 +21,11 @@ CANDIDATES_MAX = 5
 
 
 async def repository(node: Running, watch: Watch, *, name: str) -> JsonObject:
-    """Return what `name` ("org/name", or "name") means here: {"reference", "versions", "candidates"}.
+    """Return what `name` ("org/name", or "name") means here: {"reference", "settled", "versions", "candidates"}.
 
-    "reference" leads to it, None if nothing here is called so, or if it was adopted; "versions": those known here, the
-    newest of a tag first; "candidates": references to what is called alike, where nothing is called so.
+    "reference" leads to it, None if nothing here is called so, or if it was adopted; "settled": whether no other
+    version can ever come, since it means bytes; "versions": those known here, the newest of a tag first; "candidates":
+    references to what is called alike, where nothing is called so.
     """
     return await node.parts.workers.run(lambda: _repository(node.parts, name))
 
@@ -42,11 +43,11 @@ def _repository(parts: Parts, name: str) -> JsonObject:
     if reference is None:
         adopted = [_adopted_version(parts, each) for each in _adopted(parts, name)]
         candidates = [] if adopted else _candidates(parts, name)
-        return {"reference": None, "versions": adopted, "candidates": candidates}
+        return {"reference": None, "settled": True, "versions": adopted, "candidates": candidates}
     if reference.publisher is None or reference.name is None:
         assert reference.digest is not None, "a reference without a publisher is a digest"
         version = {**_unsigned(parts, reference.digest), "tag": DEFAULT_TAG}
-        return {"reference": name, "versions": [version], "candidates": []}
+        return {"reference": name, "settled": True, "versions": [version], "candidates": []}
     versions = _versions(parts, reference.publisher, reference.name)
     if reference.digest is not None:
         digest = reference.digest.text(Codec.MSGPACK)
@@ -55,7 +56,8 @@ def _repository(parts: Parts, name: str) -> JsonObject:
     elif reference.tag != DEFAULT_TAG:  # Mapped to one tag, which is the default of this name.
         own = [{**each, "tag": DEFAULT_TAG} for each in versions if each["tag"] == reference.tag]
         versions = own + [each for each in versions if each["tag"] != DEFAULT_TAG]
-    return {"reference": name, "versions": versions, "candidates": []}
+    settled = reference.digest is not None
+    return {"reference": name, "settled": settled, "versions": versions, "candidates": []}
 
 
 def _repositories(parts: Parts) -> list[JsonObject]:
