@@ -400,8 +400,8 @@ class Opens:
         What this home holds is read from where it stands; what is missing is fetched into the home's own store, the
         chunks that hold the ranges asked for and no others, and kept there until `gc`. `providers`, `mirrors`, `wait`
         (seconds, or a text) and `watch` are as for `fetch`; where somebody reads the same manifest through this home
-        already, the fetch under way goes on as they said. Entering it raises UsageError, Malformed, NotFound,
-        NotTrusted, NoProvider, Damaged, DiskError.
+        already, the fetch under way goes on as they said. To enter it is what looks it up. Raises UsageError,
+        Malformed, NotFound, NotTrusted, NoProvider, Damaged, DiskError.
         """
         from p2phub.api.hub import as_text, bare_errors
 
