@@ -195,8 +195,10 @@ class PlayedHub:
         self.slow = False
         self.files: list[dict[str, Any]] | None = [{"path": "file", "size": 1, "sha256": "0" * 64, "git_sha1": None}]
         self.asked: list[str] = []
+        self.told = 0  # How often it was asked what a name means.
 
     async def repository(self, name: str) -> dict[str, Any]:
+        self.told += 1
         versions = [self._version()] if self.known else []
         return {"reference": name, "settled": False, "versions": versions, "candidates": []}
 
@@ -248,6 +250,20 @@ async def test_a_name_is_looked_up_once_a_minute_and_not_with_each_request(
     await trio.sleep(limits.GATEWAY_FRESH_S)
     await shelf.snapshot(REPO, MAIN)
     assert len(played.asked) == first + 1
+
+
+async def test_for_each_file_of_a_commit_it_is_not_asked_anew_what_its_name_means(
+    played: PlayedHub, shelf: HubShelf, autojump_clock: trio.testing.MockClock
+) -> None:
+    commit = Commit((await shelf.snapshot(REPO, MAIN)).commit)
+    await shelf.snapshot(REPO, commit)
+    told = played.told
+    for _ in range(100):
+        await shelf.snapshot(REPO, commit)
+    assert played.told == told
+    await trio.sleep(api_shelf._COMMIT_S)
+    await shelf.snapshot(REPO, commit)
+    assert played.told == told + 1
 
 
 @pytest.mark.parametrize("error", [NotFound("nobody knows it"), NoProvider("nobody answers")])

@@ -176,6 +176,18 @@ async def test_an_answer_that_cannot_go_on_ends_with_a_fin_and_never_a_reset(
     assert await scene.get(FILE, f"Range: bytes={5 << 20}-") == (206, BIG[5 << 20 :])
 
 
+async def test_what_was_sent_before_the_end_is_had_by_a_client_that_reads_late(scene: Scene) -> None:
+    scene.shelf.standing, scene.shelf.fails_after, scene.shelf.failure = False, 1 << 18, NoProvider("all are gone")
+    connection = trio.socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # Most of the answer waits at the gateway's end.
+    await connection.connect(("127.0.0.1", scene.port))
+    async with trio.SocketStream(connection) as stream:
+        await stream.send_all(scene.request("GET", FILE) * 600)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        _, _, body = (await to_the_end(stream)).partition(b"\r\n\r\n")
+        assert body == BIG[: 1 << 18]
+
+
 async def test_a_file_that_changes_while_it_is_sent_ends_with_a_fin(scene: Scene) -> None:
     scene.shelf.changes_after = 1
     async with await scene.connect() as stream:
