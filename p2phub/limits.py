@@ -198,3 +198,23 @@ SHARED_WRITER_BYTES_MAX = 128  # Who shares it, in text: a peer id has 52.
 # --- node --------------------------------------------------------------------------------------------------------
 CONTROL_REQUEST_BYTES_MAX = 256 * KIB
 JOBS_MAX = 64
+
+# --- gateway -----------------------------------------------------------------------------------------------------
+GATEWAY_HEAD_BYTES_MAX = 16 * KIB  # Of a request: PATH_BYTES_MAX percent-encoded is 3 KiB, a token one more.
+GATEWAY_TARGET_BYTES_MAX = 8 * KIB
+GATEWAY_BODY_BYTES_MAX = MIB  # Of a question about paths; clients ask about some hundred at a time.
+GATEWAY_PATHS_MAX = 10_000  # In one question.
+GATEWAY_OPTIONS_MAX = 64  # Behind a question mark; clients send a handful.
+GATEWAY_CONNECTIONS_MAX = 256  # Each costs a task and a socket; clients open 8 for each download.
+GATEWAY_HEAD_S = 5.0  # From the first byte of a request to the end of its head: programs of this machine send at once.
+GATEWAY_BODY_S = 10.0
+GATEWAY_IDLE_S = 75.0  # Between two requests on one connection; clients let go of theirs after 5 s.
+GATEWAY_UNREAD_S = 600.0  # A client that takes nothing for so long is cut off; until then it costs a socket.
+GATEWAY_FIRST_PIECE_S = 8.0  # How long an answer waits for its first bytes, to say 503 if nobody has them: clients
+# wait 10 s for its head, and then between bytes.
+GATEWAY_GONE_S = 5.0  # A client that said its last is taken for gone if nothing could be sent to it for so long.
+GATEWAY_GOODBYE_S = 2.0  # For a client to read what was sent to it before its connection is let go of.
+GATEWAY_FRESH_S = 60.0  # A name's release is looked up again after so long: a client asks for it many times in a row.
+GATEWAY_FILES_KEPT_MAX = 500_000  # In listings kept in memory, some 300 bytes each; the largest gets its turn alone.
+GATEWAY_MODELS_OPEN_MAX = 16  # Kept open for the next request; more are opened, and closed after each.
+GATEWAY_MODEL_IDLE_S = 60.0  # So long after the last request for one it is closed: until then its fetch is under way.

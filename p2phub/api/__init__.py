@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from p2phub.api.daemon import run_node, salvage
     from p2phub.api.fetching import default_folder
     from p2phub.api.hub import Hub, open_hub
+    from p2phub.api.reading import OpenModel
+    from p2phub.content import parse_digest
     from p2phub.errors import (
         AlreadyRunning,
         ChunkMismatch,
@@ -33,9 +35,19 @@ if TYPE_CHECKING:
         Unsafe,
         UsageError,
     )
-    from p2phub.identity import PeerAddress, PeerId, parse_peer_address, parse_peer_id
-    from p2phub.manifest import KINDS, Reference, Ticket, check_mirror, check_name, parse_reference
-    from p2phub.node import parse_duration
+    from p2phub.identity import Address, PeerAddress, PeerId, parse_peer_address, parse_peer_id
+    from p2phub.manifest import (
+        KINDS,
+        Reference,
+        Ticket,
+        check_mirror,
+        check_name,
+        commit_of,
+        git_blob_sha1,
+        lfs_pointer,
+        parse_reference,
+    )
+    from p2phub.node import parse_duration, parse_listen
     from p2phub.observe import (
         Adopted,
         Done,
@@ -63,6 +75,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KINDS",
+    "Address",
     "Adopted",
     "AlreadyRunning",
     "ChunkMismatch",
@@ -83,6 +96,7 @@ __all__ = [
     "NotFound",
     "NotTrusted",
     "Occupied",
+    "OpenModel",
     "PeerAddress",
     "PeerDropped",
     "PeerError",
@@ -106,9 +120,14 @@ __all__ = [
     "Watch",
     "check_mirror",
     "check_name",
+    "commit_of",
     "default_folder",
+    "git_blob_sha1",
+    "lfs_pointer",
     "open_hub",
+    "parse_digest",
     "parse_duration",
+    "parse_listen",
     "parse_peer_address",
     "parse_peer_id",
     "parse_reference",
@@ -121,11 +140,14 @@ _ROOMS = {
     "p2phub.api.daemon": "run_node salvage",
     "p2phub.api.fetching": "default_folder",
     "p2phub.api.hub": "Hub open_hub",
+    "p2phub.api.reading": "OpenModel",
+    "p2phub.content": "parse_digest",
     "p2phub.errors": "AlreadyRunning ChunkMismatch ContentChanged Damaged DiskError DiskFull HubError Malformed "
     "NoProvider NotFound NotTrusted Occupied PeerError Unsafe UsageError",
-    "p2phub.identity": "PeerAddress PeerId parse_peer_address parse_peer_id",
-    "p2phub.manifest": "KINDS Reference Ticket check_mirror check_name parse_reference",
-    "p2phub.node": "parse_duration",
+    "p2phub.identity": "Address PeerAddress PeerId parse_peer_address parse_peer_id",
+    "p2phub.manifest": "KINDS Reference Ticket check_mirror check_name commit_of git_blob_sha1 lfs_pointer "
+    "parse_reference",
+    "p2phub.node": "parse_duration parse_listen",
     "p2phub.observe": "Adopted Done Event Failed FilesReady Found Listening PeerDropped Progress Published "
     "PublishProgress Ready Remark Source SourceBytes SourceLacks Started Stopped Unmatched Waiting Watch printable",
 }

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
+import trio
 from msgspec.structs import replace
 
-from p2phub.api.hub import settings
-from p2phub.api.verbs import bare_errors, unwatched
-from p2phub.node import load_config, run_daemon, salvage_home
+from p2phub.api.hub import Hub, settings
+from p2phub.api.verbs import Verbs, bare_errors, unwatched
+from p2phub.node import Config, gateway_token, lifecycle, load_config, run_daemon, salvage_home
 from p2phub.observe import Watch
+
+
+class Gateway(Protocol):
+    """What serves other programs over HTTP beside a node, as `p2phub.gateway` does."""
+
+    async def __call__(self, hub: Hub, *, token: str, task_status: trio.TaskStatus[str]) -> None:
+        """Serve until cancelled what `hub` has; `token` is what opens it to changes, and from other machines. Tells its
+        URL once it serves. Raises UsageError if it cannot listen."""
 
 
 async def run_node(
@@ -22,12 +32,13 @@ async def run_node(
     up: str | int | None = None,
     down: str | int | None = None,
     bulk_processes: int | None = None,
+    gateway: Gateway | None = None,
     watch: Watch = unwatched,
 ) -> None:
     """Announce and serve what this home holds until SIGINT or SIGTERM; return after `Stopped`.
 
     `watch` is told `Ready` once the node can be dialled. The options are those of `open_hub` (`up`, `down`: bytes/s);
-    `bulk_processes` (default 1) carry the bulk bytes, 0: threads of this process do.
+    `bulk_processes` (default 1) carry the bulk bytes, 0: threads of this process do. `gateway` runs beside the node.
     Must run in the main thread, which signals reach. Raises AlreadyRunning if another daemon holds the home, UsageError
     (also if the port is taken), NotTrusted, DiskError.
     """
@@ -35,7 +46,19 @@ async def run_node(
     if bulk_processes is not None:
         config = replace(config, bulk_processes=load_config(home=home, bulk_processes=bulk_processes).bulk_processes)
     with bare_errors():
-        await run_daemon(config, watch)
+        await run_daemon(config, watch, None if gateway is None else _beside(config, gateway))
+
+
+def _beside(config: Config, gateway: Gateway) -> lifecycle.Gateway:
+    """Return the gateway as the node runs it: with a hub whose verbs are the node's own."""
+
+    async def run(verbs: Verbs, *, task_status: trio.TaskStatus[str]) -> None:
+        token = gateway_token(config.home)  # A small file, read once.
+        async with trio.open_nursery() as nursery:
+            hub = Hub(verbs, config, nursery=nursery)
+            await gateway(hub, token=token, task_status=task_status)
+
+    return run
 
 
 def salvage(*, home: str | Path | None = None) -> tuple[str, ...]:

@@ -56,6 +56,11 @@ class Hub(
         """Whether this process does the work, and serves for as long as the hub is open; else a daemon does."""
         return self._transient
 
+    @property
+    def allow_unsafe(self) -> bool:
+        """Whether the settings allow files that may run code when they are loaded, where a call does not say."""
+        return self._config.allow_unsafe
+
 
 @asynccontextmanager
 async def open_hub(

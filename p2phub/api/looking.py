@@ -24,11 +24,12 @@ class LookingVerbs(HubPart):
         "held" is {"folder", "complete", "origin" ("published", "fetched", "adopted" or "own"), "source" (of what
         was adopted {"cache", "name", "revision" (the hub's commit, to compare sizes and digests with it)}, else None)}
         or None;
-        "files" is [{"path", "size" (bytes), "sha256" (hex), "chunks"}], None where nobody tells what is in the
-        manifest. With `tensors`, "tensors" is [{"path", "name", "dtype", "shape", "bytes", "start" (byte of the
-        file)}] of safetensors and GGUF files, and the columns of each row group of Parquet files; None unless asked
-        for, or where nobody has them. No file is fetched for it. Looks the name up in the network; `providers`
-        (multiaddrs with /p2p/PEER) are asked first. Raises UsageError, Malformed, NotFound, NotTrusted, DiskError.
+        "files" is [{"path", "size" (bytes), "sha256" (hex), "git_sha1" (hex, of small files, else None), "chunks"}],
+        None where nobody tells what is in the manifest. With `tensors`, "tensors" is [{"path", "name", "dtype",
+        "shape", "bytes", "start" (byte of the file)}] of safetensors and GGUF files, and the columns of each row group
+        of Parquet files; None unless asked for, or where nobody has them. No file is fetched for it. Looks the name up
+        in the network; `providers` (multiaddrs with /p2p/PEER) are asked first. Raises UsageError, Malformed, NotFound,
+        NotTrusted, DiskError.
         """
         args = {"ref": ref, "providers": list(providers), "tensors": tensors}
         return await self._verbs.call("info", args, unwatched)
@@ -78,6 +79,24 @@ class LookingVerbs(HubPart):
         daemon. Raises DiskError.
         """
         return items(await self._verbs.call("ls", {}, unwatched))
+
+    async def repository(self, name: str) -> JsonObject:
+        """Return what `name` ("org/name", or "name") means to whoever knows names alone: {"reference", "settled",
+        "versions", "candidates"}. Nobody else is asked.
+
+        "reference" leads to it: by a publisher's key or the user's own name for one, a mapping (`name_add`), or what is
+        published here; None for what was adopted here under that name, and where nothing is called so. "settled": no
+        newer version can come, for it means bytes. "versions" are those known here, the newest of a tag first:
+        [{"manifest", "tag" (None if adopted), "kind" ("model", "dataset", "app", or None), "created" (unix seconds or
+        None), "licence", "description", "private", "published", "revision" (the hub's commit, if it was adopted from
+        there)}]. "candidates": references to what is called alike, where nothing is called so. Raises DiskError.
+        """
+        return await self._verbs.call("repository", {"name": name}, unwatched)
+
+    async def repositories(self) -> list[JsonObject]:
+        """Return what can be asked for by a name: {"name", "version"} each, as in `repository`; published here, adopted
+        from a hub's cache, held by a publisher's name, or mapped. Raises DiskError."""
+        return items(await self._verbs.call("repositories", {}, unwatched))
 
     async def unfinished(self) -> list[JsonObject]:
         """Return the fetches of this home that began and did not end, the newest first; the same call goes on with one.

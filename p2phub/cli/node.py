@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from typing import TYPE_CHECKING
 
 from p2phub import api
 from p2phub.cli.command import Command, Invocation
+from p2phub.errors import UsageError
+
+if TYPE_CHECKING:
+    from p2phub.gateway.serving import GatewayAt
+
+GATEWAY_DEFAULT = "127.0.0.1:7700"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -15,10 +22,18 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=int,
         help="processes that carry bulk bytes beside the node's own (default: 1); 0: its own threads do",
     )
+    parser.add_argument(
+        "--gateway",
+        metavar="IP:PORT",
+        nargs="?",
+        const=GATEWAY_DEFAULT,
+        help=f"serve Hugging Face tools over HTTP (default: {GATEWAY_DEFAULT}); beyond loopback only with its token",
+    )
 
 
 async def run(call: Invocation) -> int:
     output = call.output
+    gateway = _gateway(call.args.gateway) if call.args.gateway is not None else None
 
     def show(event: api.Event) -> None:
         output.event(event)
@@ -26,12 +41,24 @@ async def run(call: Invocation) -> int:
             case api.Ready():
                 output.say(f"Node {event.peer_id} is up, and can be dialled at", *(f"  {a}" for a in event.addresses))
                 output.note(f"It publishes as {event.publisher_id}. Ctrl-C stops it.")
+                if event.gateway is not None:
+                    output.say("Hugging Face tools find what is here with", f"  export HF_ENDPOINT={event.gateway}")
             case api.Stopped():
                 output.say("Stopped: nothing is announced or served any more. What is held here stays.")
                 output.note("`p2phub node` serves it again; a fetch that was under way goes on with its own command.")
 
-    await api.run_node(**call.common.settings(), bulk_processes=call.args.bulk_processes, watch=show)
+    await api.run_node(**call.common.settings(), bulk_processes=call.args.bulk_processes, gateway=gateway, watch=show)
     return 0
+
+
+def _gateway(text: str) -> GatewayAt:
+    """Raises UsageError for what is no address."""
+    from p2phub.gateway.serving import GatewayAt  # Most nodes have none.
+
+    try:
+        return GatewayAt(api.parse_listen(text))
+    except UsageError as error:
+        raise UsageError(f"--gateway: {error.message}", hint=f"like {GATEWAY_DEFAULT} or [::1]:7700") from error
 
 
 COMMAND = Command(

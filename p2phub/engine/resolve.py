@@ -99,14 +99,14 @@ class Resolver:
 
     def name_of(self, text: str) -> Name:
         """Return the publisher, name and tag `text` means by the user's own mapping. Raises NotFound, UsageError."""
-        reference = self._mapped(parse_reference(text))
+        reference = self.mapped(parse_reference(text))
         if reference.publisher is None or reference.name is None:
             raise UsageError(f"{text} names bytes, not a publisher's name", hint="give PUBLISHER/name")
         return reference.publisher, reference.name, reference.tag
 
     def local(self, text: str) -> Digest:
         """Return the manifest `text` means by what this home published or accepted. Raises NotFound, UsageError."""
-        reference = self._mapped(parse_reference(text))
+        reference = self.mapped(parse_reference(text))
         if reference.digest is not None:
             return reference.digest
         signed = self._signed_here(self.name_of(text))
@@ -114,24 +114,10 @@ class Resolver:
             raise NotFound(f"{text} is not known here", hint="`p2phub ls` shows what is held")
         return read_release(signed).manifest
 
-    def check_name(self, alias: str, target: str) -> None:
-        """Raise UsageError unless `alias` (a petname, or `org/name`) may stand for `target`."""
-        mine = parse_reference(alias)
-        if mine.publisher is not None or mine.digest is not None or str(mine) != alias or "@" in alias:
-            raise UsageError(f"{alias!r} cannot be a name of yours", hint="a name is a word, or org/name")
-        if _peer_or_none(target) is None:
-            if mine.petname is None and "/" not in target:
-                raise UsageError(
-                    f"{target!r} is neither a publisher nor a reference", hint="give 12D3Koo… or 12D3Koo…/name"
-                )
-            theirs = parse_reference(target)
-            if theirs.publisher is None and theirs.digest is None:
-                raise UsageError(f"{target!r} has no publisher key in it", hint="names of names are not followed")
-        elif mine.petname is not None:
-            raise UsageError(f"{alias!r} stands for a repository, not for a publisher", hint="give 12D3Koo…/name")
+    def mapped(self, reference: Reference) -> Reference:
+        """Replace the user's own names by what they stand for. Nobody else answers to a name without a key in it.
 
-    def _mapped(self, reference: Reference) -> Reference:
-        """Replace the user's own names by what they stand for. Nobody else answers to a name without a key in it."""
+        Raises NotFound, UsageError, Malformed. Blocks."""
         if reference.publisher is not None or reference.name is None:
             return reference
         names = self._ledger.names()
@@ -165,9 +151,25 @@ class Resolver:
             "publisher's key before it (12D3Koo…/NAME), or a ticket, as `p2phub publish` printed them",
         )
 
+    def check_name(self, alias: str, target: str) -> None:
+        """Raise UsageError unless `alias` (a petname, or `org/name`) may stand for `target`."""
+        mine = parse_reference(alias)
+        if mine.publisher is not None or mine.digest is not None or str(mine) != alias or "@" in alias:
+            raise UsageError(f"{alias!r} cannot be a name of yours", hint="a name is a word, or org/name")
+        if _peer_or_none(target) is None:
+            if mine.petname is None and "/" not in target:
+                raise UsageError(
+                    f"{target!r} is neither a publisher nor a reference", hint="give 12D3Koo… or 12D3Koo…/name"
+                )
+            theirs = parse_reference(target)
+            if theirs.publisher is None and theirs.digest is None:
+                raise UsageError(f"{target!r} has no publisher key in it", hint="names of names are not followed")
+        elif mine.petname is not None:
+            raise UsageError(f"{alias!r} stands for a repository, not for a publisher", hint="give 12D3Koo…/name")
+
     def _settled_here(self, text: str) -> Resolved | tuple[Name, Known | None]:
         """Return what `text` means if that needs nobody else; else the name to ask for, and what is known of it."""
-        reference = self._mapped(parse_reference(text))
+        reference = self.mapped(parse_reference(text))
         if reference.ticket is not None:
             ticket = reference.ticket
             known = tuple(Candidate(provider, "direct") for provider in ticket.providers)

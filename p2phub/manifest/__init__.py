@@ -4,6 +4,7 @@ from p2phub.content import pack, unpack
 from p2phub.manifest.adopted import ADOPT_IGNORED, adopted_paths, ignored
 from p2phub.manifest.alone import ALONE_PATH, alone_digest, alone_root, is_alone, manifest_alone
 from p2phub.manifest.belief import Judgement, Known, Verdict, judge
+from p2phub.manifest.hub_names import commit_of, git_blob_sha1, lfs_pointer
 from p2phub.manifest.mirror import (
     MIRROR_FOLDER,
     check_mirror,
@@ -61,13 +62,16 @@ __all__ = [
     "check_path",
     "check_paths",
     "check_release",
+    "commit_of",
     "decode_manifest",
     "dht_key",
     "encode_manifest",
     "encode_ticket",
+    "git_blob_sha1",
     "ignored",
     "is_alone",
     "judge",
+    "lfs_pointer",
     "lists_in_root",
     "lists_on_page",
     "manifest_alone",

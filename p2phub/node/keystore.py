@@ -1,5 +1,7 @@
 """The two keys of a home: `keys/publisher.pem` (who says so) and `keys/node.pem` (which machine it is).
 
+Beside them, once there was a gateway, `keys/gateway.token`: what a program shows to have it change something.
+
 A key file is 0600 in a folder that is 0700, belongs to us and is no link; anything looser is refused, because somebody
 else may have read or put it. A key appears whole or not at all: it is written beside its place and linked there, which
 fails if there is one already, so that two processes that start at once end up with one key. Threats T47, T48.
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -22,7 +25,9 @@ from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, disk_errors
 KEYS_FOLDER = "keys"
 PUBLISHER_FILE = "publisher.pem"
 NODE_FILE = "node.pem"
+TOKEN_FILE = "gateway.token"
 KEY_FILE_BYTES_MAX = 1024
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
 
 def load_or_create(home: Path) -> tuple[SecretKey, SecretKey]:
@@ -32,6 +37,21 @@ def load_or_create(home: Path) -> tuple[SecretKey, SecretKey]:
     """
     with _keys_folder(home) as folder:
         return _load_or_create(folder, PUBLISHER_FILE, home), _load_or_create(folder, NODE_FILE, home)
+
+
+def gateway_token(home: Path) -> str:
+    """Return what opens the gateway of `home` to who has it, made now if there is none: letters and digits.
+
+    Raises NotTrusted as `load_or_create` does, DiskError.
+    """
+    with _keys_folder(home) as folder:
+        if _read(folder, TOKEN_FILE, home) is None:
+            _create(folder, TOKEN_FILE, f"p2phub_{secrets.token_hex(20)}\n".encode(), home)
+        token = (_read(folder, TOKEN_FILE, home) or b"").decode("ascii", "replace").strip()
+    if not _TOKEN.fullmatch(token):
+        path = home / KEYS_FOLDER / TOKEN_FILE
+        raise NotTrusted(f"{path} holds no token", hint="move it away; one is made anew")
+    return token
 
 
 def export_publisher_key(home: Path) -> bytes:
@@ -51,9 +71,9 @@ def import_publisher_key(home: Path, pem: bytes) -> SecretKey:
         if old is not None and old.peer_id == key.peer_id:
             return key
         if old is not None:
-            _create(folder, f"publisher-{old.peer_id}.pem", old, home)
+            _create(folder, f"publisher-{old.peer_id}.pem", encode_secret_key(old), home)
         with disk_errors(f"write {home / KEYS_FOLDER / PUBLISHER_FILE}"):
-            part = _write_part(folder, key)
+            part = write_beside(folder, encode_secret_key(key))
             os.rename(part, PUBLISHER_FILE, src_dir_fd=folder, dst_dir_fd=folder)
             os.fsync(folder)
     return key
@@ -83,7 +103,7 @@ def _keys_folder(home: Path) -> Iterator[int]:
 def _load_or_create(folder: int, name: str, home: Path) -> SecretKey:
     key = _load(folder, name, home)
     if key is None:
-        _create(folder, name, SecretKey(secrets.token_bytes(32)), home)
+        _create(folder, name, encode_secret_key(SecretKey(secrets.token_bytes(32))), home)
         key = _load(folder, name, home)  # Not the one just made, if another process was quicker.
     if key is None:
         raise NotTrusted(f"{home / KEYS_FOLDER / name} vanished while it was made", hint="try again")
@@ -91,6 +111,18 @@ def _load_or_create(folder: int, name: str, home: Path) -> SecretKey:
 
 
 def _load(folder: int, name: str, home: Path) -> SecretKey | None:
+    data = _read(folder, name, home)
+    if data is None:
+        return None
+    try:
+        return decode_secret_key(data)
+    except Malformed as exc:
+        path = home / KEYS_FOLDER / name
+        raise NotTrusted(f"{path} holds no key: {exc.message}", hint="restore it from a copy, or move it away") from exc
+
+
+def _read(folder: int, name: str, home: Path) -> bytes | None:
+    """Return what a file holds that nobody else may read or change, None if there is none."""
     path = home / KEYS_FOLDER / name
     with disk_errors(f"read {path}"):
         try:
@@ -106,13 +138,9 @@ def _load(folder: int, name: str, home: Path) -> SecretKey | None:
             if not stat.S_ISREG(found.st_mode):
                 raise NotTrusted(f"{path} is not a file")
             _check(path, found, "0600")
-            data = os.read(fd, KEY_FILE_BYTES_MAX + 1)
+            return os.read(fd, KEY_FILE_BYTES_MAX + 1)
         finally:
             os.close(fd)
-    try:
-        return decode_secret_key(data)
-    except Malformed as exc:
-        raise NotTrusted(f"{path} holds no key: {exc.message}", hint="restore it from a copy, or move it away") from exc
 
 
 def _check(path: Path, found: os.stat_result, mode: str) -> None:
@@ -126,18 +154,13 @@ def _check(path: Path, found: os.stat_result, mode: str) -> None:
         )
 
 
-def _create(folder: int, name: str, key: SecretKey, home: Path) -> None:
-    """Put `key` at `name` unless something stands there."""
+def _create(folder: int, name: str, data: bytes, home: Path) -> None:
+    """Put `data` at `name` unless something stands there."""
     with disk_errors(f"write {home / KEYS_FOLDER / name}"):
-        part = _write_part(folder, key)
+        part = write_beside(folder, data)
         try:
             with contextlib.suppress(FileExistsError):
                 os.link(part, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
         finally:
             os.unlink(part, dir_fd=folder)
         os.fsync(folder)
-
-
-def _write_part(folder: int, key: SecretKey) -> str:
-    """Write `key` to a new file beside its place; return its name."""
-    return write_beside(folder, encode_secret_key(key))

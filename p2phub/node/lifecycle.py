@@ -12,7 +12,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
@@ -54,12 +54,19 @@ def salvage_home(home: Path) -> tuple[str, ...]:
         return salvage_state(home)
 
 
-async def run_daemon(config: Config, watch: Watch) -> None:
+class Gateway(Protocol):
+    """What serves other programs over HTTP, as a task beside the node."""
+
+    async def __call__(self, verbs: Verbs, *, task_status: trio.TaskStatus[str]) -> None:
+        """Serve until cancelled, by these verbs; tells its URL once it does. Raises UsageError if it cannot listen."""
+
+
+async def run_daemon(config: Config, watch: Watch, gateway: Gateway | None = None) -> None:
     """Serve until SIGINT or SIGTERM. Emits Ready once it can be dialled, then Stopped. Raises AlreadyRunning, …"""
     raise_descriptor_limit()
     with hold_home(config.home):
         async with compose(config, serving=True, bulk_processes=config.bulk_processes) as parts:
-            await _serve(parts, watch)
+            await _serve(parts, watch, gateway)
     watch(Stopped())
 
 
@@ -75,7 +82,7 @@ def raise_descriptor_limit() -> None:
         log.warning("the limit of open files stays at %d: %s", soft, exc)
 
 
-async def _serve(parts: Parts, watch: Watch) -> None:
+async def _serve(parts: Parts, watch: Watch, gateway: Gateway | None) -> None:
     from p2phub.engine.announce import Announcer  # Only the daemon announces,
     from p2phub.engine.second_look import SecondLook  # and looks twice.
 
@@ -97,13 +104,19 @@ async def _serve(parts: Parts, watch: Watch) -> None:
         nursery.start_soon(running.keep_caps)
         nursery.start_soon(running.keep_notes)
         await nursery.start(serve_control, parts.config.home, verbs.call)
+        url = await nursery.start(_beside, gateway, verbs) if gateway is not None else None
         watch(
             Ready(
                 peer_id=str(parts.key.peer_id),
                 publisher_id=str(parts.publisher.peer_id),
                 addresses=[str(address) for address in parts.addresses()],
+                gateway=url,
             )
         )
+
+
+async def _beside(gateway: Gateway, verbs: Verbs, *, task_status: trio.TaskStatus[str]) -> None:
+    await gateway(verbs, task_status=task_status)
 
 
 async def _check_store(parts: Parts) -> None:

@@ -51,7 +51,13 @@ async def info(node: Running, watch: Watch, *, ref: str, providers: Sequence[str
         "files": None
         if manifest is None
         else [
-            {"path": entry.path, "size": entry.size, "sha256": entry.sha256.hex(), "chunks": entry.chunks}
+            {
+                "path": entry.path,
+                "size": entry.size,
+                "sha256": entry.sha256.hex(),
+                "git_sha1": None if entry.git_sha1 is None else entry.git_sha1.hex(),
+                "chunks": entry.chunks,
+            }
             for entry in manifest.files
         ],
         "files_unknown_because": why,

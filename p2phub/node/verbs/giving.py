@@ -15,14 +15,14 @@ from pathlib import Path
 import trio
 from msgspec.structs import replace
 
-from p2phub.content import Digest, ReadPlan, digest_of
+from p2phub.content import Digest, ReadPlan
 from p2phub.engine import fetch as engine
 from p2phub.engine.public import for_everybody
 from p2phub.engine.resolve import Resolved
 from p2phub.engine.waiting import Looks
 from p2phub.errors import NotFound, UsageError
 from p2phub.identity import PeerAddress, parse_peer_address
-from p2phub.manifest import FileEntry, Manifest, alone_digest, manifest_alone, parse_reference
+from p2phub.manifest import FileEntry, Manifest, alone_digest, commit_of, manifest_alone, parse_reference
 from p2phub.node.capping import JobCaps
 from p2phub.node.compose import Parts
 from p2phub.node.durations import parse_duration
@@ -35,7 +35,6 @@ from p2phub.store.disk import Disk
 from p2phub.store.materialise import HfPlace, Source, export, write_snapshot
 
 PROGRAMS = ("hf-cache", "ollama")
-COMMIT_DIGITS = 40
 OLLAMA_HOST = "p2phub"  # Not the public registry's: nobody else answers to such a name.
 
 
@@ -150,12 +149,6 @@ def _name_of(ref: str, resolved: Resolved) -> str:
     raise UsageError(f"{ref} does not say what to call it", hint="name it with --as ORG/NAME")
 
 
-def _commit_of(name: str, manifest: Digest) -> str:
-    """Return what to call a revision that no hub ever had. With its name: the client removes by commit alone, from
-    whichever repository it finds it in first."""
-    return digest_of(manifest.raw + name.encode()).raw.hex()[:COMMIT_DIGITS]
-
-
 def _changed(ref: str) -> NotFound:
     return NotFound(f"{ref} changed while it was given", hint="run the same command again")
 
@@ -186,7 +179,7 @@ class _Giving:
     ) -> Path | BaseException:
         source = self._holding.source
         is_hubs = source is not None and source.cache == "hf" and source.revision is not None
-        commit = source.revision if is_hubs and source is not None else _commit_of(name, self._holding.manifest)
+        commit = source.revision if is_hubs and source is not None else commit_of(name, self._holding.manifest)
         kind = "dataset" if resolved.release is not None and resolved.release.kind == "dataset" else "model"
         where = HfPlace(self._place, name, str(commit), repo_type=kind, ref=branch)
         try:

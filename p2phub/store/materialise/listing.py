@@ -10,12 +10,12 @@ The blob in the cache is named by `lfs_sha256` if there is one, else by `blob_id
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from hashlib import sha1
 from pathlib import Path
 
 import msgspec
 
 from p2phub.errors import Occupied
+from p2phub.manifest import git_blob_sha1, lfs_pointer
 from p2phub.store.materialise.source import Source
 
 FORMAT_VERSION = 1
@@ -50,16 +50,8 @@ def listed(source: Source, blob: str) -> Listed:
     """Return the entry of a file whose blob is called `blob`: the hex of its SHA-256, or of its git SHA-1."""
     if source.git_sha1 is not None and blob == source.git_sha1.hex():
         return Listed(source.size, blob)
-    return Listed(source.size, _pointer_sha1(source), source.sha256.hex(), source.size)
-
-
-def _pointer_sha1(source: Source) -> str:
-    """Return git's SHA-1 of the pointer that stands for a file in LFS."""
-    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:%b\nsize %d\n" % (
-        source.sha256.hex().encode(),
-        source.size,
-    )
-    return sha1(b"blob %d\0%b" % (len(pointer), pointer), usedforsecurity=False).hexdigest()
+    sha256 = source.sha256.hex()
+    return Listed(source.size, git_blob_sha1(lfs_pointer(sha256, source.size)), sha256, source.size)
 
 
 def encode_listing(files: Mapping[str, Listed]) -> bytes:

@@ -277,6 +277,22 @@ def test_node_prints_ready_and_stopped(cli: Cli, hub: FakeHub) -> None:
     assert said.objects == [event.as_json() for event in hub.events]
     assert hub.opened[0]["listen"] == ("127.0.0.1:0",)
     assert ADDRESS in cli("node").out
+    assert hub.opened[-1]["gateway"] is None
+
+
+@pytest.mark.parametrize("words", [["--gateway"], ["--gateway", "[::1]:7701"]])
+def test_node_says_how_hugging_face_tools_find_its_gateway(cli: Cli, hub: FakeHub, words: list[str]) -> None:
+    hub.events = [api.Ready(PEER, PEER, [ADDRESS], "http://127.0.0.1:7700")]
+    assert "export HF_ENDPOINT=http://127.0.0.1:7700" in cli("node", *words).out
+    assert hub.opened[-1]["gateway"] is not None
+
+
+@pytest.mark.parametrize("address", ["7700", "localhost:7700", "127.0.0.1", "127.0.0.1:99999", "http://127.0.0.1:7700"])
+def test_a_gateway_at_what_is_no_address_is_a_usage_error(cli: Cli, address: str) -> None:
+    said = cli("node", "--gateway", address)
+    assert said.code == 2
+    assert "--gateway" in said.err
+    assert "127.0.0.1:7700" in said.err
 
 
 def test_info_names_twenty_files_unless_all_are_asked_for(cli: Cli) -> None:

@@ -12,7 +12,7 @@ import pytest
 from p2phub.errors import DiskError, Malformed, NotTrusted
 from p2phub.identity import SecretKey, encode_secret_key
 from p2phub.node import keystore
-from p2phub.node.keystore import export_publisher_key, import_publisher_key, load_or_create
+from p2phub.node.keystore import export_publisher_key, gateway_token, import_publisher_key, load_or_create
 from tests.support.covers import covers
 
 OTHER = SecretKey(bytes(range(32)))
@@ -117,14 +117,14 @@ def test_many_that_start_at_once_end_with_one_key(tmp_path: Path) -> None:
 def test_the_slower_of_two_that_make_a_key_at_once_takes_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_part = keystore._write_part
+    write_beside = keystore.write_beside
 
-    def write_part_late(folder: int, key: SecretKey) -> str:
+    def write_late(folder: int, data: bytes) -> str:
         monkeypatch.undo()
         load_or_create(tmp_path)  # Another process was quicker, between our look and our link.
-        return write_part(folder, key)
+        return write_beside(folder, data)
 
-    monkeypatch.setattr(keystore, "_write_part", write_part_late)
+    monkeypatch.setattr(keystore, "write_beside", write_late)
     mine = load_or_create(tmp_path)
     assert [key.peer_id for key in mine] == [key.peer_id for key in load_or_create(tmp_path)]
 
@@ -164,3 +164,24 @@ def test_what_is_no_key_is_not_imported(tmp_path: Path) -> None:
     with pytest.raises(Malformed):
         import_publisher_key(tmp_path, b"hello")
     assert load_or_create(tmp_path)[0].peer_id == publisher.peer_id
+
+
+@covers("T47", "T44")
+def test_the_token_of_a_gateway_is_made_once_and_is_its_owners_alone(tmp_path: Path) -> None:
+    token = gateway_token(tmp_path)
+    assert len(token) >= 40
+    assert gateway_token(tmp_path) == token
+    assert gateway_token(tmp_path / "other") != token
+    path = tmp_path / "keys" / "gateway.token"
+    assert mode(path) == 0o600
+    path.chmod(0o644)
+    with pytest.raises(NotTrusted, match="other users"):
+        gateway_token(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"two words that are long enough", b"x" * 2000, b"\xff" * 40])
+def test_a_token_file_that_holds_none_is_refused(tmp_path: Path, content: bytes) -> None:
+    gateway_token(tmp_path)
+    (tmp_path / "keys" / "gateway.token").write_bytes(content)
+    with pytest.raises(NotTrusted, match="no token"):
+        gateway_token(tmp_path)

@@ -1,0 +1,418 @@
+"""The shelf that the hub of this home makes: names by what is called what here, files by the models that it opens.
+
+A publisher's newest release is looked up again after GATEWAY_FRESH_S, and not for each of the dozens of requests that
+a client makes in a row; while it is looked up, and where nobody answers soon, the newest that is known here is what
+counts. What is in a manifest never changes, so listings are kept, and so are models open for reading.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, TypeVar
+
+import trio
+
+from p2phub import api, limits
+from p2phub.errors import ContentChanged, HubError, NoProvider, NotFound, PeerError, Unsafe
+from p2phub.gateway.revisions import Commit, Tag
+from p2phub.gateway.routes import Kind, RepoId
+from p2phub.gateway.shelf import (
+    Content,
+    File,
+    NoSuchRevision,
+    Release,
+    Repository,
+    Snapshot,
+    Standing,
+    Unmapped,
+)
+
+MAIN = "main"
+_LOOK_S = 5.0  # For a newer release than the one that is known: clients wait 10 s for the head of a file.
+_COMMIT_S = 5.0  # What a commit is does not change; but a name may be taken from it.
+_KEPT_MAX = 4096
+_OF_THE_USER = ("published", "fetched", "adopted")
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+Version = Mapping[str, Any]
+"""As `Hub.repository` tells it."""
+
+
+@asynccontextmanager
+async def open_hub_shelf(hub: api.Hub, *, allow_unsafe: bool = False) -> AsyncIterator[HubShelf]:
+    """Open the shelf of a hub. `allow_unsafe`: whether files that may run code when they are loaded are passed on where
+    they were fetched for this alone; those that the user published, fetched or adopted are in any case."""
+    shelf = HubShelf(hub, allow_unsafe=allow_unsafe)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(shelf.tidy)
+        try:
+            yield shelf
+        finally:
+            nursery.cancel_scope.cancel()
+            await shelf.close()
+
+
+class HubShelf:
+    """Made by `open_hub_shelf`: `shelf.Shelf`."""
+
+    def __init__(self, hub: api.Hub, *, allow_unsafe: bool) -> None:
+        self._hub = hub
+        self._allow_unsafe = allow_unsafe
+        self._listings = _Listings()
+        self._looked: OrderedDict[str, float] = OrderedDict()  # When each name was looked up.
+        self._commits: OrderedDict[tuple[RepoId, str], tuple[float, _Told, Version]] = OrderedDict()
+        self._of_the_user: OrderedDict[str, tuple[float, bool]] = OrderedDict()  # By manifest.
+        self._one_at_a_time = _Turns()
+        self._open = _OpenModels(hub)
+        self._harmless: OrderedDict[tuple[str, str], None] = OrderedDict()  # Manifest and path of what was judged.
+
+    async def close(self) -> None:
+        await self._open.close()
+
+    async def tidy(self) -> None:
+        """Close what nobody has used for a while, until cancelled."""
+        while True:
+            await trio.sleep(limits.GATEWAY_MODEL_IDLE_S / 4)
+            await self._open.tidy()
+
+    async def repositories(self, kind: Kind) -> Sequence[Repository]:
+        found = [
+            Repository(RepoId(kind, item["name"]), _release(item["name"], item["version"]), item["version"]["private"])
+            for item in await self._hub.repositories()
+            if item["version"]["kind"] in (kind.value, None)
+        ]
+        return sorted(found, key=lambda each: (-(each.release.created or 0), each.repo.name))
+
+    async def releases(self, repo: RepoId, revision: Tag | Commit | None) -> Sequence[Release]:
+        told = await self._told(repo)
+        if revision is None and told.may_be_older and not any(each["tag"] == MAIN for each in told.versions):
+            return [(await self.snapshot(repo, Tag(MAIN))).release]  # Nobody here has asked for it before.
+        releases = [_release(repo.name, version) for version in told.versions]
+        if revision is None:
+            newest: dict[str, Release] = {}
+            for each in releases:
+                newest.setdefault(each.tag or MAIN, each)
+            return [_tagged(each, tag) for tag, each in newest.items()]
+        if isinstance(revision, Tag):
+            found = [each for each in releases if (each.tag or MAIN) == revision.name]
+            return found or [(await self.snapshot(repo, revision)).release]
+        at = next((each for each in releases if each.commit == revision.digits), None)
+        if at is None:
+            raise _no_commit(repo, revision)
+        of_tag = [each for each in releases if each.tag == at.tag]
+        return of_tag[of_tag.index(at) :]
+
+    async def snapshot(self, repo: RepoId, revision: Tag | Commit) -> Snapshot:
+        if isinstance(revision, Commit):
+            told, version = await self._at_commit(repo, revision)
+        else:
+            told = await self._told(repo)
+            known = next((each for each in told.versions if (each["tag"] or MAIN) == revision.name), None)
+            found = await self._newest(repo, revision, known) if told.may_be_older else known
+            if found is None:
+                raise NoSuchRevision(f"{repo.name} has no revision {revision.name!r} here")
+            version = found
+        # Where a ticket is what the name stands for, the name leads to providers, too.
+        key = repo.name if told.is_named and told.is_settled else version["manifest"]
+        async with self._one_at_a_time.of(version["manifest"]):
+            files = self._listings.of(version["manifest"])
+            if files is None:
+                files = self._listed(await self._hub.info(key))
+        return Snapshot(repo, _release(repo.name, version), files, f"{version['manifest']} {key}")
+
+    @asynccontextmanager
+    async def open(self, snapshot: Snapshot, file: File) -> AsyncIterator[Content]:
+        manifest, _, key = snapshot.key.partition(" ")
+        async with self._open.model(manifest, key) as model:
+            standing = await model.descriptor(file.path)
+            try:
+                await self._judge(manifest, model, file)
+                yield _Opened(model, file, standing, lambda: self._open.forget(manifest, model))
+            finally:
+                if standing is not None:
+                    standing.close()
+
+    async def _judge(self, manifest: str, model: api.OpenModel, file: File) -> None:
+        """Raise Unsafe for what may run code when it is loaded, and is here for this alone."""
+        judged = manifest, file.path
+        if self._allow_unsafe or judged in self._harmless:
+            return
+        if not await self._is_the_users(manifest):
+            why = await model.danger(file.path)
+            if why is not None:
+                raise Unsafe(
+                    f"{file.path} may run code when it is loaded: {why}",
+                    hint="if you trust its publisher, fetch it with `p2phub fetch --allow-unsafe`, or set allow_unsafe",
+                )
+        _keep(self._harmless, judged, None)
+
+    async def _is_the_users(self, manifest: str) -> bool:
+        """Return whether the user has it as files of their own."""
+        kept = self._of_the_user.get(manifest)
+        if kept is None or trio.current_time() - kept[0] >= _COMMIT_S:
+            items = [item for item in await self._hub.ls() if item["manifest"] == manifest]
+            found = any(item["complete"] and item["origin"] in _OF_THE_USER for item in items)
+            _keep(self._of_the_user, manifest, kept := (trio.current_time(), found))
+        return kept[1]
+
+    async def _told(self, repo: RepoId) -> _Told:
+        """Return what is known here of a repository. Raises Unmapped."""
+        told = await self._hub.repository(repo.name)
+        versions = [each for each in told["versions"] if each["kind"] in (repo.kind.value, None)]
+        if told["versions"] and not versions:
+            kind = told["versions"][0]["kind"]
+            raise Unmapped(f"{repo.name} is no {repo.kind.value} here, but a {kind}")
+        if told["reference"] is None and not versions:
+            raise _unmapped(repo, told["candidates"])
+        return _Told(told["reference"] is not None, told["settled"], versions)
+
+    async def _at_commit(self, repo: RepoId, revision: Commit) -> tuple[_Told, Version]:
+        """Return the version that a commit is. Clients ask for each file of one by it: it is not looked up each time.
+        Raises Unmapped, NoSuchRevision."""
+        key = repo, revision.digits
+        kept = self._commits.get(key)
+        if kept is not None and trio.current_time() - kept[0] < _COMMIT_S:
+            return kept[1:]
+        told = await self._told(repo)
+        version = next((each for each in told.versions if _commit(repo.name, each) == revision.digits), None)
+        if version is None:
+            raise _no_commit(repo, revision)
+        _keep(self._commits, key, (trio.current_time(), told, version))
+        return told, version
+
+    async def _newest(self, repo: RepoId, tag: Tag, known: Version | None) -> Version | None:
+        """Ask the network for the newest release of a tag; return `known` where that is still what counts."""
+        ref = repo.name if tag.name == MAIN else f"{repo.name}@{tag.name}"
+        async with self._one_at_a_time.of(ref):
+            if known is not None and self._is_fresh(ref):
+                return known
+            info: Version | None = None
+            try:
+                with trio.move_on_after(_LOOK_S if known is not None else float("inf")):
+                    info = await self._hub.info(ref)
+            except (NotFound, NoProvider, PeerError) as error:
+                if known is None:
+                    if tag.name != MAIN and isinstance(error, NotFound):
+                        return None
+                    raise NoProvider(error.message, hint=error.hint) from error
+            self._note_looked(ref)
+            if info is None:
+                return known
+            release = info["release"]
+            if release is not None and release["kind"] != repo.kind.value:
+                raise Unmapped(f"{repo.name} is no {repo.kind.value}, but a {release['kind']}")
+            if info["files"] is not None:
+                self._listed(info)
+            found = dict(release or {"tag": tag.name, "created": None, "licence": "", "description": ""})
+            return {**found, "tag": tag.name, "manifest": info["manifest"], "revision": _hub_commit(info)}
+
+    def _is_fresh(self, ref: str) -> bool:
+        looked = self._looked.get(ref)
+        return looked is not None and trio.current_time() - looked < limits.GATEWAY_FRESH_S
+
+    def _note_looked(self, ref: str) -> None:
+        _keep(self._looked, ref, trio.current_time())
+
+    def _listed(self, info: Version) -> tuple[File, ...]:
+        """Keep and return the files that an `info` tells. Raises NoProvider where it could not be found out."""
+        if info["files"] is None:
+            raise NoProvider(f"nobody could tell what is in it: {info['files_unknown_because']}")
+        files = tuple(File(each["path"], each["size"], each["sha256"], each["git_sha1"]) for each in info["files"])
+        self._listings.keep(info["manifest"], files)
+        return files
+
+
+class _Told:
+    """What is known here of a repository. `is_named`: it has a reference; `is_settled`: no other version can come."""
+
+    def __init__(self, is_named: bool, is_settled: bool, versions: Sequence[Version]) -> None:
+        self.is_named = is_named
+        self.is_settled = is_settled
+        self.versions = versions
+
+    @property
+    def may_be_older(self) -> bool:
+        """Return whether somebody else may know more: not of what is settled, or published here."""
+        return not self.is_settled and not any(each["published"] for each in self.versions)
+
+
+class _Opened:
+    """A file of an open model: `shelf.Content`."""
+
+    def __init__(self, model: api.OpenModel, file: File, standing: Standing | None, failed: Callable[[], None]) -> None:
+        self._model = model
+        self._file = file
+        self._failed = failed
+        self.standing = standing
+
+    async def read(self, start: int, stop: int) -> AsyncGenerator[bytes | memoryview, None]:
+        try:
+            async with aclosing(self._model.read(self._file.path, start, stop)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        except HubError:
+            self._failed()
+            raise
+
+
+class _OpenModels:
+    """Models that are open for reading: the last few stay so for a while, for whoever asks next."""
+
+    def __init__(self, hub: api.Hub) -> None:
+        self._hub = hub
+        self._open: OrderedDict[str, api.OpenModel] = OrderedDict()  # By manifest; who was used last comes last.
+        self._users: dict[api.OpenModel, int] = {}  # Of those that are not open any more for newcomers, too.
+        self._used: dict[api.OpenModel, float] = {}
+        self._turns = _Turns()
+
+    @asynccontextmanager
+    async def model(self, manifest: str, key: str) -> AsyncIterator[api.OpenModel]:
+        """Yield the model of a manifest, opened by `key`, which leads to it. Raises HubError."""
+        async with self._turns.of(manifest):
+            model = self._open.get(manifest)
+            if model is None:
+                model = await self._hub.open_model(key).__aenter__()
+                self._open[manifest], self._users[model] = model, 0
+                if model.manifest != manifest:
+                    self.forget(manifest, model)
+                    await self._close_unused()
+                    raise ContentChanged(f"{key} leads to something else by now")
+            self._open.move_to_end(manifest)
+            self._users[model] += 1
+        try:
+            yield model
+        finally:
+            self._users[model] -= 1
+            self._used[model] = trio.current_time()
+            await self._close_unused()
+
+    def forget(self, manifest: str, model: api.OpenModel) -> None:
+        """Have the next who asks open it anew: a fetch that failed does not come back to life."""
+        if self._open.get(manifest) is model:
+            del self._open[manifest]
+
+    async def tidy(self) -> None:
+        """Close what was not used for GATEWAY_MODEL_IDLE_S: while it is open, it is a fetch under way."""
+        for manifest, model in list(self._open.items()):
+            idle = trio.current_time() - self._used.get(model, trio.current_time())
+            if not self._users[model] and idle >= limits.GATEWAY_MODEL_IDLE_S:
+                del self._open[manifest]
+        await self._close_unused()
+
+    async def close(self) -> None:
+        self._open.clear()
+        await self._close_unused()
+
+    async def _close_unused(self) -> None:
+        """Close what nobody uses and nobody will: all that is not open for the next request."""
+        for manifest, model in list(self._open.items()):
+            if len(self._open) <= limits.GATEWAY_MODELS_OPEN_MAX:
+                break
+            if not self._users[model]:
+                del self._open[manifest]
+        kept = set(self._open.values())
+        for model in [each for each, users in self._users.items() if not users and each not in kept]:
+            del self._users[model]
+            self._used.pop(model, None)
+            with trio.CancelScope(shield=True):  # It bounds its own end.
+                await model.__aexit__(None, None, None)
+
+
+class _Listings:
+    """The files of manifests, as many as GATEWAY_FILES_KEPT_MAX; what was asked for last stays."""
+
+    def __init__(self) -> None:
+        self._files: OrderedDict[str, tuple[File, ...]] = OrderedDict()
+        self._count = 0
+
+    def of(self, manifest: str) -> tuple[File, ...] | None:
+        files = self._files.get(manifest)
+        if files is not None:
+            self._files.move_to_end(manifest)
+        return files
+
+    def keep(self, manifest: str, files: tuple[File, ...]) -> None:
+        if manifest not in self._files:
+            self._files[manifest] = files
+            self._count += len(files) + 1
+        while self._count > limits.GATEWAY_FILES_KEPT_MAX and len(self._files) > 1:
+            _, dropped = self._files.popitem(last=False)
+            self._count -= len(dropped) + 1
+
+
+class _Turns:
+    """One at a time for each key: what the first found out, the others need not ask."""
+
+    def __init__(self) -> None:
+        self._locks: dict[str, tuple[trio.Lock, int]] = {}
+
+    @asynccontextmanager
+    async def of(self, key: str) -> AsyncIterator[None]:
+        lock, waiting = self._locks.get(key, (trio.Lock(), 0))
+        self._locks[key] = lock, waiting + 1
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, waiting = self._locks[key]
+            if waiting == 1:
+                del self._locks[key]
+            else:
+                self._locks[key] = lock, waiting - 1
+
+
+def _keep(kept: OrderedDict[Key, Value], key: Key, value: Value) -> None:
+    """Keep a value, and no more than some of them, the last."""
+    kept[key] = value
+    kept.move_to_end(key)
+    if len(kept) > _KEPT_MAX:
+        kept.popitem(last=False)
+
+
+def _release(name: str, version: Version) -> Release:
+    return Release(
+        _commit(name, version),
+        version["tag"],
+        version["created"],
+        version["description"],
+        version["licence"],
+    )
+
+
+def _tagged(release: Release, tag: str) -> Release:
+    return Release(release.commit, tag, release.created, release.title, release.licence)
+
+
+def _commit(name: str, version: Version) -> str:
+    """Return what a version is called: by the hub that it was adopted from, else made of name and manifest."""
+    own = version["revision"]
+    return str(own) if own is not None else api.commit_of(name, api.parse_digest(version["manifest"])[0])
+
+
+def _hub_commit(info: Version) -> str | None:
+    source = (info["held"] or {}).get("source")
+    return source["revision"] if source is not None and source["cache"] == "hf" else None
+
+
+def _no_commit(repo: RepoId, revision: Commit) -> NoSuchRevision:
+    return NoSuchRevision(f"{repo.name} has no commit {revision.digits} that is known here")
+
+
+def _unmapped(repo: RepoId, candidates: Sequence[str]) -> Unmapped:
+    return Unmapped(
+        f"{repo.name} stands for nothing here",
+        candidates=candidates,
+        hint=_how_to_map(repo, candidates),
+    )
+
+
+def _how_to_map(repo: RepoId, candidates: Sequence[str]) -> str:
+    if "/" not in repo.name:
+        return "publish it (p2phub publish DIR --name NAME), or ask for it as ORG/NAME"
+    if not candidates:
+        return f"say what it means: p2phub name add {repo.name} PUBLISHER/name (or a ticket)"
+    others = f"; known here too: {', '.join(candidates[1:])}" if len(candidates) > 1 else ""
+    return f"if you mean {candidates[0]}: p2phub name add {repo.name} {candidates[0]}{others}"

@@ -1,0 +1,50 @@
+"""One request and its answer, as `app` sees them: what was asked, and how the answer is sent.
+
+`server` makes one of a connection; tests have one in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+Headers = Sequence[tuple[str, str]]
+
+
+class Request(msgspec.Struct, frozen=True):
+    """`target` as it was sent; `headers` by lower-case name, of one that is given twice both, with a comma between."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    came_to: str  # The IP of ours that the connection leads to.
+
+
+class CutOff(Exception):
+    """The answer cannot go on: it ends here, short of what its head says, and the connection with it."""
+
+
+class Exchange(Protocol):
+    """Methods raise CutOff if the client is gone, or took nothing for too long."""
+
+    @property
+    def request(self) -> Request: ...
+
+    async def body(self, *, most: int) -> bytes:
+        """Return the request's body. Raises Refusal(413) if it is longer than `most`, (408) if it does not come."""
+
+    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send a whole answer. Of one to HEAD the body is left out."""
+
+    async def begin(self, status: int, headers: Headers, *, length: int) -> None:
+        """Send the head of an answer whose body of `length` bytes follows, by `send` and `send_file`; not of HEAD."""
+
+    async def send(self, piece: bytes | memoryview) -> None: ...
+
+    async def send_file(self, descriptor: int, start: int, stop: int) -> None:
+        """Send bytes of a file without reading them. Raises CutOff too if it has become shorter, or cannot be read."""
+
+    def is_gone(self) -> bool:
+        """Return whether the client has said its last: it is gone, or will send no more."""

@@ -1,0 +1,80 @@
+"""Who may ask at all: programs of this machine's user, and no web page that a browser of theirs has open. Pure.
+
+    T43  a page whose name was made to lead here (DNS rebinding) says that name in Host: only addresses are let in,
+         with our port, and `localhost`
+    T44  what changes something takes the gateway's token, which no page has, and comes from no other origin
+    T45  a page of another origin is told nothing: its browser says so in Origin or Sec-Fetch-Site; and no answer
+         ever has a header that would let it read (CORS)
+
+On loopback who reads needs no token, for every program of this machine could read the files. Elsewhere every request
+takes the token, as `Authorization: Bearer`, which is how clients send HF_TOKEN.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Mapping
+
+import msgspec
+
+from p2phub.gateway.refusal import Refusal
+
+_SAME_SITE = ("same-origin", "none")  # Our own page, and what a person typed.
+
+
+class Door(msgspec.Struct, frozen=True):
+    """Where the gateway listens: `ip` and `port`; `token` is what opens it from elsewhere, and to changes."""
+
+    ip: str
+    port: int
+    token: str
+
+    @property
+    def is_loopback(self) -> bool:
+        return ipaddress.ip_address(self.ip).is_loopback
+
+    @property
+    def url(self) -> str:
+        return f"http://{_in_url(self.ip)}:{self.port}"
+
+
+def check_request(door: Door, headers: Mapping[str, str], *, changes: bool, came_to: str) -> str:
+    """Return the request's Host, from which absolute URLs are made. Raises Refusal(403), or (401) for want of a token.
+
+    `headers` by lower-case name; `changes`: whether it asks for something to be changed; `came_to`: the IP of ours that
+    the connection leads to.
+    """
+    host = headers.get("host", "").strip().lower()
+    if host not in _hosts(door, came_to):
+        raise Refusal(403, "the Host of this request is none of the gateway's: use " + door.url)
+    origin = headers.get("origin")
+    if origin is not None and origin.strip().lower() != f"http://{host}":
+        raise Refusal(403, "pages of other origins are told nothing")
+    if headers.get("sec-fetch-site", "none").strip().lower() not in _SAME_SITE:
+        raise Refusal(403, "pages of other sites are told nothing")
+    if (changes or not door.is_loopback) and not _has_token(door, headers.get("authorization", "")):
+        raise Refusal(
+            401,
+            "this takes the gateway's token, as HF_TOKEN: it stands in keys/gateway.token of the node's home",
+            headers=[("WWW-Authenticate", "Bearer")],
+        )
+    return host
+
+
+def _hosts(door: Door, came_to: str) -> set[str]:
+    names = {f"{_in_url(door.ip)}:{door.port}", f"{_in_url(came_to)}:{door.port}"}
+    if door.is_loopback or ipaddress.ip_address(door.ip).is_unspecified:
+        names |= {f"localhost:{door.port}", f"127.0.0.1:{door.port}", f"[::1]:{door.port}"}
+    if door.port == 80:
+        names |= {name.removesuffix(":80") for name in names}  # Which is left out of a Host.
+    return names
+
+
+def _has_token(door: Door, authorization: str) -> bool:
+    kind, _, token = authorization.strip().partition(" ")
+    return kind.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), door.token.encode())
+
+
+def _in_url(ip: str) -> str:
+    return f"[{ip}]" if ":" in ip else ip

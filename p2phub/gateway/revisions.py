@@ -1,0 +1,40 @@
+"""What a revision in a URL means here: a tag of the repository, or one commit of it. Pure.
+
+A branch of the hub's is a tag of p2phub's, `main` the default of both. A commit is 40 hex digits: the hub's own, where
+the repository was adopted from its cache, else made of the repository's name and the manifest (`manifest.commit`).
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+class Tag(msgspec.Struct, frozen=True):
+    """What a publisher calls one line of its releases."""
+
+    name: str
+
+
+class Commit(msgspec.Struct, frozen=True):
+    """Exactly one version."""
+
+    digits: str
+
+
+def parse_revision(text: str) -> Tag | Commit | None:
+    """Return what a revision means; None for one that nothing here can have: pull requests, conversions, odd names.
+
+    What is both a commit and a tag is taken for a commit, as clients take it.
+    """
+    if _COMMIT.fullmatch(text):
+        return Commit(text)
+    for prefix in ("refs/heads/", "refs/tags/"):
+        if text.startswith(prefix):
+            text = text.removeprefix(prefix)
+            break
+    return Tag(text) if _TAG.fullmatch(text) else None

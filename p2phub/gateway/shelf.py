@@ -1,0 +1,117 @@
+"""What the gateway asks of p2phub: which repositories there are, what a revision of one is, and the bytes of a file.
+
+A port: `api_shelf` makes one of a node's hub, tests have one in memory. Names are answered by what the user chose and
+by nothing else (docs/decisions/0101-gateway.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+import msgspec
+
+from p2phub import limits
+from p2phub.errors import NotFound
+from p2phub.gateway.revisions import Commit, Tag
+from p2phub.gateway.routes import Kind, RepoId
+
+
+class Unmapped(NotFound):
+    """Nothing here is called so. `candidates`: references that may have been meant, for the user to choose from."""
+
+    def __init__(self, message: str, *, candidates: Sequence[str] = (), hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.candidates = tuple(candidates)
+
+
+class NoSuchRevision(NotFound):
+    """The repository has no such tag, or no such commit is known here."""
+
+
+class File(msgspec.Struct, frozen=True):
+    """A file of a version. `size` in bytes, digests in hex; `git_sha1` is known of small files alone."""
+
+    path: str
+    size: int
+    sha256: str
+    git_sha1: str | None = None
+
+    @property
+    def in_lfs(self) -> bool:
+        """Whether clients are told that it is in LFS, and so named by its SHA-256: as `store.materialise` has it."""
+        return self.git_sha1 is None or self.size >= limits.GIT_SHA1_FILE_BYTES_MAX
+
+    @property
+    def etag(self) -> str:
+        """What names its content, in clients' caches too."""
+        return self.sha256 if self.in_lfs or self.git_sha1 is None else self.git_sha1
+
+
+class Release(msgspec.Struct, frozen=True):
+    """One version, as it is told of. `created`: unix seconds, None where nobody says it."""
+
+    commit: str
+    tag: str | None
+    created: int | None = None
+    title: str = ""
+    licence: str = ""
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """One version with its files, ascending by path. `key` is the shelf's own, by which it opens files."""
+
+    repo: RepoId
+    release: Release
+    files: tuple[File, ...]
+    key: str
+
+    @property
+    def commit(self) -> str:
+        return self.release.commit
+
+
+class Repository(msgspec.Struct, frozen=True):
+    """A repository of this home in a listing, by its newest version."""
+
+    repo: RepoId
+    release: Release
+    private: bool = False
+
+
+class Standing(Protocol):
+    """A file that stands whole on this disk. `unchanged` says whether it still is what was hashed."""
+
+    @property
+    def descriptor(self) -> int: ...
+
+    def unchanged(self) -> bool: ...
+
+
+class Content(Protocol):
+    """A file that is open."""
+
+    @property
+    def standing(self) -> Standing | None:
+        """The file itself, where it is here whole; else it is read while it is fetched."""
+
+    def read(self, start: int, stop: int) -> AsyncGenerator[bytes | memoryview, None]:
+        """Yield the bytes in order, each piece once it is verified. Raises HubError."""
+
+
+class Shelf(Protocol):
+    """Methods raise HubError; NoProvider for what may be there when somebody comes back."""
+
+    async def repositories(self, kind: Kind) -> Sequence[Repository]:
+        """Return what this home has, the newest first."""
+
+    async def snapshot(self, repo: RepoId, revision: Tag | Commit) -> Snapshot:
+        """Return a version. Raises Unmapped, NoSuchRevision."""
+
+    async def releases(self, repo: RepoId, revision: Tag | Commit | None) -> Sequence[Release]:
+        """Return the versions known here, the newest first: that lead to this one, or (None) the newest of each tag.
+        Raises Unmapped, NoSuchRevision."""
+
+    def open(self, snapshot: Snapshot, file: File) -> AbstractAsyncContextManager[Content]:
+        """Open a file. Raises Unsafe for one that may run code when it is loaded and that the user did not allow."""

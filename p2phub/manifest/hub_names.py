@@ -1,0 +1,29 @@
+"""What a Hugging Face hub, and git below it, would call what is in a manifest.
+
+A version is a commit of 40 hex digits. For one that no hub ever had it is made of the manifest's digest, so that the
+same content is the same commit on every machine, and of the repository's name, since clients remove from their cache by
+commit alone, from whichever repository they find it in first.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha1
+
+from p2phub.content import Digest, digest_of
+
+COMMIT_DIGITS = 40
+
+
+def commit_of(name: str, manifest: Digest) -> str:
+    """Return the commit of a manifest in the repository `name` ("org/name", or "name")."""
+    return digest_of(manifest.raw + name.encode()).raw.hex()[:COMMIT_DIGITS]
+
+
+def git_blob_sha1(content: bytes) -> str:
+    """Return what git calls a blob of these bytes, in hex."""
+    return sha1(b"blob %d\0%b" % (len(content), content), usedforsecurity=False).hexdigest()
+
+
+def lfs_pointer(sha256: str, size: int) -> bytes:
+    """Return what git has in place of a file that is in LFS; `sha256` in hex, `size` in bytes."""
+    return f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n".encode()

@@ -1,0 +1,231 @@
+"""The gateway of a real daemon, asked by a plain HTTP client as tools ask a hub: of one node, and of two."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+from p2phub import limits
+from tests.support.covers import covers
+from tests.support.hub_cache import COMMIT, Repository
+from tests.support.processes import Node, Scene
+
+ANSWER_S = 60.0
+END_S = 60.0
+BIG = os.urandom(24 * limits.MIB)
+FILES = {
+    "config.json": b'{"model_type": "bert"}',
+    "model.safetensors": BIG,
+    "empty.txt": b"",
+    "data/a b+c#d \u00fc.txt": b"odd",
+}
+
+
+class Client:
+    """A client of one gateway: one connection, as long as both keep it."""
+
+    def __init__(self, url: str) -> None:
+        self.place = urlsplit(url)
+        assert self.place.hostname is not None
+        self._connection = http.client.HTTPConnection(self.place.hostname, self.place.port, timeout=ANSWER_S)
+
+    def ask(
+        self, method: str, target: str, headers: dict[str, str] | None = None, body: bytes | None = None
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Return the status, the headers by lower-case name and the body. Raises IncompleteRead for half of one."""
+        self._connection.request(method, target, body=body, headers=headers or {})
+        answer = self._connection.getresponse()
+        content = answer.read()
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, content
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def json(self, target: str) -> Any:
+        status, _, content = self.ask("GET", target)
+        assert status == 200, content
+        return json.loads(content)
+
+    def file(self, repo: str, path: str, revision: str = "main") -> bytes:
+        status, _, content = self.ask("GET", f"/{repo}/resolve/{revision}/{quote(path)}")
+        assert status == 200, content
+        return content
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    with Scene(tmp_path / "scene") as scene:
+        yield scene
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    for path, content in FILES.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    return folder
+
+
+Open = Callable[..., tuple[Node, Client]]
+
+
+@pytest.fixture
+def gateway(scene: Scene) -> Iterator[Open]:
+    """Start a daemon with a gateway at the address `at`; return it and a client of that."""
+    with contextlib.ExitStack() as stack:
+
+        def start(title: str, *options: str, at: str = "127.0.0.1:0") -> tuple[Node, Client]:
+            node = scene.node(title, "--gateway", at, *options)
+            client = Client(node.ready["gateway"].replace("0.0.0.0", "127.0.0.1"))
+            stack.callback(client.close)
+            return node, client
+
+        yield start
+
+
+def test_what_is_published_is_had_by_its_name_its_key_and_a_mapping(scene: Scene, gateway: Open, model: Path) -> None:
+    reference = scene.publish("ann", model, name="mini")["reference"]
+    _, client = gateway("ann")
+    commit = client.json("/api/models/mini")["sha"]
+    for path, content in FILES.items():
+        assert client.file("mini", path) == content
+        assert client.file(reference, path) == content
+        assert client.file("mini", path, commit) == content
+    status, headers, _ = client.ask("HEAD", "/mini/resolve/main/model.safetensors")
+    assert (status, headers["x-repo-commit"], int(headers["content-length"])) == (200, commit, len(BIG))
+    assert headers["x-linked-etag"] == f'"{hashlib.sha256(BIG).hexdigest()}"'
+    part = {"Range": "bytes=1000000-2999999"}
+    assert client.ask("GET", "/mini/resolve/main/model.safetensors", part)[::2] == (206, BIG[1_000_000:3_000_000])
+
+    status, headers, content = client.ask("GET", "/acme/mini/resolve/main/config.json")
+    assert (status, headers["x-error-code"]) == (404, "RepoNotFound")
+    command = f"p2phub name add acme/mini {reference}"
+    assert command in headers["x-hf-warning"]
+    assert command in json.loads(content)["error"]
+    assert scene.start("ann", *command.split()[1:]).finish(timeout_s=END_S) == 0
+    assert client.file("acme/mini", "config.json") == FILES["config.json"]
+    assert {each["id"] for each in client.json("/api/models")} == {"mini", "acme/mini"}
+    assert client.json("/api/datasets") == []
+
+
+def test_versions_are_there_by_tag_and_by_commit_when_they_are_not_the_newest(
+    scene: Scene, gateway: Open, model: Path
+) -> None:
+    scene.publish("ann", model, name="mini")
+    _, client = gateway("ann")
+    first = client.json("/api/models/mini")["sha"]
+    second = model.with_name("second")
+    second.mkdir()
+    (second / "config.json").write_bytes(b"{}")
+    scene.publish("ann", second, name="mini")
+    assert scene.start("ann", "publish", second, "--name", "mini", "--tag", "v2").finish(timeout_s=END_S) == 0
+    assert client.file("mini", "config.json") == client.file("mini", "config.json", "v2") == b"{}"
+    assert client.file("mini", "config.json", first) == FILES["config.json"]
+    refs = client.json("/api/models/mini/refs")
+    assert [each["name"] for each in refs["branches"] + refs["tags"]] == ["main", "v2"]
+    assert [each["id"] for each in client.json("/api/models/mini/commits/main")][1:] == [first]
+
+
+def test_an_adopted_cache_is_served_with_the_hubs_own_commits(scene: Scene, gateway: Open, tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "hub", "models--acme--mini")
+    repository.add("config.json", b"{}")
+    repository.add("model.safetensors", BIG, lfs=True)
+    repository.list()
+    assert scene.start("ann", "adopt", tmp_path / "hub").finish(timeout_s=END_S) == 0
+    _, client = gateway("ann")
+    assert client.json("/api/models/acme/mini")["sha"] == COMMIT
+    assert client.file("acme/mini", "model.safetensors", COMMIT) == BIG
+
+
+def test_what_another_node_has_is_sent_while_it_is_fetched_and_asked_for_once(
+    scene: Scene, gateway: Open, model: Path
+) -> None:
+    reference = scene.publish("ann", model, name="mini")["reference"]
+    ann = scene.node("ann")
+    _, client = gateway("bob", "--bootstrap", ann.address)
+    tree = client.json(f"/api/models/{reference}/tree/main?recursive=true")
+    assert {each["path"] for each in tree} == {*FILES, "data"}
+    part = {"Range": "bytes=-1000"}
+    path = f"/{reference}/resolve/main/model.safetensors"
+    assert client.ask("GET", path, part)[::2] == (206, BIG[-1000:])
+    for name, content in FILES.items():
+        assert client.file(reference, name) == content
+    served = scene.start("ann", "status").wait_for("status", timeout_s=END_S)["served"]
+    assert sum(served.values()) < sum(map(len, FILES.values())) * 1.2
+    ann.stop()
+    assert client.file(reference, "model.safetensors") == BIG  # It stands here now.
+
+
+def test_a_provider_that_is_lost_is_a_503_and_never_a_404(scene: Scene, gateway: Open, model: Path) -> None:
+    manifest = scene.publish("ann", model, name="mini")["manifest"]
+    ann = scene.node("ann")
+    _, client = gateway("bob", "--bootstrap", ann.address)
+    assert scene.start("bob", "name", "add", "acme/mini", manifest).finish(timeout_s=END_S) == 0
+    assert client.file("acme/mini", "config.json") == FILES["config.json"]
+    ann.kill()
+    for method in ("GET", "HEAD"):
+        status, headers, _ = client.ask(method, "/acme/mini/resolve/main/nope")
+        assert (status, headers["x-error-code"]) == (404, "EntryNotFound")
+    status, headers, content = client.ask("GET", "/acme/mini/resolve/main/model.safetensors")
+    assert (status, headers.get("x-error-code")) == (503, None), content
+    assert client.ask("HEAD", "/acme/mini/resolve/main/model.safetensors")[0] == 200
+    assert client.file("acme/mini", "config.json") == FILES["config.json"]
+
+
+def test_what_may_run_code_is_not_passed_on_from_a_stranger(scene: Scene, gateway: Open, tmp_path: Path) -> None:
+    folder = tmp_path / "bad"
+    folder.mkdir()
+    (folder / "pytorch_model.bin").write_bytes(b"\x80\x04cposix\nsystem\n(S'id'\ntR.")
+    (folder / "fine.bin").write_bytes(b"numbers")
+    reference = scene.publish("ann", folder, name="bad")["reference"]
+    ann, own = gateway("ann")
+    assert own.file("bad", "pytorch_model.bin")  # The user's own.
+    _, client = gateway("bob", "--bootstrap", ann.address)
+    status, _, content = client.ask("GET", f"/{reference}/resolve/main/pytorch_model.bin")
+    assert status == 403
+    assert b"may run code" in content
+    assert client.file(reference, "fine.bin") == b"numbers"
+
+
+@covers("T43", "T44", "T45")
+def test_pages_of_other_sites_get_nothing_of_a_real_gateway(scene: Scene, gateway: Open, model: Path) -> None:
+    scene.publish("ann", model, name="mini")
+    _, client = gateway("ann")
+    for said in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        status, headers, content = client.ask("GET", "/mini/resolve/main/config.json", said)
+        assert (status, "bert" in content.decode()) == (403, False)
+        assert not [name for name in headers if name.startswith("access-control")]
+
+
+def test_beyond_loopback_a_gateway_opens_to_its_token_alone(scene: Scene, gateway: Open, model: Path) -> None:
+    scene.publish("ann", model, name="mini")
+    _, client = gateway("ann", at="0.0.0.0:0")
+    assert client.ask("GET", "/api/models")[0] == 401
+    token = (scene.home("ann") / "keys" / "gateway.token").read_text().strip()
+    said = {"Authorization": f"Bearer {token}"}
+    assert client.ask("GET", "/mini/resolve/main/config.json", said)[::2] == (200, FILES["config.json"])
+
+
+def test_a_port_that_is_taken_is_a_usage_error_that_names_another_way(scene: Scene) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        node = scene.start("ann", "node", "--listen", "127.0.0.1:0", "--gateway", f"127.0.0.1:{taken.getsockname()[1]}")
+        code = node.finish(timeout_s=END_S)
+    assert code == 2
+    failed = node.events[-1]
+    assert "gateway" in failed["message"]
+    assert "--gateway 127.0.0.1:PORT" in failed["hint"]
+
+
+def test_without_the_option_there_is_no_gateway(scene: Scene) -> None:
+    assert scene.node("ann").ready["gateway"] is None

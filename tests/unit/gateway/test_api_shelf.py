@@ -1,0 +1,319 @@
+"""Names are answered by what the user chose; and what was found out is not asked for again with each request."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from p2phub import api, limits
+from p2phub.errors import NoProvider, NotFound, NotTrusted, UsageError
+from p2phub.gateway import api_shelf
+from p2phub.gateway.api_shelf import HubShelf, open_hub_shelf
+from p2phub.gateway.revisions import Commit, Tag
+from p2phub.gateway.routes import Kind, RepoId
+from p2phub.gateway.shelf import NoSuchRevision, Snapshot, Unmapped
+from tests.support.covers import covers
+from tests.support.hub_cache import COMMIT, OTHER_COMMIT, Repository
+
+MAIN = Tag("main")
+
+
+class Home:
+    """A home without a network, and the shelf of its hub."""
+
+    def __init__(self, hub: api.Hub, shelf: HubShelf, folder: Path) -> None:
+        self.hub = hub
+        self.shelf = shelf
+        self.folder = folder
+
+    async def publish(self, content: bytes = b"x", *, name: str = "m", tag: str = "main", kind: str = "model") -> str:
+        """Publish one file; return the reference with the publisher's key."""
+        folder = self.folder / f"{name}-{tag}-{content.hex()}"
+        folder.mkdir(parents=True)
+        (folder / "file").write_bytes(content)
+        return (await self.hub.publish(folder, name=name, tag=tag, kind=kind)).reference
+
+    async def file_of(self, name: str, revision: Tag | Commit = MAIN, kind: Kind = Kind.MODEL) -> str:
+        """Return the SHA-256 of the first file."""
+        return (await self.snapshot(name, revision, kind)).files[0].sha256
+
+    async def snapshot(self, name: str, revision: Tag | Commit = MAIN, kind: Kind = Kind.MODEL) -> Snapshot:
+        return await self.shelf.snapshot(RepoId(kind, name), revision)
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> AsyncIterator[Home]:
+    async with api.open_hub(home=tmp_path / "home", lan=False) as hub, open_hub_shelf(hub) as shelf:
+        yield Home(hub, shelf, tmp_path / "published")
+
+
+def adopt_cache(folder: Path, name: str, commit: str, content: bytes) -> Path:
+    """Make a hub's cache with one file; return it."""
+    repository = Repository(folder, name, commit)
+    repository.add("config.json", content)
+    repository.list()
+    return folder
+
+
+async def test_a_name_is_what_is_published_here_and_a_key_says_whose(home: Home) -> None:
+    reference = await home.publish()
+    publisher = reference.partition("/")[0]
+    assert await home.file_of("m") == await home.file_of(f"{publisher}/m")
+    # It is one version, but of two repositories: a client that removes one leaves the other.
+    assert (await home.snapshot("m")).commit != (await home.snapshot(f"{publisher}/m")).commit
+
+
+@covers("T20")
+async def test_whoever_is_called_alike_answers_to_no_name_that_the_user_did_not_give(home: Home) -> None:
+    reference = await home.publish(name="llama-3")
+    with pytest.raises(Unmapped) as refused:
+        await home.snapshot("meta-llama/Llama-3")
+    assert refused.value.candidates == (reference,)
+    assert f"p2phub name add meta-llama/Llama-3 {reference}" in str(refused.value.hint)
+    with pytest.raises(Unmapped) as refused:
+        await home.snapshot("meta-llama/other")
+    assert "p2phub name add meta-llama/other PUBLISHER/name" in str(refused.value.hint)
+    await home.hub.name_add("meta-llama/Llama-3", reference)
+    assert await home.file_of("meta-llama/Llama-3") == await home.file_of("llama-3")
+    await home.hub.name_remove("meta-llama/Llama-3")
+    with pytest.raises(Unmapped):
+        await home.snapshot("meta-llama/Llama-3")
+
+
+async def test_a_name_for_a_publisher_is_one_for_all_that_it_published(home: Home) -> None:
+    reference = await home.publish()
+    with pytest.raises(Unmapped):
+        await home.snapshot("alice/m")
+    await home.hub.name_add("alice", reference.partition("/")[0])
+    assert await home.file_of("alice/m") == await home.file_of("m")
+    with pytest.raises(Unmapped):  # Which no publisher can have called so.
+        await home.snapshot("alice/Not-A-Name")
+
+
+async def test_a_mapping_to_a_tag_is_the_default_of_its_name(home: Home) -> None:
+    await home.publish(b"1")
+    reference = await home.publish(b"2", tag="v2")
+    await home.publish(b"3", tag="v3")
+    await home.hub.name_add("acme/m", reference)
+    assert await home.file_of("acme/m") == await home.file_of("m", Tag("v2"))
+    assert await home.file_of("acme/m", Tag("v3")) == await home.file_of("m", Tag("v3"))
+
+
+async def test_a_mapping_to_a_digest_or_ticket_is_one_version_and_of_any_kind(home: Home) -> None:
+    first = await home.publish(b"1")
+    info = await home.hub.info(first)
+    await home.publish(b"2")
+    await home.hub.name_add("acme/pinned", info["manifest"])
+    await home.hub.name_add("acme/both", f"{first}@{info['manifest']}")
+    for name in ("acme/pinned", "acme/both"):
+        snapshot = await home.snapshot(name)
+        assert snapshot.files[0].sha256 == info["files"][0]["sha256"]
+        assert await home.snapshot(name, Commit(snapshot.commit)) == snapshot
+        with pytest.raises(NoSuchRevision):
+            await home.snapshot(name, Tag("v1"))
+    assert await home.file_of("acme/pinned", kind=Kind.DATASET) == info["files"][0]["sha256"]
+
+
+async def test_what_was_adopted_answers_to_its_name_with_the_hubs_own_commits(home: Home, tmp_path: Path) -> None:
+    adopt_cache(tmp_path / "hub", "models--acme--mini", OTHER_COMMIT, b"old")
+    adopt_cache(tmp_path / "hub", "models--acme--mini", COMMIT, b"new")
+    adopt_cache(tmp_path / "hub", "datasets--acme--data", COMMIT, b"data")
+    await home.hub.adopt(tmp_path / "hub")
+    commits = {(await home.snapshot("acme/mini", Commit(each))).files[0].sha256 for each in (COMMIT, OTHER_COMMIT)}
+    assert len(commits) == 2
+    assert (await home.snapshot("acme/mini")).commit in (COMMIT, OTHER_COMMIT)
+    assert (await home.snapshot("acme/data", kind=Kind.DATASET)).commit == COMMIT
+    with pytest.raises(Unmapped, match="dataset"):
+        await home.snapshot("acme/data")
+    listed = await home.shelf.repositories(Kind.MODEL)
+    assert [each.repo.name for each in listed] == ["acme/mini"]
+
+
+async def test_what_the_user_mapped_goes_before_what_was_adopted(home: Home, tmp_path: Path) -> None:
+    await home.hub.adopt(adopt_cache(tmp_path / "hub", "models--acme--mini", COMMIT, b"adopted"))
+    await home.hub.name_add("acme/mini", await home.publish(b"mine"))
+    assert await home.file_of("acme/mini") == await home.file_of("m")
+
+
+async def test_a_mapped_digest_that_was_adopted_keeps_the_hubs_commit(home: Home, tmp_path: Path) -> None:
+    await home.hub.adopt(adopt_cache(tmp_path / "hub", "models--acme--mini", COMMIT, b"adopted"))
+    (item,) = await home.hub.ls()
+    await home.hub.name_add("other/name", item["manifest"])
+    assert (await home.snapshot("other/name")).commit == COMMIT
+
+
+async def test_a_key_whose_name_nobody_knows_now_is_not_told_to_be_absent(home: Home) -> None:
+    publisher = (await home.publish()).partition("/")[0]
+    for name in (f"{publisher}/other", "12D3KooWA4Xop1JaT3MHxwYMkCepYsv4iPVopMXwCz5iHYdBfeSB/m"):
+        with pytest.raises(NoProvider):
+            await home.snapshot(name)
+
+
+async def test_of_what_is_published_here_an_unknown_tag_is_absent_and_nobody_is_asked(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = await home.publish()
+
+    async def ask(ref: str, **_: object) -> dict[str, Any]:
+        raise AssertionError(f"{ref} was looked up")
+
+    monkeypatch.setattr(home.hub, "info", ask)
+    for name in ("m", reference):
+        with pytest.raises(NoSuchRevision):
+            await home.snapshot(name, Tag("nope"))
+
+
+async def test_what_is_not_public_is_served_to_its_owner(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "file").write_bytes(b"secret")
+    await home.hub.publish(tmp_path / "secret", name="mine", private=True)
+    assert (await home.snapshot("mine")).files
+    assert [each.private for each in await home.shelf.repositories(Kind.MODEL)] == [True]
+
+
+# --- a publisher elsewhere: the hub only plays ------------------------------------------------------------------------
+
+PEER = "12D3KooWA4Xop1JaT3MHxwYMkCepYsv4iPVopMXwCz5iHYdBfeSB"
+NAME = f"{PEER}/m"
+REPO = RepoId(Kind.MODEL, NAME)
+MANIFESTS = ["bagaqihrazcq5wb4xp54ys77h2w466e33iahjfngjszwk7fckn5tgzdary2bq"]
+
+
+class PlayedHub:
+    """A hub that knows one name by its publisher. `error`: what asking the network raises; `slow`: it never answers."""
+
+    allow_unsafe = False
+
+    def __init__(self) -> None:
+        self.known = False
+        self.error: Exception | None = None
+        self.slow = False
+        self.files: list[dict[str, Any]] | None = [{"path": "file", "size": 1, "sha256": "0" * 64, "git_sha1": None}]
+        self.asked: list[str] = []
+        self.told = 0  # How often it was asked what a name means.
+
+    async def repository(self, name: str) -> dict[str, Any]:
+        self.told += 1
+        versions = [self._version()] if self.known else []
+        return {"reference": name, "settled": False, "versions": versions, "candidates": []}
+
+    async def info(self, ref: str) -> dict[str, Any]:
+        self.asked.append(ref)
+        if self.slow:
+            await trio.sleep_forever()
+        if self.error is not None:
+            raise self.error
+        self.known = True
+        release = {key: self._version()[key] for key in ("tag", "kind", "created", "licence", "description")}
+        why = {"files_unknown_because": "nobody is there"}
+        return {"manifest": MANIFESTS[0], "release": release, "held": None, "files": self.files, **why}
+
+    def _version(self) -> dict[str, Any]:
+        told = {"manifest": MANIFESTS[0], "tag": "main", "kind": "model", "created": 1, "revision": None}
+        return {**told, "licence": "", "description": "", "private": False, "published": False}
+
+
+@pytest.fixture
+def played() -> PlayedHub:
+    return PlayedHub()
+
+
+@pytest.fixture
+def shelf(played: PlayedHub) -> HubShelf:
+    hub: Any = played
+    return HubShelf(hub, allow_unsafe=False)
+
+
+async def test_a_name_is_looked_up_once_a_minute_and_not_with_each_request(
+    played: PlayedHub, shelf: HubShelf, autojump_clock: trio.testing.MockClock
+) -> None:
+    snapshots = []
+    async with trio.open_nursery() as nursery:
+
+        async def look() -> None:
+            snapshots.append(await shelf.snapshot(REPO, MAIN))
+
+        for _ in range(8):
+            nursery.start_soon(look)
+    assert len({each.commit for each in snapshots}) == 1
+    await shelf.snapshot(REPO, Commit(snapshots[0].commit))
+    first = len(played.asked)
+    assert first <= 8
+    for _ in range(20):
+        await shelf.snapshot(REPO, MAIN)
+    assert len(played.asked) == first
+    await trio.sleep(limits.GATEWAY_FRESH_S)
+    await shelf.snapshot(REPO, MAIN)
+    assert len(played.asked) == first + 1
+
+
+async def test_for_each_file_of_a_commit_it_is_not_asked_anew_what_its_name_means(
+    played: PlayedHub, shelf: HubShelf, autojump_clock: trio.testing.MockClock
+) -> None:
+    commit = Commit((await shelf.snapshot(REPO, MAIN)).commit)
+    await shelf.snapshot(REPO, commit)
+    told = played.told
+    for _ in range(100):
+        await shelf.snapshot(REPO, commit)
+    assert played.told == told
+    await trio.sleep(api_shelf._COMMIT_S)
+    await shelf.snapshot(REPO, commit)
+    assert played.told == told + 1
+
+
+@pytest.mark.parametrize("error", [NotFound("nobody knows it"), NoProvider("nobody answers")])
+async def test_what_was_accepted_before_counts_while_nobody_is_there(
+    played: PlayedHub, shelf: HubShelf, error: Exception, autojump_clock: trio.testing.MockClock
+) -> None:
+    before = await shelf.snapshot(REPO, MAIN)
+    await trio.sleep(limits.GATEWAY_FRESH_S)
+    played.error = error
+    assert await shelf.snapshot(REPO, MAIN) == before
+
+
+async def test_a_slow_network_does_not_hold_up_what_is_known(
+    played: PlayedHub, shelf: HubShelf, autojump_clock: trio.testing.MockClock
+) -> None:
+    before = await shelf.snapshot(REPO, MAIN)
+    await trio.sleep(limits.GATEWAY_FRESH_S)
+    played.slow = True
+    began = trio.current_time()
+    assert await shelf.snapshot(REPO, MAIN) == before
+    assert trio.current_time() - began < 10  # When a client gives up on the head of a file.
+
+
+async def test_what_is_not_trusted_any_more_is_not_served_for_want_of_better(
+    played: PlayedHub, shelf: HubShelf, autojump_clock: trio.testing.MockClock
+) -> None:
+    await shelf.snapshot(REPO, MAIN)
+    await trio.sleep(limits.GATEWAY_FRESH_S)
+    played.error = NotTrusted("expired")
+    with pytest.raises(NotTrusted):
+        await shelf.snapshot(REPO, MAIN)
+
+
+async def test_a_listing_that_nobody_can_tell_is_to_be_had_later(played: PlayedHub, shelf: HubShelf) -> None:
+    played.files = None
+    with pytest.raises(NoProvider, match="nobody is there"):
+        await shelf.snapshot(REPO, MAIN)
+
+
+async def test_another_kind_than_asked_for_is_no_repository(played: PlayedHub, shelf: HubShelf) -> None:
+    for _ in range(2):  # Before and after it is known here.
+        with pytest.raises(Unmapped):
+            await shelf.snapshot(RepoId(Kind.DATASET, NAME), MAIN)
+
+
+async def test_a_usage_error_of_the_network_is_not_taken_for_absence(played: PlayedHub, shelf: HubShelf) -> None:
+    played.error = UsageError("what?")
+    with pytest.raises(UsageError):
+        await shelf.snapshot(REPO, MAIN)
+
+
+def test_the_wait_for_a_newer_release_ends_before_clients_give_up() -> None:
+    assert api_shelf._LOOK_S < 10

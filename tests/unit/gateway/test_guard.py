@@ -1,0 +1,115 @@
+"""Who may ask: programs of this machine, and no page that a browser has open."""
+
+from __future__ import annotations
+
+import pytest
+
+from p2phub.gateway.guard import Door, check_request
+from p2phub.gateway.refusal import Refusal
+from tests.support.covers import covers
+
+TOKEN = "p2phub_0123456789abcdef"
+HERE = Door("127.0.0.1", 7700, TOKEN)
+LAN = Door("192.168.1.5", 7700, TOKEN)
+ALL = Door("0.0.0.0", 7700, TOKEN)
+
+
+def status_of(door: Door, headers: dict[str, str], *, changes: bool = False, came_to: str | None = None) -> int:
+    """Return 200, or what the request is refused with."""
+    try:
+        check_request(door, headers, changes=changes, came_to=came_to or door.ip)
+    except Refusal as refusal:
+        return refusal.status
+    return 200
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:7700", "localhost:7700", "LOCALHOST:7700", "[::1]:7700"])
+def test_a_program_of_this_machine_reads_without_a_token(host: str) -> None:
+    assert status_of(HERE, {"host": host}) == 200
+
+
+@covers("T43")
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:7700",
+        "localhost.evil.example:7700",
+        "127.0.0.1.evil.example:7700",
+        "127.0.0.1",
+        "localhost",
+        "127.0.0.1:80",
+        "127.0.0.1:7701",
+        "127.0.0.1:07700",
+        "0.0.0.0:7700",
+        "127.1:7700",
+        "2130706433:7700",
+        "192.168.1.5:7700",
+        "",
+        "127.0.0.1:7700, evil.example",
+    ],
+)
+def test_a_name_that_was_made_to_lead_here_is_refused(host: str) -> None:
+    assert status_of(HERE, {"host": host}) == 403
+    assert status_of(HERE, {}) == 403
+
+
+@covers("T44", "T45")
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://127.0.0.1:7701"},
+        {"origin": "https://127.0.0.1:7700"},
+        {"origin": "http://localhost:7700"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"sec-fetch-site": ""},
+        {"origin": "http://127.0.0.1:7700", "sec-fetch-site": "cross-site"},
+    ],
+)
+def test_a_page_of_another_origin_is_told_nothing_even_with_the_token(said: dict[str, str]) -> None:
+    headers = {"host": "127.0.0.1:7700", **said, "authorization": f"Bearer {TOKEN}"}
+    assert status_of(HERE, headers) == 403
+    assert status_of(HERE, headers, changes=True) == 403
+
+
+def test_our_own_page_and_what_a_person_typed_are_answered() -> None:
+    for said in ({"origin": "http://127.0.0.1:7700", "sec-fetch-site": "same-origin"}, {"sec-fetch-site": "none"}):
+        assert status_of(HERE, {"host": "127.0.0.1:7700", **said}) == 200
+
+
+@covers("T44")
+@pytest.mark.parametrize(
+    ("authorization", "status"),
+    [
+        (f"Bearer {TOKEN}", 200),
+        (f"bearer  {TOKEN} ", 200),
+        ("", 401),
+        ("Bearer", 401),
+        ("Bearer hf_somebodys_own", 401),
+        (f"Basic {TOKEN}", 401),
+        (f"Bearer {TOKEN}x", 401),
+        ("Bearer \xff", 401),
+    ],
+)
+def test_what_changes_something_takes_the_token(authorization: str, status: int) -> None:
+    headers = {"host": "127.0.0.1:7700", "authorization": authorization}
+    assert status_of(HERE, headers, changes=True) == status
+    assert status_of(HERE, headers) == 200
+
+
+def test_beyond_loopback_whoever_asks_for_anything_takes_the_token() -> None:
+    headers = {"host": "192.168.1.5:7700"}
+    assert status_of(LAN, headers) == 401
+    assert status_of(LAN, {**headers, "authorization": f"Bearer {TOKEN}"}) == 200
+    assert status_of(ALL, headers, came_to="192.168.1.5") == 401
+    assert status_of(ALL, {**headers, "authorization": f"Bearer {TOKEN}"}, came_to="192.168.1.5") == 200
+    assert status_of(ALL, {"host": "evil.example:7700"}, came_to="192.168.1.5") == 403
+    assert status_of(LAN, {"host": "localhost:7700"}) == 403
+
+
+def test_a_url_of_an_ipv6_address_has_brackets() -> None:
+    assert Door("::1", 7700, TOKEN).url == "http://[::1]:7700"
+    assert Door("::1", 7700, TOKEN).is_loopback

@@ -1,0 +1,91 @@
+"""What is called what here is told by this machine alone, off the event loop, and by what the user chose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from p2phub.manifest import Release, read_release, sign_release
+from p2phub.node.verbs.calling import CANDIDATES_MAX
+from p2phub.store import Accepted
+from tests.support.verbs import PEER, PUBLISHER, Scene, publish
+
+SETTLED = {"reference": None, "settled": True, "versions": []}
+
+
+def accept(scene: Scene, name: str, manifest_of: Release, *, sequence: int, tag: str = "main") -> None:
+    """Have this home have accepted a release of PUBLISHER's, as of a publisher elsewhere."""
+    release = Release(
+        PUBLISHER.peer_id, name, manifest_of.manifest, sequence, 1, created=sequence, expires=sequence + 100, tag=tag
+    )
+    accepted = Accepted(sign_release(PUBLISHER, release), sequence)
+    scene.real_ledger.accept(PUBLISHER.peer_id, name, tag, accepted)
+
+
+async def published_release(scene: Scene, folder: Path) -> Release:
+    await publish(scene, folder)
+    (signed,) = scene.real_ledger.history(PUBLISHER.peer_id, "model", "main")
+    return read_release(signed)
+
+
+async def test_names_are_told_off_the_event_loop(scene: Scene, tmp_path: Path) -> None:
+    published = await publish(scene, tmp_path / "model")
+    told = await scene.call("repository", name="model")
+    assert (told["reference"], told["settled"]) == ("model", False)
+    (version,) = told["versions"]
+    assert (version["manifest"], version["published"], version["tag"]) == (published["manifest"], True, "main")
+    assert (version["kind"], version["revision"]) == ("model", None)
+    assert (await scene.call("repositories"))["items"] == [{"name": "model", "version": version}]
+    assert scene.touched
+
+
+@pytest.mark.parametrize(
+    "name", ["acme/other", "other", "-bad-", "a/b/c", "", "p2phub:broken", "x" * 200, "acme/..", f"{PEER}"]
+)
+async def test_what_is_called_so_by_nobody_here_is_nothing(scene: Scene, tmp_path: Path, name: str) -> None:
+    await publish(scene, tmp_path / "model")
+    told = await scene.call("repository", name=name)
+    assert told == {**SETTLED, "candidates": []}
+
+
+async def test_candidates_are_those_called_alike_and_no_more_than_a_few(scene: Scene, tmp_path: Path) -> None:
+    published = await publish(scene, tmp_path / "model")
+    told = await scene.call("repository", name="acme/Model")
+    assert told == {**SETTLED, "candidates": [published["reference"]]}
+    assert len(told["candidates"]) <= CANDIDATES_MAX
+
+
+async def test_what_was_accepted_of_a_publisher_is_known_by_its_key_with_its_history(
+    scene: Scene, tmp_path: Path
+) -> None:
+    release = await published_release(scene, tmp_path / "model")
+    accept(scene, "theirs", release, sequence=5)
+    accept(scene, "theirs", release, sequence=6)
+    accept(scene, "theirs", release, sequence=7, tag="v1")
+    told = await scene.call("repository", name=f"{PEER}/theirs")
+    assert [(each["tag"], each["created"], each["published"]) for each in told["versions"]] == [
+        ("main", 6, False),
+        ("main", 5, False),
+        ("v1", 7, False),
+    ]
+    assert (await scene.call("repository", name="theirs"))["reference"] is None
+    assert {item["name"] for item in (await scene.call("repositories"))["items"]} == {"model", f"{PEER}/theirs"}
+
+
+async def test_what_was_accepted_and_is_not_held_is_not_listed(scene: Scene, tmp_path: Path) -> None:
+    release = await published_release(scene, tmp_path / "model")
+    accept(scene, "theirs", release, sequence=5)
+    scene.real_store.release(release.manifest)
+    assert f"{PEER}/theirs" not in {item["name"] for item in (await scene.call("repositories"))["items"]}
+
+
+async def test_a_mapping_to_what_is_not_known_here_yet_is_a_name_all_the_same(scene: Scene) -> None:
+    await scene.call("name_add", alias="acme/m", target=f"{PEER}/unheard-of")
+    assert await scene.call("repository", name="acme/m") == {
+        "reference": "acme/m",
+        "settled": False,
+        "versions": [],
+        "candidates": [],
+    }
+    assert (await scene.call("repositories"))["items"] == []
