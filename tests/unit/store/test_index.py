@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from p2phub.errors import DiskError
+from p2phub.store.ballast import BALLAST
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.index import FileRow
 from p2phub.store.interface import Fingerprint
@@ -179,5 +180,6 @@ def test_publishing_costs_less_than_a_hundredth_of_the_content(tmp_path: Path) -
     scene = DiskScene(tmp_path)
     hold(scene, content_of({f"{number:04}.bin": b"%04d" % number * 5_000 for number in range(300)}))
     scene.store.close()
-    used = sum(path.stat().st_size for path in scene.home.rglob("*") if path.is_file())
+    # Without the ballast, which is the same whatever is held.
+    used = sum(path.stat().st_size for path in scene.home.rglob("*") if path.is_file() and path.name != BALLAST)
     assert used < 6_000_000 * 0.03  # 20 kB files, and an index that has not grown into its pages yet.
