@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Generator, Iterator
 
@@ -24,6 +25,18 @@ def _not_the_users_own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterato
             patch.delenv(name)
         patch.setenv("P2PHUB_HOME", str(tmp_path_factory.mktemp("no-home") / "home"))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Put back what a command that ran in this process made of logging: else the next test's records go there."""
+    own, root = logging.getLogger("p2phub"), logging.getLogger()
+    propagate, levels, handlers = own.propagate, (own.level, root.level), (own.handlers[:], root.handlers[:])
+    yield
+    own.propagate = propagate
+    for logger, level, kept in zip((own, root), levels, handlers, strict=True):
+        logger.setLevel(level)
+        logger.handlers[:] = kept
 
 
 @pytest.hookimpl(wrapper=True)

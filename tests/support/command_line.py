@@ -57,7 +57,7 @@ RESULTS: Json = {
         "release": RELEASE,
         "contradiction": None,
         "held": {"folder": "/models/m", "complete": True},
-        "files": [{"path": f"{n}.bin", "size": 9, "sha256": "00", "chunks": 1} for n in range(25)],
+        "files": [{"path": f"{n}.bin", "size": 9, "sha256": "00", "git_sha1": "00", "chunks": 1} for n in range(25)],
         "files_unknown_because": None,
         "tensors": [
             {"path": "7.bin", "name": "norm.\x1b[2J", "dtype": "F32", "shape": [3, 4], "bytes": 48, "start": 80}
