@@ -63,7 +63,7 @@ def _told(fetch: Begun, job: JsonObject | None) -> JsonObject:
         "manifest": fetch.manifest.text(Codec.MSGPACK),
         "folder": str(fetch.folder),
         "bytes": total,
-        "percent": None if verified is None or total is None else 100 * verified // max(1, total),
+        "percent": None if verified is None or not total else 100 * verified // total,  # Readers may want nothing now.
         "job": under_way.get("job"),
     }
 

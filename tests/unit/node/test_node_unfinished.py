@@ -16,6 +16,7 @@ from p2phub.node.rates import Rates
 from p2phub.node.running import Running
 from p2phub.node.unfinished import NOTE_BYTES_MAX, NOTES_FOLDER, Begun, begun, forget, note
 from p2phub.node.verbs import Verbs
+from p2phub.node.verbs.holding import _told
 from p2phub.store.destination import is_unfinished_in
 from tests.support.content import content_of
 from tests.support.stores import DiskScene, arrive, deliver, deliver_rest
@@ -154,3 +155,10 @@ async def test_a_job_is_told_of_the_fetch_that_it_carries_out_and_of_no_other_in
         assert running.job_of(fetch) is told
         assert running.job_of(other) is None
     assert running.job_of(fetch) is None
+
+
+def test_no_share_is_told_of_a_fetch_that_wants_nothing_now() -> None:
+    """One for readers wants what they ask for, and between two of them nothing."""
+    fetch = Begun("x/m", CONTENT.root, Path("/x"))
+    shares = [_told(fetch, {"bytes_verified": 5, "bytes_total": total, "job": 1})["percent"] for total in (0, 10)]
+    assert shares == [None, 50]
