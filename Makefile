@@ -9,6 +9,8 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 # The tests and options to run, for example: make test T=tests/unit
 T ?=
+# In how many processes the tests run. Most of what they take is waiting for real ones, so two on two cores is twice as fast.
+J ?= 2
 # Options of the demo and of the benchmarks, for example: make demo ARGS=--keep
 ARGS ?=
 
@@ -27,7 +29,7 @@ demo: $(VENV)/.ready-demo
 	@$(PY) docs/demo/demo.py $(ARGS)
 
 test: $(VENV)/.ready-dev
-	@$(PY) -m pytest $(T)
+	@$(PY) -m pytest -n $(J) --dist worksteal $(T)
 
 test-hf: $(VENV)/.ready-hf
 	@$(PY) -m pytest -m clients $(or $(T),tests/clients)

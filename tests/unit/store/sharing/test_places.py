@@ -18,7 +18,7 @@ from p2phub.content import Digest, RangeSet, pack
 from p2phub.errors import ContentChanged, Damaged, DiskError, HubError, NotFound, Occupied, UsageError
 from p2phub.identity import PeerId
 from p2phub.manifest import alone_digest
-from p2phub.store import Keep, Origin
+from p2phub.store import Keep, LookedAgain, Origin
 from p2phub.store.disk import Disk
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.records import encode_record
@@ -210,7 +210,7 @@ def test_nothing_is_written_where_it_is_attached(shared: House) -> None:
 
 def test_a_check_hashes_nothing_of_a_place_and_says_nothing_of_it(shared: House) -> None:
     for number, _ in enumerate(ONE.manifest.files):
-        assert shared.bob.store.look_again(ONE.root, number) == ()
+        assert shared.bob.store.look_again(ONE.root, number) == LookedAgain(0, ())
     assert shared.bob.store.check() == ()
     assert not shared.bob.store.holdings()[0].complete
     (shared.place / "one" / "model.bin").unlink()
