@@ -18,8 +18,10 @@ from p2phub.content import DIGEST_BYTES
 from p2phub.engine import sha256
 from p2phub.store import Fingerprint, PartHashed
 
-KEPT_BYTES_MIN = limits.GIT_SHA1_FILE_BYTES_MAX + 1
-"""From so many bytes on a part of a file is kept: a smaller one has a SHA-1 besides, and is soon read again."""
+
+def is_kept(size: int) -> bool:
+    """Whether parts are kept of a file of so many bytes: a smaller one has a SHA-1 besides, and is soon read again."""
+    return size > limits.GIT_SHA1_FILE_BYTES_MAX
 
 
 class AtHand:
@@ -29,7 +31,7 @@ class AtHand:
     def __init__(self, fingerprint: Fingerprint, lengths: Sequence[int], *, trusted: bool) -> None:
         self._fingerprint = fingerprint
         self._lengths = lengths
-        saved = sha256.begin() if trusted and fingerprint.size >= KEPT_BYTES_MIN else None
+        saved = sha256.begin() if trusted and is_kept(fingerprint.size) else None
         self._saved = saved
         self._whole = saved or hashlib.sha256()
         self._cuts = b"" if saved is None else blake3(array("Q", lengths).tobytes()).digest()

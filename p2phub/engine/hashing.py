@@ -15,9 +15,8 @@ from collections.abc import Callable
 
 from blake3 import blake3
 
-from p2phub import limits
 from p2phub.content import Readable, chunk_list, cut_points, digest_of, encode_lists
-from p2phub.engine.at_hand import AtHand
+from p2phub.engine.at_hand import AtHand, is_kept
 from p2phub.errors import ContentChanged, DiskError
 from p2phub.formats import boundaries, danger_of, encode_layout, layout_of
 from p2phub.manifest import FileEntry
@@ -55,7 +54,7 @@ def hash_file(
     lengths = [stop - start for start, stop in itertools.pairwise(cuts)]
     trusted = before.settled(now_ns)
     at_hand = AtHand(before, lengths, trusted=trusted)
-    git = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False) if size <= limits.GIT_SHA1_FILE_BYTES_MAX else None
+    git = None if is_kept(size) else hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
     if known is not None and not at_hand.go_on_from(known, lambda at, length: blake3(read(at, length)).digest()):
         _log.info("%s is hashed from its beginning: what was noted of it is of no use", path)
     begun(at_hand)

@@ -19,7 +19,7 @@ import trio
 from msgspec.structs import replace
 
 from p2phub.content import Readable
-from p2phub.engine.at_hand import KEPT_BYTES_MIN, AtHand
+from p2phub.engine.at_hand import AtHand, is_kept
 from p2phub.engine.hashing import hash_file
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError
@@ -221,7 +221,7 @@ class Hashing:
                 now_ns=time.time_ns(),
                 advanced=advanced,
                 begun=begun,
-                known=self._store.part_hashed(self._files.place(number)) if before.size >= KEPT_BYTES_MIN else None,
+                known=self._store.part_hashed(self._files.place(number)) if is_kept(before.size) else None,
             )
         finally:
             file.close()
