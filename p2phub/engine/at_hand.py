@@ -37,7 +37,7 @@ class AtHand:
         self._cuts = b"" if saved is None else blake3(array("Q", lengths).tobytes()).digest()
         self._digests = bytearray()
         self._offset = 0
-        self._latest: tuple[int, int, bytes] | None = None  # Chunks, where they end, and the state there.
+        self._latest: tuple[int, int, bytes] | None = None  # Chunks, where they end, and the SHA-256 there.
 
     @property
     def chunks(self) -> int:
@@ -55,7 +55,7 @@ class AtHand:
         self._digests += digest
         self._offset += len(chunk)
         if self._saved is not None:
-            self._latest = (self.chunks, self._offset, self._saved.state())
+            self._latest = (self.chunks, self._offset, self._saved.snapshot())
 
     def sha256(self) -> bytes:
         """Return the digest of what was added."""
@@ -65,7 +65,8 @@ class AtHand:
         """Return what is done of it; None if nothing is, or that cannot be kept. For any thread."""
         if self._latest is None:
             return None
-        chunks, offset, state = self._latest
+        chunks, offset, snapshot = self._latest
+        state = sha256.state_of(snapshot)
         return PartHashed(self._fingerprint, self._cuts, offset, bytes(self._digests[: chunks * DIGEST_BYTES]), state)
 
     def go_on_from(self, part: PartHashed, digest_at: Callable[[int, int], bytes]) -> bool:
@@ -84,5 +85,5 @@ class AtHand:
         self._saved = self._whole = saved
         self._digests += part.digests
         self._offset = part.offset
-        self._latest = (count, part.offset, part.state)
+        self._latest = (count, part.offset, saved.snapshot())
         return True

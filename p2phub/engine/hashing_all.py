@@ -29,7 +29,7 @@ from p2phub.store import Fingerprint, FoundFile, HashedFile, Scan, Store
 _log = logging.getLogger(__name__)
 TELL_S = 0.25  # How often a watcher hears of progress.
 LOST_S = 2.0  # Of hashing, when it is killed; more where noting takes longer than what is left of it.
-NOTE_S = LOST_S / 2  # How often what was hashed is noted: it is looked at each TELL_S, and noting takes time.
+NOTE_S = LOST_S / 4  # How often what was hashed is noted. A busy disk takes most of the rest of LOST_S for that.
 
 
 class Files(Protocol):

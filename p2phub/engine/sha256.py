@@ -62,10 +62,19 @@ class Sha256:
         self._library.final(found, copy)
         return bytes(found)
 
+    def snapshot(self) -> bytes:
+        """Return what `state_of` makes the state of: only a copy, since few of a thousand are ever kept."""
+        return bytes(self._context)
+
     def state(self) -> bytes:
         """Return what `resume` goes on from."""
-        *words, _, _, begun, count, _ = _CONTEXT.unpack_from(self._context)
-        return _WORDS.pack(*words) + bytes(begun[:count])
+        return state_of(self.snapshot())
+
+
+def state_of(snapshot: bytes) -> bytes:
+    """Return what `resume` goes on from."""
+    *words, _, _, begun, count, _ = _CONTEXT.unpack_from(snapshot)
+    return _WORDS.pack(*words) + bytes(begun[:count])
 
 
 def begin() -> Sha256 | None:

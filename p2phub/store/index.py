@@ -22,6 +22,7 @@ from p2phub.store.interface import Fingerprint, Origin
 
 PART_NOTE_EXTRA_BYTES = 512  # That a note of a file being hashed is longer than the digests of its chunks: some 250.
 _BOUNDED = f"length(note) <= {PART_NOTE_EXTRA_BYTES} + {DIGEST_BYTES} * chunks"
+_PARTS_AT_ONCE = 64
 _KEY = struct.Struct(f">q{DIGEST_BYTES - 8}x")
 UNHELD = "NOT EXISTS (SELECT 1 FROM file WHERE file.root = content.root)"
 ROWS_AT_ONCE = 4096  # What a reader of many rows holds in memory; between two pages others get their turn.
@@ -284,13 +285,11 @@ class Index:
         row: tuple[object, object] | None = self._do(lambda db: db.execute(query, (place,)).fetchone())
         return row
 
-    def next_part(self, place: bytes, after: int) -> tuple[object, object] | None:
-        """Return (chunks, note) of the first row with more chunks than `after`."""
-        query = (
-            f"SELECT chunks, note FROM hashing WHERE place = ? AND chunks > ? AND {_BOUNDED} ORDER BY chunks LIMIT 1"
-        )
-        row: tuple[object, object] | None = self._do(lambda db: db.execute(query, (place, after)).fetchone())
-        return row
+    def next_parts(self, place: bytes, after: int) -> list[tuple[object, object]]:
+        """Return the same of the first rows with more chunks than `after`, in order; none: there are no more."""
+        where = f"place = ? AND chunks > ? AND {_BOUNDED}"
+        query = f"SELECT chunks, note FROM hashing WHERE {where} ORDER BY chunks LIMIT {_PARTS_AT_ONCE}"
+        return self._do(lambda db: db.execute(query, (place, after)).fetchall())
 
     def forget_parts(self, place: bytes, after: int) -> None:
         """Remove the rows of a file with more chunks than `after`."""

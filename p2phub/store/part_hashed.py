@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from blake3 import blake3
@@ -41,7 +41,7 @@ def part_hashed(place: Path, index: Index) -> PartHashed | None:
     key = os.fsencode(place)
     known: PartHashed | None = None
     checksum, digests, chunks = b"", bytearray(), 0
-    while (found := index.next_part(key, chunks)) is not None:
+    for found in _rows(key, index):
         row = _read(found)
         if row is None or row[0] != chunks + row[2].chunks or row[1] != _checksum(checksum, key, row[0], row[2]):
             index.forget_parts(key, chunks)
@@ -51,6 +51,13 @@ def part_hashed(place: Path, index: Index) -> PartHashed | None:
     if known is None:
         return None
     return PartHashed(known.fingerprint, known.cuts, known.offset, bytes(digests), known.state)
+
+
+def _rows(place: bytes, index: Index) -> Iterator[tuple[object, object]]:
+    after: object = 0
+    while isinstance(after, int) and (rows := index.next_parts(place, after)):
+        yield from rows
+        after = rows[-1][0]
 
 
 def _row(place: bytes, part: PartHashed, index: Index) -> PartRow | None:
