@@ -1,14 +1,15 @@
 """Hash many files in parallel threads, and note what is done, so that whoever is stopped goes on from there.
 
 What an earlier pass hashed is not read again while its fingerprint holds: what a holding has of the folder, and what
-was noted on the way by a pass that did not come to its end. Some LOST_S of hashing are lost, and the files that each
-thread is at: half a SHA-256 cannot be kept.
+was noted on the way by a pass that did not come to its end: whole files, and how far the large ones at hand were. Some
+LOST_S of hashing are lost, and of files of up to 10 MiB those that each thread is at.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +19,7 @@ import trio
 from msgspec.structs import replace
 
 from p2phub.content import Readable
+from p2phub.engine.at_hand import AtHand, is_kept
 from p2phub.engine.hashing import hash_file
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError
@@ -26,8 +28,8 @@ from p2phub.store import Fingerprint, FoundFile, HashedFile, Scan, Store
 
 _log = logging.getLogger(__name__)
 TELL_S = 0.25  # How often a watcher hears of progress.
-LOST_S = 2.0  # Of hashing, when it is killed; more where noting takes longer than TELL_S.
-NOTE_S = LOST_S - 2 * TELL_S  # How often what was hashed is noted: it is looked at each TELL_S, and noting takes time.
+LOST_S = 2.0  # Of hashing, when it is killed; more where noting takes longer than what is left of it.
+NOTE_S = LOST_S / 4  # How often what was hashed is noted. A busy disk takes most of the rest of LOST_S for that.
 
 
 class Files(Protocol):
@@ -128,7 +130,8 @@ class Hashing:
         self._bytes_total = sum(files.fingerprint(number).size for number in range(len(files)))
         self._waiting = iter(list[int]())  # Shared by the threads: the GIL makes `next` of a list iterator atomic.
         self._read = [0] * workers.threads  # One slot a thread: `+=` on a shared number would need a lock.
-        self._to_note: list[int] = []
+        self._at_hand: list[tuple[int, AtHand] | None] = [None] * workers.threads  # And what each thread is at.
+        self._to_note: deque[int] = deque()
         self._blobs_noted = 0
         self._stopped = False
 
@@ -183,7 +186,7 @@ class Hashing:
 
         for number in self._waiting:
             try:
-                hashed, blobs, odd = self._hash(number, advanced)
+                hashed, blobs, odd = self._hash(number, slot, advanced)
             except _Stopped:
                 return
             except HubError as error:
@@ -191,22 +194,35 @@ class Hashing:
                 if self._stop_at_error:
                     self._stopped = True
                     return
+                self._at_hand[slot] = None
                 continue
             self.results[number] = hashed
             self.blobs.extend(blobs)
             self.remarks.extend((hashed.entry.path, what) for what in odd)
             self._to_note.append(number)
+            self._at_hand[slot] = None
 
     def _hash(
-        self, number: int, advanced: Callable[[int], None]
+        self, number: int, slot: int, advanced: Callable[[int], None]
     ) -> tuple[HashedFile, tuple[bytes, ...], tuple[str, ...]]:
+        def begun(at_hand: AtHand) -> None:
+            self._at_hand[slot] = (number, at_hand)
+
         found = self._files.fingerprint(number)
         file = self._files.open(number)
         try:
             before = self._store.fingerprint_of(file)
             if before == found:
                 before = found  # One of two equal ones, for the sake of a million files.
-            return hash_file(self._files.path(number), file, before, now_ns=time.time_ns(), advanced=advanced)
+            return hash_file(
+                self._files.path(number),
+                file,
+                before,
+                now_ns=time.time_ns(),
+                advanced=advanced,
+                begun=begun,
+                known=self._store.part_hashed(self._files.place(number)) if is_kept(before.size) else None,
+            )
         finally:
             file.close()
 
@@ -220,20 +236,23 @@ class Hashing:
             while True:
                 await trio.sleep(TELL_S)
                 self._tell()
-                if trio.current_time() - noted_at >= NOTE_S:
+                if (now := trio.current_time()) - noted_at >= NOTE_S:
+                    noted_at = now  # Not when it is noted: what is hashed meanwhile waits as long as any other.
                     await self._workers.run(self._note_if_possible)
-                    noted_at = trio.current_time()
         finally:
             self._stopped = True  # Also when cancelled from outside: the threads see it after the chunk they are at.
 
     def note(self) -> None:
         """Note what was hashed since the last time. Blocks. Raises DiskError."""
-        numbers, self._to_note = self._to_note, []
+        at_hand = [each for each in self._at_hand if each is not None]  # First: what is done meanwhile is not missed.
+        numbers = [self._to_note.popleft() for _ in range(len(self._to_note))]
         blobs = self.blobs[self._blobs_noted :]
         self._blobs_noted += len(blobs)
         self._store.put_blobs(blobs)
         files = {self._files.place(number): file for number in numbers if (file := self.results[number]) is not None}
         self._store.note_hashed(files)
+        parts = ((number, each.so_far()) for number, each in at_hand if number not in numbers)
+        self._store.note_parts({self._files.place(number): part for number, part in parts if part is not None})
 
     def _note_if_possible(self) -> None:
         try:

@@ -28,7 +28,7 @@ from p2phub.errors import DiskError, DiskFull
 from p2phub.store.ballast import is_full, make_room
 from p2phub.store.interface import Origin
 
-SCHEMA = 3
+SCHEMA = 4
 BUSY_S = 10.0
 INDEX = "index.sqlite"
 LOCK = "index.lock"
@@ -70,6 +70,12 @@ _OF_3 = (
     # the rest. `number` counts in the file. A file of one chunk has no row: its root is that chunk's digest.
     "CREATE TABLE chunk (key INTEGER NOT NULL, root INTEGER NOT NULL, number INTEGER NOT NULL,"
     " PRIMARY KEY (key, root, number)) WITHOUT ROWID",
+)
+_OF_4 = (
+    # How far files were hashed that no read pass is at the end of yet, by their path: a row each time that was noted,
+    # of what came since the one before. `chunks`: how many of the file are hashed with it.
+    "CREATE TABLE hashing (place BLOB NOT NULL, chunks INTEGER NOT NULL, note BLOB NOT NULL,"
+    " PRIMARY KEY (place, chunks))",
     f"PRAGMA user_version = {SCHEMA}",
 )
 _TABLES = (
@@ -83,6 +89,7 @@ _TABLES = (
     " place BLOB, root INTEGER, PRIMARY KEY (holding, number)) WITHOUT ROWID",
     *_OF_2,
     *_OF_3,
+    *_OF_4,
 )
 _FROM_1_TO_2 = (
     # Of what was held before nobody knows whose it is: the user's, then.
@@ -100,7 +107,7 @@ _FROM_2_TO_3 = (
     "ALTER TABLE file ADD COLUMN root INTEGER",
     *_OF_3,
 )
-_STEPS = {1: (*_FROM_1_TO_2, *_FROM_2_TO_3), 2: _FROM_2_TO_3}
+_STEPS = {1: (*_FROM_1_TO_2, *_FROM_2_TO_3, *_OF_4), 2: (*_FROM_2_TO_3, *_OF_4), 3: _OF_4}
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 _SHORT_READ = 522  # SQLITE_IOERR_SHORT_READ: a truncated file.
 

@@ -40,6 +40,7 @@ from p2phub.store.interface import (
     LocalRun,
     LookedAgain,
     Origin,
+    PartHashed,
     Provenance,
     Scan,
     Selected,
@@ -48,6 +49,7 @@ from p2phub.store.keeping import Collectable, Keep, Spare, Swept, Usage
 from p2phub.store.linking import Linker
 from p2phub.store.local import find_local
 from p2phub.store.own_folder import in_use
+from p2phub.store.part_hashed import note_parts, part_hashed
 from p2phub.store.remembering import remembered
 from p2phub.store.scanning import Ignore, scan_folder
 from p2phub.store.secret import load_or_make
@@ -170,6 +172,12 @@ class FilesystemStore:
     def hashed_at(self, places: Iterable[Path]) -> dict[Path, HashedFile]:
         with disk_errors(f"read metadata in {self._home}"):
             return hashed_at(places, self._holdings.index, self._blobs)
+
+    def note_parts(self, parts: Mapping[Path, PartHashed]) -> None:
+        note_parts(parts, self._holdings.index)
+
+    def part_hashed(self, place: Path) -> PartHashed | None:
+        return part_hashed(place, self._holdings.index)
 
     def look_again(self, manifest: Digest, file: int) -> LookedAgain:
         return look_again(self._holdings, manifest, file)

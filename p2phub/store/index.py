@@ -1,5 +1,5 @@
 """What the index knows (`index.sqlite`): which manifests stand in which folders, each file's fingerprint when hashed,
-and what was hashed that no holding has yet.
+and what was hashed, wholly or in part, that no holding has yet.
 
 One method a question. Which chunks are where: `index_chunks`. How the database is opened, and begun again when it is
 damaged: `database`.
@@ -20,6 +20,9 @@ from p2phub.content import DIGEST_BYTES, Digest
 from p2phub.store.database import DOUBTED, HELD, TRUSTED, Begun, Database
 from p2phub.store.interface import Fingerprint, Origin
 
+PART_NOTE_EXTRA_BYTES = 512  # That a note of a file being hashed is longer than the digests of its chunks: some 250.
+_BOUNDED = f"length(note) <= {PART_NOTE_EXTRA_BYTES} + {DIGEST_BYTES} * chunks"
+_PARTS_AT_ONCE = 64
 _KEY = struct.Struct(f">q{DIGEST_BYTES - 8}x")
 UNHELD = "NOT EXISTS (SELECT 1 FROM file WHERE file.root = content.root)"
 ROWS_AT_ONCE = 4096  # What a reader of many rows holds in memory; between two pages others get their turn.
@@ -52,6 +55,15 @@ class FileState(NamedTuple):
     fingerprint: Fingerprint | None
     place: bytes | None
     root: int | None
+
+
+class PartRow(NamedTuple):
+    """How far a file is hashed: so many chunks; `first`: there is none before it, and none of another pass shall be."""
+
+    place: bytes
+    chunks: int
+    note: bytes
+    first: bool
 
 
 class Index:
@@ -215,12 +227,14 @@ class Index:
     # --- what was hashed -------------------------------------------------------------------------------------------
 
     def note_hashed(self, rows: Sequence[tuple[bytes, Fingerprint, bytes]]) -> None:
-        """Remember (place, fingerprint, packed entry) of files that were hashed. Durable on return."""
+        """Remember (place, fingerprint, packed entry) of files that were hashed, and no more how far they were. Durable
+        on return."""
 
         def record(db: sqlite3.Connection) -> None:
             with db:
                 db.execute("BEGIN IMMEDIATE")
                 db.executemany("INSERT OR REPLACE INTO hashed VALUES (?, ?, ?)", rows)
+                db.executemany("DELETE FROM hashing WHERE place = ?", ((place,) for place, _, _ in rows))
 
         self._do(record)
 
@@ -231,15 +245,56 @@ class Index:
         return None if row is None else (Fingerprint.unpacked(row[0]), row[1])
 
     def has_hashed(self) -> bool:
-        """Whether anything is noted of any file."""
-        return self._do(lambda db: db.execute("SELECT 1 FROM hashed LIMIT 1").fetchone()) is not None
+        """Whether anything is noted of any file, or of a part of one."""
+        query = "SELECT EXISTS (SELECT 1 FROM hashed) OR EXISTS (SELECT 1 FROM hashing)"
+        return self._do(lambda db: bool(db.execute(query).fetchone()[0]))
 
     def hashed_places(self) -> list[bytes]:
-        return [place for (place,) in self._do(lambda db: db.execute("SELECT place FROM hashed").fetchall())]
+        """Return of which files that is."""
+        query = "SELECT place FROM hashed UNION SELECT place FROM hashing"
+        return [place for (place,) in self._do(lambda db: db.execute(query).fetchall())]
 
     def forget_hashed(self, places: Iterable[bytes]) -> None:
+        """Forget what is noted of files, and of parts of them."""
         gone = [(place,) for place in places]
-        self._do(lambda db: db.executemany("DELETE FROM hashed WHERE place = ?", gone))
+
+        def forget(db: sqlite3.Connection) -> None:
+            with db:
+                db.execute("BEGIN IMMEDIATE")
+                for table in ("hashed", "hashing"):
+                    db.executemany(f"DELETE FROM {table} WHERE place = ?", gone)
+
+        self._do(forget)
+
+    def note_parts(self, rows: Sequence[PartRow]) -> None:
+        """Add rows of files that are being hashed. Durable on return."""
+
+        def record(db: sqlite3.Connection) -> None:
+            with db:
+                db.execute("BEGIN IMMEDIATE")
+                for row in rows:
+                    if row.first:
+                        db.execute("DELETE FROM hashing WHERE place = ?", (row.place,))
+                    db.execute("INSERT OR REPLACE INTO hashing VALUES (?, ?, ?)", (row.place, row.chunks, row.note))
+
+        self._do(record)
+
+    def last_part(self, place: bytes) -> tuple[object, object] | None:
+        """Return (chunks, note) of the last row of a file that is being hashed, of whatever type they are."""
+        query = f"SELECT chunks, note FROM hashing WHERE place = ? AND {_BOUNDED} ORDER BY chunks DESC LIMIT 1"
+        row: tuple[object, object] | None = self._do(lambda db: db.execute(query, (place,)).fetchone())
+        return row
+
+    def next_parts(self, place: bytes, after: int) -> list[tuple[object, object]]:
+        """Return the same of the first rows with more chunks than `after`, in order; none: there are no more."""
+        where = f"place = ? AND chunks > ? AND {_BOUNDED}"
+        query = f"SELECT chunks, note FROM hashing WHERE {where} ORDER BY chunks LIMIT {_PARTS_AT_ONCE}"
+        return self._do(lambda db: db.execute(query, (place, after)).fetchall())
+
+    def forget_parts(self, place: bytes, after: int) -> None:
+        """Remove the rows of a file with more chunks than `after`."""
+        query = "DELETE FROM hashing WHERE place = ? AND chunks > ?"
+        self._do(lambda db: db.execute(query, (place, after)))
 
     def doubt(self, holding: int, file: int) -> None:
         query = "UPDATE file SET standing = ? WHERE holding = ? AND number = ?"

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from p2phub import limits
-from p2phub.content import ChunkList, ChunkTable, Digest, RangeSet, Readable, ReadPlan, WritePlan
+from p2phub.content import DIGEST_BYTES, ChunkList, ChunkTable, Digest, RangeSet, Readable, ReadPlan, WritePlan
 from p2phub.identity import PeerId
 from p2phub.manifest import FileEntry, Manifest
 from p2phub.store.keeping import Keeper
@@ -117,6 +117,24 @@ class HashedFile(msgspec.Struct, frozen=True):
     fingerprint: Fingerprint
     trusted: bool  # False where the fingerprint was too young when taken: hash again next time.
     place: Path | None = None  # Where it stands, if that is not `entry.path` below the folder that holds it.
+
+
+class PartHashed(msgspec.Struct, frozen=True):
+    """How far a read pass has come with a file that it is not at the end of: the first chunks of it.
+
+    `fingerprint` held before the pass and was not too young then. `cuts`: 32 bytes that tell one way to cut the file
+    from another; `digests`: of the chunks, packed; they end at `offset`; `state`: of the SHA-256 there.
+    """
+
+    fingerprint: Fingerprint
+    cuts: bytes
+    offset: int
+    digests: bytes
+    state: bytes
+
+    @property
+    def chunks(self) -> int:
+        return len(self.digests) // DIGEST_BYTES
 
 
 class Origin(Enum):
@@ -343,6 +361,13 @@ class Store(Keeper, Protocol):
 
     def hashed_at(self, places: Iterable[Path]) -> dict[Path, HashedFile]:
         """Return what `note_hashed` was told of these files, where the fingerprint was trusted."""
+
+    def note_parts(self, parts: Mapping[Path, PartHashed]) -> None:
+        """Remember, durably, how far files were hashed, by their absolute path, until `note_hashed` is told what they
+        are as a whole, or a folder holds them. What was noted of the same pass before is not written again."""
+
+    def part_hashed(self, place: Path) -> PartHashed | None:
+        """Return how far a file was hashed, as it was noted last; less, or None, if that is damaged."""
 
     def look_again(self, manifest: Digest, file: int) -> LookedAgain:
         """Read a file in doubt again, wherever it is held: it is held again if it is what it should be."""

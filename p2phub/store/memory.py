@@ -31,6 +31,7 @@ from p2phub.store.interface import (
     LocalRun,
     LookedAgain,
     Origin,
+    PartHashed,
     Provenance,
     Scan,
     Selected,
@@ -71,6 +72,7 @@ class MemoryStore:
         self._blobs: dict[Digest, bytes] = {}
         self._held: list[_Held] = []
         self._hashed: dict[Path, HashedFile] = {}
+        self._parts: dict[Path, PartHashed] = {}
         keeper = MemoryKeeper(self)
         self.own_folder, self.own_bytes, self.note_others = keeper.own_folder, keeper.own_bytes, keeper.note_others
         self.in_use, self.own_unfinished = keeper.in_use, keeper.own_unfinished
@@ -183,6 +185,10 @@ class MemoryStore:
         if self.blob(digest) is None:
             self.put_blobs(encode_manifest(manifest))
         self.put_blobs([alone_root(entry) for entry in _large(manifest)])
+        with self.lock:
+            for file in files:
+                if file.place is None:
+                    self._parts.pop(folder / file.entry.path, None)
         self.record(_Held(manifest, digest, folder, list(files), table, origin, source))
 
     def hold_some(self, manifest: Manifest, digest: Digest, folder: Path, table: ChunkTable, files: set[int]) -> None:
@@ -322,6 +328,9 @@ class MemoryStore:
     def note_hashed(self, files: Mapping[Path, HashedFile]) -> None:
         with self.lock:
             self._hashed.update(files)
+            for place, file in files.items():
+                if file.trusted:
+                    self._parts.pop(place, None)
 
     def hashed_at(self, places: Iterable[Path]) -> dict[Path, HashedFile]:
         with self.lock:
@@ -331,6 +340,14 @@ class MemoryStore:
             for place, file in known.items()
             if file.trusted
         }
+
+    def note_parts(self, parts: Mapping[Path, PartHashed]) -> None:
+        with self.lock:
+            self._parts.update(parts)
+
+    def part_hashed(self, place: Path) -> PartHashed | None:
+        with self.lock:
+            return self._parts.get(place)
 
     def look_again(self, manifest: Digest, file: int) -> LookedAgain:
         restored, lost = 0, list[str]()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 from msgspec.structs import replace
@@ -13,7 +14,7 @@ from p2phub import limits
 from p2phub.content import RangeSet
 from p2phub.errors import ContentChanged, Unsafe
 from p2phub.manifest import alone_digest, manifest_alone
-from p2phub.store import HashedFile, LocalRun, LookedAgain, Origin, Provenance
+from p2phub.store import Fingerprint, HashedFile, LocalRun, LookedAgain, Origin, PartHashed, Provenance
 from p2phub.store.disk import Disk
 from tests.support.content import Content, content_of, random_files
 from tests.support.covers import covers
@@ -251,3 +252,41 @@ def test_what_was_hashed_is_remembered_before_anything_is_held(scene: Scene) -> 
     assert list(found) == [places[0]]
     known = found[places[0]]
     assert known == HashedFile(replace(file.entry, path=""), file.chunks, file.fingerprint, True, places[0])
+
+
+def part_of(chunks: int, *, seed: int = 1) -> PartHashed:
+    """Return how far a file is hashed by a pass that is made up."""
+    digests = Random(seed).randbytes(32 * 100)[: 32 * chunks]
+    return PartHashed(Fingerprint(1, 2, 3, 4, seed), bytes(32), 1_000 * chunks, digests, b"state at %d" % chunks)
+
+
+def test_how_far_a_file_is_hashed_is_remembered_until_it_is_known_as_a_whole_or_held(scene: Scene) -> None:
+    put_all(scene, CONTENT)
+    place, other = scene.folder / "model.bin", scene.folder / "other"
+    assert scene.store.part_hashed(place) is None
+    for chunks in (1, 4, 4, 90):
+        scene.store.note_parts({place: part_of(chunks), other: part_of(2, seed=chunks)})
+        scene.reopen()
+        assert scene.store.part_hashed(place) == part_of(chunks)
+        assert scene.store.part_hashed(other) == part_of(2, seed=chunks)
+    assert scene.store.hashed_at([place, other]) == {}
+    young = replace(hashed(scene, CONTENT)[MODEL], trusted=False)
+    scene.store.note_hashed({place: young})
+    assert scene.store.part_hashed(place) == part_of(90)
+    scene.store.note_hashed({place: hashed(scene, CONTENT)[MODEL]})
+    assert scene.store.part_hashed(place) is None
+    scene.store.note_parts({place: part_of(3)})
+    hold(scene, CONTENT)
+    assert scene.store.part_hashed(place) is None
+    assert scene.store.part_hashed(other) == part_of(2, seed=90)
+
+
+@pytest.mark.parametrize("chunks", [2, 5, 60])
+def test_a_pass_that_began_anew_is_remembered_in_place_of_the_one_before(scene: Scene, chunks: int) -> None:
+    place = scene.folder / "model.bin"
+    for done in (1, 4, 20):
+        scene.store.note_parts({place: part_of(done)})
+    scene.store.note_parts({place: part_of(chunks, seed=2)})
+    assert scene.store.part_hashed(place) == part_of(chunks, seed=2)
+    scene.store.note_parts({place: part_of(1, seed=2)})  # As after less of it was believed.
+    assert scene.store.part_hashed(place) == part_of(1, seed=2)

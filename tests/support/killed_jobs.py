@@ -3,7 +3,7 @@
 What a kill costs is counted in bytes of verified work, by the most unfavourable of the counts there are:
 
 - *hashing* (publish, adopt): what the killed attempt had told as hashed, and what was noted before it, less what is
-  noted after it. Half a SHA-256 cannot be kept: so much is lost besides as the files that each thread was at.
+  noted after it, of whole files and of those at hand.
 - *arriving* (fetch, repair): what was still missing when it was killed, by what it had told as verified, or by what the
   provider had sent to it if that is more, against what the next attempt finds missing.
 """
@@ -37,8 +37,6 @@ LOST_MAX = SYNC_BYTES
 TELLINGS_LOST = math.ceil(LOST_S / TELL_S)
 """So many times at most does a pass tell how far it is from one note to the next, whatever the machine: none while it
 notes, and at least TELL_S lie between two but at its end."""
-
-THREADS = max(2, os.cpu_count() or 2)
 
 T = TypeVar("T")
 
@@ -99,7 +97,6 @@ class Hashing(Job):
         self._digests = {file.relative_to(folder).as_posix(): _sha256(file) for file in files}
         self._sizes = {file.resolve(): file.stat().st_size for file in files}
         self._total = sum(self._sizes.values())
-        self._largest = max(self._sizes.values())
         self._chain = 0
         self._noted = 0
 
@@ -127,7 +124,7 @@ class Hashing(Job):
         self.tally.claimed += read_claims(self.home)
         lost = max(0, self._noted + told[-1] - noted)
         since_note = told[-1] - (told[-1 - TELLINGS_LOST] if len(told) > TELLINGS_LOST else 0)
-        bound = max(LOST_MAX, since_note) + THREADS * self._largest
+        bound = max(LOST_MAX, since_note)
         assert lost <= bound, process.failed(f"{lost} bytes were hashed for nothing, {bound} may be; told {told}")
         assert noted >= self._noted, "what was noted once is not forgotten"
         self.tally.lost.append(lost)
@@ -137,14 +134,16 @@ class Hashing(Job):
         self._noted = noted
 
     def _noted_now(self) -> int:
-        """Return how many bytes need not be hashed again: those of files that are noted, or held, and were not so young
-        when they were hashed that they might have been changed since unseen."""
+        """Return how many bytes need not be hashed again: those of files that are noted, or held, and of others as much
+        as is noted; if they were not so young when they were hashed that they might have been changed since unseen."""
         store = FilesystemStore(self.home)
         try:
             known = set(store.hashed_at(self._sizes))
             for holding in store.holdings():
                 known |= {holding.folder / path for path in store.remembered(holding.folder)}
-            return sum(length for place, length in self._sizes.items() if place in known)
+            rest = (store.part_hashed(place) for place in self._sizes if place not in known)
+            parts = sum(part.offset for part in rest if part is not None)
+            return parts + sum(length for place, length in self._sizes.items() if place in known)
         finally:
             store.close()
 
