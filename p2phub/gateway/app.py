@@ -8,7 +8,6 @@ connection in good order, short of what the head says: clients then ask for the 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -43,7 +42,6 @@ from p2phub.gateway.shelf import Content, File, NoSuchRevision, Release, Shelf, 
 from p2phub.gateway.tree import find_entry, find_file, page_below
 
 _log = logging.getLogger(__name__)
-_LAST_BYTES = 64 * limits.KIB
 _SAFE_METHODS = ("GET", "HEAD")
 _QUESTIONS = (AskPaths,)  # Asked by POST, and change nothing.
 _RETRY_AFTER_S = "10"
@@ -59,7 +57,7 @@ class App:
     def __init__(self, door: Door, shelf: Shelf) -> None:
         self._door = door
         self._shelf = shelf
-        self._threads = trio.CapacityLimiter(4)  # For what takes long to write down, and the last bytes of files.
+        self._threads = trio.CapacityLimiter(4)  # For what takes long to write down.
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer. Raises CutOff where the answer had begun and cannot go on, or the client is gone."""
@@ -187,23 +185,12 @@ class App:
     async def _send_standing(
         self, exchange: Exchange, standing: Standing, status: int, headers: Headers, start: int, stop: int
     ) -> None:
-        """Send from the file itself. The last bytes are read, and go out only if it is unchanged to the end: clients
-        check the length alone, so what may be wrong must end short of it."""
+        """Send from the file itself, nothing of which is passed on before it was looked at again: clients check the
+        length alone, and ask for what is missing of it, so what came before that has to be right, too."""
         if not standing.unchanged():
             raise NoProvider("the file changed while it was opened")
         await exchange.begin(status, headers, length=stop - start)
-        last = max(start, stop - _LAST_BYTES)
-        if start < last:
-            await exchange.send_file(standing.descriptor, start, last)
-        try:
-            data = await trio.to_thread.run_sync(
-                os.pread, standing.descriptor, stop - last, last, limiter=self._threads
-            )
-        except OSError as exc:
-            raise CutOff(f"cannot be read: {exc.strerror}") from exc
-        if len(data) != stop - last or not standing.unchanged():
-            raise CutOff("the file changed while it was sent")
-        await exchange.send(data)
+        await exchange.send_file(standing.descriptor, start, stop, standing.unchanged)
 
     async def _send_fetched(
         self, exchange: Exchange, content: Content, status: int, headers: Headers, start: int, stop: int

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -43,8 +43,9 @@ class Exchange(Protocol):
 
     async def send(self, piece: bytes | memoryview) -> None: ...
 
-    async def send_file(self, descriptor: int, start: int, stop: int) -> None:
-        """Send bytes of a file without reading them. Raises CutOff too if it has become shorter, or cannot be read."""
+    async def send_file(self, descriptor: int, start: int, stop: int, unchanged: Callable[[], bool]) -> None:
+        """Send bytes of a file, each piece once it was read and the file was found to be `unchanged` after that, which
+        does not block for long. Raises CutOff too if it is not, or has become shorter, or cannot be read."""
 
     def is_gone(self) -> bool:
         """Return whether the client has said its last: it is gone, or will send no more."""

@@ -196,6 +196,18 @@ async def test_a_file_that_changes_while_it_is_sent_ends_with_a_fin(scene: Scene
         assert len(body) < len(BIG)
 
 
+async def test_no_byte_of_an_edit_reaches_a_client_that_asks_for_the_rest_later(scene: Scene) -> None:
+    """What was cut short is resumed behind what came, and nobody looks at that again."""
+    async with await scene.connect() as stream:
+        await stream.send_all(scene.request("GET", FILE))
+        data = bytes(await stream.receive_some(1000))
+        await trio.testing.wait_all_tasks_blocked(0.01)  # The socket is full, and the rest is to be sent.
+        scene.shelf.edit_open_files()
+        _, _, body = (data + await to_the_end(stream)).partition(b"\r\n\r\n")
+        assert len(body) < len(BIG)
+        assert body == BIG[: len(body)]
+
+
 async def test_clients_that_vanish_leave_nothing(scene: Scene) -> None:
     async def vanish(standing: bool) -> None:
         scene.shelf.standing = standing
