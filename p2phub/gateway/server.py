@@ -5,7 +5,8 @@ only when the socket takes something: a client that reads slowly costs its socke
 socket then has the file's own pages, so that what somebody writes to them later is what its client reads.
 A connection ends with FIN, and only after what was sent was read, where its client lets us: a reset would cost it what
 it has not read yet, and clients give up on one.
-Connections beyond the bound: the one that waits longest for a request gives way; if all are at work, the newcomer.
+Connections beyond the bound: the one that waits longest for a request gives way; if all are at work, the newcomer. Both
+hold a socket for a moment more, and of those there is a bound, too: in a flood newcomers are reset.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class Server:
 
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
-        self._count = 0
+        self._open = 0
+        self._count = 0  # Of those, what is more than told to come again.
         self._idle: dict[_Connection, None] = {}  # Who waits longest comes first.
         self._threads = trio.CapacityLimiter(8)
 
@@ -49,14 +51,21 @@ class Server:
         await trio.serve_listeners(self._converse, list(listeners))
 
     async def _converse(self, stream: trio.SocketStream) -> None:
-        if self._count >= limits.GATEWAY_CONNECTIONS_MAX and not self._make_room():
-            await _end(stream, _BUSY)
+        if self._open >= limits.GATEWAY_CONNECTIONS_MAX + limits.GATEWAY_ENDING_MAX:
+            await trio.aclose_forcefully(stream)
             return
-        self._count += 1
+        self._open += 1
         try:
-            await _Connection(stream, self._handle, self._idle, self._threads).run()
+            if self._count >= limits.GATEWAY_CONNECTIONS_MAX and not self._make_room():
+                await _end(stream, _BUSY)
+                return
+            self._count += 1
+            try:
+                await _Connection(stream, self._handle, self._idle, self._threads).run()
+            finally:
+                self._count -= 1
         finally:
-            self._count -= 1
+            self._open -= 1
 
     def _make_room(self) -> bool:
         """Have the connection that waits longest end; False if none waits."""

@@ -359,6 +359,23 @@ async def test_when_all_are_at_work_the_newcomer_is_told_to_come_again(
         await trio.aclose_forcefully(stream)
 
 
+@covers("T36")
+async def test_a_flood_holds_no_more_sockets_than_connections_and_goodbyes(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "GATEWAY_CONNECTIONS_MAX", 3)
+    monkeypatch.setattr(limits, "GATEWAY_ENDING_MAX", 2)
+    monkeypatch.setattr(limits, "GATEWAY_GOODBYE_S", 1000.0)
+    before = len(os.listdir("/proc/self/fd"))
+    streams = [await scene.connect() for _ in range(60)]  # None of them says its last.
+    with trio.fail_after(30):
+        while len(os.listdir("/proc/self/fd")) - before - len(streams) > 5:
+            await trio.testing.wait_all_tasks_blocked(0.01)
+    for stream in streams:
+        await trio.aclose_forcefully(stream)
+    assert (await scene.get("/acme/m/resolve/main/small.txt"))[0] == 200
+
+
 # --- bodies of requests -----------------------------------------------------------------------------------------------
 
 PATHS_INFO = "/api/models/acme/m/paths-info/main"
