@@ -73,10 +73,10 @@ class App:
     async def _handle(self, exchange: Exchange, request: Request) -> None:
         # Before anything is said of what there is: who asks?
         changes = request.method not in (*_SAFE_METHODS, "POST")
-        host = check_request(self._door, request.headers, changes=changes, came_to=request.came_to)
+        host = check_request(self._door, request.headers, changes=changes, came_to=request.came_to, user=request.user)
         asked = read_request(request.method, request.target)
         if request.method not in _SAFE_METHODS and not isinstance(asked, _QUESTIONS):
-            check_request(self._door, request.headers, changes=True, came_to=request.came_to)
+            check_request(self._door, request.headers, changes=True, came_to=request.came_to, user=request.user)
         if isinstance(asked, ReadFile):
             await self._send_file(exchange, asked)
             return

@@ -20,6 +20,7 @@ class Request(msgspec.Struct, frozen=True):
     target: str
     headers: Mapping[str, str]
     came_to: str  # The IP of ours that the connection leads to.
+    user: int | None = None  # Whose program asks, of this machine's users; None where that is not told.
 
 
 class CutOff(Exception):

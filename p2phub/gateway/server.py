@@ -24,6 +24,7 @@ import trio
 from p2phub import limits
 from p2phub.gateway.exchange import CutOff, Exchange, Headers, Request
 from p2phub.gateway.refusal import Refusal
+from p2phub.gateway.whose import NOBODY, user_at
 
 _log = logging.getLogger(__name__)
 _READ_BYTES = 64 * limits.KIB
@@ -87,6 +88,8 @@ class _Connection:
         self.stream = stream
         self.machine = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.GATEWAY_HEAD_BYTES_MAX)
         self.threads = threads
+        self.ours = stream.socket.getsockname()[:2]
+        self.user = _user_of(stream.socket, self.ours)
         self._handle = handle
         self._idle = idle
 
@@ -192,7 +195,8 @@ class _Answering:
             method=head.method.decode("ascii"),
             target=head.target.decode("latin-1"),
             headers=headers,
-            came_to=connection.stream.socket.getsockname()[0],
+            came_to=connection.ours[0],
+            user=connection.user,
         )
         self._connection = connection
         self._machine = connection.machine
@@ -286,6 +290,14 @@ class _Span:
 
     def __len__(self) -> int:
         return self._length
+
+
+def _user_of(client: trio.socket.SocketType, ours: tuple[str, int]) -> int | None:
+    try:
+        theirs = client.getpeername()[:2]
+    except OSError:  # It has gone already.
+        return NOBODY
+    return user_at(ours, theirs)
 
 
 def _send_unchanged(where: int, descriptor: int, start: int, stop: int, unchanged: Callable[[], bool]) -> int:

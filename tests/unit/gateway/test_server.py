@@ -52,11 +52,13 @@ async def scene() -> AsyncIterator[Scene]:
 
 
 @asynccontextmanager
-async def serving(shelf: MemoryShelf) -> AsyncIterator[Scene]:
+async def serving(shelf: MemoryShelf, *, user: int | None = None) -> AsyncIterator[Scene]:
+    """`user`: whose gateway it is; None: of who asks."""
+    user = os.geteuid() if user is None else user
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listeners[0].socket.getsockname()[1]
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(Server(App(Door("127.0.0.1", port, TOKEN), shelf).handle).serve, listeners)
+        nursery.start_soon(Server(App(Door("127.0.0.1", port, TOKEN, user), shelf).handle).serve, listeners)
         yield Scene(port, shelf)
         nursery.cancel_scope.cancel()
 
@@ -228,6 +230,18 @@ async def test_clients_that_vanish_leave_nothing(scene: Scene) -> None:
     with trio.fail_after(30):
         while len(os.listdir("/proc/self/fd")) > before:
             await trio.testing.wait_all_tasks_blocked()
+
+
+@covers("T45")
+async def test_another_user_of_this_machine_gets_nothing_without_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("p2phub.gateway.server.user_at", lambda ours, theirs: 4711)
+    shelf = MemoryShelf()
+    shelf.add("acme/m", {"small.txt": b"small"})
+    async with serving(shelf) as scene:
+        for target in ("/acme/m/resolve/main/small.txt", "/api/models", "/acme/none/resolve/main/small.txt"):
+            assert (await scene.get(target))[0] == 401
+        wanted = ("/acme/m/resolve/main/small.txt", f"Authorization: Bearer {TOKEN}")
+        assert await scene.get(*wanted) == (200, b"small")
 
 
 # --- many and slow ones -----------------------------------------------------------------------------------------------
