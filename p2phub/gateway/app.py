@@ -7,6 +7,7 @@ connection in good order, short of what the head says: clients then ask for the 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -42,6 +43,7 @@ from p2phub.gateway.shelf import Content, File, NoSuchRevision, Release, Shelf, 
 from p2phub.gateway.tree import find_entry, find_file, page_below
 
 _log = logging.getLogger(__name__)
+_LONG_FILES = 20_000  # Some 2 MB, and 30 ms to write down.
 _SAFE_METHODS = ("GET", "HEAD")
 _QUESTIONS = (AskPaths,)  # Asked by POST, and change nothing.
 _RETRY_AFTER_S = "10"
@@ -57,6 +59,7 @@ class App:
     def __init__(self, door: Door, shelf: Shelf) -> None:
         self._door = door
         self._shelf = shelf
+        self._long_ones = trio.Semaphore(limits.GATEWAY_LONG_ANSWERS_MAX)
         self._threads = trio.CapacityLimiter(4)  # For what takes long to write down.
 
     async def handle(self, exchange: Exchange) -> None:
@@ -80,6 +83,9 @@ class App:
         if isinstance(asked, ReadFile):
             await self._send_file(exchange, asked)
             return
+        if isinstance(asked, AskInfo):
+            await self._send_info(exchange, asked)
+            return
         told, headers = await self._tell(exchange, asked, host)
         body = await trio.to_thread.run_sync(msgspec.json.encode, told, limiter=self._threads)
         await exchange.answer(200, [*headers, ("Content-Type", "application/json")], body)
@@ -92,9 +98,6 @@ class App:
                 return answers.whoami(), ()
             case Search():
                 return await self._search(asked, host)
-            case AskInfo():
-                snapshot = await self._snapshot(asked.repo, asked.revision)
-                return answers.info(snapshot, blobs=asked.blobs), [("X-Repo-Commit", snapshot.commit)]
             case AskTree():
                 return await self._tree(asked, host)
             case AskPaths():
@@ -110,6 +113,20 @@ class App:
             case AskCommits():
                 return await self._commits(asked, host)
         raise AssertionError(f"{asked} is answered elsewhere")
+
+    async def _send_info(self, exchange: Exchange, asked: AskInfo) -> None:
+        """Tell what a repository is, which has no pages: with two million files it takes seconds and some 200 MB, until
+        the client has taken all of it."""
+        snapshot = await self._snapshot(asked.repo, asked.revision)
+
+        def write() -> bytes:
+            return msgspec.json.encode(answers.info(snapshot, blobs=asked.blobs))
+
+        is_long = len(snapshot.files) > _LONG_FILES
+        async with self._long_ones if is_long else contextlib.nullcontext():
+            body = await trio.to_thread.run_sync(write, limiter=self._threads)
+            headers = [("X-Repo-Commit", snapshot.commit), ("Content-Type", "application/json")]
+            await exchange.answer(200, headers, body)
 
     async def _search(self, asked: Search, host: str) -> Answered:
         found = [each for each in await self._shelf.repositories(asked.kind) if answers.matches(asked, each)]
