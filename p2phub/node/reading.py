@@ -95,6 +95,11 @@ class Reading:
         self._fetch.readers.go()
         return self._fetch
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it is known what the manifest has: whoever opened it is told then."""
+        return self._loaded
+
     # --- where bytes stand ------------------------------------------------------------------------------------------
 
     async def follow(self, number: int, start: int, stop: int, tell: Callable[[RangeReady], None]) -> None:
