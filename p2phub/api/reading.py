@@ -59,7 +59,7 @@ class OpenedRelease(msgspec.Struct, frozen=True):
 
 
 class Standing:
-    """A file that stands whole on this disk, opened. `descriptor` is for `os.sendfile`, `os.preadv`, and belongs to
+    """A file that stands whole on this disk, opened. `descriptor` is for `os.pread`, `os.preadv`, and belongs to
     this object: close it, or use it as a context manager. `size` in bytes."""
 
     def __init__(self, file: _Place, size: int) -> None:
@@ -68,8 +68,9 @@ class Standing:
         self.size = size
 
     def unchanged(self) -> bool:
-        """Whether the file still is what was hashed: ask after a read and before its bytes are passed on, or, with
-        sendfile, before and after, and break the connection off where it is not. Does not block for long."""
+        """Whether the file still is what was hashed: ask after a read and before its bytes are passed on. Not with
+        sendfile or mmap: what is passed on by those is the file's own pages, and may change after that. Does not block
+        for long."""
         return self._file.unchanged()
 
     def close(self) -> None:

@@ -313,12 +313,15 @@ class _OpenModels:
                 break
             if not self._users[model]:
                 del self._open[manifest]
-        kept = set(self._open.values())
-        for model in [each for each, users in self._users.items() if not users and each not in kept]:
-            del self._users[model]
-            self._used.pop(model, None)
+        while (unused := self._next_unused()) is not None:
+            del self._users[unused]  # Before it is waited for: whoever else is here meanwhile leaves it alone.
+            self._used.pop(unused, None)
             with trio.CancelScope(shield=True):  # It bounds its own end.
-                await model.__aexit__(None, None, None)
+                await unused.__aexit__(None, None, None)
+
+    def _next_unused(self) -> api.OpenModel | None:
+        kept = set(self._open.values())
+        return next((each for each, users in self._users.items() if not users and each not in kept), None)
 
 
 class _Listings:

@@ -7,8 +7,8 @@ connection in good order, short of what the head says: clients then ask for the 
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import os
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -43,7 +43,7 @@ from p2phub.gateway.shelf import Content, File, NoSuchRevision, Release, Shelf, 
 from p2phub.gateway.tree import find_entry, find_file, page_below
 
 _log = logging.getLogger(__name__)
-_LAST_BYTES = 64 * limits.KIB
+_LONG_FILES = 20_000  # Some 2 MB, and 30 ms to write down.
 _SAFE_METHODS = ("GET", "HEAD")
 _QUESTIONS = (AskPaths,)  # Asked by POST, and change nothing.
 _RETRY_AFTER_S = "10"
@@ -59,7 +59,8 @@ class App:
     def __init__(self, door: Door, shelf: Shelf) -> None:
         self._door = door
         self._shelf = shelf
-        self._threads = trio.CapacityLimiter(4)  # For what takes long to write down, and the last bytes of files.
+        self._long_ones = trio.Semaphore(limits.GATEWAY_LONG_ANSWERS_MAX)
+        self._threads = trio.CapacityLimiter(4)  # For what takes long to write down.
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer. Raises CutOff where the answer had begun and cannot go on, or the client is gone."""
@@ -75,12 +76,15 @@ class App:
     async def _handle(self, exchange: Exchange, request: Request) -> None:
         # Before anything is said of what there is: who asks?
         changes = request.method not in (*_SAFE_METHODS, "POST")
-        host = check_request(self._door, request.headers, changes=changes, came_to=request.came_to)
+        host = check_request(self._door, request.headers, changes=changes, came_to=request.came_to, user=request.user)
         asked = read_request(request.method, request.target)
         if request.method not in _SAFE_METHODS and not isinstance(asked, _QUESTIONS):
-            check_request(self._door, request.headers, changes=True, came_to=request.came_to)
+            check_request(self._door, request.headers, changes=True, came_to=request.came_to, user=request.user)
         if isinstance(asked, ReadFile):
             await self._send_file(exchange, asked)
+            return
+        if isinstance(asked, AskInfo):
+            await self._send_info(exchange, asked)
             return
         told, headers = await self._tell(exchange, asked, host)
         body = await trio.to_thread.run_sync(msgspec.json.encode, told, limiter=self._threads)
@@ -94,9 +98,6 @@ class App:
                 return answers.whoami(), ()
             case Search():
                 return await self._search(asked, host)
-            case AskInfo():
-                snapshot = await self._snapshot(asked.repo, asked.revision)
-                return answers.info(snapshot, blobs=asked.blobs), [("X-Repo-Commit", snapshot.commit)]
             case AskTree():
                 return await self._tree(asked, host)
             case AskPaths():
@@ -112,6 +113,20 @@ class App:
             case AskCommits():
                 return await self._commits(asked, host)
         raise AssertionError(f"{asked} is answered elsewhere")
+
+    async def _send_info(self, exchange: Exchange, asked: AskInfo) -> None:
+        """Tell what a repository is, which has no pages: with two million files it takes seconds and some 200 MB, until
+        the client has taken all of it."""
+        snapshot = await self._snapshot(asked.repo, asked.revision)
+
+        def write() -> bytes:
+            return msgspec.json.encode(answers.info(snapshot, blobs=asked.blobs))
+
+        is_long = len(snapshot.files) > _LONG_FILES
+        async with self._long_ones if is_long else contextlib.nullcontext():
+            body = await trio.to_thread.run_sync(write, limiter=self._threads)
+            headers = [("X-Repo-Commit", snapshot.commit), ("Content-Type", "application/json")]
+            await exchange.answer(200, headers, body)
 
     async def _search(self, asked: Search, host: str) -> Answered:
         found = [each for each in await self._shelf.repositories(asked.kind) if answers.matches(asked, each)]
@@ -187,23 +202,12 @@ class App:
     async def _send_standing(
         self, exchange: Exchange, standing: Standing, status: int, headers: Headers, start: int, stop: int
     ) -> None:
-        """Send from the file itself. The last bytes are read, and go out only if it is unchanged to the end: clients
-        check the length alone, so what may be wrong must end short of it."""
+        """Send from the file itself, nothing of which is passed on before it was looked at again: clients check the
+        length alone, and ask for what is missing of it, so what came before that has to be right, too."""
         if not standing.unchanged():
             raise NoProvider("the file changed while it was opened")
         await exchange.begin(status, headers, length=stop - start)
-        last = max(start, stop - _LAST_BYTES)
-        if start < last:
-            await exchange.send_file(standing.descriptor, start, last)
-        try:
-            data = await trio.to_thread.run_sync(
-                os.pread, standing.descriptor, stop - last, last, limiter=self._threads
-            )
-        except OSError as exc:
-            raise CutOff(f"cannot be read: {exc.strerror}") from exc
-        if len(data) != stop - last or not standing.unchanged():
-            raise CutOff("the file changed while it was sent")
-        await exchange.send(data)
+        await exchange.send_file(standing.descriptor, start, stop, standing.unchanged)
 
     async def _send_fetched(
         self, exchange: Exchange, content: Content, status: int, headers: Headers, start: int, stop: int

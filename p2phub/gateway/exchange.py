@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -20,6 +20,7 @@ class Request(msgspec.Struct, frozen=True):
     target: str
     headers: Mapping[str, str]
     came_to: str  # The IP of ours that the connection leads to.
+    user: int | None = None  # Whose program asks, of this machine's users; None where that is not told.
 
 
 class CutOff(Exception):
@@ -43,8 +44,9 @@ class Exchange(Protocol):
 
     async def send(self, piece: bytes | memoryview) -> None: ...
 
-    async def send_file(self, descriptor: int, start: int, stop: int) -> None:
-        """Send bytes of a file without reading them. Raises CutOff too if it has become shorter, or cannot be read."""
+    async def send_file(self, descriptor: int, start: int, stop: int, unchanged: Callable[[], bool]) -> None:
+        """Send bytes of a file, each piece once it was read and the file was found to be `unchanged` after that, which
+        does not block for long. Raises CutOff too if it is not, or has become shorter, or cannot be read."""
 
     def is_gone(self) -> bool:
         """Return whether the client has said its last: it is gone, or will send no more."""

@@ -6,8 +6,9 @@
     T45  a page of another origin is told nothing: its browser says so in Origin or Sec-Fetch-Site; and no answer
          ever has a header that would let it read (CORS)
 
-On loopback who reads needs no token, for every program of this machine could read the files. Elsewhere every request
-takes the token, as `Authorization: Bearer`, which is how clients send HF_TOKEN.
+On loopback who reads needs no token, if it is a program of the user whose node it is, or of root: it could read the
+files. Other users of this machine could not, and anybody else: every request of theirs takes the token, as
+`Authorization: Bearer`, which is how clients send HF_TOKEN.
 """
 
 from __future__ import annotations
@@ -20,15 +21,18 @@ import msgspec
 
 from p2phub.gateway.refusal import Refusal
 
+_ROOT = 0
 _SAME_SITE = ("same-origin", "none")  # Our own page, and what a person typed.
 
 
 class Door(msgspec.Struct, frozen=True):
-    """Where the gateway listens: `ip` and `port`; `token` is what opens it from elsewhere, and to changes."""
+    """Where the gateway listens: `ip` and `port`; `token` is what opens it from elsewhere, and to changes; `user` is
+    whose it is (uid)."""
 
     ip: str
     port: int
     token: str
+    user: int | None = None
 
     @property
     def is_loopback(self) -> bool:
@@ -39,11 +43,13 @@ class Door(msgspec.Struct, frozen=True):
         return f"http://{_in_url(self.ip)}:{self.port}"
 
 
-def check_request(door: Door, headers: Mapping[str, str], *, changes: bool, came_to: str) -> str:
+def check_request(
+    door: Door, headers: Mapping[str, str], *, changes: bool, came_to: str, user: int | None = None
+) -> str:
     """Return the request's Host, from which absolute URLs are made. Raises Refusal(403), or (401) for want of a token.
 
     `headers` by lower-case name; `changes`: whether it asks for something to be changed; `came_to`: the IP of ours that
-    the connection leads to.
+    the connection leads to; `user`: whose program asks, None where nobody knows.
     """
     host = headers.get("host", "").strip().lower()
     if host not in _hosts(door, came_to):
@@ -53,7 +59,8 @@ def check_request(door: Door, headers: Mapping[str, str], *, changes: bool, came
         raise Refusal(403, "pages of other origins are told nothing")
     if headers.get("sec-fetch-site", "none").strip().lower() not in _SAME_SITE:
         raise Refusal(403, "pages of other sites are told nothing")
-    if (changes or not door.is_loopback) and not _has_token(door, headers.get("authorization", "")):
+    is_ours = door.is_loopback and (user is None or user in (door.user, _ROOT))
+    if (changes or not is_ours) and not _has_token(door, headers.get("authorization", "")):
         raise Refusal(
             401,
             "this takes the gateway's token, as HF_TOKEN: it stands in keys/gateway.token of the node's home",

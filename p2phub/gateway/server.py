@@ -1,10 +1,12 @@
 """Speak HTTP/1.1 with the clients of the gateway: one task a connection, heads and bodies bounded in size and time.
 
-h11 keeps the protocol's state; this moves bytes between it and a socket. A file is sent by `sendfile`, each call in a
-worker thread and only when the socket takes something: a client that reads slowly costs its socket and nothing else.
+h11 keeps the protocol's state; this moves bytes between it and a socket. A file is read and sent in worker threads, and
+only when the socket takes something: a client that reads slowly costs its socket and nothing else. Not by `sendfile`: a
+socket then has the file's own pages, so that what somebody writes to them later is what its client reads.
 A connection ends with FIN, and only after what was sent was read, where its client lets us: a reset would cost it what
 it has not read yet, and clients give up on one.
-Connections beyond the bound: the one that waits longest for a request gives way; if all are at work, the newcomer.
+Connections beyond the bound: the one that waits longest for a request gives way; if all are at work, the newcomer. Both
+hold a socket for a moment more, and of those there is a bound, too: in a flood newcomers are reset.
 """
 
 from __future__ import annotations
@@ -22,11 +24,13 @@ import trio
 from p2phub import limits
 from p2phub.gateway.exchange import CutOff, Exchange, Headers, Request
 from p2phub.gateway.refusal import Refusal
+from p2phub.gateway.whose import NOBODY, user_at
 
 _log = logging.getLogger(__name__)
 _READ_BYTES = 64 * limits.KIB
 _SENT_BYTES = 256 * limits.KIB  # What a client has to take within GATEWAY_UNREAD_S.
-_SENDFILE_BYTES = 4 * limits.MIB  # In one call, which costs a thread's hop; a socket takes less.
+_HOP_BYTES = 4 * limits.MIB  # Sent of a file in one thread's hop; a socket takes less.
+_PIECE_BYTES = 256 * limits.KIB  # Read and looked at in one go: each thread has so much in memory.
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
 
 Handle = Callable[[Exchange], Awaitable[None]]
@@ -38,7 +42,8 @@ class Server:
 
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
-        self._count = 0
+        self._open = 0
+        self._count = 0  # Of those, what is more than told to come again.
         self._idle: dict[_Connection, None] = {}  # Who waits longest comes first.
         self._threads = trio.CapacityLimiter(8)
 
@@ -47,14 +52,21 @@ class Server:
         await trio.serve_listeners(self._converse, list(listeners))
 
     async def _converse(self, stream: trio.SocketStream) -> None:
-        if self._count >= limits.GATEWAY_CONNECTIONS_MAX and not self._make_room():
-            await _end(stream, _BUSY)
+        if self._open >= limits.GATEWAY_CONNECTIONS_MAX + limits.GATEWAY_ENDING_MAX:
+            await trio.aclose_forcefully(stream)
             return
-        self._count += 1
+        self._open += 1
         try:
-            await _Connection(stream, self._handle, self._idle, self._threads).run()
+            if self._count >= limits.GATEWAY_CONNECTIONS_MAX and not self._make_room():
+                await _end(stream, _BUSY)
+                return
+            self._count += 1
+            try:
+                await _Connection(stream, self._handle, self._idle, self._threads).run()
+            finally:
+                self._count -= 1
         finally:
-            self._count -= 1
+            self._open -= 1
 
     def _make_room(self) -> bool:
         """Have the connection that waits longest end; False if none waits."""
@@ -76,6 +88,8 @@ class _Connection:
         self.stream = stream
         self.machine = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.GATEWAY_HEAD_BYTES_MAX)
         self.threads = threads
+        self.ours = stream.socket.getsockname()[:2]
+        self.user = _user_of(stream.socket, self.ours)
         self._handle = handle
         self._idle = idle
 
@@ -181,7 +195,8 @@ class _Answering:
             method=head.method.decode("ascii"),
             target=head.target.decode("latin-1"),
             headers=headers,
-            came_to=connection.stream.socket.getsockname()[0],
+            came_to=connection.ours[0],
+            user=connection.user,
         )
         self._connection = connection
         self._machine = connection.machine
@@ -226,22 +241,25 @@ class _Answering:
         await self._connection.send(piece)
         await self._end_if_whole()
 
-    async def send_file(self, descriptor: int, start: int, stop: int) -> None:
+    async def send_file(self, descriptor: int, start: int, stop: int, unchanged: Callable[[], bool]) -> None:
         self._took(stop - start, _Span(stop - start))
         where = self._connection.stream.socket
         while start < stop:
             with _faults(), _in_time():
                 await trio.lowlevel.wait_writable(where)
-            count = min(_SENDFILE_BYTES, stop - start)
+            until = min(start + _HOP_BYTES, stop)
             try:
-                sent = await trio.to_thread.run_sync(
-                    _sendfile, where.fileno(), descriptor, start, count, limiter=self._connection.threads
+                start = await trio.to_thread.run_sync(
+                    _send_unchanged,
+                    where.fileno(),
+                    descriptor,
+                    start,
+                    until,
+                    unchanged,
+                    limiter=self._connection.threads,
                 )
             except OSError as exc:
                 raise CutOff(f"cannot be sent: {exc.strerror}") from exc
-            if sent == 0:
-                raise CutOff("the file became shorter while it was sent")
-            start += sent or 0
         await self._end_if_whole()
 
     def is_gone(self) -> bool:
@@ -274,12 +292,32 @@ class _Span:
         return self._length
 
 
-def _sendfile(where: int, descriptor: int, start: int, count: int) -> int | None:
-    """Return how many bytes the socket took; None if it takes nothing now."""
+def _user_of(client: trio.socket.SocketType, ours: tuple[str, int]) -> int | None:
     try:
-        return os.sendfile(where, descriptor, start, count)
-    except BlockingIOError:
-        return None
+        theirs = client.getpeername()[:2]
+    except OSError:  # It has gone already.
+        return NOBODY
+    return user_at(ours, theirs)
+
+
+def _send_unchanged(where: int, descriptor: int, start: int, stop: int, unchanged: Callable[[], bool]) -> int:
+    """Send bytes of a file as far as the socket takes them now, and no byte before the file was looked at again after
+    it was read; return up to where. Raises CutOff, OSError."""
+    piece = memoryview(bytearray(min(_PIECE_BYTES, stop - start)))
+    while start < stop:
+        read = os.preadv(descriptor, [piece[: stop - start]], start)
+        if not read:
+            raise CutOff("the file became shorter while it was sent")
+        if not unchanged():
+            raise CutOff("the file changed while it was sent")
+        try:
+            sent = os.write(where, piece[:read])
+        except BlockingIOError:
+            break
+        start += sent
+        if sent < read:  # The rest is read again, so that nothing waits in memory for a slow client.
+            break
+    return start
 
 
 def _head(status: int, headers: Headers) -> h11.Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 import trio
 
@@ -27,7 +28,7 @@ class GatewayAt:
         listeners = await _listen(self._address)
         try:
             port = listeners[0].socket.getsockname()[1]
-            door = Door(self._address.ip, port, token)
+            door = Door(self._address.ip, port, token, os.geteuid())
             async with open_hub_shelf(hub, allow_unsafe=hub.allow_unsafe) as shelf:
                 task_status.started(door.url)
                 await Server(App(door, shelf).handle).serve(listeners)

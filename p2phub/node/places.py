@@ -23,7 +23,6 @@ from p2phub.store.sharing import Named, Public, SharedPlace
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
-_LOOKS = trio.CapacityLimiter(4)
 _WORK = trio.CapacityLimiter(2)  # Whoever waits for it must not wait for those who hash.
 LOOK_S = 10.0  # For one place to show its catalogue.
 TAKE_IN_S = 10.0  # For what is new in one before a command goes on: the rest is for the next.
@@ -34,6 +33,8 @@ class NodePlaces:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._looks: dict[Path, trio.CapacityLimiter] = {}
+        self._unanswered: set[Path] = set()  # Whose last look was left behind.
         self._shared_told: dict[Path, str] = {}
         self._writing = trio.Lock()
 
@@ -58,11 +59,18 @@ class NodePlaces:
 
     async def _look_at(self, place: Path) -> None:
         places = self._parts.places
+        # One thread for each place, for it may be left behind: whoever hangs keeps nobody from looking at the others.
+        looks = self._looks.setdefault(place, trio.CapacityLimiter(1))
+        if place in self._unanswered and not looks.available_tokens:
+            return  # It hangs still, and counts as away.
         seen = None
         with trio.move_on_after(LOOK_S) as scope:
-            seen = await trio.to_thread.run_sync(partial(places.look, place), limiter=_LOOKS, abandon_on_cancel=True)
+            seen = await trio.to_thread.run_sync(partial(places.look, place), limiter=looks, abandon_on_cancel=True)
         if scope.cancelled_caught:
+            self._unanswered.add(place)
             places.set_away(place, f"it did not answer within {LOOK_S:.0f} s")
+        else:
+            self._unanswered.discard(place)
         if seen is not None:
             try:
                 until = time.monotonic() + TAKE_IN_S

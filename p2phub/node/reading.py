@@ -50,6 +50,8 @@ class _Fetch:
         self.ended = trio.Event()
         self.error: HubError | None = None
         self.make_room: MakeRoom | None = None
+        self.making_room = trio.Lock()
+        self.coming: list[Run] = []  # Room was made for these, and they may not be had yet.
 
 
 class Reading:
@@ -92,6 +94,11 @@ class Reading:
             return None
         self._fetch.readers.go()
         return self._fetch
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it is known what the manifest has: whoever opened it is told then."""
+        return self._loaded
 
     # --- where bytes stand ------------------------------------------------------------------------------------------
 
@@ -154,33 +161,44 @@ class Reading:
         place = os.fspath(unfinished_file(folder, self._digest, number))
         async with self._claim() as (fetch, want):
             readers = fetch.readers
-            await self._make_room(fetch, run)
-            await readers.take_what_is_here(run)
-            want(run)
-            while at < stop:
-                until = min(stop, self._had(readers, run, at))
-                if until > at:
-                    tell(RangeReady(place, at, until, None))
-                    at = until
-                elif readers.over:
-                    await fetch.ended.wait()
-                    raise fetch.error or HubError("the fetch ended before it was done")
-                else:
-                    await readers.news()
+            async with self._room_for(fetch, run):
+                await readers.take_what_is_here(run)
+                want(run)
+                while at < stop:
+                    until = min(stop, self._had(readers, run, at))
+                    if until > at:
+                        tell(RangeReady(place, at, until, None))
+                        at = until
+                    elif readers.over:
+                        await fetch.ended.wait()
+                        raise fetch.error or HubError("the fetch ended before it was done")
+                    else:
+                        await readers.news()
 
     def _had(self, readers: Readers, run: Run, at: int) -> int:
         """Return up to where all is had of what begins at `at`, within `run`."""
         missing = RangeSet((run,)) - readers.arrival.have
         return _start(self.table, missing.runs[0][0]) if missing else _stop(self.table, run[1] - 1)
 
+    @asynccontextmanager
+    async def _room_for(self, fetch: _Fetch, run: Run) -> AsyncIterator[None]:
+        """Have room made for a run, beside what came and what others wait for until the end of the block, where the own
+        store has a quota. Raises DiskFull."""
+        async with fetch.making_room:  # By turns, or each would be told that there is room for it alone.
+            await self._make_room(fetch, run)
+            fetch.coming.append(run)
+        try:
+            yield
+        finally:
+            fetch.coming.remove(run)
+
     async def _make_room(self, fetch: _Fetch, run: Run) -> None:
-        """Have room made for a run beside what came, where the own store has a quota. Raises DiskFull."""
         parts = self._node.parts
         if fetch.make_room is None or parts.config.quota is None:
             return
         own = [each.held for each in parts.store.holdings(self._digest) if each.origin is Origin.OWN]
-        chunks = RangeSet.of([run, *fetch.readers.arrival.have.runs, *(run for held in own for run in held.runs)])
-        await fetch.make_room(self.table.bytes_of(chunks))
+        had = [*fetch.readers.arrival.have.runs, *(run for held in own for run in held.runs)]
+        await fetch.make_room(self.table.bytes_of(RangeSet.of([run, *fetch.coming, *had])))
 
     @asynccontextmanager
     async def _claim(self) -> AsyncIterator[tuple[_Fetch, Callable[[Run], None]]]:

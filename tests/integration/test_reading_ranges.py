@@ -137,6 +137,35 @@ async def test_who_goes_away_pulls_nothing_more(scene: Scene, folder: Path, data
     assert came_to(scene.home("bob")) <= AHEAD_BYTES + 2 * MIB
 
 
+async def test_many_readers_at_once_stay_within_the_quota(scene: Scene, folder: Path, data: bytes) -> None:
+    reference = scene.publish("ann", folder, name="m")["reference"]
+    ann = scene.node("ann")
+    home = scene.home("bob")
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "config.toml").write_text(f'quota = "{9 * MIB}"\n')
+    gate = Gate(parse_peer_address(ann.address), bytes_max=MIB)  # So that nothing is had before all have asked.
+    full: list[int] = []
+    with closing(gate), trio.fail_after(END_S):
+        async with (
+            api.open_hub(home=home, lan=False) as hub,
+            hub.open_model(reference, providers=[gate.address]) as model,
+            trio.open_nursery() as nursery,
+        ):
+
+            async def check(start: int) -> None:
+                try:
+                    assert await read(model, "big.bin", start, start + 4 * MIB) == data[start : start + 4 * MIB]
+                except api.DiskFull:
+                    full.append(start)
+                    if len(full) == 6:
+                        gate.open()
+
+            for start in range(0, 8 * 5 * MIB, 5 * MIB):
+                nursery.start_soon(check, start)
+    assert len(full) == 6
+    assert came_to(home) <= 9 * MIB
+
+
 async def test_where_the_provider_dies_what_came_is_right_and_then_it_is_said(
     scene: Scene, folder: Path, data: bytes
 ) -> None:

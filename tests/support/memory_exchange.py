@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Callable
 from typing import Any
 
 from p2phub.gateway.app import App
@@ -51,8 +52,11 @@ class MemoryExchange:
     async def send(self, piece: bytes | memoryview) -> None:
         self.content += piece
 
-    async def send_file(self, descriptor: int, start: int, stop: int) -> None:
-        self.content += os.pread(descriptor, stop - start, start)
+    async def send_file(self, descriptor: int, start: int, stop: int, unchanged: Callable[[], bool]) -> None:
+        data = os.pread(descriptor, stop - start, start)
+        if not unchanged():
+            raise CutOff("the file changed while it was sent")
+        self.content += data
 
     def is_gone(self) -> bool:
         return self.gone

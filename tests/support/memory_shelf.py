@@ -19,7 +19,7 @@ PIECE_BYTES = 1 << 16
 
 
 class MemoryStanding:
-    """A file without a name. `change` has it look as if somebody wrote to it."""
+    """A file without a name. `edit` writes to all of it, which is seen, as of any file."""
 
     def __init__(self, content: bytes) -> None:
         fd, path = tempfile.mkstemp()
@@ -32,6 +32,10 @@ class MemoryStanding:
     def unchanged(self) -> bool:
         self.changes_after -= 1
         return self.changes_after != -1
+
+    def edit(self) -> None:
+        self.changes_after = 0
+        os.pwrite(self.descriptor, bytes(os.fstat(self.descriptor).st_size), 0)
 
     def close(self) -> None:
         os.close(self.descriptor)
@@ -76,6 +80,7 @@ class MemoryShelf:
         self.candidates: tuple[str, ...] = ()
         self.reads = 0
         self.opened = 0  # Files that are open.
+        self._standing: list[MemoryStanding] = []
         self._closed = trio.Event()
         self._contents: dict[tuple[str, str], bytes] = {}
         self._versions: dict[RepoId, list[Snapshot]] = {}
@@ -128,12 +133,19 @@ class MemoryShelf:
         try:
             if standing is not None:
                 standing.changes_after = self.changes_after
+                self._standing.append(standing)
             yield MemoryContent(self, content, standing)
         finally:
             if standing is not None:
+                self._standing.remove(standing)
                 standing.close()
             self.opened -= 1
             self._closed.set()
+
+    def edit_open_files(self) -> None:
+        """Fill the files that are being sent with zeros, where they stand."""
+        for standing in self._standing:
+            standing.edit()
 
     async def until_closed(self) -> None:
         """Wait until no file is open."""

@@ -94,7 +94,7 @@ async def standing(node: Running, watch: Watch, *, manifest: str, path: str) -> 
 
 def _file_of(node: Running, manifest: str, path: str) -> tuple[Reading, int]:
     reading = node.readings.get(parse_digest(manifest)[0])
-    if reading is None:
+    if reading is None or not reading.is_loaded:
         raise NotFound(f"{manifest} is not open here")
     number = reading.manifest.number_of(path)
     if number is None:

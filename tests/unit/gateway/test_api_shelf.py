@@ -317,3 +317,51 @@ async def test_a_usage_error_of_the_network_is_not_taken_for_absence(played: Pla
 
 def test_the_wait_for_a_newer_release_ends_before_clients_give_up() -> None:
     assert api_shelf._LOOK_S < 10
+
+
+# --- models that are open ---------------------------------------------------------------------------------------------
+
+
+class SlowModel:
+    """An open model that takes a second to close."""
+
+    def __init__(self, manifest: str) -> None:
+        self.manifest = manifest
+        self.closed = 0
+
+    async def __aenter__(self) -> SlowModel:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self.closed += 1
+        await trio.sleep(1)
+
+
+async def test_models_are_closed_once_though_several_are_about_to_close_them(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    opened: list[SlowModel] = []
+
+    class ModelHub:
+        def open_model(self, key: str) -> SlowModel:
+            opened.append(SlowModel(key))
+            return opened[-1]
+
+    hub: Any = ModelHub()
+    models = api_shelf._OpenModels(hub)
+
+    async def use(key: str) -> None:
+        async with models.model(key, key):
+            await trio.lowlevel.checkpoint()
+
+    for number in range(limits.GATEWAY_MODELS_OPEN_MAX):
+        await use(str(number))
+    await trio.sleep(limits.GATEWAY_MODEL_IDLE_S)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(models.tidy)
+        for number in range(20, 30):
+            nursery.start_soon(use, str(number))
+        await trio.sleep(0.5)
+        nursery.start_soon(models.tidy)
+    await models.close()
+    assert [each.closed for each in opened] == [1] * len(opened)

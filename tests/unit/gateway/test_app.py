@@ -9,9 +9,10 @@ import pytest
 import trio
 import trio.testing
 
+from p2phub import limits
 from p2phub.errors import Damaged, DiskFull, HubError, NoProvider, NotFound, NotTrusted, PeerGone, Unsafe, UsageError
 from p2phub.gateway.app import App
-from p2phub.gateway.exchange import Request
+from p2phub.gateway.exchange import Headers, Request
 from p2phub.gateway.routes import Kind
 from tests.support.covers import covers
 from tests.support.memory_exchange import DOOR, HOST, TOKEN, MemoryExchange, ask
@@ -228,6 +229,36 @@ async def test_the_info_of_a_repository_has_what_clients_count_on(shelf: MemoryS
     assert blobs[0]["lfs"] == {"sha256": SHA256, "size": len(BIG), "pointerSize": 131}
     assert blobs[2]["size"] == 8
     assert "lfs" not in blobs[2]
+
+
+async def test_of_repositories_with_very_many_files_few_are_told_of_at_once(
+    shelf: MemoryShelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such an answer stays in memory until its client has taken it."""
+    monkeypatch.setattr("p2phub.gateway.app._LONG_FILES", 3)
+    monkeypatch.setattr(limits, "GATEWAY_LONG_ANSWERS_MAX", 2)
+    app, given = App(DOOR, shelf), trio.Event()
+    shelf.add("acme/small", {"config.json": b"{}"})
+
+    class SlowClient(MemoryExchange):
+        async def begin(self, status: int, headers: Headers, *, length: int) -> None:
+            await super().begin(status, headers, length=length)
+            await given.wait()
+
+    def ask_for(name: str) -> SlowClient:
+        return SlowClient(Request("GET", f"/api/models/{name}", {"host": HOST}, "127.0.0.1"))
+
+    long, short = [ask_for("acme/m") for _ in range(6)], [ask_for("acme/small") for _ in range(6)]
+    async with trio.open_nursery() as nursery:
+        for exchange in (*long, *short):
+            nursery.start_soon(app.handle, exchange)
+        with trio.fail_after(30):
+            while sum(each.status == 200 for each in (*long, *short)) < 8:
+                await trio.testing.wait_all_tasks_blocked()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert [sum(each.status == 200 for each in some) for some in (long, short)] == [2, 6]
+        given.set()
+    assert all(each.json["id"] == "acme/m" for each in long)
 
 
 async def test_a_tree_has_files_and_folders_with_what_names_them(shelf: MemoryShelf) -> None:

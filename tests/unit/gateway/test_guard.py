@@ -6,6 +6,7 @@ import pytest
 
 from p2phub.gateway.guard import Door, check_request
 from p2phub.gateway.refusal import Refusal
+from p2phub.gateway.whose import NOBODY
 from tests.support.covers import covers
 
 TOKEN = "p2phub_0123456789abcdef"
@@ -14,10 +15,17 @@ LAN = Door("192.168.1.5", 7700, TOKEN)
 ALL = Door("0.0.0.0", 7700, TOKEN)
 
 
-def status_of(door: Door, headers: dict[str, str], *, changes: bool = False, came_to: str | None = None) -> int:
+def status_of(
+    door: Door,
+    headers: dict[str, str],
+    *,
+    changes: bool = False,
+    came_to: str | None = None,
+    user: int | None = None,
+) -> int:
     """Return 200, or what the request is refused with."""
     try:
-        check_request(door, headers, changes=changes, came_to=came_to or door.ip)
+        check_request(door, headers, changes=changes, came_to=came_to or door.ip, user=user)
     except Refusal as refusal:
         return refusal.status
     return 200
@@ -113,3 +121,13 @@ def test_beyond_loopback_whoever_asks_for_anything_takes_the_token() -> None:
 def test_a_url_of_an_ipv6_address_has_brackets() -> None:
     assert Door("::1", 7700, TOKEN).url == "http://[::1]:7700"
     assert Door("::1", 7700, TOKEN).is_loopback
+
+
+@covers("T45")
+@pytest.mark.parametrize(("user", "status"), [(1000, 200), (0, 200), (None, 200), (1001, 401), (NOBODY, 401)])
+def test_on_loopback_another_user_takes_the_token_and_root_and_who_is_unknown_do_not(
+    user: int | None, status: int
+) -> None:
+    door = Door("127.0.0.1", 7700, TOKEN, user=1000)
+    assert status_of(door, {"host": "127.0.0.1:7700"}, user=user) == status
+    assert status_of(door, {"host": "127.0.0.1:7700", "authorization": f"Bearer {TOKEN}"}, user=user) == 200

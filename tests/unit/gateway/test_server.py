@@ -52,11 +52,13 @@ async def scene() -> AsyncIterator[Scene]:
 
 
 @asynccontextmanager
-async def serving(shelf: MemoryShelf) -> AsyncIterator[Scene]:
+async def serving(shelf: MemoryShelf, *, user: int | None = None) -> AsyncIterator[Scene]:
+    """`user`: whose gateway it is; None: of who asks."""
+    user = os.geteuid() if user is None else user
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listeners[0].socket.getsockname()[1]
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(Server(App(Door("127.0.0.1", port, TOKEN), shelf).handle).serve, listeners)
+        nursery.start_soon(Server(App(Door("127.0.0.1", port, TOKEN, user), shelf).handle).serve, listeners)
         yield Scene(port, shelf)
         nursery.cancel_scope.cancel()
 
@@ -196,6 +198,18 @@ async def test_a_file_that_changes_while_it_is_sent_ends_with_a_fin(scene: Scene
         assert len(body) < len(BIG)
 
 
+async def test_no_byte_of_an_edit_reaches_a_client_that_asks_for_the_rest_later(scene: Scene) -> None:
+    """What was cut short is resumed behind what came, and nobody looks at that again."""
+    async with await scene.connect() as stream:
+        await stream.send_all(scene.request("GET", FILE))
+        data = bytes(await stream.receive_some(1000))
+        await trio.testing.wait_all_tasks_blocked(0.01)  # The socket is full, and the rest is to be sent.
+        scene.shelf.edit_open_files()
+        _, _, body = (data + await to_the_end(stream)).partition(b"\r\n\r\n")
+        assert len(body) < len(BIG)
+        assert body == BIG[: len(body)]
+
+
 async def test_clients_that_vanish_leave_nothing(scene: Scene) -> None:
     async def vanish(standing: bool) -> None:
         scene.shelf.standing = standing
@@ -216,6 +230,18 @@ async def test_clients_that_vanish_leave_nothing(scene: Scene) -> None:
     with trio.fail_after(30):
         while len(os.listdir("/proc/self/fd")) > before:
             await trio.testing.wait_all_tasks_blocked()
+
+
+@covers("T45")
+async def test_another_user_of_this_machine_gets_nothing_without_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("p2phub.gateway.server.user_at", lambda ours, theirs: 4711)
+    shelf = MemoryShelf()
+    shelf.add("acme/m", {"small.txt": b"small"})
+    async with serving(shelf) as scene:
+        for target in ("/acme/m/resolve/main/small.txt", "/api/models", "/acme/none/resolve/main/small.txt"):
+            assert (await scene.get(target))[0] == 401
+        wanted = ("/acme/m/resolve/main/small.txt", f"Authorization: Bearer {TOKEN}")
+        assert await scene.get(*wanted) == (200, b"small")
 
 
 # --- many and slow ones -----------------------------------------------------------------------------------------------
@@ -345,6 +371,23 @@ async def test_when_all_are_at_work_the_newcomer_is_told_to_come_again(
         assert (await to_the_end(stream)).startswith(b"HTTP/1.1 503 ")
     for stream in busy:
         await trio.aclose_forcefully(stream)
+
+
+@covers("T36")
+async def test_a_flood_holds_no_more_sockets_than_connections_and_goodbyes(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "GATEWAY_CONNECTIONS_MAX", 3)
+    monkeypatch.setattr(limits, "GATEWAY_ENDING_MAX", 2)
+    monkeypatch.setattr(limits, "GATEWAY_GOODBYE_S", 1000.0)
+    before = len(os.listdir("/proc/self/fd"))
+    streams = [await scene.connect() for _ in range(60)]  # None of them says its last.
+    with trio.fail_after(30):
+        while len(os.listdir("/proc/self/fd")) - before - len(streams) > 5:
+            await trio.testing.wait_all_tasks_blocked(0.01)
+    for stream in streams:
+        await trio.aclose_forcefully(stream)
+    assert (await scene.get("/acme/m/resolve/main/small.txt"))[0] == 200
 
 
 # --- bodies of requests -----------------------------------------------------------------------------------------------

@@ -141,6 +141,33 @@ async def test_a_place_that_does_not_answer_counts_as_away_and_holds_up_nothing_
         answer.set()
 
 
+async def test_a_place_that_hangs_is_waited_for_once_and_by_one_thread(
+    scene: Scene, reader: Scene, lab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await scene.call("share", place=str(lab))
+    await reader.call("attach", place=str(lab))
+    answer, asked = threading.Event(), []
+    look = reader.real_store.places.look
+
+    def hang(place: Path) -> Any:
+        asked.append(place)
+        answer.wait()
+        return look(place)
+
+    monkeypatch.setattr(reader.real_store.places, "look", hang)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(node_places, "LOOK_S", 0.01)
+            for _ in range(6):  # More than threads that may look at all places.
+                await reader.call("ls")
+        assert asked == [lab]
+    finally:
+        answer.set()
+    with trio.fail_after(30):
+        while (await reader.call("attached"))["items"][0].get("problem"):
+            await trio.lowlevel.checkpoint()
+
+
 async def test_a_shared_place_that_cannot_be_written_to_fails_nothing_else(
     scene: Scene, lab: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
