@@ -287,7 +287,7 @@ def show_done(output: Output, done: api.Done) -> None:
     rate = f" ({size(done.bytes_received / done.seconds)}/s)" if done.bytes_received and done.seconds > 0 else ""
     output.say(f"Done: {size(done.bytes_received)} in {duration(done.seconds)}{rate}, every byte verified{reused}")
     output.say(*(f"  {size(source.bytes):>9} from {source.peer_id}" for source in done.sources))
-    output.say(done.path)
+    output.say(done.path, whole=True)
 
 
 COMMAND = Command(

@@ -84,7 +84,7 @@ async def _explain(call: Invocation) -> int:
     async with call.open_hub() as hub:
         found = await hub.explain(call.args.explain)
     call.output.object("explanation", found)
-    call.output.say(*describe_job(found), prose=True)
+    call.output.say(*describe_job(found))
     return 0
 
 

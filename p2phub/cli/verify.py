@@ -65,14 +65,14 @@ async def run(call: Invocation) -> int:
     damaged: list[dict[str, Any]] = found["damaged"]
     if not damaged:
         output.say(f"Sound: {plural(found['files'], 'file')}, {size(found['bytes'])}, every byte as it was signed")
-        output.say(found["folder"])
+        output.say(found["folder"], whole=True)
         return 0
     output.say(*(f"  {damage['path']}: {where(damage)}" for damage in damaged))
     if "repaired" in found:
         output.say(
             f"Repaired: {plural(len(found['repaired']), 'file')}, {size(found['bytes_received'])} fetched for it"
         )
-        output.say(found["folder"])
+        output.say(found["folder"], whole=True)
         return 0
     named = "; ".join(f"{damage['path']} ({where(damage)})" for damage in damaged[:FILES_NAMED])
     more = f"; and {len(damaged) - FILES_NAMED} more" if len(damaged) > FILES_NAMED else ""
