@@ -268,6 +268,25 @@ def test_where_rows_are_too_wide_for_the_terminal_each_thing_held_is_a_block(
     assert "file" in lines[1]
 
 
+@pytest.mark.parametrize("words", ["du", "gc", "peers", "log x/m"])
+def test_no_row_is_wider_than_the_terminal(
+    words: str, narrow: tuple[io.TextIOWrapper, int], hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is one word, as a reference, may be: it is copied as one."""
+    stream, terminal = narrow
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert main(words.split()) == 0
+    lines = shown(stream, terminal)
+    assert [line for line in lines if len(line) > 40 and " " in line.strip()] == []
+    assert len(lines[0].split()) == 1, "a block begins with the name of what it is about"
+
+
+def test_of_releases_that_say_nothing_about_themselves_there_is_no_column_for_it(cli: Cli, hub: FakeHub) -> None:
+    assert "ABOUT" in cli("log", "x/m").out
+    hub.results["log"] = [{**each, "description": ""} for each in hub.results["log"]]
+    assert "ABOUT" not in cli("log", "x/m").out
+
+
 def test_of_the_result_only_what_nobody_copies_is_broken(narrow: tuple[io.TextIOWrapper, int]) -> None:
     stream, terminal = narrow
     out = Output(as_json=False, stdout=stream, stderr=io.StringIO())
