@@ -70,5 +70,5 @@ COMMAND = Command(
     no_arguments,
     run,
     description="HERE ALONE: in chunks that nothing else held here has. SHARED: in chunks held elsewhere here, too, by "
-    "digest: hard links, clones and second copies. HARD-LINKED: of that, in files that several holdings have, by inode.",
+    "digest: hard links, clones and second copies. HARD-LINKED: of that, in files of several holdings, by inode.",
 )
