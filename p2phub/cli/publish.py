@@ -122,14 +122,14 @@ async def look_around(hub: api.Hub) -> Standing:
 
 
 def show_published(call: Invocation, published: api.Published, standing: Standing) -> None:
-    output, private = call.output, call.args.private
+    """Tell what was published and what comes next; the ticket last, for its ten lines push away what stands above."""
+    output = call.output
     unchanged = published.bytes - published.bytes_hashed
     output.say(
         f"Published {plural(published.files, 'file')}, {size(published.bytes)}, in {duration(published.seconds)}"
         + (f"; {size(unchanged)} had not changed since they were hashed" if unchanged else ""),
         f"  reference  {published.reference}",
         f"  manifest   {published.manifest}",
-        f"  ticket     {published.ticket}",
     )
     if published.remarks:
         shown = published.remarks[:REMARKS_SHOWN]
@@ -141,6 +141,14 @@ def show_published(call: Invocation, published: api.Published, standing: Standin
             f"{call.args.mirror_files} now holds what a mirror needs. Where it and the files are served:",
             f"  p2phub fetch {published.reference} --mirror https://…",
         )
+    _tell_next(call, published, standing)
+    output.say("Its ticket, which leads there without a lookup:")
+    output.say(published.ticket, whole=True)
+
+
+def _tell_next(call: Invocation, published: api.Published, standing: Standing) -> None:
+    """Say who can have it now, and how."""
+    output, private = call.output, call.args.private
     if published.announced:
         output.note("It is announced. Elsewhere:", f"  p2phub fetch {published.reference}")
     elif private:

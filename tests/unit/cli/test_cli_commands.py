@@ -141,6 +141,12 @@ def test_publish_says_what_comes_next(
     assert expected in said.err
 
 
+def test_publish_prints_the_ticket_last_for_it_fills_half_a_screen(cli: Cli) -> None:
+    said = cli("publish", "m", "--name", "m").out
+    assert said.splitlines()[-1] == PUBLISHED.ticket
+    assert said.index(PUBLISHED.reference) < said.index(PUBLISHED.manifest) < said.index(PUBLISHED.ticket)
+
+
 def test_a_dry_run_lists_what_would_be_published_and_left_out_and_publishes_nothing(cli: Cli, hub: FakeHub) -> None:
     said = cli("publish", "m", "--dry-run", "--ignore", "*.a")
     assert hub.calls == [("survey", ("m",), {"ignore": ["*.a"], "include": []})]
