@@ -339,7 +339,8 @@ def test_verify_with_damage_names_files_and_chunks_and_exits_with_5(cli: Cli, hu
     people, script = cli("verify", "m"), cli("verify", "m", "--json")
     assert people.code == script.code == 5
     assert "w.bin: wrong bytes, chunks 1, 5-7" in people.out
-    assert "--repair" in people.err
+    assert "`p2phub verify m --repair`" in people.err
+    assert "w.bin" not in people.err, "it is told once"
     verified, failed = script.objects
     assert verified["damaged"] == damage
     assert (failed["event"], failed["code"]) == ("failed", 5)
