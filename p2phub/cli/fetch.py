@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from argparse import ArgumentParser, Namespace
+from collections.abc import Collection
 
 from p2phub import api
 from p2phub.cli.arguments import add_allow_unsafe, add_sources, check_mirrors, check_providers, check_wait
@@ -97,7 +99,7 @@ def _add_selection(parser: ArgumentParser) -> None:
         parser,
         "--tensor",
         "GLOB",
-        "of safetensors and GGUF files fetch only the tensors whose names match ('layers.0.*'), into a file "
+        "of safetensors and GGUF files fetch only the tensors whose names match ('*layers.0.*'), into a file "
         "NAME.selected.safetensors or .gguf, and other files only if --include names them; may be repeated",
     )
     _add_repeated(
@@ -136,7 +138,7 @@ async def run(call: Invocation) -> int:
             if call.common.verbose and not hub.transient:
                 output.note("The node of this home does the work: `p2phub node -v` logs whom it asks and dials.")
             progress.begin("Looking for it")
-            view = View(output, progress)
+            view = View(output, progress, tensors=args.tensor)
             if args.to is not None:
                 done = await hub.give(
                     args.ref,
@@ -174,6 +176,16 @@ def _check_to(args: Namespace) -> None:
 
 
 async def _fetch(hub: api.Hub, args: Namespace, view: View) -> api.Done:
+    try:
+        return await _fetch_into(hub, args, view)
+    except UsageError as error:
+        perhaps = [meant for pattern in args.tensor if (meant := meant_by(pattern)) is not None]
+        if not perhaps or "no tensor" not in error.message:  # What else is wrong has nothing to do with patterns.
+            raise
+        raise UsageError(error.message, hint=f"{error.hint}; {WHOLE_NAME} --tensor {perhaps[0]}") from error
+
+
+async def _fetch_into(hub: api.Hub, args: Namespace, view: View) -> api.Done:
     return await hub.fetch(
         args.ref,
         into=args.into,
@@ -195,6 +207,17 @@ async def _fetch(hub: api.Hub, args: Namespace, view: View) -> api.Done:
         link=args.link,
         watch=view.show,
     )
+
+
+WHOLE_NAME = "a pattern means the whole of a name: perhaps"
+
+
+def meant_by(pattern: str) -> str | None:
+    """Return, quoted for a shell, what was perhaps meant by a pattern of tensors; None if it begins with a star.
+
+    Most models name their tensors from the root (`model.layers.0.…`), while people think of `layers.0.*`.
+    """
+    return None if pattern.startswith("*") else shlex.quote(f"*{pattern}")
 
 
 async def _seed(output: Output, addresses: list[str] | None, path: str) -> None:
@@ -220,9 +243,13 @@ async def _until_stopped() -> None:
 
 
 class View:
-    """Shows a fetch as it goes: a bar with the number of sources, and a line for whatever a user may wonder about."""
+    """Shows a fetch as it goes: a bar with the number of sources, and a line for whatever a user may wonder about.
 
-    def __init__(self, output: Output, progress: Progress) -> None:
+    `tensors`: the patterns among those given that choose tensors.
+    """
+
+    def __init__(self, output: Output, progress: Progress, *, tensors: Collection[str] = ()) -> None:
+        self._tensors = tensors
         self._output = output
         self._progress = progress
         self._sources: set[str] = set()
@@ -258,7 +285,9 @@ class View:
             case api.FilesReady():
                 self._show_ready(event.paths)
             case api.Unmatched():
-                progress.note(f"Nothing matches {event.pattern}")
+                meant = meant_by(event.pattern) if event.pattern in self._tensors else None
+                perhaps = f"; {WHOLE_NAME} --tensor {meant}" if meant is not None else ""
+                progress.note(f"Nothing matches {event.pattern}{perhaps}")
             case api.Remark():
                 progress.note(f"{event.path} {event.what}")
             case api.PeerDropped():

@@ -13,7 +13,7 @@ import pytest
 
 from p2phub import api
 from p2phub.cli.main import COMMANDS
-from p2phub.errors import Malformed
+from p2phub.errors import Malformed, UsageError
 from tests.support.command_line import ADDRESS, MIRROR, PEER, PUBLISHED, RELEASE, RESULTS, FakeHub, Said
 from tests.support.covers import covers
 
@@ -331,6 +331,21 @@ def test_rm_names_every_folder_that_it_forgot(cli: Cli, hub: FakeHub) -> None:
     said = cli("rm", "m").out
     assert "in 2 folders" in said
     assert "  /a\n  /b\n" in said
+
+
+def test_a_pattern_that_no_tensor_matches_is_told_that_it_means_a_whole_name(cli: Cli, hub: FakeHub) -> None:
+    hub.events = [api.Unmatched("layers.0.*"), api.Unmatched("*.jsn"), api.Unmatched("*x")]
+    words = ["--tensor", "layers.0.*", "--tensor", "*x", "--include", "*.jsn"]
+    said = cli("fetch", "x/m", *words).err
+    assert "Nothing matches layers.0.*; a pattern means the whole of a name: perhaps --tensor '*layers.0.*'\n" in said
+    assert "Nothing matches *.jsn\n" in said
+    assert "Nothing matches *x\n" in said
+    hub.events, hub.error = [], UsageError("no tensor is selected", hint="there are: model.layers.0.w")
+    said = cli("fetch", "x/m", *words).err
+    assert "there are: model.layers.0.w; a pattern means the whole of a name: perhaps --tensor '*layers.0.*'" in said
+    assert "perhaps" not in cli("fetch", "x/m", "--tensor", "*x").err
+    hub.error = UsageError("not row groups: 'x'", hint="0, or 0-3")
+    assert "perhaps" not in cli("fetch", "x/m", *words).err
 
 
 def test_verify_with_damage_names_files_and_chunks_and_exits_with_5(cli: Cli, hub: FakeHub) -> None:
