@@ -123,7 +123,7 @@ def test_publish_prints_progress_then_what_was_published(cli: Cli, hub: FakeHub)
     [
         (True, [], True, True, "It is announced"),
         (False, [], False, False, "`p2phub node` announces and serves it"),
-        (False, [], True, False, "the node that runs here knows no other"),
+        (False, [], True, False, f"p2phub fetch ref --provider {ADDRESS}"),
         (False, [], True, True, "The node that runs here goes on trying"),
         (False, ["--private"], False, False, "start `p2phub node` to serve it"),
         (False, ["--private"], True, True, "the node that runs here serves it"),
@@ -139,6 +139,16 @@ def test_publish_says_what_comes_next(
     assert "ref" in said.out
     assert "p2phub:t" in said.out
     assert expected in said.err
+
+
+def test_publish_names_an_address_that_other_machines_can_dial(cli: Cli, hub: FakeHub) -> None:
+    far = ADDRESS.replace("127.0.0.1", "192.0.2.7")
+    hub.results["publish"] = api.Published("ref", "bag", "p2phub:t", 1, 2, 2, False, 0.1)
+    hub.results["peers"] = []
+    hub.results["status"] = {**RESULTS["status"], "addresses": [ADDRESS, far]}
+    assert f"--provider {far}\n" in cli("publish", "m", "--name", "m").err
+    hub.results["status"] = {**RESULTS["status"], "addresses": []}
+    assert "has no address" in cli("publish", "m", "--name", "m").err
 
 
 def test_publish_prints_the_ticket_last_for_it_fills_half_a_screen(cli: Cli) -> None:
