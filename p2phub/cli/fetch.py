@@ -158,6 +158,8 @@ async def run(call: Invocation) -> int:
                 done = await _fetch(hub, args, view)
         output.event(done)
         show_done(output, done)
+        if args.to is not None:
+            output.say(*how_to_use(args.to, done.path, branch=args.branch))
         if args.seed and hub.transient:  # Else it is served by the daemon, which fetched it.
             await _seed(output, view.addresses, done.path)
     return 0
@@ -317,6 +319,17 @@ def show_done(output: Output, done: api.Done) -> None:
     output.say(f"Done: {size(done.bytes_received)} in {duration(done.seconds)}{rate}, every byte verified{reused}")
     output.say(*(f"  {size(source.bytes):>9} from {source.peer_id}" for source in done.sources))
     output.say(done.path, whole=True)
+
+
+def how_to_use(program: str, path: str, *, branch: str | None) -> list[str]:
+    """Return how the program is told to use what was put at `path`: Ollama's manifest, or a snapshot of a cache."""
+    if program == "ollama":  # …/manifests/HOST/NAMESPACE/MODEL/TAG
+        *name, tag = path.split("/")[-4:]
+        return ["Run it:", f"  ollama run {'/'.join(name)}:{tag}"]
+    kind, _, repo = path.split("/")[-3].partition("--")  # …/models--ORG--NAME/snapshots/COMMIT
+    what = "load_dataset" if kind == "datasets" else "from_pretrained"
+    revision = f', revision="{branch}"' if branch is not None else ""
+    return ["Load it, with HF_HUB_OFFLINE=1 set:", f'  {what}("{repo.replace("--", "/")}"{revision})']
 
 
 COMMAND = Command(

@@ -358,6 +358,25 @@ def test_a_pattern_that_no_tensor_matches_is_told_that_it_means_a_whole_name(cli
     assert "perhaps" not in cli("fetch", "x/m", *words).err
 
 
+@pytest.mark.parametrize(
+    ("program", "path", "expected"),
+    [
+        ("ollama", "/o/manifests/p2phub/ann/tiny/latest", "ollama run p2phub/ann/tiny:latest"),
+        ("hf-cache", "/hub/models--acme--tiny/snapshots/0a", 'from_pretrained("acme/tiny")'),
+        ("hf-cache", "/hub/datasets--acme--rows/snapshots/0a", 'load_dataset("acme/rows")'),
+    ],
+)
+def test_what_was_given_to_a_program_is_told_with_how_that_uses_it(
+    program: str, path: str, expected: str, cli: Cli, hub: FakeHub
+) -> None:
+    hub.results["give"] = api.Done(path, bytes_received=0, bytes_reused=1, seconds=0.1, first_byte_s=None)
+    assert f"  {expected}\n" in cli("fetch", "x/m", "--to", program).out
+    hub.results["give"] = api.Done(
+        "/h/models--a--b/snapshots/0", bytes_received=0, bytes_reused=1, seconds=0.1, first_byte_s=None
+    )
+    assert '("a/b", revision="dev")' in cli("fetch", "x/m", "--to", "hf-cache", "--branch", "dev").out
+
+
 def test_verify_with_damage_names_files_and_chunks_and_exits_with_5(cli: Cli, hub: FakeHub) -> None:
     damage = [{"path": "w.bin", "chunks": [1, 5, 6, 7], "reason": "wrong bytes"}]
     hub.results["verify"] = {**RESULTS["verify"], "damaged": damage}
