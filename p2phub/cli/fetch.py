@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import signal
 from argparse import ArgumentParser, Namespace
@@ -16,6 +17,7 @@ from p2phub.cli.sizes import duration, plural, size
 from p2phub.errors import UsageError
 
 FILES_NAMED = 3  # In one line.
+_NUMBERS = re.compile(r"\d+")
 READY_LINES_MAX = 10  # Of a dataset in order there would be thousands; a program reads --json.
 
 
@@ -259,6 +261,8 @@ class View:
         self._dropped: dict[str, str] = {}  # Why each went last: what never comes up is tried often, and told once.
         self.addresses: list[str] | None = None  # Where others can have it meanwhile, once that is known.
         self._ready_lines = 0
+        self._verified = 0
+        self._waits_for: tuple[str, str] | None = None  # The wait that was told: why, without how long, and what next.
 
     def show(self, event: api.Event) -> None:
         self._output.event(event)
@@ -283,6 +287,10 @@ class View:
             case api.SourceLacks():
                 progress.note(f"{event.peer_id} cannot give {event.file}: {event.reason}")
             case api.Progress():
+                if event.bytes_verified > self._verified and self._waits_for is not None:
+                    self._waits_for = None
+                    self._count()
+                self._verified = event.bytes_verified
                 progress.advance(event.bytes_verified, rate=event.bytes_per_s)
             case api.FilesReady():
                 self._show_ready(event.paths)
@@ -301,7 +309,16 @@ class View:
                 self._dropped[event.peer_id] = event.reason
                 self._count()
             case api.Waiting():
-                progress.note(f"Waiting: {event.reason}; {event.next}")
+                self._show_waiting(event)
+
+    def _show_waiting(self, event: api.Waiting) -> None:
+        """Print a line of a wait that is news; of one that only lasts, which is told every few seconds, none that
+        stays."""
+        if (about := (_NUMBERS.sub("", event.reason), event.next)) == self._waits_for:
+            self._progress.detail(event.reason)
+        else:
+            self._waits_for = about
+            self._progress.note(f"Waiting: {event.reason}; {event.next}")
 
     def _show_ready(self, paths: list[str]) -> None:
         if self._ready_lines < READY_LINES_MAX:

@@ -698,6 +698,14 @@ def test_a_drop_names_its_peer_once(cli: Cli, hub: FakeHub) -> None:
     assert f"Dropped {PEER}: it is busy" in said
 
 
+def test_a_wait_that_only_lasts_is_told_once_until_bytes_come_again(cli: Cli, hub: FakeHub) -> None:
+    quiet = [api.Waiting(f"no byte for {n}0 s from x", "asking other providers") for n in (1, 2, 3)]
+    hub.events = [*quiet, api.Progress(5, 1.0), quiet[0], api.Progress(5, 1.0), quiet[1]]
+    assert cli("fetch", "x/m").err.count("Waiting: no byte") == 2
+    hub.events = [api.Waiting("nobody has it", f"looks again in {n} min, gives up in {9 - n} h") for n in (1, 2, 3)]
+    assert cli("fetch", "x/m").err.count("Waiting: ") == 3
+
+
 def test_who_cannot_be_reached_again_and_again_is_told_once(cli: Cli, hub: FakeHub) -> None:
     hub.events = [api.PeerDropped("https://a.example", why) for why in ("refused", "refused", "silent", "refused")]
     said = cli("fetch", "x/m")
