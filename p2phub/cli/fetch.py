@@ -9,7 +9,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Collection
 
 from p2phub import api
-from p2phub.cli.arguments import add_allow_unsafe, add_sources, check_mirrors, check_providers, check_wait
+from p2phub.cli.arguments import Arguments, add_allow_unsafe, add_sources, check_mirrors, check_providers, check_wait
 from p2phub.cli.command import Command, Invocation
 from p2phub.cli.output import Output
 from p2phub.cli.progress import Progress, open_progress
@@ -23,104 +23,110 @@ READY_LINES_MAX = 10  # Of a dataset in order there would be thousands; a progra
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("ref", metavar="REF", help="PUBLISHER/name[@tag], petname/name, a manifest digest, or a ticket")
-    _add_destination(parser)
-    add_sources(parser)
-    parser.add_argument("--force", action="store_true", help="replace files in DIR that differ")
-    _add_sharing(parser)
-    _add_order(parser)
-    _add_selection(parser)
-    parser.add_argument(
+    _add_destination(parser.add_argument_group("where to"))
+    _add_selection(parser.add_argument_group("which parts of it (all, if nothing is said)"))
+    _add_order(parser.add_argument_group("what comes first"))
+    whence = parser.add_argument_group("from whom, and how long to wait")
+    add_sources(whence)
+    _add_patience(whence)
+    _add_sharing(parser.add_argument_group("what others get of it"))
+    add_allow_unsafe(parser.add_argument_group("safety"))
+
+
+def _add_patience(group: Arguments) -> None:
+    """Add what is done while others are busy, or nobody is there."""
+    group.add_argument(
         "--background", action="store_true", help="yield to the node's other fetches: get what they leave"
     )
-    parser.add_argument(
+    group.add_argument(
         "--wait",
         metavar="DURATION",
         help="while nobody is there who has it, wait so long for somebody: 30s, 10m, 24h or forever "
         "(default: a minute for those who were there and may be back)",
     )
-    parser.add_argument(
+
+
+def _add_destination(group: Arguments) -> None:
+    """Add where to: a folder, or another program's store."""
+    group.add_argument("--into", metavar="DIR", help="where to (default: a folder here, named after it)")
+    group.add_argument("--force", action="store_true", help="replace files in DIR that differ")
+    group.add_argument(
         "--link",
         action="store_true",
         help="give files that this home has in another of your folders, or in its own store, a further name (a hard "
         "link) in place of a copy: it takes no room, but whoever EDITS such a file by one name changes it under the "
         "other too; files of other programs, programs, and what is on another file system are copied as ever",
     )
-    add_allow_unsafe(parser)
-
-
-def _add_destination(parser: ArgumentParser) -> None:
-    """Add where to: a folder, or another program's store."""
-    parser.add_argument("--into", metavar="DIR", help="where to (default: a folder here, named after it)")
-    parser.add_argument(
+    group.add_argument(
         "--to",
         choices=("hf-cache", "ollama"),
         help="in place of --into: where the Hugging Face tools find it offline, or Ollama does",
     )
-    parser.add_argument(
+    group.add_argument(
         "--as",
         dest="name",
         metavar="NAME",
         help="with --to: what to call it there, ORG/NAME or HOST/NAMESPACE/MODEL:TAG (default: as it is called here)",
     )
-    parser.add_argument("--branch", metavar="NAME", help="with --to hf-cache: which branch leads to it (default: main)")
+    group.add_argument("--branch", metavar="NAME", help="with --to hf-cache: which branch leads to it (default: main)")
 
 
-def _add_sharing(parser: ArgumentParser) -> None:
+def _add_sharing(group: Arguments) -> None:
     """Add what others get of it."""
-    parser.add_argument("--no-serve", action="store_true", help="do not serve to others what was fetched")
-    parser.add_argument("--seed", action="store_true", help="go on serving when it is done, until Ctrl-C")
-    parser.add_argument(
+    group.add_argument("--no-serve", action="store_true", help="do not serve to others what was fetched")
+    group.add_argument("--seed", action="store_true", help="go on serving when it is done, until Ctrl-C")
+    group.add_argument(
         "--no-exchange", action="store_true", help="neither ask peers who else fetches this, nor be named to others"
     )
 
 
-def _add_order(parser: ArgumentParser) -> None:
+def _add_order(group: Arguments) -> None:
     """Add what comes before the rest."""
     _add_repeated(
-        parser,
+        group,
         "--first",
         "GLOB",
         "fetch files that match before all others, in gitignore syntax with at most two stars ('config.json', "
         "'*.index.json'); may be repeated, in the order in which they are wanted",
     )
-    parser.add_argument(
+    group.add_argument(
         "--in-order", action="store_true", help="fetch the rest from front to back, to read it while it comes"
     )
 
 
-def _add_selection(parser: ArgumentParser) -> None:
+def _add_selection(group: Arguments) -> None:
     """Add what is fetched, if it is not all: files, tensors, columns and row groups."""
     _add_repeated(
-        parser,
+        group,
         "--include",
         "GLOB",
         "fetch only files that match, in gitignore syntax with at most two stars; may be repeated",
     )
-    _add_repeated(parser, "--exclude", "GLOB", "leave out files that match; may be repeated")
+    _add_repeated(group, "--exclude", "GLOB", "leave out files that match; may be repeated")
     _add_repeated(
-        parser,
+        group,
         "--tensor",
         "GLOB",
         "of safetensors and GGUF files fetch only the tensors whose names match ('*layers.0.*'), into a file "
         "NAME.selected.safetensors or .gguf, and other files only if --include names them; may be repeated",
     )
     _add_repeated(
-        parser,
+        group,
         "--columns",
         "NAMES",
         "of Parquet files fetch only these columns, by commas ('id,text'; a pattern may be one), each into a file "
         "NAME.selected.parquet, and other files only if --include names them; may be repeated",
     )
     _add_repeated(
-        parser,
+        group,
         "--row-groups",
         "N-M",
         "the same for row groups, counted from 0, both ends included, by commas ('0-3,8'); may be repeated",
     )
 
 
-def _add_repeated(parser: ArgumentParser, option: str, metavar: str, what: str) -> None:
-    parser.add_argument(option, metavar=metavar, action="append", default=[], help=what)
+def _add_repeated(group: Arguments, option: str, metavar: str, what: str) -> None:
+    group.add_argument(option, metavar=metavar, action="append", default=[], help=what)
 
 
 def _listed(given: list[str]) -> list[str]:
