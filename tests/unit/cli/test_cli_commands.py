@@ -13,6 +13,8 @@ import pytest
 
 from p2phub import api
 from p2phub.cli.main import COMMANDS
+from p2phub.cli.status import WHERE
+from p2phub.discovery.nearness import Nearness
 from p2phub.errors import Malformed, UsageError
 from tests.support.command_line import ADDRESS, MIRROR, PEER, PUBLISHED, RELEASE, RESULTS, FakeHub, Said
 from tests.support.covers import covers
@@ -689,6 +691,14 @@ def test_limit_asks_which_way_a_bare_rate_is_meant(words: list[str], cli: Cli, h
     assert "on sending or on receiving?" in said.err
     assert "--up 5" in said.err
     assert hub.calls == []
+
+
+@pytest.mark.parametrize("near", list(Nearness))
+def test_explain_says_in_words_where_a_source_is(near: Nearness, cli: Cli, hub: FakeHub) -> None:
+    source = {**RESULTS["explain"]["sources"][0], "nearness": str(near)}
+    hub.results["explain"] = {**RESULTS["explain"], "sources": [source]}
+    assert f"direct, {WHERE[str(near)]}: sending\n" in cli("status", "--explain", "1").out
+    assert len(WHERE[str(near)].split()) > 1
 
 
 def test_a_drop_names_its_peer_once(cli: Cli, hub: FakeHub) -> None:
