@@ -662,15 +662,15 @@ def test_an_explanation_shows_of_each_source_rate_window_and_round_trip_within_8
     assert max(map(len, lines)) <= 80
     assert lines[2:] == [
         f"Source     {PEER}",
-        "           exchange, lan: sending",
+        "           exchange, on the local network: sending",
         "           999 MB/s, 99.9 GB so far, 268 MB to come",
         "           window 250 kB, round trip 12 ms",
         f"Source     {PEER}",
-        "           direct, lan: sending",
+        "           direct, on the local network: sending",
         "           3 B/s, 12 B so far, 2.00 MB to come",
         "           window 250 kB",
         f"Source     {PEER}",
-        "           direct, lan: not dialled",
+        "           direct, on the local network: not dialled",
         "           12 B so far, 2.00 MB to come",
     ]
 
