@@ -72,7 +72,7 @@ class FetchingVerbs(HubPart):
         by one name changes it under the other. Interrupted or failed, the same call resumes.
 
         `include`, `exclude`: gitignore patterns of files, with at most two stars; no others, or not these, are fetched.
-        `tensors`: shell patterns over names of tensors ("layers.0.*") in safetensors and GGUF files, in those that
+        `tensors`: shell patterns over names of tensors ("*layers.0.*") in safetensors and GGUF files, in those that
         `include` names if it names any: of these files just that is fetched, and lands, with all shards of a model
         together, in a valid file `NAME.selected.safetensors` or `.gguf`; other files only if `include` names them.
         `columns` (shell patterns; of nested ones their whole path, or its beginning) and `row_groups` (numbers from 0,
@@ -121,7 +121,7 @@ class FetchingVerbs(HubPart):
         """Return an async iterator over the tensors of `ref`: (name, array), each as soon as its bytes are verified,
         while the rest still arrives: `async for name, array in hub.open_tensors(ref)`.
 
-        `names`: shell patterns of names ("layers.0.*") in safetensors and GGUF files, in the order in which they are
+        `names`: shell patterns of names ("*layers.0.*") in safetensors and GGUF files, in the order in which they are
         wanted; None: all, as they stand. Shards of a model are one model; a name that several models of `ref` have
         comes of each. `framework`: "numpy" (of BF16 the bits, as uint16) or "torch". Quantised tensors of GGUF files
         come with both as their blocks: uint8, the last dimension a row's blocks in bytes, as the `gguf` package has

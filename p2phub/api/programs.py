@@ -71,6 +71,8 @@ class ProgramVerbs(HubPart):
         UsageError, Malformed, NotFound, NotTrusted, Unsafe, NoProvider, Damaged, ChunkMismatch, DiskError, of it
         DiskFull, and Occupied for what stands there under that name and is something else.
         """
+        if name is not None:
+            _check_name(to, name, branch)
         where = place if place is not None else await trio.to_thread.run_sync(_place_of, to)
         result = await self._verbs.call(
             "give",
@@ -134,6 +136,16 @@ def _place_of(program: str) -> Path:
         raise UsageError(f"nothing is known of {program!r}", hint="one of hf-cache, ollama")
     places = default_places(cache, os.environ, Path.home())
     return next((place for place in places if os.path.isdir(place)), places[0])
+
+
+def _check_name(program: str, name: str, branch: str) -> None:
+    """Raise UsageError for a name or branch that the program would not take, before anybody is asked for anything."""
+    from p2phub.store.materialise import HfPlace, full_name
+
+    if program == "ollama":
+        full_name(name)
+    elif program == "hf-cache":
+        HfPlace(Path(), name, commit="0" * 40, ref=branch).check()
 
 
 def _symlinks_if_said(program: str) -> bool | None:

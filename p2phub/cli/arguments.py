@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, _ArgumentGroup
 from collections.abc import Callable, Sequence
 
 from p2phub import api
 from p2phub.errors import Malformed, UsageError
 
+Arguments = ArgumentParser | _ArgumentGroup
+"""What takes arguments: a parser, or a group of one, under whose title its help shows them."""
 
-def add_sources(parser: ArgumentParser) -> None:
+
+def add_sources(parser: Arguments) -> None:
     """Add the options that name sources to ask before any other."""
     parser.add_argument(
         "--provider",
@@ -27,7 +30,7 @@ def add_sources(parser: ArgumentParser) -> None:
     )
 
 
-def add_allow_unsafe(parser: ArgumentParser) -> None:
+def add_allow_unsafe(parser: Arguments) -> None:
     """Add the option that allows what a fetch refuses; without it the settings decide."""
     parser.add_argument(
         "--allow-unsafe",

@@ -23,9 +23,9 @@ async def run(call: Invocation) -> int:
         items = await hub.doctor()
     call.output.object("doctor", {"ok": all(item["ok"] for item in items), "items": items})
     for item in items:
-        call.output.say(f"{'ok ' if item['ok'] else 'NO '} {item['check']}: {item['detail']}", prose=True)
+        call.output.say(f"{'ok ' if item['ok'] else 'NO '} {item['check']}: {item['detail']}")
         if not item["ok"] and item["hint"]:
-            call.output.say(f"      try: {item['hint']}", prose=True)
+            call.output.say(f"      try: {item['hint']}")
     wrong = sum(not item["ok"] for item in items)
     call.output.note(f"{wrong} of {plural(len(items), 'check')} found something to do." if wrong else "All is well.")
     return 0

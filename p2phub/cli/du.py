@@ -6,7 +6,7 @@ from typing import Any
 
 from p2phub.cli.command import Command, Invocation, no_arguments
 from p2phub.cli.sizes import plural, size
-from p2phub.cli.table import table
+from p2phub.cli.table import table_or_blocks
 
 
 async def run(call: Invocation) -> int:
@@ -15,8 +15,9 @@ async def run(call: Invocation) -> int:
         used = await hub.du()
     output.object("du", used)
     if used["items"]:
-        titles = ["REFERENCE", "SIZE", "HERE ALONE", "SHARED", "OF IT ONE FILE", "WHOSE", "FOLDER"]
-        output.say(*table(titles, [_row(each) for each in used["items"]], right=(1, 2, 3, 4)))
+        titles = ["REFERENCE", "SIZE", "HERE ALONE", "SHARED", "HARD-LINKED", "WHOSE", "FOLDER"]
+        rows, blocks = ([how(each) for each in used["items"]] for how in (_row, _block))
+        output.say(*table_or_blocks(titles, rows, blocks, right=(1, 2, 3, 4), columns=output.columns))
     whose = ", ".join(f"{size(count)} {origin}" for origin, count in sorted(used["by_origin"].items()))
     output.say(f"All: {size(used['bytes'])}" + (f" ({whose})" if whose else ""))
     if used["bytes_content"] != used["bytes"]:
@@ -42,9 +43,25 @@ def _row(item: dict[str, Any]) -> list[str]:
         size(item["bytes_once"]),
         size(item["bytes_same_content"]),
         size(item["bytes_same_file"]),
-        item["origin"] + (", pinned" if item["pinned"] else ""),
+        _whose(item),
         item["folder"],
     ]
+
+
+def _block(item: dict[str, Any]) -> list[str]:
+    """Return the lines of one item where a row would be too wide."""
+    parts = [f"{size(item['bytes_once'])} here alone", f"{size(item['bytes_same_content'])} shared"]
+    if item["bytes_same_file"]:
+        parts.append(f"{size(item['bytes_same_file'])} hard-linked")
+    return [
+        *(item["references"] or [item["manifest"]]),
+        f"  {size(item['bytes'])}, {_whose(item)}: {', '.join(parts)}",
+        f"  {item['folder']}",
+    ]
+
+
+def _whose(item: dict[str, Any]) -> str:
+    return str(item["origin"]) + (", pinned" if item["pinned"] else "")
 
 
 COMMAND = Command(
@@ -53,5 +70,5 @@ COMMAND = Command(
     no_arguments,
     run,
     description="HERE ALONE: in chunks that nothing else held here has. SHARED: in chunks held elsewhere here, too, by "
-    "digest: hard links, clones and second copies. OF IT ONE FILE: in files that several holdings have, by inode.",
+    "digest: hard links, clones and second copies. HARD-LINKED: of that, in files of several holdings, by inode.",
 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import signal
 from argparse import ArgumentParser, Namespace
+from collections.abc import Collection
 
 from p2phub import api
-from p2phub.cli.arguments import add_allow_unsafe, add_sources, check_mirrors, check_providers, check_wait
+from p2phub.cli.arguments import Arguments, add_allow_unsafe, add_sources, check_mirrors, check_providers, check_wait
 from p2phub.cli.command import Command, Invocation
 from p2phub.cli.output import Output
 from p2phub.cli.progress import Progress, open_progress
@@ -14,109 +17,116 @@ from p2phub.cli.sizes import duration, plural, size
 from p2phub.errors import UsageError
 
 FILES_NAMED = 3  # In one line.
+_NUMBERS = re.compile(r"\d+")
 READY_LINES_MAX = 10  # Of a dataset in order there would be thousands; a program reads --json.
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("ref", metavar="REF", help="PUBLISHER/name[@tag], petname/name, a manifest digest, or a ticket")
-    _add_destination(parser)
-    add_sources(parser)
-    parser.add_argument("--force", action="store_true", help="replace files in DIR that differ")
-    _add_sharing(parser)
-    _add_order(parser)
-    _add_selection(parser)
-    parser.add_argument(
+    _add_destination(parser.add_argument_group("where to"))
+    _add_selection(parser.add_argument_group("which parts of it (all, if nothing is said)"))
+    _add_order(parser.add_argument_group("what comes first"))
+    whence = parser.add_argument_group("from whom, and how long to wait")
+    add_sources(whence)
+    _add_patience(whence)
+    _add_sharing(parser.add_argument_group("what others get of it"))
+    add_allow_unsafe(parser.add_argument_group("safety"))
+
+
+def _add_patience(group: Arguments) -> None:
+    """Add what is done while others are busy, or nobody is there."""
+    group.add_argument(
         "--background", action="store_true", help="yield to the node's other fetches: get what they leave"
     )
-    parser.add_argument(
+    group.add_argument(
         "--wait",
         metavar="DURATION",
         help="while nobody is there who has it, wait so long for somebody: 30s, 10m, 24h or forever "
         "(default: a minute for those who were there and may be back)",
     )
-    parser.add_argument(
+
+
+def _add_destination(group: Arguments) -> None:
+    """Add where to: a folder, or another program's store."""
+    group.add_argument("--into", metavar="DIR", help="where to (default: a folder here, named after it)")
+    group.add_argument("--force", action="store_true", help="replace files in DIR that differ")
+    group.add_argument(
         "--link",
         action="store_true",
         help="give files that this home has in another of your folders, or in its own store, a further name (a hard "
         "link) in place of a copy: it takes no room, but whoever EDITS such a file by one name changes it under the "
         "other too; files of other programs, programs, and what is on another file system are copied as ever",
     )
-    add_allow_unsafe(parser)
-
-
-def _add_destination(parser: ArgumentParser) -> None:
-    """Add where to: a folder, or another program's store."""
-    parser.add_argument("--into", metavar="DIR", help="where to (default: a folder here, named after it)")
-    parser.add_argument(
+    group.add_argument(
         "--to",
         choices=("hf-cache", "ollama"),
         help="in place of --into: where the Hugging Face tools find it offline, or Ollama does",
     )
-    parser.add_argument(
+    group.add_argument(
         "--as",
         dest="name",
         metavar="NAME",
         help="with --to: what to call it there, ORG/NAME or HOST/NAMESPACE/MODEL:TAG (default: as it is called here)",
     )
-    parser.add_argument("--branch", metavar="NAME", help="with --to hf-cache: which branch leads to it (default: main)")
+    group.add_argument("--branch", metavar="NAME", help="with --to hf-cache: which branch leads to it (default: main)")
 
 
-def _add_sharing(parser: ArgumentParser) -> None:
+def _add_sharing(group: Arguments) -> None:
     """Add what others get of it."""
-    parser.add_argument("--no-serve", action="store_true", help="do not serve to others what was fetched")
-    parser.add_argument("--seed", action="store_true", help="go on serving when it is done, until Ctrl-C")
-    parser.add_argument(
+    group.add_argument("--no-serve", action="store_true", help="do not serve to others what was fetched")
+    group.add_argument("--seed", action="store_true", help="go on serving when it is done, until Ctrl-C")
+    group.add_argument(
         "--no-exchange", action="store_true", help="neither ask peers who else fetches this, nor be named to others"
     )
 
 
-def _add_order(parser: ArgumentParser) -> None:
+def _add_order(group: Arguments) -> None:
     """Add what comes before the rest."""
     _add_repeated(
-        parser,
+        group,
         "--first",
         "GLOB",
         "fetch files that match before all others, in gitignore syntax with at most two stars ('config.json', "
         "'*.index.json'); may be repeated, in the order in which they are wanted",
     )
-    parser.add_argument(
+    group.add_argument(
         "--in-order", action="store_true", help="fetch the rest from front to back, to read it while it comes"
     )
 
 
-def _add_selection(parser: ArgumentParser) -> None:
+def _add_selection(group: Arguments) -> None:
     """Add what is fetched, if it is not all: files, tensors, columns and row groups."""
     _add_repeated(
-        parser,
+        group,
         "--include",
         "GLOB",
         "fetch only files that match, in gitignore syntax with at most two stars; may be repeated",
     )
-    _add_repeated(parser, "--exclude", "GLOB", "leave out files that match; may be repeated")
+    _add_repeated(group, "--exclude", "GLOB", "leave out files that match; may be repeated")
     _add_repeated(
-        parser,
+        group,
         "--tensor",
         "GLOB",
-        "of safetensors and GGUF files fetch only the tensors whose names match ('layers.0.*'), into a file "
+        "of safetensors and GGUF files fetch only the tensors whose names match ('*layers.0.*'), into a file "
         "NAME.selected.safetensors or .gguf, and other files only if --include names them; may be repeated",
     )
     _add_repeated(
-        parser,
+        group,
         "--columns",
         "NAMES",
         "of Parquet files fetch only these columns, by commas ('id,text'; a pattern may be one), each into a file "
         "NAME.selected.parquet, and other files only if --include names them; may be repeated",
     )
     _add_repeated(
-        parser,
+        group,
         "--row-groups",
         "N-M",
         "the same for row groups, counted from 0, both ends included, by commas ('0-3,8'); may be repeated",
     )
 
 
-def _add_repeated(parser: ArgumentParser, option: str, metavar: str, what: str) -> None:
-    parser.add_argument(option, metavar=metavar, action="append", default=[], help=what)
+def _add_repeated(group: Arguments, option: str, metavar: str, what: str) -> None:
+    group.add_argument(option, metavar=metavar, action="append", default=[], help=what)
 
 
 def _listed(given: list[str]) -> list[str]:
@@ -136,7 +146,7 @@ async def run(call: Invocation) -> int:
             if call.common.verbose and not hub.transient:
                 output.note("The node of this home does the work: `p2phub node -v` logs whom it asks and dials.")
             progress.begin("Looking for it")
-            view = View(output, progress)
+            view = View(output, progress, tensors=args.tensor)
             if args.to is not None:
                 done = await hub.give(
                     args.ref,
@@ -156,6 +166,8 @@ async def run(call: Invocation) -> int:
                 done = await _fetch(hub, args, view)
         output.event(done)
         show_done(output, done)
+        if args.to is not None:
+            output.say(*how_to_use(args.to, done.path, branch=args.branch))
         if args.seed and hub.transient:  # Else it is served by the daemon, which fetched it.
             await _seed(output, view.addresses, done.path)
     return 0
@@ -174,6 +186,16 @@ def _check_to(args: Namespace) -> None:
 
 
 async def _fetch(hub: api.Hub, args: Namespace, view: View) -> api.Done:
+    try:
+        return await _fetch_into(hub, args, view)
+    except UsageError as error:
+        perhaps = [meant for pattern in args.tensor if (meant := meant_by(pattern)) is not None]
+        if not perhaps or "no tensor" not in error.message:  # What else is wrong has nothing to do with patterns.
+            raise
+        raise UsageError(error.message, hint=f"{error.hint}; {WHOLE_NAME} --tensor {perhaps[0]}") from error
+
+
+async def _fetch_into(hub: api.Hub, args: Namespace, view: View) -> api.Done:
     return await hub.fetch(
         args.ref,
         into=args.into,
@@ -195,6 +217,17 @@ async def _fetch(hub: api.Hub, args: Namespace, view: View) -> api.Done:
         link=args.link,
         watch=view.show,
     )
+
+
+WHOLE_NAME = "a pattern means the whole of a name: perhaps"
+
+
+def meant_by(pattern: str) -> str | None:
+    """Return, quoted for a shell, what was perhaps meant by a pattern of tensors; None if it begins with a star.
+
+    Most models name their tensors from the root (`model.layers.0.…`), while people think of `layers.0.*`.
+    """
+    return None if pattern.startswith("*") else shlex.quote(f"*{pattern}")
 
 
 async def _seed(output: Output, addresses: list[str] | None, path: str) -> None:
@@ -220,9 +253,13 @@ async def _until_stopped() -> None:
 
 
 class View:
-    """Shows a fetch as it goes: a bar with the number of sources, and a line for whatever a user may wonder about."""
+    """Shows a fetch as it goes: a bar with the number of sources, and a line for whatever a user may wonder about.
 
-    def __init__(self, output: Output, progress: Progress) -> None:
+    `tensors`: the patterns among those given that choose tensors.
+    """
+
+    def __init__(self, output: Output, progress: Progress, *, tensors: Collection[str] = ()) -> None:
+        self._tensors = tensors
         self._output = output
         self._progress = progress
         self._sources: set[str] = set()
@@ -230,6 +267,8 @@ class View:
         self._dropped: dict[str, str] = {}  # Why each went last: what never comes up is tried often, and told once.
         self.addresses: list[str] | None = None  # Where others can have it meanwhile, once that is known.
         self._ready_lines = 0
+        self._verified = 0
+        self._waits_for: tuple[str, str] | None = None  # The wait that was told: why, without how long, and what next.
 
     def show(self, event: api.Event) -> None:
         self._output.event(event)
@@ -254,11 +293,17 @@ class View:
             case api.SourceLacks():
                 progress.note(f"{event.peer_id} cannot give {event.file}: {event.reason}")
             case api.Progress():
+                if event.bytes_verified > self._verified and self._waits_for is not None:
+                    self._waits_for = None
+                    self._count()
+                self._verified = event.bytes_verified
                 progress.advance(event.bytes_verified, rate=event.bytes_per_s)
             case api.FilesReady():
                 self._show_ready(event.paths)
             case api.Unmatched():
-                progress.note(f"Nothing matches {event.pattern}")
+                meant = meant_by(event.pattern) if event.pattern in self._tensors else None
+                perhaps = f"; {WHOLE_NAME} --tensor {meant}" if meant is not None else ""
+                progress.note(f"Nothing matches {event.pattern}{perhaps}")
             case api.Remark():
                 progress.note(f"{event.path} {event.what}")
             case api.PeerDropped():
@@ -270,7 +315,16 @@ class View:
                 self._dropped[event.peer_id] = event.reason
                 self._count()
             case api.Waiting():
-                progress.note(f"Waiting: {event.reason}; {event.next}")
+                self._show_waiting(event)
+
+    def _show_waiting(self, event: api.Waiting) -> None:
+        """Print a line of a wait that is news; of one that only lasts, which is told every few seconds, none that
+        stays."""
+        if (about := (_NUMBERS.sub("", event.reason), event.next)) == self._waits_for:
+            self._progress.detail(event.reason)
+        else:
+            self._waits_for = about
+            self._progress.note(f"Waiting: {event.reason}; {event.next}")
 
     def _show_ready(self, paths: list[str]) -> None:
         if self._ready_lines < READY_LINES_MAX:
@@ -287,7 +341,18 @@ def show_done(output: Output, done: api.Done) -> None:
     rate = f" ({size(done.bytes_received / done.seconds)}/s)" if done.bytes_received and done.seconds > 0 else ""
     output.say(f"Done: {size(done.bytes_received)} in {duration(done.seconds)}{rate}, every byte verified{reused}")
     output.say(*(f"  {size(source.bytes):>9} from {source.peer_id}" for source in done.sources))
-    output.say(done.path)
+    output.say(done.path, whole=True)
+
+
+def how_to_use(program: str, path: str, *, branch: str | None) -> list[str]:
+    """Return how the program is told to use what was put at `path`: Ollama's manifest, or a snapshot of a cache."""
+    if program == "ollama":  # …/manifests/HOST/NAMESPACE/MODEL/TAG
+        *name, tag = path.split("/")[-4:]
+        return ["Run it:", f"  ollama run {'/'.join(name)}:{tag}"]
+    kind, _, repo = path.split("/")[-3].partition("--")  # …/models--ORG--NAME/snapshots/COMMIT
+    what = "load_dataset" if kind == "datasets" else "from_pretrained"
+    revision = f', revision="{branch}"' if branch is not None else ""
+    return ["Load it, with HF_HUB_OFFLINE=1 set:", f'  {what}("{repo.replace("--", "/")}"{revision})']
 
 
 COMMAND = Command(

@@ -8,7 +8,7 @@ from typing import Any
 
 from p2phub.cli.command import Command, Invocation
 from p2phub.cli.sizes import plural, size
-from p2phub.cli.table import table
+from p2phub.cli.table import table_or_blocks
 
 DAY_S = 86_400
 
@@ -27,7 +27,9 @@ async def run(call: Invocation) -> int:
     output.object("gc", found)
     items, left = found["items"], found["leftovers"] + found["unfinished"]
     if items:
-        output.say(*table(["REFERENCE", "SIZE", "LAST USED", "OTHERS"], [_row(each) for each in items], right=(1, 3)))
+        titles = ["REFERENCE", "SIZE", "LAST USED", "OTHERS"]
+        rows, blocks = ([how(each) for each in items] for how in (_row, _block))
+        output.say(*table_or_blocks(titles, rows, blocks, right=(1, 3), columns=output.columns))
     output.say(*(f"  {size(each['bytes'])} of an unfinished fetch in {each['folder']}" for each in found["unfinished"]))
     output.say(*(f"  {size(each['bytes'])} left over in {each['folder']}" for each in found["leftovers"]))
     total = found["bytes"] + found["blob_bytes"] + sum(each["bytes"] for each in left)
@@ -54,6 +56,12 @@ def _row(item: dict[str, Any]) -> list[str]:
     name = ", ".join(item["references"]) or item["manifest"]
     others = "?" if item["others"] is None else str(item["others"])
     return [name, size(item["bytes"]), _ago(item["used"]), others]
+
+
+def _block(item: dict[str, Any]) -> list[str]:
+    """Return the lines of one item where a row would be too wide."""
+    name, much, used, others = _row(item)
+    return [*(item["references"] or [name]), f"  {much}, last used: {used}, others who have it: {others}"]
 
 
 def _ago(used: int | None) -> str:

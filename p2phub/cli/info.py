@@ -33,7 +33,7 @@ async def run(call: Invocation) -> int:
     call.output.object("info", found)
     call.output.say(*describe(found, files_shown=None if call.args.files else FILES_SHOWN))
     if call.args.tensors:
-        call.output.say(*describe_tensors(found))
+        call.output.say(*describe_tensors(found), whole=True)
     return 0
 
 

@@ -42,7 +42,7 @@ async def run(call: Invocation) -> int:
         pem = await hub.key_export()
     if file is None or file == "-":
         call.output.object("key", {"action": "export", "pem": pem.decode("ascii")})
-        call.output.say(*pem.decode("ascii").splitlines())
+        call.output.say(*pem.decode("ascii").splitlines(), whole=True)
         return 0
     write_key(file, pem)
     call.output.object("key", {"action": "export", "path": file})

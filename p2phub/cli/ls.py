@@ -8,7 +8,7 @@ from typing import Any
 from p2phub import api
 from p2phub.cli.command import Command, Invocation, no_arguments
 from p2phub.cli.sizes import plural, size
-from p2phub.cli.table import table
+from p2phub.cli.table import table_or_blocks
 
 _WHOSE = {"own": "own store", "adopted": "adopted", "fetched": "fetched"}
 REFERENCE_SHOWN = 76  # A ticket would fill the screen; a publisher's name is hardly longer.
@@ -41,10 +41,8 @@ def _rows(items: list[dict[str, Any]], *, columns: int | None) -> list[str]:
         ]
         for item in items
     ]
-    lines = table(["REFERENCE", "FILES", "SIZE", "STATE", "FOLDER"], rows, right=(1, 2))
-    if columns is not None and max(map(len, lines)) > columns:
-        return [line for item in items for line in block(item)]
-    return lines
+    titles = ["REFERENCE", "FILES", "SIZE", "STATE", "FOLDER"]
+    return table_or_blocks(titles, rows, [block(item) for item in items], right=(1, 2), columns=columns)
 
 
 def unfinished(item: dict[str, Any]) -> list[str]:

@@ -113,7 +113,7 @@ def _run(words: Sequence[str], output: Output) -> int:
     command: Command | None = None
     try:
         common, rest = take_common(words, only_options_parser(), os.environ)
-        args = command_parser(COMMANDS).parse_args(rest)
+        args = command_parser(COMMANDS).parse_args(asked(rest, as_json=common.json))
         command = args.command
         return _carry_out(command, args, common, output)
     except SystemExit as end:  # --help and --version end so.
@@ -128,6 +128,13 @@ def _run(words: Sequence[str], output: Output) -> int:
         return INTERRUPTED
     except Exception as bug:  # noqa: BLE001 - said, with its traceback, and not survived.
         return _tell_bug(bug, output)
+
+
+def asked(words: Sequence[str], *, as_json: bool) -> Sequence[str]:
+    """Return the words that are meant by `help [COMMAND]`, or by a person who says nothing."""
+    if not words and not as_json:
+        return ["--help"]
+    return [*words[1:], "--help"] if words[:1] == ["help"] else words
 
 
 def _carry_out(command: Command, args: Namespace, common: Common, output: Output) -> int:

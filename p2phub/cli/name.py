@@ -38,7 +38,9 @@ async def run(call: Invocation) -> int:
             names = await hub.names()
             output.object("name", {"action": "list", "names": names})
             if names:
-                output.say(*table(["NAME", "STANDS FOR"], [[alias, names[alias]] for alias in sorted(names)]))
+                output.say(
+                    *table(["NAME", "STANDS FOR"], [[alias, names[alias]] for alias in sorted(names)]), whole=True
+                )
             else:
                 output.note("There are no names yet: p2phub name add NAME PUBLISHER")
     return 0

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 from p2phub import api
+from p2phub.cli.wrap import columns_of, wrapped
 from p2phub.errors import DiskError
 
 _LINE_MAX = 16_384  # A ticket is at most 8 KiB of bytes, so some 13,000 letters.
@@ -43,13 +44,13 @@ class Output:
         if self.as_json:
             self.object(event.NAME, event.as_json())
 
-    def say(self, *lines: str, prose: bool = False) -> None:
-        """Print lines of the result, for people only. `prose`: a terminal may have them broken between words, as what
-        nobody copies."""
+    def say(self, *lines: str, whole: bool = False) -> None:
+        """Print lines of the result, for people only. A terminal has them broken between words, unless they are to stay
+        `whole`: rows in columns, and what is copied as one."""
         if not self.as_json:
             for line in lines:
                 shown = api.printable(line, length_max=_LINE_MAX)
-                self._write(_wrapped(shown, self.columns) if prose else shown)
+                self._write(shown if whole else wrapped(shown, self.columns))
 
     def note(self, *lines: str) -> None:
         """Print lines on the way to it, for people only."""
@@ -59,7 +60,7 @@ class Output:
 
     def log(self, line: str) -> None:
         """Print a line on stderr, whoever reads stdout."""
-        line = _wrapped(api.printable(line, length_max=_LINE_MAX), _columns(self.stderr))
+        line = wrapped(api.printable(line, length_max=_LINE_MAX), columns_of(self.stderr))
         with contextlib.suppress(OSError, ValueError):
             if self.above is not None:
                 self.above(line)
@@ -81,7 +82,7 @@ class Output:
     @property
     def columns(self) -> int | None:
         """How wide the terminal is that shows the result; None if none does."""
-        return _columns(self._stdout)
+        return columns_of(self._stdout)
 
     @property
     def lost(self) -> bool:
@@ -124,22 +125,3 @@ def standard_output(*, as_json: bool) -> Iterator[Output]:
     output = Output(as_json=as_json, stdout=stdout, stderr=stderr)
     with contextlib.redirect_stdout(stderr) if as_json else contextlib.nullcontext():
         yield output
-
-
-def _columns(stream: TextIO) -> int | None:
-    """Return the width of the terminal that `stream` writes to, None if it is none."""
-    try:
-        return os.get_terminal_size(stream.fileno()).columns or None
-    except (OSError, ValueError):  # It is a file or a pipe, is closed, or has no descriptor.
-        return None
-
-
-def _wrapped(line: str, columns: int | None) -> str:
-    """Break a line between words where the terminal would within one; what is longer than it runs over."""
-    if columns is None or len(line) <= columns:
-        return line
-    import textwrap  # Only long lines on a terminal need it.
-
-    indent = len(line) - len(line.lstrip()) + 2
-    parts = textwrap.wrap(line, columns, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
-    return "\n".join(parts)

@@ -11,26 +11,34 @@ from typing import Any, NoReturn
 
 from p2phub.cli.command import Command
 from p2phub.cli.options import options_parser
+from p2phub.cli.wrap import wrapped
 from p2phub.errors import UsageError
 
 PROGRAM = "p2phub"
 DESCRIPTION = "Moves AI models and datasets between machines without a central host: signed, and every byte verified."
 ENDING = """\
 The way of a model:
-  p2phub publish ./model --name minilm           hashes it in place, signs it, prints its reference
-  p2phub node                                    announces and serves it
-  p2phub fetch 12D3Koo…/minilm --into ./minilm   elsewhere: finds it, fetches it, verifies every byte
+  p2phub publish ./model --name minilm
+      hashes it in place, signs it, prints its reference
+  p2phub node
+      announces and serves it
+  p2phub fetch 12D3Koo…/minilm --into ./minilm
+      elsewhere: finds it, fetches it, verifies every byte
 
-Exit codes: 0 done, 1 a bug, 2 usage, 3 not found, 4 not trusted, 5 damaged, 6 disk, 7 no reachable provider,
-130 interrupted. Each of the options above has an environment variable: --home is P2PHUB_HOME, and so on.
+Exit codes: 0 done, 1 a bug, 2 usage, 3 not found, 4 not trusted, 5 damaged,
+6 disk, 7 no reachable provider, 130 interrupted. Each of the options above has
+an environment variable: --home is P2PHUB_HOME, and so on.
 """
 
 
 class _Formatter(RawDescriptionHelpFormatter):
-    """Room for the longest command beside its summary."""
+    """Room for the longest command beside its summary; prose is broken between words, line by line."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=28)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(wrapped(indent + line, width) for line in text.splitlines())
 
 
 def _alike(word: str, known: Iterable[str]) -> str | None:

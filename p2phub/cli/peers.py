@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from p2phub.cli.command import Command, Invocation, no_arguments
-from p2phub.cli.table import table
+from p2phub.cli.table import table_or_blocks
 
 ADDRESSES_SHOWN = 3  # A machine has many.
 LAN_IS_ON = "Nodes of the local network are looked for whenever something is fetched."
@@ -28,7 +28,12 @@ async def run(call: Invocation) -> int:
         )
         return 0
     rows = [[item["peer_id"], state(item), ", ".join(item["addresses"][:ADDRESSES_SHOWN])] for item in items]
-    call.output.say(*table(["PEER", "STATE", "ADDRESSES"], rows))
+    blocks = [
+        [item["peer_id"], f"  {state(item)}", *(f"  {address}" for address in item["addresses"][:ADDRESSES_SHOWN])]
+        for item in items
+    ]
+    lines = table_or_blocks(["PEER", "STATE", "ADDRESSES"], rows, blocks, columns=call.output.columns)
+    call.output.say(*lines)
     return 0
 
 

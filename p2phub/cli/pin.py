@@ -46,7 +46,8 @@ async def run(call: Invocation) -> int:
         show_done(output, api.Done(**fields, sources=sources))
         output.say(f"Pinned: {args.ref}, in the home's own store")
     else:
-        output.say(f"Pinned: {args.ref}, which is here already", pinned["folder"])
+        output.say(f"Pinned: {args.ref}, which is here already")
+        output.say(pinned["folder"], whole=True)
     return 0
 
 

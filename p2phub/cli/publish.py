@@ -106,30 +106,35 @@ REMARKS_SHOWN = 10
 
 
 class Standing(NamedTuple):
-    """What of the network is here: whether this home's daemon runs, and whether it knows anybody."""
+    """What of the network is here: whether this home's daemon runs, whether it knows anybody, and how it is dialled."""
 
     daemon: bool
     peers: bool
+    address: str | None = None
 
 
 NOBODY = Standing(daemon=False, peers=False)
 
 
 async def look_around(hub: api.Hub) -> Standing:
-    if not (await hub.status())["daemon"]:
+    status = await hub.status()
+    if not status["daemon"]:
         return NOBODY
-    return Standing(daemon=True, peers=any(peer["proven"] for peer in await hub.peers()))
+    peers = any(peer["proven"] for peer in await hub.peers())
+    # One that others can dial, if there is any.
+    addresses = sorted(status["addresses"], key=lambda each: each.startswith(("/ip4/127.", "/ip6/::1/")))
+    return Standing(daemon=True, peers=peers, address=next(iter(addresses), None))
 
 
 def show_published(call: Invocation, published: api.Published, standing: Standing) -> None:
-    output, private = call.output, call.args.private
+    """Tell what was published and what comes next; the ticket last, for its ten lines push away what stands above."""
+    output = call.output
     unchanged = published.bytes - published.bytes_hashed
     output.say(
         f"Published {plural(published.files, 'file')}, {size(published.bytes)}, in {duration(published.seconds)}"
         + (f"; {size(unchanged)} had not changed since they were hashed" if unchanged else ""),
         f"  reference  {published.reference}",
         f"  manifest   {published.manifest}",
-        f"  ticket     {published.ticket}",
     )
     if published.remarks:
         shown = published.remarks[:REMARKS_SHOWN]
@@ -141,6 +146,14 @@ def show_published(call: Invocation, published: api.Published, standing: Standin
             f"{call.args.mirror_files} now holds what a mirror needs. Where it and the files are served:",
             f"  p2phub fetch {published.reference} --mirror https://…",
         )
+    _tell_next(call, published, standing)
+    output.say("Its ticket, which leads there without a lookup:")
+    output.say(published.ticket, whole=True)
+
+
+def _tell_next(call: Invocation, published: api.Published, standing: Standing) -> None:
+    """Say who can have it now, and how."""
+    output, private = call.output, call.args.private
     if published.announced:
         output.note("It is announced. Elsewhere:", f"  p2phub fetch {published.reference}")
     elif private:
@@ -148,10 +161,15 @@ def show_published(call: Invocation, published: api.Published, standing: Standin
         output.note(f"It is private and never announced. Whoever may have it fetches it by the ticket: {now}.")
     elif standing.peers:
         output.note("It is not announced yet: no node has taken it so far. The node that runs here goes on trying.")
+    elif standing.daemon and standing.address is not None:
+        output.note(
+            "Whoever is told this node's address can fetch it now:",
+            f"  p2phub fetch {published.reference} --provider {standing.address}",
+            "It is announced as soon as the node knows another (`p2phub node --bootstrap ADDRESS` tells it one).",
+        )
     elif standing.daemon:
         output.note(
-            "It is not announced yet: the node that runs here knows no other. It announces it once it does "
-            "(`p2phub node --bootstrap ADDRESS` tells it one)."
+            "Nobody can fetch it yet: the node that runs here has no address. `p2phub doctor` says what is to be done."
         )
     else:
         output.note("It is not announced yet: `p2phub node` announces and serves it while it runs and knows others.")

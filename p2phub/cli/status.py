@@ -12,6 +12,15 @@ from p2phub.cli.info import moment
 from p2phub.cli.sizes import duration, milliseconds, size
 
 CLOCK_S = 300.0  # So long a wait has its end told as a time of day, too.
+WHERE = {
+    "machine": "on this machine",
+    "rack": "in this rack",
+    "site": "at this site",
+    "lan": "on the local network",
+    "far": "far away",
+    "metered": "over a line that costs",
+}
+"""How near a source is, in words; a class of a newer daemon stands as it is called."""
 REFERENCE_SHOWN = 80  # A ticket would fill the screen.
 
 
@@ -84,7 +93,7 @@ async def _explain(call: Invocation) -> int:
     async with call.open_hub() as hub:
         found = await hub.explain(call.args.explain)
     call.output.object("explanation", found)
-    call.output.say(*describe_job(found), prose=True)
+    call.output.say(*describe_job(found))
     return 0
 
 
@@ -99,7 +108,8 @@ def describe_job(found: dict[str, Any]) -> list[str]:
     if waiting := found.get("waiting"):  # A daemon of an older version does not tell.
         lines += _describe_wait(waiting)
     for source in found["sources"]:
-        how = ", ".join(dict.fromkeys((source["via"], source["nearness"])))
+        near = WHERE.get(source["nearness"], source["nearness"])
+        how = near if source["nearness"] == source["via"] else f"{source['via']}, {near}"
         lines += [f"Source     {source['peer_id']}", f"           {how}: {source['state']}"]
         rate = f"{size(source['bytes_per_s'])}/s, " if source["links"] else ""
         amounts = f"{size(source['bytes_received'])} so far, {size(source['bytes_leased'])} to come"

@@ -1,4 +1,4 @@
-"""Rows in columns, as plain text."""
+"""Rows in columns, as plain text; a block for each thing where the terminal has no room for a row."""
 
 from __future__ import annotations
 
@@ -18,3 +18,22 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequen
         ).rstrip()
         for row in cells
     ]
+
+
+def table_or_blocks(
+    titles: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    blocks: Sequence[Sequence[str]],
+    *,
+    right: Sequence[int] = (),
+    columns: int | None,
+) -> list[str]:
+    """Return the lines of `table`, or, where one would be wider than `columns` of a terminal, those of `blocks`.
+
+    A block says the same of a row in lines of its own: its name, then what there is to say of it, indented. None: no
+    terminal shows it, and rows may be as wide as they are.
+    """
+    lines = table(titles, rows, right=right)
+    if columns is None or max(map(len, lines)) <= columns:
+        return lines
+    return [line for block in blocks for line in block]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Any
@@ -13,14 +14,14 @@ from p2phub.cli.fetch import View
 from p2phub.cli.progress import open_progress
 from p2phub.cli.sizes import plural, size
 
-HINTS = {
-    "fetched": "p2phub verify --repair fetches only what is wrong; if the change is yours, publish the folder",
-    "own": "p2phub verify --repair fetches only what is wrong",
+HINTS = {  # REPAIR: the command for what was verified.
+    "fetched": "REPAIR fetches only what is wrong; if the change is yours, publish the folder",
+    "own": "REPAIR fetches only what is wrong",
     "published": "restore the files from where you have them, or, if the change is yours, publish it again",
     "adopted": "have the program that put it there fetch it again",
     "shared": "tell whoever shares it; a fetch takes what is right of it, and the rest from elsewhere",
 }
-FILES_NAMED = 3  # In the error's message; all are listed above it.
+FILES_NAMED = 3  # In the error's message, for programs; people read all of them above it.
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -65,21 +66,23 @@ async def run(call: Invocation) -> int:
     damaged: list[dict[str, Any]] = found["damaged"]
     if not damaged:
         output.say(f"Sound: {plural(found['files'], 'file')}, {size(found['bytes'])}, every byte as it was signed")
-        output.say(found["folder"])
+        output.say(found["folder"], whole=True)
         return 0
     output.say(*(f"  {damage['path']}: {where(damage)}" for damage in damaged))
     if "repaired" in found:
         output.say(
             f"Repaired: {plural(len(found['repaired']), 'file')}, {size(found['bytes_received'])} fetched for it"
         )
-        output.say(found["folder"])
+        output.say(found["folder"], whole=True)
         return 0
     named = "; ".join(f"{damage['path']} ({where(damage)})" for damage in damaged[:FILES_NAMED])
     more = f"; and {len(damaged) - FILES_NAMED} more" if len(damaged) > FILES_NAMED else ""
+    which = f": {named}{more}" if output.as_json else ""
+    repair = f"`p2phub verify {shlex.quote(args.ref)} --repair`"
     output.failed(
         FAILED_CHECK,
-        f"{len(damaged)} of {plural(found['files'], 'file')} in {found['folder']} not as signed: {named}{more}",
-        HINTS[found.get("origin", "fetched")],
+        f"{len(damaged)} of {plural(found['files'], 'file')} in {found['folder']} not as signed{which}",
+        HINTS[found.get("origin", "fetched")].replace("REPAIR", repair),
     )
     return FAILED_CHECK
 

@@ -44,6 +44,7 @@ RESULTS: Json = {
         "bytes": 9,
     },
     "fetch": DONE,
+    "give": DONE,
     "unpublish": {
         "reference": "m",
         "manifest": "bagmanifest",

@@ -44,7 +44,8 @@ class CachedModel(msgspec.Struct, frozen=True):
     "datasets/org/name", "registry.ollama.ai/library/llama3:8b", "publisher/model", the folder's path). `revision`: the
     hub's commit, 40 hex digits. `folder`: what a user calls its place, absolute.
     `files` ascend by the path's UTF-8 bytes, as a manifest has them. `missing`: what its listing names and `files` do
-    not have. `left_out`: (path or name, why) of what is there and not adopted.
+    not have. `left_out`: (path or name, why) of what is there and not adopted; (`folder`, why) where no listing says
+    what all of it is.
     `complete`: its files are all that its manifest has (proto/manifest.md §8). Never where files stand alone: Ollama,
     llama.cpp's flat cache, LM Studio, and a snapshot whose listing is not known.
     """

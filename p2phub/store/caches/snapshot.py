@@ -138,6 +138,9 @@ class Snapshot:
         files = in_order(self._files)
         have = {file.path for file in files}
         missing = tuple(path for path in self._wanted if path not in have)
+        left_out = list(self._left_out)
+        if self._listing is None:
+            left_out.append((legible(str(self._folder)), UNLISTED))
         return CachedModel(
             cache="hf",
             name=name,
@@ -146,8 +149,12 @@ class Snapshot:
             files=files,
             missing=missing,
             complete=self._whole and not missing and bool(files),
-            left_out=tuple(self._left_out),
+            left_out=tuple(left_out),
         )
+
+
+UNLISTED = "the cache does not list what the repository has, so nobody can tell whether this is all of it"
+"""Why a snapshot without a listing is not held as a whole."""
 
 
 def _claim_of(blob: str) -> Claim | None:

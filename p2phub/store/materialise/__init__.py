@@ -3,7 +3,7 @@
 from p2phub.store.clone import Stopped
 from p2phub.store.materialise.hf_cache import write_snapshot
 from p2phub.store.materialise.hf_place import HfPlace
-from p2phub.store.materialise.ollama import export
+from p2phub.store.materialise.ollama import export, full_name
 from p2phub.store.materialise.source import Linked, Source
 
-__all__ = ["HfPlace", "Linked", "Source", "Stopped", "export", "write_snapshot"]
+__all__ = ["HfPlace", "Linked", "Source", "Stopped", "export", "full_name", "write_snapshot"]

@@ -35,6 +35,7 @@ from p2phub.store.materialise.staging import Staging
 Text = Literal["template", "system", "params", "license", "messages"]
 """What may come with a model, as Ollama calls it: a template in Go's language, a system prompt, JSON of parameters."""
 
+OUR_HOST = "p2phub"  # Not the public registry's: nobody else answers to such a name.
 UNKNOWN = "unknown"
 _MEDIA = "application/vnd.ollama.image."
 _NAME = re.compile(
@@ -74,6 +75,28 @@ class _Config(msgspec.Struct, frozen=True):
     rootfs: _RootFs
 
 
+def full_name(name: str) -> str:
+    """Return `name`, NAMESPACE/MODEL or all of it, with our host and the tag `latest` where it says neither.
+
+    Raises UsageError for what Ollama would not take as a name.
+    """
+    called = name if name.count("/") == 2 else f"{OUR_HOST}/{name}"
+    called = called if ":" in called.rpartition("/")[2] else f"{called}:latest"
+    _parts_of(called)
+    return called
+
+
+def _parts_of(name: str) -> tuple[str, ...]:
+    """Return host, namespace, model and tag. Raises UsageError."""
+    match = _NAME.fullmatch(name)
+    if match is None or match["namespace"] in _KINDS:
+        raise UsageError(
+            f"{name!r} cannot be a model's name in Ollama",
+            hint="name it as NAMESPACE/MODEL, NAMESPACE/MODEL:TAG or HOST/NAMESPACE/MODEL:TAG",
+        )
+    return match.group("host", "namespace", "model", "tag")
+
+
 def export(
     disk: Disk,
     store: Path,
@@ -95,10 +118,7 @@ def export(
     Raises UsageError for a name that cannot be or a file that is no GGUF; Occupied for what stands there and is
     something else, or for another process of ours; ContentChanged, DiskFull, DiskError; Stopped.
     """
-    match = _NAME.fullmatch(name)
-    if match is None or match["namespace"] in _KINDS:
-        raise UsageError(f"{name!r} cannot be a model's name in Ollama", hint="name it as HOST/NAMESPACE/MODEL:TAG")
-    path = "/".join(match.group("host", "namespace", "model", "tag"))
+    path = "/".join(_parts_of(name))
     with disk_errors(f"write to {store}"), contextlib.ExitStack() as stack:
         facts = _facts_of(gguf)
         store_fd, _ = open_destination(disk, Path(os.path.realpath(store)))

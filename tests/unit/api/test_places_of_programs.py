@@ -58,3 +58,16 @@ async def test_a_cache_that_is_not_there_is_no_cache(tmp_path: Path, monkeypatch
     for named in ("ollama", tmp_path / "none", tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(UsageError, match=r"no (cache|folder)"):
             await hub.adopt(named)
+
+
+@pytest.mark.parametrize(
+    ("program", "name"),
+    [("ollama", "gg"), ("ollama", "a/b c"), ("hf-cache", "a/b/c"), ("hf-cache", "a--b")],
+)
+async def test_a_name_that_the_program_would_not_take_is_refused_before_anybody_is_asked(
+    program: str, name: str, tmp_path: Path
+) -> None:
+    verbs = Recorded()
+    with pytest.raises(UsageError, match="cannot be"):
+        await Hub(verbs, load_config(home=tmp_path / "home")).give("x/m", program, name=name, place=tmp_path)
+    assert verbs.asked == {}

@@ -13,7 +13,9 @@ import pytest
 
 from p2phub import api
 from p2phub.cli.main import COMMANDS
-from p2phub.errors import Malformed
+from p2phub.cli.status import WHERE
+from p2phub.discovery.nearness import Nearness
+from p2phub.errors import Malformed, UsageError
 from tests.support.command_line import ADDRESS, MIRROR, PEER, PUBLISHED, RELEASE, RESULTS, FakeHub, Said
 from tests.support.covers import covers
 
@@ -123,7 +125,7 @@ def test_publish_prints_progress_then_what_was_published(cli: Cli, hub: FakeHub)
     [
         (True, [], True, True, "It is announced"),
         (False, [], False, False, "`p2phub node` announces and serves it"),
-        (False, [], True, False, "the node that runs here knows no other"),
+        (False, [], True, False, f"p2phub fetch ref --provider {ADDRESS}"),
         (False, [], True, True, "The node that runs here goes on trying"),
         (False, ["--private"], False, False, "start `p2phub node` to serve it"),
         (False, ["--private"], True, True, "the node that runs here serves it"),
@@ -139,6 +141,22 @@ def test_publish_says_what_comes_next(
     assert "ref" in said.out
     assert "p2phub:t" in said.out
     assert expected in said.err
+
+
+def test_publish_names_an_address_that_other_machines_can_dial(cli: Cli, hub: FakeHub) -> None:
+    far = ADDRESS.replace("127.0.0.1", "192.0.2.7")
+    hub.results["publish"] = api.Published("ref", "bag", "p2phub:t", 1, 2, 2, False, 0.1)
+    hub.results["peers"] = []
+    hub.results["status"] = {**RESULTS["status"], "addresses": [ADDRESS, far]}
+    assert f"--provider {far}\n" in cli("publish", "m", "--name", "m").err
+    hub.results["status"] = {**RESULTS["status"], "addresses": []}
+    assert "has no address" in cli("publish", "m", "--name", "m").err
+
+
+def test_publish_prints_the_ticket_last_for_it_fills_half_a_screen(cli: Cli) -> None:
+    said = cli("publish", "m", "--name", "m").out
+    assert said.splitlines()[-1] == PUBLISHED.ticket
+    assert said.index(PUBLISHED.reference) < said.index(PUBLISHED.manifest) < said.index(PUBLISHED.ticket)
 
 
 def test_a_dry_run_lists_what_would_be_published_and_left_out_and_publishes_nothing(cli: Cli, hub: FakeHub) -> None:
@@ -327,13 +345,48 @@ def test_rm_names_every_folder_that_it_forgot(cli: Cli, hub: FakeHub) -> None:
     assert "  /a\n  /b\n" in said
 
 
+def test_a_pattern_that_no_tensor_matches_is_told_that_it_means_a_whole_name(cli: Cli, hub: FakeHub) -> None:
+    hub.events = [api.Unmatched("layers.0.*"), api.Unmatched("*.jsn"), api.Unmatched("*x")]
+    words = ["--tensor", "layers.0.*", "--tensor", "*x", "--include", "*.jsn"]
+    said = cli("fetch", "x/m", *words).err
+    assert "Nothing matches layers.0.*; a pattern means the whole of a name: perhaps --tensor '*layers.0.*'\n" in said
+    assert "Nothing matches *.jsn\n" in said
+    assert "Nothing matches *x\n" in said
+    hub.events, hub.error = [], UsageError("no tensor is selected", hint="there are: model.layers.0.w")
+    said = cli("fetch", "x/m", *words).err
+    assert "there are: model.layers.0.w; a pattern means the whole of a name: perhaps --tensor '*layers.0.*'" in said
+    assert "perhaps" not in cli("fetch", "x/m", "--tensor", "*x").err
+    hub.error = UsageError("not row groups: 'x'", hint="0, or 0-3")
+    assert "perhaps" not in cli("fetch", "x/m", *words).err
+
+
+@pytest.mark.parametrize(
+    ("program", "path", "expected"),
+    [
+        ("ollama", "/o/manifests/p2phub/ann/tiny/latest", "ollama run p2phub/ann/tiny:latest"),
+        ("hf-cache", "/hub/models--acme--tiny/snapshots/0a", 'from_pretrained("acme/tiny")'),
+        ("hf-cache", "/hub/datasets--acme--rows/snapshots/0a", 'load_dataset("acme/rows")'),
+    ],
+)
+def test_what_was_given_to_a_program_is_told_with_how_that_uses_it(
+    program: str, path: str, expected: str, cli: Cli, hub: FakeHub
+) -> None:
+    hub.results["give"] = api.Done(path, bytes_received=0, bytes_reused=1, seconds=0.1, first_byte_s=None)
+    assert f"  {expected}\n" in cli("fetch", "x/m", "--to", program).out
+    hub.results["give"] = api.Done(
+        "/h/models--a--b/snapshots/0", bytes_received=0, bytes_reused=1, seconds=0.1, first_byte_s=None
+    )
+    assert '("a/b", revision="dev")' in cli("fetch", "x/m", "--to", "hf-cache", "--branch", "dev").out
+
+
 def test_verify_with_damage_names_files_and_chunks_and_exits_with_5(cli: Cli, hub: FakeHub) -> None:
     damage = [{"path": "w.bin", "chunks": [1, 5, 6, 7], "reason": "wrong bytes"}]
     hub.results["verify"] = {**RESULTS["verify"], "damaged": damage}
     people, script = cli("verify", "m"), cli("verify", "m", "--json")
     assert people.code == script.code == 5
     assert "w.bin: wrong bytes, chunks 1, 5-7" in people.out
-    assert "--repair" in people.err
+    assert "`p2phub verify m --repair`" in people.err
+    assert "w.bin" not in people.err, "it is told once"
     verified, failed = script.objects
     assert verified["damaged"] == damage
     assert (failed["event"], failed["code"]) == ("failed", 5)
@@ -609,15 +662,15 @@ def test_an_explanation_shows_of_each_source_rate_window_and_round_trip_within_8
     assert max(map(len, lines)) <= 80
     assert lines[2:] == [
         f"Source     {PEER}",
-        "           exchange, lan: sending",
+        "           exchange, on the local network: sending",
         "           999 MB/s, 99.9 GB so far, 268 MB to come",
         "           window 250 kB, round trip 12 ms",
         f"Source     {PEER}",
-        "           direct, lan: sending",
+        "           direct, on the local network: sending",
         "           3 B/s, 12 B so far, 2.00 MB to come",
         "           window 250 kB",
         f"Source     {PEER}",
-        "           direct, lan: not dialled",
+        "           direct, on the local network: not dialled",
         "           12 B so far, 2.00 MB to come",
     ]
 
@@ -640,11 +693,27 @@ def test_limit_asks_which_way_a_bare_rate_is_meant(words: list[str], cli: Cli, h
     assert hub.calls == []
 
 
+@pytest.mark.parametrize("near", list(Nearness))
+def test_explain_says_in_words_where_a_source_is(near: Nearness, cli: Cli, hub: FakeHub) -> None:
+    source = {**RESULTS["explain"]["sources"][0], "nearness": str(near)}
+    hub.results["explain"] = {**RESULTS["explain"], "sources": [source]}
+    assert f"direct, {WHERE[str(near)]}: sending\n" in cli("status", "--explain", "1").out
+    assert len(WHERE[str(near)].split()) > 1
+
+
 def test_a_drop_names_its_peer_once(cli: Cli, hub: FakeHub) -> None:
     hub.events = [api.PeerDropped(PEER, f"cannot reach {PEER}: refused"), api.PeerDropped(PEER, "it is busy")]
     said = cli("fetch", "x/m").err.splitlines()
     assert f"Dropped: cannot reach {PEER}: refused" in said
     assert f"Dropped {PEER}: it is busy" in said
+
+
+def test_a_wait_that_only_lasts_is_told_once_until_bytes_come_again(cli: Cli, hub: FakeHub) -> None:
+    quiet = [api.Waiting(f"no byte for {n}0 s from x", "asking other providers") for n in (1, 2, 3)]
+    hub.events = [*quiet, api.Progress(5, 1.0), quiet[0], api.Progress(5, 1.0), quiet[1]]
+    assert cli("fetch", "x/m").err.count("Waiting: no byte") == 2
+    hub.events = [api.Waiting("nobody has it", f"looks again in {n} min, gives up in {9 - n} h") for n in (1, 2, 3)]
+    assert cli("fetch", "x/m").err.count("Waiting: ") == 3
 
 
 def test_who_cannot_be_reached_again_and_again_is_told_once(cli: Cli, hub: FakeHub) -> None:

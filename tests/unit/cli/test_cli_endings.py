@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
 
@@ -106,7 +107,6 @@ def test_of_a_group_a_bug_is_told_before_an_interrupt_and_that_before_a_fault() 
 
 
 USAGE = [
-    [],
     ["bogus"],
     ["fetch"],
     ["fetch", "a", "b"],
@@ -201,6 +201,22 @@ def test_a_signal_that_the_parent_ignores_stays_ignored(cli: Cli, hub: FakeHub) 
         assert cli("ls").code == 0
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_a_person_who_says_nothing_or_help_is_shown_the_commands(cli: Cli) -> None:
+    everything = cli("--help").out
+    assert [(said.code, said.out) for said in (cli(), cli("help"))] == [(0, everything)] * 2
+    assert cli("help", "fetch").out == cli("fetch", "--help").out
+    assert cli("--json").code == 2, "a program that says nothing has a fault"
+    assert cli("help", "bogus").code == 2
+
+
+def test_the_help_of_fetch_is_in_groups(cli: Cli) -> None:
+    said = cli("fetch", "--help").out
+    titles = [line for line in said.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    own = titles[titles.index("options:") + 1 : -1]
+    assert len(own) >= 5
+    assert re.search(r"\noptions:\n  -h, --help [^\n]*\n\n", said), "none stands outside a group"
 
 
 def test_help_and_version_go_to_stdout_and_exit_with_0(cli: Cli) -> None:

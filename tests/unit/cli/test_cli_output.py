@@ -17,11 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from p2phub.cli.main import main
+from p2phub.cli.main import COMMANDS, main
 from p2phub.cli.output import Output
 from p2phub.cli.progress import Bar, Lines, Progress, Silence, open_progress
 from p2phub.cli.sizes import duration, milliseconds, plural, size
 from p2phub.cli.table import table
+from p2phub.cli.wrap import wrapped
 from tests.support.command_line import FakeHub, Said
 from tests.support.covers import covers
 from tests.support.house import ROOT
@@ -267,10 +268,49 @@ def test_where_rows_are_too_wide_for_the_terminal_each_thing_held_is_a_block(
     assert "file" in lines[1]
 
 
+@pytest.mark.parametrize("words", ["du", "gc", "peers", "log x/m"])
+def test_no_row_is_wider_than_the_terminal(
+    words: str, narrow: tuple[io.TextIOWrapper, int], hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is one word, as a reference, may be: it is copied as one."""
+    stream, terminal = narrow
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert main(words.split()) == 0
+    lines = shown(stream, terminal)
+    assert [line for line in lines if len(line) > 40 and " " in line.strip()] == []
+    assert len(lines[0].split()) == 1, "a block begins with the name of what it is about"
+
+
+def test_of_releases_that_say_nothing_about_themselves_there_is_no_column_for_it(cli: Cli, hub: FakeHub) -> None:
+    assert "ABOUT" in cli("log", "x/m").out
+    hub.results["log"] = [{**each, "description": ""} for each in hub.results["log"]]
+    assert "ABOUT" not in cli("log", "x/m").out
+
+
 def test_of_the_result_only_what_nobody_copies_is_broken(narrow: tuple[io.TextIOWrapper, int]) -> None:
     stream, terminal = narrow
     out = Output(as_json=False, stdout=stream, stderr=io.StringIO())
     line = "word " * 12
+    out.say(line, whole=True)
+    out.say("  p2phub fetch " + line)
     out.say(line)
-    out.say(line, prose=True)
-    assert [len(each) > 40 for each in shown(stream, terminal)] == [True, False, False]
+    assert [len(each) > 40 for each in shown(stream, terminal)] == [True, True, False, False]
+
+
+def test_what_goes_on_of_a_labelled_line_stands_below_its_text() -> None:
+    assert wrapped("About      a sentence of its own, somewhat long", 40).splitlines() == [
+        "About      a sentence of its own,",
+        "           somewhat long",
+    ]
+    assert wrapped("Manifest   " + "b" * 50, 40) == "Manifest   " + "b" * 50
+    assert wrapped("a line that has no label, somewhat long", 20).splitlines()[1].startswith("  ")
+
+
+COMMANDS_AND_ALL = [[], *([command.name] for command in COMMANDS)]
+
+
+@pytest.mark.parametrize("words", COMMANDS_AND_ALL, ids=lambda words: " ".join(words) or "all")
+def test_help_is_not_wider_than_the_terminal(words: list[str], cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    wide = [line for line in cli(*words, "--help").out.splitlines() if len(line) > 80]
+    assert wide == []
