@@ -102,7 +102,9 @@ class LookingVerbs(HubPart):
         """Return the fetches of this home that began and did not end, the newest first; the same call goes on with one.
 
         Each is {"reference" (as it was given), "manifest", "folder", "bytes" (in all), "percent" (about, of them, that
-        is here), "job" (its number, where the daemon has it under way, else None)}. Raises DiskError.
+        is here), "job" (its number, where the daemon has it under way, else None), "references" (names that lead to
+        it), "own" (whether it lies in the home's own store, where `pin` completes it), "unsafe" (whether it was refused
+        for what may run code, and so will be again unless that is allowed)}. Raises DiskError.
         """
         try:
             return items(await self._verbs.call("unfinished", {}, unwatched))

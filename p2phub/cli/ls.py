@@ -55,14 +55,24 @@ def unfinished(item: dict[str, Any]) -> list[str]:
         how = f"under way: p2phub status --explain {item['job']}"
     else:
         same = ", with the same ticket" if is_long else ""
-        command = f"p2phub fetch {'TICKET' if is_long else reference} --into {shlex.quote(item['folder'])}"
-        how = f"to go on{same}: {command}"
+        ref = "TICKET" if is_long else reference
+        # A daemon of an older version tells neither whose store it lies in nor why it ended.
+        command = f"pin {ref}" if item.get("own") else f"fetch {ref} --into {shlex.quote(item['folder'])}"
+        allowing = " --allow-unsafe" if item.get("unsafe") else ""
+        why = ", if you trust its publisher: it may run code when it is loaded" if allowing else ""
+        how = f"to go on{same}: p2phub {command}{allowing}{why}"
     much = "a part is" if item["percent"] is None else f"{item['percent']} % of {size(item['bytes'])},"
     return [
-        f"  {api.printable(reference, length_max=REFERENCE_SHOWN)}",
+        f"  {api.printable(called(item), length_max=REFERENCE_SHOWN)}",
         f"    {much} in {item['folder']}",
         f"    {how}",
     ]
+
+
+def called(item: dict[str, Any]) -> str:
+    """Return what to call a fetch: as it was asked for, but a bare digest by a name that leads to it, if one does."""
+    names = item.get("references")  # A daemon of an older version does not tell.
+    return str(names[0] if names and item["reference"] == item["manifest"] else item["reference"])
 
 
 def block(item: dict[str, Any]) -> list[str]:
