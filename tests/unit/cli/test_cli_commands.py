@@ -325,6 +325,12 @@ def test_rm_names_every_folder_that_it_forgot(cli: Cli, hub: FakeHub) -> None:
     said = cli("rm", "m").out
     assert "in 2 folders" in said
     assert "  /a\n  /b\n" in said
+    assert "ublish" not in said
+
+
+def test_rm_of_what_was_published_says_that_it_is_not_any_more(cli: Cli, hub: FakeHub) -> None:
+    hub.results["remove"] = {"manifest": "bag", "folder": "/a", "folders": ["/a"], "unpublished": [f"{PEER}/m"]}
+    assert f"Not published any more, as after `p2phub unpublish`: {PEER}/m\n" in cli("rm", "m").out
 
 
 def test_verify_with_damage_names_files_and_chunks_and_exits_with_5(cli: Cli, hub: FakeHub) -> None:
