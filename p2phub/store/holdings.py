@@ -142,9 +142,11 @@ class Holdings:
         """Return which files of a manifest were recorded in `folder`, in doubt by now or not: of a selection not those
         that were left out, as long as the index was not lost, and then none until `check` has found them again."""
         row, known = self._row(digest, Path(os.path.abspath(folder))), self.known(digest)
-        if row is None or known is None:
-            return RangeSet()
-        every = RangeSet.whole(len(known.manifest.files))
+        return RangeSet() if row is None or known is None else self.meant(row, known.manifest)
+
+    def meant(self, row: HoldingRow, manifest: Manifest) -> RangeSet:
+        """Return the same of a holding."""
+        every = RangeSet.whole(len(manifest.files))
         if row.origin in NOT_OURS or packed_source(row) == WHOLE:
             return every
         return RangeSet.ascending(file.number for file in self._recorded(row)) & every
