@@ -73,9 +73,10 @@ class LookingVerbs(HubPart):
     async def ls(self) -> list[JsonObject]:
         """Return what this home holds and publishes, an object a manifest.
 
-        Each is {"manifest", "references": [text], "folder", "files", "bytes", "complete", "published", "private",
-        "origin", "pinned", "announced_to"}; "origin" is "published", "adopted", "fetched" (into a folder of the user's)
-        or "own" (in the home's own store); "announced_to" is how many peers took the announcement, None without a
+        Each is {"manifest", "references": [text], "folder", "files", "bytes" (both of the manifest), "files_here",
+        "files_damaged" (were here, and are not right, or gone, as far as was noticed), "complete", "published",
+        "private", "origin", "pinned", "announced_to"}; "origin" is "published", "adopted", "fetched" (into a
+        folder of the user's) or "own" (in the home's own store); "announced_to" is how many peers took the announcement, None without a
         daemon. Raises DiskError.
         """
         return items(await self._verbs.call("ls", {}, unwatched))

@@ -34,7 +34,7 @@ def _rows(items: list[dict[str, Any]], *, columns: int | None) -> list[str]:
     rows = [
         [
             ", ".join(item["references"]) or item["manifest"],
-            f"{item['files']:,}",
+            _files(item),
             size(item["bytes"]),
             state(item),
             item["folder"],
@@ -78,7 +78,15 @@ def called(item: dict[str, Any]) -> str:
 def block(item: dict[str, Any]) -> list[str]:
     """Return the lines of one item where a row would be too wide: its names, then what there is to say of it."""
     names = item["references"] or [item["manifest"]]
-    return [*names, f"  {plural(item['files'], 'file')}, {size(item['bytes'])}, {state(item)}", f"  {item['folder']}"]
+    files = plural(item["files"], "file") if item["complete"] else f"{_files(item)} files"
+    return [*names, f"  {files}, {size(item['bytes'])}, {state(item)}", f"  {item['folder']}"]
+
+
+def _files(item: dict[str, Any]) -> str:
+    """Return how many files it has; where some are not here, or not right, how many are."""
+    here = item.get("files_here")  # A daemon of an older version does not tell.
+    is_told = here is not None and not item["complete"] and item.get("origin") != "shared"
+    return f"{here:,} of {item['files']:,}" if is_told else f"{item['files']:,}"
 
 
 def state(item: dict[str, Any]) -> str:
@@ -90,7 +98,8 @@ def _state(item: dict[str, Any]) -> str:
     if item.get("origin") == "shared":
         return "shared" if item["complete"] else "shared, not verified"
     if not item["complete"]:
-        return "in part"
+        # A daemon of an older version does not tell.
+        return "damaged: p2phub verify" if item.get("files_damaged") else "in part"
     whose = _WHOSE.get(str(item.get("origin")))
     if not item["published"]:
         return whose or "fetched"

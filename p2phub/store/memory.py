@@ -256,6 +256,8 @@ class MemoryStore:
                     len(held.manifest.files),
                     held.origin,
                     held.source,
+                    len(held.manifest.files) - len(held.doubted),
+                    len(held.doubted - held.left_out),
                 )
                 for held in reversed(self._held)
                 if manifest in (None, held.digest)

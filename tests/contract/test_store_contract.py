@@ -622,8 +622,12 @@ def test_what_a_selection_left_out_is_not_told_of_as_missing_and_what_changed_of
     deliver_selected(arrival, content, selected)
     arrival.finish([made])
     assert scene.store.check() == ()
+    [holding] = scene.store.holdings()
+    assert (holding.files_here, holding.files_damaged) == (len(selected.files), 0)
     scene.store.mark_damaged(content.root, scene.folder, CONFIG)
     scene.put("config.json", b"another")
+    [holding] = scene.store.holdings()
+    assert (holding.files_here, holding.files_damaged) == (len(selected.files) - 1, 1)
     [said] = scene.store.check()
     assert "1 files are not what was hashed" in said
     assert content.root.text(Codec.MSGPACK) in said

@@ -97,6 +97,8 @@ def _list(parts: Parts) -> list[tuple[Digest, JsonObject]]:
                 "references": names.get(holding.manifest, []),
                 "folder": str(holding.folder),
                 "files": holding.files,
+                "files_here": holding.files_here,
+                "files_damaged": holding.files_damaged,
                 "bytes": holding.bytes_total,
                 "complete": holding.complete,
                 "published": holding.manifest in published,

@@ -442,6 +442,7 @@ def test_doctor_says_what_to_try_and_scripts_see_whether_all_is_well(cli: Cli, h
         ({"origin": "own", "private": True}, "own store, private"),
         ({"origin": "fetched", "announced_to": None}, "fetched, published"),
         ({"complete": False}, "in part"),
+        ({"complete": False, "files_here": 1, "files_damaged": 1}, "damaged: p2phub verify"),
     ],
 )
 def test_ls_says_what_is_done_with_each(change: dict[str, Any], state: str, cli: Cli, hub: FakeHub) -> None:
@@ -768,6 +769,12 @@ def test_a_fetch_that_did_not_end_is_listed_with_how_it_goes_on(cli: Cli, hub: F
     said = cli("ls")
     assert "p2phub fetch TICKET --into" in said.out
     assert max(map(len, said.out.splitlines())) < 120
+
+
+def test_ls_counts_the_files_that_are_here_of_what_is_held_in_part(cli: Cli, hub: FakeHub) -> None:
+    [item] = RESULTS["ls"]
+    hub.results["ls"] = [{**item, "complete": False, "files": 6, "files_here": 3}]
+    assert "3 of 6" in cli("ls").out
 
 
 def test_what_came_into_the_own_store_goes_on_with_pin_and_is_called_as_people_call_it(cli: Cli, hub: FakeHub) -> None:
