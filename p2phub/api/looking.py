@@ -75,9 +75,9 @@ class LookingVerbs(HubPart):
 
         Each is {"manifest", "references": [text], "folder", "files", "bytes" (both of the manifest), "files_here",
         "files_damaged" (were here, and are not right, or gone, as far as was noticed), "complete", "published",
-        "private", "origin", "pinned", "announced_to"}; "origin" is "published", "adopted", "fetched" (into a
-        folder of the user's) or "own" (in the home's own store); "announced_to" is how many peers took the announcement, None without a
-        daemon. Raises DiskError.
+        "private", "origin", "pinned", "announced_to"}; "origin" is "published", "adopted", "fetched" (into a folder of
+        the user's) or "own" (in the home's own store); "announced_to" is how many peers took the announcement, None
+        without a daemon. Raises DiskError.
         """
         return items(await self._verbs.call("ls", {}, unwatched))
 
