@@ -80,8 +80,8 @@ class KeepingVerbs(HubPart):
 
         A name that was published from a folder that is forgotten is not published any more. Returns {"manifest",
         "folder", "folders": [all that were forgotten, the first of them "folder"], "own": [those in the home's own
-        store, which the next `gc` removes], "mirror_files_removed": [where a mirror's were]}. Raises NotFound if it is
-        not held here, UsageError, DiskError.
+        store, which the next `gc` removes], "unpublished": [names published from those],
+        "mirror_files_removed": [where a mirror's were]}. Raises NotFound if it is not held here, UsageError, DiskError.
         """
         return await self._verbs.call("remove", {"ref": ref, "folder": as_folder(ref)}, unwatched)
 

@@ -73,10 +73,11 @@ class LookingVerbs(HubPart):
     async def ls(self) -> list[JsonObject]:
         """Return what this home holds and publishes, an object a manifest.
 
-        Each is {"manifest", "references": [text], "folder", "files", "bytes", "complete", "published", "private",
-        "origin", "pinned", "announced_to"}; "origin" is "published", "adopted", "fetched" (into a folder of the user's)
-        or "own" (in the home's own store); "announced_to" is how many peers took the announcement, None without a
-        daemon. Raises DiskError.
+        Each is {"manifest", "references": [text], "folder", "files", "bytes" (both of the manifest), "files_here",
+        "files_damaged" (were here, and are not right, or gone, as far as was noticed), "complete", "published",
+        "private", "origin", "pinned", "announced_to"}; "origin" is "published", "adopted", "fetched" (into a folder of
+        the user's) or "own" (in the home's own store); "announced_to" is how many peers took the announcement, None
+        without a daemon. Raises DiskError.
         """
         return items(await self._verbs.call("ls", {}, unwatched))
 
@@ -102,7 +103,9 @@ class LookingVerbs(HubPart):
         """Return the fetches of this home that began and did not end, the newest first; the same call goes on with one.
 
         Each is {"reference" (as it was given), "manifest", "folder", "bytes" (in all), "percent" (about, of them, that
-        is here), "job" (its number, where the daemon has it under way, else None)}. Raises DiskError.
+        is here), "job" (its number, where the daemon has it under way, else None), "references" (names that lead to
+        it), "own" (whether it lies in the home's own store, where `pin` completes it), "unsafe" (whether it was refused
+        for what may run code, and so will be again unless that is allowed)}. Raises DiskError.
         """
         try:
             return items(await self._verbs.call("unfinished", {}, unwatched))

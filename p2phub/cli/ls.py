@@ -34,7 +34,7 @@ def _rows(items: list[dict[str, Any]], *, columns: int | None) -> list[str]:
     rows = [
         [
             ", ".join(item["references"]) or item["manifest"],
-            f"{item['files']:,}",
+            _files(item),
             size(item["bytes"]),
             state(item),
             item["folder"],
@@ -53,20 +53,38 @@ def unfinished(item: dict[str, Any]) -> list[str]:
         how = f"under way: p2phub status --explain {item['job']}"
     else:
         same = ", with the same ticket" if is_long else ""
-        command = f"p2phub fetch {'TICKET' if is_long else reference} --into {shlex.quote(item['folder'])}"
-        how = f"to go on{same}: {command}"
+        ref = "TICKET" if is_long else reference
+        # A daemon of an older version tells neither whose store it lies in nor why it ended.
+        command = f"pin {ref}" if item.get("own") else f"fetch {ref} --into {shlex.quote(item['folder'])}"
+        allowing = " --allow-unsafe" if item.get("unsafe") else ""
+        why = ", if you trust its publisher: it may run code when it is loaded" if allowing else ""
+        how = f"to go on{same}: p2phub {command}{allowing}{why}"
     much = "a part is" if item["percent"] is None else f"{item['percent']} % of {size(item['bytes'])},"
     return [
-        f"  {api.printable(reference, length_max=REFERENCE_SHOWN)}",
+        f"  {api.printable(called(item), length_max=REFERENCE_SHOWN)}",
         f"    {much} in {item['folder']}",
         f"    {how}",
     ]
 
 
+def called(item: dict[str, Any]) -> str:
+    """Return what to call a fetch: as it was asked for, but a bare digest by a name that leads to it, if one does."""
+    names = item.get("references")  # A daemon of an older version does not tell.
+    return str(names[0] if names and item["reference"] == item["manifest"] else item["reference"])
+
+
 def block(item: dict[str, Any]) -> list[str]:
     """Return the lines of one item where a row would be too wide: its names, then what there is to say of it."""
     names = item["references"] or [item["manifest"]]
-    return [*names, f"  {plural(item['files'], 'file')}, {size(item['bytes'])}, {state(item)}", f"  {item['folder']}"]
+    files = plural(item["files"], "file") if item["complete"] else f"{_files(item)} files"
+    return [*names, f"  {files}, {size(item['bytes'])}, {state(item)}", f"  {item['folder']}"]
+
+
+def _files(item: dict[str, Any]) -> str:
+    """Return how many files it has; where some are not here, or not right, how many are."""
+    here = item.get("files_here")  # A daemon of an older version does not tell.
+    is_told = here is not None and not item["complete"] and item.get("origin") != "shared"
+    return f"{here:,} of {item['files']:,}" if is_told else f"{item['files']:,}"
 
 
 def state(item: dict[str, Any]) -> str:
@@ -78,7 +96,8 @@ def _state(item: dict[str, Any]) -> str:
     if item.get("origin") == "shared":
         return "shared" if item["complete"] else "shared, not verified"
     if not item["complete"]:
-        return "in part"
+        # A daemon of an older version does not tell.
+        return "damaged: p2phub verify" if item.get("files_damaged") else "in part"
     whose = _WHOSE.get(str(item.get("origin")))
     if not item["published"]:
         return whose or "fetched"

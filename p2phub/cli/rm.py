@@ -23,6 +23,8 @@ async def run(call: Invocation) -> int:
     else:
         call.output.say(f"Forgotten: {call.args.ref}, in {len(folders)} folders. Its files stay in")
         call.output.say(*(f"  {folder}" for folder in folders), whole=True)
+    if unpublished := gone.get("unpublished"):  # A daemon of an older version does not tell.
+        call.output.say(f"Not published any more, as after `p2phub unpublish`: {', '.join(unpublished)}")
     if gone.get("own"):  # A daemon of an older version does not tell.
         call.output.note("What of it lies in the home's own store goes with the next `p2phub gc`")
     for place in gone.get("mirror_files_removed", ()):  # A daemon of an older version does not tell.

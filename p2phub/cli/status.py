@@ -9,6 +9,7 @@ from typing import Any
 from p2phub import api
 from p2phub.cli.command import Command, Invocation
 from p2phub.cli.info import moment
+from p2phub.cli.ls import called
 from p2phub.cli.sizes import duration, milliseconds, size
 
 CLOCK_S = 300.0  # So long a wait has its end told as a time of day, too.
@@ -73,16 +74,17 @@ def describe(status: dict[str, Any]) -> list[str]:
 def describe_running(job: dict[str, Any]) -> list[str]:
     """Return the lines that tell of a fetch under way: what, how much of it, where to, within which caps."""
     class_ = " in the background" if job["background"] else ""
-    lines = [f"Job {job['job']:<6} fetching {api.printable(job['reference'], length_max=REFERENCE_SHOWN)}{class_}"]
+    lines = [f"Job {job['job']:<6} fetching {api.printable(called(job), length_max=REFERENCE_SHOWN)}{class_}"]
     total = job.get("bytes_total")
     if total is None:
         lines.append("           looking for providers; how much it is, is not known yet")
     else:
         verified = job.get("bytes_verified", job.get("bytes_held", 0))
         rate = f", {size(job['bytes_per_s'])}/s" if job.get("bytes_per_s") else ""
-        lines.append(
-            f"           {size(verified)} of {size(total)} ({100 * verified // max(1, total)} %) verified{rate}"
-        )
+        part = f" of {size(total)} ({100 * verified // max(1, total)} %)"
+        if verified > total:  # It is fetched as far as somebody reads it: how much that will be, nobody knows.
+            part = ", as much as was read of it,"
+        lines.append(f"           {size(verified)}{part} verified{rate}")
     lines.append(f"           into {job['into']}")
     if job["up"] is not None or job["down"] is not None:
         lines.append(f"           {describe_caps(job)}")

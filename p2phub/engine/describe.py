@@ -1,7 +1,7 @@
 """Get what describes a manifest, and no more, from the first provider that has it.
 
 For what is said of something that is not held. Providers are tried one after the other; what one gave the next need not
-give again.
+give again. Who has no place for us just now is asked again a few times: it may be that we took it a moment ago.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from p2phub.discovery import Candidate
 from p2phub.engine.assembly import Assembly, Wanted
 from p2phub.engine.job import Means
 from p2phub.engine.search import Search
-from p2phub.errors import HubError, NoProvider, PeerError, PeerGone
+from p2phub.errors import HubError, NoProvider, PeerError, PeerGone, PeerRefused
 from p2phub.net import Blobs, Closed, Opened, Refused
 
 ONE_PROVIDER_S = 30.0
 CANDIDATES_TRIED_MAX = 16
+BUSY_AGAIN_S = (0.5, 1.0, 2.0, 4.0)  # All within the 10 s that clients of a gateway wait.
 Missing = Callable[[], list[Wanted]]
 
 
@@ -50,6 +51,7 @@ async def _gather(assembly: Assembly, missing: Missing, search: Search, means: M
         return
     failure: PeerError | None = None
     tried = 0
+    busy: dict[Candidate, None] = {}  # In the order in which they were heard of; each round names some again.
     for round_number in range(2):
         send, receive = trio.open_memory_channel[Candidate](limits.PROVIDERS_PER_KEY_MAX)
         async with trio.open_nursery() as nursery:
@@ -63,7 +65,10 @@ async def _gather(assembly: Assembly, missing: Missing, search: Search, means: M
                 if not may_be_dialled(candidate, means):
                     continue
                 tried += 1
-                failure = await ask_one(candidate, assembly, missing, means) or failure
+                error = await ask_one(candidate, assembly, missing, means)
+                failure = error or failure
+                if _has_no_place(error):
+                    busy[candidate] = None
                 if tried >= CANDIDATES_TRIED_MAX or not await means.workers.run(missing):
                     nursery.cancel_scope.cancel()
                     break
@@ -71,8 +76,18 @@ async def _gather(assembly: Assembly, missing: Missing, search: Search, means: M
             return
         if not search.more():
             break
+    for pause_s in BUSY_AGAIN_S if busy else ():
+        await trio.sleep(pause_s)
+        for candidate in busy:
+            failure = await ask_one(candidate, assembly, missing, means) or failure
+            if not await means.workers.run(missing):
+                return
     why: HubError | str = failure or "nobody is known to have it"
     raise NoProvider(f"cannot tell what is in the manifest: {why} (asked: {search.asked()})")
+
+
+def _has_no_place(error: PeerError | None) -> bool:
+    return isinstance(error, PeerRefused) and error.reason == "busy"
 
 
 async def ask_one(candidate: Candidate, assembly: Assembly, missing: Missing, means: Means) -> PeerError | None:

@@ -52,6 +52,8 @@ def _bound(job: Job, links: tuple[LinkNow, ...], *, now: float) -> tuple[str, st
         if not asked:
             return "providers", "no provider is connected yet"
         return "metadata", f"the manifest's pages and chunk lists are asked of {', '.join(asked)}"
+    if session.complete and job.readers is not None:
+        return "readers", "all is here that somebody wanted to read"
     if session.complete:
         return "disk", "every byte is verified; it is being made durable and put at its place"
     if not any(link.bytes_leased for link in links):

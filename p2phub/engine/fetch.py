@@ -191,6 +191,8 @@ class _Coordinator:
                 if self.job.session is not None:  # Whatever came may have settled the last of a chunk.
                     self.job.note_written()
             self._on_time(now)
+            if self.job.readers is not None:
+                self.job.readers.let_links_rest(now)
             if now >= self.dial_at and not self.job.complete:
                 self.dial_at = now + DIAL_LOOK_S
                 ask_lan_if_long(self.job, now)

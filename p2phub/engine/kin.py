@@ -41,8 +41,13 @@ def files_alone(manifest: Manifest, table: ChunkTable, missing: RangeSet) -> dic
 
 def look_for_kin(job: Job, now: float) -> None:
     """Look for who has missing files alone, or a parent, once, if the fetch proves long."""
-    if job.session is not None and job.search.may_look_for(job.kin) and is_long(job, now):
+    if may_search(job) and is_long(job, now):
         search_for_kin(job)
+
+
+def may_search(job: Job) -> bool:
+    """Whether there is kin that was not looked for yet. Until it is known what is missing, nobody's can be of use."""
+    return job.session is not None and job.search.may_look_for(job.kin)
 
 
 def search_for_kin(job: Job) -> None:

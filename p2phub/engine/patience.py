@@ -11,7 +11,7 @@ import logging
 import math
 
 from p2phub.engine.job import Job, SearchEnded
-from p2phub.engine.kin import search_for_kin
+from p2phub.engine.kin import may_search, search_for_kin
 from p2phub.engine.meter import LOOK_S
 from p2phub.engine.places import waiting
 from p2phub.engine.providers import RETRY_S
@@ -98,7 +98,7 @@ class Patience:
         job.lost_at = now if job.lost_at is None else job.lost_at
         if job.search.more():
             self.search_again_at = now
-        elif job.search.may_look_for(job.kin):
+        elif may_search(job):
             search_for_kin(job)  # Nobody is left who has it whole.
         elif job.seeking_kin:
             return

@@ -2,7 +2,9 @@
 
 A fetch for readers has nothing to do until somebody claims a range. It fetches the chunks that are claimed, the front
 of each claim before the rest of any, and nothing else (but the beginning of small manifests, which comes with what
-describes them); a claim that ends takes back what was not asked for yet. When
+describes them); a claim that ends takes back what was not asked for yet. Once all that is claimed came, its links are
+let go of after READERS_REST_S, and providers are dialled again when more is wanted: each of them serves few connections
+of one peer, and whoever reads one model after the other would keep them all. When
 nobody claims anything for READERS_IDLE_S, or the last reader has gone, it ends: files that came whole go to their
 place and are held, the rest waits unfinished for the next.
 
@@ -46,6 +48,7 @@ class Readers:
         self._job: Job | None = None
         self._news = trio.Event()
         self._idle_since = -math.inf
+        self._all_here_since = math.inf
         self._gone = False
         self.begun = trio.Event()  # Set when claims can be made.
         self.over = False  # It ends, or has: what is claimed from now on would be fetched by nobody.
@@ -118,6 +121,19 @@ class Readers:
     def are_done(self, now: float) -> bool:
         """Whether the fetch may end: nobody is there, or has wanted anything for a while."""
         return not self._claims and (self._gone or now - self._idle_since >= limits.READERS_IDLE_S)
+
+    def let_links_rest(self, now: float) -> None:
+        """Let go of the links where all that is claimed has been here for a while."""
+        if self._job is None or not self._job.complete:
+            self._all_here_since = math.inf
+            return
+        self._all_here_since = min(self._all_here_since, now)
+        if now - self._all_here_since < limits.READERS_REST_S:
+            return
+        for state in self._job.links.values():
+            if not state.leaving:
+                state.leaving = True
+                state.link.close()
 
     def wanted(self) -> list[Run]:
         """Return what is claimed and not had, in the order in which it is wanted: fronts first, by turns."""

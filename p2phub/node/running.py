@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import trio
+from msgspec.structs import replace
 
 from p2phub import limits
-from p2phub.content import Digest
-from p2phub.errors import DiskError, NotFound, UsageError
+from p2phub.content import Codec, Digest
+from p2phub.errors import DiskError, NotFound, Unsafe, UsageError
 from p2phub.manifest import Manifest, decode_manifest
 from p2phub.node.capping import LOOK_S, Capping, JobCaps
 from p2phub.node.compose import Parts, unfinished_in
@@ -77,12 +78,20 @@ class Running:
         number = self._job_count
         fetch = Begun(reference, caps.manifest, Path(into))
         self._to_note(note, fetch)
-        self._jobs[number] = {"job": number, "reference": reference, "into": into}
+        self._jobs[number] = {
+            "job": number,
+            "reference": reference,
+            "manifest": caps.manifest.text(Codec.MSGPACK),
+            "into": into,
+        }
         self._begun[number] = fetch
         self.capping.admit(number, caps)
         try:
             yield self._jobs[number]
             self._to_note(forget, fetch)
+        except Unsafe:
+            self._to_note(note, replace(fetch, unsafe=True))
+            raise
         finally:
             self.capping.forget(number)
             del self._jobs[number], self._begun[number]
@@ -99,7 +108,7 @@ class Running:
 
     def job_of(self, fetch: Begun) -> JsonObject | None:
         """Return what is told of the job that carries out `fetch`, None if none does."""
-        return next((self._jobs[number] for number, begun in self._begun.items() if begun == fetch), None)
+        return next((self._jobs[number] for number, begun in self._begun.items() if begun.is_same(fetch)), None)
 
     def carried_out_by(self, number: int, fetch: engine.Running) -> None:
         """Note which fetch job `number` is."""

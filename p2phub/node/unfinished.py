@@ -27,16 +27,23 @@ NOTE_BYTES_MAX = 64 * limits.KIB  # A ticket, a path, and some to spare.
 
 
 class Begun(msgspec.Struct, frozen=True):
-    """A fetch of `reference`, which meant `manifest`, into `folder`."""
+    """A fetch of `reference`, which meant `manifest`, into `folder`. `unsafe`: it was refused for files that may run
+    code when they are loaded, and so will the same be."""
 
     reference: str
     manifest: Digest
     folder: Path
+    unsafe: bool = False
+
+    def is_same(self, other: Begun) -> bool:
+        """Whether both are one fetch: of that reference to that place, however it ended."""
+        return msgspec.structs.replace(other, unsafe=self.unsafe) == self
 
 
 def note(home: Path, fetch: Begun) -> None:
     """Note that a fetch began. Blocks. Raises DiskError."""
     texts = {"reference": fetch.reference, "manifest": fetch.manifest.raw.hex(), "folder": os.fspath(fetch.folder)}
+    texts |= {"unsafe": "yes"} if fetch.unsafe else {}
     with disk_errors(f"write {home / NOTES_FOLDER}", option="--home"):
         with contextlib.suppress(FileExistsError):
             (home / NOTES_FOLDER).mkdir(mode=0o700)
@@ -65,7 +72,7 @@ def begun(home: Path) -> Iterator[Begun]:
             texts = json.loads(read_regular(path, NOTE_BYTES_MAX))
             manifest = Digest(bytes.fromhex(texts["manifest"]))
             if isinstance(texts["reference"], str):
-                yield Begun(texts["reference"], manifest, Path(texts["folder"]))
+                yield Begun(texts["reference"], manifest, Path(texts["folder"]), unsafe="unsafe" in texts)
 
 
 def _name(fetch: Begun) -> str:

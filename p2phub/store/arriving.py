@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from p2phub import limits
@@ -17,12 +19,15 @@ from p2phub.manifest import Manifest, check_path, check_paths
 from p2phub.store.arrival import FilesystemArrival, Record
 from p2phub.store.destination import Destination, blocks
 from p2phub.store.disk import WRITE_FLAGS, Disk, disk_errors
-from p2phub.store.folders import Tree
-from p2phub.store.interface import Judge, Selected
+from p2phub.store.folders import Tree, fingerprint
+from p2phub.store.interface import Fingerprint, Judge, Selected
 from p2phub.store.journal import Binding, Journal, Remembered, read_journal
 from p2phub.store.linking import Linker
 from p2phub.store.making import in_the_way
 from p2phub.store.survey import Known, Survey, look_over
+
+AsHashed = Callable[[str, Fingerprint], bool]
+"""Whether a file at a path of the destination is as it was when something held there was hashed."""
 
 NAMED_MAX = 3
 PREALLOCATE_ABOVE_BYTES = limits.MIB  # For small files it costs more than it tells.
@@ -37,6 +42,7 @@ def begin_arrival(
     *,
     force: bool,
     known: Known,
+    as_hashed: AsHashed = lambda path, found: False,
     record: Record,
     secret: bytes,
     selected: Selected | None = None,
@@ -61,7 +67,7 @@ def begin_arrival(
             binding = Binding(digest.raw, table.files, len(table), table.bytes_total)
             past = read_journal(destination.partials, binding, secret)
             survey = look_over(manifest, table, destination.tree, destination.partials, past, known, selected)
-            _refuse_if_occupied(manifest, folder, survey, destination.tree, selected, force=force)
+            _refuse_if_occupied(manifest, folder, survey, destination.tree, selected, as_hashed, force=force)
             if linker is not None:
                 linker.link(manifest, table, destination, survey, selected)
             _preallocate(disk, manifest, table, destination, survey, selected)
@@ -96,7 +102,14 @@ def begin_arrival(
 
 
 def _refuse_if_occupied(
-    manifest: Manifest, folder: Path, survey: Survey, tree: Tree, selected: Selected | None, *, force: bool
+    manifest: Manifest,
+    folder: Path,
+    survey: Survey,
+    tree: Tree,
+    selected: Selected | None,
+    as_hashed: AsHashed,
+    *,
+    force: bool,
 ) -> None:
     blocked = {manifest.files[number].path: why for number, why in sorted(survey.blocked.items())}
     others = {manifest.files[number].path: why for number, why in sorted(survey.in_the_way.items())}
@@ -106,10 +119,22 @@ def _refuse_if_occupied(
     found = blocked if force else blocked | others
     if not found:
         return
+    if not blocked and all(_is_as_hashed(tree, path, as_hashed) for path in others):
+        named = list(others)[:NAMED_MAX]
+        more = f" and {len(others) - NAMED_MAX} more" if len(others) > NAMED_MAX else ""
+        raise Occupied(
+            f"{folder} holds another version, which is as it was fetched or published: {', '.join(named)}{more}",
+            hint="--force replaces it; or choose another folder with --into",
+        )
     named = [f"{path} ({why})" for path, why in list(found.items())[:NAMED_MAX]]
     more = f" and {len(found) - NAMED_MAX} more" if len(found) > NAMED_MAX else ""
     hint = "choose another folder with --into" + ("" if blocked else ", or replace them with --force")
     raise Occupied(f"{folder} holds other files where these would go: {', '.join(named)}{more}", hint=hint)
+
+
+def _is_as_hashed(tree: Tree, path: str, as_hashed: AsHashed) -> bool:
+    status = tree.status(path)
+    return status is not None and stat.S_ISREG(status.st_mode) and as_hashed(path, fingerprint(status))
 
 
 def _preallocate(

@@ -10,7 +10,7 @@ import os
 import time
 from pathlib import Path
 
-from p2phub.content import Digest
+from p2phub.content import Codec, Digest, RangeSet
 from p2phub.errors import DiskError
 from p2phub.manifest import FileEntry, Manifest, is_alone
 from p2phub.store.blobs import Blobs
@@ -102,11 +102,11 @@ def check(holdings: Holdings, blobs: Blobs) -> list[str]:
     if rotted:
         said.append(f"{rotted} blobs had rotted and were dropped")
     for row in holdings.own_word():
-        where = f"{row.manifest} in {row.folder}"
+        where = f"{row.manifest.text(Codec.MSGPACK)} in {row.folder}"
         known = holdings.known(row.manifest)
         if known is None:
             said.append(f"{where} is not served: its metadata is missing; publish or fetch it again")
-        elif doubted := holdings.doubted(row, known.manifest):
+        elif doubted := RangeSet.ascending(holdings.doubted(row, known.manifest)) & holdings.meant(row, known.manifest):
             said.append(f"{where}: {len(doubted)} files are not what was hashed, or not there, and not served")
     return said
 

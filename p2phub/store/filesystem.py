@@ -50,7 +50,7 @@ from p2phub.store.linking import Linker
 from p2phub.store.local import find_local
 from p2phub.store.own_folder import in_use
 from p2phub.store.part_hashed import note_parts, part_hashed
-from p2phub.store.remembering import remembered
+from p2phub.store.remembering import is_as_hashed, remembered
 from p2phub.store.scanning import Ignore, scan_folder
 from p2phub.store.secret import load_or_make
 from p2phub.store.serving import manifests_with, open_held, parts, read_plan
@@ -234,6 +234,7 @@ class FilesystemStore:
             destination,
             force=force,
             known=known,
+            as_hashed=lambda path, found: is_as_hashed(self._holdings, destination, path, found),
             record=record,
             secret=self._secret(),
             selected=selected,

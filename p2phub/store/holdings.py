@@ -142,9 +142,11 @@ class Holdings:
         """Return which files of a manifest were recorded in `folder`, in doubt by now or not: of a selection not those
         that were left out, as long as the index was not lost, and then none until `check` has found them again."""
         row, known = self._row(digest, Path(os.path.abspath(folder))), self.known(digest)
-        if row is None or known is None:
-            return RangeSet()
-        every = RangeSet.whole(len(known.manifest.files))
+        return RangeSet() if row is None or known is None else self.meant(row, known.manifest)
+
+    def meant(self, row: HoldingRow, manifest: Manifest) -> RangeSet:
+        """Return the same of a holding."""
+        every = RangeSet.whole(len(manifest.files))
         if row.origin in NOT_OURS or packed_source(row) == WHOLE:
             return every
         return RangeSet.ascending(file.number for file in self._recorded(row)) & every
@@ -237,10 +239,23 @@ class Holdings:
         if known is None:
             return Holding(row.manifest, row.folder, RangeSet(), False, 0, 0, row.origin, source_of(row))
         held = self.held(row, known.table)
-        complete = not self.doubted(row, known.manifest)
-        files = known.manifest.files
-        total = known.manifest.bytes_total
-        return Holding(row.manifest, row.folder, held, complete, total, len(files), row.origin, source_of(row))
+        doubted = self.doubted(row, known.manifest)
+        files, total = len(known.manifest.files), known.manifest.bytes_total
+        # What this index never saw right, as after it was lost, or in an attached place, is in doubt, and not damaged.
+        seen = RangeSet.ascending(file.number for file in self._recorded(row)) if doubted else RangeSet()
+        damaged = RangeSet.ascending(doubted) & seen
+        return Holding(
+            row.manifest,
+            row.folder,
+            held,
+            not doubted,
+            total,
+            files,
+            row.origin,
+            source_of(row),
+            files - len(doubted),
+            len(damaged),
+        )
 
     def known(self, digest: Digest) -> Known | None:
         """Return what `digest` is, from the blobs; None if a blob is missing."""

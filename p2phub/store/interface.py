@@ -158,7 +158,7 @@ class Provenance(msgspec.Struct, frozen=True):
 
 class Holding(msgspec.Struct, frozen=True):
     """A manifest whose files stand in `folder`, or, adopted, where each was found. `held`: which chunks are verified
-    there."""
+    there. `files_here` of its `files` are as they were hashed; `files_damaged` were there, and are not, or not so."""
 
     manifest: Digest
     folder: Path
@@ -168,6 +168,8 @@ class Holding(msgspec.Struct, frozen=True):
     files: int
     origin: Origin = Origin.FETCHED
     source: Provenance | None = None
+    files_here: int = 0
+    files_damaged: int = 0
 
 
 class LocalFile(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from p2phub import limits
-from p2phub.content import ChunkTable, Digest, RangeSet, Readable, ReadPlan, digest_of, encode_lists
+from p2phub.content import ChunkTable, Codec, Digest, RangeSet, Readable, ReadPlan, digest_of, encode_lists
 from p2phub.errors import ContentChanged, DiskError
 from p2phub.manifest import FileEntry, Manifest, alone_digest, alone_root, encode_manifest, is_alone
 from p2phub.store.interface import (
@@ -256,6 +256,8 @@ class MemoryStore:
                     len(held.manifest.files),
                     held.origin,
                     held.source,
+                    len(held.manifest.files) - len(held.doubted),
+                    len(held.doubted - held.left_out),
                 )
                 for held in reversed(self._held)
                 if manifest in (None, held.digest)
@@ -423,8 +425,9 @@ class MemoryStore:
             for held in self._held:
                 for number in sorted(held.doubted):
                     self._is_right_again(held, number)
-                if held.doubted:
-                    said.append(f"{held.digest} in {held.folder}: {len(held.doubted)} files are not what was hashed")
+                if doubted := held.doubted - held.left_out:
+                    where = f"{held.digest.text(Codec.MSGPACK)} in {held.folder}"
+                    said.append(f"{where}: {len(doubted)} files are not what was hashed")
         return tuple(said)
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from p2phub import limits
 from p2phub.errors import Damaged
+from p2phub.store.database import DOUBTED
 from p2phub.store.holdings import Holdings
 from p2phub.store.interface import Fingerprint, HashedFile
 
@@ -19,6 +20,18 @@ NEWEST = 4
 LARGE_BYTES = limits.MIB
 """Of this many of the newest holdings all files count, of older ones those of this size and more: to hash a README anew
 takes less than to read what each of a thousand versions was."""
+
+
+def is_as_hashed(holdings: Holdings, folder: Path, path: str, found: Fingerprint) -> bool:
+    """Whether a file of `folder`, as it is `found`, is what one of the newest holdings there has at its path. Not for
+    certain, so it says what to tell a user, and never what a file holds. Raises DiskError."""
+    for row in holdings.index.in_folder(Path(os.path.abspath(folder)))[:NEWEST]:
+        manifest = holdings.manifests.manifest(row.manifest)
+        number = None if manifest is None else manifest.number_of(path)
+        file = None if number is None else holdings.index.file(row.id, number)
+        if file is not None and file.standing != DOUBTED and file.fingerprint == found:
+            return True
+    return False
 
 
 def remembered(holdings: Holdings, folder: Path) -> dict[str, HashedFile]:

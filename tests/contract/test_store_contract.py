@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from p2phub.content import RangeSet, Readable
+from p2phub.content import Codec, RangeSet, Readable
 from p2phub.errors import ContentChanged, DiskError, Malformed, Occupied, Unsafe
 from p2phub.manifest import FileEntry, Manifest
 from p2phub.store import Arrival, Gap, Made, Part, Selected, ToMake
@@ -612,6 +612,25 @@ def test_a_selection_needs_its_own_chunks_alone_and_leaves_its_files_and_what_is
     scene.reopen()
     assert held_of(scene, content) == RangeSet.of([content.table.span(CONFIG)])
     assert arrive(scene, content).have == RangeSet.of([content.table.span(CONFIG)])
+
+
+def test_what_a_selection_left_out_is_not_told_of_as_missing_and_what_changed_of_it_is(
+    scene: Scene, content: Content
+) -> None:
+    selected, made = some(content)
+    arrival = arrive(scene, content, selected=selected)
+    deliver_selected(arrival, content, selected)
+    arrival.finish([made])
+    assert scene.store.check() == ()
+    [holding] = scene.store.holdings()
+    assert (holding.files_here, holding.files_damaged) == (len(selected.files), 0)
+    scene.store.mark_damaged(content.root, scene.folder, CONFIG)
+    scene.put("config.json", b"another")
+    [holding] = scene.store.holdings()
+    assert (holding.files_here, holding.files_damaged) == (len(selected.files) - 1, 1)
+    [said] = scene.store.check()
+    assert "1 files are not what was hashed" in said
+    assert content.root.text(Codec.MSGPACK) in said
 
 
 def test_gaps_in_what_is_made_are_zeros_also_at_its_end(scene: Scene, content: Content) -> None:

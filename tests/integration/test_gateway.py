@@ -167,6 +167,21 @@ def test_what_another_node_has_is_sent_while_it_is_fetched_and_asked_for_once(
     assert client.file(reference, "model.safetensors") == BIG  # It stands here now.
 
 
+def test_one_model_after_the_other_comes_from_one_provider_though_none_was_closed(
+    scene: Scene, gateway: Open, tmp_path: Path
+) -> None:
+    contents = {f"s{number}": os.urandom(3 * limits.MIB) for number in range(limits.CONNECTIONS_PER_PEER_MAX + 1)}
+    references = {}
+    for name, content in contents.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(content)
+        references[name] = scene.publish("ann", tmp_path / name, name=name)["reference"]
+    ann = scene.node("ann")
+    _, client = gateway("bob", "--bootstrap", ann.address)
+    for name, content in contents.items():
+        assert client.file(references[name], "model.safetensors") == content
+
+
 def test_a_provider_that_is_lost_is_a_503_and_never_a_404(scene: Scene, gateway: Open, model: Path) -> None:
     manifest = scene.publish("ann", model, name="mini")["manifest"]
     ann = scene.node("ann")

@@ -119,6 +119,8 @@ RESULTS: Json = {
             "references": [f"{PEER}/m"],
             "folder": "/models/m",
             "files": 3,
+            "files_here": 3,
+            "files_damaged": 0,
             "bytes": 5_000_000,
             "complete": True,
             "published": True,

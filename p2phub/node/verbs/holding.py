@@ -39,7 +39,18 @@ async def unfinished(node: Running, watch: Watch) -> JsonObject:
     notes = partial(_unfinished, node.parts.config.home)
     # In threads of its own: a folder may lie on a disk that does not answer, and Ctrl-C does not wait for it.
     found = await trio.to_thread.run_sync(notes, limiter=_LOOKS, abandon_on_cancel=True)
-    return {"items": [_told(fetch, node.job_of(fetch)) for fetch in found]}
+    parts = node.parts
+
+    def known() -> tuple[dict[Digest, list[str]], list[bool]]:
+        return references_by_manifest(parts), [each.folder == parts.store.own_folder(each.manifest) for each in found]
+
+    names, own = await parts.workers.run(known) if found else ({}, [])
+    return {
+        "items": [
+            {**_told(fetch, node.job_of(fetch)), "references": names.get(fetch.manifest, []), "own": is_own}
+            for fetch, is_own in zip(found, own, strict=True)
+        ]
+    }
 
 
 def _unfinished(home: Path) -> list[Begun]:
@@ -65,6 +76,7 @@ def _told(fetch: Begun, job: JsonObject | None) -> JsonObject:
         "bytes": total,
         "percent": None if verified is None or not total else 100 * verified // total,  # Readers may want nothing now.
         "job": under_way.get("job"),
+        "unsafe": fetch.unsafe and job is None,
     }
 
 
@@ -85,6 +97,8 @@ def _list(parts: Parts) -> list[tuple[Digest, JsonObject]]:
                 "references": names.get(holding.manifest, []),
                 "folder": str(holding.folder),
                 "files": holding.files,
+                "files_here": holding.files_here,
+                "files_damaged": holding.files_damaged,
                 "bytes": holding.bytes_total,
                 "complete": holding.complete,
                 "published": holding.manifest in published,

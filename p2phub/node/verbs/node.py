@@ -11,6 +11,7 @@ from p2phub.engine.doctor import examine_home, examine_reach, finding
 from p2phub.errors import NotFound, UsageError
 from p2phub.node.processes import uses, uses_json
 from p2phub.node.rates import parse_cap
+from p2phub.node.releases import references_by_manifest
 from p2phub.node.running import JsonObject, Running
 from p2phub.observe import Watch
 
@@ -32,6 +33,10 @@ async def status(node: Running, watch: Watch) -> JsonObject:
     parts = node.parts
     children = parts.children()
     used = await parts.workers.run(lambda: uses(children))
+    names: dict[str, list[str]] = {}
+    if node.jobs:
+        known = await parts.workers.run(lambda: references_by_manifest(parts))
+        names = {manifest.text(Codec.MSGPACK): references for manifest, references in known.items()}
     return {
         "daemon": node.announcer is not None,
         "home": str(parts.config.home),
@@ -44,7 +49,7 @@ async def status(node: Running, watch: Watch) -> JsonObject:
         **uses_json(used),
         "up": node.capping.node.up,
         "down": node.capping.node.down,
-        "jobs": node.jobs,
+        "jobs": [{**job, "references": names.get(job["manifest"], [])} for job in node.jobs],
         "served": {manifest.text(Codec.MSGPACK): count for manifest, count in parts.shelf.bytes_sent.items()},
     }
 

@@ -186,8 +186,9 @@ def _take_mirror_files(parts: Parts, item: Publication) -> str | None:
 async def remove(node: Running, watch: Watch, *, ref: str, folder: str | None = None) -> JsonObject:
     parts = node.parts
 
-    def forget() -> tuple[list[Holding], list[str]]:
+    def forget() -> tuple[list[Holding], list[str], list[str]]:
         mirrored: list[str] = []
+        withdrawn: list[str] = []
         found = node.holdings_of(ref, folder)
         holdings = [holding for holding in found if holding.origin is not Origin.SHARED]
         if not holdings:
@@ -198,15 +199,16 @@ async def remove(node: Running, watch: Watch, *, ref: str, folder: str | None = 
         for item in parts.ledger.publications():
             if (item.manifest, Path(os.path.abspath(item.folder))) in gone:
                 parts.ledger.withdraw(item.publisher, item.name, item.tag)
+                withdrawn.append(parts.resolver.spell(item.publisher, item.name, item.tag))
                 if (removed := _take_mirror_files(parts, item)) is not None:
                     mirrored.append(removed)
         for manifest, place in gone:
             parts.store.release(manifest, place)
             if not parts.store.holdings(manifest):  # Else it would be kept from a collection for ever, by nothing.
                 parts.ledger.pin(manifest, pinned=False)
-        return holdings, list(dict.fromkeys(mirrored))
+        return holdings, withdrawn, list(dict.fromkeys(mirrored))
 
-    holdings, mirrored = await parts.workers.run(forget)
+    holdings, withdrawn, mirrored = await parts.workers.run(forget)
     for manifest in {holding.manifest for holding in holdings}:
         node.shelf_changed(manifest)
     folders = list(dict.fromkeys(str(holding.folder) for holding in holdings))
@@ -215,6 +217,7 @@ async def remove(node: Running, watch: Watch, *, ref: str, folder: str | None = 
         "folder": folders[0],
         "folders": folders,
         "own": [str(holding.folder) for holding in holdings if holding.origin is Origin.OWN],
+        "unpublished": withdrawn,
         "mirror_files_removed": mirrored,
     }
 

@@ -343,6 +343,12 @@ def test_rm_names_every_folder_that_it_forgot(cli: Cli, hub: FakeHub) -> None:
     said = cli("rm", "m").out
     assert "in 2 folders" in said
     assert "  /a\n  /b\n" in said
+    assert "ublish" not in said
+
+
+def test_rm_of_what_was_published_says_that_it_is_not_any_more(cli: Cli, hub: FakeHub) -> None:
+    hub.results["remove"] = {"manifest": "bag", "folder": "/a", "folders": ["/a"], "unpublished": [f"{PEER}/m"]}
+    assert f"Not published any more, as after `p2phub unpublish`: {PEER}/m\n" in cli("rm", "m").out
 
 
 def test_a_pattern_that_no_tensor_matches_is_told_that_it_means_a_whole_name(cli: Cli, hub: FakeHub) -> None:
@@ -489,6 +495,7 @@ def test_doctor_says_what_to_try_and_scripts_see_whether_all_is_well(cli: Cli, h
         ({"origin": "own", "private": True}, "own store, private"),
         ({"origin": "fetched", "announced_to": None}, "fetched, published"),
         ({"complete": False}, "in part"),
+        ({"complete": False, "files_here": 1, "files_damaged": 1}, "damaged: p2phub verify"),
     ],
 )
 def test_ls_says_what_is_done_with_each(change: dict[str, Any], state: str, cli: Cli, hub: FakeHub) -> None:
@@ -617,6 +624,10 @@ def test_status_shows_the_caps_of_node_and_jobs(cli: Cli) -> None:
         ({}, "looking for providers; how much it is, is not known yet"),
         ({"bytes_total": 5_000_000, "bytes_held": 1_000_000}, "1.00 MB of 5.00 MB (20 %) verified"),
         ({"bytes_total": 0, "bytes_held": 0}, "0 B of 0 B (0 %) verified"),
+        (
+            {"bytes_total": 0, "bytes_held": 0, "bytes_verified": 23_000_000},
+            "23.0 MB, as much as was read of it, verified",
+        ),
         (
             {"bytes_total": 5_000_000, "bytes_held": 1_000_000, "bytes_verified": 4_000_000, "bytes_per_s": 2e6},
             "4.00 MB of 5.00 MB (80 %) verified, 2.00 MB/s",
@@ -827,6 +838,28 @@ def test_a_fetch_that_did_not_end_is_listed_with_how_it_goes_on(cli: Cli, hub: F
     said = cli("ls")
     assert "p2phub fetch TICKET --into" in said.out
     assert max(map(len, said.out.splitlines())) < 120
+
+
+def test_ls_counts_the_files_that_are_here_of_what_is_held_in_part(cli: Cli, hub: FakeHub) -> None:
+    [item] = RESULTS["ls"]
+    hub.results["ls"] = [{**item, "complete": False, "files": 6, "files_here": 3}]
+    assert "3 of 6" in cli("ls").out
+
+
+def test_what_came_into_the_own_store_goes_on_with_pin_and_is_called_as_people_call_it(cli: Cli, hub: FakeHub) -> None:
+    by_digest = {**LEFT, "reference": "bagmanifest", "references": [f"{PEER}/m"], "own": True}
+    hub.results["unfinished"] = [by_digest]
+    said = cli("ls")
+    assert f"  {PEER}/m\n" in said.out
+    assert "to go on: p2phub pin bagmanifest\n" in said.out
+    job = {**by_digest, "job": 1, "into": "/x", "up": None, "down": None, "background": False}
+    hub.results["status"] = {**RESULTS["status"], "jobs": [job]}
+    assert f"fetching {PEER}/m\n" in cli("status").out
+
+
+def test_what_was_refused_for_what_may_run_code_goes_on_where_that_is_allowed(cli: Cli, hub: FakeHub) -> None:
+    hub.results["unfinished"] = [{**LEFT, "unsafe": True}]
+    assert f"p2phub fetch {PEER}/m --into '/models/my m' --allow-unsafe, if you trust" in cli("ls").out
 
 
 def test_a_file_that_is_no_key_is_named_with_what_to_do(cli: Cli, hub: FakeHub, tmp_path: Path) -> None:

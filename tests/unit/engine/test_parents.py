@@ -299,6 +299,16 @@ async def test_where_nobody_has_the_rest_the_verdict_comes_after_a_look_at_the_p
     assert len(world.holders["bobby"].asked) == len(SAME.ours - RangeSet.of([(0, 3)]))
 
 
+async def test_where_nobody_tells_what_is_fetched_the_verdict_comes_without_a_look_at_the_parents(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    world = World(tmp_path, bobby=Holder(BASE, BASE.whole))
+    with pytest.raises(NoProvider):
+        await world.fetch()
+    assert set(world.searched) == {TUNED.root}
+    assert world.holders["bobby"].asked_blobs == []
+
+
 async def test_so_many_parents_are_looked_for_and_no_more(tmp_path: Path, autojump_clock: MockClock) -> None:
     parents = [digest_of(bytes([number])) for number in range(limits.PARENTS_MAX)]
     world = World(tmp_path, ann=slow_tuned())

@@ -35,6 +35,7 @@ async def test_a_reference_is_forgotten_in_every_folder_and_they_are_named(scene
     await publish(scene, two, name="two")
     gone = await scene.call("remove", ref=published["reference"])
     assert set(gone["folders"]) == {str(one), str(two)}
+    assert [name.rpartition("/")[2] for name in gone["unpublished"]] == ["one", "two"]
     assert await folders(scene) == set()
     assert scene.real_ledger.publications() == ()
 

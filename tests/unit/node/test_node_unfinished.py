@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from p2phub.content import digest_of
-from p2phub.errors import NotFound
+from p2phub.errors import NotFound, Unsafe
 from p2phub.node import unfinished
 from p2phub.node.capping import JobCaps
 from p2phub.node.rates import Rates
@@ -18,6 +18,7 @@ from p2phub.node.unfinished import NOTE_BYTES_MAX, NOTES_FOLDER, Begun, begun, f
 from p2phub.node.verbs import Verbs
 from p2phub.node.verbs.holding import _told
 from p2phub.store.destination import is_unfinished_in
+from p2phub.store.journal import JOURNAL
 from tests.support.content import content_of
 from tests.support.stores import DiskScene, arrive, deliver, deliver_rest
 from tests.support.verbs import Scene
@@ -106,6 +107,26 @@ async def test_what_a_fetch_left_is_listed_until_it_is_whole(scene: Scene, tmp_p
     assert (await scene.call("unfinished"))["items"] == []
     arrival.close()
     disk.store.close()
+
+
+async def test_what_was_refused_as_unsafe_says_so_until_it_runs_again(scene: Scene, tmp_path: Path) -> None:
+    running = Running(scene.parts)
+    own = scene.real_store.own_folder(CONTENT.root)
+    (own / ".p2phub" / CONTENT.root.raw.hex()[:16]).mkdir(parents=True)
+    (own / ".p2phub" / CONTENT.root.raw.hex()[:16] / JOURNAL).touch()
+    caps = JobCaps(CONTENT.root, Rates())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(running.keep_notes)
+        with pytest.raises(Unsafe), running.job(reference="x/m", into=str(own), caps=caps):
+            raise Unsafe("it may run code")
+        nursery.cancel_scope.cancel()
+    verbs = Verbs(running)
+    [item] = (await verbs.call("unfinished", {}, lambda event: None))["items"]
+    assert (item["unsafe"], item["own"], item["job"], item["references"]) == (True, True, None, [])
+    with running.job(reference="x/m", into=str(own), caps=caps) as told:
+        [item] = (await verbs.call("unfinished", {}, lambda event: None))["items"]
+        assert (item["unsafe"], item["job"]) == (False, told["job"])
+        assert [job["manifest"] for job in running.jobs] == [item["manifest"]]
 
 
 async def test_nothing_is_read_of_what_lies_in_the_folder(scene: Scene, tmp_path: Path) -> None:

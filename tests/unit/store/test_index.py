@@ -69,6 +69,7 @@ def test_a_damaged_index_is_begun_again_and_what_it_knew_is_hashed_again(tmp_pat
     plan = scene.store.read_plan(CONTENT.root)
     assert plan is not None
     assert not plan.held, "nothing is claimed before it was hashed again"
+    assert [(each.files_here, each.files_damaged) for each in scene.store.holdings()] == [(0, 0)]
     said = scene.store.check()
     if harm not in ("deleted", "empty"):
         assert any("damaged" in line for line in said)
