@@ -58,6 +58,16 @@ def test_where_nobody_is_connected_who_had_something_is_named() -> None:
     assert str(ann.peer) in because
 
 
+def test_a_fetch_whose_readers_have_what_they_wanted_waits_for_them_and_for_no_disk() -> None:
+    bounds = {
+        readers: _bound(
+            cast(Job, SimpleNamespace(session=SimpleNamespace(complete=True), readers=readers)), (), now=0.0
+        )
+        for readers in (None, "somebody")
+    }
+    assert {readers: bound for readers, (bound, _) in bounds.items()} == {None: "disk", "somebody": "readers"}
+
+
 def test_of_one_that_is_kept_back_for_those_at_its_address_that_is_said() -> None:
     ann = Provider(key_of("ann").peer_id, "direct")
     job = SimpleNamespace(means=SimpleNamespace(near=Surroundings()), meter=Meter(now=0.0), session=None, links={})
