@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,3 +17,11 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     yield made
     made.real_store.close()
     made.real_ledger.close()
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have the sockets of this test's nodes in a folder of its own, whose path is short: a socket's may have 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="p2p") as folder:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+        yield

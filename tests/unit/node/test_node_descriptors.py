@@ -21,11 +21,10 @@ async def echo(verb: str, args: dict[str, Any], watch: Watch) -> dict[str, Any]:
     return {"verb": verb}
 
 
+@pytest.mark.usefixtures("runtime")
 async def test_a_command_is_answered_once_there_are_descriptors_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (tmp_path / "run").mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
     monkeypatch.setattr(control, "ACCEPT_RETRY_S", 0)
     refused: list[int] = []
     with trio.socket.socket() as example:
