@@ -20,8 +20,8 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 
 @pytest.fixture
-def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have the sockets of this test's nodes in a folder of its own, whose path is short: a socket's may have 107 bytes."""
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Have the sockets of this test's nodes in a folder with a short path: that of a socket may have 107 bytes."""
     with tempfile.TemporaryDirectory(prefix="p2p") as folder:
         monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
-        yield
+        yield Path(folder)

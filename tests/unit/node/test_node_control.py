@@ -225,13 +225,15 @@ async def test_a_slow_reader_does_not_hold_up_the_verb_and_hears_the_newest_prog
 
 
 @covers("T47")
-async def test_processes_of_other_users_are_not_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_processes_of_other_users_are_not_answered(
+    tmp_path: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with daemon(tmp_path):
         assert daemon_running(tmp_path)
         mine = os.geteuid()
         monkeypatch.setattr(os, "geteuid", lambda: mine + 1)
         monkeypatch.setattr(control, "control_paths", lambda home: [path])
-        path = tmp_path / "run" / "p2phub" / os.listdir(tmp_path / "run" / "p2phub")[0]
+        path = runtime / "p2phub" / os.listdir(runtime / "p2phub")[0]
         assert await raw_at(path, b'{"verb": "ls", "args": {}}\n') == b""
         assert not daemon_running(tmp_path)  # Nor is a command told anything to a daemon of somebody else.
 
@@ -257,8 +259,8 @@ async def test_the_socket_and_its_folder_are_their_owners_alone(tmp_path: Path) 
 
 @covers("T47")
 @pytest.mark.parametrize("mischief", ["loose", "link", "file"])
-async def test_a_folder_that_others_could_have_made_is_refused(tmp_path: Path, mischief: str) -> None:
-    folder = tmp_path / "run" / "p2phub"
+async def test_a_folder_that_others_could_have_made_is_refused(tmp_path: Path, runtime: Path, mischief: str) -> None:
+    folder = runtime / "p2phub"
     if mischief == "loose":
         folder.mkdir()
         folder.chmod(0o777)
@@ -282,12 +284,12 @@ async def test_a_socket_left_by_a_killed_daemon_is_replaced(tmp_path: Path) -> N
 
 
 async def test_a_daemon_is_found_from_another_environment_than_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with hold_home(tmp_path):
         async with daemon(tmp_path):
-            (tmp_path / "other").mkdir()
-            monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "other"))
+            (runtime / "other").mkdir()
+            monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime / "other"))
             assert daemon_running(tmp_path)
             assert await call(tmp_path, "ls", {}, watch_nothing) == {"verb": "ls"}
 
