@@ -125,6 +125,13 @@ def test_what_is_listed_can_be_copied_and_is_not_held(shared: House) -> None:
     assert all(shared.bob.store.blob(digest) == blob for digest, blob in ONE.blobs.items())
 
 
+def test_all_that_a_place_lists_can_be_verified_and_none_of_it_is_ours_to_replace(shared: House) -> None:
+    files = RangeSet.whole(len(ONE.manifest.files))
+    assert shared.bob.store.recorded(ONE.root, shared.place / "one") == files
+    assert shared.bob.store.read_only(ONE.root, shared.place / "one") == files
+    assert shared.bob.store.read_only(ONE.root, shared.at / "elsewhere") == RangeSet()
+
+
 def test_what_describes_it_is_not_there_without_the_place(shared: House) -> None:
     shared.bob.reopen()  # Nobody looked yet.
     assert shared.bob.store.blob(ONE.root) is None
