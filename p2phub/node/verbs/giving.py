@@ -32,10 +32,9 @@ from p2phub.node.verbs.fetching import Openness, fetch_and_share, is_public, is_
 from p2phub.observe import Done, Watch
 from p2phub.store import Fingerprint, HashedFile, Holding, Origin, Provenance
 from p2phub.store.disk import Disk
-from p2phub.store.materialise import HfPlace, Source, export, write_snapshot
+from p2phub.store.materialise import HfPlace, Source, export, full_name, write_snapshot
 
 PROGRAMS = ("hf-cache", "ollama")
-OLLAMA_HOST = "p2phub"  # Not the public registry's: nobody else answers to such a name.
 
 
 async def give(
@@ -205,8 +204,7 @@ class _Giving:
                 named = ", ".join(file.path for file in models[:5]) or "none"
                 hint = "fetch the one that is meant: --include FILE --into DIR, then `p2phub adopt DIR`"
                 raise UsageError(f"Ollama takes one GGUF file, and here are {len(models)}: {named}", hint=hint)
-            called = name if name.count("/") == 2 else f"{OLLAMA_HOST}/{name}"
-            called = called if ":" in called.rpartition("/")[2] else f"{called}:latest"
+            called = full_name(name)
             path = export(
                 Disk(), self._place, called, models[0], link=self._may_link, stopped=stopped, linked=self._note_linked
             )
