@@ -1,10 +1,16 @@
-"""What holds for tests of real clients: the clients are there."""
+"""What holds for tests of real clients: the clients are there; and what most of them are about."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
+
+from tests.support.processes import Scene
+from tests.support.real_repository import add_real_repository
+from tests.support.static_hub import StaticHub
 
 CLIENTS = ("huggingface_hub", "tokenizers", "transformers", "safetensors")
 
@@ -13,3 +19,16 @@ CLIENTS = ("huggingface_hub", "tokenizers", "transformers", "safetensors")
 def _clients_are_installed() -> None:
     missing = [name for name in CLIENTS if find_spec(name) is None]
     assert not missing, f"{', '.join(missing)} not installed: `make test-hf` sets them up"
+
+
+@pytest.fixture
+def hub() -> Iterator[StaticHub]:
+    with StaticHub() as hub:
+        add_real_repository(hub)
+        yield hub
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    with Scene(tmp_path / "scene") as scene:
+        yield scene

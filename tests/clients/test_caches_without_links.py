@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,26 +13,13 @@ from tests.clients.test_from_cache_to_cache import LOAD_MODEL, STATE_OF_CACHE, a
 from tests.support.hf_client import HfClient
 from tests.support.processes import Scene
 from tests.support.real_model import real_model
-from tests.support.real_repository import CACHE_FOLDER, NAME, add_real_repository
+from tests.support.real_repository import CACHE_FOLDER, NAME
 from tests.support.static_hub import StaticHub, files_below
 
 pytestmark = pytest.mark.clients
 
 WITHOUT: Mapping[str, str] = {"HF_HUB_DISABLE_SYMLINKS": "1", "HF_HUB_DISABLE_SYMLINKS_WARNING": "1"}
 FETCH_S = 120.0
-
-
-@pytest.fixture
-def hub() -> Iterator[StaticHub]:
-    with StaticHub() as hub:
-        add_real_repository(hub)
-        yield hub
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with Scene(tmp_path / "scene") as scene:
-        yield scene
 
 
 def links_below(folder: Path) -> list[str]:

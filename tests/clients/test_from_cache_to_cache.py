@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from tests.support.hf_client import HfClient
 from tests.support.models import disk_of
 from tests.support.processes import Event, Node, Scene
 from tests.support.real_model import real_model
-from tests.support.real_repository import CACHE_FOLDER, NAME, add_real_repository
+from tests.support.real_repository import CACHE_FOLDER, NAME
 from tests.support.static_hub import HubFile, StaticHub, files_below, git_sha1
 
 pytestmark = pytest.mark.clients
@@ -30,19 +29,6 @@ revisions = {each.commit_hash: sorted(each.refs) for repo in found.repos for eac
 whole = snapshot_download(sys.argv[1])
 print(json.dumps({"revisions": revisions, "warnings": [str(each) for each in found.warnings], "whole": whole}))
 """
-
-
-@pytest.fixture
-def hub() -> Iterator[StaticHub]:
-    with StaticHub() as hub:
-        add_real_repository(hub)
-        yield hub
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with Scene(tmp_path / "scene") as scene:
-        yield scene
 
 
 def user_of(scene: Scene, hub: StaticHub, title: str) -> HfClient:
