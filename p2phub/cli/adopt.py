@@ -74,11 +74,7 @@ def _show(call: Invocation, told: list[api.Adopted], result: dict[str, Any]) -> 
         )
     if result["gone"]:
         output.note(f"{plural(len(result['gone']), 'model')} adopted before is not there any more, and is forgotten.")
-    if result["problems"]:
-        shown = result["problems"][:PROBLEMS_SHOWN]
-        output.note(*(f"{each['path']}: {each['why']}" for each in shown))
-        if len(shown) < len(result["problems"]):
-            output.note(f"and {len(result['problems']) - len(shown)} more (--json tells all)")
+    output.note_some([f"{each['path']}: {each['why']}" for each in result["problems"]], PROBLEMS_SHOWN)
     kept = [each for each in held if not each.announced]
     new = [each for each in kept if each.announced_before]
     again = shlex.join(["p2phub", "adopt", *call.args.caches])

@@ -34,10 +34,7 @@ def _show(call: Invocation, each: dict[str, Any]) -> None:
         output.say(f"{each['place']}{how}: nothing is taken from it: {each['problem']}")
         return
     output.say(f"{each['place']}{how}: {plural(each['listed'], 'folder')}, shared by the node {each['writer']}")
-    left_out = each["left_out"]
-    output.note(*(f"  not offered: {one['folder']}: {one['why']}" for one in left_out[:LEFT_OUT_SHOWN]))
-    if len(left_out) > LEFT_OUT_SHOWN:
-        output.note(f"  and {len(left_out) - LEFT_OUT_SHOWN} more (--json tells all)")
+    output.note_some([f"  not offered: {one['folder']}: {one['why']}" for one in each["left_out"]], LEFT_OUT_SHOWN)
 
 
 COMMAND = Command(

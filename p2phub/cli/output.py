@@ -12,7 +12,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TextIO
 
 from p2phub import api
@@ -57,6 +57,13 @@ class Output:
         if not self.as_json:
             for line in lines:
                 self.log(line)
+
+    def note_some(self, lines: Sequence[str], most: int) -> None:
+        """Note the first `most` of lines that a machine reads whole, and how many more there are."""
+        self.note(*lines[:most])
+        if len(lines) > most:
+            indent = " " * (len(lines[0]) - len(lines[0].lstrip()))
+            self.note(f"{indent}and {len(lines) - most} more (--json tells all)")
 
     def log(self, line: str) -> None:
         """Print a line on stderr, whoever reads stdout."""

@@ -47,10 +47,7 @@ def _show(call: Invocation, each: dict[str, Any]) -> None:
         output.say(f"{each['place']}: not up to date: {each['problem']}")
         return
     output.say(f"{each['place']}: {plural(each['listed'], 'folder')} listed, {size(each['bytes'])}")
-    left_out = each["left_out"]
-    output.note(*(f"  not listed: {one['folder']}: {one['why']}" for one in left_out[:LEFT_OUT_SHOWN]))
-    if len(left_out) > LEFT_OUT_SHOWN:
-        output.note(f"  and {len(left_out) - LEFT_OUT_SHOWN} more (--json tells all)")
+    output.note_some([f"  not listed: {one['folder']}: {one['why']}" for one in each["left_out"]], LEFT_OUT_SHOWN)
     if not each["others_may_read"]:
         output.note("  other users cannot read the list: set a umask of 022 and share it again, or let them in by hand")
 
