@@ -187,6 +187,7 @@ class OpenModel:
         def look() -> str | None:
             return danger_of(size, lambda offset, length: trio.from_thread.run(gather, offset, length))
 
+        # With no limit shared with others: it waits for `read`, which has to get a thread for itself.
         return await trio.to_thread.run_sync(look, limiter=trio.CapacityLimiter(1))
 
     def _file(self, path: str) -> OpenedFile:

@@ -142,39 +142,9 @@ async def verify(
     `allow_unsafe`: as for a fetch, where the repair needs to know it (`mending`). Raises HubError."""
     parts = node.parts
     given = tuple(parse_peer_address(provider) for provider in providers)
-
-    def known() -> tuple[Holding, Manifest, ChunkTable, RangeSet]:
-        holding = node.holding_of(ref, folder)
-        manifest = node.manifest_of(holding.manifest)
-        if manifest is None:
-            raise NotFound(f"{ref} is not held whole", hint="fetch it again")
-        files = parts.store.recorded(holding.manifest, holding.folder)
-        if manifest.files and not files:  # Of a selection it was only the index that knew which they are.
-            raise NotFound(
-                f"it is not known any more which files {holding.folder} holds",
-                hint="`p2phub doctor` finds those that are right; the same fetch as before brings the others",
-            )
-        return holding, manifest, chunk_table(manifest, parts.store.blob), files
-
-    holding, manifest, table, files = await parts.workers.run(known)
+    holding, manifest, table, files = await parts.workers.run(lambda: _recorded(node, ref, folder))
     bytes_total = sum(manifest.files[number].size for number in files)
-    read = 0
-
-    def advanced(count: int) -> None:
-        nonlocal read
-        read += count
-
-    async def tell() -> None:
-        while True:
-            await trio.sleep(0.25)
-            watch(PublishProgress(bytes_hashed=read, bytes_total=bytes_total, files=len(files)))
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(tell)
-        found = await engine.verify(
-            holding, manifest, table, files=files, store=parts.store, workers=parts.workers, advanced=advanced
-        )
-        nursery.cancel_scope.cancel()
+    found = await _read_through(parts, watch, holding, manifest, table, files, bytes_total)
     damages = found.damages
     if repair and found.is_away and holding.origin is Origin.FETCHED:
         raise NotFound(
@@ -204,6 +174,52 @@ async def verify(
         "origin": holding.origin.value,
         **repaired,
     }
+
+
+def _recorded(node: Running, ref: str, folder: str | None) -> tuple[Holding, Manifest, ChunkTable, RangeSet]:
+    """Return a holding, what it is of, and which files are recorded there. Blocks. Raises NotFound."""
+    store = node.parts.store
+    holding = node.holding_of(ref, folder)
+    manifest = node.manifest_of(holding.manifest)
+    if manifest is None:
+        raise NotFound(f"{ref} is not held whole", hint="fetch it again")
+    files = store.recorded(holding.manifest, holding.folder)
+    if manifest.files and not files:  # Of a selection it was only the index that knew which they are.
+        raise NotFound(
+            f"it is not known any more which files {holding.folder} holds",
+            hint="`p2phub doctor` finds those that are right; the same fetch as before brings the others",
+        )
+    return holding, manifest, chunk_table(manifest, store.blob), files
+
+
+async def _read_through(
+    parts: Parts,
+    watch: Watch,
+    holding: Holding,
+    manifest: Manifest,
+    table: ChunkTable,
+    files: RangeSet,
+    bytes_total: int,
+) -> engine.Verified:
+    """Verify `files`, of `bytes_total`, and tell how far that is meanwhile."""
+    read = 0
+
+    def advanced(count: int) -> None:
+        nonlocal read
+        read += count
+
+    async def tell() -> None:
+        while True:
+            await trio.sleep(0.25)
+            watch(PublishProgress(bytes_hashed=read, bytes_total=bytes_total, files=len(files)))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tell)
+        found = await engine.verify(
+            holding, manifest, table, files=files, store=parts.store, workers=parts.workers, advanced=advanced
+        )
+        nursery.cancel_scope.cancel()
+    return found
 
 
 def _mark(parts: Parts, holding: Holding, manifest: Manifest, damages: Sequence[engine.Damage]) -> None:
