@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 import trio
 
+from p2phub.api.under_way import UnderWay
 from p2phub.api.verbs import HubPart, as_wait, bare_errors, unwatched
 from p2phub.errors import ContentChanged, DiskError, HubError, NotFound, UsageError
 from p2phub.observe import Event, ModelOpened, RangeReady, Watch
@@ -90,7 +91,7 @@ class OpenModel:
     once, the same file too; the fetch that brings what is missing is one for all of this home who read the manifest."""
 
     def __init__(self, call: Call, nursery: trio.Nursery, args: dict[str, Any], watch: Watch) -> None:
-        self._call, self._nursery, self._args, self._watch = call, nursery, args, watch
+        self._call, self._nursery, self._watch = call, nursery, watch
         self.reference: str = args["ref"]
         """As it was asked for."""
         self.manifest = ""
@@ -100,10 +101,7 @@ class OpenModel:
         self.files: Mapping[str, OpenedFile] = MappingProxyType({})
         """By path, in the order of paths."""
         self._number: int | None = None
-        self._told = trio.Event()
-        self._ended = trio.Event()
-        self._error: HubError | None = None
-        self._scope = trio.CancelScope()
+        self._being_open = UnderWay(lambda take: self._call("open_model", args, take), self._take)
         self._asked: set[_Asked] = set()
 
     # --- reading ------------------------------------------------------------------------------------------------------
@@ -207,14 +205,14 @@ class OpenModel:
     async def __aenter__(self) -> OpenModel:
         """Resolve the reference, get what describes it. Raises UsageError, Malformed, NotFound, NotTrusted, NoProvider,
         Damaged, DiskError."""
-        self._nursery.start_soon(self._run)
+        self._nursery.start_soon(self._being_open.run)
         try:
-            await self._told.wait()
+            await self._being_open.news()
         except BaseException:
-            self._scope.cancel()
+            self._being_open.stop()
             raise
-        if self._error is not None:
-            raise self._error
+        if self._being_open.error is not None:
+            raise self._being_open.error
         return self
 
     async def __aexit__(
@@ -224,21 +222,11 @@ class OpenModel:
         for asked in list(self._asked):
             asked.leave()
         with trio.move_on_after(CLOSE_S, shield=True):
-            if not self._ended.is_set() and self._number is not None:
+            if not self._being_open.ended and self._number is not None:
                 with contextlib.suppress(HubError):
                     await self._call("close_model", {"number": self._number}, lambda event: None)
-                    await self._ended.wait()
-        self._scope.cancel()
-
-    async def _run(self) -> None:
-        try:
-            with self._scope:
-                await self._call("open_model", self._args, self._take)
-        except HubError as failure:
-            self._error = failure
-        finally:
-            self._ended.set()
-            self._told.set()
+                    await self._being_open.end()
+        self._being_open.stop()
 
     def _take(self, event: Event) -> None:
         if not isinstance(event, ModelOpened):
@@ -250,7 +238,7 @@ class OpenModel:
             self.release = OpenedRelease(**{name: event.release[name] for name in names})
         files = (OpenedFile(path, size, bytes.fromhex(sha256)) for path, size, sha256 in event.files)
         self.files = MappingProxyType({file.path: file for file in files})
-        self._told.set()
+        self._being_open.tell()
 
 
 class _Asked:
@@ -259,31 +247,23 @@ class _Asked:
     def __init__(
         self, all_asked: set[_Asked], call: Callable[[Watch], Awaitable[object]], start: int, stop: int
     ) -> None:
-        self._all, self._call = all_asked, call
+        self._all = all_asked
         self.start, self.stop = start, stop
         self._parts: deque[RangeReady] = deque()
-        self._news = trio.Event()
-        self._scope = trio.CancelScope()
-        self._error: HubError | None = None
-        self._done = False
+        self._asking = UnderWay(call, self._take)
         all_asked.add(self)
 
     async def run(self) -> None:
         try:
-            with self._scope:
-                await self._call(self._take)
-        except HubError as error:
-            self._error = error
+            await self._asking.run()
         finally:
-            self._done = True
             self._all.discard(self)
-            self._news.set()
 
     def _take(self, event: Event) -> None:
         if isinstance(event, RangeReady):
             self._parts.append(event)
             self.stop = max(self.stop, event.stop)
-            self._news.set()
+            self._asking.tell()
 
     async def at(self, at: int) -> RangeReady | None:
         """Return a part that begins at or before `at` and has more; None where no such part will come. Raises what the
@@ -295,16 +275,15 @@ class _Asked:
                 return self._parts[0] if self._parts[0].start <= at else None
             if at >= self.stop:
                 return None
-            if self._done:
-                if self._error is not None:
-                    raise self._error
+            if self._asking.ended:
+                if self._asking.error is not None:
+                    raise self._asking.error
                 return None
-            self._news = trio.Event()
-            await self._news.wait()
+            await self._asking.news()
 
     def leave(self) -> None:
         """It is not wanted any more."""
-        self._scope.cancel()
+        self._asking.stop()
 
 
 # --- the disk: these block ------------------------------------------------------------------------------------------

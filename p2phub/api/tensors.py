@@ -13,6 +13,7 @@ from typing import Any
 import trio
 
 from p2phub.api.arrays import array_of, mapped, read_part
+from p2phub.api.under_way import UnderWay
 from p2phub.errors import ContentChanged, HubError
 from p2phub.observe import Event, TensorsReady, Watch
 
@@ -55,16 +56,13 @@ class OpenTensors:
     still arrives. `async with` it, or call `aclose`, to end it before its end; else it ends with the hub."""
 
     def __init__(self, nursery: trio.Nursery, call: Call, remove: Remove, framework: str, watch: Watch) -> None:
-        self._nursery, self._call, self._remove = nursery, call, remove
+        self._nursery, self._remove = nursery, remove
         self._framework, self._watch = framework, watch
-        self._scope = trio.CancelScope()
+        self._arriving = UnderWay(call, self._take)
         self._waiting: deque[tuple[str, str, list[int], str, int, int, bool]] = deque()
         self._files: dict[str, _File] = {}
         self._folder: str | None = None
-        self._news = trio.Event()
-        self._error: HubError | None = None
         self._begun = self._closed = False
-        self._ended = trio.Event()
 
     def __aiter__(self) -> OpenTensors:
         return self
@@ -73,29 +71,19 @@ class OpenTensors:
         """Raises what ended the fetch, after the tensors that came before."""
         if not self._begun:
             self._begun = True
-            self._nursery.start_soon(self._run)
+            self._nursery.start_soon(self._arriving.run)
         while not self._waiting:
-            if self._ended.is_set():
-                await self.aclose(keep=self._error is not None)
-                if self._error is not None:
-                    raise self._error
+            if self._closed or self._arriving.ended:
+                error = self._arriving.error
+                await self.aclose(keep=error is not None)
+                if error is not None:
+                    raise error
                 raise StopAsyncIteration
-            await self._news.wait()
-            self._news = trio.Event()
+            await self._arriving.news()
         name, dtype, shape, path, start, stop, keeps = self._waiting.popleft()
         file = self._files[path]
         data = await trio.to_thread.run_sync(lambda: file.read(start, stop, keeps=keeps))
         return name, array_of(self._framework, data, dtype, shape)
-
-    async def _run(self) -> None:
-        try:
-            with self._scope:
-                await self._call(self._take)
-        except HubError as error:
-            self._error = error
-        finally:
-            self._ended.set()
-            self._news.set()
 
     def _take(self, event: Event) -> None:
         if not isinstance(event, TensorsReady):
@@ -108,27 +96,25 @@ class OpenTensors:
                     self._files[path] = _File(path)
                 self._waiting.append((name, dtype, shape, path, start, stop, event.folder is None))
         except HubError as error:
-            self._error = error
-            self._scope.cancel()
-        self._news.set()
+            self._arriving.stop(error)
+        self._arriving.tell()
 
     async def aclose(self, *, keep: bool = False) -> None:
         """End it. What was fetched for it goes, unless it is to be kept: then the same call goes on with it."""
         if self._closed:
             return
         self._closed = True
-        self._scope.cancel()
+        self._arriving.stop()
         self._waiting.clear()
         try:
             with trio.move_on_after(CLOSE_S, shield=True):
                 if self._begun:
-                    await self._ended.wait()
+                    await self._arriving.end()
                 if self._folder is not None and not keep:
                     with contextlib.suppress(HubError):  # It is in the way of nobody.
                         await self._remove(self._folder)
         finally:
             self._begun = True
-            self._ended.set()
             for file in self._files.values():
                 file.close()
 
