@@ -10,7 +10,7 @@ from p2phub.cli.command import Command, Invocation
 from p2phub.errors import UsageError
 
 if TYPE_CHECKING:
-    from p2phub.gateway.serving import GatewayAt
+    from p2phub.http.serving import SitesAt
 
 GATEWAY_DEFAULT = "127.0.0.1:7700"
 
@@ -51,12 +51,13 @@ async def run(call: Invocation) -> int:
     return 0
 
 
-def _gateway(text: str) -> GatewayAt:
+def _gateway(text: str) -> SitesAt:
     """Raises UsageError for what is no address."""
-    from p2phub.gateway.serving import GatewayAt  # Most nodes have none.
+    from p2phub.gateway.sites import gateway_sites  # Most nodes have none.
+    from p2phub.http.serving import SitesAt
 
     try:
-        return GatewayAt(api.parse_listen(text))
+        return SitesAt(api.parse_listen(text), [gateway_sites])
     except UsageError as error:
         raise UsageError(f"--gateway: {error.message}", hint=f"like {GATEWAY_DEFAULT} or [::1]:7700") from error
 

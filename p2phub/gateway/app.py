@@ -1,4 +1,4 @@
-"""Answer one request: who may ask, what is asked, what the shelf has of it, and how that is told.
+"""Answer one request of a Hugging Face tool: what is asked, what the shelf has of it, and how that is told.
 
 A request for a file gets its head at once where the file stands here, and with the first verified bytes where it is
 fetched: so that nobody who has them is a 503, and not an answer that breaks off. What fails after that ends the
@@ -8,7 +8,6 @@ connection in good order, short of what the head says: clients then ask for the 
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -17,13 +16,9 @@ import msgspec
 import trio
 
 from p2phub import limits
-from p2phub.api import printable
-from p2phub.errors import Damaged, DiskError, HubError, NoProvider, NotFound, NotTrusted, PeerError, UsageError
+from p2phub.errors import HubError, NoProvider
 from p2phub.gateway import answers
-from p2phub.gateway.exchange import CutOff, Exchange, Headers, Request
-from p2phub.gateway.guard import Door, check_request
-from p2phub.gateway.ranges import wanted_span
-from p2phub.gateway.refusal import Refusal, no_entry, no_repository, no_revision
+from p2phub.gateway.absent import no_entry, no_repository, no_revision
 from p2phub.gateway.revisions import Commit, Tag, parse_revision
 from p2phub.gateway.routes import (
     AskCommits,
@@ -41,12 +36,13 @@ from p2phub.gateway.routes import (
 )
 from p2phub.gateway.shelf import Content, File, NoSuchRevision, Release, Shelf, Snapshot, Standing, Unmapped
 from p2phub.gateway.tree import find_entry, find_file, page_below
+from p2phub.http.exchange import CutOff, Exchange, Headers, Request
+from p2phub.http.front import Access, changes_by_method
+from p2phub.http.ranges import wanted_span
+from p2phub.http.refusal import Refusal
 
-_log = logging.getLogger(__name__)
 _LONG_FILES = 20_000  # Some 2 MB, and 30 ms to write down.
-_SAFE_METHODS = ("GET", "HEAD")
 _QUESTIONS = (AskPaths,)  # Asked by POST, and change nothing.
-_RETRY_AFTER_S = "10"
 
 Piece = bytes | memoryview
 Answered = tuple[Any, Headers]
@@ -54,32 +50,19 @@ Answered = tuple[Any, Headers]
 
 
 class App:
-    """The answers of one gateway."""
+    """The answers of one gateway: `http.front.Site`."""
 
-    def __init__(self, door: Door, shelf: Shelf) -> None:
-        self._door = door
+    def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
         self._long_ones = trio.Semaphore(limits.GATEWAY_LONG_ANSWERS_MAX)
         self._threads = trio.CapacityLimiter(4)  # For what takes long to write down.
 
-    async def handle(self, exchange: Exchange) -> None:
-        """Answer. Raises CutOff where the answer had begun and cannot go on, or the client is gone."""
-        request = exchange.request
-        try:
-            await self._handle(exchange, request)
-        except Refusal as refusal:
-            await _refuse(exchange, refusal)
-        except HubError as error:
-            _log.info("cannot answer %s %s: %s", request.method, printable(request.target), error)
-            await _refuse(exchange, _refusal_of(error))
-
-    async def _handle(self, exchange: Exchange, request: Request) -> None:
-        # Before anything is said of what there is: who asks?
-        changes = request.method not in (*_SAFE_METHODS, "POST")
-        host = check_request(self._door, request.headers, changes=changes, came_to=request.came_to, user=request.user)
+    def access(self, request: Request) -> Access:
         asked = read_request(request.method, request.target)
-        if request.method not in _SAFE_METHODS and not isinstance(asked, _QUESTIONS):
-            check_request(self._door, request.headers, changes=True, came_to=request.came_to, user=request.user)
+        return Access.CHANGE if changes_by_method(request) and not isinstance(asked, _QUESTIONS) else Access.READ
+
+    async def answer(self, exchange: Exchange, host: str) -> None:
+        asked = read_request(exchange.request.method, exchange.request.target)
         if isinstance(asked, ReadFile):
             await self._send_file(exchange, asked)
             return
@@ -300,33 +283,3 @@ def _no_such(repo: RepoId, revision: str) -> Refusal:
 def _unmapped(error: Unmapped) -> Refusal:
     warning = " ".join(part for part in (error.message + ".", error.hint) if part)
     return no_repository(error.message + (f"; {error.hint}" if error.hint else ""), warning=warning)
-
-
-def _refusal_of(error: HubError) -> Refusal:
-    """Return what a client is told of an error: what may pass is never told as what is not there."""
-    message = error.message + (f" ({error.hint})" if error.hint else "")
-    match error:
-        case NoProvider() | PeerError() | NotFound():
-            return Refusal(503, message, headers=[("Retry-After", _RETRY_AFTER_S)])
-        case NotTrusted():
-            return Refusal(403, message)
-        case Damaged():
-            return Refusal(502, message)
-        case UsageError():
-            return Refusal(400, message)
-        case DiskError():
-            return Refusal(507, message)
-    return Refusal(503, message)
-
-
-async def _refuse(exchange: Exchange, refusal: Refusal) -> None:
-    headers = [("Content-Type", "application/json"), *((name, _line(value)) for name, value in refusal.headers)]
-    if refusal.code is not None:
-        headers.append(("X-Error-Code", refusal.code))
-    headers.append(("X-Error-Message", _line(refusal.message)))  # An answer to HEAD has no other place for it.
-    await exchange.answer(refusal.status, headers, msgspec.json.encode({"error": refusal.message}))
-
-
-def _line(text: str) -> str:
-    """Return text as a header can have it."""
-    return printable(text, length_max=1024).encode("ascii", "backslashreplace").decode()

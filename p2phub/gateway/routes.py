@@ -23,7 +23,8 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 import msgspec
 
 from p2phub import limits
-from p2phub.gateway.refusal import Refusal, no_repository, no_such_path, not_offered
+from p2phub.gateway.absent import no_repository
+from p2phub.http.refusal import Refusal, no_such_path, not_offered
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from p2phub.gateway.app import App
-from p2phub.gateway.exchange import CutOff, Headers, Request
-from p2phub.gateway.guard import Door
-from p2phub.gateway.refusal import Refusal
 from p2phub.gateway.shelf import Shelf
+from p2phub.http.exchange import CutOff, Headers, Request
+from p2phub.http.front import Front
+from p2phub.http.guard import Door
+from p2phub.http.refusal import Refusal
 
 TOKEN = "p2phub_0123456789abcdef"
 DOOR = Door("127.0.0.1", 7700, TOKEN)
@@ -21,7 +22,7 @@ HOST = "127.0.0.1:7700"
 
 class MemoryExchange:
     """`exchange.Exchange`. After it was handled: `status`, `headers` by lower-case name, `content`, and `cut` if the
-    answer ended short of its head. `gone`: the client says no more."""
+    answer ended short of its head; `ended` if one of unknown length was. `gone`: the client says no more."""
 
     def __init__(self, request: Request, body: bytes = b"") -> None:
         self.request = request
@@ -30,6 +31,7 @@ class MemoryExchange:
         self.content = b""
         self.cut: CutOff | None = None
         self.gone = False
+        self.ended = False
         self._body = body
 
     async def body(self, *, most: int) -> bytes:
@@ -37,20 +39,30 @@ class MemoryExchange:
             raise Refusal(413, "too long")
         return self._body
 
+    async def pieces(self, *, most: int) -> AsyncGenerator[bytes, None]:
+        for at in range(0, len(self._body), 1000):
+            if at + 1000 > most and len(self._body) > most:
+                raise Refusal(413, "too long")
+            yield self._body[at : at + 1000]
+
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
         await self.begin(status, headers, length=len(body))
         self.content = b"" if self.request.method == "HEAD" else body
 
-    async def begin(self, status: int, headers: Headers, *, length: int) -> None:
+    async def begin(self, status: int, headers: Headers, *, length: int | None) -> None:
         assert not self.status, "an answer begins once"
         self.status = status
-        for name, value in [*headers, ("content-length", str(length))]:
+        told = [] if length is None else [("content-length", str(length))]
+        for name, value in [*headers, *told]:
             assert re.fullmatch(r"[ -~]*", value), f"{name} is no header: {value!r}"
             assert name.lower() not in self.headers
             self.headers[name.lower()] = value
 
     async def send(self, piece: bytes | memoryview) -> None:
         self.content += piece
+
+    async def end(self) -> None:
+        self.ended = True
 
     async def send_file(self, descriptor: int, start: int, stop: int, unchanged: Callable[[], bool]) -> None:
         data = os.pread(descriptor, stop - start, start)
@@ -83,7 +95,7 @@ async def ask(
     request = Request(method, target, {"host": HOST, **(headers or {})}, "127.0.0.1")
     exchange = MemoryExchange(request, body)
     try:
-        await App(door, shelf).handle(exchange)
+        await Front(door, {"": App(shelf)}).handle(exchange)
     except CutOff as error:
         exchange.cut = error
     return exchange

@@ -12,8 +12,9 @@ import trio.testing
 from p2phub import limits
 from p2phub.errors import Damaged, DiskFull, HubError, NoProvider, NotFound, NotTrusted, PeerGone, Unsafe, UsageError
 from p2phub.gateway.app import App
-from p2phub.gateway.exchange import Headers, Request
 from p2phub.gateway.routes import Kind
+from p2phub.http.exchange import Headers, Request
+from p2phub.http.front import Front
 from tests.support.covers import covers
 from tests.support.memory_exchange import DOOR, HOST, TOKEN, MemoryExchange, ask
 from tests.support.memory_shelf import MemoryShelf
@@ -184,7 +185,7 @@ async def test_the_head_does_not_wait_for_slow_sources_for_ever(
     shelf.standing, shelf.stalls_after = False, 0
     exchange = MemoryExchange(Request("GET", "/acme/m/resolve/main/a/b/big.safetensors", {"host": HOST}, "127.0.0.1"))
     with trio.move_on_after(9):  # Clients give up on it after 10 s.
-        await App(DOOR, shelf).handle(exchange)
+        await Front(DOOR, {"": App(shelf)}).handle(exchange)
     assert (exchange.status, exchange.content) == (200, b"")
     assert shelf.reads == 0
 
@@ -237,7 +238,7 @@ async def test_of_repositories_with_very_many_files_few_are_told_of_at_once(
     """Such an answer stays in memory until its client has taken it."""
     monkeypatch.setattr("p2phub.gateway.app._LONG_FILES", 3)
     monkeypatch.setattr(limits, "GATEWAY_LONG_ANSWERS_MAX", 2)
-    app, given = App(DOOR, shelf), trio.Event()
+    app, given = Front(DOOR, {"": App(shelf)}), trio.Event()
     shelf.add("acme/small", {"config.json": b"{}"})
 
     class SlowClient(MemoryExchange):

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2phub import limits
-from p2phub.gateway.refusal import Refusal
 from p2phub.gateway.routes import (
     AskCommits,
     AskInfo,
@@ -24,6 +23,7 @@ from p2phub.gateway.routes import (
     paths_of,
     read_request,
 )
+from p2phub.http.refusal import Refusal
 
 M = RepoId(Kind.MODEL, "acme/m")
 D = RepoId(Kind.DATASET, "acme/d")

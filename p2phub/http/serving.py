@@ -1,25 +1,30 @@
-"""Put the gateway together and run it beside a node: where it listens, its shelf, its server."""
+"""Run sites beside a node: where they listen, the hub that they stand on, the server in front of them."""
 
 from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import trio
 
 from p2phub import api
 from p2phub.errors import UsageError
-from p2phub.gateway.api_shelf import open_hub_shelf
-from p2phub.gateway.app import App
-from p2phub.gateway.guard import Door
-from p2phub.gateway.server import Server
+from p2phub.http.front import Front, Site
+from p2phub.http.guard import Door
+from p2phub.http.server import Server
+
+OpenSites = Callable[[api.Hub, Door], AbstractAsyncContextManager[Mapping[str, Site]]]
+"""Opens sites of a hub, each by the first part of its paths ("": all the rest), until the context ends."""
 
 
-class GatewayAt:
-    """A gateway that will listen on an address, for `api.run_node`. Port 0 is any free one."""
+class SitesAt:
+    """Sites that will stand at an address, for `api.run_node`. Port 0 is any free one."""
 
-    def __init__(self, address: api.Address) -> None:
+    def __init__(self, address: api.Address, opens: Sequence[OpenSites]) -> None:
         self._address = address
+        self._opens = opens
 
     async def __call__(
         self, hub: api.Hub, *, token: str, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
@@ -29,9 +34,12 @@ class GatewayAt:
         try:
             port = listeners[0].socket.getsockname()[1]
             door = Door(self._address.ip, port, token, os.geteuid())
-            async with open_hub_shelf(hub, allow_unsafe=hub.allow_unsafe) as shelf:
+            async with AsyncExitStack() as stack:
+                sites: dict[str, Site] = {}
+                for opens in self._opens:
+                    sites.update(await stack.enter_async_context(opens(hub, door)))
                 task_status.started(door.url)
-                await Server(App(door, shelf).handle).serve(listeners)
+                await Server(Front(door, sites).handle).serve(listeners)
         finally:
             for listener in listeners:
                 listener.socket.close()

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-from collections.abc import Mapping
 
 import msgspec
 
-from p2phub.gateway.refusal import Refusal
+from p2phub.http.exchange import Request
+from p2phub.http.refusal import Refusal
 
 _ROOT = 0
 _SAME_SITE = ("same-origin", "none")  # Our own page, and what a person typed.
@@ -43,30 +43,29 @@ class Door(msgspec.Struct, frozen=True):
         return f"http://{_in_url(self.ip)}:{self.port}"
 
 
-def check_request(
-    door: Door, headers: Mapping[str, str], *, changes: bool, came_to: str, user: int | None = None
-) -> str:
-    """Return the request's Host, from which absolute URLs are made. Raises Refusal(403), or (401) for want of a token.
-
-    `headers` by lower-case name; `changes`: whether it asks for something to be changed; `came_to`: the IP of ours that
-    the connection leads to; `user`: whose program asks, None where nobody knows.
-    """
-    host = headers.get("host", "").strip().lower()
-    if host not in _hosts(door, came_to):
+def check_origin(door: Door, request: Request) -> str:
+    """Return the request's Host, from which absolute URLs are made. Raises Refusal(403) if it is none of ours, or if a
+    page of somebody else's has it made."""
+    host = request.headers.get("host", "").strip().lower()
+    if host not in _hosts(door, request.came_to):
         raise Refusal(403, "the Host of this request is none of the gateway's: use " + door.url)
-    origin = headers.get("origin")
+    origin = request.headers.get("origin")
     if origin is not None and origin.strip().lower() != f"http://{host}":
         raise Refusal(403, "pages of other origins are told nothing")
-    if headers.get("sec-fetch-site", "none").strip().lower() not in _SAME_SITE:
+    if request.headers.get("sec-fetch-site", "none").strip().lower() not in _SAME_SITE:
         raise Refusal(403, "pages of other sites are told nothing")
-    is_ours = door.is_loopback and (user is None or user in (door.user, _ROOT))
-    if (changes or not is_ours) and not _has_token(door, headers.get("authorization", "")):
+    return host
+
+
+def check_asker(door: Door, request: Request, *, changes: bool) -> None:
+    """Raise Refusal(401) for want of a token. `changes`: whether it asks for something to be changed."""
+    is_ours = door.is_loopback and (request.user is None or request.user in (door.user, _ROOT))
+    if (changes or not is_ours) and not _has_token(door, request.headers.get("authorization", "")):
         raise Refusal(
             401,
             "this takes the gateway's token, as HF_TOKEN: it stands in keys/gateway.token of the node's home",
             headers=[("WWW-Authenticate", "Bearer")],
         )
-    return host
 
 
 def _hosts(door: Door, came_to: str) -> set[str]:

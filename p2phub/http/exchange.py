@@ -1,11 +1,11 @@
-"""One request and its answer, as `app` sees them: what was asked, and how the answer is sent.
+"""One request and its answer, as a site sees them: what was asked, and how the answer is sent.
 
 `server` makes one of a connection; tests have one in memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -34,15 +34,25 @@ class Exchange(Protocol):
     def request(self) -> Request: ...
 
     async def body(self, *, most: int) -> bytes:
-        """Return the request's body. Raises Refusal(413) if it is longer than `most`, (408) if it does not come."""
+        """Return the request's body. Raises Refusal(413) if it is longer than `most`, (408) if it does not come within
+        GATEWAY_BODY_S, (400) if it ends early."""
+
+    def pieces(self, *, most: int) -> AsyncGenerator[bytes, None]:
+        """Yield the request's body as it comes, in pieces of some 64 KiB at most. Raises Refusal as `body` does, (408)
+        if nothing comes for GATEWAY_BODY_S. A body that is not taken to its end ends the connection."""
 
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """Send a whole answer. Of one to HEAD the body is left out."""
 
-    async def begin(self, status: int, headers: Headers, *, length: int) -> None:
-        """Send the head of an answer whose body of `length` bytes follows, by `send` and `send_file`; not of HEAD."""
+    async def begin(self, status: int, headers: Headers, *, length: int | None) -> None:
+        """Send the head of an answer whose body of `length` bytes follows, by `send` and `send_file`; not of HEAD.
+
+        None: nobody knows how long it will be; `send` alone sends it, and `end` says when it is whole."""
 
     async def send(self, piece: bytes | memoryview) -> None: ...
+
+    async def end(self) -> None:
+        """Say that an answer of unknown length is whole."""
 
     async def send_file(self, descriptor: int, start: int, stop: int, unchanged: Callable[[], bool]) -> None:
         """Send bytes of a file, each piece once it was read and the file was found to be `unchanged` after that, which

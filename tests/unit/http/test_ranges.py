@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2phub.gateway.ranges import wanted_span
-from p2phub.gateway.refusal import Refusal
+from p2phub.http.ranges import wanted_span
+from p2phub.http.refusal import Refusal
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from p2phub.gateway.whose import NOBODY, user_at
+from p2phub.http.whose import NOBODY, user_at
 
 
 @pytest.fixture(params=[(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")], ids=["4", "6"])

@@ -15,9 +15,10 @@ import trio.testing
 from p2phub import limits
 from p2phub.errors import NoProvider
 from p2phub.gateway.app import App
-from p2phub.gateway.exchange import Exchange
-from p2phub.gateway.guard import Door
-from p2phub.gateway.server import Server
+from p2phub.http.exchange import Exchange
+from p2phub.http.front import Front
+from p2phub.http.guard import Door
+from p2phub.http.server import Server
 from tests.support.covers import covers
 from tests.support.memory_exchange import TOKEN
 from tests.support.memory_shelf import MemoryShelf
@@ -58,7 +59,9 @@ async def serving(shelf: MemoryShelf, *, user: int | None = None) -> AsyncIterat
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listeners[0].socket.getsockname()[1]
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(Server(App(Door("127.0.0.1", port, TOKEN, user), shelf).handle).serve, listeners)
+        nursery.start_soon(
+            Server(Front(Door("127.0.0.1", port, TOKEN, user), {"": App(shelf)}).handle).serve, listeners
+        )
         yield Scene(port, shelf)
         nursery.cancel_scope.cancel()
 
@@ -234,7 +237,7 @@ async def test_clients_that_vanish_leave_nothing(scene: Scene) -> None:
 
 @covers("T45")
 async def test_another_user_of_this_machine_gets_nothing_without_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("p2phub.gateway.server.user_at", lambda ours, theirs: 4711)
+    monkeypatch.setattr("p2phub.http.server.user_at", lambda ours, theirs: 4711)
     shelf = MemoryShelf()
     shelf.add("acme/m", {"small.txt": b"small"})
     async with serving(shelf) as scene:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from p2phub.gateway.refusal import Refusal
+from p2phub.http.refusal import Refusal
 
 _RANGE = re.compile(r"bytes[ \t]*=[ \t]*(?:([0-9]+)-([0-9]*)|-([0-9]+))[ \t]*", re.IGNORECASE)
 _DIGITS_MAX = 19  # No file has more bytes; a number of more digits is as large as one that does not matter.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from p2phub.gateway.guard import Door, check_request
-from p2phub.gateway.refusal import Refusal
-from p2phub.gateway.whose import NOBODY
+from p2phub.http.exchange import Request
+from p2phub.http.guard import Door, check_asker, check_origin
+from p2phub.http.refusal import Refusal
+from p2phub.http.whose import NOBODY
 from tests.support.covers import covers
 
 TOKEN = "p2phub_0123456789abcdef"
@@ -25,7 +26,9 @@ def status_of(
 ) -> int:
     """Return 200, or what the request is refused with."""
     try:
-        check_request(door, headers, changes=changes, came_to=came_to or door.ip, user=user)
+        request = Request("GET", "/", headers, came_to or door.ip, user)
+        check_origin(door, request)
+        check_asker(door, request, changes=changes)
     except Refusal as refusal:
         return refusal.status
     return 200

@@ -15,16 +15,17 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing
 from http import HTTPStatus
 
 import h11
 import trio
 
 from p2phub import limits
-from p2phub.gateway.exchange import CutOff, Exchange, Headers, Request
-from p2phub.gateway.refusal import Refusal
-from p2phub.gateway.whose import NOBODY, user_at
+from p2phub.http.exchange import CutOff, Exchange, Headers, Request
+from p2phub.http.refusal import Refusal
+from p2phub.http.whose import NOBODY, user_at
 
 _log = logging.getLogger(__name__)
 _READ_BYTES = 64 * limits.KIB
@@ -200,45 +201,61 @@ class _Answering:
         )
         self._connection = connection
         self._machine = connection.machine
-        self._left = 0
+        self._left: int | None = 0
 
     async def body(self, *, most: int) -> bytes:
-        body = bytearray()
         try:
             with trio.fail_after(limits.GATEWAY_BODY_S):
-                if self._machine.they_are_waiting_for_100_continue:
-                    go_on = h11.InformationalResponse(status_code=100, headers=[])
-                    await self._connection.send(self._machine.send(go_on))
-                while True:
-                    event = self._machine.next_event()
-                    if event is h11.NEED_DATA:
-                        await self._connection.receive()
-                    elif isinstance(event, h11.Data):
-                        body += event.data
-                        if len(body) > most:
-                            raise Refusal(413, f"a body here has at most {most} bytes")
-                        await trio.lowlevel.checkpoint()  # One read can hold thousands of pieces.
-                    else:
-                        return bytes(body)
+                async with aclosing(self.pieces(most=most)) as pieces:
+                    return b"".join([piece async for piece in pieces])
         except trio.TooSlowError as exc:
             raise Refusal(408, "the body did not come in time") from exc
-        except h11.RemoteProtocolError as exc:
-            raise Refusal(400, "the body is no HTTP, or ends early") from exc
+
+    async def pieces(self, *, most: int) -> AsyncGenerator[bytes, None]:
+        length = 0
+        if self._machine.they_are_waiting_for_100_continue:
+            go_on = h11.InformationalResponse(status_code=100, headers=[])
+            await self._connection.send(self._machine.send(go_on))
+        while True:
+            try:
+                event = self._machine.next_event()
+                if event is h11.NEED_DATA:
+                    with trio.move_on_after(limits.GATEWAY_BODY_S) as waiting:
+                        await self._connection.receive()
+                    if waiting.cancelled_caught:
+                        raise Refusal(408, "the body did not come in time")
+                    continue
+            except h11.RemoteProtocolError as exc:
+                raise Refusal(400, "the body is no HTTP, or ends early") from exc
+            if not isinstance(event, h11.Data):
+                return
+            length += len(event.data)
+            if length > most:
+                raise Refusal(413, f"a body here has at most {most} bytes")
+            await trio.lowlevel.checkpoint()  # One read can hold thousands of pieces.
+            yield bytes(event.data)
 
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
         await self.begin(status, headers, length=len(body))
         if self._left:
             await self.send(body)
 
-    async def begin(self, status: int, headers: Headers, *, length: int) -> None:
-        told = [*headers, ("Content-Length", str(length))]
+    async def begin(self, status: int, headers: Headers, *, length: int | None) -> None:
+        told = list(headers) if length is None else [*headers, ("Content-Length", str(length))]
         await self._connection.send(self._machine.send(_head(status, told)))
         self._left = 0 if self.request.method == "HEAD" else length
         await self._end_if_whole()
 
     async def send(self, piece: bytes | memoryview) -> None:
+        if self._left is None:
+            await self._connection.send(self._machine.send(h11.Data(data=bytes(piece))))
+            return
         self._took(len(piece), piece)
         await self._connection.send(piece)
+        await self._end_if_whole()
+
+    async def end(self) -> None:
+        self._left = 0
         await self._end_if_whole()
 
     async def send_file(self, descriptor: int, start: int, stop: int, unchanged: Callable[[], bool]) -> None:
@@ -273,12 +290,13 @@ class _Answering:
 
     def _took(self, count: int, data: bytes | memoryview | _Span) -> None:
         """Have h11 count what is sent past it."""
+        assert self._left is not None, "what has no length is framed"
         assert count <= self._left, "no more is sent than the head says"
         self._left -= count
         self._machine.send_with_data_passthrough(h11.Data(data=data))  # type: ignore[arg-type]  # It wants a length.
 
     async def _end_if_whole(self) -> None:
-        if not self._left:
+        if self._left == 0:
             await self._connection.send(self._machine.send(h11.EndOfMessage()))
 
 

@@ -1,0 +1,19 @@
+"""The sites of a hub that other programs know how to ask: what stands at the port of `node --gateway`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from p2phub import api
+from p2phub.gateway.api_shelf import open_hub_shelf
+from p2phub.gateway.app import App
+from p2phub.http.front import Site
+from p2phub.http.guard import Door
+
+
+@asynccontextmanager
+async def gateway_sites(hub: api.Hub, door: Door) -> AsyncIterator[Mapping[str, Site]]:
+    """Open them: `http.serving.OpenSites`."""
+    async with open_hub_shelf(hub, allow_unsafe=hub.allow_unsafe) as shelf:
+        yield {"": App(shelf)}

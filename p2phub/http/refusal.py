@@ -1,0 +1,29 @@
+"""An answer that is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class Refusal(Exception):
+    """`code`: what clients look at beside the status (`X-Error-Code`), or None; `headers`: more of them.
+    `message` is for people, on one line or more."""
+
+    def __init__(
+        self, status: int, message: str, *, code: str | None = None, headers: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+        self.headers = tuple(headers)
+
+
+def not_offered(what: str, *, instead: str) -> Refusal:
+    """Return what says that this node does not do that, and what does."""
+    return Refusal(501, f"the p2phub gateway does not {what}; {instead}")
+
+
+def no_such_path() -> Refusal:
+    """Return what is said of a path that no hub, or not this one, has."""
+    return Refusal(404, "the p2phub gateway has nothing at this path")
