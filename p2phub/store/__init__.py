@@ -3,6 +3,7 @@
 from p2phub.store.interface import (
     Accepted,
     Arrival,
+    DraftFolder,
     Fingerprint,
     FoundFile,
     Gap,
@@ -45,6 +46,7 @@ __all__ = [
     "Accepted",
     "Arrival",
     "Collectable",
+    "DraftFolder",
     "Fingerprint",
     "FoundFile",
     "Gap",
