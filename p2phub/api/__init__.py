@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from p2phub.api.daemon import run_node, salvage
+    from p2phub.api.drafting import Draft
     from p2phub.api.fetching import default_folder
     from p2phub.api.hub import Hub, open_hub
     from p2phub.api.reading import OpenModel
@@ -84,6 +85,7 @@ __all__ = [
     "DiskError",
     "DiskFull",
     "Done",
+    "Draft",
     "Event",
     "Failed",
     "FilesReady",
@@ -138,6 +140,7 @@ __all__ = [
 
 _ROOMS = {
     "p2phub.api.daemon": "run_node salvage",
+    "p2phub.api.drafting": "Draft",
     "p2phub.api.fetching": "default_folder",
     "p2phub.api.hub": "Hub open_hub",
     "p2phub.api.reading": "OpenModel",

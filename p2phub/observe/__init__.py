@@ -3,6 +3,7 @@
 from p2phub.observe.events import (
     Adopted,
     Done,
+    DraftOpened,
     Event,
     Failed,
     FilesReady,
@@ -32,6 +33,7 @@ from p2phub.observe.text import printable
 __all__ = [
     "Adopted",
     "Done",
+    "DraftOpened",
     "Event",
     "Explanation",
     "Failed",
