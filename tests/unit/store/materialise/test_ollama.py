@@ -142,24 +142,6 @@ def test_what_belongs_to_a_model_comes_with_it(scene: Scene) -> None:
     assert len(scene.config()["rootfs"]["diff_ids"]) == 4
 
 
-@pytest.mark.parametrize(
-    ("parameters", "said"),
-    [
-        (7, "7"),
-        (999, "999"),
-        (1_500, "2K"),
-        (310_000, "310K"),
-        (22_565_376, "22.57M"),
-        (22_000_000, "22M"),
-        (1_100_048_384, "1.1B"),
-        (7_000_000_000, "7B"),
-        (70_553_706_496, "70.6B"),
-    ],
-)
-def test_parameters_are_counted_as_ollama_says_them(parameters: int, said: str) -> None:
-    assert ollama._count(parameters) == said
-
-
 def test_of_a_header_that_breaks_a_rule_nothing_is_said(scene: Scene) -> None:
     data = scene.gguf[:8] + b"\xff" * 8 + scene.gguf[16:]
     put_files(scene.folder, {"m.gguf": data})
