@@ -14,9 +14,9 @@ from p2phub.manifest.mirror import (
 )
 from p2phub.manifest.model import FileEntry, Manifest
 from p2phub.manifest.names import DEFAULT_TAG, check_name
-from p2phub.manifest.ollama_image import OLLAMA_MEDIA_TYPE, OllamaImage, ollama_image
-from p2phub.manifest.ollama_image import Kind as OllamaKind
-from p2phub.manifest.ollama_image import Part as OllamaPart
+from p2phub.manifest.ollama import OLLAMA_MEDIA_TYPE, OllamaImage, ollama_image
+from p2phub.manifest.ollama import Kind as OllamaKind
+from p2phub.manifest.ollama import Part as OllamaPart
 from p2phub.manifest.pages import (
     decode_manifest,
     encode_manifest,

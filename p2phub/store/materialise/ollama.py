@@ -4,7 +4,7 @@
     STORE/manifests/HOST/NAMESPACE/MODEL/TAG        JSON that names them
     STORE/.p2phub-new-<uid>/                        ours, while we are at it (materialise.staging)
 
-What stands in config and manifest: `manifest.ollama_image`. The order: blobs, each whole and durable, then the
+What stands in config and manifest: `manifest.ollama`. The order: blobs, each whole and durable, then the
 manifest. Ollama removes at its start what no manifest names, so the manifest follows at once, and the blobs are looked
 at once more when it stands. Nothing that stands there is replaced; a manifest only with `force`. A newer Ollama reads
 `manifests-v2/` first: what has this name there is in the way as well.

@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from gguf import GGUFWriter, LlamaFileType
 
 from p2phub.errors import ContentChanged, DiskFull, Occupied, UsageError
 from p2phub.store import Fingerprint
@@ -22,6 +20,7 @@ from p2phub.store.folders import fingerprint
 from p2phub.store.materialise import export, ollama, placer
 from tests.support.covers import covers
 from tests.support.crashing import QuickDisk, RecordingDisk, images, short_lived
+from tests.support.gguf_bytes import gguf_bytes
 from tests.support.materialising import put_files, source, tree_of
 from tests.support.opening import all_closed_again
 
@@ -30,16 +29,8 @@ MANIFEST = "manifests/p2phub.local/acme/m/latest"
 
 
 @pytest.fixture(scope="module")
-def gguf(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    path = tmp_path_factory.mktemp("gguf") / "m.gguf"
-    writer = GGUFWriter(path, "qwen2")
-    writer.add_file_type(LlamaFileType.MOSTLY_Q4_K_M)
-    writer.add_tensor("token_embd.weight", np.arange(40 * 32, dtype=np.float32).reshape(40, 32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path.read_bytes()
+def gguf() -> bytes:
+    return gguf_bytes()
 
 
 class Scene:
