@@ -85,6 +85,11 @@ class HubShelf:
         ]
         return sorted(found, key=lambda each: (-(each.release.created or 0), each.repo.name))
 
+    async def names(self, kind: Kind) -> Sequence[RepoId]:
+        known = [each.repo for each in await self.repositories(kind)]
+        mapped = [RepoId(kind, alias) for alias in await self._hub.names() if "/" in alias]
+        return list(dict.fromkeys([*known, *mapped]))
+
     async def releases(self, repo: RepoId, revision: Tag | Commit | None) -> Sequence[Release]:
         told = await self._told(repo)
         if revision is None and told.may_be_older and not any(each["tag"] == MAIN for each in told.versions):

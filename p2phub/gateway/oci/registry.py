@@ -121,7 +121,7 @@ class Registry:
 
     async def catalogue(self) -> list[str]:
         """Return what there is, as OCI clients call it, ascending."""
-        return names.listed(await self._known())
+        return names.listed([each.repo for kind in Kind for each in await self._shelf.repositories(kind)])
 
     async def repository(self, asked: RepoId) -> RepoId:
         """Return what a name means: `names` says how."""
@@ -143,7 +143,7 @@ class Registry:
                 return reading
             else:
                 return reading
-        found = names.alike(asked, await self._known())
+        found = names.alike(asked, await self._shelf.names(asked.kind))
         if len(found) == 1:
             return found[0]
         if found:
@@ -151,9 +151,6 @@ class Registry:
             raise no_repository(f"{asked.name} may be any of {spelled}: say which with `p2phub name add`")
         assert unmapped is not None, "a name has a reading"
         raise no_repository(unmapped.message + (f"; {unmapped.hint}" if unmapped.hint else ""))
-
-    async def _known(self) -> list[RepoId]:
-        return [each.repo for kind in Kind for each in await self._shelf.repositories(kind)]
 
     async def tags(self, repo: RepoId) -> list[str]:
         """Return the tags of a repository: p2phub's own, `latest`, and the quantisations of its main version."""
