@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from p2phub.api.daemon import run_node, salvage
+    from p2phub.api.daemon import log_format, run_node, salvage
     from p2phub.api.fetching import default_folder
     from p2phub.api.hub import Hub, open_hub
     from p2phub.api.reading import OpenModel
@@ -124,6 +124,7 @@ __all__ = [
     "default_folder",
     "git_blob_sha1",
     "lfs_pointer",
+    "log_format",
     "open_hub",
     "parse_digest",
     "parse_duration",
@@ -137,7 +138,7 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "p2phub.api.daemon": "run_node salvage",
+    "p2phub.api.daemon": "log_format run_node salvage",
     "p2phub.api.fetching": "default_folder",
     "p2phub.api.hub": "Hub open_hub",
     "p2phub.api.reading": "OpenModel",
