@@ -28,6 +28,7 @@ ROOMS = {
     "holding": ("ls", "unfinished", "log", "verify"),
     "keeping": ("pin", "unpin", "gc", "du"),
     "sharing": ("share", "unshare", "shares", "attach", "detach", "attached"),
+    "watching": ("counters", "readiness"),
     "node": ("init", "peers", "status", "explain", "limit", "doctor"),
     "calling": ("repository", "repositories"),
     "searching": ("search",),
@@ -70,6 +71,7 @@ class Verbs:
             return await carry_out(self._node, watch, **args)
         try:
             result = await carry_out(self._node, watch, **args)
+            self._node.parts.tally.take(verb, result)
         except HubError:  # It may have changed something all the same. Cancelled, the next one tells of it.
             await places.tell()
             raise
