@@ -29,6 +29,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         const=GATEWAY_DEFAULT,
         help=f"serve Hugging Face tools over HTTP (default: {GATEWAY_DEFAULT}); beyond loopback only with its token",
     )
+    parser.add_argument(
+        "--gateway-uploads",
+        action="store_true",
+        default=None,
+        help="let tools that have the gateway's token as HF_TOKEN publish: hf upload ORG/NAME FOLDER",
+    )
 
 
 async def run(call: Invocation) -> int:
@@ -47,7 +53,13 @@ async def run(call: Invocation) -> int:
                 output.say("Stopped: nothing is announced or served any more. What is held here stays.")
                 output.note("`p2phub node` serves it again; a fetch that was under way goes on with its own command.")
 
-    await api.run_node(**call.common.settings(), bulk_processes=call.args.bulk_processes, gateway=gateway, watch=show)
+    await api.run_node(
+        **call.common.settings(),
+        bulk_processes=call.args.bulk_processes,
+        gateway_uploads=call.args.gateway_uploads,
+        gateway=gateway,
+        watch=show,
+    )
     return 0
 
 

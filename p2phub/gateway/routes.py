@@ -126,7 +126,7 @@ def read_request(method: str, target: str) -> Asked:
         raise Refusal(400, "a request names a path")
     if len(path) > limits.GATEWAY_TARGET_BYTES_MAX:
         raise Refusal(414, "the path is too long")
-    parts = [_decoded(part) for part in path[1:].split("/")]
+    parts = [decoded(part) for part in path[1:].split("/")]
     if parts[0] == "api":
         asked = _read_api(method, parts[1:], _Options(query))
     elif ".git" in (part[-4:] for part in parts[:3]) and "info" in parts:
@@ -165,7 +165,7 @@ def _read_file(parts: Sequence[str]) -> ReadFile:
         kind, parts = Kind.DATASET, parts[1:]
     for names in (2, 1):
         if len(parts) > names + 2 and parts[names] == "resolve":
-            return ReadFile(_repository(kind, parts[:names]), parts[names + 1], "/".join(parts[names + 2 :]))
+            return ReadFile(repository(kind, parts[:names]), parts[names + 1], "/".join(parts[names + 2 :]))
     raise no_such_path()
 
 
@@ -183,7 +183,7 @@ def _read_api(method: str, parts: Sequence[str], options: _Options) -> Asked:
     if not rest or rest == [""]:
         return options.search(kind)
     names, what = _split_names(rest)
-    repo = _repository(kind, names)
+    repo = repository(kind, names)
     match what:
         case []:
             return AskInfo(repo, "main", options.is_set("blobs"))
@@ -219,13 +219,14 @@ def _split_names(rest: list[str]) -> tuple[list[str], list[str]]:
     return rest[:1], rest[1:]
 
 
-def _repository(kind: Kind, names: Sequence[str]) -> RepoId:
+def repository(kind: Kind, names: Sequence[str]) -> RepoId:
+    """Return the repository of that name, in one part or two. Raises Refusal (RepoNotFound) for what cannot be one."""
     if not all(_NAME.fullmatch(name) for name in names):
         raise no_repository("nothing here can be called so")
     return RepoId(kind, "/".join(names))
 
 
-def _decoded(part: str) -> str:
+def decoded(part: str) -> str:
     """Decode one part of a path, once. Raises Refusal(400) for an escape that is none, and for what is not UTF-8."""
     if not part.isascii() or _BAD_ESCAPE.search(part):
         raise Refusal(400, "the path is not percent-encoded")

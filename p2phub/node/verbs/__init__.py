@@ -29,7 +29,7 @@ ROOMS = {
     "keeping": ("pin", "unpin", "gc", "du"),
     "sharing": ("share", "unshare", "shares", "attach", "detach", "attached"),
     "node": ("init", "peers", "status", "explain", "limit", "doctor"),
-    "calling": ("repository", "repositories"),
+    "calling": ("repository", "repositories", "publishable"),
     "naming": ("names", "name_add", "name_remove", "key_export", "key_import"),
 }
 ROOM_OF = {verb: room for room, verbs in ROOMS.items() for verb in verbs}
