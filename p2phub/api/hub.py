@@ -70,6 +70,11 @@ class Hub(
         """Whether the settings allow files that may run code when they are loaded, where a call does not say."""
         return self._config.allow_unsafe
 
+    @property
+    def gateway_uploads(self) -> bool:
+        """Whether the settings allow that what is uploaded to a gateway of this hub is published."""
+        return self._config.gateway_uploads
+
 
 @asynccontextmanager
 async def open_hub(

@@ -107,6 +107,13 @@ class LookingVerbs(HubPart):
         """
         return await self._verbs.call("repository", {"name": name}, unwatched)
 
+    async def publishable(self, name: str) -> JsonObject:
+        """Return what of ours `name` ("org/name", or "name") is, or would be: {"reference" (with our key), "name" (the
+        publisher's), "mapped" (whether `name` leads there, else `name_add` is still to say so)}. Raises NotTrusted if
+        it means what somebody else publishes, UsageError if nothing can be published so, DiskError.
+        """
+        return await self._verbs.call("publishable", {"name": name}, unwatched)
+
     async def repositories(self) -> list[JsonObject]:
         """Return what can be asked for by a name: {"name", "version"} each, as in `repository`; published here, adopted
         from a hub's cache, held by a publisher's name, or mapped. Raises DiskError."""

@@ -45,6 +45,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--log-json", action="store_true", help="write the log to stderr as JSON, an object a line (P2PHUB_LOG=json)"
     )
+    parser.add_argument(
+        "--gateway-uploads",
+        action="store_true",
+        default=None,
+        help="let tools that have the gateway's token as HF_TOKEN publish: hf upload ORG/NAME FOLDER",
+    )
 
 
 async def run(call: Invocation) -> int:
@@ -77,6 +83,7 @@ async def run(call: Invocation) -> int:
         await api.run_node(
             **call.common.settings(),
             bulk_processes=call.args.bulk_processes,
+            gateway_uploads=call.args.gateway_uploads,
             gateway=gateway,
             metrics=metrics,
             watch=show,

@@ -29,6 +29,7 @@ from p2phub.gateway.shelf import (
     Standing,
     Unmapped,
 )
+from p2phub.gateway.turns import Turns
 
 MAIN = "main"
 _LOOK_S = 5.0  # For a newer release than the one that is known: clients wait 10 s for the head of a file.
@@ -64,7 +65,7 @@ class HubShelf:
         self._looked: OrderedDict[str, float] = OrderedDict()  # When each name was looked up.
         self._commits: OrderedDict[tuple[RepoId, str], tuple[float, _Told, Version]] = OrderedDict()
         self._of_the_user: OrderedDict[str, tuple[float, bool]] = OrderedDict()  # By manifest.
-        self._one_at_a_time = _Turns()
+        self._one_at_a_time = Turns()
         self._open = _OpenModels(hub)
         self._harmless: OrderedDict[tuple[str, str], None] = OrderedDict()  # Manifest and path of what was judged.
 
@@ -181,7 +182,7 @@ class HubShelf:
         if kept is not None and trio.current_time() - kept[0] < _COMMIT_S:
             return kept[1:]
         told = await self._told(repo)
-        version = next((each for each in told.versions if _commit(repo.name, each) == revision.digits), None)
+        version = next((each for each in told.versions if version_commit(repo.name, each) == revision.digits), None)
         if version is None:
             raise _no_commit(repo, revision)
         keep(self._commits, key, (trio.current_time(), told, version), most=_KEPT_MAX)
@@ -270,7 +271,7 @@ class _OpenModels:
         self._open: OrderedDict[str, api.OpenModel] = OrderedDict()  # By manifest; who was used last comes last.
         self._users: dict[api.OpenModel, int] = {}  # Of those that are not open any more for newcomers, too.
         self._used: dict[api.OpenModel, float] = {}
-        self._turns = _Turns()
+        self._turns = Turns()
 
     @asynccontextmanager
     async def model(self, manifest: str, key: str) -> AsyncIterator[api.OpenModel]:
@@ -350,30 +351,9 @@ class _Listings:
             self._count -= len(dropped) + 1
 
 
-class _Turns:
-    """One at a time for each key: what the first found out, the others need not ask."""
-
-    def __init__(self) -> None:
-        self._locks: dict[str, tuple[trio.Lock, int]] = {}
-
-    @asynccontextmanager
-    async def of(self, key: str) -> AsyncIterator[None]:
-        lock, waiting = self._locks.get(key, (trio.Lock(), 0))
-        self._locks[key] = lock, waiting + 1
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, waiting = self._locks[key]
-            if waiting == 1:
-                del self._locks[key]
-            else:
-                self._locks[key] = lock, waiting - 1
-
-
 def _release(name: str, version: Version) -> Release:
     return Release(
-        _commit(name, version),
+        version_commit(name, version),
         version["tag"],
         version["created"],
         version["description"],
@@ -385,8 +365,8 @@ def _tagged(release: Release, tag: str) -> Release:
     return Release(release.commit, tag, release.created, release.title, release.licence)
 
 
-def _commit(name: str, version: Version) -> str:
-    """Return what a version is called: by the hub that it was adopted from, else made of name and manifest."""
+def version_commit(name: str, version: Version) -> str:
+    """Return what commit a version is: by the hub that it was adopted from, else made of name and manifest."""
     own = version["revision"]
     return str(own) if own is not None else api.commit_of(name, api.parse_digest(version["manifest"])[0])
 

@@ -165,7 +165,7 @@ def _read_file(parts: Sequence[str]) -> ReadFile:
         kind, parts = Kind.DATASET, parts[1:]
     for names in (2, 1):
         if len(parts) > names + 2 and parts[names] == "resolve":
-            return ReadFile(_repository(kind, parts[:names]), parts[names + 1], "/".join(parts[names + 2 :]))
+            return ReadFile(repository(kind, parts[:names]), parts[names + 1], "/".join(parts[names + 2 :]))
     raise no_such_path()
 
 
@@ -183,7 +183,7 @@ def _read_api(method: str, parts: Sequence[str], options: _Options) -> Asked:
     if not rest or rest == [""]:
         return options.search(kind)
     names, what = _split_names(rest)
-    repo = _repository(kind, names)
+    repo = repository(kind, names)
     match what:
         case []:
             return AskInfo(repo, "main", options.is_set("blobs"))
@@ -219,7 +219,8 @@ def _split_names(rest: list[str]) -> tuple[list[str], list[str]]:
     return rest[:1], rest[1:]
 
 
-def _repository(kind: Kind, names: Sequence[str]) -> RepoId:
+def repository(kind: Kind, names: Sequence[str]) -> RepoId:
+    """Return the repository of that name, in one part or two. Raises Refusal (RepoNotFound) for what cannot be one."""
     if not all(map(is_name, names)):
         raise no_repository("nothing here can be called so")
     return RepoId(kind, "/".join(names))

@@ -30,7 +30,7 @@ ROOMS = {
     "sharing": ("share", "unshare", "shares", "attach", "detach", "attached"),
     "watching": ("counters", "readiness"),
     "node": ("init", "peers", "status", "explain", "limit", "doctor"),
-    "calling": ("repository", "repositories"),
+    "calling": ("repository", "repositories", "publishable"),
     "searching": ("search",),
     "naming": ("names", "name_add", "name_remove", "key_export", "key_import"),
 }
