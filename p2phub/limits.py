@@ -199,6 +199,8 @@ SHARED_WRITER_BYTES_MAX = 128  # Who shares it, in text: a peer id has 52.
 # --- node --------------------------------------------------------------------------------------------------------
 CONTROL_REQUEST_BYTES_MAX = 256 * KIB
 JOBS_MAX = 64
+JOBS_EXPLAINED_MAX = 32  # In one pulse, the newest: each looks at all its sources.
+EXTENTS_FILES_MAX = 10_000  # Told of in one answer about which bytes are here.
 
 # --- gateway -----------------------------------------------------------------------------------------------------
 GATEWAY_HEAD_BYTES_MAX = 16 * KIB  # Of a request: PATH_BYTES_MAX percent-encoded is 3 KiB, a token one more.

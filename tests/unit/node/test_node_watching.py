@@ -1,0 +1,90 @@
+"""Who looks on is told what moves and what is here, off the event loop, and that something changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from p2phub.errors import Malformed, NotFound, UsageError
+from p2phub.limits import EXTENTS_FILES_MAX
+from tests.support.content import content_of
+from tests.support.verbs import Scene, own, publish, text
+
+FILES = {"a.bin": b"a" * 2500, "b/c.txt": b"c" * 10, "empty": b""}
+
+
+async def test_a_pulse_tells_of_no_job_where_none_is_and_of_the_disk(scene: Scene) -> None:
+    told = await scene.call("pulse")
+    assert told["jobs"] == []
+    assert told["bytes_sent"] == 0
+    assert told["free_bytes"] is None or told["free_bytes"] > 0
+    assert (told["up"], told["down"], told["by_schedule"], told["quota"]) == (None, None, False, None)
+
+
+async def test_a_pulse_says_that_something_changed_and_only_then(scene: Scene, tmp_path: Path) -> None:
+    async def changes() -> int:
+        return int((await scene.call("pulse"))["changes"])
+
+    before = await changes()
+    assert await changes() == before
+    published = await publish(scene, tmp_path / "model")
+    after = await changes()
+    assert after > before
+    await scene.call("ls")
+    assert await changes() == after
+    await scene.call("name_add", alias="acme/mini", target=published["reference"])
+    named = await changes()
+    assert named > after
+    with pytest.raises(NotFound):
+        await scene.call("unpin", ref=published["reference"])
+    assert await changes() > named  # It may have been half done.
+
+
+async def test_what_is_held_whole_is_told_file_by_file(scene: Scene) -> None:
+    content = content_of(FILES, chunk_bytes=1000)
+    own(scene.real_store, content)
+    told = await scene.call("extents", manifest=text(content.root))
+    assert (told["bytes"], told["bytes_here"], told["files_total"]) == (2510, 2510, 3)
+    assert told["files"] == [
+        {"path": "a.bin", "size": 2500, "chunks": 3, "here": [[0, 2500]]},
+        {"path": "b/c.txt", "size": 10, "chunks": 1, "here": [[0, 10]]},
+        {"path": "empty", "size": 0, "chunks": 0, "here": []},
+    ]
+    assert scene.touched
+
+
+async def test_a_damaged_file_is_not_here(scene: Scene) -> None:
+    content = content_of(FILES, chunk_bytes=1000)
+    own(scene.real_store, content)
+    scene.real_store.mark_damaged(content.root, scene.real_store.own_folder(content.root), 0)
+    told = await scene.call("extents", manifest=text(content.root))
+    assert (told["bytes_here"], told["files"][0]["here"]) == (10, [])
+
+
+async def test_some_files_are_told_of_by_number_or_by_size(scene: Scene) -> None:
+    content = content_of(FILES)
+    own(scene.real_store, content)
+    manifest = text(content.root)
+
+    async def paths(**which: object) -> list[str]:
+        return [each["path"] for each in (await scene.call("extents", manifest=manifest, **which))["files"]]
+
+    assert await paths(first=1, count=1) == ["b/c.txt"]
+    assert await paths(first=3) == []
+    assert await paths(count=2, largest=True) == ["a.bin", "b/c.txt"]
+    for wrong in ({"first": -1}, {"count": -1}, {"count": EXTENTS_FILES_MAX + 1}):
+        with pytest.raises(UsageError):
+            await paths(**wrong)
+
+
+async def test_of_what_nobody_described_nothing_is_told(scene: Scene) -> None:
+    with pytest.raises(NotFound):
+        await scene.call("extents", manifest=text(content_of(FILES).root))
+    with pytest.raises(Malformed):
+        await scene.call("extents", manifest="nonsense")
+
+
+async def test_holders_are_those_that_can_be_found(scene: Scene, tmp_path: Path) -> None:
+    published = await publish(scene, tmp_path / "model")
+    assert (await scene.call("holders", ref=published["reference"]))["items"] == []
