@@ -14,23 +14,24 @@ class WatchingVerbs(HubPart):
     async def pulse(self) -> JsonObject:
         """Return what the node does this moment, cheap enough to be asked twice a second.
 
-        {"jobs": [as in `status`, without "references", and with "explanation": as `explain` has it, or None], "bytes_sent"
-        (since the node began), "up", "down" (its caps in bytes/s, or None), "by_schedule", "changes" (grows when what
-        is held, named, pinned or published here may have changed), "free_bytes" (of the home's disk, or None), "quota"
-        (bytes of the own store, or None)}. Raises DiskError.
+        {"jobs": [as in `status`, without "references", and with "explanation": as `explain` has it, or None],
+        "bytes_sent" (since the node began), "up", "down" (its caps in bytes/s, or None), "by_schedule", "changes"
+        (grows when what is held, named, pinned or published here may have changed), "free_bytes" (of the home's disk,
+        or None), "quota" (bytes of the own store, or None)}. Raises DiskError.
         """
         return await self._verbs.call("pulse", {}, unwatched)
 
-    async def extents(self, manifest: str, *, first: int = 0, count: int = 1000, largest: bool = False) -> JsonObject:
-        """Return which bytes of the files of a manifest stand on this disk, verified, those of fetches that are under
-        way included: {"manifest", "bytes", "bytes_here", "files_total", "files"}.
+    async def extents(self, ref: str, *, first: int = 0, count: int = 1000, largest: bool = False) -> JsonObject:
+        """Return which bytes of the files of `ref` stand on this disk, verified, those of fetches under way included.
 
-        "files" is [{"path", "size" (bytes), "chunks", "here": [[start, stop], …]}], offsets in bytes, ascending: of
-        `count` files (10,000 at most) from number `first` on in the order of paths; with `largest`, of the `count`
-        largest, the largest first. What an interrupted fetch left does not count before that goes on. Raises Malformed
-        for what is no manifest's digest, NotFound where it is not known here what is in it, UsageError, DiskError.
+        {"manifest", "release", "contradiction" (both as in `info`), "bytes", "bytes_here", "files_total", "files",
+        "files_unknown_because"}; the last says why those before it are None. "files" is [{"path", "size" (bytes),
+        "sha256" (hex), "chunks", "here": [[start, stop], …]}], offsets in bytes, ascending: of `count` files (10,000
+        at most) from number `first` on in the order of paths; with `largest`, of the `count` largest, the largest
+        first. What an interrupted fetch left does not count before that goes on. A name is looked up in the network,
+        a digest that is described here is not. Raises UsageError, Malformed, NotFound, NotTrusted, DiskError.
         """
-        args = {"manifest": manifest, "first": first, "count": count, "largest": largest}
+        args = {"ref": ref, "first": first, "count": count, "largest": largest}
         return await self._verbs.call("extents", args, unwatched)
 
     async def holders(self, ref: str) -> list[JsonObject]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from p2phub.content import RangeSet
+from p2phub.content import ChunkTable, RangeSet
 from p2phub.discovery import Candidate
 from p2phub.engine.awaited import tell_ready
 from p2phub.engine.choice import Choice
@@ -65,9 +65,10 @@ class Running:
         return explain(self._job, self._patience.wait_now(now), now=now)
 
     @property
-    def have(self) -> RangeSet:
-        """Which chunks of the manifest are verified and on this disk by now; none before it is known what it has."""
-        return RangeSet() if self._job.arrival is None else self._job.arrival.have
+    def arriving(self) -> tuple[ChunkTable, RangeSet] | None:
+        """The chunks of the manifest, and which are verified and on this disk by now; None before they are known."""
+        arrival = self._job.arrival
+        return None if arrival is None else (arrival.plan.table, arrival.have)
 
     def want_soon(self, path: str, start: int, stop: int) -> None:
         """Fetch bytes `start` ..< `stop` of a file before all else that is missing, and before what was wanted so up to

@@ -17,7 +17,7 @@ import trio
 from msgspec.structs import replace
 
 from p2phub import limits
-from p2phub.content import Codec, Digest, RangeSet
+from p2phub.content import ChunkTable, Codec, Digest, RangeSet
 from p2phub.errors import DiskError, NotFound, Unsafe, UsageError
 from p2phub.manifest import Manifest, decode_manifest
 from p2phub.node.capping import LOOK_S, Capping, JobCaps
@@ -124,10 +124,10 @@ class Running:
         fetch = self._fetches.get(number)
         return None if fetch is None else fetch.explain().as_json()
 
-    def coming(self, manifest: Digest) -> RangeSet:
-        """Return which chunks of a manifest fetches that are under way have by now."""
-        had = [fetch.have for number, fetch in self._fetches.items() if self._begun[number].manifest == manifest]
-        return RangeSet.of(run for each in had for run in each.runs)
+    def arriving(self, manifest: Digest) -> list[tuple[ChunkTable, RangeSet]]:
+        """Return what the fetches of a manifest that are under way have by now."""
+        found = [fetch.arriving for number, fetch in self._fetches.items() if self._begun[number].manifest == manifest]
+        return [each for each in found if each is not None]
 
     def fetch_of(self, number: int) -> engine.Running:
         """Return the fetch that job `number` is. Raises NotFound if there is none of that number."""

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import heapq
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from p2phub import limits
-from p2phub.content import ChunkTable, Codec, Digest, RangeSet, parse_digest
+from p2phub.content import ChunkTable, Codec, Digest, RangeSet
 from p2phub.engine.assembly import chunk_table
-from p2phub.errors import NotFound, UsageError
+from p2phub.errors import UsageError
 from p2phub.manifest import Manifest
+from p2phub.node.releases import contradiction_json
 from p2phub.node.running import JsonObject, Running
-from p2phub.node.verbs.describing import search_of_peers
+from p2phub.node.verbs.describing import described, evidence_about, release_shown, search_of_peers
 from p2phub.node.verbs.planning import provider_json, providers_of
 from p2phub.observe import Watch
 
@@ -52,48 +53,71 @@ def _free_bytes(home: Path) -> int | None:
 
 
 async def extents(
-    node: Running, watch: Watch, *, manifest: str, first: int = 0, count: int = 1000, largest: bool = False
+    node: Running, watch: Watch, *, ref: str, first: int = 0, count: int = 1000, largest: bool = False
 ) -> JsonObject:
-    """Return which bytes of each file are here, of `count` files from number `first` on, or of the `largest`. Raises
-    NotFound where what is in the manifest is not known here, UsageError."""
-    digest = parse_digest(manifest)[0]
+    """Return which bytes of each file are here, of `count` files from number `first` on, or of the `largest`; of what
+    is not described here it is asked what is in it. Raises HubError where the reference leads to nothing, UsageError."""
     if first < 0 or not 0 <= count <= limits.EXTENTS_FILES_MAX:
         raise UsageError(f"files are told of from a number on, at most {limits.EXTENTS_FILES_MAX} at a time")
-    coming = node.coming(digest)
-    return await node.parts.workers.run(lambda: _extents(node, digest, coming, first, count, largest))
+    parts = node.parts
+    resolved = await parts.resolver.resolve(ref, ())
+    digest = resolved.manifest
+    manifest, why = await described(node, resolved, ())
+    arriving = node.arriving(digest)
+    evidence = await parts.workers.run(lambda: evidence_about(parts, resolved.release))
+    told: JsonObject = {"bytes": None, "bytes_here": None, "files_total": None, "files": None}
+    if manifest is not None:
+        told = await parts.workers.run(lambda: _extents(node, digest, manifest, arriving, first, count, largest))
+    return {
+        "manifest": digest.text(Codec.MSGPACK),
+        "release": release_shown(resolved, evidence),
+        "contradiction": contradiction_json(evidence),
+        **told,
+        "files_unknown_because": why,
+    }
 
 
-def _extents(node: Running, digest: Digest, coming: RangeSet, first: int, count: int, largest: bool) -> JsonObject:
+def _extents(
+    node: Running,
+    digest: Digest,
+    manifest: Manifest,
+    arriving: Sequence[tuple[ChunkTable, RangeSet]],
+    first: int,
+    count: int,
+    largest: bool,
+) -> JsonObject:
     """Blocks."""
-    store = node.parts.store
-    manifest = node.manifest_of(digest)
-    if manifest is None:
-        raise NotFound(f"what is in {digest.text(Codec.MSGPACK)} is not known here")
-    table = chunk_table(manifest, store.blob)
-    here = RangeSet.of(run for held in (coming, *(each.held for each in node.held(digest))) for run in held.runs)
+    held = [each.held for each in node.held(digest) if each.held]
+    here = RangeSet.of(run for each in (*held, *(had for _, had in arriving)) for run in each.runs)
+    table: ChunkTable | None = None  # Whoever holds nothing may lack the chunk lists, too.
+    if here:
+        table = arriving[0][0] if arriving else chunk_table(manifest, node.parts.store.blob)
     numbers: Iterable[int] = range(first, min(first + count, len(manifest.files)))
     if largest:
         numbers = heapq.nlargest(count, range(len(manifest.files)), key=lambda number: manifest.files[number].size)
     return {
-        "manifest": digest.text(Codec.MSGPACK),
-        "bytes": table.bytes_total,
-        "bytes_here": table.bytes_of(here),
+        "bytes": sum(entry.size for entry in manifest.files),
+        "bytes_here": 0 if table is None else table.bytes_of(here),
         "files_total": len(manifest.files),
-        "files": [_file_json(manifest, table, here, number) for number in numbers],
+        "files": [
+            {
+                "path": entry.path,
+                "size": entry.size,
+                "sha256": entry.sha256.hex(),
+                "chunks": entry.chunks,
+                "here": [] if table is None else _spans(table, here, number),
+            }
+            for number, entry in ((number, manifest.files[number]) for number in numbers)
+        ],
     }
 
 
-def _file_json(manifest: Manifest, table: ChunkTable, here: RangeSet, number: int) -> JsonObject:
-    span = table.span(number)
-    runs = (here & RangeSet((span,))).runs if span[0] < span[1] else ()
-    spans = [(table.chunk(start), table.chunk(stop - 1)) for start, stop in runs]
-    entry = manifest.files[number]
-    return {
-        "path": entry.path,
-        "size": entry.size,
-        "chunks": span[1] - span[0],
-        "here": [[begin.offset, end.offset + end.length] for begin, end in spans],
-    }
+def _spans(table: ChunkTable, here: RangeSet, number: int) -> list[list[int]]:
+    """Return the bytes of a file that its chunks in `here` have."""
+    first, stop = table.span(number)
+    runs = (here & RangeSet(((first, stop),))).runs if first < stop else ()
+    ends = [(table.chunk(start), table.chunk(stop - 1)) for start, stop in runs]
+    return [[begin.offset, end.offset + end.length] for begin, end in ends]
 
 
 async def holders(node: Running, watch: Watch, *, ref: str) -> JsonObject:

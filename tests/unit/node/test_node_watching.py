@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from p2phub.errors import Malformed, NotFound, UsageError
+from p2phub.content import RangeSet
+from p2phub.errors import NoProvider, NotFound, UsageError
 from p2phub.limits import EXTENTS_FILES_MAX
+from p2phub.node.capping import JobCaps
+from p2phub.node.rates import Rates
 from tests.support.content import content_of
 from tests.support.verbs import Scene, own, publish, text
 
@@ -44,13 +50,15 @@ async def test_a_pulse_says_that_something_changed_and_only_then(scene: Scene, t
 async def test_what_is_held_whole_is_told_file_by_file(scene: Scene) -> None:
     content = content_of(FILES, chunk_bytes=1000)
     own(scene.real_store, content)
-    told = await scene.call("extents", manifest=text(content.root))
+    told = await scene.call("extents", ref=text(content.root))
     assert (told["bytes"], told["bytes_here"], told["files_total"]) == (2510, 2510, 3)
-    assert told["files"] == [
-        {"path": "a.bin", "size": 2500, "chunks": 3, "here": [[0, 2500]]},
-        {"path": "b/c.txt", "size": 10, "chunks": 1, "here": [[0, 10]]},
-        {"path": "empty", "size": 0, "chunks": 0, "here": []},
+    assert [(each["path"], each["size"], each["chunks"], each["here"]) for each in told["files"]] == [
+        ("a.bin", 2500, 3, [[0, 2500]]),
+        ("b/c.txt", 10, 1, [[0, 10]]),
+        ("empty", 0, 0, []),
     ]
+    assert told["files"][0]["sha256"] == hashlib.sha256(FILES["a.bin"]).hexdigest()
+    assert (told["release"], told["contradiction"], told["files_unknown_because"]) == (None, None, None)
     assert scene.touched
 
 
@@ -58,8 +66,27 @@ async def test_a_damaged_file_is_not_here(scene: Scene) -> None:
     content = content_of(FILES, chunk_bytes=1000)
     own(scene.real_store, content)
     scene.real_store.mark_damaged(content.root, scene.real_store.own_folder(content.root), 0)
-    told = await scene.call("extents", manifest=text(content.root))
+    told = await scene.call("extents", ref=text(content.root))
     assert (told["bytes_here"], told["files"][0]["here"]) == (10, [])
+
+
+async def test_what_comes_this_moment_is_here_as_far_as_it_came(scene: Scene) -> None:
+    content = content_of(FILES, chunk_bytes=1000)
+    scene.real_store.put_blobs(list(content.blobs.values()))
+    coming: Any = SimpleNamespace(arriving=(content.table, RangeSet(((1, 4),))))
+    before: Any = SimpleNamespace(arriving=None)  # Not described yet.
+    caps = JobCaps(content.root, Rates())
+    with (
+        scene.node.job(reference="x", into="/nowhere", caps=caps) as one,
+        scene.node.job(reference="y", into="/elsewhere", caps=caps) as two,
+    ):
+        scene.node.carried_out_by(one["job"], before)
+        scene.node.carried_out_by(two["job"], coming)
+        told = await scene.call("extents", ref=text(content.root))
+    assert [each["here"] for each in told["files"]] == [[[1000, 2500]], [[0, 10]], []]
+    assert told["bytes_here"] == 1510
+    told = await scene.call("extents", ref=text(content.root))
+    assert (told["bytes_here"], told["bytes"]) == (0, 2510)
 
 
 async def test_some_files_are_told_of_by_number_or_by_size(scene: Scene) -> None:
@@ -68,7 +95,7 @@ async def test_some_files_are_told_of_by_number_or_by_size(scene: Scene) -> None
     manifest = text(content.root)
 
     async def paths(**which: object) -> list[str]:
-        return [each["path"] for each in (await scene.call("extents", manifest=manifest, **which))["files"]]
+        return [each["path"] for each in (await scene.call("extents", ref=manifest, **which))["files"]]
 
     assert await paths(first=1, count=1) == ["b/c.txt"]
     assert await paths(first=3) == []
@@ -79,10 +106,10 @@ async def test_some_files_are_told_of_by_number_or_by_size(scene: Scene) -> None
 
 
 async def test_of_what_nobody_described_nothing_is_told(scene: Scene) -> None:
-    with pytest.raises(NotFound):
-        await scene.call("extents", manifest=text(content_of(FILES).root))
-    with pytest.raises(Malformed):
-        await scene.call("extents", manifest="nonsense")
+    with pytest.raises(NoProvider):
+        await scene.call("extents", ref=text(content_of(FILES).root))
+    with pytest.raises(UsageError):
+        await scene.call("extents", ref="non sense")
 
 
 async def test_holders_are_those_that_can_be_found(scene: Scene, tmp_path: Path) -> None:
