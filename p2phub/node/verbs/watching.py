@@ -56,7 +56,7 @@ async def extents(
     node: Running, watch: Watch, *, ref: str, first: int = 0, count: int = 1000, largest: bool = False
 ) -> JsonObject:
     """Return which bytes of each file are here, of `count` files from number `first` on, or of the `largest`; of what
-    is not described here it is asked what is in it. Raises HubError where the reference leads to nothing, UsageError."""
+    is not described here it is asked what is in it. Raises HubError where the reference leads to nothing."""
     if first < 0 or not 0 <= count <= limits.EXTENTS_FILES_MAX:
         raise UsageError(f"files are told of from a number on, at most {limits.EXTENTS_FILES_MAX} at a time")
     parts = node.parts
