@@ -30,6 +30,7 @@ ROOMS = {
     "node": ("init", "peers", "status", "explain", "limit", "doctor"),
     "calling": ("repository", "repositories"),
     "watching": ("pulse", "extents", "holders"),
+    "searching": ("search",),
     "naming": ("names", "name_add", "name_remove", "key_export", "key_import"),
 }
 ROOM_OF = {verb: room for room, verbs in ROOMS.items() for verb in verbs}
