@@ -5,6 +5,8 @@ They are asked again and again, so they cost little and change nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from p2phub.api.verbs import HubPart, JsonObject, items, unwatched
 
 
@@ -28,11 +30,18 @@ class WatchingVerbs(HubPart):
         "files_unknown_because"}; the last says why those before it are None. "files" is [{"path", "size" (bytes),
         "sha256" (hex), "chunks", "here": [[start, stop], …]}], offsets in bytes, ascending: of `count` files (10,000
         at most) from number `first` on in the order of paths; with `largest`, of the `count` largest, the largest
-        first. What an interrupted fetch left does not count before that goes on. A name is looked up in the network,
-        a digest that is described here is not. Raises UsageError, Malformed, NotFound, NotTrusted, DiskError.
+        first. What an interrupted fetch left does not count before that goes on. What is held is told
+        without asking anybody, by the newest release that is known here. Raises UsageError, Malformed, NotFound,
+        NotTrusted, NoProvider, DiskError.
         """
         args = {"ref": ref, "first": first, "count": count, "largest": largest}
         return await self._verbs.call("extents", args, unwatched)
+
+    async def holdings(self, manifests: Sequence[str]) -> list[JsonObject]:
+        """Return how these manifests (200 at most) are held here: as in `ls`, without "references" and "announced_to";
+        of each one holding, one that is whole if there is one. Those that are not held are left out. Raises UsageError,
+        Malformed, DiskError."""
+        return items(await self._verbs.call("holdings", {"manifests": list(manifests)}, unwatched))
 
     async def holders(self, ref: str) -> list[JsonObject]:
         """Return who else is known to have `ref`, or found in the network within 5 s: {"peer_id", "address", "via"}

@@ -8,8 +8,9 @@
     /api/models/ORG/NAME/refs, /commits/REVISION        how it changed
     /api/whoami-v2                                      who is asked for
 
-What comes of a path (`http/target` takes it apart) is looked up in a manifest and never joined to a folder, so `..` leads nowhere but to "no such file". A repository's
-name without an organisation is one that was published here; where a path can be read both ways, it has one.
+What comes of a path (`http/target` takes it apart) is looked up in a manifest and never joined to a folder, so `..`
+leads nowhere but to "no such file". A repository's name without an organisation is one that was published here; where
+a path can be read both ways, it has one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a request of the page asks for: its method and raw target, read into one of a few values. Pure.
 
-What only looks is an `Ask`, what changes something a `Change`: which of the two it is says what it takes. References and
-paths are looked up in what the node knows, and never joined to a folder here.
+What only looks is an `Ask`, what changes something a `Change`: which of the two it is says what it takes. References
+and paths are looked up in what the node knows, and never joined to a folder here.
 """
 
 from __future__ import annotations
@@ -124,9 +124,8 @@ class _Options:
             raise Refusal(400, "this is asked of a reference: ?ref=")
         words = tuple(self.text("q", WORDS_LETTERS_MAX).lower().split())
         limit = max(1, min(self._number("limit", usual), most)) if most else 0
-        return Ask(
-            what, ref, self.text("path", REF_LETTERS_MAX), words, self.text("kind", 16), self._number("cursor", 0), limit
-        )
+        path, kind = self.text("path", REF_LETTERS_MAX), self.text("kind", 16)
+        return Ask(what, ref, path, words, kind, self._number("cursor", 0), limit)
 
     def text(self, name: str, letters_max: int) -> str:
         text = self._given.get(name, "")

@@ -69,6 +69,8 @@ class PublishDropped(Body, frozen=True):
     name: Name
     kind: Kind = "model"
     tag: Name = "main"
+    title: Text = ""
+    licence: Text = ""
 
 
 B = TypeVar("B", bound=Body)

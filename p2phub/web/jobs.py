@@ -152,7 +152,7 @@ class Jobs:
     # --- how they are told --------------------------------------------------------------------------------------------
 
     def told(self, of_node: list[Json]) -> list[Json]:
-        """Return all jobs as the page shows them, the newest first: `of_node` are the node's own, as a pulse has them."""
+        """Return all jobs as the page shows them, the newest first. `of_node`: the node's own, as a pulse has them."""
         own = list(self._jobs.values())
         rest = list(of_node)
         found: list[Json] = []

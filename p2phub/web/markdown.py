@@ -29,7 +29,9 @@ PICTURES_MAX = 16
 _NESTING_MAX = 20
 _LINE_LETTERS_MAX = 16_384  # Of one line: what is longer was written by no hand, and some rules are slow for it.
 _TAG = re.compile(r"<[^<>]*>")
-_LEFT_OUT = re.compile(r"<(script|style|title|textarea|iframe|svg|math|template)\b.*?(</\1\s*>|\Z)", re.IGNORECASE | re.DOTALL)
+_LEFT_OUT = re.compile(
+    r"<(script|style|title|textarea|iframe|svg|math|template)\b.*?(</\1\s*>|\Z)", re.IGNORECASE | re.DOTALL
+)
 _METADATA = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*$\n?", re.DOTALL | re.MULTILINE)
 
 Pictures = Mapping[str, str]

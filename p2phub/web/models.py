@@ -1,6 +1,6 @@
-"""What the page is told of one model or dataset: its files and which bytes of them are here, tensors, versions, its map.
+"""What the page is told of one model or dataset: its files, which bytes of them are here, tensors, versions, its map.
 
-What is held, or described here, is told by this machine alone; of the rest the network is asked, within a bound of time.
+What is held is told by this machine alone; of the rest the network is asked, within a bound of time.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from functools import partial
+from typing import Any, TypeVar
 
 import msgspec
 import trio
@@ -17,10 +18,9 @@ import trio
 from p2phub import api
 from p2phub.errors import HubError, NoProvider, NotFound, UsageError
 from p2phub.http.refusal import Refusal
-from p2phub.web.catalogue import Catalogue
+from p2phub.web.asked import Ask
 from p2phub.web.jobs import short_name
-from p2phub.web.listing import Item, Json, page
-from p2phub.web.markdown import CARD_BYTES_MAX, PICTURES_MAX, card_document, pictures_of
+from p2phub.web.markdown import CARD_BYTES_MAX, card_document, pictures_of
 from p2phub.web.merging import Piece, coarser, merged, overlap
 
 ASK_S = 20.0
@@ -35,9 +35,20 @@ MAP_SPANS_MAX = 1000
 TENSORS_KEPT_MAX = 200_000
 """Tensors of models that were looked at last, kept in memory: some 300 bytes each."""
 
+CARDS_KEPT_MAX = 16  # With their pictures up to 21 MiB each; some KiB as a rule.
+DANGERS_KEPT_MAX = 4096
 PICTURE_BYTES_MAX = 1024 * 1024
-_PICTURE_TYPES = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "gif": "image/gif", "webp": "image/webp"}
+_PICTURE_TYPES = {
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "gif": "image/gif",
+    "webp": "image/webp",
+}
 CARDS = ("README.md", "readme.md", "README.MD", "Readme.md", "README", "README.txt")
+
+
+Json = dict[str, Any]
 
 
 class Tensor(msgspec.Struct, frozen=True):
@@ -54,47 +65,47 @@ class Tensor(msgspec.Struct, frozen=True):
 class Models:
     """What there is to tell of models, with the tensors of those that were looked at last."""
 
-    def __init__(self, hub: api.Hub, catalogue: Catalogue) -> None:
-        self._hub, self._catalogue = hub, catalogue
+    def __init__(self, hub: api.Hub) -> None:
+        self._hub = hub
         self._tensors: OrderedDict[str, tuple[Tensor, ...]] = OrderedDict()
-        self._cards: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._cards: OrderedDict[tuple[str, str], str] = OrderedDict()  # By manifest and path.
+        self._dangers: OrderedDict[tuple[str, str], str | None] = OrderedDict()
         self._one_card = trio.CapacityLimiter(1)
 
     # --- a model ------------------------------------------------------------------------------------------------------
 
     async def model(self, ref: str) -> Json:
         """Raises HubError."""
-        item, key = await self._meant(ref)
-        found = await self._extents(key, count=FILES_TOLD_MAX)
-        release = found["release"]
-        versions = await self._versions(item.ref if item is not None else ref)
-        if release is None:  # A digest was asked for; a version of that name may be it.
-            release = next((each for each in versions if each["manifest"] == found["manifest"]), None)
-        said = release or {}
-        known = await self._catalogue.held()
-        item = item or known.by_manifest.get(found["manifest"])
-        total, here = found["bytes"], found["bytes_here"]
+        found = await self._extents(ref, count=FILES_TOLD_MAX)
+        manifest = found["manifest"]
+        versions = await self._versions(ref)
+        said = found["release"] or next((each for each in versions if each["manifest"] == manifest), {})
+        shown = versions[:VERSIONS_TOLD_MAX]
+        asked = dict.fromkeys([manifest, *(each["manifest"] for each in shown)])
+        here = {each["manifest"]: each for each in await self._hub.holdings(list(asked))}
+        held = here.get(manifest, {})
+        total, bytes_here = found["bytes"], found["bytes_here"] or 0
         files = found["files"] or []
-        whole = item is not None and item.complete
+        is_whole = held.get("complete", False) or (bool(total) and bytes_here == total)
         return {
-            "ref": item.ref if item is not None else ref,
-            "name": item.name if item is not None else said.get("name") or short_name(ref),
-            "kind": said.get("kind") or (item.kind if item is not None else None),
-            "title": said.get("description") or (item.title if item is not None else ""),
-            "licence": said.get("licence") or (item.licence if item is not None else ""),
+            "ref": ref,
+            "name": said.get("name") or short_name(ref),
+            "tag": said.get("tag"),
+            "kind": said.get("kind"),
+            "title": said.get("description", ""),
+            "licence": said.get("licence", ""),
             "size": total if total is not None else said.get("bytes"),
             "publisher": said.get("publisher"),
-            "manifest": found["manifest"],
-            "commit": item.commit if item is not None else None,
+            "manifest": manifest,
             "created": said.get("created"),
             "expires": said.get("expires"),
-            "pinned": item is not None and item.pinned,
-            "published": item is not None and item.published,
-            "private": item is not None and item.private,
-            "folder": item.folder if item is not None else None,
-            "origin": item.origin if item is not None else None,
-            "held": "all" if whole or (total and here == total) else "some" if here else "none",
-            "held_bytes": here or 0,
+            "pinned": held.get("pinned", False),
+            "published": held.get("published", False),
+            "private": held.get("private", False),
+            "folder": held.get("folder"),
+            "origin": held.get("origin"),
+            "held": "all" if is_whole else "some" if bytes_here else "none",
+            "held_bytes": bytes_here,
             "card": _card_among([file["path"] for file in files]),
             "files": [
                 {
@@ -102,7 +113,7 @@ class Models:
                     "size": file["size"],
                     "sha256": file["sha256"],
                     "held_bytes": sum(stop - start for start, stop in file["here"]),
-                    "danger": None,
+                    "danger": self._dangers.get((manifest, file["path"])),
                 }
                 for file in files
             ],
@@ -113,9 +124,9 @@ class Models:
                     "sequence": each["sequence"],
                     "created": each["created"],
                     "manifest": each["manifest"],
-                    "here": each["manifest"] in known.by_manifest,
+                    "here": each["manifest"] in here,
                 }
-                for each in versions[:VERSIONS_TOLD_MAX]
+                for each in shown
             ],
             "parents": said.get("parents", []),
             "contradicted": found["contradiction"] is not None,
@@ -124,62 +135,62 @@ class Models:
 
     async def danger(self, ref: str, path: str) -> Json:
         """Say why loading a file may run code. Raises HubError."""
-        _, key = await self._meant(ref)
         with in_time():
-            async with self._hub.open_model(key) as model:
-                return {"danger": await model.danger(path)}
+            async with self._hub.open_model(ref) as model:
+                why = await model.danger(path)
+                keep(self._dangers, (model.manifest, path), why, DANGERS_KEPT_MAX)
+                return {"danger": why}
 
     async def providers(self, ref: str) -> Json:
         """Say who else has it. Raises HubError."""
-        _, key = await self._meant(ref)
         with in_time():
-            return {"items": await self._hub.holders(key)}
+            return {"items": await self._hub.holders(ref)}
 
     # --- tensors ------------------------------------------------------------------------------------------------------
 
-    async def tensors(self, ref: str, words: Sequence[str], cursor: int, limit: int) -> Json:
+    async def tensors(self, asked: Ask) -> Json:
         """Raises HubError; NoProvider where nobody tells."""
-        _, key = await self._meant(ref)
-        found: Sequence[Tensor] = await self._tensors_of(key)
-        if words:
-            found = [each for each in found if all(word in f"{each.name} {each.file}".lower() for word in words)]
-        shown = page(found, cursor, limit)
-        extents = await self._extents(key, count=FILES_TOLD_MAX, largest=True)
+        extents = await self._extents(asked.ref, count=FILES_TOLD_MAX, largest=True)
+        found: Sequence[Tensor] = await self._tensors_of(asked.ref, extents["manifest"])
+        if asked.words:
+            found = [each for each in found if all(word in f"{each.name} {each.file}".lower() for word in asked.words)]
+        stop = asked.cursor + asked.limit
         here = {file["path"]: file["here"] for file in extents["files"] or ()}
-        shown["items"] = [
-            {**msgspec.structs.asdict(each), "held_bytes": overlap(each.start, each.stop, here.get(each.file, ()))}
-            for each in shown["items"]
-        ]
-        return shown
+        return {
+            "items": [
+                {**msgspec.structs.asdict(each), "held_bytes": overlap(each.start, each.stop, here.get(each.file, ()))}
+                for each in found[asked.cursor : stop]
+            ],
+            "cursor": stop if stop < len(found) else None,
+            "total": len(found),
+        }
 
     async def map(self, ref: str) -> Json:
         """Raises HubError."""
-        _, key = await self._meant(ref)
-        extents = await self._extents(key, count=MAP_FILES_MAX, largest=True)
+        extents = await self._extents(ref, count=MAP_FILES_MAX, largest=True)
         if extents["files"] is None:
             raise NoProvider(f"nobody could tell what is in it: {extents['files_unknown_because']}")
         try:
-            tensors: Sequence[Tensor] = await self._tensors_of(key)
+            tensors: Sequence[Tensor] = await self._tensors_of(ref, extents["manifest"])
         except HubError:  # Drawn by its chunks alone.
             tensors = ()
         return await trio.to_thread.run_sync(partial(_map, extents, tensors))
 
-    async def _tensors_of(self, key: str) -> tuple[Tensor, ...]:
+    async def _tensors_of(self, ref: str, manifest: str) -> tuple[Tensor, ...]:
         """Raises HubError; NoProvider where nobody tells."""
-        known = self._tensors.get(key)
+        known = self._tensors.get(manifest)
         if known is not None:
-            self._tensors.move_to_end(key)
+            self._tensors.move_to_end(manifest)
             return known
         with in_time():
-            info = await self._hub.info(key, tensors=True)
+            # What is held is told by its digest without asking anybody; for the rest the reference leads to providers.
+            is_held = bool(await self._hub.holdings([manifest]))
+            info = await self._hub.info(manifest if is_held else ref, tensors=True)
         if info["tensors"] is None:
             why = info["tensors_unknown_because"] or info["files_unknown_because"]
             raise NoProvider(f"nobody could tell which tensors are in it: {why}")
-        found = tuple(
-            Tensor(each["name"], each["path"], each["dtype"], each["shape"], each["start"], each["start"] + each["bytes"])
-            for each in info["tensors"]
-        )
-        self._tensors[info["manifest"]] = found  # By digest alone: what a name means may change.
+        found = tuple(map(_tensor, info["tensors"]))
+        self._tensors[info["manifest"]] = found  # What a name means may have changed meanwhile.
         while len(self._tensors) > 1 and sum(map(len, self._tensors.values())) > TENSORS_KEPT_MAX:
             self._tensors.popitem(last=False)
         return found
@@ -188,18 +199,15 @@ class Models:
 
     async def card(self, ref: str, path: str) -> str:
         """Return a model's card as a document. Raises Refusal(404) where it has none, HubError."""
-        _, key = await self._meant(ref)
         with in_time():
-            async with self._hub.open_model(key) as model:
+            async with self._hub.open_model(ref) as model:
                 at = path or _card_among(model.files)
                 if at is None or at not in model.files:
                     raise Refusal(404, "it has no card")
                 known = self._cards.get((model.manifest, at))
                 if known is None:
                     known = await self._made(model, at)
-                    self._cards[model.manifest, at] = known
-                    while len(self._cards) > PICTURES_MAX:
-                        self._cards.popitem(last=False)
+                    keep(self._cards, (model.manifest, at), known, CARDS_KEPT_MAX)
                 return known
 
     async def _made(self, model: api.OpenModel, path: str) -> str:
@@ -223,18 +231,11 @@ class Models:
         )
         return await trio.to_thread.run_sync(render, limiter=self._one_card)
 
-    # --- what is meant ------------------------------------------------------------------------------------------------
+    # --- what the node is asked ---------------------------------------------------------------------------------------
 
-    async def _meant(self, ref: str) -> tuple[Item | None, str]:
-        """Return what is held of a reference, if something is, and what to ask the node by: of what is held its digest,
-        which nobody has to be asked about."""
-        known = await self._catalogue.held()
-        item = known.by_ref.get(ref) or known.by_manifest.get(ref)
-        return item, ref if item is None else item.manifest
-
-    async def _extents(self, key: str, *, count: int, largest: bool = False) -> Json:
+    async def _extents(self, ref: str, *, count: int, largest: bool = False) -> Json:
         with in_time():
-            return await self._hub.extents(key, count=count, largest=largest)
+            return await self._hub.extents(ref, count=count, largest=largest)
 
     async def _versions(self, ref: str) -> list[Json]:
         try:
@@ -242,6 +243,23 @@ class Models:
                 return await self._hub.log(ref)
         except (NotFound, UsageError, NoProvider):  # No name, or one that nobody knows the versions of.
             return []
+
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+def keep(kept: OrderedDict[Key, Value], key: Key, value: Value, most: int) -> None:
+    """Keep a value, and of all of them the `most` that were kept last."""
+    kept[key] = value
+    kept.move_to_end(key)
+    while len(kept) > most:
+        kept.popitem(last=False)
+
+
+def _tensor(told: Json) -> Tensor:
+    start = told["start"]
+    return Tensor(told["name"], told["path"], told["dtype"], told["shape"], start, start + told["bytes"])
 
 
 @contextmanager

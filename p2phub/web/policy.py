@@ -12,11 +12,13 @@ from hashlib import sha256
 
 CARD_STYLE = """
 :root{color-scheme:light dark}
-body{margin:0;padding:.25rem .1rem 1rem;font:1rem/1.6 system-ui,sans-serif;color:#1c2128;background:#fff;overflow-wrap:anywhere}
+body{margin:0;padding:.25rem .1rem 1rem;font:1rem/1.6 system-ui,sans-serif;overflow-wrap:anywhere}
+body{color:#1c2128;background:#fff}
 h1,h2,h3,h4,h5,h6{line-height:1.25;margin:1.6em 0 .6em}h1{font-size:1.6rem}h2{font-size:1.3rem}h3{font-size:1.1rem}
 a{color:#0b57d0}code,pre{font:.875em/1.5 ui-monospace,monospace;background:#f0f2f5;border-radius:.3em}
 code{padding:.1em .3em}pre{padding:.8em 1em;overflow:auto}pre code{padding:0;background:none}
-table{border-collapse:collapse;display:block;overflow:auto}th,td{border:1px solid #c8ced6;padding:.3em .6em;text-align:left}
+table{border-collapse:collapse;display:block;overflow:auto}
+th,td{border:1px solid #c8ced6;padding:.3em .6em;text-align:left}
 blockquote{margin:1em 0;padding:0 1em;border-left:.25em solid #c8ced6;color:#57606a}img{max-width:100%;height:auto}
 hr{border:0;border-top:1px solid #c8ced6}details{margin:0 0 1em}summary{cursor:pointer;color:#57606a}
 @media(prefers-color-scheme:dark){body{color:#e3e8ee;background:#14181d}a{color:#8ab4f8}
@@ -26,7 +28,7 @@ _STYLE_HASH = "'sha256-" + b64encode(sha256(CARD_STYLE.encode()).digest()).decod
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; "
-    f"style-src 'self' {_STYLE_HASH}; "  # Of a card that is put into a frame of the page by `srcdoc`, which inherits this.
+    f"style-src 'self' {_STYLE_HASH}; "  # Of a card that is put into a frame by `srcdoc`, which inherits this.
     "img-src 'self' data:; connect-src 'self'; font-src 'self'; frame-src 'self'; manifest-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

@@ -1,6 +1,6 @@
 """The child of `web.rows`: reads the first rows of a Parquet file, whose bytes it asks its parent for.
 
-    python -m p2phub.web.reading_rows SIZE ROWS
+    python reading_rows.py SIZE ROWS
 
 It writes `read OFFSET LENGTH` and is given those bytes on its input; last it writes `rows LENGTH` and as many bytes of
 JSON. Column chunks are read a page at a time, so that a row group of gigabytes costs its first pages.

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import aclosing
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -21,6 +22,7 @@ from p2phub import api
 from p2phub.errors import Damaged, HubError
 from p2phub.http.refusal import Refusal, not_offered
 from p2phub.web.models import in_time
+from p2phub.web import reading_rows
 from p2phub.web.reading_rows import ANSWER_BYTES_MAX, ASKED_AT_ONCE_BYTES_MAX, LINE_BYTES_MAX
 
 Json = dict[str, Any]
@@ -32,8 +34,8 @@ _TURNS = trio.CapacityLimiter(AT_ONCE_MAX)
 
 
 async def first_rows(hub: api.Hub, ref: str, path: str, limit: int) -> Json:
-    """Return {"columns", "columns_total", "rows", "total", "cut"}. Raises Refusal: (404) no such file, (415) no Parquet,
-    (501) pyarrow is not installed; HubError."""
+    """Return {"columns", "columns_total", "rows", "total", "cut"}. Raises Refusal: (404) no such file, (415) no
+    Parquet, (501) pyarrow is not installed; HubError."""
     if find_spec("pyarrow") is None:
         raise not_offered("show rows without pyarrow", instead="install p2phub with its extra `page`")
     async with _TURNS:
@@ -46,21 +48,21 @@ async def first_rows(hub: api.Hub, ref: str, path: str, limit: int) -> Json:
 
 
 async def _read(model: api.OpenModel, path: str, size: int, limit: int) -> Json:
-    command = [sys.executable, "-I", "-m", "p2phub.web.reading_rows", str(size), str(limit)]
+    # By its file, in a Python that is told nothing by its surroundings: it needs nothing of this package.
+    command = [sys.executable, "-I", reading_rows.__file__, str(size), str(limit)]
     error: HubError | Refusal | None = None
     async with trio.open_nursery() as nursery:
-        child: trio.Process = await nursery.start(
-            lambda task_status: trio.run_process(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                check=False,
-                deliver_cancel=_end,
-                env=_environment(),
-                task_status=task_status,
-            )
+        run = partial(
+            trio.run_process,
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            check=False,
+            deliver_cancel=_end,
+            env=_environment(),
         )
+        child: trio.Process = await nursery.start(run)
         try:
             told = await _serve(child, model, path, size)
         except (HubError, Refusal) as exc:  # Not raised here: the nursery would wrap it.

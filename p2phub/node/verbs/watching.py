@@ -12,15 +12,18 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from p2phub import limits
-from p2phub.content import ChunkTable, Codec, Digest, RangeSet
+from p2phub.content import ChunkTable, Codec, Digest, RangeSet, parse_digest
 from p2phub.engine.assembly import chunk_table
-from p2phub.errors import UsageError
+from p2phub.engine.resolve import Resolved
+from p2phub.errors import NotFound, UsageError
 from p2phub.manifest import Manifest
 from p2phub.node.releases import contradiction_json
 from p2phub.node.running import JsonObject, Running
 from p2phub.node.verbs.describing import described, evidence_about, release_shown, search_of_peers
+from p2phub.node.verbs.holding import of_holdings
 from p2phub.node.verbs.planning import provider_json, providers_of
 from p2phub.observe import Watch
+from p2phub.store import Holding, Origin
 
 
 async def pulse(node: Running, watch: Watch) -> JsonObject:
@@ -56,11 +59,11 @@ async def extents(
     node: Running, watch: Watch, *, ref: str, first: int = 0, count: int = 1000, largest: bool = False
 ) -> JsonObject:
     """Return which bytes of each file are here, of `count` files from number `first` on, or of the `largest`; of what
-    is not described here it is asked what is in it. Raises HubError where the reference leads to nothing."""
+    is not held here it is asked what is in it. Raises HubError where the reference leads to nothing."""
     if first < 0 or not 0 <= count <= limits.EXTENTS_FILES_MAX:
         raise UsageError(f"files are told of from a number on, at most {limits.EXTENTS_FILES_MAX} at a time")
     parts = node.parts
-    resolved = await parts.resolver.resolve(ref, ())
+    resolved = await parts.workers.run(lambda: _held_here(node, ref)) or await parts.resolver.resolve(ref, ())
     digest = resolved.manifest
     manifest, why = await described(node, resolved, ())
     arriving = node.arriving(digest)
@@ -75,6 +78,15 @@ async def extents(
         **told,
         "files_unknown_because": why,
     }
+
+
+def _held_here(node: Running, ref: str) -> Resolved | None:
+    """Return what a reference means here, if that is held. Blocks."""
+    try:
+        known = node.parts.resolver.known_here(ref)
+    except (NotFound, UsageError):  # Of an unknown name, or none at all: it is said when it is looked up.
+        return None
+    return known if node.parts.store.holdings(known.manifest) else None
 
 
 def _extents(
@@ -118,6 +130,25 @@ def _spans(table: ChunkTable, here: RangeSet, number: int) -> list[list[int]]:
     runs = (here & RangeSet(((first, stop),))).runs if first < stop else ()
     ends = [(table.chunk(start), table.chunk(stop - 1)) for start, stop in runs]
     return [[begin.offset, end.offset + end.length] for begin, end in ends]
+
+
+async def holdings(node: Running, watch: Watch, *, manifests: Sequence[str]) -> JsonObject:
+    """Return {"items"}: how these manifests are held, as `ls` tells it, of each the best holding. Raises UsageError."""
+    if len(manifests) > limits.HOLDINGS_ASKED_MAX:
+        raise UsageError(f"at most {limits.HOLDINGS_ASKED_MAX} manifests at a time")
+    digests = [parse_digest(each)[0] for each in manifests]
+
+    def told() -> list[JsonObject]:
+        as_it_is = of_holdings(node.parts)
+        best = [min(held, key=_rank) for digest in digests if (held := node.held(digest))]
+        return [as_it_is(each) for each in best]
+
+    return {"items": await node.parts.workers.run(told)}
+
+
+def _rank(holding: Holding) -> tuple[bool, int]:
+    """Whole ones first, then those that are the user's own."""
+    return not holding.complete, list(Origin).index(holding.origin)
 
 
 async def holders(node: Running, watch: Watch, *, ref: str) -> JsonObject:

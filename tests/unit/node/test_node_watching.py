@@ -11,11 +11,11 @@ import pytest
 
 from p2phub.content import RangeSet
 from p2phub.errors import NoProvider, NotFound, UsageError
-from p2phub.limits import EXTENTS_FILES_MAX
+from p2phub.limits import EXTENTS_FILES_MAX, HOLDINGS_ASKED_MAX
 from p2phub.node.capping import JobCaps
 from p2phub.node.rates import Rates
 from tests.support.content import content_of
-from tests.support.verbs import Scene, own, publish, text
+from tests.support.verbs import PEER, Scene, own, publish, text
 
 FILES = {"a.bin": b"a" * 2500, "b/c.txt": b"c" * 10, "empty": b""}
 
@@ -110,6 +110,34 @@ async def test_of_what_nobody_described_nothing_is_told(scene: Scene) -> None:
         await scene.call("extents", ref=text(content_of(FILES).root))
     with pytest.raises(UsageError):
         await scene.call("extents", ref="non sense")
+
+
+async def test_how_manifests_are_held_is_told_as_ls_tells_it(scene: Scene, tmp_path: Path) -> None:
+    published = await publish(scene, tmp_path / "model")
+    content = content_of(FILES)
+    (listed,) = (await scene.call("ls"))["items"]
+    (told,) = (await scene.call("holdings", manifests=[text(content.root), published["manifest"]]))["items"]
+    assert told == {name: listed[name] for name in told}
+    assert set(listed) - set(told) == {"references", "announced_to"}
+    with pytest.raises(UsageError):
+        await scene.call("holdings", manifests=[published["manifest"]] * (HOLDINGS_ASKED_MAX + 1))
+
+
+async def test_of_several_holdings_the_whole_one_is_told(scene: Scene, tmp_path: Path) -> None:
+    content = content_of(FILES)
+    own(scene.real_store, content, folder=tmp_path / "mine")
+    own(scene.real_store, content)
+    scene.real_store.mark_damaged(content.root, tmp_path / "mine", 0)
+    (told,) = (await scene.call("holdings", manifests=[text(content.root)]))["items"]
+    assert (told["origin"], told["complete"]) == ("own", True)
+
+
+async def test_what_is_held_by_a_name_is_told_without_asking_anybody(scene: Scene, tmp_path: Path) -> None:
+    published = await publish(scene, tmp_path / "model")
+    told = await scene.call("extents", ref="model")
+    assert (told["manifest"], told["bytes_here"]) == (published["manifest"], 1000)
+    assert (told["release"]["name"], told["release"]["publisher"]) == ("model", PEER)
+    assert scene.finder.asked == []
 
 
 async def test_holders_are_those_that_can_be_found(scene: Scene, tmp_path: Path) -> None:
