@@ -23,7 +23,7 @@ from p2phub.api.publishing import PublishingVerbs
 from p2phub.api.reading import ReadingVerbs
 from p2phub.api.sharing import SharingVerbs
 from p2phub.api.verbs import Verbs, bare_errors
-from p2phub.api.watching import WatchingVerbs
+from p2phub.api.showing import ShowingVerbs
 from p2phub.node import Config, daemon_running, load_config, open_node, parse_cap, remote_verbs
 
 _log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Hub(
     ReadingVerbs,
     ProgramVerbs,
     LookingVerbs,
-    WatchingVerbs,
+    ShowingVerbs,
     KeepingVerbs,
     SharingVerbs,
     HomeVerbs,

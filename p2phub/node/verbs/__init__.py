@@ -29,7 +29,7 @@ ROOMS = {
     "sharing": ("share", "unshare", "shares", "attach", "detach", "attached"),
     "node": ("init", "peers", "status", "explain", "limit", "doctor"),
     "calling": ("repository", "repositories"),
-    "watching": ("pulse", "extents", "holdings", "holders"),
+    "showing": ("pulse", "extents", "holdings", "holders"),
     "searching": ("search",),
     "naming": ("names", "name_add", "name_remove", "key_export", "key_import"),
 }
