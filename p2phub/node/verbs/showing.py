@@ -36,7 +36,7 @@ async def pulse(node: Running, watch: Watch) -> JsonObject:
         "jobs": [
             {**job, "explanation": node.explained(job["job"]) if job["job"] in explained else None} for job in jobs
         ],
-        "bytes_sent": sum(parts.shelf.bytes_sent.values()),
+        "bytes_sent": parts.shelf.bytes_sent_in_all(),
         "up": node.capping.node.up,
         "down": node.capping.node.down,
         "by_schedule": node.capping.by_schedule,
