@@ -199,6 +199,9 @@ SHARED_WRITER_BYTES_MAX = 128  # Who shares it, in text: a peer id has 52.
 # --- node --------------------------------------------------------------------------------------------------------
 CONTROL_REQUEST_BYTES_MAX = 256 * KIB
 JOBS_MAX = 64
+JOBS_EXPLAINED_MAX = 32  # In one pulse, the newest: each looks at all its sources.
+HOLDINGS_ASKED_MAX = 200  # At a time, of those that a page of a list shows.
+EXTENTS_FILES_MAX = 10_000  # Told of in one answer about which bytes are here.
 
 # --- search ------------------------------------------------------------------------------------------------------
 SEARCH_QUERY_CHARS_MAX = 256  # What a person types; a publisher's key has 52.

@@ -23,6 +23,7 @@ from p2phub.api.programs import ProgramVerbs
 from p2phub.api.publishing import PublishingVerbs
 from p2phub.api.reading import ReadingVerbs
 from p2phub.api.sharing import SharingVerbs
+from p2phub.api.showing import ShowingVerbs
 from p2phub.api.verbs import Verbs, bare_errors
 from p2phub.node import Config, daemon_running, load_config, open_node, parse_cap, remote_verbs
 
@@ -36,6 +37,7 @@ class Hub(
     ReadingVerbs,
     ProgramVerbs,
     LookingVerbs,
+    ShowingVerbs,
     KeepingVerbs,
     SharingVerbs,
     HomeVerbs,

@@ -13,6 +13,7 @@ from p2phub.cli.parser import program_version
 from p2phub.errors import UsageError
 
 if TYPE_CHECKING:
+    from p2phub.http.guard import Door
     from p2phub.http.serving import OpenSites, SitesAt
     from p2phub.http.traffic import Traffic
 
@@ -32,7 +33,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="IP:PORT",
         nargs="?",
         const=GATEWAY_DEFAULT,
-        help=f"serve Hugging Face tools over HTTP (default: {GATEWAY_DEFAULT}); beyond loopback only with its token",
+        help=f"serve Hugging Face tools and a page over HTTP (default: {GATEWAY_DEFAULT}); beyond loopback only with "
+        "its token",
     )
     parser.add_argument(
         "--metrics",
@@ -72,6 +74,9 @@ async def run(call: Invocation) -> int:
                 output.note(f"It publishes as {event.publisher_id}. Ctrl-C stops it.")
                 if event.gateway is not None:
                     output.say("Hugging Face tools find what is here with", f"  export HF_ENDPOINT={event.gateway}")
+                if gateway is not None and gateway.door is not None:
+                    output.say("A browser shows it, and lets you fetch and publish, at")
+                    output.say(f"  {_page_of(gateway.door, is_read=output.columns is not None)}", whole=True)
                 if event.metrics is not None:
                     output.say(f"Metrics: {event.metrics}/metrics")
             case api.Stopped():
@@ -105,8 +110,10 @@ def _ports(gateway: str | None, metrics: str | None) -> tuple[SitesAt | None, Si
     if gateway is None:
         return None, at_metrics
     from p2phub.gateway.sites import gateway_sites
+    from p2phub.web.sites import page_sites
 
-    return _sites_at("--gateway", gateway, [gateway_sites, *watching], traffic, GATEWAY_DEFAULT), at_metrics
+    opens = [gateway_sites, page_sites, *watching]
+    return _sites_at("--gateway", gateway, opens, traffic, GATEWAY_DEFAULT), at_metrics
 
 
 def _sites_at(option: str, text: str, opens: Sequence[OpenSites], traffic: Traffic, default: str) -> SitesAt:
@@ -118,6 +125,12 @@ def _sites_at(option: str, text: str, opens: Sequence[OpenSites], traffic: Traff
         raise UsageError(
             f"{option}: {error.message}", hint=f"like {default} or [::1]:{default.rpartition(':')[2]}"
         ) from error
+
+
+def _page_of(door: Door, *, is_read: bool) -> str:
+    """Return the page's address, with the token where somebody reads it: behind `#`, which no browser sends. A log may
+    be read by others."""
+    return f"{door.url}/#token={door.token}" if is_read else f"{door.url}/ (its token: keys/gateway.token)"
 
 
 COMMAND = Command(

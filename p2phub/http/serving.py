@@ -36,6 +36,8 @@ class SitesAt:
         self._opens = opens
         self._traffic = Traffic() if traffic is None else traffic
         self._option = option
+        self.door: Door | None = None
+        """Where it listens. Once it serves."""
 
     async def __call__(
         self, hub: api.Hub, *, token: str, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
@@ -44,7 +46,7 @@ class SitesAt:
         listeners = await _listen(self._address, self._option)
         try:
             port = listeners[0].socket.getsockname()[1]
-            door = Door(self._address.ip, port, token, os.geteuid())
+            door = self.door = Door(self._address.ip, port, token, os.geteuid())
             async with AsyncExitStack() as stack:
                 sites: dict[str, Site] = {}
                 for opens in self._opens:
