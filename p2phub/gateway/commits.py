@@ -12,6 +12,7 @@ import base64
 import binascii
 import re
 from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -56,16 +57,17 @@ async def read_commit(pieces: AsyncIterable[bytes]) -> AsyncGenerator[Line, None
     """Yield what each line of a body says, the header first. Raises Refusal: (400) for a line that says nothing of
     that, (413) for one that is too long and for too many; and what `pieces` raises."""
     count = 0
-    async for line in _lines(pieces):
-        if not line.strip():
-            continue
-        found = read_line(line)
-        if isinstance(found, Header) != (count == 0):
-            raise Refusal(400, "a commit begins with its header, and has one")
-        count += 1
-        if count > limits.GATEWAY_COMMIT_FILES_MAX:
-            raise Refusal(413, f"a commit here has at most {limits.GATEWAY_COMMIT_FILES_MAX} files")
-        yield found
+    async with aclosing(_lines(pieces)) as lines:
+        async for line in lines:
+            if not line.strip():
+                continue
+            found = read_line(line)
+            if isinstance(found, Header) != (count == 0):
+                raise Refusal(400, "a commit begins with its header, and has one")
+            count += 1
+            if count > limits.GATEWAY_COMMIT_FILES_MAX:
+                raise Refusal(413, f"a commit here has at most {limits.GATEWAY_COMMIT_FILES_MAX} files")
+            yield found
     if not count:
         raise Refusal(400, "a commit begins with its header")
 

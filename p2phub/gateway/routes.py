@@ -33,7 +33,7 @@ _OF_REPOSITORY = ("revision", "tree", "paths-info", "refs", "commits")
 _UPLOADS = ("preupload", "commit", "branch", "tag", "settings", "discussions", "lfs-files")
 _ENTRIES_MAX = 1000
 _CURSOR = re.compile(r"[0-9]{1,10}")
-_PUBLISH = "publish a folder with `p2phub publish DIR --name NAME`"
+_PUBLISH = "p2phub itself does: `p2phub publish`, `unpublish` and `rm`"
 
 
 class Kind(Enum):
@@ -126,7 +126,7 @@ def read_request(method: str, target: str) -> Asked:
     if parts[0] == "api":
         asked = _read_api(method, parts[1:], _Options(query))
     elif ".git" in (part[-4:] for part in parts[:3]) and "info" in parts:
-        raise not_offered("speak Git LFS", instead=_PUBLISH)
+        raise not_offered("speak Git LFS, but for uploads", instead=_PUBLISH)
     else:
         asked = _read_file(parts)
     allowed = ("POST",) if isinstance(asked, AskPaths) else ("GET", "HEAD")
@@ -169,7 +169,7 @@ def _read_api(method: str, parts: Sequence[str], options: _Options) -> Asked:
     if parts == ["whoami-v2"]:
         return WhoAmI()
     if parts[:1] == ["repos"] or parts == ["validate-yaml"]:
-        raise not_offered("take uploads", instead=_PUBLISH)
+        raise not_offered("do that to repositories", instead=_PUBLISH)
     kind = next((kind for kind in Kind if parts[:1] == [kind.plural]), None)
     if kind is None:
         if parts[:1] in (["spaces"], ["kernels"]) and len(parts) > 1:
@@ -202,7 +202,7 @@ def _read_api(method: str, parts: Sequence[str], options: _Options) -> Asked:
         case ["commits", revision]:
             return AskCommits(repo, revision, options.cursor, options.limit)
         case [word, *_] if word in _UPLOADS and method != "GET":
-            raise not_offered("take uploads", instead=_PUBLISH)
+            raise not_offered("do that to repositories", instead=_PUBLISH)
     raise no_such_path()
 
 

@@ -163,18 +163,18 @@ class Uploads:
         return told
 
     async def _head(self, repo: RepoId) -> _Head:
-        """Return what a repository's name leads to here, or would. Raises Refusal(409), NotTrusted for what is somebody
-        else's."""
+        """Return what a repository's name leads to here, or would. Raises NotTrusted for what is somebody else's,
+        Refusal(403) for what nothing can be uploaded to; clients take 409 for "it is there already"."""
         try:
             own = await self._hub.publishable(repo.name)
         except UsageError as error:
-            raise Refusal(409, error.message + (f" ({error.hint})" if error.hint else "")) from error
+            raise Refusal(403, error.message + (f" ({error.hint})" if error.hint else "")) from error
         versions: tuple[Mapping[str, Any], ...] = ()
         if own["mapped"]:
             versions = tuple((await self._hub.repository(repo.name))["versions"])
         kinds = {each["kind"] for each in versions} - {repo.kind.value}
         if kinds:
-            raise Refusal(409, f"{repo.name} is no {repo.kind.value} here, but a {kinds.pop()}")
+            raise Refusal(403, f"{repo.name} is no {repo.kind.value} here, but a {kinds.pop()}")
         return _Head(own["reference"], own["name"], own["mapped"], versions)
 
     async def _existing(self, repo: RepoId) -> _Head:
@@ -291,6 +291,9 @@ class Uploads:
     async def _put_xorb(self, exchange: Exchange, asked: PutXorb) -> Json:
         async with self._of_grant(asked.grant) as intake:
             if asked.hash in intake.xorbs:
+                async with aclosing(exchange.pieces(most=limits.GATEWAY_XORB_BYTES_MAX)) as body:
+                    async for _ in body:  # To its end: clients that cannot send all do not hear that they need not.
+                        pass
                 return {"was_inserted": False}
             if len(intake.xorbs) >= limits.GATEWAY_XORBS_MAX:
                 raise Refusal(413, "too much in one upload")
@@ -341,9 +344,8 @@ class Uploads:
         async with self._commits, self._turns.of(repo.name), self._used_intake() as intake, AsyncExitStack() as stack:
             head = await self._existing(repo)
             version = head.at(tag)
-            lines = await stack.enter_async_context(
-                aclosing(read_commit(exchange.pieces(most=limits.GATEWAY_OBJECT_BYTES_MAX)))
-            )
+            body = await stack.enter_async_context(aclosing(exchange.pieces(most=limits.GATEWAY_OBJECT_BYTES_MAX)))
+            lines = await stack.enter_async_context(aclosing(read_commit(body)))
             header = await anext(lines)
             assert isinstance(header, Header), "it comes first"
             at = None if version is None else version_commit(repo.name, version)
