@@ -29,6 +29,7 @@ from p2phub.manifest import (
     DEFAULT_TAG,
     Release,
     decode_manifest,
+    kept_release,
     named_manifest,
     parse_reference,
     read_release,
@@ -246,7 +247,7 @@ class NodeCatalog:
         )
         if source.signed:
             try:
-                release = read_release(source.signed)
+                release = kept_release(source.signed) if source.checked else read_release(source.signed)
             except (NotTrusted, Malformed):
                 return None
             entry = _released(entry, release)
