@@ -23,7 +23,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -257,13 +257,24 @@ def _make(db: sqlite3.Connection) -> None:
 # --- rows ----------------------------------------------------------------------------------------------------------
 
 
+class _Coming(NamedTuple):
+    """An entry to be taken in: at `position`, if it has one that it keeps, else at the first that is free from `base`
+    on."""
+
+    key: bytes
+    position: int | None
+    base: int
+    told: Told
+    words: list[str]
+
+
 def _put(db: sqlite3.Connection, told: Iterable[Told]) -> None:
     gone: list[tuple[int, list[str]]] = []
-    come: list[tuple[int | None, Told, list[str]]] = []
-    for each in {each.entry.key: each for each in told}.values():
+    come: list[_Coming] = []
+    for key, each in {each.entry.key: each for each in told}.items():
         entry, base = each.entry, position_of(each.entry)
         words = index_words(entry)
-        row = db.execute("SELECT position, packed FROM entry WHERE key = ?", (entry.key,)).fetchone()
+        row = db.execute("SELECT position, packed FROM entry WHERE key = ?", (key,)).fetchone()
         stays = row is not None and base <= row[0] < base + (1 << SLOT_BITS)
         if row is not None:
             was = index_words(_UNPACK(row[1]))
@@ -272,7 +283,7 @@ def _put(db: sqlite3.Connection, told: Iterable[Told]) -> None:
                 db.execute(update, (each.mark, entry.seen, _PACK(entry), row[0]))
                 continue
             gone.append((row[0], was))
-        come.append((row[0] if stays else None, each, words))
+        come.append(_Coming(key, row[0] if stays else None, base, each, words))
     _take_out(db, gone)
     _take_in(db, come)
 
@@ -282,18 +293,16 @@ def _remove(db: sqlite3.Connection, keys: Iterable[bytes]) -> None:
     _take_out(db, [(row[0], index_words(_UNPACK(row[1]))) for row in found if row is not None])
 
 
-def _take_in(db: sqlite3.Connection, come: Sequence[tuple[int | None, Told, list[str]]]) -> None:
+def _take_in(db: sqlite3.Connection, come: Sequence[_Coming]) -> None:
     rows: list[tuple[int, str]] = []
-    # Those of one hour in the order in which they came.
-    for position, told, words in sorted(come, key=lambda each: position_of(each[1].entry)):
-        entry = told.entry
-        place = _free_from(db, position_of(entry)) if position is None else position
+    for each in sorted(come, key=lambda each: each.base):  # Those of one hour in the order in which they came.
+        position = _free_from(db, each.base) if each.position is None else each.position
         insert = "INSERT INTO entry (position, key, mark, seen, packed) VALUES (?, ?, ?, ?, ?)"
-        db.execute(insert, (place, entry.key, told.mark, entry.seen, _PACK(entry)))
-        rows.append((place, " ".join(words)))
+        db.execute(insert, (position, each.key, each.told.mark, each.told.entry.seen, _PACK(each.told.entry)))
+        rows.append((position, " ".join(each.words)))
     # Ascending, as lists are: for a smaller one than the last FTS5 writes down all that it had gathered.
     db.executemany("INSERT INTO lists (rowid, words) VALUES (?, ?)", sorted(rows))
-    _note_words(db, Counter(word for _, _, words in come for word in words))
+    _note_words(db, Counter(word for each in come for word in each.words))
 
 
 def _take_out(db: sqlite3.Connection, gone: Sequence[tuple[int, list[str]]]) -> None:
