@@ -134,11 +134,11 @@ class NodeCatalog:
         if not self._is_kept_up:
             await self.bring_up_to_date()
             return True
-        if await self._ask(self._now) == self._stamp:
-            return True
-        self._stale.set()
         with trio.move_on_after(WAIT_S):
-            await self._told.wait()
+            while await self._ask(self._now) != self._stamp:  # Again: it may have been under way with what was before.
+                told = self._told
+                self._stale.set()
+                await told.wait()
             return True
         return False
 

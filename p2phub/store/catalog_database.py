@@ -195,13 +195,15 @@ class CatalogDatabase:
 
     def _do(self, work: Callable[[], T]) -> T:
         """Do `work`, and once more on an index begun anew if this one is damaged. Raises DiskError."""
+        generation = self._generation
         try:
             return work()
         except (sqlite3.Error, msgspec.MsgspecError) as exc:
             if isinstance(exc, sqlite3.Error) and not is_damage(exc):
                 raise disk_error(exc, self._path) from exc
-        with self._opening:
-            self._begin_anew()
+        with self._reading, self._writing, self._opening:
+            if self._generation == generation:  # Else another thread was faster.
+                self._begin_anew()
         try:
             return work()
         except (sqlite3.Error, msgspec.MsgspecError) as exc:
