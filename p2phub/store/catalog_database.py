@@ -51,6 +51,7 @@ SCHEMA = 1
 _SUFFIXES = ("", "-wal", "-shm")
 _BUSY_S = 10.0
 _TRIM_AT_ONCE = 2000
+_SLOTS = 1 << SLOT_BITS
 _BEGUN_READ = 20_000  # Of the words that begin with one letter, so many are looked at.
 _WAL_BYTES = 16 * limits.MIB  # Kept of a log that was longer.
 _CACHE_KIB = 16 * 1024  # Of each connection.
@@ -260,12 +261,10 @@ def _make(db: sqlite3.Connection) -> None:
 
 
 class _Coming(NamedTuple):
-    """An entry to be taken in: at `position`, if it has one that it keeps, else at the first that is free from `base`
-    on."""
+    """An entry to be taken in: at the first position that is free from `base` on."""
 
-    key: bytes
-    position: int | None
     base: int
+    key: bytes
     told: Told
     words: list[str]
 
@@ -277,15 +276,14 @@ def _put(db: sqlite3.Connection, told: Iterable[Told]) -> None:
         entry, base = each.entry, position_of(each.entry)
         words = index_words(entry)
         row = db.execute("SELECT position, packed FROM entry WHERE key = ?", (key,)).fetchone()
-        stays = row is not None and base <= row[0] < base + (1 << SLOT_BITS)
         if row is not None:
             was = index_words(_UNPACK(row[1]))
-            if stays and was == words:
+            if base <= row[0] < base + _SLOTS and was == words:
                 update = "UPDATE entry SET mark = ?, seen = ?, packed = ? WHERE position = ?"
                 db.execute(update, (each.mark, entry.seen, _PACK(entry), row[0]))
                 continue
             gone.append((row[0], was))
-        come.append(_Coming(key, row[0] if stays else None, base, each, words))
+        come.append(_Coming(base, key, each, words))
     _take_out(db, gone)
     _take_in(db, come)
 
@@ -296,14 +294,16 @@ def _remove(db: sqlite3.Connection, keys: Iterable[bytes]) -> None:
 
 
 def _take_in(db: sqlite3.Connection, come: Sequence[_Coming]) -> None:
-    rows: list[tuple[int, str]] = []
-    for each in sorted(come, key=lambda each: each.base):  # Those of one hour in the order in which they came.
-        position = _free_from(db, each.base) if each.position is None else each.position
-        insert = "INSERT INTO entry (position, key, mark, seen, packed) VALUES (?, ?, ?, ?, ?)"
-        db.execute(insert, (position, each.key, each.told.mark, each.told.entry.seen, _PACK(each.told.entry)))
-        rows.append((position, " ".join(each.words)))
+    entries: list[tuple[int, bytes, bytes, int, bytes]] = []
+    lists: list[tuple[int, str]] = []
+    places = _Places(db)
+    for each in come:
+        position = places.take(each.base)
+        entries.append((position, each.key, each.told.mark, each.told.entry.seen, _PACK(each.told.entry)))
+        lists.append((position, " ".join(each.words)))
+    db.executemany("INSERT INTO entry (position, key, mark, seen, packed) VALUES (?, ?, ?, ?, ?)", entries)
     # Ascending, as lists are: for a smaller one than the last FTS5 writes down all that it had gathered.
-    db.executemany("INSERT INTO lists (rowid, words) VALUES (?, ?)", sorted(rows))
+    db.executemany("INSERT INTO lists (rowid, words) VALUES (?, ?)", sorted(lists))
     _note_words(db, Counter(word for each in come for word in each.words))
 
 
@@ -326,18 +326,27 @@ def _note_words(db: sqlite3.Connection, changed: Mapping[str, int]) -> None:
     db.executemany("DELETE FROM vocabulary WHERE word = ? AND entries <= 0", gone)
 
 
-def _free_from(db: sqlite3.Connection, base: int) -> int:
-    """Return a position that is free, in the hour that begins at `base` or, where that is full, some later one."""
-    slots = 1 << SLOT_BITS
-    for later in (0, *(1 << number for number in range(_HOURS_TRIED))):
-        start = base + later * slots
-        query = "SELECT max(position) FROM entry WHERE position >= ? AND position < ?"
-        (last,) = db.execute(query, (start, start + slots)).fetchone()
-        if last is None:
-            return start
-        if last + 1 < start + slots:
-            return int(last) + 1
-    raise sqlite3.DatabaseError("there is no room for an entry of this hour")
+class _Places:
+    """Positions that are free, for entries that are not in the table before all of them are."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._free: dict[int, int] = {}  # The first of each hour, by where that begins.
+
+    def take(self, base: int) -> int:
+        """Return one in the hour that begins at `base` or, where that is full, in some later one."""
+        for later in (0, *(1 << number for number in range(_HOURS_TRIED))):
+            start = base + later * _SLOTS
+            free = self._free.get(start)
+            if free is None:
+                query = "SELECT max(position) FROM entry WHERE position >= ? AND position < ?"
+                (last,) = self._db.execute(query, (start, start + _SLOTS)).fetchone()
+                free = start if last is None else last + 1
+            if free < start + _SLOTS:
+                self._free[start] = free + 1
+                return free
+            self._free[start] = free
+        raise sqlite3.DatabaseError("there is no room for an entry of this hour")
 
 
 # --- questions -----------------------------------------------------------------------------------------------------
