@@ -95,6 +95,7 @@ CROWD_RACES: dict[str, CrowdPlan] = {
 }
 ALONE = "alone"
 HELD = "held"
+SEARCH = "search"
 SIMULATED = "simulated"
 STORE = {
     "adopt": "a cache of another program, adopted",
@@ -106,6 +107,6 @@ STORE = {
     "terabyte": "a model of 1 TB, highest resident memory",
 }
 """What the store is measured by, one copy on disk: subjects by their names."""
-NAMES = (*RACES, *CROWD_RACES, ALONE, *STORE, HELD, SIMULATED)
+NAMES = (*RACES, *CROWD_RACES, ALONE, *STORE, HELD, SEARCH, SIMULATED)
 GROUPS = {"store": (*STORE, HELD)}
 """Names for several of them."""

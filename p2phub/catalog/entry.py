@@ -87,8 +87,8 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
 
 def entry_key(publisher: bytes, name: str, tag: str, manifest: bytes) -> bytes:
     """Return who an entry is, in KEY_BYTES."""
-    parts = (publisher, name.encode(), tag.encode(), manifest)
-    return blake3(b"".join(len(part).to_bytes(2, "big") + part for part in parts)).digest(KEY_BYTES)
+    # No name has a NUL in it, and what follows the names is of a fixed length, or nothing.
+    return blake3(b"%b\0%b\0%b%b" % (name.encode(), tag.encode(), publisher, manifest)).digest(KEY_BYTES)
 
 
 def position_of(entry: Entry) -> int:

@@ -42,5 +42,5 @@ _FORMATS = {
 
 def formats_of(paths: Iterable[str]) -> tuple[str, ...]:
     """Return the formats that files of these paths are said to have, each once, in order of the alphabet."""
-    endings = {path.rpartition("/")[2].rpartition(".")[2].lower() for path in paths}
+    endings = {name.rpartition(".")[2].lower() for path in paths if "." in (name := path.rpartition("/")[2])}
     return tuple(sorted({_FORMATS[each] for each in endings if each in _FORMATS}))[: limits.SEARCH_LABELS_MAX]

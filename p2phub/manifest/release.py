@@ -10,6 +10,8 @@ tickets carry are the signed bytes as received, never an encoding of what was re
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 from blake3 import blake3
 
@@ -92,9 +94,10 @@ def read_release(signed: bytes) -> Release:
     return release
 
 
+@lru_cache(maxsize=16_384)  # Those of all repositories of a home are asked for with each listing of them.
 def kept_release(signed: bytes) -> Release:
-    """Return what a release says that was read before and kept by us: its signature is not checked again, which is most
-    of the work where there are many. Raises Malformed."""
+    """Return what a release says that was read before and kept by us: its signature is not looked at again, which is
+    most of what reading one takes. Raises Malformed."""
     return _release_of(payload_of(signed, payload_bytes_max=PAYLOAD_BYTES_MAX))
 
 

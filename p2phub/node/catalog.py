@@ -29,6 +29,7 @@ from p2phub.manifest import (
     DEFAULT_TAG,
     Release,
     decode_manifest,
+    kept_release,
     named_manifest,
     parse_reference,
     read_release,
@@ -133,11 +134,11 @@ class NodeCatalog:
         if not self._is_kept_up:
             await self.bring_up_to_date()
             return True
-        if await self._ask(self._now) == self._stamp:
-            return True
-        self._stale.set()
         with trio.move_on_after(WAIT_S):
-            await self._told.wait()
+            while await self._ask(self._now) != self._stamp:  # Again: it may have been under way with what was before.
+                told = self._told
+                self._stale.set()
+                await told.wait()
             return True
         return False
 
@@ -246,7 +247,7 @@ class NodeCatalog:
         )
         if source.signed:
             try:
-                release = read_release(source.signed)
+                release = kept_release(source.signed) if source.checked else read_release(source.signed)
             except (NotTrusted, Malformed):
                 return None
             entry = _released(entry, release)

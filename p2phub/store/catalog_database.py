@@ -23,7 +23,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -51,6 +51,7 @@ SCHEMA = 1
 _SUFFIXES = ("", "-wal", "-shm")
 _BUSY_S = 10.0
 _TRIM_AT_ONCE = 2000
+_SLOTS = 1 << SLOT_BITS
 _BEGUN_READ = 20_000  # Of the words that begin with one letter, so many are looked at.
 _WAL_BYTES = 16 * limits.MIB  # Kept of a log that was longer.
 _CACHE_KIB = 16 * 1024  # Of each connection.
@@ -195,13 +196,15 @@ class CatalogDatabase:
 
     def _do(self, work: Callable[[], T]) -> T:
         """Do `work`, and once more on an index begun anew if this one is damaged. Raises DiskError."""
+        generation = self._generation
         try:
             return work()
         except (sqlite3.Error, msgspec.MsgspecError) as exc:
             if isinstance(exc, sqlite3.Error) and not is_damage(exc):
                 raise disk_error(exc, self._path) from exc
-        with self._opening:
-            self._begin_anew()
+        with self._reading, self._writing, self._opening:
+            if self._generation == generation:  # Else another thread was faster.
+                self._begin_anew()
         try:
             return work()
         except (sqlite3.Error, msgspec.MsgspecError) as exc:
@@ -257,22 +260,30 @@ def _make(db: sqlite3.Connection) -> None:
 # --- rows ----------------------------------------------------------------------------------------------------------
 
 
+class _Coming(NamedTuple):
+    """An entry to be taken in: at the first position that is free from `base` on."""
+
+    base: int
+    key: bytes
+    told: Told
+    words: list[str]
+
+
 def _put(db: sqlite3.Connection, told: Iterable[Told]) -> None:
     gone: list[tuple[int, list[str]]] = []
-    come: list[tuple[int | None, Told, list[str]]] = []
-    for each in {each.entry.key: each for each in told}.values():
+    come: list[_Coming] = []
+    for key, each in {each.entry.key: each for each in told}.items():
         entry, base = each.entry, position_of(each.entry)
         words = index_words(entry)
-        row = db.execute("SELECT position, packed FROM entry WHERE key = ?", (entry.key,)).fetchone()
-        stays = row is not None and base <= row[0] < base + (1 << SLOT_BITS)
+        row = db.execute("SELECT position, packed FROM entry WHERE key = ?", (key,)).fetchone()
         if row is not None:
             was = index_words(_UNPACK(row[1]))
-            if stays and was == words:
+            if base <= row[0] < base + _SLOTS and was == words:
                 update = "UPDATE entry SET mark = ?, seen = ?, packed = ? WHERE position = ?"
                 db.execute(update, (each.mark, entry.seen, _PACK(entry), row[0]))
                 continue
             gone.append((row[0], was))
-        come.append((row[0] if stays else None, each, words))
+        come.append(_Coming(base, key, each, words))
     _take_out(db, gone)
     _take_in(db, come)
 
@@ -282,18 +293,18 @@ def _remove(db: sqlite3.Connection, keys: Iterable[bytes]) -> None:
     _take_out(db, [(row[0], index_words(_UNPACK(row[1]))) for row in found if row is not None])
 
 
-def _take_in(db: sqlite3.Connection, come: Sequence[tuple[int | None, Told, list[str]]]) -> None:
-    rows: list[tuple[int, str]] = []
-    # Those of one hour in the order in which they came.
-    for position, told, words in sorted(come, key=lambda each: position_of(each[1].entry)):
-        entry = told.entry
-        place = _free_from(db, position_of(entry)) if position is None else position
-        insert = "INSERT INTO entry (position, key, mark, seen, packed) VALUES (?, ?, ?, ?, ?)"
-        db.execute(insert, (place, entry.key, told.mark, entry.seen, _PACK(entry)))
-        rows.append((place, " ".join(words)))
+def _take_in(db: sqlite3.Connection, come: Sequence[_Coming]) -> None:
+    entries: list[tuple[int, bytes, bytes, int, bytes]] = []
+    lists: list[tuple[int, str]] = []
+    places = _Places(db)
+    for each in come:
+        position = places.take(each.base)
+        entries.append((position, each.key, each.told.mark, each.told.entry.seen, _PACK(each.told.entry)))
+        lists.append((position, " ".join(each.words)))
+    db.executemany("INSERT INTO entry (position, key, mark, seen, packed) VALUES (?, ?, ?, ?, ?)", entries)
     # Ascending, as lists are: for a smaller one than the last FTS5 writes down all that it had gathered.
-    db.executemany("INSERT INTO lists (rowid, words) VALUES (?, ?)", sorted(rows))
-    _note_words(db, Counter(word for _, _, words in come for word in words))
+    db.executemany("INSERT INTO lists (rowid, words) VALUES (?, ?)", sorted(lists))
+    _note_words(db, Counter(word for each in come for word in each.words))
 
 
 def _take_out(db: sqlite3.Connection, gone: Sequence[tuple[int, list[str]]]) -> None:
@@ -315,18 +326,27 @@ def _note_words(db: sqlite3.Connection, changed: Mapping[str, int]) -> None:
     db.executemany("DELETE FROM vocabulary WHERE word = ? AND entries <= 0", gone)
 
 
-def _free_from(db: sqlite3.Connection, base: int) -> int:
-    """Return a position that is free, in the hour that begins at `base` or, where that is full, some later one."""
-    slots = 1 << SLOT_BITS
-    for later in (0, *(1 << number for number in range(_HOURS_TRIED))):
-        start = base + later * slots
-        query = "SELECT max(position) FROM entry WHERE position >= ? AND position < ?"
-        (last,) = db.execute(query, (start, start + slots)).fetchone()
-        if last is None:
-            return start
-        if last + 1 < start + slots:
-            return int(last) + 1
-    raise sqlite3.DatabaseError("there is no room for an entry of this hour")
+class _Places:
+    """Positions that are free, for entries that are not in the table before all of them are."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._free: dict[int, int] = {}  # The first of each hour, by where that begins.
+
+    def take(self, base: int) -> int:
+        """Return one in the hour that begins at `base` or, where that is full, in some later one."""
+        for later in (0, *(1 << number for number in range(_HOURS_TRIED))):
+            start = base + later * _SLOTS
+            free = self._free.get(start)
+            if free is None:
+                query = "SELECT max(position) FROM entry WHERE position >= ? AND position < ?"
+                (last,) = self._db.execute(query, (start, start + _SLOTS)).fetchone()
+                free = start if last is None else last + 1
+            if free < start + _SLOTS:
+                self._free[start] = free + 1
+                return free
+            self._free[start] = free
+        raise sqlite3.DatabaseError("there is no room for an entry of this hour")
 
 
 # --- questions -----------------------------------------------------------------------------------------------------

@@ -29,6 +29,8 @@ async def search(
         raise UsageError("a page begins at 0 or later, and has 1 entry at least")
     first, count = min(first, limits.SEARCH_DEPTH_MAX), min(limit, limits.SEARCH_LIMIT_MAX)
     parts = node.parts
+    if node.announcer is None:  # A daemon looks at attached places by itself, and who types does not wait for a disk.
+        await node.places.look()
     found, complete = await parts.catalog.search(query, first, count + 1)
     pins = await parts.workers.run(parts.ledger.pins) if found else frozenset()
     goes_on = len(found) > count and first + count < limits.SEARCH_DEPTH_MAX
