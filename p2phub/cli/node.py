@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pwd
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from p2phub import api
@@ -27,13 +29,22 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="IP:PORT",
         nargs="?",
         const=GATEWAY_DEFAULT,
-        help=f"serve Hugging Face tools over HTTP (default: {GATEWAY_DEFAULT}); beyond loopback only with its token",
+        help="serve Hugging Face tools, OCI clients and Ollama over HTTP"
+        f" (default: {GATEWAY_DEFAULT}); beyond loopback only with its token",
+    )
+    parser.add_argument(
+        "--gateway-user",
+        metavar="USER",
+        action="append",
+        default=[],
+        help="another user of this machine whose programs read through it without the token, such as Ollama's own;"
+        " repeatable",
     )
 
 
 async def run(call: Invocation) -> int:
     output = call.output
-    gateway = _gateway(call.args.gateway) if call.args.gateway is not None else None
+    gateway = _gateway(call.args.gateway, call.args.gateway_user)
 
     def show(event: api.Event) -> None:
         output.event(event)
@@ -43,6 +54,7 @@ async def run(call: Invocation) -> int:
                 output.note(f"It publishes as {event.publisher_id}. Ctrl-C stops it.")
                 if event.gateway is not None:
                     output.say("Hugging Face tools find what is here with", f"  export HF_ENDPOINT={event.gateway}")
+                    output.note(f"OCI clients and Ollama pull from {event.gateway.removeprefix('http://')}/ORG/NAME.")
             case api.Stopped():
                 output.say("Stopped: nothing is announced or served any more. What is held here stays.")
                 output.note("`p2phub node` serves it again; a fetch that was under way goes on with its own command.")
@@ -51,15 +63,27 @@ async def run(call: Invocation) -> int:
     return 0
 
 
-def _gateway(text: str) -> SitesAt:
-    """Raises UsageError for what is no address."""
+def _gateway(address: str | None, users: Sequence[str]) -> SitesAt | None:
+    """Raises UsageError for what is no address, and for users that this machine has not."""
+    if address is None:
+        if users:
+            raise UsageError("--gateway-user is about a gateway", hint="say --gateway, too")
+        return None
     from p2phub.gateway.sites import gateway_sites  # Most nodes have none.
     from p2phub.http.serving import SitesAt
 
+    readers = [_uid_of(user) for user in users]
     try:
-        return SitesAt(api.parse_listen(text), [gateway_sites])
+        return SitesAt(api.parse_listen(address), [gateway_sites], readers=readers)
     except UsageError as error:
         raise UsageError(f"--gateway: {error.message}", hint=f"like {GATEWAY_DEFAULT} or [::1]:7700") from error
+
+
+def _uid_of(user: str) -> int:
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except (KeyError, ValueError) as error:  # ValueError: for what no name can be.
+        raise UsageError(f"--gateway-user: this machine has no user {user!r}") from error
 
 
 COMMAND = Command(

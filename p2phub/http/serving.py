@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import trio
@@ -20,11 +20,13 @@ OpenSites = Callable[[api.Hub, Door], AbstractAsyncContextManager[Mapping[str, S
 
 
 class SitesAt:
-    """Sites that will stand at an address, for `api.run_node`. Port 0 is any free one."""
+    """Sites that will stand at an address, for `api.run_node`. Port 0 is any free one. `readers`: further users (uid)
+    of this machine whose programs may read."""
 
-    def __init__(self, address: api.Address, opens: Sequence[OpenSites]) -> None:
+    def __init__(self, address: api.Address, opens: Sequence[OpenSites], *, readers: Iterable[int] = ()) -> None:
         self._address = address
         self._opens = opens
+        self._readers = frozenset(readers)
 
     async def __call__(
         self, hub: api.Hub, *, token: str, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
@@ -33,7 +35,7 @@ class SitesAt:
         listeners = await _listen(self._address)
         try:
             port = listeners[0].socket.getsockname()[1]
-            door = Door(self._address.ip, port, token, os.geteuid())
+            door = Door(self._address.ip, port, token, os.geteuid(), self._readers)
             async with AsyncExitStack() as stack:
                 sites: dict[str, Site] = {}
                 for opens in self._opens:
