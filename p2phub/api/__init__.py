@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from p2phub.api.daemon import log_format, run_node, salvage
     from p2phub.api.fetching import default_folder
-    from p2phub.api.hub import Hub, open_hub
+    from p2phub.api.hub import Hub, has_home, open_hub
     from p2phub.api.reading import OpenModel
     from p2phub.content import parse_digest
     from p2phub.errors import (
@@ -123,6 +123,7 @@ __all__ = [
     "commit_of",
     "default_folder",
     "git_blob_sha1",
+    "has_home",
     "lfs_pointer",
     "log_format",
     "open_hub",
@@ -140,7 +141,7 @@ __all__ = [
 _ROOMS = {
     "p2phub.api.daemon": "log_format run_node salvage",
     "p2phub.api.fetching": "default_folder",
-    "p2phub.api.hub": "Hub open_hub",
+    "p2phub.api.hub": "Hub has_home open_hub",
     "p2phub.api.reading": "OpenModel",
     "p2phub.content": "parse_digest",
     "p2phub.errors": "AlreadyRunning ChunkMismatch ContentChanged Damaged DiskError DiskFull HubError Malformed "

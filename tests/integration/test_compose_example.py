@@ -1,4 +1,4 @@
-"""The scripts of the Compose file, run as they stand: in three homes, on three addresses of loopback, not of Docker's."""
+"""The scripts of the Compose file, run as they stand: three homes, on loopback addresses for those of Docker."""
 
 from __future__ import annotations
 
