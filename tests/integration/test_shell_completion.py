@@ -9,6 +9,7 @@ import select
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -78,8 +79,8 @@ bindkey '^I' expand-or-complete; bindkey '^G' show
 START = {"bash": ["bash", "--norc", "--noprofile", "-i"], "zsh": ["zsh", "-f", "-i"]}
 
 
-def typed(place: Place, shell: str, line: str) -> str:
-    """Return what a real shell makes of a line when TAB is pressed at its end: what Enter would then run."""
+def typed(place: Place, shell: str, lines: Iterable[str]) -> list[str]:
+    """Return what a real shell makes of each line when TAB is pressed at its end: what Enter would then run."""
     script = place.folder / f"completion.{shell}"
     script.write_text(SET_UP[shell] + place.script(shell) + "echo rea''dy\n")
     parent, child = pty.openpty()
@@ -97,8 +98,12 @@ def typed(place: Place, shell: str, line: str) -> str:
         try:
             terminal.write(f"source {script}\n".encode())
             _read_until(terminal, "ready\r\n")
-            terminal.write(line.encode() + b"\t\x07")
-            return re.findall("<line>(.*?)<end>", _read_until(terminal, END))[-1]
+            made = []
+            for line in lines:
+                terminal.write(line.encode() + b"\t\x07")
+                made.append(re.findall("<line>(.*?)<end>", _read_until(terminal, END))[-1])
+                terminal.write(b"\x15")  # Control-U: away with the line.
+            return made
         finally:
             running.kill()
             running.wait()
@@ -116,14 +121,13 @@ def _read_until(terminal: object, end: str) -> str:
 
 
 def is_there(shell: str) -> object:
-    return pytest.param(
-        shell, marks=pytest.mark.skipif(shutil.which(shell) is None, reason=f"there is no {shell} here")
-    )
+    missing = pytest.mark.skipif(shutil.which(shell) is None, reason=f"there is no {shell} here")
+    return pytest.param(shell, marks=missing)
 
 
 @pytest.mark.parametrize("shell", [is_there("bash"), is_there("zsh")])
 def test_a_shell_completes_commands_options_values_folders_and_what_is_held(place: Place, shell: str) -> None:
-    for line, expected in {
+    expected = {
         "p2phub unpu": "p2phub unpublish ",
         "p2phub node --gat": "p2phub node --gateway ",
         "p2phub publish x --kind data": "p2phub publish x --kind dataset ",
@@ -131,8 +135,8 @@ def test_a_shell_completes_commands_options_values_folders_and_what_is_held(plac
         "p2phub publish am": "p2phub publish amodel/",
         "p2phub info 12": f"p2phub info {place.reference} ",
         f"p2phub info {place.reference[:-2]}": f"p2phub info {place.reference} ",
-    }.items():
-        assert typed(place, shell, line) == expected
+    }
+    assert dict(zip(expected, typed(place, shell, expected), strict=True)) == expected
 
 
 @pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish here")
