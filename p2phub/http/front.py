@@ -7,9 +7,9 @@ that of "". The path is not decoded for that, so what is encoded is nobody's.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -44,6 +44,14 @@ class Site(Protocol):
         as nothing was said, and CutOff."""
 
 
+@runtime_checkable
+class OwnWords(Protocol):
+    """A site whose clients are told errors in a form of its own."""
+
+    async def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
+        """Tell a refusal of a path of this site, also of who may not ask. Raises CutOff."""
+
+
 class Front:
     """The sites of one port, each by the first part of its paths; "/" is the one for
     that path alone, "" the one for the rest."""
@@ -68,9 +76,10 @@ class Front:
 
     async def _handle(self, exchange: Exchange) -> None:
         request = exchange.request
+        site = self._sites.get(self._whose(request.target))
+        tell = _way_to_refuse(site)
         try:
             host = check_origin(self._door, request)  # Before anything is said of what there is.
-            site = self._sites.get(self._whose(request.target))
             access = self._access(site, request)
             if access is not Access.OPEN:
                 check_asker(self._door, request, changes=access is Access.CHANGE)
@@ -78,10 +87,10 @@ class Front:
                 raise no_such_path()
             await site.answer(exchange, host)
         except Refusal as refusal:
-            await refuse(exchange, refusal)
+            await tell(exchange, refusal)
         except HubError as error:
             _log.info("cannot answer %s %s: %s", request.method, printable(request.target), error)
-            await refuse(exchange, refusal_of(error))
+            await tell(exchange, refusal_of(error))
 
     def _access(self, site: Site | None, request: Request) -> Access:
         """Also for what is no request to anybody: whether it is one is told to who may ask alone."""
@@ -100,6 +109,10 @@ class Front:
         path = target.partition("?")[0]
         first = path if path == "/" else path.removeprefix("/").partition("/")[0]
         return first if first in self._sites else ""
+
+
+def _way_to_refuse(site: object) -> Callable[[Exchange, Refusal], Awaitable[None]]:
+    return site.refuse if isinstance(site, OwnWords) else refuse
 
 
 def changes_by_method(request: Request) -> bool:

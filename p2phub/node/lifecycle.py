@@ -107,6 +107,7 @@ async def _serve(parts: Parts, watch: Watch, gateway: Gateway | None, metrics: G
         nursery.start_soon(second_look.run)
         nursery.start_soon(running.keep_caps)
         nursery.start_soon(running.keep_notes)
+        nursery.start_soon(parts.catalog.keep_up)
         await nursery.start(serve_control, parts.config.home, verbs.call)
         at = [None if beside is None else await nursery.start(_beside, beside, verbs) for beside in (gateway, metrics)]
         watch(

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from p2phub.engine import fetch as engine
     from p2phub.engine.announce import Announcer
     from p2phub.node.reading import Reading
+    from p2phub.node.verbs.drafting import OpenDraft
 
 _log = logging.getLogger(__name__)
 JsonObject = dict[str, Any]
@@ -53,6 +54,7 @@ class Running:
         self.nursery: trio.Nursery | None = None  # Of what goes on between two verbs, while it runs.
         self.readings: dict[Digest, Reading] = {}
         self.open_models: dict[int, trio.Event] = {}  # By number; set to close one.
+        self.drafts: dict[int, OpenDraft] = {}
         self._jobs: dict[int, JsonObject] = {}
         self._begun: dict[int, Begun] = {}  # By job, as `_jobs`.
         self._fetches: dict[int, engine.Running] = {}

@@ -3,6 +3,7 @@
 from p2phub.observe.events import (
     Adopted,
     Done,
+    DraftOpened,
     Event,
     Failed,
     FilesReady,
@@ -35,6 +36,7 @@ __all__ = [
     "OUTCOMES",
     "Adopted",
     "Done",
+    "DraftOpened",
     "Event",
     "Explanation",
     "Failed",

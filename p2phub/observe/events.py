@@ -191,6 +191,17 @@ class ModelOpened(Event, frozen=True):
     """Of each its path, size and SHA-256 (hex)."""
 
 
+class DraftOpened(Event, frozen=True):
+    """A draft can be written: files of it go into `folder`, which is absolute."""
+
+    NAME: ClassVar[str] = "draft_opened"
+    number: int
+    """What it is called from here on."""
+    folder: str
+    base: str | None
+    """The manifest that it begins with."""
+
+
 class RangeReady(Event, frozen=True):
     """Bytes `start` ..< `stop` of a file that somebody reads stand, verified, at the same offsets of the file `place`.
 

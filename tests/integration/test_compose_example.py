@@ -1,4 +1,4 @@
-"""The scripts of the Compose file, run as they stand: three homes, on loopback addresses for those of Docker."""
+"""The scripts of the Compose file, run as they stand: in three homes, on addresses of loopback and not Docker's."""
 
 from __future__ import annotations
 
