@@ -13,6 +13,8 @@ T ?=
 J ?= 2
 # Options of the demo and of the benchmarks, for example: make demo ARGS=--keep
 ARGS ?=
+# Whether the demo's nodes stay, to be looked at, until Ctrl-C: make demo KEEP=1
+KEEP ?=
 
 .DEFAULT_GOAL := help
 # How many runs `make sim` does with up to 8 nodes, over all scenarios, and how many of each scenario with 50 besides.
@@ -26,7 +28,7 @@ help:
 setup: $(VENV)/.ready-dev
 
 demo: $(VENV)/.ready-demo
-	@$(PY) docs/demo/demo.py $(ARGS)
+	@$(PY) docs/demo/demo.py $(if $(filter-out 0,$(KEEP)),--stay) $(ARGS)
 
 test: $(VENV)/.ready-dev
 	@$(PY) -m pytest -n $(J) --dist worksteal $(T)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from p2phub.api.drafting import Draft
     from p2phub.api.examining import examine
     from p2phub.api.fetching import default_folder
-    from p2phub.api.hub import Hub, open_hub
+    from p2phub.api.hub import Hub, has_home, open_hub
     from p2phub.api.reading import OpenModel
     from p2phub.content import parse_digest
     from p2phub.errors import (
@@ -139,6 +139,7 @@ __all__ = [
     "examine",
     "gguf_facts",
     "git_blob_sha1",
+    "has_home",
     "lfs_pointer",
     "log_format",
     "looks_like_gguf",
@@ -160,7 +161,7 @@ _ROOMS = {
     "p2phub.api.drafting": "Draft",
     "p2phub.api.examining": "examine",
     "p2phub.api.fetching": "default_folder",
-    "p2phub.api.hub": "Hub open_hub",
+    "p2phub.api.hub": "Hub has_home open_hub",
     "p2phub.api.reading": "OpenModel",
     "p2phub.content": "parse_digest",
     "p2phub.errors": "AlreadyRunning ChunkMismatch ContentChanged Damaged DiskError DiskFull HubError Malformed "

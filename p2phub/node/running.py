@@ -48,6 +48,7 @@ class Running:
         self.announcer = announcer
         self.began = time.time()
         self.looked_at_store = (-math.inf, False)  # When, and whether it could be written.
+        self.store_told: tuple[int, float, JsonObject] | None = None  # At how many changes, when, what was told of it.
         config = parts.config
         self.capping = Capping(parts.caps, Rates(config.up, config.down), config.schedule)
         self.nursery: trio.Nursery | None = None  # Of what goes on between two verbs, while it runs.

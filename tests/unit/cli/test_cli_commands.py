@@ -57,7 +57,7 @@ LAST_EVENT = {"publish": "published", "fetch": "done", "status --explain": "expl
 
 
 def test_every_command_stands_in_the_table_below() -> None:
-    assert {command.name for command in COMMANDS} == {name.split()[0] for name in ALL} | {"node"}
+    assert {command.name for command in COMMANDS} == {name.split()[0] for name in ALL} | {"node", "completion"}
 
 
 ALSO = {"ls": [("unfinished", ())]}
