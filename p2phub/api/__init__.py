@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from p2phub.api.daemon import run_node, salvage
     from p2phub.api.fetching import default_folder
     from p2phub.api.hub import Hub, open_hub
+    from p2phub.api.looking import commit_of_version
+    from p2phub.api.passing_on import PassingOn
     from p2phub.api.reading import OpenModel
     from p2phub.content import parse_digest
     from p2phub.errors import (
@@ -97,6 +99,7 @@ __all__ = [
     "NotTrusted",
     "Occupied",
     "OpenModel",
+    "PassingOn",
     "PeerAddress",
     "PeerDropped",
     "PeerError",
@@ -121,6 +124,7 @@ __all__ = [
     "check_mirror",
     "check_name",
     "commit_of",
+    "commit_of_version",
     "default_folder",
     "git_blob_sha1",
     "lfs_pointer",
@@ -140,6 +144,8 @@ _ROOMS = {
     "p2phub.api.daemon": "run_node salvage",
     "p2phub.api.fetching": "default_folder",
     "p2phub.api.hub": "Hub open_hub",
+    "p2phub.api.looking": "commit_of_version",
+    "p2phub.api.passing_on": "PassingOn",
     "p2phub.api.reading": "OpenModel",
     "p2phub.content": "parse_digest",
     "p2phub.errors": "AlreadyRunning ChunkMismatch ContentChanged Damaged DiskError DiskFull HubError Malformed "

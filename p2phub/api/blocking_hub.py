@@ -103,41 +103,39 @@ class BlockingModel(_Closing):
     """The files of one manifest, open for reading: `OpenModel`, whose methods wait."""
 
     def __init__(self, hub: BlockingHub, model: OpenModel) -> None:
-        self._hub, self._model = hub, model
+        self._hub = hub
+        self.model = model
+        """The same for trio, in the hub's thread: for `BlockingHub.call`."""
 
     @property
     def reference(self) -> str:
         """As it was asked for."""
-        return self._model.reference
+        return self.model.reference
 
     @property
     def manifest(self) -> str:
         """Its digest, as text."""
-        return self._model.manifest
+        return self.model.manifest
 
     @property
     def release(self) -> OpenedRelease | None:
         """What the publisher signed that led here, if anything did."""
-        return self._model.release
+        return self.model.release
 
     @property
     def files(self) -> Mapping[str, OpenedFile]:
         """The files by path, in the order of paths; sizes in bytes."""
-        return self._model.files
+        return self.model.files
 
     def read(self, path: str, start: int = 0, stop: int | None = None) -> bytes:
         """Return bytes `start` ..< `stop` (None: to the end) of a file, verified; what is behind its end is left out.
         Raises as `OpenModel.read` does."""
-        return bytes(self._hub.call(lambda hub: self._model.gather(path, start, stop)))
-
-    def danger(self, path: str) -> str | None:
-        """Say why loading a file may run code; None if it may not. See `OpenModel.danger`."""
-        return self._hub.call(lambda hub: self._model.danger(path))
+        return bytes(self._hub.call(lambda hub: self.model.gather(path, start, stop)))
 
     def close(self) -> None:
         """End all reads. What came is kept in the home's own store."""
         if not self._hub.closed:
-            self._hub.call(lambda hub: self._model.__aexit__(None, None, None))
+            self._hub.call(lambda hub: self.model.__aexit__(None, None, None))
 
     def __enter__(self) -> BlockingModel:
         return self
