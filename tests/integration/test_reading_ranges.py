@@ -281,7 +281,7 @@ async def test_where_nobody_wants_anything_what_came_whole_goes_to_its_place_whi
     scene: Scene, folder: Path, data: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And what is wanted after that is fetched all the same."""
-    monkeypatch.setattr(limits, "READERS_IDLE_S", 0.0)
+    monkeypatch.setattr(limits, "READERS_IDLE_ALONE_S", 0.0)
     reference = scene.publish("ann", folder, name="m")["reference"]
     ann = scene.node("ann")
     with trio.fail_after(END_S):
