@@ -137,7 +137,7 @@ ds = datasets.load_dataset(
     fragment_scan_options=pyarrow.dataset.ParquetFragmentScanOptions(
         cache_options=pyarrow.CacheOptions(range_size_limit=1 << 20)
     ),
-    download_config=datasets.DownloadConfig(storage_options={"hf": {"block_size": 1 << 19}}),
+    storage_options={"hf": {"block_size": 1 << 18}},
 )
 print(json.dumps(next(iter(ds))["noise"].hex()), flush=True)
 os._exit(0)
