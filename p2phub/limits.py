@@ -107,6 +107,7 @@ SOON_RUNS_MAX = 4096  # Of an order hint: what is beyond comes in its usual orde
 SOON_LAPS_MAX = 256  # and what goes back more often ascends from there on: each is looked at for each grant.
 READERS_REST_S = 1.0  # Its links go after so long: a provider serves few of one peer, and other models may be read.
 READERS_IDLE_S = 20.0  # A fetch for readers of whom nobody wants anything: the lock of its folder goes then.
+READERS_IDLE_ALONE_S = 1.0  # The same without a daemon: another process of this home may wait for that lock.
 READ_AT_ONCE_BYTES_MAX = 64 * MIB  # What one reader may have asked for at a time: that much comes if it goes away.
 SOON_RANGES_MAX = 64  # Ranges of files that somebody reads while they are fetched; the oldest is forgotten.
 FIRST_PATTERNS_MAX = 64  # Each is compared with every path.

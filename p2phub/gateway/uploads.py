@@ -21,7 +21,6 @@ from p2phub import api, limits
 from p2phub.errors import Malformed, NotFound, UsageError
 from p2phub.gateway.absent import ENTRY, no_repository, no_revision
 from p2phub.gateway.answers import Json
-from p2phub.gateway.api_shelf import version_commit
 from p2phub.gateway.commits import SHA256, Delete, Header, PutFile, PutLarge, read_commit
 from p2phub.gateway.revisions import Commit as CommitRevision
 from p2phub.gateway.revisions import Tag, parse_revision
@@ -206,7 +205,9 @@ class Uploads:
         if isinstance(wanted, Tag):
             found = head.at(wanted.name)
         elif isinstance(wanted, CommitRevision):
-            found = next((each for each in head.versions if version_commit(repo.name, each) == wanted.digits), None)
+            found = next(
+                (each for each in head.versions if api.commit_of_version(repo.name, each) == wanted.digits), None
+            )
         else:
             found = None
         if found is None and head.versions:
@@ -348,7 +349,7 @@ class Uploads:
             lines = await stack.enter_async_context(aclosing(read_commit(body)))
             header = await anext(lines)
             assert isinstance(header, Header), "it comes first"
-            at = None if version is None else version_commit(repo.name, version)
+            at = None if version is None else api.commit_of_version(repo.name, version)
             if header.parent is not None and (at is None or not at.startswith(header.parent)):
                 raise Refusal(412, f"{repo.name} is at {at}, and not at {header.parent} any more: upload again")
             base = None if version is None else version["manifest"]

@@ -23,6 +23,9 @@ def _normal(name: str) -> str:
 OPTIONAL = {
     "p2phub.api.arrays": {"numpy": "arrays", "torch": "torch"},
     "p2phub.web.reading_rows": {"pyarrow": "page"},
+    "p2phub.filesystem.ahead": {"fsspec": "fs"},
+    "p2phub.filesystem.files": {"fsspec": "fs"},
+    "p2phub.filesystem.system": {"fsspec": "fs"},
 }
 """By module what it imports only when it is asked to, and the extra that declares it."""
 
