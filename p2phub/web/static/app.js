@@ -38,7 +38,7 @@ const count = document.getElementById("jobs-count");
 onOverview((overview, connected) => {
   state.dataset.state = connected ? "on" : "off";
   text.textContent = connected && overview
-    ? `↓ ${rate(overview.rates.down)}  ↑ ${rate(overview.rates.up)}`
+    ? `↓ ${rate(overview.rates.down)}\n↑ ${rate(overview.rates.up)}`
     : "The node does not answer; asking again";
   if (!overview) return;
   const moving = overview.jobs.filter((job) => job.state === "running" || job.state === "waiting").length;

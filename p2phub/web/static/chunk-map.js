@@ -9,9 +9,9 @@ import { get } from "./api.js";
 import { h, say, svg } from "./dom.js";
 import { count, percent, plural, size } from "./units.js";
 
-const ROW_PX = 13;
+const ROW_PX = 15;
 const GAP_PX = 3;
-const CHUNK_PX = 5;
+const CHUNK_PX = 16;
 const ROWS_MAX = 12;
 const FILES_SHOWN = 12;
 const REFRESH_MS = 1500;

@@ -44,6 +44,7 @@ export function jobRow(job) {
   const label = stateTag();
   const meter = bar(`${job.name || short(job.ref)}: how much of it is here`);
   const part = h("span.part");
+  const meterRow = h("div.job-bar", {}, meter.node, part);
   const line = h("span.far");
   const why = h("p.why");
   const sources = h("span.sources");
@@ -51,7 +52,7 @@ export function jobRow(job) {
   stop.querySelector("button").setAttribute("aria-label", `Stop ${job.name || short(job.ref)}`);
   const node = h("li.job", {},
     h("div.job-head", {}, link, job.action in DOES ? tag(DOES[job.action]) : null, label.node, stop),
-    h("div.job-bar", {}, meter.node, part),
+    meterRow,
     h("div.job-line", {}, line, sources),
     why);
   return {
@@ -61,6 +62,7 @@ export function jobRow(job) {
       link.title = now.ref;
       label.set(now);
       meter.set(now.done_bytes ?? 0, now.total_bytes);
+      meterRow.hidden = !now.total_bytes;
       say(part, percent(now.done_bytes ?? 0, now.total_bytes));
       say(line, progressOf(now));
       say(sources, isOpen(now) && now.sources.length ? `from ${plural(now.sources_total ?? now.sources.length, "source")}` : "");

@@ -8,7 +8,7 @@ import { chunkMap } from "./chunk-map.js";
 import { h } from "./dom.js";
 import { isOpen } from "./job-row.js";
 import { onOverview } from "./live.js";
-import { copyable, heldOf, tag } from "./parts.js";
+import { addressOf, copyable, heldOf, tag } from "./parts.js";
 import { short } from "./reference.js";
 import { route } from "./router.js";
 import { listed, table } from "./table.js";
@@ -89,7 +89,7 @@ async function tensors(place, { ref, query, model, signal }) {
   place.replaceChildren(form, below);
   const list = await listed({
     what: "tensors", query: { ref, q: words, limit: 100 }, caption: `Tensors of ${model.name || short(ref)}`, signal,
-    columns: [{ name: "Name", kind: "name path" }, { name: "Type", kind: "wide" }, { name: "Shape", kind: "number" }, { name: "Size", kind: "number" }, { name: "Here", kind: "number" }, { name: "File", kind: "wide path" }],
+    columns: [{ name: "Name", kind: "name path" }, { name: "Type", kind: "wide" }, { name: "Shape", kind: "number wide" }, { name: "Size", kind: "number" }, { name: "Here", kind: "number" }, { name: "File", kind: "wide path" }],
     cells: (tensor) => [h("code", {}, tensor.name), tensor.dtype ?? "", tensor.shape.join(" × "), size(tensor.stop - tensor.start), heldOf(tensor.held_bytes, tensor.stop - tensor.start), tensor.file],
     empty: h("p", {}, words ? "No tensor is called so." : "Its files name no tensors."),
   });
@@ -120,5 +120,5 @@ async function providers(place, { ref, signal }) {
   const { items } = await get("providers", { ref }, signal);
   if (!items.length) return place.replaceChildren(h("div.empty", {}, h("p", {}, "Nobody else is known to have it now.")));
   const columns = [{ name: "Peer", kind: "name" }, { name: "Address", kind: "path" }, { name: "Known by", kind: "wide" }];
-  place.replaceChildren(table("Who has it", columns, items.map((item) => [copyable(item.peer_id, { label: "Copy the peer" }), (item.address ?? "").replace(/\/p2p\/.*$/, ""), item.via ?? ""])).node);
+  place.replaceChildren(table("Who has it", columns, items.map((item) => [copyable(item.peer_id, { label: "Copy the peer" }), addressOf(item.address ?? ""), item.via ?? ""])).node);
 }

@@ -41,6 +41,12 @@ export function copyable(text, { shown = short(text), label = "Copy" } = {}) {
   return h("span.copyable", {}, code, button);
 }
 
+/** Return a multiaddr, shown without the peer at its end; what is copied has it. */
+export const addressOf = (address) => copyable(address, { shown: place(address), label: "Copy the address" });
+
+/** A multiaddr without the peer at its end. */
+export const place = (address) => (address ?? "").replace(/\/p2p\/[^/]*$/, "");
+
 /** Return a link to a repository, with its title below. */
 export const repositoryLink = ({ ref, name, title }) => [
   h("a", { href: route("model", ref), title: ref }, name || short(ref)),

@@ -62,6 +62,7 @@ async function turn(main, moves) {
     if (link.dataset.view === entry) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
+  main.setAttribute("aria-busy", "true");
   try {
     const view = await load();
     if (controller.signal.aborted) return;
@@ -74,7 +75,9 @@ async function turn(main, moves) {
     main.replaceChildren(head, h("p.notice.bad", { role: "alert" }, error.message));
     if (!(error.name === "Refused" || "status" in error)) throw error; // A bug is to be seen.
   }
-  if (!controller.signal.aborted) settle(main, false);
+  if (controller.signal.aborted) return;
+  main.removeAttribute("aria-busy");
+  settle(main, false);
 }
 
 function settle(main, moves) {

@@ -12,7 +12,8 @@ export function spark(lines) {
   const node = svg("svg", { class: "spark", viewBox: `0 0 ${WIDE} ${HIGH}`, preserveAspectRatio: "none", role: "img" }, ...shapes);
   return {
     node,
-    draw(samples) {
+    draw(told) {
+      const samples = told.length === 1 ? [...told, ...told] : told; // A line from the first on.
       const top = Math.max(1, ...samples.flatMap((sample) => lines.map((name) => sample[name])));
       const step = WIDE / Math.max(1, samples.length - 1);
       lines.forEach((name, at) => {

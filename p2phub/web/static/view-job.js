@@ -6,7 +6,7 @@ import { h, keyed, say } from "./dom.js";
 import { fetchNow } from "./fetching.js";
 import { isOpen, progressOf, stateTag, whyOf } from "./job-row.js";
 import { firstOverview, onOverview } from "./live.js";
-import { bar, copyable, doing } from "./parts.js";
+import { bar, copyable, doing, place } from "./parts.js";
 import { short } from "./reference.js";
 import { route } from "./router.js";
 import { spark } from "./spark.js";
@@ -57,7 +57,7 @@ export async function show(main, { arg, signal }) {
     say(line, progressOf(now));
     say(why, whyOf(now));
     why.hidden = !why.textContent;
-    why.className = now.error ? "notice bad" : "notice";
+    why.className = now.error ? "notice bad" : now.state === "waiting" ? "notice warn" : "notice";
     if (now.state === "running") samples.push({ rate: now.rate });
     if (samples.length > SAMPLES) samples.shift();
     curve.draw(samples);
@@ -93,7 +93,7 @@ function sourceRow(source) {
   const note = h("span");
   const share = bar(`Rate of ${short(source.peer_id)}`);
   const who = source.peer_id ? copyable(source.peer_id, { label: "Copy the peer" }) : h("code", {}, source.address);
-  const node = row(COLUMNS, [[who, source.peer_id && source.address ? h("span.under", {}, source.address.replace(/\/p2p\/.*$/, "")) : null], way, speed, share.node, received, note]);
+  const node = row(COLUMNS, [[who, source.peer_id && source.address ? h("span.under", {}, place(source.address)) : null], way, speed, share.node, received, note]);
   return {
     node,
     update(now) {

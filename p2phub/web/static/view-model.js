@@ -35,13 +35,13 @@ function frame(main, ref, model, query, signal) {
     h("li", {}, h("a", { href: route("model", ref, { part: each.key }), "aria-current": each === part ? "page" : null }, each.title, each.count ? h("span.count", {}, each.count) : null)))));
   main.replaceChildren(head(ref, model, signal), tabs, place);
   place.append(h("h2", { id: "part" }, part.title));
-  const content = h("div", {}, h("p.note", {}, "Asking the node…"));
+  const content = h("div", { "aria-busy": "true" }, h("p.note", {}, "Asking the node…"));
   place.append(content);
   part.show(content, { ref, model, query, signal }).catch((error) => {
     if (error.name === "AbortError" || signal.aborted) return;
     content.replaceChildren(h("p.notice", { role: "alert" }, error.message));
     if (!("status" in error)) throw error;
-  });
+  }).finally(() => content.removeAttribute("aria-busy"));
 }
 
 function head(ref, model, signal) {
@@ -49,10 +49,12 @@ function head(ref, model, signal) {
   meter.set(model.held_bytes ?? 0, model.size);
   const here = h("p.far", {}, { all: "All of it is here.", none: "Nothing of it is here.", some: `${percent(model.held_bytes, model.size)} is here: ${size(model.held_bytes)} of ${size(model.size)}.` }[model.held]);
   const moving = h("p.notice", { hidden: true });
+  const todo = h("div.actions", {}, ...actions(model));
   let ended = true;
   onOverview((now) => {
     const job = now?.jobs.find((each) => isOpen(each) && each.manifest === model.manifest);
     moving.hidden = !job;
+    for (const each of todo.querySelectorAll(".begins")) each.hidden = Boolean(job);
     if (job) {
       moving.replaceChildren("It is being fetched: ", h("a", { href: route("job", job.id) }, percent(job.done_bytes ?? 0, job.total_bytes)));
       ended = false;
@@ -80,14 +82,14 @@ function head(ref, model, signal) {
         ["Folder", model.folder ? copyable(model.folder, { shown: model.folder, label: "Copy the folder" }) : null],
         ["Made of", model.parents?.length ? h("ul.plain", {}, ...model.parents.map((parent) => h("li", {}, `${parent.relation} `, h("a", { href: route("model", parent.manifest) }, short(parent.manifest))))) : null],
       ]),
-      h("div.act", {}, meter.node, here, moving, h("div.actions", {}, ...actions(model)))));
+      h("div.act", {}, meter.node, here, moving, todo)));
 }
 
 function actions(model) {
   const doings = [];
   if (model.held !== "all") {
-    doings.push(doing("Fetch", () => fetchNow(model.ref), { kind: "button.primary" }));
-    doings.push(doing("Fetch into a folder", () => fetchInto(model.ref)));
+    doings.push(doing("Fetch", () => fetchNow(model.ref), { kind: "button.primary" }), doing("Fetch into a folder", () => fetchInto(model.ref)));
+    for (const each of doings) each.classList.add("begins"); // Not while it is being fetched.
   }
   if (model.held !== "none") {
     const act = model.pinned ? "unpin" : "pin";

@@ -4,7 +4,7 @@ import { setCaps } from "./caps.js";
 import { h, keyed, say, svg } from "./dom.js";
 import { isOpen, jobRow } from "./job-row.js";
 import { firstOverview, onOverview, rates } from "./live.js";
-import { copyable, facts } from "./parts.js";
+import { addressOf, copyable, facts } from "./parts.js";
 import { route } from "./router.js";
 import { spark } from "./spark.js";
 import { count, plural, rate, size } from "./units.js";
@@ -50,7 +50,7 @@ export async function show(main, { signal }) {
   nodeCard.append(nodeFacts);
   let nodeShown = "";
 
-  main.replaceChildren(h("h1", {}, "Overview"), h("div.cards", {}, moving, ratesCard, heldCard, nodeCard));
+  main.replaceChildren(h("h1", {}, "Overview"), h("div.cards", {}, h("div", {}, moving, heldCard), h("div", {}, ratesCard, nodeCard)));
   onOverview((now) => {
     if (!now) return;
     const open = now.jobs.filter(isOpen);
@@ -81,7 +81,7 @@ function nodeList(node) {
   return facts([
     ["Reached from outside", node.reachable === null ? null : node.reachable ? "yes" : "no"],
     ["Found on this network", node.lan ? "yes: other nodes of it find this one by themselves" : "no: it was started without"],
-    ["Addresses", node.addresses.length ? h("ul.plain", {}, ...node.addresses.slice(0, 6).map((address) => h("li", {}, copyable(address)))) : "none yet"],
+    ["Addresses", node.addresses.length ? h("ul.plain", {}, ...node.addresses.slice(0, 6).map((address) => h("li", {}, addressOf(address)))) : "none yet"],
     ["Publishes as", copyable(node.publisher_id)],
     ["Peer", copyable(node.peer_id)],
     ["Version", node.version],

@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { h } from "./dom.js";
 import { overview } from "./live.js";
-import { copyable } from "./parts.js";
+import { copyable, place } from "./parts.js";
 import { table } from "./table.js";
 import { rate, size } from "./units.js";
 
@@ -14,19 +14,20 @@ export async function show(main, { signal }) {
   const place = h("div", {}, h("p.note", {}, "Asking the node…"));
   main.replaceChildren(h("h1", {}, "Peers"), place);
   let said = "";
-  for (;;) {
+  const look = async () => {
     const { items } = await get("peers", {}, signal);
     const text = JSON.stringify(items);
     if (text !== said) place.replaceChildren(items.length ? listOf(items) : nobody());
     said = text;
-    await new Promise((done) => setTimeout(done, EVERY_MS));
-    if (signal.aborted) return;
-  }
+  };
+  await look();
+  const timer = setInterval(() => look().catch(() => {}), EVERY_MS); // That the node is gone is told beside the views.
+  signal.addEventListener("abort", () => clearInterval(timer));
 }
 
 function listOf(items) {
   return table("Peers that this node knows, those first that give something now", COLUMNS, items.map((peer) => [
-    [copyable(peer.peer_id, { label: "Copy the peer" }), h("span.under", {}, (peer.address ?? "").replace(/\/p2p\/.*$/, ""))],
+    [copyable(peer.peer_id, { label: "Copy the peer" }), h("span.under", {}, place(peer.address))],
     rate(peer.down ?? 0), size(peer.bytes ?? 0), peer.proven ? "yes" : "heard of", peer.note ?? "",
   ])).node;
 }

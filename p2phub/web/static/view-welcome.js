@@ -3,7 +3,7 @@
 import { h } from "./dom.js";
 import { fetchForm } from "./fetching.js";
 import { firstOverview } from "./live.js";
-import { copyable } from "./parts.js";
+import { addressOf, copyable } from "./parts.js";
 import { route } from "./router.js";
 
 export async function show(main, { signal }) {
@@ -26,5 +26,5 @@ export async function show(main, { signal }) {
   if (signal.aborted || !node.addresses.length) return;
   addresses.replaceChildren(h("section.card", { "aria-label": "Who can find this node" }, h("h2", {}, "Who can find this node"),
     h("p", {}, "Nodes of the same network find it by themselves. Others can be told one of its addresses, after ", h("code", {}, "--bootstrap"), ":"),
-    h("ul.plain", {}, ...node.addresses.slice(0, 6).map((address) => h("li", {}, copyable(address))))));
+    h("ul.plain", {}, ...node.addresses.slice(0, 6).map((address) => h("li", {}, addressOf(address))))));
 }
