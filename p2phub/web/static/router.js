@@ -4,7 +4,7 @@
 //
 // A view is a module with `show(main, place)`, loaded when it is first wanted; `place` is {arg, query, signal}, and the
 // signal ends when another view is shown. On every change but the first the focus goes to the new heading, as it would
-// go to the top of a new page.
+// go to the top of a new page; to that of the part, where only a part is another.
 
 import { h } from "./dom.js";
 
@@ -21,6 +21,7 @@ const VIEWS = {
 };
 
 let ending = null;
+let before = ""; // The view and what it is of, without the words behind "?".
 
 /** The address of a view: route("model", ref, {part: "files"}). */
 export function route(view, arg = null, query = {}) {
@@ -58,16 +59,20 @@ async function turn(main, moves) {
   const controller = (ending = new AbortController());
   const { name, arg, query } = parse(location.hash);
   const [entry, load] = VIEWS[name];
+  const within = before === `${name} ${arg}`;
+  before = `${name} ${arg}`;
   for (const link of document.querySelectorAll(".side a")) {
     if (link.dataset.view === entry) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
+  const focused = moves || main.contains(document.activeElement);
   main.setAttribute("aria-busy", "true");
   try {
     const view = await load();
     if (controller.signal.aborted) return;
     const shown = view.show(main, { arg, query, signal: controller.signal, moves });
-    settle(main, moves);
+    settle(main);
+    if (moves) toHead(main, within);
     await shown;
   } catch (error) {
     if (controller.signal.aborted || error.name === "AbortError") return;
@@ -77,15 +82,20 @@ async function turn(main, moves) {
   }
   if (controller.signal.aborted) return;
   main.removeAttribute("aria-busy");
-  settle(main, false);
+  settle(main);
+  if (focused && document.activeElement === document.body) toHead(main, within); // What had the focus was shown anew.
 }
 
-function settle(main, moves) {
+function settle(main) {
   const head = main.querySelector("h1");
+  if (head) document.title = `${head.textContent} · p2phub`;
+}
+
+/** Put the focus on the view's heading; `within` a view on that of the part that is new, and nothing scrolls. */
+function toHead(main, within) {
+  const head = (within && main.querySelector("#part")) || main.querySelector("h1");
   if (!head) return;
-  document.title = `${head.textContent} · p2phub`;
-  if (!moves) return;
   head.tabIndex = -1;
   head.focus({ preventScroll: true });
-  scrollTo(0, 0);
+  if (!within) scrollTo(0, 0);
 }
