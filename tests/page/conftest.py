@@ -30,7 +30,7 @@ collect_ignore_glob = [] if find_spec("playwright") else ["test_*"]
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 WAIT_MS = 20_000
-"""How long the page may take to show something. Generous: shared machines are slow, and a wait ends when it is there."""
+"""How long the page may take to show something. Generous: a busy machine is slow, and a wait ends when it is there."""
 
 
 @pytest.fixture(scope="session")

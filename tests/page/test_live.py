@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.support.covers import covers
 from tests.support.page_answers import item, model, overview, page_of
-from tests.support.page_stand_in import Documents, StandIn, stand_in
+from tests.support.page_stand_in import StandIn
 from tests.support.page_views import VIEWS, Open, settled
 
 pytestmark = pytest.mark.page
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.page
 HOSTILE = "<img src=x onerror=document.title='taken'><script>document.title='taken'</script>"
 
 
-def test_a_node_that_went_away_is_said_and_found_again(documents: Documents, node: StandIn, open_page: Open) -> None:
+def test_a_node_that_went_away_is_said_and_found_again(node: StandIn, open_page: Open) -> None:
     page = open_page(f"{node.url}/")
     state = page.locator("#state")
     expect(state).to_contain_text("61.5\u00a0MB/s")

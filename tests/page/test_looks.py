@@ -3,64 +3,52 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from tests.support.page_answers import answers
 from tests.support.page_stand_in import Documents, StandIn, stand_in
-from tests.support.page_views import VIEWS, Open, settled
+from tests.support.page_views import VIEWS, Open
 
 pytestmark = pytest.mark.page
 
-SCHEMES = ("light", "dark")
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 WIDE, NARROW, LEAST = 1280, 360, 320
 RULES_MIN = 15
 """How many rules axe finds something to judge by in the plainest view: fewer, and it did not run."""
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("view", VIEWS)
-def test_axe_finds_nothing_serious_in_a_view(view: str, scheme: str, node: StandIn, open_page: Open) -> None:
-    page = open_page(f"{node.url}/{VIEWS[view]}", scheme=scheme)
-    found = Axe().run(page).response
-    assert len(found["passes"]) >= RULES_MIN
-    assert [(wrong["id"], wrong["impact"], wrong["nodes"][0]["html"]) for wrong in found["violations"]] == []
+def test_a_view_fits_and_axe_finds_nothing_serious(view: str, node: StandIn, open_page: Open, shots: Path) -> None:
+    page = open_page(f"{node.url}/{VIEWS[view]}")
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        page.set_viewport_size({"width": WIDE, "height": 900})
+        found = Axe().run(page).response
+        assert len(found["passes"]) >= RULES_MIN
+        assert [(wrong["id"], wrong["impact"], wrong["nodes"][0]["html"]) for wrong in found["violations"]] == []
+        for width in (WIDE, NARROW, LEAST):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            if width != LEAST:
+                page.screenshot(path=shots / f"{view}-{scheme}-{width}.png", full_page=True)
 
 
 @pytest.mark.parametrize("dialog", ["the caps", "the token"])
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_axe_finds_nothing_serious_in_a_dialog(
-    dialog: str, scheme: str, node: StandIn, open_page: Open, shots: Path
-) -> None:
+def test_axe_finds_nothing_serious_in_a_dialog(dialog: str, node: StandIn, open_page: Open, shots: Path) -> None:
     page = open_page(f"{node.url}/#/")
     if dialog == "the caps":
         page.get_by_role("button", name="Set caps").click()
     else:
         page.get_by_role("button", name="Stop mistral-nemo-12b-instruct").click()
     page.get_by_role("dialog").wait_for()
-    found = Axe().run(page).response
-    page.screenshot(path=shots / f"{dialog.replace(' ', '-')}-{scheme}.png")
-    assert [(wrong["id"], wrong["nodes"][0]["html"]) for wrong in found["violations"]] == []
-
-
-@pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("width", [WIDE, NARROW])
-def test_each_view_is_pictured_to_be_looked_at(
-    width: int, scheme: str, node: StandIn, open_page: Open, shots: Path
-) -> None:
-    page = open_page(f"{node.url}/", scheme=scheme, width=width)
-    for view, place in VIEWS.items():
-        page.goto("about:blank")
-        page.goto(f"{node.url}/{place}")
-        settled(page)
-        page.screenshot(path=shots / f"{view}-{scheme}-{width}.png", full_page=True)
-
-
-@pytest.mark.parametrize("view", VIEWS)
-def test_nothing_is_wider_than_the_narrowest_screen(view: str, node: StandIn, open_page: Open) -> None:
-    page = open_page(f"{node.url}/{VIEWS[view]}", width=LEAST)
-    assert page.evaluate("document.documentElement.scrollWidth") <= LEAST
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        found = Axe().run(page).response
+        page.screenshot(path=shots / f"{dialog.replace(' ', '-')}-{scheme}.png")
+        assert [(wrong["id"], wrong["nodes"][0]["html"]) for wrong in found["violations"]] == []
 
 
 def test_a_node_that_holds_nothing_shows_how_to_begin(documents: Documents, open_page: Open, shots: Path) -> None:

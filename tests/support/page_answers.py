@@ -1,6 +1,6 @@
 """What a made-up node tells its page: a home with something of everything, so that each view has all that it can show.
 
-The shapes are those of docs/design/page.md. Used by tests of the page's looks; what a real node tells is tested with one.
+The shapes are those of docs/design/page.md. For tests of the page's looks; what a real node tells is tested with one.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ def chunk_map() -> dict[str, Json]:
 
 def rows() -> dict[str, Json]:
     chance = random.Random(7)
-    words = "the quick brown fox jumps over a lazy dog near this river bank today".split()
+    words = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "near", "this", "river", "bank"]
     return {
         "columns": [{"name": "id", "type": "int64"}, {"name": "text", "type": "string"},
                     {"name": "score", "type": "double"}, {"name": "label", "type": "string"}],
@@ -249,7 +249,7 @@ def answers(*, held: int = 23, begun: bool = True) -> Answers:
     if not begun:
         told |= {
             "held": 0, "jobs": [], "peers": 0, "proven": 0, "rates": {"up": 0, "down": 0},
-            "disk": {name: 0 for name in told["disk"]} | {"quota_bytes": None, "free_bytes": 311_000 * MB},
+            "disk": dict.fromkeys(told["disk"], 0) | {"quota_bytes": None, "free_bytes": 311_000 * MB},
         }  # fmt: skip
     tensors = tensor_rows()
     return {
@@ -271,7 +271,8 @@ def answers(*, held: int = 23, begun: bool = True) -> Answers:
         "survey": lambda query: {
             "files": [{"path": "config.json", "size": 612}, {"path": "model.safetensors", "size": 91 * MB}],
             "files_total": 2, "bytes": 91 * MB + 612,
-            "left_out": [{"path": ".git/HEAD", "why": "junk"}], "refused": [{"path": ".env", "why": "looks like a secret"}],
+            "left_out": [{"path": ".git/HEAD", "why": "junk"}],
+            "refused": [{"path": ".env", "why": "looks like a secret"}],
             "refused_because": "what looks like a secret is published only if it is named",
         },
     }  # fmt: skip

@@ -90,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length", "0")))
         self._json(urlsplit(self.path).path.removeprefix("/-/api/"), {})
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *args: object) -> None:
         pass
 
     def _json(self, what: str, query: dict[str, str]) -> None:
@@ -119,7 +119,8 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             while not told.ended:
                 with told.changed:
-                    told.changed.wait_for(lambda: told.ended or told.version != seen)
+                    while not told.ended and told.version == seen:
+                        told.changed.wait()
                     seen = told.version
                 overview = json.dumps(told.answers["overview"]({}))
                 self.wfile.write(f"event: overview\ndata: {overview}\n\n".encode())

@@ -19,7 +19,7 @@ export const rate = (bytes) => `${size(bytes)}/s`;
 export const count = (number) => (Number.isFinite(number) ? whole.format(number) : "–");
 
 /** `1 file`, `12,000 files`. */
-export const plural = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
+export const plural = (number, noun, more = `${noun}s`) => `${count(number)} ${number === 1 ? noun : more}`;
 
 /** `12 s`, `3:07`, `2:03:07`; "–" for what nobody knows. */
 export function duration(seconds) {

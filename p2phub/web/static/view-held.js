@@ -2,8 +2,9 @@
 
 import { change } from "./api.js";
 import { h } from "./dom.js";
+import { onOverview, overview } from "./live.js";
 import { doing, repositoryLink, tag } from "./parts.js";
-import { route } from "./router.js";
+import { again, route } from "./router.js";
 import { listed } from "./table.js";
 import { count, date, size } from "./units.js";
 
@@ -14,20 +15,31 @@ const COLUMNS = [
   { name: "Came by", kind: "wide" }, { name: "Created", kind: "wide" }, { name: "Kept", kind: "act" },
 ];
 
+const PAGE = 50;
+
 export async function show(main, { query, signal }) {
   const words = query.get("q") ?? "";
   const kind = query.get("kind") ?? "";
   const head = h("h1", {}, "Held");
   const place = h("div", {}, h("p.note", {}, "Asking the node…"));
-  main.replaceChildren(head, filter("held", words, kind, "Names that hold"), place);
-  const list = await listed({
-    what: "repositories", query: { q: words, kind, limit: 50 }, caption: "Repositories that this node holds", columns: COLUMNS, signal,
+  const fresh = h("p.notice", { hidden: true, role: "status" }, "What is held has changed. ", h("button.small", { type: "button", onclick: again }, "Show it"));
+  main.replaceChildren(head, filter("held", words, kind, "Names that hold"), fresh, place);
+  const list = () => listed({
+    what: "repositories", query: { q: words, kind, limit: PAGE }, caption: "Repositories that this node holds", columns: COLUMNS, signal,
     cells: (item) => [repositoryLink(item), item.kind, [size(item.size), item.complete ? null : h("span.under", {}, "in part")], count(item.files), [item.origin ?? "", item.private ? [" ", tag("private")] : null].flat(), date(item.created), pinButton(item)],
     empty: words || kind
       ? h("p", {}, "Nothing held is like that. ", h("a", { href: route("search", words) }, "Search what others have"), ".")
       : [h("p", {}, "Nothing is held yet."), h("p", {}, h("a", { href: route("welcome") }, "How to begin"))],
   });
-  place.replaceChildren(list.node);
+  const load = async () => place.replaceChildren((await list()).node);
+  await load();
+  let seen = overview()?.changed;
+  onOverview((now) => {
+    if (!now || seen === undefined || now.changed === seen) return (seen ??= now?.changed);
+    seen = now.changed;
+    if (place.contains(document.activeElement) || place.querySelectorAll("tbody tr").length > PAGE) fresh.hidden = false;
+    else load().catch(() => {}); // Asked for anew with the next change.
+  }, signal);
 }
 
 /** Return the button that keeps a repository, or lets go of it. */

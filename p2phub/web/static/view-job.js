@@ -38,20 +38,29 @@ export async function show(main, { arg, signal }) {
   const fill = keyed(sources.body, sourceRow);
   const stop = doing("Stop", () => change("stop", { id: job.id }));
   const anew = doing("Fetch again", () => fetchNow(job.ref));
-  const map = chunkMap(job.ref, { signal });
+  const map = job.action === "publish" ? null : chunkMap(job.ref, { signal }); // What is published is all here.
+  const named = h("span.under-head");
+  let ref = null;
 
   main.replaceChildren(
     h("h1", {}, job.name || short(job.ref)),
-    h("p.under-head", {}, label.node, copyable(job.ref, { label: "Copy the reference" }), h("a", { href: route("model", job.ref) }, "What it is")),
+    h("p.under-head", {}, label.node, named),
     h("section.card", { "aria-label": "Progress" }, h("h2", {}, "Progress"),
       h("div.spread", {}, part, h("span.actions", {}, stop, anew)), meter.node, line, why, curve.node),
-    h("section.card", { "aria-label": "Sources" }, h("h2", {}, "Sources"), sources.node, none),
-    h("section.card", { "aria-label": "Chunk map" }, h("h2", {}, "Chunk map"), map.node));
+    ...(map ? [
+      h("section.card", { "aria-label": "Sources" }, h("h2", {}, "Sources"), sources.node, none),
+      h("section.card", { "aria-label": "Chunk map" }, h("h2", {}, "Chunk map"), map.node),
+    ] : []));
 
   onOverview((told) => {
     const now = told?.jobs.find((each) => each.id === job.id);
     if (!now) return;
     label.set(now);
+    if (ref !== now.ref) { // A publication has its reference when it is done.
+      ref = now.ref;
+      const known = now.action !== "publish" || now.state === "done";
+      named.replaceChildren(copyable(ref, { label: "Copy the reference" }), known ? h("a", { href: route("model", ref) }, "What it is") : "", now.into ? h("span.note", {}, `into ${now.into}`) : "");
+    }
     meter.set(now.done_bytes ?? 0, now.total_bytes);
     say(part, percent(now.done_bytes ?? 0, now.total_bytes));
     say(line, progressOf(now));
@@ -69,7 +78,7 @@ export async function show(main, { arg, signal }) {
     say(none, isOpen(now) ? "No source is connected." : "It has ended: no source is connected any more.");
     stop.hidden = !isOpen(now) || !now.mine;
     anew.hidden = now.action !== "fetch" || (now.state !== "failed" && now.state !== "stopped");
-    map.refresh(now.done_bytes);
+    map?.refresh(now.done_bytes);
   }, signal);
 }
 

@@ -60,11 +60,11 @@ export async function show(main, { signal }) {
     say(down, rate(now.rates.down));
     say(up, rate(now.rates.up));
     line.draw(rates);
-    say(capsLine, `Caps: ${capOf(now.caps.down)} down, ${capOf(now.caps.up)} up`);
+    say(capsLine, `Caps: ${capOf(now.caps.down)} down, ${capOf(now.caps.up)} up. ${size(now.served_bytes)} sent since it was started.`);
     say(held, count(now.held));
     say(peers, count(now.proven));
     peers.title = `${plural(now.peers, "peer")} known of, ${count(now.proven)} reached`;
-    disk.set(now.disk);
+    disk.set(now.disk, now.unfinished);
     const text = JSON.stringify(now.node);
     if (text !== nodeShown) {
       nodeShown = text;
@@ -100,7 +100,7 @@ function diskBar() {
     h("dl.legend", {}, ...kinds.map(([name, , label], at) => h("div", {}, h("dt", {}, h(`span.swatch.${name}`), label), values[at])), h("div", {}, h("dt", {}, h("span.swatch.free"), "Free on the disk"), free)), quota);
   return {
     node,
-    set(disk) {
+    set(disk, unfinished) {
       const ours = kinds.map(([, key]) => disk[key] ?? 0);
       const all = Math.max(1, ours.reduce((sum, bytes) => sum + bytes, 0) + (disk.free_bytes ?? 0));
       let at = 0;
@@ -112,8 +112,8 @@ function diskBar() {
         say(values[index], size(bytes));
       });
       say(free, size(disk.free_bytes));
-      say(quota, disk.quota_bytes ? `The own store may take ${size(disk.quota_bytes)}.` : "");
-      quota.hidden = !disk.quota_bytes;
+      say(quota, [disk.quota_bytes ? `The own store may take ${size(disk.quota_bytes)}.` : "", unfinished ? `${plural(unfinished, "fetch", "fetches")} did not end yet.` : ""].join(" ").trim());
+      quota.hidden = !quota.textContent;
       picture.setAttribute("aria-label", `Disk: ${kinds.map(([, , label], index) => `${label} ${size(ours[index])}`).join(", ")}, free ${size(disk.free_bytes)}`);
     },
   };
