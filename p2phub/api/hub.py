@@ -23,13 +23,22 @@ from p2phub.api.publishing import PublishingVerbs
 from p2phub.api.reading import ReadingVerbs
 from p2phub.api.sharing import SharingVerbs
 from p2phub.api.verbs import Verbs, bare_errors
+from p2phub.api.watching import WatchingVerbs
 from p2phub.node import Config, daemon_running, load_config, open_node, parse_cap, remote_verbs
 
 _log = logging.getLogger(__name__)
 
 
 class Hub(
-    PublishingVerbs, FetchingVerbs, ReadingVerbs, ProgramVerbs, LookingVerbs, KeepingVerbs, SharingVerbs, HomeVerbs
+    PublishingVerbs,
+    FetchingVerbs,
+    ReadingVerbs,
+    ProgramVerbs,
+    LookingVerbs,
+    WatchingVerbs,
+    KeepingVerbs,
+    SharingVerbs,
+    HomeVerbs,
 ):
     """The verbs, as async methods for trio. Get one from `open_hub`.
 

@@ -30,11 +30,13 @@ from p2phub.net.fallback import Fallback
 from p2phub.net.listen import Listener, open_listener
 from p2phub.net.own_addresses import own_addresses
 from p2phub.net.throttle import Caps
+from p2phub.node.catalog import NodeCatalog
 from p2phub.node.config import Config
 from p2phub.node.keystore import load_or_create
 from p2phub.node.peers import read_peers, write_peers
 from p2phub.node.visitors import open_to_visitors, port_towards
-from p2phub.store import Ledger, Store
+from p2phub.store import CatalogIndex, Ledger, Store
+from p2phub.store.catalog_database import CatalogDatabase
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.ledger import FileLedger
 from p2phub.store.sharing import Places
@@ -68,11 +70,13 @@ class Parts:
         caps: Caps,
         children: Callable[[], tuple[int, ...]],
         places: Places,
+        catalog: CatalogIndex,
     ) -> None:
         self.config = config
         self.publisher = publisher
         self.key = key
         self.places = places
+        self.catalog = NodeCatalog(catalog, ledger, store, places, workers)
         self.store = store
         self.ledger = ledger
         self.shelf = shelf
@@ -270,6 +274,7 @@ async def compose(config: Config, *, serving: bool, bulk_processes: int = 0) -> 
     publisher, key = load_or_create(config.home)
     store = FilesystemStore(config.home)
     ledger = FileLedger(config.home, log=store.log)
+    catalog = CatalogDatabase(config.home)
     try:
         shelf = StoreShelf(store, ledger)
         workers = Workers()
@@ -313,12 +318,14 @@ async def compose(config: Config, *, serving: bool, bulk_processes: int = 0) -> 
                 caps=caps,
                 children=children,
                 places=store.places,
+                catalog=catalog,
             )
             try:
                 yield parts
             finally:
                 parts.close()
     finally:
+        catalog.close()
         ledger.close()
         store.close()
 

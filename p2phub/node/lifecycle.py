@@ -103,6 +103,7 @@ async def _serve(parts: Parts, watch: Watch, gateway: Gateway | None) -> None:
         nursery.start_soon(second_look.run)
         nursery.start_soon(running.keep_caps)
         nursery.start_soon(running.keep_notes)
+        nursery.start_soon(parts.catalog.keep_up)
         await nursery.start(serve_control, parts.config.home, verbs.call)
         url = await nursery.start(_beside, gateway, verbs) if gateway is not None else None
         watch(

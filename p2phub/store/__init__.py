@@ -1,5 +1,6 @@
 """The disk behind ports: files are the store. Adapters are named by `node.compose` alone."""
 
+from p2phub.store.catalog import CatalogIndex, Told
 from p2phub.store.interface import (
     Accepted,
     Arrival,
@@ -7,6 +8,7 @@ from p2phub.store.interface import (
     FoundFile,
     Gap,
     HashedFile,
+    HeldAt,
     Holding,
     Judge,
     Ledger,
@@ -44,11 +46,13 @@ __all__ = [
     "OPENED_LETTERS",
     "Accepted",
     "Arrival",
+    "CatalogIndex",
     "Collectable",
     "Fingerprint",
     "FoundFile",
     "Gap",
     "HashedFile",
+    "HeldAt",
     "Holding",
     "HoldingUsage",
     "Judge",
@@ -71,6 +75,7 @@ __all__ = [
     "Store",
     "Swept",
     "ToMake",
+    "Told",
     "Usage",
     "enough",
     "in_order",

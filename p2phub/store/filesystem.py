@@ -35,6 +35,7 @@ from p2phub.store.interface import (
     Arrival,
     Fingerprint,
     HashedFile,
+    HeldAt,
     Holding,
     Judge,
     LocalRun,
@@ -143,6 +144,9 @@ class FilesystemStore:
 
     def holdings(self, manifest: Digest | None = None) -> tuple[Holding, ...]:
         return self._holdings.all(manifest)
+
+    def held_at(self, manifest: Digest | None = None) -> tuple[HeldAt, ...]:
+        return self._holdings.held_at(manifest)
 
     def recorded(self, manifest: Digest, folder: Path) -> RangeSet:
         return self._holdings.recorded(manifest, folder)

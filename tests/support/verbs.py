@@ -85,7 +85,8 @@ class Scene:
         self.desk = ControlDesk(shelf, ledger, workers)
         self.announcer = Announcer(self.finder, store=store, ledger=ledger, workers=workers, own=PUBLISHER.peer_id)
         self.seen = (ledger, store)
-        self.verbs = Verbs(Running(self.parts))
+        self.node = Running(self.parts)
+        self.verbs = Verbs(self.node)
 
     async def call(self, verb: str, **args: Any) -> dict[str, Any]:
         return await self.verbs.call(verb, args, lambda event: None)

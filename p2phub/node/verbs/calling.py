@@ -9,11 +9,19 @@ from __future__ import annotations
 from p2phub.content import Codec, Digest
 from p2phub.errors import Malformed, NotFound, UsageError
 from p2phub.identity import PeerId, parse_peer_id
-from p2phub.manifest import DEFAULT_TAG, Reference, Release, named_manifest, parse_reference, read_release
+from p2phub.manifest import (
+    DEFAULT_TAG,
+    Reference,
+    Release,
+    kept_release,
+    named_manifest,
+    parse_reference,
+    read_release,
+)
 from p2phub.node.compose import Parts
 from p2phub.node.running import JsonObject, Running
 from p2phub.observe import Watch
-from p2phub.store import Holding
+from p2phub.store import Holding, Provenance
 
 HUB_CACHE = "hf"
 DATASETS = "datasets/"
@@ -64,19 +72,30 @@ def _repositories(parts: Parts) -> list[JsonObject]:
     items: dict[str, JsonObject] = {}
     names = parts.ledger.names()
     petnames = {target: alias for alias, target in names.items() if "/" not in alias}
-    held = {holding.manifest for holding in parts.store.holdings()}
+    holdings = parts.store.holdings()
+    held = {holding.manifest for holding in holdings}
+    commits = {
+        each.manifest: each.source.revision
+        for each in reversed(holdings)  # Of several the newest counts, as in `_hub_commit`.
+        if each.source is not None and _is_of_a_hub(each.source)
+    }
+
+    def version_of(signed: bytes, *, published: bool = False) -> JsonObject:
+        release = kept_release(signed)
+        return _version(release, commits.get(release.manifest), published=published)
+
     for alias in names:
         if "/" in alias:
             for version in _repository(parts, alias)["versions"][:1]:
                 items[alias] = version
     for item in parts.ledger.publications():
-        _keep_newest(items, item.name, _version(parts, read_release(item.signed), published=True))
+        _keep_newest(items, item.name, version_of(item.signed, published=True))
     for publisher, name, _, accepted in parts.ledger.all_accepted():
         if named_manifest(accepted.signed) in held:
             owner = petnames.get(str(publisher), str(publisher))
-            _keep_newest(items, f"{owner}/{name}", _version(parts, read_release(accepted.signed)))
-    for holding in parts.store.holdings():
-        if holding.source is not None and holding.source.cache == HUB_CACHE:
+            _keep_newest(items, f"{owner}/{name}", version_of(accepted.signed))
+    for holding in holdings:
+        if holding.source is not None and _is_of_a_hub(holding.source):
             name = holding.source.name.removeprefix(DATASETS)
             items.setdefault(name, _adopted_version(parts, holding))
     return [{"name": name, "version": version} for name, version in items.items()]
@@ -104,13 +123,16 @@ def _versions(parts: Parts, publisher: PeerId, name: str) -> list[JsonObject]:
     for tag in sorted(tags, key=lambda tag: (tag != DEFAULT_TAG, tag)):
         signed = dict.fromkeys(reversed(parts.ledger.history(publisher, name, tag)))
         releases = sorted(map(read_release, signed), key=lambda release: release.sequence, reverse=True)
-        found += [_version(parts, each, published=(tag, each.manifest) in published) for each in releases]
+        found += [
+            _version(each, _hub_commit(parts, each.manifest), published=(tag, each.manifest) in published)
+            for each in releases
+        ]
     return found
 
 
-def _version(parts: Parts, release: Release, *, published: bool = False) -> JsonObject:
+def _version(release: Release, revision: str | None, *, published: bool = False) -> JsonObject:
     return {
-        **_unsigned(parts, release.manifest),
+        **_bare(release.manifest, revision),
         "tag": release.tag,
         "kind": release.kind,
         "created": release.created,
@@ -123,6 +145,10 @@ def _version(parts: Parts, release: Release, *, published: bool = False) -> Json
 
 def _unsigned(parts: Parts, manifest: Digest) -> JsonObject:
     """Return a version of which no publisher says anything."""
+    return _bare(manifest, _hub_commit(parts, manifest))
+
+
+def _bare(manifest: Digest, revision: str | None) -> JsonObject:
     return {
         "manifest": manifest.text(Codec.MSGPACK),
         "tag": None,
@@ -132,7 +158,7 @@ def _unsigned(parts: Parts, manifest: Digest) -> JsonObject:
         "description": "",
         "private": False,
         "published": False,
-        "revision": _hub_commit(parts, manifest),
+        "revision": revision,
     }
 
 
@@ -144,8 +170,8 @@ def _adopted_version(parts: Parts, holding: Holding) -> JsonObject:
 
 def _hub_commit(parts: Parts, manifest: Digest) -> str | None:
     """Return what a hub calls a manifest, if it was adopted from the cache of one."""
-    sources = [each.source for each in parts.store.holdings(manifest) if each.source is not None]
-    return next((source.revision for source in sources if source.cache == HUB_CACHE), None)
+    sources = [each.source for each in parts.store.holdings(manifest)]
+    return next((source.revision for source in sources if source is not None and _is_of_a_hub(source)), None)
 
 
 def _adopted(parts: Parts, name: str) -> list[Holding]:
@@ -169,6 +195,10 @@ def _candidates(parts: Parts, name: str) -> list[str]:
         if what == alike and not _is_key(name.partition("/")[0]):
             found[parts.resolver.spell(publisher, what, DEFAULT_TAG)] = None
     return list(found)[:CANDIDATES_MAX]
+
+
+def _is_of_a_hub(source: Provenance) -> bool:
+    return source.cache == HUB_CACHE
 
 
 def _is_key(text: str) -> bool:
