@@ -84,22 +84,8 @@ def _leaves(url: str, origin: str) -> bool:
 @pytest.fixture(scope="session")
 def documents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Documents]:
     """The page as a real node serves it, headers and all."""
-    import mimetypes
-
-    CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-
-    def docs(path):
-        p = path.partition("?")[0]
-        f = ROOT / "p2phub/web/static" / ("index.html" if p == "/" else p.removeprefix("/-/static/"))
-        if not f.is_file():
-            return 404, {}, b""
-        return (
-            200,
-            {"Content-Type": mimetypes.guess_type(f.name)[0] or "text/plain", "Content-Security-Policy": CSP},
-            f.read_bytes(),
-        )
-
-    yield docs
+    with Scene(tmp_path_factory.mktemp("page") / "scene") as scene:
+        yield documents_of(scene.node("page", "--gateway", "127.0.0.1:0").ready["gateway"])
 
 
 @pytest.fixture

@@ -82,6 +82,7 @@ async function turn(main, moves) {
   }
   if (controller.signal.aborted) return;
   main.removeAttribute("aria-busy");
+  performance.mark("p2phub view"); // From here on it can be used: what tests of its speed look for.
   settle(main);
   if (focused && document.activeElement === document.body) toHead(main, within); // What had the focus was shown anew.
 }
