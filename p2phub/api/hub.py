@@ -14,6 +14,7 @@ from pathlib import Path
 
 import trio
 
+from p2phub.api.drafting import DraftingVerbs
 from p2phub.api.fetching import FetchingVerbs
 from p2phub.api.home import HomeVerbs
 from p2phub.api.keeping import KeepingVerbs
@@ -22,8 +23,8 @@ from p2phub.api.programs import ProgramVerbs
 from p2phub.api.publishing import PublishingVerbs
 from p2phub.api.reading import ReadingVerbs
 from p2phub.api.sharing import SharingVerbs
+from p2phub.api.showing import ShowingVerbs
 from p2phub.api.verbs import Verbs, bare_errors
-from p2phub.api.watching import WatchingVerbs
 from p2phub.node import Config, daemon_running, load_config, open_node, parse_cap, remote_verbs
 
 _log = logging.getLogger(__name__)
@@ -31,11 +32,12 @@ _log = logging.getLogger(__name__)
 
 class Hub(
     PublishingVerbs,
+    DraftingVerbs,
     FetchingVerbs,
     ReadingVerbs,
     ProgramVerbs,
     LookingVerbs,
-    WatchingVerbs,
+    ShowingVerbs,
     KeepingVerbs,
     SharingVerbs,
     HomeVerbs,

@@ -70,6 +70,11 @@ class Running:
         arrival = self._job.arrival
         return None if arrival is None else (arrival.plan.table, arrival.have)
 
+    @property
+    def links(self) -> int:
+        """How many links it has, to whomever."""
+        return len(self._job.links)
+
     def want_soon(self, path: str, start: int, stop: int) -> None:
         """Fetch bytes `start` ..< `stop` of a file before all else that is missing, and before what was wanted so up to
         now; the last SOON_RANGES_MAX ranges are remembered. Before the manifest is known, too. Raises NotFound if it

@@ -25,6 +25,7 @@ import msgspec
 from p2phub import limits
 from p2phub.gateway.absent import no_repository
 from p2phub.http.refusal import Refusal, no_such_path, not_offered
+from p2phub.http.target import decoded as decoded  # What its neighbours take paths apart with, too.
 from p2phub.http.target import options_of, split_target
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
@@ -215,9 +216,14 @@ def _split_names(rest: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _repository(kind: Kind, names: Sequence[str]) -> RepoId:
-    if not all(_NAME.fullmatch(name) for name in names):
+    if not all(map(is_name, names)):
         raise no_repository("nothing here can be called so")
     return RepoId(kind, "/".join(names))
+
+
+def is_name(part: str) -> bool:
+    """Return whether a repository or an organisation can be called so."""
+    return _NAME.fullmatch(part) is not None
 
 
 class _Options:

@@ -73,7 +73,7 @@ class Drafts:
         return {"path": path, "sha256": sha256}
 
     async def publish(self, number: str, asked: bodies.PublishDropped) -> Json:
-        """Publish what was put there; the draft is over then. Raises Refusal, HubError, and then it can be tried again."""
+        """Publish what was put there; the draft is over then. Raises Refusal, HubError: then it can be tried again."""
         one = self._one(number)
         if one.users:
             raise Refusal(409, "some of its files are still coming")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from itertools import groupby
+from itertools import groupby, takewhile
 
 import msgspec
 
@@ -47,10 +47,9 @@ def _by_beginning(pieces: Sequence[Piece], dots: int) -> list[Piece]:
 def _one(pieces: Sequence[Piece]) -> Piece:
     if len(pieces) == 1:
         return pieces[0]
-    names = [piece.name.split(".") for piece in (pieces[0], pieces[-1])]
-    common = [a for a, b in zip(*names, strict=False) if a == b]
-    shared = common if names[0][: len(common)] == common else []
-    name = ".".join(shared) or f"{pieces[0].name} … {pieces[-1].name}"
+    first, last = pieces[0].name, pieces[-1].name
+    shared = takewhile(lambda both: both[0] == both[1], zip(first.split("."), last.split("."), strict=False))
+    name = ".".join(part for part, _ in shared) or f"{first} … {last}"
     return Piece(
         name,
         min(piece.start for piece in pieces),

@@ -141,10 +141,10 @@ class Models:
                 keep(self._dangers, (model.manifest, path), why, DANGERS_KEPT_MAX)
                 return {"danger": why}
 
-    async def providers(self, ref: str) -> Json:
+    async def providers(self, ref: str) -> list[Json]:
         """Say who else has it. Raises HubError."""
         with in_time():
-            return {"items": await self._hub.holders(ref)}
+            return await self._hub.holders(ref)
 
     # --- tensors ------------------------------------------------------------------------------------------------------
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import AsyncGenerator
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from typing import Any
 
@@ -118,22 +118,26 @@ class Moving:
         found.sort(key=lambda each: (-each["down"], -each["bytes"], not each["proven"]))
         return {"items": found[:PEERS_TOLD_MAX], "cursor": None, "total": len(found)}
 
-    async def listen(self) -> AsyncGenerator[bytes, None]:
-        """Yield the overview as JSON, now and whenever it changed. Raises Refusal(503) if too many listen."""
+    @contextmanager
+    def listening(self) -> Iterator[Callable[[], Awaitable[bytes]]]:
+        """Yield what waits for an overview, as JSON, that is newer than the one it returned last. Raises Refusal(503)
+        if too many listen."""
         if self._listeners >= LISTENERS_MAX:
             raise Refusal(503, f"{LISTENERS_MAX} pages listen already")
+        told = b""
+
+        async def newer() -> bytes:
+            nonlocal told
+            while self._told == told:
+                await self._newer.wait()
+            told = self._told
+            return told
+
         self._listeners += 1
         self._somebody.set()
         self._somebody = trio.Event()
         try:
-            told = b""
-            while True:
-                newer = self._newer
-                if self._told != told:
-                    told = self._told
-                    yield told
-                else:
-                    await newer.wait()
+            yield newer
         finally:
             self._listeners -= 1
             if not self._listeners:

@@ -6,7 +6,6 @@ takes, what changes something the token (`http/guard`, T44). Nothing here is tol
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -40,7 +39,9 @@ Json = dict[str, Any]
 class Page:
     """The answers of one page."""
 
-    def __init__(self, hub: api.Hub, *, files: Files, jobs: Jobs, moving: Moving, models: Models, drafts: Drafts) -> None:
+    def __init__(
+        self, hub: api.Hub, *, files: Files, jobs: Jobs, moving: Moving, models: Models, drafts: Drafts
+    ) -> None:
         self._hub, self._files = hub, files
         self._jobs, self._moving, self._models, self._drafts = jobs, moving, models, drafts
 
@@ -109,31 +110,22 @@ class Page:
     async def _send_events(self, exchange: Exchange) -> None:
         """Send the overview as it changes, for as long as the client is there. A slow one holds its own task alone."""
         headers: Headers = [*DATA_HEADERS, ("Content-Type", "text/event-stream"), ("X-Accel-Buffering", "no")]
-        async with aclosing(self._moving.listen()) as news:
+        with self._moving.listening() as newer:
             await exchange.begin(200, headers, length=None)
             quiet_since = trio.current_time()
-            put, told = trio.open_memory_channel[bytes](0)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_pass_on, news, put)
-                gone: CutOff | None = None
-                while gone is None:
-                    event: bytes | None = None
-                    with trio.move_on_after(GONE_LOOK_S):
-                        event = await told.receive()
-                    now = trio.current_time()
-                    try:
-                        if event is not None:
-                            await exchange.send(b"event: overview\ndata: " + event + b"\n\n")
-                            quiet_since = now
-                        elif exchange.is_gone():
-                            gone = CutOff("the page was closed")
-                        elif now - quiet_since >= ALIVE_S:
-                            await exchange.send(b": here\n\n")
-                            quiet_since = now
-                    except CutOff as error:
-                        gone = error
-                nursery.cancel_scope.cancel()
-            raise gone
+            while True:
+                event: bytes | None = None
+                with trio.move_on_after(GONE_LOOK_S):
+                    event = await newer()
+                if event is not None:
+                    await exchange.send(b"event: overview\ndata: " + event + b"\n\n")
+                elif exchange.is_gone():
+                    raise CutOff("the page was closed")
+                elif trio.current_time() - quiet_since < ALIVE_S:
+                    continue
+                else:
+                    await exchange.send(b": here\n\n")
+                quiet_since = trio.current_time()
 
     # --- what changes something ---------------------------------------------------------------------------------------
 
@@ -182,11 +174,6 @@ class Page:
             "refused": found["refused"][:SURVEY_FILES_MAX],
             "refused_because": found["refused_because"],
         }
-
-
-async def _pass_on(news: Any, put: trio.MemorySendChannel[bytes]) -> None:
-    async for event in news:
-        await put.send(event)
 
 
 def _whole(items: list[Json]) -> Json:

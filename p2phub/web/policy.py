@@ -1,8 +1,8 @@
 """What browsers are told to allow: headers of the page, of cards and of everything else. Pure.
 
-    T46  a card is a stranger's text. It is made without any markup of its author's (`markdown`), and should one get
-         through, its document may run and load nothing: sandboxed, with no origin, no scripts, one known style sheet.
-    T45  nothing of ours may be put into a frame of another site, or be loaded by one.
+T46  a card is a stranger's text. It is made without any markup of its author's (`markdown`), and should one get
+     through, its document may run and load nothing: sandboxed, with no origin, no scripts, one known style sheet.
+T45  nothing of ours may be put into a frame of another site, or be loaded by one.
 """
 
 from __future__ import annotations
@@ -33,9 +33,7 @@ PAGE_POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 CARD_CONTENT_POLICY = f"default-src 'none'; style-src {_STYLE_HASH}; img-src data:; base-uri 'none'; form-action 'none'"
-CARD_POLICY = (
-    f"sandbox allow-popups allow-popups-to-escape-sandbox; {CARD_CONTENT_POLICY}; frame-ancestors 'self'"
-)
+CARD_POLICY = f"sandbox allow-popups allow-popups-to-escape-sandbox; {CARD_CONTENT_POLICY}; frame-ancestors 'self'"
 _NOTHING_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
 
 _ALWAYS = (

@@ -84,8 +84,10 @@ def first_rows(file: Any, rows: int) -> dict[str, Any]:
         if len(shown) >= rows:
             break
     return {
-        "columns": [{"name": name[:CELL_LETTERS_MAX], "type": str(schema.field(at).type)[:CELL_LETTERS_MAX]}
-                    for at, name in enumerate(names)],
+        "columns": [
+            {"name": name[:CELL_LETTERS_MAX], "type": str(schema.field(at).type)[:CELL_LETTERS_MAX]}
+            for at, name in enumerate(names)
+        ],
         "columns_total": len(schema.names),
         "rows": shown,
         "total": opened.metadata.num_rows,

@@ -21,8 +21,8 @@ import trio
 from p2phub import api
 from p2phub.errors import Damaged, HubError
 from p2phub.http.refusal import Refusal, not_offered
-from p2phub.web.models import in_time
 from p2phub.web import reading_rows
+from p2phub.web.models import in_time
 from p2phub.web.reading_rows import ANSWER_BYTES_MAX, ASKED_AT_ONCE_BYTES_MAX, LINE_BYTES_MAX
 
 Json = dict[str, Any]
@@ -50,6 +50,7 @@ async def first_rows(hub: api.Hub, ref: str, path: str, limit: int) -> Json:
 async def _read(model: api.OpenModel, path: str, size: int, limit: int) -> Json:
     # By its file, in a Python that is told nothing by its surroundings: it needs nothing of this package.
     command = [sys.executable, "-I", reading_rows.__file__, str(size), str(limit)]
+    told: Json = {}
     error: HubError | Refusal | None = None
     async with trio.open_nursery() as nursery:
         run = partial(

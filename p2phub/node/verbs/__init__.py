@@ -17,6 +17,7 @@ from p2phub.observe import Watch
 
 ROOMS = {
     "publishing": ("publish", "survey", "unpublish", "remove"),
+    "drafting": ("open_draft", "close_draft", "draft_room", "draft_change", "draft_publish"),
     "fetching": ("fetch",),
     "opening": ("open_tensors", "close_tensors"),
     "reading": ("open_model", "close_model", "read_range", "standing"),
@@ -27,9 +28,10 @@ ROOMS = {
     "holding": ("ls", "unfinished", "log", "verify"),
     "keeping": ("pin", "unpin", "gc", "du"),
     "sharing": ("share", "unshare", "shares", "attach", "detach", "attached"),
+    "watching": ("counters", "readiness"),
     "node": ("init", "peers", "status", "explain", "limit", "doctor"),
     "calling": ("repository", "repositories"),
-    "watching": ("pulse", "extents", "holdings", "holders"),
+    "showing": ("pulse", "extents", "holdings", "holders"),
     "searching": ("search",),
     "naming": ("names", "name_add", "name_remove", "key_export", "key_import"),
 }
@@ -41,7 +43,9 @@ LOOK_FIRST = frozenset(
 )
 """Verbs that what attached places list matters to: these are looked at before."""
 
-TELL_AFTER = frozenset(("publish", "unpublish", "remove", "fetch", "adopt", "verify", "pin", "give", "gc", "doctor"))
+TELL_AFTER = frozenset(
+    ("publish", "draft_publish", "unpublish", "remove", "fetch", "adopt", "verify", "pin", "give", "gc", "doctor")
+)
 """Verbs that may change what this home holds, or may tell of: shared places hear of it after."""
 
 CHANGING = TELL_AFTER | {"unpin", "name_add", "name_remove", "attach", "detach"}
@@ -79,6 +83,7 @@ class Verbs:
         places = self._node.places
         try:
             result = await carried_out
+            self._node.parts.tally.take(verb, result)
         except HubError:  # It may have changed something all the same. Cancelled, the next one tells of it.
             await places.tell()
             raise

@@ -1,159 +1,142 @@
-"""What somebody who looks on is told, again and again: a page, an operator's gauge. Cheap, and nothing is changed.
-
-`pulse` is for twice a second: no process is measured for it and no name looked up, unlike `status`. `extents` says
-which bytes of a manifest stand here, the ones that are on their way included; `holders` who else has it.
-"""
+"""For whoever watches over a node: what it counted and how it stands, and whether it is ready to be asked."""
 
 from __future__ import annotations
 
-import heapq
+import errno
+import logging
 import os
-from collections.abc import Iterable, Sequence
+import time
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
-from p2phub import limits
-from p2phub.content import ChunkTable, Codec, Digest, RangeSet, parse_digest
-from p2phub.engine.assembly import chunk_table
-from p2phub.engine.resolve import Resolved
-from p2phub.errors import NotFound, UsageError
-from p2phub.manifest import Manifest
-from p2phub.node.releases import contradiction_json
+import trio
+
+from p2phub.errors import Damaged, DiskError
+from p2phub.node.processes import uses, uses_json
 from p2phub.node.running import JsonObject, Running
-from p2phub.node.verbs.describing import described, evidence_about, release_shown, search_of_peers
-from p2phub.node.verbs.holding import of_holdings
-from p2phub.node.verbs.planning import provider_json, providers_of
-from p2phub.observe import Watch
-from p2phub.store import Holding, Origin
+from p2phub.observe import OUTCOMES, Watch
+from p2phub.store.disk import disk_errors
+from p2phub.wire import REASONS
+
+_log = logging.getLogger(__name__)
+READY_S = 5.0  # A store that does not answer for so long is not there.
+LOOK_S = 2.0  # How long one look at the store holds: whoever reaches the port may ask, as often as they like.
+_LOOKS = trio.CapacityLimiter(1)  # Beside the node's own workers, who may all be waiting for the disk that is asked.
 
 
-async def pulse(node: Running, watch: Watch) -> JsonObject:
-    """Return what moves this moment, and whether what is held or named here changed since ("changes" grows then)."""
-    parts = node.parts
-    home = parts.config.home
-    jobs = node.jobs
-    explained = {job["job"] for job in jobs[-limits.JOBS_EXPLAINED_MAX :]}
+async def counters(node: Running, watch: Watch) -> JsonObject:
+    parts, tally = node.parts, node.parts.tally
+    children = parts.children()
+    used = await parts.workers.run(lambda: uses(children))
+    announcer = node.announcer
     return {
-        "jobs": [
-            {**job, "explanation": node.explained(job["job"]) if job["job"] in explained else None} for job in jobs
-        ],
-        "bytes_sent": sum(parts.shelf.bytes_sent.values()),
+        "seconds": round(time.time() - node.began, 1),
+        "sent_bytes": parts.shelf.bytes_sent_in_all(),
+        "received_bytes": _all(("direct", "lan", "mirror"), tally.received),
+        "chunks_refused": _all((*REASONS, "wrong"), tally.refused),
+        "links_dropped": _all(("gone", "lied"), tally.dropped),
+        "jobs_ended": _all(OUTCOMES, tally.jobs),
+        "questions": _all(("ping", "release", "news", "probe"), tally.questions),
+        "hashed_bytes": tally.hashed_bytes,
+        "collected_bytes": tally.collected_bytes,
+        "jobs": _all(("running", "waiting"), Counter(map(_state, node.jobs))),
+        "models_open": len(node.open_models),
+        "connections": parts.connections,
+        "links": node.links,
+        "peers_proven": parts.peers_proven,
+        "records": 0 if announcer is None else announcer.records,
+        "records_kept": 0 if announcer is None else announcer.kept,
+        "announce_late_s": 0.0 if announcer is None else round(announcer.late_s, 3),
         "up": node.capping.node.up,
         "down": node.capping.node.down,
-        "by_schedule": node.capping.by_schedule,
-        "changes": node.changes,
-        "free_bytes": await parts.workers.run(lambda: _free_bytes(home)),
-        "quota": parts.config.quota,
+        "processes": uses_json(used)["processes"],
+        "store": await _store(node),
     }
 
 
-def _free_bytes(home: Path) -> int | None:
-    """Return how much room the disk of the home has for us, None if it does not tell. Blocks."""
+def _all(words: Iterable[str], counted: Counter[str]) -> dict[str, int]:
+    """Return what was counted, with all the words that there are: a sum that begins at nothing can be seen to grow."""
+    return {**dict.fromkeys(words, 0), **counted}
+
+
+def _state(job: JsonObject) -> str:
+    return "waiting" if job.get("event") == "waiting" else "running"
+
+
+async def _store(node: Running) -> JsonObject | None:
+    """Return what is held and what room there is; None where the disk does not let us see: the rest can be told."""
     try:
-        found = os.statvfs(home)
-    except OSError:
+        return await node.parts.workers.run(lambda: _look_at_store(node))
+    except (DiskError, Damaged) as error:
+        _log.warning("the store cannot be looked over: %s", error)
         return None
-    return found.f_bavail * found.f_frsize
 
 
-async def extents(
-    node: Running, watch: Watch, *, ref: str, first: int = 0, count: int = 1000, largest: bool = False
-) -> JsonObject:
-    """Return which bytes of each file are here, of `count` files from number `first` on, or of the `largest`; of what
-    is not held here it is asked what is in it. Raises HubError where the reference leads to nothing."""
-    if first < 0 or not 0 <= count <= limits.EXTENTS_FILES_MAX:
-        raise UsageError(f"files are told of from a number on, at most {limits.EXTENTS_FILES_MAX} at a time")
-    parts = node.parts
-    resolved = await parts.workers.run(lambda: _held_here(node, ref)) or await parts.resolver.resolve(ref, ())
-    digest = resolved.manifest
-    manifest, why = await described(node, resolved, ())
-    arriving = node.arriving(digest)
-    evidence = await parts.workers.run(lambda: evidence_about(parts, resolved.release))
-    told: JsonObject = {"bytes": None, "bytes_here": None, "files_total": None, "files": None}
-    if manifest is not None:
-        told = await parts.workers.run(lambda: _extents(node, digest, manifest, arriving, first, count, largest))
+def _look_at_store(node: Running) -> JsonObject:
+    """Blocks. Raises DiskError, Damaged."""
+    store, home = node.parts.store, node.parts.config.home
+    began = time.monotonic()
+    held: dict[str, dict[str, int]] = {}
+    for holding in store.holdings():
+        of = held.setdefault(holding.origin.value, {"manifests": 0, "bytes": 0})
+        of["manifests"] += 1
+        of["bytes"] += holding.bytes_total if holding.complete else 0
+    index_s = time.monotonic() - began
+    with disk_errors(f"look at {home}"):
+        room = os.statvfs(home)
     return {
-        "manifest": digest.text(Codec.MSGPACK),
-        "release": release_shown(resolved, evidence),
-        "contradiction": contradiction_json(evidence),
-        **told,
-        "files_unknown_because": why,
+        "held": held,
+        "index_s": round(index_s, 6),
+        "own_bytes": store.own_bytes(),
+        "unfinished_bytes": sum(store.own_unfinished().values()),
+        "quota": node.parts.config.quota,
+        "free_bytes": room.f_bavail * room.f_frsize,
     }
 
 
-def _held_here(node: Running, ref: str) -> Resolved | None:
-    """Return what a reference means here, if that is held. Blocks."""
+async def readiness(node: Running, watch: Watch) -> JsonObject:
+    """Tell why it is not ready, in words of which none says anything of the home."""
+    reasons = [] if await _store_answers(node) else ["store"]
+    if not node.parts.addresses():
+        reasons.append("address")
+    return {"reasons": reasons}
+
+
+async def _store_answers(node: Running) -> bool:
+    looked_at, answered = node.looked_at_store
+    if trio.current_time() - looked_at < LOOK_S:
+        return answered
+    answered = False
+    with trio.move_on_after(READY_S):
+        answered = await trio.to_thread.run_sync(
+            is_writable, node.parts.config.home, limiter=_LOOKS, abandon_on_cancel=True
+        )
+    node.looked_at_store = (trio.current_time(), answered)
+    return answered
+
+
+def is_writable(home: Path) -> bool:
+    """Return whether something can be written in `home`, which leaves nothing there. Blocks."""
     try:
-        known = node.parts.resolver.known_here(ref)
-    except (NotFound, UsageError):  # Of an unknown name, or none at all: it is said when it is looked up.
-        return None
-    return known if node.parts.store.holdings(known.manifest) else None
+        with disk_errors(f"write {home}"):
+            descriptor = _nameless(home)
+            try:
+                return os.write(descriptor, b"\0" * 4096) == 4096
+            finally:
+                os.close(descriptor)
+    except DiskError:
+        return False
 
 
-def _extents(
-    node: Running,
-    digest: Digest,
-    manifest: Manifest,
-    arriving: Sequence[tuple[ChunkTable, RangeSet]],
-    first: int,
-    count: int,
-    largest: bool,
-) -> JsonObject:
-    """Blocks."""
-    held = [each.held for each in node.held(digest) if each.held]
-    here = RangeSet.of(run for each in (*held, *(had for _, had in arriving)) for run in each.runs)
-    table: ChunkTable | None = None  # Whoever holds nothing may lack the chunk lists, too.
-    if here:
-        table = arriving[0][0] if arriving else chunk_table(manifest, node.parts.store.blob)
-    numbers: Iterable[int] = range(first, min(first + count, len(manifest.files)))
-    if largest:
-        numbers = heapq.nlargest(count, range(len(manifest.files)), key=lambda number: manifest.files[number].size)
-    return {
-        "bytes": sum(entry.size for entry in manifest.files),
-        "bytes_here": 0 if table is None else table.bytes_of(here),
-        "files_total": len(manifest.files),
-        "files": [
-            {
-                "path": entry.path,
-                "size": entry.size,
-                "sha256": entry.sha256.hex(),
-                "chunks": entry.chunks,
-                "here": [] if table is None else _spans(table, here, number),
-            }
-            for number, entry in ((number, manifest.files[number]) for number in numbers)
-        ],
-    }
-
-
-def _spans(table: ChunkTable, here: RangeSet, number: int) -> list[list[int]]:
-    """Return the bytes of a file that its chunks in `here` have."""
-    first, stop = table.span(number)
-    runs = (here & RangeSet(((first, stop),))).runs if first < stop else ()
-    ends = [(table.chunk(start), table.chunk(stop - 1)) for start, stop in runs]
-    return [[begin.offset, end.offset + end.length] for begin, end in ends]
-
-
-async def holdings(node: Running, watch: Watch, *, manifests: Sequence[str]) -> JsonObject:
-    """Return {"items"}: how these manifests are held, as `ls` tells it, of each the best holding. Raises UsageError."""
-    if len(manifests) > limits.HOLDINGS_ASKED_MAX:
-        raise UsageError(f"at most {limits.HOLDINGS_ASKED_MAX} manifests at a time")
-    digests = [parse_digest(each)[0] for each in manifests]
-
-    def told() -> list[JsonObject]:
-        as_it_is = of_holdings(node.parts)
-        best = [min(held, key=_rank) for digest in digests if (held := node.held(digest))]
-        return [as_it_is(each) for each in best]
-
-    return {"items": await node.parts.workers.run(told)}
-
-
-def _rank(holding: Holding) -> tuple[bool, int]:
-    """Whole ones first, then those that are the user's own."""
-    return not holding.complete, list(Origin).index(holding.origin)
-
-
-async def holders(node: Running, watch: Watch, *, ref: str) -> JsonObject:
-    """Return who is known, or found within some seconds, to have what `ref` is. Nobody is dialled for it. Raises
-    HubError where the reference leads to nothing."""
-    resolved = await node.parts.resolver.resolve(ref, ())
-    found = await providers_of(search_of_peers(node, resolved, ()), resolved)
-    return {"items": [provider_json(each) for each in found]}
+def _nameless(folder: Path) -> int:
+    """Return a new file that has no name in `folder`. Raises OSError."""
+    try:
+        return os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            raise
+    place = folder / f".ready-{os.getpid()}"  # Of a file system that makes none without.
+    descriptor = os.open(place, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    os.unlink(place)
+    return descriptor

@@ -1,145 +1,157 @@
-"""Who looks on is told what moves and what is here, off the event loop, and that something changed."""
+"""What a node counts, and whether it is ready to be asked."""
 
 from __future__ import annotations
 
-import hashlib
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import trio
+import trio.testing
 
-from p2phub.content import RangeSet
-from p2phub.errors import NoProvider, NotFound, UsageError
-from p2phub.limits import EXTENTS_FILES_MAX, HOLDINGS_ASKED_MAX
+from p2phub.content import digest_of
+from p2phub.errors import DiskError, HubError, NoProvider, Unsafe, UsageError
 from p2phub.node.capping import JobCaps
 from p2phub.node.rates import Rates
-from tests.support.content import content_of
-from tests.support.verbs import PEER, Scene, own, publish, text
+from p2phub.node.running import Running
+from p2phub.node.verbs import watching
+from p2phub.observe import OUTCOMES, Tally, outcome_of
+from tests.support.verbs import Scene
 
-FILES = {"a.bin": b"a" * 2500, "b/c.txt": b"c" * 10, "empty": b""}
-
-
-async def test_a_pulse_tells_of_no_job_where_none_is_and_of_the_disk(scene: Scene) -> None:
-    told = await scene.call("pulse")
-    assert told["jobs"] == []
-    assert told["bytes_sent"] == 0
-    assert told["free_bytes"] is None or told["free_bytes"] > 0
-    assert (told["up"], told["down"], told["by_schedule"], told["quota"]) == (None, None, False, None)
-
-
-async def test_a_pulse_says_that_something_changed_and_only_then(scene: Scene, tmp_path: Path) -> None:
-    async def changes() -> int:
-        return int((await scene.call("pulse"))["changes"])
-
-    before = await changes()
-    assert await changes() == before
-    published = await publish(scene, tmp_path / "model")
-    after = await changes()
-    assert after > before
-    await scene.call("ls")
-    assert await changes() == after
-    await scene.call("name_add", alias="acme/mini", target=published["reference"])
-    named = await changes()
-    assert named > after
-    with pytest.raises(NotFound):
-        await scene.call("unpin", ref=published["reference"])
-    assert await changes() > named  # It may have been half done.
+PUBLISH: dict[str, Any] = {
+    "tag": "main",
+    "kind": "model",
+    "description": "",
+    "licence": "",
+    "private": True,
+    "allow": (),
+    "ignore": (),
+    "include": (),
+}
 
 
-async def test_what_is_held_whole_is_told_file_by_file(scene: Scene) -> None:
-    content = content_of(FILES, chunk_bytes=1000)
-    own(scene.real_store, content)
-    told = await scene.call("extents", ref=text(content.root))
-    assert (told["bytes"], told["bytes_here"], told["files_total"]) == (2510, 2510, 3)
-    assert [(each["path"], each["size"], each["chunks"], each["here"]) for each in told["files"]] == [
-        ("a.bin", 2500, 3, [[0, 2500]]),
-        ("b/c.txt", 10, 1, [[0, 10]]),
-        ("empty", 0, 0, []),
-    ]
-    assert told["files"][0]["sha256"] == hashlib.sha256(FILES["a.bin"]).hexdigest()
-    assert (told["release"], told["contradiction"], told["files_unknown_because"]) == (None, None, None)
-    assert scene.touched
+def caps() -> JobCaps:
+    return JobCaps(digest_of(b"a"), Rates(), False)
 
 
-async def test_a_damaged_file_is_not_here(scene: Scene) -> None:
-    content = content_of(FILES, chunk_bytes=1000)
-    own(scene.real_store, content)
-    scene.real_store.mark_damaged(content.root, scene.real_store.own_folder(content.root), 0)
-    told = await scene.call("extents", ref=text(content.root))
-    assert (told["bytes_here"], told["files"][0]["here"]) == (10, [])
+async def test_what_publish_read_is_counted_and_what_is_held_is_told(scene: Scene, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "a.bin").write_bytes(b"x" * 5000)
+    before = await scene.call("counters")
+    await scene.call("publish", folder=str(tmp_path / "model"), name="m", **PUBLISH)
+    after = await scene.call("counters")
+    assert (before["hashed_bytes"], after["hashed_bytes"]) == (0, 5000)
+    assert (before["store"]["held"], after["store"]["held"]) == ({}, {"published": {"manifests": 1, "bytes": 5000}})
+    assert after["store"]["free_bytes"] > 0
+    assert after["store"]["quota"] is None
+    assert after["processes"][0]["role"] == "node"
 
 
-async def test_what_comes_this_moment_is_here_as_far_as_it_came(scene: Scene) -> None:
-    content = content_of(FILES, chunk_bytes=1000)
-    scene.real_store.put_blobs(list(content.blobs.values()))
-    coming: Any = SimpleNamespace(arriving=(content.table, RangeSet(((1, 4),))))
-    before: Any = SimpleNamespace(arriving=None)  # Not described yet.
-    caps = JobCaps(content.root, Rates())
-    with (
-        scene.node.job(reference="x", into="/nowhere", caps=caps) as one,
-        scene.node.job(reference="y", into="/elsewhere", caps=caps) as two,
-    ):
-        scene.node.carried_out_by(one["job"], before)
-        scene.node.carried_out_by(two["job"], coming)
-        told = await scene.call("extents", ref=text(content.root))
-    assert [each["here"] for each in told["files"]] == [[[1000, 2500]], [[0, 10]], []]
-    assert told["bytes_here"] == 1510
-    told = await scene.call("extents", ref=text(content.root))
-    assert (told["bytes_here"], told["bytes"]) == (0, 2510)
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (None, "done"),
+        (NoProvider("nobody"), "no_provider"),
+        (Unsafe("pickle"), "not_trusted"),
+        (DiskError("full"), "disk"),
+        (ZeroDivisionError(), "bug"),
+    ],
+)
+def test_each_job_that_ends_is_counted_by_how(scene: Scene, error: Exception | None, outcome: str) -> None:
+    node = Running(scene.parts)
+    try:
+        with node.job(reference="r", into="/x", caps=caps()):
+            if error is not None:
+                raise error
+    except (HubError, ZeroDivisionError):
+        pass
+    assert scene.parts.tally.jobs == {outcome: 1}
+    assert outcome in OUTCOMES
 
 
-async def test_some_files_are_told_of_by_number_or_by_size(scene: Scene) -> None:
-    content = content_of(FILES)
-    own(scene.real_store, content)
-    manifest = text(content.root)
-
-    async def paths(**which: object) -> list[str]:
-        return [each["path"] for each in (await scene.call("extents", ref=manifest, **which))["files"]]
-
-    assert await paths(first=1, count=1) == ["b/c.txt"]
-    assert await paths(first=3) == []
-    assert await paths(count=2, largest=True) == ["a.bin", "b/c.txt"]
-    for wrong in ({"first": -1}, {"count": -1}, {"count": EXTENTS_FILES_MAX + 1}):
-        with pytest.raises(UsageError):
-            await paths(**wrong)
+async def test_one_that_was_stopped_is_none_that_failed(scene: Scene) -> None:
+    node = Running(scene.parts)
+    with trio.CancelScope() as scope, node.job(reference="r", into="/x", caps=caps()):
+        scope.cancel()
+        await trio.sleep_forever()
+    assert scene.parts.tally.jobs == {"stopped": 1}
 
 
-async def test_of_what_nobody_described_nothing_is_told(scene: Scene) -> None:
-    with pytest.raises(NoProvider):
-        await scene.call("extents", ref=text(content_of(FILES).root))
-    with pytest.raises(UsageError):
-        await scene.call("extents", ref="non sense")
+async def test_jobs_are_told_by_whether_they_wait(scene: Scene) -> None:
+    node = Running(scene.parts)
+    with node.job(reference="a", into="/x", caps=caps()), node.job(reference="b", into="/y", caps=caps()) as told:
+        told["event"] = "waiting"
+        assert (await watching.counters(node, lambda event: None))["jobs"] == {"running": 1, "waiting": 1}
 
 
-async def test_how_manifests_are_held_is_told_as_ls_tells_it(scene: Scene, tmp_path: Path) -> None:
-    published = await publish(scene, tmp_path / "model")
-    content = content_of(FILES)
-    (listed,) = (await scene.call("ls"))["items"]
-    (told,) = (await scene.call("holdings", manifests=[text(content.root), published["manifest"]]))["items"]
-    assert told == {name: listed[name] for name in told}
-    assert set(listed) - set(told) == {"references", "announced_to"}
-    with pytest.raises(UsageError):
-        await scene.call("holdings", manifests=[published["manifest"]] * (HOLDINGS_ASKED_MAX + 1))
+async def test_a_store_that_fails_does_not_hide_the_rest(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> None:
+        raise DiskError("the disk is gone")
+
+    monkeypatch.setattr(scene.real_store, "holdings", fails)
+    told = await scene.call("counters")
+    assert told["store"] is None
+    assert told["sent_bytes"] == 0
 
 
-async def test_of_several_holdings_the_whole_one_is_told(scene: Scene, tmp_path: Path) -> None:
-    content = content_of(FILES)
-    own(scene.real_store, content, folder=tmp_path / "mine")
-    own(scene.real_store, content)
-    scene.real_store.mark_damaged(content.root, tmp_path / "mine", 0)
-    (told,) = (await scene.call("holdings", manifests=[text(content.root)]))["items"]
-    assert (told["origin"], told["complete"]) == ("own", True)
+async def ready(node: Running) -> list[str]:
+    return list((await watching.readiness(node, lambda event: None))["reasons"])
 
 
-async def test_what_is_held_by_a_name_is_told_without_asking_anybody(scene: Scene, tmp_path: Path) -> None:
-    published = await publish(scene, tmp_path / "model")
-    told = await scene.call("extents", ref="model")
-    assert (told["manifest"], told["bytes_here"]) == (published["manifest"], 1000)
-    assert (told["release"]["name"], told["release"]["publisher"]) == ("model", PEER)
-    assert scene.finder.asked == []
+async def test_a_node_is_ready_that_can_be_dialled_and_can_write(scene: Scene) -> None:
+    node = Running(scene.parts)
+    assert await ready(node) == ["address"]
+    scene.parts.addresses = lambda: ("somewhere",)
+    assert await ready(node) == []
+    assert not [path for path in scene.parts.config.home.iterdir() if path.name.startswith(".ready")]
 
 
-async def test_holders_are_those_that_can_be_found(scene: Scene, tmp_path: Path) -> None:
-    published = await publish(scene, tmp_path / "model")
-    assert (await scene.call("holders", ref=published["reference"]))["items"] == []
+async def test_one_whose_home_cannot_be_written_is_not(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, mock_clock: trio.testing.MockClock
+) -> None:
+    scene.parts.addresses = lambda: ("somewhere",)
+    node, can = Running(scene.parts), [False]
+    looks: list[Path] = []
+
+    def is_writable(home: Path) -> bool:
+        looks.append(home)
+        return can[0]
+
+    monkeypatch.setattr(watching, "is_writable", is_writable)
+    assert await ready(node) == ["store"]
+    can[0] = True
+    assert await ready(node) == ["store"]  # Whoever asks as often as they like costs one look in two seconds.
+    assert len(looks) == 1
+    mock_clock.jump(watching.LOOK_S)
+    assert await ready(node) == []
+
+
+def test_writing_is_tried_where_a_file_needs_no_name_and_where_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert watching.is_writable(tmp_path)
+    assert not watching.is_writable(tmp_path / "gone")
+    monkeypatch.setattr(watching, "os", SimpleNamespace(**{**vars(os), "O_TMPFILE": os.O_DIRECTORY}))
+    assert watching.is_writable(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_none_that_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`/dev/full` is what a full disk is: it opens, and takes nothing."""
+    monkeypatch.setattr(watching, "_nameless", lambda folder: os.open("/dev/full", os.O_WRONLY))
+    assert not watching.is_writable(Path("/"))
+
+
+def test_sums_of_verbs_and_errors_have_few_words() -> None:
+    tally = Tally()
+    gc = {"bytes": 5, "blob_bytes": 2}
+    tally.take("gc", {"dry_run": True, **gc})
+    assert tally.collected_bytes == 0
+    tally.take("gc", {"dry_run": False, **gc})
+    tally.take("publish", {"bytes_hashed": 3})
+    tally.take("adopt", {"bytes_hashed": 4})
+    assert (tally.collected_bytes, tally.hashed_bytes) == (7, 7)
+    assert outcome_of(UsageError("x")) == "usage"
+    assert outcome_of(KeyboardInterrupt()) == "stopped"

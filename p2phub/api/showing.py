@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from p2phub.api.verbs import HubPart, JsonObject, items, unwatched
 
 
-class WatchingVerbs(HubPart):
+class ShowingVerbs(HubPart):
     """What a page or a gauge asks."""
 
     async def pulse(self) -> JsonObject:
