@@ -1,7 +1,8 @@
 """What a first view takes: bytes over the wire, and time with ten thousand repositories held.
 
-The bytes are a promise, and a real node's. The time is a figure: it is printed and recorded, and bounded so loosely that
-a busy machine holds it; the list is made up, a page of it at a time as a node gives it, so what is measured is the page.
+The bytes are a promise, and a real node's. The time is a figure: it is printed and recorded, and bounded so loosely
+that a busy machine holds it. The list is made up, a page of it at a time as a node gives it: what is measured is the
+page.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def test_a_first_view_takes_less_than_100_kb(
 def test_ten_thousand_repositories_take_what_fifty_do(
     documents: Documents, open_page: Open, record_property: Callable[[str, object], None]
 ) -> None:
-    """From the address on until the view is there and can be used; and the page has no more nodes than with a screen full of them."""
+    """From the address on until the view can be used; and the page has no more nodes than with a screen full."""
     with stand_in(documents, answers(held=HELD)) as node:
         took = []
         page = open_page(f"{node.url}/#/held")

@@ -43,6 +43,7 @@ def overview() -> dict[str, Json]:
             "adopted_bytes": 52_300 * MB,
             "fetched_bytes": 38_000 * MB,
             "own_bytes": 14_000 * MB,
+            "shared_bytes": 8_000 * MB,
             "quota_bytes": 200_000 * MB,
             "free_bytes": 311_000 * MB,
         },
@@ -119,7 +120,10 @@ def item(number: int, *, held: bool = True) -> dict[str, Json]:
         "created": DAY - 86_400 * number,
         "title": titles[number % 5],
         "licence": ["apache-2.0", "apache-2.0", "cc-by-4.0", "mit", ""][number % 5],
-        "commit": None,
+        "commit": "7dbbc90392e2f80f3d3c277d6e90027e55de9125",
+        "publisher": ANN if number % 2 else BOB,
+        "tag": "v2" if number % 5 == 3 else "main",
+        "formats": ["safetensors"],
         "manifest": MANIFEST,
         "folder": None,
         "held": held,
@@ -170,7 +174,7 @@ def model(ref: str) -> dict[str, Json]:
     return {
         "ref": ref, "name": "all-minilm-l6-v2", "kind": "model", "title": "Sentence embeddings, 384 dimensions",
         "licence": "apache-2.0", "size": sum(size for _, size, _, _ in files), "publisher": ANN, "manifest": MANIFEST,
-        "commit": "7dbbc90392e2f80f3d3c277d6e90027e55de9125", "created": DAY, "expires": DAY + 34_000_000,
+        "tag": "main", "created": DAY, "expires": DAY + 34_000_000,
         "pinned": False, "published": False, "private": False, "folder": "/home/ann/models/all-minilm-l6-v2",
         "origin": "fetched", "held": "some", "held_bytes": 103 * MB, "card": "README.md",
         "files": [
@@ -255,7 +259,9 @@ def answers(*, held: int = 23, begun: bool = True) -> Answers:
     return {
         "overview": lambda query: told,
         "repositories": lambda query: page_of(told["held"], query, item),
-        "search": lambda query: page_of(64 if begun else 0, query, lambda number: item(number, held=number % 3 == 0)),
+        "search": lambda query: (
+            page_of(64 if begun else 0, query, lambda number: item(number, held=number % 3 == 0)) | {"total": None}
+        ),
         "peers": lambda query: peers() if begun else {"items": []},
         "model": lambda query: model(query["ref"]),
         "providers": lambda query: {
@@ -267,6 +273,12 @@ def answers(*, held: int = 23, begun: bool = True) -> Answers:
         "tensors": lambda query: page_of(len(tensors), query, tensors.__getitem__),
         "map": lambda query: chunk_map(),
         "rows": lambda query: rows(),
+        "unfinished": lambda query: {
+            "items": [
+                {"reference": f"{ANN}/phi-4-mini@main", "manifest": MANIFEST, "folder": "/home/ann/phi",
+                 "bytes": 7_600 * MB, "percent": 16.2, "job": None, "references": [], "own": False, "unsafe": False}
+            ] if begun else []
+        },
         "check": lambda query: {},
         "survey": lambda query: {
             "files": [{"path": "config.json", "size": 612}, {"path": "model.safetensors", "size": 91 * MB}],

@@ -48,8 +48,9 @@ export const addressOf = (address) => copyable(address, { shown: place(address),
 export const place = (address) => (address ?? "").replace(/\/p2p\/[^/]*$/, "");
 
 /** Return a link to a repository, with its title below. */
-export const repositoryLink = ({ ref, name, title }) => [
+export const repositoryLink = ({ ref, name, tag: version, title }) => [
   h("a", { href: route("model", ref), title: ref }, name || short(ref)),
+  version && version !== "main" ? h("span.note", {}, ` @${version}`) : null,
   title && title !== name ? h("span.under", {}, title) : null,
 ];
 

@@ -24,7 +24,7 @@ export function row(columns, cells) {
     at === 0 ? h("th", { scope: "row", class: columns[at].kind ?? null }, ...[cell].flat()) : h("td", { class: columns[at].kind ?? null }, ...[cell].flat())));
 }
 
-/** Return a table of what the node lists under `what`, its first page on it: {node, total}, where `cells(item)` makes
+/** Return a table of what the node lists under `what`, its first page on it: {node, rows}, where `cells(item)` makes
  *  a row. More comes by a button, whose focus goes to the first new row. `empty` is shown where there is nothing. */
 export async function listed({ what, query, caption, columns, cells, empty, signal }) {
   const shown = table(caption, columns);
@@ -55,7 +55,8 @@ export async function listed({ what, query, caption, columns, cells, empty, sign
     }
     shown.body.rows[first]?.querySelector("a, button")?.focus();
   });
-  const { total } = await load();
-  if (!have) return { node: h("div.empty", {}, empty), total: 0 };
-  return { node: h("div", {}, shown.node, h("div.tail", {}, told, more)), total };
+  const { complete } = await load();
+  const early = complete === false ? h("p.notice", {}, "The node has just begun, and is still going through what it holds: this is not all of it.") : null;
+  if (!have) return { node: h("div", {}, early ?? "", h("div.empty", {}, empty)), rows: 0 };
+  return { node: h("div", {}, early ?? "", shown.node, h("div.tail", {}, told, more)), rows: have };
 }

@@ -64,7 +64,7 @@ function head(ref, model, signal) {
     }
   }, signal);
   return h("div.head", {},
-    h("h1", {}, model.name || short(ref)),
+    h("h1", {}, model.name || short(ref), model.tag && model.tag !== "main" ? h("span.note", {}, ` @${model.tag}`) : null),
     model.title && model.title !== model.name ? h("p.lead", {}, model.title) : null,
     h("p.under-head", {}, model.kind ? tag(model.kind) : null, model.licence ? tag(model.licence) : null,
       model.held === "all" ? tag("held", "good") : model.held === "some" ? tag("held in part", "warn") : tag("not held"),
@@ -77,7 +77,6 @@ function head(ref, model, signal) {
         ["Size", `${size(model.size)} in ${plural(model.files_total, "file")}`],
         ["Publisher", model.publisher ? copyable(model.publisher, { label: "Copy the publisher" }) : null],
         ["Manifest", copyable(model.manifest, { label: "Copy the manifest" })],
-        ["Commit", model.commit ? copyable(model.commit, { shown: model.commit.slice(0, 10), label: "Copy the commit" }) : null],
         ["Created", model.created ? `${date(model.created)}${model.expires && model.expires * 1000 < Date.now() ? " (expired)" : ""}` : null],
         ["Folder", model.folder ? copyable(model.folder, { shown: model.folder, label: "Copy the folder" }) : null],
         ["Made of", model.parents?.length ? h("ul.plain", {}, ...model.parents.map((parent) => h("li", {}, `${parent.relation} `, h("a", { href: route("model", parent.manifest) }, short(parent.manifest))))) : null],

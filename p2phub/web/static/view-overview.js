@@ -90,7 +90,7 @@ function nodeList(node) {
 
 /** The disk as one bar: what this home has on it by how it came, other programs' files, what is free. */
 function diskBar() {
-  const kinds = [["fetched", "fetched_bytes", "Fetched into folders"], ["own", "own_bytes", "Own store"], ["published", "published_bytes", "Published in place"], ["adopted", "adopted_bytes", "Adopted in place"]];
+  const kinds = [["fetched", "fetched_bytes", "Fetched into folders"], ["own", "own_bytes", "Own store"], ["published", "published_bytes", "Published in place"], ["adopted", "adopted_bytes", "Adopted in place"], ["shared", "shared_bytes", "Shared places"]];
   const rects = kinds.map(([name]) => svg("rect", { class: name, y: 0, height: 10 }));
   const picture = svg("svg", { class: "disk", viewBox: "0 0 1000 10", preserveAspectRatio: "none", role: "img" }, ...rects);
   const values = kinds.map(() => h("dd"));
@@ -109,7 +109,7 @@ function diskBar() {
         rects[index].setAttribute("x", at);
         rects[index].setAttribute("width", wide);
         at += wide;
-        say(values[index], size(bytes));
+        say(values[index], disk[kinds[index][1]] === null ? "measuring" : size(bytes));
       });
       say(free, size(disk.free_bytes));
       say(quota, [disk.quota_bytes ? `The own store may take ${size(disk.quota_bytes)}.` : "", unfinished ? `${plural(unfinished, "fetch", "fetches")} did not end yet.` : ""].join(" ").trim());

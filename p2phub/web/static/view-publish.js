@@ -23,10 +23,12 @@ function fields(prefix) {
   const name = h("input", { id: `${prefix}-name`, name: "name", required: true, maxlength: 64, pattern: "[a-z0-9][a-z0-9._\\-]*", title: "small letters, digits, points, hyphens", autocomplete: "off", spellcheck: "false" });
   const kind = h("select", { id: `${prefix}-kind`, name: "kind" }, ...KINDS.slice(1).map(([value, text]) => h("option", { value }, text.replace(/s$/, ""))));
   const version = h("input", { id: `${prefix}-tag`, name: "tag", value: "main", required: true, maxlength: 64, pattern: "[a-z0-9][a-z0-9._\\-]*", autocomplete: "off", spellcheck: "false" });
+  const title = h("input", { id: `${prefix}-title`, name: "title", maxlength: 256, autocomplete: "off" });
+  const licence = h("input", { id: `${prefix}-licence`, name: "licence", maxlength: 64, placeholder: "apache-2.0", autocomplete: "off" });
   const field = (input, label) => h("div.field", {}, h("label", { for: input.id }, label), input);
   return {
-    nodes: [field(name, "Name"), field(kind, "Kind"), field(version, "Tag")],
-    values: () => ({ name: name.value, kind: kind.value, tag: version.value }),
+    nodes: [field(name, "Name"), field(kind, "Kind"), field(version, "Tag"), field(title, "Title (optional)"), field(licence, "Licence (optional)")],
+    values: () => ({ name: name.value, kind: kind.value, tag: version.value, title: title.value, licence: licence.value }),
     suggest: (folder) => {
       if (!name.value || name.dataset.suggested === name.value) name.value = name.dataset.suggested = asName(folder);
     },
@@ -78,7 +80,7 @@ function surveyed(found) {
 
 function byDrop(signal) {
   const rest = fields("drop");
-  const told = h("p", { "aria-live": "polite" }, "");
+  const told = h("div.told", { "aria-live": "polite" }, "");
   const wrong = h("p.wrong", { role: "alert" });
   const picker = h("input", { type: "file", id: "folder", webkitdirectory: true, multiple: true });
   const meter = bar("How much was sent to the node");
@@ -134,10 +136,11 @@ function byDrop(signal) {
       }
       told.textContent = "All of it is at the node, which hashes and signs it now…";
       cancel.hidden = true;
-      const { ref } = await change(`drop/${draft}/publish`, rest.values());
+      const { ref, remarks } = await change(`drop/${draft}/publish`, rest.values());
       draft = null;
       announce("Published");
-      location.hash = route("model", ref);
+      if (!remarks.length) location.hash = route("model", ref);
+      else told.replaceChildren("Published: ", h("a", { href: route("model", ref) }, "what it is now"), ". About its files:", h("ul", {}, ...remarks.map(({ path, what }) => h("li", {}, h("code", {}, path), ` ${what}`))));
     } catch (error) {
       progress.hidden = true;
       wrong.textContent = error.name === "AbortError" ? "Stopped: nothing was published." : error.message;

@@ -1,5 +1,6 @@
 // Search: what this node holds or has heard of, from publishers anywhere.
 
+import { announce } from "./announce.js";
 import { h } from "./dom.js";
 import { fetchForm, fetchNow } from "./fetching.js";
 import { doing, repositoryLink, tag } from "./parts.js";
@@ -27,7 +28,7 @@ export async function show(main, { query, signal }) {
   main.append(place);
   const list = await listed({
     what: "search", query: { q: words, kind, limit: 30 }, caption: words ? `What is found for ${short(words)}` : "What this node holds or has heard of", columns: COLUMNS, signal,
-    cells: (item) => [repositoryLink(item), item.kind, size(item.size), publisherOf(item.ref), item.licence ?? "", date(item.created),
+    cells: (item) => [repositoryLink(item), item.kind, size(item.size), item.publisher ? h("span", { title: item.publisher }, short(item.publisher)) : "", item.licence ?? "", date(item.created),
       item.held ? tag("held", "good") : fetchButton(item)],
     empty: [
       h("p", {}, words ? "Nothing that this node holds or has heard of is like that." : "This node has heard of nothing yet."),
@@ -36,7 +37,7 @@ export async function show(main, { query, signal }) {
     ],
   });
   place.replaceChildren(list.node);
-  if (words && list.total) document.getElementById("announcer").textContent = `${plural(list.total, "result")}`;
+  if (words) announce(list.rows ? `${plural(list.rows, "result")} shown` : "Nothing was found");
 }
 
 function fetchButton(item) {
@@ -44,5 +45,3 @@ function fetchButton(item) {
   act.querySelector("button").setAttribute("aria-label", `Fetch ${item.name}`);
   return act;
 }
-
-const publisherOf = (ref) => (ref.includes("/") ? h("span", { title: ref.split("/")[0] }, short(ref.split("/")[0])) : "");
