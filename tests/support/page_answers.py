@@ -83,7 +83,7 @@ def jobs() -> list[dict[str, Json]]:
     return [
         job(
             1, "mistral-nemo-12b-instruct", "running", 2_997, 7_400, rate=61.5 * MB, eta_s=71.6, manifest=MANIFEST,
-            why="Bound by the sources: the fastest sends at 48 MB/s, and three more have what is missing.",
+            why="the sources: the fastest sends at 48 MB/s, and three more have what is missing", bound="sources",
             sources=minilm_sources, sources_total=4,
         ),
         job(

@@ -46,6 +46,12 @@ class StandIn:
         self.ended = False
         self.url = ""
 
+    def next(self, seen: int) -> int:
+        """Return the version after `seen` once there is one, or this has ended."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.ended or self.version != seen)
+            return self.version
+
     def tell(self) -> None:
         with self.changed:
             self.version += 1
@@ -118,10 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
         seen = -1
         try:
             while not told.ended:
-                with told.changed:
-                    while not told.ended and told.version == seen:
-                        told.changed.wait()
-                    seen = told.version
+                seen = told.next(seen)
                 overview = json.dumps(told.answers["overview"]({}))
                 self.wfile.write(f"event: overview\ndata: {overview}\n\n".encode())
         except OSError:

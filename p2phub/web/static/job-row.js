@@ -36,7 +36,11 @@ export function progressOf(job) {
 }
 
 /** Say why it is as fast as it is, why it waits, or what ended it. */
-export const whyOf = (job) => (job.error ? [job.error, job.hint].filter(Boolean).join(" – ") : isOpen(job) ? job.why ?? "" : "");
+export function whyOf(job) {
+  if (job.error) return [job.error, job.hint].filter(Boolean).join(" – ");
+  if (!isOpen(job) || !job.why) return "";
+  return job.state === "running" ? `Why it is no faster: ${job.why}` : job.why;
+}
 
 /** Return a row for `keyed`. */
 export function jobRow(job) {
