@@ -169,15 +169,20 @@ class Moving:
             self._to_measure = trio.Event()
             began = trio.current_time()
             with suppress(HubError):
-                self._sizes = await self._hub.du()
+                self._sizes = (await self._hub.counters())["store"]
             took_s = trio.current_time() - began
             await trio.sleep(max(MEASURE_S, MEASURE_SHARE * took_s))
 
     def _disk(self) -> Json:
-        sizes = self._sizes or {"bytes_files": None, "by_origin": {}}
-        unknown = None if self._sizes is None else 0
-        by_origin = {f"{origin}_bytes": sizes["by_origin"].get(origin, unknown) for origin in _ORIGINS}
-        return {"held_bytes": sizes["bytes_files"], **by_origin}
+        sizes = self._sizes
+        if sizes is None:
+            return dict.fromkeys(("held_bytes", "unfinished_bytes", *(f"{origin}_bytes" for origin in _ORIGINS)))
+        by_origin = {origin: sizes["held"].get(origin, {"bytes": 0})["bytes"] for origin in _ORIGINS}
+        return {
+            "held_bytes": sum(by_origin.values()),
+            "unfinished_bytes": sizes["unfinished_bytes"],
+            **{f"{origin}_bytes": count for origin, count in by_origin.items()},
+        }
 
     def _rate_up(self, now: float, sent: int) -> float:
         """Return how fast was sent of late, bytes a second."""

@@ -62,7 +62,7 @@ QUIET: Mapping[str, Json] = {
     "search": {"items": [], "cursor": None, "total": 0, "complete": True},
     "holdings": {"items": []},
     "unfinished": {"items": []},
-    "du": {"bytes_files": 0, "by_origin": {}},
+    "counters": {"store": None},
 }
 """A node that holds nothing and does nothing."""
 

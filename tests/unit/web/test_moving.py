@@ -190,12 +190,15 @@ async def test_what_changed_is_told_at_once_and_measured_soon(tmp_path: Path, au
         assert (client.told[-1]["held"], client.told[-1]["changed"]) == (0, 0)
         script.says["pulse"] = pulse(changes=7)
         script.says["search"] = {"items": [], "cursor": None, "total": 3, "complete": True}
-        script.says["du"] = {"bytes_files": 30, "by_origin": {"own": 20, "adopted": 10}}
+        assert client.told[-1]["disk"]["own_bytes"] is None
+        held = {"own": {"manifests": 1, "bytes": 20}, "adopted": {"manifests": 2, "bytes": 10}}
+        script.says["counters"] = {"store": {"held": held, "unfinished_bytes": 5}}
         await trio.sleep(2 * LOOK_S)
         assert (client.told[-1]["held"], client.told[-1]["changed"]) == (3, 7)
         await trio.sleep(10)
         disk = client.told[-1]["disk"]
         assert (disk["held_bytes"], disk["own_bytes"], disk["published_bytes"]) == (30, 20, 0)
+        assert disk["unfinished_bytes"] == 5
         nursery.cancel_scope.cancel()
 
 
