@@ -6,6 +6,7 @@ large home or many peers to bring about. Loopback, any free port; one thread a c
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
 import urllib.error
@@ -23,8 +24,9 @@ Documents = Callable[[str], Document]
 
 
 def documents_of(url: str) -> Documents:
-    """Return the documents of the node whose gateway is at `url`."""
+    """Return the documents of the node whose gateway is at `url`, each asked for once."""
 
+    @functools.cache
     def document(path: str) -> Document:
         try:
             with urllib.request.urlopen(url + path, timeout=30) as answer:
