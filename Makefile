@@ -4,6 +4,7 @@
 #   make bench    measured against other tools        make format     write code as ruff has it
 #   make sim      many simulated swarms, from seeds   make setup      only the set-up: .venv and what the tests need
 #   make test-hf  the real Hugging Face clients too   make clean      remove everything made here
+#   make test-page  the page in a real browser
 
 VENV ?= .venv
 PY := $(VENV)/bin/python
@@ -20,7 +21,7 @@ KEEP ?=
 # How many runs `make sim` does with up to 8 nodes, over all scenarios, and how many of each scenario with 50 besides.
 RUNS ?= 1000
 LARGE ?= 5
-.PHONY: help setup demo test test-hf check endurance sim bench format clean
+.PHONY: help setup demo test test-hf test-page check endurance sim bench format clean
 
 help:
 	@sed -n 's/^#   make/  make/p' Makefile
@@ -35,6 +36,9 @@ test: $(VENV)/.ready-dev
 
 test-hf: $(VENV)/.ready-hf
 	@$(PY) -m pytest -m clients $(or $(T),tests/clients)
+
+test-page: $(VENV)/.ready-page-test
+	@$(PY) -m pytest -m page $(or $(T),tests/page)
 
 check: $(VENV)/.ready-dev
 	$(PY) -m ruff check .
