@@ -54,7 +54,7 @@ MANUALS: dict[str, Manual] = {
     "node": Manual(
         [
             Example("p2phub node", "announce and serve until Ctrl-C"),
-            Example("p2phub node --gateway", "serve Hugging Face tools of this machine, too"),
+            Example("p2phub node --gateway", "with a page in the browser, and for Hugging Face tools, OCI and Ollama"),
             Example("p2phub node --metrics 127.0.0.1:7701 --log-json", "as a service, watched by Prometheus"),
         ],
         ["p2phub status", "p2phub limit", "p2phub doctor", "docs/operations/README.md"],
@@ -87,7 +87,8 @@ MANUALS: dict[str, Manual] = {
     ),
     "plan": Manual(
         [Example("p2phub plan alice/llama", "say what would move, and from whom"),
-         Example("p2phub plan alice/llama --files", "file by file")],
+         Example("p2phub plan alice/llama --files", "file by file"),
+         Example("p2phub plan alice/llama --tensor '*layers.0.*'", "of some of its tensors")],
         ["p2phub fetch", "p2phub diff"],
         codes=_NETWORK,
     ),
@@ -115,6 +116,12 @@ MANUALS: dict[str, Manual] = {
         [Example("p2phub ls", "what is held, and which fetches did not end"),
          Example("p2phub ls --json", "the same for scripts")],
         ["p2phub info", "p2phub du", "p2phub fetch"],
+    ),
+    "search": Manual(
+        [Example("p2phub search llama gguf", "what this home holds or has seen by these words"),
+         Example("p2phub search sentiment --kind dataset --held", "only datasets that are here")],
+        ["p2phub ls", "p2phub info", "p2phub fetch"],
+        codes=[4],
     ),
     "log": Manual(
         [Example("p2phub log alice/llama", "its releases, newest first")],
