@@ -41,7 +41,7 @@ def test_an_empty_line_may_be_any_command() -> None:
         ("--home ", [FOLDERS]),
         ("--home /x no", ["node"]),
         ("--json -v pub", ["publish"]),
-        ("node --ga", ["--gateway", "--gateway-uploads", "--gateway-user"]),
+        ("node --ga", ["--gateway", "--gateway-user", "--gateway-uploads"]),
         ("node --gateway --me", ["--metrics"]),
         ("fetch --to ", ["hf-cache", "ollama"]),
         ("fetch --to=hf", ["--to=hf-cache"]),
