@@ -119,6 +119,24 @@ class LookingVerbs(HubPart):
         from a hub's cache, held by a publisher's name, or mapped. Raises DiskError."""
         return items(await self._verbs.call("repositories", {}, unwatched))
 
+    async def search(
+        self, words: str, *, kind: str | None = None, held: bool = False, limit: int = 30, cursor: int | None = None
+    ) -> JsonObject:
+        """Return what this home holds or has seen that has these words, the best first: {"items", "cursor", "total",
+        "complete"}. Nobody else is asked.
+
+        All of `words` must be there, in its names, title, licence, formats of files, or its publisher's key; the last
+        one may be unfinished. None: everything, what is held first, then the newest. `kind`: "model", "dataset" or
+        "app" alone; `held`: what is held alone, and only then "total" says how many there are. Each is {"ref" (what
+        leads to it), "name" (what the user calls it), "publisher", "tag", "manifest", "commit", "kind", "title",
+        "licence", "formats", "size" (bytes), "files" (how many), "created" (unix seconds), "sequence", "held",
+        "origin" (as in `ls`), "pinned", "private", "seen" (unix seconds, to the day)}, None where it is not known.
+        "cursor": what to give for those behind these, or None. "complete": False while a node that has just begun goes
+        through what it holds. Raises UsageError, DiskError.
+        """
+        args = {"words": words, "kind": kind, "held": held, "limit": limit, "cursor": cursor}
+        return await self._verbs.call("search", args, unwatched)
+
     async def unfinished(self) -> list[JsonObject]:
         """Return the fetches of this home that began and did not end, the newest first; the same call goes on with one.
 

@@ -221,9 +221,14 @@ def _split_names(rest: list[str]) -> tuple[list[str], list[str]]:
 
 def repository(kind: Kind, names: Sequence[str]) -> RepoId:
     """Return the repository of that name, in one part or two. Raises Refusal (RepoNotFound) for what cannot be one."""
-    if not all(_NAME.fullmatch(name) for name in names):
+    if not all(map(is_name, names)):
         raise no_repository("nothing here can be called so")
     return RepoId(kind, "/".join(names))
+
+
+def is_name(part: str) -> bool:
+    """Return whether a repository or an organisation can be called so."""
+    return _NAME.fullmatch(part) is not None
 
 
 def decoded(part: str) -> str:

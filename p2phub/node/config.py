@@ -14,6 +14,7 @@ Each setting comes from the first of these that has it: the option of the comman
     shared = ["/mnt/lab/models"]   # attached places (`p2phub attach`), beside those that were attached by command
     quota = "200GB"  # of the home's own store (`p2phub pin`); "none", the default, is as much as there is
     gateway_uploads = false   # whether tools of the hub may publish by the gateway, with its token
+    log = "json"     # how the daemon writes its log: one object a line, or "text", the default
     bulk_processes = 1   # that carry the daemon's bulk bytes; 0: its own threads do
 
     [[schedule]]     # see `node.schedule`; any number of them
@@ -68,6 +69,7 @@ class Config(msgspec.Struct, frozen=True):
     allow_unsafe: bool = False  # Whether a fetch puts files in place that may run code, where it is not told.
     gateway_uploads: bool = False  # Whether what is uploaded to the gateway, with its token, is published.
     bulk_processes: int = 1
+    log: str = "text"  # How the daemon writes its log.
     schedule: tuple[Row, ...] = ()  # Which caps hold when.
     labels: Labels = msgspec.field(default_factory=Labels)  # Which networks are near, and which cost.
 
@@ -178,6 +180,12 @@ def _count(value: Any) -> int:
     return value
 
 
+def _log_format(value: Any) -> str:
+    if value not in ("text", "json"):
+        raise UsageError("either text or json is wanted")
+    return str(value)
+
+
 _LISTS = frozenset(("listen", "bootstrap", "mirrors", "shared"))
 _READERS: dict[str, Callable[[Any], Any]] = {
     "listen": _texts(parse_listen),
@@ -192,6 +200,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "allow_unsafe": _switch,
     "bulk_processes": _count,
     "gateway_uploads": _switch,
+    "log": _log_format,
     "schedule": parse_schedule,
     "labels": parse_labels,
 }

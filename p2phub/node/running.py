@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections import deque
@@ -26,7 +27,7 @@ from p2phub.node.keeping import Keeping
 from p2phub.node.places import NodePlaces
 from p2phub.node.rates import Rates
 from p2phub.node.unfinished import Begun, forget, note
-from p2phub.observe import Explanation
+from p2phub.observe import DONE, Explanation, outcome_of
 from p2phub.store import Holding, Origin
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Running:
         self.parts = parts
         self.announcer = announcer
         self.began = time.time()
+        self.looked_at_store = (-math.inf, False)  # When, and whether it could be written.
         config = parts.config
         self.capping = Capping(parts.caps, Rates(config.up, config.down), config.schedule)
         self.nursery: trio.Nursery | None = None  # Of what goes on between two verbs, while it runs.
@@ -88,13 +90,17 @@ class Running:
         }
         self._begun[number] = fetch
         self.capping.admit(number, caps)
+        outcome = DONE
         try:
             yield self._jobs[number]
             self._to_note(forget, fetch)
-        except Unsafe:
-            self._to_note(note, replace(fetch, unsafe=True))
+        except BaseException as end:
+            outcome = outcome_of(end)
+            if isinstance(end, Unsafe):
+                self._to_note(note, replace(fetch, unsafe=True))
             raise
         finally:
+            self.parts.tally.jobs[outcome] += 1
             self.capping.forget(number)
             del self._jobs[number], self._begun[number]
             self._fetches.pop(number, None)
@@ -107,6 +113,11 @@ class Running:
             yield
         finally:
             self._used.remove(manifest)
+
+    @property
+    def links(self) -> int:
+        """How many links the fetches under way have, to whomever."""
+        return sum(fetch.links for fetch in self._fetches.values())
 
     def job_of(self, fetch: Begun) -> JsonObject | None:
         """Return what is told of the job that carries out `fetch`, None if none does."""

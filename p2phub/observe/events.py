@@ -23,13 +23,15 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Ready(Event, frozen=True):
-    """The daemon can be dialled."""
+    """The daemon can be dialled. `gateway` and `metrics`: the URLs that tools and whoever watches over it are answered
+    at, None where nothing stands at such a port."""
 
     NAME: ClassVar[str] = "ready"
     peer_id: str
     publisher_id: str
     addresses: list[str]  # multiaddrs with /p2p/…
     gateway: str | None = None
+    metrics: str | None = None
 
 
 class Stopped(Event, frozen=True):

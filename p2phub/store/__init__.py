@@ -1,6 +1,8 @@
 """The disk behind ports: files are the store. Adapters are named by `node.compose` alone."""
 
+from p2phub.store.catalog import CatalogIndex, Told
 from p2phub.store.interface import (
+    DRAFT,
     Accepted,
     Arrival,
     DraftFolder,
@@ -8,6 +10,7 @@ from p2phub.store.interface import (
     FoundFile,
     Gap,
     HashedFile,
+    HeldAt,
     Holding,
     Judge,
     Ledger,
@@ -41,16 +44,19 @@ from p2phub.store.keeping import (
 )
 
 __all__ = [
+    "DRAFT",
     "OPENED_FOLDER",
     "OPENED_LETTERS",
     "Accepted",
     "Arrival",
+    "CatalogIndex",
     "Collectable",
     "DraftFolder",
     "Fingerprint",
     "FoundFile",
     "Gap",
     "HashedFile",
+    "HeldAt",
     "Holding",
     "HoldingUsage",
     "Judge",
@@ -73,6 +79,7 @@ __all__ = [
     "Store",
     "Swept",
     "ToMake",
+    "Told",
     "Usage",
     "enough",
     "in_order",

@@ -28,16 +28,18 @@ from p2phub.store.database import INDEX
 from p2phub.store.destination import discard_unfinished, unfinished_bytes
 from p2phub.store.disk import Disk, disk_errors
 from p2phub.store.doubting import check, look_again, mark_changed, mark_damaged, mark_right
-from p2phub.store.drafting import DRAFT, Drafts
+from p2phub.store.drafting import Drafts
 from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import OWN_FOLDER, fingerprint, open_place, open_published
 from p2phub.store.hashed import hashed_at, note_hashed
 from p2phub.store.holdings import Holdings
 from p2phub.store.interface import (
+    DRAFT,
     Arrival,
     DraftFolder,
     Fingerprint,
     HashedFile,
+    HeldAt,
     Holding,
     Judge,
     LocalRun,
@@ -163,6 +165,9 @@ class FilesystemStore:
 
     def holdings(self, manifest: Digest | None = None) -> tuple[Holding, ...]:
         return self._holdings.all(manifest)
+
+    def held_at(self, manifest: Digest | None = None) -> tuple[HeldAt, ...]:
+        return self._holdings.held_at(manifest)
 
     def recorded(self, manifest: Digest, folder: Path) -> RangeSet:
         return self._holdings.recorded(manifest, folder)

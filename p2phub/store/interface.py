@@ -156,6 +156,10 @@ class Provenance(msgspec.Struct, frozen=True):
     revision: str | None = None
 
 
+DRAFT = Provenance("draft", "")
+"""Of what was published of a draft: its files are in the home's own store, and nobody's else."""
+
+
 class Holding(msgspec.Struct, frozen=True):
     """A manifest whose files stand in `folder`, or, adopted, where each was found. `held`: which chunks are verified
     there. `files_here` of its `files` are as they were hashed; `files_damaged` were there, and are not, or not so."""
@@ -170,6 +174,15 @@ class Holding(msgspec.Struct, frozen=True):
     source: Provenance | None = None
     files_here: int = 0
     files_damaged: int = 0
+
+
+class HeldAt(msgspec.Struct, frozen=True):
+    """That a folder holds a manifest, whatever became of its files."""
+
+    manifest: Digest
+    folder: Path
+    origin: Origin
+    source: Provenance | None = None
 
 
 class LocalFile(msgspec.Struct, frozen=True):
@@ -363,6 +376,9 @@ class Store(Keeper, Protocol):
     def holdings(self, manifest: Digest | None = None) -> tuple[Holding, ...]:
         """Return what is held, of one manifest or of all, the newest first."""
 
+    def held_at(self, manifest: Digest | None = None) -> tuple[HeldAt, ...]:
+        """Return the same without a look at what each is and how its files stand, which costs next to nothing."""
+
     def recorded(self, manifest: Digest, folder: Path) -> RangeSet:
         """Return which files of a manifest, by number, were recorded as standing in `folder`, in doubt by now or not.
         Of a selection those that were left out are not among them."""
@@ -498,6 +514,10 @@ class Ledger(Protocol):
         """Note, durably, whether a manifest is kept from collection, held or not."""
 
     def pins(self) -> frozenset[Digest]: ...
+
+    def stamp(self) -> object:
+        """Return what is another when anything changed, here or by another process. Of a home's ledger also when what
+        it holds by its own word did, and then at times when nothing did. Cheap."""
 
     def names(self) -> dict[str, str]:
         """Petnames and mapped `org/name`s: what they stand for (a peer id or a reference)."""

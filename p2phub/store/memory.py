@@ -26,6 +26,7 @@ from p2phub.store.interface import (
     Fingerprint,
     FoundFile,
     HashedFile,
+    HeldAt,
     Holding,
     Judge,
     LocalFile,
@@ -277,6 +278,10 @@ class MemoryStore:
                 for held in reversed(self._held)
                 if manifest in (None, held.digest)
             )
+
+    def held_at(self, manifest: Digest | None = None) -> tuple[HeldAt, ...]:
+        found = self.holdings(manifest)
+        return tuple(HeldAt(each.manifest, each.folder, each.origin, each.source) for each in found)
 
     def read_plan(self, manifest: Digest) -> ReadPlan | None:
         with self.lock:

@@ -28,8 +28,10 @@ ROOMS = {
     "holding": ("ls", "unfinished", "log", "verify"),
     "keeping": ("pin", "unpin", "gc", "du"),
     "sharing": ("share", "unshare", "shares", "attach", "detach", "attached"),
+    "watching": ("counters", "readiness"),
     "node": ("init", "peers", "status", "explain", "limit", "doctor"),
     "calling": ("repository", "repositories", "publishable"),
+    "searching": ("search",),
     "naming": ("names", "name_add", "name_remove", "key_export", "key_import"),
 }
 ROOM_OF = {verb: room for room, verbs in ROOMS.items() for verb in verbs}
@@ -69,6 +71,7 @@ class Verbs:
             return await carry_out(self._node, watch, **args)
         try:
             result = await carry_out(self._node, watch, **args)
+            self._node.parts.tally.take(verb, result)
         except HubError:  # It may have changed something all the same. Cancelled, the next one tells of it.
             await places.tell()
             raise
