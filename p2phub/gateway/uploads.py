@@ -12,7 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import trio
@@ -22,6 +22,7 @@ from p2phub.errors import Malformed, NotFound, UsageError
 from p2phub.gateway.absent import ENTRY, no_repository, no_revision
 from p2phub.gateway.answers import Json
 from p2phub.gateway.commits import SHA256, Delete, Header, PutFile, PutLarge, read_commit
+from p2phub.gateway.recent import keep
 from p2phub.gateway.revisions import Commit as CommitRevision
 from p2phub.gateway.revisions import Tag, parse_revision
 from p2phub.gateway.routes import Kind, RepoId, repository
@@ -51,8 +52,6 @@ _TITLE_MAX = 200
 _KINDS = {"model": Kind.MODEL, "dataset": Kind.DATASET}
 _LOCAL = "local"  # The organisation of who names none: what `whoami` answers.
 
-Key = TypeVar("Key")
-Value = TypeVar("Value")
 Told = tuple[Json, Headers]
 
 
@@ -158,7 +157,7 @@ class Uploads:
         if head.versions:
             raise Refusal(409, f"{repo.name} is there already", told=told)
         private = said.get("private") is True or said.get("visibility") not in (None, "public")
-        _keep(self._created, repo, private, limits.GATEWAY_CREATED_MAX)
+        keep(self._created, repo, private, most=limits.GATEWAY_CREATED_MAX)
         return told
 
     async def _head(self, repo: RepoId) -> _Head:
@@ -260,7 +259,7 @@ class Uploads:
                 if not intake.draft.has(sha256):
                     grant = secrets.token_hex(GRANT_DIGITS // 2)
                     until = trio.current_time() + _GRANT_S
-                    _keep(self._granted, grant, _Grant(sha256, size, until), limits.GATEWAY_OBJECTS_MAX)
+                    keep(self._granted, grant, _Grant(sha256, size, until), most=limits.GATEWAY_OBJECTS_MAX)
                     answer["actions"] = {"upload": {"href": f"http://{host}/api/uploads/{grant}", "header": {}}}
                 told.append(answer)
         return {"transfer": "basic", "objects": told}
@@ -485,11 +484,3 @@ async def _json(exchange: Exchange, most: int = limits.GATEWAY_BODY_BYTES_MAX) -
 
 async def _once(content: bytes) -> AsyncGenerator[bytes, None]:
     yield content
-
-
-def _keep(kept: OrderedDict[Key, Value], key: Key, value: Value, most: int) -> None:
-    """Keep a value, and no more than `most` of them, the last."""
-    kept[key] = value
-    kept.move_to_end(key)
-    if len(kept) > most:
-        kept.popitem(last=False)

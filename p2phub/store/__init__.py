@@ -2,6 +2,7 @@
 
 from p2phub.store.catalog import CatalogIndex, Told
 from p2phub.store.interface import (
+    DRAFT,
     Accepted,
     Arrival,
     DraftFolder,
@@ -43,6 +44,7 @@ from p2phub.store.keeping import (
 )
 
 __all__ = [
+    "DRAFT",
     "OPENED_FOLDER",
     "OPENED_LETTERS",
     "Accepted",

@@ -16,11 +16,10 @@ from p2phub.manifest import FileEntry, Manifest, is_alone
 from p2phub.store.blobs import Blobs
 from p2phub.store.database import DOUBTED, HELD, TRUSTED
 from p2phub.store.disk import disk_errors
-from p2phub.store.drafting import DRAFT
 from p2phub.store.folders import open_place
 from p2phub.store.holdings import Holdings
 from p2phub.store.index import FileRow, HoldingRow
-from p2phub.store.interface import Fingerprint, LookedAgain, Origin
+from p2phub.store.interface import DRAFT, Fingerprint, LookedAgain, Origin
 from p2phub.store.known import Known
 from p2phub.store.opening import open_in
 from p2phub.store.rehash import is_equal

@@ -34,7 +34,7 @@ from p2phub.store.destination import need_room
 from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, WRITE_FLAGS, Disk, disk_errors
 from p2phub.store.folders import Tree, fingerprint
 from p2phub.store.holdings import Holdings
-from p2phub.store.interface import Fingerprint, HashedFile, Provenance
+from p2phub.store.interface import Fingerprint, HashedFile
 from p2phub.store.keeping import Leftover
 from p2phub.store.own_folder import LOCK, open_locked
 from p2phub.store.removing import GOING, bytes_taken, remove_tree, set_aside, tree_bytes
@@ -42,9 +42,6 @@ from p2phub.store.removing import GOING, bytes_taken, remove_tree, set_aside, tr
 PUBLISHED = "published"
 CONTENT = "content"
 DRAFTS = "drafts"
-DRAFT = Provenance("draft", "")
-"""What a holding says of where it is from."""
-
 _DRAFT_NAME = re.compile(r"[0-9a-f]{32}")
 _TREE = "tree"
 _FILES = "files"

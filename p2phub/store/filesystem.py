@@ -28,12 +28,13 @@ from p2phub.store.database import INDEX
 from p2phub.store.destination import discard_unfinished, unfinished_bytes
 from p2phub.store.disk import Disk, disk_errors
 from p2phub.store.doubting import check, look_again, mark_changed, mark_damaged, mark_right
-from p2phub.store.drafting import DRAFT, Drafts
+from p2phub.store.drafting import Drafts
 from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import OWN_FOLDER, fingerprint, open_place, open_published
 from p2phub.store.hashed import hashed_at, note_hashed
 from p2phub.store.holdings import Holdings
 from p2phub.store.interface import (
+    DRAFT,
     Arrival,
     DraftFolder,
     Fingerprint,

@@ -156,6 +156,10 @@ class Provenance(msgspec.Struct, frozen=True):
     revision: str | None = None
 
 
+DRAFT = Provenance("draft", "")
+"""Of what was published of a draft: its files are in the home's own store, and nobody's else."""
+
+
 class Holding(msgspec.Struct, frozen=True):
     """A manifest whose files stand in `folder`, or, adopted, where each was found. `held`: which chunks are verified
     there. `files_here` of its `files` are as they were hashed; `files_damaged` were there, and are not, or not so."""

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from p2phub.content import Digest
 from p2phub.errors import ContentChanged
 from p2phub.manifest import Manifest
-from p2phub.store.interface import HashedFile, Origin, Provenance
+from p2phub.store.interface import DRAFT, HashedFile, Origin
 
 if TYPE_CHECKING:
     from p2phub.store.memory import MemoryStore
@@ -44,7 +44,7 @@ class MemoryDraft:
                     raise ContentChanged(f"{file.place} has changed since it was hashed")
             standing = tuple(self._moved(file) for file in files)
             folder = _PUBLISHED / digest.raw.hex()
-            store.hold(manifest, digest, folder, standing, origin=Origin.PUBLISHED, source=Provenance("draft", ""))
+            store.hold(manifest, digest, folder, standing, origin=Origin.PUBLISHED, source=DRAFT)
         return standing
 
     def _moved(self, file: HashedFile) -> HashedFile:

@@ -176,13 +176,16 @@ async def test_the_quota_holds_for_drafts(scene: Scene) -> None:
         assert left_in_drafts(home) == []
 
 
-async def test_unpublished_versions_go_with_a_collection(scene: Scene) -> None:
+async def test_a_version_stays_when_it_is_unpublished_and_goes_when_it_is_removed(scene: Scene) -> None:
     home = scene.home("ann")
     async with opened(home) as hub:
         done = await publish(hub, {"model.bin": MODEL})
         assert (await hub.gc())["leftovers"] == []
         assert await read_all(hub, done.reference) == {"model.bin": MODEL}
         await hub.unpublish(done.reference)
+        await hub.gc()
+        assert await read_all(hub, done.manifest) == {"model.bin": MODEL}
+        await hub.remove(done.manifest)
         await hub.gc()
         assert list((home / "published/content").iterdir()) == []
 

@@ -20,7 +20,7 @@ from p2phub.manifest import MIRROR_FOLDER, RELATION_BYTES_MAX, Ticket, encode_ti
 from p2phub.node.compose import Parts
 from p2phub.node.running import JsonObject, Running
 from p2phub.observe import Published, Watch
-from p2phub.store import Holding, Origin, Publication
+from p2phub.store import DRAFT, Holding, Origin, Publication
 
 _log = logging.getLogger(__name__)
 ANNOUNCE_WAIT_S = 10.0  # How long `publish` waits to be able to say whether the network knows it.
@@ -167,13 +167,21 @@ async def unpublish(node: Running, watch: Watch, *, ref: str) -> JsonObject:
         mirrored = _take_mirror_files(parts, mine[0])
         manifest = mine[0].manifest
         if all(item.manifest != manifest for item in parts.ledger.publications()):
-            parts.store.release(manifest)
+            if _is_of_draft(parts, manifest):  # Nobody else has its files: they stay ours, and are kept to ourselves.
+                parts.ledger.withhold(manifest, withheld=True)
+            else:
+                parts.store.release(manifest)
         return mine[0], mirrored
 
     gone, mirrored = await parts.workers.run(withdraw)
     node.shelf_changed(gone.manifest)
     manifest = gone.manifest.text(Codec.MSGPACK)
     return {"reference": ref, "manifest": manifest, "folder": str(gone.folder), "mirror_files_removed": mirrored}
+
+
+def _is_of_draft(parts: Parts, manifest: Digest) -> bool:
+    """Return whether what is held of a manifest was published of a draft, in the home's own store."""
+    return any(each.source == DRAFT for each in parts.store.holdings(manifest))
 
 
 def _take_mirror_files(parts: Parts, item: Publication) -> str | None:

@@ -379,7 +379,6 @@ async def test_what_would_change_something_takes_the_token_before_it_is_looked_a
 
 
 @covers("T44")
-@covers("T44")
 async def test_a_post_changes_nothing_where_uploads_are_off_and_says_so(shelf: MemoryShelf) -> None:
     before = await commit_of(shelf)
     for target in ("/api/repos/create", "/api/models/acme/m/commit/main", "/acme/m.git/info/lfs/objects/batch"):
