@@ -200,6 +200,18 @@ SHARED_WRITER_BYTES_MAX = 128  # Who shares it, in text: a peer id has 52.
 CONTROL_REQUEST_BYTES_MAX = 256 * KIB
 JOBS_MAX = 64
 
+# --- search ------------------------------------------------------------------------------------------------------
+SEARCH_QUERY_CHARS_MAX = 256  # What a person types; a publisher's key has 52.
+SEARCH_WORDS_MAX = 16  # Of a query: each is a list that is read; more than a handful find nothing anyway.
+SEARCH_TEXT_CHARS_MAX = 1024  # Of one text of an entry; longer than any name or description may be.
+SEARCH_WORD_CHARS_MAX = 64  # Words that agree so far are the same one.
+SEARCH_LABELS_MAX = 64  # Of an entry, and as many formats: what one is found by stays some kilobytes.
+SEARCH_LIMIT_MAX = 200  # Entries in one answer.
+SEARCH_DEPTH_MAX = 10_000  # How far pages go on: what is behind them is found by asking for more words.
+SEARCH_RERANKED = 300  # Compared word by word, some 15 us each, of those that stand first.
+SEARCH_BEGUN_MAX = 32  # Words that one which is only begun may stand for, the most common first.
+SEEN_RELEASES_MAX = 1_000_000  # Kept though they are not held, some 300 bytes each; beyond it the oldest seen goes.
+
 # --- gateway -----------------------------------------------------------------------------------------------------
 GATEWAY_HEAD_BYTES_MAX = 16 * KIB  # Of a request: PATH_BYTES_MAX percent-encoded is 3 KiB, a token one more.
 GATEWAY_TARGET_BYTES_MAX = 8 * KIB

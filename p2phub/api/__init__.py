@@ -13,7 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from p2phub.api.daemon import run_node, salvage
+    from p2phub.api.daemon import log_format, run_node, salvage
+    from p2phub.api.drafting import Draft
     from p2phub.api.examining import examine
     from p2phub.api.fetching import default_folder
     from p2phub.api.hub import Hub, open_hub
@@ -92,6 +93,7 @@ __all__ = [
     "DiskError",
     "DiskFull",
     "Done",
+    "Draft",
     "Event",
     "Failed",
     "FilesReady",
@@ -138,6 +140,7 @@ __all__ = [
     "gguf_facts",
     "git_blob_sha1",
     "lfs_pointer",
+    "log_format",
     "looks_like_gguf",
     "ollama_image",
     "open_hub",
@@ -153,7 +156,8 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "p2phub.api.daemon": "run_node salvage",
+    "p2phub.api.daemon": "log_format run_node salvage",
+    "p2phub.api.drafting": "Draft",
     "p2phub.api.examining": "examine",
     "p2phub.api.fetching": "default_folder",
     "p2phub.api.hub": "Hub open_hub",

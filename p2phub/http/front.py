@@ -15,9 +15,10 @@ import msgspec
 
 from p2phub.api import printable
 from p2phub.errors import Damaged, DiskError, HubError, NoProvider, NotFound, NotTrusted, PeerError, UsageError
-from p2phub.http.exchange import Exchange, Request
+from p2phub.http.exchange import CutOff, Exchange, Request
 from p2phub.http.guard import Door, check_asker, check_origin
 from p2phub.http.refusal import Refusal, no_such_path
+from p2phub.http.traffic import Traffic
 
 _log = logging.getLogger(__name__)
 _RETRY_AFTER_S = "10"
@@ -55,14 +56,27 @@ class Front:
     """The sites of one port, each by the first part of its paths; "/" is the one for
     that path alone, "" the one for the rest."""
 
-    def __init__(self, door: Door, sites: Mapping[str, Site]) -> None:
+    def __init__(self, door: Door, sites: Mapping[str, Site], traffic: Traffic | None = None) -> None:
         self._door = door
         self._sites = sites
+        self._traffic = Traffic() if traffic is None else traffic
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer. Raises CutOff where the answer had begun and cannot go on, or the client is gone."""
+        whose = self._whose(exchange.request.target)
+        try:
+            await self._handle(exchange)
+        except CutOff:
+            self._traffic.cut += exchange.status != 0
+            raise
+        except Exception:  # A bug, of which the server tells the client.
+            self._traffic.answered(whose, exchange.status or 500)
+            raise
+        self._traffic.answered(whose, exchange.status)
+
+    async def _handle(self, exchange: Exchange) -> None:
         request = exchange.request
-        site = self._site(request.target)
+        site = self._sites.get(self._whose(request.target))
         tell = _way_to_refuse(site)
         try:
             host = check_origin(self._door, request)  # Before anything is said of what there is.
@@ -90,10 +104,11 @@ class Front:
             )  # POST may just ask.
             raise
 
-    def _site(self, target: str) -> Site | None:
+    def _whose(self, target: str) -> str:
+        """Return which site a path is of, "" where it is that for the rest, or nobody's."""
         path = target.partition("?")[0]
         first = path if path == "/" else path.removeprefix("/").partition("/")[0]
-        return self._sites.get(first) or self._sites.get("")
+        return first if first in self._sites else ""
 
 
 def _way_to_refuse(site: object) -> Callable[[Exchange, Refusal], Awaitable[None]]:
