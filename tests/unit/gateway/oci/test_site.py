@@ -281,6 +281,13 @@ async def test_a_blob_is_answered_only_under_a_repository_that_has_it(client: Cl
     assert error_of(await client.get(f"acme/mini/manifests/{secret}")) == (404, "MANIFEST_UNKNOWN")
 
 
+async def test_a_config_is_a_blob_and_no_manifest(client: Client) -> None:
+    client.shelf.add("acme/mini", FILES)
+    config = (await client.manifest("acme/mini"))["config"]["digest"]
+    assert await client.blob("acme/mini", config)
+    assert error_of(await client.get(f"acme/mini/manifests/{config}")) == (404, "MANIFEST_UNKNOWN")
+
+
 async def test_what_nobody_can_tell_now_is_a_503_and_never_a_404(client: Client) -> None:
     client.shelf.add("acme/mini", FILES)
     manifest = await client.manifest("acme/mini")
