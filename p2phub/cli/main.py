@@ -154,7 +154,7 @@ def _tell_bug(bug: Exception, output: Output) -> int:
     import traceback
 
     for line in "".join(traceback.format_exception(bug)).splitlines():
-        output.log(line)
+        output.log(line, level="ERROR")
     output.failed(
         BUG,
         f"a bug in p2phub: {type(bug).__name__}: {bug}",
