@@ -56,8 +56,8 @@ def start_logging(output: Output, *, verbose: int) -> None:
 def log_as_json(output: Output) -> None:
     """Have all that goes to stderr from now on be JSON, an object a line."""
 
-    def dress(line: str) -> str:
-        return as_json(logging.makeLogRecord({"name": "p2phub.cli", "levelname": "INFO", "msg": line}))
+    def dress(line: str, level: str) -> str:
+        return as_json(logging.makeLogRecord({"name": "p2phub.cli", "levelname": level, "msg": line}))
 
     output.dress = dress
 

@@ -47,7 +47,7 @@ from p2phub.cli.advice import advice
 from p2phub.cli.command import Command, Invocation
 from p2phub.cli.options import Common, take_common, wants_json
 from p2phub.cli.output import Output, standard_output
-from p2phub.cli.parser import command_parser, only_options_parser
+from p2phub.cli.parser import command_parser, only_options_parser, program_version
 from p2phub.errors import HubError
 
 INTERRUPTED = 130
@@ -113,11 +113,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
 
 
+def _print_man_page(output: Output) -> int:
+    from p2phub.cli.manpage import man_page
+
+    output.answer(*man_page(command_parser(COMMANDS), program_version()).splitlines())
+    return 0
+
+
 def _run(words: Sequence[str], output: Output) -> int:
     command: Command | None = None
     try:
         if words[:1] == [completion.ASK]:
             return completion.complete(command_parser(COMMANDS), words[1:], output)
+        if words == ["help", "--man"]:
+            return _print_man_page(output)
         common, rest = take_common(words, only_options_parser(), os.environ)
         args = command_parser(COMMANDS).parse_args(asked(rest, as_json=common.json))
         command = args.command
@@ -156,7 +165,7 @@ def _tell_bug(bug: Exception, output: Output) -> int:
     import traceback
 
     for line in "".join(traceback.format_exception(bug)).splitlines():
-        output.log(line)
+        output.log(line, level="ERROR")
     output.failed(
         BUG,
         f"a bug in p2phub: {type(bug).__name__}: {bug}",

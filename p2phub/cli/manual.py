@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-_CODES = {
+ALWAYS_CODES = {
     1: "a bug in p2phub",
     2: "words, options or settings that make no sense",
     3: "nobody who was asked knows it, or it is not here",
@@ -250,7 +250,7 @@ def _lines(manual: Manual) -> Iterator[str]:
     yield "exit codes:"
     yield _labelled("0", manual.done, columns=5)
     for code in sorted({*_EVERY, *manual.codes}):
-        yield _labelled(str(code), _CODES[code], columns=5)
+        yield _labelled(str(code), ALWAYS_CODES[code], columns=5)
     yield ""
     yield f"see also: {', '.join(manual.see_also)}"
 

@@ -31,8 +31,8 @@ class Output:
         self.on_lost: Callable[[], object] = lambda: None
         self.above: Callable[[str], object] | None = None
         """Prints a line on stderr while something is drawn there that a line must not run into."""
-        self.dress: Callable[[str], str] | None = None
-        """Makes of each line for stderr what is to stand there in its place, whole."""
+        self.dress: Callable[[str, str], str] | None = None
+        """Makes of each line for stderr, and its level (of `logging`), what is to stand there in its place, whole."""
         self._stdout = stdout
         self._lost: OSError | None = None
 
@@ -72,10 +72,10 @@ class Output:
             indent = " " * (len(lines[0]) - len(lines[0].lstrip()))
             self.note(f"{indent}and {len(lines) - most} more (--json tells all)")
 
-    def log(self, line: str) -> None:
+    def log(self, line: str, *, level: str = "INFO") -> None:
         """Print a line on stderr, whoever reads stdout."""
         if self.dress is not None:
-            self.log_whole(self.dress(line))
+            self.log_whole(self.dress(line, level))
             return
         line = wrapped(api.printable(line, length_max=_LINE_MAX), columns_of(self.stderr))
         with contextlib.suppress(OSError, ValueError):
@@ -92,7 +92,8 @@ class Output:
     def failed(self, code: int, message: str, hint: str | None) -> None:
         """Say what happened and what to try."""
         self.object("failed", {"code": code, "message": message, "hint": hint})
-        self.note(f"p2phub: {message}")
+        if not self.as_json:
+            self.log(f"p2phub: {message}", level="ERROR")
         if hint:
             self.note(f"  try: {hint}")
 

@@ -29,7 +29,8 @@ The way of a model:
 
 Exit codes: 0 done, 1 a bug, 2 usage, 3 not found, 4 not trusted, 5 damaged,
 6 disk, 7 no reachable provider, 130 interrupted. `p2phub help COMMAND` says
-more of one: its options, examples, files.
+more of one: its options, examples, files; `p2phub help --man` prints all of
+it as a page for man.
 """
 
 

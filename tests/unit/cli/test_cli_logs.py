@@ -14,6 +14,7 @@ import pytest
 from p2phub import api
 from p2phub.cli.logs import as_json, log_as_json, start_logging, without_secrets
 from p2phub.cli.output import Output
+from p2phub.errors import UsageError
 from tests.support.command_line import FakeHub, Said
 from tests.support.covers import covers
 
@@ -115,6 +116,13 @@ def test_a_node_writes_all_of_stderr_so_if_asked(
     told = [json.loads(line) for line in said.err.splitlines()]
     assert told
     assert {each["logger"] for each in told} == {"p2phub.cli"}
+
+
+def test_why_a_node_ended_is_an_error_there(cli: Cli, hub: FakeHub) -> None:
+    hub.error = UsageError("the port is taken", hint="another one")
+    said = cli("node", "--log-json")
+    told = [(each["level"], each["msg"]) for each in map(json.loads, said.err.splitlines())]
+    assert (said.code, told) == (2, [("error", "p2phub: the port is taken"), ("info", "  try: another one")])
 
 
 def test_a_node_writes_lines_for_people_otherwise(cli: Cli, hub: FakeHub) -> None:
