@@ -201,6 +201,18 @@ SHARED_WRITER_BYTES_MAX = 128  # Who shares it, in text: a peer id has 52.
 CONTROL_REQUEST_BYTES_MAX = 256 * KIB
 JOBS_MAX = 64
 
+# --- search ------------------------------------------------------------------------------------------------------
+SEARCH_QUERY_CHARS_MAX = 256  # What a person types; a publisher's key has 52.
+SEARCH_WORDS_MAX = 16  # Of a query: each is a list that is read; more than a handful find nothing anyway.
+SEARCH_TEXT_CHARS_MAX = 1024  # Of one text of an entry; longer than any name or description may be.
+SEARCH_WORD_CHARS_MAX = 64  # Words that agree so far are the same one.
+SEARCH_LABELS_MAX = 64  # Of an entry, and as many formats: what one is found by stays some kilobytes.
+SEARCH_LIMIT_MAX = 200  # Entries in one answer.
+SEARCH_DEPTH_MAX = 10_000  # How far pages go on: what is behind them is found by asking for more words.
+SEARCH_RERANKED = 300  # Compared word by word, some 15 us each, of those that stand first.
+SEARCH_BEGUN_MAX = 32  # Words that one which is only begun may stand for, the most common first.
+SEEN_RELEASES_MAX = 1_000_000  # Kept though they are not held, some 300 bytes each; beyond it the oldest seen goes.
+
 # --- gateway -----------------------------------------------------------------------------------------------------
 GATEWAY_HEAD_BYTES_MAX = 16 * KIB  # Of a request: PATH_BYTES_MAX percent-encoded is 3 KiB, a token one more.
 GATEWAY_TARGET_BYTES_MAX = 8 * KIB
@@ -222,3 +234,13 @@ GATEWAY_FRESH_S = 60.0  # A name's release is looked up again after so long: a c
 GATEWAY_FILES_KEPT_MAX = 500_000  # In listings kept in memory, some 300 bytes each; the largest gets its turn alone.
 GATEWAY_MODELS_OPEN_MAX = 16  # Kept open for the next request; more are opened, and closed after each.
 GATEWAY_MODEL_IDLE_S = 60.0  # So long after the last request for one it is closed: until then its fetch is under way.
+OCI_MANIFEST_BYTES_MAX = 4 * MIB  # What clients and registries take of one: the OCI specification asks for no more.
+OCI_LAYERS_MAX = 16_384  # No more files fit it: each takes some 280 bytes there.
+OCI_GGUF_MAX = 64  # Of one version, that Ollama can be given: the header of each may be read to find what has a digest.
+OCI_HEADERS_READ_MAX = 4  # At once; each is HEADER_BYTES_MAX of memory at most.
+OCI_FACTS_KEPT_MAX = 1024  # What such headers say, 100 bytes each.
+OCI_VERSIONS_KEPT_MAX = 16  # With what is in them by digest: 4 MB each at most.
+OCI_VERSIONS_SEARCHED_MAX = 64  # For a digest: as many as are known of one tag.
+OCI_SEARCH_S = 20.0  # For a digest that no version at hand has; clients wait for half a minute or longer.
+OCI_PAGE_MAX = 1000  # Tags or names in one answer.
+OCI_ALIAS_S = 5.0  # What a name spelled otherwise stands for is looked up again after so long, as a commit is.

@@ -132,6 +132,24 @@ def ls(**options: Unpack[Options]) -> list[JsonObject]:
     return _run(options, lambda hub: hub.ls())
 
 
+def search(
+    words: str,
+    *,
+    kind: str | None = None,
+    held: bool = False,
+    limit: int = 30,
+    cursor: int | None = None,
+    **options: Unpack[Options],
+) -> JsonObject:
+    """Return what this home holds or has seen that has these words, the last of them perhaps unfinished, the best
+    first: {"items", "cursor", "total", "complete"}; sizes in bytes.
+
+    `kind`: one of `KINDS` alone; `held`: what is held alone. `cursor`: as the page before gave it. `options`: home,
+    bootstrap, lan, as for `open_hub`. Raises UsageError, NotTrusted, DiskError; see `Hub.search`.
+    """
+    return _run(options, lambda hub: hub.search(words, kind=kind, held=held, limit=limit, cursor=cursor))
+
+
 def verify(
     ref: str,
     *,
@@ -261,6 +279,7 @@ __all__ = [
     "pin",
     "publish",
     "safe_open",
+    "search",
     "unpin",
     "verify",
 ]

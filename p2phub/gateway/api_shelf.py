@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import trio
 
 from p2phub import api, limits
 from p2phub.errors import ContentChanged, HubError, NoProvider, NotFound, PeerError
+from p2phub.gateway.recent import keep
 from p2phub.gateway.revisions import Commit, Tag
 from p2phub.gateway.routes import Kind, RepoId
 from p2phub.gateway.shelf import (
@@ -34,8 +35,6 @@ _LOOK_S = 5.0  # For a newer release than the one that is known: clients wait 10
 _COMMIT_S = 5.0  # What a commit is does not change; but a name may be taken from it.
 _KEPT_MAX = 4096
 
-Key = TypeVar("Key")
-Value = TypeVar("Value")
 Version = Mapping[str, Any]
 """As `Hub.repository` tells it."""
 
@@ -82,6 +81,11 @@ class HubShelf:
             if item["version"]["kind"] in (kind.value, None)
         ]
         return sorted(found, key=lambda each: (-(each.release.created or 0), each.repo.name))
+
+    async def names(self, kind: Kind) -> Sequence[RepoId]:
+        known = [each.repo for each in await self.repositories(kind)]
+        mapped = [RepoId(kind, alias) for alias in await self._hub.names() if "/" in alias]
+        return list(dict.fromkeys([*known, *mapped]))
 
     async def releases(self, repo: RepoId, revision: Tag | Commit | None) -> Sequence[Release]:
         told = await self._told(repo)
@@ -156,7 +160,7 @@ class HubShelf:
         )
         if version is None:
             raise _no_commit(repo, revision)
-        _keep(self._commits, key, (trio.current_time(), told, version))
+        keep(self._commits, key, (trio.current_time(), told, version), most=_KEPT_MAX)
         return told, version
 
     async def _newest(self, repo: RepoId, tag: Tag, known: Version | None) -> Version | None:
@@ -190,7 +194,7 @@ class HubShelf:
         return looked is not None and trio.current_time() - looked < limits.GATEWAY_FRESH_S
 
     def _note_looked(self, ref: str) -> None:
-        _keep(self._looked, ref, trio.current_time())
+        keep(self._looked, ref, trio.current_time(), most=_KEPT_MAX)
 
     def _listed(self, info: Version) -> tuple[File, ...]:
         """Keep and return the files that an `info` tells. Raises NoProvider where it could not be found out."""
@@ -341,14 +345,6 @@ class _Turns:
                 del self._locks[key]
             else:
                 self._locks[key] = lock, waiting - 1
-
-
-def _keep(kept: OrderedDict[Key, Value], key: Key, value: Value) -> None:
-    """Keep a value, and no more than some of them, the last."""
-    kept[key] = value
-    kept.move_to_end(key)
-    if len(kept) > _KEPT_MAX:
-        kept.popitem(last=False)
 
 
 def _release(name: str, version: Version) -> Release:

@@ -112,6 +112,9 @@ class FileLedger:
     def _marked(self, kind: str) -> frozenset[Digest]:
         return frozenset(Digest(bytes.fromhex(manifest)) for (manifest,) in self._log.all(kind))
 
+    def stamp(self) -> object:
+        return self._log.stamp()
+
     def names(self) -> dict[str, str]:
         return {alias: str(target) for (alias,), (target,) in sorted(self._log.all(NAME).items())}
 

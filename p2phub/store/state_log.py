@@ -75,6 +75,15 @@ class StateLog:
             self._refresh()
             return self._state.get(kind, {}).get(key)
 
+    def stamp(self) -> tuple[int, int]:
+        """Return what tells that nothing was appended: which file the log is, and its length. Raises DiskError."""
+        with disk_errors(f"read {self._path}", option="--home"):
+            try:
+                status = os.stat(LOG, dir_fd=self._home, follow_symlinks=False)
+            except FileNotFoundError:
+                return 0, 0
+            return status.st_ino, status.st_size
+
     @contextlib.contextmanager
     def changing(self) -> Iterator[StateLog]:
         """Within, no other process or thread changes anything: read, decide, then `set` or `remove`."""

@@ -18,6 +18,7 @@ from p2phub.net.throttle import Caps
 from p2phub.node.config import Config
 from p2phub.node.running import Running
 from p2phub.node.verbs import Verbs
+from p2phub.observe import Tally
 from p2phub.store import Store
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.ledger import FileLedger
@@ -78,6 +79,11 @@ class Scene:
             caps=Caps(),
             budget=DialBudget(),
             places=places,
+            tally=Tally(),
+            connections=0,
+            children=tuple,
+            addresses=lambda: (),
+            peers_proven=0,
             ticket_addresses=lambda: (),
             ticket_may_be_private=lambda: False,
         )
