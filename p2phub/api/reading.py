@@ -19,7 +19,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextlib import aclosing
 from functools import partial
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import trio
@@ -33,7 +33,6 @@ from p2phub.observe import Event, ModelOpened, RangeReady, Watch
 if TYPE_CHECKING:
     from p2phub.api.weights import Weights
 
-T = TypeVar("T")
 PIECE_BYTES_MAX = 1 << 20
 AHEAD_BYTES = 32 * PIECE_BYTES_MAX  # Enough for 10 Gbit/s over 25 ms.
 STEP_BYTES = AHEAD_BYTES // 4  # Asked for at a time, once it began.
@@ -182,7 +181,8 @@ class OpenModel:
         """
         from p2phub.formats import danger_of  # Most who read know what they read.
 
-        return await self.parsed(path, danger_of)
+        size = self._file(path).size
+        return await examine(partial(self.read, path), lambda read_at: danger_of(size, read_at))
 
     async def gather(self, path: str, start: int = 0, stop: int | None = None) -> bytearray:
         """Return bytes `start` ..< `stop` of a file at once, as `read` yields them. Raises as that does."""
@@ -191,13 +191,6 @@ class OpenModel:
             async for piece in pieces:
                 data += piece
         return data
-
-    async def parsed(self, path: str, parse: Callable[[int, Callable[[int, int], bytes]], T]) -> T:
-        """Return what `parse(size, read)` makes of a file, in a thread; `read(offset, length)` gives just those bytes
-        of it, and only they are fetched. Raises what it raises, and as `read` does."""
-        size = self._file(path).size
-
-        return await examine(partial(self.read, path), lambda read_at: parse(size, read_at))
 
     def _file(self, path: str) -> OpenedFile:
         file = self.files.get(path)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import math
 import operator
+from functools import partial
 from types import EllipsisType, TracebackType
 from typing import Any
 
@@ -22,6 +23,7 @@ import trio
 
 from p2phub import limits
 from p2phub.api.arrays import array_of, need
+from p2phub.api.examining import examine
 from p2phub.api.reading import OpenModel
 from p2phub.errors import Damaged, NotFound, UsageError
 from p2phub.formats import Span, model_of_index, read_safetensors_header, read_weight_map
@@ -132,7 +134,10 @@ class Weights:
     async def _file(self, path: str) -> _File:
         async with self._reading:  # Whoever comes second finds what the first read.
             if path not in self._files:
-                layout, metadata = await self.model.parsed(path, read_safetensors_header)
+                size = self.model.files[path].size
+                layout, metadata = await examine(
+                    partial(self.model.read, path), lambda read_at: read_safetensors_header(size, read_at)
+                )
                 self._files[path] = _File(
                     path, {span.name: span for span in layout.spans}, json.loads(metadata) if metadata else None
                 )
