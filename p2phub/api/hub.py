@@ -14,6 +14,7 @@ from pathlib import Path
 
 import trio
 
+from p2phub.api.drafting import DraftingVerbs
 from p2phub.api.fetching import FetchingVerbs
 from p2phub.api.home import HomeVerbs
 from p2phub.api.keeping import KeepingVerbs
@@ -29,7 +30,15 @@ _log = logging.getLogger(__name__)
 
 
 class Hub(
-    PublishingVerbs, FetchingVerbs, ReadingVerbs, ProgramVerbs, LookingVerbs, KeepingVerbs, SharingVerbs, HomeVerbs
+    PublishingVerbs,
+    DraftingVerbs,
+    FetchingVerbs,
+    ReadingVerbs,
+    ProgramVerbs,
+    LookingVerbs,
+    KeepingVerbs,
+    SharingVerbs,
+    HomeVerbs,
 ):
     """The verbs, as async methods for trio. Get one from `open_hub`.
 

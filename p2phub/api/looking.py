@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from p2phub.api.selecting import selection
 from p2phub.api.verbs import HubPart, JsonObject, items, unwatched
 from p2phub.errors import UsageError
 
@@ -34,17 +35,29 @@ class LookingVerbs(HubPart):
         args = {"ref": ref, "providers": list(providers), "tensors": tensors}
         return await self._verbs.call("info", args, unwatched)
 
-    async def plan(self, ref: str, *, providers: Sequence[str] = ()) -> JsonObject:
-        """Return what a fetch of `ref` would do, before a byte of content moves: {"reference", "manifest", "bytes",
-        "bytes_here", "bytes_missing", "files", "here", "providers"}.
+    async def plan(
+        self,
+        ref: str,
+        *,
+        providers: Sequence[str] = (),
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        tensors: Sequence[str] = (),
+        columns: Sequence[str] = (),
+        row_groups: Sequence[str | int] = (),
+    ) -> JsonObject:
+        """Return what a fetch of `ref`, or of a part of it, would do, before a byte of content moves: {"reference",
+        "manifest", "bytes", "bytes_here", "bytes_missing", "files", "here", "providers", "unmatched"}.
 
         "bytes_here" are on this disk already, in whatever file: they are copied and not fetched. "files" is [{"path",
-        "bytes", "bytes_here"}], "here" [{"path" (of a file of this disk), "bytes"}], the most first, "providers"
-        [{"peer_id", "address", "via"}] who is known or said to have it. What describes the manifest is fetched.
-        `providers` (multiaddrs with /p2p/PEER) are asked first. Raises UsageError, Malformed, NotFound, NotTrusted,
-        NoProvider, Damaged, DiskError.
+        "bytes", "bytes_here"}], of a part those that something is wanted of, "here" [{"path" (of a file of this disk),
+        "bytes"}], the most first, "providers" [{"peer_id", "address", "via"}] who is known or said to have it,
+        "unmatched" the patterns that match nothing. What describes the manifest is fetched. `providers` (multiaddrs
+        with /p2p/PEER) are asked first; what chooses a part is as for `fetch`, and the chunks that hold it are counted
+        whole. Raises UsageError, Malformed, NotFound, NotTrusted, NoProvider, Damaged, DiskError.
         """
-        return await self._verbs.call("plan", {"ref": ref, "providers": list(providers)}, unwatched)
+        part = selection(include, exclude, tensors, columns, row_groups)
+        return await self._verbs.call("plan", {"ref": ref, "providers": list(providers), **part}, unwatched)
 
     async def diff(self, before: str, after: str, *, providers: Sequence[str] = ()) -> JsonObject:
         """Return how two manifests differ, without fetching either: {"before", "after", "files", "files_same",

@@ -16,13 +16,14 @@ import os
 import stat
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import Any
 
 import msgspec
 import trio
 
+from p2phub.api.examining import examine
 from p2phub.api.under_way import UnderWay
 from p2phub.api.verbs import HubPart, as_wait, bare_errors, unwatched
 from p2phub.errors import ContentChanged, DiskError, HubError, NotFound, UsageError
@@ -178,15 +179,7 @@ class OpenModel:
 
         size = self._file(path).size
 
-        async def gather(offset: int, length: int) -> bytes:
-            async with aclosing(self.read(path, offset, offset + length)) as pieces:
-                return b"".join([bytes(piece) async for piece in pieces])
-
-        def look() -> str | None:
-            return danger_of(size, lambda offset, length: trio.from_thread.run(gather, offset, length))
-
-        # With no limit shared with others: it waits for `read`, which has to get a thread for itself.
-        return await trio.to_thread.run_sync(look, limiter=trio.CapacityLimiter(1))
+        return await examine(partial(self.read, path), lambda read_at: danger_of(size, read_at))
 
     def _file(self, path: str) -> OpenedFile:
         file = self.files.get(path)

@@ -113,18 +113,22 @@ def command_parser(commands: Sequence[Command]) -> Parser:
     return parser
 
 
+def program_version() -> str:
+    """Return the version that is installed."""
+    from importlib import metadata
+
+    try:
+        return metadata.version(PROGRAM)
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
 class _Version(Action):
     """Prints the version; looks it up only then."""
 
     def __call__(
         self, parser: ArgumentParser, namespace: Namespace, values: object, option_string: str | None = None
     ) -> None:
-        from importlib import metadata
-
-        try:
-            version = metadata.version(PROGRAM)
-        except metadata.PackageNotFoundError:
-            version = "(not installed)"
         with contextlib.suppress(OSError):  # As argparse prints its help.
-            sys.stdout.write(f"{PROGRAM} {version}\n")
+            sys.stdout.write(f"{PROGRAM} {program_version()}\n")
         parser.exit()

@@ -63,6 +63,11 @@ class Running:
         now = trio.current_time()
         return explain(self._job, self._patience.wait_now(now), now=now)
 
+    @property
+    def links(self) -> int:
+        """How many links it has, to whomever."""
+        return len(self._job.links)
+
     def want_soon(self, path: str, start: int, stop: int) -> None:
         """Fetch bytes `start` ..< `stop` of a file before all else that is missing, and before what was wanted so up to
         now; the last SOON_RANGES_MAX ranges are remembered. Before the manifest is known, too. Raises NotFound if it

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import trio
 
 from p2phub import api, limits
 from p2phub.errors import ContentChanged, HubError, NoProvider, NotFound, PeerError, Unsafe
+from p2phub.gateway.recent import keep
 from p2phub.gateway.revisions import Commit, Tag
 from p2phub.gateway.routes import Kind, RepoId
 from p2phub.gateway.shelf import (
@@ -35,8 +36,6 @@ _COMMIT_S = 5.0  # What a commit is does not change; but a name may be taken fro
 _KEPT_MAX = 4096
 _OF_THE_USER = ("published", "fetched", "adopted")
 
-Key = TypeVar("Key")
-Value = TypeVar("Value")
 Version = Mapping[str, Any]
 """As `Hub.repository` tells it."""
 
@@ -85,6 +84,11 @@ class HubShelf:
             if item["version"]["kind"] in (kind.value, None)
         ]
         return sorted(found, key=lambda each: (-(each.release.created or 0), each.repo.name))
+
+    async def names(self, kind: Kind) -> Sequence[RepoId]:
+        known = [each.repo for each in await self.repositories(kind)]
+        mapped = [RepoId(kind, alias) for alias in await self._hub.names() if "/" in alias]
+        return list(dict.fromkeys([*known, *mapped]))
 
     async def releases(self, repo: RepoId, revision: Tag | Commit | None) -> Sequence[Release]:
         told = await self._told(repo)
@@ -147,7 +151,7 @@ class HubShelf:
                     f"{file.path} may run code when it is loaded: {why}",
                     hint="if you trust its publisher, fetch it with `p2phub fetch --allow-unsafe`, or set allow_unsafe",
                 )
-        _keep(self._harmless, judged, None)
+        keep(self._harmless, judged, None, most=_KEPT_MAX)
 
     async def _is_the_users(self, manifest: str) -> bool:
         """Return whether the user has it as files of their own."""
@@ -155,7 +159,7 @@ class HubShelf:
         if kept is None or trio.current_time() - kept[0] >= _COMMIT_S:
             items = [item for item in await self._hub.ls() if item["manifest"] == manifest]
             found = any(item["complete"] and item["origin"] in _OF_THE_USER for item in items)
-            _keep(self._of_the_user, manifest, kept := (trio.current_time(), found))
+            keep(self._of_the_user, manifest, kept := (trio.current_time(), found), most=_KEPT_MAX)
         return kept[1]
 
     async def _told(self, repo: RepoId) -> _Told:
@@ -180,7 +184,7 @@ class HubShelf:
         version = next((each for each in told.versions if _commit(repo.name, each) == revision.digits), None)
         if version is None:
             raise _no_commit(repo, revision)
-        _keep(self._commits, key, (trio.current_time(), told, version))
+        keep(self._commits, key, (trio.current_time(), told, version), most=_KEPT_MAX)
         return told, version
 
     async def _newest(self, repo: RepoId, tag: Tag, known: Version | None) -> Version | None:
@@ -214,7 +218,7 @@ class HubShelf:
         return looked is not None and trio.current_time() - looked < limits.GATEWAY_FRESH_S
 
     def _note_looked(self, ref: str) -> None:
-        _keep(self._looked, ref, trio.current_time())
+        keep(self._looked, ref, trio.current_time(), most=_KEPT_MAX)
 
     def _listed(self, info: Version) -> tuple[File, ...]:
         """Keep and return the files that an `info` tells. Raises NoProvider where it could not be found out."""
@@ -365,14 +369,6 @@ class _Turns:
                 del self._locks[key]
             else:
                 self._locks[key] = lock, waiting - 1
-
-
-def _keep(kept: OrderedDict[Key, Value], key: Key, value: Value) -> None:
-    """Keep a value, and no more than some of them, the last."""
-    kept[key] = value
-    kept.move_to_end(key)
-    if len(kept) > _KEPT_MAX:
-        kept.popitem(last=False)
 
 
 def _release(name: str, version: Version) -> Release:

@@ -1,22 +1,15 @@
-"""Answer one request of a Hugging Face tool: what is asked, what the shelf has of it, and how that is told.
-
-A request for a file gets its head at once where the file stands here, and with the first verified bytes where it is
-fetched: so that nobody who has them is a 503, and not an answer that breaks off. What fails after that ends the
-connection in good order, short of what the head says: clients then ask for the rest with a Range.
-"""
+"""Answer one request of a Hugging Face tool: what is asked, what the shelf has of it, and how that is told."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import trio
 
 from p2phub import limits
-from p2phub.errors import HubError, NoProvider
 from p2phub.gateway import answers
 from p2phub.gateway.absent import no_entry, no_repository, no_revision
 from p2phub.gateway.revisions import Commit, Tag, parse_revision
@@ -34,17 +27,16 @@ from p2phub.gateway.routes import (
     paths_of,
     read_request,
 )
-from p2phub.gateway.shelf import Content, File, NoSuchRevision, Release, Shelf, Snapshot, Standing, Unmapped
+from p2phub.gateway.sending import send_file
+from p2phub.gateway.shelf import NoSuchRevision, Release, Shelf, Snapshot, Unmapped
 from p2phub.gateway.tree import find_entry, find_file, page_below
-from p2phub.http.exchange import CutOff, Exchange, Headers, Request
+from p2phub.http.exchange import Exchange, Headers, Request
 from p2phub.http.front import Access, changes_by_method
-from p2phub.http.ranges import wanted_span
 from p2phub.http.refusal import Refusal
 
 _LONG_FILES = 20_000  # Some 2 MB, and 30 ms to write down.
 _QUESTIONS = (AskPaths,)  # Asked by POST, and change nothing.
 
-Piece = bytes | memoryview
 Answered = tuple[Any, Headers]
 """What is told as JSON, and more headers."""
 
@@ -163,105 +155,7 @@ class App:
         file = find_file(snapshot.files, asked.path)
         if file is None:
             raise no_entry(f"there is no file {asked.path!r} in {asked.repo.name}", commit=snapshot.commit)
-        headers = answers.file_headers(snapshot, file)
-        request = exchange.request
-        if request.method == "HEAD":  # Which no Range is about.
-            await exchange.begin(200, headers, length=file.size)
-            return
-        span = wanted_span(_range_that_holds(request, file), file.size)
-        start, stop = span if span is not None else (0, file.size)
-        if span is not None:
-            headers.append(("Content-Range", f"bytes {start}-{stop - 1}/{file.size}"))
-        status = 200 if span is None else 206
-        if start == stop:
-            await exchange.answer(status, headers, b"")
-            return
-        async with self._shelf.open(snapshot, file) as content:
-            if content.standing is not None:
-                await self._send_standing(exchange, content.standing, status, headers, start, stop)
-            else:
-                await self._send_fetched(exchange, content, status, headers, start, stop)
-
-    async def _send_standing(
-        self, exchange: Exchange, standing: Standing, status: int, headers: Headers, start: int, stop: int
-    ) -> None:
-        """Send from the file itself, nothing of which is passed on before it was looked at again: clients check the
-        length alone, and ask for what is missing of it, so what came before that has to be right, too."""
-        if not standing.unchanged():
-            raise NoProvider("the file changed while it was opened")
-        await exchange.begin(status, headers, length=stop - start)
-        await exchange.send_file(standing.descriptor, start, stop, standing.unchanged)
-
-    async def _send_fetched(
-        self, exchange: Exchange, content: Content, status: int, headers: Headers, start: int, stop: int
-    ) -> None:
-        """Send what is read while it is fetched. Raises HubError, if it fails before there is anything to send."""
-        put, pieces = trio.open_memory_channel[Piece | HubError](0)
-
-        async def pass_on() -> HubError | CutOff | None:
-            """Return what went wrong."""
-            first: Piece | HubError | None = None
-            with trio.move_on_after(limits.GATEWAY_FIRST_PIECE_S):
-                first = await _next(pieces)
-            if isinstance(first, HubError):
-                return first
-            try:
-                await exchange.begin(status, headers, length=stop - start)
-                if first is not None:
-                    await exchange.send(first)
-                await _send_pieces(exchange, pieces)
-            except CutOff as error:
-                return error
-            return None
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_read_into, put, content.read(start, stop))
-            verdict = await pass_on()
-            nursery.cancel_scope.cancel()
-        if verdict is not None:
-            raise verdict
-
-
-async def _read_into(put: trio.MemorySendChannel[Piece | HubError], source: AsyncGenerator[Piece, None]) -> None:
-    """Hand on each piece when it is taken, and last what went wrong."""
-    async with put, aclosing(source) as pieces:
-        try:
-            async for piece in pieces:
-                await put.send(piece)
-        except HubError as error:
-            await put.send(error)
-
-
-async def _send_pieces(exchange: Exchange, pieces: trio.MemoryReceiveChannel[Piece | HubError]) -> None:
-    """Send pieces to their end. Raises CutOff for what ends them sooner, and if the client is gone."""
-    while True:
-        with trio.move_on_after(limits.GATEWAY_GONE_S) as waiting:
-            piece = await _next(pieces)
-        if waiting.cancelled_caught:
-            if exchange.is_gone():
-                raise CutOff("the client is gone")
-        elif piece is None:
-            return
-        elif isinstance(piece, HubError):
-            raise CutOff(str(piece)) from piece
-        else:
-            await exchange.send(piece)
-
-
-async def _next(pieces: trio.MemoryReceiveChannel[Piece | HubError]) -> Piece | HubError | None:
-    """Return what comes next, None at the end."""
-    try:
-        return await pieces.receive()
-    except trio.EndOfChannel:
-        return None
-
-
-def _range_that_holds(request: Request, file: File) -> str | None:
-    """Return the Range, unless it is for another version of the file than this one (If-Range)."""
-    only_if = request.headers.get("if-range")
-    if only_if is not None and only_if.strip() != f'"{file.etag}"':
-        return None
-    return request.headers.get("range")
+        await send_file(exchange, self._shelf, snapshot, file, answers.file_headers(snapshot, file), etag=file.etag)
 
 
 def _page(items: Sequence[Any], cursor: int, limit: int) -> tuple[Sequence[Any], int | None]:

@@ -126,7 +126,7 @@ def read_request(method: str, target: str) -> Asked:
         raise Refusal(400, "a request names a path")
     if len(path) > limits.GATEWAY_TARGET_BYTES_MAX:
         raise Refusal(414, "the path is too long")
-    parts = [_decoded(part) for part in path[1:].split("/")]
+    parts = [decoded(part) for part in path[1:].split("/")]
     if parts[0] == "api":
         asked = _read_api(method, parts[1:], _Options(query))
     elif ".git" in (part[-4:] for part in parts[:3]) and "info" in parts:
@@ -220,12 +220,17 @@ def _split_names(rest: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _repository(kind: Kind, names: Sequence[str]) -> RepoId:
-    if not all(_NAME.fullmatch(name) for name in names):
+    if not all(map(is_name, names)):
         raise no_repository("nothing here can be called so")
     return RepoId(kind, "/".join(names))
 
 
-def _decoded(part: str) -> str:
+def is_name(part: str) -> bool:
+    """Return whether a repository or an organisation can be called so."""
+    return _NAME.fullmatch(part) is not None
+
+
+def decoded(part: str) -> str:
     """Decode one part of a path, once. Raises Refusal(400) for an escape that is none, and for what is not UTF-8."""
     if not part.isascii() or _BAD_ESCAPE.search(part):
         raise Refusal(400, "the path is not percent-encoded")

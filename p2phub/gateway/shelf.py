@@ -106,6 +106,9 @@ class Shelf(Protocol):
     async def repositories(self, kind: Kind) -> Sequence[Repository]:
         """Return what this home has, the newest first."""
 
+    async def names(self, kind: Kind) -> Sequence[RepoId]:
+        """Return what repositories are called here, also those that nobody has asked for yet, whatever their kind."""
+
     async def snapshot(self, repo: RepoId, revision: Tag | Commit) -> Snapshot:
         """Return a version. Raises Unmapped, NoSuchRevision."""
 

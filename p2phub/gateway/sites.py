@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from p2phub import api
 from p2phub.gateway.api_shelf import open_hub_shelf
 from p2phub.gateway.app import App
+from p2phub.gateway.oci.site import OciSite
 from p2phub.http.front import Site
 from p2phub.http.guard import Door
 
@@ -16,4 +17,4 @@ from p2phub.http.guard import Door
 async def gateway_sites(hub: api.Hub, door: Door) -> AsyncIterator[Mapping[str, Site]]:
     """Open them: `http.serving.OpenSites`."""
     async with open_hub_shelf(hub, allow_unsafe=hub.allow_unsafe) as shelf:
-        yield {"": App(shelf)}
+        yield {"": App(shelf), "v2": OciSite(shelf)}

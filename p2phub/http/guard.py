@@ -8,11 +8,14 @@
 
 On loopback who reads needs no token, if it is a program of the user whose node it is, or of root: it could read the
 files. Other users of this machine could not, and anybody else: every request of theirs takes the token, as
-`Authorization: Bearer`, which is how clients send HF_TOKEN.
+`Authorization: Bearer`, which is how clients send HF_TOKEN. To read it also counts as the password of `Basic`, whoever
+the user, which is how `docker login` and `oras login` send it; not to change something, since a browser that was once
+given a password adds it to requests by itself.
 """
 
 from __future__ import annotations
 
+import binascii
 import hmac
 import ipaddress
 
@@ -60,7 +63,7 @@ def check_origin(door: Door, request: Request) -> str:
 def check_asker(door: Door, request: Request, *, changes: bool) -> None:
     """Raise Refusal(401) for want of a token. `changes`: whether it asks for something to be changed."""
     is_ours = door.is_loopback and (request.user is None or request.user in (door.user, _ROOT))
-    if (changes or not is_ours) and not _has_token(door, request.headers.get("authorization", "")):
+    if (changes or not is_ours) and not _has_token(door, request.headers.get("authorization", ""), basic=not changes):
         raise Refusal(
             401,
             "this takes the gateway's token, as HF_TOKEN: it stands in keys/gateway.token of the node's home",
@@ -77,9 +80,18 @@ def _hosts(door: Door, came_to: str) -> set[str]:
     return names
 
 
-def _has_token(door: Door, authorization: str) -> bool:
-    kind, _, token = authorization.strip().partition(" ")
-    return kind.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), door.token.encode())
+def _has_token(door: Door, authorization: str, *, basic: bool) -> bool:
+    """Whether a request has the token; `basic`: whether as a password, too."""
+    kind, _, said = authorization.strip().partition(" ")
+    token = said.strip().encode()
+    if basic and kind.lower() == "basic":
+        try:
+            token = binascii.a2b_base64(token, strict_mode=True).partition(b":")[2]
+        except ValueError:
+            return False
+    elif kind.lower() != "bearer":
+        return False
+    return hmac.compare_digest(token, door.token.encode())
 
 
 def _in_url(ip: str) -> str:

@@ -25,6 +25,7 @@ import trio
 from p2phub import limits
 from p2phub.http.exchange import CutOff, Exchange, Headers, Request
 from p2phub.http.refusal import Refusal
+from p2phub.http.traffic import Traffic
 from p2phub.http.whose import NOBODY, user_at
 
 _log = logging.getLogger(__name__)
@@ -41,8 +42,9 @@ Handle = Callable[[Exchange], Awaitable[None]]
 class Server:
     """The connections of one gateway."""
 
-    def __init__(self, handle: Handle) -> None:
+    def __init__(self, handle: Handle, traffic: Traffic | None = None) -> None:
         self._handle = handle
+        self._traffic = Traffic() if traffic is None else traffic
         self._open = 0
         self._count = 0  # Of those, what is more than told to come again.
         self._idle: dict[_Connection, None] = {}  # Who waits longest comes first.
@@ -54,18 +56,22 @@ class Server:
 
     async def _converse(self, stream: trio.SocketStream) -> None:
         if self._open >= limits.GATEWAY_CONNECTIONS_MAX + limits.GATEWAY_ENDING_MAX:
+            self._traffic.turned_away += 1
             await trio.aclose_forcefully(stream)
             return
         self._open += 1
         try:
             if self._count >= limits.GATEWAY_CONNECTIONS_MAX and not self._make_room():
+                self._traffic.turned_away += 1
                 await _end(stream, _BUSY)
                 return
             self._count += 1
+            self._traffic.connections += 1
             try:
-                await _Connection(stream, self._handle, self._idle, self._threads).run()
+                await _Connection(stream, self._handle, self._idle, self._threads, self._traffic).run()
             finally:
                 self._count -= 1
+                self._traffic.connections -= 1
         finally:
             self._open -= 1
 
@@ -83,8 +89,14 @@ class _Connection:
     """One client. `scope` is what ends it while it waits for a request."""
 
     def __init__(
-        self, stream: trio.SocketStream, handle: Handle, idle: dict[_Connection, None], threads: trio.CapacityLimiter
+        self,
+        stream: trio.SocketStream,
+        handle: Handle,
+        idle: dict[_Connection, None],
+        threads: trio.CapacityLimiter,
+        traffic: Traffic,
     ) -> None:
+        self.traffic = traffic
         self.scope = trio.CancelScope()
         self.stream = stream
         self.machine = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.GATEWAY_HEAD_BYTES_MAX)
@@ -173,7 +185,9 @@ class _Connection:
 
     async def receive(self, most: int = _READ_BYTES) -> None:
         with _faults():
-            self.machine.receive_data(bytes(await self.stream.receive_some(most)))
+            data = bytes(await self.stream.receive_some(most))
+            self.traffic.received_bytes += len(data)
+            self.machine.receive_data(data)
 
     async def send(self, data: bytes | memoryview | None) -> None:
         """Raises CutOff if the client takes too little of it."""
@@ -182,6 +196,7 @@ class _Connection:
             for at in range(0, len(view), _SENT_BYTES):
                 with _faults(), _in_time():
                     await self.stream.send_all(view[at : at + _SENT_BYTES])
+                self.traffic.sent_bytes += len(view[at : at + _SENT_BYTES])
 
 
 class _Answering:
@@ -202,6 +217,7 @@ class _Answering:
         self._connection = connection
         self._machine = connection.machine
         self._left: int | None = 0
+        self.status = 0
 
     async def body(self, *, most: int) -> bytes:
         try:
@@ -241,6 +257,7 @@ class _Answering:
             await self.send(body)
 
     async def begin(self, status: int, headers: Headers, *, length: int | None) -> None:
+        self.status = status
         told = list(headers) if length is None else [*headers, ("Content-Length", str(length))]
         await self._connection.send(self._machine.send(_head(status, told)))
         self._left = 0 if self.request.method == "HEAD" else length
@@ -266,17 +283,21 @@ class _Answering:
                 await trio.lowlevel.wait_writable(where)
             until = min(start + _HOP_BYTES, stop)
             try:
-                start = await trio.to_thread.run_sync(
-                    _send_unchanged,
-                    where.fileno(),
-                    descriptor,
+                begun, start = (
                     start,
-                    until,
-                    unchanged,
-                    limiter=self._connection.threads,
+                    await trio.to_thread.run_sync(
+                        _send_unchanged,
+                        where.fileno(),
+                        descriptor,
+                        start,
+                        until,
+                        unchanged,
+                        limiter=self._connection.threads,
+                    ),
                 )
             except OSError as exc:
                 raise CutOff(f"cannot be sent: {exc.strerror}") from exc
+            self._connection.traffic.sent_bytes += start - begun
         await self._end_if_whole()
 
     def is_gone(self) -> bool:

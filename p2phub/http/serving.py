@@ -14,23 +14,34 @@ from p2phub.errors import UsageError
 from p2phub.http.front import Front, Site
 from p2phub.http.guard import Door
 from p2phub.http.server import Server
+from p2phub.http.traffic import Traffic
 
 OpenSites = Callable[[api.Hub, Door], AbstractAsyncContextManager[Mapping[str, Site]]]
 """Opens sites of a hub, each by the first part of its paths ("": all the rest), until the context ends."""
 
 
 class SitesAt:
-    """Sites that will stand at an address, for `api.run_node`. Port 0 is any free one."""
+    """Sites that will stand at an address, for `api.run_node`. Port 0 is any free one. `traffic`: where it is counted
+    what goes over that port; `option`: what the user asked for it by."""
 
-    def __init__(self, address: api.Address, opens: Sequence[OpenSites]) -> None:
+    def __init__(
+        self,
+        address: api.Address,
+        opens: Sequence[OpenSites],
+        traffic: Traffic | None = None,
+        *,
+        option: str = "--gateway",
+    ) -> None:
         self._address = address
         self._opens = opens
+        self._traffic = Traffic() if traffic is None else traffic
+        self._option = option
 
     async def __call__(
         self, hub: api.Hub, *, token: str, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Serve until cancelled; tells the URL to give to clients as HF_ENDPOINT. Raises UsageError."""
-        listeners = await _listen(self._address)
+        listeners = await _listen(self._address, self._option)
         try:
             port = listeners[0].socket.getsockname()[1]
             door = Door(self._address.ip, port, token, os.geteuid())
@@ -39,18 +50,18 @@ class SitesAt:
                 for opens in self._opens:
                     sites.update(await stack.enter_async_context(opens(hub, door)))
                 task_status.started(door.url)
-                await Server(Front(door, sites).handle).serve(listeners)
+                await Server(Front(door, sites, self._traffic).handle, self._traffic).serve(listeners)
         finally:
             for listener in listeners:
                 listener.socket.close()
 
 
-async def _listen(address: api.Address) -> list[trio.SocketListener]:
+async def _listen(address: api.Address, option: str) -> list[trio.SocketListener]:
     try:
         return await trio.open_tcp_listeners(address.port, host=address.ip)
     except OSError as exc:
         taken = exc.errno == errno.EADDRINUSE
         raise UsageError(
-            f"the gateway cannot listen on {address.ip} port {address.port}: {exc.strerror or exc}",
-            hint="another port will do: p2phub node --gateway 127.0.0.1:PORT" if taken else None,
+            f"{option} cannot listen on {address.ip} port {address.port}: {exc.strerror or exc}",
+            hint=f"another port will do: p2phub node {option} 127.0.0.1:PORT" if taken else None,
         ) from exc

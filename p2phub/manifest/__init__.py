@@ -14,6 +14,9 @@ from p2phub.manifest.mirror import (
 )
 from p2phub.manifest.model import FileEntry, Manifest
 from p2phub.manifest.names import DEFAULT_TAG, check_name
+from p2phub.manifest.ollama import OLLAMA_MEDIA_TYPE, OllamaImage, ollama_image
+from p2phub.manifest.ollama import Kind as OllamaKind
+from p2phub.manifest.ollama import Part as OllamaPart
 from p2phub.manifest.pages import (
     decode_manifest,
     encode_manifest,
@@ -45,11 +48,15 @@ __all__ = [
     "DEFAULT_TAG",
     "KINDS",
     "MIRROR_FOLDER",
+    "OLLAMA_MEDIA_TYPE",
     "RELATION_BYTES_MAX",
     "FileEntry",
     "Judgement",
     "Known",
     "Manifest",
+    "OllamaImage",
+    "OllamaKind",
+    "OllamaPart",
     "Reference",
     "Release",
     "Ticket",
@@ -84,6 +91,7 @@ __all__ = [
     "mirror_release_path",
     "named_manifest",
     "next_sequence",
+    "ollama_image",
     "pack",
     "parse_reference",
     "parse_ticket",

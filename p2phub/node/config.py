@@ -13,6 +13,7 @@ Each setting comes from the first of these that has it: the option of the comman
     wait = "24h"     # how long a fetch waits for somebody who has it, where it is not told
     shared = ["/mnt/lab/models"]   # attached places (`p2phub attach`), beside those that were attached by command
     quota = "200GB"  # of the home's own store (`p2phub pin`); "none", the default, is as much as there is
+    log = "json"     # how the daemon writes its log: one object a line, or "text", the default
     bulk_processes = 1   # that carry the daemon's bulk bytes; 0: its own threads do
 
     [[schedule]]     # see `node.schedule`; any number of them
@@ -66,6 +67,7 @@ class Config(msgspec.Struct, frozen=True):
     quota: int | None = None  # Bytes that the own store may have; None: as many as the disk.
     allow_unsafe: bool = False  # Whether a fetch puts files in place that may run code, where it is not told.
     bulk_processes: int = 1
+    log: str = "text"  # How the daemon writes its log.
     schedule: tuple[Row, ...] = ()  # Which caps hold when.
     labels: Labels = msgspec.field(default_factory=Labels)  # Which networks are near, and which cost.
 
@@ -175,6 +177,12 @@ def _count(value: Any) -> int:
     return value
 
 
+def _log_format(value: Any) -> str:
+    if value not in ("text", "json"):
+        raise UsageError("either text or json is wanted")
+    return str(value)
+
+
 _LISTS = frozenset(("listen", "bootstrap", "mirrors", "shared"))
 _READERS: dict[str, Callable[[Any], Any]] = {
     "listen": _texts(parse_listen),
@@ -188,6 +196,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "quota": parse_quota,
     "allow_unsafe": _switch,
     "bulk_processes": _count,
+    "log": _log_format,
     "schedule": parse_schedule,
     "labels": parse_labels,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections import deque
@@ -26,13 +27,14 @@ from p2phub.node.keeping import Keeping
 from p2phub.node.places import NodePlaces
 from p2phub.node.rates import Rates
 from p2phub.node.unfinished import Begun, forget, note
-from p2phub.observe import Explanation
+from p2phub.observe import DONE, Explanation, outcome_of
 from p2phub.store import Holding, Origin
 
 if TYPE_CHECKING:
     from p2phub.engine import fetch as engine
     from p2phub.engine.announce import Announcer
     from p2phub.node.reading import Reading
+    from p2phub.node.verbs.drafting import OpenDraft
 
 _log = logging.getLogger(__name__)
 JsonObject = dict[str, Any]
@@ -45,11 +47,13 @@ class Running:
         self.parts = parts
         self.announcer = announcer
         self.began = time.time()
+        self.looked_at_store = (-math.inf, False)  # When, and whether it could be written.
         config = parts.config
         self.capping = Capping(parts.caps, Rates(config.up, config.down), config.schedule)
         self.nursery: trio.Nursery | None = None  # Of what goes on between two verbs, while it runs.
         self.readings: dict[Digest, Reading] = {}
         self.open_models: dict[int, trio.Event] = {}  # By number; set to close one.
+        self.drafts: dict[int, OpenDraft] = {}
         self._jobs: dict[int, JsonObject] = {}
         self._begun: dict[int, Begun] = {}  # By job, as `_jobs`.
         self._fetches: dict[int, engine.Running] = {}
@@ -86,13 +90,17 @@ class Running:
         }
         self._begun[number] = fetch
         self.capping.admit(number, caps)
+        outcome = DONE
         try:
             yield self._jobs[number]
             self._to_note(forget, fetch)
-        except Unsafe:
-            self._to_note(note, replace(fetch, unsafe=True))
+        except BaseException as end:
+            outcome = outcome_of(end)
+            if isinstance(end, Unsafe):
+                self._to_note(note, replace(fetch, unsafe=True))
             raise
         finally:
+            self.parts.tally.jobs[outcome] += 1
             self.capping.forget(number)
             del self._jobs[number], self._begun[number]
             self._fetches.pop(number, None)
@@ -105,6 +113,11 @@ class Running:
             yield
         finally:
             self._used.remove(manifest)
+
+    @property
+    def links(self) -> int:
+        """How many links the fetches under way have, to whomever."""
+        return sum(fetch.links for fetch in self._fetches.values())
 
     def job_of(self, fetch: Begun) -> JsonObject | None:
         """Return what is told of the job that carries out `fetch`, None if none does."""

@@ -4,6 +4,7 @@ from p2phub.store.catalog import CatalogIndex, Told
 from p2phub.store.interface import (
     Accepted,
     Arrival,
+    DraftFolder,
     Fingerprint,
     FoundFile,
     Gap,
@@ -48,6 +49,7 @@ __all__ = [
     "Arrival",
     "CatalogIndex",
     "Collectable",
+    "DraftFolder",
     "Fingerprint",
     "FoundFile",
     "Gap",

@@ -298,6 +298,30 @@ class Arrival(Protocol):
         """Let go of descriptors and the lock; keep what is there for the next attempt."""
 
 
+# --- drafts ------------------------------------------------------------------------------------------------------
+
+
+class DraftFolder(Protocol):
+    """A folder of the home's own store for files that are on their way to be published. One user's at a time."""
+
+    @property
+    def folder(self) -> Path:
+        """Where files may be made, each under a name of its own, and written once."""
+
+    def need_room(self, count: int) -> None:
+        """Raise DiskFull if `count` bytes more cannot be there."""
+
+    def hold(self, manifest: Manifest, digest: Digest, files: Sequence[HashedFile]) -> tuple[HashedFile, ...]:
+        """Record that this home published `manifest`, which has `files`, each at its `place`; durable on return.
+
+        Those in a folder of drafts, this one or another, move into the own store, where nothing changes them any more;
+        others stay where they are. Returns them as they stand then. Raises ContentChanged if one is not as it was
+        hashed, DiskError; then nothing is recorded."""
+
+    def close(self) -> None:
+        """Remove what was not published."""
+
+
 class Store(Keeper, Protocol):
     """Everything of one home that has bytes of content."""
 
@@ -334,6 +358,13 @@ class Store(Keeper, Protocol):
         """Record that `folder` holds `manifest` whole, in place. `files` are in the manifest's order.
 
         An adopted file alone (`manifest.is_alone`) has its own path for a folder."""
+
+    def open_draft(self) -> DraftFolder:
+        """Begin a draft. What killed processes left of theirs goes."""
+
+    def whole(self, manifest: Digest) -> tuple[Manifest, list[HashedFile]] | None:
+        """Return a manifest that is held whole, with its files, each at its `place`, and without their chunks, which
+        the store has; None if no folder holds all of it. What an attached place lists does not count."""
 
     def release(self, manifest: Digest, folder: Path | None = None) -> None:
         """Forget that `folder` holds `manifest`, or that any folder does; touches no file there."""

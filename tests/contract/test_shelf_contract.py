@@ -140,3 +140,10 @@ async def test_what_is_here_is_listed_by_its_kind(scene: Scene) -> None:
         assert [each.repo for each in found] == [RepoId(kind, name) for name in names]
         snapshot = await scene.shelf.snapshot(found[0].repo, MAIN)
         assert found[0].release.commit == snapshot.commit
+
+
+async def test_names_are_those_of_the_kind(scene: Scene) -> None:
+    await scene.add("m", FILES)
+    await scene.add("d", FILES, kind=Kind.DATASET)
+    assert list(await scene.shelf.names(Kind.MODEL)) == [M]
+    assert list(await scene.shelf.names(Kind.DATASET)) == [RepoId(Kind.DATASET, "d")]

@@ -83,6 +83,7 @@ RESULTS: Json = {
         "files": [{"path": "new.bin", "bytes": 5_000_000, "bytes_here": 4_000_000}],
         "here": [{"path": f"/models/{n}.bin", "bytes": 500_000} for n in range(8)],
         "providers": [{"peer_id": PEER, "address": "/ip4/127.0.0.1/tcp/4717", "via": "dht"}],
+        "unmatched": [],
     },
     "diff": {
         "before": "bagbefore",

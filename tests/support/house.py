@@ -15,7 +15,7 @@ PACKAGE = "p2phub"
 PURE_ROOMS = ("content", "formats", "identity", "manifest", "observe", "wire", "transfer", "discovery", "catalog")
 """Rooms of decisions: no tasks, sockets, files, clock or chance."""
 
-APPS = ("cli", "gateway", "web", "filesystem", "http")
+APPS = ("cli", "gateway", "operations", "web", "filesystem", "http")
 """Rooms that import the library alone."""
 
 

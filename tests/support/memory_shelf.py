@@ -101,6 +101,9 @@ class MemoryShelf:
     async def repositories(self, kind: Kind) -> Sequence[Repository]:
         return [Repository(repo, versions[0].release) for repo, versions in self._versions.items() if repo.kind is kind]
 
+    async def names(self, kind: Kind) -> Sequence[RepoId]:
+        return [each.repo for each in await self.repositories(kind)]
+
     async def snapshot(self, repo: RepoId, revision: Tag | Commit) -> Snapshot:
         if self.unreachable is not None:
             raise self.unreachable

@@ -19,6 +19,7 @@ from p2phub.node.catalog import NodeCatalog
 from p2phub.node.config import Config
 from p2phub.node.running import Running
 from p2phub.node.verbs import Verbs
+from p2phub.observe import Tally
 from p2phub.store import Store
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.ledger import FileLedger
@@ -82,6 +83,11 @@ class Scene:
             budget=DialBudget(),
             places=places,
             catalog=NodeCatalog(self.index, ledger, store, places, workers),
+            tally=Tally(),
+            connections=0,
+            children=tuple,
+            addresses=lambda: (),
+            peers_proven=0,
             ticket_addresses=lambda: (),
             ticket_may_be_private=lambda: False,
         )

@@ -17,6 +17,7 @@ from p2phub.observe import Watch
 
 ROOMS = {
     "publishing": ("publish", "survey", "unpublish", "remove"),
+    "drafting": ("open_draft", "close_draft", "draft_room", "draft_change", "draft_publish"),
     "fetching": ("fetch",),
     "opening": ("open_tensors", "close_tensors"),
     "reading": ("open_model", "close_model", "read_range", "standing"),
@@ -27,6 +28,7 @@ ROOMS = {
     "holding": ("ls", "unfinished", "log", "verify"),
     "keeping": ("pin", "unpin", "gc", "du"),
     "sharing": ("share", "unshare", "shares", "attach", "detach", "attached"),
+    "watching": ("counters", "readiness"),
     "node": ("init", "peers", "status", "explain", "limit", "doctor"),
     "calling": ("repository", "repositories"),
     "searching": ("search",),
@@ -40,7 +42,9 @@ LOOK_FIRST = frozenset(
 )
 """Verbs that what attached places list matters to: these are looked at before."""
 
-TELL_AFTER = frozenset(("publish", "unpublish", "remove", "fetch", "adopt", "verify", "pin", "give", "gc", "doctor"))
+TELL_AFTER = frozenset(
+    ("publish", "draft_publish", "unpublish", "remove", "fetch", "adopt", "verify", "pin", "give", "gc", "doctor")
+)
 """Verbs that may change what this home holds, or may tell of: shared places hear of it after."""
 
 
@@ -67,6 +71,7 @@ class Verbs:
             return await carry_out(self._node, watch, **args)
         try:
             result = await carry_out(self._node, watch, **args)
+            self._node.parts.tally.take(verb, result)
         except HubError:  # It may have changed something all the same. Cancelled, the next one tells of it.
             await places.tell()
             raise

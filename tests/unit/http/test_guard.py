@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from p2phub.http.exchange import Request
@@ -119,6 +121,34 @@ def test_beyond_loopback_whoever_asks_for_anything_takes_the_token() -> None:
     assert status_of(ALL, {**headers, "authorization": f"Bearer {TOKEN}"}, came_to="192.168.1.5") == 200
     assert status_of(ALL, {"host": "evil.example:7700"}, came_to="192.168.1.5") == 403
     assert status_of(LAN, {"host": "localhost:7700"}) == 403
+
+
+@covers("T44")
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        (f"whoever:{TOKEN}", 200),
+        (f":{TOKEN}", 200),
+        (f"{TOKEN}:", 401),
+        (TOKEN, 401),
+        (f"whoever:{TOKEN}x", 401),
+        (f"a:b:{TOKEN}", 401),
+        ("whoever:", 401),
+        ("", 401),
+    ],
+)
+def test_the_token_as_a_password_reads_and_changes_nothing(said: str, status: int) -> None:
+    encoded = base64.b64encode(said.encode()).decode()
+    for kind in ("Basic", "basic"):
+        headers = {"host": "192.168.1.5:7700", "authorization": f"{kind} {encoded}"}
+        assert status_of(LAN, headers) == status
+        assert status_of(LAN, headers, changes=True) == 401
+    assert status_of(HERE, {"host": "127.0.0.1:7700", "authorization": f"Basic {encoded}"}, changes=True) == 401
+
+
+@pytest.mark.parametrize("said", ["***", "Zg", "Zm9v\n", "\u00e4", "===="])
+def test_a_password_that_is_not_encoded_is_none(said: str) -> None:
+    assert status_of(LAN, {"host": "192.168.1.5:7700", "authorization": f"Basic {said}"}) == 401
 
 
 def test_a_url_of_an_ipv6_address_has_brackets() -> None:
