@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from p2phub.api.selecting import selection
-from p2phub.api.verbs import HubPart, JsonObject, items, unwatched
+from p2phub.api.verbs import HubPart, JsonObject, if_said, items, unwatched
 from p2phub.content import parse_digest
 from p2phub.errors import UsageError
 from p2phub.manifest import commit_of
@@ -93,16 +93,16 @@ class LookingVerbs(HubPart):
         """
         return items(await self._verbs.call("log", {"ref": ref}, unwatched))
 
-    async def ls(self) -> list[JsonObject]:
-        """Return what this home holds and publishes, an object a manifest.
+    async def ls(self, manifest: str | None = None) -> list[JsonObject]:
+        """Return what this home holds and publishes, an object a manifest; of `manifest` alone, if it is given.
 
         Each is {"manifest", "references": [text], "folder", "files", "bytes" (both of the manifest), "files_here",
         "files_damaged" (were here, and are not right, or gone, as far as was noticed), "complete", "published",
         "private", "origin", "pinned", "announced_to"}; "origin" is "published", "adopted", "fetched" (into a folder of
         the user's) or "own" (in the home's own store); "announced_to" is how many peers took the announcement, None
-        without a daemon. Raises DiskError.
+        without a daemon. Raises DiskError, and Malformed for what is no digest.
         """
-        return items(await self._verbs.call("ls", {}, unwatched))
+        return items(await self._verbs.call("ls", if_said(manifest=manifest), unwatched))
 
     async def repository(self, name: str) -> JsonObject:
         """Return what `name` ("org/name", or "name") means to whoever knows names alone: {"reference", "settled",

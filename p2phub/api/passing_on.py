@@ -49,7 +49,7 @@ class PassingOn:
         """Return whether the user has it as files of their own."""
         kept = self._of_the_user.get(manifest)
         if kept is None or trio.current_time() - kept[0] >= _FRESH_S:
-            items = [item for item in await self._hub.ls() if item["manifest"] == manifest]
+            items = await self._hub.ls(manifest)
             found = any(item["complete"] and item["origin"] in _OF_THE_USER for item in items)
             self._of_the_user[manifest] = kept = (trio.current_time(), found)
             if len(self._of_the_user) > _KEPT_MAX:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from p2phub.content import Codec, Digest
 from p2phub.errors import Malformed, NotTrusted
-from p2phub.manifest import Release, named_manifest, read_release
+from p2phub.manifest import Release, kept_release, read_release
 from p2phub.node.compose import Parts
 from p2phub.node.running import JsonObject
 
@@ -18,7 +18,7 @@ def references_by_manifest(parts: Parts) -> dict[Digest, list[str]]:
     """Return by manifest the references that lead to it, by what was accepted and published here. Blocks."""
     found: dict[Digest, set[str]] = {}
     for publisher, name, tag, accepted in parts.ledger.all_accepted():
-        found.setdefault(named_manifest(accepted.signed), set()).add(parts.resolver.spell(publisher, name, tag))
+        found.setdefault(kept_release(accepted.signed).manifest, set()).add(parts.resolver.spell(publisher, name, tag))
     for item in parts.ledger.publications():
         found.setdefault(item.manifest, set()).add(parts.resolver.spell(item.publisher, item.name, item.tag))
     return {manifest: sorted(references) for manifest, references in found.items()}

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from p2phub.content import Codec, RangeSet, Readable
+from p2phub.content import Codec, RangeSet, Readable, digest_of
 from p2phub.errors import ContentChanged, DiskError, Malformed, Occupied, Unsafe
 from p2phub.manifest import FileEntry, Manifest
-from p2phub.store import Arrival, Gap, Made, Part, Selected, ToMake
+from p2phub.store import Arrival, Gap, Made, Origin, Part, Selected, ToMake
 from tests.support.content import Content, content_of, random_files
 from tests.support.covers import covers
 from tests.support.stores import (
@@ -155,6 +155,18 @@ def test_an_arrival_keeps_the_metadata_that_serving_needs(scene: Scene, content:
 def test_holding_changes_no_file(scene: Scene, content: Content) -> None:
     hold(scene, content)
     assert scene.files() == content.files
+
+
+def test_where_something_is_held_is_told_apart_from_how_it_stands(scene: Scene, content: Content) -> None:
+    assert scene.store.held_at() == ()
+    hold(scene, content)
+    (held,) = scene.store.held_at()
+    assert (held.manifest, held.folder, held.origin) == (content.root, scene.folder, Origin.PUBLISHED)
+    scene.store.mark_changed(content.root, 0)
+    assert scene.store.held_at(content.root) == (held,)
+    assert scene.store.held_at(digest_of(b"another")) == ()
+    scene.store.release(content.root)
+    assert scene.store.held_at() == ()
 
 
 def test_a_holding_outlives_the_process(scene: Scene, content: Content) -> None:

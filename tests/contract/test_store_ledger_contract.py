@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -130,3 +130,33 @@ def test_the_history_of_a_name_is_bounded_and_forgets_the_oldest(ledger: Ledger)
     history = ledger.history(ANN, "a", "main")
     assert len(history) == limits.HISTORY_MAX
     assert (history[0], history[-1]) == (b"2", b"%d" % (limits.HISTORY_MAX + 1))
+
+
+def test_the_stamp_is_another_whenever_anything_changed_and_the_same_while_nothing_did(ledger: Ledger) -> None:
+    changes: list[Callable[[], None]] = [
+        lambda: ledger.publish(publication("a")),
+        lambda: ledger.accept(BOB, "b", "main", Accepted(b"one", 1)),
+        lambda: ledger.name("x", str(BOB)),
+        lambda: ledger.name("x", None),
+        lambda: ledger.pin(digest_of(b"m"), pinned=True),
+        lambda: ledger.withdraw(ANN, "a", "main"),
+    ]
+    for change in changes:
+        before = ledger.stamp()
+        assert ledger.stamp() == before
+        change()
+        assert ledger.stamp() != before
+
+
+def test_what_another_process_changed_is_told_the_next_time(tmp_path: Path) -> None:
+    one, other = FileLedger(tmp_path / "home"), FileLedger(tmp_path / "home")
+    one.publish(publication("a"))
+    assert one.publications() == other.publications() == (publication("a"),)
+    other.publish(publication("b"))
+    other.accept(BOB, "b", "main", Accepted(b"one", 1))
+    assert [item.name for item in one.publications()] == ["a", "b"]
+    assert [name for _, name, _, _ in one.all_accepted()] == ["b"]
+    one.withdraw(ANN, "a", "main")
+    assert [item.name for item in other.publications()] == ["b"]
+    one.close()
+    other.close()

@@ -9,6 +9,7 @@ from benchmarks.contestants import Scene
 from benchmarks.crowd_trial import CrowdTrial
 from benchmarks.questions import ARRAYS, ENGINE, OF_BEST, OF_BOUND, RIDERS_COST, RIDERS_LATER
 from benchmarks.race import CrowdRace, Race, Standing
+from benchmarks.search import KINDS, Search, within
 from benchmarks.simulated import Answer
 from benchmarks.targets import Kind, Verdict, judge
 from benchmarks.trial import Trial
@@ -160,3 +161,17 @@ def test_the_simulator_is_judged_by_its_wall_time() -> None:
     simulated = {"crowd-engine": replace(answered("crowd", of_bound=[0.9]), cpu_s=19.0, wall_s=20.5)}
     found = verdict(judge({}, {}, Alone(), simulated, {}), "crowd (production engine): wall time")
     assert (found.measured, found.met) == ("20.5 s (CPU 19.0 s)", False)
+
+
+def test_a_search_is_judged_by_the_answer_in_the_middle_and_the_late_ones_as_a_goal() -> None:
+    searched = Search(1_000_000, None, 10**8, {kind: [10.0] * 17 + [60.0] * 3 for kind in KINDS})
+    verdicts = judge({}, {}, Alone(search=searched), {}, {})
+    assert all(verdict(verdicts, f"search: {kind} <").met for kind in KINDS)
+    late = verdict(verdicts, "19 of 20")
+    assert (late.met, late.kind, late.measured) == (False, Kind.GOAL, "60.0 ms")
+    searched.failures.append("found too few")
+    assert not verdict(judge({}, {}, Alone(search=searched), {}, {}), f"search: {KINDS[0]} <").met
+
+
+def test_a_share_of_the_answers_is_counted_from_the_fastest() -> None:
+    assert [within([3.0, 1.0, 2.0, 4.0], share) for share in (0.0, 0.25, 0.5, 0.95, 1.0)] == [1.0, 1.0, 2.0, 4.0, 4.0]

@@ -21,6 +21,7 @@ from p2phub.manifest import (
     check_release,
     dht_key,
     judge,
+    kept_release,
     next_sequence,
     read_release,
     sign_release,
@@ -75,6 +76,16 @@ def test_what_is_signed_is_read(made: Release) -> None:
     signed = sign_release(KEY, made)
     assert read_release(signed) == made
     assert len(signed) <= limits.RELEASE_BYTES_MAX
+
+
+@given(releases)
+@settings(max_examples=20)
+def test_what_we_kept_reads_the_same_without_a_look_at_its_signature(made: Release) -> None:
+    signed = sign_release(KEY, made)
+    assert kept_release(signed) == read_release(signed)
+    assert kept_release(signed[:-1] + bytes([signed[-1] ^ 1])) == made
+    with pytest.raises(Malformed):
+        kept_release(signed[:-1])
 
 
 def test_private_is_written_only_when_it_is_true_so_that_public_releases_keep_their_bytes() -> None:

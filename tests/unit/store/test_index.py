@@ -184,3 +184,15 @@ def test_publishing_costs_less_than_a_hundredth_of_the_content(tmp_path: Path) -
     # Without the ballast, which is the same whatever is held.
     used = sum(path.stat().st_size for path in scene.home.rglob("*") if path.is_file() and path.name != BALLAST)
     assert used < 6_000_000 * 0.03  # 20 kB files, and an index that has not grown into its pages yet.
+
+
+def test_the_list_of_holdings_is_read_again_whoever_changed_it(tmp_path: Path) -> None:
+    scene = DiskScene(tmp_path)
+    other = FilesystemStore(scene.home)
+    assert scene.store.held_at() == other.held_at() == ()
+    hold(scene, CONTENT)
+    assert scene.store.held_at() == other.held_at() != ()
+    other.release(CONTENT.root)
+    assert scene.store.held_at() == other.held_at() == ()
+    other.close()
+    scene.store.close()

@@ -173,3 +173,23 @@ def test_a_record_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     log.set("of the future", ("x",), [{"any": [1, b"thing"]}])
     log.close()
     assert names_in(tmp_path) == {}
+
+
+def test_a_version_is_another_when_its_kind_changed_or_the_log_was_written_anew(
+    tmp_path: Path,
+) -> None:
+    log, other = StateLog(tmp_path), StateLog(tmp_path)
+    log.set("a", ("x",), [1])
+    log.set("b", ("x",), [1])
+    a, b = log.version("a"), log.version("b")
+    assert (log.version("a"), log.version("none")) == (a, 0)
+    other.set("a", ("x",), [2])
+    assert log.version("a") != a
+    assert log.version("b") == b
+    a, b = log.version("a"), log.version("b")
+    os.unlink(tmp_path / "state.log")
+    assert log.all("a") == {}
+    assert log.version("a") != a
+    assert log.version("b") != b
+    log.close()
+    other.close()
