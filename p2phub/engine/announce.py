@@ -94,7 +94,7 @@ class Announcer:
             self._schedule.remove(manifest)
         self._anew.clear()
         try:
-            wanted = await self._workers.run(lambda: set(self._public()))
+            wanted = await self._workers.run_long(lambda: set(self._public()))
         except HubError as exc:
             log.warning("cannot see what is to be announced: %s", exc)
             self._look = True

@@ -128,7 +128,7 @@ async def _beside(gateway: Gateway, verbs: Verbs, *, task_status: trio.TaskStatu
 async def _check_store(parts: Parts) -> None:
     """Mend the index if it was damaged, which may mean to hash what it no longer knows."""
     try:
-        for mended in await parts.workers.run(parts.store.check):
+        for mended in await parts.workers.run_long(parts.store.check):
             log.warning("the store: %s", mended)
     except (
         DiskError,
