@@ -164,7 +164,7 @@ def test_a_folder_that_is_dropped_or_picked_is_published(way: str, town: Town, o
     settled(page)
     expect(page.get_by_text("All of it is here.")).to_be_visible()
     page.get_by_role("link", name="Files").click()
-    expect(page.get_by_role("rowheader", name="a b/c#d ü.txt")).to_be_visible()
+    expect(page.get_by_role("rowheader", name="a b/c#d ü.txt", exact=True)).to_be_visible()
     expect(page.get_by_role("row").filter(has_text="model.safetensors")).to_contain_text("3.1")
 
 
