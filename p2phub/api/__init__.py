@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from p2phub.api.drafting import Draft
     from p2phub.api.examining import examine
     from p2phub.api.fetching import default_folder
-    from p2phub.api.hub import Hub, open_hub
+    from p2phub.api.hub import Hub, has_home, open_hub
+    from p2phub.api.looking import commit_of_version
+    from p2phub.api.passing_on import PassingOn
     from p2phub.api.reading import OpenModel
     from p2phub.content import parse_digest
     from p2phub.errors import (
@@ -111,6 +113,7 @@ __all__ = [
     "OllamaKind",
     "OllamaPart",
     "OpenModel",
+    "PassingOn",
     "PeerAddress",
     "PeerDropped",
     "PeerError",
@@ -135,10 +138,12 @@ __all__ = [
     "check_mirror",
     "check_name",
     "commit_of",
+    "commit_of_version",
     "default_folder",
     "examine",
     "gguf_facts",
     "git_blob_sha1",
+    "has_home",
     "lfs_pointer",
     "log_format",
     "looks_like_gguf",
@@ -160,7 +165,9 @@ _ROOMS = {
     "p2phub.api.drafting": "Draft",
     "p2phub.api.examining": "examine",
     "p2phub.api.fetching": "default_folder",
-    "p2phub.api.hub": "Hub open_hub",
+    "p2phub.api.hub": "Hub has_home open_hub",
+    "p2phub.api.looking": "commit_of_version",
+    "p2phub.api.passing_on": "PassingOn",
     "p2phub.api.reading": "OpenModel",
     "p2phub.content": "parse_digest",
     "p2phub.errors": "AlreadyRunning ChunkMismatch ContentChanged Damaged DiskError DiskFull HubError Malformed "

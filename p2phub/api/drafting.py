@@ -28,7 +28,7 @@ import trio
 
 from p2phub.api.under_way import UnderWay
 from p2phub.api.verbs import HubPart, bare_errors, fields, unwatched
-from p2phub.errors import DiskError, DiskFull, HubError, UsageError
+from p2phub.errors import DiskError, DiskFull, HubError, NotFound, UsageError
 from p2phub.observe import DraftOpened, Event, Published, Watch
 
 WRITTEN_AT_ONCE_BYTES = 1 << 20
@@ -92,6 +92,25 @@ class Draft:
     def has(self, sha256: str) -> bool:
         """Return whether content came by `receive` or `write`, and was not published since."""
         return sha256 in self._received
+
+    async def read(self, sha256: str, start: int, stop: int) -> bytes:
+        """Return bytes `start` ..< `stop` of what came by `receive`, fewer where it ends. Raises NotFound if it did not
+        come, DiskError."""
+        place = self._received.get(sha256)
+        if place is None:
+            raise NotFound(f"nothing came here whose SHA-256 is {sha256}")
+
+        def read() -> bytes:
+            try:
+                fd = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                try:
+                    return os.pread(fd, stop - start, start)
+                finally:
+                    os.close(fd)
+            except OSError as exc:
+                raise DiskError(f"cannot read what was written: {exc.strerror}") from exc
+
+        return await trio.to_thread.run_sync(read, limiter=_threads)
 
     async def write(
         self,

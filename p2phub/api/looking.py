@@ -6,11 +6,21 @@ network, content is never fetched for it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from p2phub.api.selecting import selection
 from p2phub.api.verbs import HubPart, JsonObject, if_said, items, unwatched
+from p2phub.content import parse_digest
 from p2phub.errors import UsageError
+from p2phub.manifest import commit_of
+
+
+def commit_of_version(name: str, version: Mapping[str, Any]) -> str:
+    """Return what a version of `name`, as `Hub.repository` tells it, is called by who knows commits: as the hub that it
+    was adopted from calls it, else made of name and manifest."""
+    own = version["revision"]
+    return str(own) if own is not None else commit_of(name, parse_digest(version["manifest"])[0])
 
 
 class LookingVerbs(HubPart):
@@ -106,6 +116,13 @@ class LookingVerbs(HubPart):
         there)}]. "candidates": references to what is called alike, where nothing is called so. Raises DiskError.
         """
         return await self._verbs.call("repository", {"name": name}, unwatched)
+
+    async def publishable(self, name: str) -> JsonObject:
+        """Return what of ours `name` ("org/name", or "name") is, or would be: {"reference" (with our key), "name" (the
+        publisher's), "mapped" (whether `name` leads there, else `name_add` is still to say so)}. Raises NotTrusted if
+        it means what somebody else publishes, UsageError if nothing can be published so, DiskError.
+        """
+        return await self._verbs.call("publishable", {"name": name}, unwatched)
 
     async def repositories(self) -> list[JsonObject]:
         """Return what can be asked for by a name: {"name", "version"} each, as in `repository`; published here, adopted

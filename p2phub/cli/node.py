@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from p2phub import api
 from p2phub.cli.command import Command, Invocation
 from p2phub.cli.logs import log_as_json
-from p2phub.cli.parser import program_version
-from p2phub.errors import UsageError
+from p2phub.cli.ports import add_ports, ports_of
 
 if TYPE_CHECKING:
-    from p2phub.http.serving import OpenSites, SitesAt
-    from p2phub.http.traffic import Traffic
-
-GATEWAY_DEFAULT = "127.0.0.1:7700"
-METRICS_DEFAULT = "127.0.0.1:7701"
+    from p2phub.http.guard import Door
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -27,21 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=int,
         help="processes that carry bulk bytes beside the node's own (default: 1); 0: its own threads do",
     )
-    parser.add_argument(
-        "--gateway",
-        metavar="IP:PORT",
-        nargs="?",
-        const=GATEWAY_DEFAULT,
-        help=f"serve Hugging Face tools over HTTP (default: {GATEWAY_DEFAULT}); beyond loopback only with its token",
-    )
-    parser.add_argument(
-        "--metrics",
-        metavar="IP:PORT",
-        nargs="?",
-        const=METRICS_DEFAULT,
-        help=f"/metrics, /healthz and /readyz at a port of their own (default: {METRICS_DEFAULT}), with or without the "
-        "gateway, where they stand, too",
-    )
+    add_ports(parser)
     parser.add_argument(
         "--log-json", action="store_true", help="write the log to stderr as JSON, an object a line (P2PHUB_LOG=json)"
     )
@@ -55,7 +35,7 @@ async def run(call: Invocation) -> int:
     output, systemd = call.output, notifier()
     if call.args.log_json or api.log_format(home=call.common.home) == "json":
         log_as_json(output)
-    gateway, metrics = _ports(call.args.gateway, call.args.metrics)
+    gateway, metrics = ports_of(call.args)
 
     def show(event: api.Event) -> None:
         output.event(event)
@@ -66,6 +46,10 @@ async def run(call: Invocation) -> int:
                 output.note(f"It publishes as {event.publisher_id}. Ctrl-C stops it.")
                 if event.gateway is not None:
                     output.say("Hugging Face tools find what is here with", f"  export HF_ENDPOINT={event.gateway}")
+                    output.note(f"OCI clients and Ollama pull from {event.gateway.removeprefix('http://')}/ORG/NAME.")
+                if gateway is not None and gateway.door is not None:
+                    output.say("A browser shows it, and lets you fetch and publish, at")
+                    output.say(f"  {_page_of(gateway.door, is_read=output.columns is not None)}", whole=True)
                 if event.metrics is not None:
                     output.say(f"Metrics: {event.metrics}/metrics")
             case api.Stopped():
@@ -77,6 +61,7 @@ async def run(call: Invocation) -> int:
         await api.run_node(
             **call.common.settings(),
             bulk_processes=call.args.bulk_processes,
+            gateway_uploads=call.args.gateway_uploads,
             gateway=gateway,
             metrics=metrics,
             watch=show,
@@ -85,32 +70,10 @@ async def run(call: Invocation) -> int:
     return 0
 
 
-def _ports(gateway: str | None, metrics: str | None) -> tuple[SitesAt | None, SitesAt | None]:
-    """Return what is to stand at the gateway's port, and at that of the metrics. Raises UsageError for no address."""
-    if gateway is None and metrics is None:  # As most nodes are.
-        return None, None
-    from p2phub.http.traffic import Traffic
-    from p2phub.operations.sites import operations_sites
-
-    traffic = Traffic()  # Of both ports.
-    watching: list[OpenSites] = [operations_sites(traffic, version=program_version())]
-    at_metrics = None if metrics is None else _sites_at("--metrics", metrics, watching, traffic, METRICS_DEFAULT)
-    if gateway is None:
-        return None, at_metrics
-    from p2phub.gateway.sites import gateway_sites
-
-    return _sites_at("--gateway", gateway, [gateway_sites, *watching], traffic, GATEWAY_DEFAULT), at_metrics
-
-
-def _sites_at(option: str, text: str, opens: Sequence[OpenSites], traffic: Traffic, default: str) -> SitesAt:
-    from p2phub.http.serving import SitesAt
-
-    try:
-        return SitesAt(api.parse_listen(text), opens, traffic, option=option)
-    except UsageError as error:
-        raise UsageError(
-            f"{option}: {error.message}", hint=f"like {default} or [::1]:{default.rpartition(':')[2]}"
-        ) from error
+def _page_of(door: Door, *, is_read: bool) -> str:
+    """Return the page's address, with the token where somebody reads it: behind `#`, which no browser sends. A log may
+    be read by others."""
+    return f"{door.url}/#token={door.token}" if is_read else f"{door.url}/ (its token: keys/gateway.token)"
 
 
 COMMAND = Command(

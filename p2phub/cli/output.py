@@ -54,6 +54,11 @@ class Output:
                 shown = api.printable(line, length_max=_LINE_MAX)
                 self._write(shown if whole else wrapped(shown, self.columns))
 
+    def answer(self, *lines: str) -> None:
+        """Print lines for a program that asked, as they are, whatever the mode: they have been made safe."""
+        for line in lines:
+            self._write(line)
+
     def note(self, *lines: str) -> None:
         """Print lines on the way to it, for people only."""
         if not self.as_json:

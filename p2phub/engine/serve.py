@@ -99,6 +99,11 @@ class StoreShelf(msgspec.Struct):
             self._offers.move_to_end(manifest)
         return offer
 
+    @property
+    def changes(self) -> int:
+        """How often what is held, or may be given away, changed since this node began."""
+        return self._changes
+
     def bytes_sent_in_all(self) -> int:
         """Return how many payload bytes went out since this node began, of whatever."""
         with self._lock:

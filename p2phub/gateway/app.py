@@ -12,6 +12,7 @@ import trio
 from p2phub import limits
 from p2phub.gateway import answers
 from p2phub.gateway.absent import no_entry, no_repository, no_revision
+from p2phub.gateway.api_shelf import MAIN
 from p2phub.gateway.revisions import Commit, Tag, parse_revision
 from p2phub.gateway.routes import (
     AskCommits,
@@ -30,11 +31,14 @@ from p2phub.gateway.routes import (
 from p2phub.gateway.sending import send_file
 from p2phub.gateway.shelf import NoSuchRevision, Release, Shelf, Snapshot, Unmapped
 from p2phub.gateway.tree import find_entry, find_file, page_below
+from p2phub.gateway.upload_routes import GRANTED, read_upload
+from p2phub.gateway.uploads import Uploads
 from p2phub.http.exchange import Exchange, Headers, Request
 from p2phub.http.front import Access, changes_by_method
 from p2phub.http.refusal import Refusal
 
 _LONG_FILES = 20_000  # Some 2 MB, and 30 ms to write down.
+_EMPTY = Release("0" * 40, MAIN)  # What a repository is that was made and has nothing yet.
 _QUESTIONS = (AskPaths,)  # Asked by POST, and change nothing.
 
 Answered = tuple[Any, Headers]
@@ -44,16 +48,26 @@ Answered = tuple[Any, Headers]
 class App:
     """The answers of one gateway: `http.front.Site`."""
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, shelf: Shelf, uploads: Uploads | None = None) -> None:
         self._shelf = shelf
+        self._uploads = uploads
         self._long_ones = trio.Semaphore(limits.GATEWAY_LONG_ANSWERS_MAX)
         self._threads = trio.CapacityLimiter(4)  # For what takes long to write down.
 
     def access(self, request: Request) -> Access:
+        upload = read_upload(request.method, request.target)
+        if upload is not None:
+            if self._uploads is None:
+                raise Refusal(403, "this node takes no uploads: start it with --gateway-uploads")
+            return Access.OPEN if isinstance(upload, GRANTED) else Access.CHANGE
         asked = read_request(request.method, request.target)
         return Access.CHANGE if changes_by_method(request) and not isinstance(asked, _QUESTIONS) else Access.READ
 
     async def answer(self, exchange: Exchange, host: str) -> None:
+        upload = read_upload(exchange.request.method, exchange.request.target)
+        if upload is not None and self._uploads is not None:
+            await self._uploads.answer(exchange, upload, host)
+            return
         asked = read_request(exchange.request.method, exchange.request.target)
         if isinstance(asked, ReadFile):
             await self._send_file(exchange, asked)
@@ -70,7 +84,7 @@ class App:
     async def _tell(self, exchange: Exchange, asked: Asked, host: str) -> Answered:
         match asked:
             case WhoAmI():
-                return answers.whoami(), ()
+                return answers.whoami(may_write=self._uploads is not None), ()
             case Search():
                 return await self._search(asked, host)
             case AskTree():
@@ -136,7 +150,9 @@ class App:
                 raise _no_such(repo, revision)
             return await self._shelf.snapshot(repo, wanted)
         except Unmapped as error:
-            raise _unmapped(error) from error
+            if wanted == Tag(MAIN) and self._is_empty(repo):
+                return Snapshot(repo, _EMPTY, (), key="")
+            raise self._absent(repo, error) from error
         except NoSuchRevision as error:
             raise no_revision(error.message) from error
 
@@ -144,9 +160,18 @@ class App:
         try:
             return await self._shelf.releases(repo, revision)
         except Unmapped as error:
-            raise _unmapped(error) from error
+            if self._is_empty(repo):
+                return [_EMPTY]
+            raise self._absent(repo, error) from error
         except NoSuchRevision as error:
             raise no_revision(error.message) from error
+
+    def _is_empty(self, repo: RepoId) -> bool:
+        """Return whether a repository was made here, and nothing was uploaded to it yet."""
+        return self._uploads is not None and self._uploads.has_created(repo)
+
+    def _absent(self, repo: RepoId, error: Unmapped) -> Refusal:
+        return no_revision(f"{repo.name} has nothing yet") if self._is_empty(repo) else _unmapped(error)
 
     # --- files ---------------------------------------------------------------------------------------------------
 

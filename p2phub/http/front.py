@@ -143,7 +143,7 @@ async def refuse(exchange: Exchange, refusal: Refusal) -> None:
     if refusal.code is not None:
         headers.append(("X-Error-Code", refusal.code))
     headers.append(("X-Error-Message", _line(refusal.message)))
-    await exchange.answer(refusal.status, headers, msgspec.json.encode({"error": refusal.message}))
+    await exchange.answer(refusal.status, headers, msgspec.json.encode({**refusal.told, "error": refusal.message}))
 
 
 def _line(text: str) -> str:

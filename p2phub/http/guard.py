@@ -7,10 +7,10 @@
          ever has a header that would let it read (CORS)
 
 On loopback who reads needs no token, if it is a program of the user whose node it is, or of root: it could read the
-files. Other users of this machine could not, and anybody else: every request of theirs takes the token, as
-`Authorization: Bearer`, which is how clients send HF_TOKEN. To read it also counts as the password of `Basic`, whoever
-the user, which is how `docker login` and `oras login` send it; not to change something, since a browser that was once
-given a password adds it to requests by itself.
+files; or of one whom that user named, such as the one that Ollama runs as. Other users of this machine could not, and
+anybody else: every request of theirs takes the token, as `Authorization: Bearer`, which is how clients send HF_TOKEN.
+To read it also counts as the password of `Basic`, whoever the user, which is how `docker login` and `oras login` send
+it; not to change something, since a browser that was once given a password adds it to requests by itself.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ _SAME_SITE = ("same-origin", "none")  # Our own page, and what a person typed.
 
 class Door(msgspec.Struct, frozen=True):
     """Where the gateway listens: `ip` and `port`; `token` is what opens it from elsewhere, and to changes; `user` is
-    whose it is (uid)."""
+    whose it is (uid), `readers` are others of this machine whose programs may read as that user's may."""
 
     ip: str
     port: int
     token: str
     user: int | None = None
+    readers: frozenset[int] = frozenset()
 
     @property
     def is_loopback(self) -> bool:
@@ -62,7 +63,7 @@ def check_origin(door: Door, request: Request) -> str:
 
 def check_asker(door: Door, request: Request, *, changes: bool) -> None:
     """Raise Refusal(401) for want of a token. `changes`: whether it asks for something to be changed."""
-    is_ours = door.is_loopback and (request.user is None or request.user in (door.user, _ROOT))
+    is_ours = door.is_loopback and (request.user is None or request.user in (door.user, _ROOT, *door.readers))
     if (changes or not is_ours) and not _has_token(door, request.headers.get("authorization", ""), basic=not changes):
         raise Refusal(
             401,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import trio
@@ -22,7 +22,8 @@ OpenSites = Callable[[api.Hub, Door], AbstractAsyncContextManager[Mapping[str, S
 
 class SitesAt:
     """Sites that will stand at an address, for `api.run_node`. Port 0 is any free one. `traffic`: where it is counted
-    what goes over that port; `option`: what the user asked for it by."""
+    what goes over that port; `option`: what the user asked for it by; `readers`: further users (uid) of this machine
+    whose programs may read."""
 
     def __init__(
         self,
@@ -31,11 +32,15 @@ class SitesAt:
         traffic: Traffic | None = None,
         *,
         option: str = "--gateway",
+        readers: Iterable[int] = (),
     ) -> None:
         self._address = address
         self._opens = opens
         self._traffic = Traffic() if traffic is None else traffic
         self._option = option
+        self._readers = frozenset(readers)
+        self.door: Door | None = None
+        """Where it listens. Once it serves."""
 
     async def __call__(
         self, hub: api.Hub, *, token: str, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
@@ -44,7 +49,7 @@ class SitesAt:
         listeners = await _listen(self._address, self._option)
         try:
             port = listeners[0].socket.getsockname()[1]
-            door = Door(self._address.ip, port, token, os.geteuid())
+            door = self.door = Door(self._address.ip, port, token, os.geteuid(), self._readers)
             async with AsyncExitStack() as stack:
                 sites: dict[str, Site] = {}
                 for opens in self._opens:

@@ -18,7 +18,7 @@ import trio
 from msgspec.structs import replace
 
 from p2phub import limits
-from p2phub.content import Codec, Digest
+from p2phub.content import ChunkTable, Codec, Digest, RangeSet
 from p2phub.errors import DiskError, NotFound, Unsafe, UsageError
 from p2phub.manifest import Manifest, decode_manifest
 from p2phub.node.capping import LOOK_S, Capping, JobCaps
@@ -48,6 +48,7 @@ class Running:
         self.announcer = announcer
         self.began = time.time()
         self.looked_at_store = (-math.inf, False)  # When, and whether it could be written.
+        self.store_told: tuple[int, float, JsonObject] | None = None  # At how many changes, when, what was told of it.
         config = parts.config
         self.capping = Capping(parts.caps, Rates(config.up, config.down), config.schedule)
         self.nursery: trio.Nursery | None = None  # Of what goes on between two verbs, while it runs.
@@ -68,6 +69,7 @@ class Running:
             online=announcer is not None,
         )
         self.places = NodePlaces(parts)
+        self.changes = 0  # Grows when what is held or named here may have changed.
         self.look_at_caps()
 
     @property
@@ -131,6 +133,16 @@ class Running:
         """Say why job `number` is as fast as it is. Raises NotFound if there is none of that number."""
         return self.fetch_of(number).explain()
 
+    def explained(self, number: int) -> JsonObject | None:
+        """Return the explanation of a job as JSON has it, None while there is none to tell."""
+        fetch = self._fetches.get(number)
+        return None if fetch is None else fetch.explain().as_json()
+
+    def arriving(self, manifest: Digest) -> list[tuple[ChunkTable, RangeSet]]:
+        """Return what the fetches of a manifest that are under way have by now."""
+        found = [fetch.arriving for number, fetch in self._fetches.items() if self._begun[number].manifest == manifest]
+        return [each for each in found if each is not None]
+
     def fetch_of(self, number: int) -> engine.Running:
         """Return the fetch that job `number` is. Raises NotFound if there is none of that number."""
         fetch = self._fetches.get(number)
@@ -180,6 +192,7 @@ class Running:
 
     def shelf_changed(self, manifest: Digest) -> None:
         """Note that what we hold of `manifest`, or may give away, changed."""
+        self.changes += 1
         self.parts.shelf.forget(manifest)
         if self.announcer is not None:
             self.announcer.refresh()

@@ -140,7 +140,12 @@ def _store(told: Mapping[str, Any] | None) -> Iterator[Metric]:
     if told["quota"] is not None:
         yield _gauge("p2phub_own_store_quota_bytes", "The quota of the own store; absent: none.", None, told["quota"])
     yield _gauge("p2phub_disk_free_bytes", "Room left on the disk of the home.", None, told["free_bytes"])
-    yield _gauge("p2phub_index_read_seconds", "How long it took just now to list what is held.", None, told["index_s"])
+    yield _gauge(
+        "p2phub_index_read_seconds",
+        "How long it took to look through what is held, the last time that it changed.",
+        None,
+        told["index_s"],
+    )
 
 
 def _http(traffic: Traffic) -> Iterator[Metric]:

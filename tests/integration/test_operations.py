@@ -15,6 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from p2phub import limits
+from tests.support.covers import covers
 from tests.support.processes import Scene
 
 END_S = 60.0
@@ -108,6 +109,7 @@ def test_systemd_is_told_when_the_node_can_be_dialled(scene: Scene, tmp_path: Pa
     assert said == {"WATCHDOG=1", f"READY=1\nSTATUS=node {node.peer_id} is up"}
 
 
+@covers("T48")
 def test_a_log_in_json_has_nothing_but_objects_and_no_token(scene: Scene, tmp_path: Path) -> None:
     node = scene.node("ann", "-v", "--log-json", "--gateway", "127.0.0.1:0")
     token = (scene.home("ann") / "keys" / "gateway.token").read_text().strip()

@@ -98,6 +98,12 @@ class MemoryShelf:
         self._contents |= {(commit, path): content for path, content in files.items()}
         return snapshot
 
+    def become(self, version: Snapshot, other: Snapshot) -> None:
+        """Have the commit of a version have the files of another."""
+        now = Snapshot(version.repo, version.release, other.files, key=other.key)
+        versions = self._versions[version.repo]
+        versions[versions.index(version)] = now
+
     async def repositories(self, kind: Kind) -> Sequence[Repository]:
         return [Repository(repo, versions[0].release) for repo, versions in self._versions.items() if repo.kind is kind]
 

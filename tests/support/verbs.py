@@ -82,12 +82,12 @@ class Scene:
             caps=Caps(),
             budget=DialBudget(),
             places=places,
-            catalog=NodeCatalog(self.index, ledger, store, places, workers),
             tally=Tally(),
             connections=0,
             children=tuple,
             addresses=lambda: (),
             peers_proven=0,
+            catalog=NodeCatalog(self.index, ledger, store, places, workers),
             ticket_addresses=lambda: (),
             ticket_may_be_private=lambda: False,
         )
@@ -95,7 +95,8 @@ class Scene:
         self.desk = ControlDesk(shelf, ledger, workers)
         self.announcer = Announcer(self.finder, store=store, ledger=ledger, workers=workers, own=PUBLISHER.peer_id)
         self.seen = (ledger, store)
-        self.verbs = Verbs(Running(self.parts))
+        self.node = Running(self.parts)
+        self.verbs = Verbs(self.node)
 
     async def call(self, verb: str, **args: Any) -> dict[str, Any]:
         return await self.verbs.call(verb, args, lambda event: None)

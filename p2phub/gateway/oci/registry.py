@@ -1,8 +1,8 @@
 """What a name, a tag and a digest lead to in the registry: documents made of versions, and the files that they name.
 
-A document is made when it is asked for, and not kept: it is the same each time. So one is found again by its digest
-after a restart, as what it names is: by making those of the versions that are known here until one has that digest. Of
-the last versions that somebody asked for it is remembered what is in them.
+A document is made when it is asked for, and not kept for long: it is the same each time. So one is found again by its
+digest after a restart, as what it names is: by making those of the versions that are known here until one has that
+digest. Of the last versions that somebody asked for it is remembered what is in them.
 """
 
 from __future__ import annotations
@@ -115,7 +115,8 @@ class Registry:
         self._aliases: OrderedDict[RepoId, tuple[float, RepoId]] = OrderedDict()
         self._facts: OrderedDict[str, api.GgufFacts | None] = OrderedDict()
         self._headers = trio.Semaphore(limits.OCI_HEADERS_READ_MAX)
-        self._threads = trio.CapacityLimiter(2)  # For what takes long to write down.
+        self._documents: OrderedDict[tuple[_Version, _Recipe], Document] = OrderedDict()
+        self._writing = trio.Lock()
 
     # --- names and tags -----------------------------------------------------------------------------------------------
 
@@ -203,19 +204,27 @@ class Registry:
     async def _make(self, version: _Version, recipe: _Recipe) -> Document:
         """Make a document, and remember by what digests it and its config are called. Raises Refusal(404) for what none
         can be of."""
-        files = version.files
-        if not files:
+        if not version.files:
             raise _too_large(version.snapshot)
-        if recipe.form is Form.OLLAMA:
-            document = await self._make_image(version.snapshot, recipe.chosen[0])
-        else:
-            make = partial(_pack, version.snapshot.repo.kind, files, recipe.chosen)
-            is_long = len(files) > _MANY_FILES
-            document = await trio.to_thread.run_sync(make, limiter=self._threads) if is_long else make()
-        if len(document.content) > limits.OCI_MANIFEST_BYTES_MAX:
-            raise _too_large(version.snapshot)
+        document = self._documents.get((version, recipe))
+        if document is None:
+            if recipe.form is Form.OLLAMA:
+                document = await self._make_image(version.snapshot, recipe.chosen[0])
+            else:
+                document = await self._make_pack(version, recipe)
+            if len(document.content) > limits.OCI_MANIFEST_BYTES_MAX:
+                raise _too_large(version.snapshot)
+            keep(self._documents, (version, recipe), document, most=limits.OCI_DOCUMENTS_KEPT_MAX)
         version.recipes[document.sha256] = version.recipes[document.config_sha256] = recipe
         return document
+
+    async def _make_pack(self, version: _Version, recipe: _Recipe) -> Document:
+        make = partial(_pack, version.snapshot.repo.kind, version.files, recipe.chosen)
+        if len(version.files) <= _MANY_FILES:
+            return make()
+        async with self._writing:  # One at a time: it takes long, and who waited may find it made.
+            made = self._documents.get((version, recipe))
+            return made if made is not None else await trio.to_thread.run_sync(make)
 
     async def _make_image(self, snapshot: Snapshot, path: str) -> Document:
         model = next(file for file in snapshot.files if file.path == path)
@@ -279,8 +288,7 @@ class Registry:
                 search.unsure = error
                 continue
             if snapshot is not None:
-                seen[commit] = self._versions.get((repo, commit)) or _Version(snapshot)
-                seen[commit].snapshot = snapshot  # It may be led to by something else than it was.
+                seen[commit] = self._version_of(snapshot)
                 found = await self._at_hand(seen[commit], search.digest)
                 if found is not None:
                     self._note(snapshot)
@@ -326,11 +334,17 @@ class Registry:
 
     def _note(self, snapshot: Snapshot) -> _Version:
         """Remember a version that somebody asks for: more will be asked of it."""
-        key = snapshot.repo, snapshot.commit
-        version = self._versions.get(key) or _Version(snapshot)
-        version.snapshot = snapshot
-        keep(self._versions, key, version, most=limits.OCI_VERSIONS_KEPT_MAX)
+        version = self._version_of(snapshot)
+        keep(self._versions, (snapshot.repo, snapshot.commit), version, most=limits.OCI_VERSIONS_KEPT_MAX)
         return version
+
+    def _version_of(self, snapshot: Snapshot) -> _Version:
+        """Return what is remembered of a version. A commit of a hub's can come to have more files than were adopted."""
+        known = self._versions.get((snapshot.repo, snapshot.commit))
+        if known is None or known.snapshot.files != snapshot.files:
+            return _Version(snapshot)
+        known.snapshot = snapshot  # It may be led to by something else than it was.
+        return known
 
     async def _snapshot_or_none(self, repo: RepoId, revision: Tag | Commit) -> Snapshot | None:
         """Return a version, None where the repository has none of that name. Raises Refusal if that is not there."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from p2phub.content import Codec, Digest
-from p2phub.errors import Malformed, NotFound, UsageError
+from p2phub.errors import Malformed, NotFound, NotTrusted, UsageError
 from p2phub.identity import PeerId, parse_peer_id
-from p2phub.manifest import DEFAULT_TAG, Reference, Release, kept_release, parse_reference
+from p2phub.manifest import DEFAULT_TAG, Reference, Release, check_name, kept_release, parse_reference
 from p2phub.node.compose import Parts
 from p2phub.node.running import JsonObject, Running
 from p2phub.observe import Watch
@@ -40,6 +40,48 @@ async def repository(node: Running, watch: Watch, *, name: str) -> JsonObject:
 async def repositories(node: Running, watch: Watch) -> JsonObject:
     """Return {"items": [{"name", "version"}]}: what is published here, adopted, held by a name, or mapped."""
     return {"items": await node.parts.workers.run(lambda: _repositories(node.parts))}
+
+
+async def publishable(node: Running, watch: Watch, *, name: str) -> JsonObject:
+    """Return what is published here as `name` ("org/name", or "name"): {"reference", "name", "mapped"}.
+
+    "name" is that of our publisher's, "reference" it with our key; "mapped": whether `name` leads there already, else
+    nothing is called so yet. Raises NotTrusted where it means what somebody else publishes, UsageError where nothing
+    can be published so.
+    """
+    return await node.parts.workers.run(lambda: _publishable(node.parts, name))
+
+
+def _publishable(parts: Parts, name: str) -> JsonObject:
+    own = parts.publisher.peer_id
+    try:
+        reference = parts.resolver.mapped(parse_reference(name))
+    except (UsageError, NotFound, Malformed):
+        reference = None
+    if reference is not None:
+        if reference.publisher is None or reference.name is None or reference.digest is not None:
+            raise UsageError(f"{name} stands for one version here, of which no newer one can be published")
+        if reference.publisher != own:
+            raise NotTrusted(f"{name} stands for what {reference.publisher} publishes, and not for anything of ours")
+        if reference.tag != DEFAULT_TAG:
+            raise UsageError(f"{name} stands for one tag here", hint="give another name to what is to be published")
+        return {"reference": f"{own}/{reference.name}", "name": reference.name, "mapped": True}
+    if _adopted(parts, name):
+        raise UsageError(f"{name} is what another program has here", hint="publish under another name")
+    taken = {item.name for item in parts.ledger.publications() if item.publisher == own}
+    taken |= {what for publisher, what, _, _ in parts.ledger.all_accepted() if publisher == own}
+    org, _, last = name.lower().rpartition("/")
+    for free in (last, f"{org}-{last}") if org else (last,):
+        try:
+            check_name(free)
+        except Malformed:
+            continue
+        if free not in taken:
+            return {"reference": f"{own}/{free}", "name": free, "mapped": not org}
+    raise UsageError(
+        f"no name is free, or can be one, to publish {name} as",
+        hint=f"if it is to go on with one of yours: p2phub name add {name} {own}/NAME",
+    )
 
 
 Commits = Callable[[Digest], str | None]

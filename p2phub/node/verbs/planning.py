@@ -67,16 +67,13 @@ async def plan(
 
     told = await parts.workers.run(look)
     missing = told["bytes"] - told["bytes_here"]
-    found = await _providers(search_of_peers(node, resolved, given), resolved) if missing else []
+    found = await providers_of(search_of_peers(node, resolved, given), resolved) if missing else []
     return {
         "reference": ref,
         "manifest": resolved.manifest.text(Codec.MSGPACK),
         "bytes_missing": missing,
         **told,
-        "providers": [
-            {"peer_id": str(each.provider.peer), "address": str(each.provider.address), "via": each.via}
-            for each in found
-        ],
+        "providers": [provider_json(each) for each in found],
     }
 
 
@@ -121,7 +118,7 @@ def _here(manifest: Manifest, table: ChunkTable, store: Store, wanted: RangeSet,
     }
 
 
-async def _providers(search: Search, resolved: Resolved) -> list[Candidate]:
+async def providers_of(search: Search, resolved: Resolved) -> list[Candidate]:
     """Return who is known or found within LOOK_S, each peer once. Nobody is dialled for it."""
     found: dict[object, Candidate] = {}
     send, receive = trio.open_memory_channel[Candidate](limits.PROVIDERS_PER_KEY_MAX)
@@ -138,3 +135,7 @@ async def _providers(search: Search, resolved: Resolved) -> list[Candidate]:
             async for candidate in receive:
                 found.setdefault(candidate.provider.peer, candidate)
     return list(found.values())
+
+
+def provider_json(found: Candidate) -> JsonObject:
+    return {"peer_id": str(found.provider.peer), "address": str(found.provider.address), "via": found.via}

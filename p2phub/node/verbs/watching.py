@@ -21,6 +21,7 @@ from p2phub.wire import REASONS
 
 _log = logging.getLogger(__name__)
 READY_S = 5.0  # A store that does not answer for so long is not there.
+REST, OLD_S = 20, 300.0  # What is held is read again after so many times as long as it took, or so long at all events.
 LOOK_S = 2.0  # How long one look at the store holds: whoever reaches the port may ask, as often as they like.
 _LOOKS = trio.CapacityLimiter(1)  # Beside the node's own workers, who may all be waiting for the disk that is asked.
 
@@ -75,23 +76,39 @@ async def _store(node: Running) -> JsonObject | None:
 
 def _look_at_store(node: Running) -> JsonObject:
     """Blocks. Raises DiskError, Damaged."""
-    store, home = node.parts.store, node.parts.config.home
-    began = time.monotonic()
+    home = node.parts.config.home
+    with disk_errors(f"look at {home}"):
+        room = os.statvfs(home)
+    return {**_held(node), "free_bytes": room.f_bavail * room.f_frsize}
+
+
+def _held(node: Running) -> JsonObject:
+    """Return what is held. It is read again if that changed, or long ago, but not so often that it would be what the
+    node is busy with: ten thousand holdings are read for more than a second."""
+    now, changes = time.monotonic(), node.parts.shelf.changes
+    if node.store_told is not None:
+        at_changes, at, told = node.store_told
+        if now - at < (REST * told["index_s"] if changes != at_changes else OLD_S):
+            return told
+    told = _read_held(node)
+    node.store_told = (changes, time.monotonic(), told)
+    return told
+
+
+def _read_held(node: Running) -> JsonObject:
+    store, began = node.parts.store, time.monotonic()
     held: dict[str, dict[str, int]] = {}
     for holding in store.holdings():
         of = held.setdefault(holding.origin.value, {"manifests": 0, "bytes": 0})
         of["manifests"] += 1
         of["bytes"] += holding.bytes_total if holding.complete else 0
-    index_s = time.monotonic() - began
-    with disk_errors(f"look at {home}"):
-        room = os.statvfs(home)
+    own_bytes, unfinished_bytes = store.own_bytes(), sum(store.own_unfinished().values())
     return {
         "held": held,
-        "index_s": round(index_s, 6),
-        "own_bytes": store.own_bytes(),
-        "unfinished_bytes": sum(store.own_unfinished().values()),
+        "own_bytes": own_bytes,
+        "unfinished_bytes": unfinished_bytes,
         "quota": node.parts.config.quota,
-        "free_bytes": room.f_bavail * room.f_frsize,
+        "index_s": round(time.monotonic() - began, 6),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -56,7 +57,7 @@ LAST_EVENT = {"publish": "published", "fetch": "done", "status --explain": "expl
 
 
 def test_every_command_stands_in_the_table_below() -> None:
-    assert {command.name for command in COMMANDS} == {name.split()[0] for name in ALL} | {"node"}
+    assert {command.name for command in COMMANDS} == {name.split()[0] for name in ALL} | {"node", "completion"}
 
 
 ALSO = {"ls": [("unfinished", ())]}
@@ -312,6 +313,15 @@ def test_a_gateway_at_what_is_no_address_is_a_usage_error(cli: Cli, address: str
     assert said.code == 2
     assert "--gateway" in said.err
     assert "127.0.0.1:7700" in said.err
+
+
+def test_users_who_may_read_through_a_gateway_are_those_of_this_machine(cli: Cli, hub: FakeHub) -> None:
+    assert cli("node", "--gateway", "--gateway-user", "root", "--gateway-user", "nobody").code == 0
+    assert {0, pwd.getpwnam("nobody").pw_uid} == hub.opened[-1]["gateway"]._readers
+    for words in (["--gateway", "--gateway-user", "nobody-is-called-so"], ["--gateway-user", "root"]):
+        said = cli("node", *words)
+        assert said.code == 2
+        assert "--gateway-user" in said.err
 
 
 def test_info_names_twenty_files_unless_all_are_asked_for(cli: Cli) -> None:

@@ -69,11 +69,12 @@ def test_a_traceback_stands_in_the_object_of_its_record(stderr: io.StringIO) -> 
 
 
 @covers("T59")
-def test_what_strangers_sent_makes_no_line_of_its_own(stderr: io.StringIO) -> None:
-    logging.getLogger("p2phub").info("from %s", 'a\n{"level": "error"}\x1b[2J\u2028\udc80')
-    assert len(lines(stderr)) == 1
-    assert stderr.getvalue().isascii()
-    assert "\x1b" not in stderr.getvalue()
+def test_what_strangers_sent_makes_no_line_of_its_own() -> None:
+    # Not by a logger: pytest sends what is logged between its processes, and half a character is no text.
+    line = as_json(logging.makeLogRecord({"msg": "from %s", "args": ('a\n{"level": "error"}\x1b[2J\u2028\udc80',)}))
+    assert json.loads(line)["msg"].startswith("from a")
+    assert line.isascii()
+    assert line.isprintable()
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ import yaml
 
 from p2phub import limits
 from p2phub.cli.main import COMMANDS
-from p2phub.cli.node import GATEWAY_DEFAULT, METRICS_DEFAULT
 from p2phub.cli.options import take_common
 from p2phub.cli.parser import command_parser, only_options_parser
+from p2phub.cli.ports import GATEWAY_DEFAULT, METRICS_DEFAULT
 from p2phub.http.traffic import Traffic
 from p2phub.node.config import _READERS, parse_listen
 from p2phub.operations.exposition import exposition

@@ -164,3 +164,14 @@ def test_on_loopback_another_user_takes_the_token_and_root_and_who_is_unknown_do
     door = Door("127.0.0.1", 7700, TOKEN, user=1000)
     assert status_of(door, {"host": "127.0.0.1:7700"}, user=user) == status
     assert status_of(door, {"host": "127.0.0.1:7700", "authorization": f"Bearer {TOKEN}"}, user=user) == 200
+
+
+@covers("T45")
+@pytest.mark.parametrize(("user", "status"), [(999, 200), (1001, 401), (NOBODY, 401)])
+def test_a_user_whom_the_nodes_user_named_reads_and_changes_nothing(user: int, status: int) -> None:
+    headers = {"host": "127.0.0.1:7700"}
+    door = Door("127.0.0.1", 7700, TOKEN, user=1000, readers=frozenset({999}))
+    assert status_of(door, headers, user=user) == status
+    assert status_of(door, headers, user=user, changes=True) == 401
+    beyond = Door("192.168.1.5", 7700, TOKEN, user=1000, readers=frozenset({999}))
+    assert status_of(beyond, {"host": "192.168.1.5:7700"}, user=user) == 401

@@ -36,7 +36,10 @@ def caps() -> JobCaps:
     return JobCaps(digest_of(b"a"), Rates(), False)
 
 
-async def test_what_publish_read_is_counted_and_what_is_held_is_told(scene: Scene, tmp_path: Path) -> None:
+async def test_what_publish_read_is_counted_and_what_is_held_is_told(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "REST", 0)
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "a.bin").write_bytes(b"x" * 5000)
     before = await scene.call("counters")
@@ -84,6 +87,24 @@ async def test_jobs_are_told_by_whether_they_wait(scene: Scene) -> None:
     with node.job(reference="a", into="/x", caps=caps()), node.job(reference="b", into="/y", caps=caps()) as told:
         told["event"] = "waiting"
         assert (await watching.counters(node, lambda event: None))["jobs"] == {"running": 1, "waiting": 1}
+
+
+async def test_what_is_held_is_read_again_only_when_it_changed(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[None] = []
+    holdings = scene.real_store.holdings
+    monkeypatch.setattr(scene.real_store, "holdings", lambda: (reads.append(None), holdings())[1])
+    node = Running(scene.parts)
+
+    async def counted() -> int:
+        await watching.counters(node, lambda event: None)
+        return len(reads)
+
+    assert [await counted(), await counted()] == [1, 1]
+    scene.parts.shelf.forget(digest_of(b"a"))
+    monkeypatch.setattr(watching, "REST", 1_000_000)
+    assert await counted() == 1  # Soon after, whatever it costs, it would be what the node is busy with.
+    monkeypatch.setattr(watching, "REST", 0)
+    assert await counted() == 2
 
 
 async def test_a_store_that_fails_does_not_hide_the_rest(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
+import trio
+import trio.testing
 
 from p2phub import limits
-from p2phub.api import ollama_image
+from p2phub.api import GgufFacts, OllamaPart, ollama_image
 from p2phub.errors import NoProvider, Unsafe
+from p2phub.gateway.oci.modelpack import modelpack
 from p2phub.gateway.oci.site import OciSite
 from p2phub.gateway.routes import Kind
+from p2phub.gateway.shelf import File
 from p2phub.http.guard import Door
 from tests.support.covers import covers
 from tests.support.gguf_bytes import gguf_bytes
@@ -215,8 +221,6 @@ async def test_a_document_is_the_same_whoever_has_the_files_and_under_whatever_n
 
 
 async def test_a_pull_and_an_export_to_ollamas_store_are_one_image(client: Client) -> None:
-    from p2phub.api import GgufFacts, OllamaPart
-
     client.shelf.add("acme/mini", {"m.gguf": GGUF})
     part = OllamaPart("model", hashlib.sha256(GGUF).hexdigest(), len(GGUF))
     image = ollama_image(GgufFacts("qwen2", "Q4_K_M", 40 * 32), [part])
@@ -390,10 +394,91 @@ async def test_no_more_versions_and_headers_are_remembered_than_the_bounds_say(
     assert await client.manifest("acme/m0", headers=OLLAMA)
 
 
+async def test_a_version_of_many_files_is_written_once_for_all_who_ask_at_once(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def make(kind: Kind, files: Sequence[File]) -> tuple[bytes, bytes]:
+        made.append(len(files))
+        return modelpack(kind, files)
+
+    monkeypatch.setattr("p2phub.gateway.oci.registry.modelpack", make)
+    client.shelf.add("acme/many", {f"f{number:04}.json": b"%d" % number for number in range(600)})
+    told: list[dict[str, Any]] = []
+
+    async def pull() -> None:
+        told.append(await client.manifest("acme/many"))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(pull)
+    assert made == [600]
+    assert [len(each["layers"]) for each in told] == [600] * 5
+    assert await client.blob("acme/many", told[0]["layers"][77]["digest"]) == b"77"
+
+
+async def test_a_commit_that_comes_to_have_more_files_is_told_as_it_is_now(client: Client) -> None:
+    snapshot = client.shelf.add("acme/mini", {"config.json": b"{}"})
+    assert len((await client.manifest("acme/mini", snapshot.commit))["layers"]) == 1
+    assert await client.blob("acme/mini", digest_of(b"{}")) == b"{}"
+    more = client.shelf.add("acme/mini", FILES)
+    client.shelf.become(snapshot, more)
+    assert len((await client.manifest("acme/mini", snapshot.commit))["layers"]) == len(FILES)
+    assert await client.blob("acme/mini", digest_of(b"# mini")) == b"# mini"
+
+
+async def test_a_search_that_takes_long_is_given_up_as_a_503(
+    client: Client, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    client.shelf.add("acme/mini", FILES)
+    await client.manifest("acme/mini")
+
+    async def never(*_: object) -> None:
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(client.shelf, "snapshot", never)
+    began = trio.current_time()
+    assert error_of(await client.get(f"acme/mini/blobs/{digest_of(b'?')}")) == (503, "UNAVAILABLE")
+    assert trio.current_time() - began == limits.OCI_SEARCH_S
+
+
+async def test_no_more_versions_are_looked_into_than_the_bound_says(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "OCI_VERSIONS_SEARCHED_MAX", 2)
+    for number in range(4):
+        client.shelf.add("acme/mini", {"config.json": b"%d" % number})
+    for number, status in ((3, 200), (2, 200), (1, 404), (0, 404)):
+        assert (await client.get(f"acme/mini/blobs/{digest_of(b'%d' % number)}")).status == status
+
+
+async def test_headers_of_a_few_files_are_read_at_once_and_of_no_more_than_a_bound(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "OCI_GGUF_MAX", 6)
+    client.shelf.add("acme/mini", {f"m{number}.gguf": gguf_bytes(number + 1) for number in range(9)})
+    opened: list[str] = []
+    opens = client.shelf.open
+    monkeypatch.setattr(client.shelf, "open", lambda snapshot, file: opened.append(file.path) or opens(snapshot, file))
+    assert error_of(await client.get(f"acme/mini/blobs/{digest_of(b'?')}")) == (404, "BLOB_UNKNOWN")
+    assert len(opened) == 6
+
+    client.shelf.add("acme/more", {f"n{number}.gguf": gguf_bytes(20 + number) for number in range(9)})
+    client.shelf.standing, client.shelf.stalls_after = False, 0
+    async with trio.open_nursery() as nursery:
+        for number in range(9):
+            nursery.start_soon(client.get, f"acme/more/manifests/n{number}.gguf", OLLAMA)
+        with trio.fail_after(30):
+            while client.shelf.reads < limits.OCI_HEADERS_READ_MAX:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert client.shelf.reads == client.shelf.opened == limits.OCI_HEADERS_READ_MAX
+        nursery.cancel_scope.cancel()
+
+
 @covers("T44", "T45")
 async def test_beyond_loopback_it_takes_the_token_as_docker_and_oras_send_it(client: Client) -> None:
-    import base64
-
     client.shelf.add("acme/mini", FILES)
     door = Door("192.168.1.5", 7700, TOKEN)
 
