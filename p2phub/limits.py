@@ -214,7 +214,7 @@ SEARCH_LIMIT_MAX = 200  # Entries in one answer.
 SEARCH_DEPTH_MAX = 10_000  # How far pages go on: what is behind them is found by asking for more words.
 SEARCH_RERANKED = 300  # Compared word by word, some 15 us each, of those that stand first.
 SEARCH_BEGUN_MAX = 32  # Words that one which is only begun may stand for, the most common first.
-SEEN_RELEASES_MAX = 1_000_000  # Kept though they are not held, some 500 bytes each; beyond it the oldest seen goes.
+SEEN_RELEASES_MAX = 1_000_000  # Kept though they are not held, some 600 bytes each; beyond it the oldest seen goes.
 
 # --- gateway -----------------------------------------------------------------------------------------------------
 GATEWAY_HEAD_BYTES_MAX = 16 * KIB  # Of a request: PATH_BYTES_MAX percent-encoded is 3 KiB, a token one more.
