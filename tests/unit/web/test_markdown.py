@@ -134,6 +134,15 @@ def test_a_card_is_shown_with_its_headings_tables_code_and_links() -> None:
     assert "print('<b>')" in found.text
 
 
+@pytest.mark.parametrize(
+    "address", ["other.md", "#part", "/x", "//e.example/", "ftp://e.example/", "p2phub:x", "tel:1"]
+)
+def test_links_lead_to_web_pages_and_nothing_else(address: str) -> None:
+    found = seen(f"[words]({address}) <mailto:a@b.example>")
+    assert [link.get("href") for link in found.of("a")] == [None, "mailto:a@b.example"]
+    assert "words" in found.text
+
+
 def test_what_markup_encloses_stays_as_text() -> None:
     found = seen('<div align="center"><b>Bold &amp; centred</b><br></div>\n\nA <sub>small</sub> line<br>and more')
     assert "Bold & centred" in found.text
