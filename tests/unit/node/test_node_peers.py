@@ -115,6 +115,6 @@ async def test_a_daemon_that_cannot_check_its_store_goes_on(
     async def run(work: Callable[[], object]) -> object:
         return work()
 
-    parts: Any = SimpleNamespace(workers=SimpleNamespace(run=run), store=SimpleNamespace(check=check))
+    parts: Any = SimpleNamespace(workers=SimpleNamespace(run_long=run), store=SimpleNamespace(check=check))
     await lifecycle._check_store(parts)
     assert "the store could not be checked: cannot check /home: it is gone" in caplog.text
