@@ -1,8 +1,7 @@
 """Speak HTTP/1.1 with the clients of the gateway: one task a connection, heads and bodies bounded in size and time.
 
-h11 keeps the protocol's state; this moves bytes between it and a socket. A file is read and sent in worker threads, and
-only when the socket takes something: a client that reads slowly costs its socket and nothing else. Not by `sendfile`: a
-socket then has the file's own pages, so that what somebody writes to them later is what its client reads.
+h11 keeps the protocol's state; this moves bytes between it and a socket. A file is read and sent in worker threads
+(`sending`), and only when the socket takes something: a client that reads slowly costs its socket and nothing else.
 A connection ends with FIN, and only after what was sent was read, where its client lets us: a reset would cost it what
 it has not read yet, and clients give up on one.
 Connections beyond the bound: the one that waits longest for a request gives way; if all are at work, the newcomer. Both
@@ -25,13 +24,13 @@ import trio
 from p2phub import limits
 from p2phub.http.exchange import CutOff, Exchange, Headers, Request
 from p2phub.http.refusal import Refusal
+from p2phub.http.sending import FileThreads
 from p2phub.http.whose import NOBODY, user_at
 
 _log = logging.getLogger(__name__)
 _READ_BYTES = 64 * limits.KIB
 _SENT_BYTES = 256 * limits.KIB  # What a client has to take within GATEWAY_UNREAD_S.
-_HOP_BYTES = 4 * limits.MIB  # Sent of a file in one thread's hop; a socket takes less.
-_PIECE_BYTES = 256 * limits.KIB  # Read and looked at in one go: each thread has so much in memory.
+_THREADS = 8
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
 
 Handle = Callable[[Exchange], Awaitable[None]]
@@ -46,7 +45,7 @@ class Server:
         self._open = 0
         self._count = 0  # Of those, what is more than told to come again.
         self._idle: dict[_Connection, None] = {}  # Who waits longest comes first.
-        self._threads = trio.CapacityLimiter(8)
+        self._threads = FileThreads(_THREADS)
 
     async def serve(self, listeners: Sequence[trio.SocketListener]) -> None:
         """Serve until cancelled."""
@@ -83,7 +82,7 @@ class _Connection:
     """One client. `scope` is what ends it while it waits for a request."""
 
     def __init__(
-        self, stream: trio.SocketStream, handle: Handle, idle: dict[_Connection, None], threads: trio.CapacityLimiter
+        self, stream: trio.SocketStream, handle: Handle, idle: dict[_Connection, None], threads: FileThreads
     ) -> None:
         self.scope = trio.CancelScope()
         self.stream = stream
@@ -264,17 +263,8 @@ class _Answering:
         while start < stop:
             with _faults(), _in_time():
                 await trio.lowlevel.wait_writable(where)
-            until = min(start + _HOP_BYTES, stop)
             try:
-                start = await trio.to_thread.run_sync(
-                    _send_unchanged,
-                    where.fileno(),
-                    descriptor,
-                    start,
-                    until,
-                    unchanged,
-                    limiter=self._connection.threads,
-                )
+                start = await self._connection.threads.send(where, descriptor, start, stop, unchanged)
             except OSError as exc:
                 raise CutOff(f"cannot be sent: {exc.strerror}") from exc
         await self._end_if_whole()
@@ -316,26 +306,6 @@ def _user_of(client: trio.socket.SocketType, ours: tuple[str, int]) -> int | Non
     except OSError:  # It has gone already.
         return NOBODY
     return user_at(ours, theirs)
-
-
-def _send_unchanged(where: int, descriptor: int, start: int, stop: int, unchanged: Callable[[], bool]) -> int:
-    """Send bytes of a file as far as the socket takes them now, and no byte before the file was looked at again after
-    it was read; return up to where. Raises CutOff, OSError."""
-    piece = memoryview(bytearray(min(_PIECE_BYTES, stop - start)))
-    while start < stop:
-        read = os.preadv(descriptor, [piece[: stop - start]], start)
-        if not read:
-            raise CutOff("the file became shorter while it was sent")
-        if not unchanged():
-            raise CutOff("the file changed while it was sent")
-        try:
-            sent = os.write(where, piece[:read])
-        except BlockingIOError:
-            break
-        start += sent
-        if sent < read:  # The rest is read again, so that nothing waits in memory for a slow client.
-            break
-    return start
 
 
 def _head(status: int, headers: Headers) -> h11.Response:
