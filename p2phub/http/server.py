@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import resource
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
@@ -31,6 +32,7 @@ _log = logging.getLogger(__name__)
 _READ_BYTES = 64 * limits.KIB
 _SENT_BYTES = 256 * limits.KIB  # What a client has to take within GATEWAY_UNREAD_S.
 _THREADS = 8
+_DESCRIPTORS_SHARE = 4  # Each connection has a socket and a file of ours: half of what the process may open at most.
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
 
 Handle = Callable[[Exchange], Awaitable[None]]
@@ -46,18 +48,24 @@ class Server:
         self._count = 0  # Of those, what is more than told to come again.
         self._idle: dict[_Connection, None] = {}  # Who waits longest comes first.
         self._threads = FileThreads(_THREADS)
+        self._allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _DESCRIPTORS_SHARE
+
+    @property
+    def _most(self) -> int:
+        """How many connections may be open, beside those that are told to come again."""
+        return min(limits.GATEWAY_CONNECTIONS_MAX, self._allowed)
 
     async def serve(self, listeners: Sequence[trio.SocketListener]) -> None:
         """Serve until cancelled."""
         await trio.serve_listeners(self._converse, list(listeners))
 
     async def _converse(self, stream: trio.SocketStream) -> None:
-        if self._open >= limits.GATEWAY_CONNECTIONS_MAX + limits.GATEWAY_ENDING_MAX:
+        if self._open >= self._most + limits.GATEWAY_ENDING_MAX:
             await trio.aclose_forcefully(stream)
             return
         self._open += 1
         try:
-            if self._count >= limits.GATEWAY_CONNECTIONS_MAX and not self._make_room():
+            if self._count >= self._most and not self._make_room():
                 await _end(stream, _BUSY)
                 return
             self._count += 1
