@@ -22,6 +22,7 @@ from p2phub.gateway.shelf import (
     Content,
     File,
     NoSuchRevision,
+    Piece,
     Release,
     Repository,
     Snapshot,
@@ -248,9 +249,9 @@ class _Opened:
         self._failed = failed
         self.standing = standing
 
-    async def read(self, start: int, stop: int) -> AsyncGenerator[bytes | memoryview, None]:
+    async def read(self, start: int, stop: int) -> AsyncGenerator[Piece, None]:
         try:
-            async with aclosing(self._model.read(self._file.path, start, stop)) as pieces:
+            async with aclosing(self._model.stretches(self._file.path, start, stop)) as pieces:
                 async for piece in pieces:
                     yield piece
         except HubError:

@@ -34,7 +34,7 @@ from p2phub.gateway.routes import (
     paths_of,
     read_request,
 )
-from p2phub.gateway.shelf import Content, File, NoSuchRevision, Release, Shelf, Snapshot, Standing, Unmapped
+from p2phub.gateway.shelf import Content, File, NoSuchRevision, Piece, Release, Shelf, Snapshot, Standing, Unmapped
 from p2phub.gateway.tree import find_entry, find_file, page_below
 from p2phub.http.exchange import CutOff, Exchange, Headers, Request
 from p2phub.http.front import Access, changes_by_method
@@ -44,7 +44,6 @@ from p2phub.http.refusal import Refusal
 _LONG_FILES = 20_000  # Some 2 MB, and 30 ms to write down.
 _QUESTIONS = (AskPaths,)  # Asked by POST, and change nothing.
 
-Piece = bytes | memoryview
 Answered = tuple[Any, Headers]
 """What is told as JSON, and more headers."""
 
@@ -206,9 +205,12 @@ class App:
             if isinstance(first, HubError):
                 return first
             try:
-                await exchange.begin(status, headers, length=stop - start)
-                if first is not None:
-                    await exchange.send(first)
+                try:
+                    await exchange.begin(status, headers, length=stop - start)
+                    if first is not None:
+                        await _send_piece(exchange, first)
+                finally:
+                    _let_go(first)
                 await _send_pieces(exchange, pieces)
             except CutOff as error:
                 return error
@@ -227,7 +229,11 @@ async def _read_into(put: trio.MemorySendChannel[Piece | HubError], source: Asyn
     async with put, aclosing(source) as pieces:
         try:
             async for piece in pieces:
-                await put.send(piece)
+                try:
+                    await put.send(piece)
+                except BaseException:  # Nobody took it.
+                    _let_go(piece)
+                    raise
         except HubError as error:
             await put.send(error)
 
@@ -245,7 +251,25 @@ async def _send_pieces(exchange: Exchange, pieces: trio.MemoryReceiveChannel[Pie
         elif isinstance(piece, HubError):
             raise CutOff(str(piece)) from piece
         else:
-            await exchange.send(piece)
+            try:
+                await _send_piece(exchange, piece)
+            finally:
+                _let_go(piece)
+
+
+async def _send_piece(exchange: Exchange, piece: Piece) -> None:
+    """Send one piece. Of one that stands in a file nothing is in memory while its client does not read, so a thousand
+    that read slowly cost their sockets."""
+    if isinstance(piece, bytes | memoryview):
+        await exchange.send(piece)
+    else:
+        await exchange.send_file(piece.descriptor, piece.start, piece.stop, piece.unchanged)
+
+
+def _let_go(piece: Piece | None) -> None:
+    """Close a piece that stands in a file: whoever has it does, and nobody else."""
+    if piece is not None and not isinstance(piece, bytes | memoryview):
+        piece.close()
 
 
 async def _next(pieces: trio.MemoryReceiveChannel[Piece | HubError]) -> Piece | HubError | None:

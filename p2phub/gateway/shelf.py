@@ -89,6 +89,21 @@ class Standing(Protocol):
     def unchanged(self) -> bool: ...
 
 
+class Stretch(Standing, Protocol):
+    """Bytes `start` ..< `stop` of a file on this disk, verified. It belongs to who got it, until its `close`."""
+
+    @property
+    def start(self) -> int: ...
+
+    @property
+    def stop(self) -> int: ...
+
+    def close(self) -> None: ...
+
+
+Piece = bytes | memoryview | Stretch
+
+
 class Content(Protocol):
     """A file that is open."""
 
@@ -96,8 +111,8 @@ class Content(Protocol):
     def standing(self) -> Standing | None:
         """The file itself, where it is here whole; else it is read while it is fetched."""
 
-    def read(self, start: int, stop: int) -> AsyncGenerator[bytes | memoryview, None]:
-        """Yield the bytes in order, each piece once it is verified. Raises HubError."""
+    def read(self, start: int, stop: int) -> AsyncGenerator[Piece, None]:
+        """Yield the bytes in order, or where they stand, each piece once it is verified. Raises HubError."""
 
 
 class Shelf(Protocol):
