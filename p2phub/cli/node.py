@@ -47,7 +47,14 @@ async def run(call: Invocation) -> int:
                 output.say("Stopped: nothing is announced or served any more. What is held here stays.")
                 output.note("`p2phub node` serves it again; a fetch that was under way goes on with its own command.")
 
-    await api.run_node(**call.common.settings(), bulk_processes=call.args.bulk_processes, gateway=gateway, watch=show)
+    if gateway is not None:
+        await gateway.listen()
+    try:
+        settings = call.common.settings()
+        await api.run_node(**settings, bulk_processes=call.args.bulk_processes, gateway=gateway, watch=show)
+    finally:
+        if gateway is not None:
+            gateway.close()
     return 0
 
 

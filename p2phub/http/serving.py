@@ -20,17 +20,34 @@ OpenSites = Callable[[api.Hub, Door], AbstractAsyncContextManager[Mapping[str, S
 
 
 class SitesAt:
-    """Sites that will stand at an address, for `api.run_node`. Port 0 is any free one."""
+    """Sites that will stand at an address, for `api.run_node`. Port 0 is any free one.
+
+    The port is there from `listen` on, the first thing of a start: who comes before there is an answer waits for it.
+    Clients whose download a restart broke off try again for some seconds alone where they are refused (five of them,
+    huggingface_hub).
+    """
 
     def __init__(self, address: api.Address, opens: Sequence[OpenSites]) -> None:
         self._address = address
         self._opens = opens
+        self._listeners: list[trio.SocketListener] = []
+
+    async def listen(self) -> None:
+        """Open the port. Raises UsageError if it cannot be had."""
+        self._listeners = await _listen(self._address)
+
+    def close(self) -> None:
+        """Close the port, if it is open."""
+        for listener in self._listeners:
+            listener.socket.close()
 
     async def __call__(
         self, hub: api.Hub, *, token: str, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Serve until cancelled; tells the URL to give to clients as HF_ENDPOINT. Raises UsageError."""
-        listeners = await _listen(self._address)
+        if not self._listeners:
+            await self.listen()
+        listeners = self._listeners
         try:
             port = listeners[0].socket.getsockname()[1]
             door = Door(self._address.ip, port, token, os.geteuid())
@@ -41,8 +58,7 @@ class SitesAt:
                 task_status.started(door.url)
                 await Server(Front(door, sites).handle).serve(listeners)
         finally:
-            for listener in listeners:
-                listener.socket.close()
+            self.close()
 
 
 async def _listen(address: api.Address) -> list[trio.SocketListener]:
