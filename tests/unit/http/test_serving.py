@@ -41,7 +41,7 @@ async def test_who_comes_before_there_is_an_answer_waits_for_it() -> None:
     stream = await trio.open_tcp_stream("127.0.0.1", port)
     head = f"GET /acme/m/resolve/main/small.txt HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n"
     await stream.send_all(head.encode())
-    async with trio.open_nursery() as nursery:
+    async with stream, trio.open_nursery() as nursery:
         await nursery.start(lambda task_status: serving(NO_HUB, token=TOKEN, task_status=task_status))
         answer = b""
         while received := await stream.receive_some():
