@@ -21,7 +21,7 @@ from benchmarks.store.changed import port_of
 
 ROUND_TRIPS = "round trips to the first byte"
 SECOND = "round trips to the first byte of another range"
-ROUND_TRIP_S = 0.4
+ROUND_TRIP_S = 1.0
 _ASKED_BYTES = 100
 
 

@@ -1,5 +1,5 @@
-"""Judge what the store and the gateway did: a figure, or one over another, of medians. What was skipped is not measured,
-and the report says why."""
+"""Judge what the store and the gateway did: a figure, or one over another, of medians. What was skipped is not
+measured, and the report says why."""
 
 from __future__ import annotations
 

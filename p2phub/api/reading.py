@@ -199,15 +199,18 @@ class OpenModel:
         file = await trio.to_thread.run_sync(lambda: _opened(found["place"], exactly), limiter=_threads)
         return None if file is None else Standing(file, size)
 
-    async def danger(self, path: str) -> str | None:
+    async def danger(self, path: str, *, start: int = 0) -> str | None:
         """Say why loading a file may run code (a pickle, told by what it holds, not by its name); None if it may not.
 
         Nothing is refused by `read`: whether to pass such a file on is the caller's to decide. Reads what it has to
-        look at, which is fetched if it is not here. Raises as `read` does.
+        look at, which is fetched if it is not here: the beginning and the end together, and what stands at `start`,
+        where the caller will read if it may. Raises as `read` does.
         """
-        from p2phub.formats import danger_of  # Most who read know what they read.
+        from p2phub.formats import danger_of, telling_spans  # Most who read know what they read.
 
         size = self._file(path).size
+        wanted = [(start, min(start + 1, size)), *telling_spans(size)]  # The chunk with its first byte first.
+        together = [self._ask(path, *span) for span in wanted if span[0] < span[1]]
 
         async def gather(offset: int, length: int) -> bytes:
             async with aclosing(self.read(path, offset, offset + length)) as pieces:
@@ -216,8 +219,12 @@ class OpenModel:
         def look() -> str | None:
             return danger_of(size, lambda offset, length: trio.from_thread.run(gather, offset, length))
 
-        # With no limit shared with others: it waits for `read`, which has to get a thread for itself.
-        return await trio.to_thread.run_sync(look, limiter=trio.CapacityLimiter(1))
+        try:
+            # With no limit shared with others: it waits for `read`, which has to get a thread for itself.
+            return await trio.to_thread.run_sync(look, limiter=trio.CapacityLimiter(1))
+        finally:
+            for each in together:
+                each.leave()
 
     def _file(self, path: str) -> OpenedFile:
         file = self.files.get(path)

@@ -7,6 +7,7 @@ counts. What is in a manifest never changes, so listings are kept, and so are mo
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -121,28 +122,40 @@ class HubShelf:
         async with self._one_at_a_time.of(version["manifest"]):
             files = self._listings.of(version["manifest"])
             if files is None:
-                files = self._listed(await self._hub.info(key))
+                files = self._listed(await self._described(version["manifest"], key))
         return Snapshot(repo, _release(repo.name, version), files, f"{version['manifest']} {key}")
 
+    async def _described(self, manifest: str, key: str) -> Version:
+        """Return the `info` of a manifest that is not listed yet. Raises HubError.
+
+        Where the name leads to who has it, it is opened first: then it comes over the connection over which its files
+        will, too, and a client that asks for a range of one waits for one connection, not for two.
+        """
+        if key != manifest:
+            with trio.move_on_after(limits.GATEWAY_FIRST_PIECE_S), contextlib.suppress(HubError):
+                async with self._open.model(manifest, key):
+                    return await self._hub.info(key)
+        return await self._hub.info(key)
+
     @asynccontextmanager
-    async def open(self, snapshot: Snapshot, file: File) -> AsyncIterator[Content]:
+    async def open(self, snapshot: Snapshot, file: File, *, start: int = 0) -> AsyncIterator[Content]:
         manifest, _, key = snapshot.key.partition(" ")
         async with self._open.model(manifest, key) as model:
             standing = await model.descriptor(file.path)
             try:
-                await self._judge(manifest, model, file)
+                await self._judge(manifest, model, file, start)
                 yield _Opened(model, file, standing, lambda: self._open.forget(manifest, model))
             finally:
                 if standing is not None:
                     standing.close()
 
-    async def _judge(self, manifest: str, model: api.OpenModel, file: File) -> None:
+    async def _judge(self, manifest: str, model: api.OpenModel, file: File, start: int) -> None:
         """Raise Unsafe for what may run code when it is loaded, and is here for this alone."""
         judged = manifest, file.path
         if self._allow_unsafe or judged in self._harmless:
             return
         if not await self._is_the_users(manifest):
-            why = await model.danger(file.path)
+            why = await model.danger(file.path, start=start)
             if why is not None:
                 raise Unsafe(
                     f"{file.path} may run code when it is loaded: {why}",

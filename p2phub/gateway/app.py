@@ -175,7 +175,7 @@ class App:
         if start == stop:
             await exchange.answer(status, headers, b"")
             return
-        async with self._shelf.open(snapshot, file) as content:
+        async with self._shelf.open(snapshot, file, start=start) as content:
             if content.standing is not None:
                 await self._send_standing(exchange, content.standing, status, headers, start, stop)
             else:

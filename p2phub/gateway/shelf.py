@@ -128,5 +128,6 @@ class Shelf(Protocol):
         """Return the versions known here, the newest first: that lead to this one, or (None) the newest of each tag.
         Raises Unmapped, NoSuchRevision."""
 
-    def open(self, snapshot: Snapshot, file: File) -> AbstractAsyncContextManager[Content]:
-        """Open a file. Raises Unsafe for one that may run code when it is loaded and that the user did not allow."""
+    def open(self, snapshot: Snapshot, file: File, *, start: int = 0) -> AbstractAsyncContextManager[Content]:
+        """Open a file, to be read from `start` on. Raises Unsafe for one that may run code when it is loaded and that
+        the user did not allow."""

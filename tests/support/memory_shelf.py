@@ -126,7 +126,7 @@ class MemoryShelf:
         return of_tag[of_tag.index(at.release) :]
 
     @asynccontextmanager
-    async def open(self, snapshot: Snapshot, file: File) -> AsyncIterator[Content]:
+    async def open(self, snapshot: Snapshot, file: File, *, start: int = 0) -> AsyncIterator[Content]:
         content = self._contents[snapshot.key, file.path]
         standing = MemoryStanding(content) if self.standing else None
         self.opened += 1
