@@ -32,7 +32,7 @@ test: $(VENV)/.ready-dev
 	@$(PY) -m pytest -n $(J) --dist worksteal $(T)
 
 test-hf: $(VENV)/.ready-hf $(VENV)-older/.ready-hf-older
-	@P2PHUB_OLDER_CLIENTS=$(abspath $(VENV)-older)/bin/python $(PY) -m pytest -m clients $(or $(T),tests/clients)
+	@OLDER_HF_CLIENTS=$(abspath $(VENV)-older)/bin/python $(PY) -m pytest -m clients $(or $(T),tests/clients)
 
 check: $(VENV)/.ready-dev
 	$(PY) -m ruff check .

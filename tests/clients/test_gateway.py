@@ -275,7 +275,8 @@ def test_what_a_client_may_search_is_what_this_home_has(stranger: HfClient) -> N
 from huggingface_hub import HfApi
 api = HfApi()
 print(json.dumps([
-    [each.id for each in api.list_models(search="MiniLM")], [each.id for each in api.list_models(author="acme", limit=1)],
+    [each.id for each in api.list_models(search="MiniLM")],
+    [each.id for each in api.list_models(author="acme", limit=1)],
     [each.id for each in api.list_models(search="nothing is called so")],
 ]))
 """

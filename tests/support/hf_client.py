@@ -23,7 +23,7 @@ from typing import Any
 CLIENT_S = 120.0
 """How long a client may take: importing one takes seconds on a busy machine."""
 
-OLDER = "P2PHUB_OLDER_CLIENTS"
+OLDER = "OLDER_HF_CLIENTS"
 """Names the interpreter of an environment with an older huggingface_hub: `make test-hf` makes one."""
 
 USERS_OWN = ("HF_", "HUGGING", "TRANSFORMERS_", "XDG_CACHE_HOME", "P2PHUB_")
