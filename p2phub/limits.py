@@ -213,6 +213,7 @@ GATEWAY_BODY_S = 10.0
 GATEWAY_IDLE_S = 75.0  # Between two requests on one connection; clients let go of theirs after 5 s.
 GATEWAY_LONG_ANSWERS_MAX = 4  # Under way at once, of those that tell of very many files: 200 MB each at most.
 GATEWAY_UNREAD_S = 600.0  # A client that takes nothing for so long is cut off; until then it costs a socket.
+GATEWAY_STUCK_S = 10.0  # Where all connections are at work, one whose client took nothing for so long gives way.
 GATEWAY_FIRST_PIECE_S = 8.0  # How long an answer waits for its first bytes, to say 503 if nobody has them: clients
 # wait 10 s for its head, and then between bytes.
 GATEWAY_GONE_S = 5.0  # A client that said its last is taken for gone if nothing could be sent to it for so long.

@@ -4,8 +4,9 @@ h11 keeps the protocol's state; this moves bytes between it and a socket. A file
 (`sending`), and only when the socket takes something: a client that reads slowly costs its socket and nothing else.
 A connection ends with FIN, and only after what was sent was read, where its client lets us: a reset would cost it what
 it has not read yet, and clients give up on one.
-Connections beyond the bound: the one that waits longest for a request gives way; if all are at work, the newcomer. Both
-hold a socket for a moment more, and of those there is a bound, too: in a flood newcomers are reset.
+Connections beyond the bound: the one that waits longest for a request gives way; if there is none, the one whose client
+took nothing for longest, if that is long; else the newcomer. Who has to go holds a socket for a moment more, and of
+those there is a bound, too: in a flood newcomers are reset.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class Server:
         self._open = 0
         self._count = 0  # Of those, what is more than told to come again.
         self._idle: dict[_Connection, None] = {}  # Who waits longest comes first.
+        self._stuck: dict[_Connection, float] = {}  # Since when each waits for its client to take something; likewise.
         self._threads = FileThreads(_THREADS)
         self._allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _DESCRIPTORS_SHARE
 
@@ -70,27 +72,35 @@ class Server:
                 return
             self._count += 1
             try:
-                await _Connection(stream, self._handle, self._idle, self._threads).run()
+                await _Connection(stream, self._handle, self._idle, self._stuck, self._threads).run()
             finally:
                 self._count -= 1
         finally:
             self._open -= 1
 
     def _make_room(self) -> bool:
-        """Have the connection that waits longest end; False if none waits."""
-        if not self._idle:
-            return False
-        longest = next(iter(self._idle))
-        del self._idle[longest]
+        """Have the connection end that is least missed; False if none is."""
+        longest = next(iter(self._idle), None)
+        if longest is None:
+            longest = next(iter(self._stuck), None)
+            if longest is None or trio.current_time() - self._stuck[longest] < limits.GATEWAY_STUCK_S:
+                return False
+        self._idle.pop(longest, None)
+        self._stuck.pop(longest, None)
         longest.scope.cancel()
         return True
 
 
 class _Connection:
-    """One client. `scope` is what ends it while it waits for a request."""
+    """One client. `scope` is what ends it while it waits for a request, or for its client to take something."""
 
     def __init__(
-        self, stream: trio.SocketStream, handle: Handle, idle: dict[_Connection, None], threads: FileThreads
+        self,
+        stream: trio.SocketStream,
+        handle: Handle,
+        idle: dict[_Connection, None],
+        stuck: dict[_Connection, float],
+        threads: FileThreads,
     ) -> None:
         self.scope = trio.CancelScope()
         self.stream = stream
@@ -100,6 +110,7 @@ class _Connection:
         self.user = _user_of(stream.socket, self.ours)
         self._handle = handle
         self._idle = idle
+        self._stuck = stuck
 
     async def run(self) -> None:
         """Answer requests until one side ends it. Raises nothing that is the client's doing."""
@@ -187,8 +198,18 @@ class _Connection:
         if data:
             view = memoryview(data)
             for at in range(0, len(view), _SENT_BYTES):
-                with _faults(), _in_time():
+                with self.waiting_for_client():
                     await self.stream.send_all(view[at : at + _SENT_BYTES])
+
+    @contextlib.contextmanager
+    def waiting_for_client(self) -> Iterator[None]:
+        """Raises CutOff if the client is gone, or takes nothing for GATEWAY_UNREAD_S."""
+        self._stuck[self] = trio.current_time()
+        try:
+            with _faults(), _in_time():
+                yield
+        finally:
+            self._stuck.pop(self, None)
 
 
 class _Answering:
@@ -269,7 +290,7 @@ class _Answering:
         self._took(stop - start, _Span(stop - start))
         where = self._connection.stream.socket
         while start < stop:
-            with _faults(), _in_time():
+            with self._connection.waiting_for_client():
                 await trio.lowlevel.wait_writable(where)
             try:
                 start = await self._connection.threads.send(where, descriptor, start, stop, unchanged)
