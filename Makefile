@@ -4,6 +4,7 @@
 #   make bench    measured against other tools        make format     write code as ruff has it
 #   make sim      many simulated swarms, from seeds   make setup      only the set-up: .venv and what the tests need
 #   make test-hf  the real Hugging Face clients too   make clean      remove everything made here
+#   make test-page  the page in a real browser
 
 VENV ?= .venv
 PY := $(VENV)/bin/python
@@ -13,12 +14,14 @@ T ?=
 J ?= 2
 # Options of the demo and of the benchmarks, for example: make demo ARGS=--keep
 ARGS ?=
+# Whether the demo's nodes stay, to be looked at, until Ctrl-C: make demo KEEP=1
+KEEP ?=
 
 .DEFAULT_GOAL := help
 # How many runs `make sim` does with up to 8 nodes, over all scenarios, and how many of each scenario with 50 besides.
 RUNS ?= 1000
 LARGE ?= 5
-.PHONY: help setup demo test test-hf check endurance sim bench format clean
+.PHONY: help setup demo test test-hf test-page check endurance sim bench format clean
 
 help:
 	@sed -n 's/^#   make/  make/p' Makefile
@@ -26,13 +29,16 @@ help:
 setup: $(VENV)/.ready-dev
 
 demo: $(VENV)/.ready-demo
-	@$(PY) docs/demo/demo.py $(ARGS)
+	@$(PY) docs/demo/demo.py $(if $(filter-out 0,$(KEEP)),--stay) $(ARGS)
 
 test: $(VENV)/.ready-dev
 	@$(PY) -m pytest -n $(J) --dist worksteal $(T)
 
 test-hf: $(VENV)/.ready-hf $(VENV)-older/.ready-hf-older
 	@OLDER_HF_CLIENTS=$(abspath $(VENV)-older)/bin/python $(PY) -m pytest -m clients $(or $(T),tests/clients)
+
+test-page: $(VENV)/.ready-page-test
+	@$(PY) -m pytest -m page $(or $(T),tests/page)
 
 check: $(VENV)/.ready-dev
 	$(PY) -m ruff check .

@@ -35,11 +35,24 @@ from benchmarks.held import measure_held
 from benchmarks.isolation import leave_the_network
 from benchmarks.machine import describe
 from benchmarks.options import parse
-from benchmarks.plan import ALONE, CROWD_RACES, GATEWAY, HELD, OURS, RACES, SIMULATED, STORE, four_files, title_of
+from benchmarks.plan import (
+    ALONE,
+    CROWD_RACES,
+    GATEWAY,
+    HELD,
+    OURS,
+    RACES,
+    SEARCH,
+    SIMULATED,
+    STORE,
+    four_files,
+    title_of,
+)
 from benchmarks.processes import ContestantFailed
 from benchmarks.questions import questions
 from benchmarks.race import CrowdRace, How, Race, run_crowd_race, run_race
 from benchmarks.report import Results, render, write_json
+from benchmarks.search import measure_search
 from benchmarks.simulated import Simulated, ask_simulator
 from benchmarks.store import Ground, Stored, install_tools, measure_store
 from benchmarks.targets import judge
@@ -85,6 +98,7 @@ class _Measured:
         return bool(
             self.alone.failures
             or self.alone.held.failures
+            or self.alone.search.failures
             or any(answer.failures for answer in self.simulated.values())
             or any(subject.failures for subject in self.stored.values())
             or any(one.failures for race in raced for one in race.standings.values())
@@ -147,6 +161,8 @@ def _measure(
         measure_publish(measured.alone, p2phub, four_files(size, cache), how)
     elif name == HELD and OURS in options.only:
         measure_held(measured.alone.held, p2phub, size, how)
+    elif name == SEARCH and OURS in options.only:
+        measure_search(measured.alone.search, size, cache, how)
 
 
 def _everybody(p2phub: P2phub, torrent: Torrent, cache: Path, runtime: Path) -> list[Contestant]:

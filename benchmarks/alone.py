@@ -10,6 +10,7 @@ from benchmarks.held import Held
 from benchmarks.payload import Payload, read_tree
 from benchmarks.processes import Command, ContestantFailed, run
 from benchmarks.race import How
+from benchmarks.search import Search
 
 _HELP_RUNS = 9
 _HELP_TIMEOUT_S = 30.0
@@ -17,12 +18,13 @@ _HELP_TIMEOUT_S = 30.0
 
 @dataclass(slots=True)
 class Alone:
-    """Seconds of each run, from process start to exit, what a large home costs, and what failed."""
+    """Seconds of each run, from process start to exit, what a large home and a search cost, and what failed."""
 
     publish_s: list[float] = field(default_factory=list)
     hash_once_s: list[float] = field(default_factory=list)
     help_s: list[float] = field(default_factory=list)
     held: Held = field(default_factory=Held)
+    search: Search = field(default_factory=Search)
     failures: list[str] = field(default_factory=list)
 
 

@@ -96,6 +96,7 @@ CROWD_RACES: dict[str, CrowdPlan] = {
 }
 ALONE = "alone"
 HELD = "held"
+SEARCH = "search"
 SIMULATED = "simulated"
 STORE = {
     "adopt": "a cache of another program, adopted",
@@ -116,6 +117,6 @@ GATEWAY = {
 }
 """What the gateway is measured by: subjects by their names."""
 SUBJECTS = {**STORE, **GATEWAY}
-NAMES = (*RACES, *CROWD_RACES, ALONE, *SUBJECTS, HELD, SIMULATED)
+NAMES = (*RACES, *CROWD_RACES, ALONE, *SUBJECTS, HELD, SEARCH, SIMULATED)
 GROUPS = {"store": (*STORE, HELD), "gateway": tuple(GATEWAY)}
 """Names for several of them."""

@@ -6,8 +6,8 @@
     async with p2phub.open_hub() as hub:      # in a trio program; `watch` is told of each event as it happens
         published = await hub.publish("./minilm", name="minilm", watch=print)
 
-`publish`, `fetch`, `info`, `ls`, `verify`, `pin`, `unpin`, `gc` and `du` here block until they are done; the hub's are
-async. Errors are `HubError` and its kinds.
+`publish`, `fetch`, `info`, `ls`, `search`, `verify`, `pin`, `unpin`, `gc`, `du` and `safe_open` here block until they
+are done; the hub's are async. Errors are `HubError` and its kinds.
 
 The door is lazy (PEP 562): naming a thing here loads the room it lives in and nothing else, so that
 `import p2phub.content` stays small and a fetch by ticket never loads libp2p.
@@ -64,7 +64,7 @@ if TYPE_CHECKING:
         parse_reference,
         run_node,
     )
-    from p2phub.api.blocking import du, fetch, gc, info, ls, pin, publish, unpin, verify
+    from p2phub.api.blocking import du, fetch, gc, info, ls, pin, publish, safe_open, search, unpin, verify
 
 __all__ = [
     "KINDS",
@@ -117,11 +117,13 @@ __all__ = [
     "pin",
     "publish",
     "run_node",
+    "safe_open",
+    "search",
     "unpin",
     "verify",
 ]
 
-_BLOCKING = frozenset({"du", "fetch", "gc", "info", "ls", "pin", "publish", "unpin", "verify"})
+_BLOCKING = frozenset({"du", "fetch", "gc", "info", "ls", "pin", "publish", "safe_open", "search", "unpin", "verify"})
 
 
 def __getattr__(name: str) -> object:

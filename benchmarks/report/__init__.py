@@ -12,6 +12,7 @@ import json
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from benchmarks.alone import Alone
 from benchmarks.plan import GATEWAY, STORE
@@ -20,6 +21,7 @@ from benchmarks.report.layout import paragraph, table
 from benchmarks.report.races import crowd_table, legend, race_table, spread
 from benchmarks.report.side_by_side import side_by_side
 from benchmarks.report.verdicts import verdict_table
+from benchmarks.search import Search, within
 from benchmarks.simulated import Answer, Simulated
 from benchmarks.store import Stored
 from benchmarks.targets import Verdict
@@ -79,7 +81,19 @@ def _alone(alone: Alone) -> str:
     if alone.held.lookup_us:
         took = alone.held.lookup_us
         lines.append(f"  looking up a chunk among {alone.held.chunks:,}: {spread(took)} us, {len(took)} times")
+    lines += _search(alone.search)
     return "\n".join(["Alone, process start to exit", *lines]) if lines else ""
+
+
+def _search(search: Search) -> list[str]:
+    if not search.took_ms:
+        return []
+    made = "kept from before" if search.made_s is None else f"made in {search.made_s:.0f} s"
+    lines = [f"  searching {search.rows:,} releases: an index of {search.bytes / 1e6:.0f} MB, {made}"]
+    for kind, took in search.took_ms.items():
+        most, busy = within(took, 0.95), median(search.cpu_ms[kind])
+        lines.append(f"    {kind}: {spread(took)} ms, 95 % within {most:.1f} ms, CPU {busy:.1f} ms, {len(took)} times")
+    return lines
 
 
 def _subjects(title: str, stored: Stored, names: Container[str], *, width: int) -> str:
@@ -127,7 +141,8 @@ def _failures(results: Results) -> str:
         for name, standing in race.standings.items()
         for failure in standing.failures
     ]
-    found += [f"alone: {failure}" for failure in (*results.alone.failures, *results.alone.held.failures)]
+    alone = (results.alone, results.alone.held, results.alone.search)
+    found += [f"alone: {failure}" for one in alone for failure in one.failures]
     found += [f"{subject.title}: {failure}" for subject in results.stored.values() for failure in subject.failures]
     found += [f"{answer.title}: {failure}" for answer in results.simulated.values() for failure in answer.failures]
     return "\n\n".join(["FAILED", *found]) if found else ""

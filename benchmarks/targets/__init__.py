@@ -14,7 +14,7 @@ from benchmarks.plan import BUSY
 from benchmarks.race import CrowdRace, Race
 from benchmarks.simulated import Simulated
 from benchmarks.store import Stored, adopt, changed, readme, reflink, reuse, tensors, terabyte
-from benchmarks.targets.raced import at_most, copies, held, ideals_at_most, memory, publish, rates, sum_of_caps
+from benchmarks.targets.raced import at_most, copies, held, ideals_at_most, memory, publish, rates, search, sum_of_caps
 from benchmarks.targets.simulated import of_bound, riders_are_later, wall, worst
 from benchmarks.targets.stored import most, share, times
 from benchmarks.targets.verdict import Kind, Verdict
@@ -35,6 +35,7 @@ PUBLISH_RATE_MIN = 0.8
 HELP_S_MAX = 0.2
 COLLECT_DRY_S_MAX = 10.0  # Of 100,000 pins and ten million chunks.
 LOOKUP_US_MAX = 50.0
+SEARCH_MS_MAX = 50.0  # Of each kind of question among a million.
 COLD_FETCH_S_MAX = 0.3
 OF_BOUND_MIN = 0.8  # T* = (F/u)(1 + floor(log2 N)/M)
 POISONERS_COST_MAX = 1.3
@@ -112,6 +113,7 @@ def _alone(races: Mapping[str, Race], alone: Alone) -> list[Verdict]:
         memory("requester", large, lambda trial: trial.requester_peak_bytes, MEMORY_BYTES_MAX),
         *publish(alone, PUBLISH_RATE_MIN, HELP_S_MAX),
         *held(alone.held, COLLECT_DRY_S_MAX, LOOKUP_US_MAX),
+        *search(alone.search, SEARCH_MS_MAX),
     ]
 
 

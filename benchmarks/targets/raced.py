@@ -15,6 +15,7 @@ from benchmarks.held import Held
 from benchmarks.plan import BUSY, CROWD_RACES, OURS, RACES
 from benchmarks.race import CrowdRace, Race
 from benchmarks.ratios import copies_sent, ideals, rate_ratio, trials_of
+from benchmarks.search import KINDS, Search, within
 from benchmarks.targets.verdict import Kind, Verdict
 from benchmarks.trial import Trial
 
@@ -133,6 +134,25 @@ def held(held: Held, dry_run_s_max: float, lookup_us_max: float) -> list[Verdict
         _verdict(of, collecting, most_s, f"{took_s:.2f} s", took_s <= dry_run_s_max, failed),
         _verdict(of, looking, most_us, f"{took_us:.0f} us", took_us <= lookup_us_max, failed),
     ]
+
+
+def search(search: Search, most_ms: float) -> list[Verdict]:
+    """Judge how long a user waits who types: for the answer in the middle, and as a goal for 19 of 20."""
+    of = f"{search.rows or 1_000_000:,} releases"
+    most, failed = f"< {most_ms:g} ms", len(search.failures)
+    verdicts = []
+    for kind in KINDS:
+        what, took = f"search: {kind}", search.took_ms.get(kind)
+        if not took:
+            verdicts.append(_nothing(of, what, most, failed))
+            continue
+        middle = median(took)
+        verdicts.append(_verdict(of, what, most, f"{middle:.1f} ms", middle < most_ms, failed))
+    late = max((within(took, 0.95) for took in search.took_ms.values()), default=None)
+    what = "search: 19 of 20 answers"
+    if late is None:
+        return [*verdicts, _nothing(of, what, most, failed, Kind.GOAL)]
+    return [*verdicts, _verdict(of, what, most, f"{late:.1f} ms", late < most_ms, failed, Kind.GOAL)]
 
 
 def _was_busy(race: Race) -> bool:

@@ -3,7 +3,8 @@
 Run it with `make demo`. It takes the weights of all-MiniLM-L6-v2 from a Python package, starts a bootstrap node, a
 publisher, two bystanders and a fetcher on this machine's loopback, each with a home of its own; publishes the model;
 and fetches it with nothing but the bootstrap's address and the reference. Then it compares the two copies, bit for bit
-and as `safetensors` reads them, says what moved, from whom and how fast, and takes everything away again.
+and as `safetensors` reads them, says what moved, from whom and how fast, starts a node where it came to, whose page
+shows it, and takes everything away again: at once, or, with `make demo KEEP=1`, when it is told to.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ def main() -> int:
     """Run the demo. Returns the exit code: 0 if every byte arrived, 1 if not, 130 if interrupted."""
     parser = argparse.ArgumentParser(prog="make demo", description="Publish and fetch a real model on five nodes.")
     parser.add_argument("--keep", action="store_true", help="leave the folder with both copies, homes and logs")
+    parser.add_argument("--stay", action="store_true", help="leave the nodes running, to be looked at, until Ctrl-C")
+    parser.add_argument("--model", type=Path, metavar="DIR", help="a model with safetensors, in place of the real one")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # As an exception, so that what was started is ended.
 
@@ -46,7 +49,10 @@ def main() -> int:
     try:
         with Scene(folder) as scene:
             try:
-                play(scene)
+                page = play(scene, options.model)
+                show_page(page, stays=options.stay)
+                if options.stay:
+                    wait_for_the_end()
             except (SceneFailed, NoModel) as failure:
                 # The first line says what went wrong; the tails that follow in the message are among all logs.
                 console.print(_plain(scene.logs()), soft_wrap=True)
@@ -64,16 +70,21 @@ def main() -> int:
     return 0
 
 
-def play(scene: Scene) -> None:
-    """Publish on one node, fetch on another, compare. Raises SceneFailed if anything is not as promised."""
+def play(scene: Scene, model: Path | None) -> str:
+    """Publish on one node, fetch on another, compare; return where the page of the other's node stands.
+
+    Raises SceneFailed if anything is not as promised.
+    """
     step("1", "Real weights")
-    source = scene.folder / "all-MiniLM-L6-v2"
+    given = model or real_model(say)
+    source = scene.folder / (given.name if model else "all-MiniLM-L6-v2")
     # Dot files are the repository's, not the model's.
-    shutil.copytree(real_model(say), source, ignore=shutil.ignore_patterns(".*"))
+    shutil.copytree(given, source, ignore=shutil.ignore_patterns(".*"))
     tensors = sorted(source.glob("*.safetensors"))
     if not tensors:
-        raise SceneFailed(f"{PACKAGE} has no safetensors file")
-    say(f"{len(tree_digest(source))} files, {megabytes(size_of(source))}, from the Python package {PACKAGE}")
+        raise SceneFailed(f"{given} has no safetensors file")
+    origin = given if model else f"the Python package {PACKAGE}"
+    say(f"{len(tree_digest(source))} files, {megabytes(size_of(source))}, from {origin}")
 
     step("2", "Five nodes, as five processes, each with a home of its own")
     bootstrap = scene.node("bootstrap")
@@ -107,6 +118,29 @@ def play(scene: Scene) -> None:
     show_sources(fetch, done, names)
     say(f"{megabytes(done['bytes_received'])} in {done['seconds']:.2f} s; the whole command took {whole_s:.2f} s")
     console.print("\n[bold green]Done:[/] a real model went from one node to another, with no central host.")
+
+    step("7", "A node where it came to, and its page")
+    node = scene.node("fetcher", "--gateway", "127.0.0.1:0", bootstrap=[bootstrap.address])
+    token = (scene.home("fetcher") / "keys" / "gateway.token").read_text(encoding="ascii").strip()
+    return f"{node.ready['gateway']}/#token={token}"
+
+
+def show_page(page: str, *, stays: bool) -> None:
+    """Say where the page stands: whoever has the token behind the `#` may change something through it."""
+    say(page)
+    if stays:
+        say("All nodes go on until Ctrl-C; then everything is taken away.")
+    else:
+        say("It ends with this demo: `make demo KEEP=1` leaves it running, to be looked at.")
+
+
+def wait_for_the_end() -> None:
+    """Return at Ctrl-C."""
+    try:
+        while True:
+            signal.pause()
+    except KeyboardInterrupt:
+        console.print("\nThe nodes are ended.")
 
 
 def watch(fetch: Process) -> Event:

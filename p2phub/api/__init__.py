@@ -13,9 +13,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from p2phub.api.daemon import run_node, salvage
+    from p2phub.api.daemon import log_format, run_node, salvage
+    from p2phub.api.drafting import Draft
+    from p2phub.api.examining import examine
     from p2phub.api.fetching import default_folder
-    from p2phub.api.hub import Hub, open_hub
+    from p2phub.api.hub import Hub, has_home, open_hub
+    from p2phub.api.looking import commit_of_version
+    from p2phub.api.passing_on import PassingOn
     from p2phub.api.reading import OpenModel
     from p2phub.content import parse_digest
     from p2phub.errors import (
@@ -35,9 +39,14 @@ if TYPE_CHECKING:
         Unsafe,
         UsageError,
     )
+    from p2phub.formats import GgufFacts, gguf_facts, looks_like_gguf
     from p2phub.identity import Address, PeerAddress, PeerId, parse_peer_address, parse_peer_id
     from p2phub.manifest import (
         KINDS,
+        OLLAMA_MEDIA_TYPE,
+        OllamaImage,
+        OllamaKind,
+        OllamaPart,
         Reference,
         Ticket,
         check_mirror,
@@ -45,6 +54,7 @@ if TYPE_CHECKING:
         commit_of,
         git_blob_sha1,
         lfs_pointer,
+        ollama_image,
         parse_reference,
     )
     from p2phub.node import parse_duration, parse_listen
@@ -75,6 +85,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KINDS",
+    "OLLAMA_MEDIA_TYPE",
     "Address",
     "Adopted",
     "AlreadyRunning",
@@ -84,10 +95,12 @@ __all__ = [
     "DiskError",
     "DiskFull",
     "Done",
+    "Draft",
     "Event",
     "Failed",
     "FilesReady",
     "Found",
+    "GgufFacts",
     "Hub",
     "HubError",
     "Listening",
@@ -96,7 +109,11 @@ __all__ = [
     "NotFound",
     "NotTrusted",
     "Occupied",
+    "OllamaImage",
+    "OllamaKind",
+    "OllamaPart",
     "OpenModel",
+    "PassingOn",
     "PeerAddress",
     "PeerDropped",
     "PeerError",
@@ -121,9 +138,16 @@ __all__ = [
     "check_mirror",
     "check_name",
     "commit_of",
+    "commit_of_version",
     "default_folder",
+    "examine",
+    "gguf_facts",
     "git_blob_sha1",
+    "has_home",
     "lfs_pointer",
+    "log_format",
+    "looks_like_gguf",
+    "ollama_image",
     "open_hub",
     "parse_digest",
     "parse_duration",
@@ -137,16 +161,21 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "p2phub.api.daemon": "run_node salvage",
+    "p2phub.api.daemon": "log_format run_node salvage",
+    "p2phub.api.drafting": "Draft",
+    "p2phub.api.examining": "examine",
     "p2phub.api.fetching": "default_folder",
-    "p2phub.api.hub": "Hub open_hub",
+    "p2phub.api.hub": "Hub has_home open_hub",
+    "p2phub.api.looking": "commit_of_version",
+    "p2phub.api.passing_on": "PassingOn",
     "p2phub.api.reading": "OpenModel",
     "p2phub.content": "parse_digest",
     "p2phub.errors": "AlreadyRunning ChunkMismatch ContentChanged Damaged DiskError DiskFull HubError Malformed "
     "NoProvider NotFound NotTrusted Occupied PeerError Unsafe UsageError",
+    "p2phub.formats": "GgufFacts gguf_facts looks_like_gguf",
     "p2phub.identity": "Address PeerAddress PeerId parse_peer_address parse_peer_id",
-    "p2phub.manifest": "KINDS Reference Ticket check_mirror check_name commit_of git_blob_sha1 lfs_pointer "
-    "parse_reference",
+    "p2phub.manifest": "KINDS OLLAMA_MEDIA_TYPE OllamaImage OllamaKind OllamaPart Reference Ticket check_mirror "
+    "check_name commit_of git_blob_sha1 lfs_pointer ollama_image parse_reference",
     "p2phub.node": "parse_duration parse_listen",
     "p2phub.observe": "Adopted Done Event Failed FilesReady Found Listening PeerDropped Progress Published "
     "PublishProgress Ready Remark Source SourceBytes SourceLacks Started Stopped Unmatched Waiting Watch printable",

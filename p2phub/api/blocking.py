@@ -5,32 +5,23 @@
 
 Each call opens the hub of the home, runs the verb in a thread of its own and returns when it is done; so it works from
 any thread and inside asyncio programs (which it blocks like any blocking call: use `asyncio.to_thread`). Ctrl-C ends
-the verb cleanly. For several verbs or events as they happen, `open_hub` is the better door. Options of all: `home`,
+the verb cleanly. For several verbs, `blocking.open_hub` is the better door (`blocking_hub`). Options of all: `home`,
 `bootstrap`, `lan` as for `open_hub`.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Generic, TypedDict, TypeVar, Unpack
+from typing import TypeVar, Unpack
 
-import trio
-
-from p2phub.api.hub import Hub, open_hub
+from p2phub.api.background import Background, Options
+from p2phub.api.blocking_hub import BlockingHub, BlockingWeights
+from p2phub.api.hub import Hub
 from p2phub.api.verbs import JsonObject, unwatched
 from p2phub.observe import Done, Published, Watch
 
 T = TypeVar("T")
-
-
-class Options(TypedDict, total=False):
-    """Which hub to open; see `open_hub`."""
-
-    home: str | Path
-    bootstrap: Sequence[str]
-    lan: bool
 
 
 def publish(
@@ -141,6 +132,24 @@ def ls(**options: Unpack[Options]) -> list[JsonObject]:
     return _run(options, lambda hub: hub.ls())
 
 
+def search(
+    words: str,
+    *,
+    kind: str | None = None,
+    held: bool = False,
+    limit: int = 30,
+    cursor: int | None = None,
+    **options: Unpack[Options],
+) -> JsonObject:
+    """Return what this home holds or has seen that has these words, the last of them perhaps unfinished, the best
+    first: {"items", "cursor", "total", "complete"}; sizes in bytes.
+
+    `kind`: one of `KINDS` alone; `held`: what is held alone. `cursor`: as the page before gave it. `options`: home,
+    bootstrap, lan, as for `open_hub`. Raises UsageError, NotTrusted, DiskError; see `Hub.search`.
+    """
+    return _run(options, lambda hub: hub.search(words, kind=kind, held=held, limit=limit, cursor=cursor))
+
+
 def verify(
     ref: str,
     *,
@@ -215,56 +224,62 @@ def du(**options: Unpack[Options]) -> JsonObject:
     return _run(options, lambda hub: hub.du())
 
 
-def _run(options: Options, verb: Callable[[Hub], Awaitable[T]]) -> T:
-    async def main() -> T:
-        async with open_hub(**options) as hub:
-            return await verb(hub)
+def open_hub(**options: Unpack[Options]) -> BlockingHub:
+    """Open the hub of a home, in a thread of its own, until it is closed: `with blocking.open_hub() as hub`.
 
-    call = _Call(main)
-    thread = threading.Thread(target=call.run, name="p2phub", daemon=True)
-    thread.start()
+    `options`: home, bootstrap, lan, as for `Hub`'s `open_hub`. Raises UsageError, NotTrusted, DiskError.
+    """
+    return BlockingHub(**options)
+
+
+def safe_open(
+    ref: str,
+    path: str = "model.safetensors",
+    *,
+    framework: str = "numpy",
+    providers: Sequence[str] = (),
+    mirrors: Sequence[str] = (),
+    wait: str | float | None = None,
+    watch: Watch = unwatched,
+    **options: Unpack[Options],
+) -> BlockingWeights:
+    """Open a safetensors file of `ref` that need not be here, as `safetensors.safe_open` opens one that is:
+    `with p2phub.safe_open(ref) as weights: rows = weights.get_slice(name)[100:200]`.
+
+    Returns BlockingWeights: keys, metadata, get_tensor, get_slice. Only the header and the bytes of what is asked for
+    are fetched, into the home's own store. `path`: a file, or one that is cut into shards, which its index beside it
+    names. `framework`: "numpy" (of BF16 the bits, as uint16), or "torch". `providers`, `mirrors`, `wait` (seconds, or a
+    text) and `watch` as for `fetch`. `options`: home, bootstrap, lan, as for `open_hub`. Raises UsageError, NotFound,
+    NotTrusted, NoProvider, Damaged, of it Malformed for a file that is not safetensors, DiskError; see `Hub.safe_open`.
+    """
+    hub = BlockingHub(**options)
     try:
-        thread.join()
-    except BaseException:  # Ctrl-C comes to the thread that waits: pass it on, let the verb end cleanly.
-        call.cancel()
-        thread.join()
+        return hub.safe_open(
+            ref, path, framework=framework, providers=providers, mirrors=mirrors, wait=wait, watch=watch
+        ).owning_hub()
+    except BaseException:
+        hub.close()
         raise
-    return call.result()
 
 
-class _Call(Generic[T]):
-    """One run of trio in another thread, which can be cancelled from this one."""
-
-    def __init__(self, main: Callable[[], Awaitable[T]]) -> None:
-        self._main = main
-        self._scope = trio.CancelScope()
-        self._token: trio.lowlevel.TrioToken | None = None
-        self._outcome: list[tuple[T | None, BaseException | None]] = []
-
-    def run(self) -> None:
-        try:
-            self._outcome.append((trio.run(self._supervised), None))
-        except BaseException as error:  # noqa: BLE001  # Raised in the caller's thread instead.
-            self._outcome.append((None, error))
-
-    def cancel(self) -> None:
-        if self._token is not None:
-            try:
-                self._token.run_sync_soon(self._scope.cancel)
-            except trio.RunFinishedError:
-                return
-
-    def result(self) -> T:
-        value, error = self._outcome[0]
-        if error is not None:
-            raise error
-        return value  # type: ignore[return-value]  # None only if T allows it.
-
-    async def _supervised(self) -> T | None:
-        self._token = trio.lowlevel.current_trio_token()
-        with self._scope:
-            return await self._main()
-        return None
+def _run(options: Options, verb: Callable[[Hub], Awaitable[T]]) -> T:
+    with Background(**options) as background:
+        return background.call(verb)
 
 
-__all__ = ["Options", "du", "fetch", "gc", "info", "ls", "pin", "publish", "unpin", "verify"]
+__all__ = [
+    "BlockingHub",
+    "Options",
+    "du",
+    "fetch",
+    "gc",
+    "info",
+    "ls",
+    "open_hub",
+    "pin",
+    "publish",
+    "safe_open",
+    "search",
+    "unpin",
+    "verify",
+]

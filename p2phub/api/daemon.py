@@ -32,21 +32,34 @@ async def run_node(
     up: str | int | None = None,
     down: str | int | None = None,
     bulk_processes: int | None = None,
+    gateway_uploads: bool | None = None,
     gateway: Gateway | None = None,
+    metrics: Gateway | None = None,
     watch: Watch = unwatched,
 ) -> None:
     """Announce and serve what this home holds until SIGINT or SIGTERM; return after `Stopped`.
 
     `watch` is told `Ready` once the node can be dialled. The options are those of `open_hub` (`up`, `down`: bytes/s);
-    `bulk_processes` (default 1) carry the bulk bytes, 0: threads of this process do. `gateway` runs beside the node.
-    Must run in the main thread, which signals reach. Raises AlreadyRunning if another daemon holds the home, UsageError
-    (also if the port is taken), NotTrusted, DiskError.
+    `bulk_processes` (default 1) carry the bulk bytes, 0: threads of this process do. `gateway` and `metrics` run
+    beside the node, each at a port of its own; `gateway_uploads`: whether what is uploaded to the gateway with its
+    token is published, where the settings do not say. Must run in the main thread, which signals reach. Raises
+    AlreadyRunning if another daemon holds the home, UsageError (also if the port is taken), NotTrusted, DiskError.
     """
     config = settings(home=home, listen=listen, bootstrap=bootstrap, lan=lan, up=up, down=down)
     if bulk_processes is not None:
         config = replace(config, bulk_processes=load_config(home=home, bulk_processes=bulk_processes).bulk_processes)
+    if gateway_uploads is not None:
+        config = replace(config, gateway_uploads=gateway_uploads)
     with bare_errors():
-        await run_daemon(config, watch, None if gateway is None else _beside(config, gateway))
+        beside = [None if each is None else _beside(config, each) for each in (gateway, metrics)]
+        await run_daemon(config, watch, *beside)
+
+
+def log_format(*, home: str | Path | None = None) -> str:
+    """Return how the daemon of a home is to write its log by the settings: "text" or "json".
+
+    Raises UsageError, DiskError."""
+    return load_config(home=home).log
 
 
 def _beside(config: Config, gateway: Gateway) -> lifecycle.Gateway:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from p2phub.api.verbs import HubPart, JsonObject, absolute, as_wait, bare_errors, done, if_said, unwatched
+from p2phub.api.selecting import selection
+from p2phub.api.verbs import HubPart, absolute, as_wait, bare_errors, done, if_said, unwatched
 from p2phub.content import Codec
 from p2phub.manifest import parse_reference
 from p2phub.node import parse_cap
@@ -101,7 +102,7 @@ class FetchingVerbs(HubPart):
                 "first": list(first),
                 "in_order": in_order,
                 **if_said(wait=as_wait(wait), allow_unsafe=allow_unsafe, link=link or None),
-                **_selection(include, exclude, tensors, columns, row_groups),
+                **selection(include, exclude, tensors, columns, row_groups),
             },
             watch,
         )
@@ -155,23 +156,6 @@ class FetchingVerbs(HubPart):
 
         assert self._nursery is not None, "only an open hub has tensors"
         return OpenTensors(self._nursery, call, remove, framework, watch)
-
-
-def _selection(
-    include: Sequence[str],
-    exclude: Sequence[str],
-    tensors: Sequence[str],
-    columns: Sequence[str],
-    row_groups: Sequence[str | int],
-) -> JsonObject:
-    """Return those arguments of a fetch that make it one of a part: none of them, and it is of all."""
-    return if_said(
-        include=list(include) or None,
-        exclude=list(exclude) or None,
-        tensors=list(tensors) or None,
-        columns=list(columns) or None,
-        row_groups=[str(each) for each in row_groups] or None,
-    )
 
 
 def default_folder(ref: str) -> str:

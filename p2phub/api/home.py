@@ -19,6 +19,29 @@ class HomeVerbs(HubPart):
         """
         return await self._verbs.call("status", {}, unwatched)
 
+    async def counters(self) -> JsonObject:
+        """Return what the node counted since it began, and how it stands now, by words of which there are few: what
+        `/metrics` tells (docs/operations/README.md), for whoever watches over a node.
+
+        Counted: "sent_bytes", "received_bytes" {via}, "chunks_refused" {reason}, "links_dropped" {why}, "jobs_ended"
+        {outcome}, "questions" {kind}, "hashed_bytes", "collected_bytes", "seconds" (since it began). As it stands:
+        "jobs" {state}, "models_open", "connections" (that others opened), "links" (that fetches did), "peers_proven",
+        "records", "records_kept", "announce_late_s", "up" and "down" (caps, or None), "processes" as in `status`, and
+        "store": {"held" {origin: {"manifests", "bytes" (of those held whole)}}, "own_bytes", "unfinished_bytes",
+        "quota" (or None), "free_bytes", "index_s" (how long the index took to tell that)}, or None where the disk does
+        not let the node see. Raises HubError if the daemon goes away meanwhile.
+        """
+        return await self._verbs.call("counters", {}, unwatched)
+
+    async def readiness(self) -> list[str]:
+        """Return why the node is not ready to be asked, in words that tell nothing of its home: "store" (the home
+        cannot be written, or does not answer), "address" (nobody can dial it). Nothing if it is.
+
+        Raises HubError if the daemon goes away meanwhile.
+        """
+        result = await self._verbs.call("readiness", {}, unwatched)
+        return list(result["reasons"])
+
     async def explain(self, job: int) -> JsonObject:
         """Say why a running fetch of this home's daemon is as fast as it is; `job` is its number in `status`.
 

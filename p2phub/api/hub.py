@@ -14,6 +14,7 @@ from pathlib import Path
 
 import trio
 
+from p2phub.api.drafting import DraftingVerbs
 from p2phub.api.fetching import FetchingVerbs
 from p2phub.api.home import HomeVerbs
 from p2phub.api.keeping import KeepingVerbs
@@ -22,14 +23,24 @@ from p2phub.api.programs import ProgramVerbs
 from p2phub.api.publishing import PublishingVerbs
 from p2phub.api.reading import ReadingVerbs
 from p2phub.api.sharing import SharingVerbs
+from p2phub.api.showing import ShowingVerbs
 from p2phub.api.verbs import Verbs, bare_errors
-from p2phub.node import Config, daemon_running, load_config, open_node, parse_cap, remote_verbs
+from p2phub.node import KEYS_FOLDER, Config, daemon_running, load_config, open_node, parse_cap, remote_verbs
 
 _log = logging.getLogger(__name__)
 
 
 class Hub(
-    PublishingVerbs, FetchingVerbs, ReadingVerbs, ProgramVerbs, LookingVerbs, KeepingVerbs, SharingVerbs, HomeVerbs
+    PublishingVerbs,
+    DraftingVerbs,
+    FetchingVerbs,
+    ReadingVerbs,
+    ProgramVerbs,
+    LookingVerbs,
+    ShowingVerbs,
+    KeepingVerbs,
+    SharingVerbs,
+    HomeVerbs,
 ):
     """The verbs, as async methods for trio. Get one from `open_hub`.
 
@@ -60,6 +71,11 @@ class Hub(
     def allow_unsafe(self) -> bool:
         """Whether the settings allow files that may run code when they are loaded, where a call does not say."""
         return self._config.allow_unsafe
+
+    @property
+    def gateway_uploads(self) -> bool:
+        """Whether the settings allow that what is uploaded to a gateway of this hub is published."""
+        return self._config.gateway_uploads
 
 
 @asynccontextmanager
@@ -101,6 +117,11 @@ async def open_hub(
         async with open_node(config) as verbs, trio.open_nursery() as nursery:
             yield Hub(verbs, config, transient=True, nursery=nursery)
             nursery.cancel_scope.cancel()
+
+
+def has_home(*, home: str | Path | None = None) -> bool:
+    """Return whether there is a home that a hub could be opened of without making one. Raises UsageError, DiskError."""
+    return (load_config(home=home).home / KEYS_FOLDER).is_dir()
 
 
 def settings(

@@ -6,10 +6,21 @@ network, content is never fetched for it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from p2phub.api.selecting import selection
 from p2phub.api.verbs import HubPart, JsonObject, items, unwatched
+from p2phub.content import parse_digest
 from p2phub.errors import UsageError
+from p2phub.manifest import commit_of
+
+
+def commit_of_version(name: str, version: Mapping[str, Any]) -> str:
+    """Return what a version of `name`, as `Hub.repository` tells it, is called by who knows commits: as the hub that it
+    was adopted from calls it, else made of name and manifest."""
+    own = version["revision"]
+    return str(own) if own is not None else commit_of(name, parse_digest(version["manifest"])[0])
 
 
 class LookingVerbs(HubPart):
@@ -34,17 +45,29 @@ class LookingVerbs(HubPart):
         args = {"ref": ref, "providers": list(providers), "tensors": tensors}
         return await self._verbs.call("info", args, unwatched)
 
-    async def plan(self, ref: str, *, providers: Sequence[str] = ()) -> JsonObject:
-        """Return what a fetch of `ref` would do, before a byte of content moves: {"reference", "manifest", "bytes",
-        "bytes_here", "bytes_missing", "files", "here", "providers"}.
+    async def plan(
+        self,
+        ref: str,
+        *,
+        providers: Sequence[str] = (),
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        tensors: Sequence[str] = (),
+        columns: Sequence[str] = (),
+        row_groups: Sequence[str | int] = (),
+    ) -> JsonObject:
+        """Return what a fetch of `ref`, or of a part of it, would do, before a byte of content moves: {"reference",
+        "manifest", "bytes", "bytes_here", "bytes_missing", "files", "here", "providers", "unmatched"}.
 
         "bytes_here" are on this disk already, in whatever file: they are copied and not fetched. "files" is [{"path",
-        "bytes", "bytes_here"}], "here" [{"path" (of a file of this disk), "bytes"}], the most first, "providers"
-        [{"peer_id", "address", "via"}] who is known or said to have it. What describes the manifest is fetched.
-        `providers` (multiaddrs with /p2p/PEER) are asked first. Raises UsageError, Malformed, NotFound, NotTrusted,
-        NoProvider, Damaged, DiskError.
+        "bytes", "bytes_here"}], of a part those that something is wanted of, "here" [{"path" (of a file of this disk),
+        "bytes"}], the most first, "providers" [{"peer_id", "address", "via"}] who is known or said to have it,
+        "unmatched" the patterns that match nothing. What describes the manifest is fetched. `providers` (multiaddrs
+        with /p2p/PEER) are asked first; what chooses a part is as for `fetch`, and the chunks that hold it are counted
+        whole. Raises UsageError, Malformed, NotFound, NotTrusted, NoProvider, Damaged, DiskError.
         """
-        return await self._verbs.call("plan", {"ref": ref, "providers": list(providers)}, unwatched)
+        part = selection(include, exclude, tensors, columns, row_groups)
+        return await self._verbs.call("plan", {"ref": ref, "providers": list(providers), **part}, unwatched)
 
     async def diff(self, before: str, after: str, *, providers: Sequence[str] = ()) -> JsonObject:
         """Return how two manifests differ, without fetching either: {"before", "after", "files", "files_same",
@@ -94,10 +117,35 @@ class LookingVerbs(HubPart):
         """
         return await self._verbs.call("repository", {"name": name}, unwatched)
 
+    async def publishable(self, name: str) -> JsonObject:
+        """Return what of ours `name` ("org/name", or "name") is, or would be: {"reference" (with our key), "name" (the
+        publisher's), "mapped" (whether `name` leads there, else `name_add` is still to say so)}. Raises NotTrusted if
+        it means what somebody else publishes, UsageError if nothing can be published so, DiskError.
+        """
+        return await self._verbs.call("publishable", {"name": name}, unwatched)
+
     async def repositories(self) -> list[JsonObject]:
         """Return what can be asked for by a name: {"name", "version"} each, as in `repository`; published here, adopted
         from a hub's cache, held by a publisher's name, or mapped. Raises DiskError."""
         return items(await self._verbs.call("repositories", {}, unwatched))
+
+    async def search(
+        self, words: str, *, kind: str | None = None, held: bool = False, limit: int = 30, cursor: int | None = None
+    ) -> JsonObject:
+        """Return what this home holds or has seen that has these words, the best first: {"items", "cursor", "total",
+        "complete"}. Nobody else is asked.
+
+        All of `words` must be there, in its names, title, licence, formats of files, or its publisher's key; the last
+        one may be unfinished. None: everything, what is held first, then the newest. `kind`: "model", "dataset" or
+        "app" alone; `held`: what is held alone, and only then "total" says how many there are. Each is {"ref" (what
+        leads to it), "name" (what the user calls it), "publisher", "tag", "manifest", "commit", "kind", "title",
+        "licence", "formats", "size" (bytes), "files" (how many), "created" (unix seconds), "sequence", "held",
+        "origin" (as in `ls`), "pinned", "private", "seen" (unix seconds, to the day)}, None where it is not known.
+        "cursor": what to give for those behind these, or None. "complete": False while a node that has just begun goes
+        through what it holds. Raises UsageError, DiskError.
+        """
+        args = {"words": words, "kind": kind, "held": held, "limit": limit, "cursor": cursor}
+        return await self._verbs.call("search", args, unwatched)
 
     async def unfinished(self) -> list[JsonObject]:
         """Return the fetches of this home that began and did not end, the newest first; the same call goes on with one.

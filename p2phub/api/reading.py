@@ -17,17 +17,23 @@ import stat
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from types import MappingProxyType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import trio
 
+from p2phub.api.examining import examine
 from p2phub.api.under_way import UnderWay
 from p2phub.api.verbs import HubPart, as_wait, bare_errors, unwatched
 from p2phub.errors import ContentChanged, DiskError, HubError, NotFound, UsageError
 from p2phub.observe import Event, ModelOpened, RangeReady, Watch
 
+if TYPE_CHECKING:
+    from p2phub.api.weights import Weights
+
+T = TypeVar("T")
 PIECE_BYTES_MAX = 1 << 20
 AHEAD_BYTES = 32 * PIECE_BYTES_MAX  # Enough for 10 Gbit/s over 25 ms.
 STRETCH_BYTES_MAX = AHEAD_BYTES // 8
@@ -211,20 +217,25 @@ class OpenModel:
         size = self._file(path).size
         wanted = [(start, min(start + 1, size)), *telling_spans(size)]  # The chunk with its first byte first.
         together = [self._ask(path, *span) for span in wanted if span[0] < span[1]]
-
-        async def gather(offset: int, length: int) -> bytes:
-            async with aclosing(self.read(path, offset, offset + length)) as pieces:
-                return b"".join([bytes(piece) async for piece in pieces])
-
-        def look() -> str | None:
-            return danger_of(size, lambda offset, length: trio.from_thread.run(gather, offset, length))
-
         try:
-            # With no limit shared with others: it waits for `read`, which has to get a thread for itself.
-            return await trio.to_thread.run_sync(look, limiter=trio.CapacityLimiter(1))
+            return await self.parsed(path, danger_of)
         finally:
             for each in together:
                 each.leave()
+
+    async def gather(self, path: str, start: int = 0, stop: int | None = None) -> bytearray:
+        """Return bytes `start` ..< `stop` of a file at once, as `read` yields them. Raises as that does."""
+        data = bytearray()  # It grows as they come: how long a file is is its publisher's word until then.
+        async with aclosing(self.read(path, start, stop)) as pieces:
+            async for piece in pieces:
+                data += piece
+        return data
+
+    async def parsed(self, path: str, parse: Callable[[int, Callable[[int, int], bytes]], T]) -> T:
+        """Return what `parse(size, read)` makes of a file, in a thread; `read(offset, length)` gives just those bytes
+        of it, and only they are fetched. Raises what it raises, and as `read` does."""
+        size = self._file(path).size
+        return await examine(partial(self.read, path), lambda read_at: parse(size, read_at))
 
     def _file(self, path: str) -> OpenedFile:
         file = self.files.get(path)
@@ -447,3 +458,29 @@ class ReadingVerbs(HubPart):
             "wait": as_wait(wait),
         }
         return OpenModel(call, self._nursery, args, watch)
+
+    def safe_open(
+        self,
+        ref: str,
+        path: str = "model.safetensors",
+        *,
+        framework: str = "numpy",
+        providers: Sequence[str] = (),
+        mirrors: Sequence[str] = (),
+        wait: str | float | None = None,
+        watch: Watch = unwatched,
+    ) -> Weights:
+        """Return the tensors of a safetensors file of `ref`, each read when it is asked for:
+        `async with hub.safe_open(ref) as weights: array = await weights.get_tensor(name)`.
+
+        As `safetensors.safe_open` has it, without the file: of what is not here only the header is fetched, and the
+        bytes (of rows of tensors, or whole ones) that are asked for. `path`: a file, or one that is cut into shards,
+        which its index beside it (`model.safetensors.index.json`) names. `framework`: "numpy" or "np" (of BF16 the
+        bits, as uint16), "torch" or "pt". `providers`, `mirrors`, `wait` (seconds, or a text) and `watch` are as for
+        `open_model`. Raises UsageError for a framework that is not known, or not installed; to enter it raises what
+        `open_model` does, and Malformed for a file that is not safetensors.
+        """
+        from p2phub.api.weights import Weights
+
+        model = self.open_model(ref, providers=providers, mirrors=mirrors, wait=wait, watch=watch)
+        return Weights(model, path, framework)

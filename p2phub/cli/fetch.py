@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import signal
 from argparse import ArgumentParser, Namespace
 from collections.abc import Collection
@@ -13,6 +12,7 @@ from p2phub.cli.arguments import Arguments, add_allow_unsafe, add_sources, check
 from p2phub.cli.command import Command, Invocation
 from p2phub.cli.output import Output
 from p2phub.cli.progress import Progress, open_progress
+from p2phub.cli.selecting import add_repeated, add_selection, patterns_explained, selection, unmatched_line
 from p2phub.cli.sizes import duration, plural, size
 from p2phub.errors import UsageError
 
@@ -24,7 +24,7 @@ READY_LINES_MAX = 10  # Of a dataset in order there would be thousands; a progra
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("ref", metavar="REF", help="PUBLISHER/name[@tag], petname/name, a manifest digest, or a ticket")
     _add_destination(parser.add_argument_group("where to"))
-    _add_selection(parser.add_argument_group("which parts of it (all, if nothing is said)"))
+    add_selection(parser.add_argument_group("which parts of it (all, if nothing is said)"))
     _add_order(parser.add_argument_group("what comes first"))
     whence = parser.add_argument_group("from whom, and how long to wait")
     add_sources(whence)
@@ -82,7 +82,7 @@ def _add_sharing(group: Arguments) -> None:
 
 def _add_order(group: Arguments) -> None:
     """Add what comes before the rest."""
-    _add_repeated(
+    add_repeated(
         group,
         "--first",
         "GLOB",
@@ -92,45 +92,6 @@ def _add_order(group: Arguments) -> None:
     group.add_argument(
         "--in-order", action="store_true", help="fetch the rest from front to back, to read it while it comes"
     )
-
-
-def _add_selection(group: Arguments) -> None:
-    """Add what is fetched, if it is not all: files, tensors, columns and row groups."""
-    _add_repeated(
-        group,
-        "--include",
-        "GLOB",
-        "fetch only files that match, in gitignore syntax with at most two stars; may be repeated",
-    )
-    _add_repeated(group, "--exclude", "GLOB", "leave out files that match; may be repeated")
-    _add_repeated(
-        group,
-        "--tensor",
-        "GLOB",
-        "of safetensors and GGUF files fetch only the tensors whose names match ('*layers.0.*'), into a file "
-        "NAME.selected.safetensors or .gguf, and other files only if --include names them; may be repeated",
-    )
-    _add_repeated(
-        group,
-        "--columns",
-        "NAMES",
-        "of Parquet files fetch only these columns, by commas ('id,text'; a pattern may be one), each into a file "
-        "NAME.selected.parquet, and other files only if --include names them; may be repeated",
-    )
-    _add_repeated(
-        group,
-        "--row-groups",
-        "N-M",
-        "the same for row groups, counted from 0, both ends included, by commas ('0-3,8'); may be repeated",
-    )
-
-
-def _add_repeated(group: Arguments, option: str, metavar: str, what: str) -> None:
-    group.add_argument(option, metavar=metavar, action="append", default=[], help=what)
-
-
-def _listed(given: list[str]) -> list[str]:
-    return [each.strip() for text in given for each in text.split(",")]
 
 
 async def run(call: Invocation) -> int:
@@ -163,7 +124,8 @@ async def run(call: Invocation) -> int:
                     watch=view.show,
                 )
             else:
-                done = await _fetch(hub, args, view)
+                with patterns_explained(args):
+                    done = await _fetch(hub, args, view)
         output.event(done)
         show_done(output, done)
         if args.to is not None:
@@ -186,16 +148,6 @@ def _check_to(args: Namespace) -> None:
 
 
 async def _fetch(hub: api.Hub, args: Namespace, view: View) -> api.Done:
-    try:
-        return await _fetch_into(hub, args, view)
-    except UsageError as error:
-        perhaps = [meant for pattern in args.tensor if (meant := meant_by(pattern)) is not None]
-        if not perhaps or "no tensor" not in error.message:  # What else is wrong has nothing to do with patterns.
-            raise
-        raise UsageError(error.message, hint=f"{error.hint}; {WHOLE_NAME} --tensor {perhaps[0]}") from error
-
-
-async def _fetch_into(hub: api.Hub, args: Namespace, view: View) -> api.Done:
     return await hub.fetch(
         args.ref,
         into=args.into,
@@ -208,26 +160,11 @@ async def _fetch_into(hub: api.Hub, args: Namespace, view: View) -> api.Done:
         first=args.first,
         in_order=args.in_order,
         wait=args.wait,
-        include=args.include,
-        exclude=args.exclude,
-        tensors=args.tensor,
-        columns=_listed(args.columns),
-        row_groups=_listed(args.row_groups),
+        **selection(args),
         allow_unsafe=args.allow_unsafe,
         link=args.link,
         watch=view.show,
     )
-
-
-WHOLE_NAME = "a pattern means the whole of a name: perhaps"
-
-
-def meant_by(pattern: str) -> str | None:
-    """Return, quoted for a shell, what was perhaps meant by a pattern of tensors; None if it begins with a star.
-
-    Most models name their tensors from the root (`model.layers.0.…`), while people think of `layers.0.*`.
-    """
-    return None if pattern.startswith("*") else shlex.quote(f"*{pattern}")
 
 
 async def _seed(output: Output, addresses: list[str] | None, path: str) -> None:
@@ -301,9 +238,7 @@ class View:
             case api.FilesReady():
                 self._show_ready(event.paths)
             case api.Unmatched():
-                meant = meant_by(event.pattern) if event.pattern in self._tensors else None
-                perhaps = f"; {WHOLE_NAME} --tensor {meant}" if meant is not None else ""
-                progress.note(f"Nothing matches {event.pattern}{perhaps}")
+                progress.note(unmatched_line(event.pattern, is_of_tensors=event.pattern in self._tensors))
             case api.Remark():
                 progress.note(f"{event.path} {event.what}")
             case api.PeerDropped():

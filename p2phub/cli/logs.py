@@ -1,10 +1,24 @@
-"""Log records on stderr: warnings of p2phub's own, or with -v what it does, with -vv what its libraries do, too."""
+"""Log records on stderr: warnings of p2phub's own, or with -v what it does, with -vv what its libraries do, too.
+
+As lines for people, or as JSON for what collects logs: then all of stderr is objects, one a line, and so is what is
+said to people there. A secret has no business in a record; what looks like a token of ours or of a hub is left out all
+the same, wherever it came from.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
+import re
+from datetime import UTC, datetime
+from typing import Any
 
 from p2phub.cli.output import Output
+
+_TOKEN = re.compile(r"\b((?:hf|p2phub)_)[A-Za-z0-9]{12,}|(?i:\b(bearer|basic) )[A-Za-z0-9._~+/=-]{8,}")
+_TEXT_MAX = 16_384
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+"""What every record has; the rest is what whoever logs gave as `extra`."""
 
 
 class _Lines(logging.Handler):
@@ -16,7 +30,10 @@ class _Lines(logging.Handler):
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        for line in self.format(record).splitlines():
+        if self._output.dress is not None:
+            self._output.log_whole(as_json(record))
+            return
+        for line in without_secrets(self.format(record)).splitlines():
             self._output.log(line)
 
 
@@ -34,3 +51,38 @@ def start_logging(output: Output, *, verbose: int) -> None:
         root.addHandler(_Lines(output, logging.DEBUG))
     else:
         root.addHandler(logging.NullHandler())  # Or Python prints other libraries' warnings itself.
+
+
+def log_as_json(output: Output) -> None:
+    """Have all that goes to stderr from now on be JSON, an object a line."""
+
+    def dress(line: str) -> str:
+        return as_json(logging.makeLogRecord({"name": "p2phub.cli", "levelname": "INFO", "msg": line}))
+
+    output.dress = dress
+
+
+def as_json(record: logging.LogRecord) -> str:
+    """Return a record as one line: "ts" (RFC 3339, UTC), "level", "logger", "msg", "exc" where there is a traceback,
+    and what it was given as `extra` under its own names."""
+    told: dict[str, Any] = {
+        "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "level": record.levelname.lower(),
+        "logger": record.name,
+        "msg": _text(record.getMessage()),
+    }
+    if record.exc_info:
+        told["exc"] = _text(logging.Formatter().formatException(record.exc_info))
+    for name, value in vars(record).items():
+        if name not in _OWN and name not in told:
+            told[name] = value if isinstance(value, int | float | bool | None) else _text(str(value))
+    return json.dumps(told)  # ASCII: what strangers sent is escaped.
+
+
+def without_secrets(text: str) -> str:
+    """Return `text` with what looks like a token in it left out."""
+    return _TOKEN.sub(lambda found: f"{found[1] or found[2] + ' '}[left out]", text)
+
+
+def _text(text: str) -> str:
+    return without_secrets(text[:_TEXT_MAX])

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from p2phub.cli import (
     adopt,
     attach,
+    completion,
     detach,
     diff,
     doctor,
@@ -35,6 +36,7 @@ from p2phub.cli import (
     plan,
     publish,
     rm,
+    search,
     share,
     status,
     unpin,
@@ -65,6 +67,7 @@ COMMANDS: tuple[Command, ...] = tuple(
         info,
         diff,
         ls,
+        search,
         log,
         verify,
         unpublish,
@@ -82,6 +85,7 @@ COMMANDS: tuple[Command, ...] = tuple(
         name,
         key,
         doctor,
+        completion,
     )
 )
 
@@ -112,6 +116,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: Sequence[str], output: Output) -> int:
     command: Command | None = None
     try:
+        if words[:1] == [completion.ASK]:
+            return completion.complete(command_parser(COMMANDS), words[1:], output)
         common, rest = take_common(words, only_options_parser(), os.environ)
         args = command_parser(COMMANDS).parse_args(asked(rest, as_json=common.json))
         command = args.command

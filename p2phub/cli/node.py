@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 from p2phub import api
 from p2phub.cli.command import Command, Invocation
-from p2phub.errors import UsageError
+from p2phub.cli.logs import log_as_json
+from p2phub.cli.ports import add_ports, ports_of
 
 if TYPE_CHECKING:
-    from p2phub.http.serving import SitesAt
-
-GATEWAY_DEFAULT = "127.0.0.1:7700"
+    from p2phub.http.guard import Door
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -22,51 +21,66 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=int,
         help="processes that carry bulk bytes beside the node's own (default: 1); 0: its own threads do",
     )
+    add_ports(parser)
     parser.add_argument(
-        "--gateway",
-        metavar="IP:PORT",
-        nargs="?",
-        const=GATEWAY_DEFAULT,
-        help=f"serve Hugging Face tools over HTTP (default: {GATEWAY_DEFAULT}); beyond loopback only with its token",
+        "--log-json", action="store_true", help="write the log to stderr as JSON, an object a line (P2PHUB_LOG=json)"
     )
 
 
 async def run(call: Invocation) -> int:
-    output = call.output
-    gateway = _gateway(call.args.gateway) if call.args.gateway is not None else None
+    import trio
+
+    from p2phub.operations.systemd import notifier
+
+    output, systemd = call.output, notifier()
+    if call.args.log_json or api.log_format(home=call.common.home) == "json":
+        log_as_json(output)
+    gateway, metrics = ports_of(call.args)
 
     def show(event: api.Event) -> None:
         output.event(event)
         match event:
             case api.Ready():
+                systemd.ready(f"node {event.peer_id} is up")
                 output.say(f"Node {event.peer_id} is up, and can be dialled at", *(f"  {a}" for a in event.addresses))
                 output.note(f"It publishes as {event.publisher_id}. Ctrl-C stops it.")
                 if event.gateway is not None:
                     output.say("Hugging Face tools find what is here with", f"  export HF_ENDPOINT={event.gateway}")
+                    output.note(f"OCI clients and Ollama pull from {event.gateway.removeprefix('http://')}/ORG/NAME.")
+                if gateway is not None and gateway.door is not None:
+                    output.say("A browser shows it, and lets you fetch and publish, at")
+                    output.say(f"  {_page_of(gateway.door, is_read=output.columns is not None)}", whole=True)
+                if event.metrics is not None:
+                    output.say(f"Metrics: {event.metrics}/metrics")
             case api.Stopped():
                 output.say("Stopped: nothing is announced or served any more. What is held here stays.")
                 output.note("`p2phub node` serves it again; a fetch that was under way goes on with its own command.")
 
-    if gateway is not None:
-        await gateway.listen()
+    ports = [each for each in (gateway, metrics) if each is not None]
     try:
-        settings = call.common.settings()
-        await api.run_node(**settings, bulk_processes=call.args.bulk_processes, gateway=gateway, watch=show)
+        for port in ports:
+            await port.listen()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(systemd.keep_alive)
+            await api.run_node(
+                **call.common.settings(),
+                bulk_processes=call.args.bulk_processes,
+                gateway_uploads=call.args.gateway_uploads,
+                gateway=gateway,
+                metrics=metrics,
+                watch=show,
+            )
+            nursery.cancel_scope.cancel()
     finally:
-        if gateway is not None:
-            gateway.close()
+        for port in ports:
+            port.close()
     return 0
 
 
-def _gateway(text: str) -> SitesAt:
-    """Raises UsageError for what is no address."""
-    from p2phub.gateway.sites import gateway_sites  # Most nodes have none.
-    from p2phub.http.serving import SitesAt
-
-    try:
-        return SitesAt(api.parse_listen(text), [gateway_sites])
-    except UsageError as error:
-        raise UsageError(f"--gateway: {error.message}", hint=f"like {GATEWAY_DEFAULT} or [::1]:7700") from error
+def _page_of(door: Door, *, is_read: bool) -> str:
+    """Return the page's address, with the token where somebody reads it: behind `#`, which no browser sends. A log may
+    be read by others."""
+    return f"{door.url}/#token={door.token}" if is_read else f"{door.url}/ (its token: keys/gateway.token)"
 
 
 COMMAND = Command(

@@ -46,24 +46,36 @@ class Common(NamedTuple):
 def options_parser(parser: ArgumentParser) -> ArgumentParser:
     """Give `parser` the options, and nothing else."""
     group = parser.add_argument_group("options of every command, before or after its name")
-    group.add_argument("--json", action="store_true", help="print JSON objects, one a line")
-    group.add_argument("--home", metavar="DIR", help="where keys, index and settings are")
-    group.add_argument("--no-lan", action="store_true", help="do not look on the local network")
+    group.add_argument("--json", action="store_true", help="print JSON objects, one a line (P2PHUB_JSON=1)")
+    group.add_argument("--home", metavar="DIR", help="where keys, index and settings are (P2PHUB_HOME)")
+    group.add_argument("--no-lan", action="store_true", help="do not look on the local network (P2PHUB_NO_LAN=1)")
     group.add_argument(
         "--bootstrap",
         metavar="MULTIADDR",
         action="append",
         default=[],
-        help="a node to find the network by: /ip4/IP/tcp/PORT/p2p/PEER; may be repeated",
+        help="a node to find the network by: /ip4/IP/tcp/PORT/p2p/PEER; may be repeated (P2PHUB_BOOTSTRAP)",
     )
     group.add_argument(
-        "--listen", metavar="IP:PORT", action="append", default=[], help="where the node listens; may be repeated"
+        "--listen",
+        metavar="IP:PORT",
+        action="append",
+        default=[],
+        help="where the node listens; may be repeated (P2PHUB_LISTEN)",
     )
     group.add_argument(
-        "--up", metavar="RATE", help="cap on sending, bytes a second: 500kB, 20MB (10^6), 20MiB (2^20) or none"
+        "--up",
+        metavar="RATE",
+        help="cap on sending, bytes a second: 500kB, 20MB (10^6), 20MiB (2^20) or none (P2PHUB_UP)",
     )
-    group.add_argument("--down", metavar="RATE", help="cap on receiving")
-    group.add_argument("-v", "--verbose", action="count", default=0, help="log to stderr what is done; twice for more")
+    group.add_argument("--down", metavar="RATE", help="cap on receiving (P2PHUB_DOWN)")
+    group.add_argument(
+        "-v",
+        "--verbose",
+        action="count",
+        default=0,
+        help="log to stderr what is done; twice for more (P2PHUB_VERBOSE=1)",
+    )
     return parser
 
 

@@ -31,6 +31,8 @@ class Output:
         self.on_lost: Callable[[], object] = lambda: None
         self.above: Callable[[str], object] | None = None
         """Prints a line on stderr while something is drawn there that a line must not run into."""
+        self.dress: Callable[[str], str] | None = None
+        """Makes of each line for stderr what is to stand there in its place, whole."""
         self._stdout = stdout
         self._lost: OSError | None = None
 
@@ -52,6 +54,11 @@ class Output:
                 shown = api.printable(line, length_max=_LINE_MAX)
                 self._write(shown if whole else wrapped(shown, self.columns))
 
+    def answer(self, *lines: str) -> None:
+        """Print lines for a program that asked, as they are, whatever the mode: they have been made safe."""
+        for line in lines:
+            self._write(line)
+
     def note(self, *lines: str) -> None:
         """Print lines on the way to it, for people only."""
         if not self.as_json:
@@ -67,12 +74,20 @@ class Output:
 
     def log(self, line: str) -> None:
         """Print a line on stderr, whoever reads stdout."""
+        if self.dress is not None:
+            self.log_whole(self.dress(line))
+            return
         line = wrapped(api.printable(line, length_max=_LINE_MAX), columns_of(self.stderr))
         with contextlib.suppress(OSError, ValueError):
             if self.above is not None:
                 self.above(line)
             else:
                 print(line, file=self.stderr, flush=True)
+
+    def log_whole(self, line: str) -> None:
+        """Print a line on stderr as it is: it has been made safe to show."""
+        with contextlib.suppress(OSError, ValueError):
+            print(line, file=self.stderr, flush=True)
 
     def failed(self, code: int, message: str, hint: str | None) -> None:
         """Say what happened and what to try."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
+import textwrap
 from argparse import SUPPRESS, Action, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from p2phub.cli.command import Command
+from p2phub.cli.manual import manual_of
 from p2phub.cli.options import options_parser
 from p2phub.cli.wrap import wrapped
 from p2phub.errors import UsageError
@@ -26,8 +28,8 @@ The way of a model:
       elsewhere: finds it, fetches it, verifies every byte
 
 Exit codes: 0 done, 1 a bug, 2 usage, 3 not found, 4 not trusted, 5 damaged,
-6 disk, 7 no reachable provider, 130 interrupted. Each of the options above has
-an environment variable: --home is P2PHUB_HOME, and so on.
+6 disk, 7 no reachable provider, 130 interrupted. `p2phub help COMMAND` says
+more of one: its options, examples, files.
 """
 
 
@@ -38,7 +40,13 @@ class _Formatter(RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=28)
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        return "\n".join(wrapped(indent + line, width) for line in text.splitlines())
+        return "\n".join(self._fill(indent + line, width) for line in text.splitlines())
+
+    def _fill(self, line: str, width: int) -> str:
+        """A sentence goes on where it began; a list's line below its own text."""
+        if line.startswith(" "):
+            return wrapped(line, width)
+        return "\n".join(textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False))
 
 
 def _alike(word: str, known: Iterable[str]) -> str | None:
@@ -81,7 +89,9 @@ class Parser(ArgumentParser):
         own = super().format_help()
         self.epilog = ending
         common = ArgumentParser.format_help(options).partition("\n\n")[2]  # Without its usage line.
-        return f"{own}\n{common}" + (f"\n{ending}" if ending else "")
+        formatter = self._get_formatter()
+        below = formatter._fill_text(ending, formatter._width, "") if ending else ""
+        return f"{own}\n{common}" + (f"\n{below}\n" if below else "")
 
 
 def only_options_parser() -> Parser:
@@ -95,9 +105,10 @@ def command_parser(commands: Sequence[Command]) -> Parser:
     """Return the parser of commands and their own arguments; it gives a namespace with `command`."""
     parser = Parser(prog=PROGRAM, description=DESCRIPTION, epilog=ENDING, usage=f"{PROGRAM} COMMAND …")
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    longest = max(len(command.name) for command in commands)
     each = parser.add_subparsers(
         title="commands",
-        description="\n".join(f"{command.name:<10} {command.summary}" for command in commands),
+        description="\n".join(f"{command.name:<{longest}}  {command.summary}" for command in commands),
         metavar="COMMAND",
         dest="command_name",
         required=True,
@@ -106,11 +117,24 @@ def command_parser(commands: Sequence[Command]) -> Parser:
     )
     for command in commands:
         own = each.add_parser(
-            command.name, help=command.summary, description=command.description or f"{command.summary.capitalize()}."
+            command.name,
+            help=command.summary,
+            description=command.description or f"{command.summary.capitalize()}.",
+            epilog=manual_of(command.name),
         )
         command.add_arguments(own)
         own.set_defaults(command=command, parser=own)
     return parser
+
+
+def program_version() -> str:
+    """Return the version that is installed."""
+    from importlib import metadata
+
+    try:
+        return metadata.version(PROGRAM)
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
 
 
 class _Version(Action):
@@ -119,12 +143,6 @@ class _Version(Action):
     def __call__(
         self, parser: ArgumentParser, namespace: Namespace, values: object, option_string: str | None = None
     ) -> None:
-        from importlib import metadata
-
-        try:
-            version = metadata.version(PROGRAM)
-        except metadata.PackageNotFoundError:
-            version = "(not installed)"
         with contextlib.suppress(OSError):  # As argparse prints its help.
-            sys.stdout.write(f"{PROGRAM} {version}\n")
+            sys.stdout.write(f"{PROGRAM} {program_version()}\n")
         parser.exit()

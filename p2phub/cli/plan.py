@@ -7,6 +7,7 @@ from typing import Any
 
 from p2phub.cli.arguments import check_providers
 from p2phub.cli.command import Command, Invocation
+from p2phub.cli.selecting import add_selection, patterns_explained, selection, unmatched_line
 from p2phub.cli.sizes import plural, size
 
 PLACES_SHOWN = 5
@@ -15,6 +16,7 @@ PLACES_SHOWN = 5
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("ref", metavar="REF", help="PUBLISHER/name[@tag], petname/name, a manifest digest, or a ticket")
     parser.add_argument("--files", action="store_true", help="tell of each file what of it is here")
+    add_selection(parser.add_argument_group("which parts of it (all, if nothing is said), as for fetch"))
     parser.add_argument(
         "--provider", metavar="MULTIADDR", action="append", default=[], help="ask this node first; may be repeated"
     )
@@ -22,19 +24,23 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 async def run(call: Invocation) -> int:
     check_providers(call.args.provider)
+    args = call.args
     async with call.open_hub() as hub:
-        found = await hub.plan(call.args.ref, providers=call.args.provider)
+        with patterns_explained(args):
+            found = await hub.plan(args.ref, providers=args.provider, **selection(args))
     call.output.object("plan", found)
-    call.output.say(*describe(found, files=call.args.files))
+    for pattern in found["unmatched"]:
+        call.output.note(unmatched_line(pattern, is_of_tensors=pattern in args.tensor))
+    call.output.say(*describe(found, files=args.files, partly=any(selection(args).values())))
     return 0
 
 
-def describe(found: dict[str, Any], *, files: bool) -> list[str]:
-    """Return the lines that tell a person of it."""
+def describe(found: dict[str, Any], *, files: bool, partly: bool = False) -> list[str]:
+    """Return the lines that tell a person of it. `partly`: a part of it was chosen."""
     lines = [
         f"Reference  {found['reference']}",
         f"Manifest   {found['manifest']}",
-        f"All of it  {plural(len(found['files']), 'file')}, {size(found['bytes'])}",
+        f"{'Chosen   ' if partly else 'All of it'}  {plural(len(found['files']), 'file')}, {size(found['bytes'])}",
         f"Here       {size(found['bytes_here'])}" + (", copied and not fetched" if found["bytes_here"] else ""),
     ]
     shown = found["here"][:PLACES_SHOWN]

@@ -55,6 +55,22 @@ class Announcer:
         self._holders.pop(manifest, None)
         self.refresh()
 
+    @property
+    def late_s(self) -> float:
+        """For how long what is due first has been due; 0 where nothing is."""
+        due = self._schedule.next_due()
+        return 0.0 if due is None else max(0.0, trio.current_time() - due)
+
+    @property
+    def records(self) -> int:
+        """How many manifests are to be announced."""
+        return len(self._schedule)
+
+    @property
+    def kept(self) -> int:
+        """How many of them somebody kept, the last time."""
+        return sum(holders > 0 for holders in self._holders.values())
+
     async def run(self) -> None:
         """Announce what is due, for ever."""
         while True:

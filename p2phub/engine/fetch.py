@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from p2phub.content import ChunkTable, RangeSet
 from p2phub.discovery import Candidate
 from p2phub.engine.awaited import tell_ready
 from p2phub.engine.choice import Choice
@@ -62,6 +63,17 @@ class Running:
         """Say what bounds it, and how long it waits where nobody is there."""
         now = trio.current_time()
         return explain(self._job, self._patience.wait_now(now), now=now)
+
+    @property
+    def arriving(self) -> tuple[ChunkTable, RangeSet] | None:
+        """The chunks of the manifest, and which are verified and on this disk by now; None before they are known."""
+        arrival = self._job.arrival
+        return None if arrival is None else (arrival.plan.table, arrival.have)
+
+    @property
+    def links(self) -> int:
+        """How many links it has, to whomever."""
+        return len(self._job.links)
 
     def want_soon(self, path: str, start: int, stop: int) -> None:
         """Fetch bytes `start` ..< `stop` of a file before all else that is missing, and before what was wanted so up to

@@ -38,9 +38,9 @@ from p2phub.engine.syncing import SyncFailed, Syncing
 from p2phub.engine.thanks import Thanks
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError, PeerError
-from p2phub.identity import PeerId, SourceId
+from p2phub.identity import PeerId
 from p2phub.net import Cap, Dialler, Link, NoCap
-from p2phub.observe import PeerDropped, Watch
+from p2phub.observe import PeerDropped, Tally, Watch
 from p2phub.store import Arrival, Store
 from p2phub.transfer import Action, Cancel, Drop, Grant, LinkId, Revoke, Session, Standings
 
@@ -83,7 +83,8 @@ class Means(msgspec.Struct, frozen=True):
     None: nowhere. `exchange`: with whom peers of the swarm are told of; None: with nobody. `thanks`: where it is noted
     who gave what; None: nowhere. `down`: the cap on what it receives. `budget`: how often an address is dialled that
     the user did not name; one for a node, whomever it tells of its fetches. `near`: what is near this node.
-    `make_room`: told how many bytes will be written, before the first is; raises DiskFull. None: as the disk has it."""
+    `make_room`: told how many bytes will be written, before the first is; raises DiskFull. None: as the disk has it.
+    `tally`: where it is counted what came, and what did not."""
 
     dialler: Dialler
     store: Store
@@ -97,6 +98,7 @@ class Means(msgspec.Struct, frozen=True):
     budget: DialBudget = msgspec.field(default_factory=DialBudget)
     near: Surroundings = msgspec.field(default_factory=Surroundings)
     make_room: Callable[[int], Awaitable[None]] | None = None
+    tally: Tally = msgspec.field(default_factory=Tally)
 
 
 class SearchEnded(msgspec.Struct, frozen=True):
@@ -228,9 +230,10 @@ class Job:
             return missing
         return self.assembly.missing_layouts(self.choosing.layouts_of(self.assembly.manifest()))
 
-    def count(self, peer: SourceId, count: int, now: float) -> None:
-        """Note `count` verified bytes from `peer`."""
-        self.meter.received(peer, count, now=now)
+    def count(self, link: Link, count: int, now: float) -> None:
+        """Note `count` verified bytes that came over `link`."""
+        self.means.tally.received[link.via] += count
+        self.meter.received(link.peer, count, now=now)
         self.syncing.unsynced_bytes += count
         self.lost_at = None
 

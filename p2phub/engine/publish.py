@@ -7,7 +7,7 @@ then the publication, so that a crash leaves at most something recorded that nob
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,7 +19,15 @@ from p2phub.engine.selection import IGNORE_FILE, Selection
 from p2phub.engine.workers import Workers
 from p2phub.errors import DiskError, Malformed, UsageError
 from p2phub.identity import PeerId, SecretKey
-from p2phub.manifest import Manifest, Release, check_paths, encode_manifest, next_sequence, sign_release
+from p2phub.manifest import (
+    Manifest,
+    Release,
+    check_paths,
+    encode_manifest,
+    next_sequence,
+    read_release,
+    sign_release,
+)
 from p2phub.observe import Watch, printable
 from p2phub.store import Ledger, Publication, Scan, Store
 
@@ -108,6 +116,12 @@ def check_survey(order: Order, found: Survey) -> None:
         )
 
 
+def check_case(name: str) -> None:
+    """Raise UsageError for a name that would be one in lower case."""
+    if name != name.lower():
+        raise UsageError(f"a name has lower-case letters only: {name!r}")
+
+
 async def publish(
     order: Order,
     *,
@@ -119,8 +133,7 @@ async def publish(
     known_sequence: int = 0,
 ) -> Outcome:
     """Hash, sign and record. `known_sequence` is the newest found elsewhere (the network). Raises HubError."""
-    if order.name != order.name.lower():
-        raise UsageError(f"a name has lower-case letters only: {order.name!r}")
+    check_case(order.name)
     found = await survey(order, store=store, workers=workers)
     check_survey(order, found)
     scan = found.scan
@@ -128,6 +141,33 @@ async def publish(
     left_out = scan.left_out
     del found, scan  # Of a million files it takes 80 MB, and the manifest is still to be made.
     manifest = Manifest(tuple(item.entry for item in read.files))
+
+    def hold(digest: Digest) -> Path:
+        store.put_blobs(read.blobs)
+        store.hold(manifest, digest, order.folder, read.files)
+        return order.folder
+
+    signed = await sign_and_record(
+        order, manifest, hold, key=key, store=store, ledger=ledger, workers=workers, known_sequence=known_sequence
+    )
+    return outcome_of(manifest, signed, bytes_hashed=read.bytes_hashed, left_out=left_out, remarks=read.remarks)
+
+
+async def sign_and_record(
+    order: Order,
+    manifest: Manifest,
+    hold: Callable[[Digest], Path],
+    *,
+    key: SecretKey,
+    store: Store,
+    ledger: Ledger,
+    workers: Workers,
+    known_sequence: int,
+) -> bytes:
+    """Sign `manifest` as `order` says, have it held, record the publication. Returns the release, signed.
+
+    `hold` records where its files stand, and returns the folder; it blocks. Raises HubError.
+    """
     blobs = await workers.run(lambda: encode_manifest(manifest))
     digest = digest_of(blobs[0])
     accepted, previous = await workers.run(
@@ -138,15 +178,15 @@ async def publish(
     signed = sign_release(key, release)
 
     def record() -> None:
-        store.put_blobs((*read.blobs, *blobs))
-        store.hold(manifest, digest, order.folder, read.files)
+        store.put_blobs(blobs)
+        folder = hold(digest)
         ledger.publish(
             Publication(
                 publisher=key.peer_id,
                 name=order.name,
                 tag=order.tag,
                 manifest=digest,
-                folder=order.folder,
+                folder=folder,
                 signed=signed,
                 private=order.private,
                 allow=order.allow,
@@ -154,15 +194,28 @@ async def publish(
         )
 
     await workers.run(record)
+    return signed
+
+
+def outcome_of(
+    manifest: Manifest,
+    signed: bytes,
+    *,
+    bytes_hashed: int,
+    left_out: tuple[tuple[str, str], ...] = (),
+    remarks: tuple[tuple[str, str], ...],
+) -> Outcome:
+    """Return what was published, as `signed` says it."""
+    release = read_release(signed)
     return Outcome(
-        manifest=digest,
+        manifest=release.manifest,
         release=release,
         signed=signed,
         files=len(manifest.files),
         bytes=manifest.bytes_total,
-        bytes_hashed=read.bytes_hashed,
+        bytes_hashed=bytes_hashed,
         left_out=left_out,
-        remarks=read.remarks,
+        remarks=remarks,
     )
 
 

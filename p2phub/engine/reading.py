@@ -5,8 +5,8 @@ of each claim before the rest of any, and nothing else (but the beginning of sma
 describes them); a claim that ends takes back what was not asked for yet. Once all that is claimed came, its links are
 let go of after READERS_REST_S, and providers are dialled again when more is wanted: each of them serves few connections
 of one peer, and whoever reads one model after the other would keep them all. When
-nobody claims anything for READERS_IDLE_S, or the last reader has gone, it ends: files that came whole go to their
-place and are held, the rest waits unfinished for the next.
+nobody claims anything for a while, or the last reader has gone, it ends: files that came whole go to their place and
+are held, the rest waits unfinished for the next.
 
 Everything here is the event loop's. Source: docs/decisions/0100.
 """
@@ -40,9 +40,11 @@ FRONT_CHUNKS = 4  # Of each run of what is claimed so much comes before the rest
 
 
 class Readers:
-    """Those whom one fetch is for. Whoever has a claim waits for `begun`, says what it is of, then waits for `news`."""
+    """Those whom one fetch is for. Whoever has a claim waits for `begun`, says what it is of, then waits for `news`.
+    `idle_s`: for how long it goes on while nobody claims anything."""
 
-    def __init__(self) -> None:
+    def __init__(self, idle_s: float) -> None:
+        self._idle_s = idle_s
         self._claims: dict[int, Run] = {}
         self._numbers = itertools.count()
         self._job: Job | None = None
@@ -120,7 +122,7 @@ class Readers:
 
     def are_done(self, now: float) -> bool:
         """Whether the fetch may end: nobody is there, or has wanted anything for a while."""
-        return not self._claims and (self._gone or now - self._idle_since >= limits.READERS_IDLE_S)
+        return not self._claims and (self._gone or now - self._idle_since >= self._idle_s)
 
     def let_links_rest(self, now: float) -> None:
         """Let go of the links where all that is claimed has been here for a while."""

@@ -35,6 +35,8 @@ async def take_report(job: Job, number: LinkId, report: Report, now: float) -> N
         case Verified():
             _verified(job, number, state, report, now)
         case Refused():
+            if report.chunks:
+                job.means.tally.refused[report.reason] += len(report.chunks)
             if job.session is not None and report.chunks:
                 _tell_lacking(job, state, report)
                 job.act(job.session.refused(number, report.chunks, report.reason, now=now))
@@ -75,7 +77,7 @@ async def _opened(job: Job, number: LinkId, state: LinkState, report: Opened, no
         state.asked.has_given = True
     if report.prefix and not job.prefix:
         job.prefix = report.prefix
-        job.count(provider.peer, sum(len(data) for _, data in report.prefix), now)
+        job.count(state.link, sum(len(data) for _, data in report.prefix), now)
     await advance(job, news=bool(report.blobs))
 
 
@@ -107,7 +109,7 @@ async def _is_bare(job: Job, state: LinkState) -> None:
 
 
 def _verified(job: Job, number: LinkId, state: LinkState, report: Verified, now: float) -> None:
-    job.count(state.link.peer, report.bytes, now)
+    job.count(state.link, report.bytes, now)
     job.effort.note(report.spent, now=now)
     if report.bytes:
         _tell_source(job, state)
@@ -127,6 +129,7 @@ async def _closed(job: Job, number: LinkId, state: LinkState, report: Closed, no
     if isinstance(report.error, DiskError | Malformed):  # Our disk's fault, or the publisher's: nobody can help.
         raise report.error
     provider.lied_about = provider.lied_about or _lied_about(job, report)
+    _count_end(job, report)
     if job.session is not None:
         job.act(job.session.closed(number, report.error, report.returned, now=now))
     if state.kin is not None and isinstance(report.error, PeerRefused) and state.kin in provider.kin:
@@ -143,6 +146,16 @@ async def _closed(job: Job, number: LinkId, state: LinkState, report: Closed, no
             job.standings.lied(provider.peer, report.error, now=now)
         job.prefix_asked = job.prefix_asked and provider.is_mirror
         await advance(job)
+
+
+def _count_end(job: Job, report: Closed) -> None:
+    tally = job.means.tally
+    if isinstance(report.error, ChunkMismatch):
+        tally.refused["wrong"] += 1
+    if isinstance(report.error, ChunkMismatch | ProtocolViolation):
+        tally.dropped["lied"] += 1
+    elif report.error is not None and not (job.complete and isinstance(report.error, PeerGone)):
+        tally.dropped["gone"] += 1
 
 
 def _lied_about(job: Job, report: Closed) -> tuple[str, int] | None:

@@ -106,13 +106,18 @@ class Resolver:
 
     def local(self, text: str) -> Digest:
         """Return the manifest `text` means by what this home published or accepted. Raises NotFound, UsageError."""
+        return self.known_here(text).manifest
+
+    def known_here(self, text: str) -> Resolved:
+        """The same, with the release that says so; without it for a digest. Raises NotFound, UsageError."""
         reference = self.mapped(parse_reference(text))
         if reference.digest is not None:
-            return reference.digest
+            return Resolved(reference.digest)
         signed = self._signed_here(self.name_of(text))
         if signed is None:
             raise NotFound(f"{text} is not known here", hint="`p2phub ls` shows what is held")
-        return read_release(signed).manifest
+        release = read_release(signed)
+        return Resolved(release.manifest, release, signed)
 
     def mapped(self, reference: Reference) -> Reference:
         """Replace the user's own names by what they stand for. Nobody else answers to a name without a key in it.

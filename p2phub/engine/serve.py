@@ -29,6 +29,7 @@ from p2phub.errors import HubError, PeerError, PeerRefused
 from p2phub.identity import Address, PeerAddress, PeerId
 from p2phub.manifest import decode_manifest, read_release
 from p2phub.net import Dialler, Offer
+from p2phub.observe import Tally
 from p2phub.store import Arrival, Ledger, Store
 from p2phub.wire import (
     ControlAnswer,
@@ -45,6 +46,7 @@ from p2phub.wire import (
 )
 
 log = logging.getLogger(__name__)
+_KINDS = {Ping: "ping", GetRelease: "release", GetNews: "news", Probe: "probe"}
 OFFERS_KEPT = 16  # Their chunk tables are the memory: some 8 MB for a model of 100 GB.
 
 
@@ -96,6 +98,16 @@ class StoreShelf(msgspec.Struct):
         if offer is not None:
             self._offers.move_to_end(manifest)
         return offer
+
+    @property
+    def changes(self) -> int:
+        """How often what is held, or may be given away, changed since this node began."""
+        return self._changes
+
+    def bytes_sent_in_all(self) -> int:
+        """Return how many payload bytes went out since this node began, of whatever."""
+        with self._lock:
+            return self.bytes_sent.total()
 
     def sent(self, manifest: Digest, requester: PeerId, bytes_sent: int) -> None:
         with self._lock:
@@ -210,7 +222,9 @@ class ControlDesk:
         workers: Workers,
         exchange: Exchange | None = None,
         thanks: Thanks | None = None,
+        tally: Tally | None = None,
     ) -> None:
+        self._tally = Tally() if tally is None else tally
         self._shelf = shelf
         self._ledger = ledger
         self._workers = workers
@@ -222,6 +236,7 @@ class ControlDesk:
         self.dialler: Dialler | None = None
 
     async def answer(self, peer: PeerId, observed: Address, request: ControlRequest) -> ControlAnswer:
+        self._tally.questions[_KINDS[type(request)]] += 1
         if isinstance(request, Ping):
             return Pong()
         if isinstance(request, GetRelease):

@@ -103,9 +103,9 @@ def commits(repo: RepoId, releases: Iterable[Release]) -> list[Json]:
     ]
 
 
-def whoami() -> Json:
+def whoami(*, may_write: bool) -> Json:
     """Return who is asked for: whoever uses this machine. The token is not looked at."""
-    token = {"displayName": "p2phub gateway", "role": "read"}
+    token = {"displayName": "p2phub gateway", "role": "write" if may_write else "read"}
     return {
         "type": "user",
         "id": "0" * 24,

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 import trio
 
 from p2phub import api, limits
-from p2phub.errors import ContentChanged, HubError, NoProvider, NotFound, PeerError, Unsafe
+from p2phub.errors import ContentChanged, HubError, NoProvider, NotFound, PeerError
+from p2phub.gateway.recent import keep
 from p2phub.gateway.revisions import Commit, Tag
 from p2phub.gateway.routes import Kind, RepoId
 from p2phub.gateway.shelf import (
@@ -30,15 +31,14 @@ from p2phub.gateway.shelf import (
     Standing,
     Unmapped,
 )
+from p2phub.gateway.turns import Turns
 
 MAIN = "main"
 _LOOK_S = 5.0  # For a newer release than the one that is known: clients wait 10 s for the head of a file.
 _COMMIT_S = 5.0  # What a commit is does not change; but a name may be taken from it.
 _KEPT_MAX = 4096
-_OF_THE_USER = ("published", "fetched", "adopted")
 
-Key = TypeVar("Key")
-Value = TypeVar("Value")
+T = TypeVar("T")
 Version = Mapping[str, Any]
 """As `Hub.repository` tells it."""
 
@@ -62,14 +62,12 @@ class HubShelf:
 
     def __init__(self, hub: api.Hub, *, allow_unsafe: bool) -> None:
         self._hub = hub
-        self._allow_unsafe = allow_unsafe
         self._listings = _Listings()
         self._looked: OrderedDict[str, float] = OrderedDict()  # When each name was looked up.
         self._commits: OrderedDict[tuple[RepoId, str], tuple[float, _Told, Version]] = OrderedDict()
-        self._of_the_user: OrderedDict[str, tuple[float, bool]] = OrderedDict()  # By manifest.
-        self._one_at_a_time = _Turns()
+        self._one_at_a_time = Turns()
         self._open = _OpenModels(hub)
-        self._harmless: OrderedDict[tuple[str, str], None] = OrderedDict()  # Manifest and path of what was judged.
+        self._passing_on = api.PassingOn(hub, allow_unsafe=allow_unsafe)
 
     async def close(self) -> None:
         await self._open.close()
@@ -87,6 +85,11 @@ class HubShelf:
             if item["version"]["kind"] in (kind.value, None)
         ]
         return sorted(found, key=lambda each: (-(each.release.created or 0), each.repo.name))
+
+    async def names(self, kind: Kind) -> Sequence[RepoId]:
+        known = [each.repo for each in await self.repositories(kind)]
+        mapped = [RepoId(kind, alias) for alias in await self._hub.names() if "/" in alias]
+        return list(dict.fromkeys([*known, *mapped]))
 
     async def releases(self, repo: RepoId, revision: Tag | Commit | None) -> Sequence[Release]:
         told = await self._told(repo)
@@ -143,34 +146,11 @@ class HubShelf:
         async with self._open.model(manifest, key) as model:
             standing = await model.descriptor(file.path)
             try:
-                await self._judge(manifest, model, file, start)
+                await self._passing_on.judge(model, file.path, start=start)
                 yield _Opened(model, file, standing, lambda: self._open.forget(manifest, model))
             finally:
                 if standing is not None:
                     standing.close()
-
-    async def _judge(self, manifest: str, model: api.OpenModel, file: File, start: int) -> None:
-        """Raise Unsafe for what may run code when it is loaded, and is here for this alone."""
-        judged = manifest, file.path
-        if self._allow_unsafe or judged in self._harmless:
-            return
-        if not await self._is_the_users(manifest):
-            why = await model.danger(file.path, start=start)
-            if why is not None:
-                raise Unsafe(
-                    f"{file.path} may run code when it is loaded: {why}",
-                    hint="if you trust its publisher, fetch it with `p2phub fetch --allow-unsafe`, or set allow_unsafe",
-                )
-        _keep(self._harmless, judged, None)
-
-    async def _is_the_users(self, manifest: str) -> bool:
-        """Return whether the user has it as files of their own."""
-        kept = self._of_the_user.get(manifest)
-        if kept is None or trio.current_time() - kept[0] >= _COMMIT_S:
-            items = [item for item in await self._hub.ls() if item["manifest"] == manifest]
-            found = any(item["complete"] and item["origin"] in _OF_THE_USER for item in items)
-            _keep(self._of_the_user, manifest, kept := (trio.current_time(), found))
-        return kept[1]
 
     async def _told(self, repo: RepoId) -> _Told:
         """Return what is known here of a repository. Raises Unmapped."""
@@ -191,10 +171,12 @@ class HubShelf:
         if kept is not None and trio.current_time() - kept[0] < _COMMIT_S:
             return kept[1:]
         told = await self._told(repo)
-        version = next((each for each in told.versions if _commit(repo.name, each) == revision.digits), None)
+        version = next(
+            (each for each in told.versions if api.commit_of_version(repo.name, each) == revision.digits), None
+        )
         if version is None:
             raise _no_commit(repo, revision)
-        _keep(self._commits, key, (trio.current_time(), told, version))
+        keep(self._commits, key, (trio.current_time(), told, version), most=_KEPT_MAX)
         return told, version
 
     async def _newest(self, repo: RepoId, tag: Tag, known: Version | None) -> Version | None:
@@ -228,7 +210,7 @@ class HubShelf:
         return looked is not None and trio.current_time() - looked < limits.GATEWAY_FRESH_S
 
     def _note_looked(self, ref: str) -> None:
-        _keep(self._looked, ref, trio.current_time())
+        keep(self._looked, ref, trio.current_time(), most=_KEPT_MAX)
 
     def _listed(self, info: Version) -> tuple[File, ...]:
         """Keep and return the files that an `info` tells. Raises NoProvider where it could not be found out."""
@@ -262,9 +244,15 @@ class _Opened:
         self._failed = failed
         self.standing = standing
 
-    async def read(self, start: int, stop: int) -> AsyncGenerator[Piece, None]:
+    def read(self, start: int, stop: int) -> AsyncGenerator[bytes | memoryview, None]:
+        return self._noting_failure(self._model.read(self._file.path, start, stop))
+
+    def pieces(self, start: int, stop: int) -> AsyncGenerator[Piece, None]:
+        return self._noting_failure(self._model.stretches(self._file.path, start, stop))
+
+    async def _noting_failure(self, source: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
         try:
-            async with aclosing(self._model.stretches(self._file.path, start, stop)) as pieces:
+            async with aclosing(source) as pieces:
                 async for piece in pieces:
                     yield piece
         except HubError:
@@ -280,7 +268,7 @@ class _OpenModels:
         self._open: OrderedDict[str, api.OpenModel] = OrderedDict()  # By manifest; who was used last comes last.
         self._users: dict[api.OpenModel, int] = {}  # Of those that are not open any more for newcomers, too.
         self._used: dict[api.OpenModel, float] = {}
-        self._turns = _Turns()
+        self._turns = Turns()
 
     @asynccontextmanager
     async def model(self, manifest: str, key: str) -> AsyncIterator[api.OpenModel]:
@@ -360,38 +348,9 @@ class _Listings:
             self._count -= len(dropped) + 1
 
 
-class _Turns:
-    """One at a time for each key: what the first found out, the others need not ask."""
-
-    def __init__(self) -> None:
-        self._locks: dict[str, tuple[trio.Lock, int]] = {}
-
-    @asynccontextmanager
-    async def of(self, key: str) -> AsyncIterator[None]:
-        lock, waiting = self._locks.get(key, (trio.Lock(), 0))
-        self._locks[key] = lock, waiting + 1
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, waiting = self._locks[key]
-            if waiting == 1:
-                del self._locks[key]
-            else:
-                self._locks[key] = lock, waiting - 1
-
-
-def _keep(kept: OrderedDict[Key, Value], key: Key, value: Value) -> None:
-    """Keep a value, and no more than some of them, the last."""
-    kept[key] = value
-    kept.move_to_end(key)
-    if len(kept) > _KEPT_MAX:
-        kept.popitem(last=False)
-
-
 def _release(name: str, version: Version) -> Release:
     return Release(
-        _commit(name, version),
+        api.commit_of_version(name, version),
         version["tag"],
         version["created"],
         version["description"],
@@ -401,12 +360,6 @@ def _release(name: str, version: Version) -> Release:
 
 def _tagged(release: Release, tag: str) -> Release:
     return Release(release.commit, tag, release.created, release.title, release.licence)
-
-
-def _commit(name: str, version: Version) -> str:
-    """Return what a version is called: by the hub that it was adopted from, else made of name and manifest."""
-    own = version["revision"]
-    return str(own) if own is not None else api.commit_of(name, api.parse_digest(version["manifest"])[0])
 
 
 def _hub_commit(info: Version) -> str | None:

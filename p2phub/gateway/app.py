@@ -1,24 +1,18 @@
-"""Answer one request of a Hugging Face tool: what is asked, what the shelf has of it, and how that is told.
-
-A request for a file gets its head at once where the file stands here, and with the first verified bytes where it is
-fetched: so that nobody who has them is a 503, and not an answer that breaks off. What fails after that ends the
-connection in good order, short of what the head says: clients then ask for the rest with a Range.
-"""
+"""Answer one request of a Hugging Face tool: what is asked, what the shelf has of it, and how that is told."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import trio
 
 from p2phub import limits
-from p2phub.errors import HubError, NoProvider
 from p2phub.gateway import answers
 from p2phub.gateway.absent import no_entry, no_repository, no_revision
+from p2phub.gateway.api_shelf import MAIN
 from p2phub.gateway.revisions import Commit, Tag, parse_revision
 from p2phub.gateway.routes import (
     AskCommits,
@@ -34,14 +28,17 @@ from p2phub.gateway.routes import (
     paths_of,
     read_request,
 )
-from p2phub.gateway.shelf import Content, File, NoSuchRevision, Piece, Release, Shelf, Snapshot, Standing, Unmapped
+from p2phub.gateway.sending import send_file
+from p2phub.gateway.shelf import NoSuchRevision, Release, Shelf, Snapshot, Unmapped
 from p2phub.gateway.tree import find_entry, find_file, page_below
-from p2phub.http.exchange import CutOff, Exchange, Headers, Request
+from p2phub.gateway.upload_routes import GRANTED, read_upload
+from p2phub.gateway.uploads import Uploads
+from p2phub.http.exchange import Exchange, Headers, Request
 from p2phub.http.front import Access, changes_by_method
-from p2phub.http.ranges import wanted_span
 from p2phub.http.refusal import Refusal
 
 _LONG_FILES = 20_000  # Some 2 MB, and 30 ms to write down.
+_EMPTY = Release("0" * 40, MAIN)  # What a repository is that was made and has nothing yet.
 _QUESTIONS = (AskPaths,)  # Asked by POST, and change nothing.
 
 Answered = tuple[Any, Headers]
@@ -51,16 +48,26 @@ Answered = tuple[Any, Headers]
 class App:
     """The answers of one gateway: `http.front.Site`."""
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, shelf: Shelf, uploads: Uploads | None = None) -> None:
         self._shelf = shelf
+        self._uploads = uploads
         self._long_ones = trio.Semaphore(limits.GATEWAY_LONG_ANSWERS_MAX)
         self._threads = trio.CapacityLimiter(4)  # For what takes long to write down.
 
     def access(self, request: Request) -> Access:
+        upload = read_upload(request.method, request.target)
+        if upload is not None:
+            if self._uploads is None:
+                raise Refusal(403, "this node takes no uploads: start it with --gateway-uploads")
+            return Access.OPEN if isinstance(upload, GRANTED) else Access.CHANGE
         asked = read_request(request.method, request.target)
         return Access.CHANGE if changes_by_method(request) and not isinstance(asked, _QUESTIONS) else Access.READ
 
     async def answer(self, exchange: Exchange, host: str) -> None:
+        upload = read_upload(exchange.request.method, exchange.request.target)
+        if upload is not None and self._uploads is not None:
+            await self._uploads.answer(exchange, upload, host)
+            return
         asked = read_request(exchange.request.method, exchange.request.target)
         if isinstance(asked, ReadFile):
             await self._send_file(exchange, asked)
@@ -77,7 +84,7 @@ class App:
     async def _tell(self, exchange: Exchange, asked: Asked, host: str) -> Answered:
         match asked:
             case WhoAmI():
-                return answers.whoami(), ()
+                return answers.whoami(may_write=self._uploads is not None), ()
             case Search():
                 return await self._search(asked, host)
             case AskTree():
@@ -143,7 +150,9 @@ class App:
                 raise _no_such(repo, revision)
             return await self._shelf.snapshot(repo, wanted)
         except Unmapped as error:
-            raise _unmapped(error) from error
+            if wanted == Tag(MAIN) and self._is_empty(repo):
+                return Snapshot(repo, _EMPTY, (), key="")
+            raise self._absent(repo, error) from error
         except NoSuchRevision as error:
             raise no_revision(error.message) from error
 
@@ -151,9 +160,18 @@ class App:
         try:
             return await self._shelf.releases(repo, revision)
         except Unmapped as error:
-            raise _unmapped(error) from error
+            if self._is_empty(repo):
+                return [_EMPTY]
+            raise self._absent(repo, error) from error
         except NoSuchRevision as error:
             raise no_revision(error.message) from error
+
+    def _is_empty(self, repo: RepoId) -> bool:
+        """Return whether a repository was made here, and nothing was uploaded to it yet."""
+        return self._uploads is not None and self._uploads.has_created(repo)
+
+    def _absent(self, repo: RepoId, error: Unmapped) -> Refusal:
+        return no_revision(f"{repo.name} has nothing yet") if self._is_empty(repo) else _unmapped(error)
 
     # --- files ---------------------------------------------------------------------------------------------------
 
@@ -162,130 +180,7 @@ class App:
         file = find_file(snapshot.files, asked.path)
         if file is None:
             raise no_entry(f"there is no file {asked.path!r} in {asked.repo.name}", commit=snapshot.commit)
-        headers = answers.file_headers(snapshot, file)
-        request = exchange.request
-        if request.method == "HEAD":  # Which no Range is about.
-            await exchange.begin(200, headers, length=file.size)
-            return
-        span = wanted_span(_range_that_holds(request, file), file.size)
-        start, stop = span if span is not None else (0, file.size)
-        if span is not None:
-            headers.append(("Content-Range", f"bytes {start}-{stop - 1}/{file.size}"))
-        status = 200 if span is None else 206
-        if start == stop:
-            await exchange.answer(status, headers, b"")
-            return
-        async with self._shelf.open(snapshot, file, start=start) as content:
-            if content.standing is not None:
-                await self._send_standing(exchange, content.standing, status, headers, start, stop)
-            else:
-                await self._send_fetched(exchange, content, status, headers, start, stop)
-
-    async def _send_standing(
-        self, exchange: Exchange, standing: Standing, status: int, headers: Headers, start: int, stop: int
-    ) -> None:
-        """Send from the file itself, nothing of which is passed on before it was looked at again: clients check the
-        length alone, and ask for what is missing of it, so what came before that has to be right, too."""
-        if not standing.unchanged():
-            raise NoProvider("the file changed while it was opened")
-        await exchange.begin(status, headers, length=stop - start)
-        await exchange.send_file(standing.descriptor, start, stop, standing.unchanged)
-
-    async def _send_fetched(
-        self, exchange: Exchange, content: Content, status: int, headers: Headers, start: int, stop: int
-    ) -> None:
-        """Send what is read while it is fetched. Raises HubError, if it fails before there is anything to send."""
-        put, pieces = trio.open_memory_channel[Piece | HubError](0)
-
-        async def pass_on() -> HubError | CutOff | None:
-            """Return what went wrong."""
-            first: Piece | HubError | None = None
-            with trio.move_on_after(limits.GATEWAY_FIRST_PIECE_S):
-                first = await _next(pieces)
-            if isinstance(first, HubError):
-                return first
-            try:
-                try:
-                    await exchange.begin(status, headers, length=stop - start)
-                    if first is not None:
-                        await _send_piece(exchange, first)
-                finally:
-                    _let_go(first)
-                await _send_pieces(exchange, pieces)
-            except CutOff as error:
-                return error
-            return None
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_read_into, put, content.read(start, stop))
-            verdict = await pass_on()
-            nursery.cancel_scope.cancel()
-        if verdict is not None:
-            raise verdict
-
-
-async def _read_into(put: trio.MemorySendChannel[Piece | HubError], source: AsyncGenerator[Piece, None]) -> None:
-    """Hand on each piece when it is taken, and last what went wrong."""
-    async with put, aclosing(source) as pieces:
-        try:
-            async for piece in pieces:
-                try:
-                    await put.send(piece)
-                except BaseException:  # Nobody took it.
-                    _let_go(piece)
-                    raise
-        except HubError as error:
-            await put.send(error)
-
-
-async def _send_pieces(exchange: Exchange, pieces: trio.MemoryReceiveChannel[Piece | HubError]) -> None:
-    """Send pieces to their end. Raises CutOff for what ends them sooner, and if the client is gone."""
-    while True:
-        with trio.move_on_after(limits.GATEWAY_GONE_S) as waiting:
-            piece = await _next(pieces)
-        if waiting.cancelled_caught:
-            if exchange.is_gone():
-                raise CutOff("the client is gone")
-        elif piece is None:
-            return
-        elif isinstance(piece, HubError):
-            raise CutOff(str(piece)) from piece
-        else:
-            try:
-                await _send_piece(exchange, piece)
-            finally:
-                _let_go(piece)
-
-
-async def _send_piece(exchange: Exchange, piece: Piece) -> None:
-    """Send one piece. Of one that stands in a file nothing is in memory while its client does not read, so a thousand
-    that read slowly cost their sockets."""
-    if isinstance(piece, bytes | memoryview):
-        await exchange.send(piece)
-    else:
-        await exchange.send_file(piece.descriptor, piece.start, piece.stop, piece.unchanged)
-
-
-def _let_go(piece: Piece | None) -> None:
-    """Close a piece that stands in a file: whoever has it does, and nobody else."""
-    if piece is not None and not isinstance(piece, bytes | memoryview):
-        piece.close()
-
-
-async def _next(pieces: trio.MemoryReceiveChannel[Piece | HubError]) -> Piece | HubError | None:
-    """Return what comes next, None at the end."""
-    try:
-        return await pieces.receive()
-    except trio.EndOfChannel:
-        return None
-
-
-def _range_that_holds(request: Request, file: File) -> str | None:
-    """Return the Range, unless it is for another version of the file than this one (If-Range)."""
-    only_if = request.headers.get("if-range")
-    if only_if is not None and only_if.strip() != f'"{file.etag}"':
-        return None
-    return request.headers.get("range")
+        await send_file(exchange, self._shelf, snapshot, file, answers.file_headers(snapshot, file), etag=file.etag)
 
 
 def _page(items: Sequence[Any], cursor: int, limit: int) -> tuple[Sequence[Any], int | None]:

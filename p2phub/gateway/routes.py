@@ -8,9 +8,9 @@
     /api/models/ORG/NAME/refs, /commits/REVISION        how it changed
     /api/whoami-v2                                      who is asked for
 
-The target is split before it is decoded, so an encoded `/` splits nothing; each part is decoded once. What comes of
-it is looked up in a manifest and never joined to a folder, so `..` leads nowhere but to "no such file". A repository's
-name without an organisation is one that was published here; where a path can be read both ways, it has one.
+What comes of a path (`http/target` takes it apart) is looked up in a manifest and never joined to a folder, so `..`
+leads nowhere but to "no such file". A repository's name without an organisation is one that was published here; where
+a path can be read both ways, it has one.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from urllib.parse import parse_qsl, unquote_to_bytes
+from urllib.parse import parse_qsl
 
 import msgspec
 
 from p2phub import limits
 from p2phub.gateway.absent import no_repository
 from p2phub.http.refusal import Refusal, no_such_path, not_offered
+from p2phub.http.target import decoded as decoded  # What its neighbours take paths apart with, too.
+from p2phub.http.target import options_of, split_target
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
-_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _OF_REPOSITORY = ("revision", "tree", "paths-info", "refs", "commits")
 _UPLOADS = ("preupload", "commit", "branch", "tag", "settings", "discussions", "lfs-files")
 _ENTRIES_MAX = 1000
 _CURSOR = re.compile(r"[0-9]{1,10}")
-_PUBLISH = "publish a folder with `p2phub publish DIR --name NAME`"
+_PUBLISH = "p2phub itself does: `p2phub publish`, `unpublish` and `rm`"
 
 
 class Kind(Enum):
@@ -121,16 +122,11 @@ Asked = ReadFile | AskInfo | AskTree | AskPaths | AskRefs | AskCommits | Search 
 def read_request(method: str, target: str) -> Asked:
     """Return what is asked for. Raises Refusal: (400) for a target that is none, (404), (405) for another method than
     the path has, (501) for what hubs do and this one does not."""
-    path, _, query = target.partition("?")
-    if not path.startswith("/") or "#" in target:
-        raise Refusal(400, "a request names a path")
-    if len(path) > limits.GATEWAY_TARGET_BYTES_MAX:
-        raise Refusal(414, "the path is too long")
-    parts = [_decoded(part) for part in path[1:].split("/")]
+    parts, query = split_target(target)
     if parts[0] == "api":
         asked = _read_api(method, parts[1:], _Options(query))
     elif ".git" in (part[-4:] for part in parts[:3]) and "info" in parts:
-        raise not_offered("speak Git LFS", instead=_PUBLISH)
+        raise not_offered("speak Git LFS, but for uploads", instead=_PUBLISH)
     else:
         asked = _read_file(parts)
     allowed = ("POST",) if isinstance(asked, AskPaths) else ("GET", "HEAD")
@@ -165,7 +161,7 @@ def _read_file(parts: Sequence[str]) -> ReadFile:
         kind, parts = Kind.DATASET, parts[1:]
     for names in (2, 1):
         if len(parts) > names + 2 and parts[names] == "resolve":
-            return ReadFile(_repository(kind, parts[:names]), parts[names + 1], "/".join(parts[names + 2 :]))
+            return ReadFile(repository(kind, parts[:names]), parts[names + 1], "/".join(parts[names + 2 :]))
     raise no_such_path()
 
 
@@ -173,7 +169,7 @@ def _read_api(method: str, parts: Sequence[str], options: _Options) -> Asked:
     if parts == ["whoami-v2"]:
         return WhoAmI()
     if parts[:1] == ["repos"] or parts == ["validate-yaml"]:
-        raise not_offered("take uploads", instead=_PUBLISH)
+        raise not_offered("do that to repositories", instead=_PUBLISH)
     kind = next((kind for kind in Kind if parts[:1] == [kind.plural]), None)
     if kind is None:
         if parts[:1] in (["spaces"], ["kernels"]) and len(parts) > 1:
@@ -183,7 +179,7 @@ def _read_api(method: str, parts: Sequence[str], options: _Options) -> Asked:
     if not rest or rest == [""]:
         return options.search(kind)
     names, what = _split_names(rest)
-    repo = _repository(kind, names)
+    repo = repository(kind, names)
     match what:
         case []:
             return AskInfo(repo, "main", options.is_set("blobs"))
@@ -206,7 +202,7 @@ def _read_api(method: str, parts: Sequence[str], options: _Options) -> Asked:
         case ["commits", revision]:
             return AskCommits(repo, revision, options.cursor, options.limit)
         case [word, *_] if word in _UPLOADS and method != "GET":
-            raise not_offered("take uploads", instead=_PUBLISH)
+            raise not_offered("do that to repositories", instead=_PUBLISH)
     raise no_such_path()
 
 
@@ -219,30 +215,23 @@ def _split_names(rest: list[str]) -> tuple[list[str], list[str]]:
     return rest[:1], rest[1:]
 
 
-def _repository(kind: Kind, names: Sequence[str]) -> RepoId:
-    if not all(_NAME.fullmatch(name) for name in names):
+def repository(kind: Kind, names: Sequence[str]) -> RepoId:
+    """Return the repository of that name, in one part or two. Raises Refusal (RepoNotFound) for what cannot be one."""
+    if not all(map(is_name, names)):
         raise no_repository("nothing here can be called so")
     return RepoId(kind, "/".join(names))
 
 
-def _decoded(part: str) -> str:
-    """Decode one part of a path, once. Raises Refusal(400) for an escape that is none, and for what is not UTF-8."""
-    if not part.isascii() or _BAD_ESCAPE.search(part):
-        raise Refusal(400, "the path is not percent-encoded")
-    try:
-        return unquote_to_bytes(part).decode()
-    except UnicodeDecodeError as exc:
-        raise Refusal(400, "the path is not UTF-8") from exc
+def is_name(part: str) -> bool:
+    """Return whether a repository or an organisation can be called so."""
+    return _NAME.fullmatch(part) is not None
 
 
 class _Options:
     """The part of a URL behind the question mark. Raises Refusal(400) for too many of them."""
 
     def __init__(self, query: str) -> None:
-        try:
-            self._given = parse_qsl(query, keep_blank_values=True, max_num_fields=limits.GATEWAY_OPTIONS_MAX)
-        except ValueError as exc:
-            raise Refusal(400, "too many options") from exc
+        self._given = options_of(query)
         self._last: Mapping[str, str] = dict(self._given)
 
     def is_set(self, name: str) -> bool:

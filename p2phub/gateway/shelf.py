@@ -111,8 +111,11 @@ class Content(Protocol):
     def standing(self) -> Standing | None:
         """The file itself, where it is here whole; else it is read while it is fetched."""
 
-    def read(self, start: int, stop: int) -> AsyncGenerator[Piece, None]:
-        """Yield the bytes in order, or where they stand, each piece once it is verified. Raises HubError."""
+    def read(self, start: int, stop: int) -> AsyncGenerator[bytes | memoryview, None]:
+        """Yield the bytes in order, each piece once it is verified. Raises HubError."""
+
+    def pieces(self, start: int, stop: int) -> AsyncGenerator[Piece, None]:
+        """The same, for who sends them on: bytes, or where they stand."""
 
 
 class Shelf(Protocol):
@@ -120,6 +123,9 @@ class Shelf(Protocol):
 
     async def repositories(self, kind: Kind) -> Sequence[Repository]:
         """Return what this home has, the newest first."""
+
+    async def names(self, kind: Kind) -> Sequence[RepoId]:
+        """Return what repositories are called here, also those that nobody has asked for yet, whatever their kind."""
 
     async def snapshot(self, repo: RepoId, revision: Tag | Commit) -> Snapshot:
         """Return a version. Raises Unmapped, NoSuchRevision."""

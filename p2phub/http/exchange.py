@@ -33,6 +33,10 @@ class Exchange(Protocol):
     @property
     def request(self) -> Request: ...
 
+    @property
+    def status(self) -> int:
+        """What was answered; 0 before the answer begins."""
+
     async def body(self, *, most: int) -> bytes:
         """Return the request's body. Raises Refusal(413) if it is longer than `most`, (408) if it does not come within
         GATEWAY_BODY_S, (400) if it ends early."""

@@ -7,17 +7,18 @@ that of "". The path is not decoded for that, so what is encoded is nobody's.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
 from p2phub.api import printable
 from p2phub.errors import Damaged, DiskError, HubError, NoProvider, NotFound, NotTrusted, PeerError, UsageError
-from p2phub.http.exchange import Exchange, Request
+from p2phub.http.exchange import CutOff, Exchange, Request
 from p2phub.http.guard import Door, check_asker, check_origin
 from p2phub.http.refusal import Refusal, no_such_path
+from p2phub.http.traffic import Traffic
 
 _log = logging.getLogger(__name__)
 _RETRY_AFTER_S = "10"
@@ -43,20 +44,42 @@ class Site(Protocol):
         as nothing was said, and CutOff."""
 
 
+@runtime_checkable
+class OwnWords(Protocol):
+    """A site whose clients are told errors in a form of its own."""
+
+    async def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
+        """Tell a refusal of a path of this site, also of who may not ask. Raises CutOff."""
+
+
 class Front:
     """The sites of one port, each by the first part of its paths; "/" is the one for
     that path alone, "" the one for the rest."""
 
-    def __init__(self, door: Door, sites: Mapping[str, Site]) -> None:
+    def __init__(self, door: Door, sites: Mapping[str, Site], traffic: Traffic | None = None) -> None:
         self._door = door
         self._sites = sites
+        self._traffic = Traffic() if traffic is None else traffic
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer. Raises CutOff where the answer had begun and cannot go on, or the client is gone."""
+        whose = self._whose(exchange.request.target)
+        try:
+            await self._handle(exchange)
+        except CutOff:
+            self._traffic.cut += exchange.status != 0
+            raise
+        except Exception:  # A bug, of which the server tells the client.
+            self._traffic.answered(whose, exchange.status or 500)
+            raise
+        self._traffic.answered(whose, exchange.status)
+
+    async def _handle(self, exchange: Exchange) -> None:
         request = exchange.request
+        site = self._sites.get(self._whose(request.target))
+        tell = _way_to_refuse(site)
         try:
             host = check_origin(self._door, request)  # Before anything is said of what there is.
-            site = self._site(request.target)
             access = self._access(site, request)
             if access is not Access.OPEN:
                 check_asker(self._door, request, changes=access is Access.CHANGE)
@@ -64,10 +87,10 @@ class Front:
                 raise no_such_path()
             await site.answer(exchange, host)
         except Refusal as refusal:
-            await refuse(exchange, refusal)
+            await tell(exchange, refusal)
         except HubError as error:
             _log.info("cannot answer %s %s: %s", request.method, printable(request.target), error)
-            await refuse(exchange, refusal_of(error))
+            await tell(exchange, refusal_of(error))
 
     def _access(self, site: Site | None, request: Request) -> Access:
         """Also for what is no request to anybody: whether it is one is told to who may ask alone."""
@@ -81,10 +104,15 @@ class Front:
             )  # POST may just ask.
             raise
 
-    def _site(self, target: str) -> Site | None:
+    def _whose(self, target: str) -> str:
+        """Return which site a path is of, "" where it is that for the rest, or nobody's."""
         path = target.partition("?")[0]
         first = path if path == "/" else path.removeprefix("/").partition("/")[0]
-        return self._sites.get(first) or self._sites.get("")
+        return first if first in self._sites else ""
+
+
+def _way_to_refuse(site: object) -> Callable[[Exchange, Refusal], Awaitable[None]]:
+    return site.refuse if isinstance(site, OwnWords) else refuse
 
 
 def changes_by_method(request: Request) -> bool:
@@ -115,7 +143,7 @@ async def refuse(exchange: Exchange, refusal: Refusal) -> None:
     if refusal.code is not None:
         headers.append(("X-Error-Code", refusal.code))
     headers.append(("X-Error-Message", _line(refusal.message)))
-    await exchange.answer(refusal.status, headers, msgspec.json.encode({"error": refusal.message}))
+    await exchange.answer(refusal.status, headers, msgspec.json.encode({**refusal.told, "error": refusal.message}))
 
 
 def _line(text: str) -> str:

@@ -7,12 +7,15 @@
          ever has a header that would let it read (CORS)
 
 On loopback who reads needs no token, if it is a program of the user whose node it is, or of root: it could read the
-files. Other users of this machine could not, and anybody else: every request of theirs takes the token, as
-`Authorization: Bearer`, which is how clients send HF_TOKEN.
+files; or of one whom that user named, such as the one that Ollama runs as. Other users of this machine could not, and
+anybody else: every request of theirs takes the token, as `Authorization: Bearer`, which is how clients send HF_TOKEN.
+To read it also counts as the password of `Basic`, whoever the user, which is how `docker login` and `oras login` send
+it; not to change something, since a browser that was once given a password adds it to requests by itself.
 """
 
 from __future__ import annotations
 
+import binascii
 import hmac
 import ipaddress
 
@@ -27,12 +30,13 @@ _SAME_SITE = ("same-origin", "none")  # Our own page, and what a person typed.
 
 class Door(msgspec.Struct, frozen=True):
     """Where the gateway listens: `ip` and `port`; `token` is what opens it from elsewhere, and to changes; `user` is
-    whose it is (uid)."""
+    whose it is (uid), `readers` are others of this machine whose programs may read as that user's may."""
 
     ip: str
     port: int
     token: str
     user: int | None = None
+    readers: frozenset[int] = frozenset()
 
     @property
     def is_loopback(self) -> bool:
@@ -59,8 +63,8 @@ def check_origin(door: Door, request: Request) -> str:
 
 def check_asker(door: Door, request: Request, *, changes: bool) -> None:
     """Raise Refusal(401) for want of a token. `changes`: whether it asks for something to be changed."""
-    is_ours = door.is_loopback and (request.user is None or request.user in (door.user, _ROOT))
-    if (changes or not is_ours) and not _has_token(door, request.headers.get("authorization", "")):
+    is_ours = door.is_loopback and (request.user is None or request.user in (door.user, _ROOT, *door.readers))
+    if (changes or not is_ours) and not _has_token(door, request.headers.get("authorization", ""), basic=not changes):
         raise Refusal(
             401,
             "this takes the gateway's token, as HF_TOKEN: it stands in keys/gateway.token of the node's home",
@@ -77,9 +81,18 @@ def _hosts(door: Door, came_to: str) -> set[str]:
     return names
 
 
-def _has_token(door: Door, authorization: str) -> bool:
-    kind, _, token = authorization.strip().partition(" ")
-    return kind.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), door.token.encode())
+def _has_token(door: Door, authorization: str, *, basic: bool) -> bool:
+    """Whether a request has the token; `basic`: whether as a password, too."""
+    kind, _, said = authorization.strip().partition(" ")
+    token = said.strip().encode()
+    if basic and kind.lower() == "basic":
+        try:
+            token = binascii.a2b_base64(token, strict_mode=True).partition(b":")[2]
+        except ValueError:
+            return False
+    elif kind.lower() != "bearer":
+        return False
+    return hmac.compare_digest(token, door.token.encode())
 
 
 def _in_url(ip: str) -> str:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 class Refusal(Exception):
     """`code`: what clients look at beside the status (`X-Error-Code`), or None; `headers`: more of them.
-    `message` is for people, on one line or more."""
+    `message` is for people, on one line or more; `told`: what its JSON has beside it."""
 
     def __init__(
-        self, status: int, message: str, *, code: str | None = None, headers: Sequence[tuple[str, str]] = ()
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+        told: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.code = code
         self.headers = tuple(headers)
+        self.told = dict(told or {})
 
 
 def not_offered(what: str, *, instead: str) -> Refusal:

@@ -27,6 +27,7 @@ from p2phub import limits
 from p2phub.http.exchange import CutOff, Exchange, Headers, Request
 from p2phub.http.refusal import Refusal
 from p2phub.http.sending import FileThreads
+from p2phub.http.traffic import Traffic
 from p2phub.http.whose import NOBODY, user_at
 
 _log = logging.getLogger(__name__)
@@ -43,8 +44,9 @@ Handle = Callable[[Exchange], Awaitable[None]]
 class Server:
     """The connections of one gateway."""
 
-    def __init__(self, handle: Handle) -> None:
+    def __init__(self, handle: Handle, traffic: Traffic | None = None) -> None:
         self._handle = handle
+        self._traffic = Traffic() if traffic is None else traffic
         self._open = 0
         self._count = 0  # Of those, what is more than told to come again.
         self._idle: dict[_Connection, None] = {}  # Who waits longest comes first.
@@ -63,18 +65,22 @@ class Server:
 
     async def _converse(self, stream: trio.SocketStream) -> None:
         if self._open >= self._most + limits.GATEWAY_ENDING_MAX:
+            self._traffic.turned_away += 1
             await trio.aclose_forcefully(stream)
             return
         self._open += 1
         try:
             if self._count >= self._most and not self._make_room():
+                self._traffic.turned_away += 1
                 await _end(stream, _BUSY)
                 return
             self._count += 1
+            self._traffic.connections += 1
             try:
-                await _Connection(stream, self._handle, self._idle, self._stuck, self._threads).run()
+                await _Connection(stream, self._handle, self._idle, self._stuck, self._threads, self._traffic).run()
             finally:
                 self._count -= 1
+                self._traffic.connections -= 1
         finally:
             self._open -= 1
 
@@ -101,7 +107,9 @@ class _Connection:
         idle: dict[_Connection, None],
         stuck: dict[_Connection, float],
         threads: FileThreads,
+        traffic: Traffic,
     ) -> None:
+        self.traffic = traffic
         self.scope = trio.CancelScope()
         self.stream = stream
         self.machine = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.GATEWAY_HEAD_BYTES_MAX)
@@ -191,7 +199,9 @@ class _Connection:
 
     async def receive(self, most: int = _READ_BYTES) -> None:
         with _faults():
-            self.machine.receive_data(bytes(await self.stream.receive_some(most)))
+            data = bytes(await self.stream.receive_some(most))
+            self.traffic.received_bytes += len(data)
+            self.machine.receive_data(data)
 
     async def send(self, data: bytes | memoryview | None) -> None:
         """Raises CutOff if the client takes too little of it."""
@@ -200,6 +210,7 @@ class _Connection:
             for at in range(0, len(view), _SENT_BYTES):
                 with self.waiting_for_client():
                     await self.stream.send_all(view[at : at + _SENT_BYTES])
+                self.traffic.sent_bytes += len(view[at : at + _SENT_BYTES])
 
     @contextlib.contextmanager
     def waiting_for_client(self) -> Iterator[None]:
@@ -230,6 +241,7 @@ class _Answering:
         self._connection = connection
         self._machine = connection.machine
         self._left: int | None = 0
+        self.status = 0
 
     async def body(self, *, most: int) -> bytes:
         try:
@@ -269,6 +281,7 @@ class _Answering:
             await self.send(body)
 
     async def begin(self, status: int, headers: Headers, *, length: int | None) -> None:
+        self.status = status
         told = list(headers) if length is None else [*headers, ("Content-Length", str(length))]
         await self._connection.send(self._machine.send(_head(status, told)))
         self._left = 0 if self.request.method == "HEAD" else length
@@ -293,9 +306,10 @@ class _Answering:
             with self._connection.waiting_for_client():
                 await trio.lowlevel.wait_writable(where)
             try:
-                start = await self._connection.threads.send(where, descriptor, start, stop, unchanged)
+                begun, start = start, await self._connection.threads.send(where, descriptor, start, stop, unchanged)
             except OSError as exc:
                 raise CutOff(f"cannot be sent: {exc.strerror}") from exc
+            self._connection.traffic.sent_bytes += start - begun
         await self._end_if_whole()
 
     def is_gone(self) -> bool:

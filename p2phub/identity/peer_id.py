@@ -48,6 +48,7 @@ def _text(raw: bytes) -> str:
     return "1" + text  # The first byte is zero.
 
 
+@lru_cache(maxsize=4096)
 def parse_peer_id(text: str) -> PeerId:
     """Read the text form. Raises Malformed("peer-id") for anything but a canonical Ed25519 id."""
     if len(text) != _TEXT_LENGTH:

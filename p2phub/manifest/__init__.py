@@ -14,6 +14,9 @@ from p2phub.manifest.mirror import (
 )
 from p2phub.manifest.model import FileEntry, Manifest
 from p2phub.manifest.names import DEFAULT_TAG, check_name
+from p2phub.manifest.ollama import OLLAMA_MEDIA_TYPE, OllamaImage, ollama_image
+from p2phub.manifest.ollama import Kind as OllamaKind
+from p2phub.manifest.ollama import Part as OllamaPart
 from p2phub.manifest.pages import (
     decode_manifest,
     encode_manifest,
@@ -31,6 +34,7 @@ from p2phub.manifest.release import (
     check_answers,
     check_release,
     dht_key,
+    kept_release,
     named_manifest,
     next_sequence,
     read_release,
@@ -44,11 +48,15 @@ __all__ = [
     "DEFAULT_TAG",
     "KINDS",
     "MIRROR_FOLDER",
+    "OLLAMA_MEDIA_TYPE",
     "RELATION_BYTES_MAX",
     "FileEntry",
     "Judgement",
     "Known",
     "Manifest",
+    "OllamaImage",
+    "OllamaKind",
+    "OllamaPart",
     "Reference",
     "Release",
     "Ticket",
@@ -71,6 +79,7 @@ __all__ = [
     "ignored",
     "is_alone",
     "judge",
+    "kept_release",
     "lfs_pointer",
     "lists_in_root",
     "lists_on_page",
@@ -82,6 +91,7 @@ __all__ = [
     "mirror_release_path",
     "named_manifest",
     "next_sequence",
+    "ollama_image",
     "pack",
     "parse_reference",
     "parse_ticket",

@@ -10,6 +10,8 @@ tickets carry are the signed bytes as received, never an encoding of what was re
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 from blake3 import blake3
 
@@ -86,6 +88,20 @@ def read_release(signed: bytes) -> Release:
     release-times. Raises NotTrusted: signature, release-signer.
     """
     signer, payload = open_envelope(signed, DOMAIN, payload_bytes_max=PAYLOAD_BYTES_MAX)
+    release = _release_of(payload)
+    if signer != release.publisher:
+        raise NotTrusted(f"a release of {release.publisher} signed by {signer}", rule="release-signer")
+    return release
+
+
+@lru_cache(maxsize=16_384)  # Those of all repositories of a home are asked for with each listing of them.
+def kept_release(signed: bytes) -> Release:
+    """Return what a release says that was read before and kept by us: its signature is not looked at again, which is
+    most of what reading one takes. Raises Malformed."""
+    return _release_of(payload_of(signed, payload_bytes_max=PAYLOAD_BYTES_MAX))
+
+
+def _release_of(payload: bytes) -> Release:
     fields = unpack_record(payload, KIND, VERSION)
     release = Release(
         publisher=PeerId(fields.binary("publisher", least=32, most=32)),
@@ -112,8 +128,6 @@ def read_release(signed: bytes) -> Release:
         raise Malformed("release-private", "private is said by true and otherwise left out")
     if not 0 < release.expires - release.created <= limits.RELEASE_LIFETIME_S:
         raise Malformed("release-times", f"created {release.created}, expires {release.expires}")
-    if signer != release.publisher:
-        raise NotTrusted(f"a release of {release.publisher} signed by {signer}", rule="release-signer")
     return release
 
 

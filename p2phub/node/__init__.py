@@ -3,11 +3,12 @@
 from p2phub.node.config import Config, load_config, parse_listen
 from p2phub.node.control import daemon_running, remote_verbs
 from p2phub.node.durations import parse_duration
-from p2phub.node.keystore import gateway_token
+from p2phub.node.keystore import KEYS_FOLDER, gateway_token
 from p2phub.node.lifecycle import open_node, run_daemon, salvage_home
 from p2phub.node.rates import parse_cap
 
 __all__ = [
+    "KEYS_FOLDER",
     "Config",
     "daemon_running",
     "gateway_token",

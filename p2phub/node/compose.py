@@ -30,11 +30,14 @@ from p2phub.net.fallback import Fallback
 from p2phub.net.listen import Listener, open_listener
 from p2phub.net.own_addresses import own_addresses
 from p2phub.net.throttle import Caps
+from p2phub.node.catalog import NodeCatalog
 from p2phub.node.config import Config
 from p2phub.node.keystore import load_or_create
 from p2phub.node.peers import read_peers, write_peers
 from p2phub.node.visitors import open_to_visitors, port_towards
-from p2phub.store import Ledger, Store
+from p2phub.observe import Tally
+from p2phub.store import CatalogIndex, Ledger, Store
+from p2phub.store.catalog_database import CatalogDatabase
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.ledger import FileLedger
 from p2phub.store.sharing import Places
@@ -68,11 +71,15 @@ class Parts:
         caps: Caps,
         children: Callable[[], tuple[int, ...]],
         places: Places,
+        catalog: CatalogIndex,
+        tally: Tally,
     ) -> None:
         self.config = config
+        self.tally = tally
         self.publisher = publisher
         self.key = key
         self.places = places
+        self.catalog = NodeCatalog(catalog, ledger, store, places, workers)
         self.store = store
         self.ledger = ledger
         self.shelf = shelf
@@ -148,6 +155,16 @@ class Parts:
         async with self._opening:
             if not self._listening:
                 self._visitors_at = await self._nursery.start(self._run_visitors)
+
+    @property
+    def connections(self) -> int:
+        """How many connections that others opened to this node are open now."""
+        return 0 if self._listener is None else self._listener.connections
+
+    @property
+    def peers_proven(self) -> int:
+        """How many peers of the DHT have answered of late."""
+        return 0 if self._dht is None else len(self._dht.known_peers())
 
     @property
     def _listening(self) -> tuple[Address, ...]:
@@ -270,6 +287,7 @@ async def compose(config: Config, *, serving: bool, bulk_processes: int = 0) -> 
     publisher, key = load_or_create(config.home)
     store = FilesystemStore(config.home)
     ledger = FileLedger(config.home, log=store.log)
+    catalog = CatalogDatabase(config.home)
     try:
         shelf = StoreShelf(store, ledger)
         workers = Workers()
@@ -277,7 +295,8 @@ async def compose(config: Config, *, serving: bool, bulk_processes: int = 0) -> 
         caps = Caps()
         thanks = Thanks(caps.up.show)
         # Strangers do not take the threads that our own work needs.
-        desk = ControlDesk(shelf, ledger, Workers(), exchange, thanks)
+        tally = Tally()
+        desk = ControlDesk(shelf, ledger, Workers(), exchange, thanks, tally)
         async with AsyncExitStack() as stack:
             plane = await stack.enter_async_context(open_plane(key, shelf, desk.answer, caps))
             carrier: DirectPlane | BulkProcesses = plane
@@ -313,12 +332,15 @@ async def compose(config: Config, *, serving: bool, bulk_processes: int = 0) -> 
                 caps=caps,
                 children=children,
                 places=store.places,
+                catalog=catalog,
+                tally=tally,
             )
             try:
                 yield parts
             finally:
                 parts.close()
     finally:
+        catalog.close()
         ledger.close()
         store.close()
 

@@ -13,6 +13,8 @@ Each setting comes from the first of these that has it: the option of the comman
     wait = "24h"     # how long a fetch waits for somebody who has it, where it is not told
     shared = ["/mnt/lab/models"]   # attached places (`p2phub attach`), beside those that were attached by command
     quota = "200GB"  # of the home's own store (`p2phub pin`); "none", the default, is as much as there is
+    log = "json"     # how the daemon writes its log: one object a line, or "text", the default
+    gateway_uploads = false   # whether tools of the hub may publish by the gateway, with its token
     bulk_processes = 1   # that carry the daemon's bulk bytes; 0: its own threads do
 
     [[schedule]]     # see `node.schedule`; any number of them
@@ -65,7 +67,9 @@ class Config(msgspec.Struct, frozen=True):
     wait: float | None = None  # Seconds, math.inf for ever; None: as `engine.patience` has it.
     quota: int | None = None  # Bytes that the own store may have; None: as many as the disk.
     allow_unsafe: bool = False  # Whether a fetch puts files in place that may run code, where it is not told.
+    gateway_uploads: bool = False  # Whether what is uploaded to the gateway, with its token, is published.
     bulk_processes: int = 1
+    log: str = "text"  # How the daemon writes its log.
     schedule: tuple[Row, ...] = ()  # Which caps hold when.
     labels: Labels = msgspec.field(default_factory=Labels)  # Which networks are near, and which cost.
 
@@ -84,6 +88,7 @@ def load_config(
     up: str | int | None = None,
     down: str | int | None = None,
     bulk_processes: int | None = None,
+    gateway_uploads: bool | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Config:
     """Return the settings that hold, options first. `environment` is the process's own if None.
@@ -93,7 +98,7 @@ def load_config(
     environment = os.environ if environment is None else environment
     folder = find_home(home, environment)
     options = {"listen": list(listen) or None, "bootstrap": list(bootstrap) or None, "lan": lan, "up": up, "down": down}
-    options["bulk_processes"] = bulk_processes
+    options |= {"bulk_processes": bulk_processes, "gateway_uploads": gateway_uploads}
     said = {key: (f"--{key.replace('_', '-')}", value) for key, value in options.items() if value is not None}
     read: dict[str, Any] = {}
     for given in (_read_file(folder / CONFIG_FILE), _read_environment(environment), said):
@@ -175,6 +180,12 @@ def _count(value: Any) -> int:
     return value
 
 
+def _log_format(value: Any) -> str:
+    if value not in ("text", "json"):
+        raise UsageError("either text or json is wanted")
+    return str(value)
+
+
 _LISTS = frozenset(("listen", "bootstrap", "mirrors", "shared"))
 _READERS: dict[str, Callable[[Any], Any]] = {
     "listen": _texts(parse_listen),
@@ -188,6 +199,8 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "quota": parse_quota,
     "allow_unsafe": _switch,
     "bulk_processes": _count,
+    "log": _log_format,
+    "gateway_uploads": _switch,
     "schedule": parse_schedule,
     "labels": parse_labels,
 }

@@ -61,12 +61,16 @@ class Gateway(Protocol):
         """Serve until cancelled, by these verbs; tells its URL once it does. Raises UsageError if it cannot listen."""
 
 
-async def run_daemon(config: Config, watch: Watch, gateway: Gateway | None = None) -> None:
-    """Serve until SIGINT or SIGTERM. Emits Ready once it can be dialled, then Stopped. Raises AlreadyRunning, …"""
+async def run_daemon(
+    config: Config, watch: Watch, gateway: Gateway | None = None, metrics: Gateway | None = None
+) -> None:
+    """Serve until SIGINT or SIGTERM. Emits Ready once it can be dialled, then Stopped. Raises AlreadyRunning, …
+
+    `gateway` and `metrics` run beside it, each at a port of its own."""
     raise_descriptor_limit()
     with hold_home(config.home):
         async with compose(config, serving=True, bulk_processes=config.bulk_processes) as parts:
-            await _serve(parts, watch, gateway)
+            await _serve(parts, watch, gateway, metrics)
     watch(Stopped())
 
 
@@ -82,7 +86,7 @@ def raise_descriptor_limit() -> None:
         log.warning("the limit of open files stays at %d: %s", soft, exc)
 
 
-async def _serve(parts: Parts, watch: Watch, gateway: Gateway | None) -> None:
+async def _serve(parts: Parts, watch: Watch, gateway: Gateway | None, metrics: Gateway | None) -> None:
     from p2phub.engine.announce import Announcer  # Only the daemon announces,
     from p2phub.engine.second_look import SecondLook  # and looks twice.
 
@@ -103,14 +107,16 @@ async def _serve(parts: Parts, watch: Watch, gateway: Gateway | None) -> None:
         nursery.start_soon(second_look.run)
         nursery.start_soon(running.keep_caps)
         nursery.start_soon(running.keep_notes)
+        nursery.start_soon(parts.catalog.keep_up)
         await nursery.start(serve_control, parts.config.home, verbs.call)
-        url = await nursery.start(_beside, gateway, verbs) if gateway is not None else None
+        at = [None if beside is None else await nursery.start(_beside, beside, verbs) for beside in (gateway, metrics)]
         watch(
             Ready(
                 peer_id=str(parts.key.peer_id),
                 publisher_id=str(parts.publisher.peer_id),
                 addresses=[str(address) for address in parts.addresses()],
-                gateway=url,
+                gateway=at[0],
+                metrics=at[1],
             )
         )
 

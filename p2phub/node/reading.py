@@ -14,6 +14,7 @@ from functools import partial
 import msgspec
 import trio
 
+from p2phub import limits
 from p2phub.content import ChunkTable, RangeSet, ReadPlan, Run
 from p2phub.engine import fetch as engine
 from p2phub.engine.assembly import Assembly
@@ -45,8 +46,8 @@ class Wanted(msgspec.Struct, frozen=True):
 class _Fetch:
     """A fetch for readers: under way until `ended`; `error` is why it could not go on."""
 
-    def __init__(self) -> None:
-        self.readers = Readers()
+    def __init__(self, idle_s: float) -> None:
+        self.readers = Readers(idle_s)
         self.ended = trio.Event()
         self.error: HubError | None = None
         self.make_room: MakeRoom | None = None
@@ -207,7 +208,9 @@ class Reading:
         while True:
             fetch = self._fetch
             if fetch is None:
-                fetch = self._fetch = _Fetch()
+                alone = self._node.announcer is None  # Without a daemon there may be several processes of this home.
+                idle_s = limits.READERS_IDLE_ALONE_S if alone else limits.READERS_IDLE_S
+                fetch = self._fetch = _Fetch(idle_s)
                 assert self._node.nursery is not None, "verbs are carried out by a node that runs"
                 self._node.nursery.start_soon(self._run, fetch)
             with fetch.readers.claim() as want:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections import deque
@@ -17,7 +18,7 @@ import trio
 from msgspec.structs import replace
 
 from p2phub import limits
-from p2phub.content import Codec, Digest
+from p2phub.content import ChunkTable, Codec, Digest, RangeSet
 from p2phub.errors import DiskError, NotFound, Unsafe, UsageError
 from p2phub.manifest import Manifest, decode_manifest
 from p2phub.node.capping import LOOK_S, Capping, JobCaps
@@ -26,13 +27,14 @@ from p2phub.node.keeping import Keeping
 from p2phub.node.places import NodePlaces
 from p2phub.node.rates import Rates
 from p2phub.node.unfinished import Begun, forget, note
-from p2phub.observe import Explanation
+from p2phub.observe import DONE, Explanation, outcome_of
 from p2phub.store import Holding, Origin
 
 if TYPE_CHECKING:
     from p2phub.engine import fetch as engine
     from p2phub.engine.announce import Announcer
     from p2phub.node.reading import Reading
+    from p2phub.node.verbs.drafting import OpenDraft
 
 _log = logging.getLogger(__name__)
 JsonObject = dict[str, Any]
@@ -45,11 +47,14 @@ class Running:
         self.parts = parts
         self.announcer = announcer
         self.began = time.time()
+        self.looked_at_store = (-math.inf, False)  # When, and whether it could be written.
+        self.store_told: tuple[int, float, JsonObject] | None = None  # At how many changes, when, what was told of it.
         config = parts.config
         self.capping = Capping(parts.caps, Rates(config.up, config.down), config.schedule)
         self.nursery: trio.Nursery | None = None  # Of what goes on between two verbs, while it runs.
         self.readings: dict[Digest, Reading] = {}
         self.open_models: dict[int, trio.Event] = {}  # By number; set to close one.
+        self.drafts: dict[int, OpenDraft] = {}
         self._jobs: dict[int, JsonObject] = {}
         self._begun: dict[int, Begun] = {}  # By job, as `_jobs`.
         self._fetches: dict[int, engine.Running] = {}
@@ -64,6 +69,7 @@ class Running:
             online=announcer is not None,
         )
         self.places = NodePlaces(parts)
+        self.changes = 0  # Grows when what is held or named here may have changed.
         self.look_at_caps()
 
     @property
@@ -86,13 +92,17 @@ class Running:
         }
         self._begun[number] = fetch
         self.capping.admit(number, caps)
+        outcome = DONE
         try:
             yield self._jobs[number]
             self._to_note(forget, fetch)
-        except Unsafe:
-            self._to_note(note, replace(fetch, unsafe=True))
+        except BaseException as end:
+            outcome = outcome_of(end)
+            if isinstance(end, Unsafe):
+                self._to_note(note, replace(fetch, unsafe=True))
             raise
         finally:
+            self.parts.tally.jobs[outcome] += 1
             self.capping.forget(number)
             del self._jobs[number], self._begun[number]
             self._fetches.pop(number, None)
@@ -106,6 +116,11 @@ class Running:
         finally:
             self._used.remove(manifest)
 
+    @property
+    def links(self) -> int:
+        """How many links the fetches under way have, to whomever."""
+        return sum(fetch.links for fetch in self._fetches.values())
+
     def job_of(self, fetch: Begun) -> JsonObject | None:
         """Return what is told of the job that carries out `fetch`, None if none does."""
         return next((self._jobs[number] for number, begun in self._begun.items() if begun.is_same(fetch)), None)
@@ -117,6 +132,16 @@ class Running:
     def explanation(self, number: int) -> Explanation:
         """Say why job `number` is as fast as it is. Raises NotFound if there is none of that number."""
         return self.fetch_of(number).explain()
+
+    def explained(self, number: int) -> JsonObject | None:
+        """Return the explanation of a job as JSON has it, None while there is none to tell."""
+        fetch = self._fetches.get(number)
+        return None if fetch is None else fetch.explain().as_json()
+
+    def arriving(self, manifest: Digest) -> list[tuple[ChunkTable, RangeSet]]:
+        """Return what the fetches of a manifest that are under way have by now."""
+        found = [fetch.arriving for number, fetch in self._fetches.items() if self._begun[number].manifest == manifest]
+        return [each for each in found if each is not None]
 
     def fetch_of(self, number: int) -> engine.Running:
         """Return the fetch that job `number` is. Raises NotFound if there is none of that number."""
@@ -167,6 +192,7 @@ class Running:
 
     def shelf_changed(self, manifest: Digest) -> None:
         """Note that what we hold of `manifest`, or may give away, changed."""
+        self.changes += 1
         self.parts.shelf.forget(manifest)
         if self.announcer is not None:
             self.announcer.refresh()

@@ -3,6 +3,7 @@
 from p2phub.observe.events import (
     Adopted,
     Done,
+    DraftOpened,
     Event,
     Failed,
     FilesReady,
@@ -27,11 +28,15 @@ from p2phub.observe.events import (
     Watch,
 )
 from p2phub.observe.explanation import Explanation, SourceNow, WaitNow
+from p2phub.observe.tally import DONE, OUTCOMES, Tally, outcome_of
 from p2phub.observe.text import printable
 
 __all__ = [
+    "DONE",
+    "OUTCOMES",
     "Adopted",
     "Done",
+    "DraftOpened",
     "Event",
     "Explanation",
     "Failed",
@@ -52,10 +57,12 @@ __all__ = [
     "SourceNow",
     "Started",
     "Stopped",
+    "Tally",
     "TensorsReady",
     "Unmatched",
     "WaitNow",
     "Waiting",
     "Watch",
+    "outcome_of",
     "printable",
 ]

@@ -23,13 +23,15 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Ready(Event, frozen=True):
-    """The daemon can be dialled."""
+    """The daemon can be dialled. `gateway` and `metrics`: the URLs that tools and whoever watches over it are answered
+    at, None where nothing stands at such a port."""
 
     NAME: ClassVar[str] = "ready"
     peer_id: str
     publisher_id: str
     addresses: list[str]  # multiaddrs with /p2p/…
     gateway: str | None = None
+    metrics: str | None = None
 
 
 class Stopped(Event, frozen=True):
@@ -187,6 +189,17 @@ class ModelOpened(Event, frozen=True):
     """As `log` has one; None where no publisher's word led here."""
     files: list[list[Any]]
     """Of each its path, size and SHA-256 (hex)."""
+
+
+class DraftOpened(Event, frozen=True):
+    """A draft can be written: files of it go into `folder`, which is absolute."""
+
+    NAME: ClassVar[str] = "draft_opened"
+    number: int
+    """What it is called from here on."""
+    folder: str
+    base: str | None
+    """The manifest that it begins with."""
 
 
 class RangeReady(Event, frozen=True):

@@ -1,12 +1,15 @@
 """The disk behind ports: files are the store. Adapters are named by `node.compose` alone."""
 
+from p2phub.store.catalog import CatalogIndex, Told
 from p2phub.store.interface import (
     Accepted,
     Arrival,
+    DraftFolder,
     Fingerprint,
     FoundFile,
     Gap,
     HashedFile,
+    HeldAt,
     Holding,
     Judge,
     Ledger,
@@ -44,11 +47,14 @@ __all__ = [
     "OPENED_LETTERS",
     "Accepted",
     "Arrival",
+    "CatalogIndex",
     "Collectable",
+    "DraftFolder",
     "Fingerprint",
     "FoundFile",
     "Gap",
     "HashedFile",
+    "HeldAt",
     "Holding",
     "HoldingUsage",
     "Judge",
@@ -71,6 +77,7 @@ __all__ = [
     "Store",
     "Swept",
     "ToMake",
+    "Told",
     "Usage",
     "enough",
     "in_order",

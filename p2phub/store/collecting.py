@@ -21,6 +21,7 @@ from p2phub.errors import Malformed, Occupied
 from p2phub.store.blobs import YOUNG_S, Blobs
 from p2phub.store.destination import Destination, is_unfinished_in, unfinished_bytes
 from p2phub.store.disk import FOLDER_FLAGS, Disk
+from p2phub.store.drafting import Drafts
 from p2phub.store.hashed import lists_of_hashed
 from p2phub.store.holdings import HOLDING, Holdings, holding_key
 from p2phub.store.index import HoldingRow, key_of
@@ -49,7 +50,7 @@ def own_folder(home: Path, manifest: Digest) -> Path:
 class Collector:
     """Collects in one home. Thread-safe, as what it is made of is. Methods raise OSError, DiskError."""
 
-    def __init__(self, home: Path, disk: Disk, blobs: Blobs, log: StateLog, holdings: Holdings) -> None:
+    def __init__(self, home: Path, disk: Disk, blobs: Blobs, log: StateLog, holdings: Holdings, drafts: Drafts) -> None:
         self._home = home
         self._files = Path(os.path.abspath(home)) / OWN_FILES
         self._disk = disk
@@ -58,6 +59,7 @@ class Collector:
         self._holdings = holdings
         self._index = holdings.keeping
         self._opened = Opened(home, disk)
+        self._drafts = drafts
 
     # --- what may go -----------------------------------------------------------------------------------------------
 
@@ -115,10 +117,12 @@ class Collector:
         return frozenset(found | {key_of(blob.raw) for blob in lists_of_hashed(index, self._blobs)})
 
     def leftovers(self, keep: Keep) -> Iterator[Leftover]:
-        """Yield what lies in the own store and nothing names, and what tensors were read from that nobody uses."""
+        """Yield what lies in the own store and nothing names, what tensors were read from that nobody uses, and what
+        was published of drafts and nothing that is held has."""
         for name in self._unnamed(keep):
             yield Leftover(self._files / name, tree_bytes(self._files / name))
         yield from self._opened.leftovers()
+        yield from self._drafts.leftovers()
 
     def unfinished(self) -> dict[Digest, int]:
         """Return what fetches into the own store take that did not end; of those that repair something only what is
@@ -191,6 +195,7 @@ class Collector:
             if not stopped() and (gone_there := self._opened.remove(name)) is not None:
                 removed.append(gone_there)
         rows = self._drop_rows_of_gone()
+        removed += self._drafts.sweep(stopped)
         gone = self._places_gone()
         self._holdings.index.forget_hashed(gone)
         blobs = blob_bytes = 0

@@ -169,8 +169,8 @@ class Database:
             except Damage:
                 pass
             except sqlite3.Error as exc:
-                if not _is_damage(exc):
-                    raise _disk_error(exc, self._path) from exc
+                if not is_damage(exc):
+                    raise disk_error(exc, self._path) from exc
             self._move_aside()
             try:
                 return work(self._connected())
@@ -302,12 +302,12 @@ def _bring_up_to_date(db: sqlite3.Connection, steps: Iterable[str]) -> None:
             raise
 
 
-def _is_damage(error: sqlite3.Error) -> bool:
+def is_damage(error: sqlite3.Error) -> bool:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
     return code & 0xFF in _DAMAGE or code == _SHORT_READ or str(error).startswith("no such ")
 
 
-def _disk_error(error: sqlite3.Error, path: Path) -> DiskError:
+def disk_error(error: sqlite3.Error, path: Path) -> DiskError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     # What should have told that a disk is full is often a failure to read or write: of its shared memory, say.
     if code == sqlite3.SQLITE_FULL or (

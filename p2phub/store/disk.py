@@ -173,6 +173,11 @@ class Disk:
         """Make the file's time of change now. Raises FileNotFoundError if it is not there."""
         os.utime(name, dir_fd=dir_fd, follow_symlinks=False)
 
+    def make_read_only(self, fd: int) -> None:
+        """Let nobody write to the file any more who does not change that first, where the file system has modes."""
+        with contextlib.suppress(PermissionError):
+            os.fchmod(fd, 0o444)
+
     def unlink(self, name: str, *, dir_fd: int) -> None:
         os.unlink(name, dir_fd=dir_fd)
 

@@ -16,6 +16,7 @@ from p2phub.manifest import FileEntry, Manifest, is_alone
 from p2phub.store.blobs import Blobs
 from p2phub.store.database import DOUBTED, HELD, TRUSTED
 from p2phub.store.disk import disk_errors
+from p2phub.store.drafting import DRAFT
 from p2phub.store.folders import open_place
 from p2phub.store.holdings import Holdings
 from p2phub.store.index import FileRow, HoldingRow
@@ -23,6 +24,7 @@ from p2phub.store.interface import Fingerprint, LookedAgain, Origin
 from p2phub.store.known import Known
 from p2phub.store.opening import open_in
 from p2phub.store.rehash import is_equal
+from p2phub.store.source import source_of
 
 
 def mark_changed(holdings: Holdings, digest: Digest, file: int) -> None:
@@ -147,10 +149,10 @@ def _stand(holdings: Holdings, row: HoldingRow, file: int, found: Fingerprint, p
 
 
 def _place(row: HoldingRow, manifest: Manifest, entry: FileEntry, known: FileRow | None) -> Path | None:
-    """Return where a file of a holding stands, if not below its folder. Of an adopted one it is found out anew when
-    the index was lost: whatever a link leads to by then, only its content counts."""
+    """Return where a file of a holding stands, if not below its folder. Of an adopted one, or one of a draft, it is
+    found out anew when the index was lost: whatever a link leads to by then, only its content counts."""
     if known is not None and known.place is not None:
         return Path(os.fsdecode(known.place))
-    if row.origin is not Origin.ADOPTED:
+    if row.origin is not Origin.ADOPTED and source_of(row) != DRAFT:
         return None
     return row.folder if is_alone(manifest) else Path(os.path.realpath(row.folder / entry.path))

@@ -4,6 +4,7 @@
     HOME/index.sqlite    what stands where, with fingerprints          (database, can be made again)
     HOME/state.log       which folders hold what, and the ledger       (state_log, cannot)
     HOME/files/          the home's own store: what may be collected   (collecting)
+    HOME/published/      what was published of drafts, and drafts      (drafting)
     HOME/journal.key     what tells our own journals from others       (secret)
     PLACE/.p2phub-shared/ what is listed for other homes, by whom      (sharing)
     DIR/.p2phub/         one fetch into DIR, while it is written       (destination, journal, arrival)
@@ -27,14 +28,17 @@ from p2phub.store.database import INDEX
 from p2phub.store.destination import discard_unfinished, unfinished_bytes
 from p2phub.store.disk import Disk, disk_errors
 from p2phub.store.doubting import check, look_again, mark_changed, mark_damaged, mark_right
+from p2phub.store.drafting import DRAFT, Drafts
 from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import OWN_FOLDER, fingerprint, open_place, open_published
 from p2phub.store.hashed import hashed_at, note_hashed
 from p2phub.store.holdings import Holdings
 from p2phub.store.interface import (
     Arrival,
+    DraftFolder,
     Fingerprint,
     HashedFile,
+    HeldAt,
     Holding,
     Judge,
     LocalRun,
@@ -53,7 +57,7 @@ from p2phub.store.part_hashed import note_parts, part_hashed
 from p2phub.store.remembering import is_as_hashed, remembered
 from p2phub.store.scanning import Ignore, scan_folder
 from p2phub.store.secret import load_or_make
-from p2phub.store.serving import manifests_with, open_held, parts, read_plan
+from p2phub.store.serving import files_of, manifests_with, open_held, parts, read_plan
 from p2phub.store.sharing import Places
 from p2phub.store.sharing.attached import Attached
 from p2phub.store.state_log import LOG, StateLog, open_home
@@ -80,7 +84,8 @@ class FilesystemStore:
         self._attached = Attached()
         self._holdings = Holdings(home, self._blobs, self._log, self._attached)
         self.places = Places(home, self._disk, self._blobs, self._log, self._holdings, self._attached)
-        self._collector = Collector(home, self._disk, self._blobs, self._log, self._holdings)
+        self._drafts = Drafts(home, self._disk, self._holdings)
+        self._collector = Collector(home, self._disk, self._blobs, self._log, self._holdings, self._drafts)
 
     # --- metadata --------------------------------------------------------------------------------------------------
 
@@ -138,11 +143,30 @@ class FilesystemStore:
                 os.fsencode(folder / file.entry.path) for file in files if file.place is None
             )
 
+    def open_draft(self) -> DraftFolder:
+        def record(manifest: Manifest, digest: Digest, folder: Path, files: Sequence[HashedFile]) -> None:
+            self.hold(manifest, digest, folder, files, source=DRAFT)
+
+        with disk_errors(f"write in {self._drafts.folder}"):
+            return self._drafts.open(record)
+
+    def whole(self, manifest: Digest) -> tuple[Manifest, list[HashedFile]] | None:
+        known = self._holdings.known(manifest)
+        if known is None:
+            return None
+        for row in self._holdings.own_word():
+            if row.manifest == manifest and not self._holdings.doubted(row, known.manifest):
+                return known.manifest, files_of(row, known.manifest, self._holdings)
+        return None
+
     def release(self, manifest: Digest, folder: Path | None = None) -> None:
         self._holdings.release(manifest, folder)
 
     def holdings(self, manifest: Digest | None = None) -> tuple[Holding, ...]:
         return self._holdings.all(manifest)
+
+    def held_at(self, manifest: Digest | None = None) -> tuple[HeldAt, ...]:
+        return self._holdings.held_at(manifest)
 
     def recorded(self, manifest: Digest, folder: Path) -> RangeSet:
         return self._holdings.recorded(manifest, folder)
@@ -257,7 +281,7 @@ class FilesystemStore:
         return own_folder(self._home, manifest)
 
     def own_bytes(self) -> int:
-        return sum(row.bytes for row in self._holdings.keeping.own())
+        return sum(row.bytes for row in self._holdings.keeping.own()) + self._drafts.bytes()
 
     def own_unfinished(self) -> dict[Digest, int]:
         with disk_errors(f"look over {self._home}"):

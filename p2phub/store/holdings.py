@@ -27,7 +27,7 @@ from p2phub.store.database import DOUBTED, HELD, TRUSTED, Begun
 from p2phub.store.index import FileRow, FileState, HoldingRow, Index
 from p2phub.store.index_content import ContentIndex
 from p2phub.store.index_keeping import KeepingIndex
-from p2phub.store.interface import Fingerprint, Holding, Origin, Provenance
+from p2phub.store.interface import Fingerprint, HeldAt, Holding, Origin, Provenance
 from p2phub.store.known import Known, KnownManifests, Lender
 from p2phub.store.noting import Noting, root_key
 from p2phub.store.opening import Borrower, Opener
@@ -232,6 +232,10 @@ class Holdings:
 
     def all(self, digest: Digest | None = None) -> tuple[Holding, ...]:
         return tuple(self.of_row(row) for row in self.rows(digest))
+
+    def held_at(self, digest: Digest | None = None) -> tuple[HeldAt, ...]:
+        """Return the same without a look at what each is, and how its files stand."""
+        return tuple(HeldAt(row.manifest, row.folder, row.origin, source_of(row)) for row in self.rows(digest))
 
     def of_row(self, row: HoldingRow) -> Holding:
         """Return a holding as it stands now."""

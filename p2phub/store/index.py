@@ -72,15 +72,22 @@ class Index:
     def __init__(self, home: Path, begin_again: Callable[[], Iterable[Begun]]) -> None:
         self.database = Database(home, begin_again)
         self._do = self.database.do
+        self._rows: tuple[object, tuple[HoldingRow, ...]] = None, ()  # All holdings, and of what state of the index.
 
     # --- what it knows ---------------------------------------------------------------------------------------------
 
     def holdings(self, manifest: Digest | None = None) -> list[HoldingRow]:
         """Return all holdings, or those of one manifest, newest first."""
         # Two queries: with one for both, a manifest would be looked for among all.
-        if manifest is None:
-            return self._holdings("", ())
-        return self._holdings("WHERE manifest = ?", (manifest.raw,))
+        if manifest is not None:
+            return self._holdings("WHERE manifest = ?", (manifest.raw,))
+        # Kept while nothing changes: to make the paths of ten thousand takes longer than all else about them.
+        state, rows = self._rows
+        now = self._do(_state_of)
+        if state != now:
+            rows = tuple(self._holdings("", ()))
+            self._rows = now, rows
+        return list(rows)
 
     def manifests(self) -> list[tuple[int, Digest]]:
         """Return (id, manifest) of all holdings: to make their paths takes longer than all else about them."""
@@ -316,6 +323,11 @@ class Index:
                 give_up_unheld(db, roots)
 
         self._do(forget)
+
+
+def _state_of(db: sqlite3.Connection) -> object:
+    """Return what is another when anything in the index was changed, by this connection or by another process."""
+    return id(db), db.total_changes, db.execute("PRAGMA data_version").fetchone()
 
 
 def contents_of(db: sqlite3.Connection, holding: int, *, count: int = -1) -> list[int]:

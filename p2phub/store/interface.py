@@ -172,6 +172,15 @@ class Holding(msgspec.Struct, frozen=True):
     files_damaged: int = 0
 
 
+class HeldAt(msgspec.Struct, frozen=True):
+    """That a folder holds a manifest, whatever became of its files."""
+
+    manifest: Digest
+    folder: Path
+    origin: Origin
+    source: Provenance | None = None
+
+
 class LocalFile(msgspec.Struct, frozen=True):
     """A file of this disk that has chunks that are wanted. `open` raises ContentChanged if it is not as it was hashed.
 
@@ -289,6 +298,30 @@ class Arrival(Protocol):
         """Let go of descriptors and the lock; keep what is there for the next attempt."""
 
 
+# --- drafts ------------------------------------------------------------------------------------------------------
+
+
+class DraftFolder(Protocol):
+    """A folder of the home's own store for files that are on their way to be published. One user's at a time."""
+
+    @property
+    def folder(self) -> Path:
+        """Where files may be made, each under a name of its own, and written once."""
+
+    def need_room(self, count: int) -> None:
+        """Raise DiskFull if `count` bytes more cannot be there."""
+
+    def hold(self, manifest: Manifest, digest: Digest, files: Sequence[HashedFile]) -> tuple[HashedFile, ...]:
+        """Record that this home published `manifest`, which has `files`, each at its `place`; durable on return.
+
+        Those in a folder of drafts, this one or another, move into the own store, where nothing changes them any more;
+        others stay where they are. Returns them as they stand then. Raises ContentChanged if one is not as it was
+        hashed, DiskError; then nothing is recorded."""
+
+    def close(self) -> None:
+        """Remove what was not published."""
+
+
 class Store(Keeper, Protocol):
     """Everything of one home that has bytes of content."""
 
@@ -326,11 +359,21 @@ class Store(Keeper, Protocol):
 
         An adopted file alone (`manifest.is_alone`) has its own path for a folder."""
 
+    def open_draft(self) -> DraftFolder:
+        """Begin a draft. What killed processes left of theirs goes."""
+
+    def whole(self, manifest: Digest) -> tuple[Manifest, list[HashedFile]] | None:
+        """Return a manifest that is held whole, with its files, each at its `place`, and without their chunks, which
+        the store has; None if no folder holds all of it. What an attached place lists does not count."""
+
     def release(self, manifest: Digest, folder: Path | None = None) -> None:
         """Forget that `folder` holds `manifest`, or that any folder does; touches no file there."""
 
     def holdings(self, manifest: Digest | None = None) -> tuple[Holding, ...]:
         """Return what is held, of one manifest or of all, the newest first."""
+
+    def held_at(self, manifest: Digest | None = None) -> tuple[HeldAt, ...]:
+        """Return the same without a look at what each is and how its files stand, which costs next to nothing."""
 
     def recorded(self, manifest: Digest, folder: Path) -> RangeSet:
         """Return which files of a manifest, by number, were recorded as standing in `folder`, in doubt by now or not.
@@ -467,6 +510,10 @@ class Ledger(Protocol):
         """Note, durably, whether a manifest is kept from collection, held or not."""
 
     def pins(self) -> frozenset[Digest]: ...
+
+    def stamp(self) -> object:
+        """Return what is another when anything changed, here or by another process. Of a home's ledger also when what
+        it holds by its own word did, and then at times when nothing did. Cheap."""
 
     def names(self) -> dict[str, str]:
         """Petnames and mapped `org/name`s: what they stand for (a peer id or a reference)."""

@@ -134,7 +134,7 @@ class Keeper(Protocol):
         """Return where the home's own store has a manifest, if it has: what is held there is `Origin.OWN`."""
 
     def own_bytes(self) -> int:
-        """Return what the files of all holdings of the own store come to."""
+        """Return what the files of all holdings of the own store come to, with those that drafts were published of."""
 
     def own_unfinished(self) -> dict[Digest, int]:
         """Return what each fetch into the own store takes there that did not end, or runs, beside what is held."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar, cast
 
 from p2phub import limits
 from p2phub.content import Digest
@@ -21,6 +22,8 @@ HISTORY = "history"
 WITHHELD = "withheld"
 PIN = "pin"
 
+T = TypeVar("T")
+
 
 class FileLedger:
     """The ledger of one home. Thread-safe; several processes may have one each."""
@@ -28,6 +31,7 @@ class FileLedger:
     def __init__(self, home: Path, disk: Disk | None = None, *, log: StateLog | None = None) -> None:
         """`log`: that of `home`, for whoever has it open already: to read it takes a second where it is large."""
         self._log = log or StateLog(home, disk)
+        self._made: dict[str, tuple[int, object]] = {}  # By kind, of which version of it, what was made of all of it.
 
     def publish(self, publication: Publication) -> None:
         key = (str(publication.publisher), publication.name, publication.tag)
@@ -60,8 +64,7 @@ class FileLedger:
             self.withhold(was.manifest, withheld=True)  # First: a crash between the two must not make it public.
 
     def publications(self) -> tuple[Publication, ...]:
-        found = sorted(self._log.all(PUBLICATION).items())
-        return tuple(_publication(key, value) for key, value in found)
+        return self._all(PUBLICATION, _publication)
 
     def accepted(self, publisher: PeerId, name: str, tag: str) -> Accepted | None:
         value = self._log.get(ACCEPTED, (str(publisher), name, tag))
@@ -76,8 +79,17 @@ class FileLedger:
                 self._note(key, accepted.signed)
 
     def all_accepted(self) -> Iterable[tuple[PeerId, str, str, Accepted]]:
-        for (publisher, name, tag), value in sorted(self._log.all(ACCEPTED).items()):
-            yield parse_peer_id(publisher), name, tag, _accepted(value)
+        return self._all(ACCEPTED, _named)
+
+    def _all(self, kind: str, made_of: Callable[[Key, Value], T]) -> tuple[T, ...]:
+        """Return what is made of all settings of a kind, in order of their keys; made once, until one changes: of ten
+        thousand it takes longer than a user who types would wait."""
+        version = self._log.version(kind)  # First: what changes meanwhile makes it old.
+        known = self._made.get(kind)
+        if known is None or known[0] != version:
+            found = tuple(made_of(key, value) for key, value in sorted(self._log.all(kind).items()))
+            self._made[kind] = known = version, found
+        return cast("tuple[T, ...]", known[1])
 
     def history(self, publisher: PeerId, name: str, tag: str) -> tuple[bytes, ...]:
         value = self._log.get(HISTORY, (str(publisher), name, tag)) or []
@@ -112,6 +124,9 @@ class FileLedger:
     def _marked(self, kind: str) -> frozenset[Digest]:
         return frozenset(Digest(bytes.fromhex(manifest)) for (manifest,) in self._log.all(kind))
 
+    def stamp(self) -> object:
+        return self._log.stamp()
+
     def names(self) -> dict[str, str]:
         return {alias: str(target) for (alias,), (target,) in sorted(self._log.all(NAME).items())}
 
@@ -138,6 +153,11 @@ def _publication(key: Key, value: Value) -> Publication:
             return Publication(parse_peer_id(publisher), name, tag, Digest(manifest), path, signed, private, peers)
         case _:
             raise Damaged(f"state.log holds a publication of another form: {key}")
+
+
+def _named(key: Key, value: Value) -> tuple[PeerId, str, str, Accepted]:
+    publisher, name, tag = key
+    return parse_peer_id(publisher), name, tag, _accepted(value)
 
 
 def _accepted(value: Value) -> Accepted:

@@ -22,9 +22,11 @@ from p2phub.errors import ContentChanged, DiskError
 from p2phub.manifest import FileEntry, Manifest, alone_digest, alone_root, encode_manifest, is_alone
 from p2phub.store.interface import (
     Arrival,
+    DraftFolder,
     Fingerprint,
     FoundFile,
     HashedFile,
+    HeldAt,
     Holding,
     Judge,
     LocalFile,
@@ -38,6 +40,7 @@ from p2phub.store.interface import (
 )
 from p2phub.store.lists import list_of_file
 from p2phub.store.memory_arrival import MemoryArrival, Unfinished
+from p2phub.store.memory_drafting import MemoryDraft
 from p2phub.store.memory_files import MemoryFile, Opened, same_bytes
 from p2phub.store.memory_keeping import MemoryKeeper
 from p2phub.store.needs import lists_of
@@ -240,6 +243,19 @@ class MemoryStore:
             self._held.append(held)
             self._note_used(held.digest)
 
+    def open_draft(self) -> DraftFolder:
+        return MemoryDraft(self)
+
+    def whole(self, manifest: Digest) -> tuple[Manifest, list[HashedFile]] | None:
+        with self.lock:
+            for held in reversed(self._held):
+                if held.digest == manifest and not held.doubted:
+                    places = (Path(*_where(held, number)) for number in range(len(held.files)))
+                    return held.manifest, [
+                        replace(file, place=place) for file, place in zip(held.files, places, strict=True)
+                    ]
+        return None
+
     def release(self, manifest: Digest, folder: Path | None = None) -> None:
         with self.lock:
             self._held = [held for held in self._held if held.digest != manifest or folder not in (None, held.folder)]
@@ -262,6 +278,10 @@ class MemoryStore:
                 for held in reversed(self._held)
                 if manifest in (None, held.digest)
             )
+
+    def held_at(self, manifest: Digest | None = None) -> tuple[HeldAt, ...]:
+        found = self.holdings(manifest)
+        return tuple(HeldAt(each.manifest, each.folder, each.origin, each.source) for each in found)
 
     def read_plan(self, manifest: Digest) -> ReadPlan | None:
         with self.lock:
@@ -435,12 +455,20 @@ class MemoryStore:
 
     def standing(self, folder: Path, path: str) -> Fingerprint | None:
         with self.lock:
-            file = self.folders.get(folder, {}).get(path)
+            file = self._file(folder, path)
             return None if file is None else file.fingerprint()
+
+    def _file(self, folder: Path, path: str) -> MemoryFile | None:
+        """Return what stands there, also where a place is named by its folder, which is one below a folder of ours."""
+        for at in (folder, *folder.parents):
+            file = self.folders.get(at, {}).get((folder / path).relative_to(at).as_posix())
+            if file is not None:
+                return file
+        return None
 
     def _open(self, folder: Path, path: str, expected: Fingerprint | None) -> Readable:
         with self.lock:
-            file = self.folders.get(folder, {}).get(path)
+            file = self._file(folder, path)
             if file is None or expected not in (None, file.fingerprint()):
                 raise ContentChanged(f"{folder / path} is not there any more, or not as it was hashed")
             return Opened(file, lambda: self.standing(folder, path))

@@ -16,6 +16,7 @@ from p2phub.content import Digest
 from p2phub.errors import Occupied
 from p2phub.store.interface import Origin
 from p2phub.store.keeping import Collectable, HoldingUsage, Keep, Spare, Swept, Usage, in_order
+from p2phub.store.memory_drafting import CONTENT
 from p2phub.store.needs import blobs_of
 
 if TYPE_CHECKING:
@@ -36,7 +37,10 @@ class MemoryKeeper:
         return OWN_FILES / manifest.raw.hex()
 
     def own_bytes(self) -> int:
-        return sum(held.bytes_total for held in self._store.holdings() if held.origin is Origin.OWN)
+        own = sum(held.bytes_total for held in self._store.holdings() if held.origin is Origin.OWN)
+        with self._store.lock:
+            published = self._store.folders.get(CONTENT, {})
+            return own + sum(file.fingerprint().size for file in published.values())
 
     def own_unfinished(self) -> dict[Digest, int]:
         with self._store.lock:

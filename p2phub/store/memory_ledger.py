@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from copy import copy
 
 from p2phub import limits
 from p2phub.content import Digest
@@ -89,6 +90,11 @@ class MemoryLedger:
     def pins(self) -> frozenset[Digest]:
         with self._lock:
             return frozenset(self._pins)
+
+    def stamp(self) -> object:
+        with self._lock:
+            values = (self._publications, self._accepted, self._withheld, self._pins, self._names)
+            return tuple(copy(each) for each in values)
 
     def names(self) -> dict[str, str]:
         with self._lock:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from p2phub.content import Digest, RangeSet, Readable, ReadPlan
 from p2phub.errors import ContentChanged
-from p2phub.manifest import is_alone
+from p2phub.manifest import Manifest, is_alone
 from p2phub.store.holdings import Holdings
 from p2phub.store.index import HoldingRow
-from p2phub.store.interface import Origin
+from p2phub.store.interface import HashedFile, Origin
 from p2phub.store.opening import Alone, Opener, open_in
 
 
@@ -53,6 +53,21 @@ def open_held(holdings: Holdings, digest: Digest, folder: Path, file: int) -> Re
     if manifest is None or not rows:
         raise ContentChanged(f"{folder} is not held any more")
     return open_in(rows[0], manifest.files[file], holdings.index.file(rows[0].id, file))
+
+
+def files_of(row: HoldingRow, manifest: Manifest, holdings: Holdings) -> list[HashedFile]:
+    """Return the files of a holding that is whole, each where it stands, links followed."""
+    opener = Opener(holdings.index.files(row.id), manifest, row.folder)
+    return [
+        HashedFile(
+            entry,
+            None,
+            opener.expected(number)[1],
+            opener.trusts(number),
+            opener.path(number) if number in opener.places else Path(os.path.realpath(opener.path(number))),
+        )
+        for number, entry in enumerate(manifest.files)
+    ]
 
 
 def parts(holdings: Holdings, digest: Digest) -> tuple[Digest, ...]:

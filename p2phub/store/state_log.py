@@ -61,6 +61,8 @@ class StateLog:
         self._seen: tuple[int, int] | None = None  # Inode and length of the file when it was last read.
         self._open = True
         self._locked = False
+        self._changes: dict[str, int] = {}  # By kind, the number of its last change.
+        self._change = 0  # The number of the last of all.
         with disk_errors(f"use {home}", option="--home"):
             self._home = open_home(self._disk, home)
 
@@ -70,10 +72,26 @@ class StateLog:
             self._refresh()
             return dict(self._state.get(kind, {}))
 
+    def version(self, kind: str) -> int:
+        """Return what is another number when anything of `kind` changed: whoever made something of it can keep that.
+        Raises DiskError, Damaged."""
+        with self._mutex, disk_errors(f"read {self._path}", option="--home"):
+            self._refresh()
+            return self._changes.get(kind, 0)
+
     def get(self, kind: str, key: Key) -> Value | None:
         with self._mutex, disk_errors(f"read {self._path}", option="--home"):
             self._refresh()
             return self._state.get(kind, {}).get(key)
+
+    def stamp(self) -> tuple[int, int]:
+        """Return what tells that nothing was appended: which file the log is, and its length. Raises DiskError."""
+        with disk_errors(f"read {self._path}", option="--home"):
+            try:
+                status = os.stat(LOG, dir_fd=self._home, follow_symlinks=False)
+            except FileNotFoundError:
+                return 0, 0
+            return status.st_ino, status.st_size
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[StateLog]:
@@ -115,14 +133,15 @@ class StateLog:
         try:
             status = os.stat(LOG, dir_fd=self._home, follow_symlinks=False)
         except FileNotFoundError:
-            self._state, self._living, self._end, self._seen = {}, 0, 0, None
+            self._forget()
+            self._seen = None
             return
         seen = (status.st_ino, status.st_size)
         if seen == self._seen:
             return
         data = _read(self._home, LOG)
         if self._seen is None or self._seen[0] != status.st_ino or len(data) < self._end:
-            self._state, self._living, self._end = {}, 0, 0  # Another process wrote it anew.
+            self._forget()  # Another process wrote it anew.
         bodies, end = decode_records(data, self._end)
         if next_record(data, end) is not None:
             raise Damaged(
@@ -132,6 +151,11 @@ class StateLog:
         for body in bodies:
             self._take(body)
         self._end, self._seen = end, seen
+
+    def _forget(self) -> None:
+        self._state, self._living, self._end = {}, 0, 0
+        self._change += 1
+        self._changes = dict.fromkeys(self._changes, self._change)
 
     def _take(self, body: bytes) -> None:
         # Hundreds of thousands of times where a home holds much: what nearly all are is tried first.
@@ -146,6 +170,8 @@ class StateLog:
             value = None
         except msgspec.DecodeError as exc:
             raise Damaged(f"{self._path} has a record that is none") from exc
+        self._change += 1
+        self._changes[kind] = self._change
         known = self._state.get(kind)
         if known is None:
             known = self._state[kind] = {}

@@ -20,7 +20,13 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-OPTIONAL = {"p2phub.api.arrays": {"numpy": "arrays", "torch": "torch"}}
+OPTIONAL = {
+    "p2phub.api.arrays": {"numpy": "arrays", "torch": "torch"},
+    "p2phub.web.reading_rows": {"pyarrow": "page"},
+    "p2phub.filesystem.ahead": {"fsspec": "fs"},
+    "p2phub.filesystem.files": {"fsspec": "fs"},
+    "p2phub.filesystem.system": {"fsspec": "fs"},
+}
 """By module what it imports only when it is asked to, and the extra that declares it."""
 
 

@@ -12,7 +12,10 @@ import pytest
 from tests.support.house import PURE_ROOMS, ROOT, imports_of, module_imports, modules, place, room_of, tree_of
 
 COMPOSE = "p2phub.node.compose"
-PORTS = {"store": {"interface", "keeping", "disk", "caches", "materialise", "sharing"}, "net": {"interface", "finder"}}
+PORTS = {
+    "store": {"interface", "keeping", "catalog", "disk", "caches", "materialise", "sharing"},
+    "net": {"interface", "finder"},
+}
 """Rooms of adapters behind ports, and their files that others may name: the ports, what may be kept, how to write a
 file safely, and what reads and writes other programs' caches and shared places, which stand behind no port: there is
 nothing to choose.

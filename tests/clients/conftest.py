@@ -12,7 +12,7 @@ from tests.support.processes import Scene
 from tests.support.real_repository import add_real_repository
 from tests.support.static_hub import StaticHub
 
-CLIENTS = ("huggingface_hub", "tokenizers", "transformers", "safetensors")
+CLIENTS = ("datasets", "duckdb", "fsspec", "huggingface_hub", "pandas", "tokenizers", "transformers", "safetensors")
 
 
 @pytest.fixture(scope="session", autouse=True)

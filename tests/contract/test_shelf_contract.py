@@ -69,7 +69,7 @@ async def content_of(shelf: Shelf, snapshot: Snapshot, path: str, start: int = 0
     async with shelf.open(snapshot, file) as content:
         if content.standing is not None:
             assert content.standing.unchanged()
-        async with aclosing(content.read(start, file.size if stop is None else stop)) as pieces:
+        async with aclosing(content.pieces(start, file.size if stop is None else stop)) as pieces:
             return b"".join([taken(piece) async for piece in pieces])
 
 
@@ -154,3 +154,10 @@ async def test_what_is_here_is_listed_by_its_kind(scene: Scene) -> None:
         assert [each.repo for each in found] == [RepoId(kind, name) for name in names]
         snapshot = await scene.shelf.snapshot(found[0].repo, MAIN)
         assert found[0].release.commit == snapshot.commit
+
+
+async def test_names_are_those_of_the_kind(scene: Scene) -> None:
+    await scene.add("m", FILES)
+    await scene.add("d", FILES, kind=Kind.DATASET)
+    assert list(await scene.shelf.names(Kind.MODEL)) == [M]
+    assert list(await scene.shelf.names(Kind.DATASET)) == [RepoId(Kind.DATASET, "d")]

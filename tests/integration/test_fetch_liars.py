@@ -34,6 +34,8 @@ PROVABLE = {
     Lie.GARBAGE: (None, None),
     Lie.HUGE_FRAME: (None, None),
 }
+UNREADABLE = (Lie.SHORT, Lie.LONG, Lie.OTHER_CHUNKS, Lie.GARBAGE, Lie.HUGE_FRAME)
+"""Nothing came that could be compared: the answer was none."""
 SLOW = (Lie.NOTHING, Lie.NO_FLIGHT)  # They are noticed by the time that passes without a byte.
 PLAIN = [lie for lie in Lie if lie not in (Lie.NONE, *SLOW)]
 
@@ -64,6 +66,7 @@ async def test_a_fetch_completes_from_the_honest_provider_beside(tmp_path: Path,
     bob = await fetch_beside_a_liar(tmp_path, model, lie)
     for event in dropped(bob.events):
         assert event.peer_id == str(LIAR.peer_id)
+    assert bob.tally.received["direct"] >= sum(path.stat().st_size for path in model.iterdir())
 
 
 @covers("T33")
@@ -83,6 +86,8 @@ async def test_alone_the_liar_is_named_with_the_chunk_and_the_file(tmp_path: Pat
         assert file is None or event[1] == file
         assert chunk is None or event[2] == chunk
         assert f"chunk {event[2]} of {event[1]}" in caught.value.message
+        assert bob.tally.dropped["lied"] >= 1
+        assert bob.tally.refused["wrong"] == (0 if lie in UNREADABLE else bob.tally.dropped["lied"])
         for path in (tmp_path / "out").glob("*"):  # What did arrive at its place is right.
             if path.name != ".p2phub":
                 assert path.read_bytes() == (model / path.name).read_bytes()

@@ -15,6 +15,7 @@ import trio
 from p2phub import api, limits
 from p2phub.api.reading import AHEAD_BYTES, PIECE_BYTES_MAX, OpenModel
 from p2phub.identity import parse_peer_address
+from tests.support.came import came_to
 from tests.support.gate import Gate
 from tests.support.processes import Scene
 
@@ -53,25 +54,6 @@ async def read(model: OpenModel, path: str, start: int = 0, stop: int | None = N
 
 async def shut(gate: Gate) -> None:
     await trio.to_thread.run_sync(gate.shut.wait, abandon_on_cancel=True)
-
-
-def came_to(home: Path) -> int:
-    """Return how many bytes of big files stand in the own store of a home: what is missing of one is a hole."""
-    return sum(data_bytes(path) for path in (home / "files").rglob("*") if path.is_file() and path.stat().st_size > MIB)
-
-
-def data_bytes(path: Path) -> int:
-    """Return how much of a file is no hole. Its blocks would count what the disk notes of a file in many parts."""
-    size, at, found = path.stat().st_size, 0, 0
-    with path.open("rb") as file:
-        while at < size:
-            try:
-                start = os.lseek(file.fileno(), at, os.SEEK_DATA)
-            except OSError:  # Nothing but a hole from here.
-                break
-            at = os.lseek(file.fileno(), start, os.SEEK_HOLE)
-            found += at - start
-    return found
 
 
 @pytest.mark.parametrize("daemon", [True, False])
@@ -299,7 +281,7 @@ async def test_where_nobody_wants_anything_what_came_whole_goes_to_its_place_whi
     scene: Scene, folder: Path, data: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And what is wanted after that is fetched all the same."""
-    monkeypatch.setattr(limits, "READERS_IDLE_S", 0.0)
+    monkeypatch.setattr(limits, "READERS_IDLE_ALONE_S", 0.0)
     reference = scene.publish("ann", folder, name="m")["reference"]
     ann = scene.node("ann")
     with trio.fail_after(END_S):

@@ -83,6 +83,7 @@ RESULTS: Json = {
         "files": [{"path": "new.bin", "bytes": 5_000_000, "bytes_here": 4_000_000}],
         "here": [{"path": f"/models/{n}.bin", "bytes": 500_000} for n in range(8)],
         "providers": [{"peer_id": PEER, "address": "/ip4/127.0.0.1/tcp/4717", "via": "dht"}],
+        "unmatched": [],
     },
     "diff": {
         "before": "bagbefore",
@@ -131,6 +132,34 @@ RESULTS: Json = {
         }
     ],
     "unfinished": [],
+    "search": {
+        "items": [
+            {
+                "ref": f"{PEER}/m",
+                "name": "lab/m",
+                "publisher": PEER,
+                "tag": "main",
+                "manifest": "bagmanifest",
+                "commit": "00" * 20,
+                "kind": "model",
+                "title": "small",
+                "licence": "MIT",
+                "formats": ["gguf"],
+                "size": 5_000_000,
+                "files": 3,
+                "created": 1_700_000_000,
+                "sequence": 7,
+                "held": True,
+                "origin": "fetched",
+                "pinned": True,
+                "private": False,
+                "seen": 1_700_000_000,
+            }
+        ],
+        "cursor": None,
+        "total": None,
+        "complete": True,
+    },
     "log": [RELEASE],
     "verify": {
         "manifest": "bagmanifest",

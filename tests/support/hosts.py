@@ -23,7 +23,7 @@ from p2phub.identity import Address, PeerAddress, PeerId, SecretKey
 from p2phub.net.direct import DirectPlane, open_plane
 from p2phub.net.listen import open_listener
 from p2phub.net.throttle import Caps
-from p2phub.observe import Done, Event
+from p2phub.observe import Done, Event, Tally
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.ledger import FileLedger
 
@@ -76,6 +76,7 @@ class TestHost:
     caps: Caps = field(default_factory=Caps)
     workers: Workers = field(default_factory=Workers)
     events: list[Event] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
 
     @property
     def candidates(self) -> list[Candidate]:
@@ -137,6 +138,7 @@ class TestHost:
                 shelf=self.shelf if share else None,
                 exchange=self.exchange if share else None,
                 down=self.caps.down,
+                tally=self.tally,
             ),
             watch=watch or self.events.append,
             started=started,

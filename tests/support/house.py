@@ -13,9 +13,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "p2phub"
 
 PURE_ROOMS = ("content", "formats", "identity", "manifest", "observe", "wire", "transfer", "discovery", "catalog")
-"""Rooms of decisions: no tasks, sockets, files, clock or chance. `catalog` comes later."""
+"""Rooms of decisions: no tasks, sockets, files, clock or chance."""
 
-APPS = ("cli", "gateway", "web", "filesystem", "http")
+APPS = ("cli", "gateway", "operations", "web", "filesystem", "http")
 """Rooms that import the library alone."""
 
 

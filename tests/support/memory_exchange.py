@@ -11,7 +11,7 @@ from typing import Any
 from p2phub.gateway.app import App
 from p2phub.gateway.shelf import Shelf
 from p2phub.http.exchange import CutOff, Headers, Request
-from p2phub.http.front import Front
+from p2phub.http.front import Front, Site
 from p2phub.http.guard import Door
 from p2phub.http.refusal import Refusal
 
@@ -90,12 +90,13 @@ async def ask(
     headers: dict[str, str] | None = None,
     body: bytes = b"",
     door: Door = DOOR,
+    site: Site | None = None,
 ) -> MemoryExchange:
-    """Have the app answer one request, of a program of this machine unless the headers say otherwise."""
+    """Have the app answer one request, or `site`, of a program of this machine unless the headers say otherwise."""
     request = Request(method, target, {"host": HOST, **(headers or {})}, "127.0.0.1")
     exchange = MemoryExchange(request, body)
     try:
-        await Front(door, {"": App(shelf)}).handle(exchange)
+        await Front(door, {"": site or App(shelf)}).handle(exchange)
     except CutOff as error:
         exchange.cut = error
     return exchange

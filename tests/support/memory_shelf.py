@@ -13,7 +13,7 @@ import trio
 from p2phub.errors import HubError
 from p2phub.gateway.revisions import Commit, Tag
 from p2phub.gateway.routes import Kind, RepoId
-from p2phub.gateway.shelf import Content, File, NoSuchRevision, Release, Repository, Snapshot, Unmapped
+from p2phub.gateway.shelf import Content, File, NoSuchRevision, Piece, Release, Repository, Snapshot, Unmapped
 
 PIECE_BYTES = 1 << 16
 
@@ -63,6 +63,9 @@ class MemoryContent:
         finally:
             self._shelf.reads -= 1
 
+    def pieces(self, start: int, stop: int) -> AsyncGenerator[Piece, None]:
+        return self.read(start, stop)
+
 
 class MemoryShelf:
     """`shelf.Shelf`. `standing`: whether files stand whole here; else they are read as if they were fetched.
@@ -98,8 +101,17 @@ class MemoryShelf:
         self._contents |= {(commit, path): content for path, content in files.items()}
         return snapshot
 
+    def become(self, version: Snapshot, other: Snapshot) -> None:
+        """Have the commit of a version have the files of another."""
+        now = Snapshot(version.repo, version.release, other.files, key=other.key)
+        versions = self._versions[version.repo]
+        versions[versions.index(version)] = now
+
     async def repositories(self, kind: Kind) -> Sequence[Repository]:
         return [Repository(repo, versions[0].release) for repo, versions in self._versions.items() if repo.kind is kind]
+
+    async def names(self, kind: Kind) -> Sequence[RepoId]:
+        return [each.repo for each in await self.repositories(kind)]
 
     async def snapshot(self, repo: RepoId, revision: Tag | Commit) -> Snapshot:
         if self.unreachable is not None:

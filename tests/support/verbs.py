@@ -15,12 +15,15 @@ from p2phub.engine.serve import ControlDesk, StoreShelf
 from p2phub.engine.workers import Workers
 from p2phub.identity import SecretKey
 from p2phub.net.throttle import Caps
+from p2phub.node.catalog import NodeCatalog
 from p2phub.node.config import Config
 from p2phub.node.running import Running
 from p2phub.node.verbs import Verbs
+from p2phub.observe import Tally
 from p2phub.store import Store
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.ledger import FileLedger
+from p2phub.store.memory_catalog import MemoryCatalog
 from tests.support.content import Content
 from tests.support.hosts import FixedFinder
 
@@ -59,6 +62,7 @@ class Scene:
             return self.finder
 
         self.finder = FixedFinder()
+        self.index = MemoryCatalog()
         places = self.real_store.places
         resolver = Resolver(
             ledger=ledger, workers=workers, dialler=nobody, open_finder=open_finder, lent=places.releases
@@ -78,6 +82,12 @@ class Scene:
             caps=Caps(),
             budget=DialBudget(),
             places=places,
+            tally=Tally(),
+            connections=0,
+            children=tuple,
+            addresses=lambda: (),
+            peers_proven=0,
+            catalog=NodeCatalog(self.index, ledger, store, places, workers),
             ticket_addresses=lambda: (),
             ticket_may_be_private=lambda: False,
         )
@@ -85,7 +95,8 @@ class Scene:
         self.desk = ControlDesk(shelf, ledger, workers)
         self.announcer = Announcer(self.finder, store=store, ledger=ledger, workers=workers, own=PUBLISHER.peer_id)
         self.seen = (ledger, store)
-        self.verbs = Verbs(Running(self.parts))
+        self.node = Running(self.parts)
+        self.verbs = Verbs(self.node)
 
     async def call(self, verb: str, **args: Any) -> dict[str, Any]:
         return await self.verbs.call(verb, args, lambda event: None)

@@ -17,6 +17,7 @@ from p2phub.observe import Watch
 
 ROOMS = {
     "publishing": ("publish", "survey", "unpublish", "remove"),
+    "drafting": ("open_draft", "close_draft", "draft_room", "draft_change", "draft_publish"),
     "fetching": ("fetch",),
     "opening": ("open_tensors", "close_tensors"),
     "reading": ("open_model", "close_model", "read_range", "standing"),
@@ -27,8 +28,11 @@ ROOMS = {
     "holding": ("ls", "unfinished", "log", "verify"),
     "keeping": ("pin", "unpin", "gc", "du"),
     "sharing": ("share", "unshare", "shares", "attach", "detach", "attached"),
+    "watching": ("counters", "readiness"),
     "node": ("init", "peers", "status", "explain", "limit", "doctor"),
-    "calling": ("repository", "repositories"),
+    "calling": ("repository", "repositories", "publishable"),
+    "showing": ("pulse", "extents", "holdings", "holders"),
+    "searching": ("search",),
     "naming": ("names", "name_add", "name_remove", "key_export", "key_import"),
 }
 ROOM_OF = {verb: room for room, verbs in ROOMS.items() for verb in verbs}
@@ -39,8 +43,13 @@ LOOK_FIRST = frozenset(
 )
 """Verbs that what attached places list matters to: these are looked at before."""
 
-TELL_AFTER = frozenset(("publish", "unpublish", "remove", "fetch", "adopt", "verify", "pin", "give", "gc", "doctor"))
+TELL_AFTER = frozenset(
+    ("publish", "draft_publish", "unpublish", "remove", "fetch", "adopt", "verify", "pin", "give", "gc", "doctor")
+)
 """Verbs that may change what this home holds, or may tell of: shared places hear of it after."""
+
+CHANGING = TELL_AFTER | {"unpin", "name_add", "name_remove", "attach", "detach"}
+"""Verbs after which lists of what is here may look otherwise: who looks on is told so (`pulse`)."""
 
 
 class Verbs:
@@ -59,13 +68,22 @@ class Verbs:
             inspect.signature(carry_out).bind(self._node, watch, **args)
         except TypeError as exc:
             raise UsageError(f"arguments do not fit {verb}: {exc}") from exc
-        places = self._node.places
         if verb in LOOK_FIRST:
-            await places.look()
-        if verb not in TELL_AFTER:
-            return await carry_out(self._node, watch, **args)
+            await self._node.places.look()
         try:
-            result = await carry_out(self._node, watch, **args)
+            return await self._told_of(verb, carry_out(self._node, watch, **args))
+        finally:
+            if verb in CHANGING:  # Also if it failed: half of it may be done.
+                self._node.changes += 1
+
+    async def _told_of(self, verb: str, carried_out: Awaitable[JsonObject]) -> JsonObject:
+        """Return what it comes to, once shared places were told."""
+        if verb not in TELL_AFTER:
+            return await carried_out
+        places = self._node.places
+        try:
+            result = await carried_out
+            self._node.parts.tally.take(verb, result)
         except HubError:  # It may have changed something all the same. Cancelled, the next one tells of it.
             await places.tell()
             raise

@@ -6,14 +6,16 @@ adopted here under that name; and nothing else, whoever announces it. All of thi
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from p2phub.content import Codec, Digest
-from p2phub.errors import Malformed, NotFound, UsageError
+from p2phub.errors import Malformed, NotFound, NotTrusted, UsageError
 from p2phub.identity import PeerId, parse_peer_id
-from p2phub.manifest import DEFAULT_TAG, Reference, Release, named_manifest, parse_reference, read_release
+from p2phub.manifest import DEFAULT_TAG, Reference, Release, check_name, kept_release, parse_reference
 from p2phub.node.compose import Parts
 from p2phub.node.running import JsonObject, Running
 from p2phub.observe import Watch
-from p2phub.store import Holding
+from p2phub.store import HeldAt
 
 HUB_CACHE = "hf"
 DATASETS = "datasets/"
@@ -27,7 +29,12 @@ async def repository(node: Running, watch: Watch, *, name: str) -> JsonObject:
     version can ever come, since it means bytes; "versions": those known here, the newest of a tag first; "candidates":
     references to what is called alike, where nothing is called so.
     """
-    return await node.parts.workers.run(lambda: _repository(node.parts, name))
+    parts = node.parts
+
+    def commit_of(manifest: Digest) -> str | None:
+        return _commits_among(parts.store.held_at(manifest))(manifest)
+
+    return await parts.workers.run(lambda: _repository(parts, name, commit_of))
 
 
 async def repositories(node: Running, watch: Watch) -> JsonObject:
@@ -35,24 +42,79 @@ async def repositories(node: Running, watch: Watch) -> JsonObject:
     return {"items": await node.parts.workers.run(lambda: _repositories(node.parts))}
 
 
-def _repository(parts: Parts, name: str) -> JsonObject:
+async def publishable(node: Running, watch: Watch, *, name: str) -> JsonObject:
+    """Return what is published here as `name` ("org/name", or "name"): {"reference", "name", "mapped"}.
+
+    "name" is that of our publisher's, "reference" it with our key; "mapped": whether `name` leads there already, else
+    nothing is called so yet. Raises NotTrusted where it means what somebody else publishes, UsageError where nothing
+    can be published so.
+    """
+    return await node.parts.workers.run(lambda: _publishable(node.parts, name))
+
+
+def _publishable(parts: Parts, name: str) -> JsonObject:
+    own = parts.publisher.peer_id
+    try:
+        reference = parts.resolver.mapped(parse_reference(name))
+    except (UsageError, NotFound, Malformed):
+        reference = None
+    if reference is not None:
+        if reference.publisher is None or reference.name is None or reference.digest is not None:
+            raise UsageError(f"{name} stands for one version here, of which no newer one can be published")
+        if reference.publisher != own:
+            raise NotTrusted(f"{name} stands for what {reference.publisher} publishes, and not for anything of ours")
+        if reference.tag != DEFAULT_TAG:
+            raise UsageError(f"{name} stands for one tag here", hint="give another name to what is to be published")
+        return {"reference": f"{own}/{reference.name}", "name": reference.name, "mapped": True}
+    if _adopted(parts, name):
+        raise UsageError(f"{name} is what another program has here", hint="publish under another name")
+    taken = {item.name for item in parts.ledger.publications() if item.publisher == own}
+    taken |= {what for publisher, what, _, _ in parts.ledger.all_accepted() if publisher == own}
+    org, _, last = name.lower().rpartition("/")
+    for free in (last, f"{org}-{last}") if org else (last,):
+        try:
+            check_name(free)
+        except Malformed:
+            continue
+        if free not in taken:
+            return {"reference": f"{own}/{free}", "name": free, "mapped": not org}
+    raise UsageError(
+        f"no name is free, or can be one, to publish {name} as",
+        hint=f"if it is to go on with one of yours: p2phub name add {name} {own}/NAME",
+    )
+
+
+Commits = Callable[[Digest], str | None]
+"""Says what a hub calls a manifest, if it was adopted from the cache of one."""
+
+
+def _commits_among(held: Iterable[HeldAt]) -> Commits:
+    """Answer by what is held, the newest first."""
+    found: dict[Digest, str | None] = {}
+    for each in held:
+        if each.source is not None and each.source.cache == HUB_CACHE:
+            found.setdefault(each.manifest, each.source.revision)
+    return found.get
+
+
+def _repository(parts: Parts, name: str, commits: Commits) -> JsonObject:
     try:
         reference: Reference | None = parts.resolver.mapped(parse_reference(name))
     except (UsageError, NotFound, Malformed):  # Malformed: behind a petname, what no publisher can have called so.
         reference = None
     if reference is None:
-        adopted = [_adopted_version(parts, each) for each in _adopted(parts, name)]
+        adopted = [_adopted_version(each, commits) for each in _adopted(parts, name)]
         candidates = [] if adopted else _candidates(parts, name)
         return {"reference": None, "settled": True, "versions": adopted, "candidates": candidates}
     if reference.publisher is None or reference.name is None:
         assert reference.digest is not None, "a reference without a publisher is a digest"
-        version = {**_unsigned(parts, reference.digest), "tag": DEFAULT_TAG}
+        version = {**_unsigned(reference.digest, commits), "tag": DEFAULT_TAG}
         return {"reference": name, "settled": True, "versions": [version], "candidates": []}
-    versions = _versions(parts, reference.publisher, reference.name)
+    versions = _versions(parts, reference.publisher, reference.name, commits)
     if reference.digest is not None:
         digest = reference.digest.text(Codec.MSGPACK)
         known = next((each for each in versions if each["manifest"] == digest), None)
-        versions = [{**(known or _unsigned(parts, reference.digest)), "tag": DEFAULT_TAG}]
+        versions = [{**(known or _unsigned(reference.digest, commits)), "tag": DEFAULT_TAG}]
     elif reference.tag != DEFAULT_TAG:  # Mapped to one tag, which is the default of this name.
         own = [{**each, "tag": DEFAULT_TAG} for each in versions if each["tag"] == reference.tag]
         versions = own + [each for each in versions if each["tag"] != DEFAULT_TAG]
@@ -64,21 +126,22 @@ def _repositories(parts: Parts) -> list[JsonObject]:
     items: dict[str, JsonObject] = {}
     names = parts.ledger.names()
     petnames = {target: alias for alias, target in names.items() if "/" not in alias}
-    held = {holding.manifest for holding in parts.store.holdings()}
+    held_at = parts.store.held_at()
+    held, commits = {each.manifest for each in held_at}, _commits_among(held_at)
     for alias in names:
         if "/" in alias:
-            for version in _repository(parts, alias)["versions"][:1]:
+            for version in _repository(parts, alias, commits)["versions"][:1]:
                 items[alias] = version
     for item in parts.ledger.publications():
-        _keep_newest(items, item.name, _version(parts, read_release(item.signed), published=True))
+        _keep_newest(items, item.name, _version(kept_release(item.signed), commits, published=True))
     for publisher, name, _, accepted in parts.ledger.all_accepted():
-        if named_manifest(accepted.signed) in held:
+        if kept_release(accepted.signed).manifest in held:
             owner = petnames.get(str(publisher), str(publisher))
-            _keep_newest(items, f"{owner}/{name}", _version(parts, read_release(accepted.signed)))
-    for holding in parts.store.holdings():
-        if holding.source is not None and holding.source.cache == HUB_CACHE:
-            name = holding.source.name.removeprefix(DATASETS)
-            items.setdefault(name, _adopted_version(parts, holding))
+            _keep_newest(items, f"{owner}/{name}", _version(kept_release(accepted.signed), commits))
+    for each in held_at:
+        if each.source is not None and each.source.cache == HUB_CACHE:
+            name = each.source.name.removeprefix(DATASETS)
+            items.setdefault(name, _adopted_version(each, commits))
     return [{"name": name, "version": version} for name, version in items.items()]
 
 
@@ -91,7 +154,7 @@ def _keep_newest(items: dict[str, JsonObject], name: str, version: JsonObject) -
         items[name] = version
 
 
-def _versions(parts: Parts, publisher: PeerId, name: str) -> list[JsonObject]:
+def _versions(parts: Parts, publisher: PeerId, name: str, commits: Commits) -> list[JsonObject]:
     """Return the versions of a publisher's name that are known here, of each tag the newest first."""
     published = {
         (item.tag, item.manifest)
@@ -103,14 +166,14 @@ def _versions(parts: Parts, publisher: PeerId, name: str) -> list[JsonObject]:
     found: list[JsonObject] = []
     for tag in sorted(tags, key=lambda tag: (tag != DEFAULT_TAG, tag)):
         signed = dict.fromkeys(reversed(parts.ledger.history(publisher, name, tag)))
-        releases = sorted(map(read_release, signed), key=lambda release: release.sequence, reverse=True)
-        found += [_version(parts, each, published=(tag, each.manifest) in published) for each in releases]
+        releases = sorted(map(kept_release, signed), key=lambda release: release.sequence, reverse=True)
+        found += [_version(each, commits, published=(tag, each.manifest) in published) for each in releases]
     return found
 
 
-def _version(parts: Parts, release: Release, *, published: bool = False) -> JsonObject:
+def _version(release: Release, commits: Commits, *, published: bool = False) -> JsonObject:
     return {
-        **_unsigned(parts, release.manifest),
+        **_unsigned(release.manifest, commits),
         "tag": release.tag,
         "kind": release.kind,
         "created": release.created,
@@ -121,7 +184,7 @@ def _version(parts: Parts, release: Release, *, published: bool = False) -> Json
     }
 
 
-def _unsigned(parts: Parts, manifest: Digest) -> JsonObject:
+def _unsigned(manifest: Digest, commits: Commits) -> JsonObject:
     """Return a version of which no publisher says anything."""
     return {
         "manifest": manifest.text(Codec.MSGPACK),
@@ -132,30 +195,22 @@ def _unsigned(parts: Parts, manifest: Digest) -> JsonObject:
         "description": "",
         "private": False,
         "published": False,
-        "revision": _hub_commit(parts, manifest),
+        "revision": commits(manifest),
     }
 
 
-def _adopted_version(parts: Parts, holding: Holding) -> JsonObject:
-    assert holding.source is not None
-    kind = "dataset" if holding.source.name.startswith(DATASETS) else "model"
-    return {**_unsigned(parts, holding.manifest), "kind": kind, "revision": holding.source.revision}
+def _adopted_version(held: HeldAt, commits: Commits) -> JsonObject:
+    assert held.source is not None
+    kind = "dataset" if held.source.name.startswith(DATASETS) else "model"
+    return {**_unsigned(held.manifest, commits), "kind": kind, "revision": held.source.revision}
 
 
-def _hub_commit(parts: Parts, manifest: Digest) -> str | None:
-    """Return what a hub calls a manifest, if it was adopted from the cache of one."""
-    sources = [each.source for each in parts.store.holdings(manifest) if each.source is not None]
-    return next((source.revision for source in sources if source.cache == HUB_CACHE), None)
-
-
-def _adopted(parts: Parts, name: str) -> list[Holding]:
+def _adopted(parts: Parts, name: str) -> list[HeldAt]:
     """Return what was adopted from a hub's cache under that name, the newest first."""
     return [
-        holding
-        for holding in parts.store.holdings()
-        if holding.source is not None
-        and holding.source.cache == HUB_CACHE
-        and holding.source.name in (name, DATASETS + name)
+        each
+        for each in parts.store.held_at()
+        if each.source is not None and each.source.cache == HUB_CACHE and each.source.name in (name, DATASETS + name)
     ]
 
 

@@ -27,25 +27,17 @@ async def info(node: Running, watch: Watch, *, ref: str, providers: Sequence[str
     parts = node.parts
     given = tuple(parse_peer_address(provider) for provider in providers)
     resolved = await parts.resolver.resolve(ref, given)
-    manifest, why = await parts.workers.run(lambda: node.manifest_of(resolved.manifest)), None
-    if manifest is None:
-        try:
-            described = await describe(
-                resolved.manifest, search=search_of_peers(node, resolved, given), means=means_to_describe(parts)
-            )
-            manifest = await parts.workers.run(described.manifest)
-        except HubError as error:  # What its publisher says of it is still worth telling.
-            if resolved.release is None:
-                raise
-            why = error.message
+    manifest, why = await described(node, resolved, given)
     layouts, layouts_unknown = None, None
     if tensors and manifest is not None:
         layouts, layouts_unknown = await _layouts(node, resolved, given, manifest)
-    held, evidence = await parts.workers.run(lambda: (node.held(resolved.manifest), _evidence(parts, resolved.release)))
+    held, evidence = await parts.workers.run(
+        lambda: (node.held(resolved.manifest), evidence_about(parts, resolved.release))
+    )
     return {
         "reference": ref,
         "manifest": resolved.manifest.text(Codec.MSGPACK),
-        "release": _shown(resolved, evidence),
+        "release": release_shown(resolved, evidence),
         "contradiction": contradiction_json(evidence),
         "held": _held_json(held[0]) if held else None,
         "files": None
@@ -94,6 +86,26 @@ async def diff(node: Running, watch: Watch, *, before: str, after: str, provider
         "bytes_new": found.bytes_new,
         "bytes_after": found.bytes_after,
     }
+
+
+async def described(
+    node: Running, resolved: Resolved, given: Sequence[PeerAddress]
+) -> tuple[Manifest | None, str | None]:
+    """Return what was resolved, from here or from a peer; None and why where nobody tells, but a publisher says at
+    least that there is such a thing. Raises HubError where not even that is known."""
+    parts = node.parts
+    manifest = await parts.workers.run(lambda: node.manifest_of(resolved.manifest))
+    if manifest is not None:
+        return manifest, None
+    try:
+        found = await describe(
+            resolved.manifest, search=search_of_peers(node, resolved, given), means=means_to_describe(parts)
+        )
+        return await parts.workers.run(found.manifest), None
+    except HubError as error:
+        if resolved.release is None:
+            raise
+        return None, error.message
 
 
 async def _layouts(
@@ -173,7 +185,7 @@ def _tensor_change_json(change: TensorChange) -> JsonObject:
     }
 
 
-def _shown(resolved: Resolved, evidence: Sequence[bytes]) -> JsonObject | None:
+def release_shown(resolved: Resolved, evidence: Sequence[bytes]) -> JsonObject | None:
     """Return the release that led here, and what contradicts it."""
     if resolved.release is None:
         return None
@@ -182,7 +194,7 @@ def _shown(resolved: Resolved, evidence: Sequence[bytes]) -> JsonObject | None:
     return release_json(resolved.release, contradicted_by=read_release(others[0]) if contradicted else None)
 
 
-def _evidence(parts: Parts, release: Release | None) -> tuple[bytes, ...]:
+def evidence_about(parts: Parts, release: Release | None) -> tuple[bytes, ...]:
     """Return what proves that the publisher of `release` lied about its name, if anything does. Blocks."""
     accepted = parts.ledger.accepted(release.publisher, release.name, release.tag) if release is not None else None
     return accepted.evidence if accepted is not None else ()

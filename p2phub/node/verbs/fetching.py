@@ -239,6 +239,7 @@ def _means(parts: Parts, openness: Openness) -> engine.Means:
         down=parts.caps.down,
         budget=parts.budget,
         near=parts.near,
+        tally=parts.tally,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -82,33 +82,38 @@ def _told(fetch: Begun, job: JsonObject | None) -> JsonObject:
 
 def _list(parts: Parts) -> list[tuple[Digest, JsonObject]]:
     """Return what `ls` tells of each manifest, apart from what only the event loop knows. Blocks."""
-    names, pins = references_by_manifest(parts), parts.ledger.pins()
+    names, as_it_is = references_by_manifest(parts), of_holdings(parts)
     holdings = parts.store.holdings()
     if any(holding.origin is Origin.SHARED for holding in holdings):
         names = references_in_places(parts) | names
+    return [
+        (holding.manifest, {"references": names.get(holding.manifest, []), **as_it_is(holding)}) for holding in holdings
+    ]
+
+
+def of_holdings(parts: Parts) -> Callable[[Holding], JsonObject]:
+    """Return what tells how a manifest is held. Blocks."""
+    pins = parts.ledger.pins()
     published: dict[Digest, bool] = {}  # By manifest: whether privately.
     for item in parts.ledger.publications():
         published[item.manifest] = item.private and published.get(item.manifest, True)
-    return [
-        (
-            holding.manifest,
-            {
-                "manifest": holding.manifest.text(Codec.MSGPACK),
-                "references": names.get(holding.manifest, []),
-                "folder": str(holding.folder),
-                "files": holding.files,
-                "files_here": holding.files_here,
-                "files_damaged": holding.files_damaged,
-                "bytes": holding.bytes_total,
-                "complete": holding.complete,
-                "published": holding.manifest in published,
-                "private": published.get(holding.manifest, False),
-                "origin": holding.origin.value,
-                "pinned": holding.manifest in pins,
-            },
-        )
-        for holding in holdings
-    ]
+
+    def told(holding: Holding) -> JsonObject:
+        return {
+            "manifest": holding.manifest.text(Codec.MSGPACK),
+            "folder": str(holding.folder),
+            "files": holding.files,
+            "files_here": holding.files_here,
+            "files_damaged": holding.files_damaged,
+            "bytes": holding.bytes_total,
+            "complete": holding.complete,
+            "published": holding.manifest in published,
+            "private": published.get(holding.manifest, False),
+            "origin": holding.origin.value,
+            "pinned": holding.manifest in pins,
+        }
+
+    return told
 
 
 async def log(node: Running, watch: Watch, *, ref: str) -> JsonObject:

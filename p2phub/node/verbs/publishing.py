@@ -54,7 +54,7 @@ async def publish(
         kind=kind,
         description=description,
         licence=licence,
-        parents=await _parents(node, parents, private=private),
+        parents=await parents_of(node, parents, private=private),
         private=private,
         allow=tuple(parse_peer_id(peer) for peer in allow),
         ignore=tuple(ignore),
@@ -71,26 +71,32 @@ async def publish(
         ledger=parts.ledger,
         workers=parts.workers,
         watch=watch,
-        known_sequence=await _sequence_elsewhere(node, name, tag) if not private else 0,
+        known_sequence=await sequence_elsewhere(node, name, tag) if not private else 0,
     )
     parts.shelf.forget(outcome.manifest)
     if mirror_files is not None:
         await _mirror(node, outcome, Path(mirror_files))
-    ticket = Ticket(outcome.manifest, None if private else outcome.signed, parts.ticket_addresses())
+    return await published(node, outcome, began)
+
+
+async def published(node: Running, outcome: engine.Outcome, began: float) -> JsonObject:
+    """Announce what was published, and return what is told of it. `began`: when, by `time.monotonic`."""
+    parts, release = node.parts, outcome.release
+    ticket = Ticket(outcome.manifest, None if release.private else outcome.signed, parts.ticket_addresses())
     return Published(
-        reference=parts.resolver.spell(parts.publisher.peer_id, name, tag),
+        reference=parts.resolver.spell(release.publisher, release.name, release.tag),
         manifest=outcome.manifest.text(Codec.MSGPACK),
         ticket=encode_ticket(ticket, private=parts.ticket_may_be_private()),
         files=outcome.files,
         bytes=outcome.bytes,
         bytes_hashed=outcome.bytes_hashed,
-        announced=not private and await _announce(node, outcome.manifest),
+        announced=not release.private and await _announce(node, outcome.manifest),
         seconds=round(time.monotonic() - began, 3),
         remarks=[{"path": path, "what": what} for path, what in outcome.remarks[:REMARKS_MAX]],
     ).as_json()
 
 
-async def _parents(node: Running, named: Sequence[str], *, private: bool) -> tuple[tuple[Digest, str], ...]:
+async def parents_of(node: Running, named: Sequence[str], *, private: bool) -> tuple[tuple[Digest, str], ...]:
     """Return the base models that the user named, each `REF` or `RELATION=REF`, as a release tells them.
 
     Raises UsageError for too many, a relation that is none, or a private one in a public release, whose manifest that
@@ -222,7 +228,7 @@ async def remove(node: Running, watch: Watch, *, ref: str, folder: str | None = 
     }
 
 
-async def _sequence_elsewhere(node: Running, name: str, tag: str) -> int:
+async def sequence_elsewhere(node: Running, name: str, tag: str) -> int:
     """Return the newest sequence of our own name that the network knows; only where the network is up already."""
     if node.announcer is None:
         return 0

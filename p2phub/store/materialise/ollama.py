@@ -4,10 +4,11 @@
     STORE/manifests/HOST/NAMESPACE/MODEL/TAG        JSON that names them
     STORE/.p2phub-new-<uid>/                        ours, while we are at it (materialise.staging)
 
-The order: blobs, each whole and durable, then the manifest. Ollama removes at its start what no manifest names, so the
-manifest follows at once, and the blobs are looked at once more when it stands. Nothing that stands there is replaced; a
-manifest only with `force`. A newer Ollama reads `manifests-v2/` first: what has this name there is in the way as well.
-Source: ollama/ollama (`types/model/name.go`, `manifest/`, `server/images.go`, `types/model/config.go`).
+What stands in config and manifest: `manifest.ollama`. The order: blobs, each whole and durable, then the
+manifest. Ollama removes at its start what no manifest names, so the manifest follows at once, and the blobs are looked
+at once more when it stands. Nothing that stands there is replaced; a manifest only with `force`. A newer Ollama reads
+`manifests-v2/` first: what has this name there is in the way as well.
+Source: ollama/ollama (`types/model/name.go`, `manifest/`, `server/images.go`).
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-import msgspec
-
 from p2phub import limits
 from p2phub.errors import ContentChanged, Malformed, Occupied, UsageError
 from p2phub.formats import GgufFacts, gguf_facts, looks_like_gguf
+from p2phub.manifest import OllamaKind as Kind
+from p2phub.manifest import OllamaPart as Part
+from p2phub.manifest import ollama_image
 from p2phub.store.clone import How, never
 from p2phub.store.disk import Disk, disk_errors, read_regular
 from p2phub.store.folders import Tree, open_destination
@@ -36,43 +38,12 @@ Text = Literal["template", "system", "params", "license", "messages"]
 """What may come with a model, as Ollama calls it: a template in Go's language, a system prompt, JSON of parameters."""
 
 OUR_HOST = "p2phub"  # Not the public registry's: nobody else answers to such a name.
-UNKNOWN = "unknown"
-_MEDIA = "application/vnd.ollama.image."
 _NAME = re.compile(
     r"(?P<host>[A-Za-z0-9_][\w.:-]{0,254})/(?P<namespace>[A-Za-z0-9_][\w-]{0,79})"
     r"/(?P<model>[A-Za-z0-9_][\w.-]{0,79}):(?P<tag>[A-Za-z0-9_][\w.-]{0,79})",
     re.ASCII,
 )
 _KINDS = ("skill", "agent", "mcp")  # In the place of a namespace Ollama reads them as something else.
-
-
-class _Layer(msgspec.Struct, frozen=True, rename="camel"):
-    media_type: str
-    digest: str
-    size: int
-
-
-class _Manifest(msgspec.Struct, frozen=True, rename="camel"):
-    schema_version: int
-    media_type: str
-    config: _Layer
-    layers: list[_Layer]
-
-
-class _RootFs(msgspec.Struct, frozen=True):
-    type: str
-    diff_ids: list[str]
-
-
-class _Config(msgspec.Struct, frozen=True):
-    model_format: str
-    model_family: str
-    model_families: list[str]
-    model_type: str  # How many parameters, in words.
-    file_type: str
-    architecture: str  # Of the machine: an image says one, and Ollama always this.
-    os: str
-    rootfs: _RootFs
 
 
 def full_name(name: str) -> str:
@@ -130,27 +101,19 @@ def export(
         if tree.status(f"manifests-v2/{path}") is not None:
             raise _in_the_way(store / "manifests-v2" / path)
         placer = Placer(disk, staging, tree, store, how=How.LINK if link else How.CLONE, stopped=stopped, linked=linked)
-        files = [("model", gguf)] if projector is None else [("model", gguf), ("projector", projector)]
-        small = {kind: (texts or {})[kind] for kind in sorted(texts or {})}
-        layers = [_layer(_MEDIA + kind, file.sha256, file.size) for kind, file in files]
-        layers += [_layer(_MEDIA + kind, sha256(data).digest(), len(data)) for kind, data in small.items()]
-        config = msgspec.json.encode(_config(facts, layers))
-        config_layer = _layer("application/vnd.docker.container.image.v1+json", sha256(config).digest(), len(config))
+        files: list[tuple[Kind, Source]] = [("model", gguf)]
+        if projector is not None:
+            files.append(("projector", projector))
+        small: dict[Kind, bytes] = {kind: (texts or {})[kind] for kind in sorted(texts or {})}
+        layers = [Part(kind, file.sha256.hex(), file.size) for kind, file in files]
+        layers += [Part(kind, sha256(data).hexdigest(), len(data)) for kind, data in small.items()]
+        image = ollama_image(facts, layers)
         placer.bring((_blob(file.sha256), file) for _, file in files)
-        for data in (*small.values(), config):
+        for data in (*small.values(), image.config):
             placer.put(_blob(sha256(data).digest()), data)
-        media = "application/vnd.docker.distribution.manifest.v2+json"
-        _write_manifest(
-            disk,
-            staging,
-            tree,
-            store,
-            f"manifests/{path}",
-            msgspec.json.encode(_Manifest(2, media, config_layer, layers)),
-            force=force,
-        )
-        for layer in (*layers, config_layer):
-            if tree.status(f"blobs/{layer.digest.replace(':', '-')}") is None:
+        _write_manifest(disk, staging, tree, store, f"manifests/{path}", image.manifest, force=force)
+        for digest in (*(layer.sha256 for layer in layers), image.config_sha256):
+            if tree.status(_blob(bytes.fromhex(digest))) is None:
                 raise ContentChanged(
                     f"Ollama removed what was just written to {store / 'blobs'}", hint="run the same command again"
                 )
@@ -184,24 +147,6 @@ def _blob(digest: bytes) -> str:
     return f"blobs/sha256-{digest.hex()}"
 
 
-def _layer(media_type: str, digest: bytes, size: int) -> _Layer:
-    return _Layer(media_type, f"sha256:{digest.hex()}", size)
-
-
-def _config(facts: GgufFacts | None, layers: list[_Layer]) -> _Config:
-    family = (facts and facts.architecture) or UNKNOWN
-    return _Config(
-        model_format="gguf",
-        model_family=family,
-        model_families=[family],
-        model_type=_count(facts.parameters) if facts is not None else UNKNOWN,
-        file_type=(facts and facts.file_type) or UNKNOWN,
-        architecture="amd64",
-        os="linux",
-        rootfs=_RootFs("layers", [layer.digest for layer in layers]),
-    )
-
-
 def _facts_of(gguf: Source) -> GgufFacts | None:
     """Return what the file says it is; None if its header breaks a rule: Ollama may know better. Raises UsageError."""
     assert gguf.open is not None, "a file that is not here cannot be exported"
@@ -221,11 +166,3 @@ def _facts_of(gguf: Source) -> GgufFacts | None:
         return None
     finally:
         file.close()
-
-
-def _count(parameters: int) -> str:
-    """Return a number as Ollama says it: 1.1B, 22.57M, 310K."""
-    for unit, letter, digits in ((10**9, "B", 1), (10**6, "M", 2)):
-        if parameters >= unit:
-            return f"{parameters / unit:.{0 if parameters % unit == 0 else digits}f}{letter}"
-    return f"{parameters / 1000:.0f}K" if parameters >= 1000 else str(parameters)

@@ -74,6 +74,11 @@ class Attached:
         with self._mutex:
             return [each for seen in self._seen.values() for each in seen.catalogue.named]
 
+    def stamp(self) -> tuple[tuple[Path, Fingerprint], ...]:
+        """Return what is another when what is listed changed."""
+        with self._mutex:
+            return tuple((place, seen.stamp) for place, seen in self._seen.items())
+
     def releases(self, publisher: PeerId, name: str, tag: str) -> list[bytes]:
         """Return the releases that places say to have of a name, unchecked."""
         key = (publisher.public_key, name, tag)

@@ -261,6 +261,10 @@ class Places:
         """Return all releases that attached places have, unchecked."""
         return self._attached.named()
 
+    def stamp(self) -> object:
+        """Return what is another when what attached places list changed. Cheap."""
+        return self._attached.stamp()
+
     def releases(self, publisher: PeerId, name: str, tag: str) -> list[bytes]:
         """Return the releases of a name that attached places have, unchecked."""
         return self._attached.releases(publisher, name, tag)

@@ -16,6 +16,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> FakeHub:
     fake = FakeHub()
     monkeypatch.setattr(api, "open_hub", fake.open)
     monkeypatch.setattr(api, "run_node", fake.run_node)
+    monkeypatch.setattr(api, "log_format", lambda *, home: "text")
     return fake
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +32,7 @@ ALL: dict[str, tuple[list[str], str, tuple[Any, ...]]] = {
     "plan": (["plan", "x/m"], "plan", ("x/m",)),
     "diff": (["diff", "x/m", "x/m@new"], "diff", ("x/m", "x/m@new")),
     "ls": (["ls"], "ls", ()),
+    "search": (["search", "llama", "gguf"], "search", ("llama gguf",)),
     "log": (["log", "x/m"], "log", ("x/m",)),
     "verify": (["verify", "x/m"], "verify", ("x/m",)),
     "unpublish": (["unpublish", "m"], "unpublish", ("m",)),
@@ -55,7 +57,7 @@ LAST_EVENT = {"publish": "published", "fetch": "done", "status --explain": "expl
 
 
 def test_every_command_stands_in_the_table_below() -> None:
-    assert {command.name for command in COMMANDS} == {name.split()[0] for name in ALL} | {"node"}
+    assert {command.name for command in COMMANDS} == {name.split()[0] for name in ALL} | {"node", "completion"}
 
 
 ALSO = {"ls": [("unfinished", ())]}
@@ -80,7 +82,7 @@ def test_a_command_says_something_to_people_that_is_not_json(name: str, cli: Cli
 
 
 @pytest.mark.parametrize(
-    "name", ["init", "info", "plan", "adopt", "ls", "log", "verify", "peers", "status", "limit", "doctor"]
+    "name", ["init", "info", "plan", "adopt", "ls", "search", "log", "verify", "peers", "status", "limit", "doctor"]
 )
 def test_json_carries_all_that_the_hub_returned(name: str, cli: Cli) -> None:
     returned = RESULTS[ALL[name][1]]
@@ -313,6 +315,15 @@ def test_a_gateway_at_what_is_no_address_is_a_usage_error(cli: Cli, address: str
     assert "127.0.0.1:7700" in said.err
 
 
+def test_users_who_may_read_through_a_gateway_are_those_of_this_machine(cli: Cli, hub: FakeHub) -> None:
+    assert cli("node", "--gateway", "--gateway-user", "root", "--gateway-user", "nobody").code == 0
+    assert {0, pwd.getpwnam("nobody").pw_uid} == hub.opened[-1]["gateway"]._readers
+    for words in (["--gateway", "--gateway-user", "nobody-is-called-so"], ["--gateway-user", "root"]):
+        said = cli("node", *words)
+        assert said.code == 2
+        assert "--gateway-user" in said.err
+
+
 def test_info_names_twenty_files_unless_all_are_asked_for(cli: Cli) -> None:
     assert cli("info", "m").out.count(".bin") == 20
     assert cli("info", "m", "--files").out.count(".bin") == 25
@@ -509,6 +520,30 @@ def test_an_empty_list_is_said_on_stderr_so_that_stdout_stays_empty(verb: str, c
     said = cli(*ALL[verb][0])
     assert (said.code, said.out) == (0, "")
     assert said.err
+
+
+def test_a_search_hands_on_what_narrows_it(cli: Cli, hub: FakeHub) -> None:
+    assert cli(*["search", "tiny", "llama", "--kind", "dataset", "--held", "--limit", "5"]).code == 0
+    assert hub.calls == [("search", ("tiny llama",), {"kind": "dataset", "held": True, "limit": 5})]
+    for wrong in ("0", "-1", "many"):
+        assert cli("search", "x", f"--limit={wrong}").code == 2
+
+
+def test_a_search_says_what_is_here_and_that_there_is_more(cli: Cli, hub: FakeHub) -> None:
+    hub.results["search"] = {**RESULTS["search"], "cursor": 30}
+    said = cli("search", "m")
+    assert "lab/m" in said.out
+    assert "fetched, pinned" in said.out
+    assert "small; MIT; gguf" in said.out
+    assert "There is more" in said.err
+
+
+def test_a_search_that_finds_nothing_says_so_and_whether_it_looked_at_all(cli: Cli, hub: FakeHub) -> None:
+    hub.results["search"] = {"items": [], "cursor": None, "total": None, "complete": False}
+    said = cli("search", "zz")
+    assert (said.code, said.out) == (0, "")
+    assert "'zz'" in said.err
+    assert "search again" in said.err
 
 
 def test_names_are_added_and_forgotten(cli: Cli, hub: FakeHub) -> None:

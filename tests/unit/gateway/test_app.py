@@ -379,9 +379,13 @@ async def test_what_would_change_something_takes_the_token_before_it_is_looked_a
 
 
 @covers("T44")
-async def test_a_post_changes_nothing_and_says_so(shelf: MemoryShelf) -> None:
+@covers("T44")
+async def test_a_post_changes_nothing_where_uploads_are_off_and_says_so(shelf: MemoryShelf) -> None:
     before = await commit_of(shelf)
-    assert (await ask(shelf, "/api/repos/create", "POST", body=b"{}")).status == 501
-    assert (await ask(shelf, "/api/models/acme/m/commit/main", "POST", body=b"{}")).status == 501
+    for target in ("/api/repos/create", "/api/models/acme/m/commit/main", "/acme/m.git/info/lfs/objects/batch"):
+        found = await ask(shelf, target, "POST", headers={"authorization": f"Bearer {TOKEN}"}, body=b"{}")
+        assert found.status == 403
+        assert "--gateway-uploads" in found.json["error"]
+    assert (await ask(shelf, "/api/repos/move", "POST", body=b"{}")).status == 501
     assert (await ask(shelf, "/api/models/acme/m", "POST")).status == 405
     assert await commit_of(shelf) == before

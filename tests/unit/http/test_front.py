@@ -91,3 +91,24 @@ async def test_who_may_not_ask_is_not_told_whether_there_is_such_a_thing() -> No
 async def test_what_a_site_cannot_do_is_told_with_a_status(error: HubError, status: int) -> None:
     told = await ask({"": Told("a", error=error)}, "/")
     assert (told.status, told.json) == (status, {"error": error.message})
+
+
+class InOwnWords(Told):
+    """Tells each refusal by its status and its site's name."""
+
+    async def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
+        await exchange.answer(refusal.status, [], f"{self._name}: {refusal.status}".encode())
+
+
+async def test_a_site_tells_refusals_of_its_paths_in_its_own_words_and_of_no_others() -> None:
+    sites: dict[str, Site] = {
+        "v2": InOwnWords("v2", error=NoProvider("nobody")),
+        "": Told("rest", error=HubError("no")),
+    }
+    assert (await ask(sites, "/v2/a")).content == b"v2: 503"
+    assert (await ask(sites, "/v2/a", user=12345)).content == b"v2: 401"
+    assert (await ask(sites, "/v2/a", host="evil.example")).content == b"v2: 403"
+    assert (await ask(sites, "/a")).json == {"error": "no"}
+    refused: dict[str, Site] = {"v2": InOwnWords("v2", Refusal(404, "nothing"))}
+    assert (await ask(refused, "/v2/a")).content == b"v2: 404"
+    assert (await ask(refused, "/a")).status == 404

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from p2phub.http.exchange import Request
@@ -121,6 +123,34 @@ def test_beyond_loopback_whoever_asks_for_anything_takes_the_token() -> None:
     assert status_of(LAN, {"host": "localhost:7700"}) == 403
 
 
+@covers("T44")
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        (f"whoever:{TOKEN}", 200),
+        (f":{TOKEN}", 200),
+        (f"{TOKEN}:", 401),
+        (TOKEN, 401),
+        (f"whoever:{TOKEN}x", 401),
+        (f"a:b:{TOKEN}", 401),
+        ("whoever:", 401),
+        ("", 401),
+    ],
+)
+def test_the_token_as_a_password_reads_and_changes_nothing(said: str, status: int) -> None:
+    encoded = base64.b64encode(said.encode()).decode()
+    for kind in ("Basic", "basic"):
+        headers = {"host": "192.168.1.5:7700", "authorization": f"{kind} {encoded}"}
+        assert status_of(LAN, headers) == status
+        assert status_of(LAN, headers, changes=True) == 401
+    assert status_of(HERE, {"host": "127.0.0.1:7700", "authorization": f"Basic {encoded}"}, changes=True) == 401
+
+
+@pytest.mark.parametrize("said", ["***", "Zg", "Zm9v\n", "\u00e4", "===="])
+def test_a_password_that_is_not_encoded_is_none(said: str) -> None:
+    assert status_of(LAN, {"host": "192.168.1.5:7700", "authorization": f"Basic {said}"}) == 401
+
+
 def test_a_url_of_an_ipv6_address_has_brackets() -> None:
     assert Door("::1", 7700, TOKEN).url == "http://[::1]:7700"
     assert Door("::1", 7700, TOKEN).is_loopback
@@ -134,3 +164,14 @@ def test_on_loopback_another_user_takes_the_token_and_root_and_who_is_unknown_do
     door = Door("127.0.0.1", 7700, TOKEN, user=1000)
     assert status_of(door, {"host": "127.0.0.1:7700"}, user=user) == status
     assert status_of(door, {"host": "127.0.0.1:7700", "authorization": f"Bearer {TOKEN}"}, user=user) == 200
+
+
+@covers("T45")
+@pytest.mark.parametrize(("user", "status"), [(999, 200), (1001, 401), (NOBODY, 401)])
+def test_a_user_whom_the_nodes_user_named_reads_and_changes_nothing(user: int, status: int) -> None:
+    headers = {"host": "127.0.0.1:7700"}
+    door = Door("127.0.0.1", 7700, TOKEN, user=1000, readers=frozenset({999}))
+    assert status_of(door, headers, user=user) == status
+    assert status_of(door, headers, user=user, changes=True) == 401
+    beyond = Door("192.168.1.5", 7700, TOKEN, user=1000, readers=frozenset({999}))
+    assert status_of(beyond, {"host": "192.168.1.5:7700"}, user=user) == 401

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from p2phub.errors import NotTrusted, UsageError
+from p2phub.identity import SecretKey
 from p2phub.manifest import Release, read_release, sign_release
 from p2phub.node.verbs.calling import CANDIDATES_MAX
 from p2phub.store import Accepted
 from tests.support.verbs import PEER, PUBLISHER, Scene, publish
 
+OTHER = SecretKey(b"o" * 32).peer_id
 SETTLED = {"reference": None, "settled": True, "versions": []}
 
 
@@ -89,3 +92,31 @@ async def test_a_mapping_to_what_is_not_known_here_yet_is_a_name_all_the_same(sc
         "candidates": [],
     }
     assert (await scene.call("repositories"))["items"] == []
+
+
+async def test_what_is_published_as_a_name_is_ours_or_free(scene: Scene, tmp_path: Path) -> None:
+    own = str(scene.parts.publisher.peer_id)
+    assert await scene.call("publishable", name="acme/Model") == {
+        "reference": f"{own}/model",
+        "name": "model",
+        "mapped": False,
+    }
+    await publish(scene, tmp_path / "model")
+    assert (await scene.call("publishable", name="model"))["mapped"]
+    assert (await scene.call("publishable", name=f"{own}/model"))["name"] == "model"
+    assert (await scene.call("publishable", name="acme/model"))["name"] == "acme-model"
+    await scene.call("name_add", alias="acme/model", target=f"{own}/model")
+    found = await scene.call("publishable", name="acme/model")
+    assert (found["name"], found["mapped"]) == ("model", True)
+
+
+async def test_what_is_somebody_elses_or_fixed_is_not_published_to(scene: Scene, tmp_path: Path) -> None:
+    told = await publish(scene, tmp_path / "model")
+    await scene.call("name_add", alias="acme/theirs", target=f"{OTHER}/model")
+    await scene.call("name_add", alias="acme/fixed", target=told["manifest"])
+    for name in ("acme/theirs", f"{OTHER}/model"):
+        with pytest.raises(NotTrusted):
+            await scene.call("publishable", name=name)
+    for name in ("acme/fixed", "-/x", "a" * 90):
+        with pytest.raises(UsageError):
+            await scene.call("publishable", name=name)

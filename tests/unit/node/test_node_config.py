@@ -36,6 +36,16 @@ def test_options_come_before_the_environment_before_the_file_before_the_default(
     )
 
 
+def test_uploads_to_the_gateway_are_off_until_the_user_says_otherwise(tmp_path: Path) -> None:
+    assert load_config(home=tmp_path, environment={}).gateway_uploads is False
+    (tmp_path / "config.toml").write_text("gateway_uploads = true\n")
+    assert load_config(home=tmp_path, environment={}).gateway_uploads is True
+    assert load_config(home=tmp_path, environment={"P2PHUB_GATEWAY_UPLOADS": "no"}).gateway_uploads is False
+    (tmp_path / "config.toml").write_text('gateway_uploads = "perhaps"\n')
+    with pytest.raises(UsageError, match="gateway_uploads"):
+        load_config(home=tmp_path, environment={})
+
+
 def test_the_number_of_bulk_processes_is_bounded(tmp_path: Path) -> None:
     assert load_config(home=tmp_path, environment={}).bulk_processes == 1
     assert load_config(home=tmp_path, environment={"P2PHUB_BULK_PROCESSES": "0"}).bulk_processes == 0

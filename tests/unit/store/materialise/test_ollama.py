@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from gguf import GGUFWriter, LlamaFileType
 
 from p2phub.errors import ContentChanged, DiskFull, Occupied, UsageError
 from p2phub.store import Fingerprint
@@ -22,6 +20,7 @@ from p2phub.store.folders import fingerprint
 from p2phub.store.materialise import export, ollama, placer
 from tests.support.covers import covers
 from tests.support.crashing import QuickDisk, RecordingDisk, images, short_lived
+from tests.support.gguf_bytes import gguf_bytes
 from tests.support.materialising import put_files, source, tree_of
 from tests.support.opening import all_closed_again
 
@@ -30,16 +29,8 @@ MANIFEST = "manifests/p2phub.local/acme/m/latest"
 
 
 @pytest.fixture(scope="module")
-def gguf(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    path = tmp_path_factory.mktemp("gguf") / "m.gguf"
-    writer = GGUFWriter(path, "qwen2")
-    writer.add_file_type(LlamaFileType.MOSTLY_Q4_K_M)
-    writer.add_tensor("token_embd.weight", np.arange(40 * 32, dtype=np.float32).reshape(40, 32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path.read_bytes()
+def gguf() -> bytes:
+    return gguf_bytes()
 
 
 class Scene:
@@ -140,24 +131,6 @@ def test_what_belongs_to_a_model_comes_with_it(scene: Scene) -> None:
         f"{media}template": b"{{ .Prompt }}",
     }
     assert len(scene.config()["rootfs"]["diff_ids"]) == 4
-
-
-@pytest.mark.parametrize(
-    ("parameters", "said"),
-    [
-        (7, "7"),
-        (999, "999"),
-        (1_500, "2K"),
-        (310_000, "310K"),
-        (22_565_376, "22.57M"),
-        (22_000_000, "22M"),
-        (1_100_048_384, "1.1B"),
-        (7_000_000_000, "7B"),
-        (70_553_706_496, "70.6B"),
-    ],
-)
-def test_parameters_are_counted_as_ollama_says_them(parameters: int, said: str) -> None:
-    assert ollama._count(parameters) == said
 
 
 def test_of_a_header_that_breaks_a_rule_nothing_is_said(scene: Scene) -> None:

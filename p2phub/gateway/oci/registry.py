@@ -1,0 +1,395 @@
+"""What a name, a tag and a digest lead to in the registry: documents made of versions, and the files that they name.
+
+A document is made when it is asked for, and not kept for long: it is the same each time. So one is found again by its
+digest after a restart, as what it names is: by making those of the versions that are known here until one has that
+digest. Of the last versions that somebody asked for it is remembered what is in them.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from hashlib import sha256
+
+import msgspec
+import trio
+
+from p2phub import api, limits
+from p2phub.errors import HubError, Malformed, NoProvider
+from p2phub.gateway.oci import names
+from p2phub.gateway.oci.choosing import (
+    beside,
+    chosen,
+    default_of,
+    is_part,
+    is_quantisation,
+    quantisations_of,
+    weights_of,
+    without_others,
+)
+from p2phub.gateway.oci.modelpack import modelpack
+from p2phub.gateway.oci.refusals import no_blob, no_manifest, no_repository
+from p2phub.gateway.oci.routes import MODELPACK_MEDIA_TYPE, Form
+from p2phub.gateway.recent import keep
+from p2phub.gateway.revisions import Commit, Tag, parse_revision
+from p2phub.gateway.routes import Kind, RepoId
+from p2phub.gateway.shelf import File, NoSuchRevision, Release, Shelf, Snapshot, Unmapped
+from p2phub.http.refusal import Refusal
+
+LATEST = "latest"  # What clients ask for where nobody said which.
+MAIN = "main"
+_MANY_FILES = 500  # Some 10 ms to write down.
+
+
+class Document(msgspec.Struct, frozen=True):
+    """What names what to pull, and the config that it names beside files."""
+
+    media_type: str
+    content: bytes
+    config: bytes
+
+    @property
+    def sha256(self) -> str:
+        return sha256(self.content).hexdigest()
+
+    @property
+    def config_sha256(self) -> str:
+        return sha256(self.config).hexdigest()
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A file that has a digest, in a version that has it."""
+
+    snapshot: Snapshot
+    file: File
+
+
+class _Recipe(msgspec.Struct, frozen=True):
+    """Which document of a version: `chosen` are the paths of the GGUF files in it; none: all of them."""
+
+    form: Form
+    chosen: tuple[str, ...] = ()
+
+
+class _Version:
+    """A version, and what is known to be called by digests of what is made of it."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.recipes: dict[str, _Recipe] = {}  # By the digests of documents and configs.
+        self._by_digest: Mapping[str, File] = {}
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        """None of one that has more than a document can name: nobody was told of them here."""
+        return self.snapshot.files if len(self.snapshot.files) <= limits.OCI_LAYERS_MAX else ()
+
+    def find(self, digest: str) -> File | None:
+        if not self._by_digest:
+            self._by_digest = {file.sha256: file for file in self.files}
+        return self._by_digest.get(digest)
+
+    def recipe(self, form: Form, wanted: Sequence[File]) -> _Recipe:
+        """Return what a document of all files but for the GGUF files that are not `wanted` is made by."""
+        chosen = tuple(file.path for file in wanted)
+        has_all = form is Form.PACK and len(chosen) == len(weights_of(self.files))
+        return _Recipe(form, () if has_all else chosen)
+
+    def all_recipes(self, form: Form) -> list[_Recipe]:
+        """Return those of every document that a tag can lead to: within OCI_GGUF_MAX of them for single files."""
+        weights = weights_of(self.files)
+        single = [[file] for file in weights if form is Form.PACK or not is_part(file)][: limits.OCI_GGUF_MAX]
+        if form is Form.OLLAMA:
+            return [self.recipe(form, one) for one in single]
+        several = [chosen(self.files, name) for name in quantisations_of(self.files)[: limits.OCI_GGUF_MAX]]
+        return list(dict.fromkeys([_Recipe(form), *(self.recipe(form, files) for files in [*several, *single])]))
+
+
+class Registry:
+    """Methods raise Refusal for what is not there, and HubError, NoProvider for what may be there later."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._versions: OrderedDict[tuple[RepoId, str], _Version] = OrderedDict()
+        self._aliases: OrderedDict[RepoId, tuple[float, RepoId]] = OrderedDict()
+        self._facts: OrderedDict[str, api.GgufFacts | None] = OrderedDict()
+        self._headers = trio.Semaphore(limits.OCI_HEADERS_READ_MAX)
+        self._documents: OrderedDict[tuple[_Version, _Recipe], Document] = OrderedDict()
+        self._writing = trio.Lock()
+
+    # --- names and tags -----------------------------------------------------------------------------------------------
+
+    async def catalogue(self) -> list[str]:
+        """Return what there is, as OCI clients call it, ascending."""
+        return names.listed([each.repo for kind in Kind for each in await self._shelf.repositories(kind)])
+
+    async def repository(self, asked: RepoId) -> RepoId:
+        """Return what a name means: `names` says how."""
+        kept = self._aliases.get(asked)
+        if kept is not None and trio.current_time() - kept[0] < limits.OCI_ALIAS_S:
+            return kept[1]
+        found = await self._find_repository(asked)
+        keep(self._aliases, asked, (trio.current_time(), found), most=limits.OCI_FACTS_KEPT_MAX)
+        return found
+
+    async def _find_repository(self, asked: RepoId) -> RepoId:
+        unmapped: Unmapped | None = None
+        for reading in names.readings_of(asked):
+            try:
+                await self._shelf.releases(reading, None)
+            except Unmapped as error:
+                unmapped = unmapped or error
+            except HubError:  # It is called so, whatever else is the matter: that is told by what is asked of it.
+                return reading
+            else:
+                return reading
+        found = names.alike(asked, await self._shelf.names(asked.kind))
+        if len(found) == 1:
+            return found[0]
+        if found:
+            spelled = ", ".join(each.name for each in found)
+            raise no_repository(f"{asked.name} may be any of {spelled}: say which with `p2phub name add`")
+        assert unmapped is not None, "a name has a reading"
+        raise no_repository(unmapped.message + (f"; {unmapped.hint}" if unmapped.hint else ""))
+
+    async def tags(self, repo: RepoId) -> list[str]:
+        """Return the tags of a repository: p2phub's own, `latest`, and the quantisations of its main version."""
+        tags = {release.tag or MAIN for release in await self._releases(repo, None)}
+        if MAIN in tags:
+            main = await self._snapshot_or_none(repo, Tag(MAIN))
+            tags |= {LATEST, *(quantisations_of(_Version(main).files) if main is not None else ())}
+        return sorted(tags, key=lambda tag: (tag.lower(), tag))
+
+    # --- documents ----------------------------------------------------------------------------------------------------
+
+    async def document(self, repo: RepoId, tag: str, form: Form) -> Document:
+        """Return the document of a tag: of a quantisation of the main version, or of a version."""
+        if is_quantisation(tag):
+            main = await self._snapshot_or_none(repo, Tag(MAIN))
+            version = None if main is None else self._note(main)
+            found = chosen(version.files, tag) if version is not None else []
+            if version is not None and found:
+                return await self._make(version, version.recipe(form, found if form is Form.PACK else found[:1]))
+        revision = parse_revision(tag)
+        if tag == LATEST and not any(each.tag == LATEST for each in await self._releases(repo, None)):
+            revision = Tag(MAIN)
+        snapshot = None if revision is None else await self._snapshot_or_none(repo, revision)
+        if snapshot is None:
+            raise no_manifest(f"{repo.name} has no tag {tag} here")
+        version = self._note(snapshot)
+        if form is Form.PACK:
+            return await self._make(version, _Recipe(form))
+        default = default_of(version.files)
+        if default is None:
+            raise no_manifest(f"{repo.name} has no GGUF file, so there is nothing in it that Ollama runs")
+        return await self._make(version, version.recipe(form, [default]))
+
+    async def document_called(self, repo: RepoId, digest: str) -> Document:
+        """Return the document that has a digest (SHA-256 in hex)."""
+        found = await self._search(repo, digest)
+        if isinstance(found, Document) and found.sha256 == digest:
+            return found
+        raise no_manifest(f"{repo.name} has no manifest sha256:{digest} that is known here")
+
+    async def blob(self, repo: RepoId, digest: str) -> Held | bytes:
+        """Return what has a digest (SHA-256 in hex) in a version of this repository: a file, or what was made."""
+        found = await self._search(repo, digest)
+        if isinstance(found, Document):
+            return found.content if found.sha256 == digest else found.config
+        if found is None:
+            raise no_blob(f"{repo.name} has nothing called sha256:{digest} that is known here")
+        return found
+
+    async def _make(self, version: _Version, recipe: _Recipe) -> Document:
+        """Make a document, and remember by what digests it and its config are called. Raises Refusal(404) for what none
+        can be of."""
+        if not version.files:
+            raise _too_large(version.snapshot)
+        document = self._documents.get((version, recipe))
+        if document is None:
+            if recipe.form is Form.OLLAMA:
+                document = await self._make_image(version.snapshot, recipe.chosen[0])
+            else:
+                document = await self._make_pack(version, recipe)
+            if len(document.content) > limits.OCI_MANIFEST_BYTES_MAX:
+                raise _too_large(version.snapshot)
+            keep(self._documents, (version, recipe), document, most=limits.OCI_DOCUMENTS_KEPT_MAX)
+        version.recipes[document.sha256] = version.recipes[document.config_sha256] = recipe
+        return document
+
+    async def _make_pack(self, version: _Version, recipe: _Recipe) -> Document:
+        make = partial(_pack, version.snapshot.repo.kind, version.files, recipe.chosen)
+        if len(version.files) <= _MANY_FILES:
+            return make()
+        async with self._writing:  # One at a time: it takes long, and who waited may find it made.
+            made = self._documents.get((version, recipe))
+            return made if made is not None else await trio.to_thread.run_sync(make)
+
+    async def _make_image(self, snapshot: Snapshot, path: str) -> Document:
+        model = next(file for file in snapshot.files if file.path == path)
+        if is_part(model):
+            raise no_manifest(f"{path} is one of several files that are one model, which Ollama does not take")
+        parts: list[tuple[api.OllamaKind, File]] = [("model", model), *beside(snapshot.files)]
+        facts = await self._facts_of(snapshot, model)
+        image = api.ollama_image(facts, [api.OllamaPart(kind, file.sha256, file.size) for kind, file in parts])
+        return Document(api.OLLAMA_MEDIA_TYPE, image.manifest, image.config)
+
+    async def _facts_of(self, snapshot: Snapshot, file: File) -> api.GgufFacts | None:
+        """Return what the header of a model says; None where it breaks a rule: Ollama may know better. Raises Refusal
+        for what is no GGUF file."""
+        async with self._headers:
+            if file.sha256 not in self._facts:
+                async with self._shelf.open(snapshot, file) as content:
+                    facts = await api.examine(content.read, partial(_facts_in_header, file))
+                keep(self._facts, file.sha256, facts, most=limits.OCI_FACTS_KEPT_MAX)
+            return self._facts[file.sha256]
+
+    # --- by digest ----------------------------------------------------------------------------------------------------
+
+    async def _search(self, repo: RepoId, digest: str) -> Held | Document | None:
+        """Return what has a digest in a version that is known here: its files before what is made of them, and headers
+        are read last. Raises NoProvider where it could not be found out."""
+        found: Held | Document | None = None
+        search = _Search(digest)
+        with trio.move_on_after(limits.OCI_SEARCH_S) as looking:
+            found = await self._look(repo, search)
+        if found is None and looking.cancelled_caught:
+            raise NoProvider("it takes long to find out what is in each version of it")
+        if found is None and search.unsure is not None:
+            raise search.unsure
+        return found
+
+    async def _look(self, repo: RepoId, search: _Search) -> Held | Document | None:
+        seen: dict[str, _Version] = {}
+        recent = [commit for whose, commit in reversed(self._versions) if whose == repo]
+        found = await self._look_at_hand(repo, recent, seen, search)
+        if found is None:
+            found = await self._look_at_hand(repo, await self._commits(repo, search), seen, search)
+        if found is not None:
+            return found
+        for form in (Form.PACK, Form.OLLAMA):
+            for version in seen.values():
+                document = await self._made_of(version, form, search)
+                if document is not None:
+                    return document
+        return None
+
+    async def _look_at_hand(
+        self, repo: RepoId, commits: Sequence[str], seen: dict[str, _Version], search: _Search
+    ) -> Held | Document | None:
+        """Look among the files of versions, and what was made of them before; each that is `seen` is noted there."""
+        for commit in commits:
+            if commit in seen:
+                continue
+            try:
+                snapshot = await self._snapshot_or_none(repo, Commit(commit))
+            except HubError as error:
+                search.unsure = error
+                continue
+            if snapshot is not None:
+                seen[commit] = self._version_of(snapshot)
+                found = await self._at_hand(seen[commit], search.digest)
+                if found is not None:
+                    self._note(snapshot)
+                    return found
+        return None
+
+    async def _at_hand(self, version: _Version, digest: str) -> Held | Document | None:
+        file = version.find(digest)
+        if file is not None:
+            return Held(version.snapshot, file)
+        recipe = version.recipes.get(digest)
+        return None if recipe is None else await self._make(version, recipe)
+
+    async def _made_of(self, version: _Version, form: Form, search: _Search) -> Document | None:
+        made = set(version.recipes.values())
+        for recipe in version.all_recipes(form):
+            if recipe in made:
+                continue
+            try:
+                document = await self._make(version, recipe)
+            except Refusal:
+                continue
+            except HubError as error:
+                search.unsure = error
+                continue
+            if search.digest in (document.sha256, document.config_sha256):
+                self._note(version.snapshot).recipes.update(version.recipes)
+                return document
+        return None
+
+    async def _commits(self, repo: RepoId, search: _Search) -> list[str]:
+        """Return the commits of a repository that are known here, the newest of each tag first."""
+        try:
+            newest = await self._releases(repo, None)
+            older = [await self._releases(repo, Tag(release.tag)) for release in newest if release.tag is not None]
+        except HubError as error:
+            search.unsure = error
+            return []
+        commits = [release.commit for releases in (newest, *older) for release in releases]
+        return list(dict.fromkeys(commits))[: limits.OCI_VERSIONS_SEARCHED_MAX]
+
+    # --- the shelf ----------------------------------------------------------------------------------------------------
+
+    def _note(self, snapshot: Snapshot) -> _Version:
+        """Remember a version that somebody asks for: more will be asked of it."""
+        version = self._version_of(snapshot)
+        keep(self._versions, (snapshot.repo, snapshot.commit), version, most=limits.OCI_VERSIONS_KEPT_MAX)
+        return version
+
+    def _version_of(self, snapshot: Snapshot) -> _Version:
+        """Return what is remembered of a version. A commit of a hub's can come to have more files than were adopted."""
+        known = self._versions.get((snapshot.repo, snapshot.commit))
+        if known is None or known.snapshot.files != snapshot.files:
+            return _Version(snapshot)
+        known.snapshot = snapshot  # It may be led to by something else than it was.
+        return known
+
+    async def _snapshot_or_none(self, repo: RepoId, revision: Tag | Commit) -> Snapshot | None:
+        """Return a version, None where the repository has none of that name. Raises Refusal if that is not there."""
+        try:
+            return await self._shelf.snapshot(repo, revision)
+        except Unmapped as error:
+            raise no_repository(error.message) from error
+        except NoSuchRevision:
+            return None
+
+    async def _releases(self, repo: RepoId, revision: Tag | None) -> Sequence[Release]:
+        try:
+            return await self._shelf.releases(repo, revision)
+        except Unmapped as error:
+            raise no_repository(error.message) from error
+        except NoSuchRevision:
+            return ()
+
+
+class _Search:
+    """For a digest. `unsure`: why it could not be found out of some version whether it has it."""
+
+    def __init__(self, digest: str) -> None:
+        self.digest = digest
+        self.unsure: HubError | None = None
+
+
+def _pack(kind: Kind, files: Sequence[File], chosen_paths: Sequence[str]) -> Document:
+    kept = [file for file in files if file.path in chosen_paths]
+    config, content = modelpack(kind, without_others(files, kept) if chosen_paths else files)
+    return Document(MODELPACK_MEDIA_TYPE, content, config)
+
+
+def _facts_in_header(file: File, read_at: Callable[[int, int], bytes]) -> api.GgufFacts | None:
+    if not api.looks_like_gguf(read_at(0, min(file.size, limits.KIB))):
+        raise no_manifest(f"{file.path} is no GGUF file")
+    try:
+        return api.gguf_facts(file.size, read_at)
+    except Malformed:
+        return None
+
+
+def _too_large(snapshot: Snapshot) -> Refusal:
+    most = limits.OCI_MANIFEST_BYTES_MAX // limits.MIB
+    return no_manifest(
+        f"{snapshot.repo.name} has {len(snapshot.files)} files, more than a manifest of {most} MiB can name,"
+        " which is what OCI clients take"
+    )

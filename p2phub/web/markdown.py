@@ -1,0 +1,157 @@
+"""A model card as HTML: headings, lists, tables, code, links. Nothing of what its author wrote is passed on as markup.
+
+The text is a stranger's. Markup in it is told from text only to leave it out: what it encloses stays, as text, and its
+tags go. Links lead to web pages and nothing else, in a window of their own that is told nothing; a picture is shown if
+it is in the repository and whoever asks hands it in, else there is a link. What begins a card as metadata is folded up.
+Pure; it takes some milliseconds for a card, and how much is read is bounded, as is how deep it nests.
+Source: CommonMark, with tables and strikethrough of GFM; docs/threat-model.md, T46.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from html import escape, unescape
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+
+from p2phub.web.policy import CARD_CONTENT_POLICY, CARD_STYLE
+
+CARD_BYTES_MAX = 128 * 1024
+"""Of a card so much is shown: at the worst (nothing but list items) it takes two seconds."""
+
+PICTURES_MAX = 16
+_NESTING_MAX = 20
+_LINE_LETTERS_MAX = 16_384  # Of one line: what is longer was written by no hand, and some rules are slow for it.
+_TAG = re.compile(r"<[^<>]*>")
+_LEFT_OUT = re.compile(
+    r"<(script|style|title|textarea|iframe|svg|math|template)\b.*?(</\1\s*>|\Z)", re.IGNORECASE | re.DOTALL
+)
+_METADATA = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*$\n?", re.DOTALL | re.MULTILINE)
+
+Pictures = Mapping[str, str]
+"""`data:` URLs by path in the repository."""
+
+
+def card_document(text: str, *, title: str, pictures: Pictures | None = None, is_cut: bool = False) -> str:
+    """Return a whole HTML document that shows a card. `pictures`: those of `pictures_of` that are to be shown."""
+    metadata, text = _split(text)
+    folded = f"<details><summary>Metadata</summary><pre>{escape(metadata)}</pre></details>" if metadata.strip() else ""
+    cut = "<p><em>The rest is left out: it is very long.</em></p>" if is_cut else ""
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" '
+        f'content="{escape(CARD_CONTENT_POLICY)}"><meta name="referrer" content="no-referrer">'
+        f'<meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
+        f"<style>{CARD_STYLE}</style></head><body>{folded}{_html(text, pictures or {})}{cut}</body></html>"
+    )
+
+
+def pictures_of(text: str) -> list[str]:
+    """Return the paths of a repository's own files that its card wants to show, PICTURES_MAX at most."""
+    found: dict[str, None] = {}
+    for token in _tokens(_split(text)[1]):
+        for child in token.children or ():
+            if child.type == "image" and (path := _path_of(str(child.attrs.get("src", "")))) is not None:
+                found[path] = None
+    return list(found)[:PICTURES_MAX]
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Return the metadata of a card, and the rest."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+    text = "\n".join(line[:_LINE_LETTERS_MAX] for line in text.split("\n"))
+    found = _METADATA.match(text)
+    return (found[1], text[found.end() :]) if found is not None else ("", text)
+
+
+def _html(text: str, pictures: Pictures) -> str:
+    told: str = _PARSER.renderer.render(_tokens(text), _PARSER.options, {"pictures": pictures})
+    return told
+
+
+def _tokens(text: str) -> list[Token]:
+    return _PARSER.parse(text)
+
+
+def _path_of(source: str) -> str | None:
+    """Return the path in the repository that a picture's address leads to, None if it leads elsewhere."""
+    try:
+        parts = urlsplit(source)
+    except ValueError:
+        return None
+    if parts.scheme or parts.netloc or not parts.path or parts.path.startswith("/"):
+        return None
+    path = posixpath.normpath(unquote(parts.path))
+    return None if path.startswith("..") or path == "." else path
+
+
+def _leads_to_a_page(address: str) -> bool:
+    try:
+        return urlsplit(address.strip()).scheme.lower() in ("http", "https", "mailto")
+    except ValueError:
+        return False
+
+
+# --- how tokens are told --------------------------------------------------------------------------------------------
+
+_Rule = Callable[[RendererHTML, Sequence[Token], int, Any, MutableMapping[str, Any]], str]
+
+
+def _link_open(
+    renderer: RendererHTML, tokens: Sequence[Token], number: int, options: Any, env: MutableMapping[str, Any]
+) -> str:
+    address = str(tokens[number].attrs.get("href", ""))
+    return _link(address) if _leads_to_a_page(address) else "<a>"
+
+
+def _image(
+    renderer: RendererHTML, tokens: Sequence[Token], number: int, options: Any, env: MutableMapping[str, Any]
+) -> str:
+    token = tokens[number]
+    address = str(token.attrs.get("src", ""))
+    alternative = escape(renderer.renderInlineAsText(token.children, options, env) or "a picture")
+    shown = env["pictures"].get(_path_of(address))
+    if shown is not None:
+        return f'<img src="{escape(shown)}" alt="{alternative}">'
+    # Within a link it is that link's words.
+    open_links = sum({"link_open": 1, "link_close": -1}.get(each.type, 0) for each in tokens[:number])
+    return f"{_link(address)}{alternative}</a>" if not open_links and _leads_to_a_page(address) else alternative
+
+
+def _link(address: str) -> str:
+    return f'<a href="{escape(address)}" target="_blank" rel="noopener noreferrer nofollow">'
+
+
+def _markup_in_line(
+    renderer: RendererHTML, tokens: Sequence[Token], number: int, options: Any, env: MutableMapping[str, Any]
+) -> str:
+    return "<br>" if re.fullmatch(r"<br\s*/?>", tokens[number].content, re.IGNORECASE) else ""
+
+
+def _markup_block(
+    renderer: RendererHTML, tokens: Sequence[Token], number: int, options: Any, env: MutableMapping[str, Any]
+) -> str:
+    text = unescape(_TAG.sub(" ", _LEFT_OUT.sub(" ", tokens[number].content))).strip()
+    return f"<p>{escape(text)}</p>" if text else ""
+
+
+def _parser() -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": True, "maxNesting": _NESTING_MAX, "typographer": False})
+    parser.enable(["table", "strikethrough"])
+    rules: dict[str, _Rule] = {
+        "link_open": _link_open,
+        "image": _image,
+        "html_inline": _markup_in_line,
+        "html_block": _markup_block,
+    }
+    for name, rule in rules.items():
+        parser.add_render_rule(name, rule)
+    return parser
+
+
+_PARSER = _parser()

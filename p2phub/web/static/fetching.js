@@ -1,0 +1,36 @@
+// Begin a fetch: of something named already, or of a reference or ticket that somebody pastes.
+
+import { announce } from "./announce.js";
+import { change } from "./api.js";
+import { h } from "./dom.js";
+import { route } from "./router.js";
+
+/** Have the node fetch `ref`, into a folder or into its own store, and show the job. */
+export async function fetchNow(ref, into = null) {
+  const { id } = await change("fetch", { ref, into });
+  announce("The fetch has begun");
+  location.hash = route("job", id);
+  return id;
+}
+
+/** Return a form that takes a reference or ticket. */
+export function fetchForm({ label = "Reference or ticket", value = "" } = {}) {
+  const input = h("input", {
+    id: "reference", name: "ref", required: true, maxlength: 8192, value, autocomplete: "off", spellcheck: "false",
+    placeholder: "publisher/name@tag, p2phub:…, or a manifest’s digest",
+  });
+  const wrong = h("p.wrong", { role: "alert" });
+  const button = h("button.primary", { type: "submit" }, "Fetch");
+  return h("form.inline", { onsubmit: async (event) => {
+    event.preventDefault();
+    button.disabled = true;
+    wrong.textContent = "";
+    try {
+      await fetchNow(input.value.trim());
+    } catch (error) {
+      wrong.textContent = error.message;
+    } finally {
+      button.disabled = false;
+    }
+  } }, h("label", { for: "reference" }, label), h("div.row", {}, input, button), wrong);
+}

@@ -1,0 +1,106 @@
+"""Drafts on the disk: what a crash leaves of them goes; what was published is links to files that are read-only."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from p2phub.store import Keep
+from p2phub.store.database import INDEX
+from p2phub.store.filesystem import FilesystemStore
+from tests.contract.test_store_drafts_contract import FIRST, published, served, without_empty, write
+from tests.support.content import Content, content_of
+from tests.support.stores import DiskScene
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> DiskScene:
+    return DiskScene(tmp_path)
+
+
+def publish(scene: DiskScene, files: dict[str, bytes]) -> Content:
+    content, draft = content_of(files, 1000), scene.store.open_draft()
+    published(scene, draft, content, write(scene, draft, files))
+    draft.close()
+    return content
+
+
+def test_a_version_is_a_folder_of_links_to_files_that_are_read_only(scene: DiskScene) -> None:
+    content = publish(scene, FIRST)
+    folder = scene.home / "published" / content.root.raw.hex()
+    found = {path: (folder / path).read_bytes() for path in FIRST}
+    assert found == FIRST
+    assert all((folder / path).is_symlink() and not os.readlink(folder / path).startswith("/") for path in FIRST)
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (scene.home / "published/content").iterdir()}
+    assert modes == {0o444}
+
+
+def test_a_draft_that_a_killed_process_left_goes_when_the_next_begins(scene: DiskScene) -> None:
+    left = scene.home / "published/drafts" / ("ab" * 16)
+    left.mkdir(parents=True)
+    (left / "lock").touch()
+    (left / "files").mkdir()
+    (left / "files/model").write_bytes(b"half")
+    draft = scene.store.open_draft()
+    assert os.listdir(scene.home / "published/drafts") == [draft.folder.parent.name]
+    draft.close()
+
+
+def test_a_draft_that_somebody_is_at_stays(scene: DiskScene) -> None:
+    draft = scene.store.open_draft()
+    (draft.folder / "model").write_bytes(b"half")
+    other = FilesystemStore(scene.home)
+    other.open_draft().close()
+    other.sweep(Keep(), lambda: False)
+    other.close()
+    assert (draft.folder / "model").read_bytes() == b"half"
+    draft.close()
+
+
+def test_after_the_index_was_lost_nothing_is_collected_and_all_is_found_again(scene: DiskScene) -> None:
+    content = publish(scene, FIRST)
+    scene.store.close()
+    for name in (INDEX, f"{INDEX}-wal", f"{INDEX}-shm"):
+        (scene.home / name).unlink(missing_ok=True)
+    scene.store = FilesystemStore(scene.home)
+    scene.store.sweep(Keep(), lambda: False)
+    scene.store.check()
+    assert served(scene, content) == without_empty(FIRST)
+
+
+def test_what_a_crash_left_among_the_files_is_not_believed(scene: DiskScene) -> None:
+    content = content_of(FIRST, 1000)
+    draft = scene.store.open_draft()
+    files = write(scene, draft, FIRST)
+    for file in files:
+        (scene.home / "published/content" / file.entry.sha256.hex()).write_bytes(b"never synced")
+    left = scene.home / "published" / content.root.raw.hex()
+    left.mkdir()
+    (left / "half").touch()
+    published(scene, draft, content, files)
+    assert served(scene, content) == without_empty(FIRST)
+    assert sorted(os.listdir(left)) == ["README.md", "data", "empty"]
+    draft.close()
+
+
+def test_the_same_file_twice_is_there_once(scene: DiskScene) -> None:
+    first = publish(scene, FIRST)
+    second = publish(scene, {**FIRST, "again.bin": FIRST["data/model.bin"]})
+    assert len(os.listdir(scene.home / "published/content")) == len(FIRST)
+    assert served(scene, first) == without_empty(FIRST)
+    assert served(scene, second)["again.bin"] == FIRST["data/model.bin"]
+
+
+def test_links_are_told_of_as_left_over_once_nothing_holds_them(scene: DiskScene) -> None:
+    content = publish(scene, FIRST)
+    assert scene.store.collectable(Keep()).leftovers == ()
+    scene.store.release(content.root)
+    told = {each.folder.name for each in scene.store.collectable(Keep()).leftovers}
+    hexes = {file.sha256.hex() for file in content.manifest.files}
+    assert told == {content.root.raw.hex(), *hexes}
+    scene.store.sweep(Keep(), lambda: False)
+    assert os.listdir(scene.home / "published/content") == []
+    assert sorted(os.listdir(scene.home / "published")) == ["content", "drafts", "lock"]
