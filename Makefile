@@ -34,8 +34,8 @@ demo: $(VENV)/.ready-demo
 test: $(VENV)/.ready-dev
 	@$(PY) -m pytest -n $(J) --dist worksteal $(T)
 
-test-hf: $(VENV)/.ready-hf
-	@$(PY) -m pytest -m clients $(or $(T),tests/clients)
+test-hf: $(VENV)/.ready-hf $(VENV)-older/.ready-hf-older
+	@OLDER_HF_CLIENTS=$(abspath $(VENV)-older)/bin/python $(PY) -m pytest -m clients $(or $(T),tests/clients)
 
 test-page: $(VENV)/.ready-page-test
 	@$(PY) -m pytest -m page $(or $(T),tests/page)
@@ -60,8 +60,12 @@ format: $(VENV)/.ready-dev
 	$(PY) -m ruff format .
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf $(VENV) $(VENV)-older build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+$(VENV)-older/.ready-%: .ci/setup
+	@VENV=$(VENV)-older .ci/setup $*
+	@touch $@
 
 $(VENV)/.ready-%: pyproject.toml .ci/setup
 	@VENV=$(VENV) .ci/setup $*

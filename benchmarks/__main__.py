@@ -30,11 +30,24 @@ from benchmarks.contestants import (
     Torrent,
     TorrentCrowd,
 )
+from benchmarks.gateway import measure_gateway
 from benchmarks.held import measure_held
 from benchmarks.isolation import leave_the_network
 from benchmarks.machine import describe
 from benchmarks.options import parse
-from benchmarks.plan import ALONE, CROWD_RACES, HELD, OURS, RACES, SEARCH, SIMULATED, STORE, four_files, title_of
+from benchmarks.plan import (
+    ALONE,
+    CROWD_RACES,
+    GATEWAY,
+    HELD,
+    OURS,
+    RACES,
+    SEARCH,
+    SIMULATED,
+    STORE,
+    four_files,
+    title_of,
+)
 from benchmarks.processes import ContestantFailed
 from benchmarks.questions import questions
 from benchmarks.race import CrowdRace, How, Race, run_crowd_race, run_race
@@ -106,6 +119,8 @@ def _run(options: argparse.Namespace, work: Path, runtime: Path) -> int:
         for name in options.races:
             if name in STORE and OURS in options.only:
                 measured.stored[name] = measure_store(name, ground)
+            elif name in GATEWAY and OURS in options.only:
+                measured.stored[name] = measure_gateway(name, ground)
             else:
                 _measure(name, measured, options, chosen, p2phub, torrent, how)
     finally:  # Also if it is interrupted or breaks: what took half an hour is not thrown away.

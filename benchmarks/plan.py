@@ -60,7 +60,8 @@ def four_files(size: int, cache: Path) -> Payload:
     return make_payload("four", file_sizes=(size // _FILES // 2 * 2,) * _FILES, cache=cache)
 
 
-def _one_file(size: int, cache: Path) -> Payload:
+def one_file(size: int, cache: Path) -> Payload:
+    """Return `size` bytes in one safetensors file."""
     return make_payload("one", file_sizes=(size // 2 * 2,), cache=cache)
 
 
@@ -84,7 +85,7 @@ def _counted(number: int, what: str) -> str:
 
 RACES: dict[str, Plan] = {
     "four": Plan("4 safetensors files", EVERYBODY, four_files),
-    "one": Plan("1 safetensors file", _QUICK, _one_file),
+    "one": Plan("1 safetensors file", _QUICK, one_file),
     "small": Plan("small files of 4-64 KiB", _QUICK, small_files),
     "cold": Plan("cold start", tuple(name for name in EVERYBODY if name != BUSY), _cold),
 }
@@ -107,6 +108,15 @@ STORE = {
     "terabyte": "a model of 1 TB, highest resident memory",
 }
 """What the store is measured by, one copy on disk: subjects by their names."""
-NAMES = (*RACES, *CROWD_RACES, ALONE, *STORE, HELD, SEARCH, SIMULATED)
-GROUPS = {"store": (*STORE, HELD)}
+GATEWAY = {
+    "gw-curl": "a held file, through the gateway, to curl",
+    "gw-hub": "the same to huggingface_hub",
+    "gw-fetched": "a model that a peer has, through the gateway",
+    "gw-first": "a range of a file that a peer has, through the gateway",
+    "gw-readers": "slow readers of a held file, through the gateway",
+}
+"""What the gateway is measured by: subjects by their names."""
+SUBJECTS = {**STORE, **GATEWAY}
+NAMES = (*RACES, *CROWD_RACES, ALONE, *SUBJECTS, HELD, SEARCH, SIMULATED)
+GROUPS = {"store": (*STORE, HELD), "gateway": tuple(GATEWAY)}
 """Names for several of them."""

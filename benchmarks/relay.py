@@ -1,13 +1,16 @@
-"""Count what crosses the wire to a port: a relay on loopback that passes bytes on as they come, both ways.
+"""Relays on loopback to a port: one counts what crosses the wire, and passes bytes on as they come, both ways; one has
+each byte arrive late, as over a long line.
 
-Unlike `sockets`, which looks at the kernel's counts every 50 ms, it misses nothing of a fetch that is over in less; but
-it is in the way, so nothing is timed through it. Tests count with it, too.
+Unlike `sockets`, which looks at the kernel's counts every 50 ms, it the first misses nothing of a fetch that is over in
+less; but it is in the way, so nothing is timed through it. Tests count with it, too.
 """
 
 from __future__ import annotations
 
+import queue
 import socket
 import threading
+import time
 from contextlib import suppress
 from types import TracebackType
 
@@ -74,5 +77,33 @@ class CountingRelay:
                     else:
                         self.bytes_from_dialler += len(piece)
                 target.sendall(piece)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+
+class DelayingRelay(CountingRelay):
+    """A port that leads to `port` over a line of `round_trip_s`: each piece arrives half of that after it was sent, and
+    a connection is up after the whole of it."""
+
+    def __init__(self, port: int, *, round_trip_s: float) -> None:
+        super().__init__(port)
+        self._round_trip_s = round_trip_s
+
+    def _pass_on(self, source: socket.socket, target: socket.socket, to_dialler: bool) -> None:
+        # A dialler's first piece is here as soon as it has dialled; over the line its dialling took a round trip.
+        up = time.monotonic() + (0 if to_dialler else self._round_trip_s)
+        under_way: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
+        threading.Thread(target=self._arrive, args=(under_way, target), daemon=True).start()
+        with suppress(OSError):
+            while piece := source.recv(_PIECE):
+                under_way.put((max(up, time.monotonic()) + self._round_trip_s / 2, piece))
+        under_way.put((0.0, b""))
+
+    @staticmethod
+    def _arrive(under_way: queue.SimpleQueue[tuple[float, bytes]], target: socket.socket) -> None:
+        with suppress(OSError):
+            while (sent := under_way.get())[1]:
+                time.sleep(max(0.0, sent[0] - time.monotonic()))
+                target.sendall(sent[1])
         with suppress(OSError):
             target.shutdown(socket.SHUT_WR)

@@ -222,13 +222,14 @@ GATEWAY_TARGET_BYTES_MAX = 8 * KIB
 GATEWAY_BODY_BYTES_MAX = MIB  # Of a question about paths; clients ask about some hundred at a time.
 GATEWAY_PATHS_MAX = 10_000  # In one question.
 GATEWAY_OPTIONS_MAX = 64  # Behind a question mark; clients send a handful.
-GATEWAY_CONNECTIONS_MAX = 256  # Each costs a task and a socket; clients open 8 for each download.
+GATEWAY_CONNECTIONS_MAX = 2048  # Each costs a task, two descriptors and some 25 KB; clients open 8 for each download.
 GATEWAY_ENDING_MAX = 64  # Beside those: what is being let go of, each a socket for GATEWAY_GOODBYE_S; more are reset.
 GATEWAY_HEAD_S = 5.0  # From the first byte of a request to the end of its head: programs of this machine send at once.
 GATEWAY_BODY_S = 10.0
 GATEWAY_IDLE_S = 75.0  # Between two requests on one connection; clients let go of theirs after 5 s.
 GATEWAY_LONG_ANSWERS_MAX = 4  # Under way at once, of those that tell of very many files: 200 MB each at most.
 GATEWAY_UNREAD_S = 600.0  # A client that takes nothing for so long is cut off; until then it costs a socket.
+GATEWAY_STUCK_S = 10.0  # Where all connections are at work, one whose client took nothing for so long gives way.
 GATEWAY_FIRST_PIECE_S = 8.0  # How long an answer waits for its first bytes, to say 503 if nobody has them: clients
 # wait 10 s for its head, and then between bytes.
 GATEWAY_GONE_S = 5.0  # A client that said its last is taken for gone if nothing could be sent to it for so long.

@@ -53,13 +53,18 @@ class P2phub:
         return self.command(self._home, "node", "--listen", "127.0.0.1:0", "--no-lan")
 
     def address(self, provider: Running) -> str:
+        addresses = self.ready(provider)["addresses"]
+        for address in addresses:
+            if "/ip4/127.0.0.1/" in address:
+                return str(address)
+        raise provider.failure(f"listens on no address of loopback: {addresses}")
+
+    def ready(self, provider: Running) -> dict[str, Any]:
+        """Wait until a node is up; return what it says of itself. Raises ContestantFailed."""
         for line in provider.lines(timeout_s=_READY_S):
             event = _event(line)
             if event.get("event") == "ready":
-                for address in event["addresses"]:
-                    if "/ip4/127.0.0.1/" in address:
-                        return str(address)
-                raise provider.failure(f"listens on no address of loopback: {event['addresses']}")
+                return event
         raise provider.failure("ended before it was ready")
 
     def requester(self, address: str, into: Path, scratch: Path) -> Sequence[Command]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 from benchmarks.alone import Alone
+from benchmarks.plan import GATEWAY, STORE
 from benchmarks.race import CrowdRace, Race
 from benchmarks.report.layout import paragraph, table
 from benchmarks.report.races import crowd_table, legend, race_table, spread
@@ -25,7 +26,7 @@ from benchmarks.simulated import Answer, Simulated
 from benchmarks.store import Stored
 from benchmarks.targets import Verdict
 
-_STORE_COLUMNS = ("store", "measured", "trials")
+_SUBJECT_COLUMNS = ("subject", "measured", "trials")
 _SIMULATED_COLUMNS = ("simulated", "measured", "CPU s", "wall s")
 
 
@@ -49,7 +50,8 @@ def render(machine: Sequence[str], results: Results, *, size: int, width: int = 
         *(crowd_table(race, width=width) for race in results.crowds),
         legend([*results.races, *results.crowds], width=width),
         _alone(results.alone),
-        _store(results.stored, width=width),
+        _subjects("The store, one copy on disk", results.stored, STORE, width=width),
+        _subjects("The gateway", results.stored, GATEWAY, width=width),
         _simulated(results.simulated, width=width),
         _failures(results),
         side_by_side(results.races, results.crowds, width=width),
@@ -94,17 +96,19 @@ def _search(search: Search) -> list[str]:
     return lines
 
 
-def _store(stored: Stored, *, width: int) -> str:
-    if not stored:
+def _subjects(title: str, stored: Stored, names: Container[str], *, width: int) -> str:
+    """Return the table of those subjects that have these names."""
+    subjects = [subject for name, subject in stored.items() if name in names]
+    if not subjects:
         return ""
-    rows: list[tuple[str, ...]] = [_STORE_COLUMNS]
-    for subject in stored.values():
+    rows: list[tuple[str, ...]] = [_SUBJECT_COLUMNS]
+    for subject in subjects:
         figures = [(f"{spread(values)} {label}", str(len(values))) for label, values in subject.figures.items()]
         figures += [(f"skipped: {what}", "") for what in subject.skipped]
-        title = subject.title + (f" ({len(subject.failures)} failed)" if subject.failures else "")
-        rows += [(f"  {'' if number else title}", *cells) for number, cells in enumerate(figures or [("nothing", "")])]
-    lines = table(rows, width=width, flexible=_STORE_COLUMNS.index("measured"))
-    return "\n".join([paragraph("The store, one copy on disk: medians (least-most)", width=width), *lines])
+        named = subject.title + (f" ({len(subject.failures)} failed)" if subject.failures else "")
+        rows += [(f"  {'' if number else named}", *cells) for number, cells in enumerate(figures or [("nothing", "")])]
+    lines = table(rows, width=width, flexible=_SUBJECT_COLUMNS.index("measured"))
+    return "\n".join([paragraph(f"{title}: medians (least-most)", width=width), *lines])
 
 
 def _simulated(simulated: Simulated, *, width: int) -> str:

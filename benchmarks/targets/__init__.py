@@ -8,6 +8,8 @@ is met only if none of p2phub's own trials in it failed: a fetch that does not a
 from collections.abc import Mapping
 
 from benchmarks.alone import Alone
+from benchmarks.gateway import fetched, first, readers
+from benchmarks.gateway import held as gateway_held
 from benchmarks.plan import BUSY
 from benchmarks.race import CrowdRace, Race
 from benchmarks.simulated import Simulated
@@ -53,6 +55,11 @@ REFLINK_TAKEN_PERCENT_MAX = 1.0
 TENSORS_BEYOND_MIB_MAX = 2
 TENSORS_FIRST_MAX = 2
 TERABYTE_MB_MAX = 512
+GATEWAY_CURL_RATE_MIN = 0.6
+GATEWAY_HUB_RATE_MIN = 0.9
+GATEWAY_COST_MAX = 1.25
+GATEWAY_FIRST_ROUND_TRIPS_MAX = 6
+GATEWAY_READERS_MB_MAX = 100
 
 __all__ = ["Kind", "Verdict", "judge"]
 
@@ -68,6 +75,7 @@ def judge(
         *_crowds(crowds),
         *_alone(races, alone),
         *_stored(stored),
+        *_gateway(stored),
         *_simulated(simulated),
     ]
 
@@ -140,6 +148,33 @@ def _reflink(stored: Stored, kind: str) -> list[Verdict]:
     return [
         times(stored, "reflink", f"{kind}, x the time of 1/{reflink.TIMES} of it", large, small, REFLINK_COST_MAX),
         most(stored, "reflink", reflink.taken(kind), REFLINK_TAKEN_PERCENT_MAX),
+    ]
+
+
+def _gateway(stored: Stored) -> list[Verdict]:
+    return [
+        share(
+            stored,
+            "gw-curl",
+            "rate vs nginx without TLS",
+            gateway_held.NGINX,
+            gateway_held.GATEWAY,
+            GATEWAY_CURL_RATE_MIN,
+        ),
+        share(
+            stored,
+            "gw-hub",
+            "rate vs nginx without TLS",
+            gateway_held.NGINX,
+            gateway_held.GATEWAY,
+            GATEWAY_HUB_RATE_MIN,
+        ),
+        times(
+            stored, "gw-fetched", "x `fetch`, beyond the client's own", fetched.BEYOND, fetched.FETCH, GATEWAY_COST_MAX
+        ),
+        most(stored, "gw-first", first.ROUND_TRIPS, GATEWAY_FIRST_ROUND_TRIPS_MAX),
+        most(stored, "gw-readers", readers.UNSERVED, 0),
+        most(stored, "gw-readers", readers.MEMORY, GATEWAY_READERS_MB_MAX),
     ]
 
 

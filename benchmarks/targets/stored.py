@@ -1,11 +1,11 @@
-"""Judge what the store did: a figure, or one over another, of medians. What was skipped is not measured, and the report
-says why."""
+"""Judge what the store and the gateway did: a figure, or one over another, of medians. What was skipped is not
+measured, and the report says why."""
 
 from __future__ import annotations
 
 from statistics import median
 
-from benchmarks.plan import STORE
+from benchmarks.plan import SUBJECTS
 from benchmarks.store import Measured, Stored
 from benchmarks.targets.verdict import Kind, Verdict
 
@@ -35,7 +35,7 @@ def times(stored: Stored, name: str, what: str, over: str, under: str, bound: fl
 
 
 def _of(stored: Stored, name: str) -> Measured:
-    return stored.get(name) or Measured(STORE[name])
+    return stored.get(name) or Measured(SUBJECTS[name])
 
 
 def _ratio(measured: Measured, over: str, under: str) -> float | None:

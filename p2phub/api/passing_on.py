@@ -28,14 +28,14 @@ class PassingOn:
         self._of_the_user: OrderedDict[str, tuple[float, bool]] = OrderedDict()  # By manifest.
         self._harmless: OrderedDict[tuple[str, str], None] = OrderedDict()  # Manifest and path of what was judged.
 
-    async def judge(self, model: OpenModel, path: str) -> None:
+    async def judge(self, model: OpenModel, path: str, *, start: int = 0) -> None:
         """Raise Unsafe for a file that may run code when it is loaded, and is here for this alone; and what
-        `OpenModel.danger` raises, which reads what it looks at."""
+        `OpenModel.danger` raises, which reads what it looks at. `start`: where it will be read from, if it is."""
         judged = model.manifest, path
         if self._allow_unsafe or judged in self._harmless:
             return
         if not await self._is_the_users(model.manifest):
-            why = await model.danger(path)
+            why = await model.danger(path, start=start)
             if why is not None:
                 raise Unsafe(
                     f"{path} may run code when it is loaded: {why}",

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 PIECE_BYTES_MAX = 1 << 20
 AHEAD_BYTES = 32 * PIECE_BYTES_MAX  # Enough for 10 Gbit/s over 25 ms.
+STRETCH_BYTES_MAX = AHEAD_BYTES // 8
 STEP_BYTES = AHEAD_BYTES // 4  # Asked for at a time, once it began.
 TRIES_MAX = 8  # So often in a row a file may prove to be changed, or gone, when it is read.
 CLOSE_S = 10.0
@@ -91,6 +92,15 @@ class Standing:
         self.close()
 
 
+class Stretch(Standing):
+    """Bytes `start` ..< `stop` of a file, verified: as `Standing`, for a part."""
+
+    def __init__(self, file: _Place, start: int, stop: int) -> None:
+        super().__init__(file, stop - start)
+        self.start = start
+        self.stop = stop
+
+
 class OpenModel:
     """The files of one manifest, open for reading from `__aenter__` to `__aexit__`. Any number of tasks may read at
     once, the same file too; the fetch that brings what is missing is one for all of this home who read the manifest."""
@@ -123,6 +133,27 @@ class OpenModel:
         nobody who can be reached has what is missing, Damaged or ChunkMismatch if all that came was wrong, DiskError,
         of it DiskFull. The same read goes on from what came.
         """
+        async with aclosing(self._parts(path, start, stop)) as parts:
+            async for part in parts:
+                while part.at < part.stop:
+                    piece = await trio.to_thread.run_sync(part.take, PIECE_BYTES_MAX, limiter=_threads)
+                    if piece is None:
+                        break
+                    yield piece
+
+    async def stretches(self, path: str, start: int = 0, stop: int | None = None) -> AsyncGenerator[Stretch, None]:
+        """Yield where bytes `start` ..< `stop` stand, in order, each stretch as soon as it is verified: for who passes
+        them on from the file itself. The rest is as with `read`; of a file that changes meanwhile `unchanged` says so.
+        Each stretch is the caller's to close, and counts as taken with the next."""
+        async with aclosing(self._parts(path, start, stop)) as parts:
+            async for part in parts:
+                stretch = part.stretch()
+                part.at = part.stop
+                yield stretch
+
+    async def _parts(self, path: str, start: int, stop: int | None) -> AsyncGenerator[_Part, None]:
+        """Yield parts of the range in order, as they are verified. Where one was not taken to its end, what stands
+        there is looked up anew."""
         size = self._file(path).size
         if start < 0 or (stop is not None and stop < start):
             raise UsageError(f"bytes {start} to {stop} are no range of {path}")
@@ -137,25 +168,25 @@ class OpenModel:
                     more = self._ask(path, asked_to, min(asked_to + step, stop))
                     asked.append(more)
                     asked_to = more.stop
-                part = await asked[0].at(at) if asked else None
-                piece = None
-                if part is not None:
-                    asked_to = max(asked_to, part.stop)  # Of what is held all is told.
-                    piece = await _piece(places, part, at, min(at + PIECE_BYTES_MAX, part.stop, stop))
+                ready = await asked[0].at(at) if asked else None
+                part = None
+                if ready is not None:
+                    asked_to = max(asked_to, ready.stop)  # Of what is held all is told.
+                    if (place := await _place(places, ready)) is not None:
+                        part = _Part(place, at, min(at + STRETCH_BYTES_MAX, ready.stop, stop))
+                        yield part
+                        tries = 0 if part.at > at else tries
+                        at = part.at
                 elif asked and at >= asked[0].stop:
                     asked.popleft().leave()
                     continue
-                if piece is None:  # It is not there any more, or was not told of: look anew where it is.
+                if part is None or part.at < part.stop:  # It is not there any more, or was not told of: look anew.
                     tries += 1
                     if tries > TRIES_MAX:
                         raise ContentChanged(f"{path} changes all the time while it is read")
                     while asked:
                         asked.popleft().leave()
                     asked_to = at
-                    continue
-                tries = 0
-                at += len(piece)
-                yield piece
         finally:
             for each in asked:
                 each.leave()
@@ -173,16 +204,23 @@ class OpenModel:
         file = await trio.to_thread.run_sync(lambda: _opened(found["place"], exactly), limiter=_threads)
         return None if file is None else Standing(file, size)
 
-    async def danger(self, path: str) -> str | None:
+    async def danger(self, path: str, *, start: int = 0) -> str | None:
         """Say why loading a file may run code (a pickle, told by what it holds, not by its name); None if it may not.
 
         Nothing is refused by `read`: whether to pass such a file on is the caller's to decide. Reads what it has to
-        look at, which is fetched if it is not here. Raises as `read` does.
+        look at, which is fetched if it is not here: the beginning and the end together, and what stands at `start`,
+        where the caller will read if it may. Raises as `read` does.
         """
-        from p2phub.formats import danger_of  # Most who read know what they read.
+        from p2phub.formats import danger_of, telling_spans  # Most who read know what they read.
 
         size = self._file(path).size
-        return await examine(partial(self.read, path), lambda read_at: danger_of(size, read_at))
+        wanted = [(start, min(start + 1, size)), *telling_spans(size)]  # The chunk with its first byte first.
+        together = [self._ask(path, *span) for span in wanted if span[0] < span[1]]
+        try:
+            return await examine(partial(self.read, path), lambda read_at: danger_of(size, read_at))
+        finally:
+            for each in together:
+                each.leave()
 
     async def gather(self, path: str, start: int = 0, stop: int | None = None) -> bytearray:
         """Return bytes `start` ..< `stop` of a file at once, as `read` yields them. Raises as that does."""
@@ -316,10 +354,34 @@ class _Place:
             raise DiskError(f"cannot read what is held: {exc.strerror}") from exc
         return data if data and self.unchanged() else None
 
+    def twin(self) -> _Place:
+        """Return the same, which stays open when this is closed."""
+        return _Place(os.dup(self.descriptor), self._exactly)
+
     def close(self) -> None:
         if not self._closed:
             self._closed = True
             os.close(self.descriptor)
+
+
+class _Part:
+    """Verified bytes `at` ..< `stop` of a file, taken from the beginning: `at` says how far."""
+
+    def __init__(self, place: _Place, at: int, stop: int) -> None:
+        self._place = place
+        self.at = at
+        self.stop = stop
+
+    def take(self, most: int) -> bytes | None:
+        """Take a piece; None if the file is not what it was. Blocks."""
+        piece = self._place.read(self.at, min(self.at + most, self.stop))
+        if piece is not None:
+            self.at += len(piece)
+        return piece
+
+    def stretch(self) -> Stretch:
+        """Return what was not taken yet, opened by itself."""
+        return Stretch(self._place.twin(), self.at, self.stop)
 
 
 def _opened(path: str, exactly: tuple[int, ...] | None) -> _Place | None:
@@ -339,21 +401,15 @@ def _opened(path: str, exactly: tuple[int, ...] | None) -> _Place | None:
     return None
 
 
-async def _piece(
-    places: dict[tuple[str, tuple[int, ...] | None], _Place], part: RangeReady, start: int, stop: int
-) -> bytes | None:
-    """Return a piece of a part, None if that cannot be had there."""
-    exactly = None if part.exactly is None else tuple(part.exactly)
-    key = part.place, exactly
-
-    def read() -> bytes | None:
-        if key not in places:
-            if (place := _opened(*key)) is None:
-                return None
+async def _place(places: dict[tuple[str, tuple[int, ...] | None], _Place], ready: RangeReady) -> _Place | None:
+    """Return the open file that something stands in, None if it is not there, or not as it was."""
+    key = ready.place, None if ready.exactly is None else tuple(ready.exactly)
+    place = places.get(key)
+    if place is None:
+        place = await trio.to_thread.run_sync(_opened, *key, limiter=_threads)
+        if place is not None:
             places[key] = place
-        return places[key].read(start, stop)
-
-    return await trio.to_thread.run_sync(read, limiter=_threads)
+    return place
 
 
 # --- the verb -------------------------------------------------------------------------------------------------------

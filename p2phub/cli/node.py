@@ -56,17 +56,24 @@ async def run(call: Invocation) -> int:
                 output.say("Stopped: nothing is announced or served any more. What is held here stays.")
                 output.note("`p2phub node` serves it again; a fetch that was under way goes on with its own command.")
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(systemd.keep_alive)
-        await api.run_node(
-            **call.common.settings(),
-            bulk_processes=call.args.bulk_processes,
-            gateway_uploads=call.args.gateway_uploads,
-            gateway=gateway,
-            metrics=metrics,
-            watch=show,
-        )
-        nursery.cancel_scope.cancel()
+    ports = [each for each in (gateway, metrics) if each is not None]
+    try:
+        for port in ports:
+            await port.listen()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(systemd.keep_alive)
+            await api.run_node(
+                **call.common.settings(),
+                bulk_processes=call.args.bulk_processes,
+                gateway_uploads=call.args.gateway_uploads,
+                gateway=gateway,
+                metrics=metrics,
+                watch=show,
+            )
+            nursery.cancel_scope.cancel()
+    finally:
+        for port in ports:
+            port.close()
     return 0
 
 

@@ -7,10 +7,11 @@ counts. What is in a manifest never changes, so listings are kept, and so are mo
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import trio
 
@@ -23,6 +24,7 @@ from p2phub.gateway.shelf import (
     Content,
     File,
     NoSuchRevision,
+    Piece,
     Release,
     Repository,
     Snapshot,
@@ -36,6 +38,7 @@ _LOOK_S = 5.0  # For a newer release than the one that is known: clients wait 10
 _COMMIT_S = 5.0  # What a commit is does not change; but a name may be taken from it.
 _KEPT_MAX = 4096
 
+T = TypeVar("T")
 Version = Mapping[str, Any]
 """As `Hub.repository` tells it."""
 
@@ -122,16 +125,28 @@ class HubShelf:
         async with self._one_at_a_time.of(version["manifest"]):
             files = self._listings.of(version["manifest"])
             if files is None:
-                files = self._listed(await self._hub.info(key))
+                files = self._listed(await self._described(version["manifest"], key))
         return Snapshot(repo, _release(repo.name, version), files, f"{version['manifest']} {key}")
 
+    async def _described(self, manifest: str, key: str) -> Version:
+        """Return the `info` of a manifest that is not listed yet. Raises HubError.
+
+        Where the name leads to who has it, it is opened first: then it comes over the connection over which its files
+        will, too, and a client that asks for a range of one waits for one connection, not for two.
+        """
+        if key != manifest:
+            with trio.move_on_after(limits.GATEWAY_FIRST_PIECE_S), contextlib.suppress(HubError):
+                async with self._open.model(manifest, key):
+                    return await self._hub.info(key)
+        return await self._hub.info(key)
+
     @asynccontextmanager
-    async def open(self, snapshot: Snapshot, file: File) -> AsyncIterator[Content]:
+    async def open(self, snapshot: Snapshot, file: File, *, start: int = 0) -> AsyncIterator[Content]:
         manifest, _, key = snapshot.key.partition(" ")
         async with self._open.model(manifest, key) as model:
             standing = await model.descriptor(file.path)
             try:
-                await self._passing_on.judge(model, file.path)
+                await self._passing_on.judge(model, file.path, start=start)
                 yield _Opened(model, file, standing, lambda: self._open.forget(manifest, model))
             finally:
                 if standing is not None:
@@ -229,9 +244,15 @@ class _Opened:
         self._failed = failed
         self.standing = standing
 
-    async def read(self, start: int, stop: int) -> AsyncGenerator[bytes | memoryview, None]:
+    def read(self, start: int, stop: int) -> AsyncGenerator[bytes | memoryview, None]:
+        return self._noting_failure(self._model.read(self._file.path, start, stop))
+
+    def pieces(self, start: int, stop: int) -> AsyncGenerator[Piece, None]:
+        return self._noting_failure(self._model.stretches(self._file.path, start, stop))
+
+    async def _noting_failure(self, source: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
         try:
-            async with aclosing(self._model.read(self._file.path, start, stop)) as pieces:
+            async with aclosing(source) as pieces:
                 async for piece in pieces:
                     yield piece
         except HubError:

@@ -14,11 +14,9 @@ import trio
 
 from p2phub import limits
 from p2phub.errors import HubError, NoProvider
-from p2phub.gateway.shelf import Content, File, Shelf, Snapshot, Standing
+from p2phub.gateway.shelf import Content, File, Piece, Shelf, Snapshot, Standing
 from p2phub.http.exchange import CutOff, Exchange, Headers, Request
 from p2phub.http.ranges import wanted_span
-
-Piece = bytes | memoryview
 
 
 async def send_file(
@@ -33,7 +31,7 @@ async def send_file(
     if start == stop:
         await exchange.answer(status, headers, b"")
         return
-    async with shelf.open(snapshot, file) as content:
+    async with shelf.open(snapshot, file, start=start) as content:
         if content.standing is not None:
             await _send_standing(exchange, content.standing, status, headers, start, stop)
         else:
@@ -85,16 +83,19 @@ async def _send_fetched(
         if isinstance(first, HubError):
             return first
         try:
-            await exchange.begin(status, headers, length=stop - start)
-            if first is not None:
-                await exchange.send(first)
+            try:
+                await exchange.begin(status, headers, length=stop - start)
+                if first is not None:
+                    await _send_piece(exchange, first)
+            finally:
+                _let_go(first)
             await _send_pieces(exchange, pieces)
         except CutOff as error:
             return error
         return None
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_read_into, put, content.read(start, stop))
+        nursery.start_soon(_read_into, put, content.pieces(start, stop))
         verdict = await pass_on()
         nursery.cancel_scope.cancel()
     if verdict is not None:
@@ -106,7 +107,11 @@ async def _read_into(put: trio.MemorySendChannel[Piece | HubError], source: Asyn
     async with put, aclosing(source) as pieces:
         try:
             async for piece in pieces:
-                await put.send(piece)
+                try:
+                    await put.send(piece)
+                except BaseException:  # Nobody took it.
+                    _let_go(piece)
+                    raise
         except HubError as error:
             await put.send(error)
 
@@ -124,7 +129,25 @@ async def _send_pieces(exchange: Exchange, pieces: trio.MemoryReceiveChannel[Pie
         elif isinstance(piece, HubError):
             raise CutOff(str(piece)) from piece
         else:
-            await exchange.send(piece)
+            try:
+                await _send_piece(exchange, piece)
+            finally:
+                _let_go(piece)
+
+
+async def _send_piece(exchange: Exchange, piece: Piece) -> None:
+    """Send one piece. Of one that stands in a file nothing is in memory while its client does not read, so a thousand
+    that read slowly cost their sockets."""
+    if isinstance(piece, bytes | memoryview):
+        await exchange.send(piece)
+    else:
+        await exchange.send_file(piece.descriptor, piece.start, piece.stop, piece.unchanged)
+
+
+def _let_go(piece: Piece | None) -> None:
+    """Close a piece that stands in a file: whoever has it does, and nobody else."""
+    if piece is not None and not isinstance(piece, bytes | memoryview):
+        piece.close()
 
 
 async def _next(pieces: trio.MemoryReceiveChannel[Piece | HubError]) -> Piece | HubError | None:

@@ -89,6 +89,21 @@ class Standing(Protocol):
     def unchanged(self) -> bool: ...
 
 
+class Stretch(Standing, Protocol):
+    """Bytes `start` ..< `stop` of a file on this disk, verified. It belongs to who got it, until its `close`."""
+
+    @property
+    def start(self) -> int: ...
+
+    @property
+    def stop(self) -> int: ...
+
+    def close(self) -> None: ...
+
+
+Piece = bytes | memoryview | Stretch
+
+
 class Content(Protocol):
     """A file that is open."""
 
@@ -98,6 +113,9 @@ class Content(Protocol):
 
     def read(self, start: int, stop: int) -> AsyncGenerator[bytes | memoryview, None]:
         """Yield the bytes in order, each piece once it is verified. Raises HubError."""
+
+    def pieces(self, start: int, stop: int) -> AsyncGenerator[Piece, None]:
+        """The same, for who sends them on: bytes, or where they stand."""
 
 
 class Shelf(Protocol):
@@ -116,5 +134,6 @@ class Shelf(Protocol):
         """Return the versions known here, the newest first: that lead to this one, or (None) the newest of each tag.
         Raises Unmapped, NoSuchRevision."""
 
-    def open(self, snapshot: Snapshot, file: File) -> AbstractAsyncContextManager[Content]:
-        """Open a file. Raises Unsafe for one that may run code when it is loaded and that the user did not allow."""
+    def open(self, snapshot: Snapshot, file: File, *, start: int = 0) -> AbstractAsyncContextManager[Content]:
+        """Open a file, to be read from `start` on. Raises Unsafe for one that may run code when it is loaded and that
+        the user did not allow."""

@@ -1,12 +1,12 @@
 """Speak HTTP/1.1 with the clients of the gateway: one task a connection, heads and bodies bounded in size and time.
 
-h11 keeps the protocol's state; this moves bytes between it and a socket. A file is read and sent in worker threads, and
-only when the socket takes something: a client that reads slowly costs its socket and nothing else. Not by `sendfile`: a
-socket then has the file's own pages, so that what somebody writes to them later is what its client reads.
+h11 keeps the protocol's state; this moves bytes between it and a socket. A file is read and sent in worker threads
+(`sending`), and only when the socket takes something: a client that reads slowly costs its socket and nothing else.
 A connection ends with FIN, and only after what was sent was read, where its client lets us: a reset would cost it what
 it has not read yet, and clients give up on one.
-Connections beyond the bound: the one that waits longest for a request gives way; if all are at work, the newcomer. Both
-hold a socket for a moment more, and of those there is a bound, too: in a flood newcomers are reset.
+Connections beyond the bound: the one that waits longest for a request gives way; if there is none, the one whose client
+took nothing for longest, if that is long; else the newcomer. Who has to go holds a socket for a moment more, and of
+those there is a bound, too: in a flood newcomers are reset.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import resource
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
@@ -25,14 +26,15 @@ import trio
 from p2phub import limits
 from p2phub.http.exchange import CutOff, Exchange, Headers, Request
 from p2phub.http.refusal import Refusal
+from p2phub.http.sending import FileThreads
 from p2phub.http.traffic import Traffic
 from p2phub.http.whose import NOBODY, user_at
 
 _log = logging.getLogger(__name__)
 _READ_BYTES = 64 * limits.KIB
 _SENT_BYTES = 256 * limits.KIB  # What a client has to take within GATEWAY_UNREAD_S.
-_HOP_BYTES = 4 * limits.MIB  # Sent of a file in one thread's hop; a socket takes less.
-_PIECE_BYTES = 256 * limits.KIB  # Read and looked at in one go: each thread has so much in memory.
+_THREADS = 8
+_DESCRIPTORS_SHARE = 4  # Each connection has a socket and a file of ours: half of what the process may open at most.
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
 
 Handle = Callable[[Exchange], Awaitable[None]]
@@ -48,27 +50,34 @@ class Server:
         self._open = 0
         self._count = 0  # Of those, what is more than told to come again.
         self._idle: dict[_Connection, None] = {}  # Who waits longest comes first.
-        self._threads = trio.CapacityLimiter(8)
+        self._stuck: dict[_Connection, float] = {}  # Since when each waits for its client to take something; likewise.
+        self._threads = FileThreads(_THREADS)
+        self._allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _DESCRIPTORS_SHARE
+
+    @property
+    def _most(self) -> int:
+        """How many connections may be open, beside those that are told to come again."""
+        return min(limits.GATEWAY_CONNECTIONS_MAX, self._allowed)
 
     async def serve(self, listeners: Sequence[trio.SocketListener]) -> None:
         """Serve until cancelled."""
         await trio.serve_listeners(self._converse, list(listeners))
 
     async def _converse(self, stream: trio.SocketStream) -> None:
-        if self._open >= limits.GATEWAY_CONNECTIONS_MAX + limits.GATEWAY_ENDING_MAX:
+        if self._open >= self._most + limits.GATEWAY_ENDING_MAX:
             self._traffic.turned_away += 1
             await trio.aclose_forcefully(stream)
             return
         self._open += 1
         try:
-            if self._count >= limits.GATEWAY_CONNECTIONS_MAX and not self._make_room():
+            if self._count >= self._most and not self._make_room():
                 self._traffic.turned_away += 1
                 await _end(stream, _BUSY)
                 return
             self._count += 1
             self._traffic.connections += 1
             try:
-                await _Connection(stream, self._handle, self._idle, self._threads, self._traffic).run()
+                await _Connection(stream, self._handle, self._idle, self._stuck, self._threads, self._traffic).run()
             finally:
                 self._count -= 1
                 self._traffic.connections -= 1
@@ -76,24 +85,28 @@ class Server:
             self._open -= 1
 
     def _make_room(self) -> bool:
-        """Have the connection that waits longest end; False if none waits."""
-        if not self._idle:
-            return False
-        longest = next(iter(self._idle))
-        del self._idle[longest]
+        """Have the connection end that is least missed; False if none is."""
+        longest = next(iter(self._idle), None)
+        if longest is None:
+            longest = next(iter(self._stuck), None)
+            if longest is None or trio.current_time() - self._stuck[longest] < limits.GATEWAY_STUCK_S:
+                return False
+        self._idle.pop(longest, None)
+        self._stuck.pop(longest, None)
         longest.scope.cancel()
         return True
 
 
 class _Connection:
-    """One client. `scope` is what ends it while it waits for a request."""
+    """One client. `scope` is what ends it while it waits for a request, or for its client to take something."""
 
     def __init__(
         self,
         stream: trio.SocketStream,
         handle: Handle,
         idle: dict[_Connection, None],
-        threads: trio.CapacityLimiter,
+        stuck: dict[_Connection, float],
+        threads: FileThreads,
         traffic: Traffic,
     ) -> None:
         self.traffic = traffic
@@ -105,6 +118,7 @@ class _Connection:
         self.user = _user_of(stream.socket, self.ours)
         self._handle = handle
         self._idle = idle
+        self._stuck = stuck
 
     async def run(self) -> None:
         """Answer requests until one side ends it. Raises nothing that is the client's doing."""
@@ -194,9 +208,19 @@ class _Connection:
         if data:
             view = memoryview(data)
             for at in range(0, len(view), _SENT_BYTES):
-                with _faults(), _in_time():
+                with self.waiting_for_client():
                     await self.stream.send_all(view[at : at + _SENT_BYTES])
                 self.traffic.sent_bytes += len(view[at : at + _SENT_BYTES])
+
+    @contextlib.contextmanager
+    def waiting_for_client(self) -> Iterator[None]:
+        """Raises CutOff if the client is gone, or takes nothing for GATEWAY_UNREAD_S."""
+        self._stuck[self] = trio.current_time()
+        try:
+            with _faults(), _in_time():
+                yield
+        finally:
+            self._stuck.pop(self, None)
 
 
 class _Answering:
@@ -279,22 +303,10 @@ class _Answering:
         self._took(stop - start, _Span(stop - start))
         where = self._connection.stream.socket
         while start < stop:
-            with _faults(), _in_time():
+            with self._connection.waiting_for_client():
                 await trio.lowlevel.wait_writable(where)
-            until = min(start + _HOP_BYTES, stop)
             try:
-                begun, start = (
-                    start,
-                    await trio.to_thread.run_sync(
-                        _send_unchanged,
-                        where.fileno(),
-                        descriptor,
-                        start,
-                        until,
-                        unchanged,
-                        limiter=self._connection.threads,
-                    ),
-                )
+                begun, start = start, await self._connection.threads.send(where, descriptor, start, stop, unchanged)
             except OSError as exc:
                 raise CutOff(f"cannot be sent: {exc.strerror}") from exc
             self._connection.traffic.sent_bytes += start - begun
@@ -337,26 +349,6 @@ def _user_of(client: trio.socket.SocketType, ours: tuple[str, int]) -> int | Non
     except OSError:  # It has gone already.
         return NOBODY
     return user_at(ours, theirs)
-
-
-def _send_unchanged(where: int, descriptor: int, start: int, stop: int, unchanged: Callable[[], bool]) -> int:
-    """Send bytes of a file as far as the socket takes them now, and no byte before the file was looked at again after
-    it was read; return up to where. Raises CutOff, OSError."""
-    piece = memoryview(bytearray(min(_PIECE_BYTES, stop - start)))
-    while start < stop:
-        read = os.preadv(descriptor, [piece[: stop - start]], start)
-        if not read:
-            raise CutOff("the file became shorter while it was sent")
-        if not unchanged():
-            raise CutOff("the file changed while it was sent")
-        try:
-            sent = os.write(where, piece[:read])
-        except BlockingIOError:
-            break
-        start += sent
-        if sent < read:  # The rest is read again, so that nothing waits in memory for a slow client.
-            break
-    return start
 
 
 def _head(status: int, headers: Headers) -> h11.Response:

@@ -23,7 +23,12 @@ OpenSites = Callable[[api.Hub, Door], AbstractAsyncContextManager[Mapping[str, S
 class SitesAt:
     """Sites that will stand at an address, for `api.run_node`. Port 0 is any free one. `traffic`: where it is counted
     what goes over that port; `option`: what the user asked for it by; `readers`: further users (uid) of this machine
-    whose programs may read."""
+    whose programs may read.
+
+    The port is there from `listen` on, the first thing of a start: who comes before there is an answer waits for it.
+    Clients whose download a restart broke off try again for some seconds alone where they are refused (five of them,
+    huggingface_hub).
+    """
 
     def __init__(
         self,
@@ -36,17 +41,29 @@ class SitesAt:
     ) -> None:
         self._address = address
         self._opens = opens
+        self._listeners: list[trio.SocketListener] = []
         self._traffic = Traffic() if traffic is None else traffic
         self._option = option
         self._readers = frozenset(readers)
         self.door: Door | None = None
         """Where it listens. Once it serves."""
 
+    async def listen(self) -> None:
+        """Open the port. Raises UsageError if it cannot be had."""
+        self._listeners = await _listen(self._address, self._option)
+
+    def close(self) -> None:
+        """Close the port, if it is open."""
+        for listener in self._listeners:
+            listener.socket.close()
+
     async def __call__(
         self, hub: api.Hub, *, token: str, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Serve until cancelled; tells the URL to give to clients as HF_ENDPOINT. Raises UsageError."""
-        listeners = await _listen(self._address, self._option)
+        if not self._listeners:
+            await self.listen()
+        listeners = self._listeners
         try:
             port = listeners[0].socket.getsockname()[1]
             door = self.door = Door(self._address.ip, port, token, os.geteuid(), self._readers)
@@ -57,8 +74,7 @@ class SitesAt:
                 task_status.started(door.url)
                 await Server(Front(door, sites, self._traffic).handle, self._traffic).serve(listeners)
         finally:
-            for listener in listeners:
-                listener.socket.close()
+            self.close()
 
 
 async def _listen(address: api.Address, option: str) -> list[trio.SocketListener]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.hf_client import ClientFailed, HfClient
+from tests.support.hf_client import ClientFailed, HfClient, older_clients
 from tests.support.processes import Node, Scene
 from tests.support.real_model import real_model
 from tests.support.real_repository import ODD_FILES
@@ -22,6 +24,21 @@ LOAD_MODEL = Path(__file__).with_name("load_model.py")
 NAME = "acme/all-MiniLM-L6-v2"
 SMALL = b'{"model_type": "bert", "hidden_size": 7}'
 END_S = 120.0
+
+SHARDED = "acme/sharded"
+
+
+def shard(name: str) -> bytes:
+    """A safetensors file with one tensor."""
+    header = json.dumps({name: {"dtype": "F16", "shape": [1024], "data_offsets": [0, 2048]}}).encode()
+    return len(header).to_bytes(8, "little") + header + name.encode().ljust(2048, b"x")
+
+
+WEIGHTS = {f"layers.{number}.weight": f"model-{number + 1:05}-of-00002.safetensors" for number in range(2)}
+SHARDS = {path: shard(name) for name, path in WEIGHTS.items()} | {
+    "config.json": SMALL,
+    "model.safetensors.index.json": json.dumps({"metadata": {"total_size": 4096}, "weight_map": WEIGHTS}).encode(),
+}
 
 READ_ALL = """
 root = Path(snapshot_download(sys.argv[1], revision=sys.argv[2] if len(sys.argv) > 2 else None))
@@ -59,33 +76,72 @@ def reference(scene: Scene, model: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def node(scene: Scene, reference: str) -> Node:
+def sharded(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Ann publishes a model in two shards."""
+    folder = tmp_path_factory.mktemp("sharded")
+    for path, content in SHARDS.items():
+        (folder / path).write_bytes(content)
+    return str(scene.publish("ann", folder, name="sharded")["reference"])
+
+
+@pytest.fixture(scope="module")
+def node(scene: Scene, reference: str, sharded: str) -> Node:
     return scene.node("ann", "--gateway", "127.0.0.1:0")
 
 
+@pytest.fixture(scope="module", params=["newest", "older"])
+def interpreter(request: pytest.FixtureRequest) -> str:
+    """Of the clients: the newest ones, and an older huggingface_hub."""
+    if request.param == "newest":
+        return sys.executable
+    older = older_clients()
+    if older is None:
+        pytest.skip("nobody made an environment with an older huggingface_hub: `make test-hf` does")
+    return older
+
+
+NEWEST = pytest.mark.parametrize("interpreter", ["newest"], indirect=True)
+"""For what the older environment has no clients for."""
+
+
 @pytest.fixture
-def user(node: Node, tmp_path: Path) -> HfClient:
-    """A user whose cache is empty."""
-    return HfClient(tmp_path / "hf", node.ready["gateway"])
+def user(node: Node, interpreter: str, tmp_path: Path) -> HfClient:
+    """A user of Ann's gateway, whose cache is empty."""
+    return HfClient(tmp_path / "hf", node.ready["gateway"], interpreter=interpreter)
+
+
+@pytest.fixture(scope="module")
+def empty_node(scene: Scene, node: Node, reference: str, sharded: str, interpreter: str) -> Node:
+    """A node that holds nothing at first, and calls Ann's models as she does; each client has its own."""
+    title = "bob" if interpreter == sys.executable else "bob with older clients"
+    for name, meaning in ((NAME, reference), (SHARDED, sharded)):
+        assert scene.start(title, "name", "add", name, meaning).finish(timeout_s=END_S) == 0
+    return scene.node(title, "--gateway", "127.0.0.1:0", "--bootstrap", node.address)
+
+
+@pytest.fixture
+def stranger(empty_node: Node, interpreter: str, tmp_path: Path) -> HfClient:
+    """A user of that node's gateway, whose cache is empty."""
+    return HfClient(tmp_path / "hf", empty_node.ready["gateway"], interpreter=interpreter)
 
 
 def published_files(model: Path) -> dict[str, bytes]:
     return {path: file.read_bytes() for path, file in files_below(model).items()}
 
 
-def test_a_whole_repository_is_downloaded_found_again_and_verified(user: HfClient, model: Path) -> None:
+def test_a_whole_repository_is_downloaded_found_again_and_verified(stranger: HfClient, model: Path) -> None:
     expected = published_files(model)
-    root, paths = user.python(READ_ALL, NAME)
+    root, paths = stranger.python(READ_ALL, NAME)
     assert paths == sorted(expected)
     assert {path: (Path(root) / path).read_bytes() for path in paths} == expected
-    assert user.python(READ_ALL, NAME) == [root, paths]
-    assert user.offline().python(READ_ALL, NAME) == [root, paths]
-    assert f"Verified {len(paths)} file(s)" in user.hf("cache", "verify", NAME)
+    assert stranger.python(READ_ALL, NAME) == [root, paths]
+    assert stranger.offline().python(READ_ALL, NAME) == [root, paths]
+    assert f"Verified {len(paths)} file(s)" in stranger.hf("cache", "verify", NAME)
 
 
-def test_the_command_downloads_what_matches_into_a_folder(user: HfClient, tmp_path: Path) -> None:
+def test_the_command_downloads_what_matches_into_a_folder(stranger: HfClient, tmp_path: Path) -> None:
     folder = tmp_path / "here"
-    user.hf("download", NAME, "--include", "*.json", "--include", "*.md", "--local-dir", str(folder))
+    stranger.hf("download", NAME, "--include", "*.json", "--include", "*.md", "--local-dir", str(folder))
     found = {path for path in files_below(folder) if not path.startswith(".cache/")}
     assert {
         "config.json",
@@ -96,7 +152,7 @@ def test_the_command_downloads_what_matches_into_a_folder(user: HfClient, tmp_pa
     assert "model.safetensors" not in found
 
 
-def test_one_file_is_had_by_branch_tag_and_commit(user: HfClient, model: Path) -> None:
+def test_one_file_is_had_by_branch_tag_and_commit(stranger: HfClient, model: Path) -> None:
     code = """
 from huggingface_hub import HfApi
 api = HfApi()
@@ -105,7 +161,7 @@ read = lambda revision: Path(hf_hub_download(sys.argv[1], "config.json", revisio
 print(json.dumps({each: read(revision) for each, revision in
     {"none": None, "main": "main", "tag": "small", "commit": commit, "ref": "refs/tags/small"}.items()}))
 """
-    found = user.python(code, NAME)
+    found = stranger.python(code, NAME)
     config = (model / "config.json").read_text()
     assert found["none"] == found["main"] == found["commit"] == config
     assert found["tag"] == found["ref"] == SMALL.decode()
@@ -147,7 +203,7 @@ print(json.dumps({
     assert found["tensors"] > 100
 
 
-def test_the_file_system_reads_ranges(user: HfClient, model: Path) -> None:
+def test_the_file_system_reads_ranges(stranger: HfClient, model: Path) -> None:
     code = """
 import hashlib
 from huggingface_hub import HfFileSystem
@@ -165,7 +221,7 @@ print(json.dumps({
     "odd": fs.cat_file(f"{name}/issue #1.txt").decode(),
 }))
 """
-    found = user.python(code, NAME)
+    found = stranger.python(code, NAME)
     weights = (model / "model.safetensors").read_bytes()
     assert found["part"] == hashlib.sha256(weights[5_000_001:5_100_001]).hexdigest()
     assert found["end"] == hashlib.sha256(weights[-1000:]).hexdigest()
@@ -175,14 +231,15 @@ print(json.dumps({
     assert found["odd"] == ODD_FILES["issue #1.txt"].decode()
 
 
-def test_a_model_loads_by_its_name_as_it_loads_from_its_folder(user: HfClient, model: Path) -> None:
-    assert user.file(LOAD_MODEL, NAME) == user.file(LOAD_MODEL, str(model))
-    assert user.offline().file(LOAD_MODEL, NAME) == user.file(LOAD_MODEL, str(model))
+@NEWEST
+def test_a_model_loads_by_its_name_as_it_loads_from_its_folder(stranger: HfClient, model: Path) -> None:
+    assert stranger.file(LOAD_MODEL, NAME) == stranger.file(LOAD_MODEL, str(model))
+    assert stranger.offline().file(LOAD_MODEL, NAME) == stranger.file(LOAD_MODEL, str(model))
 
 
-def test_a_publishers_key_is_an_organisation_at_once(user: HfClient, reference: str, model: Path) -> None:
+def test_a_publishers_key_is_an_organisation_at_once(stranger: HfClient, reference: str, model: Path) -> None:
     code = 'print(json.dumps(Path(hf_hub_download(sys.argv[1], "config.json")).read_text()))'
-    assert user.python(code, reference) == (model / "config.json").read_text()
+    assert stranger.python(code, reference) == (model / "config.json").read_text()
 
 
 def test_a_name_that_stands_for_nothing_is_told_with_what_to_do(user: HfClient, reference: str) -> None:
@@ -202,12 +259,27 @@ def test_what_p2phub_wrote_into_a_cache_is_not_downloaded_again(user: HfClient, 
     assert len(os.listdir(Path(root).parent)) == 1
 
 
-def test_what_another_node_has_is_downloaded_through_ones_own(
-    scene: Scene, node: Node, reference: str, model: Path, tmp_path: Path
-) -> None:
-    bob = scene.node("bob", "--gateway", "127.0.0.1:0", "--bootstrap", node.address)
-    user = HfClient(tmp_path / "hf", bob.ready["gateway"])
-    expected = published_files(model)
-    root, paths = user.python(READ_ALL, reference)
-    assert {path: (Path(root) / path).read_bytes() for path in paths} == expected
-    assert f"Verified {len(paths)} file(s)" in user.hf("cache", "verify", reference)
+def test_a_model_in_shards_is_told_of_and_downloaded(stranger: HfClient) -> None:
+    code = """
+from huggingface_hub import get_safetensors_metadata
+found = get_safetensors_metadata(sys.argv[1])
+print(json.dumps([found.sharded, found.weight_map, sum(found.parameter_count.values())]))
+"""
+    assert stranger.python(code, SHARDED) == [True, WEIGHTS, 2048]
+    root, paths = stranger.python(READ_ALL, SHARDED)
+    assert {path: (Path(root) / path).read_bytes() for path in paths} == SHARDS
+
+
+def test_what_a_client_may_search_is_what_this_home_has(stranger: HfClient) -> None:
+    code = """
+from huggingface_hub import HfApi
+api = HfApi()
+print(json.dumps([
+    [each.id for each in api.list_models(search="MiniLM")],
+    [each.id for each in api.list_models(author="acme", limit=1)],
+    [each.id for each in api.list_models(search="nothing is called so")],
+]))
+"""
+    found, first, none = stranger.python(code)
+    assert NAME in found
+    assert (len(first), none) == (1, [])

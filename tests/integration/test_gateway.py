@@ -213,6 +213,137 @@ def test_what_may_run_code_is_not_passed_on_from_a_stranger(scene: Scene, gatewa
     assert client.file(reference, "fine.bin") == b"numbers"
 
 
+@pytest.mark.parametrize("of_another", [False, True], ids=["held", "fetched"])
+def test_names_with_odd_letters_and_files_without_bytes_are_had(
+    scene: Scene, gateway: Open, tmp_path: Path, of_another: bool
+) -> None:
+    files = {
+        "a b.txt": b"space",
+        "c++ + plus.md": b"plus",
+        "issue #1.txt": b"hash",
+        "100%/25%20.txt": b"percent",
+        "what&=;,~.json": b"asked",
+        "\u00dcbersicht \u2013 \u6982\u8981.md": b"letters",
+        "empty": b"",
+        "deep/er/empty.bin": b"",
+    }
+    folder = tmp_path / "odd"
+    for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    reference = scene.publish("ann", folder, name="odd")["reference"]
+    ann, client = gateway("ann")
+    if of_another:
+        _, client = gateway("bob", "--bootstrap", ann.address)
+    for path, content in files.items():
+        assert client.file(reference, path) == content
+        status, headers, _ = client.ask("HEAD", f"/{reference}/resolve/main/{quote(path)}")
+        assert (status, headers["content-length"]) == (200, str(len(content)))
+    tree = client.json(f"/api/models/{reference}/tree/main?recursive=true")
+    assert {each["path"] for each in tree if each["type"] == "file"} == set(files)
+
+
+SECRET = b"nobody may have this"
+UPS = ("..", "%2e%2e", "%2E%2E", ".%2e", "%252e%252e", "..%00", "%c0%ae%c0%ae", "%e3%80%82%e3%80%82", "..;")
+SLASHES = ("/", "%2f", "%2F", "//", "%5c", "\\", "%252f", "/./")
+
+
+def test_no_spelling_of_a_way_out_leads_out_of_what_is_published(scene: Scene, gateway: Open, model: Path) -> None:
+    for folder in (model.parent, model.parent.parent, scene.home("ann")):
+        folder.mkdir(exist_ok=True)
+        (folder / "secret").write_bytes(SECRET)
+    scene.publish("ann", model, name="mini")
+    _, client = gateway("ann")
+    starts = ("/mini/resolve/main/", "/mini/resolve/main/data/", "/api/models/mini/tree/main/", "/mini/resolve/", "/")
+    for start in starts:
+        for up in UPS:
+            for slash in SLASHES:
+                target = start + slash.join([up, up, "secret"])
+                status, _, content = client.ask("GET", target)
+                assert status in (400, 404), (target, status)
+                assert SECRET not in content, target
+    absolute = quote(str(model.parent / "secret"), safe="")
+    assert client.ask("GET", f"/mini/resolve/main/{absolute}")[0] in (400, 404)
+    assert client.file("mini", "config.json") == FILES["config.json"]
+
+
+@pytest.mark.parametrize("of_another", [False, True], ids=["held", "fetched"])
+def test_ranges_of_odd_forms_are_a_part_the_whole_or_refused(
+    scene: Scene, gateway: Open, model: Path, of_another: bool
+) -> None:
+    reference = scene.publish("ann", model, name="mini")["reference"]
+    ann, client = gateway("ann")
+    if of_another:
+        _, client = gateway("bob", "--bootstrap", ann.address)
+    path, small = f"/{reference}/resolve/main/config.json", FILES["config.json"]
+    size = len(small)
+    parts = {"0-0": small[:1], "1-": small[1:], "-1": small[-1:], f"0-{10**30}": small, f"-{10**30}": small}
+    for said, content in parts.items():
+        assert client.ask("GET", path, {"Range": f"bytes={said}"})[::2] == (206, content), said
+    for said in (f"{size}-", f"{10**30}-", "-0"):
+        status, headers, _ = client.ask("GET", path, {"Range": f"bytes={said}"})
+        assert (status, headers["content-range"]) == (416, f"bytes */{size}"), said
+    for said in (
+        "bytes=2-1",
+        "bytes=",
+        "bytes=-",
+        "bytes=a-b",
+        "bytes=0x0-1",
+        "bytes=0-1,3-4",
+        "lines=0-1",
+        "bytes 0-1",
+    ):
+        assert client.ask("GET", path, {"Range": said})[::2] == (200, small), said
+    empty = f"/{reference}/resolve/main/empty.txt"
+    assert client.ask("GET", empty, {"Range": "bytes=0-"})[0] == 416
+    assert client.ask("GET", empty, {"Range": "bytes=-5"})[::2] == (200, b"")
+
+
+def test_a_body_cut_short_is_no_question_and_holds_up_nobody(scene: Scene, gateway: Open, model: Path) -> None:
+    scene.publish("ann", model, name="mini")
+    _, client = gateway("ann")
+    place = client.place
+    head = (
+        f"POST /api/models/mini/paths-info/main HTTP/1.1\r\nHost: {place.netloc}\r\n"
+        "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\n"
+    )
+    assert place.hostname is not None
+    assert place.port is not None
+    with socket.create_connection((place.hostname, place.port), timeout=ANSWER_S) as cut:
+        cut.sendall(head.encode() + b"paths=config.json")
+        cut.shutdown(socket.SHUT_WR)
+        assert cut.makefile("rb").readline().startswith(b"HTTP/1.1 400 ")
+    assert client.file("mini", "config.json") == FILES["config.json"]
+
+
+TOKEN = "hf_" + "ThisIsTheUsersOwnToken" * 2
+
+
+def test_the_users_token_is_in_no_log_and_in_nobodys_home(tmp_path: Path, model: Path) -> None:
+    with Scene(tmp_path / "told", verbose=True) as scene:
+        reference = scene.publish("ann", model, name="mini")["reference"]
+        ann = scene.node("ann")
+        bob = scene.node("bob", "--gateway", "127.0.0.1:0", "--bootstrap", ann.address)
+        client = Client(bob.ready["gateway"])
+        said = {"Authorization": f"Bearer {TOKEN}"}
+        path = f"/{reference}/resolve/main/config.json"
+        assert client.ask("GET", path, said)[::2] == (200, FILES["config.json"])
+        for method, target in (
+            ("GET", "/api/whoami-v2"),
+            ("GET", "/nope/nope/resolve/main/x"),
+            ("DELETE", path),
+            ("POST", "/api/repos/create"),
+            ("GET", f"/{reference}/resolve/main/nope"),
+        ):
+            client.ask(method, target, said)
+        client.close()
+        for node in (bob, ann):
+            assert node.stop() == 0
+    written = [path for path in tmp_path.joinpath("told").rglob("*") if path.is_file()]
+    assert [path for path in written if path.suffix == ".log"]
+    assert not [path for path in written if TOKEN.encode() in path.read_bytes()]
+
+
 @covers("T43", "T44", "T45")
 def test_pages_of_other_sites_get_nothing_of_a_real_gateway(scene: Scene, gateway: Open, model: Path) -> None:
     scene.publish("ann", model, name="mini")

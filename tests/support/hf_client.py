@@ -23,6 +23,9 @@ from typing import Any
 CLIENT_S = 120.0
 """How long a client may take: importing one takes seconds on a busy machine."""
 
+OLDER = "OLDER_HF_CLIENTS"
+"""Names the interpreter of an environment with an older huggingface_hub: `make test-hf` makes one."""
+
 USERS_OWN = ("HF_", "HUGGING", "TRANSFORMERS_", "XDG_CACHE_HOME", "P2PHUB_")
 """What names the settings that a user may have."""
 
@@ -33,6 +36,11 @@ import huggingface_hub
 from huggingface_hub import hf_hub_download, scan_cache_dir, snapshot_download
 """
 """What stands before each script."""
+
+
+def older_clients() -> str | None:
+    """Return the interpreter of the environment with older clients, None if nobody made one."""
+    return os.environ.get(OLDER)
 
 
 class ClientFailed(AssertionError):
@@ -46,6 +54,8 @@ class HfClient:
     folder: Path
     endpoint: str
     settings: Mapping[str, str] = field(default_factory=dict)
+    interpreter: str = sys.executable
+    """Of the environment whose clients they are."""
 
     @property
     def cache(self) -> Path:
@@ -72,15 +82,15 @@ class HfClient:
 
     def hf(self, *words: str | Path) -> str:
         """Run the command `hf`. Raises ClientFailed."""
-        return self._run([str(Path(sys.executable).parent / "hf"), *map(str, words)])
+        return self._run([str(Path(self.interpreter).parent / "hf"), *map(str, words)])
 
     def python(self, code: str, *arguments: str) -> Any:
         """Run a script after `SCRIPT`; return what the last line of its output is the JSON of. Raises ClientFailed."""
-        return json.loads(self._run([sys.executable, "-c", SCRIPT + code, *arguments]).splitlines()[-1])
+        return json.loads(self._run([self.interpreter, "-c", SCRIPT + code, *arguments]).splitlines()[-1])
 
     def file(self, path: Path, *arguments: str) -> Any:
         """Run a program of ours that uses the clients; the rest as `python`."""
-        return json.loads(self._run([sys.executable, str(path), *arguments]).splitlines()[-1])
+        return json.loads(self._run([self.interpreter, str(path), *arguments]).splitlines()[-1])
 
     def _run(self, command: list[str]) -> str:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(USERS_OWN)}

@@ -13,7 +13,7 @@ import trio
 from p2phub.errors import HubError
 from p2phub.gateway.revisions import Commit, Tag
 from p2phub.gateway.routes import Kind, RepoId
-from p2phub.gateway.shelf import Content, File, NoSuchRevision, Release, Repository, Snapshot, Unmapped
+from p2phub.gateway.shelf import Content, File, NoSuchRevision, Piece, Release, Repository, Snapshot, Unmapped
 
 PIECE_BYTES = 1 << 16
 
@@ -62,6 +62,9 @@ class MemoryContent:
                 start, given = start + len(piece), given + len(piece)
         finally:
             self._shelf.reads -= 1
+
+    def pieces(self, start: int, stop: int) -> AsyncGenerator[Piece, None]:
+        return self.read(start, stop)
 
 
 class MemoryShelf:
@@ -135,7 +138,7 @@ class MemoryShelf:
         return of_tag[of_tag.index(at.release) :]
 
     @asynccontextmanager
-    async def open(self, snapshot: Snapshot, file: File) -> AsyncIterator[Content]:
+    async def open(self, snapshot: Snapshot, file: File, *, start: int = 0) -> AsyncIterator[Content]:
         content = self._contents[snapshot.key, file.path]
         standing = MemoryStanding(content) if self.standing else None
         self.opened += 1

@@ -377,6 +377,24 @@ async def test_when_all_are_at_work_the_newcomer_is_told_to_come_again(
 
 
 @covers("T36")
+async def test_where_all_are_at_work_one_that_takes_nothing_for_long_gives_way(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "GATEWAY_CONNECTIONS_MAX", 2)
+    stuck = [await scene.connect() for _ in range(2)]
+    for stream in stuck:
+        await stream.send_all(scene.request("GET", FILE))
+        assert await stream.receive_some(1)
+    await trio.testing.wait_all_tasks_blocked(0.3)  # A thread stays with each for a moment.
+    monkeypatch.setattr(limits, "GATEWAY_STUCK_S", 0.0)
+    assert await scene.get("/acme/m/resolve/main/small.txt") == (200, b"small")
+    ends = [await to_the_end(stream) for stream in stuck]
+    assert [len(end) < len(BIG) for end in ends] == [True, False]
+    for stream in stuck:
+        await trio.aclose_forcefully(stream)
+
+
+@covers("T36")
 async def test_a_flood_holds_no_more_sockets_than_connections_and_goodbyes(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -310,7 +310,7 @@ async def test_a_header_that_nobody_has_is_a_503(client: Client) -> None:
 async def test_what_may_run_code_is_denied_as_to_other_clients(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     client.shelf.add("acme/mini", {"pytorch_model.bin": b"pickle"})
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise Unsafe("pytorch_model.bin may run code when it is loaded")
 
     monkeypatch.setattr(client.shelf, "open", refuse)
