@@ -23,7 +23,6 @@ class Gate:
         self._room = bytes_max
         self._room_of_each = bytes_max if of_each else None
         self._lock = threading.Lock()
-        self.bytes_sent = 0  # By the provider, as far as it came here.
         self.shut = threading.Event()
         self._opened = threading.Event()
         self._ends: list[socket.socket] = []
@@ -58,9 +57,6 @@ class Gate:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 passed += len(data)
-                if held:
-                    with self._lock:
-                        self.bytes_sent += len(data)
                 if held and (self._room_of_each is None or passed > self._room_of_each):
                     self._pass(len(data))
                 sink.sendall(data)
