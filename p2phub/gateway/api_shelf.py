@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import trio
 
 from p2phub import api, limits
+from p2phub.api.recent import keep
 from p2phub.errors import ContentChanged, HubError, NoProvider, NotFound, PeerError
-from p2phub.gateway.recent import keep
 from p2phub.gateway.revisions import Commit, Tag
 from p2phub.gateway.routes import Kind, RepoId
 from p2phub.gateway.shelf import (

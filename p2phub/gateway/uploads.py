@@ -18,11 +18,11 @@ import msgspec
 import trio
 
 from p2phub import api, limits
+from p2phub.api.recent import keep
 from p2phub.errors import Malformed, NotFound, UsageError
 from p2phub.gateway.absent import ENTRY, no_repository, no_revision
 from p2phub.gateway.answers import Json
 from p2phub.gateway.commits import SHA256, Delete, Header, PutFile, PutLarge, read_commit
-from p2phub.gateway.recent import keep
 from p2phub.gateway.revisions import Commit as CommitRevision
 from p2phub.gateway.revisions import Tag, parse_revision
 from p2phub.gateway.routes import Kind, RepoId, repository

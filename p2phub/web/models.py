@@ -10,12 +10,13 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import trio
 
 from p2phub import api
+from p2phub.api.recent import keep
 from p2phub.errors import HubError, NoProvider, NotFound, UsageError
 from p2phub.http.refusal import Refusal
 from p2phub.web.asked import Ask
@@ -138,7 +139,7 @@ class Models:
         with in_time():
             async with self._hub.open_model(ref) as model:
                 why = await model.danger(path)
-                keep(self._dangers, (model.manifest, path), why, DANGERS_KEPT_MAX)
+                keep(self._dangers, (model.manifest, path), why, most=DANGERS_KEPT_MAX)
                 return {"danger": why}
 
     async def providers(self, ref: str) -> list[Json]:
@@ -207,7 +208,7 @@ class Models:
                 known = self._cards.get((model.manifest, at))
                 if known is None:
                     known = await self._made(model, at)
-                    keep(self._cards, (model.manifest, at), known, CARDS_KEPT_MAX)
+                    keep(self._cards, (model.manifest, at), known, most=CARDS_KEPT_MAX)
                 return known
 
     async def _made(self, model: api.OpenModel, path: str) -> str:
@@ -243,18 +244,6 @@ class Models:
                 return await self._hub.log(ref)
         except (NotFound, UsageError, NoProvider):  # No name, or one that nobody knows the versions of.
             return []
-
-
-Key = TypeVar("Key")
-Value = TypeVar("Value")
-
-
-def keep(kept: OrderedDict[Key, Value], key: Key, value: Value, most: int) -> None:
-    """Keep a value, and of all of them the `most` that were kept last."""
-    kept[key] = value
-    kept.move_to_end(key)
-    while len(kept) > most:
-        kept.popitem(last=False)
 
 
 def _tensor(told: Json) -> Tensor:
