@@ -63,12 +63,6 @@ class Client:
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with Scene(tmp_path / "scene") as scene:
-        yield scene
-
-
-@pytest.fixture
 def model(tmp_path: Path) -> Path:
     folder = tmp_path / "model"
     for path, content in FILES.items():

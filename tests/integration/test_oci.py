@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,12 +31,6 @@ FILES = {
     "template": b"{{ .Prompt }}",
 }
 NAME = "acme/mini"
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with Scene(tmp_path / "scene") as scene:
-        yield scene
 
 
 @pytest.fixture
