@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from p2phub import limits
-from tests.integration.test_gateway import Client
 from tests.support.covers import covers
+from tests.support.gateway_client import Client
 from tests.support.processes import Node, Scene
 from tests.support.xet_upload import chunk, file_entry, shard, xorb
 
