@@ -8,7 +8,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -206,7 +206,7 @@ class Models:
                 return known
 
     async def _made(self, model: api.OpenModel, path: str) -> str:
-        content = await _read(model, path, limits.CARD_BYTES_MAX)
+        content = await model.gather(path, 0, limits.CARD_BYTES_MAX)
         text = content.decode("utf-8", "replace")
         wanted = await trio.to_thread.run_sync(partial(pictures_of, text), limiter=self._one_card)
         folder = path.rpartition("/")[0]
@@ -215,7 +215,7 @@ class Models:
             at = f"{folder}/{each}" if folder else each
             kind = _PICTURE_TYPES.get(each.rpartition(".")[2].lower())
             if kind is not None and at in model.files and model.files[at].size <= limits.CARD_PICTURE_BYTES_MAX:
-                content = await _read(model, at, limits.CARD_PICTURE_BYTES_MAX)
+                content = await model.gather(at, 0, limits.CARD_PICTURE_BYTES_MAX)
                 pictures[each] = f"data:{kind};base64,{b64encode(content).decode()}"
         render = partial(
             card_document,
@@ -258,12 +258,6 @@ def in_time() -> Iterator[None]:
 def _card_among(paths: Iterable[str]) -> str | None:
     there = set(paths)
     return next((name for name in CARDS if name in there), None)
-
-
-async def _read(model: api.OpenModel, path: str, most: int) -> bytes:
-    """Return the beginning of a file, fetched if it is not here. Raises HubError."""
-    async with aclosing(model.read(path, 0, most)) as pieces:
-        return b"".join([bytes(piece) async for piece in pieces])
 
 
 def _map(extents: Json, tensors: Sequence[Tensor]) -> Json:
