@@ -319,7 +319,7 @@ def test_beyond_loopback_a_gateway_opens_to_its_token_alone(scene: Scene, gatewa
     scene.publish("ann", model, name="mini")
     _, client = gateway("ann", at="0.0.0.0:0")
     assert client.ask("GET", "/api/models")[0] == 401
-    token = (scene.home("ann") / "keys" / "gateway.token").read_text().strip()
+    token = scene.gateway_token("ann")
     said = {"Authorization": f"Bearer {token}"}
     assert client.ask("GET", "/mini/resolve/main/config.json", said)[::2] == (200, FILES["config.json"])
 
