@@ -57,7 +57,7 @@ MANUALS: dict[str, Manual] = {
             Example("p2phub node --gateway", "with a page in the browser, and for Hugging Face tools, OCI and Ollama"),
             Example("p2phub node --metrics 127.0.0.1:7701 --log-json", "as a service, watched by Prometheus"),
         ],
-        ["p2phub status", "p2phub limit", "p2phub doctor", "docs/operations/README.md"],
+        ["p2phub status", "p2phub limit", "p2phub doctor", "docs/guides/page.md", "docs/guides/oci.md", "docs/operations/README.md"],
         codes=[4],
         files=[_CONFIG, _KEYS, ("HOME/keys/gateway.token", "what opens the gateway from elsewhere, and to changes")],
         done="stopped by Ctrl-C or SIGTERM",
