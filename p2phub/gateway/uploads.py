@@ -179,7 +179,7 @@ class Uploads:
         """As `_head`, of one that was made or has something. Raises Refusal(404)."""
         head = await self._head(repo)
         if not head.versions and repo not in self._created:
-            raise no_repository(f"{repo.name} stands for nothing here; make it first: hf repo create {repo.name}")
+            raise no_repository(f"{repo.name} stands for nothing here; make it first: hf repos create {repo.name}")
         return head
 
     async def _name_version(self, exchange: Exchange, asked: NameVersion) -> Json:
