@@ -243,7 +243,7 @@ GATEWAY_COMMITS_MAX = 4  # Read at once, each with a line in memory.
 GATEWAY_PREUPLOAD_BYTES_MAX = 8 * MIB  # 256 files with 512 bytes of each in base64 are 300 KiB.
 GATEWAY_OBJECTS_MAX = 65_536  # That were offered to be uploaded and did not come yet; the oldest are forgotten.
 GATEWAY_OBJECT_BYTES_MAX = 1 << 44  # Of one uploaded file: 16 TiB, which the disk refuses long before.
-GATEWAY_UPLOAD_IDLE_S = 1800.0  # What was uploaded and not committed goes so long after the last of it.
+GATEWAY_UPLOAD_IDLE_S = 1800.0  # What was uploaded or dropped and not published goes so long after the last of it.
 GATEWAY_CREATED_MAX = 1024  # Repositories that were made and have nothing yet.
 GATEWAY_XORB_BYTES_MAX = 72 * MIB  # Xet's own bound is 64 MiB before its footer.
 GATEWAY_XORB_CHUNKS_MAX = 16_384  # Xet has 8,192.
@@ -263,3 +263,23 @@ OCI_VERSIONS_SEARCHED_MAX = 64  # For a digest: as many as are known of one tag.
 OCI_SEARCH_S = 20.0  # For a digest that no version at hand has; clients wait for half a minute or longer.
 OCI_PAGE_MAX = 1000  # Tags or names in one answer.
 OCI_ALIAS_S = 5.0  # What a name spelled otherwise stands for is looked up again after so long, as a commit is.
+
+# --- the page ----------------------------------------------------------------------------------------------------
+# What is dropped into it has the bounds of uploads. Those of the child that reads rows: web/reading_rows, which has
+# nothing of this package.
+PAGE_REF_LETTERS_MAX = 4096  # A ticket with its addresses has some hundred.
+PAGE_WORDS_LETTERS_MAX = 200  # What a person types.
+PAGE_BODY_BYTES_MAX = 64 * KIB  # The largest that is asked: 64 patterns of tensors, 1 KiB each.
+PAGE_DRAFTS_MAX = 8  # Open at once; a person drops one folder after the other.
+PAGE_JOBS_MAX = 32  # Under way at once, begun by the page; each is a fetch with its own links.
+PAGE_LISTENERS_MAX = 64  # Pages that listen at once; each has a connection.
+PAGE_TENSORS_KEPT_MAX = 200_000  # Of models that were looked at last: some 300 bytes each.
+PAGE_CARDS_KEPT_MAX = 16  # With their pictures up to 21 MiB each; some KiB as a rule.
+PAGE_DANGERS_KEPT_MAX = 4096  # Of files that were looked at, a line each.
+CARD_BYTES_MAX = 128 * KIB  # So much is shown: at the worst (nothing but list items) it takes two seconds.
+CARD_LINE_LETTERS_MAX = 16_384  # What is longer was written by no hand, and some rules are slow for it.
+CARD_NESTING_MAX = 20
+CARD_PICTURES_MAX = 16
+CARD_PICTURE_BYTES_MAX = MIB  # Of each; all of them are in memory, and in the document.
+ROWS_READ_BYTES_MAX = 32 * MIB  # Of one file, for its first rows: what of it is not here is fetched.
+ROWS_READERS_MAX = 2  # Children at once, of some 100 MB each.

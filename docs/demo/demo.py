@@ -121,7 +121,7 @@ def play(scene: Scene, model: Path | None) -> str:
 
     step("7", "A node where it came to, and its page")
     node = scene.node("fetcher", "--gateway", "127.0.0.1:0", bootstrap=[bootstrap.address])
-    token = (scene.home("fetcher") / "keys" / "gateway.token").read_text(encoding="ascii").strip()
+    token = scene.gateway_token("fetcher")
     return f"{node.ready['gateway']}/#token={token}"
 
 

@@ -12,6 +12,7 @@ import trio
 
 from p2phub.api.hub import Hub
 from p2phub.api.reading import OpenModel
+from p2phub.api.recent import keep
 from p2phub.errors import Unsafe
 
 _OF_THE_USER = ("published", "fetched", "adopted")
@@ -41,9 +42,7 @@ class PassingOn:
                     f"{path} may run code when it is loaded: {why}",
                     hint="if you trust its publisher, fetch it with `p2phub fetch --allow-unsafe`, or set allow_unsafe",
                 )
-        self._harmless[judged] = None
-        if len(self._harmless) > _KEPT_MAX:
-            self._harmless.popitem(last=False)
+        keep(self._harmless, judged, None, most=_KEPT_MAX)
 
     async def _is_the_users(self, manifest: str) -> bool:
         """Return whether the user has it as files of their own."""
@@ -51,7 +50,6 @@ class PassingOn:
         if kept is None or trio.current_time() - kept[0] >= _FRESH_S:
             items = await self._hub.ls(manifest)
             found = any(item["complete"] and item["origin"] in _OF_THE_USER for item in items)
-            self._of_the_user[manifest] = kept = (trio.current_time(), found)
-            if len(self._of_the_user) > _KEPT_MAX:
-                self._of_the_user.popitem(last=False)
+            kept = trio.current_time(), found
+            keep(self._of_the_user, manifest, kept, most=_KEPT_MAX)
         return kept[1]

@@ -39,7 +39,8 @@ def add_ports(parser: ArgumentParser) -> None:
         "--gateway-uploads",
         action="store_true",
         default=None,
-        help="let tools that have the gateway's token as HF_TOKEN publish: hf upload ORG/NAME FOLDER",
+        help="let tools that have the gateway's token as HF_TOKEN publish: hf upload ORG/NAME FOLDER "
+        "(P2PHUB_GATEWAY_UPLOADS=1)",
     )
     parser.add_argument(
         "--metrics",
@@ -54,9 +55,11 @@ def add_ports(parser: ArgumentParser) -> None:
 def ports_of(args: Namespace) -> tuple[SitesAt | None, SitesAt | None]:
     """Return what is to stand at the gateway's port, and at that of the metrics.
 
-    Raises UsageError for no address, and for users that this machine has not."""
-    if args.gateway_user and args.gateway is None:
-        raise UsageError("--gateway-user is about a gateway", hint="say --gateway, too")
+    Raises UsageError for no address, for users that this machine has not, and for what is about a gateway without one.
+    """
+    for option, said in (("--gateway-user", args.gateway_user), ("--gateway-uploads", args.gateway_uploads)):
+        if said and args.gateway is None:  # Of settings it is no mistake: they are for whenever there is one.
+            raise UsageError(f"{option} is about a gateway", hint="say --gateway, too")
     if args.gateway is None and args.metrics is None:  # As most nodes are.
         return None, None
     from p2phub.http.serving import SitesAt

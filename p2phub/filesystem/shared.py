@@ -30,6 +30,7 @@ from p2phub.api import Hub, HubError, NotFound, Occupied, PassingOn, UsageError,
 from p2phub.api.blocking import BlockingHub, Options
 from p2phub.api.blocking_hub import BlockingModel
 from p2phub.api.reading import OpenedFile
+from p2phub.api.recent import keep
 from p2phub.filesystem.listing import Folders
 from p2phub.filesystem.paths import KINDS, MAIN, Above, Place, is_commit, is_digest
 
@@ -92,9 +93,7 @@ class Shared:
             if found is None:
                 found = self._ask(lambda hub: self._look_up(hub, place))
                 with self._lock:
-                    self._versions[key] = found
-                    if len(self._versions) > VERSIONS_MAX:
-                        self._versions.popitem(last=False)
+                    keep(self._versions, key, found, most=VERSIONS_MAX)
             return found
 
     def read(self, version: Version, path: str, start: int, stop: int) -> bytes:

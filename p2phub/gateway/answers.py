@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from p2phub import api
+from p2phub.gateway.revisions import MAIN
 from p2phub.gateway.routes import AskTree, RepoId, Search
 from p2phub.gateway.shelf import File, Release, Repository, Snapshot
 from p2phub.gateway.tree import Entry, Folder
@@ -83,9 +84,9 @@ def refs(releases: Sequence[Release]) -> Json:
     branches: list[Json] = []
     tags: list[Json] = []
     for release in releases:
-        where = "heads" if release.tag == "main" else "tags"
+        where = "heads" if release.tag == MAIN else "tags"
         ref = {"name": release.tag, "ref": f"refs/{where}/{release.tag}", "targetCommit": release.commit}
-        (branches if release.tag == "main" else tags).append(ref)
+        (branches if release.tag == MAIN else tags).append(ref)
     return {"branches": branches, "tags": tags, "converts": [], "pullRequests": []}
 
 

@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 import trio
 
 from p2phub import api, limits
+from p2phub.api.recent import keep
 from p2phub.errors import ContentChanged, HubError, NoProvider, NotFound, PeerError
-from p2phub.gateway.recent import keep
-from p2phub.gateway.revisions import Commit, Tag
+from p2phub.gateway.revisions import MAIN, Commit, Tag
 from p2phub.gateway.routes import Kind, RepoId
 from p2phub.gateway.shelf import (
     Content,
@@ -33,7 +33,6 @@ from p2phub.gateway.shelf import (
 )
 from p2phub.gateway.turns import Turns
 
-MAIN = "main"
 _LOOK_S = 5.0  # For a newer release than the one that is known: clients wait 10 s for the head of a file.
 _COMMIT_S = 5.0  # What a commit is does not change; but a name may be taken from it.
 _KEPT_MAX = 4096

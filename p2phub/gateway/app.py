@@ -12,8 +12,7 @@ import trio
 from p2phub import limits
 from p2phub.gateway import answers
 from p2phub.gateway.absent import no_entry, no_repository, no_revision
-from p2phub.gateway.api_shelf import MAIN
-from p2phub.gateway.revisions import Commit, Tag, parse_revision
+from p2phub.gateway.revisions import MAIN, Commit, Tag, parse_revision
 from p2phub.gateway.routes import (
     AskCommits,
     Asked,

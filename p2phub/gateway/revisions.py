@@ -10,6 +10,9 @@ import re
 
 import msgspec
 
+MAIN = "main"
+"""The branch, and the tag, that is meant where nobody says which."""
+
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 

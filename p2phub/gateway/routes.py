@@ -24,8 +24,8 @@ import msgspec
 
 from p2phub import limits
 from p2phub.gateway.absent import no_repository
+from p2phub.gateway.revisions import MAIN
 from p2phub.http.refusal import Refusal, no_such_path, not_offered
-from p2phub.http.target import decoded as decoded  # What its neighbours take paths apart with, too.
 from p2phub.http.target import options_of, split_target
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
@@ -182,7 +182,7 @@ def _read_api(method: str, parts: Sequence[str], options: _Options) -> Asked:
     repo = repository(kind, names)
     match what:
         case []:
-            return AskInfo(repo, "main", options.is_set("blobs"))
+            return AskInfo(repo, MAIN, options.is_set("blobs"))
         case ["revision", revision]:
             return AskInfo(repo, revision, options.is_set("blobs"))
         case ["tree", revision, *folder]:

@@ -21,8 +21,9 @@ import re
 import msgspec
 
 from p2phub import limits
-from p2phub.gateway.routes import Kind, RepoId, decoded, repository
+from p2phub.gateway.routes import Kind, RepoId, repository
 from p2phub.http.refusal import Refusal
+from p2phub.http.target import decoded
 
 GRANT_DIGITS = 48
 _GRANT = re.compile(rf"[0-9a-f]{{{GRANT_DIGITS}}}")
@@ -101,8 +102,6 @@ Upload = (
 )
 GRANTED = (PutObject, PutXorb, PutShard, NotOfXet)
 """What is asked for by a URL that was granted."""
-
-_OF_A_REVISION = ("preupload", "commit", "tag")
 
 
 def read_upload(method: str, target: str) -> Upload | None:

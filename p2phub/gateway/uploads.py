@@ -18,13 +18,13 @@ import msgspec
 import trio
 
 from p2phub import api, limits
+from p2phub.api.recent import keep
 from p2phub.errors import Malformed, NotFound, UsageError
 from p2phub.gateway.absent import ENTRY, no_repository, no_revision
 from p2phub.gateway.answers import Json
 from p2phub.gateway.commits import SHA256, Delete, Header, PutFile, PutLarge, read_commit
-from p2phub.gateway.recent import keep
+from p2phub.gateway.revisions import MAIN, Tag, parse_revision
 from p2phub.gateway.revisions import Commit as CommitRevision
-from p2phub.gateway.revisions import Tag, parse_revision
 from p2phub.gateway.routes import Kind, RepoId, repository
 from p2phub.gateway.turns import Turns
 from p2phub.gateway.upload_routes import (
@@ -73,7 +73,7 @@ class _Head(msgspec.Struct, frozen=True):
     versions: tuple[Mapping[str, Any], ...]
 
     def at(self, tag: str) -> Mapping[str, Any] | None:
-        return next((each for each in self.versions if (each["tag"] or "main") == tag), None)
+        return next((each for each in self.versions if (each["tag"] or MAIN) == tag), None)
 
 
 @asynccontextmanager
@@ -179,7 +179,7 @@ class Uploads:
         """As `_head`, of one that was made or has something. Raises Refusal(404)."""
         head = await self._head(repo)
         if not head.versions and repo not in self._created:
-            raise no_repository(f"{repo.name} stands for nothing here; make it first: hf repo create {repo.name}")
+            raise no_repository(f"{repo.name} stands for nothing here; make it first: hf repos create {repo.name}")
         return head
 
     async def _name_version(self, exchange: Exchange, asked: NameVersion) -> Json:
@@ -190,7 +190,7 @@ class Uploads:
             head = await self._existing(asked.repo)
             if head.at(tag) is not None:
                 raise Refusal(409, f"{asked.repo.name} has {tag} already")
-            version = self._version(asked.repo, head, start if isinstance(start, str) else "main")
+            version = self._version(asked.repo, head, start if isinstance(start, str) else MAIN)
             if version is None:
                 return {}  # Nothing is there yet: the first commit makes it.
             async with self._hub.open_draft(version["manifest"]) as draft:

@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from p2phub import limits
 from p2phub.http.refusal import Refusal, no_such_path
 from p2phub.http.target import options_of, split_target
 
-REF_LETTERS_MAX = 4096  # A ticket with its addresses has some hundred.
-WORDS_LETTERS_MAX = 200
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _DRAFT = re.compile(r"[0-9a-f]{32}")
 
@@ -119,12 +118,12 @@ class _Options:
 
     def ask(self, what: str) -> Ask:
         usual, most = LISTS.get(what, (0, 0))
-        ref = self.text("ref", REF_LETTERS_MAX).strip()
+        ref = self.text("ref", limits.PAGE_REF_LETTERS_MAX).strip()
         if not ref and (what in _WITH_REF or what == "card"):
             raise Refusal(400, "this is asked of a reference: ?ref=")
-        words = tuple(self.text("q", WORDS_LETTERS_MAX).lower().split())
+        words = tuple(self.text("q", limits.PAGE_WORDS_LETTERS_MAX).lower().split())
         limit = max(1, min(self._number("limit", usual), most)) if most else 0
-        path, kind = self.text("path", REF_LETTERS_MAX), self.text("kind", 16)
+        path, kind = self.text("path", limits.PAGE_REF_LETTERS_MAX), self.text("kind", 16)
         return Ask(what, ref, path, words, kind, self._number("cursor", 0), limit)
 
     def text(self, name: str, letters_max: int) -> str:

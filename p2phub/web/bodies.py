@@ -6,12 +6,11 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
+from p2phub import limits
 from p2phub.http.refusal import Refusal
-from p2phub.web.asked import REF_LETTERS_MAX
 
-BODY_BYTES_MAX = 64 * 1024
 Text = Annotated[str, msgspec.Meta(max_length=1024)]
-Ref = Annotated[str, msgspec.Meta(min_length=1, max_length=REF_LETTERS_MAX)]
+Ref = Annotated[str, msgspec.Meta(min_length=1, max_length=limits.PAGE_REF_LETTERS_MAX)]
 Path = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Kind = Literal["model", "dataset", "app"]

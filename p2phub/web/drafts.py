@@ -11,19 +11,14 @@ from typing import Any
 
 import trio
 
-from p2phub import api
+from p2phub import api, limits
 from p2phub.errors import HubError
 from p2phub.http.exchange import Exchange
 from p2phub.http.refusal import Refusal
 from p2phub.web import bodies
 
 Json = dict[str, Any]
-OPEN_MAX = 8
-IDLE_S = 1800.0
-"""A draft to which nothing was done for so long is given up: the page was closed, or its user went away."""
-
 LOOK_S = 60.0
-FILE_BYTES_MAX = 1 << 42
 _LENGTH_DIGITS_MAX = 15
 
 
@@ -47,8 +42,8 @@ class Drafts:
 
     async def open(self) -> str:
         """Open one; return what it is called. Raises Refusal(503), HubError."""
-        if len(self._open) >= OPEN_MAX:
-            raise Refusal(503, f"{OPEN_MAX} drafts are open already: publish them, or drop them")
+        if len(self._open) >= limits.PAGE_DRAFTS_MAX:
+            raise Refusal(503, f"{limits.PAGE_DRAFTS_MAX} drafts are open already: publish them, or drop them")
         number, one = secrets.token_hex(16), _Open(trio.current_time())
         self._open[number] = one
         error: HubError | None = await self._nursery.start(self._keep, number, one)
@@ -66,7 +61,7 @@ class Drafts:
         assert one.draft is not None
         one.users += 1
         try:
-            sha256 = await one.draft.write(path, exchange.pieces(most=FILE_BYTES_MAX), size=size)
+            sha256 = await one.draft.write(path, exchange.pieces(most=limits.GATEWAY_OBJECT_BYTES_MAX), size=size)
         finally:
             one.users -= 1
             one.used_at = trio.current_time()
@@ -102,7 +97,7 @@ class Drafts:
         while True:
             await trio.sleep(LOOK_S)
             for number, one in list(self._open.items()):
-                if not one.users and trio.current_time() - one.used_at >= IDLE_S:
+                if not one.users and trio.current_time() - one.used_at >= limits.GATEWAY_UPLOAD_IDLE_S:
                     await self._close(number, one)
 
     def _one(self, number: str) -> _Open:

@@ -13,15 +13,12 @@ from typing import Any
 
 import trio
 
-from p2phub import api
+from p2phub import api, limits
 from p2phub.errors import HubError
 from p2phub.http.refusal import Refusal
 from p2phub.web import bodies
 
 Json = dict[str, Any]
-RUNNING_MAX = 32
-"""Under way at once, begun by the page; each is a fetch with its own links."""
-
 ENDED_KEPT_MAX = 50
 SOURCES_TOLD_MAX = 32
 
@@ -121,8 +118,8 @@ class Jobs:
         job.scope.cancel()
 
     def _begin(self, action: str, ref: str, into: str | None, work: Work) -> str:
-        if sum(job.ended is None for job in self._jobs.values()) >= RUNNING_MAX:
-            raise Refusal(503, f"{RUNNING_MAX} jobs of this page are under way already")
+        if sum(job.ended is None for job in self._jobs.values()) >= limits.PAGE_JOBS_MAX:
+            raise Refusal(503, f"{limits.PAGE_JOBS_MAX} jobs of this page are under way already")
         job = PageJob(next(self._numbers), action, ref, into, self._clock())
         self._jobs[job.id] = job
         self._nursery.start_soon(self._run, job, work)

@@ -20,14 +20,9 @@ from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 
+from p2phub import limits
 from p2phub.web.policy import CARD_CONTENT_POLICY, CARD_STYLE
 
-CARD_BYTES_MAX = 128 * 1024
-"""Of a card so much is shown: at the worst (nothing but list items) it takes two seconds."""
-
-PICTURES_MAX = 16
-_NESTING_MAX = 20
-_LINE_LETTERS_MAX = 16_384  # Of one line: what is longer was written by no hand, and some rules are slow for it.
 _TAG = re.compile(r"<[^<>]*>")
 _LEFT_OUT = re.compile(
     r"<(script|style|title|textarea|iframe|svg|math|template)\b.*?(</\1\s*>|\Z)", re.IGNORECASE | re.DOTALL
@@ -52,19 +47,19 @@ def card_document(text: str, *, title: str, pictures: Pictures | None = None, is
 
 
 def pictures_of(text: str) -> list[str]:
-    """Return the paths of a repository's own files that its card wants to show, PICTURES_MAX at most."""
+    """Return the paths of a repository's own files that its card wants to show, CARD_PICTURES_MAX at most."""
     found: dict[str, None] = {}
     for token in _tokens(_split(text)[1]):
         for child in token.children or ():
             if child.type == "image" and (path := _path_of(str(child.attrs.get("src", "")))) is not None:
                 found[path] = None
-    return list(found)[:PICTURES_MAX]
+    return list(found)[: limits.CARD_PICTURES_MAX]
 
 
 def _split(text: str) -> tuple[str, str]:
     """Return the metadata of a card, and the rest."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
-    text = "\n".join(line[:_LINE_LETTERS_MAX] for line in text.split("\n"))
+    text = "\n".join(line[: limits.CARD_LINE_LETTERS_MAX] for line in text.split("\n"))
     found = _METADATA.match(text)
     return (found[1], text[found.end() :]) if found is not None else ("", text)
 
@@ -141,7 +136,7 @@ def _markup_block(
 
 
 def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": True, "maxNesting": _NESTING_MAX, "typographer": False})
+    parser = MarkdownIt("commonmark", {"html": True, "maxNesting": limits.CARD_NESTING_MAX, "typographer": False})
     parser.enable(["table", "strikethrough"])
     rules: dict[str, _Rule] = {
         "link_open": _link_open,

@@ -8,19 +8,20 @@ from __future__ import annotations
 from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import trio
 
-from p2phub import api
+from p2phub import api, limits
+from p2phub.api.recent import keep
 from p2phub.errors import HubError, NoProvider, NotFound, UsageError
 from p2phub.http.refusal import Refusal
 from p2phub.web.asked import Ask
 from p2phub.web.jobs import short_name
-from p2phub.web.markdown import CARD_BYTES_MAX, card_document, pictures_of
+from p2phub.web.markdown import card_document, pictures_of
 from p2phub.web.merging import Piece, coarser, merged, overlap
 
 ASK_S = 20.0
@@ -32,12 +33,6 @@ MAP_FILES_MAX = 200
 MAP_PIECES_MAX = 2000
 MAP_PIECES_OF_FILE_MAX = 400
 MAP_SPANS_MAX = 1000
-TENSORS_KEPT_MAX = 200_000
-"""Tensors of models that were looked at last, kept in memory: some 300 bytes each."""
-
-CARDS_KEPT_MAX = 16  # With their pictures up to 21 MiB each; some KiB as a rule.
-DANGERS_KEPT_MAX = 4096
-PICTURE_BYTES_MAX = 1024 * 1024
 _PICTURE_TYPES = {
     "png": "image/png",
     "jpg": "image/jpeg",
@@ -138,7 +133,7 @@ class Models:
         with in_time():
             async with self._hub.open_model(ref) as model:
                 why = await model.danger(path)
-                keep(self._dangers, (model.manifest, path), why, DANGERS_KEPT_MAX)
+                keep(self._dangers, (model.manifest, path), why, most=limits.PAGE_DANGERS_KEPT_MAX)
                 return {"danger": why}
 
     async def providers(self, ref: str) -> list[Json]:
@@ -191,7 +186,7 @@ class Models:
             raise NoProvider(f"nobody could tell which tensors are in it: {why}")
         found = tuple(map(_tensor, info["tensors"]))
         self._tensors[info["manifest"]] = found  # What a name means may have changed meanwhile.
-        while len(self._tensors) > 1 and sum(map(len, self._tensors.values())) > TENSORS_KEPT_MAX:
+        while len(self._tensors) > 1 and sum(map(len, self._tensors.values())) > limits.PAGE_TENSORS_KEPT_MAX:
             self._tensors.popitem(last=False)
         return found
 
@@ -207,11 +202,11 @@ class Models:
                 known = self._cards.get((model.manifest, at))
                 if known is None:
                     known = await self._made(model, at)
-                    keep(self._cards, (model.manifest, at), known, CARDS_KEPT_MAX)
+                    keep(self._cards, (model.manifest, at), known, most=limits.PAGE_CARDS_KEPT_MAX)
                 return known
 
     async def _made(self, model: api.OpenModel, path: str) -> str:
-        content = await _read(model, path, CARD_BYTES_MAX)
+        content = await model.gather(path, 0, limits.CARD_BYTES_MAX)
         text = content.decode("utf-8", "replace")
         wanted = await trio.to_thread.run_sync(partial(pictures_of, text), limiter=self._one_card)
         folder = path.rpartition("/")[0]
@@ -219,15 +214,15 @@ class Models:
         for each in wanted:
             at = f"{folder}/{each}" if folder else each
             kind = _PICTURE_TYPES.get(each.rpartition(".")[2].lower())
-            if kind is not None and at in model.files and model.files[at].size <= PICTURE_BYTES_MAX:
-                content = await _read(model, at, PICTURE_BYTES_MAX)
+            if kind is not None and at in model.files and model.files[at].size <= limits.CARD_PICTURE_BYTES_MAX:
+                content = await model.gather(at, 0, limits.CARD_PICTURE_BYTES_MAX)
                 pictures[each] = f"data:{kind};base64,{b64encode(content).decode()}"
         render = partial(
             card_document,
             text,
             title=path,
             pictures=pictures,
-            is_cut=model.files[path].size > CARD_BYTES_MAX,
+            is_cut=model.files[path].size > limits.CARD_BYTES_MAX,
         )
         return await trio.to_thread.run_sync(render, limiter=self._one_card)
 
@@ -243,18 +238,6 @@ class Models:
                 return await self._hub.log(ref)
         except (NotFound, UsageError, NoProvider):  # No name, or one that nobody knows the versions of.
             return []
-
-
-Key = TypeVar("Key")
-Value = TypeVar("Value")
-
-
-def keep(kept: OrderedDict[Key, Value], key: Key, value: Value, most: int) -> None:
-    """Keep a value, and of all of them the `most` that were kept last."""
-    kept[key] = value
-    kept.move_to_end(key)
-    while len(kept) > most:
-        kept.popitem(last=False)
 
 
 def _tensor(told: Json) -> Tensor:
@@ -275,12 +258,6 @@ def in_time() -> Iterator[None]:
 def _card_among(paths: Iterable[str]) -> str | None:
     there = set(paths)
     return next((name for name in CARDS if name in there), None)
-
-
-async def _read(model: api.OpenModel, path: str, most: int) -> bytes:
-    """Return the beginning of a file, fetched if it is not here. Raises HubError."""
-    async with aclosing(model.read(path, 0, most)) as pieces:
-        return b"".join([bytes(piece) async for piece in pieces])
 
 
 def _map(extents: Json, tensors: Sequence[Tensor]) -> Json:

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import trio
 
-from p2phub import api
+from p2phub import api, limits
 from p2phub.errors import HubError
 from p2phub.http.refusal import Refusal
 from p2phub.web.jobs import Jobs, rate_of
@@ -34,8 +34,6 @@ MEASURE_SHARE = 20
 
 PEERS_TOLD_MAX = 1000
 _ORIGINS = ("published", "adopted", "fetched", "own", "shared")
-LISTENERS_MAX = 64
-"""Pages that listen at once; each has a connection."""
 
 
 class Moving:
@@ -122,8 +120,8 @@ class Moving:
     def listening(self) -> Iterator[Callable[[], Awaitable[bytes]]]:
         """Yield what waits for an overview, as JSON, that is newer than the one it returned last. Raises Refusal(503)
         if too many listen."""
-        if self._listeners >= LISTENERS_MAX:
-            raise Refusal(503, f"{LISTENERS_MAX} pages listen already")
+        if self._listeners >= limits.PAGE_LISTENERS_MAX:
+            raise Refusal(503, f"{limits.PAGE_LISTENERS_MAX} pages listen already")
         told = b""
 
         async def newer() -> bytes:

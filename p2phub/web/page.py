@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import trio
 
-from p2phub import api
+from p2phub import api, limits
 from p2phub.http.exchange import CutOff, Exchange, Headers, Request
 from p2phub.http.front import Access
 from p2phub.http.refusal import Refusal, no_such_path
@@ -67,12 +67,12 @@ class Page:
             case Ask() as asked:
                 await _tell(exchange, await self._look(asked))
             case Change() as asked:
-                body = await exchange.body(most=bodies.BODY_BYTES_MAX)
+                body = await exchange.body(most=limits.PAGE_BODY_BYTES_MAX)
                 await _tell(exchange, await self._change(asked.what, body))
             case PutFile() as asked:
                 await _tell(exchange, await self._drafts.put(asked.draft, asked.path, exchange))
             case PublishDraft() as asked:
-                body = await exchange.body(most=bodies.BODY_BYTES_MAX)
+                body = await exchange.body(most=limits.PAGE_BODY_BYTES_MAX)
                 wanted = read_body(body, bodies.PublishDropped)
                 await _tell(exchange, await self._drafts.publish(asked.draft, wanted))
             case DropDraft() as asked:

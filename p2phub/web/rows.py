@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import trio
 
-from p2phub import api
+from p2phub import api, limits
 from p2phub.errors import Damaged, HubError
 from p2phub.http.refusal import Refusal, not_offered
 from p2phub.web import reading_rows
@@ -26,11 +26,7 @@ from p2phub.web.models import in_time
 from p2phub.web.reading_rows import ANSWER_BYTES_MAX, ASKED_AT_ONCE_BYTES_MAX, LINE_BYTES_MAX
 
 Json = dict[str, Any]
-READ_BYTES_MAX = 32 * 1024 * 1024
-"""Of one file, for its first rows: what of it is not here is fetched."""
-
-AT_ONCE_MAX = 2  # Children, of some 100 MB each.
-_TURNS = trio.CapacityLimiter(AT_ONCE_MAX)
+_TURNS = trio.CapacityLimiter(limits.ROWS_READERS_MAX)
 
 
 async def first_rows(hub: api.Hub, ref: str, path: str, limit: int) -> Json:
@@ -88,8 +84,8 @@ async def _serve(child: trio.Process, model: api.OpenModel, path: str, size: int
             raise Damaged("what reads Parquet files broke off")
         start, length = map(_number, numbers)
         read += length
-        if read > READ_BYTES_MAX or length > ASKED_AT_ONCE_BYTES_MAX or start + length > size:
-            raise Refusal(415, f"its first rows take more than {READ_BYTES_MAX // 1024**2} MiB to read")
+        if read > limits.ROWS_READ_BYTES_MAX or length > ASKED_AT_ONCE_BYTES_MAX or start + length > size:
+            raise Refusal(415, f"its first rows take more than {limits.ROWS_READ_BYTES_MAX // 1024**2} MiB to read")
         async with aclosing(model.read(path, start, start + length)) as pieces:
             async for piece in pieces:
                 try:

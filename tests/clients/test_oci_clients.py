@@ -63,7 +63,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 def ann(scene: Scene) -> tuple[str, str, str]:
     """Return where to dial her, the host of her gateway, and its token."""
     node = scene.node("ann", "--gateway", "0.0.0.0:0")
-    token = (scene.home("ann") / "keys" / "gateway.token").read_text().strip()
+    token = scene.gateway_token("ann")
     return node.address, node.ready["gateway"].replace("http://0.0.0.0", "127.0.0.1"), token
 
 

@@ -37,13 +37,9 @@ def node(scene: Scene) -> Node:
     return scene.node("ann", "--gateway", "127.0.0.1:0", "--gateway-uploads")
 
 
-def token_of(scene: Scene) -> str:
-    return (scene.home("ann") / "keys/gateway.token").read_text().strip()
-
-
 @pytest.fixture
 def user(scene: Scene, node: Node, tmp_path: Path) -> HfClient:
-    return HfClient(tmp_path / "hf", node.ready["gateway"], {"HF_TOKEN": token_of(scene)})
+    return HfClient(tmp_path / "hf", node.ready["gateway"], {"HF_TOKEN": scene.gateway_token("ann")})
 
 
 @pytest.fixture
@@ -178,11 +174,11 @@ def test_without_the_token_or_where_it_is_off_nothing_is_published(
         with pytest.raises(ClientFailed, match=r"401|token"):
             stranger.hf("upload", "acme/model", folder)
     bob = scene.node("bob", "--gateway", "127.0.0.1:0")
-    token = (scene.home("bob") / "keys/gateway.token").read_text().strip()
+    token = scene.gateway_token("bob")
     with pytest.raises(ClientFailed, match="takes no uploads"):
         HfClient(tmp_path / "off", bob.ready["gateway"], {"HF_TOKEN": token}).hf("upload", "acme/model", folder)
     assert "hf_somebodyelses" not in node.log.read_text()
-    assert token_of(scene) not in node.log.read_text()
+    assert scene.gateway_token("ann") not in node.log.read_text()
     for title in ("ann", "bob"):
         (listed,) = [event for event in _run(scene, title, "ls") if event["event"] == "ls"]
         assert listed["items"] == []

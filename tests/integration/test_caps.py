@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -153,12 +152,6 @@ async def test_under_a_low_cap_on_receiving_no_more_connections_are_made_than_it
 
         await cy.fetch(published.manifest, tmp_path / "out", ann, bob, watch=look)
     assert set(served) <= {0, 1}
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with Scene(tmp_path / "scene") as scene:
-        yield scene
 
 
 def test_the_caps_of_running_nodes_and_jobs_are_shown_and_changed(scene: Scene, model: Path) -> None:

@@ -39,12 +39,6 @@ HALF = MODEL_BYTES // 2
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with Scene(tmp_path / "scene") as scene:
-        yield scene
-
-
-@pytest.fixture
 def source(tmp_path: Path) -> Path:
     return make_safetensors_folder(tmp_path / "model", MODEL_BYTES, files=6)
 

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,6 @@ from tests.support.processes import Event, Process, Scene
 END_S = 60.0
 AT_ONCE_S = 8.0
 """Less than a handshake may take (10 s), and well above what ending takes."""
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with Scene(tmp_path / "scene") as scene:
-        yield scene
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -146,12 +146,6 @@ async def test_what_is_no_pattern_is_said_before_anything_is_fetched(tmp_path: P
             with pytest.raises(UsageError):
                 await bob.fetch(manifest, tmp_path / "out", also=[through], first=first)
     assert not (tmp_path / "out").exists()
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with Scene(tmp_path / "scene") as scene:
-        yield scene
 
 
 @pytest.mark.parametrize("daemon", [True, False])

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import http.client
 import json
 import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import pytest
 
 from p2phub import limits
 from tests.support.covers import covers
+from tests.support.gateway_client import ANSWER_S, Client
 from tests.support.hub_cache import COMMIT, Repository
 from tests.support.processes import Node, Scene
 
-ANSWER_S = 60.0
 END_S = 60.0
 BIG = os.urandom(24 * limits.MIB)
 FILES = {
@@ -29,43 +27,6 @@ FILES = {
     "empty.txt": b"",
     "data/a b+c#d \u00fc.txt": b"odd",
 }
-
-
-class Client:
-    """A client of one gateway: one connection, as long as both keep it."""
-
-    def __init__(self, url: str) -> None:
-        self.place = urlsplit(url)
-        assert self.place.hostname is not None
-        self._connection = http.client.HTTPConnection(self.place.hostname, self.place.port, timeout=ANSWER_S)
-
-    def ask(
-        self, method: str, target: str, headers: dict[str, str] | None = None, body: bytes | None = None
-    ) -> tuple[int, dict[str, str], bytes]:
-        """Return the status, the headers by lower-case name and the body. Raises IncompleteRead for half of one."""
-        self._connection.request(method, target, body=body, headers=headers or {})
-        answer = self._connection.getresponse()
-        content = answer.read()
-        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, content
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def json(self, target: str) -> Any:
-        status, _, content = self.ask("GET", target)
-        assert status == 200, content
-        return json.loads(content)
-
-    def file(self, repo: str, path: str, revision: str = "main") -> bytes:
-        status, _, content = self.ask("GET", f"/{repo}/resolve/{revision}/{quote(path)}")
-        assert status == 200, content
-        return content
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with Scene(tmp_path / "scene") as scene:
-        yield scene
 
 
 @pytest.fixture
@@ -358,7 +319,7 @@ def test_beyond_loopback_a_gateway_opens_to_its_token_alone(scene: Scene, gatewa
     scene.publish("ann", model, name="mini")
     _, client = gateway("ann", at="0.0.0.0:0")
     assert client.ask("GET", "/api/models")[0] == 401
-    token = (scene.home("ann") / "keys" / "gateway.token").read_text().strip()
+    token = scene.gateway_token("ann")
     said = {"Authorization": f"Bearer {token}"}
     assert client.ask("GET", "/mini/resolve/main/config.json", said)[::2] == (200, FILES["config.json"])
 

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from p2phub import limits
-from tests.integration.test_gateway import Client
 from tests.support.covers import covers
+from tests.support.gateway_client import Client
 from tests.support.processes import Node, Scene
 from tests.support.xet_upload import chunk, file_entry, shard, xorb
 
@@ -97,13 +97,9 @@ def node(scene: Scene) -> Node:
     return scene.node("ann", "--gateway", "127.0.0.1:0", "--gateway-uploads")
 
 
-def token_of(scene: Scene) -> str:
-    return (scene.home("ann") / "keys/gateway.token").read_text().strip()
-
-
 @pytest.fixture
 def client(scene: Scene, node: Node) -> Iterator[Uploader]:
-    made = Uploader(node.ready["gateway"], token_of(scene))
+    made = Uploader(node.ready["gateway"], scene.gateway_token("ann"))
     yield made
     made.close()
 
@@ -214,7 +210,7 @@ def test_without_the_token_nothing_is_taken_and_none_is_logged(
     assert client.ask("PUT", "/api/uploads/" + "0" * 48, headers, b"bytes")[0] == 403
     log = node.log.read_text()
     assert "hf_somebodyelses" not in log
-    assert token_of(scene) not in log
+    assert scene.gateway_token("ann") not in log
 
 
 @covers("T44")
@@ -266,7 +262,7 @@ def test_a_commit_that_is_cut_short_publishes_nothing(scene: Scene, node: Node, 
     body += json.dumps(put("a", b"1")).encode() + b"\n"
     head = (
         f"POST /api/models/{repo}/commit/main HTTP/1.1\r\nHost: {place.netloc}\r\n"
-        f"Authorization: Bearer {token_of(scene)}\r\nContent-Length: {len(body) + 100}\r\n\r\n"
+        f"Authorization: Bearer {scene.gateway_token('ann')}\r\nContent-Length: {len(body) + 100}\r\n\r\n"
     )
     with socket.create_connection((place.hostname, place.port), timeout=END_S) as connection:
         connection.sendall(head.encode() + body)

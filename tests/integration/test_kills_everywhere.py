@@ -5,7 +5,6 @@ Two hundred of them, of models of some hundred MiB: tests/endurance/test_kills_e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -22,12 +21,6 @@ MIB = 1 << 20
 KILLS = 2
 SPAN_S = 0.15
 """The latest moment of a kill: about as long as each takes for so little, from when its home is open."""
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with Scene(tmp_path / "scene") as scene:
-        yield scene
 
 
 @pytest.fixture

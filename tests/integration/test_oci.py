@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,12 +31,6 @@ FILES = {
     "template": b"{{ .Prompt }}",
 }
 NAME = "acme/mini"
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with Scene(tmp_path / "scene") as scene:
-        yield scene
 
 
 @pytest.fixture
@@ -197,7 +190,7 @@ def test_beyond_loopback_whoever_logged_in_with_the_token_pulls(scene: Scene, mo
     scene.publish("ann", model, name="mini")
     node = scene.node("ann", "--gateway", "0.0.0.0:0")
     url = node.ready["gateway"].replace("0.0.0.0", "127.0.0.1")
-    token = (scene.home("ann") / "keys" / "gateway.token").read_text().strip()
+    token = scene.gateway_token("ann")
     for password in (None, "wrong", token + "x"):
         with pytest.raises(Refused) as caught:
             Registry(url, password=password).manifest("mini", "latest")

@@ -112,7 +112,7 @@ def test_systemd_is_told_when_the_node_can_be_dialled(scene: Scene, tmp_path: Pa
 @covers("T48")
 def test_a_log_in_json_has_nothing_but_objects_and_no_token(scene: Scene, tmp_path: Path) -> None:
     node = scene.node("ann", "-v", "--log-json", "--gateway", "127.0.0.1:0")
-    token = (scene.home("ann") / "keys" / "gateway.token").read_text().strip()
+    token = scene.gateway_token("ann")
     theirs = "hf_" + "x" * 30
     url = node.ready["gateway"]
     for said in (token, theirs):

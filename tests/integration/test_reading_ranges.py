@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing, closing
 from pathlib import Path
 from random import Random
@@ -38,12 +38,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> Path:
     (folder / "empty").write_bytes(b"")
     (folder / "old.pkl").write_bytes(pickle.dumps({"a": os.getcwd}))
     return folder
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with Scene(tmp_path / "scene") as scene:
-        yield scene
 
 
 async def read(model: OpenModel, path: str, start: int = 0, stop: int | None = None) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -221,12 +220,6 @@ async def test_columns_and_row_groups_land_in_a_table_and_little_else_is_moved(t
     assert found.read().equals(whole.read_row_groups([1, 2, 7], columns=["id", "x"]))
     assert list(files_below(out)) == ["t.selected.parquet"]
     assert done.bytes_received <= 6 * limits.MIB + SLACK_BYTES
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with Scene(tmp_path / "scene") as scene:
-        yield scene
 
 
 @pytest.mark.parametrize("daemon", [True, False])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -102,12 +101,6 @@ async def test_each_model_of_a_repository_gives_its_own_file(tmp_path: Path, mod
             await bob.fetch(published.manifest, tmp_path / "out", ann, choice=Choice(tensors=("blk.0.norm.weight",)))
     assert sorted(files_below(tmp_path / "out")) == ["m.selected.gguf", "one.selected.gguf"]
     assert list(read(tmp_path / "out" / "one.selected.gguf")) == ["blk.0.norm.weight"]
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with Scene(tmp_path / "scene") as scene:
-        yield scene
 
 
 @pytest.mark.parametrize("home", ["ann", "bob"])

@@ -21,12 +21,6 @@ MIB = 1 << 20
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with Scene(tmp_path / "scene") as scene:
-        yield scene
-
-
-@pytest.fixture
 def lab(tmp_path: Path) -> Path:
     lab = tmp_path / "lab"
     lab.mkdir()

@@ -63,7 +63,7 @@ class Town:
 
     def page(self, node: Node, *, with_token: bool = True) -> str:
         title = "ann" if node is self.ann else "bob"
-        token = (self.scene.home(title) / "keys" / "gateway.token").read_text().strip()
+        token = self.scene.gateway_token(title)
         return f"{node.ready['gateway']}/" + (f"#token={token}" if with_token else "")
 
 

@@ -218,6 +218,10 @@ class Scene:
     def home(self, title: str) -> Path:
         return self.folder / title
 
+    def gateway_token(self, title: str) -> str:
+        """What a client of that node's gateway shows to have it change something; it is there once a gateway was."""
+        return (self.home(title) / "keys" / "gateway.token").read_text(encoding="ascii").strip()
+
     def start(self, title: str, *arguments: str | Path) -> Process:
         """Start one command of the node `title` and return at once. Its progress is in the events it prints."""
         return self._start(Process, title, arguments)

@@ -16,6 +16,7 @@ import msgspec
 import trio
 
 from p2phub import api, limits
+from p2phub.api.recent import keep
 from p2phub.errors import HubError, Malformed, NoProvider
 from p2phub.gateway.oci import names
 from p2phub.gateway.oci.choosing import (
@@ -31,14 +32,12 @@ from p2phub.gateway.oci.choosing import (
 from p2phub.gateway.oci.modelpack import modelpack
 from p2phub.gateway.oci.refusals import no_blob, no_manifest, no_repository
 from p2phub.gateway.oci.routes import MODELPACK_MEDIA_TYPE, Form
-from p2phub.gateway.recent import keep
-from p2phub.gateway.revisions import Commit, Tag, parse_revision
+from p2phub.gateway.revisions import MAIN, Commit, Tag, parse_revision
 from p2phub.gateway.routes import Kind, RepoId
 from p2phub.gateway.shelf import File, NoSuchRevision, Release, Shelf, Snapshot, Unmapped
 from p2phub.http.refusal import Refusal
 
 LATEST = "latest"  # What clients ask for where nobody said which.
-MAIN = "main"
 _MANY_FILES = 500  # Some 10 ms to write down.
 
 

@@ -23,9 +23,10 @@ import msgspec
 
 from p2phub import api, limits
 from p2phub.gateway.oci.refusals import bad_digest, bad_name, no_blob, no_manifest, unsupported
-from p2phub.gateway.routes import Kind, RepoId, decoded, is_name
+from p2phub.gateway.routes import Kind, RepoId, is_name
 from p2phub.http.exchange import Request
 from p2phub.http.refusal import Refusal
+from p2phub.http.target import decoded
 
 MODELPACK_MEDIA_TYPE = "application/vnd.oci.image.manifest.v1+json"
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")

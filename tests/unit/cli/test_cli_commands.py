@@ -324,6 +324,14 @@ def test_users_who_may_read_through_a_gateway_are_those_of_this_machine(cli: Cli
         assert "--gateway-user" in said.err
 
 
+def test_uploads_without_a_gateway_are_a_usage_error(cli: Cli, hub: FakeHub) -> None:
+    said = cli("node", "--gateway-uploads")
+    assert (said.code, hub.opened) == (2, [])
+    assert "--gateway" in said.err
+    assert cli("node", "--gateway", "--gateway-uploads").code == 0
+    assert hub.opened[-1]["gateway_uploads"] is True
+
+
 def test_info_names_twenty_files_unless_all_are_asked_for(cli: Cli) -> None:
     assert cli("info", "m").out.count(".bin") == 20
     assert cli("info", "m", "--files").out.count(".bin") == 25

@@ -16,6 +16,7 @@ from p2phub.manifest import Release, read_release, sign_release
 from p2phub.node import catalog as node_catalog
 from p2phub.store import Accepted, HashedFile, Origin, Provenance
 from tests.support.content import Content, content_of
+from tests.support.covers import covers
 from tests.support.verbs import PEER, PUBLISHER, Scene, own, publish, text
 
 STRANGER = type(PUBLISHER)(b"s" * 32)
@@ -180,6 +181,7 @@ async def test_nothing_is_read_again_while_nothing_changed(scene: Scene, tmp_pat
     assert {call for each in scene.seen for call in each.calls} <= {"stamp", "pins"} | {"names"}
 
 
+@covers("T49")
 async def test_what_was_seen_is_bounded(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SEEN_RELEASES_MAX", 3)
     for number in range(5):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from p2phub import limits
 from p2phub.http.refusal import Refusal
 from p2phub.web.asked import (
     CHANGES,
     LISTS,
-    REF_LETTERS_MAX,
     Ask,
     AskFile,
     AskPage,
@@ -48,7 +48,7 @@ def test_a_reference_is_what_it_was_whatever_is_in_it() -> None:
     [
         "/-/api/model",
         "/-/api/model?ref=",
-        "/-/api/model?ref=" + "x" * (REF_LETTERS_MAX + 1),
+        "/-/api/model?ref=" + "x" * (limits.PAGE_REF_LETTERS_MAX + 1),
         "/-/api/search?q=" + "x" * 201,
         "/-/api/search?cursor=-1",
         "/-/api/search?cursor=1e9",

@@ -11,13 +11,13 @@ import pytest
 import trio
 import trio.testing
 
-from p2phub import api
+from p2phub import api, limits
 from p2phub.errors import DiskFull, NotFound, UsageError
 from p2phub.http.exchange import Request
 from p2phub.http.refusal import Refusal
 from p2phub.observe import DraftOpened
 from p2phub.web import bodies
-from p2phub.web.drafts import IDLE_S, LOOK_S, OPEN_MAX, Drafts, is_inside
+from p2phub.web.drafts import LOOK_S, Drafts, is_inside
 from tests.support.covers import covers
 from tests.support.memory_exchange import HOST, MemoryExchange
 from tests.support.scripted_hub import Script, scripted_hub
@@ -131,7 +131,7 @@ async def test_nothing_is_published_while_files_still_come(tmp_path: Path) -> No
 async def test_a_draft_that_nobody_adds_to_is_given_up(tmp_path: Path, autojump_clock: object) -> None:
     async with opened(tmp_path) as (node, drafts):
         idle, used = await drafts.open(), await drafts.open()
-        await trio.sleep(IDLE_S - 1)
+        await trio.sleep(limits.GATEWAY_UPLOAD_IDLE_S - 1)
         await drafts.put(used, "a", body(b"a"))
         await trio.sleep(LOOK_S + 1)
         assert len(node.open) == 1
@@ -147,7 +147,7 @@ async def test_there_is_a_bound_on_drafts_and_a_failure_opens_none(tmp_path: Pat
         with pytest.raises(DiskFull):
             await drafts.open()
         node.failure = None
-        numbers = [await drafts.open() for _ in range(OPEN_MAX)]
+        numbers = [await drafts.open() for _ in range(limits.PAGE_DRAFTS_MAX)]
         with pytest.raises(Refusal) as refused:
             await drafts.open()
         assert refused.value.status == 503

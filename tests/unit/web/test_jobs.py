@@ -9,11 +9,11 @@ import pytest
 import trio
 import trio.testing
 
-from p2phub import api
+from p2phub import api, limits
 from p2phub.errors import NoProvider
 from p2phub.http.refusal import Refusal
 from p2phub.web import bodies
-from p2phub.web.jobs import ENDED_KEPT_MAX, RUNNING_MAX, SOURCES_TOLD_MAX, Jobs
+from p2phub.web.jobs import ENDED_KEPT_MAX, SOURCES_TOLD_MAX, Jobs
 from tests.support.scripted_hub import Script, job_of_node, scripted_hub
 
 
@@ -149,7 +149,7 @@ async def test_folders_are_whole_paths_and_parts_go_into_folders(tmp_path: Path)
 async def test_there_are_bounds_on_jobs_and_on_what_is_told(tmp_path: Path) -> None:
     async with trio.open_nursery() as nursery:
         jobs = jobs_of(nursery, tmp_path, pin=Held())
-        numbers = [jobs.pin(f"ann/m{number}") for number in range(RUNNING_MAX)]
+        numbers = [jobs.pin(f"ann/m{number}") for number in range(limits.PAGE_JOBS_MAX)]
         with pytest.raises(Refusal) as refused:
             jobs.pin("ann/one-more")
         assert refused.value.status == 503

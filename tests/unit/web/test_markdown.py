@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2phub.web.markdown import CARD_BYTES_MAX, PICTURES_MAX, card_document, pictures_of
+from p2phub import limits
+from p2phub.web.markdown import card_document, pictures_of
 from p2phub.web.policy import CARD_CONTENT_POLICY
 from tests.support.covers import covers
 
@@ -175,8 +176,8 @@ def test_no_picture_is_looked_for_outside_of_the_repository(source: str) -> None
 
 
 def test_there_are_bounds_on_pictures_and_lines() -> None:
-    assert len(pictures_of("".join(f"![x]({n}.png)\n" for n in range(100)))) == PICTURES_MAX
-    assert len(card_document("a" * CARD_BYTES_MAX, title="x")) < CARD_BYTES_MAX
+    assert len(pictures_of("".join(f"![x]({n}.png)\n" for n in range(100)))) == limits.CARD_PICTURES_MAX
+    assert len(card_document("a" * limits.CARD_BYTES_MAX, title="x")) < limits.CARD_BYTES_MAX
 
 
 def test_a_card_that_is_cut_says_so() -> None:

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import trio
 
+from p2phub import limits
 from p2phub.errors import DiskError
 from p2phub.http.exchange import Request
 from p2phub.http.refusal import Refusal
 from p2phub.web.files import Files
-from p2phub.web.moving import LISTENERS_MAX, LOOK_S, SLOWLY_S
+from p2phub.web.moving import LOOK_S, SLOWLY_S
 from p2phub.web.page import Page
 from p2phub.web.sites import open_page
 from tests.support.memory_exchange import HOST, MemoryExchange
@@ -136,7 +137,7 @@ async def test_a_client_to_whom_nothing_is_said_is_told_that_we_are_there(
 
 async def test_there_is_a_bound_on_who_listens(tmp_path: Path, autojump_clock: object) -> None:
     async with page_of(Counting(), tmp_path) as page, trio.open_nursery() as nursery:
-        for _ in range(LISTENERS_MAX):
+        for _ in range(limits.PAGE_LISTENERS_MAX):
             nursery.start_soon(listen, page, Events())
         await trio.sleep(1)
         with pytest.raises(Refusal) as refused:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
+from p2phub import limits
 from p2phub.errors import NoProvider
 from p2phub.http.refusal import Refusal
 from p2phub.web import rows
@@ -133,7 +134,7 @@ async def test_a_file_that_unpacks_to_very_much_is_given_up() -> None:
 
 
 async def test_a_child_that_asks_for_too_much_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "READ_BYTES_MAX", 100)
+    monkeypatch.setattr(limits, "ROWS_READ_BYTES_MAX", 100)
     with pytest.raises(Refusal) as refused:
         await first_rows(Model(written(pa.table({"x": [1]}))))
     assert refused.value.status == 415

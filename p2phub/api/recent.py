@@ -1,4 +1,4 @@
-"""What was found out is kept for whoever asks next: the last of it, and no more than some."""
+"""What was found out, kept for whoever asks next: the last of it, and no more than a number."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ Value = TypeVar("Value")
 
 
 def keep(kept: OrderedDict[Key, Value], key: Key, value: Value, *, most: int) -> None:
-    """Keep a value as the last one, and no more than `most` of them."""
+    """Keep a value as the last one; of all of them stay the `most` that were kept last."""
     kept[key] = value
     kept.move_to_end(key)
-    if len(kept) > most:
+    while len(kept) > most:
         kept.popitem(last=False)
