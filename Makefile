@@ -1,10 +1,15 @@
 # Each target sets up what it needs by itself, in $(VENV), and again only when pyproject.toml or .ci/setup changed.
-#   make demo     the main job on real weights        make check      ruff, mypy, import-linter
-#   make test     the tests                           make endurance  the long tests: kills, floods, gigabytes
-#   make bench    measured against other tools        make format     write code as ruff has it
-#   make sim      many simulated swarms, from seeds   make setup      only the set-up: .venv and what the tests need
-#   make test-hf  the real Hugging Face clients too   make clean      remove everything made here
+#   make demo       the main job on real weights; KEEP=1: its nodes and page stay
+#   make test       the tests; T=tests/unit: some of them
+#   make test-hf    the real Hugging Face clients too
 #   make test-page  the page in a real browser
+#   make endurance  the long tests: kills, floods, gigabytes
+#   make sim        many simulated swarms, from seeds
+#   make bench      measured against other tools
+#   make check      ruff, mypy, import-linter
+#   make format     write code as ruff has it
+#   make setup      only the set-up: .venv and what the tests need
+#   make clean      remove everything made here
 
 VENV ?= .venv
 PY := $(VENV)/bin/python

@@ -10,7 +10,7 @@ from p2phub.cli.command import Command, Invocation, no_arguments
 from p2phub.cli.sizes import plural, size
 from p2phub.cli.table import table_or_blocks
 
-_WHOSE = {"own": "own store", "adopted": "adopted", "fetched": "fetched"}
+WHOSE = {"own": "own store", "adopted": "adopted", "fetched": "fetched"}
 REFERENCE_SHOWN = 76  # A ticket would fill the screen; a publisher's name is hardly longer.
 
 
@@ -98,7 +98,7 @@ def _state(item: dict[str, Any]) -> str:
     if not item["complete"]:
         # A daemon of an older version does not tell.
         return "damaged: p2phub verify" if item.get("files_damaged") else "in part"
-    whose = _WHOSE.get(str(item.get("origin")))
+    whose = WHOSE.get(str(item.get("origin")))
     if not item["published"]:
         return whose or "fetched"
     # Published is the manifest, and not each folder that holds it: of another one it is told whose that is, too.

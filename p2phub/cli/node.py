@@ -46,6 +46,8 @@ async def run(call: Invocation) -> int:
                 output.note(f"It publishes as {event.publisher_id}. Ctrl-C stops it.")
                 if event.gateway is not None:
                     output.say("Hugging Face tools find what is here with", f"  export HF_ENDPOINT={event.gateway}")
+                    if call.args.gateway_uploads:
+                        output.note("`hf upload ORG/NAME FOLDER` publishes, with HF_TOKEN as in keys/gateway.token.")
                     output.note(f"OCI clients and Ollama pull from {event.gateway.removeprefix('http://')}/ORG/NAME.")
                 if gateway is not None and gateway.door is not None:
                     output.say("A browser shows it, and lets you fetch and publish, at")

@@ -6,6 +6,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from p2phub.cli.command import Command, Invocation
+from p2phub.cli.ls import WHOSE
 from p2phub.cli.sizes import size
 from p2phub.cli.table import table_or_blocks
 from p2phub.errors import UsageError
@@ -59,7 +60,8 @@ def _block(item: dict[str, Any]) -> list[str]:
 
 
 def _here(item: dict[str, Any]) -> str:
-    return f"{item['origin']}, pinned" if item["pinned"] and item["held"] else item["origin"] or "seen"
+    whose = WHOSE.get(item["origin"], item["origin"])
+    return f"{whose}, pinned" if item["pinned"] and item["held"] else whose or "seen"
 
 
 def _about(item: dict[str, Any]) -> str:

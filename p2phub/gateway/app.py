@@ -199,5 +199,5 @@ def _no_such(repo: RepoId, revision: str) -> Refusal:
 
 
 def _unmapped(error: Unmapped) -> Refusal:
-    warning = " ".join(part for part in (error.message + ".", error.hint) if part)
-    return no_repository(error.message + (f"; {error.hint}" if error.hint else ""), warning=warning)
+    said = error.message + (f"; {error.hint}" if error.hint else "")
+    return no_repository(said, warning=said)

@@ -19,6 +19,7 @@ a{color:#0b57d0}code,pre{font:.875em/1.5 ui-monospace,monospace;background:#f0f2
 code{padding:.1em .3em}pre{padding:.8em 1em;overflow:auto}pre code{padding:0;background:none}
 table{border-collapse:collapse;display:block;overflow:auto}
 th,td{border:1px solid #c8ced6;padding:.3em .6em;text-align:left}
+.center{text-align:center}.right{text-align:right}
 blockquote{margin:1em 0;padding:0 1em;border-left:.25em solid #c8ced6;color:#57606a}img{max-width:100%;height:auto}
 hr{border:0;border-top:1px solid #c8ced6}details{margin:0 0 1em}summary{cursor:pointer;color:#57606a}
 @media(prefers-color-scheme:dark){body{color:#e3e8ee;background:#14181d}a{color:#8ab4f8}

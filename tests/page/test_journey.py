@@ -231,6 +231,20 @@ def test_without_a_token_all_is_shown_and_a_change_asks_for_it(town: Town, open_
     page.get_by_role("button", name="Unpin asked-for").wait_for()
 
 
+def test_the_address_with_the_token_answers_a_page_that_asks_for_it_and_leaves_its_view(
+    town: Town, open_page: Open
+) -> None:
+    town.publish("asked-again", {"config.json": b"[1]"})
+    page = open_page(town.page(town.ann, with_token=False))
+    page.goto(f"{town.ann.ready['gateway']}/#/held?q=asked-again")
+    page.get_by_role("button", name="Pin asked-again", exact=True).click()
+    page.get_by_role("dialog").wait_for()
+    page.goto(town.page(town.ann))  # Nothing is loaded for it: only what is behind "#" is another.
+    page.get_by_role("button", name="Unpin asked-again").wait_for()
+    assert page.get_by_role("dialog").count() == 0
+    assert page.evaluate("location.hash") == "#/held?q=asked-again"
+
+
 def cap(page: Page, megabytes: str) -> None:
     """Set how fast the node may receive; "" for no cap."""
     page.get_by_role("link", name="Overview", exact=True).click()

@@ -8,11 +8,19 @@ import { ask } from "./dialog.js";
 
 const KEY = "p2phub.token";
 
+/** Take the token out of the address, now and whenever somebody opens one with a token where the page already is. That
+ *  loads nothing anew: the view stays, and whoever was being asked for the token is answered. */
 export function takeFromAddress() {
+  take("#/");
+  addEventListener("hashchange", ({ oldURL }) => take(new URL(oldURL).hash || "#/"));
+}
+
+function take(view) {
   const given = /^#token=([^&]+)(?:&(.*))?$/.exec(location.hash);
   if (!given) return;
   sessionStorage.setItem(KEY, decodeURIComponent(given[1]));
-  history.replaceState(null, "", `${location.pathname}#/`);
+  history.replaceState(null, "", `${location.pathname}${view}`);
+  document.getElementById("token")?.closest("dialog").close();
 }
 
 export const token = () => sessionStorage.getItem(KEY);
@@ -51,7 +59,7 @@ async function dialog(wrong = null) {
     yes: "Go on",
   });
   const said = given ? input.value.trim() : "";
-  if (!said) return null;
+  if (!said) return token(); // It may have come by the address in the meantime.
   if (!(await isRight(said))) return dialog("That is not the token of this node.");
   sessionStorage.setItem(KEY, said);
   return said;

@@ -26,7 +26,7 @@ export async function show(main, { query, signal }) {
   main.replaceChildren(head, filter("held", words, kind, "Names that hold"), fresh, place);
   const list = () => listed({
     what: "repositories", query: { q: words, kind, limit: PAGE }, caption: "Repositories that this node holds", columns: COLUMNS, signal,
-    cells: (item) => [repositoryLink(item), item.kind, [size(item.size), item.complete ? null : h("span.under", {}, "in part")], count(item.files), [item.origin ?? "", item.private ? [" ", tag("private")] : null].flat(), date(item.created), pinButton(item)],
+    cells: (item) => [repositoryLink(item), item.kind, [size(item.size), item.complete ? null : h("span.under", {}, "in part")], count(item.files), [item.origin === "own" ? "own store" : item.origin ?? "", item.private ? [" ", tag("private")] : null].flat(), date(item.created), pinButton(item)],
     empty: words || kind
       ? h("p", {}, "Nothing held is like that. ", h("a", { href: route("search", words) }, "Search what others have"), ".")
       : [h("p", {}, "Nothing is held yet."), h("p", {}, h("a", { href: route("welcome") }, "How to begin"))],

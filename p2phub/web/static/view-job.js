@@ -39,6 +39,7 @@ export async function show(main, { arg, signal }) {
   const stop = doing("Stop", () => change("stop", { id: job.id }));
   const anew = doing("Fetch again", () => fetchNow(job.ref));
   const map = job.action === "publish" ? null : chunkMap(job.ref, { signal }); // What is published is all here.
+  const mapCard = map && h("section.card", { "aria-label": "Chunk map" }, h("h2", {}, "Chunk map"), map.node);
   const named = h("span.under-head");
   let ref = null;
 
@@ -49,7 +50,7 @@ export async function show(main, { arg, signal }) {
       h("div.spread", {}, part, h("span.actions", {}, stop, anew)), meter.node, line, why, curve.node),
     ...(map ? [
       h("section.card", { "aria-label": "Sources" }, h("h2", {}, "Sources"), sources.node, none),
-      h("section.card", { "aria-label": "Chunk map" }, h("h2", {}, "Chunk map"), map.node),
+      mapCard,
     ] : []));
 
   onOverview((told) => {
@@ -59,7 +60,7 @@ export async function show(main, { arg, signal }) {
     if (ref !== now.ref) { // A publication has its reference when it is done.
       ref = now.ref;
       const known = now.action !== "publish" || now.state === "done";
-      named.replaceChildren(copyable(ref, { label: "Copy the reference" }), known ? h("a", { href: route("model", ref) }, "What it is") : "", now.into ? h("span.note", {}, `into ${now.into}`) : "");
+      named.replaceChildren(copyable(ref, { label: "Copy the reference" }), known ? h("a", { href: route("model", ref) }, "What it is") : "", now.into ? h("span.note", {}, `${now.action === "publish" ? "from" : "into"} ${now.into}`) : "");
     }
     meter.set(now.done_bytes ?? 0, now.total_bytes);
     say(part, percent(now.done_bytes ?? 0, now.total_bytes));
@@ -79,6 +80,7 @@ export async function show(main, { arg, signal }) {
     stop.hidden = !isOpen(now) || !now.mine;
     anew.hidden = now.action !== "fetch" || (now.state !== "failed" && now.state !== "stopped");
     map?.refresh(now.done_bytes);
+    if (mapCard) mapCard.hidden = now.state === "failed" && !now.total_bytes; // What nobody knew of has none: the reason stands above.
   }, signal);
 }
 

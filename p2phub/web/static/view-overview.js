@@ -80,7 +80,7 @@ const card = (title, ...children) => h("section.card", { "aria-label": title }, 
 function nodeList(node) {
   return facts([
     ["Reached from outside", node.reachable === null ? null : node.reachable ? "yes" : "no"],
-    ["Found on this network", node.lan ? "yes: other nodes of it find this one by themselves" : "no: it was started without"],
+    ["Found on this network", node.lan ? "yes: other nodes of it find this one by themselves" : "no: its settings say so (--no-lan)"],
     ["Addresses", node.addresses.length ? h("ul.plain", {}, ...node.addresses.slice(0, 6).map((address) => h("li", {}, addressOf(address)))) : "none yet"],
     ["Publishes as", copyable(node.publisher_id)],
     ["Peer", copyable(node.peer_id)],

@@ -33,8 +33,8 @@ function listOf(items) {
 }
 
 function nobody() {
-  const addresses = overview()?.node.addresses ?? [];
+  const { addresses = [], lan = true } = overview()?.node ?? {};
   return h("div.empty", {}, h("p", {}, "This node knows nobody yet."),
-    h("p", {}, "Nodes of the same network find each other by themselves. Elsewhere one names the other when it starts:"),
+    h("p", {}, lan ? "Nodes of the same network find each other by themselves. Elsewhere one names the other when it starts:" : "One names the other when it starts:"),
     h("pre", { tabindex: 0 }, h("code", {}, `p2phub node --bootstrap ${addresses[0] ?? "ADDRESS"}`)));
 }

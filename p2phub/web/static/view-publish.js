@@ -20,7 +20,7 @@ export async function show(main, { signal }) {
 
 /** The fields of both forms: {nodes, values(), suggest(folder)}. */
 function fields(prefix) {
-  const name = h("input", { id: `${prefix}-name`, name: "name", required: true, maxlength: 64, pattern: "[a-z0-9][a-z0-9._\\-]*", title: "small letters, digits, points, hyphens", autocomplete: "off", spellcheck: "false" });
+  const name = h("input", { id: `${prefix}-name`, name: "name", required: true, maxlength: 64, pattern: "[a-z0-9][a-z0-9._\\-]*", title: "small letters, digits, . _ -; the first a letter or digit", autocomplete: "off", spellcheck: "false" });
   const kind = h("select", { id: `${prefix}-kind`, name: "kind" }, ...KINDS.slice(1).map(([value, text]) => h("option", { value }, text.replace(/s$/, ""))));
   const version = h("input", { id: `${prefix}-tag`, name: "tag", value: "main", required: true, maxlength: 64, pattern: "[a-z0-9][a-z0-9._\\-]*", autocomplete: "off", spellcheck: "false" });
   const title = h("input", { id: `${prefix}-title`, name: "title", maxlength: 256, autocomplete: "off" });

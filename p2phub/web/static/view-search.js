@@ -30,7 +30,7 @@ export async function show(main, { query, signal }) {
     what: "search", query: { q: words, kind, limit: 30 }, caption: words ? `What is found for ${short(words)}` : "What this node holds or has heard of", columns: COLUMNS, signal,
     cells: (item) => [repositoryLink(item), item.kind, size(item.size), item.publisher ? h("span", { title: item.publisher }, short(item.publisher)) : "", item.licence ?? "", date(item.created),
       item.held ? tag("held", "good") : fetchButton(item)],
-    empty: [
+    empty: isReference(words) ? h("p", {}, "This node has not heard of it yet. To fetch it or to look at it, the node asks others.") : [
       h("p", {}, words ? "Nothing that this node holds or has heard of is like that." : "This node has heard of nothing yet."),
       h("p", {}, "Whoever publishes something can give you its reference or a ticket; with that it is found wherever it is."),
       fetchForm(),

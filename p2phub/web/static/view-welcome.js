@@ -25,6 +25,6 @@ export async function show(main, { signal }) {
   const { node } = await firstOverview(signal);
   if (signal.aborted || !node.addresses.length) return;
   addresses.replaceChildren(h("section.card", { "aria-label": "Who can find this node" }, h("h2", {}, "Who can find this node"),
-    h("p", {}, "Nodes of the same network find it by themselves. Others can be told one of its addresses, after ", h("code", {}, "--bootstrap"), ":"),
+    h("p", {}, node.lan ? "Nodes of the same network find it by themselves. Others can be told" : "It does not look for the nodes of its network (--no-lan). Others can be told", " one of its addresses, after ", h("code", {}, "--bootstrap"), ":"),
     h("ul.plain", {}, ...node.addresses.slice(0, 6).map((address) => h("li", {}, addressOf(address))))));
 }

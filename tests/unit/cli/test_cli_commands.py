@@ -303,7 +303,10 @@ def test_node_prints_ready_and_stopped(cli: Cli, hub: FakeHub) -> None:
 @pytest.mark.parametrize("words", [["--gateway"], ["--gateway", "[::1]:7701"]])
 def test_node_says_how_hugging_face_tools_find_its_gateway(cli: Cli, hub: FakeHub, words: list[str]) -> None:
     hub.events = [api.Ready(PEER, PEER, [ADDRESS], "http://127.0.0.1:7700")]
-    assert "export HF_ENDPOINT=http://127.0.0.1:7700" in cli("node", *words).out
+    said = cli("node", *words)
+    assert "export HF_ENDPOINT=http://127.0.0.1:7700" in said.out
+    assert "hf upload" not in said.err
+    assert "`hf upload ORG/NAME FOLDER` publishes, with HF_TOKEN" in cli("node", *words, "--gateway-uploads").err
     assert hub.opened[-1]["gateway"] is not None
 
 
@@ -544,6 +547,8 @@ def test_a_search_says_what_is_here_and_that_there_is_more(cli: Cli, hub: FakeHu
     assert "fetched, pinned" in said.out
     assert "small; MIT; gguf" in said.out
     assert "There is more" in said.err
+    hub.results["search"] = {**RESULTS["search"], "items": [RESULTS["search"]["items"][0] | {"origin": "own"}]}
+    assert "own store, pinned" in cli("search", "m").out, "as `ls` calls it"
 
 
 def test_a_search_that_finds_nothing_says_so_and_whether_it_looked_at_all(cli: Cli, hub: FakeHub) -> None:

@@ -114,7 +114,7 @@ async def test_repositories_and_revisions_that_are_not_there_are_told_apart(shel
     for target in ("/other/m/resolve/main/x", "/api/models/other/m", "/api/models/other/m/refs"):
         answer = await ask(shelf, target)
         assert (answer.status, answer.headers["x-error-code"]) == (404, "RepoNotFound")
-        assert answer.headers["x-hf-warning"] == "p2phub; other/m stands for nothing here. name it"
+        assert answer.headers["x-hf-warning"] == "p2phub; other/m stands for nothing here; name it"
     for revision in ("nope", "0" * 40, "refs%2Fpr%2F1", "No-Tag"):
         for target in (
             f"/acme/m/resolve/{revision}/config.json",

@@ -25,8 +25,8 @@ ATTRIBUTES = {
     "meta": {"charset", "http-equiv", "content", "name"},
     "code": {"class"},
     "ol": {"start"},
-    "th": {"style"},
-    "td": {"style"},
+    "th": {"class"},
+    "td": {"class"},
 }
 
 
@@ -133,6 +133,14 @@ def test_a_card_is_shown_with_its_headings_tables_code_and_links() -> None:
     assert [len(found.of(tag)) for tag in ("h1", "li", "td", "s", "pre")] == [1, 2, 2, 1, 1]
     assert found.of("a") == [{"href": "https://e.example/", "target": "_blank", "rel": "noopener noreferrer nofollow"}]
     assert "print('<b>')" in found.text
+
+
+def test_columns_of_a_table_are_aligned_by_classes_of_the_cards_own_sheet() -> None:
+    found = seen("|a|b|c|d|\n|-|:-|:-:|-:|\n|1|2|3|4|")
+    for cell in ("th", "td"):
+        assert found.of(cell) == [{}, {"class": "left"}, {"class": "center"}, {"class": "right"}]
+    assert ".center{text-align:center}" in found.text
+    assert ".right{text-align:right}" in found.text
 
 
 @pytest.mark.parametrize(
