@@ -18,6 +18,7 @@ from p2phub.catalog.entry import (
     first_position,
     index_words,
     kind_word,
+    last_resort,
     position_of,
     whole_word,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "index_words",
     "is_called",
     "kind_word",
+    "last_resort",
     "matches",
     "page",
     "parse_query",

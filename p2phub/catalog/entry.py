@@ -112,6 +112,12 @@ def first_position(which: int) -> int:
     return which << _CLASS_BITS
 
 
+def last_resort(position: int) -> tuple[int, int]:
+    """Return positions `start` ..< `stop` at the end of a position's class, which no hour leads to."""
+    stop = first_position((position >> _CLASS_BITS) + 1)
+    return stop - (HOURS // 4 << SLOT_BITS), stop
+
+
 # --- by which words it is found ------------------------------------------------------------------------------------
 
 

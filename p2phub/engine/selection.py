@@ -34,6 +34,15 @@ JUNK = (
 )
 
 SECRETS = (
+    # Junk in a folder; but a draft is given files one by one, as by a browser that walks a dropped folder. Their config
+    # may hold a password, their history whatever stood there once.
+    ".git/",
+    ".hg/",
+    ".svn/",
+    ".p2phub/",
+    ".ssh/",
+    ".gnupg/",
+    ".aws/",
     ".env",
     ".env.*",
     "*.pem",
@@ -72,5 +81,5 @@ class Selection:
         return None
 
     def secret(self, path: str) -> bool:
-        """Whether a file to be published looks like a secret that nobody named."""
-        return self._secrets.match_file(path) and not self._include.match_file(path)
+        """Whether a file to be published looks like a secret that nobody named, whatever its case: `SERVER.PEM`."""
+        return self._secrets.match_file(path.lower()) and not self._include.match_file(path)

@@ -20,6 +20,7 @@ _CHECKSUM_BYTES = 4
 _RUN_MORE = 15
 _MATCH_LEAST = 4
 _TOKEN_BYTES_MAX = 255
+_RATIO_MAX = 255  # No byte of a block stands for more.
 
 
 class NotLz4(Exception):
@@ -77,10 +78,12 @@ def _native() -> Callable[[bytes, bytearray, int], None] | None:
 
     def decode_block(data: bytes, out: bytearray, most: int) -> None:
         before = len(out)
-        out.extend(bytes(most - before))
-        room = (ctypes.c_char * most).from_buffer(out)
+        # No more room than it can need: a frame of tiny blocks would have all of it made for each.
+        more = min(most - before, _RATIO_MAX * len(data))
+        out.extend(bytes(more))
+        room = (ctypes.c_char * len(out)).from_buffer(out)
         start = ctypes.addressof(room)
-        made = decode(data, start + before, len(data), most - before, start, before)
+        made = decode(data, start + before, len(data), more, start, before)
         del room  # Or the buffer could not be made shorter.
         if made < 0:
             raise NotLz4("a block that holds something else")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any
 
@@ -49,6 +49,7 @@ from p2phub.http.refusal import Refusal
 
 _GRANT_S = 3600.0
 _TITLE_MAX = 200
+_SHARDS_MAX = 2  # Read at once, each in memory.
 _KINDS = {"model": Kind.MODEL, "dataset": Kind.DATASET}
 _LOCAL = "local"  # The organisation of who names none: what `whoami` answers.
 
@@ -101,6 +102,7 @@ class Uploads:
         self._created: OrderedDict[RepoId, bool] = OrderedDict()  # Whether it is to be private.
         self._turns = Turns()
         self._commits = trio.Semaphore(limits.GATEWAY_COMMITS_MAX)
+        self._shards = trio.Semaphore(_SHARDS_MAX)
         self._threads = trio.CapacityLimiter(2)
 
     def has_created(self, repo: RepoId) -> bool:
@@ -307,16 +309,23 @@ class Uploads:
                 xorb.end()
 
             sha256 = await intake.draft.receive(pieces())
+            intake.keep_chunks(xorb.chunks)
             intake.xorbs[asked.hash] = xorb
             intake.xorb_files[asked.hash] = sha256
         return {"was_inserted": True}
 
     async def _put_shard(self, exchange: Exchange, asked: PutShard) -> Json:
-        async with self._of_grant(asked.grant) as intake:
-            files = read_shard(await exchange.body(most=limits.GATEWAY_SHARD_BYTES_MAX))
-            for file in files:
-                check_file(file, intake.xorbs)
-            intake.files.update((file.sha256, file) for file in files)
+        async with self._of_grant(asked.grant) as intake, self._shards:
+            body = await exchange.body(most=limits.GATEWAY_SHARD_BYTES_MAX)
+
+            def read() -> tuple[XetFile, ...]:
+                files = read_shard(body)
+                for file in files:
+                    check_file(file, intake.xorbs)
+                return files
+
+            # A million segments take seconds, in which the node would do nothing else.
+            intake.keep_files(await trio.to_thread.run_sync(read, limiter=self._threads))
         return {"result": 1}
 
     async def _rebuild(self, intake: _Intake, file: XetFile) -> None:
@@ -425,8 +434,11 @@ class Uploads:
 
     @asynccontextmanager
     async def _of_grant(self, grant: str) -> AsyncIterator[_Intake]:
+        # Looked at first: who has no grant, as another user of this machine, neither opens a draft nor keeps one open.
+        if self._intake is None or not secrets.compare_digest(self._intake.grant, grant):
+            raise Refusal(403, "nothing is to be put here, or no more")
         async with self._used_intake() as intake:
-            if not secrets.compare_digest(intake.grant, grant):
+            if not secrets.compare_digest(intake.grant, grant):  # It went while we waited.
                 raise Refusal(403, "nothing is to be put here, or no more")
             yield intake
 
@@ -460,6 +472,24 @@ class _Intake:
         self.xorbs: dict[str, Xorb] = {}  # By hash, as clients write it.
         self.xorb_files: dict[str, str] = {}
         self.files: dict[str, XetFile] = {}  # By SHA-256.
+        self._chunks = 0
+        self._segments = 0
+
+    def keep_chunks(self, count: int) -> None:
+        """Count chunks that are remembered from now on. Raises Refusal(413) for too many."""
+        if self._chunks + count > limits.GATEWAY_CHUNKS_MAX:
+            raise Refusal(413, "too many chunks in one upload")
+        self._chunks += count
+
+    def keep_files(self, files: Sequence[XetFile]) -> None:
+        """Remember what files are made of. Raises Refusal(413) for too much."""
+        new = {file.sha256: file for file in files}
+        more = sum(1 + len(file.segments) for file in new.values())
+        less = sum(1 + len(known.segments) for each in new if (known := self.files.get(each)) is not None)
+        if self._segments + more - less > limits.GATEWAY_SEGMENTS_MAX:
+            raise Refusal(413, "too many files, or parts of files, in one upload")
+        self._segments += more - less
+        self.files.update(new)
 
 
 def _tag(revision: object) -> str:

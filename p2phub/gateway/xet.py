@@ -31,7 +31,8 @@ _SEGMENT = struct.Struct("<32sIIII")
 _END = b"\xff" * 32
 _HAS_VERIFICATION = 1 << 31
 _HAS_SHA256 = 1 << 30
-_READ_BYTES = 4 * limits.MIB  # Of a xorb at a time.
+_READ_BYTES = 4 * limits.MIB  # Of a xorb at a time,
+_READ_CHUNKS = 64  # and so many chunks: packed ones hold up to 255 times what they take.
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -81,7 +82,9 @@ class Xorb:
             if self._header[0] == _FOOTER:
                 self._ended = True
             elif len(self._header) == _CHUNK_HEADER_BYTES:
-                length, _, _ = _read_header(self._header)
+                length, _, size = _read_header(self._header)
+                if max(length, size) > limits.GATEWAY_CHUNK_BYTES_MAX:
+                    raise Refusal(400, f"a chunk of a xorb has at most {limits.GATEWAY_CHUNK_BYTES_MAX} bytes")
                 if len(self._starts) > limits.GATEWAY_XORB_CHUNKS_MAX:
                     raise Refusal(400, "too many chunks in a xorb")
                 self._starts.append(self._starts[-1] + _CHUNK_HEADER_BYTES + length)
@@ -92,13 +95,18 @@ class Xorb:
         if self._skip or (self._header and not self._ended):
             raise Refusal(400, "a xorb ends early")
 
+    @property
+    def chunks(self) -> int:
+        """How many there are."""
+        return len(self._starts) - 1
+
     def spans(self, first: int, end: int) -> Iterator[Span]:
         """Yield where some chunks lie, a few MiB at a time. Raises Refusal(400) for chunks that it has not."""
         if not 0 <= first < end < len(self._starts):
             raise Refusal(400, "a file is said to be made of chunks that a xorb does not have")
         while first < end:
-            last = first + 1
-            while last < end and self._starts[last + 1] - self._starts[first] <= _READ_BYTES:
+            last, most = first + 1, min(end, first + _READ_CHUNKS)
+            while last < most and self._starts[last + 1] - self._starts[first] <= _READ_BYTES:
                 last += 1
             yield Span(self._starts[first], self._starts[last])
             first = last
@@ -158,9 +166,9 @@ def read_shard(data: bytes) -> tuple[XetFile, ...]:
             at += _ENTRY_BYTES
             if name == _END:
                 return tuple(files)
-            segments_left -= count
+            segments_left -= 1 + count
             if segments_left < 0:
-                raise Refusal(400, "too many segments in a shard")
+                raise Refusal(400, "too many files or segments in a shard")
             segments = tuple(_segment(data, at + number * _ENTRY_BYTES) for number in range(count))
             at += count * _ENTRY_BYTES * (2 if flags & _HAS_VERIFICATION else 1)
             if not flags & _HAS_SHA256:

@@ -12,7 +12,7 @@ import socket
 import struct
 
 NOBODY = -1
-"""No socket of this machine is the other end: it was closed since, so nobody reads what it is told."""
+"""No program of this machine has the other end: it was closed since, so nobody reads what it is told."""
 
 _SOCK_DIAG = 4  # NETLINK_SOCK_DIAG
 _BY_FAMILY = 20  # SOCK_DIAG_BY_FAMILY
@@ -36,7 +36,10 @@ def user_at(ours: tuple[str, int], theirs: tuple[str, int]) -> int | None:
         return None
     if _HEADER.unpack_from(answer)[1] == _ERROR:
         return NOBODY if struct.unpack_from("=i", answer, _HEADER.size)[0] == -errno.ENOENT else None
-    return int(struct.unpack_from("=I", answer, _UID_AT)[0])
+    uid, inode = struct.unpack_from("=II", answer, _UID_AT)
+    # A socket that its program let go of lives on until TCP has ended it, and the kernel tells it as root's: whoever
+    # closes at once would be taken for root.
+    return int(uid) if inode else NOBODY
 
 
 def _question(ours: tuple[str, int], theirs: tuple[str, int]) -> bytes:

@@ -37,6 +37,7 @@ from p2phub.catalog import (
     first_position,
     index_words,
     kind_word,
+    last_resort,
     page,
     position_of,
     whole_word,
@@ -334,19 +335,22 @@ class _Places:
         self._free: dict[int, int] = {}  # The first of each hour, by where that begins.
 
     def take(self, base: int) -> int:
-        """Return one in the hour that begins at `base` or, where that is full, in some later one."""
-        for later in (0, *(1 << number for number in range(_HOURS_TRIED))):
-            start = base + later * _SLOTS
+        """Return one in the hour that begins at `base` or, where that is full, in some later one.
+
+        Strangers say when a release was made, and may say the same of a hundred thousand, so that all hours that are
+        tried are full: then it is one at the end of its class."""
+        hours = [base + later * _SLOTS for later in (0, *(1 << number for number in range(_HOURS_TRIED)))]
+        for start, stop in (*((start, start + _SLOTS) for start in hours), last_resort(base)):
             free = self._free.get(start)
             if free is None:
                 query = "SELECT max(position) FROM entry WHERE position >= ? AND position < ?"
-                (last,) = self._db.execute(query, (start, start + _SLOTS)).fetchone()
+                (last,) = self._db.execute(query, (start, stop)).fetchone()
                 free = start if last is None else last + 1
-            if free < start + _SLOTS:
+            if free < stop:
                 self._free[start] = free + 1
                 return free
             self._free[start] = free
-        raise sqlite3.DatabaseError("there is no room for an entry of this hour")
+        raise sqlite3.DatabaseError("there is no room for an entry")
 
 
 # --- questions -----------------------------------------------------------------------------------------------------

@@ -5,6 +5,9 @@
 
 const FILES_MAX = 20000;
 
+// As of a folder that is published where it stands; what of these may hold a secret is refused by the node, too.
+const LEFT_OUT = /(^|\/)(\.git|\.hg|\.svn|\.p2phub|\.cache|__pycache__|\.ipynb_checkpoints)(\/|$)/;
+
 /** Return {name, files} of a drop. Has to be called before anything is waited for: the browser forgets the drop then. */
 export function ofDrop(transfer) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
@@ -22,6 +25,7 @@ async function walk(entries) {
   const waiting = [...entries];
   while (waiting.length) {
     const entry = waiting.pop();
+    if (LEFT_OUT.test(entry.fullPath)) continue;
     if (entry.isFile) {
       files.push({ path: entry.fullPath.replace(/^\//, ""), file: await new Promise((done, failed) => entry.file(done, failed)) });
     } else {
@@ -39,6 +43,7 @@ async function walk(entries) {
 
 /** One folder: its name is the name, and is not part of the paths. */
 function stripped(files) {
+  files = files.filter(({ path }) => !LEFT_OUT.test(path));
   files.sort((one, other) => (one.path < other.path ? -1 : 1));
   const first = files[0]?.path.split("/")[0] ?? "";
   const one = files.length > 0 && files.every(({ path }) => path.startsWith(`${first}/`));

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 import struct
+import tracemalloc
+from itertools import pairwise
 
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from p2phub import limits
 from p2phub.gateway import lz4
 from p2phub.gateway.lz4 import NotLz4, decode_frame
 from p2phub.gateway.xet import Segment, Xorb, check_file, decode_chunks, read_shard
@@ -112,6 +115,43 @@ def test_what_is_no_xorb_is_refused(data: bytes) -> None:
 def test_a_chunk_that_does_not_hold_what_it_says_is_refused(data: bytes) -> None:
     with pytest.raises(Refusal):
         decode_chunks(data)
+
+
+@pytest.mark.usefixtures("_way")
+def test_a_frame_of_very_many_blocks_takes_room_for_what_they_can_hold_alone() -> None:
+    """Each block had room made for all that the frame may hold: a frame of some KiB kept a thread busy for minutes."""
+    empty_blocks = (1).to_bytes(4, "little") + b"\0"
+    frame = bytes.fromhex("04224d18400000") + empty_blocks * 100 + bytes(4)
+    tracemalloc.start()
+    try:
+        with pytest.raises(NotLz4):
+            decode_frame(memoryview(frame), 1 << 24)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 22
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("size", [limits.GATEWAY_CHUNK_BYTES_MAX + 1, (1 << 24) - 1])
+def test_a_chunk_that_says_it_holds_more_than_chunks_do_is_refused(size: int) -> None:
+    header = b"\0" + (1).to_bytes(3, "little") + b"\1" + size.to_bytes(3, "little")
+    with pytest.raises(Refusal):
+        Xorb().feed(header)
+
+
+def test_no_more_chunks_are_unpacked_at_once_than_fit_into_memory() -> None:
+    found = Xorb()
+    found.feed(xorb(*[chunk(b"a")] * 1000))
+    spans = list(found.spans(0, 1000))
+    assert (spans[0].start, spans[-1].stop) == (0, 9000)
+    assert all(one.stop == other.start for one, other in pairwise(spans))
+    assert max(span.stop - span.start for span in spans) // 9 * limits.GATEWAY_CHUNK_BYTES_MAX <= 64 * limits.MIB
+
+
+def test_files_of_nothing_in_a_shard_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "GATEWAY_SEGMENTS_MAX", 3)
+    read_shard(shard(*[file_entry(b"", [])] * 3))
+    with pytest.raises(Refusal):
+        read_shard(shard(*[file_entry(b"", [])] * 4))
 
 
 def test_a_shard_says_what_files_are_made_of() -> None:

@@ -35,6 +35,17 @@ def test_where_no_socket_is_the_other_end_nobody_is(pair: tuple[socket.socket, s
     assert user_at((ip, 1), (ip, port)) == NOBODY
 
 
+def test_a_socket_that_its_program_let_go_of_is_nobodys_and_not_roots(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    """The kernel tells a connection that waits for its end as root's, so that any user who closed at once was let in:
+    what they asked for was fetched."""
+    ours, theirs = (end.getsockname()[:2] for end in pair)
+    pair[1].sendall(b"GET /acme/m/resolve/main/big HTTP/1.1\r\n\r\n")
+    pair[1].close()
+    assert user_at(ours, theirs) == NOBODY
+
+
 def test_of_a_system_that_does_not_tell_nothing_is_known(
     pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 from p2phub import limits
 from p2phub.catalog import Query, parse_query
 from p2phub.errors import DiskError
+from p2phub.store import catalog_database
 from p2phub.store.catalog_database import CATALOG, CatalogDatabase
 from tests.support.catalog import entry, names, told
 
@@ -41,6 +42,22 @@ def test_nothing_is_made_before_it_is_asked(index: CatalogDatabase, tmp_path: Pa
     assert os.listdir(tmp_path) == []
     assert index.find(Query(), 0, 1) == []
     assert CATALOG in os.listdir(tmp_path)
+
+
+def test_strangers_who_say_one_hour_of_all_they_publish_cost_nobody_else_a_place(
+    index: CatalogDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond so many there was no place for an entry, which was taken for damage: all that was known was forgotten."""
+    monkeypatch.setattr(catalog_database, "_SLOTS", 1)
+    index.put(told([entry("honest-x", hours=5)]))
+    generation = index.generation
+    flood = [entry(f"flood-{number}", hours=1) for number in range(60)]
+    for at in range(0, 60, 20):
+        index.put(told(flood[at : at + 20]))
+    index.put(told([entry("another-x", hours=1)]))
+    assert index.generation == generation
+    assert sorted(found(index, "x")) == ["another-x", "honest-x"]
+    assert index.count(parse_query("flood")) == 60
 
 
 def test_it_is_for_its_user_alone_whatever_the_umask(index: CatalogDatabase, tmp_path: Path) -> None:

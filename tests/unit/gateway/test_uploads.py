@@ -1,0 +1,87 @@
+"""What waits for a commit: who may have it kept at all, and how much of it."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, cast
+
+import pytest
+
+from p2phub import api, limits
+from p2phub.gateway.upload_routes import PutShard, PutXorb
+from p2phub.gateway.uploads import Uploads
+from p2phub.http.exchange import Request
+from p2phub.http.refusal import Refusal
+from tests.support.memory_exchange import HOST, MemoryExchange
+from tests.support.xet_upload import chunk, file_entry, shard, xorb
+
+HASH = "0123456789abcdef" * 4
+
+
+class _Draft:
+    async def __aenter__(self) -> _Draft:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    async def receive(self, pieces: Any) -> str:
+        async for _ in pieces:
+            pass
+        return "ab" * 32
+
+
+class _Hub:
+    def __init__(self) -> None:
+        self.opened = 0
+
+    def open_draft(self) -> _Draft:
+        self.opened += 1
+        return _Draft()
+
+
+def _exchange(body: bytes) -> MemoryExchange:
+    return MemoryExchange(Request("POST", "/api/xet", {}, "127.0.0.1"), body)
+
+
+async def _grant(uploads: Uploads) -> str:
+    async with uploads._used_intake() as intake:
+        return intake.grant
+
+
+async def test_who_guesses_a_grant_opens_no_draft_and_keeps_none_open() -> None:
+    """These URLs take no token, so another user of the machine may ask for them, too."""
+    hub = _Hub()
+    uploads = Uploads(cast("api.Hub", hub))
+    with pytest.raises(Refusal):
+        await uploads.answer(_exchange(b""), PutShard("0" * 48), HOST)
+    assert hub.opened == 0
+    await _grant(uploads)
+    assert uploads._intake is not None
+    uploads._intake.used_at = -1.0
+    with pytest.raises(Refusal):
+        await uploads.answer(_exchange(b""), PutShard("0" * 48), HOST)
+    assert uploads._intake.used_at == -1.0
+
+
+async def test_what_shards_tell_is_bounded_over_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "GATEWAY_SEGMENTS_MAX", 5)
+    uploads = Uploads(cast("api.Hub", _Hub()))
+    asked = PutShard(await _grant(uploads))
+    for content in (b"a", b"a", b"b", b"a", b"c", b"d", b"e"):  # Told again, a file is counted once.
+        await uploads.answer(_exchange(shard(file_entry(content, []))), asked, HOST)
+    with pytest.raises(Refusal) as caught:
+        await uploads.answer(_exchange(shard(file_entry(b"f", []))), asked, HOST)
+    assert caught.value.status == 413
+
+
+async def test_the_chunks_of_all_xorbs_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "GATEWAY_CHUNKS_MAX", 5)
+    uploads = Uploads(cast("api.Hub", _Hub()))
+    grant = await _grant(uploads)
+    await uploads.answer(_exchange(xorb(*[chunk(b"")] * 5)), PutXorb(grant, HASH), HOST)
+    with pytest.raises(Refusal) as caught:
+        await uploads.answer(_exchange(xorb(chunk(b""))), PutXorb(grant, "ff" * 32), HOST)
+    assert caught.value.status == 413
