@@ -234,6 +234,7 @@ GATEWAY_FIRST_PIECE_S = 8.0  # How long an answer waits for its first bytes, to 
 # wait 10 s for its head, and then between bytes.
 GATEWAY_GONE_S = 5.0  # A client that said its last is taken for gone if nothing could be sent to it for so long.
 GATEWAY_GOODBYE_S = 2.0  # For a client to read what was sent to it before its connection is let go of.
+GATEWAY_SIZE_TOLD_MAX = 50 * 10**9  # In the head of a file: clients of the hub refuse a larger one that has no Xet.
 GATEWAY_FRESH_S = 60.0  # A name's release is looked up again after so long: a client asks for it many times in a row.
 GATEWAY_FILES_KEPT_MAX = 500_000  # In listings kept in memory, some 300 bytes each; the largest gets its turn alone.
 GATEWAY_REGULAR_BYTES_MAX = MIB  # Of an uploaded file that comes in a commit; larger ones come by themselves.

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from p2phub import api
+from p2phub import api, limits
 from p2phub.gateway.revisions import MAIN
 from p2phub.gateway.routes import AskTree, RepoId, Search
 from p2phub.gateway.shelf import File, Release, Repository, Snapshot
@@ -24,6 +24,7 @@ _YEAR_10000 = 253_402_300_799  # The last second that a date can be written of.
 
 def file_headers(snapshot: Snapshot, file: File) -> list[tuple[str, str]]:
     """Return the headers of a file: what HEAD is asked for, and GET has too. No Xet, so clients fetch by plain HTTP."""
+    linked_size = [("X-Linked-Size", str(file.size))] if tells_size(file) else []
     headers = [
         ("ETag", f'"{file.etag}"'),
         ("X-Repo-Commit", snapshot.commit),
@@ -31,8 +32,14 @@ def file_headers(snapshot: Snapshot, file: File) -> list[tuple[str, str]]:
         ("Content-Type", "application/octet-stream"),
     ]
     if file.in_lfs:
-        headers += [("X-Linked-Etag", f'"{file.sha256}"'), ("X-Linked-Size", str(file.size))]
+        headers += [("X-Linked-Etag", f'"{file.sha256}"'), *linked_size]
     return headers
+
+
+def tells_size(file: File) -> bool:
+    """Return whether the head of a file says its size. By a large one clients know that they should want Xet, and fetch
+    nothing; without it they take it from the answer to GET (huggingface_hub 1 and 2, `file_download.http_get`)."""
+    return file.size <= limits.GATEWAY_SIZE_TOLD_MAX
 
 
 def info(snapshot: Snapshot, *, blobs: bool) -> Json:

@@ -179,7 +179,8 @@ class App:
         file = find_file(snapshot.files, asked.path)
         if file is None:
             raise no_entry(f"there is no file {asked.path!r} in {asked.repo.name}", commit=snapshot.commit)
-        await send_file(exchange, self._shelf, snapshot, file, answers.file_headers(snapshot, file), etag=file.etag)
+        headers, tells_size = answers.file_headers(snapshot, file), answers.tells_size(file)
+        await send_file(exchange, self._shelf, snapshot, file, headers, etag=file.etag, tells_size=tells_size)
 
 
 def _page(items: Sequence[Any], cursor: int, limit: int) -> tuple[Sequence[Any], int | None]:

@@ -20,12 +20,20 @@ from p2phub.http.ranges import wanted_span
 
 
 async def send_file(
-    exchange: Exchange, shelf: Shelf, snapshot: Snapshot, file: File, headers: Headers, *, etag: str
+    exchange: Exchange,
+    shelf: Shelf,
+    snapshot: Snapshot,
+    file: File,
+    headers: Headers,
+    *,
+    etag: str,
+    tells_size: bool = True,
 ) -> None:
-    """Answer a request for a file, or its head. `etag`: what names its content to clients, without quotes. Raises
-    Refusal(416), HubError as long as nothing was said, CutOff."""
+    """Answer a request for a file, or its head. `etag`: what names its content to clients, without quotes;
+    `tells_size`: whether its head alone says how long it is. Raises Refusal(416), HubError as long as nothing was said,
+    CutOff."""
     if exchange.request.method == "HEAD":  # Which no Range is about.
-        await exchange.begin(200, headers, length=file.size)
+        await exchange.begin(200, headers, length=file.size if tells_size else None)
         return
     status, headers, start, stop = _answer_of(exchange.request, headers, file.size, etag)
     if start == stop:

@@ -55,6 +55,21 @@ async def test_the_head_of_a_file_has_all_that_clients_take_from_it(shelf: Memor
         assert not {name for name in answer.headers if "xet" in name or name in ("link", "location")}
 
 
+async def test_of_a_file_that_clients_would_not_fetch_without_xet_no_head_says_the_size(
+    shelf: MemoryShelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert limits.GATEWAY_SIZE_TOLD_MAX == 50 * 10**9  # MAX_HTTP_DOWNLOAD_SIZE of huggingface_hub.
+    target = "/acme/m/resolve/main/a/b/big.safetensors"
+    monkeypatch.setattr(limits, "GATEWAY_SIZE_TOLD_MAX", len(BIG) - 1)
+    head = await ask(shelf, target, "HEAD")
+    assert (head.status, head.headers["x-linked-etag"]) == (200, f'"{SHA256}"')
+    assert not {"content-length", "x-linked-size"} & set(head.headers)
+    whole = await ask(shelf, target)
+    assert (whole.length, whole.content) == (len(BIG), BIG)
+    monkeypatch.setattr(limits, "GATEWAY_SIZE_TOLD_MAX", len(BIG))
+    assert (await ask(shelf, target, "HEAD")).length == len(BIG)
+
+
 @pytest.mark.parametrize("standing", [True, False])
 @pytest.mark.parametrize(
     ("header", "status", "start", "stop"),

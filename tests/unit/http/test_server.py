@@ -122,6 +122,15 @@ async def test_one_connection_carries_head_get_error_and_range_in_turn(scene: Sc
         assert await answer_to(stream, scene.request("GET", "/acme/m/resolve/main/small.txt")) == (200, b"small")
 
 
+async def test_a_head_that_says_no_length_ends_and_the_next_request_is_answered(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "GATEWAY_SIZE_TOLD_MAX", 0)
+    async with await scene.connect() as stream:
+        assert await answer_to(stream, scene.request("HEAD", FILE), "HEAD") == (200, b"")
+        assert await answer_to(stream, scene.request("GET", FILE)) == (200, BIG)
+
+
 async def test_requests_sent_ahead_are_answered_in_their_order(scene: Scene) -> None:
     small, nothing = "/acme/m/resolve/main/small.txt", "/acme/m/resolve/main/nothing"
     async with await scene.connect() as stream:
