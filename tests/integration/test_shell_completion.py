@@ -128,7 +128,9 @@ def is_there(shell: str) -> object:
 
 
 @pytest.mark.parametrize("shell", [is_there("bash"), is_there("zsh")])
-def test_a_shell_completes_commands_options_values_folders_what_is_held_and_your_own_names(place: Place, shell: str) -> None:
+def test_a_shell_completes_commands_options_values_folders_what_is_held_and_your_own_names(
+    place: Place, shell: str
+) -> None:
     expected = {
         "p2phub unpu": "p2phub unpublish ",
         "p2phub node --bul": "p2phub node --bulk-processes ",
