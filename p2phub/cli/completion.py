@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from p2phub import api
 from p2phub.cli.command import Command, Invocation
@@ -107,7 +107,8 @@ def complete(parser: Parser, words: Sequence[str], output: Output) -> int:
 
 
 def held_references(words: Sequence[str]) -> Iterable[str]:
-    """Return what is held in the home that the words, or the environment, name; nothing where there is none."""
+    """Return what leads to something in the home that the words, or the environment, name: what is held there, and the
+    user's own names. Nothing where there is no home."""
     try:
         common, _ = take_common(words, only_options_parser(), os.environ)
         if not api.has_home(home=common.home):
@@ -125,9 +126,17 @@ async def _held(home: str | None) -> list[str]:
     found: list[str] = []
     with trio.move_on_after(_WAIT_S):
         async with api.open_hub(home=home, lan=False) as hub:
+            names = await hub.names()
             for item in await hub.ls():
-                found += [api.printable(each) for each in item["references"]]
-    return found
+                found += [each for held in item["references"] for each in (held, *_by_own_names(held, names))]
+            found += [alias for alias in names if "/" in alias]  # Of a repository, which need not be held.
+    return list(dict.fromkeys(api.printable(each) for each in found))
+
+
+def _by_own_names(reference: str, names: Mapping[str, str]) -> list[str]:
+    """Return the same reference, by each name that the user gave to its publisher."""
+    publisher, slash, rest = reference.partition("/")
+    return [f"{alias}/{rest}" for alias, target in names.items() if slash and target == publisher]
 
 
 COMMAND = Command("completion", "complete command lines in bash, zsh and fish", add_arguments, run)

@@ -33,7 +33,7 @@ async def first_rows(hub: api.Hub, ref: str, path: str, limit: int) -> Json:
     """Return {"columns", "columns_total", "rows", "total", "cut"}. Raises Refusal: (404) no such file, (415) no
     Parquet, (501) pyarrow is not installed; HubError."""
     if find_spec("pyarrow") is None:
-        raise not_offered("show rows without pyarrow", instead="install p2phub with its extra `page`")
+        raise not_offered("show rows without pyarrow", instead="pip install 'p2phub[page]' adds it")
     async with _TURNS:
         with in_time():
             async with hub.open_model(ref) as model:

@@ -22,7 +22,7 @@ END = "<end>"
 
 
 class Place:
-    """A folder with a home that holds one model, and `p2phub` on the path."""
+    """A folder with a home that holds one model and has names for it, and `p2phub` on the path."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -45,6 +45,8 @@ class Place:
             "TERM": "dumb",
             "COLUMNS": "200",
         }
+        self.run("p2phub", "name", "add", "alice", self.reference.partition("/")[0])
+        self.run("p2phub", "name", "add", "acme/mini", self.reference)
 
     def script(self, shell: str) -> str:
         return self.run("p2phub", "completion", shell)
@@ -126,15 +128,19 @@ def is_there(shell: str) -> object:
 
 
 @pytest.mark.parametrize("shell", [is_there("bash"), is_there("zsh")])
-def test_a_shell_completes_commands_options_values_folders_and_what_is_held(place: Place, shell: str) -> None:
+def test_a_shell_completes_commands_options_values_folders_what_is_held_and_your_own_names(
+    place: Place, shell: str
+) -> None:
     expected = {
         "p2phub unpu": "p2phub unpublish ",
-        "p2phub node --gat": "p2phub node --gateway ",
+        "p2phub node --bul": "p2phub node --bulk-processes ",
         "p2phub publish x --kind data": "p2phub publish x --kind dataset ",
         "p2phub publish --kind=data": "p2phub publish --kind=dataset ",
         "p2phub publish am": "p2phub publish amodel/",
         "p2phub info 12": f"p2phub info {place.reference} ",
         f"p2phub info {place.reference[:-2]}": f"p2phub info {place.reference} ",
+        "p2phub info al": "p2phub info alice/minilm ",
+        "p2phub info ac": "p2phub info acme/mini ",
     }
     assert dict(zip(expected, typed(place, shell, expected), strict=True)) == expected
 
@@ -148,7 +154,7 @@ def test_fish_completes_them(place: Place) -> None:
         return [each.partition("\t")[0] for each in told.splitlines()]
 
     assert offered("p2phub unp") == ["unpin", "unpublish"]
-    assert offered("p2phub node --gat") == ["--gateway"]
+    assert offered("p2phub node --bul") == ["--bulk-processes"]
     assert offered("p2phub publish am") == ["amodel/"]
     assert offered("p2phub info 12") == [place.reference]
 
