@@ -17,7 +17,8 @@ from p2phub.cli.output import Output
 
 _TOKEN = re.compile(
     # Ours and a hub's, what a header has, and the URLs by which an upload is put without a token.
-    r"\b((?:hf|p2phub)_)[A-Za-z0-9]{12,}|(?i:\b(bearer|basic) )[A-Za-z0-9._~+/=-]{8,}|(/api/(?:uploads|xet)/)[0-9a-f]{8,}"
+    r"\b((?:hf|p2phub)_)[A-Za-z0-9]{12,}|(?i:\b(bearer|basic) )[A-Za-z0-9._~+/=-]{8,}"
+    r"|(/api/(?:uploads|xet)/)[0-9a-f]{8,}"
 )
 _TEXT_MAX = 16_384
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
