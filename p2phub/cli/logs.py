@@ -15,7 +15,11 @@ from typing import Any
 
 from p2phub.cli.output import Output
 
-_TOKEN = re.compile(r"\b((?:hf|p2phub)_)[A-Za-z0-9]{12,}|(?i:\b(bearer|basic) )[A-Za-z0-9._~+/=-]{8,}")
+_TOKEN = re.compile(
+    # Ours and a hub's, what a header has, and the URLs by which an upload is put without a token.
+    r"\b((?:hf|p2phub)_)[A-Za-z0-9]{12,}|(?i:\b(bearer|basic) )[A-Za-z0-9._~+/=-]{8,}"
+    r"|(/api/(?:uploads|xet)/)[0-9a-f]{8,}"
+)
 _TEXT_MAX = 16_384
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """What every record has; the rest is what whoever logs gave as `extra`."""
@@ -81,7 +85,7 @@ def as_json(record: logging.LogRecord) -> str:
 
 def without_secrets(text: str) -> str:
     """Return `text` with what looks like a token in it left out."""
-    return _TOKEN.sub(lambda found: f"{found[1] or found[2] + ' '}[left out]", text)
+    return _TOKEN.sub(lambda found: f"{found[1] or found[3] or found[2] + ' '}[left out]", text)
 
 
 def _text(text: str) -> str:

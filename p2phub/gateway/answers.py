@@ -19,6 +19,13 @@ from p2phub.gateway.tree import Entry, Folder
 
 Json = dict[str, Any]
 USER = "local"
+STRANGERS_BYTES = (
+    ("Content-Type", "application/octet-stream"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", "default-src 'none'; sandbox"),
+)
+"""What goes with a file, which shares its origin with the page: no browser shows it as a document or runs it (T46)."""
+
 _YEAR_10000 = 253_402_300_799  # The last second that a date can be written of.
 
 
@@ -29,7 +36,7 @@ def file_headers(snapshot: Snapshot, file: File) -> list[tuple[str, str]]:
         ("ETag", f'"{file.etag}"'),
         ("X-Repo-Commit", snapshot.commit),
         ("Accept-Ranges", "bytes"),
-        ("Content-Type", "application/octet-stream"),
+        *STRANGERS_BYTES,
     ]
     if file.in_lfs:
         headers += [("X-Linked-Etag", f'"{file.sha256}"'), *linked_size]

@@ -120,7 +120,13 @@ async def test_a_file_of_another_length_or_digest_than_was_said_is_refused_and_g
 
 @pytest.mark.parametrize(
     ("path", "kind"),
-    [("../out", Malformed), ("/etc/x", Malformed), ("a/.p2phub/b", Malformed), ("keys/id_rsa", UsageError), ("a/.git/config", UsageError)],
+    [
+        ("../out", Malformed),
+        ("/etc/x", Malformed),
+        ("a/.p2phub/b", Malformed),
+        ("keys/id_rsa", UsageError),
+        ("a/.git/config", UsageError),
+    ],
 )
 async def test_what_publish_refuses_in_a_folder_is_refused(scene: Scene, path: str, kind: type[HubError]) -> None:
     async with opened(scene.home("ann")) as hub, hub.open_draft() as draft:

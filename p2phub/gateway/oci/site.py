@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from p2phub.gateway.answers import STRANGERS_BYTES
 from p2phub.gateway.oci.refusals import told
 from p2phub.gateway.oci.registry import Held, Registry
 from p2phub.gateway.oci.routes import (
@@ -89,7 +90,7 @@ class OciSite:
         headers = [
             *_ALWAYS,
             *_naming(asked.sha256),
-            ("Content-Type", "application/octet-stream"),
+            *STRANGERS_BYTES,
             ("Accept-Ranges", "bytes"),
             ("Location", f"/v2/{_path_of(asked.repo)}/blobs/sha256:{asked.sha256}"),
         ]

@@ -82,6 +82,8 @@ def test_what_strangers_sent_makes_no_line_of_its_own() -> None:
     ("text", "kept"),
     [
         (f"with {HUB_TOKEN}!", "with hf_[left out]!"),
+        (f"POST /api/xet/{'0a' * 24}/v1/shards: no", "POST /api/xet/[left out]/v1/shards: no"),
+        (f"PUT /api/uploads/{'0a' * 24}: no", "PUT /api/uploads/[left out]: no"),
         (f"?token={OUR_TOKEN}", "?token=p2phub_[left out]"),
         ("Authorization: Bearer abc.def-123456", "Authorization: Bearer [left out]"),
         ("authorization: basic dXNlcjpwYXNz", "authorization: basic [left out]"),

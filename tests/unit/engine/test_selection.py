@@ -9,7 +9,7 @@ from p2phub.engine.selection import Selection
 
 @pytest.mark.parametrize(
     "path",
-    [".env", "a/.env.local", "SERVER.PEM", "keys/ID_RSA", ".git/config", "model/.git/logs/HEAD", ".ssh/config", ".Git/a"],
+    [".env", "a/.env.local", "SERVER.PEM", "keys/ID_RSA", ".git/config", "a/.git/logs/HEAD", ".ssh/config", ".Git/a"],
 )
 def test_what_looks_like_a_secret_is_one_wherever_it_stands_and_however_it_is_written(path: str) -> None:
     assert Selection().secret(path)

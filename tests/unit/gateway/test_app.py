@@ -36,6 +36,17 @@ def shelf() -> MemoryShelf:
     return shelf
 
 
+@covers("T46")
+@pytest.mark.parametrize("name", ["page.html", "script.js", "picture.svg"])
+async def test_no_browser_shows_or_runs_a_file_of_somebody_elses_where_our_page_is(name: str) -> None:
+    shelf = MemoryShelf()
+    shelf.add("acme/m", {name: b"<script src='x.js'></script>"})
+    got = await ask(shelf, f"/acme/m/resolve/main/{name}")
+    assert got.headers["content-type"] == "application/octet-stream"
+    assert got.headers["x-content-type-options"] == "nosniff"
+    assert "sandbox" in got.headers["content-security-policy"].split("; ")
+
+
 async def commit_of(shelf: MemoryShelf) -> str:
     return str((await ask(shelf, "/api/models/acme/m")).json["sha"])
 

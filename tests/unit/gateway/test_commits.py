@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import tracemalloc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
 import pytest
 
 from p2phub import limits
-from p2phub.gateway.commits import Delete, Header, Line, PutFile, PutLarge, read_commit
+from p2phub.gateway.commits import Delete, Header, Line, PutFile, PutLarge, read_commit, read_line
 from p2phub.http.refusal import Refusal
 
 OID = "ab" * 32
@@ -65,6 +66,18 @@ async def test_what_is_no_commit_is_refused(data: bytes) -> None:
     with pytest.raises(Refusal) as caught:
         await read(data)
     assert caught.value.status == 400
+
+
+@pytest.mark.parametrize("filler", [b'"x":[' + b"[]," * 100_000 + b"[]]", b'"path":[' + b"{}," * 100_000 + b"{}]"])
+def test_of_what_a_line_says_beside_nothing_is_made_in_memory(filler: bytes) -> None:
+    line = b'{"key":"file","value":{' + filler + b"}}"
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refusal):
+            read_line(line)
+        assert tracemalloc.get_traced_memory()[1] < len(line)
+    finally:
+        tracemalloc.stop()
 
 
 async def test_a_line_that_is_too_long_is_refused_before_it_ends() -> None:
