@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -23,11 +24,17 @@ Demo = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
-def demo(tmp_path: Path) -> Iterator[Demo]:
-    """Start the demo with these options; its temporary files go below `tmp_path / "t"`."""
+def temporary() -> Iterator[Path]:
+    """Where the demo's temporary files go, with a short path: that of a socket may have 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="p2p") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def demo(tmp_path: Path, temporary: Path) -> Iterator[Demo]:
+    """Start the demo with these options."""
     model = tmp_path / "small"
     make_safetensors_folder(model, 1_000_000)
-    (tmp_path / "t").mkdir()
     started: list[subprocess.Popen[str]] = []
 
     def start(*options: str) -> subprocess.Popen[str]:
@@ -35,7 +42,7 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
             subprocess.Popen(
                 [sys.executable, "docs/demo/demo.py", "--model", str(model), *options],
                 cwd=ROOT,
-                env={**os.environ, "TMPDIR": str(tmp_path / "t"), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -46,7 +53,7 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
     yield start
     for process in started:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def page_in(text: str) -> str:
@@ -67,15 +74,15 @@ def is_there(page: str) -> bool:
         connection.close()
 
 
-def test_it_ends_by_saying_where_its_page_was_and_how_to_keep_it(demo: Demo, tmp_path: Path) -> None:
+def test_it_ends_by_saying_where_its_page_was_and_how_to_keep_it(demo: Demo, temporary: Path) -> None:
     said, _ = demo().communicate(timeout=PLAYS_S)
     assert "Done: a real model went from one node to another" in said
     assert "make demo KEEP=1" in said.splitlines()[-1]
     assert not is_there(page_in(said))
-    assert list((tmp_path / "t").glob("p2phub-demo-*")) == []
+    assert list(temporary.glob("p2phub-demo-*")) == []
 
 
-def test_kept_it_stays_until_it_is_told_to_end_and_takes_everything_away(demo: Demo, tmp_path: Path) -> None:
+def test_kept_it_stays_until_it_is_told_to_end_and_takes_everything_away(demo: Demo, temporary: Path) -> None:
     kept = demo("--stay")
     assert kept.stdout is not None
     said = ""
@@ -88,4 +95,4 @@ def test_kept_it_stays_until_it_is_told_to_end_and_takes_everything_away(demo: D
     rest, _ = kept.communicate(timeout=PLAYS_S)
     assert (kept.returncode, "The nodes are ended" in rest) == (0, True)
     assert not is_there(page_in(said))
-    assert list((tmp_path / "t").glob("p2phub-demo-*")) == []
+    assert list(temporary.glob("p2phub-demo-*")) == []

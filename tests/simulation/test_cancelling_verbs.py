@@ -27,6 +27,7 @@ from p2phub.net.throttle import Caps
 from p2phub.node.config import Config
 from p2phub.node.running import Running
 from p2phub.node.verbs import Verbs
+from p2phub.observe import Tally
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.ledger import FileLedger
 from tests.support.covers import covers
@@ -74,6 +75,7 @@ class Home:
             config=Config(at),
             caps=Caps(),
             budget=DialBudget(),
+            tally=Tally(),
             addresses=lambda: (town.bob.where,),
             contacts=lambda: (town.ann.where, town.cy.where),
         )
