@@ -362,7 +362,9 @@ async def test_when_there_are_too_many_who_waits_longest_gives_way(
     for _ in range(3):
         streams.append(await scene.connect())
         assert await answer_to(streams[-1], small) == (200, b"small")
+        await trio.testing.wait_all_tasks_blocked(0.1)  # Until the server waits for its next request.
     await answer_to(streams[0], small)  # So it is not the one that waits longest.
+    await trio.testing.wait_all_tasks_blocked(0.1)
     assert (await scene.get("/acme/m/resolve/main/small.txt"))[0] == 200
     assert await to_the_end(streams[1]) == b""
     assert await answer_to(streams[0], small) == (200, b"small")
