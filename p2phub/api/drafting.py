@@ -201,14 +201,7 @@ class Draft:
 
     async def __aenter__(self) -> Draft:
         """Begin it. Raises UsageError and NotFound for a base that is none, or not held whole here, DiskError."""
-        self._nursery.start_soon(self._being_open.run)
-        try:
-            await self._being_open.news()
-        except BaseException:
-            self._being_open.stop()
-            raise
-        if self._being_open.error is not None:
-            raise self._being_open.error
+        await self._being_open.begin(self._nursery)
         return self
 
     async def __aexit__(

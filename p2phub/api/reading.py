@@ -247,14 +247,7 @@ class OpenModel:
     async def __aenter__(self) -> OpenModel:
         """Resolve the reference, get what describes it. Raises UsageError, Malformed, NotFound, NotTrusted, NoProvider,
         Damaged, DiskError."""
-        self._nursery.start_soon(self._being_open.run)
-        try:
-            await self._being_open.news()
-        except BaseException:
-            self._being_open.stop()
-            raise
-        if self._being_open.error is not None:
-            raise self._being_open.error
+        await self._being_open.begin(self._nursery)
         return self
 
     async def __aexit__(

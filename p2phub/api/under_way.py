@@ -29,6 +29,17 @@ class UnderWay:
     def ended(self) -> bool:
         return self._ended.is_set()
 
+    async def begin(self, nursery: trio.Nursery) -> None:
+        """Have it carried out in `nursery`, and return at its first news. Raises how it failed before there was any."""
+        nursery.start_soon(self.run)
+        try:
+            await self.news()
+        except BaseException:
+            self.stop()
+            raise
+        if self.error is not None:
+            raise self.error
+
     async def run(self) -> None:
         """Carry it out; once."""
         try:
