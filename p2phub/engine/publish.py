@@ -33,7 +33,8 @@ from p2phub.store import Ledger, Publication, Scan, Store
 
 
 class Order(msgspec.Struct, frozen=True):
-    """What a user asks to publish. `parents` are (manifest digest, relation) of base models."""
+    """What a user asks to publish. `parents` are (manifest digest, relation) of base models. Raises UsageError for what
+    is for everybody and yet for some."""
 
     folder: Path
     name: str
@@ -46,6 +47,10 @@ class Order(msgspec.Struct, frozen=True):
     allow: tuple[PeerId, ...] = ()
     ignore: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.allow and not self.private:
+            raise UsageError("allow goes with private: a public name is for everybody")
 
 
 class Outcome(msgspec.Struct, frozen=True):

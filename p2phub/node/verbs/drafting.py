@@ -19,7 +19,7 @@ import trio
 from p2phub.content import Codec, Digest, digest_of
 from p2phub.engine.drafting import Draft, read_change
 from p2phub.engine.publish import Order
-from p2phub.errors import NotFound, UsageError
+from p2phub.errors import NotFound
 from p2phub.identity import parse_peer_id
 from p2phub.manifest import check_name
 from p2phub.node.running import JsonObject, Running
@@ -133,8 +133,6 @@ async def draft_publish(
         allow=tuple(parse_peer_id(peer) for peer in allow),
         include=tuple(include),
     )
-    if order.allow and not private:
-        raise UsageError("allow goes with private: a public name is for everybody")
     known = await sequence_elsewhere(node, name, tag) if not private else 0
     async with draft.lock:
         _opened(node, number)  # Still.

@@ -60,8 +60,6 @@ async def publish(
         ignore=tuple(ignore),
         include=tuple(include),
     )
-    if order.allow and not private:
-        raise UsageError("allow goes with private: a public name is for everybody")
     if mirror_files is not None and private:
         raise UsageError("mirror_files does not go with private: a mirror tells everybody what it has")
     outcome = await engine.publish(
