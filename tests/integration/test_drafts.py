@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from p2phub import api
-from p2phub.errors import DiskFull, HubError, Malformed, NotFound, UsageError
+from p2phub.errors import ContentChanged, DiskFull, HubError, Malformed, NotFound, UsageError
 from tests.support.processes import Scene
 
 END_S = 60.0
@@ -93,6 +93,18 @@ async def test_a_version_on_a_base_changes_what_it_says_and_copies_nothing(home:
         assert second.bytes_hashed == 3
         content = [path.stat().st_size for path in (home / "published/content").iterdir()]
         assert sorted(content) == [1, 1, 3, 3, len(MODEL)]
+
+
+async def test_what_was_changed_after_it_was_written_is_not_published(home: Path) -> None:
+    async with opened(home) as hub, hub.open_draft() as draft:
+        await draft.write("model.bin", pieces(MODEL))
+        (name,) = left_in_drafts(home)
+        (place,) = (home / "published/drafts").rglob(name)
+        place.chmod(0o600)
+        place.write_bytes(MODEL[:-1] + bytes([MODEL[-1] ^ 1]))
+        with pytest.raises(ContentChanged, match="is not what it was said to be"):
+            await draft.publish(name="model")
+        assert await hub.ls() == []
 
 
 async def test_what_one_draft_received_another_may_use(home: Path) -> None:
