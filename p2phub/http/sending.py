@@ -2,9 +2,9 @@
 
 Each piece is read into memory of our own, the file is looked at, and then the piece goes out. Not by `sendfile` or a
 map: a socket then has the file's own pages, so that what somebody writes to them later is what its client reads.
-A piece is small, so that it is still in the processor's cache when the socket copies it; and a thread stays with a
-client that reads fast, since to ask the event loop for the next turn costs as much as to copy half a megabyte. It
-leaves one that does not read, at once where others wait for a thread: no client holds up another.
+A thread stays with a client that reads fast, since to ask the event loop for the next turn costs as much as to copy
+half a megabyte, and gives it larger pieces then: each write wakes the client. It leaves one that does not read, at once
+where others wait for a thread: no client holds up another.
 Measured: docs/decisions/0109-gateway-speed.md.
 """
 
@@ -20,7 +20,8 @@ import trio
 from p2phub import limits
 from p2phub.http.exchange import CutOff
 
-_PIECE_BYTES = 128 * limits.KIB  # Two of them fit into half a megabyte of cache beside what else is there.
+_PIECE_BYTES = 128 * limits.KIB  # The first: what a slow client does not take of it was read for nothing.
+_PIECE_BYTES_MAX = 512 * limits.KIB  # For who took what came before at once.
 _STAY_S = 0.25  # How long a thread may stay with one client; an end of the node waits for it, too.
 _PAUSE_MS = 20  # How long it waits for a client to read on.
 
@@ -56,12 +57,13 @@ def _send_unchanged(
     where: int, descriptor: int, start: int, stop: int, unchanged: Callable[[], bool], may_stay: Callable[[], bool]
 ) -> int:
     """As `FileThreads.send`. What a client did not take is dropped and read again: nothing waits in memory for it."""
-    piece = memoryview(bytearray(min(_PIECE_BYTES, stop - start)))
+    piece = memoryview(bytearray(min(_PIECE_BYTES_MAX, stop - start)))
+    wanted = _PIECE_BYTES
     room = select.poll()
     room.register(where, select.POLLOUT)
     until = time.monotonic() + _STAY_S
     while start < stop:
-        read = os.preadv(descriptor, [piece[: stop - start]], start)
+        read = os.preadv(descriptor, [piece[: min(wanted, stop - start)]], start)
         if not read:
             raise CutOff("the file became shorter while it was sent")
         if not unchanged():
@@ -77,4 +79,5 @@ def _send_unchanged(
             start, left = start + sent, left[sent:]
         if time.monotonic() >= until:
             break
+        wanted = min(2 * wanted, _PIECE_BYTES_MAX)
     return start
