@@ -123,6 +123,14 @@ MIRROR_REDIRECTS_MAX = 5  # Of one request; real servers need one or two.
 MIRROR_HEADER_BYTES_MAX = 64 * KIB  # Status line and headers of one answer, and a chunk's own header.
 MIRROR_INTERIM_ANSWERS_MAX = 16  # "100 Continue" and the like before an answer: nobody needs more than a few.
 MIRROR_LEFT_OVER_BYTES_MAX = 64 * KIB  # Read of a body that nobody wants, so that its connection can be used again.
+UPSTREAM_ANSWER_BYTES_MAX = 16 * MIB  # What a hub tells of a repository has no pages: of 100,000 files some 10 MB.
+UPSTREAM_FILES_MAX = 100_000  # Of one commit of an upstream hub; larger ones are not passed on.
+UPSTREAM_LISTINGS_MAX = 16  # Kept in memory, up to 30 MB each; what is asked for is mostly the last.
+UPSTREAM_SPAN_BYTES = 64 * MIB  # Asked for at a time: where it breaks off, that is where it goes on.
+UPSTREAM_WHOLE_BYTES = 8 * MIB  # Files up to this are had whole and checked before a byte of them is passed on.
+UPSTREAM_HELD_BACK_BYTES = MIB  # Of a larger one so much waits until all of it was checked.
+UPSTREAM_LEFT_S = 60.0  # A file that nobody waits for any more comes on for so long.
+UPSTREAM_WRONG_S = 600.0  # A file that was not what its hub lists is not asked for again for so long.
 MIRROR_ADDRESSES_MAX = 16  # Of one name; each is checked, and tried in turn.
 
 # --- discovery ---------------------------------------------------------------------------------------------------

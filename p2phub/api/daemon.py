@@ -33,6 +33,7 @@ async def run_node(
     down: str | int | None = None,
     bulk_processes: int | None = None,
     gateway_uploads: bool | None = None,
+    upstream: str | None = None,
     gateway: Gateway | None = None,
     metrics: Gateway | None = None,
     watch: Watch = unwatched,
@@ -42,7 +43,8 @@ async def run_node(
     `watch` is told `Ready` once the node can be dialled. The options are those of `open_hub` (`up`, `down`: bytes/s);
     `bulk_processes` (default 1) carry the bulk bytes, 0: threads of this process do. `gateway` and `metrics` run
     beside the node, each at a port of its own; `gateway_uploads`: whether what is uploaded to the gateway with its
-    token is published, where the settings do not say. Must run in the main thread, which signals reach. Raises
+    token is published, where the settings do not say; `upstream`: the hub that a gateway asks for what nothing here is
+    called. Must run in the main thread, which signals reach. Raises
     AlreadyRunning if another daemon holds the home, UsageError (also if the port is taken), NotTrusted, DiskError.
     """
     config = settings(home=home, listen=listen, bootstrap=bootstrap, lan=lan, up=up, down=down)
@@ -50,6 +52,8 @@ async def run_node(
         config = replace(config, bulk_processes=load_config(home=home, bulk_processes=bulk_processes).bulk_processes)
     if gateway_uploads is not None:
         config = replace(config, gateway_uploads=gateway_uploads)
+    if upstream is not None:
+        config = replace(config, upstream=load_config(home=home, upstream=upstream).upstream)
     with bare_errors():
         beside = [None if each is None else _beside(config, each) for each in (gateway, metrics)]
         await run_daemon(config, watch, *beside)

@@ -24,6 +24,7 @@ from p2phub.api.publishing import PublishingVerbs
 from p2phub.api.reading import ReadingVerbs
 from p2phub.api.sharing import SharingVerbs
 from p2phub.api.showing import ShowingVerbs
+from p2phub.api.upstream import UpstreamVerbs
 from p2phub.api.verbs import Verbs, bare_errors
 from p2phub.node import KEYS_FOLDER, Config, daemon_running, load_config, open_node, parse_cap, remote_verbs
 
@@ -40,6 +41,7 @@ class Hub(
     ShowingVerbs,
     KeepingVerbs,
     SharingVerbs,
+    UpstreamVerbs,
     HomeVerbs,
 ):
     """The verbs, as async methods for trio. Get one from `open_hub`.
@@ -76,6 +78,11 @@ class Hub(
     def gateway_uploads(self) -> bool:
         """Whether the settings allow that what is uploaded to a gateway of this hub is published."""
         return self._config.gateway_uploads
+
+    @property
+    def upstream(self) -> str | None:
+        """The URL of the hub that a gateway of this hub asks for what nothing here is called, if the user named one."""
+        return None if self._config.upstream is None else str(self._config.upstream)
 
 
 @asynccontextmanager

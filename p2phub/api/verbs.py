@@ -3,7 +3,7 @@
 `Verbs` is the port: this process's node, or the daemon of the home, over its socket. Both take and give what JSON has.
 The hub's verbs stand by subject in a file each, as a class on `HubPart`, and `api/hub` puts them together:
 `publishing`, `drafting`, `fetching`, `reading`, `programs` (other programs' stores), `keeping`, `looking`, `showing`,
-`sharing`, `home`.
+`sharing`, `upstream`, `home`.
 """
 
 from __future__ import annotations

@@ -68,6 +68,7 @@ async def run(call: Invocation) -> int:
                 **call.common.settings(),
                 bulk_processes=call.args.bulk_processes,
                 gateway_uploads=call.args.gateway_uploads,
+                upstream=call.args.upstream,
                 gateway=gateway,
                 metrics=metrics,
                 watch=show,

@@ -43,6 +43,12 @@ def add_ports(parser: ArgumentParser) -> None:
         "(P2PHUB_GATEWAY_UPLOADS=1)",
     )
     parser.add_argument(
+        "--upstream",
+        metavar="URL",
+        help="a hub of the Hugging Face kind, which the gateway asks for what nothing here is called; what comes is "
+        "kept and, where it needed no token (keys/upstream.token), shared",
+    )
+    parser.add_argument(
         "--metrics",
         metavar="IP:PORT",
         nargs="?",
@@ -57,7 +63,12 @@ def ports_of(args: Namespace) -> tuple[SitesAt | None, SitesAt | None]:
 
     Raises UsageError for no address, for users that this machine has not, and for what is about a gateway without one.
     """
-    for option, said in (("--gateway-user", args.gateway_user), ("--gateway-uploads", args.gateway_uploads)):
+    about_it = {
+        "--gateway-user": args.gateway_user,
+        "--gateway-uploads": args.gateway_uploads,
+        "--upstream": args.upstream,
+    }
+    for option, said in about_it.items():
         if said and args.gateway is None:  # Of settings it is no mistake: they are for whenever there is one.
             raise UsageError(f"{option} is about a gateway", hint="say --gateway, too")
     if args.gateway is None and args.metrics is None:  # As most nodes are.

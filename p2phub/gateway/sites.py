@@ -10,6 +10,7 @@ from p2phub.gateway.api_shelf import open_hub_shelf
 from p2phub.gateway.app import App
 from p2phub.gateway.oci.site import OciSite
 from p2phub.gateway.uploads import open_uploads
+from p2phub.gateway.upstream_shelf import UpstreamShelf
 from p2phub.http.front import Site
 from p2phub.http.guard import Door
 
@@ -19,5 +20,6 @@ async def gateway_sites(hub: api.Hub, door: Door) -> AsyncIterator[Mapping[str, 
     """Open them: `http.serving.OpenSites`."""
     async with AsyncExitStack() as stack:
         shelf = await stack.enter_async_context(open_hub_shelf(hub, allow_unsafe=hub.allow_unsafe))
+        hub_too = shelf if hub.upstream is None else UpstreamShelf(shelf, hub)
         uploads = await stack.enter_async_context(open_uploads(hub)) if hub.gateway_uploads else None
-        yield {"": App(shelf, uploads), "v2": OciSite(shelf)}
+        yield {"": App(hub_too, uploads), "v2": OciSite(shelf)}

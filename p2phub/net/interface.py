@@ -151,6 +151,10 @@ class Dialler(Protocol):
         """Open a control connection. Raises PeerError."""
 
 
+Take = Callable[[bytes | bytearray], Awaitable[None]]
+"""Given what came, in its own time: the server's does not run meanwhile."""
+
+
 class Mirrors(Protocol):
     """Web servers that hold the files of a manifest, as sources. They serve byte ranges, and know nothing of p2phub."""
 
@@ -160,6 +164,23 @@ class Mirrors(Protocol):
 
     async def release(self, mirror: MirrorId, publisher: PeerId, name: str, tag: str) -> bytes | None:
         """Return the signed release that the mirror has of a name, unchecked; None if it has none. Raises PeerError."""
+
+    def open_hub(self, mirror: MirrorId, token: str | None) -> Hub:
+        """Return how a hub of models is asked that is at the mirror's URL, with a token or without."""
+
+
+class Hub(Protocol):
+    """A hub of models, asked over HTTP as its own clients ask it. What comes is its word. Close it with `aclose`."""
+
+    async def told(self, path: str, query: str = "", *, most: int) -> tuple[bytes, str | None]:
+        """Return what it tells at `path`, at most `most` bytes, and the query of the next page, if there is one.
+        Raises NotFound where it has nothing for us, PeerError."""
+
+    async def span(self, path: str, start: int, stop: int, *, size: int, take: Take) -> None:
+        """Hand bytes `start` ..< `stop` of a file of `size` bytes to `take`, as they come. Raises NotFound,
+        PeerError."""
+
+    async def aclose(self) -> None: ...
 
 
 class Control(Protocol):

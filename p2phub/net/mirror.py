@@ -13,6 +13,8 @@ from p2phub import limits
 from p2phub.content import Digest
 from p2phub.identity import MirrorId, PeerId
 from p2phub.manifest import mirror_release_path
+from p2phub.net.hub import HubHttp
+from p2phub.net.interface import Hub
 from p2phub.net.mirror_address import LookUp, look_up
 from p2phub.net.mirror_http import Absent, MirrorHttp
 from p2phub.net.mirror_link import MirrorLink
@@ -59,8 +61,12 @@ class MirrorPlane:
         finally:
             await http.aclose()
 
-    def _http(self, mirror: MirrorId) -> MirrorHttp:
-        return MirrorHttp(mirror, make_tls=self._make_tls, look_up=self._look_up)
+    def open_hub(self, mirror: MirrorId, token: str | None) -> Hub:
+        """Return how a hub of models is asked, with a token or without."""
+        return HubHttp(self._http(mirror, token), self._down)
+
+    def _http(self, mirror: MirrorId, token: str | None = None) -> MirrorHttp:
+        return MirrorHttp(mirror, make_tls=self._make_tls, look_up=self._look_up, token=token)
 
     def _make_tls(self) -> ssl.SSLContext:
         """Return how servers prove their names: by the authorities that this machine trusts."""

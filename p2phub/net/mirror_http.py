@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from urllib.parse import quote, urljoin
 
@@ -20,6 +20,7 @@ from p2phub import limits
 from p2phub.errors import Malformed, MirrorUnusable, PeerError, PeerGone, PeerStalled, ProtocolViolation
 from p2phub.identity import Address, MirrorId, WebUrl, parse_web_url
 from p2phub.net.http import HttpConnection, MakeTls, connect
+from p2phub.net.interface import Take
 from p2phub.net.mirror_address import LookUp, Places
 
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -28,10 +29,6 @@ _LATER = (408, 425, 429)
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)")
 _NO_RANGES = "a mirror answers byte ranges, as nginx, Caddy and object stores do; `python -m http.server` does not"
 _LOCATION_SAFE = "%/:=&?~#+!$,;'@()*[]"
-
-Take = Callable[[bytes | bytearray], Awaitable[None]]
-"""Given what came, in its own time: the server's does not run meanwhile."""
-
 
 Place = tuple[str, str, int]
 """What one connection leads to: scheme, host and port of a URL."""
@@ -46,10 +43,14 @@ class Absent(Exception):
 
 
 class MirrorHttp:
-    """Speaks to one mirror, on a few connections that are kept alive. Close it with `aclose`."""
+    """Speaks to one mirror, on a few connections that are kept alive. Close it with `aclose`.
 
-    def __init__(self, mirror: MirrorId, *, make_tls: MakeTls, look_up: LookUp) -> None:
+    `token`: who we are there, told to that very server alone; wherever it redirects to hears nothing of it.
+    """
+
+    def __init__(self, mirror: MirrorId, *, make_tls: MakeTls, look_up: LookUp, token: str | None = None) -> None:
         self._mirror = mirror
+        self._token = token
         self._make_tls = make_tls
         self._places = Places(mirror, look_up)
         self._idle: list[tuple[Place, HttpConnection]] = []  # Who was used longest ago comes first.
@@ -90,6 +91,20 @@ class MirrorHttp:
                             await take(piece)
                 return bytes(body)
 
+    async def page(self, path: str, query: str, *, most: int) -> tuple[bytes, str | None]:
+        """Return what is told at a URL with a query, at most `most` bytes, and the `Link` header beside it. Raises
+        Absent, PeerError."""
+        with self._within(most):
+            async with self._answer(path, query=query) as (head, connection):
+                if head.status_code != 200:
+                    raise MirrorUnusable(f"answers with status {head.status_code}")
+                body = bytearray()
+                while (piece := await connection.next_piece()) is not None:
+                    body += piece
+                    if len(body) > most:
+                        raise ProtocolViolation(f"more than {most} bytes in answer to {path} [mirror-length]")
+                return bytes(body), header(head, b"link")
+
     async def span(self, path: str, start: int, stop: int, *, size: int, take: Take) -> None:
         """Hand the bytes from `start` up to `stop` of a file of `size` bytes to `take`, as they come.
 
@@ -117,13 +132,13 @@ class MirrorHttp:
 
     @asynccontextmanager
     async def _answer(
-        self, path: str, *, method: str = "GET", headers: Sequence[tuple[str, str]] = ()
+        self, path: str, *, query: str = "", method: str = "GET", headers: Sequence[tuple[str, str]] = ()
     ) -> AsyncIterator[tuple[h11.Response, HttpConnection]]:
         """Ask for the file at `path`, follow redirects, and give the answer if there is a file. Raises Absent."""
-        url = self._url_of(path)
+        url = self._url_of(path, query)
         for _ in range(limits.MIRROR_REDIRECTS_MAX + 1):
             asked = url
-            head, connection = await self._send(asked, method, headers)
+            head, connection = await self._send(asked, method, [*headers, *self._who_we_are(asked)])
             try:
                 if head.status_code in _REDIRECTS:
                     url = self._redirected(asked, head)
@@ -180,9 +195,14 @@ class MirrorHttp:
                 return self._idle.pop(index)[1]
         return None
 
-    def _url_of(self, path: str) -> WebUrl:
+    def _url_of(self, path: str, query: str) -> WebUrl:
         base = self._mirror.url
-        return WebUrl(base.scheme, base.host, base.port, base.target.rstrip("/") + "/" + quote(path, safe="/"))
+        target = base.target.rstrip("/") + "/" + quote(path, safe="/") + (f"?{query}" if query else "")
+        return WebUrl(base.scheme, base.host, base.port, target)
+
+    def _who_we_are(self, url: WebUrl) -> list[tuple[str, str]]:
+        is_theirs = _place_of(url) == _place_of(self._mirror.url)
+        return [("Authorization", f"Bearer {self._token}")] if self._token is not None and is_theirs else []
 
     def _redirected(self, url: WebUrl, head: h11.Response) -> WebUrl:
         location = header(head, b"location") or ""

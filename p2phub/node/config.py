@@ -15,6 +15,7 @@ Each setting comes from the first of these that has it: the option of the comman
     quota = "200GB"  # of the home's own store (`p2phub pin`); "none", the default, is as much as there is
     log = "json"     # how the daemon writes its log: one object a line, or "text", the default
     gateway_uploads = false   # whether tools of the hub may publish by the gateway, with its token
+    upstream = "https://hub.example.org"   # what the gateway asks for what nothing here is called
     bulk_processes = 1   # that carry the daemon's bulk bytes; 0: its own threads do
 
     [[schedule]]     # see `node.schedule`; any number of them
@@ -38,7 +39,7 @@ import msgspec
 
 from p2phub import limits
 from p2phub.errors import DiskError, HubError, Malformed, UsageError
-from p2phub.identity import Address, PeerAddress, parse_peer_address
+from p2phub.identity import Address, MirrorId, PeerAddress, parse_mirror, parse_peer_address
 from p2phub.manifest import check_mirror
 from p2phub.node.durations import parse_duration
 from p2phub.node.labels import Labels, parse_labels
@@ -68,6 +69,7 @@ class Config(msgspec.Struct, frozen=True):
     quota: int | None = None  # Bytes that the own store may have; None: as many as the disk.
     allow_unsafe: bool = False  # Whether a fetch puts files in place that may run code, where it is not told.
     gateway_uploads: bool = False  # Whether what is uploaded to the gateway, with its token, is published.
+    upstream: MirrorId | None = None  # A hub that a gateway asks for what nothing here is called.
     bulk_processes: int = 1
     log: str = "text"  # How the daemon writes its log.
     schedule: tuple[Row, ...] = ()  # Which caps hold when.
@@ -89,6 +91,7 @@ def load_config(
     down: str | int | None = None,
     bulk_processes: int | None = None,
     gateway_uploads: bool | None = None,
+    upstream: str | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Config:
     """Return the settings that hold, options first. `environment` is the process's own if None.
@@ -98,7 +101,7 @@ def load_config(
     environment = os.environ if environment is None else environment
     folder = find_home(home, environment)
     options = {"listen": list(listen) or None, "bootstrap": list(bootstrap) or None, "lan": lan, "up": up, "down": down}
-    options |= {"bulk_processes": bulk_processes, "gateway_uploads": gateway_uploads}
+    options |= {"bulk_processes": bulk_processes, "gateway_uploads": gateway_uploads, "upstream": upstream}
     said = {key: (f"--{key.replace('_', '-')}", value) for key, value in options.items() if value is not None}
     read: dict[str, Any] = {}
     for given in (_read_file(folder / CONFIG_FILE), _read_environment(environment), said):
@@ -147,6 +150,12 @@ def _parse_bootstrap(text: str) -> PeerAddress:
 def _parse_template(text: str) -> str:
     check_mirror(text)
     return text
+
+
+def _parse_upstream(text: Any) -> MirrorId:
+    if not isinstance(text, str):
+        raise UsageError("the URL of a hub is wanted", hint="like https://hub.example.org")
+    return parse_mirror(text)
 
 
 def _parse_place(text: str) -> Path:
@@ -201,6 +210,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "bulk_processes": _count,
     "log": _log_format,
     "gateway_uploads": _switch,
+    "upstream": _parse_upstream,
     "schedule": parse_schedule,
     "labels": parse_labels,
 }

@@ -1,6 +1,7 @@
 """The two keys of a home: `keys/publisher.pem` (who says so) and `keys/node.pem` (which machine it is).
 
 Beside them, once there was a gateway, `keys/gateway.token`: what a program shows to have it change something.
+And where the user wrote it, `keys/upstream.token`: what the node shows to the upstream hub.
 
 A key file is 0600 in a folder that is 0700, belongs to us and is no link; anything looser is refused, because somebody
 else may have read or put it. A key appears whole or not at all: it is written beside its place and linked there, which
@@ -26,6 +27,7 @@ KEYS_FOLDER = "keys"
 PUBLISHER_FILE = "publisher.pem"
 NODE_FILE = "node.pem"
 TOKEN_FILE = "gateway.token"
+UPSTREAM_TOKEN_FILE = "upstream.token"
 KEY_FILE_BYTES_MAX = 1024
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
@@ -51,6 +53,18 @@ def gateway_token(home: Path) -> str:
     if not _TOKEN.fullmatch(token):
         path = home / KEYS_FOLDER / TOKEN_FILE
         raise NotTrusted(f"{path} holds no token", hint="move it away; one is made anew")
+    return token
+
+
+def upstream_token(home: Path) -> str | None:
+    """Return what `home` shows to the upstream hub, where the user put one there. Raises as `gateway_token` does."""
+    with _keys_folder(home) as folder:
+        found = _read(folder, UPSTREAM_TOKEN_FILE, home)
+    if found is None:
+        return None
+    token = found.decode("ascii", "replace").strip()
+    if not _TOKEN.fullmatch(token):
+        raise NotTrusted(f"{home / KEYS_FOLDER / UPSTREAM_TOKEN_FILE} holds no token of a hub")
     return token
 
 

@@ -33,6 +33,7 @@ from p2phub.store import Holding, Origin
 if TYPE_CHECKING:
     from p2phub.engine import fetch as engine
     from p2phub.engine.announce import Announcer
+    from p2phub.engine.upstream import Upstream
     from p2phub.node.reading import Reading
     from p2phub.node.verbs.drafting import OpenDraft
 
@@ -55,6 +56,7 @@ class Running:
         self.readings: dict[Digest, Reading] = {}
         self.open_models: dict[int, trio.Event] = {}  # By number; set to close one.
         self.drafts: dict[int, OpenDraft] = {}
+        self.upstream: Upstream | None = None  # Once it was asked.
         self._jobs: dict[int, JsonObject] = {}
         self._begun: dict[int, Begun] = {}  # By job, as `_jobs`.
         self._fetches: dict[int, engine.Running] = {}

@@ -31,6 +31,7 @@ ROOMS = {
     "watching": ("counters", "readiness"),
     "node": ("init", "peers", "status", "explain", "limit", "doctor"),
     "calling": ("repository", "repositories", "publishable"),
+    "upstream": ("hub_listing", "hub_bring"),
     "showing": ("pulse", "extents", "holdings", "holders"),
     "searching": ("search",),
     "naming": ("names", "name_add", "name_remove", "key_export", "key_import"),

@@ -1,0 +1,403 @@
+"""Repositories of an upstream hub, which the user named: list them, bring their files, check them, and keep them.
+
+A hub says of each file what digest it has, of no part of one. So a file is checked when all of it came: up to
+UPSTREAM_WHOLE_BYTES none of it is told of before that, and of a larger one the end is held back, so that nobody gets a
+whole file that is wrong. What was wrong once is refused for a while, since a client would go on from where it was. A
+part of a large file that is asked for by itself is the hub's word alone, and is not kept.
+What needed the token is kept apart from what everybody may have. Reasons: docs/decisions/0111-upstream.md.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import trio
+
+from p2phub import limits
+from p2phub.engine.workers import Workers
+from p2phub.errors import Damaged, HubError, Malformed, NotFound, PeerGone, PeerStalled, ProtocolViolation, UsageError
+from p2phub.identity import MirrorId
+from p2phub.manifest import check_paths
+from p2phub.net import Hub, Mirrors
+from p2phub.store.disk import disk_errors
+from p2phub.store.hub_copy import HubCopy, HubFile, hash_beginning
+
+KINDS = {"model": ("models", ""), "dataset": ("datasets", "datasets/")}
+"""What a kind is called in the paths of the hub's API and in its cache, and what stands before the names of its files."""
+
+_NAME = re.compile(r"(?:[0-9A-Za-z_.-]{1,96}/)?[0-9A-Za-z_.-]{1,96}")
+_REVISION = re.compile(r"[0-9a-z][0-9a-z._-]{0,63}")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_TRIES = 3
+_AGAIN_S = 1.0
+_PAGES_MAX = limits.UPSTREAM_FILES_MAX // 50  # The hub gives 50 to 1,000 files a page.
+
+
+class _Info(msgspec.Struct):
+    sha: str
+
+
+class _Lfs(msgspec.Struct):
+    oid: str
+    size: int
+
+
+class _Entry(msgspec.Struct):
+    type: str
+    path: str
+    size: int = 0
+    oid: str = ""
+    lfs: _Lfs | None = None
+
+
+T = TypeVar("T")
+Arrived = Callable[[Path, int, int], None]
+"""Told where bytes from .. up to .. of a file stand, each time that there are more."""
+
+
+class Repo(msgspec.Struct, frozen=True):
+    """A repository of the hub. Raises UsageError for what none can be called."""
+
+    kind: str
+    name: str
+
+    def __post_init__(self) -> None:
+        parts = self.name.split("/")
+        if self.kind not in KINDS or _NAME.fullmatch(self.name) is None or "--" in self.name or {".", ".."} & {*parts}:
+            raise UsageError(f"no hub has a {self.kind[:20]} called {self.name[:100]!a}")
+
+    @property
+    def api(self) -> str:
+        return f"api/{KINDS[self.kind][0]}/{self.name}"
+
+    def file(self, commit: str, path: str) -> str:
+        return f"{KINDS[self.kind][1]}{self.name}/resolve/{commit}/{path}"
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """The files of one commit by path. `for_everybody`: whether the hub told it to who had no token."""
+
+    repo: Repo
+    commit: str
+    files: dict[str, HubFile]
+    for_everybody: bool
+    copy: HubCopy
+    standing: set[str]
+    """Paths of those that are here."""
+
+    @property
+    def is_whole(self) -> bool:
+        return len(self.standing) == len(self.files)
+
+
+class Upstream:
+    """One hub. `folder`: where its copies are kept; `kept` is told after a file came that others may want."""
+
+    def __init__(
+        self,
+        hub: MirrorId,
+        *,
+        token: str | None,
+        folder: Path,
+        workers: Workers,
+        mirrors: Mirrors,
+        nursery: trio.Nursery,
+        kept: Callable[[Listing], None],
+    ) -> None:
+        self._hub, self._folder, self._workers, self._nursery, self._kept = hub, folder, workers, nursery, kept
+        self._anybody: Hub = mirrors.open_hub(hub, None)
+        self._with_token = None if token is None else mirrors.open_hub(hub, token)
+        self._listings: OrderedDict[tuple[Repo, str], Listing] = OrderedDict()
+        self._not_for_everybody: set[Repo] = set()
+        self._coming: dict[tuple[Path, str], _Coming] = {}
+        self._wrong: dict[tuple[Path, str], float] = {}
+
+    async def listing(self, repo: Repo, revision: str) -> Listing:
+        """Return what a revision has now. Raises NotFound, PeerError, UsageError, DiskError."""
+        if _REVISION.fullmatch(revision) is None:
+            raise UsageError(f"no revision that a hub is asked for here: {revision[:80]!a}")
+        known = self._listings.get((repo, revision))
+        if known is not None:
+            return known
+        if repo in self._not_for_everybody:
+            return await self._listing_as(repo, revision, for_everybody=False)
+        try:
+            return await self._listing_as(repo, revision, for_everybody=True)
+        except NotFound:
+            if self._with_token is None:
+                raise
+        return await self._listing_as(repo, revision, for_everybody=False)
+
+    async def bring(self, listing: Listing, path: str, start: int, stop: int, arrived: Arrived) -> None:
+        """Have bytes `start` ..< `stop` of a file here; return when they are, or all of it. Raises NotFound for a path
+        that is not listed, Damaged for a file that is not what its hub lists, PeerError, DiskError."""
+        file = listing.files.get(path)
+        if file is None:
+            raise NotFound(f"{listing.repo.name} has no file {path[:200]!a} at {listing.commit}")
+        try:
+            await self._bring(listing, file, start, min(stop, file.size), arrived)
+        except NotFound:
+            if self._with_token is None or not listing.for_everybody:
+                raise
+            # Its names are for everybody, its bytes are not.
+            self._not_for_everybody.add(listing.repo)
+            self._listings.pop((listing.repo, listing.commit), None)
+            private = await self._listing_as(listing.repo, listing.commit, for_everybody=False)
+            await self.bring(private, path, start, stop, arrived)
+
+    # --- listings ----------------------------------------------------------------------------------------------------
+
+    def _as(self, *, for_everybody: bool) -> Hub:
+        if for_everybody:
+            return self._anybody
+        assert self._with_token is not None, "what is not for everybody takes a token"
+        return self._with_token
+
+    async def _listing_as(self, repo: Repo, revision: str, *, for_everybody: bool) -> Listing:
+        hub = self._as(for_everybody=for_everybody)
+        body, _ = await hub.told(f"{repo.api}/revision/{revision}", most=limits.UPSTREAM_ANSWER_BYTES_MAX)
+        commit = self._read(body, _Info).sha
+        if _COMMIT.fullmatch(commit) is None:
+            raise self._odd("a commit that is none")
+        known = self._listings.get((repo, commit))
+        if known is not None and known.for_everybody == for_everybody:
+            return known
+        files: dict[str, HubFile] = {}
+        query: str | None = "recursive=true&expand=false"
+        for _ in range(_PAGES_MAX):
+            if query is None:
+                break
+            page, query = await hub.told(f"{repo.api}/tree/{commit}", query, most=limits.UPSTREAM_ANSWER_BYTES_MAX)
+            for entry in self._read(page, list[_Entry]):
+                if entry.type == "file":
+                    files[entry.path] = self._file(entry)
+            if len(files) > limits.UPSTREAM_FILES_MAX:
+                query = ""
+                break
+        if query is not None:
+            raise self._odd(f"more than {limits.UPSTREAM_FILES_MAX} files in {repo.name}, or pages without end")
+        try:
+            check_paths(files)
+        except Malformed as error:
+            raise self._odd(f"names that not every machine can hold: {error.what}") from error
+        cache = self._folder / ("public" if for_everybody else "private")
+        copy = HubCopy(cache, KINDS[repo.kind][0], repo.name, commit)
+
+        def begin() -> set[str]:
+            copy.begin(files)
+            here = {path for path, file in files.items() if copy.standing(file) is not None}
+            for path in here:
+                copy.link(files[path])
+            return here
+
+        listing = Listing(repo, commit, files, for_everybody, copy, await self._workers.run(begin))
+        self._listings[repo, commit] = listing
+        while len(self._listings) > limits.UPSTREAM_LISTINGS_MAX:
+            self._listings.popitem(last=False)
+        if listing.is_whole and files:  # Of files that an earlier commit had.
+            self._kept(listing)
+        return listing
+
+    def _file(self, entry: _Entry) -> HubFile:
+        sha256 = None if entry.lfs is None else entry.lfs.oid
+        size = entry.size if entry.lfs is None else entry.lfs.size
+        is_named = _COMMIT.fullmatch(entry.oid) if sha256 is None else _SHA256.fullmatch(sha256)
+        if not is_named or not 0 <= size <= limits.GATEWAY_OBJECT_BYTES_MAX:
+            raise self._odd(f"a file without a digest, or of an odd size: {entry.path[:200]!a}")
+        if sha256 is None and size >= limits.GIT_SHA1_FILE_BYTES_MAX:
+            raise self._odd(f"a large file without a SHA-256: {entry.path[:200]!a}")
+        return HubFile(entry.path, size, sha256, None if sha256 is not None else entry.oid)
+
+    def _read(self, body: bytes, shape: type[T]) -> T:
+        try:
+            return msgspec.json.decode(body, type=shape)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+            raise self._odd("what is no answer of a hub") from exc
+
+    def _odd(self, what: str) -> ProtocolViolation:
+        return ProtocolViolation(f"it tells of {what}", peer=str(self._hub))
+
+    # --- files -------------------------------------------------------------------------------------------------------
+
+    async def _bring(self, listing: Listing, file: HubFile, start: int, stop: int, arrived: Arrived) -> None:
+        key = listing.copy.folder, file.blob
+        if time.monotonic() - self._wrong.get(key, -limits.UPSTREAM_WRONG_S) < limits.UPSTREAM_WRONG_S:
+            raise self._not_as_listed(file)
+        place = await self._workers.run(lambda: listing.copy.standing(file))
+        if place is not None:
+            arrived(place, 0, file.size)
+            await self._note(listing, file)
+            return
+        coming = self._coming.get(key)
+        if coming is None:
+            beginning = await self._workers.run(lambda: listing.copy.coming(file).stat().st_size)
+            coming = self._coming.get(key)
+            if coming is None and self._is_a_part(file, start, stop, beginning):
+                await self._pass_on(listing, file, start, stop, arrived)
+                return
+        elif self._is_a_part(file, start, stop, coming.count):
+            await self._pass_on(listing, file, start, stop, arrived)
+            return
+        if coming is None:
+            coming = self._coming[key] = _Coming()
+            self._nursery.start_soon(self._run, listing, file, coming)
+        await coming.wait(arrived, until=stop)
+
+    @staticmethod
+    def _is_a_part(file: HubFile, start: int, stop: int, beginning: int) -> bool:
+        """Whether so little of a large file is wanted, so far from what has come, that it is asked for by itself."""
+        is_small = file.size <= limits.UPSTREAM_WHOLE_BYTES
+        is_all = start == 0 and stop == file.size
+        return not is_small and not is_all and start > beginning - 1 and stop - start <= limits.UPSTREAM_SPAN_BYTES
+
+    async def _run(self, listing: Listing, file: HubFile, coming: _Coming) -> None:
+        key = listing.copy.folder, file.blob
+        try:
+            coming.place = await self._workers.run(lambda: listing.copy.coming(file))
+            await self._download(listing, file, coming)
+            coming.place = await self._workers.run(lambda: listing.copy.keep(file))
+            coming.told = file.size
+            await self._note(listing, file)
+        except HubError as error:
+            coming.error = error
+        finally:
+            if self._coming.get(key) is coming:
+                del self._coming[key]
+            coming.end()
+
+    async def _download(self, listing: Listing, file: HubFile, coming: _Coming) -> None:
+        """Write all of a file, and check it. Raises Damaged, PeerError, NotFound, DiskError; PeerGone where nobody
+        waits for it any more."""
+        hub, place = self._as(for_everybody=listing.for_everybody), coming.place
+        hasher = file.hasher()
+        coming.count = await self._workers.run_long(lambda: hash_beginning(place, hasher, file.size))
+        with disk_errors(f"write to {place}"):
+            fd = os.open(place, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+        def write(piece: bytes | bytearray) -> None:
+            with disk_errors(f"write to {place}"):
+                view, at = memoryview(piece), coming.count
+                while view:
+                    written = os.pwrite(fd, view, at)
+                    view, at = view[written:], at + written
+            hasher.update(piece)
+
+        async def take(piece: bytes | bytearray) -> None:
+            if coming.is_left:
+                raise PeerGone("nobody waits for it any more")
+            await self._workers.run(lambda: write(piece))
+            coming.count += len(piece)
+            if file.size > limits.UPSTREAM_WHOLE_BYTES:
+                coming.tell(min(coming.count, file.size - limits.UPSTREAM_HELD_BACK_BYTES))
+
+        try:
+            tries = 0
+            while coming.count < file.size:
+                before, until = coming.count, min(coming.count + limits.UPSTREAM_SPAN_BYTES, file.size)
+                try:
+                    path = listing.repo.file(listing.commit, file.path)
+                    await hub.span(path, before, until, size=file.size, take=take)
+                except (PeerGone, PeerStalled):
+                    tries = 0 if coming.count > before else tries + 1
+                    if tries == _TRIES or coming.is_left:
+                        raise
+                    await trio.sleep(_AGAIN_S)
+        finally:
+            os.close(fd)
+        if hasher.hexdigest() != file.blob:
+            self._wrong[listing.copy.folder, file.blob] = time.monotonic()
+            await self._workers.run(lambda: listing.copy.drop(file))
+            raise self._not_as_listed(file)
+
+    async def _pass_on(self, listing: Listing, file: HubFile, start: int, stop: int, arrived: Arrived) -> None:
+        """Bring one part of a file into a file of its own, at its offsets, which goes when this returns."""
+        hub = self._as(for_everybody=listing.for_everybody)
+        place = listing.copy.folder / ".coming" / f"{file.blob}.{os.urandom(8).hex()}.part"
+        with disk_errors(f"write to {place}"):
+            fd = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        at = start
+
+        def write(piece: bytes | bytearray) -> None:
+            with disk_errors(f"write to {place}"):
+                view, to = memoryview(piece), at
+                while view:
+                    written = os.pwrite(fd, view, to)
+                    view, to = view[written:], to + written
+
+        async def take(piece: bytes | bytearray) -> None:
+            nonlocal at
+            await self._workers.run(lambda: write(piece))
+            at += len(piece)
+            arrived(place, start, at)
+
+        try:
+            await hub.span(listing.repo.file(listing.commit, file.path), start, stop, size=file.size, take=take)
+        finally:
+            os.close(fd)
+            place.unlink(missing_ok=True)
+
+    async def _note(self, listing: Listing, file: HubFile) -> None:
+        """Name a file by its path; once there is something in it for others, say so."""
+        if file.path in listing.standing:
+            return
+        await self._workers.run(lambda: listing.copy.link(file))
+        listing.standing.add(file.path)
+        if listing.is_whole or file.size >= limits.ALONE_BYTES_MIN:
+            self._kept(listing)
+
+    def _not_as_listed(self, file: HubFile) -> Damaged:
+        return Damaged(f"{self._hub} gave something else as {file.path} than what it lists")
+
+
+class _Coming:
+    """A file that comes. `count`: bytes that are written; `told`: up to where they may be told of."""
+
+    def __init__(self) -> None:
+        self.place = Path()
+        self.count = 0
+        self.told = 0
+        self.error: HubError | None = None
+        self._ended = False
+        self._news = trio.Event()
+        self._users = 0
+        self._left_at = trio.current_time()
+
+    @property
+    def is_left(self) -> bool:
+        return not self._users and trio.current_time() - self._left_at > limits.UPSTREAM_LEFT_S
+
+    def tell(self, told: int) -> None:
+        self.told = max(self.told, told)
+        news, self._news = self._news, trio.Event()
+        news.set()
+
+    def end(self) -> None:
+        self._ended = True
+        self.tell(self.told)
+
+    async def wait(self, arrived: Arrived, *, until: int) -> None:
+        """Tell of what comes, until so much is here. Raises HubError where it failed before."""
+        self._users += 1
+        told = 0
+        try:
+            while True:
+                news = self._news
+                if self.told > told:
+                    told = self.told
+                    arrived(self.place, 0, told)
+                if told >= until:
+                    return
+                if self._ended:
+                    raise self.error or PeerGone("the node ends")
+                await news.wait()
+        finally:
+            self._users -= 1
+            self._left_at = trio.current_time()

@@ -1,0 +1,105 @@
+"""The upstream hub of a gateway: what it has under a name, and its files, kept here and shared with others.
+
+It is asked only where the user said so (`upstream`). What comes is adopted as a cache of its own client would be, in
+`upstream/` of the home: a repository once all of it is here, before that its large files. What needed the token is
+withheld.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import trio
+
+from p2phub.engine.upstream import Listing, Repo, Upstream
+from p2phub.errors import HubError, UsageError
+from p2phub.node.keystore import upstream_token
+from p2phub.node.running import JsonObject, Running
+from p2phub.node.verbs.adopting import adopt
+from p2phub.observe import Event, RangeReady, Watch
+
+FOLDER = "upstream"
+_log = logging.getLogger(__name__)
+
+
+async def hub_listing(node: Running, watch: Watch, *, kind: str, name: str, revision: str) -> JsonObject:
+    """Return what the hub has at a revision: {"commit", "files": [{"path", "size", "sha256", "git_sha1"}]}, of each
+    file the digest by which the hub names it. Raises NotFound, PeerError, UsageError."""
+    listing = await (await _upstream(node)).listing(Repo(kind, name), revision)
+    return {
+        "commit": listing.commit,
+        "files": [
+            {"path": file.path, "size": file.size, "sha256": file.sha256, "git_sha1": file.git_sha1}
+            for _, file in sorted(listing.files.items())
+        ],
+    }
+
+
+async def hub_bring(
+    node: Running, watch: Watch, *, kind: str, name: str, commit: str, path: str, start: int, stop: int
+) -> JsonObject:
+    """Have bytes `start` ..< `stop` of a file of a commit here, and tell where they stand as they come (RangeReady)."""
+    upstream = await _upstream(node)
+
+    def arrived(place: Path, start: int, stop: int) -> None:
+        watch(RangeReady(os.fspath(place), start, stop, None))
+
+    listing = await upstream.listing(Repo(kind, name), commit)
+    await upstream.bring(listing, path, start, stop, arrived)
+    return {}
+
+
+async def _upstream(node: Running) -> Upstream:
+    parts = node.parts
+    hub = parts.config.upstream
+    if hub is None:
+        raise UsageError("this node has no upstream hub", hint="name one: p2phub node --gateway --upstream URL")
+    token = await parts.workers.run(lambda: upstream_token(parts.config.home))
+    if node.upstream is None:
+        assert node.nursery is not None, "verbs are asked of a node that runs"
+        sharing = _Sharing(node, node.nursery)
+        node.upstream = Upstream(
+            hub,
+            token=token,
+            folder=parts.config.home / FOLDER,
+            workers=parts.workers,
+            mirrors=parts.open_mirrors(),
+            nursery=node.nursery,
+            kept=sharing.kept,
+        )
+    return node.upstream
+
+
+class _Sharing:
+    """Adopts what came, one repository at a time; what comes meanwhile is adopted once more."""
+
+    def __init__(self, node: Running, nursery: trio.Nursery) -> None:
+        self._node, self._nursery = node, nursery
+        self._waiting: dict[Path, bool] = {}
+        self._runs = False
+
+    def kept(self, listing: Listing) -> None:
+        self._waiting[listing.copy.folder] = listing.for_everybody
+        if not self._runs:
+            self._runs = True
+            self._nursery.start_soon(self._run)
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                folder, for_everybody = self._waiting.popitem()
+                announce = ["all"] if for_everybody else []
+                try:
+                    await adopt(self._node, _nobody, places=[("hf", os.fspath(folder))], announce=announce)
+                except HubError as error:  # It is here all the same, and is tried again with what comes next.
+                    _log.warning("what came from the upstream hub could not be adopted: %s", error)
+                await self._node.places.tell()
+                self._node.changes += 1
+        finally:
+            self._runs = False
+
+
+def _nobody(event: Event) -> None:
+    pass

@@ -1,0 +1,149 @@
+"""What came from an upstream hub, as its own client would keep it: so that it is adopted like any other cache.
+
+    CACHE/models--ORG--NAME/
+      blobs/<SHA-256, or git's SHA-1>     a file, once all of it was there and had that digest
+      snapshots/<commit>/<path>           a link to its blob
+      trees/<commit>.json                 the listing that the hub gave
+      .coming/<blob>                      what has come of a file so far, from its beginning on; none of it is checked
+      .seen/<blob>                        how the blob stood when it was checked
+
+There are two caches: what needed a token stands apart from what everybody may have. All methods block and raise
+DiskError.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from p2phub.manifest import check_path, git_blob_sha1, lfs_pointer
+from p2phub.store.disk import disk_errors
+from p2phub.store.materialise.listing import Listed, encode_listing
+
+_READ_BYTES = 1 << 20
+
+
+class HubFile(msgspec.Struct, frozen=True):
+    """A file as a hub lists it, digests in hex: of one in LFS the SHA-256, of any other git's SHA-1."""
+
+    path: str
+    size: int
+    sha256: str | None
+    git_sha1: str | None
+
+    @property
+    def blob(self) -> str:
+        """What its content is called."""
+        found = self.sha256 or self.git_sha1
+        assert found is not None, "a hub lists a digest of each"
+        return found
+
+    def hasher(self) -> hashlib._Hash:
+        """Return what gives `blob`, once it had all bytes."""
+        if self.sha256 is not None:
+            return hashlib.sha256()
+        return hashlib.sha1(b"blob %d\0" % self.size, usedforsecurity=False)
+
+
+class HubCopy:
+    """One repository at one commit. `name`: ORG/NAME, `folder_of`: models or datasets."""
+
+    def __init__(self, cache: Path, folder_of: str, name: str, commit: str) -> None:
+        self.folder = cache / f"{folder_of}--{name.replace('/', '--')}"
+        self._commit = commit
+
+    def begin(self, files: Mapping[str, HubFile]) -> None:
+        """Make the folders, and write down what the commit has."""
+        with disk_errors(f"write to {self.folder}"):
+            for name in ("blobs", "snapshots", "trees", ".coming", ".seen"):
+                (self.folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self.folder / "snapshots" / self._commit).mkdir(exist_ok=True)
+            listing = self.folder / "trees" / f"{self._commit}.json"
+            if not listing.exists():
+                _write_whole(listing, encode_listing({path: _listed(file) for path, file in files.items()}))
+
+    def standing(self, file: HubFile) -> Path | None:
+        """Return where a file stands, checked and unchanged since; None if it does not."""
+        with disk_errors(f"read {self.folder}"):
+            place = self.folder / "blobs" / file.blob
+            try:
+                if (self.folder / ".seen" / file.blob).read_bytes() == _how_it_stands(place):
+                    return place
+            except FileNotFoundError:
+                pass
+            return None
+
+    def coming(self, file: HubFile) -> Path:
+        """Return where what comes of a file is written; it is made now if it is not there."""
+        place = self.folder / ".coming" / file.blob
+        with disk_errors(f"write to {place}"):
+            os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+        return place
+
+    def keep(self, file: HubFile) -> Path:
+        """Put a file where it belongs whose bytes all came, and were found right. Durable when this returns."""
+        coming, place = self.folder / ".coming" / file.blob, self.folder / "blobs" / file.blob
+        with disk_errors(f"write to {place}"):
+            _sync(coming)
+            os.rename(coming, place)
+            _sync(place.parent)
+            _write_whole(self.folder / ".seen" / file.blob, _how_it_stands(place))
+        return place
+
+    def link(self, file: HubFile) -> None:
+        """Name a file that stands here by its path."""
+        check_path(file.path)
+        at = self.folder / "snapshots" / self._commit / file.path
+        with disk_errors(f"write to {at}"):
+            at.parent.mkdir(parents=True, exist_ok=True)
+            if not at.is_symlink():
+                at.symlink_to(os.path.relpath(self.folder / "blobs" / file.blob, at.parent))
+
+    def drop(self, file: HubFile) -> None:
+        """Remove what came of a file."""
+        with disk_errors(f"remove from {self.folder}"):
+            (self.folder / ".coming" / file.blob).unlink(missing_ok=True)
+
+
+def hash_beginning(place: Path, hasher: hashlib._Hash, most: int) -> int:
+    """Give `hasher` what stands at `place`, and return how much that is; of what is longer than `most` nothing."""
+    with disk_errors(f"read {place}"), place.open("r+b") as file:
+        if os.fstat(file.fileno()).st_size > most:
+            file.truncate(0)
+        count = 0
+        while piece := file.read(_READ_BYTES):
+            hasher.update(piece)
+            count += len(piece)
+        return count
+
+
+def _listed(file: HubFile) -> Listed:
+    if file.sha256 is None:
+        return Listed(file.size, file.blob)
+    return Listed(file.size, git_blob_sha1(lfs_pointer(file.sha256, file.size)), file.sha256, file.size)
+
+
+def _how_it_stands(place: Path) -> bytes:
+    found = os.stat(place, follow_symlinks=False)
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ino}\n".encode()
+
+
+def _write_whole(place: Path, data: bytes) -> None:
+    part = place.with_name(place.name + "~")
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(part, place)
+
+
+def _sync(place: Path) -> None:
+    fd = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
