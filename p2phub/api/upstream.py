@@ -10,12 +10,11 @@ import contextlib
 import os
 from collections.abc import AsyncGenerator
 
-import trio
-
 from p2phub.api.reading import Stretch, place_at
 from p2phub.api.under_way import UnderWay
 from p2phub.api.verbs import HubPart, JsonObject, bare_errors, unwatched
-from p2phub.observe import Event, RangeReady
+from p2phub.errors import DiskError
+from p2phub.observe import Event, RangeReady, Watch
 
 
 class UpstreamVerbs(HubPart):
@@ -34,44 +33,54 @@ class UpstreamVerbs(HubPart):
         caller's to close. The last byte of a file comes after all of it was checked; of a part of a large file that is
         asked for by itself there is the hub's word alone. Raises NotFound, Damaged, PeerError, DiskError."""
         args = {"kind": kind, "name": name, "commit": commit, "path": path, "start": start, "stop": stop}
-        ready: list[RangeReady] = []
+        coming = _Coming()
+
+        async def call(watch: Watch) -> None:
+            with bare_errors():
+                await self._verbs.call("hub_bring", args, watch)
 
         def take(event: Event) -> None:
             if isinstance(event, RangeReady):
-                ready[:] = [event]
+                coming.take(event)
                 under_way.tell()
-
-        async def call(watch: object) -> None:
-            with bare_errors():
-                await self._verbs.call("hub_bring", args, take)
 
         under_way = UnderWay(call, take)
         assert self._nursery is not None, "only an open hub reads"
         self._nursery.start_soon(under_way.run)
-        at, fd, place = start, -1, ""
+        at = start
         try:
             while at < stop:
-                told = ready[-1] if ready else None
-                if told is not None and told.stop > at and told.start <= at:
-                    if fd < 0 or (told.place != place and not os.path.exists(place)):
-                        with contextlib.suppress(FileNotFoundError):  # It was moved: the next event says where to.
-                            opened = os.open(told.place, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-                            if fd >= 0:
-                                os.close(fd)
-                            fd, place = opened, told.place
-                    if fd >= 0:
-                        until = min(told.stop, stop)
-                        yield Stretch(place_at(os.dup(fd)), at, until)
-                        at = until
-                        continue
-                if under_way.ended:
-                    if under_way.error is not None:
-                        raise under_way.error
-                    if told is None or told.stop <= at:
-                        return
-                await under_way.news()
-                await trio.lowlevel.checkpoint()
+                if coming.stop > at:
+                    until = min(coming.stop, stop)
+                    yield Stretch(place_at(os.dup(coming.descriptor)), at, until)
+                    at = until
+                elif under_way.ended:
+                    raise under_way.error or DiskError(f"what came of {path} is not there any more")
+                else:
+                    await under_way.news()
         finally:
             under_way.stop()
-            if fd >= 0:
-                os.close(fd)
+            coming.close()
+
+
+class _Coming:
+    """A file of which more and more stands: opened when it is first heard of, since it may be moved, or removed."""
+
+    def __init__(self) -> None:
+        self.descriptor = -1
+        self.stop = 0
+        self._closed = False
+
+    def take(self, event: RangeReady) -> None:
+        if self._closed:
+            return
+        if self.descriptor < 0:
+            with contextlib.suppress(FileNotFoundError):  # Where it was moved to comes next.
+                self.descriptor = os.open(event.place, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        if self.descriptor >= 0:
+            self.stop = event.stop
+
+    def close(self) -> None:
+        self._closed = True
+        if self.descriptor >= 0:
+            os.close(self.descriptor)

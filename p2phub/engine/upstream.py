@@ -30,7 +30,7 @@ from p2phub.store.disk import disk_errors
 from p2phub.store.hub_copy import HubCopy, HubFile, hash_beginning
 
 KINDS = {"model": ("models", ""), "dataset": ("datasets", "datasets/")}
-"""What a kind is called in the paths of the hub's API and in its cache, and what stands before the names of its files."""
+"""What a kind is called in the hub's API and in a cache of it, and what stands before the names of its files."""
 
 _NAME = re.compile(r"(?:[0-9A-Za-z_.-]{1,96}/)?[0-9A-Za-z_.-]{1,96}")
 _REVISION = re.compile(r"[0-9a-z][0-9a-z._-]{0,63}")
@@ -193,6 +193,10 @@ class Upstream:
 
         def begin() -> set[str]:
             copy.begin(files)
+            for file in files.values():  # An empty one nobody asks for.
+                if not file.size and file.hasher().hexdigest() == file.blob and copy.standing(file) is None:
+                    copy.coming(file)
+                    copy.keep(file)
             here = {path for path, file in files.items() if copy.standing(file) is not None}
             for path in here:
                 copy.link(files[path])

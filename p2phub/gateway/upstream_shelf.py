@@ -57,8 +57,8 @@ class UpstreamShelf:
             return [(await self.snapshot(repo, revision or Tag(MAIN))).release]
 
     async def snapshot(self, repo: RepoId, revision: Tag | Commit) -> Snapshot:
-        """What the user named here is that and nothing else. A commit that is here is not asked for; of a branch the hub
-        says what it is now, and what is here counts where it does not answer."""
+        """What the user named here is that and nothing else. A commit that is here is not asked for; of a branch the
+        hub says what it is now, and what is here counts where it does not answer."""
         if isinstance(revision, Commit) or await self._is_the_users(repo):
             try:
                 return await self._here.snapshot(repo, revision)

@@ -109,6 +109,14 @@ class StaticHub:
         self.page_entries = page_entries
         self.repositories: dict[tuple[str, str], Repository] = {}
         self.asked: list[tuple[str, str]] = []
+        self.heard: list[str | None] = []
+        """What came as Authorization with each."""
+        self.tokens: dict[str, str] = {}
+        """What opens a repository, by its name; to who does not show it the repository is not there."""
+        self.gated: dict[str, str] = {}
+        """The same for its files, while everybody may see what it has."""
+        self.spoiled: set[str] = set()
+        """Paths of files of which the last byte is sent wrong."""
         self.port = 0
         self._open = ExitStack()
 
@@ -167,6 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         self.hub.asked.append((self.command, self.path))
+        self.hub.heard.append(self.headers["Authorization"])
         path, _, query = self.path.partition("?")
         # Read whatever happens: what is left of one request would be taken for the next.
         body = self.rfile.read(int(self.headers["Content-Length"] or 0))
@@ -185,9 +194,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _repository(self, kind: str, name: str) -> Repository:
         found = self.hub.repositories.get((kind, unquote(name)))
-        if found is None:
+        if found is None or not self._is_shown(self.hub.tokens, unquote(name)):
             raise Refused(404, "RepoNotFound", "Repository not found")
         return found
+
+    def _is_shown(self, tokens: Mapping[str, str], name: str) -> bool:
+        return name not in tokens or self.headers["Authorization"] == f"Bearer {tokens[name]}"
 
     def _told(
         self, repository: Repository, what: str | None, revision: str, below: str, query: str, body: bytes
@@ -221,6 +233,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _send_file(self, repository: Repository, revision: str, path: str) -> None:
+        if not self._is_shown(self.hub.gated, repository.name):
+            raise Refused(403, "GatedRepo", "Access to it is restricted")
         commit = repository.resolved(revision)
         file = repository.commits[commit].get(path)
         if file is None:
@@ -245,7 +259,11 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{file.size}"
         self._send_head(status, {**headers, "Content-Length": str(stop - start)})
-        self._send_bytes(file.source, start, stop)
+        source = file.source
+        if path in self.hub.spoiled:
+            assert isinstance(source, bytes), "only what is in memory can be spoiled"
+            source = source[:-1] + bytes([source[-1] ^ 1])
+        self._send_bytes(source, start, stop)
 
     def _send_bytes(self, source: bytes | Path, start: int, stop: int) -> None:
         if isinstance(source, bytes):
