@@ -151,7 +151,7 @@ def test_what_is_published_or_mapped_here_is_never_asked_of_the_hub(
     assert hub.asked == []
 
 
-@covers("T05")
+@covers("T33")
 def test_a_file_that_is_not_what_the_hub_lists_is_never_had_whole_nor_kept(
     scene: Scene, hub: StaticHub, gateway: Open
 ) -> None:

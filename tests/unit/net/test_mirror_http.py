@@ -195,6 +195,20 @@ async def test_redirects_within_the_mirror_are_followed(folder: Path) -> None:
         assert server.connections == 1
 
 
+@covers("T48")
+async def test_a_token_is_told_to_the_server_that_it_is_for_and_to_none_that_it_redirects_to() -> None:
+    speaks = MirrorHttp(
+        parse_mirror("https://hub.example/base"),
+        make_tls=no_tls,
+        look_up=look_up,
+        token="hf_secret",  # type: ignore[arg-type]
+    )
+    told = [("Authorization", "Bearer hf_secret")]
+    assert speaks._who_we_are(parse_web_url("https://hub.example/other?x=1")) == told
+    for elsewhere in ("https://cdn.example/x", "https://hub.example:8443/x", "https://a.hub.example/x"):
+        assert speaks._who_we_are(parse_web_url(elsewhere)) == []
+
+
 @covers("T42")
 @pytest.mark.parametrize(
     "target",
