@@ -29,9 +29,12 @@ class UpstreamVerbs(HubPart):
     async def hub_stretches(
         self, kind: str, name: str, commit: str, path: str, start: int, stop: int
     ) -> AsyncGenerator[Stretch, None]:
-        """Yield where bytes `start` ..< `stop` of a file of the hub stand, in order, as they come; each stretch is the
-        caller's to close. The last byte of a file comes after all of it was checked; of a part of a large file that is
-        asked for by itself there is the hub's word alone. Raises NotFound, Damaged, PeerError, DiskError."""
+        """Return a generator of where bytes `start` ..< `stop` of a file of the hub stand, in order, as they come.
+
+        Each stretch is the caller's to close. The last byte of a file comes after all of it was checked; of a part of a
+        large file that is asked for by itself there is the hub's word alone. Raises NotFound, Damaged, PeerError,
+        DiskError.
+        """
         args = {"kind": kind, "name": name, "commit": commit, "path": path, "start": start, "stop": stop}
         coming = _Coming()
 

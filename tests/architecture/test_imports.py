@@ -13,12 +13,12 @@ from tests.support.house import PURE_ROOMS, ROOT, imports_of, module_imports, mo
 
 COMPOSE = "p2phub.node.compose"
 PORTS = {
-    "store": {"interface", "keeping", "catalog", "disk", "caches", "materialise", "sharing"},
+    "store": {"interface", "keeping", "catalog", "disk", "caches", "materialise", "sharing", "hub_copy"},
     "net": {"interface", "finder"},
 }
 """Rooms of adapters behind ports, and their files that others may name: the ports, what may be kept, how to write a
-file safely, and what reads and writes other programs' caches and shared places, which stand behind no port: there is
-nothing to choose.
+file safely, and what reads and writes caches as other programs have them, and shared places, which stand behind no
+port: there is nothing to choose.
 """
 
 # fmt: off

@@ -1,0 +1,212 @@
+"""What a hub may tell and give: each odd answer is refused as the hub's, before anything of it is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import trio
+import trio.testing
+
+from p2phub import limits
+from p2phub.engine.upstream import Listing, Repo, Upstream
+from p2phub.engine.workers import Workers
+from p2phub.errors import Damaged, NotFound, PeerGone, ProtocolViolation, UsageError
+from p2phub.identity import MirrorId, parse_mirror
+from p2phub.net import Mirrors
+from p2phub.net.interface import Take
+
+COMMIT = "c0ffee" + "0" * 34
+REPO = Repo("model", "acme/mini")
+BIG = bytes(range(256)) * (12 * limits.MIB // 256)
+
+
+def entry(path: str, content: bytes, **other: Any) -> dict[str, Any]:
+    sha256 = hashlib.sha256(content).hexdigest()
+    lfs = {"oid": sha256, "size": len(content), "pointerSize": 130}
+    return {"type": "file", "path": path, "size": len(content), "oid": "0" * 40, "lfs": lfs, **other}
+
+
+class FakeHub:
+    """`net.Hub`. `tree`: its pages; `content`: what it sends of each path; `fails_at`: where it breaks off, once
+    each."""
+
+    def __init__(self, tree: list[Any], content: dict[str, bytes] | None = None) -> None:
+        self.sha = COMMIT
+        self.tree = tree
+        self.content = content or {}
+        self.fails_at: list[int] = []
+        self.spans: list[tuple[int, int]] = []
+        self.waits: trio.Event | None = None
+
+    async def told(self, path: str, query: str = "", *, most: int) -> tuple[bytes, str | None]:
+        if "/tree/" not in path:
+            return json.dumps({"sha": self.sha}).encode(), None
+        page = int(query.partition("page=")[2] or 0)
+        told = self.tree[page]
+        body = told if isinstance(told, bytes) else json.dumps(told).encode()
+        return body, f"page={page + 1}" if page + 1 < len(self.tree) else None
+
+    async def span(self, path: str, start: int, stop: int, *, size: int, take: Take) -> None:
+        self.spans.append((start, stop))
+        name = path.partition(f"/resolve/{COMMIT}/")[2]
+        if name not in self.content:
+            raise NotFound(f"nothing at {path}")
+        while start < stop:
+            until = min(start + limits.MIB, stop)
+            if self.fails_at and self.fails_at[0] < until:
+                await take(self.content[name][start : self.fails_at[0]])
+                self.fails_at.pop(0)
+                raise PeerGone("its answer ended too early")
+            await take(self.content[name][start:until])
+            start = until
+        if self.waits is not None:
+            await self.waits.wait()
+
+    async def aclose(self) -> None: ...
+
+
+class FakeMirrors:
+    def __init__(self, hub: FakeHub) -> None:
+        self.hub = hub
+
+    def open_hub(self, mirror: MirrorId, token: str | None) -> FakeHub:
+        return self.hub
+
+
+Ask = Callable[[FakeHub, trio.Nursery], Upstream]
+
+
+@pytest.fixture
+def kept() -> list[Listing]:
+    return []
+
+
+@pytest.fixture
+def ask(tmp_path: Path, kept: list[Listing]) -> Ask:
+    def make(hub: FakeHub, nursery: trio.Nursery) -> Upstream:
+        return Upstream(
+            parse_mirror("https://hub.example"),
+            token=None,
+            folder=tmp_path,
+            workers=Workers(),
+            mirrors=cast(Mirrors, FakeMirrors(hub)),
+            nursery=nursery,
+            kept=kept.append,
+        )
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        b"<html>",
+        b"[" * 100_000,
+        {"error": "no list"},
+        [entry("../x", b"1")],
+        [entry("/etc/passwd", b"1")],
+        [entry("a", b"1"), entry("A", b"2")],
+        [entry("a", b"1"), entry("a/b", b"2")],
+        [entry("a", b"1", lfs={"oid": "../../x", "size": 1})],
+        [entry("a", b"1", lfs={"oid": "0" * 64, "size": -1})],
+        [entry("a", b"1", lfs={"oid": "0" * 64, "size": 1 << 50})],
+        [entry("a", b"1", lfs=None, oid="/" * 40)],
+        [entry("a", b"1", lfs=None, oid="0" * 40, size=limits.GIT_SHA1_FILE_BYTES_MAX)],
+    ],
+)
+async def test_a_listing_that_breaks_a_rule_is_the_hubs_fault_and_leaves_nothing(
+    ask: Ask, tmp_path: Path, page: Any
+) -> None:
+    async with trio.open_nursery() as nursery:
+        with pytest.raises(ProtocolViolation):
+            await ask(FakeHub([page]), nursery).listing(REPO, "main")
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_commit_that_is_none_and_pages_without_end_are_refused(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("p2phub.engine.upstream._PAGES_MAX", 3)
+    async with trio.open_nursery() as nursery:
+        hub = FakeHub([[]] * 5)
+        with pytest.raises(ProtocolViolation, match="pages without end"):
+            await ask(hub, nursery).listing(REPO, "main")
+        hub.sha = "../" * 13 + "x"
+        with pytest.raises(ProtocolViolation, match="a commit"):
+            await ask(hub, nursery).listing(REPO, "main")
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/..", "../a", "a/b/c", "a--b/c", "a/b?x", "a/b c", "a" * 97, "a\n"])
+def test_a_name_that_no_hub_has_is_asked_of_none(name: str) -> None:
+    with pytest.raises(UsageError):
+        Repo("model", name)
+
+
+async def test_what_breaks_off_goes_on_from_there_and_nothing_is_told_of_before_it_was_checked(
+    ask: Ask, kept: list[Listing]
+) -> None:
+    hub = FakeHub([[entry("big.bin", BIG)]], {"big.bin": BIG})
+    hub.fails_at = [5 * limits.MIB + 7]
+    told: list[tuple[bytes, int]] = []
+
+    def arrived(place: Path, start: int, stop: int) -> None:
+        told.append((place.read_bytes()[start:stop], stop))
+
+    async with trio.open_nursery() as nursery:
+        upstream = ask(hub, nursery)
+        listing = await upstream.listing(REPO, "main")
+        await upstream.bring(listing, "big.bin", 0, len(BIG), arrived)
+    assert [start for start, _ in hub.spans] == [0, 5 * limits.MIB + 7]
+    assert all(content == BIG[:stop] for content, stop in told)
+    assert [stop for _, stop in told if stop > len(BIG) - limits.UPSTREAM_HELD_BACK_BYTES] == [len(BIG)]
+    assert [each.commit for each in kept] == [COMMIT]
+
+
+async def test_what_is_left_of_a_file_that_is_not_as_listed_is_nothing(ask: Ask, kept: list[Listing]) -> None:
+    hub = FakeHub([[entry("big.bin", BIG)]], {"big.bin": BIG[:-1] + b"!"})
+    told: list[int] = []
+    async with trio.open_nursery() as nursery:
+        upstream = ask(hub, nursery)
+        listing = await upstream.listing(REPO, "main")
+        for _ in range(2):
+            with pytest.raises(Damaged):
+                await upstream.bring(listing, "big.bin", 0, len(BIG), lambda place, start, stop: told.append(stop))
+    assert len(hub.spans) == 1, "it is not asked for again"
+    assert max(told) <= len(BIG) - limits.UPSTREAM_HELD_BACK_BYTES
+    assert kept == []
+    assert listing.copy.standing(listing.files["big.bin"]) is None
+
+
+async def test_a_blob_that_changed_on_the_disk_is_not_there(ask: Ask) -> None:
+    content = b"weights"
+    hub = FakeHub([[entry("a.bin", content)]], {"a.bin": content})
+    async with trio.open_nursery() as nursery:
+        upstream = ask(hub, nursery)
+        listing = await upstream.listing(REPO, "main")
+        await upstream.bring(listing, "a.bin", 0, 7, lambda place, start, stop: None)
+        place = listing.copy.standing(listing.files["a.bin"])
+        assert place is not None
+        place.write_bytes(b"changed")
+        assert listing.copy.standing(listing.files["a.bin"]) is None
+        await upstream.bring(listing, "a.bin", 0, 7, lambda place, start, stop: None)
+    assert place.read_bytes() == content
+
+
+async def test_many_who_want_a_file_wait_for_one_download(ask: Ask) -> None:
+    content = b"weights"
+    hub = FakeHub([[entry("a.bin", content)]], {"a.bin": content})
+    hub.waits = trio.Event()
+    got: list[int] = []
+    async with trio.open_nursery() as nursery:
+        upstream = ask(hub, nursery)
+        listing = await upstream.listing(REPO, "main")
+        for _ in range(5):
+            nursery.start_soon(upstream.bring, listing, "a.bin", 0, 7, lambda place, start, stop: got.append(stop))
+        await trio.testing.wait_all_tasks_blocked()
+        hub.waits.set()
+    assert (hub.spans, got) == ([(0, 7)], [7] * 5)
