@@ -274,12 +274,13 @@ def test_what_a_client_may_search_is_what_this_home_has(stranger: HfClient) -> N
     code = """
 from huggingface_hub import HfApi
 api = HfApi()
+api.hf_hub_download(sys.argv[1], "config.json")  # A name is listed once somebody asked for it.
 print(json.dumps([
     [each.id for each in api.list_models(search="MiniLM")],
     [each.id for each in api.list_models(author="acme", limit=1)],
     [each.id for each in api.list_models(search="nothing is called so")],
 ]))
 """
-    found, first, none = stranger.python(code)
+    found, first, none = stranger.python(code, NAME)
     assert NAME in found
     assert (len(first), none) == (1, [])
