@@ -126,6 +126,7 @@ MIRROR_LEFT_OVER_BYTES_MAX = 64 * KIB  # Read of a body that nobody wants, so th
 UPSTREAM_ANSWER_BYTES_MAX = 16 * MIB  # What a hub tells of a repository has no pages: of 100,000 files some 10 MB.
 UPSTREAM_FILES_MAX = 100_000  # Of one commit of an upstream hub; larger ones are not passed on.
 UPSTREAM_LISTINGS_MAX = 16  # Kept in memory, up to 30 MB each; what is asked for is mostly the last.
+UPSTREAM_REQUESTS_AT_ONCE = 8  # As many as a client has downloads under way; what is asked beyond that waits.
 UPSTREAM_SPAN_BYTES = 64 * MIB  # Asked for at a time: where it breaks off, that is where it goes on.
 UPSTREAM_WHOLE_BYTES = 8 * MIB  # Files up to this are had whole and checked before a byte of them is passed on.
 UPSTREAM_HELD_BACK_BYTES = MIB  # Of a larger one so much waits until all of it was checked.

@@ -67,7 +67,12 @@ MANUALS: dict[str, Manual] = {
             "docs/operations/README.md",
         ],
         codes=[4],
-        files=[_CONFIG, _KEYS, ("HOME/keys/gateway.token", "what opens the gateway from elsewhere, and to changes")],
+        files=[
+            _CONFIG,
+            _KEYS,
+            ("HOME/keys/gateway.token", "what opens the gateway from elsewhere, and to changes"),
+            ("HOME/keys/upstream.token", "yours: what is shown to the upstream hub, and to nobody else"),
+        ],
         done="stopped by Ctrl-C or SIGTERM",
     ),
     "publish": Manual(

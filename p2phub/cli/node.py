@@ -49,6 +49,8 @@ async def run(call: Invocation) -> int:
                     if call.args.gateway_uploads:
                         output.note("`hf upload ORG/NAME FOLDER` publishes, with HF_TOKEN as in keys/gateway.token.")
                     output.note(f"OCI clients and Ollama pull from {event.gateway.removeprefix('http://')}/ORG/NAME.")
+                    if call.args.upstream is not None:
+                        output.say(f"What nothing here is called comes from {call.args.upstream}.")
                 if gateway is not None and gateway.door is not None:
                     output.say("A browser shows it, and lets you fetch and publish, at")
                     output.say(f"  {_page_of(gateway.door, is_read=output.columns is not None)}", whole=True)

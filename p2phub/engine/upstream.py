@@ -118,6 +118,7 @@ class Upstream:
         self._listings: OrderedDict[tuple[Repo, str], Listing] = OrderedDict()
         self._not_for_everybody: set[Repo] = set()
         self._coming: dict[tuple[Path, str], _Coming] = {}
+        self._at_once = trio.CapacityLimiter(limits.UPSTREAM_REQUESTS_AT_ONCE)
         self._wrong: dict[tuple[Path, str], float] = {}
 
     async def listing(self, repo: Repo, revision: str) -> Listing:
@@ -308,7 +309,8 @@ class Upstream:
                 before, until = coming.count, min(coming.count + limits.UPSTREAM_SPAN_BYTES, file.size)
                 try:
                     path = listing.repo.file(listing.commit, file.path)
-                    await hub.span(path, before, until, size=file.size, take=take)
+                    async with self._at_once:
+                        await hub.span(path, before, until, size=file.size, take=take)
                 except (PeerGone, PeerStalled):
                     tries = 0 if coming.count > before else tries + 1
                     if tries == _TRIES or coming.is_left:
@@ -343,7 +345,8 @@ class Upstream:
             arrived(place, start, at)
 
         try:
-            await hub.span(listing.repo.file(listing.commit, file.path), start, stop, size=file.size, take=take)
+            async with self._at_once:
+                await hub.span(listing.repo.file(listing.commit, file.path), start, stop, size=file.size, take=take)
         finally:
             os.close(fd)
             place.unlink(missing_ok=True)

@@ -39,7 +39,7 @@ import msgspec
 
 from p2phub import limits
 from p2phub.errors import DiskError, HubError, Malformed, UsageError
-from p2phub.identity import Address, MirrorId, PeerAddress, parse_mirror, parse_peer_address
+from p2phub.identity import Address, MirrorId, PeerAddress, parse_mirror, parse_peer_address, without_secrets
 from p2phub.manifest import check_mirror
 from p2phub.node.durations import parse_duration
 from p2phub.node.labels import Labels, parse_labels
@@ -152,10 +152,16 @@ def _parse_template(text: str) -> str:
     return text
 
 
+_LIKE_A_HUB = "like https://hub.example.org; http:// on this machine only"
+
+
 def _parse_upstream(text: Any) -> MirrorId:
     if not isinstance(text, str):
-        raise UsageError("the URL of a hub is wanted", hint="like https://hub.example.org")
-    return parse_mirror(text)
+        raise UsageError("the URL of a hub is wanted", hint=_LIKE_A_HUB)
+    try:
+        return parse_mirror(text)
+    except UsageError as error:
+        raise UsageError(f"not the URL of a hub: {without_secrets(text)!r}", hint=_LIKE_A_HUB) from error
 
 
 def _parse_place(text: str) -> Path:
