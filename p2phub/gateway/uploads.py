@@ -184,12 +184,19 @@ class Uploads:
             raise no_repository(f"{repo.name} stands for nothing here; make it first: hf repos create {repo.name}")
         return head
 
+    @asynccontextmanager
+    async def _turn(self, repo: RepoId) -> AsyncIterator[_Head]:
+        """Give what a repository is at, which nobody changes from here meanwhile, by whatever name. Raises
+        Refusal(404)."""
+        reference = (await self._existing(repo)).reference
+        async with self._turns.of(reference):
+            yield await self._existing(repo)
+
     async def _name_version(self, exchange: Exchange, asked: NameVersion) -> Json:
         said = await _json(exchange)
         tag = _tag(asked.branch if asked.branch is not None else said.get("tag"))
         start = asked.revision if asked.branch is None else said.get("startingPoint")
-        async with self._turns.of(asked.repo.name):
-            head = await self._existing(asked.repo)
+        async with self._turn(asked.repo) as head:
             if head.at(tag) is not None:
                 raise Refusal(409, f"{asked.repo.name} has {tag} already")
             version = self._version(asked.repo, head, start if isinstance(start, str) else MAIN)
@@ -307,8 +314,11 @@ class Uploads:
                         xorb.feed(piece)
                         yield piece
                 xorb.end()
+                intake.need_chunks(xorb.chunks)  # Here, so that nothing stays of what is refused.
 
             sha256 = await intake.draft.receive(pieces())
+            if asked.hash in intake.xorbs:  # It came twice at once.
+                return {"was_inserted": False}
             intake.keep_chunks(xorb.chunks)
             intake.xorbs[asked.hash] = xorb
             intake.xorb_files[asked.hash] = sha256
@@ -350,8 +360,13 @@ class Uploads:
         if asked.as_request:
             raise Refusal(403, "there are no pull requests here: what you upload is yours to publish")
         tag, repo = _tag(asked.revision), asked.repo
-        async with self._commits, self._turns.of(repo.name), self._used_intake() as intake, AsyncExitStack() as stack:
-            head = await self._existing(repo)
+        # The turn first: those who wait for one take no place from who commits to something else.
+        async with (
+            self._turn(repo) as head,
+            self._commits,
+            self._used_intake() as intake,
+            AsyncExitStack() as stack,
+        ):
             version = head.at(tag)
             body = await stack.enter_async_context(aclosing(exchange.pieces(most=limits.GATEWAY_OBJECT_BYTES_MAX)))
             lines = await stack.enter_async_context(aclosing(read_commit(body)))
@@ -475,10 +490,14 @@ class _Intake:
         self._chunks = 0
         self._segments = 0
 
-    def keep_chunks(self, count: int) -> None:
-        """Count chunks that are remembered from now on. Raises Refusal(413) for too many."""
+    def need_chunks(self, count: int) -> None:
+        """Raise Refusal(413) where so many more would be too many."""
         if self._chunks + count > limits.GATEWAY_CHUNKS_MAX:
             raise Refusal(413, "too many chunks in one upload")
+
+    def keep_chunks(self, count: int) -> None:
+        """Count chunks that are remembered from now on. Raises Refusal(413) for too many."""
+        self.need_chunks(count)
         self._chunks += count
 
     def keep_files(self, files: Sequence[XetFile]) -> None:

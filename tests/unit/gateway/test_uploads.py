@@ -6,10 +6,13 @@ from types import TracebackType
 from typing import Any, cast
 
 import pytest
+import trio
+import trio.testing
 
 from p2phub import api, limits
+from p2phub.gateway.routes import Kind, RepoId
 from p2phub.gateway.upload_routes import PutShard, PutXorb
-from p2phub.gateway.uploads import Uploads
+from p2phub.gateway.uploads import Uploads, _Head
 from p2phub.http.exchange import Request
 from p2phub.http.refusal import Refusal
 from tests.support.memory_exchange import HOST, MemoryExchange
@@ -27,9 +30,13 @@ class _Draft:
     ) -> None:
         pass
 
+    def __init__(self) -> None:
+        self.kept = 0
+
     async def receive(self, pieces: Any) -> str:
         async for _ in pieces:
             pass
+        self.kept += 1
         return "ab" * 32
 
 
@@ -39,7 +46,8 @@ class _Hub:
 
     def open_draft(self) -> _Draft:
         self.opened += 1
-        return _Draft()
+        self.draft = _Draft()
+        return self.draft
 
 
 def _exchange(body: bytes) -> MemoryExchange:
@@ -79,9 +87,33 @@ async def test_what_shards_tell_is_bounded_over_all_of_them(monkeypatch: pytest.
 
 async def test_the_chunks_of_all_xorbs_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "GATEWAY_CHUNKS_MAX", 5)
-    uploads = Uploads(cast("api.Hub", _Hub()))
+    hub = _Hub()
+    uploads = Uploads(cast("api.Hub", hub))
     grant = await _grant(uploads)
     await uploads.answer(_exchange(xorb(*[chunk(b"")] * 5)), PutXorb(grant, HASH), HOST)
     with pytest.raises(Refusal) as caught:
         await uploads.answer(_exchange(xorb(chunk(b""))), PutXorb(grant, "ff" * 32), HOST)
     assert caught.value.status == 413
+    assert hub.draft.kept == 1, "nothing stays of what is refused"
+
+
+async def test_two_names_of_one_release_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would begin with what the other is about to replace."""
+    uploads = Uploads(cast("api.Hub", _Hub()))
+    order: list[str] = []
+
+    async def existing(repo: RepoId) -> _Head:
+        order.append(f"{repo.name} looks")
+        return _Head("KEY/mini", "mini", True, ())
+
+    async def take(name: str) -> None:
+        async with uploads._turn(RepoId(Kind.MODEL, name)):
+            order.append(f"{name} has it")
+            await trio.testing.wait_all_tasks_blocked()
+            order.append(f"{name} is done")
+
+    monkeypatch.setattr(uploads, "_existing", existing)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(take, "acme/mini")
+        nursery.start_soon(take, "mini")
+    assert [each.partition(" ")[2] for each in order[2:]] == ["looks", "has it", "is done"] * 2
