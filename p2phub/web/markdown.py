@@ -29,6 +29,9 @@ _LEFT_OUT = re.compile(
 )
 _METADATA = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*$\n?", re.DOTALL | re.MULTILINE)
 
+_LINKED = "linked"
+"""Marks a picture within a link: it is that link's words."""
+
 Pictures = Mapping[str, str]
 """`data:` URLs by path in the repository."""
 
@@ -49,7 +52,8 @@ def card_document(text: str, *, title: str, pictures: Pictures | None = None, is
 def pictures_of(text: str) -> list[str]:
     """Return the paths of a repository's own files that its card wants to show, CARD_PICTURES_MAX at most."""
     found: dict[str, None] = {}
-    for token in _tokens(_split(text)[1]):
+    card = _split(text)[1]
+    for token in () if _is_too_hard(card) else _tokens(card):
         for child in token.children or ():
             if child.type == "image" and (path := _path_of(str(child.attrs.get("src", "")))) is not None:
                 found[path] = None
@@ -65,8 +69,15 @@ def _split(text: str) -> tuple[str, str]:
 
 
 def _html(text: str, pictures: Pictures) -> str:
+    if _is_too_hard(text):
+        return f"<p><em>This is shown as it was written: it has too much markup.</em></p><pre>{escape(text)}</pre>"
     told: str = _PARSER.renderer.render(_tokens(text), _PARSER.options, {"pictures": pictures})
     return told
+
+
+def _is_too_hard(text: str) -> bool:
+    """Whether a card takes seconds to read: each bracket that nothing closes is looked after to its paragraph's end."""
+    return text.count("[") > limits.CARD_BRACKETS_MAX
 
 
 def _tokens(text: str) -> list[Token]:
@@ -76,6 +87,11 @@ def _tokens(text: str) -> list[Token]:
         # complains of one by one. The card's own sheet knows the classes.
         if token.type in ("th_open", "td_open") and (style := token.attrs.pop("style", None)) is not None:
             token.attrSet("class", str(style).removeprefix("text-align:"))
+        open_links = 0
+        for child in token.children or ():
+            open_links += {"link_open": 1, "link_close": -1}.get(child.type, 0)
+            if child.type == "image" and open_links:
+                child.meta[_LINKED] = True
     return tokens
 
 
@@ -119,9 +135,8 @@ def _image(
     shown = env["pictures"].get(_path_of(address))
     if shown is not None:
         return f'<img src="{escape(shown)}" alt="{alternative}">'
-    # Within a link it is that link's words.
-    open_links = sum({"link_open": 1, "link_close": -1}.get(each.type, 0) for each in tokens[:number])
-    return f"{_link(address)}{alternative}</a>" if not open_links and _leads_to_a_page(address) else alternative
+    is_words = token.meta.get(_LINKED, False)
+    return f"{_link(address)}{alternative}</a>" if not is_words and _leads_to_a_page(address) else alternative
 
 
 def _link(address: str) -> str:

@@ -190,3 +190,20 @@ def test_there_are_bounds_on_pictures_and_lines() -> None:
 
 def test_a_card_that_is_cut_says_so() -> None:
     assert "left out" in card_document("# x", title="x", is_cut=True)
+
+
+@covers("T46")
+def test_a_card_that_is_hard_to_read_is_shown_as_it_was_written() -> None:
+    hard = "![<script>\n" * (limits.CARD_BRACKETS_MAX + 1)
+    shown = card_document(hard, title="x")
+    assert "shown as it was written" in shown
+    assert "<script>" not in shown
+    assert shown.count("![&lt;script&gt;") == limits.CARD_BRACKETS_MAX + 1
+    assert pictures_of("![a](a.png)\n" * (limits.CARD_BRACKETS_MAX + 1)) == []
+
+
+def test_a_picture_in_a_link_is_words_of_that_link_and_one_behind_it_a_link() -> None:
+    text = "[![in](https://a.example/x.png)](https://b.example) ![out](https://c.example/y.png)"
+    shown = card_document(text, title="x")
+    assert "https://a.example" not in shown
+    assert shown.count("https://b.example") == shown.count("https://c.example") == 1
