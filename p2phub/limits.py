@@ -290,7 +290,7 @@ PAGE_CARDS_KEPT_MAX = 16  # With their pictures up to 21 MiB each; some KiB as a
 PAGE_DANGERS_KEPT_MAX = 4096  # Of files that were looked at, a line each.
 CARD_BYTES_MAX = (
     128 * KIB
-)  # So much is shown: at the worst (stars, or tags that do not end) it takes one and a half seconds.
+)  # So much is shown: at the worst (stars, open tags) it takes one and a half seconds.
 CARD_LINE_LETTERS_MAX = 16_384  # What is longer was written by no hand, and some rules are slow for it.
 CARD_BRACKETS_MAX = 8192  # Beginnings of links and pictures: 65,536 that lead nowhere take three seconds.
 CARD_NESTING_MAX = 20
