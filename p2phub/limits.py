@@ -288,9 +288,7 @@ PAGE_LISTENERS_MAX = 64  # Pages that listen at once; each has a connection.
 PAGE_TENSORS_KEPT_MAX = 200_000  # Of models that were looked at last: some 300 bytes each.
 PAGE_CARDS_KEPT_MAX = 16  # With their pictures up to 21 MiB each; some KiB as a rule.
 PAGE_DANGERS_KEPT_MAX = 4096  # Of files that were looked at, a line each.
-CARD_BYTES_MAX = (
-    128 * KIB
-)  # So much is shown: at the worst (stars, open tags) it takes one and a half seconds.
+CARD_BYTES_MAX = 128 * KIB  # So much is shown: at the worst (stars, open tags) it takes one and a half seconds.
 CARD_LINE_LETTERS_MAX = 16_384  # What is longer was written by no hand, and some rules are slow for it.
 CARD_BRACKETS_MAX = 8192  # Beginnings of links and pictures: 65,536 that lead nowhere take three seconds.
 CARD_NESTING_MAX = 20

@@ -91,9 +91,12 @@ class CatalogDatabase:
 
     @property
     def generation(self) -> int:
-        with self._opening:
-            self._opened()  # Which may find that it has to be begun anew.
-            return self._generation
+        def look() -> int:
+            with self._opening:
+                self._opened()  # Which may find that it has to be begun anew.
+                return self._generation
+
+        return self._do(look)
 
     # --- telling it ------------------------------------------------------------------------------------------------
 

@@ -159,3 +159,18 @@ def test_to_find_the_first_reads_a_part_of_a_long_list_alone(index: CatalogDatab
     few, steps = steps, 0
     assert index.count(parse_query("llama model")) == 20_000
     assert few < steps / 5
+
+
+def test_a_home_that_goes_away_while_it_is_opened_is_the_disks_fault_whatever_is_asked(
+    index: CatalogDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> sqlite3.Connection:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+        raise error
+
+    monkeypatch.setattr(catalog_database.sqlite3, "connect", fails)
+    with pytest.raises(DiskError):
+        index.find(Query(), 0, 1)
+    with pytest.raises(DiskError):
+        _ = index.generation
