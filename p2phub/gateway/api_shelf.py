@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any, TypeVar
 
 import trio
@@ -142,14 +142,18 @@ class HubShelf:
     @asynccontextmanager
     async def open(self, snapshot: Snapshot, file: File, *, start: int = 0) -> AsyncIterator[Content]:
         manifest, _, key = snapshot.key.partition(" ")
-        async with self._open.model(manifest, key) as model:
+        until = trio.current_time() + limits.GATEWAY_FIRST_PIECE_S
+        async with AsyncExitStack() as stack:
+            with _given_until(until, file.path):
+                model = await stack.enter_async_context(self._open.model(manifest, key))
             standing = await model.descriptor(file.path)
-            try:
-                await self._passing_on.judge(model, file.path, start=start)
-                yield _Opened(model, file, standing, lambda: self._open.forget(manifest, model))
-            finally:
-                if standing is not None:
-                    standing.close()
+            if standing is not None:
+                stack.callback(standing.close)
+                await self._passing_on.judge(model, file.path, start=start)  # By what is here.
+            else:
+                with _given_until(until, file.path):
+                    await self._passing_on.judge(model, file.path, start=start)
+            yield _Opened(model, file, standing, lambda: self._open.forget(manifest, model))
 
     async def _told(self, repo: RepoId) -> _Told:
         """Return what is known here of a repository. Raises Unmapped."""
@@ -345,6 +349,18 @@ class _Listings:
         while self._count > limits.GATEWAY_FILES_KEPT_MAX and len(self._files) > 1:
             _, dropped = self._files.popitem(last=False)
             self._count -= len(dropped) + 1
+
+
+@contextlib.contextmanager
+def _given_until(until: float, path: str) -> Iterator[None]:
+    """Wait no longer than until then for others to give what opening a file takes: a fetch looks on for a minute after
+    its last provider is lost, and clients wait 10 s for an answer. Raises NoProvider."""
+    with trio.move_on_at(until) as waiting:
+        yield
+    if waiting.cancelled_caught:
+        raise NoProvider(
+            f"nobody gave the beginning of {path} in time", hint="what came is kept, and it is looked for again"
+        )
 
 
 def _release(name: str, version: Version) -> Release:

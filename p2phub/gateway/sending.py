@@ -39,11 +39,12 @@ async def send_file(
     if start == stop:
         await exchange.answer(status, headers, b"")
         return
+    until = trio.current_time() + limits.GATEWAY_FIRST_PIECE_S  # To open it takes of that, too.
     async with shelf.open(snapshot, file, start=start) as content:
         if content.standing is not None:
             await _send_standing(exchange, content.standing, status, headers, start, stop)
         else:
-            await _send_fetched(exchange, content, status, headers, start, stop)
+            await _send_fetched(exchange, content, status, headers, start, stop, until)
 
 
 async def send_bytes(exchange: Exchange, content: bytes, headers: Headers, *, etag: str) -> None:
@@ -78,15 +79,16 @@ async def _send_standing(
 
 
 async def _send_fetched(
-    exchange: Exchange, content: Content, status: int, headers: Headers, start: int, stop: int
+    exchange: Exchange, content: Content, status: int, headers: Headers, start: int, stop: int, until: float
 ) -> None:
-    """Send what is read while it is fetched. Raises HubError, if it fails before there is anything to send."""
+    """Send what is read while it is fetched; the head at `until`, if there is nothing to send by then. Raises HubError,
+    if it fails sooner."""
     put, pieces = trio.open_memory_channel[Piece | HubError](0)
 
     async def pass_on() -> HubError | CutOff | None:
         """Return what went wrong."""
         first: Piece | HubError | None = None
-        with trio.move_on_after(limits.GATEWAY_FIRST_PIECE_S):
+        with trio.move_on_at(until):
             first = await _next(pieces)
         if isinstance(first, HubError):
             return first

@@ -136,4 +136,4 @@ class Shelf(Protocol):
 
     def open(self, snapshot: Snapshot, file: File, *, start: int = 0) -> AbstractAsyncContextManager[Content]:
         """Open a file, to be read from `start` on. Raises Unsafe for one that may run code when it is loaded and that
-        the user did not allow."""
+        the user did not allow; NoProvider if others do not give within GATEWAY_FIRST_PIECE_S what it takes to know."""

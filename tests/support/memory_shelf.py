@@ -71,6 +71,7 @@ class MemoryShelf:
     """`shelf.Shelf`. `standing`: whether files stand whole here; else they are read as if they were fetched.
 
     `fails_after`, `stalls_after`: after how many bytes a read raises `failure`, or waits for ever. `reads`: under way.
+    `opens_after_s`: how long it takes to open a file.
     """
 
     def __init__(self) -> None:
@@ -79,6 +80,7 @@ class MemoryShelf:
         self.stalls_after: int | None = None
         self.failure: HubError = HubError("nothing is wrong")
         self.unreachable: HubError | None = None  # What asking for a snapshot raises.
+        self.opens_after_s = 0.0
         self.changes_after = -1
         self.candidates: tuple[str, ...] = ()
         self.reads = 0
@@ -139,6 +141,7 @@ class MemoryShelf:
 
     @asynccontextmanager
     async def open(self, snapshot: Snapshot, file: File, *, start: int = 0) -> AsyncIterator[Content]:
+        await trio.sleep(self.opens_after_s)
         content = self._contents[snapshot.key, file.path]
         standing = MemoryStanding(content) if self.standing else None
         self.opened += 1

@@ -365,3 +365,81 @@ async def test_models_are_closed_once_though_several_are_about_to_close_them(
         nursery.start_soon(models.tidy)
     await models.close()
     assert [each.closed for each in opened] == [1] * len(opened)
+
+
+# --- files whose provider is lost -------------------------------------------------------------------------------------
+
+
+class LostModel:
+    """An open model that never comes, or whose bytes never do. `standing`: what is here of it."""
+
+    def __init__(self, manifest: str, *, opens: bool, standing: Any = None) -> None:
+        self.manifest = manifest
+        self._opens = opens
+        self._standing = standing
+        self.looked_for_s = 0.0
+
+    async def __aenter__(self) -> LostModel:
+        if not self._opens:
+            await trio.sleep_forever()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        pass
+
+    async def descriptor(self, path: str) -> Any:
+        return self._standing
+
+    async def danger(self, path: str, *, start: int = 0) -> str | None:
+        began = trio.current_time()
+        try:
+            await trio.sleep(60)  # So long a fetch waits for who was lost.
+        finally:
+            self.looked_for_s = trio.current_time() - began
+        return None
+
+
+class PlayedStanding:
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def shelf_of(model: LostModel) -> HubShelf:
+    class LostHub(PlayedHub):
+        def open_model(self, key: str) -> LostModel:
+            return model
+
+        async def ls(self, ref: str) -> list[dict[str, Any]]:
+            return []
+
+    hub: Any = LostHub()
+    return HubShelf(hub, allow_unsafe=False)
+
+
+@pytest.mark.parametrize("opens", [False, True])
+async def test_a_file_that_nobody_gives_is_told_to_be_had_later_before_clients_give_up(
+    opens: bool, autojump_clock: trio.testing.MockClock
+) -> None:
+    model = LostModel(MANIFESTS[0], opens=opens)
+    shelf = shelf_of(model)
+    snapshot = await shelf.snapshot(REPO, MAIN)
+    began = trio.current_time()
+    with pytest.raises(NoProvider, match="nobody gave the beginning of file in time"):
+        async with shelf.open(snapshot, snapshot.files[0]):
+            pass
+    assert trio.current_time() - began < 10
+    assert model.looked_for_s < 10  # Nothing goes on asking for it.
+
+
+async def test_what_is_here_whole_is_looked_at_for_as_long_as_the_disk_takes(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    standing = PlayedStanding()
+    shelf = shelf_of(LostModel(MANIFESTS[0], opens=True, standing=standing))
+    snapshot = await shelf.snapshot(REPO, MAIN)
+    async with shelf.open(snapshot, snapshot.files[0]) as content:
+        assert content.standing is standing
+    assert standing.closed == 1

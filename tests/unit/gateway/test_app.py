@@ -216,6 +216,16 @@ async def test_the_head_does_not_wait_for_slow_sources_for_ever(
     assert shelf.reads == 0
 
 
+async def test_the_head_does_not_wait_once_more_for_what_took_long_to_open(
+    shelf: MemoryShelf, autojump_clock: trio.testing.MockClock
+) -> None:
+    shelf.standing, shelf.stalls_after, shelf.opens_after_s = False, 0, 6.0
+    exchange = MemoryExchange(Request("GET", "/acme/m/resolve/main/a/b/big.safetensors", {"host": HOST}, "127.0.0.1"))
+    with trio.move_on_after(9):
+        await Front(DOOR, {"": App(shelf)}).handle(exchange)
+    assert (exchange.status, exchange.content) == (200, b"")
+
+
 async def test_a_client_that_went_away_ends_the_read(
     shelf: MemoryShelf, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
