@@ -140,6 +140,15 @@ async def test_requests_sent_ahead_are_answered_in_their_order(scene: Scene) -> 
         assert answers[2][1] == BIG
 
 
+async def test_a_client_that_goes_between_two_requests_is_let_go_of_at_once(scene: Scene) -> None:
+    for target in ("/api/whoami-v2", "/acme/m/resolve/main/small.txt", FILE):
+        async with await scene.connect() as stream:
+            await answer_to(stream, scene.request("GET", target))
+            await stream.send_eof()
+            with trio.fail_after(limits.GATEWAY_IDLE_S / 2):
+                assert await stream.receive_some(1) == b""
+
+
 async def test_what_is_fetched_while_it_is_sent_is_the_same(scene: Scene) -> None:
     scene.shelf.standing = False
     assert await scene.get(FILE) == (200, BIG)
@@ -394,7 +403,7 @@ async def test_where_all_are_at_work_one_that_takes_nothing_for_long_gives_way(
     monkeypatch.setattr(limits, "GATEWAY_CONNECTIONS_MAX", 2)
     stuck = [await scene.connect() for _ in range(2)]
     for stream in stuck:
-        await stream.send_all(scene.request("GET", FILE))
+        await stream.send_all(scene.request("GET", FILE, "Connection: close"))  # Else it is kept for the next request.
         assert await stream.receive_some(1)
     await trio.testing.wait_all_tasks_blocked(0.3)  # A thread stays with each for a moment.
     monkeypatch.setattr(limits, "GATEWAY_STUCK_S", 0.0)
