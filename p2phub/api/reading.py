@@ -214,13 +214,14 @@ class OpenModel:
         from p2phub.formats import danger_of, telling_spans  # Most who read know what they read.
 
         size = self._file(path).size
-        wanted = [(start, min(start + 1, size)), *telling_spans(size)]  # The chunk with its first byte first.
-        together = [self._ask(path, *span) for span in wanted if span[0] < span[1]]
+        wanted = [(start, min(start + 1, size)), *telling_spans(size)]
+        args = {"manifest": self.manifest, "path": path, "ranges": [span for span in wanted if span[0] < span[1]]}
+        together = UnderWay(lambda watch: self._call("want_ranges", args, watch), lambda event: None)
+        self._nursery.start_soon(together.run)
         try:
             return await examine(partial(self.read, path), lambda read_at: danger_of(size, read_at))
         finally:
-            for each in together:
-                each.leave()
+            together.stop()
 
     async def gather(self, path: str, start: int = 0, stop: int | None = None) -> bytearray:
         """Return bytes `start` ..< `stop` of a file at once, as `read` yields them. Raises as that does."""

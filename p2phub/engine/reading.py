@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -45,7 +45,7 @@ class Readers:
 
     def __init__(self, idle_s: float) -> None:
         self._idle_s = idle_s
-        self._claims: dict[int, Run] = {}
+        self._claims: dict[int, Sequence[Run]] = {}
         self._numbers = itertools.count()
         self._job: Job | None = None
         self._news = trio.Event()
@@ -65,14 +65,14 @@ class Readers:
         return self._job.arrival
 
     @contextmanager
-    def claim(self) -> Iterator[Callable[[Run], None]]:
-        """Yield what has a run of chunks fetched, as far as it is missing, until the end of the block; meanwhile the
+    def claim(self) -> Iterator[Callable[[Sequence[Run]], None]]:
+        """Yield what has runs of chunks fetched, as far as they are missing, until the end of the block; meanwhile the
         fetch does not end by itself."""
         number = next(self._numbers)
-        self._claims[number] = (0, 0)  # Somebody is here, so it goes on.
+        self._claims[number] = ()  # Somebody is here, so it goes on.
 
-        def want(run: Run) -> None:
-            self._claims[number] = run
+        def want(runs: Sequence[Run]) -> None:
+            self._claims[number] = tuple(runs)
             self._changed()
 
         try:
@@ -139,7 +139,7 @@ class Readers:
 
     def wanted(self) -> list[Run]:
         """Return what is claimed and not had, in the order in which it is wanted: fronts first, by turns."""
-        runs = (RangeSet.of(self._claims.values()) - self.arrival.have).runs
+        runs = (RangeSet.of(run for runs in self._claims.values() for run in runs) - self.arrival.have).runs
         return [*((start, min(stop, start + FRONT_CHUNKS)) for start, stop in runs), *runs]
 
     def _changed(self) -> None:

@@ -7,8 +7,8 @@ What is held is told of as it stands, as it would be served; what is not is clai
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import msgspec
@@ -116,6 +116,24 @@ class Reading:
                 await self._fetch_range(number, at, until, tell)
                 at = until
 
+    async def have(self, number: int, spans: Sequence[tuple[int, int]]) -> None:
+        """Have bytes `start` ..< `stop` of file `number` fetched for each of `spans`, as far as they are missing, and
+        return when all is here. Raises HubError where it cannot be had.
+
+        Claimed at once, they are asked for at once: claims that come one by one are granted as they come, and over a
+        far line each that was a moment too late waits for a round trip more.
+        """
+        runs = await self._node.parts.workers.run(lambda: self._missing(number, spans))
+        if not runs:
+            return
+        async with self._claim() as (fetch, want), AsyncExitStack() as room:
+            for run in runs:
+                await room.enter_async_context(self._room_for(fetch, run))
+                await fetch.readers.take_what_is_here(run)
+            want(runs)
+            while RangeSet.of(runs) - fetch.readers.arrival.have:
+                await self._more(fetch)
+
     async def whole(self, number: int) -> RangeReady | None:
         """Return where file `number` stands whole and unchanged, None if nowhere."""
         size = self.manifest.files[number].size
@@ -123,6 +141,18 @@ class Reading:
             return None
         here, _ = await self._node.parts.workers.run(lambda: self._look(number, 0, size))
         return here if here is not None and here.stop == size else None
+
+    def _missing(self, number: int, spans: Sequence[tuple[int, int]]) -> list[Run]:
+        """Return the runs of chunks that hold what is not held of `spans` of a file. Blocks."""
+        runs: list[Run] = []
+        for start, stop in spans:
+            at = start
+            while at < stop:
+                here, until = self._look(number, at, stop)
+                if here is None:
+                    runs.append(self.table.covering(number, at, until))
+                at = until if here is None else here.stop
+        return runs
 
     def _look(self, number: int, at: int, stop: int) -> tuple[RangeReady | None, int]:
         """Return where what is held of a file stands from `at` on; else up to where, `stop` at most, it is not held.
@@ -164,17 +194,21 @@ class Reading:
             readers = fetch.readers
             async with self._room_for(fetch, run):
                 await readers.take_what_is_here(run)
-                want(run)
+                want([run])
                 while at < stop:
                     until = min(stop, self._had(readers, run, at))
                     if until > at:
                         tell(RangeReady(place, at, until, None))
                         at = until
-                    elif readers.over:
-                        await fetch.ended.wait()
-                        raise fetch.error or HubError("the fetch ended before it was done")
                     else:
-                        await readers.news()
+                        await self._more(fetch)
+
+    async def _more(self, fetch: _Fetch) -> None:
+        """Return when a fetch has more than before. Raises why it ended."""
+        if fetch.readers.over:
+            await fetch.ended.wait()
+            raise fetch.error or HubError("the fetch ended before it was done")
+        await fetch.readers.news()
 
     def _had(self, readers: Readers, run: Run, at: int) -> int:
         """Return up to where all is had of what begins at `at`, within `run`."""
@@ -202,8 +236,8 @@ class Reading:
         await fetch.make_room(self.table.bytes_of(RangeSet.of([run, *fetch.coming, *had])))
 
     @asynccontextmanager
-    async def _claim(self) -> AsyncIterator[tuple[_Fetch, Callable[[Run], None]]]:
-        """Yield a fetch, begun if none is under way, and what has it fetch a run of chunks until the end of the block.
+    async def _claim(self) -> AsyncIterator[tuple[_Fetch, Callable[[Sequence[Run]], None]]]:
+        """Yield a fetch, begun if none is under way, and what has it fetch runs of chunks until the end of the block.
         It does not end meanwhile, unless it cannot go on. Raises HubError."""
         while True:
             fetch = self._fetch

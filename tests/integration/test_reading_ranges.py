@@ -18,6 +18,7 @@ from p2phub.identity import parse_peer_address
 from tests.support.came import came_to
 from tests.support.gate import Gate
 from tests.support.processes import Scene
+from tests.support.slow_path import slow_path
 
 MIB = limits.MIB
 END_S = 60.0
@@ -76,6 +77,26 @@ async def test_of_a_range_come_the_chunks_that_hold_it_and_once(
                 assert await read(model, "big.bin", start + MIB, stop) == data[start + MIB : stop]
                 with pytest.raises(api.NoProvider):
                     await read(model, "big.bin", start, stop + MIB)
+    assert came_to(scene.home("bob")) == 3 * MIB
+
+
+async def test_whether_a_far_file_runs_code_is_known_after_five_round_trips(
+    scene: Scene, folder: Path, data: bytes
+) -> None:
+    """Three for the connection and what describes the model, one for the first chunk, one for all else that is looked
+    at, and where the reader will begin."""
+    manifest = scene.publish("ann", folder, name="m")["manifest"]
+    provider = parse_peer_address(scene.node("ann").address)
+    with trio.fail_after(END_S):
+        async with (
+            api.open_hub(home=scene.home("bob"), lan=False) as hub,
+            slow_path(provider.address, delay_s=0.3) as path,
+        ):
+            far = f"/ip4/{path.address.ip}/tcp/{path.address.port}/p2p/{provider.peer}"
+            async with hub.open_model(manifest, providers=[far]) as model:
+                assert await model.danger("big.bin", start=20 * MIB) is None
+                assert await read(model, "big.bin", 20 * MIB, 20 * MIB + 9) == data[20 * MIB : 20 * MIB + 9]
+                assert path.round_trips == 5
     assert came_to(scene.home("bob")) == 3 * MIB
 
 

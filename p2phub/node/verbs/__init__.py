@@ -20,7 +20,7 @@ ROOMS = {
     "drafting": ("open_draft", "close_draft", "draft_room", "draft_change", "draft_publish"),
     "fetching": ("fetch",),
     "opening": ("open_tensors", "close_tensors"),
-    "reading": ("open_model", "close_model", "read_range", "standing"),
+    "reading": ("open_model", "close_model", "read_range", "want_ranges", "standing"),
     "giving": ("give",),
     "planning": ("plan",),
     "adopting": ("adopt",),

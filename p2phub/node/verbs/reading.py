@@ -25,6 +25,7 @@ from p2phub.node.running import JsonObject, Running
 from p2phub.observe import ModelOpened, Watch
 
 _NUMBERS = itertools.count(1)
+_AT_ONCE_BYTES_MAX = limits.READ_AT_ONCE_BYTES_MAX
 
 
 async def open_model(
@@ -79,9 +80,24 @@ async def read_range(node: Running, watch: Watch, *, manifest: str, path: str, s
     reading, number = _file_of(node, manifest, path)
     if not 0 <= start < stop <= reading.manifest.files[number].size:
         raise UsageError(f"bytes {start} to {stop} are no range of {path}")
-    if stop - start > limits.READ_AT_ONCE_BYTES_MAX:
-        raise UsageError(f"more than {limits.READ_AT_ONCE_BYTES_MAX} bytes at a time")
+    if stop - start > _AT_ONCE_BYTES_MAX:
+        raise UsageError(f"more than {_AT_ONCE_BYTES_MAX} bytes at a time")
     await reading.follow(number, start, stop, watch)
+    return {}
+
+
+async def want_ranges(
+    node: Running, watch: Watch, *, manifest: str, path: str, ranges: Sequence[Sequence[int]]
+) -> JsonObject:
+    """Have [start, stop] ranges of a file fetched together, as far as they are missing, for who reads them one after
+    the other; return when all is here. Raises HubError."""
+    reading, number = _file_of(node, manifest, path)
+    spans = [(start, stop) for start, stop in ranges]
+    if not all(0 <= start < stop <= reading.manifest.files[number].size for start, stop in spans):
+        raise UsageError(f"{spans[: limits.SOON_RANGES_MAX]} are no ranges of {path}")
+    if len(spans) > limits.SOON_RANGES_MAX or sum([stop - start for start, stop in spans]) > _AT_ONCE_BYTES_MAX:
+        raise UsageError(f"more than {limits.SOON_RANGES_MAX} ranges, or {_AT_ONCE_BYTES_MAX} bytes, at a time")
+    await reading.have(number, spans)
     return {}
 
 

@@ -10,7 +10,7 @@ import pytest
 from p2phub.content import Codec, digest_of
 from p2phub.errors import NotFound
 from p2phub.node.reading import Reading
-from p2phub.node.verbs.reading import read_range, standing
+from p2phub.node.verbs.reading import read_range, standing, want_ranges
 
 MANIFEST = digest_of(b"a manifest")
 
@@ -25,3 +25,5 @@ async def test_a_model_that_is_not_open_yet_is_not_open() -> None:
         await standing(node, lambda event: None, **asked)
     with pytest.raises(NotFound, match="is not open"):
         await read_range(node, lambda event: None, **asked, start=0, stop=1)
+    with pytest.raises(NotFound, match="is not open"):
+        await want_ranges(node, lambda event: None, **asked, ranges=[[0, 1]])
