@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -26,10 +26,12 @@ class Nothing(Body, frozen=True):
 
 
 class Fetch(Body, frozen=True):
-    """`into`: a folder of the user's, by its absolute path; None: the home's own store, pinned there."""
+    """`into`: a folder of the user's, by its absolute path; None: the home's own store, pinned there. `providers`:
+    multiaddrs that end in /p2p/PEER, asked before anybody else."""
 
     ref: Ref
     into: Path | None = None
+    providers: Annotated[list[Text], msgspec.Meta(max_length=limits.PAGE_PROVIDERS_MAX)] = []
     tensors: Annotated[list[Text], msgspec.Meta(max_length=64)] = []
 
 
@@ -55,21 +57,24 @@ class Survey(Body, frozen=True):
     path: Path
 
 
-class Publish(Body, frozen=True):
+class PublishDropped(Body, frozen=True, kw_only=True):
+    """`private`: not announced, for whoever has its ticket; with `allow`, peer ids, for these nodes alone."""
+
+    name: Name
+    kind: Kind = "model"
+    tag: Name = "main"
+    description: Text = ""
+    licence: Text = ""
+    private: bool = False
+    allow: Annotated[list[Name], msgspec.Meta(max_length=limits.PAGE_ALLOWED_MAX)] = []
+
+    def words(self) -> dict[str, Any]:
+        """How `Hub.publish` and `Draft.publish` are told of it."""
+        return {name: getattr(self, name) for name in PublishDropped.__struct_fields__}
+
+
+class Publish(PublishDropped, frozen=True, kw_only=True):
     path: Path
-    name: Name
-    kind: Kind = "model"
-    tag: Name = "main"
-    title: Text = ""
-    licence: Text = ""
-
-
-class PublishDropped(Body, frozen=True):
-    name: Name
-    kind: Kind = "model"
-    tag: Name = "main"
-    title: Text = ""
-    licence: Text = ""
 
 
 B = TypeVar("B", bound=Body)

@@ -75,18 +75,17 @@ class Drafts:
         assert one.draft is not None
         one.users += 1
         try:
-            published = await one.draft.publish(
-                name=asked.name,
-                tag=asked.tag,
-                kind=asked.kind,
-                description=asked.title,
-                licence=asked.licence,
-            )
+            published = await one.draft.publish(**asked.words())
         finally:
             one.users -= 1
             one.used_at = trio.current_time()
         await self._close(number, one)
-        return {"ref": published.reference, "manifest": published.manifest, "remarks": published.remarks}
+        return {
+            "ref": published.reference,
+            "manifest": published.manifest,
+            "ticket": published.ticket,
+            "remarks": published.remarks,
+        }
 
     async def drop(self, number: str) -> None:
         """Give one up, with all that was put there. Raises Refusal(404)."""

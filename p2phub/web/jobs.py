@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import trio
@@ -22,16 +22,19 @@ Json = dict[str, Any]
 ENDED_KEPT_MAX = 50
 SOURCES_TOLD_MAX = 32
 
-Work = Callable[[api.Watch], Awaitable[str | None]]
-"""Does it, and returns the reference that came of it, or None where that was known. Raises HubError."""
+Work = Callable[[api.Watch], Awaitable[api.Published | None]]
+"""Does it, and returns what was published, if something was. Raises HubError."""
 
 
 class PageJob:
     """One of them. `told`: what its events said last."""
 
-    def __init__(self, number: int, action: str, ref: str, into: str | None, now: float) -> None:
+    def __init__(
+        self, number: int, action: str, ref: str, into: str | None, now: float, *, providers: Sequence[str]
+    ) -> None:
         self.id = f"p{number}"
-        self.action, self.ref, self.into = action, ref, into
+        self.action, self.ref, self.into, self.providers = action, ref, into, list(providers)
+        self.ticket: str | None = None
         self.began = now
         self.ended: float | None = None
         self.state = "running"
@@ -73,40 +76,32 @@ class Jobs:
         if asked.into is None:
             if asked.tensors:
                 raise Refusal(400, "a part of a model is fetched into a folder: `into` says which")
-            return self.pin(asked.ref, action="fetch")
+            return self.pin(asked.ref, action="fetch", providers=_addresses(asked.providers))
         into = asked.into
         if not into.startswith("/"):
             raise Refusal(400, "`into` is a folder of this machine, by its whole path")
+        providers = _addresses(asked.providers)
 
         async def work(watch: api.Watch) -> None:
-            await self._hub.fetch(asked.ref, into=into, tensors=asked.tensors, watch=watch)
+            await self._hub.fetch(asked.ref, into=into, providers=providers, tensors=asked.tensors, watch=watch)
 
-        return self._begin("fetch", asked.ref, into, work)
+        return self._begin("fetch", asked.ref, into, work, providers=providers)
 
-    def pin(self, ref: str, *, action: str = "pin") -> str:
+    def pin(self, ref: str, *, action: str = "pin", providers: Sequence[str] = ()) -> str:
         """Begin to fetch what is missing into the own store, and pin it; return the job's id. Raises Refusal."""
 
         async def work(watch: api.Watch) -> None:
-            await self._hub.pin(ref, watch=watch)
+            await self._hub.pin(ref, providers=providers, watch=watch)
 
-        return self._begin(action, ref, None, work)
+        return self._begin(action, ref, None, work, providers=providers)
 
     def publish(self, asked: bodies.Publish) -> str:
         """Begin to publish a folder; return the job's id. Raises Refusal."""
         if not asked.path.startswith("/"):
             raise Refusal(400, "`path` is a folder of this machine, by its whole path")
 
-        async def work(watch: api.Watch) -> str:
-            published = await self._hub.publish(
-                asked.path,
-                name=asked.name,
-                tag=asked.tag,
-                kind=asked.kind,
-                description=asked.title,
-                licence=asked.licence,
-                watch=watch,
-            )
-            return published.reference
+        async def work(watch: api.Watch) -> api.Published:
+            return await self._hub.publish(asked.path, **asked.words(), watch=watch)
 
         return self._begin("publish", asked.name, asked.path, work)
 
@@ -117,10 +112,10 @@ class Jobs:
             raise Refusal(404, "no job of this page has that number; others are stopped where they were begun")
         job.scope.cancel()
 
-    def _begin(self, action: str, ref: str, into: str | None, work: Work) -> str:
+    def _begin(self, action: str, ref: str, into: str | None, work: Work, *, providers: Sequence[str] = ()) -> str:
         if sum(job.ended is None for job in self._jobs.values()) >= limits.PAGE_JOBS_MAX:
             raise Refusal(503, f"{limits.PAGE_JOBS_MAX} jobs of this page are under way already")
-        job = PageJob(next(self._numbers), action, ref, into, self._clock())
+        job = PageJob(next(self._numbers), action, ref, into, self._clock(), providers=providers)
         self._jobs[job.id] = job
         self._nursery.start_soon(self._run, job, work)
         return job.id
@@ -128,8 +123,9 @@ class Jobs:
     async def _run(self, job: PageJob, work: Work) -> None:
         try:
             with job.scope:
-                ref = await work(job.take)
-                job.ref = ref or job.ref
+                published = await work(job.take)
+                if published is not None:
+                    job.ref, job.ticket = published.reference, published.ticket
                 job.state = "done"
         except HubError as error:
             job.state, job.error, job.hint = "failed", error.message, error.hint
@@ -161,6 +157,16 @@ class Jobs:
         return [*(_told_of_node(each) for each in reversed(rest)), *found]
 
 
+def _addresses(providers: Sequence[str]) -> Sequence[str]:
+    """Return them. Raises Refusal for one that is none: a mistyped one would be missed by its user alone."""
+    for each in providers:
+        try:
+            api.parse_peer_address(each)
+        except HubError as exc:
+            raise Refusal(400, f"a provider is named by its address, /ip4/…/tcp/…/p2p/…: {exc.message}") from exc
+    return providers
+
+
 def _is_same(job: PageJob, of_node: Json) -> bool:
     return bool(job.ref == of_node["reference"] and job.into in (None, of_node["into"]))
 
@@ -176,6 +182,8 @@ def _told(job: PageJob, twin: Json | None) -> Json:
         "manifest": job.manifest,
         "action": job.action,
         "into": job.into,
+        "providers": job.providers,
+        "ticket": job.ticket,
         "state": state,
         "mine": True,
         **_progress(job.done_bytes, job.total_bytes, job.rate if state == "running" else 0.0),
@@ -197,6 +205,8 @@ def _told_of_node(job: Json) -> Json:
         "manifest": job["manifest"],
         "action": "fetch",
         "into": job["into"],
+        "providers": [],
+        "ticket": None,
         "state": "waiting" if is_waiting else "running",
         "mine": False,
         **_progress(job.get("bytes_verified"), job.get("bytes_total"), rate_of(job)),

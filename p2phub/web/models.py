@@ -87,7 +87,7 @@ class Models:
             "name": said.get("name") or short_name(ref),
             "tag": said.get("tag"),
             "kind": said.get("kind"),
-            "title": said.get("description", ""),
+            "description": said.get("description", ""),
             "licence": said.get("licence", ""),
             "size": total if total is not None else said.get("bytes"),
             "publisher": said.get("publisher"),

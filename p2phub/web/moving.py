@@ -105,7 +105,7 @@ class Moving:
                 one["down"] += source["bytes_per_s"]
                 one["bytes"] += source["bytes_received"]
                 one["note"] = source["state"]
-        nothing: Json = {"down": 0.0, "bytes": 0, "note": None}
+        nothing: Json = {"down": 0.0, "bytes": None, "note": None}  # Of what ended nobody counts.
         found = [
             {**each, "address": each["addresses"][0], **nothing, **_without_addresses(giving.pop(each["peer_id"], {}))}
             for each in known
@@ -113,7 +113,7 @@ class Moving:
         for peer, one in giving.items():  # Mirrors, and who was met by this fetch alone.
             address = one["addresses"][0] if one["addresses"] else None
             found.append({"peer_id": peer, "address": address, "proven": True, **one})
-        found.sort(key=lambda each: (-each["down"], -each["bytes"], not each["proven"]))
+        found.sort(key=lambda each: (-each["down"], -(each["bytes"] or 0), not each["proven"]))
         return {"items": found[:PEERS_TOLD_MAX], "cursor": None, "total": len(found)}
 
     @contextmanager

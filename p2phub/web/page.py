@@ -25,7 +25,7 @@ from p2phub.web.listing import listed
 from p2phub.web.models import Models
 from p2phub.web.moving import Moving
 from p2phub.web.policy import CARD_HEADERS, DATA_HEADERS
-from p2phub.web.rows import first_rows
+from p2phub.web.rows import Rows
 
 ALIVE_S = 15.0
 """A listener to whom nothing is said for so long is told that we are there, and so is found to be gone if it is."""
@@ -40,10 +40,10 @@ class Page:
     """The answers of one page."""
 
     def __init__(
-        self, hub: api.Hub, *, files: Files, jobs: Jobs, moving: Moving, models: Models, drafts: Drafts
+        self, hub: api.Hub, *, files: Files, jobs: Jobs, moving: Moving, models: Models, rows: Rows, drafts: Drafts
     ) -> None:
         self._hub, self._files = hub, files
-        self._jobs, self._moving, self._models, self._drafts = jobs, moving, models, drafts
+        self._jobs, self._moving, self._models, self._rows, self._drafts = jobs, moving, models, rows, drafts
 
     def access(self, request: Request) -> Access:
         match read_request(request.method, request.target):
@@ -104,7 +104,7 @@ class Page:
             case "map":
                 return await self._models.map(asked.ref)
             case "rows":
-                return await first_rows(self._hub, asked.ref, asked.path, asked.limit)
+                return await self._rows.first(asked.ref, asked.path, asked.limit)
         raise no_such_path()
 
     async def _send_events(self, exchange: Exchange) -> None:

@@ -21,6 +21,7 @@ COLUMNS_MAX = 50
 CELL_LETTERS_MAX = 200
 MEMORY_BYTES_MAX = 2 * 1024**3  # Of addresses: the library itself takes most of one GiB of them.
 PROCESSOR_S_MAX = 15
+OPEN_FILES_MAX = 32  # The libraries, and what tells the hours of a time zone.
 _PAGE_BYTES = 64 * 1024
 _METADATA_MAX = 16 * 1024 * 1024  # Of a footer: texts in it, and things in its lists.
 
@@ -120,6 +121,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
     resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_S_MAX, PROCESSOR_S_MAX))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # It writes to its pipe alone.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES_MAX, OPEN_FILES_MAX))
     size, rows = int(sys.argv[1]), int(sys.argv[2])
     try:
         told = first_rows(Asked(size, sys.stdout.buffer, sys.stdin.buffer), rows)

@@ -26,26 +26,32 @@ from p2phub.web.models import in_time
 from p2phub.web.reading_rows import ANSWER_BYTES_MAX, ASKED_AT_ONCE_BYTES_MAX, LINE_BYTES_MAX
 
 Json = dict[str, Any]
-_TURNS = trio.CapacityLimiter(limits.ROWS_READERS_MAX)
 
 
-async def first_rows(hub: api.Hub, ref: str, path: str, limit: int) -> Json:
-    """Return {"columns", "columns_total", "rows", "total", "cut"}. Raises Refusal: (404) no such file, (415) no
-    Parquet, (501) pyarrow is not installed; HubError."""
-    if find_spec("pyarrow") is None:
-        raise not_offered("show rows without pyarrow", instead="pip install 'p2phub[page]' adds it")
-    async with _TURNS:
-        with in_time():
-            async with hub.open_model(ref) as model:
-                file = model.files.get(path)
-                if file is None:
-                    raise Refusal(404, f"there is no file {path[:200]!r} in it")
-                return await _read(model, path, file.size, limit)
+class Rows:
+    """Reads them for one page, a few files at a time."""
+
+    def __init__(self, hub: api.Hub) -> None:
+        self._hub = hub
+        self._turns = trio.CapacityLimiter(limits.ROWS_READERS_MAX)
+
+    async def first(self, ref: str, path: str, limit: int) -> Json:
+        """Return {"columns", "columns_total", "rows", "total", "cut"}. Raises Refusal: (404) no such file, (415) no
+        Parquet, (501) pyarrow is not installed; HubError."""
+        if find_spec("pyarrow") is None:
+            raise not_offered("show rows without pyarrow", instead="pip install 'p2phub[page]' adds it")
+        async with self._turns:
+            with in_time():
+                async with self._hub.open_model(ref) as model:
+                    file = model.files.get(path)
+                    if file is None:
+                        raise Refusal(404, f"there is no file {path[:200]!r} in it")
+                    return await _read(model, path, file.size, limit)
 
 
 async def _read(model: api.OpenModel, path: str, size: int, limit: int) -> Json:
     # By its file, in a Python that is told nothing by its surroundings: it needs nothing of this package.
-    command = [sys.executable, "-I", reading_rows.__file__, str(size), str(limit)]
+    command = [sys.executable, "-IB", reading_rows.__file__, str(size), str(limit)]
     told: Json = {}
     error: HubError | Refusal | None = None
     async with trio.open_nursery() as nursery:
@@ -58,6 +64,7 @@ async def _read(model: api.OpenModel, path: str, size: int, limit: int) -> Json:
             check=False,
             deliver_cancel=_end,
             env=_environment(),
+            cwd="/",
         )
         child: trio.Process = await nursery.start(run)
         try:

@@ -17,6 +17,7 @@ from p2phub.web.jobs import Jobs
 from p2phub.web.models import Models
 from p2phub.web.moving import Moving
 from p2phub.web.page import Page
+from p2phub.web.rows import Rows
 
 
 @asynccontextmanager
@@ -36,5 +37,5 @@ async def open_page(hub: api.Hub, files: Files) -> AsyncIterator[Page]:
         drafts = Drafts(hub, nursery)
         nursery.start_soon(moving.run)
         nursery.start_soon(drafts.tidy)
-        yield Page(hub, files=files, jobs=jobs, moving=moving, models=Models(hub), drafts=drafts)
+        yield Page(hub, files=files, jobs=jobs, moving=moving, models=Models(hub), rows=Rows(hub), drafts=drafts)
         nursery.cancel_scope.cancel()

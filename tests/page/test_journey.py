@@ -168,6 +168,83 @@ def test_a_folder_that_is_dropped_or_picked_is_published(way: str, town: Town, o
     expect(page.get_by_role("row").filter(has_text="model.safetensors")).to_contain_text("3.1")
 
 
+def test_what_is_published_for_some_is_fetched_by_them_with_its_ticket_and_by_nobody_else(
+    town: Town, open_page: Open, shots: Path
+) -> None:
+    folder = town.folder("for-some", {"config.json": b"{}"})
+    page = open_page(town.page(town.ann))
+    page.get_by_role("link", name="Publish", exact=True).click()
+    form = page.get_by_role("region", name="A folder on the node’s machine")
+    form.get_by_label("Path").fill(str(folder))
+    form.get_by_label("Name").fill("for-some")
+    form.get_by_label("Who may fetch it").select_option("Certain nodes")
+    form.get_by_label("The peer ids of these nodes").fill(town.bob.peer_id)
+    form.get_by_role("button", name="Publish").click()
+    page.get_by_role("region", name="Ticket").wait_for(timeout=ARRIVES_MS)
+    page.screenshot(path=shots / "real-ticket.png", full_page=True)
+    ticket = page.get_by_role("region", name="Ticket").locator("code").get_attribute("title")
+    assert ticket is not None
+    cy = town.scene.node("cy", "--gateway", "127.0.0.1:0")
+    for who, node, ends in (("cy", cy, "failed"), ("bob", town.bob, "done")):
+        theirs = open_page(f"{node.ready['gateway']}/#token={town.scene.gateway_token(who)}")
+        theirs.get_by_role("link", name="Jobs", exact=True).click()
+        theirs.get_by_label("Fetch a reference or ticket").fill(ticket)
+        theirs.get_by_role("button", name="Fetch", exact=True).click()
+        expect(theirs.locator("main .tag").first).to_have_text(ends, timeout=ARRIVES_MS)
+
+
+@pytest.mark.parametrize("who", ["Everybody", "Who has its ticket"])
+def test_what_is_dropped_is_published_for_whom_it_is_meant(who: str, town: Town, open_page: Open) -> None:
+    name = f"dropped-for-{who.split()[0].lower()}"
+    page = open_page(town.page(town.ann))
+    page.get_by_role("link", name="Publish", exact=True).click()
+    form = page.get_by_role("region", name="A folder of this browser’s machine")
+    form.get_by_label("Folder").set_input_files(town.folder(name, {"config.json": b"{}"}))
+    form.get_by_label("Who may fetch it").select_option(who)
+    form.get_by_role("button", name="Publish").click()
+    if who == "Everybody":
+        expect(page.get_by_role("heading", level=1)).to_contain_text(name, timeout=ARRIVES_MS)
+        expect(page.get_by_text("private", exact=True)).to_have_count(0)
+    else:
+        expect(form.get_by_role("heading", name="Ticket")).to_be_visible(timeout=ARRIVES_MS)
+        form.get_by_role("link", name="what it is now").click()
+        expect(page.get_by_text("private", exact=True)).to_be_visible()
+
+
+def test_a_node_that_nobody_told_of_is_asked_by_its_address_and_again_after_it_failed(
+    town: Town, open_page: Open, shots: Path
+) -> None:
+    reference = town.publish("by-address", {"config.json": b"{}"})
+    dee = town.scene.node("dee", "--gateway", "127.0.0.1:0")
+    page = open_page(f"{dee.ready['gateway']}/#token={town.scene.gateway_token('dee')}")
+    maps: list[str] = []
+    page.on("request", lambda request: maps.append(request.url) if "/-/api/map" in request.url else None)
+
+    def fetch(*providers: str) -> None:
+        page.goto(f"{dee.ready['gateway']}/#/jobs")
+        page.get_by_label("Fetch a reference or ticket").fill(reference)
+        if providers:
+            page.get_by_text("Ask a certain node first").click()
+            page.get_by_label("Its address").fill(" ".join(providers))
+        page.get_by_role("button", name="Fetch", exact=True).click()
+
+    fetch("/ip4/192.0.2.7/tcp/4717")
+    expect(page.get_by_role("alert").filter(has_text="a provider is named by its address")).to_be_visible()
+    page.screenshot(path=shots / "real-wrong-provider.png", full_page=True)
+    fetch(town.bob.address)
+    expect(page.locator("main .tag").first).to_have_text("failed", timeout=ARRIVES_MS)
+    expect(page.locator("main .notice.bad")).to_be_visible()
+    page.screenshot(path=shots / "real-failed.png", full_page=True)
+    assert maps == []  # Of what nobody told of there is none.
+    expect(page.get_by_role("region", name="Chunk map")).to_have_count(0)
+    with page.expect_request("**/-/api/fetch") as again:
+        page.get_by_role("button", name="Fetch again").click()
+    assert again.value.post_data_json["providers"] == [town.bob.address]
+    fetch(town.ann.address)
+    expect(page.locator("main .tag").first).to_have_text("done", timeout=ARRIVES_MS)
+    expect(page.get_by_role("region", name="Chunk map")).to_be_visible()
+
+
 def test_what_is_held_is_pinned_and_let_go_of(town: Town, open_page: Open) -> None:
     town.publish("to-pin", {"config.json": b"{}"})
     page = open_page(town.page(town.ann))
@@ -193,6 +270,10 @@ def test_the_first_rows_of_a_table_are_shown_where_it_is_not_held(town: Town, op
     expect(page.get_by_role("row").filter(has_text="row 19 <b>of</b> all")).to_be_visible(timeout=ARRIVES_MS)
     expect(page.get_by_text("The first 20 rows of 1,000")).to_be_visible()
     page.screenshot(path=shots / "real-rows.png", full_page=True)
+    page.get_by_role("link", name="Columns").click()
+    expect(page.get_by_role("table", name="Columns of with-rows")).to_contain_text("text")
+    page.get_by_role("link", name="Chunk map").click()
+    expect(page.get_by_role("slider", name="Columns of train.parquet")).to_be_visible()
 
 
 @covers("T46")

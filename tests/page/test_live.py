@@ -34,7 +34,7 @@ def test_what_strangers_wrote_is_shown_as_text_in_every_view(node: StandIn, open
         for source in job["sources"]:
             source |= {"peer_id": HOSTILE, "address": HOSTILE, "kind": HOSTILE, "note": HOSTILE}
     held = {**item(0), "name": HOSTILE, "title": HOSTILE, "licence": HOSTILE, "origin": HOSTILE}
-    what = model(HOSTILE) | {"name": HOSTILE, "title": HOSTILE, "licence": HOSTILE, "folder": HOSTILE}
+    what = model(HOSTILE) | {"name": HOSTILE, "description": HOSTILE, "licence": HOSTILE, "folder": HOSTILE}
     for file in what["files"]:
         file |= {"path": f"{HOSTILE}.parquet", "danger": HOSTILE}
     node.answers = {

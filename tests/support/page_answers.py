@@ -69,7 +69,8 @@ def jobs() -> list[dict[str, Json]]:
     def job(number: int, name: str, state: str, done: float, total: float, **more: Json) -> dict[str, Json]:
         return {
             "id": f"j{number}", "ref": f"{ANN}/{name}@main", "name": name, "manifest": None, "action": "fetch",
-            "into": None, "state": state, "mine": True, "done_bytes": int(done * MB), "total_bytes": int(total * MB),
+            "into": None, "state": state, "mine": True, "providers": [], "ticket": None,
+            "done_bytes": int(done * MB), "total_bytes": int(total * MB),
             "rate": 0.0, "eta_s": None, "bound": None, "why": None, "error": None, "hint": None, "began": DAY,
             "ended": None, "sources": [], "sources_total": 0,
         } | more  # fmt: skip
@@ -172,7 +173,7 @@ def model(ref: str) -> dict[str, Json]:
         ("tokenizer.json", 466_000, 466_000, None), ("vocab.txt", 231_000, 231_000, None),
     ]  # fmt: skip
     return {
-        "ref": ref, "name": "all-minilm-l6-v2", "kind": "model", "title": "Sentence embeddings, 384 dimensions",
+        "ref": ref, "name": "all-minilm-l6-v2", "kind": "model", "description": "Sentence embeddings, 384 dimensions",
         "licence": "apache-2.0", "size": sum(size for _, size, _, _ in files), "publisher": ANN, "manifest": MANIFEST,
         "tag": "main", "created": DAY, "expires": DAY + 34_000_000,
         "pinned": False, "published": False, "private": False, "folder": "/home/ann/models/all-minilm-l6-v2",
@@ -224,11 +225,11 @@ def rows() -> dict[str, Json]:
 
 
 def peers() -> dict[str, Json]:
-    def peer(name: str, down: float, got: float, *, proven: bool, note: str | None) -> dict[str, Json]:
+    def peer(name: str, down: float, got: float | None, *, proven: bool, note: str | None) -> dict[str, Json]:
         address = f"/ip4/198.51.100.{len(name)}/tcp/4717"
         return {
             "peer_id": BOB[:-4] + name, "address": address, "addresses": [address], "proven": proven,
-            "down": down * MB, "bytes": int(got * MB), "note": note,
+            "down": down * MB, "bytes": None if got is None else int(got * MB), "note": note,
         }  # fmt: skip
 
     return {
@@ -236,7 +237,7 @@ def peers() -> dict[str, Json]:
             peer("Ann1", 48.3, 2_310, proven=True, note="as fast as it sends"),
             peer("Near", 11.9, 604, proven=True, note="its cap: 12 MB/s"),
             peer("Slow", 0, 71, proven=True, note=None),
-            peer("Known", 0, 0, proven=False, note=None),
+            peer("Known", 0, None, proven=False, note=None),
         ]
     }
 

@@ -49,16 +49,20 @@ export function shade(name) {
   return layer ? (Number(layer[1]) % 2 ? "odd" : "even") : "other";
 }
 
+/** What a file's parts with names are called. Pure. */
+export const nounOf = (path) => (/\.parquet$/i.test(path) ? "column" : "tensor");
+
 /** The spans that a file is drawn by: its tensors, and what is between them. Pure. */
 export function spansOf(file) {
   const spans = [];
+  const parts = `${nounOf(file.path)}s`;
   let at = 0;
   for (const tensor of [...file.tensors].sort((one, other) => one.start - other.start)) {
-    if (tensor.start > at) spans.push({ name: at ? "between tensors" : "header", start: at, stop: tensor.start, count: 0 });
+    if (tensor.start > at) spans.push({ name: at ? `between ${parts}` : "header", start: at, stop: tensor.start, count: 0 });
     if (tensor.stop > tensor.start) spans.push(tensor);
     at = Math.max(at, tensor.stop);
   }
-  if (at < file.size) spans.push({ name: at ? "after the tensors" : "the file", start: at, stop: file.size, count: 0 });
+  if (at < file.size) spans.push({ name: at ? `after the ${parts}` : "the file", start: at, stop: file.size, count: 0 });
   return spans;
 }
 
@@ -118,7 +122,7 @@ function stripOf(path, signal) {
   const classes = ["gone", "even", "odd", "other", "mark"];
   const paths = Object.fromEntries(classes.map((name) => [name, svg("path", { class: name })]));
   const picture = svg("svg", { class: "strip", "aria-hidden": "true" }, ...Object.values(paths));
-  const slider = h("div.strip-frame", { tabindex: 0, role: "slider", "aria-label": `Tensors of ${path}`, "aria-valuemin": 1, "aria-orientation": "horizontal" }, picture);
+  const slider = h("div.strip-frame", { tabindex: 0, role: "slider", "aria-label": `${nounOf(path) === "column" ? "Columns" : "Tensors"} of ${path}`, "aria-valuemin": 1, "aria-orientation": "horizontal" }, picture);
   const which = h("p.which", {}, "");
   const part = h("span.part");
   const node = h("figure", {}, h("figcaption", {}, h("code", {}, path), part), slider, which);
@@ -158,7 +162,7 @@ function stripOf(path, signal) {
     if (!span) return;
     const held = heldIn(file.held, span.start, span.stop);
     const bytes = span.stop - span.start;
-    const what = `${span.name}${span.count > 1 ? ` (${plural(span.count, "tensor")})` : ""}: ${size(bytes)}, ${held >= bytes ? "here" : held ? `${percent(held, bytes)} here` : "not here"}`;
+    const what = `${span.name}${span.count > 1 ? ` (${plural(span.count, nounOf(path))})` : ""}: ${size(bytes)}, ${held >= bytes ? "here" : held ? `${percent(held, bytes)} here` : "not here"}`;
     slider.setAttribute("aria-valuenow", at + 1);
     slider.setAttribute("aria-valuemax", spans.length);
     slider.setAttribute("aria-valuetext", what);

@@ -16,16 +16,17 @@ import { count, date, plural, size } from "./units.js";
 
 const FILES_A_PAGE = 100;
 const isTable = (file) => /\.parquet$/i.test(file.path);
+const hasTensors = (model) => model.files.some((file) => /\.(safetensors|gguf)$/i.test(file.path));
+const wordOf = (model) => (hasTensors(model) ? "Tensors" : "Columns"); // As one list, where a model has both.
 
 /** The parts that a model has, the one first that is shown first. */
 export function partsOf(model) {
   const tables = model.files.filter(isTable);
-  const weights = model.files.some((file) => /\.(safetensors|gguf|parquet)$/i.test(file.path));
   return [
     model.card && { key: "card", title: "Card", show: card },
     { key: "files", title: "Files", count: count(model.files_total), show: files },
     tables.length && { key: "rows", title: "Rows", show: rows },
-    weights && { key: "tensors", title: "Tensors", show: tensors },
+    (hasTensors(model) || tables.length) && { key: "tensors", title: wordOf(model), show: tensors },
     { key: "map", title: "Chunk map", show: map },
     { key: "versions", title: "Versions", count: model.versions.length ? count(model.versions.length) : null, show: versions },
     { key: "providers", title: "Providers", show: providers },
@@ -81,24 +82,25 @@ async function rows(place, { ref, model, query, signal }) {
 async function tensors(place, { ref, query, model, signal }) {
   const words = query.get("q") ?? "";
   const input = h("input", { type: "search", id: "tensor-words", value: words, maxlength: 200, spellcheck: "false", autocomplete: "off" });
-  const form = h("form.filter", { role: "search", "aria-label": "Tensors", onsubmit: (event) => {
+  const form = h("form.filter", { role: "search", "aria-label": wordOf(model), onsubmit: (event) => {
     event.preventDefault();
     location.hash = route("model", ref, { part: "tensors", q: input.value.trim() });
   } }, h("label", { for: "tensor-words" }, "Names that hold"), input, h("button", { type: "submit" }, "Search"));
   const below = h("div", {}, h("p.note", {}, "Asking the node…"));
   place.replaceChildren(form, below);
   const list = await listed({
-    what: "tensors", query: { ref, q: words, limit: 100 }, caption: `Tensors of ${model.name || short(ref)}`, signal,
+    what: "tensors", query: { ref, q: words, limit: 100 }, caption: `${wordOf(model)} of ${model.name || short(ref)}`, signal,
     columns: [{ name: "Name", kind: "name path" }, { name: "Type", kind: "wide" }, { name: "Shape", kind: "number wide" }, { name: "Size", kind: "number" }, { name: "Here", kind: "number" }, { name: "File", kind: "wide path" }],
     cells: (tensor) => [h("code", {}, tensor.name), tensor.dtype ?? "", tensor.shape.join(" × "), size(tensor.stop - tensor.start), heldOf(tensor.held_bytes, tensor.stop - tensor.start), tensor.file],
-    empty: h("p", {}, words ? "No tensor is called so." : "Its files name no tensors."),
+    empty: h("p", {}, words ? "None is called so." : "Its files name none."),
   });
   below.replaceChildren(list.node);
 }
 
 async function map(place, { ref, model, signal }) {
   const drawn = chunkMap(ref, { signal });
-  place.replaceChildren(drawn.node, h("p.note", {}, "The same as a table: ", h("a", { href: route("model", ref, { part: "tensors" }) }, "tensors"), ", ", h("a", { href: route("model", ref, { part: "files" }) }, "files"), "."));
+  const named = hasTensors(model) || model.files.some(isTable);
+  place.replaceChildren(drawn.node, h("p.note", {}, "The same as a table: ", named ? [h("a", { href: route("model", ref, { part: "tensors" }) }, wordOf(model).toLowerCase()), ", "] : "", h("a", { href: route("model", ref, { part: "files" }) }, "files"), "."));
   onOverview((now) => {
     const job = now?.jobs.find((each) => each.manifest === model.manifest && isOpen(each));
     drawn.refresh(job ? job.done_bytes : null);

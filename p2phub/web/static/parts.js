@@ -47,6 +47,13 @@ export const addressOf = (address) => copyable(address, { shown: place(address),
 /** A multiaddr without the peer at its end. */
 export const place = (address) => (address ?? "").replace(/\/p2p\/[^/]*$/, "");
 
+/** Return a ticket, to be copied, under its heading. */
+export const ticketOf = (ticket) => [
+  h("h2", {}, "Ticket"),
+  h("p.note", {}, "It names the release and who has it: whoever it was given to needs nothing else to fetch it."),
+  copyable(ticket, { shown: `${ticket.slice(0, 32)}…`, label: "Copy the ticket" }),
+];
+
 /** Return a link to a repository, with its title below. */
 export const repositoryLink = ({ ref, name, tag: version, title }) => [
   h("a", { href: route("model", ref), title: ref }, name || short(ref)),

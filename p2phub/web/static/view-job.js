@@ -6,7 +6,7 @@ import { h, keyed, say } from "./dom.js";
 import { fetchNow } from "./fetching.js";
 import { isOpen, progressOf, stateTag, whyOf } from "./job-row.js";
 import { firstOverview, onOverview } from "./live.js";
-import { bar, copyable, doing, place } from "./parts.js";
+import { bar, copyable, doing, place, ticketOf } from "./parts.js";
 import { short } from "./reference.js";
 import { route } from "./router.js";
 import { spark } from "./spark.js";
@@ -37,21 +37,20 @@ export async function show(main, { arg, signal }) {
   const none = h("p.note", {}, "No source is connected.");
   const fill = keyed(sources.body, sourceRow);
   const stop = doing("Stop", () => change("stop", { id: job.id }));
-  const anew = doing("Fetch again", () => fetchNow(job.ref));
-  const map = job.action === "publish" ? null : chunkMap(job.ref, { signal }); // What is published is all here.
-  const mapCard = map && h("section.card", { "aria-label": "Chunk map" }, h("h2", {}, "Chunk map"), map.node);
+  const anew = doing("Fetch again", () => fetchNow(job.ref, { into: job.into, providers: job.providers }));
+  const mapCard = h("section.card", { "aria-label": "Chunk map", hidden: true }, h("h2", {}, "Chunk map"));
+  const ticketCard = h("section.card", { "aria-label": "Ticket", hidden: true });
   const named = h("span.under-head");
+  const publishes = job.action === "publish"; // What is published is all here, and comes from nobody.
   let ref = null;
+  let map = null;
 
   main.replaceChildren(
     h("h1", {}, job.name || short(job.ref)),
     h("p.under-head", {}, label.node, named),
     h("section.card", { "aria-label": "Progress" }, h("h2", {}, "Progress"),
       h("div.spread", {}, part, h("span.actions", {}, stop, anew)), meter.node, line, why, curve.node),
-    ...(map ? [
-      h("section.card", { "aria-label": "Sources" }, h("h2", {}, "Sources"), sources.node, none),
-      mapCard,
-    ] : []));
+    ...(publishes ? [ticketCard] : [h("section.card", { "aria-label": "Sources" }, h("h2", {}, "Sources"), sources.node, none), mapCard]));
 
   onOverview((told) => {
     const now = told?.jobs.find((each) => each.id === job.id);
@@ -59,8 +58,8 @@ export async function show(main, { arg, signal }) {
     label.set(now);
     if (ref !== now.ref) { // A publication has its reference when it is done.
       ref = now.ref;
-      const known = now.action !== "publish" || now.state === "done";
-      named.replaceChildren(copyable(ref, { label: "Copy the reference" }), known ? h("a", { href: route("model", ref) }, "What it is") : "", now.into ? h("span.note", {}, `${now.action === "publish" ? "from" : "into"} ${now.into}`) : "");
+      const known = !publishes || now.state === "done";
+      named.replaceChildren(copyable(ref, { label: "Copy the reference" }), known ? h("a", { href: route("model", ref) }, "What it is") : "", now.into ? h("span.note", {}, `${publishes ? "from" : "into"} ${now.into}`) : "");
     }
     meter.set(now.done_bytes ?? 0, now.total_bytes);
     say(part, percent(now.done_bytes ?? 0, now.total_bytes));
@@ -79,8 +78,16 @@ export async function show(main, { arg, signal }) {
     say(none, isOpen(now) ? "No source is connected." : "It has ended: no source is connected any more.");
     stop.hidden = !isOpen(now) || !now.mine;
     anew.hidden = now.action !== "fetch" || (now.state !== "failed" && now.state !== "stopped");
+    if (!publishes && !map && (now.total_bytes || now.state === "done")) { // Before that nobody knows what is in it.
+      map = chunkMap(job.ref, { signal });
+      mapCard.append(map.node);
+      mapCard.hidden = false;
+    }
     map?.refresh(now.done_bytes);
-    if (mapCard) mapCard.hidden = now.state === "failed" && !now.total_bytes; // What nobody knew of has none: the reason stands above.
+    if (now.ticket && ticketCard.hidden) {
+      ticketCard.append(...ticketOf(now.ticket));
+      ticketCard.hidden = false;
+    }
   }, signal);
 }
 

@@ -41,7 +41,7 @@ function unfinished(signal) {
       node.hidden = !open.length;
       list.replaceChildren(...open.map((item) => h("li.job", {},
         h("div.job-head", {}, h("a", { href: route("model", item.reference ?? item.manifest) }, short(item.reference ?? item.manifest)),
-          doing("Go on", () => fetchNow(item.reference ?? item.manifest, item.own ? null : item.folder), { kind: "button.small" })),
+          doing("Go on", () => fetchNow(item.reference ?? item.manifest, { into: item.own ? null : item.folder }), { kind: "button.small" })),
         h("div.job-line", {}, h("span", {}, item.own ? "in the own store" : item.folder), h("span", {}, [item.percent === null ? null : `${Math.floor(item.percent)}\u00a0%`, item.bytes === null ? null : `of ${size(item.bytes)}`].filter(Boolean).join(" "))))));
     },
   };

@@ -65,7 +65,7 @@ function head(ref, model, signal) {
   }, signal);
   return h("div.head", {},
     h("h1", {}, model.name || short(ref), model.tag && model.tag !== "main" ? h("span.note", {}, ` @${model.tag}`) : null),
-    model.title && model.title !== model.name ? h("p.lead", {}, model.title) : null,
+    model.description && model.description !== model.name ? h("p.lead", {}, model.description) : null,
     h("p.under-head", {}, model.kind ? tag(model.kind) : null, model.licence ? tag(model.licence) : null,
       model.held === "all" ? tag("held", "good") : model.held === "some" ? tag("held in part", "warn") : tag("not held"),
       model.pinned ? tag("pinned", "good") : null, model.private ? tag("private") : null, model.published ? tag("published here") : null),
@@ -108,7 +108,7 @@ async function fetchInto(ref) {
     ],
     yes: "Fetch",
   });
-  return given && fetchNow(ref, given.get("into").trim());
+  return given && fetchNow(ref, { into: given.get("into").trim() });
 }
 
 async function nameIt(model) {

@@ -7,7 +7,7 @@ import { copyable, place } from "./parts.js";
 import { table } from "./table.js";
 import { rate, size } from "./units.js";
 
-const COLUMNS = [{ name: "Peer", kind: "name" }, { name: "Gives", kind: "number" }, { name: "Received", kind: "number" }, { name: "Reached", kind: "wide" }, { name: "Note", kind: "text wide" }];
+const COLUMNS = [{ name: "Peer", kind: "name" }, { name: "Gives", kind: "number" }, { name: "Received now", kind: "number" }, { name: "Reached", kind: "wide" }, { name: "Note", kind: "text wide" }];
 const EVERY_MS = 3000;
 
 export async function show(main, { signal }) {
@@ -28,7 +28,7 @@ export async function show(main, { signal }) {
 function listOf(items) {
   return table("Peers that this node knows, those first that give something now", COLUMNS, items.map((peer) => [
     [copyable(peer.peer_id, { label: "Copy the peer" }), h("span.under", {}, place(peer.address))],
-    rate(peer.down ?? 0), size(peer.bytes ?? 0), peer.proven ? "yes" : "heard of", peer.note ?? "",
+    rate(peer.down ?? 0), size(peer.bytes), peer.proven ? "yes" : "heard of", peer.note ?? "",
   ])).node;
 }
 

@@ -4,17 +4,18 @@ import { announce } from "./announce.js";
 import { change, sendFile } from "./api.js";
 import { h } from "./dom.js";
 import { asName, ofDrop, ofInput } from "./drop.js";
-import { bar, doing } from "./parts.js";
+import { bar, doing, ticketOf } from "./parts.js";
 import { route } from "./router.js";
 import { table } from "./table.js";
 import { count, percent, plural, size } from "./units.js";
 import { KINDS } from "./view-held.js";
 
 const SHOWN = 200;
+const WHO = [["all", "Everybody"], ["ticket", "Who has its ticket"], ["nodes", "Certain nodes"]];
 
 export async function show(main, { signal }) {
   main.replaceChildren(h("h1", {}, "Publish"),
-    h("p.lead", {}, "What you publish is signed with your key and announced. It is public: whoever has its reference can fetch it, and pass it on."),
+    h("p.lead", {}, "What you publish is signed with your key. Public, it is announced: whoever has its reference can fetch it, and pass it on. Private, it is not: it goes to whoever you give its ticket."),
     byPath(), byDrop(signal));
 }
 
@@ -23,12 +24,22 @@ function fields(prefix) {
   const name = h("input", { id: `${prefix}-name`, name: "name", required: true, maxlength: 64, pattern: "[a-z0-9][a-z0-9._\\-]*", title: "small letters, digits, . _ -; the first a letter or digit", autocomplete: "off", spellcheck: "false" });
   const kind = h("select", { id: `${prefix}-kind`, name: "kind" }, ...KINDS.slice(1).map(([value, text]) => h("option", { value }, text.replace(/s$/, ""))));
   const version = h("input", { id: `${prefix}-tag`, name: "tag", value: "main", required: true, maxlength: 64, pattern: "[a-z0-9][a-z0-9._\\-]*", autocomplete: "off", spellcheck: "false" });
-  const title = h("input", { id: `${prefix}-title`, name: "title", maxlength: 256, autocomplete: "off" });
+  const description = h("input", { id: `${prefix}-description`, name: "description", maxlength: 256, autocomplete: "off" });
   const licence = h("input", { id: `${prefix}-licence`, name: "licence", maxlength: 64, placeholder: "apache-2.0", autocomplete: "off" });
+  const who = h("select", { id: `${prefix}-who`, name: "who" }, ...WHO.map(([value, text]) => h("option", { value }, text)));
+  const allow = h("input", { id: `${prefix}-allow`, name: "allow", maxlength: 16384, placeholder: "12D3Koo…, 12D3Koo…", autocomplete: "off", spellcheck: "false" });
   const field = (input, label) => h("div.field", {}, h("label", { for: input.id }, label), input);
+  const allowed = h("div.field.grow", { hidden: true }, h("label", { for: allow.id }, "The peer ids of these nodes"), allow);
+  who.addEventListener("change", () => {
+    allow.required = who.value === "nodes";
+    allowed.hidden = !allow.required;
+  });
   return {
-    nodes: [field(name, "Name"), field(kind, "Kind"), field(version, "Tag"), field(title, "Title (optional)"), field(licence, "Licence (optional)")],
-    values: () => ({ name: name.value, kind: kind.value, tag: version.value, title: title.value, licence: licence.value }),
+    nodes: [field(name, "Name"), field(kind, "Kind"), field(version, "Tag"), field(description, "Description (optional)"), field(licence, "Licence (optional)"), field(who, "Who may fetch it"), allowed],
+    values: () => ({
+      name: name.value, kind: kind.value, tag: version.value, description: description.value, licence: licence.value,
+      private: who.value !== "all", allow: who.value === "nodes" ? allow.value.split(/[\s,]+/).filter(Boolean) : [],
+    }),
     suggest: (folder) => {
       if (!name.value || name.dataset.suggested === name.value) name.value = name.dataset.suggested = asName(folder);
     },
@@ -136,11 +147,14 @@ function byDrop(signal) {
       }
       told.textContent = "All of it is at the node, which hashes and signs it now…";
       cancel.hidden = true;
-      const { ref, remarks } = await change(`drop/${draft}/publish`, rest.values());
+      const wanted = rest.values();
+      const { ref, ticket, remarks } = await change(`drop/${draft}/publish`, wanted);
       draft = null;
       announce("Published");
-      if (!remarks.length) location.hash = route("model", ref);
-      else told.replaceChildren("Published: ", h("a", { href: route("model", ref) }, "what it is now"), ". About its files:", h("ul", {}, ...remarks.map(({ path, what }) => h("li", {}, h("code", {}, path), ` ${what}`))));
+      if (!remarks.length && !wanted.private) location.hash = route("model", ref);
+      else told.replaceChildren(h("p", {}, "Published: ", h("a", { href: route("model", ref) }, "what it is now"), "."),
+        ...(wanted.private ? ticketOf(ticket) : []),
+        remarks.length ? h("div", {}, h("p", {}, "About its files:"), h("ul", {}, ...remarks.map(({ path, what }) => h("li", {}, h("code", {}, path), ` ${what}`)))) : "");
     } catch (error) {
       progress.hidden = true;
       wrong.textContent = error.name === "AbortError" ? "Stopped: nothing was published." : error.message;

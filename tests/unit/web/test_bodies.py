@@ -28,7 +28,7 @@ def test_bodies_are_read() -> None:
         (b'{"ref": "' + b"x" * 5000 + b'"}', bodies.Fetch),
         (b'{"ref": "x", "tensors": ["' + b'","'.join([b"t"] * 65) + b'"]}', bodies.Fetch),
         (b'{"path": "/x", "name": "x", "kind": "virus"}', bodies.Publish),
-        (b'{"path": "/x", "name": "x", "title": "' + b"x" * 1025 + b'"}', bodies.Publish),
+        (b'{"path": "/x", "name": "x", "description": "' + b"x" * 1025 + b'"}', bodies.Publish),
         (b'{"down": 1.5}', bodies.Limit),
         (b"[" * 60_000, bodies.Fetch),
         (b'{"ref": "\xff"}', bodies.Fetch),

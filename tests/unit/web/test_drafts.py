@@ -85,10 +85,10 @@ async def test_a_draft_takes_files_and_is_over_once_it_is_published(tmp_path: Pa
         number = await drafts.open()
         put = await drafts.put(number, "a/b.txt", body(b"abc", content_length="3"))
         assert put["path"] == "a/b.txt"
-        told = await drafts.publish(number, bodies.PublishDropped("dropped", title="A title"))
-        assert (told["ref"], node.published[0]["name"], node.published[0]["description"]) == (
-            "ann/dropped", "dropped", "A title",
-        )  # fmt: skip
+        told = await drafts.publish(number, bodies.PublishDropped(name="dropped", description="A title"))
+        assert (told["ref"], told["ticket"]) == ("ann/dropped", "ticket")
+        (asked,) = node.published
+        assert (asked["name"], asked["description"], asked["private"]) == ("dropped", "A title", False)
         assert node.open == {}
         with pytest.raises(Refusal) as refused:
             await drafts.put(number, "c", body(b""))
@@ -100,9 +100,9 @@ async def test_what_could_not_be_published_can_be_tried_again(tmp_path: Path) ->
         number = await drafts.open()
         node.failure = UsageError("that is no name")
         with pytest.raises(UsageError):
-            await drafts.publish(number, bodies.PublishDropped("-"))
+            await drafts.publish(number, bodies.PublishDropped(name="-"))
         node.failure = None
-        assert (await drafts.publish(number, bodies.PublishDropped("dropped")))["ref"] == "ann/dropped"
+        assert (await drafts.publish(number, bodies.PublishDropped(name="dropped")))["ref"] == "ann/dropped"
 
 
 async def test_a_file_that_is_not_as_long_as_was_said_is_refused(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ async def test_nothing_is_published_while_files_still_come(tmp_path: Path) -> No
         nursery.start_soon(drafts.put, number, "a", Slow(body(b"").request))
         await trio.testing.wait_all_tasks_blocked()
         with pytest.raises(Refusal) as refused:
-            await drafts.publish(number, bodies.PublishDropped("dropped"))
+            await drafts.publish(number, bodies.PublishDropped(name="dropped"))
         assert refused.value.status == 409
         nursery.cancel_scope.cancel()
 

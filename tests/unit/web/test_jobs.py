@@ -124,13 +124,45 @@ async def test_a_published_folder_is_told_of_by_its_reference(tmp_path: Path) ->
     publish = Held(api.PublishProgress(1, 2, 1), result=published.as_json())
     async with trio.open_nursery() as nursery:
         jobs = jobs_of(nursery, tmp_path, publish=publish)
-        jobs.publish(bodies.Publish("/some/folder", "mini"))
+        jobs.publish(bodies.Publish(path="/some/folder", name="mini"))
         await trio.testing.wait_all_tasks_blocked()
         (told,) = jobs.told([])
         assert (told["ref"], told["done_bytes"], told["total_bytes"]) == ("mini", 1, 2)
         publish.go.set()
         await trio.testing.wait_all_tasks_blocked()
-        assert [(each["ref"], each["state"]) for each in jobs.told([])] == [("ann/mini", "done")]
+        (told,) = jobs.told([])
+        assert (told["ref"], told["state"], told["ticket"]) == ("ann/mini", "done", "ticket")
+
+
+async def test_a_publication_is_private_where_that_was_asked(tmp_path: Path) -> None:
+    published = api.Published("ann/mini", "m", "ticket", 1, 2, 2, False, 0.1).as_json()
+    script = Script({"publish": published})
+    async with trio.open_nursery() as nursery:
+        jobs = Jobs(scripted_hub(script, tmp_path, nursery), nursery, clock=trio.current_time)
+        jobs.publish(bodies.Publish(path="/some/folder", name="mini", private=True, allow=["bob"]))
+        jobs.publish(bodies.Publish(path="/some/folder", name="open", description="Words"))
+    known, secret = sorted((args for _, args in script.asked), key=lambda args: bool(args["private"]))
+    assert (secret["private"], secret["allow"]) == (True, ["bob"])
+    assert (known["private"], known["allow"], known["description"]) == (False, [], "Words")
+
+
+ADDRESS = "/ip4/192.0.2.7/tcp/4717/p2p/12D3KooWKRyzVWW6ChFjQjK4miCty85Niy48tpPV95XdKu1BcvMA"
+
+
+@pytest.mark.parametrize(("into", "verb"), [(None, "pin"), ("/some/folder", "fetch")])
+async def test_a_fetch_asks_the_nodes_first_that_were_named(into: str | None, verb: str, tmp_path: Path) -> None:
+    script = Script({verb: NoProvider("nobody has it")})
+    async with trio.open_nursery() as nursery:
+        jobs = Jobs(scripted_hub(script, tmp_path, nursery), nursery, clock=trio.current_time)
+        jobs.fetch(bodies.Fetch("ann/mini", into, [ADDRESS]))
+        for wrong in ("ann", "/ip4/192.0.2.7/tcp/4717", ADDRESS.replace("/ip4/", "/dns4/")):
+            with pytest.raises(Refusal) as refused:
+                jobs.fetch(bodies.Fetch("ann/mini", into, [wrong]))
+            assert refused.value.status == 400
+    (asked,) = script.asked
+    assert (asked[0], asked[1]["providers"]) == (verb, [ADDRESS])
+    (told,) = jobs.told([])
+    assert (told["state"], told["providers"], told["into"]) == ("failed", [ADDRESS], into)
 
 
 async def test_folders_are_whole_paths_and_parts_go_into_folders(tmp_path: Path) -> None:
@@ -141,7 +173,7 @@ async def test_folders_are_whole_paths_and_parts_go_into_folders(tmp_path: Path)
                 jobs.fetch(wrong)
             assert refused.value.status == 400
         with pytest.raises(Refusal) as refused:
-            jobs.publish(bodies.Publish("relative", "x"))
+            jobs.publish(bodies.Publish(path="relative", name="x"))
         assert refused.value.status == 400
         assert jobs.told([]) == []
 

@@ -209,8 +209,8 @@ async def test_peers_that_give_something_come_first(tmp_path: Path) -> None:
     async with page_of(Script(says), tmp_path) as page:
         exchange = MemoryExchange(Request("GET", "/-/api/peers", {"host": HOST}, "127.0.0.1"))
         await page.answer(exchange, HOST)
-        assert [(each["peer_id"], each["down"]) for each in exchange.json["items"]] == [
-            ("ann", 10.0), ("bob", 0.0), ("cy", 0.0),
+        assert [(each["peer_id"], each["down"], each["bytes"]) for each in exchange.json["items"]] == [
+            ("ann", 10.0, 40), ("bob", 0.0, None), ("cy", 0.0, None),
         ]  # fmt: skip
 
 

@@ -16,7 +16,7 @@ import pytest
 from p2phub import limits
 from p2phub.errors import NoProvider
 from p2phub.http.refusal import Refusal
-from p2phub.web import rows
+from p2phub.web import reading_rows, rows
 from p2phub.web.reading_rows import CELL_LETTERS_MAX, COLUMNS_MAX
 from tests.support.covers import covers
 
@@ -45,7 +45,7 @@ class Model:
 
 async def first_rows(model: Model, limit: int = 20, path: str = "data.parquet") -> Any:
     hub: Any = SimpleNamespace(open_model=lambda ref: model)
-    return await rows.first_rows(hub, "ann/data", path, limit)
+    return await rows.Rows(hub).first("ann/data", path, limit)
 
 
 def written(table: pa.Table, **options: Any) -> bytes:
@@ -157,6 +157,42 @@ async def test_without_pyarrow_it_is_said_what_to_install(monkeypatch: pytest.Mo
         await first_rows(Model(b""))
     assert refused.value.status == 501
     assert "page" in refused.value.message
+
+
+@covers("T30")
+async def test_the_child_has_bounds_and_nothing_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = f"""
+import os, resource, sys
+{Path(reading_rows.__file__).read_text().partition("if __name__")[0]}
+def first_rows(file, rows):
+    names = ("RLIMIT_AS", "RLIMIT_CPU", "RLIMIT_CORE", "RLIMIT_FSIZE", "RLIMIT_NOFILE")
+    bounds = [[name, str(resource.getrlimit(getattr(resource, name)))] for name in names]
+    return {{"rows": [*bounds, ["cwd", os.getcwd()], ["environment", " ".join(sorted(os.environ))]]}}
+main()
+"""
+    child = tmp_path / "child.py"
+    child.write_text(looks.replace("from __future__ import annotations", ""))
+    monkeypatch.setattr(reading_rows, "__file__", os.fspath(child))
+    monkeypatch.setenv("HF_TOKEN", "s3cret")
+    monkeypatch.setenv("PYTHONPATH", os.fspath(tmp_path))
+    told = dict((await first_rows(Model(b"PAR1")))["rows"])
+    assert told == {
+        "RLIMIT_AS": str((reading_rows.MEMORY_BYTES_MAX,) * 2),
+        "RLIMIT_CPU": str((reading_rows.PROCESSOR_S_MAX,) * 2),
+        "RLIMIT_CORE": "(0, 0)",
+        "RLIMIT_FSIZE": "(0, 0)",
+        "RLIMIT_NOFILE": str((reading_rows.OPEN_FILES_MAX,) * 2),
+        "cwd": "/",
+        "environment": told["environment"],
+    }
+    assert set(told["environment"].split()) <= {"ARROW_DEFAULT_MEMORY_POOL", "LC_CTYPE", "OMP_NUM_THREADS", "PATH"}
+
+
+async def test_times_of_a_zone_are_told(tmp_path: Path) -> None:
+    zones = ["Europe/Berlin", "Asia/Tokyo", "UTC", "America/New_York"]
+    columns = {zone: pa.array([0], pa.timestamp("us", tz=zone)) for zone in zones}
+    told = await first_rows(Model(written(pa.table(columns))))
+    assert told["rows"][0][:2] == ["1970-01-01 01:00:00+01:00", "1970-01-01 09:00:00+09:00"]
 
 
 def test_the_child_stands_in_a_file_that_needs_nothing_of_this_package() -> None:
