@@ -171,12 +171,13 @@ def test_a_folder_that_is_dropped_or_picked_is_published(way: str, town: Town, o
 def test_what_is_published_for_some_is_fetched_by_them_with_its_ticket_and_by_nobody_else(
     town: Town, open_page: Open, shots: Path
 ) -> None:
-    folder = town.folder("for-some", {"config.json": b"{}"})
+    folder = town.folder("for-some", {"config.json": b'{"for": "some"}'})
     page = open_page(town.page(town.ann))
     page.get_by_role("link", name="Publish", exact=True).click()
     form = page.get_by_role("region", name="A folder on the node’s machine")
     form.get_by_label("Path").fill(str(folder))
-    form.get_by_label("Name").fill("for-some")
+    form.get_by_label("Tag").focus()
+    expect(form.get_by_label("Name")).to_have_value("for-some")
     form.get_by_label("Who may fetch it").select_option("Certain nodes")
     form.get_by_label("The peer ids of these nodes").fill(town.bob.peer_id)
     form.get_by_role("button", name="Publish").click()
@@ -199,7 +200,7 @@ def test_what_is_dropped_is_published_for_whom_it_is_meant(who: str, town: Town,
     page = open_page(town.page(town.ann))
     page.get_by_role("link", name="Publish", exact=True).click()
     form = page.get_by_role("region", name="A folder of this browser’s machine")
-    form.get_by_label("Folder").set_input_files(town.folder(name, {"config.json": b"{}"}))
+    form.get_by_label("Folder").set_input_files(town.folder(name, {"config.json": name.encode()}))
     form.get_by_label("Who may fetch it").select_option(who)
     form.get_by_role("button", name="Publish").click()
     if who == "Everybody":
@@ -221,6 +222,7 @@ def test_a_node_that_nobody_told_of_is_asked_by_its_address_and_again_after_it_f
     page.on("request", lambda request: maps.append(request.url) if "/-/api/map" in request.url else None)
 
     def fetch(*providers: str) -> None:
+        page.goto("about:blank")
         page.goto(f"{dee.ready['gateway']}/#/jobs")
         page.get_by_label("Fetch a reference or ticket").fill(reference)
         if providers:
