@@ -87,7 +87,7 @@ def test_what_another_node_has_is_fetched_by_its_reference_and_watched_as_it_com
     expect(page.get_by_role("heading", level=1)).to_contain_text("watched")
     source = page.get_by_role("row").filter(has_text=town.ann.peer_id[-4:])
     expect(source).to_contain_text(re.compile(r"[kM]B/s"), timeout=ARRIVES_MS)
-    far = page.locator(".figure")
+    far = page.get_by_role("region", name="Progress").locator(".figure")
     expect(far).to_have_text(re.compile(r"^[1-9]\d?\s%$"), timeout=ARRIVES_MS)
     expect(page.locator("main .notice")).to_contain_text(re.compile("cap", re.I))  # Why it is no faster.
     expect(page.get_by_role("slider", name="Tensors of model.safetensors")).to_be_visible(timeout=ARRIVES_MS)
@@ -115,7 +115,7 @@ def test_a_fetch_that_is_stopped_keeps_what_came_and_goes_on_when_it_is_fetched_
     page.get_by_label("Search models and datasets").fill(reference)
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Fetch it").click()
-    far = page.locator(".figure")
+    far = page.get_by_role("region", name="Progress").locator(".figure")
     expect(far).to_have_text(re.compile(r"^[1-9]\d?\s%$"), timeout=ARRIVES_MS)
     page.get_by_role("button", name="Stop", exact=True).click()
     expect(page.locator("main .tag").first).to_have_text("stopped")
