@@ -241,6 +241,7 @@ GATEWAY_UNREAD_S = 600.0  # A client that takes nothing for so long is cut off; 
 GATEWAY_STUCK_S = 10.0  # Where all connections are at work, one whose client took nothing for so long gives way.
 GATEWAY_FIRST_PIECE_S = 8.0  # How long an answer waits for its first bytes, to say 503 if nobody has them: clients
 # wait 10 s for its head, and then between bytes.
+GATEWAY_LOOKUP_S = 60.0  # To look up what is not known here: some clients wait for a listing for so long.
 GATEWAY_GONE_S = 5.0  # A client that said its last is taken for gone if nothing could be sent to it for so long.
 GATEWAY_GOODBYE_S = 2.0  # For a client to read what was sent to it before its connection is let go of.
 GATEWAY_SIZE_TOLD_MAX = 50 * 10**9  # In the head of a file: clients of the hub refuse a larger one that has no Xet.

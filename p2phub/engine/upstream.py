@@ -319,7 +319,9 @@ class Upstream:
         finally:
             os.close(fd)
         if hasher.hexdigest() != file.blob:
-            self._wrong[listing.copy.folder, file.blob] = time.monotonic()
+            now = time.monotonic()
+            self._wrong = {key: at for key, at in self._wrong.items() if now - at < limits.UPSTREAM_WRONG_S}
+            self._wrong[listing.copy.folder, file.blob] = now
             await self._workers.run(lambda: listing.copy.drop(file))
             raise self._not_as_listed(file)
 

@@ -137,7 +137,16 @@ class HubShelf:
             with trio.move_on_after(limits.GATEWAY_FIRST_PIECE_S), contextlib.suppress(HubError):
                 async with self._open.model(manifest, key):
                     return await self._hub.info(key)
-        return await self._hub.info(key)
+        return await self._looked_up(key)
+
+    async def _looked_up(self, ref: str) -> Version:
+        """Return the `info` of what is not known here. Raises HubError: NoProvider where nobody told it in time, so
+        that those who wait behind for the same are not held by a peer that never ends."""
+        try:
+            with trio.fail_after(limits.GATEWAY_LOOKUP_S):
+                return await self._hub.info(ref)
+        except trio.TooSlowError as exc:
+            raise NoProvider(f"nobody told within {limits.GATEWAY_LOOKUP_S:.0f} s what {ref} is") from exc
 
     @asynccontextmanager
     async def open(self, snapshot: Snapshot, file: File, *, start: int = 0) -> AsyncIterator[Content]:
@@ -190,8 +199,11 @@ class HubShelf:
                 return known
             info: Version | None = None
             try:
-                with trio.move_on_after(_LOOK_S if known is not None else float("inf")):
-                    info = await self._hub.info(ref)
+                if known is None:
+                    info = await self._looked_up(ref)
+                else:
+                    with trio.move_on_after(_LOOK_S):
+                        info = await self._hub.info(ref)
             except (NotFound, NoProvider, PeerError) as error:
                 if known is None:
                     if tag.name != MAIN and isinstance(error, NotFound):

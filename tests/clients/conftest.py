@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from tests.support.hf_client import older_clients
 from tests.support.processes import Scene
 from tests.support.real_repository import add_real_repository
 from tests.support.static_hub import StaticHub
@@ -32,3 +34,14 @@ def hub() -> Iterator[StaticHub]:
 def scene(tmp_path: Path) -> Iterator[Scene]:
     with Scene(tmp_path / "scene") as scene:
         yield scene
+
+
+@pytest.fixture(scope="module", params=["newest", "older"])
+def interpreter(request: pytest.FixtureRequest) -> str:
+    """Of the clients: the newest ones, and an older huggingface_hub."""
+    if request.param == "newest":
+        return sys.executable
+    older = older_clients()
+    if older is None:
+        pytest.skip("nobody made an environment with an older huggingface_hub: `make test-hf` does")
+    return older

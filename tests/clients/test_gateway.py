@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.hf_client import ClientFailed, HfClient, older_clients
+from tests.support.hf_client import ClientFailed, HfClient
 from tests.support.processes import Node, Scene
 from tests.support.real_model import real_model
 from tests.support.real_repository import ODD_FILES
@@ -87,17 +87,6 @@ def sharded(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def node(scene: Scene, reference: str, sharded: str) -> Node:
     return scene.node("ann", "--gateway", "127.0.0.1:0")
-
-
-@pytest.fixture(scope="module", params=["newest", "older"])
-def interpreter(request: pytest.FixtureRequest) -> str:
-    """Of the clients: the newest ones, and an older huggingface_hub."""
-    if request.param == "newest":
-        return sys.executable
-    older = older_clients()
-    if older is None:
-        pytest.skip("nobody made an environment with an older huggingface_hub: `make test-hf` does")
-    return older
 
 
 NEWEST = pytest.mark.parametrize("interpreter", ["newest"], indirect=True)

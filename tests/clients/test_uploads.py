@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,9 @@ def node(scene: Scene) -> Node:
 
 
 @pytest.fixture
-def user(scene: Scene, node: Node, tmp_path: Path) -> HfClient:
-    return HfClient(tmp_path / "hf", node.ready["gateway"], {"HF_TOKEN": scene.gateway_token("ann")})
+def user(scene: Scene, node: Node, interpreter: str, tmp_path: Path) -> HfClient:
+    settings = {"HF_TOKEN": scene.gateway_token("ann")}
+    return HfClient(tmp_path / "hf", node.ready["gateway"], settings, interpreter)
 
 
 @pytest.fixture
@@ -76,14 +78,14 @@ def read_back(user: HfClient, name: str, *, kind: str = "model", revision: str =
 def test_a_folder_is_uploaded_and_read_back_here_and_from_another_node(
     scene: Scene, node: Node, user: HfClient, folder: Path, tmp_path: Path, disable_xet: str
 ) -> None:
-    user = HfClient(user.folder, user.endpoint, {**user.settings, "HF_HUB_DISABLE_XET": disable_xet})
+    user = replace(user, settings={**user.settings, "HF_HUB_DISABLE_XET": disable_xet})
     assert "Uploaded" in user.hf("upload", "acme/My-Model", folder)
     assert read_back(user, "acme/My-Model") == content(folder)
     assert "Verified" in user.hf("cache", "verify", "acme/My-Model")
 
     reference = f"{node.publisher_id}/my-model"
     bob = scene.node("bob", "--gateway", "127.0.0.1:0", bootstrap=[node.address])
-    other = HfClient(tmp_path / "other", bob.ready["gateway"])
+    other = HfClient(tmp_path / "other", bob.ready["gateway"], interpreter=user.interpreter)
     assert read_back(other, reference) == content(folder)
 
 
@@ -91,7 +93,7 @@ def test_a_folder_is_uploaded_and_read_back_here_and_from_another_node(
 def test_what_is_uploaded_again_changes_what_differs_and_serves_both(
     user: HfClient, folder: Path, disable_xet: str
 ) -> None:
-    user = HfClient(user.folder, user.endpoint, {**user.settings, "HF_HUB_DISABLE_XET": disable_xet})
+    user = replace(user, settings={**user.settings, "HF_HUB_DISABLE_XET": disable_xet})
     user.hf("upload", "acme/model", folder)
     first = user.python(API + "print(json.dumps(api.model_info(name).sha))", "acme/model")
     before = content(folder)
@@ -170,13 +172,13 @@ def test_without_the_token_or_where_it_is_off_nothing_is_published(
     scene: Scene, node: Node, user: HfClient, folder: Path, tmp_path: Path
 ) -> None:
     for settings in ({}, {"HF_TOKEN": "hf_somebodyelses"}):
-        stranger = HfClient(tmp_path / "stranger", user.endpoint, settings)
+        stranger = replace(user, folder=tmp_path / "stranger", settings=settings)
         with pytest.raises(ClientFailed, match=r"401|token"):
             stranger.hf("upload", "acme/model", folder)
     bob = scene.node("bob", "--gateway", "127.0.0.1:0")
     token = scene.gateway_token("bob")
     with pytest.raises(ClientFailed, match="takes no uploads"):
-        HfClient(tmp_path / "off", bob.ready["gateway"], {"HF_TOKEN": token}).hf("upload", "acme/model", folder)
+        replace(user, endpoint=bob.ready["gateway"], settings={"HF_TOKEN": token}).hf("upload", "acme/model", folder)
     assert "hf_somebodyelses" not in node.log.read_text()
     assert scene.gateway_token("ann") not in node.log.read_text()
     for title in ("ann", "bob"):

@@ -287,6 +287,18 @@ async def test_a_slow_network_does_not_hold_up_what_is_known(
     assert trio.current_time() - began < 10  # When a client gives up on the head of a file.
 
 
+async def test_a_name_that_nobody_tells_of_is_to_be_had_later(
+    played: PlayedHub, shelf: HubShelf, autojump_clock: trio.testing.MockClock
+) -> None:
+    played.slow = True
+    began = trio.current_time()
+    with pytest.raises(NoProvider, match="nobody told within"):
+        await shelf.snapshot(REPO, MAIN)
+    assert trio.current_time() - began == limits.GATEWAY_LOOKUP_S
+    played.slow = False
+    assert (await shelf.snapshot(REPO, MAIN)).files
+
+
 async def test_what_is_not_trusted_any_more_is_not_served_for_want_of_better(
     played: PlayedHub, shelf: HubShelf, autojump_clock: trio.testing.MockClock
 ) -> None:
