@@ -26,6 +26,11 @@ class UpstreamVerbs(HubPart):
         UsageError where no hub was named, NotFound, PeerError."""
         return await self._verbs.call("hub_listing", {"kind": kind, "name": name, "revision": revision}, unwatched)
 
+    async def hub_refs(self, kind: str, name: str) -> list[JsonObject]:
+        """Return the branches and tags that the hub has of a repository: [{"name", "commit", "is_branch"}].
+        Raises UsageError where no hub was named, NotFound, PeerError."""
+        return list((await self._verbs.call("hub_refs", {"kind": kind, "name": name}, unwatched))["items"])
+
     async def hub_stretches(
         self, kind: str, name: str, commit: str, path: str, start: int, stop: int
     ) -> AsyncGenerator[Stretch, None]:

@@ -13,7 +13,7 @@ import os
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,7 +33,7 @@ KINDS = {"model": ("models", ""), "dataset": ("datasets", "datasets/")}
 """What a kind is called in the hub's API and in a cache of it, and what stands before the names of its files."""
 
 _NAME = re.compile(r"(?:[0-9A-Za-z_.-]{1,96}/)?[0-9A-Za-z_.-]{1,96}")
-_REVISION = re.compile(r"[0-9a-z][0-9a-z._-]{0,63}")
+_REVISION = re.compile(r"(?!.*(?:\.\.|//))[0-9A-Za-z][0-9A-Za-z._/-]{0,127}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TRIES = 3
@@ -43,6 +43,19 @@ _PAGES_MAX = limits.UPSTREAM_FILES_MAX // 50  # The hub gives 50 to 1,000 files 
 
 class _Info(msgspec.Struct):
     sha: str
+
+
+class _Ref(msgspec.Struct, rename="camel"):
+    name: str
+    ref: str
+    target_commit: str
+
+
+class _Refs(msgspec.Struct, rename="camel"):
+    branches: list[_Ref] | None = None
+    tags: list[_Ref] | None = None
+    converts: list[_Ref] | None = None
+    pull_requests: list[_Ref] | None = None
 
 
 class _Lfs(msgspec.Struct):
@@ -80,6 +93,14 @@ class Repo(msgspec.Struct, frozen=True):
 
     def file(self, commit: str, path: str) -> str:
         return f"{KINDS[self.kind][1]}{self.name}/resolve/{commit}/{path}"
+
+
+class Ref(msgspec.Struct, frozen=True):
+    """A branch or tag of a repository, and the commit that it leads to."""
+
+    name: str
+    commit: str
+    is_branch: bool
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -128,14 +149,21 @@ class Upstream:
         known = self._listings.get((repo, revision))
         if known is not None:
             return known
-        if repo in self._not_for_everybody:
-            return await self._listing_as(repo, revision, for_everybody=False)
-        try:
-            return await self._listing_as(repo, revision, for_everybody=True)
-        except NotFound:
-            if self._with_token is None:
-                raise
-        return await self._listing_as(repo, revision, for_everybody=False)
+        return await self._without_token_first(
+            repo, lambda for_everybody: self._listing_as(repo, revision, for_everybody=for_everybody)
+        )
+
+    async def refs(self, repo: Repo) -> list[Ref]:
+        """Return the branches and tags of a repository. Raises NotFound, PeerError."""
+        told = await self._without_token_first(
+            repo, lambda for_everybody: self._refs(repo, self._as(for_everybody=for_everybody))
+        )
+        named = [*((each, True) for each in told.branches or ()), *((each, False) for each in told.tags or ())]
+        return [
+            Ref(each.name, each.target_commit, is_branch)
+            for each, is_branch in named
+            if _REVISION.fullmatch(each.name) and _COMMIT.fullmatch(each.target_commit)
+        ]
 
     async def bring(self, listing: Listing, path: str, start: int, stop: int, arrived: Arrived) -> None:
         """Have bytes `start` ..< `stop` of a file here; return when they are, or all of it. Raises NotFound for a path
@@ -156,6 +184,35 @@ class Upstream:
 
     # --- listings ----------------------------------------------------------------------------------------------------
 
+    async def _without_token_first(self, repo: Repo, ask: Callable[[bool], Awaitable[T]]) -> T:
+        """Ask as anybody, and with the token only for what is not told then. `ask` is told whether as anybody."""
+        if repo not in self._not_for_everybody:
+            try:
+                return await ask(True)
+            except NotFound:
+                if self._with_token is None:
+                    raise
+        return await ask(False)
+
+    async def _refs(self, repo: Repo, hub: Hub) -> _Refs:
+        body, _ = await hub.told(f"{repo.api}/refs", "include_prs=1", most=limits.UPSTREAM_ANSWER_BYTES_MAX)
+        return self._read(body, _Refs)
+
+    async def _commit_of(self, repo: Repo, revision: str, hub: Hub) -> str:
+        if "/" in revision:  # As a part of a URL it would be two.
+            told = await self._refs(repo, hub)
+            kinds = (told.branches, told.tags, told.converts, told.pull_requests)
+            every = (each for kind in kinds for each in kind or ())
+            commit = next((each.target_commit for each in every if revision in (each.ref, each.name)), None)
+            if commit is None:
+                raise NotFound(f"the hub has no {revision} of {repo.name}")
+        else:
+            body, _ = await hub.told(f"{repo.api}/revision/{revision}", most=limits.UPSTREAM_ANSWER_BYTES_MAX)
+            commit = self._read(body, _Info).sha
+        if _COMMIT.fullmatch(commit) is None:
+            raise self._odd("a commit that is none")
+        return commit
+
     def _as(self, *, for_everybody: bool) -> Hub:
         if for_everybody:
             return self._anybody
@@ -164,10 +221,7 @@ class Upstream:
 
     async def _listing_as(self, repo: Repo, revision: str, *, for_everybody: bool) -> Listing:
         hub = self._as(for_everybody=for_everybody)
-        body, _ = await hub.told(f"{repo.api}/revision/{revision}", most=limits.UPSTREAM_ANSWER_BYTES_MAX)
-        commit = self._read(body, _Info).sha
-        if _COMMIT.fullmatch(commit) is None:
-            raise self._odd("a commit that is none")
+        commit = await self._commit_of(repo, revision, hub)
         known = self._listings.get((repo, commit))
         if known is not None and known.for_everybody == for_everybody:
             return known

@@ -94,13 +94,14 @@ def entries(found: Iterable[Entry], release: Release, *, expand: bool) -> list[J
 
 
 def refs(releases: Sequence[Release]) -> Json:
-    """Return the branches and tags of a repository: p2phub's default tag is the one branch."""
+    """Return the branches and tags of a repository: p2phub's default tag is its one branch."""
     branches: list[Json] = []
     tags: list[Json] = []
     for release in releases:
-        where = "heads" if release.tag == MAIN else "tags"
+        is_branch = release.is_branch or release.tag == MAIN
+        where = "heads" if is_branch else "tags"
         ref = {"name": release.tag, "ref": f"refs/{where}/{release.tag}", "targetCommit": release.commit}
-        (branches if release.tag == MAIN else tags).append(ref)
+        (branches if is_branch else tags).append(ref)
     return {"branches": branches, "tags": tags, "converts": [], "pullRequests": []}
 
 

@@ -115,7 +115,8 @@ class HubShelf:
         else:
             told = await self._told(repo)
             known = next((each for each in told.versions if (each["tag"] or MAIN) == revision.name), None)
-            found = await self._newest(repo, revision, known) if told.may_be_older else known
+            may_be_newer = told.may_be_older and revision.may_be_released
+            found = await self._newest(repo, revision, known) if may_be_newer else known
             if found is None:
                 raise NoSuchRevision(f"{repo.name} has no revision {revision.name!r} here")
             version = found

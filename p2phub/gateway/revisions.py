@@ -1,7 +1,8 @@
 """What a revision in a URL means here: a tag of the repository, or one commit of it. Pure.
 
-A branch of the hub's is a tag of p2phub's, `main` the default of both. A commit is 40 hex digits: the hub's own, where
-the repository was adopted from its cache, else made of the repository's name and the manifest (`manifest.commit`).
+A branch of the hub's is a tag of p2phub's, `main` the default of both; an upstream hub may have others, by names that
+no release can be called by. A commit is 40 hex digits: the hub's own, where the repository was adopted from its cache,
+else made of the repository's name and the manifest (`manifest.commit`).
 """
 
 from __future__ import annotations
@@ -15,12 +16,19 @@ MAIN = "main"
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_OF_A_HUB = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]*(?:/[0-9A-Za-z][0-9A-Za-z._-]*)*")
+_LETTERS_MAX = 128
 
 
 class Tag(msgspec.Struct, frozen=True):
-    """What a publisher calls one line of its releases."""
+    """What a publisher calls one line of its releases; or a hub a branch, a tag, or another ref."""
 
     name: str
+
+    @property
+    def may_be_released(self) -> bool:
+        """Whether a release can be called so, and not only something of a hub."""
+        return _TAG.fullmatch(self.name) is not None
 
 
 class Commit(msgspec.Struct, frozen=True):
@@ -30,7 +38,7 @@ class Commit(msgspec.Struct, frozen=True):
 
 
 def parse_revision(text: str) -> Tag | Commit | None:
-    """Return what a revision means; None for one that nothing here can have: pull requests, conversions, odd names.
+    """Return what a revision means; None for a name that nothing can have.
 
     What is both a commit and a tag is taken for a commit, as clients take it.
     """
@@ -40,4 +48,5 @@ def parse_revision(text: str) -> Tag | Commit | None:
         if text.startswith(prefix):
             text = text.removeprefix(prefix)
             break
-    return Tag(text) if _TAG.fullmatch(text) else None
+    is_name = len(text) <= _LETTERS_MAX and ".." not in text and _OF_A_HUB.fullmatch(text)
+    return Tag(text) if is_name else None

@@ -50,13 +50,15 @@ class File(msgspec.Struct, frozen=True):
 
 
 class Release(msgspec.Struct, frozen=True):
-    """One version, as it is told of. `created`: unix seconds, None where nobody says it."""
+    """One version, as it is told of. `created`: unix seconds, None where nobody says it. `is_branch`: whether the tag
+    is a branch of a hub's; `main` always is."""
 
     commit: str
     tag: str | None
     created: int | None = None
     title: str = ""
     licence: str = ""
+    is_branch: bool = False
 
 
 class Snapshot(msgspec.Struct, frozen=True):

@@ -514,7 +514,7 @@ class _Intake:
 def _tag(revision: object) -> str:
     """Return the tag of p2phub's that a branch is. Raises Refusal(400)."""
     found = parse_revision(revision) if isinstance(revision, str) else None
-    if not isinstance(found, Tag):
+    if not isinstance(found, Tag) or not found.may_be_released:
         raise Refusal(400, "a branch or tag here has 1 to 64 of a-z 0-9 . _ -, and begins with a letter or digit")
     return found.name
 

@@ -4,6 +4,7 @@ hub that the user named is asked. What came from it is adopted, and so is here w
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -51,6 +52,10 @@ class UpstreamShelf:
         return await self._here.names(kind)
 
     async def releases(self, repo: RepoId, revision: Tag | Commit | None) -> Sequence[Release]:
+        if revision is None and not await self._is_the_users(repo):
+            with contextlib.suppress(PeerError, NotFound, UsageError):  # What is here counts where it tells nothing.
+                refs = await self._hub.hub_refs(repo.kind.value, repo.name)
+                return [Release(each["commit"], each["name"], is_branch=each["is_branch"]) for each in refs]
         try:
             return await self._here.releases(repo, revision)
         except (Unmapped, NoSuchRevision):
@@ -74,7 +79,7 @@ class UpstreamShelf:
         except (NoProvider, NotFound) as error:
             try:
                 return await self._here.snapshot(repo, revision)
-            except Unmapped:
+            except (Unmapped, NoSuchRevision):
                 raise error from None
         try:
             return await self._here.snapshot(repo, Commit(found.commit))
@@ -95,6 +100,16 @@ class UpstreamShelf:
         told = await self._hub.repository(repo.name)
         return told["reference"] is not None or any(version["published"] for version in told["versions"])
 
+    async def _is_at_the_hub(self, repo: RepoId) -> bool:
+        """Return whether the hub has a repository, whatever is missing of it. Raises NoProvider."""
+        try:
+            await self._hub.hub_refs(repo.kind.value, repo.name)
+        except PeerError as error:
+            raise NoProvider(f"{self._hub.upstream} cannot be asked: {error.message}") from error
+        except (NotFound, UsageError):
+            return False
+        return True
+
     async def _listed(self, repo: RepoId, revision: str, absent: NotFound | None) -> Snapshot:
         """Return what the hub has at a revision. Raises Unmapped, NoSuchRevision, NoProvider."""
         key = repo, revision
@@ -107,6 +122,8 @@ class UpstreamShelf:
             except PeerError as error:
                 raise NoProvider(f"{self._hub.upstream} cannot be asked: {error.message}") from error
             except (NotFound, UsageError) as error:
+                if await self._is_at_the_hub(repo):
+                    raise NoSuchRevision(f"{self._hub.upstream} has no {revision} of {repo.name}") from error
                 what = f"{repo.name} stands for nothing here, and {self._hub.upstream} has no such repository for us"
                 if absent is not None:
                     raise absent from error
@@ -151,7 +168,6 @@ class _Passed:
 
 
 def _read(descriptor: int, start: int, stop: int) -> bytes:
-
     return os.pread(descriptor, min(_PIECE_BYTES, stop - start), start)
 
 

@@ -97,6 +97,33 @@ def test_a_repository_comes_once_with_the_hubs_own_commit_and_is_there_when_the_
     assert len(hub.asked) == asked
 
 
+def test_branches_and_tags_of_the_hub_are_listed_and_read_whatever_they_are_called(
+    hub: StaticHub, gateway: Open
+) -> None:
+    refs = {
+        "refs/heads/main": b"main",
+        "refs/heads/gptq-4bit-32g-actorder_True": b"four bits",
+        "refs/heads/feature/x": b"feature",
+        "refs/tags/V1.0": b"one",
+        "refs/convert/parquet": b"converted",
+    }
+    commits = {ref: hub.add(NAME, {"config.json": content}, ref=ref) for ref, content in refs.items()}
+    _, client = gateway("ann")
+    told = client.json(f"/api/models/{NAME}/refs")
+    assert {each["ref"]: each["targetCommit"] for each in [*told["branches"], *told["tags"]]} == {
+        ref: commit for ref, commit in commits.items() if ref != "refs/convert/parquet"
+    }
+    assert [each["name"] for each in told["tags"]] == ["V1.0"]
+    for ref, content in refs.items():
+        name = ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
+        for revision in {ref, name}:
+            assert client.file(NAME, "config.json", revision.replace("/", "%2F")) == content
+            assert client.json(f"/api/models/{NAME}/revision/{revision.replace('/', '%2F')}")["sha"] == commits[ref]
+    for absent in ("V2", "refs%2Fpr%2F1", "feature%2Fy", "..%2Fx", "0" * 40):
+        status, headers, _ = client.ask("GET", f"/{NAME}/resolve/{absent}/config.json")
+        assert (status, headers["x-error-code"]) == (404, "RevisionNotFound"), absent
+
+
 def test_what_came_for_everybody_is_shared_and_what_took_the_token_is_withheld(
     scene: Scene, hub: StaticHub, gateway: Open
 ) -> None:
@@ -187,13 +214,23 @@ def test_a_part_of_a_large_file_moves_that_part_alone(scene: Scene, hub: StaticH
 
 
 def test_a_hub_that_does_not_answer_is_a_503_and_a_name_that_none_has_a_404(hub: StaticHub, gateway: Open) -> None:
-    _, client = gateway("ann")
+    node, client = gateway("ann")
     status, headers, _ = client.ask("GET", "/acme/none/resolve/main/config.json")
     assert (status, headers["x-error-code"]) == (404, "RepoNotFound")
+    hub.add(NAME, {"config.json": b"{}"})
+    assert client.file(NAME, "config.json") == b"{}"
     hub.__exit__(None, None, None)  # Its open connections last.
-    _, client = gateway("bob")
-    status, headers, body = client.ask("GET", "/acme/other/resolve/main/config.json")
-    assert (status, headers.get("x-error-code")) == (503, None), json.loads(body)
+    node.stop()
+    for title, path in (
+        ("bob", "/acme/other/resolve/main/config.json"),
+        ("ann", f"/{NAME}/resolve/v2/config.json"),
+        ("ann", f"/api/models/{NAME}/revision/feature%2Fx"),
+        ("ann", f"/{NAME}/resolve/{'0' * 40}/config.json"),
+    ):
+        node, client = gateway(title)
+        status, headers, body = client.ask("GET", path)
+        assert (status, headers.get("x-error-code")) == (503, None), (path, json.loads(body))
+        node.stop()
 
 
 def test_a_new_commit_of_a_dataset_takes_what_is_the_same_from_the_old_one(

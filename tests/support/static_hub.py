@@ -380,7 +380,8 @@ def _refs(repository: Repository) -> Json:
             if ref.startswith(prefix)
         ]
 
-    return {"branches": below("refs/heads/"), "tags": below("refs/tags/"), "converts": [], "pullRequests": []}
+    converts = below("refs/convert/")
+    return {"branches": below("refs/heads/"), "tags": below("refs/tags/"), "converts": converts, "pullRequests": []}
 
 
 def main() -> None:

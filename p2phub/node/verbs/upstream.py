@@ -37,6 +37,12 @@ async def hub_listing(node: Running, watch: Watch, *, kind: str, name: str, revi
     }
 
 
+async def hub_refs(node: Running, watch: Watch, *, kind: str, name: str) -> JsonObject:
+    """Return the hub's branches and tags: {"items": [{"name", "commit", "is_branch"}]}. Raises as `hub_listing`."""
+    refs = await (await _upstream(node)).refs(Repo(kind, name))
+    return {"items": [{"name": each.name, "commit": each.commit, "is_branch": each.is_branch} for each in refs]}
+
+
 async def hub_bring(
     node: Running, watch: Watch, *, kind: str, name: str, commit: str, path: str, start: int, stop: int
 ) -> JsonObject:
