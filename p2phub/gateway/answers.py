@@ -59,12 +59,12 @@ def info(snapshot: Snapshot, *, blobs: bool) -> Json:
             if file.in_lfs:
                 sibling["lfs"] = {"sha256": file.sha256, "size": file.size, "pointerSize": len(_pointer(file))}
         siblings.append(sibling)
-    return {**_about(snapshot.repo, snapshot.release, private=False), "siblings": siblings}
+    return {**_about(snapshot.repo, snapshot.release), "siblings": siblings}
 
 
 def listing(repositories: Iterable[Repository]) -> list[Json]:
     """Return the repositories of a search."""
-    return [_about(each.repo, each.release, private=each.private) for each in repositories]
+    return [_about(each.repo, each.release) for each in repositories]
 
 
 def matches(asked: Search, each: Repository) -> bool:
@@ -161,7 +161,7 @@ def _next(host: str, path: str, options: Mapping[str, object], more: str = "") -
     return "Link", f'<http://{host}{path}?{query}{more}>; rel="next"'
 
 
-def _about(repo: RepoId, release: Release, *, private: bool) -> Json:
+def _about(repo: RepoId, release: Release) -> Json:
     date = _date(release.created)
     return {
         "_id": api.git_blob_sha1(repo.name.encode())[:24],
@@ -169,7 +169,7 @@ def _about(repo: RepoId, release: Release, *, private: bool) -> Json:
         ("modelId" if repo.kind.value == "model" else "datasetId"): repo.name,
         "author": _author(repo),
         "sha": release.commit,
-        "private": private,
+        "private": release.private,
         "gated": False,
         "disabled": False,
         "downloads": 0,

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, M
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any, TypeVar
 
+import msgspec
 import trio
 
 from p2phub import api, limits
@@ -79,7 +80,7 @@ class HubShelf:
 
     async def repositories(self, kind: Kind) -> Sequence[Repository]:
         found = [
-            Repository(RepoId(kind, item["name"]), _release(item["name"], item["version"]), item["version"]["private"])
+            Repository(RepoId(kind, item["name"]), _release(item["name"], item["version"]))
             for item in await self._hub.repositories()
             if item["version"]["kind"] in (kind.value, None)
         ]
@@ -383,11 +384,12 @@ def _release(name: str, version: Version) -> Release:
         version["created"],
         version["description"],
         version["licence"],
+        version.get("private", False),
     )
 
 
 def _tagged(release: Release, tag: str) -> Release:
-    return Release(release.commit, tag, release.created, release.title, release.licence)
+    return msgspec.structs.replace(release, tag=tag)
 
 
 def _hub_commit(info: Version) -> str | None:
@@ -400,11 +402,7 @@ def _no_commit(repo: RepoId, revision: Commit) -> NoSuchRevision:
 
 
 def _unmapped(repo: RepoId, candidates: Sequence[str]) -> Unmapped:
-    return Unmapped(
-        f"{repo.name} stands for nothing here",
-        candidates=candidates,
-        hint=_how_to_map(repo, candidates),
-    )
+    return Unmapped(f"{repo.name} stands for nothing here", hint=_how_to_map(repo, candidates))
 
 
 def _how_to_map(repo: RepoId, candidates: Sequence[str]) -> str:

@@ -19,11 +19,7 @@ from p2phub.gateway.routes import Kind, RepoId
 
 
 class Unmapped(NotFound):
-    """Nothing here is called so. `candidates`: references that may have been meant, for the user to choose from."""
-
-    def __init__(self, message: str, *, candidates: Sequence[str] = (), hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.candidates = tuple(candidates)
+    """Nothing here is called so."""
 
 
 class NoSuchRevision(NotFound):
@@ -58,6 +54,7 @@ class Release(msgspec.Struct, frozen=True):
     created: int | None = None
     title: str = ""
     licence: str = ""
+    private: bool = False
     is_branch: bool = False
 
 
@@ -79,7 +76,6 @@ class Repository(msgspec.Struct, frozen=True):
 
     repo: RepoId
     release: Release
-    private: bool = False
 
 
 class Standing(Protocol):

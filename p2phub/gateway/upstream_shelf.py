@@ -161,7 +161,10 @@ class _Passed:
                 try:
                     at = piece.start
                     while at < piece.stop:
-                        yield (data := await trio.to_thread.run_sync(_read, piece.descriptor, at, piece.stop))
+                        data = await trio.to_thread.run_sync(_read, piece.descriptor, at, piece.stop)
+                        if not data:
+                            raise NoProvider(f"what came of {self._file.path} was cut short")
+                        yield data
                         at += len(data)
                 finally:
                     piece.close()

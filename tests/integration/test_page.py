@@ -165,9 +165,9 @@ def test_a_folder_is_published_by_its_path_and_named(page: Open, model: Path) ->
     _, client = page("ann")
     survey = client.change("survey", path=str(model))
     assert (survey["files_total"], survey["refused"], survey["refused_because"]) == (3, [], None)
-    done = client.ended(client.change("publish", path=str(model), name="mini", title="A small one")["id"])
+    done = client.ended(client.change("publish", path=str(model), name="mini", description="A small one")["id"])
     assert (done["state"], done["action"]) == ("done", "publish")
-    assert client.get("model", ref=done["ref"])["title"] == "A small one"
+    assert client.get("model", ref=done["ref"])["description"] == "A small one"
     client.change("name", name="acme/mini", ref=done["ref"])
     assert client.raw("GET", "/acme/mini/resolve/main/picture.png").content == PNG
     failed = client.ended(client.change("publish", path=str(model / "nothing"), name="mini")["id"])

@@ -6,6 +6,7 @@ Two nodes for all tests of the file; each test has repositories of its own, so t
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import shutil
 from collections.abc import Iterator
@@ -218,13 +219,14 @@ def test_a_node_that_nobody_told_of_is_asked_by_its_address_and_again_after_it_f
     reference = town.publish("by-address", {"config.json": b"{}"})
     dee = town.scene.node("dee", "--gateway", "127.0.0.1:0")
     page = open_page(f"{dee.ready['gateway']}/#token={town.scene.gateway_token('dee')}")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Welcome")  # It holds nothing, and knows nobody.
     maps: list[str] = []
     page.on("request", lambda request: maps.append(request.url) if "/-/api/map" in request.url else None)
 
     def fetch(*providers: str) -> None:
         page.goto("about:blank")
-        page.goto(f"{dee.ready['gateway']}/#/jobs")
-        page.get_by_label("Fetch a reference or ticket").fill(reference)
+        page.goto(f"{dee.ready['gateway']}/#/welcome")
+        page.get_by_label("Reference or ticket", exact=True).fill(reference)
         if providers:
             page.get_by_text("Ask a certain node first").click()
             page.get_by_label("Its address").fill(" ".join(providers))
@@ -276,6 +278,17 @@ def test_the_first_rows_of_a_table_are_shown_where_it_is_not_held(town: Town, op
     expect(page.get_by_role("table", name="Columns of with-rows")).to_contain_text("text")
     page.get_by_role("link", name="Chunk map").click()
     expect(page.get_by_role("slider", name="Columns of train.parquet")).to_be_visible()
+
+
+@covers("T31")
+@pytest.mark.parametrize("holds", [True, False])
+def test_a_file_that_may_run_code_is_marked_among_the_files(holds: bool, town: Town, open_page: Open) -> None:
+    name = f"risky-{'here' if holds else 'elsewhere'}"
+    files = {"model.bin": pickle.dumps(os.system), "other.bin": bytes(1000) + name.encode()}
+    reference = town.publish(name, files)
+    page = open_page(f"{(town.ann if holds else town.bob).ready['gateway']}/#/model/{reference}?part=files")
+    expect(page.get_by_role("row").filter(has_text="model.bin")).to_contain_text("may run code", timeout=ARRIVES_MS)
+    expect(page.get_by_role("row").filter(has_text="other.bin")).not_to_contain_text("may run code")
 
 
 @covers("T46")

@@ -82,7 +82,6 @@ class MemoryShelf:
         self.unreachable: HubError | None = None  # What asking for a snapshot raises.
         self.opens_after_s = 0.0
         self.changes_after = -1
-        self.candidates: tuple[str, ...] = ()
         self.reads = 0
         self.opened = 0  # Files that are open.
         self._standing: list[MemoryStanding] = []
@@ -91,13 +90,21 @@ class MemoryShelf:
         self._versions: dict[RepoId, list[Snapshot]] = {}
 
     def add(
-        self, name: str, files: Mapping[str, bytes], *, kind: Kind = Kind.MODEL, tag: str = "main", licence: str = ""
+        self,
+        name: str,
+        files: Mapping[str, bytes],
+        *,
+        kind: Kind = Kind.MODEL,
+        tag: str = "main",
+        licence: str = "",
+        private: bool = False,
     ) -> Snapshot:
         """Add a version; small files have a git SHA-1, those called `.safetensors` do not."""
         told = tuple(_file(path, files[path]) for path in sorted(files))
         commit = hashlib.sha1(repr((name, told)).encode()).hexdigest()
         repo = RepoId(kind, name)
-        release = Release(commit, tag, created=1_700_000_000 + len(self._versions), title="a title", licence=licence)
+        created = 1_700_000_000 + len(self._versions)
+        release = Release(commit, tag, created, title="a title", licence=licence, private=private)
         snapshot = Snapshot(repo, release, told, key=commit)
         self._versions.setdefault(repo, []).insert(0, snapshot)
         self._contents |= {(commit, path): content for path, content in files.items()}
@@ -171,7 +178,7 @@ class MemoryShelf:
 
     def _of(self, repo: RepoId) -> list[Snapshot]:
         if repo not in self._versions:
-            raise Unmapped(f"{repo.name} stands for nothing here", candidates=self.candidates, hint="name it")
+            raise Unmapped(f"{repo.name} stands for nothing here", hint="name it")
         return self._versions[repo]
 
 

@@ -15,6 +15,8 @@ import { listed, table } from "./table.js";
 import { count, date, plural, size } from "./units.js";
 
 const FILES_A_PAGE = 100;
+const LOOKED_AT_MAX = 24; // Files of a page; each that is not here takes its beginning and end from somebody.
+const mayRun = (file) => /\.(bin|pth?|ckpt|pkl|pickle|joblib|dill|np[yz]|zip|7z|tar|t?gz|xz|bz2|zst|mar|nemo|model)$/i.test(file.path);
 const isTable = (file) => /\.parquet$/i.test(file.path);
 const hasTensors = (model) => model.files.some((file) => /\.(safetensors|gguf)$/i.test(file.path));
 const wordOf = (model) => (hasTensors(model) ? "Tensors" : "Columns"); // As one list, where a model has both.
@@ -41,7 +43,7 @@ async function card(place, { ref, model, signal }) {
   place.replaceChildren(frame);
 }
 
-async function files(place, { ref, model }) {
+async function files(place, { ref, model, signal }) {
   const columns = [{ name: "Path", kind: "name path" }, { name: "Size", kind: "number" }, { name: "Here", kind: "number" }, { name: "SHA-256", kind: "wide" }];
   const list = table(`Files of ${model.name || short(ref)}`, columns);
   const more = h("button", { type: "button", onclick: () => add(true) }, "Show more");
@@ -50,19 +52,30 @@ async function files(place, { ref, model }) {
   const add = (moves) => {
     const first = shown;
     const next = model.files.slice(shown, shown + FILES_A_PAGE);
+    const unknown = next.map((file, at) => [file, first + at]).filter(([file]) => !file.danger && mayRun(file));
     list.add(next.map((file) => [fileName(ref, file), size(file.size), heldOf(file.held_bytes, file.size), file.sha256 ? copyable(file.sha256, { shown: file.sha256.slice(0, 12), label: `Copy the SHA-256 of ${file.path}` }) : ""]));
     shown += next.length;
     more.hidden = shown >= model.files.length;
     told.textContent = `${count(shown)} of ${plural(model.files_total, "file")} shown${more.hidden && shown < model.files_total ? "; the rest is told by p2phub info" : ""}`;
+    lookAt(unknown.slice(0, LOOKED_AT_MAX));
     if (moves) list.body.rows[first]?.querySelector("a, button")?.focus();
+  };
+  const lookAt = async (some) => { // One after the other: what is asked is answered from the disk, or by peers.
+    for (const [file, at] of some) {
+      if (signal.aborted) return;
+      file.danger = (await get("danger", { ref, path: file.path }, signal).catch(() => ({}))).danger ?? null; // Where nobody gives it, nobody knows.
+      if (file.danger) list.body.rows[at].cells[0].append(warning(file));
+    }
   };
   add(false);
   place.replaceChildren(list.node, h("div.tail", {}, told, more));
 }
 
+const warning = (file) => h("span.under", {}, tag("may run code", "bad"), ` ${file.danger}`);
+
 const fileName = (ref, file) => [
   isTable(file) ? h("a", { href: route("model", ref, { part: "rows", path: file.path }), title: "Look at its first rows" }, file.path) : h("span.path", {}, file.path),
-  file.danger ? h("span.under", {}, tag("may run code", "bad"), ` ${file.danger}`) : null,
+  file.danger ? warning(file) : null,
 ];
 
 async function rows(place, { ref, model, query, signal }) {

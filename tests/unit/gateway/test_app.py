@@ -260,6 +260,8 @@ async def test_the_info_of_a_repository_has_what_clients_count_on(shelf: MemoryS
     assert (info["id"], info["modelId"], info["author"], info["private"]) == ("acme/m", "acme/m", "acme", False)
     assert [each["rfilename"] for each in info["siblings"]] == sorted(FILES)
     assert info["lastModified"] == info["createdAt"] == "2023-11-14T22:13:20.000Z"
+    shelf.add("acme/secret", {"a": b""}, private=True)
+    assert (await ask(shelf, "/api/models/acme/secret")).json["private"] is True
     of_commit = await ask(shelf, f"/api/models/acme/m/revision/{info['sha']}")
     assert of_commit.json == info
     blobs = (await ask(shelf, "/api/models/acme/m/revision/main?blobs=true")).json["siblings"]
