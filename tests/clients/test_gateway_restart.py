@@ -89,8 +89,8 @@ def bob(scene: Scene, provider: tuple[Gate, str]) -> Node:
 
 
 @pytest.fixture
-def user(bob: Node, tmp_path: Path) -> HfClient:
-    return HfClient(tmp_path / "hf", bob.ready["gateway"])
+def user(bob: Node, interpreter: str, tmp_path: Path) -> HfClient:
+    return HfClient(tmp_path / "hf", bob.ready["gateway"], interpreter=interpreter)
 
 
 def again(scene: Scene, bob: Node) -> Node:

@@ -215,7 +215,11 @@ def test_no_spelling_of_a_way_out_leads_out_of_what_is_published(scene: Scene, g
         (folder / "secret").write_bytes(SECRET)
     scene.publish("ann", model, name="mini")
     _, client = gateway("ann")
-    starts = ("/mini/resolve/main/", "/mini/resolve/main/data/", "/api/models/mini/tree/main/", "/mini/resolve/", "/")
+    scene.publish("ann", model, name="rows", arguments=["--kind", "dataset"])
+    starts = (
+        "/mini/resolve/main/", "/mini/resolve/main/data/", "/api/models/mini/tree/main/", "/mini/resolve/", "/",
+        "/datasets/rows/resolve/main/", "/api/datasets/rows/tree/main/",
+    )  # fmt: skip
     for start in starts:
         for up in UPS:
             for slash in SLASHES:
@@ -223,6 +227,12 @@ def test_no_spelling_of_a_way_out_leads_out_of_what_is_published(scene: Scene, g
                 status, _, content = client.ask("GET", target)
                 assert status in (400, 404), (target, status)
                 assert SECRET not in content, target
+    outside = ["../secret", "../../secret", "/etc/passwd", "data/../../secret", str(model.parent / "secret"), "..", ""]
+    status, _, content = client.ask(
+        "POST", "/api/models/mini/paths-info/main", {"Content-Type": "application/json"},
+        json.dumps({"paths": outside}).encode(),
+    )  # fmt: skip
+    assert (status, json.loads(content)) == (200, [])
     absolute = quote(str(model.parent / "secret"), safe="")
     assert client.ask("GET", f"/mini/resolve/main/{absolute}")[0] in (400, 404)
     assert client.file("mini", "config.json") == FILES["config.json"]

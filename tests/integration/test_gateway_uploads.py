@@ -257,18 +257,57 @@ def test_a_file_of_another_digest_or_length_is_refused(client: Uploader, repo: s
 
 def test_a_commit_that_is_cut_short_publishes_nothing(scene: Scene, node: Node, client: Uploader, repo: str) -> None:
     client.create(repo)
-    place = urlsplit(node.ready["gateway"])
     body = json.dumps({"key": "header", "value": {"summary": "half"}}).encode() + b"\n"
     body += json.dumps(put("a", b"1")).encode() + b"\n"
+    send_cut(scene, node, "POST", f"/api/models/{repo}/commit/main", body, missing=100)
+    assert is_empty(client, repo)
+
+
+def test_of_a_large_file_that_is_cut_short_nothing_is_kept(
+    scene: Scene, node: Node, client: Uploader, repo: str
+) -> None:
+    client.create(repo)
+    data = BIG + repo.encode()
+    place = client.place_for(repo, data)
+    assert place is not None
+    send_cut(scene, node, "PUT", place, data[:-1], missing=1)
+    client.commit(repo, large("big.bin", data), status=404)
+    assert client.place_for(repo, data) is not None
+    assert client.ask("PUT", place, {}, data)[0] == 200  # It is sent again, by who gave up or by another.
+    client.commit(repo, large("big.bin", data))
+    assert client.files(repo) == {"big.bin": data}
+
+
+def test_of_chunks_and_lists_of_chunks_that_are_cut_short_nothing_is_kept(
+    scene: Scene, node: Node, client: Uploader, repo: str
+) -> None:
+    client.create(repo)
+    token = {"Authorization": client._headers["Authorization"]}
+    place = urlsplit(client.ask("GET", f"/api/models/{repo}/xet-write-token/main", token)[1]["x-xet-cas-url"]).path
+    name, data = sha256(repo.encode()), BIG[:70_000] + repo.encode()
+    body, listed = xorb(chunk(data)), shard(file_entry(data, [(name, len(data), 0, 1)]))
+    send_cut(scene, node, "POST", f"{place}/v1/xorbs/default/{name}", body[:-1], missing=1)
+    assert client.ask("POST", f"{place}/v1/shards", {}, listed)[0] == 400  # It names chunks that did not come.
+    inserted = client.ask("POST", f"{place}/v1/xorbs/default/{name}", {}, body)[2]
+    assert json.loads(inserted) == {"was_inserted": True}
+    send_cut(scene, node, "POST", f"{place}/v1/shards", listed[:-1], missing=1)
+    client.commit(repo, large("big.bin", data), status=404)
+    assert client.ask("POST", f"{place}/v1/shards", {}, listed)[0] == 200
+    client.commit(repo, large("big.bin", data))
+    assert client.files(repo) == {"big.bin": data}
+
+
+def send_cut(scene: Scene, node: Node, method: str, target: str, body: bytes, *, missing: int) -> None:
+    """Send a body that ends `missing` bytes before it should, and be refused."""
+    place = urlsplit(node.ready["gateway"])
     head = (
-        f"POST /api/models/{repo}/commit/main HTTP/1.1\r\nHost: {place.netloc}\r\n"
-        f"Authorization: Bearer {scene.gateway_token('ann')}\r\nContent-Length: {len(body) + 100}\r\n\r\n"
+        f"{method} {target} HTTP/1.1\r\nHost: {place.netloc}\r\n"
+        f"Authorization: Bearer {scene.gateway_token('ann')}\r\nContent-Length: {len(body) + missing}\r\n\r\n"
     )
     with socket.create_connection((place.hostname, place.port), timeout=END_S) as connection:
         connection.sendall(head.encode() + body)
         connection.shutdown(socket.SHUT_WR)
         assert connection.makefile("rb").readline().startswith(b"HTTP/1.1 400")
-    assert is_empty(client, repo)
 
 
 def test_no_repository_of_somebody_elses_and_none_that_was_not_made_is_written_to(
