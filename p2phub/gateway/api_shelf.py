@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -34,6 +35,7 @@ from p2phub.gateway.shelf import (
 )
 from p2phub.gateway.turns import Turns
 
+_COMES_LOOK_S = 1.0
 _LOOK_S = 5.0  # For a newer release than the one that is known: clients wait 10 s for the head of a file.
 _COMMIT_S = 5.0  # What a commit is does not change; but a name may be taken from it.
 _KEPT_MAX = 4096
@@ -162,9 +164,46 @@ class HubShelf:
                 stack.callback(standing.close)
                 await self._passing_on.judge(model, file.path, start=start)  # By what is here.
             else:
-                with _given_until(until, file.path):
-                    await self._passing_on.judge(model, file.path, start=start)
+                judge = partial(self._passing_on.judge, model, file.path, start=start)
+                await self._while_given(until, manifest, file.path, judge)
             yield _Opened(model, file, standing, lambda: self._open.forget(manifest, model))
+
+    async def _while_given(self, until: float, manifest: str, path: str, wait: Callable[[], Awaitable[None]]) -> None:
+        """Wait until then for what others give of a file, and on for as long as something comes, a minute at most: over
+        a slow line its beginning and end take longer than a lost provider is waited for. Raises NoProvider, and as
+        `wait` does."""
+        ended: list[HubError | None] = []
+        latest = trio.current_time() + limits.GATEWAY_LOOKUP_S
+        async with trio.open_nursery() as nursery:
+
+            async def run() -> None:
+                try:
+                    await wait()
+                    ended.append(None)
+                except HubError as error:  # Raised outside: the nursery would wrap it.
+                    ended.append(error)
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(run)
+            await trio.sleep_until(until)
+            while trio.current_time() < latest:
+                if not await self._comes(manifest):
+                    break
+                await trio.sleep(_COMES_LOOK_S)
+            nursery.cancel_scope.cancel()
+        if not ended:
+            raise _not_given(path)
+        if ended[0] is not None:
+            raise ended[0]
+
+    async def _comes(self, manifest: str) -> bool:
+        """Return whether something of a manifest comes at this moment."""
+        try:
+            jobs = [job for job in (await self._hub.pulse())["jobs"] if job["manifest"] == manifest]
+        except HubError:  # The node ends.
+            return False
+        sources = [each for job in jobs for each in (job["explanation"] or {"sources": ()})["sources"]]
+        return any(each["bytes_per_s"] > 0 for each in sources)
 
     async def _told(self, repo: RepoId) -> _Told:
         """Return what is known here of a repository. Raises Unmapped."""
@@ -372,9 +411,12 @@ def _given_until(until: float, path: str) -> Iterator[None]:
     with trio.move_on_at(until) as waiting:
         yield
     if waiting.cancelled_caught:
-        raise NoProvider(
-            f"nobody gave the beginning of {path} in time", hint="what came is kept, and it is looked for again"
-        )
+        raise _not_given(path)
+
+
+def _not_given(path: str) -> NoProvider:
+    hint = "what came is kept, and it is looked for again"
+    return NoProvider(f"nobody gave the beginning of {path} in time", hint=hint)
 
 
 def _release(name: str, version: Version) -> Release:

@@ -238,6 +238,25 @@ def test_no_spelling_of_a_way_out_leads_out_of_what_is_published(scene: Scene, g
     assert client.file("mini", "config.json") == FILES["config.json"]
 
 
+def test_what_a_client_asks_for_comes_before_what_is_fetched_anyway(
+    scene: Scene, gateway: Open, model: Path, tmp_path: Path
+) -> None:
+    reference = scene.publish("ann", model, name="mini")["reference"]
+    ann, _ = gateway("ann")
+    _, client = gateway("bob", "--bootstrap", ann.address)
+    slowly = scene.start_fetch(
+        "bob", reference, tmp_path / "whole", arguments=["--in-order", "--down", "500kB", "--provider", ann.address]
+    )
+    slowly.wait_for("started", timeout_s=END_S)
+    start = len(BIG) - 100_000  # Front to back it would come last, in 48 s.
+    status, _, content = client.ask(
+        "GET", f"/{reference}/resolve/main/model.safetensors", {"Range": f"bytes={start}-{len(BIG) - 1}"}
+    )
+    assert (status, content) == (206, BIG[start:])
+    slowly.wait_for("progress", timeout_s=END_S)
+    assert all(each["bytes_verified"] < len(BIG) // 2 for each in slowly.events if each["event"] == "progress")
+
+
 @pytest.mark.parametrize("of_another", [False, True], ids=["held", "fetched"])
 def test_ranges_of_odd_forms_are_a_part_the_whole_or_refused(
     scene: Scene, gateway: Open, model: Path, of_another: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -389,6 +390,8 @@ class LostModel:
         self._opens = opens
         self._standing = standing
         self.looked_for_s = 0.0
+        self.takes_s = 60.0  # So long a fetch waits for who was lost.
+        self.comes_for_s = 0.0  # So long something comes.
 
     async def __aenter__(self) -> LostModel:
         if not self._opens:
@@ -404,7 +407,7 @@ class LostModel:
     async def danger(self, path: str, *, start: int = 0) -> str | None:
         began = trio.current_time()
         try:
-            await trio.sleep(60)  # So long a fetch waits for who was lost.
+            await trio.sleep(self.takes_s)
         finally:
             self.looked_for_s = trio.current_time() - began
         return None
@@ -420,6 +423,12 @@ class PlayedStanding:
 
 def shelf_of(model: LostModel) -> HubShelf:
     class LostHub(PlayedHub):
+        async def pulse(self) -> dict[str, Any]:
+            rate = 1000.0 if trio.current_time() < model.comes_for_s else 0.0
+            explanations = [None, {"sources": []}, {"sources": [{"bytes_per_s": 0.0}, {"bytes_per_s": rate}]}]
+            other = {"manifest": "another", "explanation": {"sources": [{"bytes_per_s": 1.0}]}}
+            return {"jobs": [other, *({"manifest": model.manifest, "explanation": each} for each in explanations)]}
+
         def open_model(self, key: str) -> LostModel:
             return model
 
@@ -443,6 +452,21 @@ async def test_a_file_that_nobody_gives_is_told_to_be_had_later_before_clients_g
             pass
     assert trio.current_time() - began < 10
     assert model.looked_for_s < 10  # Nothing goes on asking for it.
+
+
+@pytest.mark.parametrize(("takes_s", "comes_for_s", "given"), [(30, 40, True), (30, 15, False), (200, 300, False)])
+async def test_over_a_slow_line_it_is_waited_for_as_long_as_something_comes(
+    takes_s: float, comes_for_s: float, given: bool, autojump_clock: trio.testing.MockClock
+) -> None:
+    model = LostModel(MANIFESTS[0], opens=True)
+    shelf = shelf_of(model)
+    snapshot = await shelf.snapshot(REPO, MAIN)
+    began = trio.current_time()
+    model.takes_s, model.comes_for_s = takes_s, began + comes_for_s
+    with contextlib.nullcontext() if given else pytest.raises(NoProvider, match="in time"):
+        async with shelf.open(snapshot, snapshot.files[0]):
+            assert trio.current_time() - began == takes_s
+    assert trio.current_time() - began <= min(comes_for_s + 2, limits.GATEWAY_LOOKUP_S + 2)
 
 
 async def test_what_is_here_whole_is_looked_at_for_as_long_as_the_disk_takes(
