@@ -342,11 +342,7 @@ class Upstream:
             fd = os.open(place, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
 
         def write(piece: bytes | bytearray) -> None:
-            with disk_errors(f"write to {place}"):
-                view, at = memoryview(piece), coming.count
-                while view:
-                    written = os.pwrite(fd, view, at)
-                    view, at = view[written:], at + written
+            _write(fd, place, piece, coming.count)
             hasher.update(piece)
 
         async def take(piece: bytes | bytearray) -> None:
@@ -387,16 +383,9 @@ class Upstream:
             fd = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         at = start
 
-        def write(piece: bytes | bytearray) -> None:
-            with disk_errors(f"write to {place}"):
-                view, to = memoryview(piece), at
-                while view:
-                    written = os.pwrite(fd, view, to)
-                    view, to = view[written:], to + written
-
         async def take(piece: bytes | bytearray) -> None:
             nonlocal at
-            await self._workers.run(lambda: write(piece))
+            await self._workers.run(lambda: _write(fd, place, piece, at))
             at += len(piece)
             arrived(place, start, at)
 
@@ -418,6 +407,14 @@ class Upstream:
 
     def _not_as_listed(self, file: HubFile) -> Damaged:
         return Damaged(f"{self._hub} gave something else as {file.path} than what it lists")
+
+
+def _write(fd: int, place: Path, piece: bytes | bytearray, at: int) -> None:
+    with disk_errors(f"write to {place}"):
+        view = memoryview(piece)
+        while view:
+            written = os.pwrite(fd, view, at)
+            view, at = view[written:], at + written
 
 
 class _Coming:

@@ -26,13 +26,12 @@ from p2phub import limits
 from p2phub.gateway.absent import no_repository
 from p2phub.gateway.revisions import MAIN
 from p2phub.http.refusal import Refusal, no_such_path, not_offered
-from p2phub.http.target import options_of, split_target
+from p2phub.http.target import number_of, options_of, split_target
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _OF_REPOSITORY = ("revision", "tree", "paths-info", "refs", "commits")
 _UPLOADS = ("preupload", "commit", "branch", "tag", "settings", "discussions", "lfs-files")
 _ENTRIES_MAX = 1000
-_CURSOR = re.compile(r"[0-9]{1,10}")
 _PUBLISH = "p2phub itself does: `p2phub publish`, `unpublish` and `rm`"
 
 
@@ -239,22 +238,14 @@ class _Options:
 
     @property
     def cursor(self) -> int:
-        return self._number("cursor", 0)
+        return number_of(self._last, "cursor", 0)
 
     @property
     def limit(self) -> int:
-        return max(1, min(self._number("limit", _ENTRIES_MAX), _ENTRIES_MAX))
+        return max(1, min(number_of(self._last, "limit", _ENTRIES_MAX), _ENTRIES_MAX))
 
     def search(self, kind: Kind) -> Search:
         words = " ".join(value for name, value in self._given if name == "search").lower().split()
         tags = frozenset(value.lower() for name, value in self._given if name == "filter" and value)
         author = self._last.get("author") or None
         return Search(kind, tuple(words), author, tags, self.is_set("full"), self.cursor, self.limit)
-
-    def _number(self, name: str, default: int) -> int:
-        text = self._last.get(name, "")
-        if not text:
-            return default
-        if not _CURSOR.fullmatch(text):
-            raise Refusal(400, f"{name} is no number")
-        return int(text)

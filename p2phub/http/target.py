@@ -6,11 +6,13 @@ A path is split before it is decoded, so that an encoded `/` splits nothing, and
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from p2phub import limits
 from p2phub.http.refusal import Refusal
 
+_NUMBER = re.compile(r"[0-9]{1,10}")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -40,3 +42,11 @@ def options_of(query: str) -> list[tuple[str, str]]:
         return parse_qsl(query, keep_blank_values=True, max_num_fields=limits.GATEWAY_OPTIONS_MAX)
     except ValueError as exc:
         raise Refusal(400, "too many options") from exc
+
+
+def number_of(options: Mapping[str, str], name: str, default: int) -> int:
+    """Return an option that is a whole number; where it is not there, or empty, the default. Raises Refusal(400)."""
+    text = options.get(name, "")
+    if text and not _NUMBER.fullmatch(text):
+        raise Refusal(400, f"{name} is no number")
+    return int(text) if text else default

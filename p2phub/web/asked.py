@@ -13,9 +13,8 @@ import msgspec
 
 from p2phub import limits
 from p2phub.http.refusal import Refusal, no_such_path
-from p2phub.http.target import options_of, split_target
+from p2phub.http.target import number_of, options_of, split_target
 
-_NUMBER = re.compile(r"[0-9]{1,9}")
 _DRAFT = re.compile(r"[0-9a-f]{32}")
 
 
@@ -122,20 +121,12 @@ class _Options:
         if not ref and (what in _WITH_REF or what == "card"):
             raise Refusal(400, "this is asked of a reference: ?ref=")
         words = tuple(self.text("q", limits.PAGE_WORDS_LETTERS_MAX).lower().split())
-        limit = max(1, min(self._number("limit", usual), most)) if most else 0
+        limit = max(1, min(number_of(self._given, "limit", usual), most)) if most else 0
         path, kind = self.text("path", limits.PAGE_REF_LETTERS_MAX), self.text("kind", 16)
-        return Ask(what, ref, path, words, kind, self._number("cursor", 0), limit)
+        return Ask(what, ref, path, words, kind, number_of(self._given, "cursor", 0), limit)
 
     def text(self, name: str, letters_max: int) -> str:
         text = self._given.get(name, "")
         if len(text) > letters_max:
             raise Refusal(400, f"{name} has more than {letters_max} letters")
         return text
-
-    def _number(self, name: str, default: int) -> int:
-        text = self._given.get(name, "")
-        if not text:
-            return default
-        if not _NUMBER.fullmatch(text):
-            raise Refusal(400, f"{name} is no number")
-        return int(text)
