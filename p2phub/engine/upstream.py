@@ -13,7 +13,7 @@ import os
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,6 +38,8 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TRIES = 3
 _AGAIN_S = 1.0
+_GATHERED_BYTES = limits.MIB  # Written and hashed at a time, unless they come slowly.
+_GATHERED_S = 0.2
 _PAGES_MAX = limits.UPSTREAM_FILES_MAX // 50  # The hub gives 50 to 1,000 files a page.
 
 
@@ -341,17 +343,33 @@ class Upstream:
         with disk_errors(f"write to {place}"):
             fd = os.open(place, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
 
-        def write(piece: bytes | bytearray) -> None:
-            _write(fd, place, piece, coming.count)
-            hasher.update(piece)
+        gathered: list[bytes | bytearray] = []  # A turn of a thread for each piece would take most of the time.
+        since = 0.0
 
-        async def take(piece: bytes | bytearray) -> None:
-            if coming.is_left:
-                raise PeerGone("nobody waits for it any more")
-            await self._workers.run(lambda: write(piece))
-            coming.count += len(piece)
+        def write(pieces: Sequence[bytes | bytearray]) -> None:
+            at = coming.count
+            for piece in pieces:
+                _write(fd, place, piece, at)
+                hasher.update(piece)
+                at += len(piece)
+
+        async def put() -> None:
+            pieces = tuple(gathered)
+            gathered.clear()
+            await self._workers.run(lambda: write(pieces))
+            coming.count += sum(map(len, pieces))
             if file.size > limits.UPSTREAM_WHOLE_BYTES:
                 coming.tell(min(coming.count, file.size - limits.UPSTREAM_HELD_BACK_BYTES))
+
+        async def take(piece: bytes | bytearray) -> None:
+            nonlocal since
+            if coming.is_left:
+                raise PeerGone("nobody waits for it any more")
+            if not gathered:
+                since = trio.current_time()
+            gathered.append(piece)
+            if sum(map(len, gathered)) >= _GATHERED_BYTES or trio.current_time() - since >= _GATHERED_S:
+                await put()
 
         try:
             tries = 0
@@ -360,7 +378,12 @@ class Upstream:
                 try:
                     path = listing.repo.file(listing.commit, file.path)
                     async with self._at_once:
-                        await hub.span(path, before, until, size=file.size, take=take)
+                        try:
+                            await hub.span(path, before, until, size=file.size, take=take)
+                        finally:
+                            if gathered:
+                                with trio.CancelScope(shield=True):
+                                    await put()
                 except (PeerGone, PeerStalled):
                     tries = 0 if coming.count > before else tries + 1
                     if tries == _TRIES or coming.is_left:

@@ -1,6 +1,7 @@
 """One HTTP/1.1 connection, as a client: a request, its answer's head, then its body piece by piece, into our hands.
 
-h11 keeps the protocol's state and bounds heads; this moves bytes between it and a trio stream. No cookies, no proxy,
+h11 keeps the protocol's state and bounds heads; this moves bytes between it and a trio stream. A body whose length its
+head says goes past h11, which would copy it twice over. No cookies, no proxy,
 no decoding, no redirects: who asks decides. The address was checked before (`mirror_address`); the name is for Host,
 SNI and the certificate alone. Every wait is bounded; an exchange as a whole is bounded by the caller.
 """
@@ -19,7 +20,7 @@ from p2phub.errors import PeerGone, PeerStalled
 from p2phub.identity import Address, WebUrl
 
 MakeTls = Callable[[], ssl.SSLContext]
-_READ_BYTES = 256 * limits.KIB
+_READ_BYTES = 1024 * limits.KIB
 USER_AGENT = "p2phub"
 
 
@@ -30,6 +31,9 @@ class HttpConnection:
         self.address = address
         self._stream = stream
         self._machine = _machine()
+        self._left: int | None = None
+        """How much is to come of a body that goes past h11; None where it goes through."""
+        self._stays = False
 
     async def ask(self, url: WebUrl, *, method: str = "GET", headers: Sequence[tuple[str, str]] = ()) -> h11.Response:
         """Send a request and return the head of its answer. Raises PeerGone, PeerStalled."""
@@ -41,17 +45,30 @@ class HttpConnection:
             for _ in range(limits.MIRROR_INTERIM_ANSWERS_MAX + 1):
                 event = await self._next_event()
                 if isinstance(event, h11.Response):
+                    self._left = _length_of(event) if method == "GET" else None
+                    self._stays = _stays_open(event)
                     return event
         raise PeerGone("it says without end that its answer will come")
 
     async def next_piece(self) -> bytes | bytearray | None:
         """Return the next bytes of the body, None at its end. Raises PeerGone if it ends early, PeerStalled."""
         with _faults():
-            event = await self._next_event()
-            return event.data if isinstance(event, h11.Data) else None
+            if self._left is None:
+                event = await self._next_event()
+                return event.data if isinstance(event, h11.Data) else None
+            if not self._left:
+                return None
+            piece = await self._next_of_body()
+            self._left -= len(piece)
+            return piece
 
     def next_cycle(self) -> bool:
         """Be done with an exchange whose body was read to the end; return whether another may follow."""
+        if self._left is not None:
+            if self._left or not self._stays or self._machine.trailing_data[0]:
+                return False
+            self._machine, self._left = _machine(), None
+            return True
         if self._machine.our_state is not h11.DONE or self._machine.their_state is not h11.DONE:
             return False
         if self._machine.trailing_data[0]:
@@ -61,6 +78,18 @@ class HttpConnection:
 
     async def aclose(self) -> None:
         await trio.aclose_forcefully(self._stream)
+
+    async def _next_of_body(self) -> bytes | bytearray:
+        """Return the next of a body that goes past h11, first what that was given with the head."""
+        assert self._left is not None
+        event = self._machine.next_event()
+        if isinstance(event, h11.Data):
+            return event.data
+        with trio.fail_after(limits.SOCKET_CALL_S):
+            data = await self._stream.receive_some(min(_READ_BYTES, self._left))
+        if not data:
+            raise PeerGone(f"its answer ends early, {self._left} bytes too soon")
+        return data
 
     async def _next_event(self) -> h11.Event | type[h11.PAUSED]:
         # One read can hold thousands of events (a body in chunks of a byte): others have their turn between them.
@@ -91,6 +120,19 @@ async def connect(url: WebUrl, address: Address, make_tls: MakeTls) -> HttpConne
                 raise
             stream = secured
     return HttpConnection(stream, address)
+
+
+def _length_of(head: h11.Response) -> int | None:
+    """Return the length of a body that comes as it is; None where h11 has to say where it ends."""
+    lengths = [value for name, value in head.headers if name == b"content-length"]
+    is_plain = head.status_code in (200, 206) and not any(name == b"transfer-encoding" for name, _ in head.headers)
+    is_number = len(lengths) == 1 and lengths[0].isdigit() and len(lengths[0]) <= 18
+    return int(lengths[0]) if is_plain and is_number else None
+
+
+def _stays_open(head: h11.Response) -> bool:
+    tokens = b",".join(value for name, value in head.headers if name == b"connection").lower().split(b",")
+    return head.http_version == b"1.1" and b"close" not in map(bytes.strip, tokens)
 
 
 def _machine() -> h11.Connection:

@@ -115,7 +115,7 @@ class MirrorHttp:
                 skip = _begin_span(head, start, stop, size)
                 left = stop - start
                 while (piece := await connection.next_piece()) is not None:
-                    wanted = piece[skip : skip + left]
+                    wanted = piece if not skip and len(piece) <= left else piece[skip : skip + left]
                     if head.status_code == 206 and len(piece) > left:
                         raise ProtocolViolation(f"more bytes of {path} than were asked for [mirror-length]")
                     skip -= min(skip, len(piece))

@@ -157,7 +157,7 @@ async def answered_with(data: bytes) -> HttpConnection:
 async def test_a_server_that_only_says_wait_is_left() -> None:
     connection = await answered_with(b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000)
     with pytest.raises(PeerGone, match="without end"):
-        await connection.ask(parse_web_url("http://127.0.0.1/x"))
+        await connection.ask(URL)
 
 
 @covers("T15")
@@ -174,10 +174,75 @@ async def test_a_body_in_crumbs_lets_others_have_their_turn() -> None:
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(count)
-        await connection.ask(parse_web_url("http://127.0.0.1/x"))
+        await connection.ask(URL)
         turns = pieces = 0
         while await connection.next_piece() is not None:
             pieces += 1
         nursery.cancel_scope.cancel()
     assert pieces == 1000
     assert turns >= pieces - 1
+
+
+URL = parse_web_url("http://127.0.0.1/x")
+
+
+async def body_of(connection: HttpConnection) -> bytes:
+    pieces = []
+    while (piece := await connection.next_piece()) is not None:
+        pieces.append(bytes(piece))
+    return b"".join(pieces)
+
+
+@pytest.mark.parametrize("said", [b"", b"Connection: keep-alive\r\n"])
+async def test_after_a_body_of_a_known_length_another_answer_follows_on_the_same_connection(said: bytes) -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    connection = HttpConnection(ours, Address("127.0.0.1", 80))
+    for content in (b"x" * 3_000_000, b"", b"last"):
+        head = b"HTTP/1.1 200 OK\r\n%sContent-Length: %d\r\n\r\n" % (said, len(content))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(theirs.send_all, head + content)
+            assert (await connection.ask(URL)).status_code == 200
+            assert await body_of(connection) == content
+        assert connection.next_cycle()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nConnection: x, Close\r\nContent-Length: 4\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\n",
+    ],
+)
+async def test_a_connection_that_its_server_is_done_with_is_not_used_again(head: bytes) -> None:
+    connection = await answered_with(head + b"body")
+    await connection.ask(URL)
+    assert await body_of(connection) == b"body"
+    assert not connection.next_cycle()
+
+
+async def test_a_connection_whose_body_was_not_read_to_its_end_is_not_used_again() -> None:
+    connection = await answered_with(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nbody")
+    await connection.ask(URL)
+    assert await connection.next_piece() == b"body"
+    assert not connection.next_cycle()
+
+
+async def test_of_a_body_no_more_is_read_than_its_head_says() -> None:
+    connection = await answered_with(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody and more")
+    await connection.ask(URL)
+    assert await body_of(connection) == b"body"
+    assert not connection.next_cycle()  # It sends what nobody asked for.
+
+
+@covers("T15")
+@pytest.mark.parametrize("length", [b"9" * 5000, b"4, 5", b"-1", b"x", b"+4"])
+async def test_a_length_that_is_none_is_the_servers_fault(length: bytes) -> None:
+    connection = await answered_with(b"HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\nbody" % length)
+
+    async def take() -> None:
+        await connection.ask(URL)
+        await body_of(connection)
+
+    with pytest.raises(PeerGone):
+        await take()
