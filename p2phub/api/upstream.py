@@ -77,16 +77,26 @@ class _Coming:
     def __init__(self) -> None:
         self.descriptor = -1
         self.stop = 0
+        self._place = ""
         self._closed = False
 
     def take(self, event: RangeReady) -> None:
         if self._closed:
             return
-        if self.descriptor < 0:
+        if event.place != self._place:
             with contextlib.suppress(FileNotFoundError):  # Where it was moved to comes next.
-                self.descriptor = os.open(event.place, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        if self.descriptor >= 0:
+                self._open(event.place)
+        if self.descriptor >= 0 and event.place == self._place:
             self.stop = event.stop
+
+    def _open(self, place: str) -> None:
+        """Go on at another place: what came was moved there, or all of it comes anew, as what takes a token."""
+        descriptor, before = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), self.descriptor
+        self.descriptor, self._place = descriptor, place
+        if before >= 0:
+            if not os.path.sameopenfile(before, descriptor):
+                self.stop = 0
+            os.close(before)
 
     def close(self) -> None:
         self._closed = True

@@ -142,6 +142,7 @@ class Upstream:
         self._not_for_everybody: set[Repo] = set()
         self._coming: dict[tuple[Path, str], _Coming] = {}
         self._at_once = trio.CapacityLimiter(limits.UPSTREAM_REQUESTS_AT_ONCE)
+        self._one_at_a_time = tuple(trio.Lock() for _ in range(limits.UPSTREAM_LISTINGS_MAX))
         self._wrong: dict[tuple[Path, str], float] = {}
 
     async def listing(self, repo: Repo, revision: str) -> Listing:
@@ -224,17 +225,28 @@ class Upstream:
     async def _listing_as(self, repo: Repo, revision: str, *, for_everybody: bool) -> Listing:
         hub = self._as(for_everybody=for_everybody)
         commit = await self._commit_of(repo, revision, hub)
+        async with self._one_at_a_time[hash(commit) % len(self._one_at_a_time)]:  # A branch, and its commit, at once.
+            return await self._listed(repo, commit, for_everybody=for_everybody)
+
+    async def _listed(self, repo: Repo, commit: str, *, for_everybody: bool) -> Listing:
+        hub = self._as(for_everybody=for_everybody)
         known = self._listings.get((repo, commit))
         if known is not None and known.for_everybody == for_everybody:
             return known
         files: dict[str, HubFile] = {}
+        told = 0
         query: str | None = "recursive=true&expand=false"
         for _ in range(_PAGES_MAX):
             if query is None:
                 break
             page, query = await hub.told(f"{repo.api}/tree/{commit}", query, most=limits.UPSTREAM_ANSWER_BYTES_MAX)
+            told += len(page)
+            if told > limits.UPSTREAM_LISTING_BYTES_MAX:
+                raise self._odd(f"more than {limits.UPSTREAM_LISTING_BYTES_MAX} bytes of what is in {repo.name}")
             for entry in self._read(page, list[_Entry]):
                 if entry.type == "file":
+                    if len(entry.path) > limits.PATH_BYTES_MAX:
+                        raise self._odd("a path that is too long")
                     files[entry.path] = self._file(entry)
             if len(files) > limits.UPSTREAM_FILES_MAX:
                 query = ""

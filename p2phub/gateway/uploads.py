@@ -304,7 +304,7 @@ class Uploads:
                     async for _ in body:  # To its end: clients that cannot send all do not hear that they need not.
                         pass
                 return {"was_inserted": False}
-            if len(intake.xorbs) >= limits.GATEWAY_XORBS_MAX:
+            if len(intake.xorbs) + intake.xorbs_coming >= limits.GATEWAY_XORBS_MAX:
                 raise Refusal(413, "too much in one upload")
             xorb = Xorb()
 
@@ -316,7 +316,11 @@ class Uploads:
                 xorb.end()
                 intake.need_chunks(xorb.chunks)  # Here, so that nothing stays of what is refused.
 
-            sha256 = await intake.draft.receive(pieces())
+            intake.xorbs_coming += 1
+            try:
+                sha256 = await intake.draft.receive(pieces())
+            finally:
+                intake.xorbs_coming -= 1
             if asked.hash in intake.xorbs:  # It came twice at once.
                 return {"was_inserted": False}
             intake.keep_chunks(xorb.chunks)
@@ -485,6 +489,7 @@ class _Intake:
         self.users = 0
         self.used_at = trio.current_time()
         self.xorbs: dict[str, Xorb] = {}  # By hash, as clients write it.
+        self.xorbs_coming = 0
         self.xorb_files: dict[str, str] = {}
         self.files: dict[str, XetFile] = {}  # By SHA-256.
         self._chunks = 0

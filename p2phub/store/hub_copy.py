@@ -133,12 +133,16 @@ def _how_it_stands(place: Path) -> bytes:
 
 
 def _write_whole(place: Path, data: bytes) -> None:
-    part = place.with_name(place.name + "~")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.rename(part, place)
+    part = place.with_name(f"{place.name}.{os.urandom(8).hex()}~")
+    try:
+        with part.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(part, place)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def _sync(place: Path) -> None:

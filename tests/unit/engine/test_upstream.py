@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from p2phub.errors import Damaged, NotFound, PeerGone, ProtocolViolation, UsageE
 from p2phub.identity import MirrorId, parse_mirror
 from p2phub.net import Mirrors
 from p2phub.net.interface import Take
+from p2phub.store.hub_copy import _write_whole
 
 COMMIT = "c0ffee" + "0" * 34
 REPO = Repo("model", "acme/mini")
@@ -109,6 +111,7 @@ def ask(tmp_path: Path, kept: list[Listing]) -> Ask:
         b"[" * 100_000,
         {"error": "no list"},
         [entry("../x", b"1")],
+        [entry("x" * (limits.PATH_BYTES_MAX + 1), b"1")],
         [entry("/etc/passwd", b"1")],
         [entry("a", b"1"), entry("A", b"2")],
         [entry("a", b"1"), entry("a/b", b"2")],
@@ -139,6 +142,29 @@ async def test_a_commit_that_is_none_and_pages_without_end_are_refused(
         hub.sha = "../" * 13 + "x"
         with pytest.raises(ProtocolViolation, match="a commit"):
             await ask(hub, nursery).listing(REPO, "main")
+        monkeypatch.setattr(limits, "UPSTREAM_LISTING_BYTES_MAX", 5000)
+        with pytest.raises(ProtocolViolation, match="more than 5000 bytes"):
+            await ask(FakeHub([[{"type": "directory", "path": "x" * 3000}]] * 2), nursery).listing(REPO, "main")
+
+
+async def test_a_branch_and_its_commit_that_are_asked_for_at_once_are_one_listing(ask: Ask) -> None:
+    found: list[Listing] = []
+    async with trio.open_nursery() as nursery:
+        upstream = ask(FakeHub([[entry("a", b"1")]]), nursery)
+
+        async def look(revision: str) -> None:
+            found.append(await upstream.listing(REPO, revision))
+
+        for revision in ("main", COMMIT, "main", COMMIT):
+            nursery.start_soon(look, revision)
+    assert len(found) == 4
+    assert all(each is found[0] for each in found)
+
+
+def test_what_is_written_whole_at_once_by_two_is_there_and_nothing_beside_it(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: _write_whole(tmp_path / "list", b"%d" % (number % 2)), range(200)))
+    assert [each.name for each in tmp_path.iterdir()] == ["list"]
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/..", "../a", "a/b/c", "a--b/c", "a/b?x", "a/b c", "a" * 97, "a\n"])

@@ -35,7 +35,7 @@ class _Draft:
 
     async def receive(self, pieces: Any) -> str:
         async for _ in pieces:
-            pass
+            await trio.lowlevel.checkpoint()
         self.kept += 1
         return "ab" * 32
 
@@ -95,6 +95,25 @@ async def test_the_chunks_of_all_xorbs_are_bounded(monkeypatch: pytest.MonkeyPat
         await uploads.answer(_exchange(xorb(chunk(b""))), PutXorb(grant, "ff" * 32), HOST)
     assert caught.value.status == 413
     assert hub.draft.kept == 1, "nothing stays of what is refused"
+
+
+async def test_xorbs_that_come_at_once_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "GATEWAY_XORBS_MAX", 2)
+    hub = _Hub()
+    uploads = Uploads(cast("api.Hub", hub))
+    grant = await _grant(uploads)
+    refused: list[int] = []
+
+    async def put(number: int) -> None:
+        try:
+            await uploads.answer(_exchange(xorb(chunk(b""))), PutXorb(grant, f"{number:064x}"), HOST)
+        except Refusal as refusal:
+            refused.append(refusal.status)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(5):
+            nursery.start_soon(put, number)
+    assert (refused, hub.draft.kept) == ([413] * 3, 2)
 
 
 async def test_two_names_of_one_release_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -202,6 +202,38 @@ def test_a_card_that_is_hard_to_read_is_shown_as_it_was_written() -> None:
     assert pictures_of("![a](a.png)\n" * (limits.CARD_BRACKETS_MAX + 1)) == []
 
 
+@covers("T46")
+@pytest.mark.parametrize(
+    "hard",
+    [
+        ("|a" * 256 + "\n" + "|-" * 256 + "\n" + "a\n" * 255 + "\n") * 4,  # Each row gets all cells.
+        ">" * 19 + "a\n" + "|\n" * 16_000,  # Each level reads all of it.
+        "> - " * 9 + "a\n" + "b\n" * 16_000,
+        "- " * 9 + "a\n" + "b\n" * 16_000,
+    ],
+    ids=["tables", "quotes", "quotes and lists", "lists"],
+)
+def test_a_card_whose_lines_are_read_many_times_is_shown_as_it_was_written(hard: str) -> None:
+    assert len(hard) < limits.CARD_BYTES_MAX
+    assert "shown as it was written" in card_document(hard, title="x")
+    assert pictures_of(hard + "\n\n![a](a.png)\n") == []
+
+
+@pytest.mark.parametrize(
+    "ordinary",
+    [
+        "# Results\n\n" + "|a" * 20 + "|\n" + "|-" * 20 + "|\n" + ("|1.0" * 20 + "|\n") * 500,
+        "Some words of a line, as people write them, and some more.\n" * 2000,
+        "```\n" + "cat file | sort | uniq -c | sort -n\n" * 2000 + "```\n",
+        "- one\n  - two\n    - three\n" * 1000,
+        "> a quote\n> of two lines\n\n" * 2000,
+    ],
+    ids=["table", "words", "code", "lists", "quotes"],
+)
+def test_a_long_card_is_no_hard_one(ordinary: str) -> None:
+    assert "shown as it was written" not in card_document(ordinary, title="x")
+
+
 def test_a_picture_in_a_link_is_words_of_that_link_and_one_behind_it_a_link() -> None:
     text = "[![in](https://a.example/x.png)](https://b.example) ![out](https://c.example/y.png)"
     shown = card_document(text, title="x")

@@ -6,12 +6,12 @@ import pytest
 
 from p2phub.gateway.oci.choosing import (
     beside,
+    by_quantisation,
     chosen,
     default_of,
     is_part,
     is_quantisation,
     quantisation_of,
-    quantisations_of,
     without_others,
 )
 from p2phub.gateway.shelf import File
@@ -62,7 +62,8 @@ def test_a_tag_chooses_by_quantisation_or_by_the_whole_name_whatever_the_case() 
     assert [file.path for file in chosen(several, "Q8_0")] == ["m-Q8_0.gguf"]
     assert [file.path for file in chosen(several, "M-q5_0.GGUF")] == ["sub/m-Q5_0.gguf"]
     assert chosen(several, "Q6_K") == []
-    assert quantisations_of(several) == ["Q4_K_M", "Q5_0", "Q8_0"]
+    assert list(by_quantisation(several)) == ["Q4_K_M", "Q5_0", "Q8_0"]
+    assert all(found == chosen(several, name) for name, found in by_quantisation(several).items())
     kept = without_others(several, chosen(several, "Q8_0"))
     assert [file.path for file in kept] == ["README.md", "m-Q8_0.gguf", "mmproj-m-Q8_0.gguf"]
 
