@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from p2phub.api.selecting import selection
-from p2phub.api.verbs import HubPart, absolute, as_wait, bare_errors, done, if_said, unwatched
+from p2phub.api.verbs import HubPart, absolute, as_wait, bare_errors, done, if_said, several, unwatched
 from p2phub.content import Codec
 from p2phub.manifest import parse_reference
 from p2phub.node import parse_cap
@@ -91,8 +91,8 @@ class FetchingVerbs(HubPart):
             {
                 "ref": ref,
                 "into": absolute(default_folder(ref) if into is None else into),
-                "providers": list(providers),
-                "mirrors": list(mirrors),
+                "providers": several(providers),
+                "mirrors": several(mirrors),
                 "force": force,
                 "serve": serve,
                 "exchange": exchange,
@@ -140,8 +140,8 @@ class FetchingVerbs(HubPart):
         args = {
             "ref": ref,
             "names": wanted,
-            "providers": list(providers),
-            "mirrors": list(mirrors),
+            "providers": several(providers),
+            "mirrors": several(mirrors),
             "up": self._up,
             "down": self._down,
             "wait": as_wait(wait),

@@ -25,7 +25,7 @@ from p2phub.api.reading import ReadingVerbs
 from p2phub.api.sharing import SharingVerbs
 from p2phub.api.showing import ShowingVerbs
 from p2phub.api.upstream import UpstreamVerbs
-from p2phub.api.verbs import Verbs, bare_errors
+from p2phub.api.verbs import Verbs, bare_errors, several
 from p2phub.node import KEYS_FOLDER, Config, daemon_running, load_config, open_node, parse_cap, remote_verbs
 
 _log = logging.getLogger(__name__)
@@ -141,4 +141,5 @@ def settings(
     down: str | int | None,
 ) -> Config:
     """Return what options, environment and the home's file say together. Raises UsageError for what makes no sense."""
-    return load_config(home=home, listen=listen, bootstrap=bootstrap, lan=lan, up=up, down=down)
+    found = several(bootstrap)
+    return load_config(home=home, listen=several(listen), bootstrap=found, lan=lan, up=up, down=down)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from p2phub.api.verbs import HubPart, JsonObject, as_folder, as_wait, if_said, unwatched
+from p2phub.api.verbs import HubPart, JsonObject, as_folder, as_wait, if_said, several, unwatched
 from p2phub.observe import Watch
 
 
@@ -40,7 +40,7 @@ class KeepingVerbs(HubPart):
         """
         args: JsonObject = {"ref": ref, "folder": as_folder(ref)}
         if repair:  # Only where it is asked for: a daemon of an older version does not know it.
-            args |= {"repair": True, "providers": list(providers), "mirrors": list(mirrors)}
+            args |= {"repair": True, "providers": several(providers), "mirrors": several(mirrors)}
             args |= if_said(allow_unsafe=allow_unsafe)
         return await self._verbs.call("verify", args, watch)
 
@@ -64,7 +64,7 @@ class KeepingVerbs(HubPart):
         as `fetch` does; of it DiskFull where the quota leaves no room. Failed, it leaves the pin and what came, and the
         same call goes on from there.
         """
-        args = {"ref": ref, "folder": as_folder(ref), "providers": list(providers), "mirrors": list(mirrors)}
+        args = {"ref": ref, "folder": as_folder(ref), "providers": several(providers), "mirrors": several(mirrors)}
         said = if_said(wait=as_wait(wait), allow_unsafe=allow_unsafe)
         return await self._verbs.call("pin", {**args, "serve": serve, **said}, watch)
 

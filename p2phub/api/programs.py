@@ -13,7 +13,7 @@ from pathlib import Path
 
 import trio
 
-from p2phub.api.verbs import HubPart, JsonObject, absolute, as_wait, done, if_said, unwatched
+from p2phub.api.verbs import HubPart, JsonObject, absolute, as_wait, done, if_said, several, unwatched
 from p2phub.errors import UsageError
 from p2phub.observe import Done, Watch
 
@@ -82,8 +82,8 @@ class ProgramVerbs(HubPart):
                 "place": absolute(where),
                 "name": name,
                 "branch": branch,
-                "providers": list(providers),
-                "mirrors": list(mirrors),
+                "providers": several(providers),
+                "mirrors": several(mirrors),
                 "serve": serve,
                 "exchange": exchange,
                 "up": self._up,

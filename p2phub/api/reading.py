@@ -26,7 +26,7 @@ import trio
 
 from p2phub.api.examining import examine
 from p2phub.api.under_way import UnderWay
-from p2phub.api.verbs import HubPart, as_wait, bare_errors, unwatched
+from p2phub.api.verbs import HubPart, as_wait, bare_errors, several, unwatched
 from p2phub.errors import ContentChanged, DiskError, HubError, NotFound, UsageError
 from p2phub.observe import Event, ModelOpened, RangeReady, Watch
 
@@ -443,8 +443,8 @@ class ReadingVerbs(HubPart):
         assert self._nursery is not None, "only an open hub has models to read"
         args = {
             "ref": ref,
-            "providers": list(providers),
-            "mirrors": list(mirrors),
+            "providers": several(providers),
+            "mirrors": several(mirrors),
             "up": self._up,
             "down": self._down,
             "wait": as_wait(wait),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -56,6 +56,11 @@ def if_said(**arguments: object) -> JsonObject:
     What was not asked for is not sent, either, since a daemon of an older version does not know it.
     """
     return {name: given for name, given in arguments.items() if given is not None}
+
+
+def several(given: str | Sequence[str]) -> list[str]:
+    """Return them; one may be given as it is, which as a sequence would be its letters."""
+    return [given] if isinstance(given, str) else list(given)
 
 
 def as_wait(wait: str | float | None) -> str | float | None:

@@ -121,8 +121,15 @@ class Readers:
         self.note()
 
     def are_done(self, now: float) -> bool:
-        """Whether the fetch may end: nobody is there, or has wanted anything for a while."""
-        return not self._claims and (self._gone or now - self._idle_since >= self._idle_s)
+        """Whether the fetch may end: nobody is there, or has wanted anything for a while, or all of it is here."""
+        if self._claims:
+            return False
+        return self._gone or now - self._idle_since >= self._idle_s or self._all_is_here()
+
+    def _all_is_here(self) -> bool:
+        if self._job is None or self._job.arrival is None:
+            return False
+        return self.arrival.have.covers((0, len(self.arrival.plan.table)))
 
     def let_links_rest(self, now: float) -> None:
         """Let go of the links where all that is claimed has been here for a while."""

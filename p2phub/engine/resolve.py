@@ -254,7 +254,7 @@ class Resolver:
                 for signed in found:
                     answers.judge(signed)
                 whom = (*whom, *finder.asked())
-        asked = ", ".join(map(str, whom)) or "nobody: no peer is known"
+        asked = ", ".join(map(str, whom))
         known = answers.known
         if answers.changed and known is not None:
             accepted = Accepted(known.signed, known.release.sequence, known.evidence)
@@ -271,6 +271,11 @@ class Resolver:
             raise NoProvider(
                 f"nobody who may know {text} could be reached (asked: {printable(asked)})",
                 hint="is the bootstrap node running, and is its address right?",
+            )
+        if known is None and not whom:
+            raise NoProvider(
+                f"nobody could be asked for {text}: no peer is known",
+                hint="name one with --provider or --bootstrap; in a network nodes find each other by themselves",
             )
         if known is None:
             raise NotFound(

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from p2phub.filesystem.shared import Settings, Shared, Version, absolute_home, s
 Info = dict[str, Any]
 BLOCK_BYTES = 128 << 10
 RANGES_AT_ONCE = 8
+_OPTIONS = ("home", "bootstrap", "lan", "providers", "wait", "allow_unsafe")
 
 
 class P2phubFileSystem(AbstractFileSystem):
@@ -49,8 +51,13 @@ class P2phubFileSystem(AbstractFileSystem):
         allow_unsafe: bool | None = None,
         **storage_options: Any,
     ) -> None:
+        for name in storage_options:  # Others may be fsspec's, or of whoever hands them to every file system.
+            if close := get_close_matches(name, _OPTIONS, n=1, cutoff=0.8):
+                raise TypeError(f"there is no option {name!r}: is {close[0]!r} meant?")
         super().__init__(*args, **storage_options)
-        self._settings = Settings(absolute_home(home), tuple(bootstrap), lan, tuple(providers), wait, allow_unsafe)
+        self._settings = Settings(
+            absolute_home(home), _several(bootstrap), lan, _several(providers), wait, allow_unsafe
+        )
 
     @property
     def fsid(self) -> str:
@@ -300,3 +307,8 @@ def _folder(path: str) -> Info:
 
 def _absent(path: str) -> FileNotFoundError:
     return FileNotFoundError(2, "there is no such file", path)
+
+
+def _several(given: str | Sequence[str]) -> tuple[str, ...]:
+    """One may be given as it is, which as a sequence would be its letters."""
+    return (given,) if isinstance(given, str) else tuple(given)

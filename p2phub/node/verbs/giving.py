@@ -200,8 +200,10 @@ class _Giving:
     def to_ollama(self, name: str, stopped: Callable[[], bool]) -> Path | BaseException:
         models = [file for file in self._sources() if file.path.lower().endswith(".gguf")]
         try:
+            if not models:
+                raise UsageError("it has no GGUF file, so there is nothing in it that Ollama runs")
             if len(models) != 1:
-                named = ", ".join(file.path for file in models[:5]) or "none"
+                named = ", ".join(file.path for file in models[:5])
                 hint = "fetch the one that is meant: --include FILE --into DIR, then `p2phub adopt DIR`"
                 raise UsageError(f"Ollama takes one GGUF file, and here are {len(models)}: {named}", hint=hint)
             called = full_name(name)

@@ -39,8 +39,14 @@ async def test_where_nobody_could_be_reached_the_name_is_not_to_blame() -> None:
     assert "bootstrap node" in str(caught.value.hint)
 
 
-@pytest.mark.parametrize("asked", [(), (Asked("lan"),), (Asked("dht", ("one",), ("another",)),)])
-async def test_where_somebody_answered_or_nobody_is_known_nobody_knows_it(asked: tuple[Asked, ...]) -> None:
+async def test_where_nobody_is_known_who_could_be_asked_the_name_is_not_to_blame_either() -> None:
+    with pytest.raises(NoProvider, match="no peer is known") as caught:
+        await resolver().resolve(REFERENCE, ())
+    assert "--bootstrap" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("asked", [(Asked("lan"),), (Asked("dht", ("one",), ("another",)),)])
+async def test_where_somebody_answered_or_the_network_is_looked_at_nobody_knows_it(asked: tuple[Asked, ...]) -> None:
     with pytest.raises(NotFound, match="nobody knows"):
         await resolver(*asked).resolve(REFERENCE, ())
 
