@@ -152,11 +152,12 @@ class Moving:
 
     async def _asked_seldom(self) -> Json:
         status, peers = await self._hub.status(), await self._hub.peers()
+        held = await self._hub.search("", held=True, limit=1)
         return {
             "node": {name: status[name] for name in ("peer_id", "publisher_id", "addresses", "lan", "seconds")},
             "peers": len(peers),
             "proven": sum(peer["proven"] for peer in peers),
-            "held": (await self._hub.search("", held=True, limit=1))["total"],
+            "held": held["total"] if held["complete"] else None,
             "unfinished": len(await self._hub.unfinished()),
         }
 

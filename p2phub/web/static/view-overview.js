@@ -17,7 +17,7 @@ export async function show(main, { signal }) {
   main.replaceChildren(h("h1", {}, "Overview"), h("p.note", {}, "Asking the node…"));
   const first = await firstOverview(signal);
   if (signal.aborted) return;
-  if (!welcomed && !first.held && !first.jobs.length) {
+  if (!welcomed && first.held === 0 && !first.jobs.length) {
     welcomed = true;
     location.replace(route("welcome")); // A node that has nothing yet: how to begin, once.
     return;

@@ -203,6 +203,17 @@ async def test_what_changed_is_told_at_once_and_measured_soon(tmp_path: Path, au
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize(("complete", "held"), [(True, 3), (False, None)])
+async def test_how_much_is_held_nobody_knows_before_all_was_looked_through(
+    complete: bool, held: int | None, tmp_path: Path
+) -> None:
+    found = {"items": [], "cursor": None, "total": 3, "complete": complete}
+    async with page_of(Script({**QUIET, "search": found}), tmp_path) as page:
+        exchange = MemoryExchange(Request("GET", "/-/api/overview", {"host": HOST}, "127.0.0.1"))
+        await page.answer(exchange, HOST)
+        assert exchange.json["held"] == held
+
+
 async def test_peers_that_give_something_come_first(tmp_path: Path) -> None:
     known = [{"peer_id": peer, "addresses": [f"/{peer}"], "proven": peer != "cy"} for peer in ("cy", "bob", "ann")]
     says = {**QUIET, "pulse": pulse(jobs=[job_of_node(1, "x")]), "peers": {"items": known}}
