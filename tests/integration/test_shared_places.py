@@ -149,7 +149,7 @@ def test_a_place_that_vanished_gives_nothing_and_is_back_when_it_is(scene: Scene
     assert done(scene, "bob", "ls")["items"] == []
     assert done(scene, "bob", "attach")["items"][0]["problem"]
     failed, code = run(scene, "bob", "fetch", reference, "--into", tmp_path / "copy")
-    assert (code, failed["event"]) == (3, "failed")
+    assert (code, failed["event"]) == (7, "failed")
     own = scene.publish("bob", model(tmp_path, "own", seed=9), name="own")
     assert own["event"] == "published"
     other.rename(lab)
