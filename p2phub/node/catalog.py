@@ -22,7 +22,6 @@ from msgspec.structs import replace
 from p2phub import limits
 from p2phub.catalog import SEEN, Entry, Query, class_of, entry_key, formats_of
 from p2phub.content import Digest
-from p2phub.engine.workers import Workers
 from p2phub.errors import Damaged, HubError, Malformed, NotTrusted, UsageError
 from p2phub.identity import PeerId, parse_peer_id
 from p2phub.manifest import (
@@ -72,13 +71,14 @@ class Source(msgspec.Struct, frozen=True):
 class NodeCatalog:
     """The catalog of one node."""
 
-    def __init__(self, index: CatalogIndex, ledger: Ledger, store: Store, places: Places, workers: Workers) -> None:
+    def __init__(self, index: CatalogIndex, ledger: Ledger, store: Store, places: Places) -> None:
         self._index = index
         self._ledger = ledger
         self._store = store
         self._places = places
-        self._workers = workers
-        self._asks = trio.CapacityLimiter(2)  # Threads of their own: who types waits for no other work.
+        # Threads of their own: who types waits for no other work, nor does what is told for the look through all that
+        # is held at the beginning, which takes ten seconds of ten thousand.
+        self._asks, self._tells = trio.CapacityLimiter(2), trio.CapacityLimiter(1)
         self._turn = trio.Lock()
         self._stamp: object = None  # Of what was told last.
         self._generation = 0  # Of the index that `_marks` are of.
@@ -119,11 +119,11 @@ class NodeCatalog:
             stamp = await self._ask(self._now)
             if stamp == self._stamp:
                 return
-            changed = await self._workers.run_long(self._changed)
+            changed = await self._tell_in_turn(self._changed)
             for start in range(0, len(changed), _TOLD_AT_ONCE):
-                await self._workers.run_long(partial(self._tell, changed[start : start + _TOLD_AT_ONCE]))
-            await self._workers.run_long(self._forget_gone)
-            while await self._workers.run_long(lambda: self._index.trim(limits.SEEN_RELEASES_MAX)):
+                await self._tell_in_turn(partial(self._tell, changed[start : start + _TOLD_AT_ONCE]))
+            await self._tell_in_turn(self._forget_gone)
+            while await self._tell_in_turn(lambda: self._index.trim(limits.SEEN_RELEASES_MAX)):
                 pass
             self._stamp = stamp
             self._told.set()
@@ -141,6 +141,9 @@ class NodeCatalog:
                 await told.wait()
             return True
         return False
+
+    async def _tell_in_turn(self, work: Callable[[], T]) -> T:
+        return await trio.to_thread.run_sync(work, limiter=self._tells)
 
     async def _ask(self, work: Callable[[], T]) -> T:
         return await trio.to_thread.run_sync(work, limiter=self._asks)

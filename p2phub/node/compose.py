@@ -79,7 +79,7 @@ class Parts:
         self.publisher = publisher
         self.key = key
         self.places = places
-        self.catalog = NodeCatalog(catalog, ledger, store, places, workers)
+        self.catalog = NodeCatalog(catalog, ledger, store, places)
         self.store = store
         self.ledger = ledger
         self.shelf = shelf

@@ -87,7 +87,7 @@ class Scene:
             children=tuple,
             addresses=lambda: (),
             peers_proven=0,
-            catalog=NodeCatalog(self.index, ledger, store, places, workers),
+            catalog=NodeCatalog(self.index, ledger, store, places),
             ticket_addresses=lambda: (),
             ticket_may_be_private=lambda: False,
         )
