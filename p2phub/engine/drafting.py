@@ -143,7 +143,7 @@ class Draft:
         if secrets:
             raise UsageError(
                 f"{printable(secrets[0])} looks like a secret, so nothing was published",
-                hint="leave it out (hf upload --exclude); if it is meant to be public: p2phub publish --include",
+                hint="leave it out; if it is meant to be public: p2phub publish DIR --name NAME --include PATTERN",
             )
         try:
             check_paths(self._files)

@@ -13,7 +13,7 @@ import os
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ import msgspec
 import trio
 
 from p2phub import limits
+from p2phub.engine.upstream_file import Arrived, Coming, Writing, write_at
 from p2phub.engine.workers import Workers
 from p2phub.errors import Damaged, HubError, Malformed, NotFound, PeerGone, PeerStalled, ProtocolViolation, UsageError
 from p2phub.identity import MirrorId
@@ -38,8 +39,6 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TRIES = 3
 _AGAIN_S = 1.0
-_GATHERED_BYTES = limits.MIB  # Written and hashed at a time, unless they come slowly.
-_GATHERED_S = 0.2
 _PAGES_MAX = limits.UPSTREAM_FILES_MAX // 50  # The hub gives 50 to 1,000 files a page.
 
 
@@ -74,8 +73,6 @@ class _Entry(msgspec.Struct):
 
 
 T = TypeVar("T")
-Arrived = Callable[[Path, int, int], None]
-"""Told where bytes from .. up to .. of a file stand, each time that there are more."""
 
 
 class Repo(msgspec.Struct, frozen=True):
@@ -140,7 +137,7 @@ class Upstream:
         self._with_token = None if token is None else mirrors.open_hub(hub, token)
         self._listings: OrderedDict[tuple[Repo, str], Listing] = OrderedDict()
         self._not_for_everybody: set[Repo] = set()
-        self._coming: dict[tuple[Path, str], _Coming] = {}
+        self._coming: dict[tuple[Path, str], Coming] = {}
         self._at_once = trio.CapacityLimiter(limits.UPSTREAM_REQUESTS_AT_ONCE)
         self._one_at_a_time = tuple(trio.Lock() for _ in range(limits.UPSTREAM_LISTINGS_MAX))
         self._wrong: dict[tuple[Path, str], float] = {}
@@ -320,7 +317,7 @@ class Upstream:
             await self._pass_on(listing, file, start, stop, arrived)
             return
         if coming is None:
-            coming = self._coming[key] = _Coming()
+            coming = self._coming[key] = Coming()
             self._nursery.start_soon(self._run, listing, file, coming)
         await coming.wait(arrived, until=stop)
 
@@ -331,7 +328,7 @@ class Upstream:
         is_all = start == 0 and stop == file.size
         return not is_small and not is_all and start > beginning - 1 and stop - start <= limits.UPSTREAM_SPAN_BYTES
 
-    async def _run(self, listing: Listing, file: HubFile, coming: _Coming) -> None:
+    async def _run(self, listing: Listing, file: HubFile, coming: Coming) -> None:
         key = listing.copy.folder, file.blob
         try:
             coming.place = await self._workers.run(lambda: listing.copy.coming(file))
@@ -346,7 +343,7 @@ class Upstream:
                 del self._coming[key]
             coming.end()
 
-    async def _download(self, listing: Listing, file: HubFile, coming: _Coming) -> None:
+    async def _download(self, listing: Listing, file: HubFile, coming: Coming) -> None:
         """Write all of a file, and check it. Raises Damaged, PeerError, NotFound, DiskError; PeerGone where nobody
         waits for it any more."""
         hub, place = self._as(for_everybody=listing.for_everybody), coming.place
@@ -355,33 +352,17 @@ class Upstream:
         with disk_errors(f"write to {place}"):
             fd = os.open(place, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
 
-        gathered: list[bytes | bytearray] = []  # A turn of a thread for each piece would take most of the time.
-        since = 0.0
-
-        def write(pieces: Sequence[bytes | bytearray]) -> None:
-            at = coming.count
-            for piece in pieces:
-                _write(fd, place, piece, at)
-                hasher.update(piece)
-                at += len(piece)
-
-        async def put() -> None:
-            pieces = tuple(gathered)
-            gathered.clear()
-            await self._workers.run(lambda: write(pieces))
-            coming.count += sum(map(len, pieces))
+        def written(count: int) -> None:
+            coming.count += count
             if file.size > limits.UPSTREAM_WHOLE_BYTES:
                 coming.tell(min(coming.count, file.size - limits.UPSTREAM_HELD_BACK_BYTES))
 
+        writing = Writing(self._workers, fd, place, hasher, at=coming.count, written=written)
+
         async def take(piece: bytes | bytearray) -> None:
-            nonlocal since
             if coming.is_left:
                 raise PeerGone("nobody waits for it any more")
-            if not gathered:
-                since = trio.current_time()
-            gathered.append(piece)
-            if sum(map(len, gathered)) >= _GATHERED_BYTES or trio.current_time() - since >= _GATHERED_S:
-                await put()
+            await writing.add(piece)
 
         try:
             tries = 0
@@ -393,9 +374,8 @@ class Upstream:
                         try:
                             await hub.span(path, before, until, size=file.size, take=take)
                         finally:
-                            if gathered:
-                                with trio.CancelScope(shield=True):
-                                    await put()
+                            with trio.CancelScope(shield=True):
+                                await writing.flush()
                 except (PeerGone, PeerStalled):
                     tries = 0 if coming.count > before else tries + 1
                     if tries == _TRIES or coming.is_left:
@@ -420,7 +400,7 @@ class Upstream:
 
         async def take(piece: bytes | bytearray) -> None:
             nonlocal at
-            await self._workers.run(lambda: _write(fd, place, piece, at))
+            await self._workers.run(lambda: write_at(fd, place, piece, at))
             at += len(piece)
             arrived(place, start, at)
 
@@ -442,57 +422,3 @@ class Upstream:
 
     def _not_as_listed(self, file: HubFile) -> Damaged:
         return Damaged(f"{self._hub} gave something else as {file.path} than what it lists")
-
-
-def _write(fd: int, place: Path, piece: bytes | bytearray, at: int) -> None:
-    with disk_errors(f"write to {place}"):
-        view = memoryview(piece)
-        while view:
-            written = os.pwrite(fd, view, at)
-            view, at = view[written:], at + written
-
-
-class _Coming:
-    """A file that comes. `count`: bytes that are written; `told`: up to where they may be told of."""
-
-    def __init__(self) -> None:
-        self.place = Path()
-        self.count = 0
-        self.told = 0
-        self.error: HubError | None = None
-        self._ended = False
-        self._news = trio.Event()
-        self._users = 0
-        self._left_at = trio.current_time()
-
-    @property
-    def is_left(self) -> bool:
-        return not self._users and trio.current_time() - self._left_at > limits.UPSTREAM_LEFT_S
-
-    def tell(self, told: int) -> None:
-        self.told = max(self.told, told)
-        news, self._news = self._news, trio.Event()
-        news.set()
-
-    def end(self) -> None:
-        self._ended = True
-        self.tell(self.told)
-
-    async def wait(self, arrived: Arrived, *, until: int) -> None:
-        """Tell of what comes, until so much is here. Raises HubError where it failed before."""
-        self._users += 1
-        told = 0
-        try:
-            while True:
-                news = self._news
-                if self.told > told:
-                    told = self.told
-                    arrived(self.place, 0, told)
-                if told >= until:
-                    return
-                if self._ended:
-                    raise self.error or PeerGone("the node ends")
-                await news.wait()
-        finally:
-            self._users -= 1
-            self._left_at = trio.current_time()

@@ -1,9 +1,9 @@
 """One HTTP/1.1 connection, as a client: a request, its answer's head, then its body piece by piece, into our hands.
 
 h11 keeps the protocol's state and bounds heads; this moves bytes between it and a trio stream. A body whose length its
-head says goes past h11, which would copy it twice over. No cookies, no proxy,
-no decoding, no redirects: who asks decides. The address was checked before (`mirror_address`); the name is for Host,
-SNI and the certificate alone. Every wait is bounded; an exchange as a whole is bounded by the caller.
+head says goes past h11, which would copy it twice over. No cookies, no proxy, no decoding, no redirects: who asks
+decides. The address was checked before (`mirror_address`); the name is for Host, SNI and the certificate alone. Every
+wait is bounded; an exchange as a whole is bounded by the caller.
 """
 
 from __future__ import annotations

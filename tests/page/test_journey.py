@@ -127,13 +127,19 @@ def test_a_fetch_that_is_stopped_keeps_what_came_and_goes_on_when_it_is_fetched_
     expect(page.locator("main .tag").first).to_have_text("done", timeout=ARRIVES_MS)
 
 
-def test_a_folder_is_published_by_its_path_after_a_look_at_what_that_takes(town: Town, open_page: Open) -> None:
-    folder = town.folder("by-path", {"config.json": b"{}", "model.safetensors": weights(100_000), ".git/HEAD": b"no"})
-    page = open_page(town.page(town.ann))
+def publish_form(page: Page, folder: Path) -> Locator:
+    """The form by path, with the folder's path in it, which suggests a name."""
     page.get_by_role("link", name="Publish", exact=True).click()
     form = page.get_by_role("region", name="A folder on the node’s machine")
     form.get_by_label("Path").fill(str(folder))
     form.get_by_label("Tag").focus()
+    return form
+
+
+def test_a_folder_is_published_by_its_path_after_a_look_at_what_that_takes(town: Town, open_page: Open) -> None:
+    folder = town.folder("by-path", {"config.json": b"{}", "model.safetensors": weights(100_000), ".git/HEAD": b"no"})
+    page = open_page(town.page(town.ann))
+    form = publish_form(page, folder)
     expect(form.get_by_label("Name")).to_have_value("by-path")
     form.get_by_role("button", name="Look first").click()
     expect(form.get_by_role("row").filter(has_text="config.json")).to_contain_text("2\u00a0B")
@@ -174,10 +180,7 @@ def test_what_is_published_for_some_is_fetched_by_them_with_its_ticket_and_by_no
 ) -> None:
     folder = town.folder("for-some", {"config.json": b'{"for": "some"}'})
     page = open_page(town.page(town.ann))
-    page.get_by_role("link", name="Publish", exact=True).click()
-    form = page.get_by_role("region", name="A folder on the node’s machine")
-    form.get_by_label("Path").fill(str(folder))
-    form.get_by_label("Tag").focus()
+    form = publish_form(page, folder)
     expect(form.get_by_label("Name")).to_have_value("for-some")
     form.get_by_label("Who may fetch it").select_option("Certain nodes")
     form.get_by_label("The peer ids of these nodes").fill(town.bob.peer_id)
