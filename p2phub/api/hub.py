@@ -141,5 +141,4 @@ def settings(
     down: str | int | None,
 ) -> Config:
     """Return what options, environment and the home's file say together. Raises UsageError for what makes no sense."""
-    found = several(bootstrap)
-    return load_config(home=home, listen=several(listen), bootstrap=found, lan=lan, up=up, down=down)
+    return load_config(home=home, listen=several(listen), bootstrap=several(bootstrap), lan=lan, up=up, down=down)

@@ -18,6 +18,7 @@ from typing import Any
 
 from fsspec.spec import AbstractFileSystem
 
+from p2phub.api.verbs import several
 from p2phub.filesystem.faults import as_os_error, read_only
 from p2phub.filesystem.files import P2phubFile
 from p2phub.filesystem.paths import Above, Place, parse_path
@@ -55,9 +56,8 @@ class P2phubFileSystem(AbstractFileSystem):
             if close := get_close_matches(name, _OPTIONS, n=1, cutoff=0.8):
                 raise TypeError(f"there is no option {name!r}: is {close[0]!r} meant?")
         super().__init__(*args, **storage_options)
-        self._settings = Settings(
-            absolute_home(home), _several(bootstrap), lan, _several(providers), wait, allow_unsafe
-        )
+        at, first = tuple(several(bootstrap)), tuple(several(providers))
+        self._settings = Settings(absolute_home(home), at, lan, first, wait, allow_unsafe)
 
     @property
     def fsid(self) -> str:
@@ -307,8 +307,3 @@ def _folder(path: str) -> Info:
 
 def _absent(path: str) -> FileNotFoundError:
     return FileNotFoundError(2, "there is no such file", path)
-
-
-def _several(given: str | Sequence[str]) -> tuple[str, ...]:
-    """One may be given as it is, which as a sequence would be its letters."""
-    return (given,) if isinstance(given, str) else tuple(given)

@@ -25,7 +25,6 @@ from p2phub.node.running import JsonObject, Running
 from p2phub.observe import ModelOpened, Watch
 
 _NUMBERS = itertools.count(1)
-_AT_ONCE_BYTES_MAX = limits.READ_AT_ONCE_BYTES_MAX
 
 
 async def open_model(
@@ -80,8 +79,8 @@ async def read_range(node: Running, watch: Watch, *, manifest: str, path: str, s
     reading, number = _file_of(node, manifest, path)
     if not 0 <= start < stop <= reading.manifest.files[number].size:
         raise UsageError(f"bytes {start} to {stop} are no range of {path}")
-    if stop - start > _AT_ONCE_BYTES_MAX:
-        raise UsageError(f"more than {_AT_ONCE_BYTES_MAX} bytes at a time")
+    if stop - start > limits.READ_AT_ONCE_BYTES_MAX:
+        raise UsageError(f"more than {limits.READ_AT_ONCE_BYTES_MAX} bytes at a time")
     await reading.follow(number, start, stop, watch)
     return {}
 
@@ -95,8 +94,10 @@ async def want_ranges(
     spans = [(start, stop) for start, stop in ranges]
     if not all(0 <= start < stop <= reading.manifest.files[number].size for start, stop in spans):
         raise UsageError(f"{spans[: limits.SOON_RANGES_MAX]} are no ranges of {path}")
-    if len(spans) > limits.SOON_RANGES_MAX or sum([stop - start for start, stop in spans]) > _AT_ONCE_BYTES_MAX:
-        raise UsageError(f"more than {limits.SOON_RANGES_MAX} ranges, or {_AT_ONCE_BYTES_MAX} bytes, at a time")
+    if len(spans) > limits.SOON_RANGES_MAX:
+        raise UsageError(f"more than {limits.SOON_RANGES_MAX} ranges at a time")
+    if sum(stop - start for start, stop in spans) > limits.READ_AT_ONCE_BYTES_MAX:
+        raise UsageError(f"more than {limits.READ_AT_ONCE_BYTES_MAX} bytes at a time")
     await reading.have(number, spans)
     return {}
 
