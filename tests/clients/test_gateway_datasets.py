@@ -33,8 +33,8 @@ import os
 import datasets
 datasets.disable_progress_bars()
 """
-"""A script that leaves a stream in its middle ends by `os._exit`: pyarrow may abort at the interpreter's own end, with a
-file of this disk, too (apache/arrow issue 45214)."""
+"""A script that leaves a stream in its middle ends by `os._exit`: pyarrow may abort at the interpreter's own end, with
+a file of this disk, too (apache/arrow issue 45214)."""
 
 
 @pytest.fixture(scope="module")
