@@ -53,6 +53,8 @@ TICKET_BYTES_MAX = 8 * KIB
 # --- wire --------------------------------------------------------------------------------------------------------
 FRAME_HEADER_BYTES_MAX = 64 * KIB  # A msgpack header; payload is never inside it.
 REQUEST_RANGES_MAX = 512  # (first, count) pairs in one request.
+RECORD_BYTES_MAX = 256 * KIB  # Of a sealed record: a call and two system calls each; two buffers a bulk connection.
+RECORD_BYTES_LEAST = KIB  # On the average of a read: who sends crumbs makes us work more for a byte than it does.
 BATCH_BYTES_MAX = MIB  # One buffer, one SSL_write, one answer.
 BATCH_CHUNKS_MAX = 512
 PREFIX_BYTES_MAX = MIB  # What a provider pushes unasked in the first flight.

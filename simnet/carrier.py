@@ -98,6 +98,8 @@ class SimChannel:
         finally:
             self.progress.end()
 
+    def widen(self) -> None: ...
+
     def wait(self, timeout_s: float) -> bool:
         if self._stream.host.frozen or not (self._woken or self._has_come()):
             block_on(self._wait(timeout_s))

@@ -21,7 +21,9 @@ class P2phub:
     """`p2phub node` to `p2phub fetch TICKET --provider MULTIADDR`."""
 
     name = "p2phub"
-    description = "this tree: TLS 1.3, both ends authenticated, BLAKE3 of every chunk, journal and sync"
+    description = (
+        "this tree: TLS 1.3, records of AEGIS-128L, both ends authenticated, BLAKE3 of every chunk, journal and sync"
+    )
 
     def __init__(self, *, runtime: Path) -> None:
         self._runtime = runtime

@@ -32,6 +32,10 @@ class Channel(Protocol):
     def send(self, data: memoryview | bytes) -> None:
         """Send all of `data`. Raises PeerGone, PeerStalled."""
 
+    def widen(self) -> None:
+        """Go over to larger records, in both directions, if the carrier agreed on them with the other end. By both ends
+        at the same point of what is said: when the first flight is over."""
+
     def wait(self, timeout_s: float) -> bool:
         """Wait until something came or `wake` is called; return whether something came: bytes, or the end."""
 

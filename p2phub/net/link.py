@@ -262,6 +262,7 @@ class BulkLink:
                 if now - self._reported_at >= limits.REPORT_S or self._verified_bytes >= limits.REPORT_BYTES:
                     self._tell_verified()
             case FlightArrived(blobs, prefix, held):
+                self._channel.widen()
                 self._reports.put(Opened(blobs, prefix, held))
             case BlobArrived(blob):
                 self._reports.put(Blobs((blob,)))

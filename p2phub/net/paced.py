@@ -50,6 +50,9 @@ class PacedChannel:
         else:
             self._in_pieces(memoryview(data), self._channel.send)
 
+    def widen(self) -> None:
+        self._channel.widen()
+
     def wait(self, timeout_s: float) -> bool:
         return self._channel.wait(timeout_s)
 

@@ -52,6 +52,7 @@ class BulkService:
         reader = self._reader(offer)
         try:
             self._answer_open(offer, reader)
+            self._channel.widen()
             while self._machine.need:
                 if not self._next_request(offer, reader):
                     return

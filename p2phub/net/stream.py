@@ -191,6 +191,8 @@ class StreamChannel:
             if not self._wait_for(lambda: self._leaving is None, seconds):
                 raise PeerStalled("nothing taken for too long", peer=str(self.peer))
 
+    def widen(self) -> None: ...
+
     def wait(self, timeout_s: float) -> bool:
         until = time.monotonic() + timeout_s
         with self._changed:

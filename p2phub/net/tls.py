@@ -3,8 +3,9 @@
 OpenSSL works on the socket itself, through pyOpenSSL. Handshake, first frame and control protocol run in trio on the
 non-blocking socket, so a connection that is not proven costs no thread; a bulk connection is then made blocking, and
 its thread calls `SSL_read` and `SSL_write` straight on its own buffer through pyOpenSSL's cffi handles. Those are
-private names: where they are missing the engine falls back to `recv_into` and `send`. No tickets are taken, no
-session resumed, no early data. Figures and reasons: docs/decisions/0020.
+private names: where they are missing the engine falls back to `recv_into` and `send`. After the first flight both ends
+leave TLS's records for those of `net.records`, if the handshake agreed on it. No tickets are taken, no
+session resumed, no early data. Figures and reasons: docs/decisions/0020, 0112.
 """
 
 from __future__ import annotations
@@ -28,9 +29,15 @@ from p2phub.errors import PeerGone, PeerStalled, WrongPeer
 from p2phub.identity import Address, PeerId
 from p2phub.net.channel import Progress
 from p2phub.net.credential import Credential, peer_of
+from p2phub.net.records import Records
+from p2phub.net.sealing import CAN_SEAL, SECRET_BYTES, Opener, Sealer
 from p2phub.net.wakeup import Wakeup
 
 ALPN = b"p2phub/1"
+ALPN_SEALED = b"p2phub/1/aegis-128l"
+"""The same, and after the first flight a bulk connection goes on in records sealed with AEGIS-128L."""
+
+_EXPORTED = b"EXPORTER-p2phub-records"
 _CIPHERS = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 _TIMEVAL = struct.Struct("@ll")
 _KEEP_ALIVE = ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
@@ -56,7 +63,7 @@ def make_context(credential: Credential) -> SSL.Context:
         SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT,
         lambda connection, certificate, error, depth, ok: depth == 0,
     )
-    context.set_alpn_protos([ALPN])
+    context.set_alpn_protos([ALPN_SEALED, ALPN] if CAN_SEAL else [ALPN])
     context.set_alpn_select_callback(_choose_alpn)
     context.use_certificate(x509.load_der_x509_certificate(credential.certificate))
     leaf_key = serialization.load_der_private_key(credential.leaf_key, None)
@@ -67,6 +74,8 @@ def make_context(credential: Credential) -> SSL.Context:
 
 
 def _choose_alpn(connection: SSL.Connection, offered: list[bytes]) -> bytes:
+    if CAN_SEAL and ALPN_SEALED in offered:
+        return ALPN_SEALED
     if ALPN not in offered:
         raise SSL.Error("no protocol of ours offered")
     return ALPN
@@ -84,9 +93,12 @@ def tune(sock: socket.socket | trio.socket.SocketType) -> None:
 class TlsConnection:
     """A connection in trio. Made by `connect` and `accept`, which prove the other end first."""
 
-    def __init__(self, connection: SSL.Connection, sock: socket.socket, address: Address, peer: PeerId) -> None:
+    def __init__(
+        self, connection: SSL.Connection, sock: socket.socket, address: Address, peer: PeerId, *, dialled: bool
+    ) -> None:
         self._ssl, self._sock = connection, sock
         self._address, self._peer = address, peer
+        self._dialled = dialled
 
     @property
     def peer(self) -> PeerId:
@@ -129,7 +141,7 @@ class TlsConnection:
         self._sock.close()
 
     def as_channel(self) -> TlsChannel:
-        return TlsChannel(self._ssl, self._sock, self._peer)
+        return TlsChannel(self._ssl, self._sock, self._peer, dialled=self._dialled)
 
     def _lost(self, exc: SSL.Error) -> PeerGone:
         return PeerGone(f"connection lost: {_reason(exc)}", peer=str(self._peer))
@@ -145,14 +157,14 @@ async def connect(context: SSL.Context, sock: socket.socket, address: Address, e
     peer = await _handshake(connection, sock)
     if peer != expected:
         raise WrongPeer(f"{address} answered as {peer}, not as {expected}", peer=str(expected))
-    return TlsConnection(connection, sock, address, peer)
+    return TlsConnection(connection, sock, address, peer, dialled=True)
 
 
 async def accept(context: SSL.Context, sock: socket.socket, address: Address) -> TlsConnection:
     """Make the handshake as the server. No request was read when this returns. Raises WrongPeer, PeerGone."""
     connection = SSL.Connection(context, sock)
     connection.set_accept_state()
-    return TlsConnection(connection, sock, address, await _handshake(connection, sock))
+    return TlsConnection(connection, sock, address, await _handshake(connection, sock), dialled=False)
 
 
 async def _handshake(connection: SSL.Connection, sock: socket.socket) -> PeerId:
@@ -167,7 +179,7 @@ async def _handshake(connection: SSL.Connection, sock: socket.socket) -> PeerId:
             await _wait_writable(sock)
         except (SSL.Error, ValueError) as exc:
             raise PeerGone(f"the handshake failed: {_reason(exc)}") from exc
-    if connection.get_alpn_proto_negotiated() != ALPN:
+    if connection.get_alpn_proto_negotiated() not in (ALPN, ALPN_SEALED):
         raise WrongPeer("whoever answered does not speak this protocol")
     certificate = connection.get_peer_certificate(as_cryptography=True)
     if certificate is None:
@@ -204,10 +216,12 @@ def _reason(exc: Exception) -> str:
 class TlsChannel:
     """A connection in a blocking thread."""
 
-    def __init__(self, connection: SSL.Connection, sock: socket.socket, peer: PeerId) -> None:
+    def __init__(self, connection: SSL.Connection, sock: socket.socket, peer: PeerId, *, dialled: bool) -> None:
         self.peer = peer
         self.progress = Progress()
         self._connection, self._sock = connection, sock
+        self._dialled = dialled
+        self._records: Records | None = None  # Once they have taken the place of TLS's own.
         self._ssl: Any = getattr(connection, "_ssl", None)
         self._wakeup = Wakeup()
         self._poll = select.poll()
@@ -238,8 +252,19 @@ class TlsChannel:
             finally:
                 self.progress.end()
 
+    def widen(self) -> None:
+        if self._connection.get_alpn_proto_negotiated() != ALPN_SEALED:
+            return
+        # Nothing of TLS is in either direction any more: the server's tickets came before its answer, and OpenSSL reads
+        # one record at a time, never beyond it.
+        secret = self._connection.export_keying_material(_EXPORTED, 2 * SECRET_BYTES)
+        dialler, listener = secret[:SECRET_BYTES], secret[SECRET_BYTES:]
+        ours, theirs = (dialler, listener) if self._dialled else (listener, dialler)
+        self._records = Records(self._sock, Sealer(ours), Opener(theirs), self.peer, self.progress)
+        self._read, self._write = self._records.fill, self._records.send
+
     def wait(self, timeout_s: float) -> bool:
-        if self._connection.pending():
+        if self._connection.pending() if self._records is None else self._records.has_rest:
             return True
         ready = {descriptor for descriptor, _ in self._poll.poll(1000 * timeout_s)}
         if self._wakeup.fileno() in ready:
@@ -247,6 +272,8 @@ class TlsChannel:
         return self._sock.fileno() in ready
 
     def nothing_for_us(self) -> bool:
+        if self._records is not None:
+            return False
         self._sock.setblocking(False)
         try:
             self._connection.recv(1, socket.MSG_PEEK)
@@ -276,8 +303,9 @@ class TlsChannel:
 
     def close(self) -> None:
         self._sock.setblocking(False)  # Say goodbye if there is room for it; wait for nothing.
-        with suppress(SSL.Error):
-            self._connection.shutdown()
+        if self._records is None:
+            with suppress(SSL.Error):
+                self._connection.shutdown()
         self._sock.close()
         self._wakeup.close()
 

@@ -16,6 +16,7 @@ import trio.testing
 from p2phub.content import Digest, RangeSet, Renumbering, WritePlan, digest_of, same_chunks
 from p2phub.errors import ChunkMismatch, DiskFull, HubError, PeerError, PeerGone, PeerRefused, ProtocolViolation
 from p2phub.identity import Address, MirrorId, PeerAddress, PeerId, SecretKey, parse_mirror
+from p2phub.net import tls
 from p2phub.net.bulk.parent import open_bulk_processes
 from p2phub.net.channel import Channel, Watched
 from p2phub.net.credential import make_credential
@@ -181,8 +182,12 @@ async def carrier(kind: str, shelf: Shelf, lie: Lie) -> AsyncIterator[tuple[Dial
         nursery.cancel_scope.cancel()
 
 
-@pytest.fixture(params=["direct", "stream", "child"])
-def kind(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=["direct", "tls", "stream", "child"])
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """`tls`: direct, and nobody can seal records, so TLS carries all."""
+    if request.param == "tls":
+        monkeypatch.setattr(tls, "CAN_SEAL", False)
+        return "direct"
     return str(request.param)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from array import array
 from collections.abc import Callable
 from pathlib import Path
@@ -12,19 +13,23 @@ from typing import Any
 import pytest
 
 from p2phub.content import ChunkList, ChunkTable, Digest, RangeSet, unpack
-from p2phub.errors import ChunkMismatch, Malformed, PeerRefused, ProtocolViolation
+from p2phub.errors import ChunkMismatch, Malformed, PeerGone, PeerRefused, ProtocolViolation
 from p2phub.identity import PeerAddress, PeerId
+from p2phub.net.channel import Progress
+from p2phub.net.records import Records
+from p2phub.net.sealing import RECORD_ROOM, Opener, Sealer
 from p2phub.wire import BulkProvider, BulkRequester, ControlClient, ControlServer, codec
 from p2phub.wire import messages as m
 from p2phub.wire.framing import header_length
 from p2phub.wire.requester import BlobArrived, ChunksArrived, ChunksRefused, FlightArrived, RequesterEvent
+from tests.support.hosts import key_of
 from tests.support.transfer_vectors import FILES, FOLDER, SERVED, example, text_of
 
 ROOT = Path(__file__).parents[2]
 CONTENT = example()
 Case = dict[str, Any]
 CASES = [
-    (group["operation"], case)
+    (group["operation"], {**group, **case})
     for name in FILES
     for group in json.loads((FOLDER / name).read_text())["groups"]
     for case in group["cases"]
@@ -43,7 +48,7 @@ def test_a_vector_holds(operation: str, case: Case) -> None:
     if "breaks" not in case:
         run(case)
         return
-    with pytest.raises((Malformed, ProtocolViolation, ChunkMismatch)) as caught:
+    with pytest.raises((Malformed, ProtocolViolation, PeerGone, ChunkMismatch)) as caught:
         run(case)
     error = caught.value
     if isinstance(error, ChunkMismatch):
@@ -158,8 +163,35 @@ def control_server(case: Case) -> None:
     assert [type(request).__name__ for request in ControlServer().receive(data)] == case["gives"]
 
 
+def seal(case: Case) -> None:
+    secret = bytes.fromhex(case["secret"])
+    sealer = Sealer(secret[:32] if case["who"] == "dialler" else secret[32:])
+    room, said = memoryview(bytearray(RECORD_ROOM)), b""
+    for data in case["data"]:
+        said += room[: sealer.seal(memoryview(bytes.fromhex(data)), room)]
+    assert said.hex() == case["gives"]
+
+
+def records(case: Case) -> None:
+    """The listener's side: what the dialler sealed comes."""
+    secret = bytes.fromhex(case["secret"])
+    near, far = socket.socketpair()
+    with near, far:
+        far.sendall(bytes.fromhex(case["comes"]))
+        far.shutdown(socket.SHUT_WR)
+        channel = Records(near, Sealer(secret[32:]), Opener(secret[:32]), key_of("ann").peer_id, Progress())
+        found: list[str] = []
+        for count in case["reads"]:
+            into = memoryview(bytearray(count))
+            channel.fill(into)
+            found.append(into.hex())
+        assert found == case["gives"]
+
+
 RUNNERS: dict[str, Callable[[Case], None]] = {
     "frame-length": frame_length,
+    "seal": seal,
+    "records": records,
     **{name: message(decode) for name, decode in DECODERS.items()},
     "requester": requester,
     "provider": provider,
@@ -201,7 +233,8 @@ def test_every_rule_of_the_specification_is_broken_by_a_vector() -> None:
 
 def test_every_rule_of_the_code_stands_in_the_specification() -> None:
     found: set[str] = set()
-    for path in (ROOT / "p2phub" / "wire").glob("*.py"):
+    net = ROOT / "p2phub" / "net"
+    for path in (*(ROOT / "p2phub" / "wire").glob("*.py"), net / "sealing.py", net / "records.py"):
         text = path.read_text()
         found |= set(re.findall(r"""Malformed\(\s*"([a-z-]+)\"""", text))
         found |= set(re.findall(r"""_violation\(\s*"([a-z-]+)\"""", text))

@@ -75,8 +75,11 @@ class LyingService(BulkService):
         super()._send(header, end)
         if self._lie is Lie.LEAVES:
             self._channel.cancel()
+
+    def _next_request(self, offer: Offer, reader: ChunkReader) -> bool:
         if self._lie is Lie.UNASKED:
             self._channel.send(encode(Chunks(((0, 1),), 4)) + b"four")
+        return super()._next_request(offer, reader)
 
     def _send_chunks(self, refs: Sequence[ChunkRef], end: int) -> None:
         length = sum(ref.length for ref in refs)

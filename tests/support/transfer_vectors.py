@@ -13,6 +13,7 @@ from typing import Any
 import msgpack
 
 from p2phub.identity import PeerId
+from tests.support import aegis
 from tests.support.content import Content, content_of
 
 FOLDER = Path(__file__).parents[2] / "proto" / "vectors" / "transfer"
@@ -375,8 +376,88 @@ def conversations() -> list[dict[str, Any]]:
     ]
 
 
+SECRET = bytes(range(64))
+
+
+def sealed(data: bytes, number: int, secret: bytes = SECRET[:32]) -> bytes:
+    """Return `data` as the record of that number, of the dialler if `secret` is not given."""
+    head, key, base = len(data).to_bytes(4, "big"), secret[:16], int.from_bytes(secret[16:], "big")
+    return head + aegis.encrypt(key, (base ^ number).to_bytes(16, "big"), data, head)
+
+
+def records() -> list[dict[str, Any]]:
+    one, two, three = sealed(b"first", 0), sealed(b"second", 1), sealed(bytes(range(256)), 2)
+
+    def flipped(data: bytes, at: int) -> bytes:
+        return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+    def comes(says: str, data: bytes, reads: Sequence[int], **result: object) -> Case:
+        return {"says": says, "comes": data.hex(), "reads": list(reads), **result}
+
+    forged, length = {"breaks": "record-forged"}, {"breaks": "record-length"}
+    crumbs = b"".join(sealed(bytes([number]), number) for number in range(20))
+    first = b"first".hex()
+    return [
+        {
+            "operation": "seal",
+            "secret": SECRET.hex(),
+            "cases": [
+                {
+                    "says": "the dialler",
+                    "who": "dialler",
+                    "data": [b"first".hex(), b"second".hex()],
+                    "gives": (one + two).hex(),
+                },
+                {
+                    "says": "the listener",
+                    "who": "listener",
+                    "data": [b"first".hex()],
+                    "gives": sealed(b"first", 0, SECRET[32:]).hex(),
+                },
+                *(
+                    {
+                        "says": f"{count} bytes",
+                        "who": "dialler",
+                        "data": [bytes(range(count)).hex()],
+                        "gives": sealed(bytes(range(count)), 0).hex(),
+                    }
+                    for count in (1, 31, 32, 33, 64, 200)
+                ),
+            ],
+        },
+        {
+            "operation": "records",
+            "secret": SECRET.hex(),
+            "cases": [
+                comes("a record", one, [5], gives=[first]),
+                comes("a record read in parts", one, [2, 3], gives=[b"fi".hex(), b"rst".hex()]),
+                comes("records read at once", one + two, [11], gives=[b"firstsecond".hex()]),
+                comes(
+                    "three records",
+                    one + two + three,
+                    [5, 6, 256],
+                    gives=[first, b"second".hex(), bytes(range(256)).hex()],
+                ),
+                comes("a byte in each, read one after the other", crumbs[: 2 * 37], [1, 1], gives=["00", "01"]),
+                comes("a bit of what is sealed turned", flipped(one, 5), [5], **forged),
+                comes("a bit of the tag turned", flipped(one, 20), [5], **forged),
+                comes("a bit of the length turned", flipped(three, 3) + three, [4], **forged),
+                comes("the second before the first", two + one, [5], **forged),
+                comes("the first twice", one + one, [5, 5], **forged),
+                comes("one left out", one + three, [5, 5], **forged),
+                comes("sealed by the reader itself", sealed(b"first", 0, SECRET[32:]), [5], **forged),
+                comes("no byte in it", sealed(b"", 0), [5], **length),
+                comes("one byte too long", (2**18 + 1).to_bytes(4, "big"), [5], **length),
+                comes("4 GiB", b"\xff" * 4, [5], **length),
+                comes("twenty bytes in twenty records", crumbs, [20], breaks="record-crumbs"),
+            ],
+        },
+    ]
+
+
 FILES = {
     "frames.json": ("proto/transfer.md §1", frames),
+    "records.json": ("proto/transfer.md §1", records),
     "messages.json": ("proto/transfer.md §2, §6", messages),
     "conversations.json": ("proto/transfer.md §3, §4, §6", conversations),
 }

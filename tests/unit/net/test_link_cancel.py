@@ -53,6 +53,8 @@ class Provider:
     def wait(self, timeout_s: float) -> bool:
         return True
 
+    def widen(self) -> None: ...
+
     def nothing_for_us(self) -> bool:
         return False
 

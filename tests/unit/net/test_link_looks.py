@@ -36,6 +36,8 @@ class Counting:
     def wait(self, timeout_s: float) -> bool:
         return False
 
+    def widen(self) -> None: ...
+
     def nothing_for_us(self) -> bool:
         return True
 

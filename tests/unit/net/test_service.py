@@ -34,6 +34,9 @@ class Asking:
     def send(self, data: memoryview | bytes) -> None:
         self.sent += len(data)
 
+    def widen(self) -> None:
+        """There are no records here."""
+
     def wait(self, timeout_s: float) -> bool:
         return bool(self._coming)
 

@@ -1,4 +1,4 @@
-"""TLS: both ends proven before anything is said, silence noticed, with the fast engine and with its stand-in."""
+"""TLS: both ends proven before anything is said, silence noticed: with the fast engine, its stand-in, and records."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from p2phub.identity import Address, SecretKey
 from p2phub.net import tls
 from p2phub.net.channel import Watched
 from p2phub.net.credential import make_credential
+from p2phub.net.sealing import RECORD_ROOM, Sealer
 from tests.support.covers import covers
 from tests.support.opening import all_closed_again
 
@@ -173,7 +174,7 @@ async def test_garbage_in_place_of_a_handshake_is_refused(data: bytes) -> None:
 # --- channels ----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["engine", "fallback"])
+@pytest.fixture(params=["engine", "fallback", "records"])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     assert tls.HAS_ENGINE, "the pinned pyOpenSSL has the names that the fast engine needs"
     if request.param == "fallback":
@@ -182,9 +183,16 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 
 
 @asynccontextmanager
-async def channels() -> AsyncIterator[tuple[tls.TlsChannel, tls.TlsChannel]]:
+async def channels(engine: str = "engine") -> AsyncIterator[tuple[tls.TlsChannel, tls.TlsChannel]]:
     async with connected() as (bob, ann):
         near, far = bob.as_channel(), ann.as_channel()
+        if engine == "records":
+            far.send(b"first flight")
+            fill(near, 12)
+            near.widen()
+            far.widen()
+            assert near._records is not None
+            assert far._records is not None
         try:
             yield near, far
         finally:
@@ -202,7 +210,7 @@ def fill(channel: tls.TlsChannel, count: int) -> bytes:
 
 async def test_a_channel_moves_exactly_what_is_asked(engine: str) -> None:
     data = bytes(range(256)) * 8192  # 2 MiB
-    async with channels() as (near, far):
+    async with channels(engine) as (near, far):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.to_thread.run_sync, near.send, memoryview(data))
             assert await trio.to_thread.run_sync(fill, far, 5) == data[:5]
@@ -225,7 +233,7 @@ async def test_bytes_read_ahead_in_trio_are_not_lost_to_the_channel(engine: str)
 
 @pytest.mark.parametrize("blocked_in", ["fill", "send", "wait"])
 async def test_cancel_ends_a_blocking_call_from_another_thread(engine: str, blocked_in: str) -> None:
-    async with channels() as (near, _):
+    async with channels(engine) as (near, _):
         failures: list[PeerError] = []
 
         def block() -> None:
@@ -252,7 +260,7 @@ async def test_wake_ends_a_wait_also_if_it_comes_first() -> None:
 
 
 async def test_a_ticket_is_nothing_for_us_and_a_byte_is(engine: str) -> None:
-    async with channels() as (near, far):
+    async with channels(engine) as (near, far):
         while near.wait(0):  # The server's tickets, if it sent any.
             assert near.nothing_for_us()
         far.send(b"x")
@@ -266,7 +274,7 @@ async def test_a_ticket_is_nothing_for_us_and_a_byte_is(engine: str) -> None:
 
 @pytest.mark.parametrize("end", ["goodbye", "cut"])
 async def test_the_end_of_the_other_side_is_noticed(engine: str, end: str) -> None:
-    async with channels() as (near, far):
+    async with channels(engine) as (near, far):
         far._connection.shutdown() if end == "goodbye" else far.cancel()
         assert near.wait(10)
         with pytest.raises(PeerGone):
@@ -276,7 +284,7 @@ async def test_the_end_of_the_other_side_is_noticed(engine: str, end: str) -> No
 @covers("T35")
 async def test_silence_ends_a_call(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SOCKET_CALL_S", 0.05)
-    async with channels() as (near, far):
+    async with channels(engine) as (near, far):
         with pytest.raises(PeerStalled):
             fill(near, 1)
         with pytest.raises(PeerStalled):
@@ -292,7 +300,7 @@ def signals() -> Iterator[signal.Signals]:
 
 
 async def test_an_interrupted_read_goes_on(engine: str, signals: signal.Signals) -> None:
-    async with channels() as (near, far):
+    async with channels(engine) as (near, far):
         into = memoryview(bytearray(5))
         thread = threading.Thread(target=near.fill, args=(into,))
         thread.start()
@@ -306,10 +314,11 @@ async def test_an_interrupted_read_goes_on(engine: str, signals: signal.Signals)
         assert bytes(into) == b"hello"
 
 
-async def test_an_interrupted_write_goes_on(signals: signal.Signals) -> None:
+@pytest.mark.parametrize("engine", ["engine", "records"])
+async def test_an_interrupted_write_goes_on(engine: str, signals: signal.Signals) -> None:
     # Without the stand-in: its `sendall` cannot tell how much of a record went out.
     data, into = bytes(range(256)) * (128 << 10), memoryview(bytearray(32 << 20))
-    async with channels() as (near, far):
+    async with channels(engine) as (near, far):
         thread = threading.Thread(target=far.send, args=(data,))
         thread.start()
         while far.progress.deadline == float("inf"):
@@ -326,7 +335,7 @@ async def test_an_interrupted_write_goes_on(signals: signal.Signals) -> None:
 async def test_a_call_that_is_overdue_is_cancelled_by_the_watchdog(engine: str) -> None:
     now = 0.0
     watched = Watched(lambda: now)
-    async with channels() as (near, far):
+    async with channels(engine) as (near, far):
         watched.add(near)
         watched.cancel_overdue()
         failures: list[PeerError] = []
@@ -363,5 +372,15 @@ async def test_channels_let_go_of_their_descriptors(engine: str) -> None:
 
     with all_closed_again():
         for _ in range(3):
-            async with channels():
+            async with channels(engine):
                 pass
+
+
+async def test_each_direction_of_records_has_its_half_of_what_tls_exports() -> None:
+    async with channels("records") as (near, far):
+        secret = near._connection.export_keying_material(b"EXPORTER-p2phub-records", 64)
+        room = memoryview(bytearray(RECORD_ROOM))
+        for says, hears, half in ((near, far, secret[:32]), (far, near, secret[32:])):
+            says.send(b"hello")
+            expected = bytes(room[: Sealer(half).seal(memoryview(b"hello"), room)])
+            assert hears._sock.recv(1000) == expected
