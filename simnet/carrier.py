@@ -87,7 +87,11 @@ class SimChannel:
             self.progress.end()
         self._tap.heard(into)
 
-    def send(self, data: memoryview | bytes) -> None:
+    def send(self, *parts: memoryview | bytes) -> None:
+        for part in parts:
+            self._send_part(part)
+
+    def _send_part(self, data: memoryview | bytes) -> None:
         self._tap.said(data)
         self.progress.begin(len(data))
         try:

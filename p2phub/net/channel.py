@@ -11,8 +11,7 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from p2phub import limits
@@ -29,8 +28,8 @@ class Channel(Protocol):
     def fill(self, into: memoryview) -> None:
         """Receive exactly len(into) bytes. Raises PeerGone, PeerStalled."""
 
-    def send(self, data: memoryview | bytes) -> None:
-        """Send all of `data`. Raises PeerGone, PeerStalled."""
+    def send(self, *parts: memoryview | bytes) -> None:
+        """Send all of `parts`, one behind the other. Raises PeerGone, PeerStalled."""
 
     def widen(self) -> None:
         """Go over to larger records, in both directions, if the carrier agreed on them with the other end. By both ends
@@ -66,7 +65,7 @@ class Progress:
     def begin(self, length: int) -> None:
         """Bound the call that begins now and moves `length` bytes. `end` follows in any case.
 
-        Two plain methods: a context manager costs 3 us, six times for each MiB.
+        Plain methods: a context manager costs 3 us, six times for each MiB.
         """
         self.deadline = time.monotonic() + limits.SOCKET_CALL_S + length / limits.RATE_MIN
 
@@ -75,15 +74,9 @@ class Progress:
         self.deadline = math.inf
         self.idle_since = time.monotonic()
 
-    @contextmanager
-    def ours(self) -> Iterator[None]:
-        """Mark a wait of our own making: the connection is at work, and the peer's time does not run."""
+    def begin_ours(self) -> None:
+        """Mark a wait of our own making: the connection is at work, and the peer's time does not run. `end` follows."""
         self.deadline = sys.float_info.max
-        try:
-            yield
-        finally:
-            self.deadline = math.inf
-            self.idle_since = time.monotonic()
 
     def lost(self, message: str, peer: PeerId) -> PeerError:
         """Return the error for a call that failed: the watchdog's doing, or the peer's."""

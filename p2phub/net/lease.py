@@ -65,7 +65,7 @@ class Lease:
                 break
             room -= table.bytes_of(RangeSet(((start, stop),)))
             count -= taken
-        self.unasked -= self.unasked.first(len(refs))
+        self.unasked = self.unasked.after_first(len(refs))
         return tuple(refs)
 
     def put_back(self, chunks: RangeSet) -> None:

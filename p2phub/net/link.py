@@ -54,7 +54,7 @@ class BulkLink:
         self._writing: Sequence[ChunkRef] = ()
         self._verified: list[tuple[int, int]] = []
         self._verified_bytes = 0
-        self._spent = Spent()
+        self._receive_s = self._check_s = self._write_s = 0.0  # Spent since the last report.
         self._window = window  # The thread's own; others read it, a number at a time.
         # The thread's own:
         self._writer: ChunkWriter | None = None
@@ -185,14 +185,18 @@ class BulkLink:
                 self._idle(buffer)
                 continue
             events: tuple[RequesterEvent, ...] = ()
+            began = time.monotonic()
             while not events and (need := self._machine.need):
-                began = time.monotonic()
-                self._channel.fill(buffer[:need])
+                part = buffer[:need]
+                self._channel.fill(part)
                 came = time.monotonic()
                 if self._window.is_asking:
                     self._window.answered(came)
-                events = self._machine.receive(buffer[:need])
-                self._spent += (came - began, time.monotonic() - came, 0.0)
+                events = self._machine.receive(part)
+                checked = time.monotonic()
+                self._receive_s += came - began
+                self._check_s += checked - came
+                began = checked
             for event in events:
                 self._take(event)
 
@@ -203,11 +207,14 @@ class BulkLink:
             raise self._machine.unasked()
 
     def _requests(self) -> bytes:
-        """Return the frames that may be sent now."""
-        if not self._machine.may_request:
+        """Return the frames that may be sent now: none before half of the window came, and then for all of that."""
+        machine = self._machine
+        if not machine.may_request:
+            return b""
+        window, beside = self._window.bytes_max, self._window.beside_bytes
+        if machine.bytes_outstanding > max(window // 2, beside) and not self._asks:
             return b""
         frames: list[bytes] = []
-        machine = self._machine
         with self._lock:
             while self._asks and machine.requests_outstanding < limits.REQUESTS_OUTSTANDING_MAX:
                 count = min(len(self._asks), limits.BLOBS_PER_REQUEST_MAX)
@@ -219,7 +226,7 @@ class BulkLink:
                 machine.use(self._plan.table, self._plan.path_of)
             if not machine.bytes_outstanding:
                 self._window.began(time.monotonic())
-            window, most, beside = self._window.bytes_max, self._window.request_bytes, self._window.beside_bytes
+            most = min(limits.BATCH_BYTES_MAX, window // 2)
             while (
                 self._lease.unasked
                 and machine.requests_outstanding < limits.REQUESTS_OUTSTANDING_MAX
@@ -253,7 +260,7 @@ class BulkLink:
                 wanted = self._begin_writing(refs)
                 self._writer.write(refs, data, wanted)
                 now = time.monotonic()
-                self._spent += (0.0, 0.0, now - began)
+                self._write_s += now - began
                 self._window.came(len(data), now)
                 with self._lock:
                     self._writing = ()
@@ -290,8 +297,10 @@ class BulkLink:
         with self._lock:
             if not self._verified_bytes:
                 return  # Bytes alone are worth telling, too: what was cancelled has come.
-            chunks, length, spent = RangeSet.of(self._verified), self._verified_bytes, self._spent
-            self._verified, self._verified_bytes, self._spent = [], 0, Spent()
+            chunks, length = RangeSet.of(self._verified), self._verified_bytes
+            spent = Spent(self._receive_s, self._check_s, self._write_s)
+            self._verified, self._verified_bytes = [], 0
+            self._receive_s = self._check_s = self._write_s = 0.0
             self._reported_at = time.monotonic()
             self._lease.settle(chunks)
             self._reports.put(Verified(chunks, length, spent))  # Under the lock, so that none comes after Closed.

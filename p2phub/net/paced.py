@@ -43,12 +43,13 @@ class PacedChannel:
         else:
             self._in_pieces(into, self._channel.fill)
 
-    def send(self, data: memoryview | bytes) -> None:
+    def send(self, *parts: memoryview | bytes) -> None:
         if not self._sends or not self._throttle.is_limited:
-            self._throttle.gave(self._flow, len(data))
-            self._channel.send(data)
-        else:
-            self._in_pieces(memoryview(data), self._channel.send)
+            self._throttle.gave(self._flow, sum(map(len, parts)))
+            self._channel.send(*parts)
+            return
+        for part in parts:
+            self._in_pieces(memoryview(part), self._channel.send)
 
     def widen(self) -> None:
         self._channel.widen()
@@ -90,9 +91,10 @@ class PacedChannel:
     def _wait_for_share(self, most: int) -> int:
         self._waits = True
         try:
-            with self.progress.ours():
-                count = self._throttle.take(self._flow, most, self._stop)
+            self.progress.begin_ours()
+            count = self._throttle.take(self._flow, most, self._stop)
         finally:
+            self.progress.end()
             self._waits = False
             self._credit += _LOOK_BYTES
         if not count:

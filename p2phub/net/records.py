@@ -8,15 +8,17 @@ opened straight into the reader's buffer. Source: proto/transfer.md §1; figures
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 
 from p2phub import limits
 from p2phub.errors import Malformed, PeerError, PeerGone, PeerStalled, ProtocolViolation
 from p2phub.identity import PeerId
 from p2phub.net.buffer import new_buffer
 from p2phub.net.channel import Progress
-from p2phub.net.sealing import HEAD_BYTES, RECORD_ROOM, TAG_BYTES, Opener, Sealer, length_of
+from p2phub.net.sealing import HEAD_BYTES, RECORD_ROOM, TAG_BYTES, Opener, Sealer, length_of, record_bytes
 
 _NOTHING = memoryview(b"")
+_BESIDE = 4096  # Beside a full record: room for the header before it.
 
 
 class Records:
@@ -25,7 +27,7 @@ class Records:
     def __init__(self, sock: socket.socket, sealer: Sealer, opener: Opener, peer: PeerId, progress: Progress) -> None:
         self._sock, self._sealer, self._opener = sock, sealer, opener
         self._peer, self._progress = peer, progress
-        self._sent, self._came = new_buffer(RECORD_ROOM), new_buffer(RECORD_ROOM)
+        self._sent, self._came = new_buffer(RECORD_ROOM + _BESIDE), new_buffer(RECORD_ROOM)
         self._head = memoryview(bytearray(HEAD_BYTES))
         self._rest = _NOTHING  # Opened, and not yet asked for.
 
@@ -34,12 +36,22 @@ class Records:
         """Whether something was opened that nobody has read."""
         return bool(self._rest)
 
-    def send(self, data: memoryview | bytes) -> None:
-        """Send all of `data`. Raises PeerGone, PeerStalled."""
-        left = memoryview(data)
-        while left:
-            part, left = left[: limits.RECORD_BYTES_MAX], left[limits.RECORD_BYTES_MAX :]
-            self._send(self._sent[: self._sealer.seal(part, self._sent)])
+    def send(self, parts: Sequence[memoryview | bytes]) -> None:
+        """Send all of `parts`. Raises PeerGone, PeerStalled.
+
+        Each begins a record, so that a header and the payload behind it can be read for themselves; where two fit into
+        the buffer they leave together.
+        """
+        end = 0
+        for part in parts:
+            left = memoryview(part)
+            while left:
+                data, left = left[: limits.RECORD_BYTES_MAX], left[limits.RECORD_BYTES_MAX :]
+                if end + record_bytes(len(data)) > len(self._sent):
+                    self._send(self._sent[:end])
+                    end = 0
+                end += self._sealer.seal(data, self._sent[end:])
+        self._send(self._sent[:end])
 
     def fill(self, into: memoryview) -> None:
         """Receive exactly len(into) bytes. Raises PeerGone, PeerStalled, ProtocolViolation."""

@@ -18,7 +18,14 @@ from p2phub.errors import Malformed
 
 HEAD_BYTES = 4
 TAG_BYTES = 32
-RECORD_ROOM = HEAD_BYTES + limits.RECORD_BYTES_MAX + TAG_BYTES
+
+
+def record_bytes(length: int) -> int:
+    """Return how long the record of `length` bytes is."""
+    return HEAD_BYTES + length + TAG_BYTES
+
+
+RECORD_ROOM = record_bytes(limits.RECORD_BYTES_MAX)
 """What the largest record takes."""
 
 SECRET_BYTES = 32
@@ -68,7 +75,7 @@ class Sealer(_Direction):
         `into` has room for it (RECORD_ROOM always has) and shares no byte with `data`.
         """
         length = len(data)
-        end = HEAD_BYTES + length + TAG_BYTES
+        end = record_bytes(length)
         assert 0 < length <= limits.RECORD_BYTES_MAX
         assert end <= len(into)
         head = length.to_bytes(HEAD_BYTES, "big")

@@ -1,7 +1,7 @@
 """The thread that serves one bulk connection: reads what is wanted and sends it, one request after the other.
 
 The first flight lies in one buffer with its header and goes out in one write; of chunks the small header goes out
-first, and then the buffer that they were read into: payload is never copied, and its TLS records are full.
+first, and then the buffer that they were read into: payload is never copied, and its records are full.
 Files are read, not mapped: a mapped file that somebody truncates would kill the process. Source: proto/transfer.md §4.
 """
 
@@ -17,7 +17,7 @@ from p2phub.net.buffer import PAGE_BYTES, new_buffer
 from p2phub.net.channel import Channel
 from p2phub.net.interface import Offer, Shelf
 from p2phub.net.reading import ChunkReader
-from p2phub.wire import LENGTH_BYTES, Ask, BulkProvider, Open, Want
+from p2phub.wire import LENGTH_BYTES, Ask, BulkProvider, Open, Want, length_of
 
 _ROOM = -(-(LENGTH_BYTES + limits.FRAME_HEADER_BYTES_MAX) // PAGE_BYTES) * PAGE_BYTES
 """Where a header ends and payload begins: at a page, so payload never moves and is read to an aligned address."""
@@ -109,18 +109,25 @@ class BulkService:
         at = _ROOM
         stretches = self._machine.stretches(want)
         reader.expect([each.refs[0].file for each in stretches if not each.refused])
-        with self._channel.progress.ours():  # However slow the disk, the connection is not idle.
-            for stretch in stretches:
-                length = sum(ref.length for ref in stretch.refs)
-                refused = stretch.refused or reader.read(stretch.refs, self._buffer[at : at + length])
-                if refused is None:
-                    refs += stretch.refs
-                    at += length
-                    continue
-                self._send_chunks(refs, at)
-                refs, at = [], _ROOM
-                self._channel.send(self._machine.refuse(stretch.refs, refused))
+        for stretch in stretches:
+            length = length_of(stretch.refs)
+            refused = stretch.refused or self._read(reader, stretch.refs, self._buffer[at : at + length])
+            if refused is None:
+                refs += stretch.refs
+                at += length
+                continue
+            self._send_chunks(refs, at)
+            refs, at = [], _ROOM
+            self._channel.send(self._machine.refuse(stretch.refs, refused))
         self._send_chunks(refs, at)
+
+    def _read(self, reader: ChunkReader, refs: Sequence[ChunkRef], into: memoryview) -> str | None:
+        progress = self._channel.progress
+        progress.begin_ours()  # However slow the disk, the connection is not idle.
+        try:
+            return reader.read(refs, into)
+        finally:
+            progress.end()
 
     def _answer_ask(self, ask: Ask, offer: Offer) -> None:
         # Their lengths go first, and who asks may be slow to take them: what is not kept meanwhile is looked up twice.
@@ -144,8 +151,7 @@ class BulkService:
 
     def _send_chunks(self, refs: Sequence[ChunkRef], end: int) -> None:
         if refs:
-            self._channel.send(self._machine.chunks(refs))
-            self._channel.send(self._buffer[_ROOM:end])
+            self._channel.send(self._machine.chunks(refs), self._buffer[_ROOM:end])
             self._count(end - _ROOM)
 
     def _send(self, header: bytes, end: int) -> None:

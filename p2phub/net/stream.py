@@ -174,12 +174,13 @@ class StreamChannel:
             at += len(part)
             self._in_loop(self._make_room)
 
-    def send(self, data: memoryview | bytes) -> None:
-        self.progress.begin(len(data))
-        try:
-            self._send(data)
-        finally:
-            self.progress.end()
+    def send(self, *parts: memoryview | bytes) -> None:
+        for data in parts:
+            self.progress.begin(len(data))
+            try:
+                self._send(data)
+            finally:
+                self.progress.end()
 
     def _send(self, data: memoryview | bytes) -> None:
         with self._changed:

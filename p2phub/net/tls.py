@@ -16,6 +16,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -225,6 +226,7 @@ class TlsChannel:
         self._ssl: Any = getattr(connection, "_ssl", None)
         self._wakeup = Wakeup()
         self._poll = select.poll()
+        self._descriptor = sock.fileno()
         self._poll.register(sock, select.POLLIN)
         self._poll.register(self._wakeup, select.POLLIN)
         sock.setblocking(True)
@@ -244,13 +246,12 @@ class TlsChannel:
         finally:
             self.progress.end()
 
-    def send(self, data: memoryview | bytes) -> None:
-        if len(data):
-            self.progress.begin(len(data))
-            try:
-                self._write(data)
-            finally:
-                self.progress.end()
+    def send(self, *parts: memoryview | bytes) -> None:
+        self.progress.begin(sum(map(len, parts)))
+        try:
+            self._write(parts)
+        finally:
+            self.progress.end()
 
     def widen(self) -> None:
         if self._connection.get_alpn_proto_negotiated() != ALPN_SEALED:
@@ -266,10 +267,13 @@ class TlsChannel:
     def wait(self, timeout_s: float) -> bool:
         if self._connection.pending() if self._records is None else self._records.has_rest:
             return True
-        ready = {descriptor for descriptor, _ in self._poll.poll(1000 * timeout_s)}
-        if self._wakeup.fileno() in ready:
-            self._wakeup.clear()
-        return self._sock.fileno() in ready
+        came = False
+        for descriptor, _ in self._poll.poll(1000 * timeout_s):
+            if descriptor == self._descriptor:
+                came = True
+            else:
+                self._wakeup.clear()
+        return came
 
     def nothing_for_us(self) -> bool:
         if self._records is not None:
@@ -321,11 +325,12 @@ class TlsChannel:
                 else:
                     self._again_or_fail(count)
 
-    def _write_directly(self, data: memoryview | bytes) -> None:
-        with _FFI.from_buffer(data) as start:
-            # Made again with what it was made with, as OpenSSL wants it: what has gone out already does not go twice.
-            while (count := _LIB.SSL_write(self._ssl, start, len(data))) <= 0:
-                self._again_or_fail(count)
+    def _write_directly(self, parts: Sequence[memoryview | bytes]) -> None:
+        for data in filter(len, parts):
+            with _FFI.from_buffer(data) as start:
+                # Made again with what it was made with, as OpenSSL wants it: what has gone out does not go twice.
+                while (count := _LIB.SSL_write(self._ssl, start, len(data))) <= 0:
+                    self._again_or_fail(count)
 
     def _again_or_fail(self, count: int) -> None:
         """Return if the call was only interrupted and is to be made again; else raise what ended it.
@@ -355,9 +360,10 @@ class TlsChannel:
                 raise self.progress.lost(f"connection lost: {_reason(exc)}", self.peer) from exc
             into = into[count:]
 
-    def _write_portably(self, data: memoryview | bytes) -> None:
+    def _write_portably(self, parts: Sequence[memoryview | bytes]) -> None:
         try:
-            self._connection.sendall(data)
+            for data in parts:
+                self._connection.sendall(data)
         except (SSL.WantReadError, SSL.WantWriteError) as exc:
             raise PeerStalled(f"nothing taken for {limits.SOCKET_CALL_S:g} s", peer=str(self.peer)) from exc
         except SSL.Error as exc:

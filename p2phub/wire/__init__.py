@@ -32,6 +32,7 @@ from p2phub.wire.requester import (
     ChunksRefused,
     FlightArrived,
     RequesterEvent,
+    length_of,
     runs_of,
 )
 
@@ -71,5 +72,6 @@ __all__ = [
     "encode",
     "flight_order",
     "header_length",
+    "length_of",
     "runs_of",
 ]

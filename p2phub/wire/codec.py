@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from p2phub import limits
 from p2phub.content import DIGEST_BYTES, Digest, RangeSet
@@ -30,6 +30,7 @@ _PEER_BYTES = 32
 _PORT_BYTES = 2
 _GOT_BYTES = 8
 _IP_BYTES = (4, 16)
+_INTEGERS = frozenset((int,))  # Not bool.
 
 BulkRequest = m.Open | m.Want | m.Ask
 BulkAnswer = m.Opening | m.Chunks | m.BlobsFollow | m.Refuse
@@ -189,9 +190,9 @@ class _Fields:
         found: list[object] = self._get(key, list)
         if len(found) > most_items:
             raise Malformed("message-bounds", f"{key} has {len(found)} entries, at most {most_items} allowed")
-        numbers = [item for item in found if type(item) is int]
-        if len(numbers) != len(found):
+        if not _INTEGERS.issuperset(map(type, found)):
             raise Malformed("message-field", f"{key} has entries that are not numbers")
+        numbers = cast("list[int]", found)
         if numbers and not (least <= min(numbers) and max(numbers) <= most):
             raise Malformed("message-bounds", f"{key} has numbers outside {least} to {most}")
         return numbers
@@ -202,9 +203,8 @@ class _Fields:
         if len(numbers) % 2:
             raise Malformed("ranges", f"{key} ends in the middle of a range")
         ranges = tuple(zip(numbers[::2], numbers[1::2], strict=True))
-        ordered = sorted(ranges)
         after = 0
-        for first, count in ordered:
+        for first, count in sorted(ranges):
             if not count or first < after or first + count - 1 > CHUNK_NUMBER_MAX:
                 raise Malformed("ranges", f"{key} has an empty or overlapping range at {first}")
             after = first + count
@@ -353,7 +353,9 @@ def _some(ranges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
 
 
 def _bound_chunks(ranges: Sequence[tuple[int, int]]) -> None:
-    chunks = sum(count for _, count in ranges)
+    chunks = 0
+    for _, count in ranges:
+        chunks += count
     if chunks > limits.BATCH_CHUNKS_MAX:
         raise Malformed("batch-chunks", f"{chunks} chunks at once, at most {limits.BATCH_CHUNKS_MAX} allowed")
 

@@ -16,7 +16,7 @@ Source: proto/transfer.md §3 and §4.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import NamedTuple
 
 from p2phub import limits
@@ -25,10 +25,10 @@ from p2phub.errors import HubError, Malformed, ProtocolViolation
 from p2phub.wire.codec import BulkRequest, decode_bulk_request, encode
 from p2phub.wire.framing import LENGTH_BYTES, header_length
 from p2phub.wire.messages import Ask, BlobsFollow, Chunks, Open, Opening, Refuse, Want
-from p2phub.wire.requester import runs_of
+from p2phub.wire.requester import length_of, runs_of
 
 
-class State(Enum):
+class State(IntEnum):  # Of int for its hash, which is not Python.
     OPENING = auto()
     ANSWERING = auto()
     SERVING = auto()
@@ -113,8 +113,7 @@ class BulkProvider:
 
     def holds(self, want: Want) -> bool:
         """Whether all of it can be served by what was last said to be held."""
-        wanted = RangeSet.of((first, first + count) for first, count in want.ranges)
-        return not wanted - self._held
+        return all(self._held.covers((first, first + count)) for first, count in want.ranges)
 
     # --- the first flight --------------------------------------------------------------------------------------------
 
@@ -161,7 +160,7 @@ class BulkProvider:
         if any(first + count > len(table) for first, count in want.ranges):
             raise self._violation("chunk-number", f"chunks beyond the {len(table)} of the manifest")
         refs = [ref for first, count in want.ranges for ref in table.chunks(first, count)]
-        length = sum(ref.length for ref in refs)
+        length = length_of(refs)
         if length > limits.BATCH_BYTES_MAX:
             raise self._violation("batch-bytes", f"{length} bytes wanted at once")
         if self.holds(want):
@@ -181,7 +180,7 @@ class BulkProvider:
 
     def chunks(self, refs: Sequence[ChunkRef]) -> bytes:
         """Return the frame that announces the bytes of `refs`."""
-        return encode(Chunks(runs_of(refs), sum(ref.length for ref in refs)))
+        return encode(Chunks(runs_of(refs), length_of(refs)))
 
     def refuse(self, refs: Sequence[ChunkRef], reason: str) -> bytes:
         """Return the frame that says that `refs` will not come (none: the Open, or the blobs asked for)."""

@@ -36,8 +36,8 @@ class Provider:
         self._requests = FrameDecoder()
         self._coming = bytearray(encode(Opening(ALL, (), 0, 0)))
 
-    def send(self, data: memoryview | bytes) -> None:
-        for header in self._requests.receive(bytes(data)):
+    def send(self, *parts: memoryview | bytes) -> None:
+        for header in self._requests.receive(b"".join(parts)):
             want = decode_bulk_request(header)
             assert isinstance(want, Want)
             payload = b"".join(CONTENT.chunk(n) for first, count in want.ranges for n in range(first, first + count))

@@ -65,7 +65,7 @@ LENGTHS = st.integers(1, 3000) | st.sampled_from([limits.RECORD_BYTES_MAX + by f
 def test_what_is_said_is_read_however_it_is_cut(said: list[int], cut: list[int]) -> None:
     data = os.urandom(sum(said))
     with ends() as (near, far):  # type: ignore[misc]
-        thread = threading.Thread(target=lambda: [near.send(part) for part in parts(data, said)])
+        thread = threading.Thread(target=lambda: [near.send([part]) for part in parts(data, said)])
         thread.start()
         total, found = len(data), b""
         for count in [*cut, total]:
@@ -87,7 +87,7 @@ def parts(data: bytes, lengths: list[int]) -> list[bytes]:
 def test_both_ways_at_once() -> None:
     data = os.urandom(3 << 20)
     with ends() as (near, far):  # type: ignore[misc]
-        senders = [threading.Thread(target=end.send, args=(data,)) for end in (near, far)]
+        senders = [threading.Thread(target=end.send, args=([data],)) for end in (near, far)]
         for sender in senders:
             sender.start()
         # Each end belongs to two threads here, one a direction, which share nothing.
@@ -102,7 +102,7 @@ def test_both_ways_at_once() -> None:
 
 def test_what_does_not_fit_is_kept_for_the_next_read() -> None:
     with ends() as (near, far):  # type: ignore[misc]
-        near.send(b"four and the rest")
+        near.send([b"four and the rest"])
         assert read(far, 4) == b"four"
         assert far.has_rest
         assert read(far, 13) == b" and the rest"
@@ -113,10 +113,10 @@ def test_what_does_not_fit_is_kept_for_the_next_read() -> None:
 def test_crumbs_are_refused_and_pieces_are_not() -> None:
     with ends() as (near, far):  # type: ignore[misc]
         for _ in range(66):
-            near.send(bytes(1024))
+            near.send([bytes(1024)])
         assert read(far, 66 << 10) == bytes(66 << 10)
         for _ in range(100):
-            near.send(bytes(500))
+            near.send([bytes(500)])
         with pytest.raises(ProtocolViolation, match="record-crumbs"):
             read(far, 50_000)
 

@@ -31,8 +31,8 @@ class Asking:
     def fill(self, into: memoryview) -> None:
         into[:], self._coming = self._coming[: len(into)], self._coming[len(into) :]
 
-    def send(self, data: memoryview | bytes) -> None:
-        self.sent += len(data)
+    def send(self, *parts: memoryview | bytes) -> None:
+        self.sent += sum(map(len, parts))
 
     def widen(self) -> None:
         """There are no records here."""
