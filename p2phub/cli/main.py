@@ -1,8 +1,8 @@
 """The command line's door: reads the words, runs the command, and turns what happened into an exit code.
 
 Nothing heavy is imported before a command runs, so that `--help` answers at once (trio, cryptography and rich are for
-the commands that need them). Exit codes are those of `errors`: 0 done, 1 a bug of ours, 2 usage, 3 not found, 4 not
-trusted, 5 damaged, 6 disk, 7 no reachable provider, 130 interrupted.
+the commands that need them), and of the commands only the one that is named. Exit codes are those of `errors`: 0 done,
+1 a bug of ours, 2 usage, 3 not found, 4 not trusted, 5 damaged, 6 disk, 7 no reachable provider, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -13,38 +13,9 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 
-from p2phub.cli import (
-    adopt,
-    attach,
-    completion,
-    detach,
-    diff,
-    doctor,
-    du,
-    fetch,
-    gc,
-    info,
-    init,
-    key,
-    limit,
-    log,
-    ls,
-    name,
-    node,
-    peers,
-    pin,
-    plan,
-    publish,
-    rm,
-    search,
-    share,
-    status,
-    unpin,
-    unpublish,
-    verify,
-)
 from p2phub.cli.advice import advice
 from p2phub.cli.command import Command, Invocation
+from p2phub.cli.commands import all_commands, commands_meant
 from p2phub.cli.options import Common, take_common, wants_json
 from p2phub.cli.output import Output, standard_output
 from p2phub.cli.parser import command_parser, only_options_parser, program_version
@@ -53,41 +24,7 @@ from p2phub.errors import HubError
 INTERRUPTED = 130
 BUG = 1
 GC_THRESHOLD = 200_000  # What imports make stays: to look through it, even once, is a tenth of a short command.
-
-COMMANDS: tuple[Command, ...] = tuple(
-    module.COMMAND
-    # In the order in which a newcomer meets them.
-    for module in (
-        init,
-        node,
-        publish,
-        fetch,
-        plan,
-        adopt,
-        info,
-        diff,
-        ls,
-        search,
-        log,
-        verify,
-        unpublish,
-        rm,
-        pin,
-        unpin,
-        gc,
-        du,
-        share,
-        attach,
-        detach,
-        peers,
-        status,
-        limit,
-        name,
-        key,
-        doctor,
-        completion,
-    )
-)
+ASK = "__complete"  # How a shell asks for completions, as `completion` has told it to.
 
 
 def program() -> int:
@@ -116,19 +53,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _print_man_page(output: Output) -> int:
     from p2phub.cli.manpage import man_page
 
-    output.answer(*man_page(command_parser(COMMANDS), program_version()).splitlines())
+    output.answer(*man_page(command_parser(all_commands()), program_version()).splitlines())
     return 0
+
+
+def _complete(words: Sequence[str], output: Output) -> int:
+    from p2phub.cli.completion import complete
+
+    return complete(command_parser(all_commands()), words, output)
 
 
 def _run(words: Sequence[str], output: Output) -> int:
     command: Command | None = None
     try:
-        if words[:1] == [completion.ASK]:
-            return completion.complete(command_parser(COMMANDS), words[1:], output)
+        if words[:1] == [ASK]:
+            return _complete(words[1:], output)
         if words == ["help", "--man"]:
             return _print_man_page(output)
         common, rest = take_common(words, only_options_parser(), os.environ)
-        args = command_parser(COMMANDS).parse_args(asked(rest, as_json=common.json))
+        rest = asked(rest, as_json=common.json)
+        args = command_parser(commands_meant(rest)).parse_args(rest)
         command = args.command
         return _carry_out(command, args, common, output)
     except SystemExit as end:  # --help and --version end so.

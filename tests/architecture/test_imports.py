@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from p2phub.cli.commands import NAMES
 from tests.support.house import PURE_ROOMS, ROOT, imports_of, module_imports, modules, place, room_of, tree_of
 
 COMPOSE = "p2phub.node.compose"
@@ -186,3 +187,10 @@ except SystemExit:
     pass
 """
     assert not loaded_by(code) & {"libp2p", "OpenSSL", "sqlite3", "zeroconf", "cryptography"}
+
+
+def test_a_line_that_names_a_command_loads_no_other() -> None:
+    loaded = loaded_by("from p2phub.cli.main import main\nmain(['fetch', '--help'])")
+    commands = {f"p2phub.cli.{name}" for name in NAMES}
+    assert len(commands) >= 28
+    assert loaded & commands == {"p2phub.cli.fetch"}
