@@ -12,6 +12,8 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import NoReturn
 
 from p2phub.cli.advice import advice
 from p2phub.cli.command import Command, Invocation
@@ -27,12 +29,19 @@ GC_THRESHOLD = 200_000  # What imports make stays: to look through it, even once
 ASK = "__complete"  # How a shell asks for completions, as `completion` has told it to.
 
 
-def program() -> int:
-    """Be the process `p2phub`: run the command and return the exit code, with which the process is to end at once."""
+def program() -> NoReturn:
+    """Be the process `p2phub`: run the command, and end with its exit code.
+
+    It ends at once. The interpreter would take itself down first, and give back its memory object by object, which is a
+    twentieth of a short command; what has to be on disk is there, and who waits for threads and processes has done so.
+    """
     garbage.set_threshold(GC_THRESHOLD)
     code = main()
-    garbage.freeze()  # The interpreter would look through all that is left, to find what memory it could give back.
-    return code
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # The process may have been started with it closed.
+            with suppress(OSError, ValueError):
+                stream.flush()
+    os._exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,8 +80,8 @@ def _run(words: Sequence[str], output: Output) -> int:
         if words == ["help", "--man"]:
             return _print_man_page(output)
         common, rest = take_common(words, only_options_parser(), os.environ)
-        rest = asked(rest, as_json=common.json)
-        args = command_parser(commands_meant(rest)).parse_args(rest)
+        meant = asked(rest, as_json=common.json)
+        args = command_parser(commands_meant(meant)).parse_args(meant)
         command = args.command
         return _carry_out(command, args, common, output)
     except SystemExit as end:  # --help and --version end so.
