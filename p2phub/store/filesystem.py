@@ -91,6 +91,9 @@ class FilesystemStore:
         self._drafts = Drafts(home, self._disk, self._holdings)
         self._collector = Collector(home, self._disk, self._blobs, self._log, self._holdings, self._drafts)
 
+    def get_ready(self) -> None:
+        self._holdings.index.database.get_ready()
+
     # --- metadata --------------------------------------------------------------------------------------------------
 
     def put_blobs(self, blobs: Sequence[bytes]) -> None:
