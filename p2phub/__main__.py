@@ -2,4 +2,4 @@
 
 from p2phub.cli.main import program
 
-raise SystemExit(program())
+program()

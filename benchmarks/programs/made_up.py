@@ -12,7 +12,7 @@ from typing import Any
 
 from blake3 import blake3
 
-from p2phub.engine import at_hand, hashing
+from p2phub.engine import at_hand, hashing, preadv
 
 _READ_BYTES = 1 << 20
 
@@ -34,14 +34,16 @@ class _Digest:
 
 def main() -> None:
     """Run p2phub with the read pass changed."""
-    read = hashing._preadv
+    read = preadv.read_into
 
     def read_header(descriptor: int, into: memoryview, offset: int, path: str) -> int:
         return read(descriptor, into, offset, path) if offset + len(into) <= _READ_BYTES else len(into)
 
     patched: Any = hashing
-    patched._preadv = read_header
     patched.blake3 = _Digest
+    patched.read_into = read_header
+    beneath: Any = preadv
+    beneath.read_into = read_header
     whole: Any = at_hand
     whole.hashlib = SimpleNamespace(sha256=_Digest)
     whole.sha256 = SimpleNamespace(begin=lambda: None)  # Nothing of a file that nobody hashes is kept.

@@ -18,7 +18,6 @@ from p2phub.cli.output import Output
 from p2phub.cli.parser import Parser, only_options_parser
 from p2phub.errors import HubError
 
-ASK = "__complete"
 _WAIT_S = 3.0
 
 BASH = """\

@@ -1,8 +1,8 @@
 """The command line's door: reads the words, runs the command, and turns what happened into an exit code.
 
 Nothing heavy is imported before a command runs, so that `--help` answers at once (trio, cryptography and rich are for
-the commands that need them). Exit codes are those of `errors`: 0 done, 1 a bug of ours, 2 usage, 3 not found, 4 not
-trusted, 5 damaged, 6 disk, 7 no reachable provider, 130 interrupted.
+the commands that need them), and of the commands only the one that is named. Exit codes are those of `errors`: 0 done,
+1 a bug of ours, 2 usage, 3 not found, 4 not trusted, 5 damaged, 6 disk, 7 no reachable provider, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -12,39 +12,12 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import NoReturn
 
-from p2phub.cli import (
-    adopt,
-    attach,
-    completion,
-    detach,
-    diff,
-    doctor,
-    du,
-    fetch,
-    gc,
-    info,
-    init,
-    key,
-    limit,
-    log,
-    ls,
-    name,
-    node,
-    peers,
-    pin,
-    plan,
-    publish,
-    rm,
-    search,
-    share,
-    status,
-    unpin,
-    unpublish,
-    verify,
-)
 from p2phub.cli.advice import advice
 from p2phub.cli.command import Command, Invocation
+from p2phub.cli.commands import all_commands, commands_meant
 from p2phub.cli.options import Common, take_common, wants_json
 from p2phub.cli.output import Output, standard_output
 from p2phub.cli.parser import command_parser, only_options_parser, program_version
@@ -53,49 +26,22 @@ from p2phub.errors import HubError
 INTERRUPTED = 130
 BUG = 1
 GC_THRESHOLD = 200_000  # What imports make stays: to look through it, even once, is a tenth of a short command.
-
-COMMANDS: tuple[Command, ...] = tuple(
-    module.COMMAND
-    # In the order in which a newcomer meets them.
-    for module in (
-        init,
-        node,
-        publish,
-        fetch,
-        plan,
-        adopt,
-        info,
-        diff,
-        ls,
-        search,
-        log,
-        verify,
-        unpublish,
-        rm,
-        pin,
-        unpin,
-        gc,
-        du,
-        share,
-        attach,
-        detach,
-        peers,
-        status,
-        limit,
-        name,
-        key,
-        doctor,
-        completion,
-    )
-)
+ASK = "__complete"  # How a shell asks for completions, as `completion` has told it to.
 
 
-def program() -> int:
-    """Be the process `p2phub`: run the command and return the exit code, with which the process is to end at once."""
+def program() -> NoReturn:
+    """Be the process `p2phub`: run the command, and end with its exit code.
+
+    It ends at once. The interpreter would take itself down first, and give back its memory object by object, which is a
+    twentieth of a short command; what has to be on disk is there, and who waits for threads and processes has done so.
+    """
     garbage.set_threshold(GC_THRESHOLD)
     code = main()
-    garbage.freeze()  # The interpreter would look through all that is left, to find what memory it could give back.
-    return code
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # The process may have been started with it closed.
+            with suppress(OSError, ValueError):
+                stream.flush()
+    os._exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -116,19 +62,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _print_man_page(output: Output) -> int:
     from p2phub.cli.manpage import man_page
 
-    output.answer(*man_page(command_parser(COMMANDS), program_version()).splitlines())
+    output.answer(*man_page(command_parser(all_commands()), program_version()).splitlines())
     return 0
+
+
+def _complete(words: Sequence[str], output: Output) -> int:
+    from p2phub.cli.completion import complete
+
+    return complete(command_parser(all_commands()), words, output)
 
 
 def _run(words: Sequence[str], output: Output) -> int:
     command: Command | None = None
     try:
-        if words[:1] == [completion.ASK]:
-            return completion.complete(command_parser(COMMANDS), words[1:], output)
+        if words[:1] == [ASK]:
+            return _complete(words[1:], output)
         if words == ["help", "--man"]:
             return _print_man_page(output)
         common, rest = take_common(words, only_options_parser(), os.environ)
-        args = command_parser(COMMANDS).parse_args(asked(rest, as_json=common.json))
+        meant = asked(rest, as_json=common.json)
+        args = command_parser(commands_meant(meant)).parse_args(meant)
         command = args.command
         return _carry_out(command, args, common, output)
     except SystemExit as end:  # --help and --version end so.

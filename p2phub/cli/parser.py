@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from p2phub.cli.command import Command
-from p2phub.cli.manual import manual_of
 from p2phub.cli.options import options_parser
 from p2phub.cli.wrap import wrapped
 from p2phub.errors import UsageError
@@ -58,11 +57,13 @@ def _alike(word: str, known: Iterable[str]) -> str | None:
 
 
 class Parser(ArgumentParser):
-    """Raises UsageError where argparse prints and exits, and shows the common options in its help."""
+    """Raises UsageError where argparse prints and exits, and shows the common options in its help, and what the manual
+    says of a command."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, manual: str | None = None, **settings: Any) -> None:
         # An abbreviation that works today would change its meaning with the next option.
         super().__init__(formatter_class=_Formatter, allow_abbrev=False, **settings)
+        self._manual = manual
 
     def error(self, message: str) -> NoReturn:
         meant = None
@@ -89,6 +90,10 @@ class Parser(ArgumentParser):
         ending, self.epilog = self.epilog, None
         own = super().format_help()
         self.epilog = ending
+        if self._manual is not None:
+            from p2phub.cli.manual import manual_of  # Only a help needs it.
+
+            ending = manual_of(self._manual)
         common = ArgumentParser.format_help(options).partition("\n\n")[2]  # Without its usage line.
         formatter = self._get_formatter()
         below = formatter._fill_text(ending, formatter._width, "") if ending else ""
@@ -121,7 +126,7 @@ def command_parser(commands: Sequence[Command]) -> Parser:
             command.name,
             help=command.summary,
             description=command.description or f"{command.summary.capitalize()}.",
-            epilog=manual_of(command.name),
+            manual=command.name,
         )
         command.add_arguments(own)
         own.set_defaults(command=command, parser=own)

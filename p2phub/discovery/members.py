@@ -12,7 +12,9 @@ import ipaddress
 from collections import Counter, OrderedDict
 from functools import lru_cache
 from hashlib import blake2b
-from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
 
 from p2phub import limits
 from p2phub.content import Digest
@@ -22,7 +24,7 @@ from p2phub.identity import Address, PeerAddress, PeerId
 _PRIME = (1 << 61) - 1
 
 
-class _Seen(NamedTuple):
+class _Seen(msgspec.Struct, frozen=True):
     """A member where it was seen last, and when; its number among all that came; its network, who may be told,
     and what it is ranked by."""
 
@@ -64,7 +66,7 @@ class Members:
             network, drawn = network_of(address.ip), self._draw(member.peer)
             swarm.seen[member.peer] = _Seen(member, now, swarm.count, network, _reach(address), drawn)
         else:
-            swarm.seen[member.peer] = before._replace(at=now)
+            swarm.seen[member.peer] = replace(before, at=now)
         swarm.seen.move_to_end(member.peer)
         if is_news:
             _make_room(swarm.seen, network_of(address.ip))

@@ -7,7 +7,8 @@ coordinator of a fetch owns.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import NamedTuple
+
+import msgspec
 
 from p2phub import limits
 from p2phub.content import ChunkList, ChunkTable, Digest, decode_lists, digest_of, list_digests
@@ -17,7 +18,7 @@ from p2phub.manifest import Manifest, decode_manifest, manifest_pages
 Held = Callable[[Digest], bytes | None]
 
 
-class Wanted(NamedTuple):
+class Wanted(msgspec.Struct, frozen=True):
     """A blob to ask for: the most bytes that are taken of it, and how many it has if what names it is right."""
 
     digest: Digest

@@ -18,7 +18,7 @@ import msgspec
 
 from p2phub import limits
 from p2phub.content import Readable, ReadPlan
-from p2phub.engine.hashing import read_exactly
+from p2phub.engine.preadv import read_exactly
 from p2phub.engine.shards import ModelIndex, contradiction, model_by_name, models_by_index, read_indexes
 from p2phub.errors import Damaged, Malformed
 from p2phub.formats import (

@@ -10,14 +10,14 @@ from __future__ import annotations
 import hashlib
 import itertools
 import logging
-import os
 from collections.abc import Callable
 
 from blake3 import blake3
 
 from p2phub.content import Readable, chunk_list, cut_points, digest_of, encode_lists
 from p2phub.engine.at_hand import AtHand, is_kept
-from p2phub.errors import ContentChanged, DiskError
+from p2phub.engine.preadv import read_exactly, read_into
+from p2phub.errors import ContentChanged
 from p2phub.formats import boundaries, danger_of, encode_layout, layout_of
 from p2phub.manifest import FileEntry
 from p2phub.store import Fingerprint, HashedFile, PartHashed
@@ -62,7 +62,7 @@ def hash_file(
     buffer = memoryview(bytearray(max(lengths, default=0)))
     for start, length in zip(cuts[done:], lengths[done:], strict=False):
         part = buffer[:length]
-        if _preadv(file.descriptor, part, start, path) != length:
+        if read_into(file.descriptor, part, start, path) != length:
             raise ContentChanged(f"{path} became shorter while it was read", hint="publish again when it is quiet")
         at_hand.add(part, blake3(part).digest())
         if git is not None:
@@ -89,26 +89,3 @@ def hash_file(
         trusted=trusted,
     )
     return hashed, blobs if layout_blob is None else (*blobs, layout_blob), odd
-
-
-def read_exactly(descriptor: int, offset: int, length: int, path: str) -> bytes:
-    """Return `length` bytes of an open file. Raises ContentChanged if it is shorter, DiskError."""
-    data = bytearray(length)
-    if _preadv(descriptor, memoryview(data), offset, path) != length:
-        raise ContentChanged(f"{path} became shorter while it was read", hint="publish again when it is quiet")
-    return bytes(data)
-
-
-def _preadv(descriptor: int, into: memoryview, offset: int, path: str) -> int:
-    """Fill `into` from `offset`; returns less only at the end of the file."""
-    got = 0
-    while got < len(into):
-        try:
-            count = os.preadv(descriptor, [into[got:]], offset + got)
-        except OSError as exc:
-            hint = "check the disk, or leave the file out with --ignore PATTERN"
-            raise DiskError(f"cannot read {path}: {exc.strerror}", hint=hint) from exc
-        if count == 0:
-            break
-        got += count
-    return got

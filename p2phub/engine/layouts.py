@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from p2phub.content import Digest, Readable, digest_of
-from p2phub.engine.hashing import read_exactly
+from p2phub.engine.preadv import read_exactly
 from p2phub.errors import HubError, Malformed
 from p2phub.formats import OPAQUE, Layout, decode_layout, encode_layout, layout_of
 from p2phub.manifest import FileEntry, Manifest

@@ -24,7 +24,7 @@ import trio
 
 from p2phub import limits
 from p2phub.content import RangeSet, Run
-from p2phub.engine.hashing import read_exactly
+from p2phub.engine.preadv import read_exactly
 from p2phub.engine.reuse import reuse
 from p2phub.errors import Occupied
 from p2phub.formats import danger_of

@@ -14,7 +14,7 @@ import msgspec
 
 from p2phub import limits
 from p2phub.content import ReadPlan
-from p2phub.engine.hashing import read_exactly
+from p2phub.engine.preadv import read_exactly
 from p2phub.formats import GGUF, SAFETENSORS, Span, model_of_index, read_weight_map
 from p2phub.manifest import Manifest
 from p2phub.observe import Remark

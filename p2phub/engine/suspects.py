@@ -19,7 +19,7 @@ import trio
 
 from p2phub import limits
 from p2phub.content import ChunkTable, RangeSet, ReadPlan, Run
-from p2phub.engine.hashing import read_exactly
+from p2phub.engine.preadv import read_exactly
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError
 from p2phub.formats import danger_of, refusal, suspect, telling_spans

@@ -11,7 +11,6 @@ Source: `pickletools`; NumPy's NEP 1; docs/threat-model.md, T31 and T32; docs/de
 from __future__ import annotations
 
 import ast
-import pickletools
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -40,7 +39,8 @@ _PADDED_BYTES = limits.MIB  # Looked at of what begins with nothing but opcodes 
 # What pushes something without an argument, then whatever has no argument and calls nothing. A loader fails at the
 # first of these that finds less on its stack than it takes.
 _PADDING = re.compile(rb"[N(\])}\x88\x89\x8f][N(\])}\x88\x89\x8f012adelstu\x85-\x87\x90\x91\x94]*")
-_NEED_A_STACK = b"012adelostuRb.ghjpqrQ\x81\x85\x86\x87\x90\x91\x92\x93\x94"  # So no pickle begins with one.
+BEGINNINGS = b"()BCFGIJKLMNPSTUVX]ci}\x80\x82\x83\x84\x88\x89\x8a\x8b\x8c\x8d\x8e\x8f\x95\x96\x97\x98"
+"""What a pickle may begin with: every opcode is among it that needs nothing on a stack or in a memo."""
 _MARKS = re.compile(rb"[()\x85-\x87]")
 _PACKED_BYTES_MAX = 64 * limits.MIB  # Read of members of one archive out of which too little came for far too long.
 _HEADERS_BYTES_MAX = 2 * limits.MIB  # Of NumPy files in one archive that have to be parsed: some seconds.
@@ -172,14 +172,16 @@ def _is_pickle(first: bytes, *, whole: bool) -> bool:
     count for nothing, since many files are made of one byte; but they must come to an end. Of what has the magic by
     chance there is a wrong one."""
     has_magic = len(first) > 2 and first[0] == 0x80 and first[1] in (2, 3, 4, 5)
-    if first[:1] in _NEED_A_STACK:
+    if not first or first[0] not in BEGINNINGS:
         return False
     padding = _padding_of(first)
     if padding == len(first):
         return not whole  # A loader finds its end before it has called anything.
+    from pickletools import genops  # Most files are no pickle by their first byte.
+
     named, marked = False, _MARKS.search(first, 0, padding) is not None
     try:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(first[padding:])):
+        for count, (opcode, argument, _) in enumerate(genops(first[padding:])):
             if count == (_OPCODES_OF_ALL_MAX if whole and not has_magic else _OPCODES_MAX):
                 return True
             if opcode.name in ("GLOBAL", "INST"):

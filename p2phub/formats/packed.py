@@ -17,6 +17,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from p2phub import limits
 from p2phub.formats.archives import Read, Unreadable
 
@@ -49,7 +51,7 @@ class _Unpacker(Protocol):
     def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
-class _Form(NamedTuple):
+class _Form(msgspec.Struct, frozen=True):
     """A way to pack. `make` is given how a member begins; `again` says whether another one begins so. So many
     `zeros_between` members mean nothing, nor does any multiple of that; 0: none do."""
 

@@ -19,16 +19,17 @@ from p2phub.errors import Malformed, UsageError
 from p2phub.identity.peer_id import PeerId
 
 PORTS = {"https": 443, "http": 80}
-_URL = re.compile(
+# Texts, which `re` compiles when there is a mirror.
+_URL = (
     r"(?P<scheme>[A-Za-z]+)://"
     r"(?:\[(?P<ip6>[0-9A-Fa-f:.]+)\]|(?P<host>[^/?#:@\[\]\\%]+))"
     r"(?::(?P<port>[0-9]{1,5}))?"
     r"(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?(?:#.*)?"
 )
-_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
-_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")  # A host that ends in one is an address to lenient readers.
-_PATH = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")
-_QUERY = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*")
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_NUMBER = r"[0-9]+|0x[0-9a-f]*"  # A host that ends in one is an address to lenient readers.
+_PATH = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*"
+_QUERY = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*"
 
 
 class WebUrl(msgspec.Struct, frozen=True, order=True):
@@ -102,7 +103,7 @@ def parse_web_url(text: str) -> WebUrl:
     """Read an absolute URL; a fragment is dropped. Raises Malformed("mirror-url")."""
     if len(text) > limits.MIRROR_URL_BYTES_MAX:
         raise _not_one("it is too long")
-    match = _URL.fullmatch(text)
+    match = re.fullmatch(_URL, text)
     if match is None:
         raise _not_one("not SCHEME://HOST[:PORT][/PATH], the host without userinfo, zone, backslash or percent sign")
     scheme = match["scheme"].lower()
@@ -113,7 +114,7 @@ def parse_web_url(text: str) -> WebUrl:
     if not 0 < port <= 65535:
         raise _not_one(f"there is no port {port}")
     path, query = match["path"] or "/", match["query"] or ""
-    if not _PATH.fullmatch(path) or not _QUERY.fullmatch(query):
+    if not re.fullmatch(_PATH, path) or not re.fullmatch(_QUERY, query):
         raise _not_one("a character that must be percent-encoded")
     if any(part.lower().replace("%2e", ".") in (".", "..") for part in path.split("/")):
         raise _not_one("a path with . or ..")
@@ -125,9 +126,9 @@ def parse_web_url(text: str) -> WebUrl:
 
 def _host(host: str) -> str:
     labels = host.split(".")
-    if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+    if len(host) > 253 or not all(re.fullmatch(_LABEL, label) for label in labels):
         raise _not_one("its host is no name (of other letters than a-z, give the xn-- form)")
-    if not _NUMBER.fullmatch(labels[-1]):
+    if not re.fullmatch(_NUMBER, labels[-1]):
         return host
     try:
         return str(ipaddress.IPv4Address(host))  # Four decimal numbers, without leading zeros.

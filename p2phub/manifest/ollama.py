@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from p2phub.formats import GgufFacts
+if TYPE_CHECKING:
+    from p2phub.formats import GgufFacts
 
 Kind = Literal["model", "projector", "template", "system", "params", "license", "messages"]
 """What a layer is, as Ollama calls it: GGUF files, a template in Go's language, a system prompt, JSON of parameters."""

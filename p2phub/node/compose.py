@@ -10,7 +10,7 @@ import ipaddress
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,20 +30,19 @@ from p2phub.net.fallback import Fallback
 from p2phub.net.listen import Listener, open_listener
 from p2phub.net.own_addresses import own_addresses
 from p2phub.net.throttle import Caps
-from p2phub.node.catalog import NodeCatalog
 from p2phub.node.config import Config
 from p2phub.node.keystore import load_or_create
 from p2phub.node.peers import read_peers, write_peers
 from p2phub.node.visitors import open_to_visitors, port_towards
 from p2phub.observe import Tally
-from p2phub.store import CatalogIndex, Ledger, Store
-from p2phub.store.catalog_database import CatalogDatabase
+from p2phub.store import Ledger, Store
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.ledger import FileLedger
 from p2phub.store.sharing import Places
 
 if TYPE_CHECKING:
     from p2phub.net.bulk.parent import BulkProcesses
+    from p2phub.node.catalog import NodeCatalog
 
 
 _log = logging.getLogger(__name__)
@@ -71,7 +70,7 @@ class Parts:
         caps: Caps,
         children: Callable[[], tuple[int, ...]],
         places: Places,
-        catalog: CatalogIndex,
+        files: ExitStack,
         tally: Tally,
     ) -> None:
         self.config = config
@@ -79,7 +78,6 @@ class Parts:
         self.publisher = publisher
         self.key = key
         self.places = places
-        self.catalog = NodeCatalog(catalog, ledger, store, places)
         self.store = store
         self.ledger = ledger
         self.shelf = shelf
@@ -111,6 +109,8 @@ class Parts:
         self._finder: Finder | None = None
         self._lan: Finder | None = None
         self._mirrors: Mirrors | None = None
+        self._catalog: NodeCatalog | None = None
+        self._files = files  # Of the disk, that are closed when all else has ended.
         self._dht: Any = None  # net.libp2p_dht.Dht, whose module is not loaded before it is needed.
 
     def addresses(self) -> tuple[PeerAddress, ...]:
@@ -186,6 +186,17 @@ class Parts:
 
             self._mirrors = MirrorPlane(self._nursery, down=self.caps.down)
         return self._mirrors
+
+    @property
+    def catalog(self) -> NodeCatalog:
+        """What is searched here; the first call loads it."""
+        if self._catalog is None:
+            from p2phub.node.catalog import NodeCatalog
+            from p2phub.store.catalog_database import CatalogDatabase
+
+            index = self._files.enter_context(closing(CatalogDatabase(self.config.home)))
+            self._catalog = NodeCatalog(index, self.ledger, self.store, self.places)
+        return self._catalog
 
     def close(self) -> None:
         """Let the finders end in good order; the nursery waits for them."""
@@ -285,10 +296,9 @@ async def compose(config: Config, *, serving: bool, bulk_processes: int = 0) -> 
     """Open a node's parts; with `serving` it listens. Bulk bytes are carried by as many children, by threads of this
     process if none. On the way out all ends. Raises HubError."""
     publisher, key = load_or_create(config.home)
-    store = FilesystemStore(config.home)
-    ledger = FileLedger(config.home, log=store.log)
-    catalog = CatalogDatabase(config.home)
-    try:
+    with ExitStack() as files:
+        store = files.enter_context(closing(FilesystemStore(config.home)))
+        ledger = files.enter_context(closing(FileLedger(config.home, log=store.log)))
         shelf = StoreShelf(store, ledger)
         workers = Workers()
         exchange = Exchange(seed=secrets.token_bytes(32))
@@ -332,17 +342,13 @@ async def compose(config: Config, *, serving: bool, bulk_processes: int = 0) -> 
                 caps=caps,
                 children=children,
                 places=store.places,
-                catalog=catalog,
+                files=files,
                 tally=tally,
             )
             try:
                 yield parts
             finally:
                 parts.close()
-    finally:
-        catalog.close()
-        ledger.close()
-        store.close()
 
 
 def salvage_state(home: Path) -> tuple[str, ...]:

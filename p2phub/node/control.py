@@ -19,6 +19,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -312,7 +313,7 @@ def _error(message: JsonObject) -> HubError:
     kind = getattr(errors, str(message.get("kind")), HubError)
     if not (isinstance(kind, type) and issubclass(kind, HubError)):
         kind = HubError
-    plain = next(each for each in (*kind.__mro__, *_PLAIN) if each in _PLAIN and each.code == kind.code)
+    plain = next(each for each in (*kind.__mro__, *_plain()) if each in _plain() and each.code == kind.code)
     return plain(str(message.get("message")), hint=message.get("hint"))
 
 
@@ -324,23 +325,22 @@ def _takes_a_message_alone(kind: type[HubError]) -> bool:
     return True
 
 
-_PLAIN: tuple[type[HubError], ...] = tuple(
-    each
-    for each in vars(errors).values()
-    if isinstance(each, type) and issubclass(each, HubError) and _takes_a_message_alone(each)
-)
+@cache
+def _plain() -> tuple[type[HubError], ...]:
+    kinds = (each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, HubError))
+    return tuple(each for each in kinds if _takes_a_message_alone(each))
 
-_EVENTS: dict[tuple[str, frozenset[str]], type[Event]] = {
-    (each.NAME, frozenset(each.__struct_fields__)): each
-    for each in vars(observe).values()
-    if isinstance(each, type) and issubclass(each, Event) and each is not Event
-}
+
+@cache
+def _events() -> dict[tuple[str, frozenset[str]], type[Event]]:
+    kinds = (each for each in vars(observe).values() if isinstance(each, type) and issubclass(each, Event))
+    return {(each.NAME, frozenset(each.__struct_fields__)): each for each in kinds if each is not Event}
 
 
 def _event(message: JsonObject) -> Event | None:
     """Return the event that a line tells; None for one of another version of p2phub."""
     fields = {name: value for name, value in message.items() if name != "event"}
-    kind = _EVENTS.get((message["event"], frozenset(fields)))
+    kind = _events().get((message["event"], frozenset(fields)))
     if kind is None:
         return None
     if kind is observe.Done:

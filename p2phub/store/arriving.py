@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from p2phub import limits
 from p2phub.content import ChunkTable, Digest, RangeSet
@@ -22,9 +23,11 @@ from p2phub.store.disk import WRITE_FLAGS, Disk, disk_errors
 from p2phub.store.folders import Tree, fingerprint
 from p2phub.store.interface import Fingerprint, Judge, Selected
 from p2phub.store.journal import Binding, Journal, Remembered, read_journal
-from p2phub.store.linking import Linker
 from p2phub.store.making import in_the_way
 from p2phub.store.survey import Known, Survey, look_over
+
+if TYPE_CHECKING:
+    from p2phub.store.linking import Linker
 
 AsHashed = Callable[[str, Fingerprint], bool]
 """Whether a file at a path of the destination is as it was when something held there was hashed."""

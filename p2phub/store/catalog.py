@@ -7,11 +7,12 @@ so losing it costs a while. Calls block and are thread-safe. Adapters: `store.ca
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from p2phub.catalog import Entry, Query
+if TYPE_CHECKING:
+    from p2phub.catalog import Entry, Query
 
 
 class Told(msgspec.Struct, frozen=True):

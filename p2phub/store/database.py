@@ -143,6 +143,10 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self.mended: list[str] = []
 
+    def get_ready(self) -> None:
+        """Open it, made if there is none. Raises DiskError."""
+        self.do(lambda db: None)
+
     def check(self) -> None:
         """Read the whole index for damage; begin it again if there is any."""
 

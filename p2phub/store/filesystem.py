@@ -18,6 +18,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from p2phub.content import ChunkTable, Digest, RangeSet, Readable, ReadPlan, encode_lists
 from p2phub.manifest import Manifest
@@ -51,7 +52,6 @@ from p2phub.store.interface import (
     Selected,
 )
 from p2phub.store.keeping import Collectable, Keep, Spare, Swept, Usage
-from p2phub.store.linking import Linker
 from p2phub.store.local import find_local
 from p2phub.store.own_folder import in_use
 from p2phub.store.part_hashed import note_parts, part_hashed
@@ -64,6 +64,9 @@ from p2phub.store.sharing.attached import Attached
 from p2phub.store.state_log import LOG, StateLog, open_home
 from p2phub.store.usage import usage_of
 from p2phub.store.whose import READ_ONLY
+
+if TYPE_CHECKING:
+    from p2phub.store.linking import Linker
 
 
 class FilesystemStore:
@@ -87,6 +90,9 @@ class FilesystemStore:
         self.places = Places(home, self._disk, self._blobs, self._log, self._holdings, self._attached)
         self._drafts = Drafts(home, self._disk, self._holdings)
         self._collector = Collector(home, self._disk, self._blobs, self._log, self._holdings, self._drafts)
+
+    def get_ready(self) -> None:
+        self._holdings.index.database.get_ready()
 
     # --- metadata --------------------------------------------------------------------------------------------------
 
@@ -264,8 +270,13 @@ class FilesystemStore:
             secret=self._secret(),
             selected=selected,
             judge=judge,
-            linker=Linker(self._holdings, self._disk, judge) if link else None,
+            linker=self._linker(judge) if link else None,
         )
+
+    def _linker(self, judge: Judge | None) -> Linker:
+        from p2phub.store.linking import Linker  # Few ask for it.
+
+        return Linker(self._holdings, self._disk, judge)
 
     def _origin_at(self, manifest: Digest, destination: Path) -> tuple[Origin, Provenance | None]:
         """Whose it is what is fetched to `destination`: by where that is alone, so that no caller can get it wrong, and

@@ -11,7 +11,6 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -37,7 +36,7 @@ class OwnRow(msgspec.Struct, frozen=True):
     others: int | None
 
 
-class Sized(NamedTuple):
+class Sized(msgspec.Struct, frozen=True):
     """A file of a holding: its number, which it is on the disk (device, inode), its bytes when it was hashed, None if
     it was not; and the key of its root."""
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from struct import Struct
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -209,7 +209,7 @@ class LocalRun(msgspec.Struct, frozen=True):
 # --- a part of a manifest ----------------------------------------------------------------------------------------
 
 
-class Part(NamedTuple):
+class Part(msgspec.Struct, frozen=True):
     """Bytes `start` ..< `stop` of file number `file` of a manifest, all of them in chunks that are verified."""
 
     file: int
@@ -217,7 +217,7 @@ class Part(NamedTuple):
     stop: int
 
 
-class Gap(NamedTuple):
+class Gap(msgspec.Struct, frozen=True):
     """`length` zeros, which a disk may keep as a hole."""
 
     length: int
@@ -328,6 +328,9 @@ class DraftFolder(Protocol):
 
 class Store(Keeper, Protocol):
     """Everything of one home that has bytes of content."""
+
+    def get_ready(self) -> None:
+        """Open the index, made if there is none, for whoever will need it soon. Raises DiskError."""
 
     def put_blobs(self, blobs: Sequence[bytes]) -> None:
         """Keep metadata blobs (manifest pages, chunk lists, layouts) under their digests, durably."""

@@ -450,6 +450,9 @@ class MemoryStore:
                     said.append(f"{where}: {len(doubted)} files are not what was hashed")
         return tuple(said)
 
+    def get_ready(self) -> None:
+        """Nothing to open."""
+
     def close(self) -> None:
         """Nothing to let go of."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from blake3 import blake3
 
@@ -50,6 +49,8 @@ def matching_chunks(table: ChunkTable, places: Sequence[tuple[int, RangeSet]]) -
 
     if len(parts) <= 1:
         return RangeSet.from_indices(index for part in parts for index in look(part))
+    from concurrent.futures import ThreadPoolExecutor  # A fetch into an empty folder has nothing to look at.
+
     with ThreadPoolExecutor(min(THREADS_MAX, os.cpu_count() or 1), thread_name_prefix="rehash") as pool:
         return RangeSet.from_indices(index for found in pool.map(look, parts) for index in found)
 

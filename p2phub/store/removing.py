@@ -12,7 +12,8 @@ import secrets
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+
+import msgspec
 
 from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, Disk
 from p2phub.store.folders import fingerprint
@@ -29,7 +30,7 @@ def set_aside(disk: Disk, name: str, *, dir_fd: int) -> str:
     return aside
 
 
-class Unlinked(NamedTuple):
+class Unlinked(msgspec.Struct, frozen=True):
     """A file that lost a name, by its `path` below what was removed, and has others: that changed its ctime alone."""
 
     path: str

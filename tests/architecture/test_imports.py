@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from p2phub.cli.commands import NAMES
 from tests.support.house import PURE_ROOMS, ROOT, imports_of, module_imports, modules, place, room_of, tree_of
 
 COMPOSE = "p2phub.node.compose"
@@ -169,10 +170,26 @@ def test_the_library_door_opens_without_loading_a_room() -> None:
     assert {name for name in loaded if name.startswith("p2phub.")} <= {"p2phub.errors", "p2phub.limits"}
 
 
+A_FETCH = """
+import p2phub.api.hub, p2phub.cli.fetch, p2phub.cli.main, p2phub.cli.running
+import p2phub.net.tls, p2phub.node.compose, p2phub.node.verbs.fetching
+"""
+"""All that a fetch by ticket loads."""
+
+
 def test_what_speaks_to_mirrors_is_loaded_with_the_first_mirror() -> None:
-    loaded = loaded_by("import p2phub.node.compose, p2phub.node.verbs.fetching, p2phub.api.hub, p2phub.cli.fetch")
+    loaded = loaded_by(A_FETCH)
     assert "p2phub.engine.fetch" in loaded
     assert not loaded & {"h11", "p2phub.net.mirror", "p2phub.net.http"}
+
+
+def test_a_fetch_by_ticket_loads_nothing_that_only_others_need() -> None:
+    """Whoever waits for the first byte waits for each of these, half a millisecond on average."""
+    loaded = loaded_by(A_FETCH)
+    of_others = {"catalog", "cli.manual", "engine.hashing", "node.catalog", "store.catalog_database", "store.linking"}
+    assert not loaded & {*(f"p2phub.{name}" for name in of_others), "concurrent.futures", "pickletools"}
+    formats = {name for name in loaded if name.startswith("p2phub.formats.")}
+    assert formats == {f"p2phub.formats.{name}" for name in ("archives", "danger", "packed")}
 
 
 def test_help_loads_neither_libp2p_nor_tls_nor_the_database() -> None:
@@ -186,3 +203,10 @@ except SystemExit:
     pass
 """
     assert not loaded_by(code) & {"libp2p", "OpenSSL", "sqlite3", "zeroconf", "cryptography"}
+
+
+def test_a_line_that_names_a_command_loads_no_other() -> None:
+    loaded = loaded_by("from p2phub.cli.main import main\nmain(['fetch', '--help'])")
+    commands = {f"p2phub.cli.{name}" for name in NAMES}
+    assert len(commands) >= 28
+    assert loaded & commands == {"p2phub.cli.fetch"}

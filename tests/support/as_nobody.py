@@ -9,12 +9,12 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
-import sys
+from typing import NoReturn
 
 NOBODY = 65534
 
 
-def main() -> int:
+def main() -> NoReturn:
     import p2phub
 
     for module in pkgutil.walk_packages(p2phub.__path__, "p2phub."):
@@ -27,11 +27,8 @@ def main() -> int:
 
     from p2phub.cli.main import program
 
-    return program()
+    program()
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    main()

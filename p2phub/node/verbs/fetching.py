@@ -10,6 +10,7 @@ What decides who gets what is fetched here, and who hears of it:
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from p2phub.engine.parents import parents_of
 from p2phub.engine.resolve import Resolved
 from p2phub.engine.search import Search
 from p2phub.engine.waiting import Looks
+from p2phub.errors import DiskError
 from p2phub.identity import PeerAddress, parse_peer_address
 from p2phub.node.capping import JobCaps
 from p2phub.node.compose import Parts
@@ -116,6 +118,8 @@ async def fetch_and_share(
     """Fetch what was resolved, and give it on as `openness` says, then and from then on. Raises HubError."""
     kin = caps.rates.down is None and not caps.background
     search = search_for(node, resolved, given, mirrors, kin=kin)
+    if node.nursery is not None:
+        node.nursery.start_soon(_get_ready, node.parts)
     await _before_the_first_byte(node, watch, resolved.manifest, openness)
     done = await carry_out(
         node, watch, wish, search, openness, caps=caps, make_room=make_room, opened=opened, readers=readers
@@ -196,6 +200,13 @@ def search_for(
         public=public and kin,
         parents=parents_of(release) if release is not None and public else (),
     )
+
+
+async def _get_ready(parts: Parts) -> None:
+    """Open the home's index beside the first dial: to make a new one takes as many syncs as all else before the first
+    byte."""
+    with suppress(DiskError):  # Whoever needs it meets it again.
+        await parts.workers.run(parts.store.get_ready)
 
 
 async def _before_the_first_byte(node: Running, watch: Watch, manifest: Digest, openness: Openness) -> None:

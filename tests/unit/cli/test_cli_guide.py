@@ -7,7 +7,7 @@ import re
 import pytest
 
 from p2phub import errors, observe
-from p2phub.cli.main import COMMANDS
+from p2phub.cli.commands import all_commands
 from p2phub.cli.parser import only_options_parser
 from tests.support.command_line import RESULTS
 from tests.support.house import ROOT
@@ -57,7 +57,7 @@ def test_each_object_stands_in_the_guide_with_its_fields(verb: str) -> None:
 
 
 def test_each_command_option_and_exit_code_stands_in_the_guide() -> None:
-    for command in COMMANDS:
+    for command in all_commands():
         assert f"`{command.name}" in GUIDE
     for action in only_options_parser()._actions:
         assert any(f"`{option}" in GUIDE for option in action.option_strings)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from p2phub.cli.main import COMMANDS
+from p2phub.cli.commands import all_commands
 from p2phub.cli.manual import MANUALS
 from tests.support.command_line import Said
 
@@ -22,7 +22,7 @@ def unescaped(roff: str) -> str:
 
 def test_it_has_each_command_with_its_options_and_examples(cli: Cli) -> None:
     page = unescaped(cli("help", "--man").out)
-    assert re.findall(r"^\.SS (.*)$", page, flags=re.MULTILINE) == [command.name for command in COMMANDS]
+    assert re.findall(r"^\.SS (.*)$", page, flags=re.MULTILINE) == [command.name for command in all_commands()]
     for manual in MANUALS.values():
         for example in manual.examples:
             assert f".B {example.line}\n{example.about}" in page

@@ -9,14 +9,14 @@ from collections.abc import Callable
 import pytest
 
 from p2phub import errors
-from p2phub.cli.main import COMMANDS
+from p2phub.cli.commands import all_commands
 from p2phub.cli.manual import MANUALS, manual_of
 from p2phub.cli.options import take_common
 from p2phub.cli.parser import command_parser, only_options_parser
 from tests.support.command_line import Said
 from tests.support.house import ROOT
 
-NAMES = [command.name for command in COMMANDS]
+NAMES = [command.name for command in all_commands()]
 EXAMPLES = [(name, example.line) for name, manual in MANUALS.items() for example in manual.examples]
 
 
@@ -29,7 +29,7 @@ def test_each_example_is_a_command_line_of_that_command(name: str, line: str) ->
     program, *words = shlex.split(line)
     _, rest = take_common(words, only_options_parser(), {})
     assert program == "p2phub"
-    assert command_parser(COMMANDS).parse_args(rest).command.name == name
+    assert command_parser(all_commands()).parse_args(rest).command.name == name
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from p2phub.cli.main import COMMANDS, main
+from p2phub.cli.commands import all_commands
+from p2phub.cli.main import main
 from p2phub.cli.output import Output
 from p2phub.cli.progress import Bar, Lines, Progress, Silence, open_progress
 from p2phub.cli.sizes import duration, milliseconds, plural, size
@@ -306,7 +307,7 @@ def test_what_goes_on_of_a_labelled_line_stands_below_its_text() -> None:
     assert wrapped("a line that has no label, somewhat long", 20).splitlines()[1].startswith("  ")
 
 
-COMMANDS_AND_ALL = [[], *([command.name] for command in COMMANDS)]
+COMMANDS_AND_ALL = [[], *([command.name] for command in all_commands())]
 
 
 @pytest.mark.parametrize("words", COMMANDS_AND_ALL, ids=lambda words: " ".join(words) or "all")

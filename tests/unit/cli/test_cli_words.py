@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from p2phub.cli.commands import all_commands
 from p2phub.cli.completion import SCRIPTS
-from p2phub.cli.main import COMMANDS
 from p2phub.cli.parser import command_parser
 from p2phub.cli.words import FILES, FOLDERS, candidates
 from tests.support.command_line import FakeHub, Said
@@ -25,11 +25,11 @@ def words(line: str, asked: list[Sequence[str]] | None = None) -> list[str]:
         return HELD
 
     typed = line.split(" ")
-    return [each.word for each in candidates(command_parser(COMMANDS), typed, references)]
+    return [each.word for each in candidates(command_parser(all_commands()), typed, references)]
 
 
 def test_an_empty_line_may_be_any_command() -> None:
-    assert words("") == [*(command.name for command in COMMANDS), "help"]
+    assert words("") == [*(command.name for command in all_commands()), "help"]
     assert words("un") == ["unpublish", "unpin"]
     assert words("help unp") == ["unpublish", "unpin"]
 
@@ -81,7 +81,7 @@ def test_what_is_held_is_looked_up_only_where_it_may_stand() -> None:
 
 
 def test_every_command_completes_its_options() -> None:
-    for command in COMMANDS:
+    for command in all_commands():
         assert {"--help", "--home", "--json"} <= set(words(f"{command.name} --"))
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from p2phub import limits
-from p2phub.cli.main import COMMANDS
+from p2phub.cli.commands import all_commands
 from p2phub.cli.options import take_common
 from p2phub.cli.parser import command_parser, only_options_parser
 from p2phub.cli.ports import GATEWAY_DEFAULT, METRICS_DEFAULT
@@ -52,7 +52,7 @@ def test_each_kind_of_example_runs_something() -> None:
 @pytest.mark.parametrize(("where", "words"), LINES, ids=[f"{where}: {' '.join(words[:2])}" for where, words in LINES])
 def test_each_command_line_is_one(where: str, words: list[str]) -> None:
     common, rest = take_common(words, only_options_parser(), {})
-    args = command_parser(COMMANDS).parse_args(rest)
+    args = command_parser(all_commands()).parse_args(rest)
     if args.command.name != "node":
         return
     for option, port in (("gateway", GATEWAY), ("metrics", WATCHING)):
@@ -70,7 +70,7 @@ def test_no_file_has_a_port_path_setting_or_command_that_there_is_not(path: Path
     assert set(re.findall(r"/(?:metrics|healthz|readyz)\b", text)) <= PATHS
     known = {f"P2PHUB_{key.upper()}" for key in _READERS} | {"P2PHUB_HOME"}
     assert set(re.findall(r"P2PHUB_[A-Z_]+", text)) <= known
-    assert set(re.findall(r"`p2phub (\w+)", text)) <= {command.name for command in COMMANDS}
+    assert set(re.findall(r"`p2phub (\w+)", text)) <= {command.name for command in all_commands()}
     if path.suffix == ".yaml":
         assert list(yaml.safe_load_all(text))
 

@@ -8,6 +8,7 @@ import io
 import lzma
 import os
 import pickle
+import pickletools
 import random
 import tarfile
 import tracemalloc
@@ -23,6 +24,7 @@ from safetensors.numpy import save
 
 from p2phub import limits
 from p2phub.formats import REFUSED_NAMED_MAX, danger_of, is_code, refusal, suspect, telling_spans
+from p2phub.formats.danger import BEGINNINGS
 from tests.support.covers import covers
 from tests.support.reading import reader
 
@@ -418,3 +420,12 @@ def test_a_refusal_names_a_few_and_says_what_to_do() -> None:
     assert many.message.endswith("and 2 more")
     for word in ("--allow-unsafe", "--exclude"):
         assert word in (one.hint or "")
+
+
+def test_a_pickle_begins_with_nothing_but_what_is_looked_at() -> None:
+    """What is not among these is never parsed: so each opcode that needs no stack and no memo is."""
+    of_the_memo = {"GET", "BINGET", "LONG_BINGET", "PUT", "BINPUT", "LONG_BINPUT"}
+    may_begin = {
+        ord(each.code) for each in pickletools.opcodes if not each.stack_before and each.name not in of_the_memo
+    }
+    assert may_begin <= set(BEGINNINGS)

@@ -196,3 +196,15 @@ def test_the_list_of_holdings_is_read_again_whoever_changed_it(tmp_path: Path) -
     assert scene.store.held_at() == other.held_at() == ()
     other.close()
     scene.store.close()
+
+
+def test_a_new_home_has_its_index_before_anybody_needs_it(tmp_path: Path) -> None:
+    """So that the syncs that it takes can be waited for beside something else."""
+    scene = DiskScene(tmp_path)
+    index = scene.home / "index.sqlite"
+    assert not index.exists()
+    scene.store.get_ready()
+    made = index.stat()
+    hold(scene, CONTENT)
+    assert made.st_ino == index.stat().st_ino
+    assert scene.store.check() == ()
