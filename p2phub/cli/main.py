@@ -34,6 +34,7 @@ def program() -> NoReturn:
 
     It ends at once. The interpreter would take itself down first, and give back its memory object by object, which is a
     twentieth of a short command; what has to be on disk is there, and who waits for threads and processes has done so.
+    Who measures it, as cProfile and coverage do, writes that down on the usual way out, and gets it.
     """
     garbage.set_threshold(GC_THRESHOLD)
     code = main()
@@ -41,6 +42,8 @@ def program() -> NoReturn:
         if stream is not None:  # The process may have been started with it closed.
             with suppress(OSError, ValueError):
                 stream.flush()
+    if sys.getprofile() is not None or sys.gettrace() is not None:
+        sys.exit(code)
     os._exit(code)
 
 

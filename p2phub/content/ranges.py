@@ -132,14 +132,6 @@ class RangeSet(msgspec.Struct, frozen=True):
             return True
         return len(other.runs) == 1 and other.runs[0][0] <= self.runs[0][0] and self.runs[-1][1] <= other.runs[0][1]
 
-    def after_first(self, count: int) -> RangeSet:
-        """Return all but the `count` lowest members."""
-        for at, (start, stop) in enumerate(self.runs):
-            if start + count < stop:
-                return RangeSet(((start + count, stop), *self.runs[at + 1 :]))
-            count -= stop - start
-        return RangeSet()
-
     def first(self, count: int) -> RangeSet:
         """Return the `count` lowest members."""
         taken: list[Run] = []
@@ -149,3 +141,11 @@ class RangeSet(msgspec.Struct, frozen=True):
             taken.append((start, min(stop, start + count)))
             count -= stop - start
         return RangeSet(tuple(taken))
+
+    def after(self, count: int) -> RangeSet:
+        """Return all but the `count` lowest members."""
+        for number, (start, stop) in enumerate(self.runs):
+            if count < stop - start:
+                return RangeSet(((start + count, stop), *self.runs[number + 1 :]))
+            count -= stop - start
+        return RangeSet()

@@ -94,4 +94,10 @@ _IN_ITS_ROOM = {
 def __getattr__(name: str) -> object:
     if name not in _ROOM_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_ROOM_OF[name]}"), _IN_ITS_ROOM.get(name, name))
+    found: object = getattr(import_module(f"{__name__}.{_ROOM_OF[name]}"), _IN_ITS_ROOM.get(name, name))
+    globals()[name] = found  # Asked once.
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

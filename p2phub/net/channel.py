@@ -71,8 +71,8 @@ class Progress:
 
     def end(self) -> None:
         """Note that no call is running."""
+        self.idle_since = time.monotonic()  # First: who looks in between must not find it idle since the call before.
         self.deadline = math.inf
-        self.idle_since = time.monotonic()
 
     def begin_ours(self) -> None:
         """Mark a wait of our own making: the connection is at work, and the peer's time does not run. `end` follows."""

@@ -18,7 +18,7 @@ from p2phub.identity import Address, PeerId
 from p2phub.net.buffer import new_buffer
 from p2phub.net.channel import Channel
 from p2phub.net.interface import Blobs, Cancelled, Closed, Opened, Refused, Report, Returned, Spent, Verified, WindowNow
-from p2phub.net.lease import Lease, Window
+from p2phub.net.lease import Lease, Window, request_bytes
 from p2phub.net.renumbered import Renumbered
 from p2phub.net.reports import Reports
 from p2phub.net.writing import ChunkWriter
@@ -185,18 +185,17 @@ class BulkLink:
                 self._idle(buffer)
                 continue
             events: tuple[RequesterEvent, ...] = ()
-            began = time.monotonic()
+            now = time.monotonic()
             while not events and (need := self._machine.need):
-                part = buffer[:need]
+                part, began = buffer[:need], now
                 self._channel.fill(part)
                 came = time.monotonic()
                 if self._window.is_asking:
                     self._window.answered(came)
                 events = self._machine.receive(part)
-                checked = time.monotonic()
+                now = time.monotonic()
                 self._receive_s += came - began
-                self._check_s += checked - came
-                began = checked
+                self._check_s += now - came
             for event in events:
                 self._take(event)
 
@@ -207,37 +206,39 @@ class BulkLink:
             raise self._machine.unasked()
 
     def _requests(self) -> bytes:
-        """Return the frames that may be sent now: none before half of the window came, and then for all of that."""
-        machine = self._machine
+        """Return the frames that may be sent now. On a near link none until half of the window came, and then as many
+        as that takes: one send, and one look at all of this, for two requests."""
+        machine, window = self._machine, self._window
         if not machine.may_request:
             return b""
-        window, beside = self._window.bytes_max, self._window.beside_bytes
-        if machine.bytes_outstanding > max(window // 2, beside) and not self._asks:
+        bytes_max, beside = window.bytes_max, window.beside_bytes
+        if machine.bytes_outstanding > max(bytes_max // 2, beside) and not self._asks:
             return b""
         frames: list[bytes] = []
         with self._lock:
             while self._asks and machine.requests_outstanding < limits.REQUESTS_OUTSTANDING_MAX:
                 count = min(len(self._asks), limits.BLOBS_PER_REQUEST_MAX)
                 frames.append(machine.ask([self._asks.popleft() for _ in range(count)]))
-            if self._plan is None or not self._lease.unasked:
+            plan, lease = self._plan, self._lease
+            if plan is None or not lease.unasked:
                 return b"".join(frames)
             if self._writer is None:
-                self._writer = ChunkWriter(self._plan)
-                machine.use(self._plan.table, self._plan.path_of)
+                self._writer = ChunkWriter(plan)
+                machine.use(plan.table, plan.path_of)
             if not machine.bytes_outstanding:
-                self._window.began(time.monotonic())
-            most = min(limits.BATCH_BYTES_MAX, window // 2)
+                window.began(time.monotonic())
+            most = request_bytes(bytes_max)
             while (
-                self._lease.unasked
-                and machine.requests_outstanding < limits.REQUESTS_OUTSTANDING_MAX
+                lease.unasked
+                and (requests := machine.requests_outstanding) < limits.REQUESTS_OUTSTANDING_MAX
                 and (
-                    machine.bytes_outstanding + most <= window
-                    or (machine.requests_outstanding < 2 and machine.bytes_outstanding <= beside)
+                    machine.bytes_outstanding + most <= bytes_max
+                    or (requests < 2 and machine.bytes_outstanding <= beside)
                 )
             ):
-                refs = self._lease.take(self._plan.table, most)
+                refs = lease.take(plan.table, most)
                 frames.append(machine.want(refs if self._renumbered is None else self._ask(self._renumbered, refs)))
-            all_asked = not self._lease.unasked
+            all_asked = not lease.unasked
         if all_asked and frames:
             # The lease runs out with what is under way: say now what is done, so that more can be granted meanwhile.
             self._tell_verified()
@@ -264,7 +265,7 @@ class BulkLink:
                 self._window.came(len(data), now)
                 with self._lock:
                     self._writing = ()
-                    self._verified.extend((ref.index, ref.index + 1) for ref in wanted)
+                    self._verified += [(ref.index, ref.index + 1) for ref in wanted]
                     self._verified_bytes += len(data)
                 if now - self._reported_at >= limits.REPORT_S or self._verified_bytes >= limits.REPORT_BYTES:
                     self._tell_verified()

@@ -2,7 +2,8 @@
 
 Waiting for our own cap is never the peer's fault: the peer's time runs only while a call on the connection does, and
 `received` grows meanwhile, so that a capped link does not look like a stalled one. What is counted is what bulk
-connections carry inside TLS, in the direction of the payload. Source: proto/transfer.md §5; docs/decisions/0060.
+connections carry inside TLS or sealed records, in the direction of the payload. Source: proto/transfer.md §5;
+docs/decisions/0060.
 """
 
 from __future__ import annotations

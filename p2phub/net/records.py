@@ -17,6 +17,7 @@ from p2phub.net.buffer import new_buffer
 from p2phub.net.channel import Progress
 from p2phub.net.sealing import HEAD_BYTES, RECORD_ROOM, TAG_BYTES, Opener, Sealer, length_of, record_bytes
 
+RECORDS_SPARE = 4
 _NOTHING = memoryview(b"")
 _BESIDE = 4096  # Beside a full record: room for the header before it.
 
@@ -55,11 +56,12 @@ class Records:
 
     def fill(self, into: memoryview) -> None:
         """Receive exactly len(into) bytes. Raises PeerGone, PeerStalled, ProtocolViolation."""
-        most = 4 + len(into) // limits.RECORD_BYTES_LEAST
+        most = RECORDS_SPARE + len(into) // limits.RECORD_BYTES_LEAST
         while into:
             if self._rest:
                 count = min(len(into), len(self._rest))
-                into[:count], self._rest = self._rest[:count], self._rest[count:]
+                into[:count] = self._rest[:count]
+                self._rest = self._rest[count:] or _NOTHING  # An empty part would still hold the whole.
             elif most:
                 most -= 1
                 count = self._open_next(into)

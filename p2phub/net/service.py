@@ -11,13 +11,13 @@ import time
 from collections.abc import Sequence
 
 from p2phub import limits
-from p2phub.content import ChunkRef
+from p2phub.content import ChunkRef, length_of
 from p2phub.errors import PeerGone, PeerRefused
 from p2phub.net.buffer import PAGE_BYTES, new_buffer
 from p2phub.net.channel import Channel
 from p2phub.net.interface import Offer, Shelf
 from p2phub.net.reading import ChunkReader
-from p2phub.wire import LENGTH_BYTES, Ask, BulkProvider, Open, Want, length_of
+from p2phub.wire import LENGTH_BYTES, Ask, BulkProvider, Open, Want
 
 _ROOM = -(-(LENGTH_BYTES + limits.FRAME_HEADER_BYTES_MAX) // PAGE_BYTES) * PAGE_BYTES
 """Where a header ends and payload begins: at a page, so payload never moves and is read to an aligned address."""
@@ -95,20 +95,20 @@ class BulkService:
             at += len(blob)
         refs: list[ChunkRef] = []
         for run in _by_file(wanted):
-            length = sum(ref.length for ref in run)
+            length = length_of(run)
             if reader.read(run, self._buffer[at : at + length]) is not None:
                 break  # What follows a gap is not a prefix.
             refs += run
             at += length
         self._send(self._machine.opening(blobs, refs), at)
-        self._count(sum(ref.length for ref in refs))
+        self._count(length_of(refs))
         self._machine.answered()
 
     def _answer_want(self, want: Want, reader: ChunkReader) -> None:
         refs: list[ChunkRef] = []
         at = _ROOM
         stretches = self._machine.stretches(want)
-        reader.expect([each.refs[0].file for each in stretches if not each.refused])
+        reader.expect([each.refs[0].file for each in stretches if not each.refused])  # Reads nothing yet.
         for stretch in stretches:
             length = length_of(stretch.refs)
             refused = stretch.refused or self._read(reader, stretch.refs, self._buffer[at : at + length])

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives import serialization
 from OpenSSL import SSL
 
 from p2phub import limits
-from p2phub.errors import PeerGone, PeerStalled, WrongPeer
+from p2phub.errors import PeerGone, PeerStalled, ProtocolViolation, WrongPeer
 from p2phub.identity import Address, PeerId
 from p2phub.net.channel import Progress
 from p2phub.net.credential import Credential, peer_of
@@ -64,7 +64,7 @@ def make_context(credential: Credential) -> SSL.Context:
         SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT,
         lambda connection, certificate, error, depth, ok: depth == 0,
     )
-    context.set_alpn_protos([ALPN_SEALED, ALPN] if CAN_SEAL else [ALPN])
+    context.set_alpn_protos(_offered())
     context.set_alpn_select_callback(_choose_alpn)
     context.use_certificate(x509.load_der_x509_certificate(credential.certificate))
     leaf_key = serialization.load_der_private_key(credential.leaf_key, None)
@@ -75,11 +75,15 @@ def make_context(credential: Credential) -> SSL.Context:
 
 
 def _choose_alpn(connection: SSL.Connection, offered: list[bytes]) -> bytes:
-    if CAN_SEAL and ALPN_SEALED in offered:
-        return ALPN_SEALED
-    if ALPN not in offered:
-        raise SSL.Error("no protocol of ours offered")
-    return ALPN
+    for protocol in _offered():
+        if protocol in offered:
+            return protocol
+    raise SSL.Error("no protocol of ours offered")
+
+
+def _offered() -> list[bytes]:
+    """Return what this node speaks, what it prefers first."""
+    return [ALPN_SEALED, ALPN] if CAN_SEAL else [ALPN]
 
 
 def tune(sock: socket.socket | trio.socket.SocketType) -> None:
@@ -180,7 +184,7 @@ async def _handshake(connection: SSL.Connection, sock: socket.socket) -> PeerId:
             await _wait_writable(sock)
         except (SSL.Error, ValueError) as exc:
             raise PeerGone(f"the handshake failed: {_reason(exc)}") from exc
-    if connection.get_alpn_proto_negotiated() not in (ALPN, ALPN_SEALED):
+    if connection.get_alpn_proto_negotiated() not in _offered():
         raise WrongPeer("whoever answered does not speak this protocol")
     certificate = connection.get_peer_certificate(as_cryptography=True)
     if certificate is None:
@@ -256,8 +260,11 @@ class TlsChannel:
     def widen(self) -> None:
         if self._connection.get_alpn_proto_negotiated() != ALPN_SEALED:
             return
+        assert self._records is None, "keys and record numbers are of one use"
         # Nothing of TLS is in either direction any more: the server's tickets came before its answer, and OpenSSL reads
         # one record at a time, never beyond it.
+        if self._connection.pending():
+            raise ProtocolViolation("more in TLS than the first flight [out-of-order]", peer=str(self.peer))
         secret = self._connection.export_keying_material(_EXPORTED, 2 * SECRET_BYTES)
         dialler, listener = secret[:SECRET_BYTES], secret[SECRET_BYTES:]
         ours, theirs = (dialler, listener) if self._dialled else (listener, dialler)

@@ -189,7 +189,7 @@ class Parts:
 
     @property
     def catalog(self) -> NodeCatalog:
-        """What is searched here; the first call loads it."""
+        """What is searched here; the first call loads it. For the loop alone."""
         if self._catalog is None:
             from p2phub.node.catalog import NodeCatalog
             from p2phub.store.catalog_database import CatalogDatabase

@@ -144,7 +144,7 @@ class Database:
         self.mended: list[str] = []
 
     def get_ready(self) -> None:
-        """Open it, made if there is none. Raises DiskError."""
+        """Open it, made if there is none. Raises DiskError; Damaged if what it is made of is."""
         self.do(lambda db: None)
 
     def check(self) -> None:
@@ -270,8 +270,9 @@ class Database:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
             self._connection = None
-        lock = os.open(self._home / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = None
         try:
+            lock = os.open(self._home / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(lock, fcntl.LOCK_EX)
             if self._identity() != damaged:
                 return  # Another process was faster.
@@ -285,7 +286,8 @@ class Database:
         except OSError as exc:
             raise DiskError(f"cannot move the damaged index {self._path} aside: {exc.strerror}") from exc
         finally:
-            os.close(lock)
+            if lock is not None:
+                os.close(lock)
 
     def _identity(self) -> tuple[int, int] | None:
         try:

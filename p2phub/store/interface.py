@@ -330,7 +330,7 @@ class Store(Keeper, Protocol):
     """Everything of one home that has bytes of content."""
 
     def get_ready(self) -> None:
-        """Open the index, made if there is none, for whoever will need it soon. Raises DiskError."""
+        """Open the index, made if there is none, for whoever will need it soon. Raises DiskError, Damaged."""
 
     def put_blobs(self, blobs: Sequence[bytes]) -> None:
         """Keep metadata blobs (manifest pages, chunk lists, layouts) under their digests, durably."""

@@ -32,7 +32,6 @@ from p2phub.wire.requester import (
     ChunksRefused,
     FlightArrived,
     RequesterEvent,
-    length_of,
     runs_of,
 )
 
@@ -72,6 +71,5 @@ __all__ = [
     "encode",
     "flight_order",
     "header_length",
-    "length_of",
     "runs_of",
 ]

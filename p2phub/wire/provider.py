@@ -17,18 +17,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import IntEnum, auto
-from typing import NamedTuple
+
+import msgspec
 
 from p2phub import limits
-from p2phub.content import ChunkRef, ChunkTable, Digest, RangeSet
+from p2phub.content import ChunkRef, ChunkTable, Digest, RangeSet, length_of
 from p2phub.errors import HubError, Malformed, ProtocolViolation
 from p2phub.wire.codec import BulkRequest, decode_bulk_request, encode
 from p2phub.wire.framing import LENGTH_BYTES, header_length
 from p2phub.wire.messages import Ask, BlobsFollow, Chunks, Open, Opening, Refuse, Want
-from p2phub.wire.requester import length_of, runs_of
+from p2phub.wire.requester import runs_of
 
 
-class State(IntEnum):  # Of int for its hash, which is not Python.
+class State(IntEnum):  # As in the requester.
     OPENING = auto()
     ANSWERING = auto()
     SERVING = auto()
@@ -43,7 +44,7 @@ MAY_COME: dict[State, frozenset[type]] = {
 }
 
 
-class Stretch(NamedTuple):
+class Stretch(msgspec.Struct, frozen=True):
     """Wanted chunks of one kind, in order: of one file and held (`refused` is None), or to be refused for a reason."""
 
     refs: tuple[ChunkRef, ...]
@@ -148,7 +149,7 @@ class BulkProvider:
     def opening(self, blobs: Sequence[bytes], refs: Sequence[ChunkRef]) -> bytes:
         """Return the frame of the first flight; `blobs`, then the bytes of `refs`, follow it."""
         lengths = tuple(len(blob) for blob in blobs)
-        return encode(Opening(self._held, lengths, len(refs), sum(ref.length for ref in refs)))
+        return encode(Opening(self._held, lengths, len(refs), length_of(refs)))
 
     # --- chunks and blobs --------------------------------------------------------------------------------------------
 
@@ -157,9 +158,11 @@ class BulkProvider:
         more than one batch."""
         table = self._table
         assert table is not None
-        if any(first + count > len(table) for first, count in want.ranges):
-            raise self._violation("chunk-number", f"chunks beyond the {len(table)} of the manifest")
-        refs = [ref for first, count in want.ranges for ref in table.chunks(first, count)]
+        refs: list[ChunkRef] = []
+        for first, count in want.ranges:
+            if first + count > len(table):
+                raise self._violation("chunk-number", f"chunks beyond the {len(table)} of the manifest")
+            refs += table.chunks(first, count)
         length = length_of(refs)
         if length > limits.BATCH_BYTES_MAX:
             raise self._violation("batch-bytes", f"{length} bytes wanted at once")

@@ -23,7 +23,7 @@ from p2phub.net.direct import DirectPlane, open_plane, take_socket
 from p2phub.net.interface import Closed, Opened, Verified
 from p2phub.net.link import BulkLink
 from p2phub.net.listen import open_listener
-from p2phub.wire import ControlAnswer, ControlRequest, Open, Pong, Want
+from p2phub.wire import LENGTH_BYTES, ControlAnswer, ControlRequest, Open, Pong, Want, header_length
 from p2phub.wire.codec import encode
 from tests.support.content import Arriving, Published, content_of, random_files
 from tests.support.covers import covers
@@ -87,8 +87,15 @@ async def check_rest(link: BulkLink, arriving: Arriving, error: type[Exception])
         assert written[ref.offset : ref.offset + ref.length] == arriving.content.chunk(index)
 
 
+@pytest.fixture(params=["in sealed records", "in TLS"])
+def carried(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(tls, "CAN_SEAL", request.param == "in sealed records")
+    return str(request.param)
+
+
 @asynccontextmanager
-async def requester_that_stops(folder: Path) -> AsyncIterator[tuple[DirectPlane, tls.TlsConnection]]:
+async def requester_that_stops(folder: Path) -> AsyncIterator[tuple[DirectPlane, tls.TlsChannel]]:
+    """A provider, and the channel of a requester that has its first flight."""
     content = content_of(random_files(1, a=8 << 20))
     shelf = Published(content, folder / "ann")
     async with (
@@ -101,39 +108,55 @@ async def requester_that_stops(folder: Path) -> AsyncIterator[tuple[DirectPlane,
             context = tls.make_context(make_credential(BOB))
             connection = await tls.connect(context, sock, listener.addresses[0], ANN.peer_id)
             await connection.write(encode(Open(content.root, 0)))
-            yield plane, connection
+            channel = connection.as_channel()
+            await read(channel, header_length(await read(channel, LENGTH_BYTES)))
+            channel.widen()
+            try:
+                yield plane, channel
+            finally:
+                channel.close()
+
+
+async def read(channel: tls.TlsChannel, count: int) -> bytes:
+    into = memoryview(bytearray(count))
+    await trio.to_thread.run_sync(channel.fill, into)
+    return bytes(into)
+
+
+async def until_let_go(plane: DirectPlane, channel: tls.TlsChannel) -> None:
+    with pytest.raises(PeerGone):
+        await read(channel, 1 << 20)
+    while plane.reception.serving:
+        await trio.sleep(0.01)
 
 
 @covers("T35", "T37")
-async def test_a_requester_that_stops_reading_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "SOCKET_CALL_S", 0.3)
-    monkeypatch.setattr(limits, "RATE_MIN", 100 << 20)
+async def test_a_requester_that_stops_reading_is_let_go(
+    carried: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with trio.fail_after(30):
-        async with requester_that_stops(tmp_path) as (plane, connection):
+        async with requester_that_stops(tmp_path) as (plane, channel):
+            assert plane.reception.serving
+            monkeypatch.setattr(limits, "SOCKET_CALL_S", 0.3)
+            monkeypatch.setattr(limits, "RATE_MIN", 100 << 20)
             for index in range(8):
-                await connection.write(encode(Want(((index, 1),))))
-            while not plane.reception.serving:
-                await trio.sleep(0.01)
+                channel.send(encode(Want(((index, 1),))))
             while plane.reception.serving:
                 await trio.sleep(0.01)
 
 
-async def test_a_requester_that_wants_nothing_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_requester_that_wants_nothing_is_let_go(
+    carried: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(limits, "IDLE_LINK_S", 0.05)
     with trio.fail_after(30):
-        async with requester_that_stops(tmp_path) as (plane, connection):
-            while await connection.read(1000):
-                pass
-            while plane.reception.serving:
-                await trio.sleep(0.01)
+        async with requester_that_stops(tmp_path) as (plane, channel):
+            await until_let_go(plane, channel)
 
 
 @pytest.mark.parametrize("data", [b"\xff\xff\xff\xff", encode(Open(content_of({}).root, 0)), encode(Want(((500, 1),)))])
-async def test_a_requester_that_breaks_the_protocol_is_let_go(tmp_path: Path, data: bytes) -> None:
+async def test_a_requester_that_breaks_the_protocol_is_let_go(carried: str, tmp_path: Path, data: bytes) -> None:
     with trio.fail_after(30):
-        async with requester_that_stops(tmp_path) as (plane, connection):
-            await connection.write(data)
-            while await connection.read(1000):
-                pass
-            while plane.reception.serving:
-                await trio.sleep(0.01)
+        async with requester_that_stops(tmp_path) as (plane, channel):
+            channel.send(data)
+            await until_let_go(plane, channel)

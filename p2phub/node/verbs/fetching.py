@@ -24,7 +24,7 @@ from p2phub.engine.parents import parents_of
 from p2phub.engine.resolve import Resolved
 from p2phub.engine.search import Search
 from p2phub.engine.waiting import Looks
-from p2phub.errors import DiskError
+from p2phub.errors import HubError
 from p2phub.identity import PeerAddress, parse_peer_address
 from p2phub.node.capping import JobCaps
 from p2phub.node.compose import Parts
@@ -205,7 +205,7 @@ def search_for(
 async def _get_ready(parts: Parts) -> None:
     """Open the home's index beside the first dial: to make a new one takes as many syncs as all else before the first
     byte."""
-    with suppress(DiskError):  # Whoever needs it meets it again.
+    with suppress(HubError):  # Whoever needs it meets it again; here it would end the node.
         await parts.workers.run(parts.store.get_ready)
 
 

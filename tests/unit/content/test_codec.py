@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 import tracemalloc
 
 import msgpack
@@ -58,6 +60,30 @@ def test_the_short_way_gives_what_the_long_way_does(data: bytes, chance: st.Data
         short = _outcome(data)
         patch.setattr(codec, "_SHORT_BYTES_MAX", 0)
         assert short == _outcome(data)
+
+
+@covers("T19")
+def test_a_thousand_levels_take_no_stack() -> None:
+    # A thread of 128 KiB, as some systems make them: a decoder that calls itself for each level would end the process.
+    script = """
+import threading
+from p2phub.content import unpack
+from p2phub.errors import Malformed
+
+def work():
+    for data in (b"\\x91" * 1023 + b"\\x01", b"\\x81\\xa1a" * 340 + b"\\x01"):
+        try:
+            unpack(data)
+        except Malformed as exc:
+            print(exc.rule)
+
+threading.stack_size(128 << 10)
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+"""
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["msgpack-depth", "msgpack-depth"]
 
 
 def _outcome(data: bytes) -> object:

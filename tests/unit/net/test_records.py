@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ from p2phub.net.interface import Closed, Link, Opened, Verified
 from p2phub.net.listen import open_listener
 from p2phub.net.records import Records
 from p2phub.net.sealing import CAN_SEAL, HEAD_BYTES, TAG_BYTES, Opener, Sealer
+from p2phub.transfer import pacing
 from p2phub.wire import ControlAnswer, ControlRequest, Pong
 from tests.support.content import Arriving, Content, Published, content_of, random_files
 from tests.support.covers import covers
@@ -42,7 +43,7 @@ def test_this_machine_seals() -> None:
 
 
 @contextmanager
-def ends() -> object:  # type: ignore[misc]
+def ends() -> Iterator[tuple[Records, Records]]:
     near, far = socket.socketpair()
     with near, far:
         yield (
@@ -64,7 +65,7 @@ LENGTHS = st.integers(1, 3000) | st.sampled_from([limits.RECORD_BYTES_MAX + by f
 @given(said=st.lists(LENGTHS, max_size=4), cut=st.lists(LENGTHS, max_size=8))
 def test_what_is_said_is_read_however_it_is_cut(said: list[int], cut: list[int]) -> None:
     data = os.urandom(sum(said))
-    with ends() as (near, far):  # type: ignore[misc]
+    with ends() as (near, far):
         thread = threading.Thread(target=lambda: [near.send([part]) for part in parts(data, said)])
         thread.start()
         total, found = len(data), b""
@@ -86,7 +87,7 @@ def parts(data: bytes, lengths: list[int]) -> list[bytes]:
 
 def test_both_ways_at_once() -> None:
     data = os.urandom(3 << 20)
-    with ends() as (near, far):  # type: ignore[misc]
+    with ends() as (near, far):
         senders = [threading.Thread(target=end.send, args=([data],)) for end in (near, far)]
         for sender in senders:
             sender.start()
@@ -101,7 +102,7 @@ def test_both_ways_at_once() -> None:
 
 
 def test_what_does_not_fit_is_kept_for_the_next_read() -> None:
-    with ends() as (near, far):  # type: ignore[misc]
+    with ends() as (near, far):
         near.send([b"four and the rest"])
         assert read(far, 4) == b"four"
         assert far.has_rest
@@ -111,14 +112,18 @@ def test_what_does_not_fit_is_kept_for_the_next_read() -> None:
 
 @covers("T37")
 def test_crumbs_are_refused_and_pieces_are_not() -> None:
-    with ends() as (near, far):  # type: ignore[misc]
+    with ends() as (near, far):
         for _ in range(66):
             near.send([bytes(1024)])
         assert read(far, 66 << 10) == bytes(66 << 10)
         for _ in range(100):
-            near.send([bytes(500)])
+            near.send([bytes(200)])
         with pytest.raises(ProtocolViolation, match="record-crumbs"):
-            read(far, 50_000)
+            read(far, 20_000)
+
+
+def test_what_a_cap_cuts_is_never_crumbs() -> None:
+    assert pacing.BURST_BYTES_MIN / 2 * pacing.PIECE_PART_LOW >= 2 * limits.RECORD_BYTES_LEAST
 
 
 def test_nothing_of_a_forged_record_is_handed_over() -> None:
@@ -254,7 +259,7 @@ async def test_records_are_used_if_both_ends_can(
         assert is_cut_into_tls_records(bytes(between.back)) != (requester and provider)
 
 
-async def test_an_older_peer_is_talked_to_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_peer_is_answered_in_the_protocol_that_it_offers() -> None:
     # What an older p2phub offers and takes is `p2phub/1` alone.
     context = tls.make_context(make_credential(BOB))
     context.set_alpn_protos([tls.ALPN])

@@ -50,8 +50,9 @@ class Recorder(Channel):
         self._move(len(into))
         into[:] = b"x" * len(into)
 
-    def send(self, data: memoryview | bytes) -> None:
-        self._move(len(data))
+    def send(self, *parts: memoryview | bytes) -> None:
+        for part in parts:
+            self._move(len(part))
 
     def received(self) -> int:
         return 7
@@ -329,6 +330,16 @@ def test_what_goes_out_without_a_cap_stands_on_the_tab_too() -> None:
     time.now += 60
     throttle.take(flow, MIB, throttle.stop())
     assert flow.weight < 0.1
+
+
+def test_what_goes_out_without_a_cap_is_told_a_header_with_its_payload(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+    throttle = throttle_in(Time())
+    monkeypatch.setattr(throttle, "gave", lambda flow, count: told.append(count))
+    channel = paced(throttle, Recorder(Time()), Time(), sends=True)
+    channel.send(bytes(20), bytes(MIB))
+    channel.send(bytes(30))
+    assert told == [20 + MIB, 30]
 
 
 def test_all_connections_of_one_address_have_one_share_of_each_manifest_and_one_in_all() -> None:

@@ -14,7 +14,7 @@ import trio.testing
 from OpenSSL import SSL
 
 from p2phub import limits
-from p2phub.errors import PeerError, PeerGone, PeerStalled, WrongPeer
+from p2phub.errors import PeerError, PeerGone, PeerStalled, ProtocolViolation, WrongPeer
 from p2phub.identity import Address, SecretKey
 from p2phub.net import tls
 from p2phub.net.channel import Watched
@@ -384,3 +384,11 @@ async def test_each_direction_of_records_has_its_half_of_what_tls_exports() -> N
             says.send(b"hello")
             expected = bytes(room[: Sealer(half).seal(memoryview(b"hello"), room)])
             assert hears._sock.recv(1000) == expected
+
+
+async def test_what_comes_in_tls_behind_the_first_flight_is_refused() -> None:
+    async with channels() as (near, far):
+        far.send(b"the flight, and more")
+        fill(near, 10)
+        with pytest.raises(ProtocolViolation, match="out-of-order"):
+            near.widen()
