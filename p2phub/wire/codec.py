@@ -2,6 +2,7 @@
 
 Decoding is strict about what it knows (types, bounds, order of ranges) and ignores keys that it does not, so that a
 message can grow. Every list is bounded by its frame before it is decoded and by its own limit after.
+`want` and `chunks`, one of each for each MiB that moves, have a shorter way, which takes them as they usually are.
 Source: proto/transfer.md §2; proto/transfer.schema.json has the same shapes for machines.
 """
 
@@ -10,7 +11,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
-from typing import TypeVar
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
 
 from p2phub import limits
 from p2phub.content import DIGEST_BYTES, Digest, RangeSet
@@ -33,12 +36,18 @@ _IP_BYTES = (4, 16)
 
 BulkRequest = m.Open | m.Want | m.Ask
 BulkAnswer = m.Opening | m.Chunks | m.BlobsFollow | m.Refuse
+_ByField = m.Open | m.Ask | m.Opening | m.BlobsFollow | m.Refuse | m.ControlRequest | m.ControlAnswer
 Message = BulkRequest | BulkAnswer | m.ControlRequest | m.ControlAnswer
 _Wanted = TypeVar("_Wanted")
 
 
 def encode(message: Message) -> bytes:
     """Return the whole frame of `message`: length and header, without payload."""
+    match message:
+        case m.Want():
+            return frame(_ENCODER.encode(_WantHeader(_flat(message.ranges))))
+        case m.Chunks():
+            return frame(_ENCODER.encode(_ChunksHeader(message.coding, message.length, _flat(message.ranges))))
     name, fields = _fields_of(message)
     return frame(pack({"t": name, **fields}))
 
@@ -50,11 +59,17 @@ def decode_first(header: bytes) -> BulkRequest | m.ControlRequest:
 
 def decode_bulk_request(header: bytes) -> BulkRequest:
     """Read a header that a requester sent. Raises Malformed."""
+    want = _usual(header, _WANT)
+    if want is not None:
+        return m.Want(_batch(want.ranges))
     return _decode(header, _BULK_REQUESTS)
 
 
 def decode_bulk_answer(header: bytes) -> BulkAnswer:
     """Read a header that a provider sent. Raises Malformed."""
+    chunks = _usual(header, _CHUNKS)
+    if chunks is not None:
+        return m.Chunks(_batch(chunks.ranges), chunks.length)
     return _decode(header, _BULK_ANSWERS)
 
 
@@ -68,15 +83,54 @@ def decode_control_answer(header: bytes) -> m.ControlAnswer:
     return _decode(header, _CONTROL_ANSWERS)
 
 
+# --- the short way -----------------------------------------------------------------------------------------------
+
+_Length = Annotated[int, msgspec.Meta(ge=1, le=limits.BATCH_BYTES_MAX)]
+_Number = Annotated[int, msgspec.Meta(ge=0, le=CHUNK_NUMBER_MAX)]
+_Ranges = Annotated[list[_Number], msgspec.Meta(max_length=2 * limits.REQUEST_RANGES_MAX)]
+
+
+class _WantHeader(msgspec.Struct, forbid_unknown_fields=True):
+    """The map of `want`, its keys in canonical order."""
+
+    ranges: _Ranges
+    t: Literal["want"] = "want"
+
+
+class _ChunksHeader(msgspec.Struct, forbid_unknown_fields=True):
+    """The map of `chunks`, its keys in canonical order."""
+
+    coding: Literal["raw"]
+    length: _Length
+    ranges: _Ranges
+    t: Literal["chunks"] = "chunks"
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_WANT = msgspec.msgpack.Decoder(_WantHeader)
+_CHUNKS = msgspec.msgpack.Decoder(_ChunksHeader)
+
+
+def _usual(header: bytes, decoder: msgspec.msgpack.Decoder[_Wanted]) -> _Wanted | None:
+    """Return `header` as it usually is, its numbers within their bounds; None leaves it to those who read field by
+    field, and name the rule that is broken.
+
+    Whatever was decoded, if encoding it gives `header` again it was canonical and had no other key.
+    """
+    try:
+        found = decoder.decode(header)
+    except ValueError:
+        return None
+    return found if _ENCODER.encode(found) == header else None
+
+
 # --- to maps -----------------------------------------------------------------------------------------------------
 
 
-def _fields_of(message: Message) -> tuple[str, dict[str, object]]:
+def _fields_of(message: _ByField) -> tuple[str, dict[str, object]]:
     match message:
         case m.Open():
             return "open", {"v": VERSION, "manifest": message.manifest.raw, "prefix": message.prefix_bytes}
-        case m.Want():
-            return "want", {"ranges": _flat(message.ranges)}
         case m.Ask():
             return "ask", {"blobs": [digest.raw for digest in message.blobs]}
         case m.Opening():
@@ -86,8 +140,6 @@ def _fields_of(message: Message) -> tuple[str, dict[str, object]]:
                 "chunks": message.chunk_count,
                 "length": message.chunk_bytes,
             }
-        case m.Chunks():
-            return "chunks", {"ranges": _flat(message.ranges), "length": message.length, "coding": message.coding}
         case m.BlobsFollow():
             return "blobs", {"blobs": list(message.lengths)}
         case m.Refuse():
@@ -198,17 +250,7 @@ class _Fields:
 
     def ranges(self, key: str, most_ranges: int) -> tuple[tuple[int, int], ...]:
         """Read (first, count) pairs of distinct chunks, in any order of the pairs."""
-        numbers = self.numbers(key, 2 * most_ranges, 0, CHUNK_NUMBER_MAX)
-        if len(numbers) % 2:
-            raise Malformed("ranges", f"{key} ends in the middle of a range")
-        ranges = tuple(zip(numbers[::2], numbers[1::2], strict=True))
-        ordered = sorted(ranges)
-        after = 0
-        for first, count in ordered:
-            if not count or first < after or first + count - 1 > CHUNK_NUMBER_MAX:
-                raise Malformed("ranges", f"{key} has an empty or overlapping range at {first}")
-            after = first + count
-        return ranges
+        return _pairs(key, self.numbers(key, 2 * most_ranges, 0, CHUNK_NUMBER_MAX))
 
     def held(self, key: str) -> RangeSet:
         """Read ascending, disjoint ranges that do not touch."""
@@ -240,9 +282,7 @@ def _open(fields: _Fields) -> m.Open:
 
 
 def _want(fields: _Fields) -> m.Want:
-    ranges = _some(fields.ranges("ranges", limits.REQUEST_RANGES_MAX))
-    _bound_chunks(ranges)
-    return m.Want(ranges)
+    return m.Want(_batch(fields.numbers("ranges", 2 * limits.REQUEST_RANGES_MAX, 0, CHUNK_NUMBER_MAX)))
 
 
 def _ask(fields: _Fields) -> m.Ask:
@@ -265,12 +305,11 @@ def _opening(fields: _Fields) -> m.Opening:
 
 
 def _chunks(fields: _Fields) -> m.Chunks:
-    ranges = _some(fields.ranges("ranges", limits.REQUEST_RANGES_MAX))
-    _bound_chunks(ranges)
+    ranges = _batch(fields.numbers("ranges", 2 * limits.REQUEST_RANGES_MAX, 0, CHUNK_NUMBER_MAX))
     coding = fields.text("coding", _NAME_BYTES_MAX)
     if coding != "raw":
         raise Malformed("coding", f"unknown coding {coding[:80]!r}")
-    return m.Chunks(ranges, fields.number("length", 1, limits.BATCH_BYTES_MAX), coding)
+    return m.Chunks(ranges, fields.number("length", 1, limits.BATCH_BYTES_MAX))
 
 
 def _blobs(fields: _Fields) -> m.BlobsFollow:
@@ -346,16 +385,27 @@ def _unpacked(data: bytes) -> PeerAddress:
         raise Malformed("peer-address", str(exc)) from exc
 
 
-def _some(ranges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
-    if not ranges:
-        raise Malformed("ranges", "no chunk at all")
+def _pairs(key: str, numbers: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    if len(numbers) % 2:
+        raise Malformed("ranges", f"{key} ends in the middle of a range")
+    ranges = tuple(zip(numbers[::2], numbers[1::2], strict=True))
+    after = 0
+    for first, count in sorted(ranges):
+        if not count or first < after or first + count - 1 > CHUNK_NUMBER_MAX:
+            raise Malformed("ranges", f"{key} has an empty or overlapping range at {first}")
+        after = first + count
     return ranges
 
 
-def _bound_chunks(ranges: Sequence[tuple[int, int]]) -> None:
-    chunks = sum(count for _, count in ranges)
+def _batch(numbers: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """Return the `ranges` of one request or answer: at least one, and no more chunks than a batch."""
+    ranges = _pairs("ranges", numbers)
+    if not ranges:
+        raise Malformed("ranges", "no chunk at all")
+    chunks = sum(numbers[1::2])
     if chunks > limits.BATCH_CHUNKS_MAX:
         raise Malformed("batch-chunks", f"{chunks} chunks at once, at most {limits.BATCH_CHUNKS_MAX} allowed")
+    return ranges
 
 
 _BULK_REQUESTS: dict[str, Callable[[_Fields], BulkRequest]] = {"open": _open, "want": _want, "ask": _ask}

@@ -6,6 +6,8 @@ connection.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from p2phub.content import Digest, RangeSet
@@ -55,7 +57,7 @@ class Chunks(msgspec.Struct, frozen=True):
 
     ranges: tuple[tuple[int, int], ...]
     length: int
-    coding: str = "raw"
+    coding: Literal["raw"] = "raw"
 
 
 class BlobsFollow(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2phub import limits
-from p2phub.content import Digest, RangeSet
+from p2phub.content import Digest, RangeSet, pack
 from p2phub.errors import Malformed
 from p2phub.identity import Address, PeerAddress, PeerId
 from p2phub.wire import codec
@@ -87,6 +88,64 @@ def test_a_message_with_a_changed_byte_is_a_message_or_malformed(message: codec.
     for decode in DECODERS:
         with suppress(Malformed):
             decode(bytes(header))
+
+
+ranges = st.lists(st.tuples(st.integers(0, 700), st.integers(0, 300)), max_size=4).map(lambda pairs: [*sum(pairs, ())])
+odd_values = st.one_of(st.integers(-2, 1 << 33), st.booleans(), st.text(max_size=4), st.binary(max_size=4))
+odd_maps = st.fixed_dictionaries(
+    {},
+    optional={
+        "t": st.one_of(st.sampled_from(["want", "chunks", "ask"]), odd_values),
+        "ranges": st.one_of(ranges, st.lists(odd_values, max_size=6), odd_values),
+        "length": st.one_of(st.integers(-1, limits.MIB + 1), odd_values),
+        "coding": st.one_of(st.just("raw"), odd_values),
+        "u": odd_values,
+    },
+)
+wants = st.builds(lambda ranges: {"t": "want", "ranges": ranges}, ranges)
+chunks = st.builds(
+    lambda ranges, length: {"t": "chunks", "ranges": ranges, "length": length, "coding": "raw"},
+    ranges,
+    st.integers(0, limits.MIB + 1),
+)
+
+
+@covers("T27")
+@given(st.one_of(wants, chunks, odd_maps).map(pack), st.data())
+def test_the_short_way_takes_and_refuses_what_reading_field_by_field_does(header: bytes, chance: st.DataObject) -> None:
+    if chance.draw(st.booleans()):
+        at = chance.draw(st.integers(0, len(header)))
+        header = header[:at] + chance.draw(st.binary(max_size=3)) + header[at + chance.draw(st.integers(0, 3)) :]
+    both_ways(header)
+
+
+@covers("T27")
+@given(st.integers(0, 1 << 16), st.sampled_from([b"\x91", b"\x81\xa1a", b"\x81", b"\xdd\xff\xff\xff\xff"]))
+def test_however_deep_a_header_is_it_is_refused_alike(count: int, part: bytes) -> None:
+    for begin in (b"", b"\x82\xa6ranges", b"\x81\xa1t", b"\x82\xa1u"):
+        both_ways((begin + count * part)[: limits.FRAME_HEADER_BYTES_MAX])
+
+
+def both_ways(header: bytes) -> None:
+    for decode in (codec.decode_bulk_request, codec.decode_bulk_answer):
+        found = outcome(decode, header)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(codec, "_usual", lambda header, decoder: None)
+            assert outcome(decode, header) == found
+
+
+def outcome(decode: Callable[[bytes], codec.Message], header: bytes) -> object:
+    try:
+        return decode(header)
+    except Malformed as exc:
+        return str(exc)
+
+
+def test_the_usual_messages_go_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec, "_decode", None)
+    want, answer = m.Want(((7, 3), (0, 1))), m.Chunks(((7, 3), (0, 1)), 1000)
+    assert codec.decode_bulk_request(header_of(want)) == want
+    assert codec.decode_bulk_answer(header_of(answer)) == answer
 
 
 def test_the_longest_answers_fit_one_frame() -> None:
