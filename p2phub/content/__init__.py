@@ -15,6 +15,7 @@ from p2phub.content.plans import (
     Steady,
     Walker,
     WritePlan,
+    length_of,
 )
 from p2phub.content.ranges import RangeSet, Run
 from p2phub.content.record import Fields, has_controls, pack_record, unpack_record
@@ -47,6 +48,7 @@ __all__ = [
     "digest_of",
     "encode_lists",
     "has_controls",
+    "length_of",
     "list_digests",
     "pack",
     "pack_record",

@@ -11,7 +11,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
-from operator import sub
+from operator import attrgetter, sub
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -29,6 +29,14 @@ class ChunkRef(msgspec.Struct, frozen=True):
     offset: int
     length: int
     digest: bytes  # 32 raw bytes: compared in the hot path, so not wrapped.
+
+
+_LENGTH = attrgetter("length")
+
+
+def length_of(refs: Iterable[ChunkRef]) -> int:
+    """Return how many bytes `refs` have together."""
+    return sum(map(_LENGTH, refs))
 
 
 class ChunkTable:
@@ -73,13 +81,17 @@ class ChunkTable:
 
     def file_of(self, index: int) -> int:
         """Return the number of the file that chunk `index` belongs to. Raises IndexError outside the manifest."""
-        if not 0 <= index < len(self):
+        if not 0 <= index < self._first[-1]:
             raise IndexError(index)
         return bisect_right(self._first, index) - 1
 
     def span(self, file: int) -> Run:
         """Return the half-open run of chunk numbers of file number `file`; empty for an empty file."""
         return self._first[file], self._first[file + 1]
+
+    def chunks_in(self, file: int) -> int:
+        """Return how many chunks file number `file` has."""
+        return self._first[file + 1] - self._first[file]
 
     def digests(self, first: int, stop: int) -> bytes:
         """Return the digests of chunks `first` ..< `stop`, packed."""

@@ -141,3 +141,11 @@ class RangeSet(msgspec.Struct, frozen=True):
             taken.append((start, min(stop, start + count)))
             count -= stop - start
         return RangeSet(tuple(taken))
+
+    def after(self, count: int) -> RangeSet:
+        """Return all but the `count` lowest members."""
+        for number, (start, stop) in enumerate(self.runs):
+            if count < stop - start:
+                return RangeSet(((start + count, stop), *self.runs[number + 1 :]))
+            count -= stop - start
+        return RangeSet()

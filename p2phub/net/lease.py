@@ -65,7 +65,7 @@ class Lease:
                 break
             room -= table.bytes_of(RangeSet(((start, stop),)))
             count -= taken
-        self.unasked -= self.unasked.first(len(refs))
+        self.unasked = self.unasked.after(len(refs))
         return tuple(refs)
 
     def put_back(self, chunks: RangeSet) -> None:
@@ -82,7 +82,8 @@ class Window:
         self._rate: float | None = None
         self._since: float | None = None
         self._bytes = 0
-        self._asked_at: float | None = None
+        self._asked_at = 0.0
+        self.is_asking = False  # Whether the beginning of the next answer tells how long a round trip takes.
         self._trip_s: float | None = None  # The shortest seen.
         self._came_bytes = 0  # In all.
 
@@ -93,11 +94,6 @@ class Window:
             return self._capped(min(_WINDOW_BYTES_FIRST + 4 * self._came_bytes, _WINDOW_BYTES_UNMEASURED_MAX))
         wanted = int(self._rate * (WINDOW_S + 2 * self.trip_s))
         return self._capped(min(limits.WINDOW_BYTES_MAX, max(_WINDOW_BYTES_MIN, wanted)))
-
-    @property
-    def request_bytes(self) -> int:
-        """Bytes of one request: two of them fill the window."""
-        return min(limits.BATCH_BYTES_MAX, self.bytes_max // 2)
 
     @property
     def beside_bytes(self) -> int:
@@ -115,19 +111,14 @@ class Window:
     def began(self, now: float) -> None:
         """Note that something is under way again."""
         self._since, self._bytes = now, 0
-        self._asked_at = now
-
-    @property
-    def is_asking(self) -> bool:
-        """Whether the beginning of the next answer tells how long a round trip takes."""
-        return self._asked_at is not None
+        self._asked_at, self.is_asking = now, True
 
     def answered(self, now: float) -> None:
         """Note that the answer to what went out at `began` begins to come."""
-        if self._asked_at is not None:
+        if self.is_asking:
             trip_s = min(now - self._asked_at, _TRIP_S_MAX)
             self._trip_s = trip_s if self._trip_s is None else min(self._trip_s, trip_s)
-            self._asked_at, self._since = None, now  # The way there and back is no part of the rate.
+            self.is_asking, self._since = False, now  # The way there and back is no part of the rate.
 
     def came(self, length: int, now: float) -> None:
         """Note that `length` bytes of what is under way came."""
@@ -141,3 +132,8 @@ class Window:
         sample = self._bytes / elapsed
         self._rate = sample if self._rate is None else self._rate + _WEIGHT * (sample - self._rate)
         self._since, self._bytes = now, 0
+
+
+def request_bytes(window_bytes: int) -> int:
+    """Return the bytes of one request: two of them fill the window."""
+    return min(limits.BATCH_BYTES_MAX, window_bytes // 2)

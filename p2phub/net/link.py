@@ -18,7 +18,7 @@ from p2phub.identity import Address, PeerId
 from p2phub.net.buffer import new_buffer
 from p2phub.net.channel import Channel
 from p2phub.net.interface import Blobs, Cancelled, Closed, Opened, Refused, Report, Returned, Spent, Verified, WindowNow
-from p2phub.net.lease import Lease, Window
+from p2phub.net.lease import Lease, Window, request_bytes
 from p2phub.net.renumbered import Renumbered
 from p2phub.net.reports import Reports
 from p2phub.net.writing import ChunkWriter
@@ -54,7 +54,7 @@ class BulkLink:
         self._writing: Sequence[ChunkRef] = ()
         self._verified: list[tuple[int, int]] = []
         self._verified_bytes = 0
-        self._spent = Spent()
+        self._receive_s = self._check_s = self._write_s = 0.0
         self._window = window  # The thread's own; others read it, a number at a time.
         # The thread's own:
         self._writer: ChunkWriter | None = None
@@ -185,14 +185,17 @@ class BulkLink:
                 self._idle(buffer)
                 continue
             events: tuple[RequesterEvent, ...] = ()
+            now = time.monotonic()
             while not events and (need := self._machine.need):
-                began = time.monotonic()
-                self._channel.fill(buffer[:need])
+                part, began = buffer[:need], now
+                self._channel.fill(part)
                 came = time.monotonic()
                 if self._window.is_asking:
                     self._window.answered(came)
-                events = self._machine.receive(buffer[:need])
-                self._spent += (came - began, time.monotonic() - came, 0.0)
+                events = self._machine.receive(part)
+                now = time.monotonic()
+                self._receive_s += came - began
+                self._check_s += now - came
             for event in events:
                 self._take(event)
 
@@ -207,30 +210,32 @@ class BulkLink:
         if not self._machine.may_request:
             return b""
         frames: list[bytes] = []
-        machine = self._machine
+        machine, window = self._machine, self._window
         with self._lock:
             while self._asks and machine.requests_outstanding < limits.REQUESTS_OUTSTANDING_MAX:
                 count = min(len(self._asks), limits.BLOBS_PER_REQUEST_MAX)
                 frames.append(machine.ask([self._asks.popleft() for _ in range(count)]))
-            if self._plan is None or not self._lease.unasked:
+            plan, lease = self._plan, self._lease
+            if plan is None or not lease.unasked:
                 return b"".join(frames)
             if self._writer is None:
-                self._writer = ChunkWriter(self._plan)
-                machine.use(self._plan.table, self._plan.path_of)
+                self._writer = ChunkWriter(plan)
+                machine.use(plan.table, plan.path_of)
             if not machine.bytes_outstanding:
-                self._window.began(time.monotonic())
-            window, most, beside = self._window.bytes_max, self._window.request_bytes, self._window.beside_bytes
+                window.began(time.monotonic())
+            bytes_max = window.bytes_max
+            most = request_bytes(bytes_max)
             while (
-                self._lease.unasked
-                and machine.requests_outstanding < limits.REQUESTS_OUTSTANDING_MAX
+                lease.unasked
+                and (requests := machine.requests_outstanding) < limits.REQUESTS_OUTSTANDING_MAX
                 and (
-                    machine.bytes_outstanding + most <= window
-                    or (machine.requests_outstanding < 2 and machine.bytes_outstanding <= beside)
+                    machine.bytes_outstanding + most <= bytes_max
+                    or (requests < 2 and machine.bytes_outstanding <= window.beside_bytes)
                 )
             ):
-                refs = self._lease.take(self._plan.table, most)
+                refs = lease.take(plan.table, most)
                 frames.append(machine.want(refs if self._renumbered is None else self._ask(self._renumbered, refs)))
-            all_asked = not self._lease.unasked
+            all_asked = not lease.unasked
         if all_asked and frames:
             # The lease runs out with what is under way: say now what is done, so that more can be granted meanwhile.
             self._tell_verified()
@@ -253,11 +258,11 @@ class BulkLink:
                 wanted = self._begin_writing(refs)
                 self._writer.write(refs, data, wanted)
                 now = time.monotonic()
-                self._spent += (0.0, 0.0, now - began)
+                self._write_s += now - began
                 self._window.came(len(data), now)
                 with self._lock:
                     self._writing = ()
-                    self._verified.extend((ref.index, ref.index + 1) for ref in wanted)
+                    self._verified += [(ref.index, ref.index + 1) for ref in wanted]
                     self._verified_bytes += len(data)
                 if now - self._reported_at >= limits.REPORT_S or self._verified_bytes >= limits.REPORT_BYTES:
                     self._tell_verified()
@@ -289,8 +294,10 @@ class BulkLink:
         with self._lock:
             if not self._verified_bytes:
                 return  # Bytes alone are worth telling, too: what was cancelled has come.
-            chunks, length, spent = RangeSet.of(self._verified), self._verified_bytes, self._spent
-            self._verified, self._verified_bytes, self._spent = [], 0, Spent()
+            chunks, length = RangeSet.of(self._verified), self._verified_bytes
+            spent = Spent(self._receive_s, self._check_s, self._write_s)
+            self._verified, self._verified_bytes = [], 0
+            self._receive_s = self._check_s = self._write_s = 0.0
             self._reported_at = time.monotonic()
             self._lease.settle(chunks)
             self._reports.put(Verified(chunks, length, spent))  # Under the lock, so that none comes after Closed.

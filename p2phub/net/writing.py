@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from p2phub.content import ChunkRef, WritePlan
+from p2phub.content import ChunkRef, WritePlan, length_of
 from p2phub.errors import DiskError, DiskFull
 
 _FILES_OPEN_MAX = 8
@@ -30,11 +30,11 @@ class ChunkWriter:
             for run, part in _parts(refs, data, wanted):
                 self.write(run, part)
             return
-        if self._plan.open_many is not None:
+        if self._plan.open_many is not None and refs[0].file != refs[-1].file:
             self._open_at_once(refs)
         whole_files: list[int] = []
         parts: list[memoryview] = []
-        span, at_once = self._plan.table.span, self._plan.write_files
+        chunks_in, at_once = self._plan.table.chunks_in, self._plan.write_files
         at = begin = 0
         first, count = 0, len(refs)  # `first` of the run of neighbours that ends at `number`.
         for number, ref in enumerate(refs, 1):
@@ -42,9 +42,8 @@ class ChunkWriter:
             at += length
             if number < count and refs[number].file == file and refs[number].offset == offset + length:
                 continue
-            start, stop = span(file)
-            whole = number - first == stop - start
-            if whole and at_once is not None and file not in self._open:
+            whole = file not in self._open and number - first == chunks_in(file)
+            if whole and at_once is not None:
                 whole_files.append(file)
                 parts.append(data[begin:at])
             else:
@@ -54,9 +53,9 @@ class ChunkWriter:
             at_once(whole_files, parts)
 
     def _write(self, file: int, data: memoryview, offset: int, *, whole: bool) -> None:
-        """Write one run of neighbours; `whole`: they are all that the file has, so it need not stay open."""
+        """Write one run of neighbours; `whole`: they are all that the file has, and it need not stay open."""
         try:
-            if whole and file not in self._open:
+            if whole:
                 descriptor = self._ready.pop(file) if file in self._ready else self._plan.open(file)
                 try:
                     _write_all(descriptor, data, offset)
@@ -106,7 +105,7 @@ def _parts(
     at = 0
     for is_kept, group in groupby(refs, key=lambda ref: ref.index in keep):
         run = list(group)
-        length = sum(ref.length for ref in run)
+        length = length_of(run)
         if is_kept:
             yield run, data[at : at + length]
         at += length

@@ -21,13 +21,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from enum import Enum, auto
+from enum import IntEnum, auto
 
 import msgspec
 from blake3 import blake3
 
 from p2phub import limits
-from p2phub.content import ChunkRef, ChunkTable, Digest, RangeSet, digest_of
+from p2phub.content import ChunkRef, ChunkTable, Digest, RangeSet, digest_of, length_of
 from p2phub.errors import ChunkMismatch, HubError, Malformed, PeerRefused, ProtocolViolation
 from p2phub.wire.codec import decode_bulk_answer, encode
 from p2phub.wire.flight import BlobChain
@@ -37,7 +37,7 @@ from p2phub.wire.messages import Ask, BlobsFollow, Chunks, Open, Opening, Refuse
 _CHUNK_LIST_BEGINS = b"p2phcl"  # manifest.md §4. Only to name a false blob: what it is was asked by digest.
 
 
-class State(Enum):
+class State(IntEnum):  # Not Enum, whose hash is a function of Python: states are looked up several times a request.
     NEW = auto()
     OPENING = auto()
     FLIGHT = auto()
@@ -175,7 +175,7 @@ class BulkRequester:
     def want(self, refs: Sequence[ChunkRef]) -> bytes:
         """Return the frame that asks for `refs`, distinct, in sending order, within the limits of one batch."""
         self._say(Want)
-        length = sum(ref.length for ref in refs)
+        length = length_of(refs)
         assert 0 < len(refs) <= limits.BATCH_CHUNKS_MAX
         assert length <= limits.BATCH_BYTES_MAX
         assert len(self._outstanding) < limits.REQUESTS_OUTSTANDING_MAX
@@ -219,10 +219,10 @@ class BulkRequester:
         return self._violation("unasked", "bytes that nobody asked for")
 
     def _receive(self, data: memoryview) -> tuple[RequesterEvent, ...]:
-        if self._state is State.FLIGHT:
-            return self._receive_flight(data)
         if self._state is State.PAYLOAD:
             return self._receive_chunks(data)
+        if self._state is State.FLIGHT:
+            return self._receive_flight(data)
         if self._state is State.BLOBS:
             return self._receive_blob(data)
         try:
@@ -237,10 +237,10 @@ class BulkRequester:
         if type(message) not in MAY_COME[self._state]:
             raise self._violation("out-of-order", f"{type(message).__name__} in answer to nothing like it")
         match message:
-            case Opening():
-                return self._begin_flight(message)
             case Chunks():
                 return self._begin_chunks(message)
+            case Opening():
+                return self._begin_flight(message)
             case BlobsFollow():
                 return self._begin_blobs(message)
             case Refuse():
@@ -307,8 +307,7 @@ class BulkRequester:
     # Chunks.
 
     def _begin_chunks(self, message: Chunks) -> tuple[RequesterEvent, ...]:
-        refs = self._answered(message.ranges)
-        expected = sum(ref.length for ref in refs)
+        refs, expected = self._answered(message.ranges)
         if message.length != expected:
             raise self._violation("chunks-length", f"{message.length} bytes announced for chunks of {expected}")
         self._coming, self._need, self._state = refs, expected, State.PAYLOAD
@@ -328,7 +327,7 @@ class BulkRequester:
             who = self._peer or "the provider"
             raise PeerRefused(f"{who} refused: {message.reason}", reason=message.reason, peer=self._peer)
         if message.ranges:
-            refs = self._answered(message.ranges)
+            refs, _ = self._answered(message.ranges)
         else:
             self._oldest_ask()
             self._outstanding.popleft()
@@ -336,20 +335,23 @@ class BulkRequester:
         self._serve_on()
         return (ChunksRefused(refs, message.reason),)
 
-    def _answered(self, ranges: Sequence[tuple[int, int]]) -> tuple[ChunkRef, ...]:
-        """Take from the oldest want the chunks that an answer names: they must be the next ones due."""
+    def _answered(self, ranges: Sequence[tuple[int, int]]) -> tuple[tuple[ChunkRef, ...], int]:
+        """Take from the oldest want the chunks that an answer names: they must be the next ones due. Returns them, and
+        their bytes."""
         oldest = self._outstanding[0] if self._outstanding else None
         refs: list[ChunkRef] = []
+        length = 0
         for first, count in ranges:
             for index in range(first, first + count):
                 due = oldest.popleft() if oldest else None
                 if not isinstance(due, ChunkRef) or due.index != index:
                     raise self._violation("chunks-order", f"an answer names chunk {index}, which is not the next due")
                 refs.append(due)
+                length += due.length
         if not oldest:
             self._outstanding.popleft()
-        self._bytes_wanted -= sum(ref.length for ref in refs)
-        return tuple(refs)
+        self._bytes_wanted -= length
+        return tuple(refs), length
 
     def _checked(self, refs: Sequence[ChunkRef], data: memoryview) -> Iterator[tuple[ChunkRef, memoryview]]:
         at = 0

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2phub.content import ChunkTable, RangeSet, chunk_list, digest_of
+from p2phub.content import ChunkTable, RangeSet, chunk_list, digest_of, length_of
 
 files = st.lists(st.lists(st.integers(1, 1 << 20), max_size=5), max_size=8)
 
@@ -41,6 +41,7 @@ def test_spans_divide_the_numbers_among_the_files(lengths: list[list[int]]) -> N
     table = table_of(lengths)
     spans = [table.span(file) for file in range(table.files)]
     assert [stop - start for start, stop in spans] == [len(each) for each in lengths]
+    assert [table.chunks_in(file) for file in range(table.files)] == [len(each) for each in lengths]
     assert [index for start, stop in spans for index in range(start, stop)] == list(range(len(table)))
 
 
@@ -49,6 +50,7 @@ def test_bytes_of_ranges_are_those_of_their_chunks(lengths: list[list[int]], pai
     table = table_of(lengths)
     ranges = RangeSet.of(pairs) & RangeSet.whole(len(table))
     assert table.bytes_of(ranges) == sum(table.chunk(index).length for index in ranges)
+    assert table.bytes_of(ranges) == length_of(table.chunk(index) for index in ranges)
 
 
 @pytest.mark.parametrize("index", [-1, 3, 1000])

@@ -46,6 +46,13 @@ def test_first_takes_the_lowest_members(pairs: list[tuple[int, int]], count: int
     assert list(found) == sorted(model(pairs))[: max(count, 0)]
 
 
+@given(runs, st.integers(0, 80))
+def test_after_the_lowest_members_come_all_others(pairs: list[tuple[int, int]], count: int) -> None:
+    found = RangeSet.of(pairs).after(count)
+    assert_normal(found)
+    assert list(found) == sorted(model(pairs))[count:]
+
+
 @pytest.mark.parametrize(("count", "members"), [(0, []), (3, [0, 1, 2])])
 def test_whole_has_every_chunk(count: int, members: list[int]) -> None:
     assert list(RangeSet.whole(count)) == members

@@ -8,7 +8,7 @@ import pytest
 
 from p2phub import limits
 from p2phub.content import ChunkList, ChunkTable, RangeSet
-from p2phub.net.lease import Lease, Window
+from p2phub.net.lease import Lease, Window, request_bytes
 
 MIB = limits.MIB
 
@@ -63,19 +63,19 @@ def test_the_window_is_what_a_quarter_second_brings(rate: float, window: int) ->
     for step in range(1, 100):
         measured.came(int(rate * 0.1), 0.1 * step)
     assert measured.bytes_max == pytest.approx(window, rel=0.01)
-    assert measured.request_bytes == min(MIB, measured.bytes_max // 2)
+    assert request_bytes(measured.bytes_max) == min(MIB, measured.bytes_max // 2)
 
 
 def test_before_anything_is_measured_little_is_under_way_and_more_with_all_that_came() -> None:
     """In a crowd that starts together nobody knows of the others yet, and all that is asked for comes."""
     window = Window()
-    assert window.bytes_max == 2 * window.request_bytes == MIB // 4
+    assert window.bytes_max == 2 * request_bytes(window.bytes_max) == MIB // 4
     assert window.beside_bytes < MIB // 4  # Nor a second chunk beside the first.
     window.came(MIB // 8, 5.0)
     assert window.bytes_max == 3 * MIB // 4
     window.began(5.0)  # What was asked for came at once, too fast to measure: that does not start it anew.
     window.came(MIB, 5.001)
-    assert window.bytes_max == 2 * window.request_bytes == 2 * MIB
+    assert window.bytes_max == 2 * request_bytes(window.bytes_max) == 2 * MIB
 
 
 def test_time_in_which_nothing_was_under_way_does_not_count() -> None:
