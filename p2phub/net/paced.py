@@ -16,6 +16,7 @@ from p2phub.net.channel import Channel, Progress
 from p2phub.net.throttle import Throttle
 from p2phub.transfer import Flow
 
+_TOLD_BYTES = 4 * limits.KIB  # Less is told with what follows it, or at the end: a header with its payload.
 _LOOK_BYTES = 4 * limits.RATE_MIN  # What a look at a waiting thread counts for: links are looked at each second.
 
 
@@ -36,6 +37,7 @@ class PacedChannel:
         self._stop = throttle.stop()
         self._waits = False
         self._credit = 0
+        self._untold = 0  # Bytes that go out without a wait, and the throttle has not heard of.
 
     def fill(self, into: memoryview) -> None:
         if self._sends or not self._throttle.is_limited:
@@ -45,7 +47,9 @@ class PacedChannel:
 
     def send(self, data: memoryview | bytes) -> None:
         if not self._sends or not self._throttle.is_limited:
-            self._throttle.gave(self._flow, len(data))
+            self._untold += len(data)
+            if self._untold >= _TOLD_BYTES:
+                self._tell()
             self._channel.send(data)
         else:
             self._in_pieces(memoryview(data), self._channel.send)
@@ -70,7 +74,13 @@ class PacedChannel:
         self._stop.call()
 
     def close(self) -> None:
+        self._tell()
         self._channel.close()
+
+    def _tell(self) -> None:
+        if self._untold:
+            self._throttle.gave(self._flow, self._untold)
+            self._untold = 0
 
     def _in_pieces(self, data: memoryview, move: Callable[[memoryview], None]) -> None:
         # The peer's time is bounded for all pieces together, as it is for the one call that would move them all.

@@ -31,8 +31,7 @@ class ChunkReader:
         if file in self._lost:
             return self._lost[file]
         try:
-            start, stop = self._table.span(file)
-            if len(refs) == stop - start and file not in self._open:
+            if file not in self._open and len(refs) == self._table.chunks_in(file):
                 reason = self._read_once(file, refs, into)  # All that it has: it need not stay open.
             else:
                 reason = _read_checked(self._readable(file), refs, into)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 
 from p2phub import limits
-from p2phub.content import ChunkRef
+from p2phub.content import ChunkRef, length_of
 from p2phub.errors import PeerGone, PeerRefused
 from p2phub.net.buffer import PAGE_BYTES, new_buffer
 from p2phub.net.channel import Channel
@@ -94,13 +94,13 @@ class BulkService:
             at += len(blob)
         refs: list[ChunkRef] = []
         for run in _by_file(wanted):
-            length = sum(ref.length for ref in run)
+            length = length_of(run)
             if reader.read(run, self._buffer[at : at + length]) is not None:
                 break  # What follows a gap is not a prefix.
             refs += run
             at += length
         self._send(self._machine.opening(blobs, refs), at)
-        self._count(sum(ref.length for ref in refs))
+        self._count(length_of(refs))
         self._machine.answered()
 
     def _answer_want(self, want: Want, reader: ChunkReader) -> None:
@@ -110,7 +110,7 @@ class BulkService:
         reader.expect([each.refs[0].file for each in stretches if not each.refused])
         with self._channel.progress.ours():  # However slow the disk, the connection is not idle.
             for stretch in stretches:
-                length = sum(ref.length for ref in stretch.refs)
+                length = length_of(stretch.refs)
                 refused = stretch.refused or reader.read(stretch.refs, self._buffer[at : at + length])
                 if refused is None:
                     refs += stretch.refs

@@ -388,7 +388,8 @@ def _unpacked(data: bytes) -> PeerAddress:
 def _pairs(key: str, numbers: Sequence[int]) -> tuple[tuple[int, int], ...]:
     if len(numbers) % 2:
         raise Malformed("ranges", f"{key} ends in the middle of a range")
-    ranges = tuple(zip(numbers[::2], numbers[1::2], strict=True))
+    each = iter(numbers)
+    ranges = tuple(zip(each, each, strict=True))
     after = 0
     for first, count in sorted(ranges):
         if not count or first < after or first + count - 1 > CHUNK_NUMBER_MAX:

@@ -16,11 +16,12 @@ Source: proto/transfer.md §3 and §4.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import Enum, auto
-from typing import NamedTuple
+from enum import IntEnum, auto
+
+import msgspec
 
 from p2phub import limits
-from p2phub.content import ChunkRef, ChunkTable, Digest, RangeSet
+from p2phub.content import ChunkRef, ChunkTable, Digest, RangeSet, length_of
 from p2phub.errors import HubError, Malformed, ProtocolViolation
 from p2phub.wire.codec import BulkRequest, decode_bulk_request, encode
 from p2phub.wire.framing import LENGTH_BYTES, header_length
@@ -28,7 +29,7 @@ from p2phub.wire.messages import Ask, BlobsFollow, Chunks, Open, Opening, Refuse
 from p2phub.wire.requester import runs_of
 
 
-class State(Enum):
+class State(IntEnum):  # As in the requester.
     OPENING = auto()
     ANSWERING = auto()
     SERVING = auto()
@@ -43,7 +44,7 @@ MAY_COME: dict[State, frozenset[type]] = {
 }
 
 
-class Stretch(NamedTuple):
+class Stretch(msgspec.Struct, frozen=True):
     """Wanted chunks of one kind, in order: of one file and held (`refused` is None), or to be refused for a reason."""
 
     refs: tuple[ChunkRef, ...]
@@ -113,8 +114,7 @@ class BulkProvider:
 
     def holds(self, want: Want) -> bool:
         """Whether all of it can be served by what was last said to be held."""
-        wanted = RangeSet.of((first, first + count) for first, count in want.ranges)
-        return not wanted - self._held
+        return all(self._held.covers((first, first + count)) for first, count in want.ranges)
 
     # --- the first flight --------------------------------------------------------------------------------------------
 
@@ -149,7 +149,7 @@ class BulkProvider:
     def opening(self, blobs: Sequence[bytes], refs: Sequence[ChunkRef]) -> bytes:
         """Return the frame of the first flight; `blobs`, then the bytes of `refs`, follow it."""
         lengths = tuple(len(blob) for blob in blobs)
-        return encode(Opening(self._held, lengths, len(refs), sum(ref.length for ref in refs)))
+        return encode(Opening(self._held, lengths, len(refs), length_of(refs)))
 
     # --- chunks and blobs --------------------------------------------------------------------------------------------
 
@@ -158,10 +158,12 @@ class BulkProvider:
         more than one batch."""
         table = self._table
         assert table is not None
-        if any(first + count > len(table) for first, count in want.ranges):
-            raise self._violation("chunk-number", f"chunks beyond the {len(table)} of the manifest")
-        refs = [ref for first, count in want.ranges for ref in table.chunks(first, count)]
-        length = sum(ref.length for ref in refs)
+        refs: list[ChunkRef] = []
+        for first, count in want.ranges:
+            if first + count > len(table):
+                raise self._violation("chunk-number", f"chunks beyond the {len(table)} of the manifest")
+            refs += table.chunks(first, count)
+        length = length_of(refs)
         if length > limits.BATCH_BYTES_MAX:
             raise self._violation("batch-bytes", f"{length} bytes wanted at once")
         if self.holds(want):
@@ -181,7 +183,7 @@ class BulkProvider:
 
     def chunks(self, refs: Sequence[ChunkRef]) -> bytes:
         """Return the frame that announces the bytes of `refs`."""
-        return encode(Chunks(runs_of(refs), sum(ref.length for ref in refs)))
+        return encode(Chunks(runs_of(refs), length_of(refs)))
 
     def refuse(self, refs: Sequence[ChunkRef], reason: str) -> bytes:
         """Return the frame that says that `refs` will not come (none: the Open, or the blobs asked for)."""

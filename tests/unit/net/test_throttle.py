@@ -331,6 +331,20 @@ def test_what_goes_out_without_a_cap_stands_on_the_tab_too() -> None:
     assert flow.weight < 0.1
 
 
+def test_what_goes_out_without_a_cap_is_told_a_header_with_its_payload_and_the_rest_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[int] = []
+    throttle = throttle_in(Time())
+    monkeypatch.setattr(throttle, "gave", lambda flow, count: told.append(count))
+    channel = paced(throttle, Recorder(Time()), Time(), sends=True)
+    for length in (20, MIB, 20, 30):
+        channel.send(bytes(length))
+    assert told == [20 + MIB]
+    channel.close()
+    assert told == [20 + MIB, 20 + 30]
+
+
 def test_all_connections_of_one_address_have_one_share_of_each_manifest_and_one_in_all() -> None:
     throttle = throttle_in(Time(), 1e6)
     _, first = throttle.enter("m", "a", peer(1))
