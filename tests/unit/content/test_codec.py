@@ -67,6 +67,13 @@ def _outcome(data: bytes) -> object:
         return exc.rule
 
 
+@covers("T27")
+@pytest.mark.parametrize("level", [b"\x91", b"\x81\xa0", b"\x81"])
+def test_what_is_deeper_than_the_interpreter_goes_is_malformed(level: bytes) -> None:
+    with pytest.raises(Malformed):
+        unpack((level * 1024)[: codec._SHORT_BYTES_MAX])
+
+
 @covers("T19")
 @given(values, st.data())
 def test_a_changed_byte_gives_another_value_or_none(value: object, data: st.DataObject) -> None:
