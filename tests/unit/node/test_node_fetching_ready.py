@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from p2phub.engine import Workers
+from p2phub.engine.workers import Workers
 from p2phub.errors import Damaged, DiskError, HubError
 from p2phub.node.compose import Parts
 from p2phub.node.verbs.fetching import _get_ready
