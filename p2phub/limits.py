@@ -54,6 +54,7 @@ TICKET_BYTES_MAX = 8 * KIB
 FRAME_HEADER_BYTES_MAX = 64 * KIB  # A msgpack header; payload is never inside it.
 REQUEST_RANGES_MAX = 512  # (first, count) pairs in one request.
 RECORD_BYTES_MAX = 256 * KIB  # Of a sealed record: a call and two system calls each; two buffers a bulk connection.
+RECORDS_SPARE = 4  # Of one thing that is read, however short it is, and beyond these one for each
 RECORD_BYTES_LEAST = KIB // 2  # On the average of a read: who sends crumbs makes us work more for a byte than it does.
 BATCH_BYTES_MAX = MIB  # One buffer, one SSL_write, one answer.
 BATCH_CHUNKS_MAX = 512

@@ -15,9 +15,8 @@ from p2phub.errors import Malformed, PeerError, PeerGone, PeerStalled, ProtocolV
 from p2phub.identity import PeerId
 from p2phub.net.buffer import new_buffer
 from p2phub.net.channel import Progress
-from p2phub.net.sealing import HEAD_BYTES, RECORD_ROOM, TAG_BYTES, Opener, Sealer, length_of, record_bytes
+from p2phub.net.sealing import HEAD_BYTES, RECORD_ROOM, TAG_BYTES, Opener, Sealer, record_bytes, sealed_bytes
 
-RECORDS_SPARE = 4
 _NOTHING = memoryview(b"")
 _BESIDE = 4096  # Beside a full record: room for the header before it.
 
@@ -56,7 +55,7 @@ class Records:
 
     def fill(self, into: memoryview) -> None:
         """Receive exactly len(into) bytes. Raises PeerGone, PeerStalled, ProtocolViolation."""
-        most = RECORDS_SPARE + len(into) // limits.RECORD_BYTES_LEAST
+        most = limits.RECORDS_SPARE + len(into) // limits.RECORD_BYTES_LEAST
         while into:
             if self._rest:
                 count = min(len(into), len(self._rest))
@@ -74,7 +73,7 @@ class Records:
         self._receive(self._head)
         try:
             head = bytes(self._head)
-            length = length_of(head)
+            length = sealed_bytes(head)
             sealed = self._came[: length + TAG_BYTES]
             self._receive(sealed)
             if length <= len(into):

@@ -120,7 +120,7 @@ class Opener(_Direction):
             raise Malformed("record-forged", "a record that was not sealed by the peer")
 
 
-def length_of(head: bytes) -> int:
+def sealed_bytes(head: bytes) -> int:
     """Return how many bytes the record has that begins with `head`. Raises Malformed("record-length")."""
     length = int.from_bytes(head, "big")
     if not 0 < length <= limits.RECORD_BYTES_MAX:

@@ -272,7 +272,8 @@ class TlsChannel:
         self._read, self._write = self._records.fill, self._records.send
 
     def wait(self, timeout_s: float) -> bool:
-        if self._connection.pending() if self._records is None else self._records.has_rest:
+        opened = self._connection.pending() if self._records is None else self._records.has_rest
+        if opened:
             return True
         came = False
         for descriptor, _ in self._poll.poll(1000 * timeout_s):
