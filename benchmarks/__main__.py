@@ -21,6 +21,7 @@ from benchmarks.contestants import (
     Contestant,
     CrowdContestant,
     Curl,
+    Disk,
     Hub,
     Iroh,
     Kubo,
@@ -168,6 +169,7 @@ def _measure(
 def _everybody(p2phub: P2phub, torrent: Torrent, cache: Path, runtime: Path) -> list[Contestant]:
     return [
         Bare(),
+        Disk(),
         p2phub,
         BusyP2phub(runtime=runtime),
         torrent,

@@ -4,6 +4,7 @@ from benchmarks.contestants.aria2 import Aria2
 from benchmarks.contestants.bare import Bare
 from benchmarks.contestants.crowd import CrowdContestant, Finished, Member, Scene
 from benchmarks.contestants.curl import Curl
+from benchmarks.contestants.disk import Disk
 from benchmarks.contestants.hub import Hub
 from benchmarks.contestants.interface import Contestant
 from benchmarks.contestants.iroh import Iroh
@@ -22,6 +23,7 @@ __all__ = [
     "Contestant",
     "CrowdContestant",
     "Curl",
+    "Disk",
     "Finished",
     "Hub",
     "Iroh",

@@ -11,7 +11,7 @@ from functools import partial
 from statistics import median
 
 from benchmarks.crowd_trial import CrowdTrial
-from benchmarks.plan import OURS
+from benchmarks.plan import LIMITS, OURS
 from benchmarks.race import CrowdRace, Race, Standing, T
 from benchmarks.ratios import copies_sent
 from benchmarks.report.layout import table
@@ -38,9 +38,9 @@ def side_by_side(races: Sequence[Race], crowds: Sequence[CrowdRace], *, width: i
 
 
 def _columns(races: Sequence[Race | CrowdRace]) -> list[str]:
-    """Return who took part: ours first, then the others in their order, the machine's limit last."""
+    """Return who took part: ours first, then the others in their order, the machine's limits last."""
     names = list(dict.fromkeys(name for race in races for name in race.standings))
-    return sorted(names, key=lambda name: (not name.startswith(OURS), name == "bare"))
+    return sorted(names, key=lambda name: (not name.startswith(OURS), name in LIMITS))
 
 
 def _cells(standings: dict[str, Standing[T]], names: Sequence[str], figure: Callable[[Sequence[T]], str]) -> list[str]:

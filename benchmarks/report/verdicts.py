@@ -1,10 +1,9 @@
-"""The last of a report: every target under what it was judged of, and how many of them were met."""
+"""The last of a report: every target under what it was judged of, what was not run at all, and how many were met."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Mapping, Sequence
 
 from benchmarks.payload import GIB, MIB
 from benchmarks.plan import TARGET_BYTES
@@ -19,14 +18,21 @@ def verdict_table(verdicts: Sequence[Verdict], *, size: int, width: int) -> str:
     title = f"Targets, set for {TARGET_BYTES / GIB:g} GiB and 10,000 small files"
     if size != TARGET_BYTES:
         title += f"; this run was given {size / MIB:,.0f} MiB, so its verdicts only hint"
-    lines = [paragraph(title, width=width), *_rows(verdicts, width=width), "", _count(verdicts, width=width)]
-    return "\n".join(lines)
+    groups: dict[str, list[Verdict]] = {}
+    for one in verdicts:
+        groups.setdefault(one.of, []).append(one)
+    asked = {of: group for of, group in groups.items() if any(one.measured is not None for one in group)}
+    rest = [of for of in groups if of not in asked]
+    lines = [paragraph(title, width=width), *_rows(asked, width=width), ""]
+    if rest:
+        lines.append(paragraph("Nothing measured of: " + "; ".join(rest), width=width))
+    return "\n".join([*lines, _count(verdicts, width=width)])
 
 
-def _rows(verdicts: Sequence[Verdict], *, width: int) -> list[str]:
+def _rows(groups: Mapping[str, Sequence[Verdict]], *, width: int) -> list[str]:
     headings: dict[int, str] = {}
     rows = [_HEADER]
-    for of, group in groupby(verdicts, key=lambda one: one.of):
+    for of, group in groups.items():
         headings[len(rows)] = of
         rows += [(f"  {one.word}", one.what, one.target, one.measured or "") for one in group]
     return table(rows, width=width, flexible=_HEADER.index("what"), headings=headings)

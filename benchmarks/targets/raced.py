@@ -12,7 +12,7 @@ from statistics import median
 from benchmarks.alone import Alone
 from benchmarks.crowd_trial import CrowdTrial
 from benchmarks.held import Held
-from benchmarks.plan import BUSY, CROWD_RACES, OURS, RACES
+from benchmarks.plan import BUSY, CROWD_RACES, DISK, OURS, RACES
 from benchmarks.race import CrowdRace, Race
 from benchmarks.ratios import copies_sent, ideals, rate_ratio, trials_of
 from benchmarks.search import KINDS, Search, within
@@ -26,7 +26,7 @@ def rates(
     name: str, race: Race | None, other: str, least: float, *, own: str = OURS, kind: Kind = Kind.REQUIRED
 ) -> list[Verdict]:
     """Judge the rate against that of `other`: to verified bytes (p2phub's own word; to exit in brackets), and to
-    durable files."""
+    durable files. In brackets, too: what the disk alone reaches, which bounds a fetch that writes down as it goes."""
     of = race.title if race is not None else RACES[name].subject
     who = "rate" if own == OURS else "rate of a busy node"
     to_verified, to_durable = (f"{who} vs {other}, {what}" for what in ("verified", "durable"))
@@ -39,10 +39,21 @@ def rates(
         return [_nothing(of, what, target, failed, kind) for what in (to_verified, to_durable)]
     if race is not None and own == BUSY and not _was_busy(race):
         return [Verdict(of, what, target, "it was not busy", False, kind) for what in (to_verified, to_durable)]
+    beside = [f"exit {ended:.2f}", *_of_disk(race, other, lambda trial: trial.verified_s)]
+    beside_durable = _of_disk(race, other, lambda trial: trial.durable_s)
     return [
-        _verdict(of, to_verified, target, f"{verified:.2f} (exit {ended:.2f})", verified >= least, failed, kind),
-        _verdict(of, to_durable, target, f"{durable:.2f}", durable >= least, failed, kind),
+        _verdict(of, to_verified, target, _figure(verified, beside), verified >= least, failed, kind),
+        _verdict(of, to_durable, target, _figure(durable, beside_durable), durable >= least, failed, kind),
     ]
+
+
+def _of_disk(race: Race | None, other: str, seconds: Callable[[Trial], float]) -> list[str]:
+    ratio = rate_ratio(race, DISK, other, seconds)
+    return [] if ratio is None else [f"disk {ratio:.2f}"]
+
+
+def _figure(ratio: float, beside: Sequence[str]) -> str:
+    return f"{ratio:.2f} ({', '.join(beside)})" if beside else f"{ratio:.2f}"
 
 
 def at_most(name: str, race: Race | None, what: str, most_s: float) -> Verdict:

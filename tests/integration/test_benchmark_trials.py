@@ -6,12 +6,13 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from benchmarks.contestants import Bare, Finished, Member, Scene
+from benchmarks.contestants import Bare, Disk, Finished, Member, Scene
 from benchmarks.crowd_trial import run_crowd_trial
 from benchmarks.payload import MIB, Payload, make_payload
 from benchmarks.processes import REPOSITORY, Command, ContestantFailed, Running
@@ -96,6 +97,17 @@ def test_a_source_that_changed_since_it_was_made_is_not_raced(payload: Payload, 
     (payload.root / payload.files[0].path).write_bytes(b"changed")
     with pytest.raises(ContestantFailed, match="not what its record says"):
         run_trial(bare, payload, tmp_path / "trial", timeout_s=TIMEOUT_S)
+
+
+@pytest.mark.parametrize("memory", [False, True], ids=["disk", "memory"])
+def test_what_is_written_past_the_page_cache_is_the_source(tmp_path: Path, *, memory: bool) -> None:
+    odd = make_payload("odd", file_sizes=(2 * MIB + 8190, MIB, 5002), cache=tmp_path)
+    disk = Disk()
+    disk.prepare(odd, tmp_path)
+    shared = Path("/dev/shm") if memory else tmp_path  # A file system without O_DIRECT, by many kernels.
+    with tempfile.TemporaryDirectory(dir=shared) as directory:
+        trial = run_trial(disk, odd, Path(directory) / "trial", timeout_s=TIMEOUT_S)  # It compares the trees.
+    assert 0 < trial.verified_s <= trial.durable_s
 
 
 @pytest.mark.skipif(not kernel_tells(), reason="the kernel has no inet_diag")

@@ -18,6 +18,7 @@ from benchmarks.report.layout import table
 from benchmarks.simulated import Answer
 from benchmarks.store import Measured
 from benchmarks.targets import judge
+from benchmarks.targets.raced import rates
 from benchmarks.trial import Trial
 
 SIZE = 64 * MIB
@@ -55,12 +56,12 @@ def test_no_line_is_wider_than_the_terminal(width: int, rounds: int) -> None:
     assert max(map(len, report(rounds=rounds, width=width).splitlines())) <= width
 
 
-def test_all_races_stand_side_by_side_ours_first_and_the_limit_last() -> None:
+def test_all_races_stand_side_by_side_ours_first_and_the_limits_last() -> None:
     lines = report().partition("Side by side")[2].splitlines()[1:7]
-    assert lines[0].split() == ["p2phub", "p2phub-busy", *EVERYBODY[3:], "bare"]
+    assert lines[0].split() == ["p2phub", "p2phub-busy", *EVERYBODY[4:], "bare", "disk"]
     assert lines[1] == "  4 safetensors files, 64 MiB"
-    assert lines[2].split() == ["verified", "s", *["13.00"] * 11]
-    assert lines[3].split() == ["durable", "s", *["13.20"] * 11]
+    assert lines[2].split() == ["verified", "s", *["13.00"] * 12]
+    assert lines[3].split() == ["durable", "s", *["13.20"] * 12]
     assert lines[5].split()[:6] == ["last", "done", "s", "2.50", "-", "failed"]
 
 
@@ -68,6 +69,23 @@ def test_a_report_ends_with_how_many_targets_were_met() -> None:
     counted = [each.split(" ", 1) for each in report().splitlines()[-1].removeprefix("Targets: ").split(", ")]
     assert {word for _, word in counted} == {"met", "missed", "met (goal)", "missed (goal)", "not measured"}
     assert sum(int(count) for count, _ in counted) == len(judge({}, {}, Alone(), {}, {}))
+
+
+def test_what_was_not_run_at_all_is_named_once_and_not_target_by_target() -> None:
+    targets = report().partition("Targets, set for")[2]
+    unmeasured = targets.partition("Nothing measured of:")[2]
+    assert "small files of 4-64 KiB; cold start" in unmeasured
+    assert "cold start" not in targets.partition("Nothing measured of:")[0]
+
+
+def test_a_rate_stands_beside_what_the_disk_alone_reaches() -> None:
+    race = everybody(1)
+    race.standings["disk"].trials[:] = [trial(6.0)]
+    [verified, durable] = rates("four", race, "libtorrent", 2.5)
+    assert verified.measured == "1.00 (exit 1.00, disk 2.00)"
+    assert durable.measured == f"1.00 (disk {12.2 / 6.2:.2f})"
+    del race.standings["disk"]
+    assert rates("four", race, "libtorrent", 2.5)[1].measured == "1.00"
 
 
 def test_verdicts_of_less_than_two_gib_only_hint() -> None:
