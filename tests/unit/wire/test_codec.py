@@ -15,6 +15,7 @@ from p2phub.errors import Malformed
 from p2phub.identity import Address, PeerAddress, PeerId
 from p2phub.wire import codec
 from p2phub.wire import messages as m
+from p2phub.wire.fields import CHUNK_NUMBER_MAX
 from p2phub.wire.framing import LENGTH_BYTES, header_length
 from tests.support.covers import covers
 
@@ -130,7 +131,8 @@ def both_ways(header: bytes) -> None:
     for decode in (codec.decode_bulk_request, codec.decode_bulk_answer):
         found = outcome(decode, header)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(codec, "_usual", lambda header, decoder: None)
+            patch.setattr(codec, "usual_want", lambda header: None)
+            patch.setattr(codec, "usual_chunks", lambda header: None)
             assert outcome(decode, header) == found
 
 
@@ -149,7 +151,7 @@ def test_the_usual_messages_go_the_short_way(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_longest_answers_fit_one_frame() -> None:
-    far = codec.CHUNK_NUMBER_MAX - 2 * limits.HAVE_RANGES_MAX
+    far = CHUNK_NUMBER_MAX - 2 * limits.HAVE_RANGES_MAX
     held = RangeSet(tuple((far + 2 * run, far + 2 * run + 1) for run in range(limits.HAVE_RANGES_MAX)))
     lengths = (limits.PREFIX_BYTES_MAX,) * limits.FLIGHT_BLOBS_MAX
     assert codec.decode_bulk_answer(header_of(m.Opening(held, lengths, 0, 0))) == m.Opening(held, lengths, 0, 0)
