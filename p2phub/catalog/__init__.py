@@ -8,7 +8,6 @@ The index itself is behind a port (`store.CatalogIndex`). Source: docs/decisions
 
 from p2phub.catalog.entry import (
     HELD,
-    KEY_BYTES,
     NAMED,
     SEEN,
     SLOT_BITS,
@@ -25,12 +24,11 @@ from p2phub.catalog.entry import (
 from p2phub.catalog.formats import formats_of
 from p2phub.catalog.matching import is_called, matches
 from p2phub.catalog.query import Query, parse_query
-from p2phub.catalog.ranking import page, ranked, score
+from p2phub.catalog.ranking import page, score
 from p2phub.catalog.words import words_of
 
 __all__ = [
     "HELD",
-    "KEY_BYTES",
     "NAMED",
     "SEEN",
     "SLOT_BITS",
@@ -48,7 +46,6 @@ __all__ = [
     "page",
     "parse_query",
     "position_of",
-    "ranked",
     "score",
     "whole_word",
     "words_of",

@@ -91,7 +91,7 @@ class Output:
 
     def failed(self, code: int, message: str, hint: str | None) -> None:
         """Say what happened and what to try."""
-        self.object("failed", {"code": code, "message": message, "hint": hint})
+        self.event(api.Failed(code, message, hint))
         if not self.as_json:
             self.log(f"p2phub: {message}", level="ERROR")
         if hint:
@@ -99,7 +99,7 @@ class Output:
 
     def interrupted(self, code: int, hint: str | None) -> None:
         """Say that the user ended it, and what stays."""
-        self.object("failed", {"code": code, "message": "interrupted", "hint": hint})
+        self.event(api.Failed(code, "interrupted", hint))
         self.note(f"Interrupted: {hint}" if hint else "Interrupted")
 
     @property

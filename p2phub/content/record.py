@@ -40,12 +40,12 @@ class Fields:
             raise Malformed("field-range", f"{self._owner}: {name} is {value}, not {least} to {most}")
         return value
 
-    def text(self, name: str, *, most: int, least: int = 1) -> str:
-        """Return text of `least` ..= `most` bytes without control characters. Raises Malformed as `unsigned` does,
+    def text(self, name: str, *, most: int) -> str:
+        """Return text of 1 ..= `most` bytes without control characters. Raises Malformed as `unsigned` does,
         and text-control."""
         value = self._get(name, str)
         assert isinstance(value, str)
-        if not least <= len(value.encode()) <= most:
+        if not 1 <= len(value.encode()) <= most:
             raise Malformed("field-range", f"{self._owner}: {name} has {len(value.encode())} bytes")
         if has_controls(value):
             raise Malformed("text-control", f"{self._owner}: {name} has control characters")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from p2phub.discovery.candidate import Asked, Candidate, Contact
     from p2phub.discovery.keyspace import network_of, peer_position, position, provider_key
     from p2phub.discovery.lookup import Lookup
-    from p2phub.discovery.members import Members, may_tell
+    from p2phub.discovery.members import Members
     from p2phub.discovery.messages import (
         Kind,
         Question,
@@ -64,7 +64,6 @@ __all__ = [
     "encode_reply",
     "frame",
     "judge_record",
-    "may_tell",
     "network_of",
     "peer_position",
     "position",
@@ -90,10 +89,7 @@ _ROOMS = {
         "provider_key",
     ),
     "lookup": ("Lookup",),
-    "members": (
-        "Members",
-        "may_tell",
-    ),
+    "members": ("Members",),
     "messages": (
         "Kind",
         "Question",

@@ -52,13 +52,14 @@ class AnnounceSchedule:
         """Announce `manifest` no longer; what others hold ends by itself."""
         self._due.pop(manifest, None)
 
-    def take_due(self, *, now: float, count: int = 1) -> tuple[Digest, ...]:
-        """Return up to `count` manifests to announce now, the longest due first; report each by `announced`."""
+    def take_due(self, *, now: float) -> Digest | None:
+        """Return the manifest to announce now, the longest due, if any is; report it by `announced`."""
         self._watch_clock(now)
         waiting = [(due.at, manifest) for manifest, due in self._due.items() if due.at <= now and not due.under_way]
-        chosen = tuple(manifest for _, manifest in sorted(waiting)[:count])
-        for manifest in chosen:
-            self._due[manifest].under_way = True
+        if not waiting:
+            return None
+        _, chosen = min(waiting)
+        self._due[chosen].under_way = True
         return chosen
 
     def announced(self, manifest: Digest, holders: int, *, now: float) -> None:

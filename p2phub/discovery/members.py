@@ -126,12 +126,6 @@ def _make_room(seen: OrderedDict[PeerId, _Seen], network: str | None) -> None:
         seen.popitem(last=False)
 
 
-def may_tell(address: Address, *, to: Address) -> bool:
-    """Whether somebody at `to` may be told of `address`: not beyond the machine or the private network that it means
-    something in."""
-    return _reach(address) >= _least_reach(to)
-
-
 def _reach(address: Address) -> int:
     """Return where `address` means something: 0 on this machine, 1 in a private network, 2 everywhere."""
     if address.is_public:

@@ -73,11 +73,11 @@ class ProviderRecords:
         if len(listed.records) >= limits.PROVIDERS_PER_KEY_MAX and not self._make_place(key, listed, contact, now):
             return False
         if key not in self._lists:
-            if len(self._lists) >= limits.PROVIDER_KEYS_MAX and not self._drop_farthest(key, now):
+            if len(self._lists) >= limits.PROVIDER_KEYS_MAX and not self._drop_farthest(key):
                 return False
             self._lists[key] = listed
             heapq.heappush(self._farthest, (-self._distance(key), key))
-        if self._count >= limits.PROVIDER_RECORDS_MAX and not self._drop_farthest(key, now):
+        if self._count >= limits.PROVIDER_RECORDS_MAX and not self._drop_farthest(key):
             if not listed.records:
                 del self._lists[key]
             return False
@@ -128,7 +128,7 @@ class ProviderRecords:
         listed.replaced_at = now
         return True
 
-    def _drop_farthest(self, newcomer: bytes, now: float) -> bool:
+    def _drop_farthest(self, newcomer: bytes) -> bool:
         """Make room by giving up the list farthest from us, if that is not the newcomer's own."""
         while self._farthest:
             distance, key = self._farthest[0]

@@ -75,7 +75,8 @@ class Announcer:
         """Announce what is due, for ever."""
         while True:
             looked = not self._look or await self._look_again()
-            for manifest in self._schedule.take_due(now=trio.current_time()):
+            manifest = self._schedule.take_due(now=trio.current_time())
+            if manifest is not None:
                 holders = await self._announce(manifest)
                 self._schedule.announced(manifest, holders, now=trio.current_time())
                 if manifest not in self._anew:  # Else what went out was what its name meant before.

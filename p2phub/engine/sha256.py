@@ -23,7 +23,6 @@ many those are, and how long the digest is."""
 
 _ROOM = 1024  # For a context: where the struct is another one, longer, it overwrites nothing while that is found out.
 _DIGEST_BYTES = 32
-STATE_BYTES_MAX = _WORDS.size + _BLOCK_BYTES - 1
 
 
 class _Library(NamedTuple):

@@ -2,7 +2,7 @@
 
 from p2phub.content import pack, unpack
 from p2phub.manifest.adopted import ADOPT_IGNORED, adopted_paths, ignored
-from p2phub.manifest.alone import ALONE_PATH, alone_digest, alone_root, is_alone, manifest_alone
+from p2phub.manifest.alone import alone_digest, alone_root, is_alone, manifest_alone
 from p2phub.manifest.belief import Judgement, Known, Verdict, judge
 from p2phub.manifest.hub_names import commit_of, git_blob_sha1, lfs_pointer
 from p2phub.manifest.mirror import (
@@ -22,7 +22,6 @@ from p2phub.manifest.pages import (
     encode_manifest,
     lists_in_root,
     lists_on_page,
-    manifest_digest,
     manifest_pages,
 )
 from p2phub.manifest.paths import check_path, check_paths
@@ -44,7 +43,6 @@ from p2phub.manifest.ticket import Ticket, encode_ticket, parse_ticket
 
 __all__ = [
     "ADOPT_IGNORED",
-    "ALONE_PATH",
     "DEFAULT_TAG",
     "KINDS",
     "MIRROR_FOLDER",
@@ -84,7 +82,6 @@ __all__ = [
     "lists_in_root",
     "lists_on_page",
     "manifest_alone",
-    "manifest_digest",
     "manifest_pages",
     "mirror_blob_path",
     "mirror_of",

@@ -74,11 +74,6 @@ def encode_manifest(manifest: Manifest) -> tuple[bytes, ...]:
     return (root, *pages)
 
 
-def manifest_digest(blobs: Sequence[bytes]) -> Digest:
-    """Return the digest that names the revision: that of the root page, `blobs[0]`."""
-    return digest_of(blobs[0])
-
-
 def manifest_pages(root: bytes) -> tuple[tuple[Digest, int], ...]:
     """Return digest and length in bytes of each further page, in order; none if the root page holds all.
 

@@ -90,7 +90,6 @@ def load_config(
     up: str | int | None = None,
     down: str | int | None = None,
     bulk_processes: int | None = None,
-    gateway_uploads: bool | None = None,
     upstream: str | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Config:
@@ -101,7 +100,7 @@ def load_config(
     environment = os.environ if environment is None else environment
     folder = find_home(home, environment)
     options = {"listen": list(listen) or None, "bootstrap": list(bootstrap) or None, "lan": lan, "up": up, "down": down}
-    options |= {"bulk_processes": bulk_processes, "gateway_uploads": gateway_uploads, "upstream": upstream}
+    options |= {"bulk_processes": bulk_processes, "upstream": upstream}
     said = {key: (f"--{key.replace('_', '-')}", value) for key, value in options.items() if value is not None}
     read: dict[str, Any] = {}
     for given in (_read_file(folder / CONFIG_FILE), _read_environment(environment), said):

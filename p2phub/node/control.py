@@ -28,7 +28,7 @@ import trio
 from p2phub import errors, limits, observe
 from p2phub.errors import Damaged, HubError, UsageError
 from p2phub.node.home import control_path, control_paths, hold_home, make_private_folder
-from p2phub.observe import Event, Watch
+from p2phub.observe import Event, Failed, Watch
 
 JsonObject = dict[str, Any]
 Handler = Callable[[str, JsonObject, Watch], Awaitable[JsonObject]]
@@ -299,13 +299,8 @@ def _read_request(line: bytes) -> tuple[str, JsonObject]:
 
 def _failed(error: HubError) -> JsonObject:
     kind = next(each for each in type(error).__mro__ if getattr(errors, each.__name__, None) is each)
-    return {
-        "event": "failed",
-        "kind": kind.__name__,
-        "code": error.code,
-        "message": error.message,
-        "hint": error.hint,
-    }
+    told = Failed(error.code, error.message, error.hint).as_json()
+    return {"event": told["event"], "kind": kind.__name__, **told}
 
 
 def _error(message: JsonObject) -> HubError:

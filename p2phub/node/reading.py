@@ -196,7 +196,7 @@ class Reading:
                 await readers.take_what_is_here(run)
                 want([run])
                 while at < stop:
-                    until = min(stop, self._had(readers, run, at))
+                    until = min(stop, self._had(readers, run))
                     if until > at:
                         tell(RangeReady(place, at, until, None))
                         at = until
@@ -210,8 +210,8 @@ class Reading:
             raise fetch.error or HubError("the fetch ended before it was done")
         await fetch.readers.news()
 
-    def _had(self, readers: Readers, run: Run, at: int) -> int:
-        """Return up to where all is had of what begins at `at`, within `run`."""
+    def _had(self, readers: Readers, run: Run) -> int:
+        """Return up to where all of `run` is had, in bytes of its file."""
         missing = RangeSet((run,)) - readers.arrival.have
         return _start(self.table, missing.runs[0][0]) if missing else _stop(self.table, run[1] - 1)
 

@@ -3,7 +3,7 @@
 A clone or copy is a file of its own: whoever writes to one never changes the other. A hard link is the same file under
 two names, so it is made only where the caller asks for it. What is copied is believed as an open file is that somebody
 serves: by its fingerprint, which is looked at before and after, so that a file that changes meanwhile is never taken
-for what it was. A new file appears under its name whole and synced, or not at all. Nothing is replaced.
+for what it was. What fails leaves nothing behind. Nothing is replaced.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ import contextlib
 import enum
 import errno
 import os
-import re
-import secrets
 import stat
 from collections.abc import Callable
 
@@ -29,7 +27,6 @@ PIECE_BYTES = 16 * limits.MIB
 PREALLOCATE_ABOVE_BYTES = limits.MIB  # For small files it costs more than it tells.
 
 _HINT = "see what has changed (p2phub verify), or run the same command again"
-_TEMPORARY = re.compile(r"\.p2phub-[0-9a-f]{16}\.part")
 _CANNOT_LINK = {
     errno.EXDEV,
     errno.EPERM,
@@ -59,44 +56,6 @@ def never() -> bool:
     return False
 
 
-def place_copy(
-    disk: Disk,
-    source_fd: int,
-    expected: Fingerprint,
-    target_dir_fd: int,
-    name: str,
-    *,
-    how: How,
-    mode: int = 0o644,
-    shown: str | None = None,
-    stopped: Callable[[], bool] = never,
-) -> How:
-    """Make the file `name` with the content of an open file that should have the fingerprint `expected`.
-
-    Its bytes are synced before it has its name; the folder is the caller's to sync. Returns how it was made. After
-    LINK the source has another ctime, so its fingerprint has to be taken anew. `mode` is cut by the umask, and is
-    not set on a link. `shown`: what errors call the source.
-    Raises ContentChanged if the source is not, or does not stay, as expected; FileExistsError if anything is called
-    `name`; OSError; Stopped. Then nothing is left behind; after a crash a file that `is_temporary` may be.
-    """
-    temporary = f".p2phub-{secrets.token_hex(8)}.part"
-    done = make_copy(
-        disk, source_fd, expected, target_dir_fd, temporary, how=how, mode=mode, shown=shown or name, stopped=stopped
-    )
-    try:
-        disk.rename_new(temporary, name, source_fd=target_dir_fd, target_fd=target_dir_fd)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            disk.unlink(temporary, dir_fd=target_dir_fd)
-        raise
-    return done
-
-
-def is_temporary(name: str) -> bool:
-    """Whether `name` is what `place_copy` calls a file before it is whole: one that a crash may have left."""
-    return _TEMPORARY.fullmatch(name) is not None
-
-
 def make_copy(
     disk: Disk,
     source_fd: int,
@@ -110,8 +69,15 @@ def make_copy(
     sync: bool = True,
     stopped: Callable[[], bool] = never,
 ) -> How:
-    """Like `place_copy`, for a folder of our own: made under its `name` at once. `sync=False`: the bytes are the
-    caller's to sync, too."""
+    """Make the file `name` with the content of an open file that should have the fingerprint `expected`.
+
+    For a folder of our own: it has its name at once, and what a crash leaves under it may lack bytes. They are synced
+    before this returns, with `sync=False` they are the caller's to sync, as the folder always is. Returns how it was
+    made. After LINK the source has another ctime, so its fingerprint has to be taken anew. `mode` is cut by the umask,
+    and is not set on a link. `shown`: what errors call the source.
+    Raises ContentChanged if the source is not, or does not stay, as expected; FileExistsError if anything is called
+    `name`; OSError; Stopped. Then nothing is left behind.
+    """
     shown = shown or name
     _need_same(source_fd, expected, shown)
     if how is How.LINK and link_file(disk, source_fd, expected, dir_fd, name, shown, sync=sync):

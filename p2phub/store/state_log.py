@@ -235,12 +235,12 @@ class StateLog:
             os.close(fd)
 
 
-def salvage(home: Path, disk: Disk | None = None) -> tuple[str, ...]:
+def salvage(home: Path) -> tuple[str, ...]:
     """Keep every record of a damaged log that can be read, the damaged one beside it. Returns what was done, in words.
 
     Only on the user's word: a name's highest sequence may be among what is lost. Raises DiskError.
     """
-    disk = disk or Disk()
+    disk = Disk()
     with disk_errors(f"mend {home / LOG}"):
         home_fd = open_home(disk, home)
         try:

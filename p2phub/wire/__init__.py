@@ -32,7 +32,6 @@ from p2phub.wire.requester import (
     ChunksRefused,
     FlightArrived,
     RequesterEvent,
-    runs_of,
 )
 
 __all__ = [
@@ -71,5 +70,4 @@ __all__ = [
     "encode",
     "flight_order",
     "header_length",
-    "runs_of",
 ]

@@ -255,7 +255,8 @@ class Publisher:
         self._announce_due()
 
     def _announce_due(self) -> None:
-        for manifest in self._schedule.take_due(now=self._network.now):  # One at a time, as `engine.announce` does.
+        manifest = self._schedule.take_due(now=self._network.now)
+        if manifest is not None:
             question = Question(Kind.FIND_NODE, provider_key(manifest))
             Walk(self._network, self.peer, question, partial(self._put, manifest))
 

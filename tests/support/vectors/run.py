@@ -52,7 +52,6 @@ from p2phub.manifest import (
     is_alone,
     judge,
     manifest_alone,
-    manifest_digest,
     mirror_blob_path,
     mirror_release_path,
     next_sequence,
@@ -238,7 +237,7 @@ def run_decode_manifest(given: Given) -> Given:
     manifest = decode_manifest(root, pages.get)
     if b"note" not in root + b"".join(pages.values()):  # With nothing in it that we do not know, it is ours to write.
         assert encode_manifest(manifest) == (root, *pages.values())
-    found: Given = {"digest": manifest_digest([root]).raw.hex()}
+    found: Given = {"digest": digest_of(root).raw.hex()}
     if len(manifest.files) > 100:
         return {**found, "count": len(manifest.files)}
     return {**found, "files": [file_of(entry) for entry in manifest.files]}

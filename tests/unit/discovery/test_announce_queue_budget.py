@@ -31,13 +31,13 @@ def candidate(number: int, via: str = "dht", port: int = 4717) -> Candidate:
 def test_what_is_new_is_due_at_once_and_then_after_about_six_hours() -> None:
     schedule = AnnounceSchedule(b"seed")
     schedule.add(ONE, now=0.0)
-    assert schedule.take_due(now=0.0) == (ONE,)
-    assert schedule.take_due(now=0.0) == ()
+    assert schedule.take_due(now=0.0) == ONE
+    assert schedule.take_due(now=0.0) is None
     schedule.announced(ONE, 5, now=1.0)
     due = schedule.next_due()
     assert due is not None
     assert 1 + 0.9 * limits.ANNOUNCE_S <= due <= 1 + limits.ANNOUNCE_S
-    assert schedule.take_due(now=due) == (ONE,)
+    assert schedule.take_due(now=due) == ONE
 
 
 def test_an_announcement_that_nobody_kept_is_tried_soon_then_ever_later() -> None:
@@ -45,7 +45,7 @@ def test_an_announcement_that_nobody_kept_is_tried_soon_then_ever_later() -> Non
     schedule.add(ONE, now=0.0)
     now, waits = 0.0, []
     for _ in range(12):
-        assert schedule.take_due(now=now) == (ONE,)
+        assert schedule.take_due(now=now) == ONE
         schedule.announced(ONE, 0, now=now)
         due = schedule.next_due()
         assert due is not None
@@ -61,10 +61,11 @@ def test_when_the_network_is_back_only_what_failed_is_hurried() -> None:
     schedule = AnnounceSchedule(b"seed")
     for manifest, holders in ((ONE, 0), (TWO, 3)):
         schedule.add(manifest, now=0.0)
-        schedule.take_due(now=0.0, count=2)
+        schedule.take_due(now=0.0)
         schedule.announced(manifest, holders, now=0.0)
     schedule.hurry(now=1.0)
-    assert schedule.take_due(now=1.0, count=9) == (ONE,)
+    assert schedule.take_due(now=1.0) == ONE
+    assert schedule.take_due(now=1.0) is None
 
 
 def test_two_nodes_do_not_announce_at_the_same_moment() -> None:
@@ -88,7 +89,7 @@ def test_a_clock_that_jumps_neither_stops_announcing_nor_repeats_it_for_ever(jum
     schedule.announced(ONE, 1, now=1e9)
     now, times = 1e9 + jump, 0
     for _ in range(24):
-        for manifest in schedule.take_due(now=now, count=9):
+        while (manifest := schedule.take_due(now=now)) is not None:
             times += 1
             schedule.announced(manifest, 1, now=now)
         now += 3600.0
@@ -111,9 +112,10 @@ def test_nothing_is_under_way_twice(numbers: list[int]) -> None:
     under_way: set[Digest] = set()
     for step, number in enumerate(numbers):
         schedule.add(digest_of(b"%d" % number), now=float(step))
-        taken = schedule.take_due(now=float(step), count=2)
-        assert not under_way & set(taken)
-        under_way |= set(taken)
+        taken = schedule.take_due(now=float(step))
+        assert taken not in under_way
+        if taken is not None:
+            under_way.add(taken)
 
 
 # --- the queue -------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 
 from p2phub.errors import ContentChanged
 from p2phub.store import clone
-from p2phub.store.clone import How, Stopped, clone_whole, is_temporary, make_copy, place_copy
+from p2phub.store.clone import How, Stopped, clone_whole, make_copy
 from p2phub.store.disk import Disk
 from p2phub.store.folders import fingerprint
 from tests.support.covers import covers
@@ -61,7 +61,7 @@ class Scene:
         self.expected = fingerprint(os.fstat(self.source_fd))
 
     def place(self, disk: Disk, how: How, name: str = "copy", **more: object) -> How:
-        return place_copy(disk, self.source_fd, self.expected, self.folder_fd, name, how=how, **more)  # type: ignore[arg-type]
+        return make_copy(disk, self.source_fd, self.expected, self.folder_fd, name, how=how, **more)  # type: ignore[arg-type]
 
     @property
     def made(self) -> Path:
@@ -265,7 +265,7 @@ def test_what_is_called_so_already_is_not_replaced(scene: Scene, how: How, what:
     assert os.path.samestat(before, scene.made.lstat())
 
 
-@pytest.mark.parametrize("call", ["allocate", "copy_range", "pwrite", "fdatasync", "rename_new", "clone"])
+@pytest.mark.parametrize("call", ["allocate", "copy_range", "pwrite", "fdatasync", "clone"])
 @covers("F04")
 def test_whatever_fails_nothing_is_left_behind(scene: Scene, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     monkeypatch.setattr(clone, "PREALLOCATE_ABOVE_BYTES", 1_000)
@@ -293,46 +293,21 @@ def test_whoever_does_not_wait_any_more_stops_it_within_a_piece(scene: Scene, mo
     assert scene.names() == []
 
 
-def test_the_bytes_are_durable_before_they_have_their_name(scene: Scene) -> None:
-    did: list[str] = []
+def test_the_bytes_are_synced_unless_the_caller_syncs_them(scene: Scene) -> None:
+    did: list[int] = []
 
     class Noting(PlainDisk):
         def fdatasync(self, fd: int) -> None:
-            did.append(f"sync of {os.fstat(fd).st_size}")
-
-        def rename_new(self, source: str, target: str, *, source_fd: int, target_fd: int) -> None:
-            assert is_temporary(source)
-            did.append(f"rename to {target}")
-            super().rename_new(source, target, source_fd=source_fd, target_fd=target_fd)
-
-    scene.place(Noting(), How.COPY)
-    scene.place(Noting(), How.LINK, "linked")
-    assert did == [f"sync of {len(DATA)}", "rename to copy", f"sync of {len(DATA)}", "rename to linked"]
-
-
-def test_a_crash_leaves_a_name_that_is_known_for_ours(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    def crash(*args: object, **more: object) -> None:
-        raise KeyboardInterrupt
-
-    disk = PlainDisk()
-    monkeypatch.setattr(disk, "rename_new", crash)
-    monkeypatch.setattr(disk, "unlink", crash)
-    with pytest.raises(KeyboardInterrupt):
-        scene.place(disk, How.COPY)
-    (left,) = scene.names()
-    assert is_temporary(left)
-    assert not any(map(is_temporary, ("copy", ".p2phub", f"x{left}", f"{left}x", ".p2phub-new-0")))
-
-
-def test_a_copy_for_a_folder_of_our_own_is_made_under_its_name_and_synced_by_whoever_wants_to(scene: Scene) -> None:
-    class Unsynced(PlainDisk):
-        def fdatasync(self, fd: int) -> None:
-            raise AssertionError("not asked for")
+            did.append(os.fstat(fd).st_size)
 
     for how in How:
-        make_copy(Unsynced(), scene.source_fd, scene.expected, scene.folder_fd, how.value, how=how, sync=False)
+        scene.place(Noting(), how, how.value)
         scene.expected = fingerprint(os.fstat(scene.source_fd))
-    assert scene.names() == sorted(how.value for how in How)
+    assert did == [len(DATA)] * len(How)
+    for how in How:
+        scene.place(Noting(), how, f"{how.value} unsynced", sync=False)
+        scene.expected = fingerprint(os.fstat(scene.source_fd))
+    assert len(did) == len(How)
 
 
 # --- into a file that is open already --------------------------------------------------------------------------------
