@@ -278,6 +278,7 @@ OCI_FACTS_KEPT_MAX = 1024  # What such headers say, 100 bytes each.
 OCI_VERSIONS_KEPT_MAX = 16  # With what is in them by digest: 4 MB each at most.
 OCI_VERSIONS_SEARCHED_MAX = 64  # For a digest: as many as are known of one tag.
 OCI_SEARCH_S = 20.0  # For a digest that no version at hand has; clients wait for half a minute or longer.
+OLLAMA_TEXT_BYTES_MAX = MIB  # A template or licence with a model: Ollama reads it into memory each time that it runs.
 OCI_PAGE_MAX = 1000  # Tags or names in one answer.
 OCI_ALIAS_S = 5.0  # What a name spelled otherwise stands for is looked up again after so long, as a commit is.
 

@@ -52,10 +52,15 @@ if TYPE_CHECKING:
         check_mirror,
         check_name,
         commit_of,
+        gguf_weights,
         git_blob_sha1,
+        given_with_gguf,
+        is_gguf_shard,
+        is_quantisation,
         lfs_pointer,
         ollama_image,
         parse_reference,
+        quantisation_of,
     )
     from p2phub.node import parse_duration, parse_listen
     from p2phub.observe import (
@@ -142,8 +147,12 @@ __all__ = [
     "default_folder",
     "examine",
     "gguf_facts",
+    "gguf_weights",
     "git_blob_sha1",
+    "given_with_gguf",
     "has_home",
+    "is_gguf_shard",
+    "is_quantisation",
     "lfs_pointer",
     "log_format",
     "looks_like_gguf",
@@ -156,6 +165,7 @@ __all__ = [
     "parse_peer_id",
     "parse_reference",
     "printable",
+    "quantisation_of",
     "run_node",
     "salvage",
 ]
@@ -175,7 +185,8 @@ _ROOMS = {
     "p2phub.formats": "GgufFacts gguf_facts looks_like_gguf",
     "p2phub.identity": "Address PeerAddress PeerId parse_peer_address parse_peer_id",
     "p2phub.manifest": "KINDS OLLAMA_MEDIA_TYPE OllamaImage OllamaKind OllamaPart Reference Ticket check_mirror "
-    "check_name commit_of git_blob_sha1 lfs_pointer ollama_image parse_reference",
+    "check_name commit_of gguf_weights git_blob_sha1 given_with_gguf is_gguf_shard is_quantisation lfs_pointer "
+    "ollama_image parse_reference quantisation_of",
     "p2phub.node": "parse_duration parse_listen",
     "p2phub.observe": "Adopted Done Event Failed FilesReady Found Listening PeerDropped Progress Published "
     "PublishProgress Ready Remark Source SourceBytes SourceLacks Started Stopped Unmatched Waiting Watch printable",

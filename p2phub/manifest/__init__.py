@@ -4,6 +4,13 @@ from p2phub.content import pack, unpack
 from p2phub.manifest.adopted import ADOPT_IGNORED, adopted_paths, ignored
 from p2phub.manifest.alone import alone_digest, alone_root, is_alone, manifest_alone
 from p2phub.manifest.belief import Judgement, Known, Verdict, judge
+from p2phub.manifest.gguf_files import (
+    gguf_weights,
+    given_with_gguf,
+    is_gguf_shard,
+    is_quantisation,
+    quantisation_of,
+)
 from p2phub.manifest.hub_names import commit_of, git_blob_sha1, lfs_pointer
 from p2phub.manifest.mirror import (
     MIRROR_FOLDER,
@@ -73,9 +80,13 @@ __all__ = [
     "dht_key",
     "encode_manifest",
     "encode_ticket",
+    "gguf_weights",
     "git_blob_sha1",
+    "given_with_gguf",
     "ignored",
     "is_alone",
+    "is_gguf_shard",
+    "is_quantisation",
     "judge",
     "kept_release",
     "lfs_pointer",
@@ -92,6 +103,7 @@ __all__ = [
     "pack",
     "parse_reference",
     "parse_ticket",
+    "quantisation_of",
     "read_release",
     "sign_release",
     "unpack",

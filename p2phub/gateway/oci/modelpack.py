@@ -12,7 +12,7 @@ from hashlib import sha256
 
 import msgspec
 
-from p2phub.gateway.oci.choosing import quantisation_of, weights_of
+from p2phub import api
 from p2phub.gateway.oci.routes import MODELPACK_MEDIA_TYPE
 from p2phub.gateway.routes import Kind
 from p2phub.gateway.shelf import File
@@ -88,7 +88,7 @@ def modelpack(kind: Kind, files: Sequence[File]) -> tuple[bytes, bytes]:
     ]
     facts = _Facts(_only({_FORMATS.get(_ending(file.path)) for file in files if _ending(file.path) in _WEIGHTS}))
     if facts.format == "gguf":
-        facts = _Facts("gguf", _only({quantisation_of(file.path) for file in weights_of(files)}))
+        facts = _Facts("gguf", _only({api.quantisation_of(file.path) for file in api.gguf_weights(files)}))
     config = msgspec.json.encode(_Config({}, facts, _ModelFs("layers", [layer.digest for layer in layers])))
     config_layer = _Layer(CONFIG_MEDIA_TYPE, f"sha256:{sha256(config).hexdigest()}", len(config))
     return config, msgspec.json.encode(_Manifest(2, MODELPACK_MEDIA_TYPE, ARTIFACT_TYPE, config_layer, layers))

@@ -19,16 +19,7 @@ from p2phub import api, limits
 from p2phub.api.recent import keep
 from p2phub.errors import HubError, Malformed, NoProvider
 from p2phub.gateway.oci import names
-from p2phub.gateway.oci.choosing import (
-    beside,
-    by_quantisation,
-    chosen,
-    default_of,
-    is_part,
-    is_quantisation,
-    weights_of,
-    without_others,
-)
+from p2phub.gateway.oci.choosing import by_quantisation, chosen, default_of, without_others
 from p2phub.gateway.oci.modelpack import modelpack
 from p2phub.gateway.oci.refusals import no_blob, no_manifest, no_repository
 from p2phub.gateway.oci.routes import MODELPACK_MEDIA_TYPE, Form
@@ -81,7 +72,7 @@ class _Version:
 
     @cached_property
     def weights(self) -> Sequence[File]:
-        return weights_of(self.files)
+        return api.gguf_weights(self.files)
 
     @property
     def files(self) -> tuple[File, ...]:
@@ -101,7 +92,8 @@ class _Version:
 
     def all_recipes(self, form: Form) -> list[_Recipe]:
         """Return those of every document that a tag can lead to: within OCI_GGUF_MAX of them for single files."""
-        single = [[file] for file in self.weights if form is Form.PACK or not is_part(file)][: limits.OCI_GGUF_MAX]
+        alone = [file for file in self.weights if form is Form.PACK or not api.is_gguf_shard(file.path)]
+        single = [[file] for file in alone[: limits.OCI_GGUF_MAX]]
         if form is Form.OLLAMA:
             return [self.recipe(form, one) for one in single]
         several = list(by_quantisation(self.files).values())[: limits.OCI_GGUF_MAX]
@@ -167,7 +159,7 @@ class Registry:
 
     async def document(self, repo: RepoId, tag: str, form: Form) -> Document:
         """Return the document of a tag: of a quantisation of the main version, or of a version."""
-        if is_quantisation(tag):
+        if api.is_quantisation(tag):
             main = await self._snapshot_or_none(repo, Tag(MAIN))
             version = None if main is None else self._note(main)
             found = chosen(version.files, tag) if version is not None else []
@@ -230,9 +222,9 @@ class Registry:
 
     async def _make_image(self, snapshot: Snapshot, path: str) -> Document:
         model = next(file for file in snapshot.files if file.path == path)
-        if is_part(model):
+        if api.is_gguf_shard(model.path):
             raise no_manifest(f"{path} is one of several files that are one model, which Ollama does not take")
-        parts: list[tuple[api.OllamaKind, File]] = [("model", model), *beside(snapshot.files)]
+        parts: list[tuple[api.OllamaKind, File]] = [("model", model), *api.given_with_gguf(snapshot.files)]
         facts = await self._facts_of(snapshot, model)
         image = api.ollama_image(facts, [api.OllamaPart(kind, file.sha256, file.size) for kind, file in parts])
         return Document(api.OLLAMA_MEDIA_TYPE, image.manifest, image.config)

@@ -22,7 +22,17 @@ from p2phub.engine.resolve import Resolved
 from p2phub.engine.waiting import Looks
 from p2phub.errors import NotFound, UsageError
 from p2phub.identity import PeerAddress, parse_peer_address
-from p2phub.manifest import FileEntry, Manifest, alone_digest, commit_of, manifest_alone, parse_reference
+from p2phub.manifest import (
+    FileEntry,
+    Manifest,
+    alone_digest,
+    commit_of,
+    gguf_weights,
+    given_with_gguf,
+    is_gguf_shard,
+    manifest_alone,
+    parse_reference,
+)
 from p2phub.node.capping import JobCaps
 from p2phub.node.compose import Parts
 from p2phub.node.durations import parse_duration
@@ -198,7 +208,8 @@ class _Giving:
         return path
 
     def to_ollama(self, name: str, stopped: Callable[[], bool]) -> Path | BaseException:
-        models = [file for file in self._sources() if file.path.lower().endswith(".gguf")]
+        sources = self._sources()
+        models, beside = gguf_weights(sources), given_with_gguf(sources)
         try:
             if not models:
                 raise UsageError("it has no GGUF file, so there is nothing in it that Ollama runs")
@@ -207,11 +218,21 @@ class _Giving:
                 hint = "fetch the one that is meant: --include FILE --into DIR, then `p2phub adopt DIR`"
                 raise UsageError(f"Ollama takes one GGUF file, and here are {len(models)}: {named}", hint=hint)
             called = full_name(name)
+            if is_gguf_shard(models[0].path):
+                raise UsageError(f"{models[0].path} is one of several files that are one model: Ollama takes no part")
             path = export(
-                Disk(), self._place, called, models[0], link=self._may_link, stopped=stopped, linked=self._note_linked
+                Disk(),
+                self._place,
+                called,
+                models[0],
+                beside=beside,
+                link=self._may_link,
+                stopped=stopped,
+                linked=self._note_linked,
             )
-            blob = self._place / "blobs" / f"sha256-{models[0].sha256.hex()}"
-            self._hold_alone(models[0].path, blob, Provenance("ollama", called))
+            for file in (models[0], *(file for kind, file in beside if kind == "projector")):
+                blob = self._place / "blobs" / f"sha256-{file.sha256.hex()}"
+                self._hold_alone(file.path, blob, Provenance("ollama", called))
         except Exception as error:  # noqa: BLE001  # Raised where it is waited for.
             return error
         return path

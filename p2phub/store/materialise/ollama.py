@@ -6,8 +6,8 @@
 
 What stands in config and manifest: `manifest.ollama`. The order: blobs, each whole and durable, then the
 manifest. Ollama removes at its start what no manifest names, so the manifest follows at once, and the blobs are looked
-at once more when it stands. Nothing that stands there is replaced; a manifest only with `force`. A newer Ollama reads
-`manifests-v2/` first: what has this name there is in the way as well.
+at once more when it stands. Nothing that stands there is replaced. A newer Ollama reads `manifests-v2/` first: what has
+this name there is in the way as well.
 Source: ollama/ollama (`types/model/name.go`, `manifest/`, `server/images.go`).
 """
 
@@ -16,10 +16,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Callable, Mapping
-from hashlib import sha256
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
 
 from p2phub import limits
 from p2phub.errors import ContentChanged, Malformed, Occupied, UsageError
@@ -33,9 +31,6 @@ from p2phub.store.folders import Tree, open_destination
 from p2phub.store.materialise.placer import ONE_BY_ONE_MAX, Placer
 from p2phub.store.materialise.source import Linked, Source, tell_nobody
 from p2phub.store.materialise.staging import Staging
-
-Text = Literal["template", "system", "params", "license", "messages"]
-"""What may come with a model, as Ollama calls it: a template in Go's language, a system prompt, JSON of parameters."""
 
 OUR_HOST = "p2phub"  # Not the public registry's: nobody else answers to such a name.
 _NAME = re.compile(
@@ -74,17 +69,16 @@ def export(
     name: str,
     gguf: Source,
     *,
-    projector: Source | None = None,
-    texts: Mapping[Text, bytes] | None = None,
+    beside: Sequence[tuple[Kind, Source]] = (),
     link: bool = False,
-    force: bool = False,
     stopped: Callable[[], bool] = never,
     linked: Linked = tell_nobody,
 ) -> Path:
     """Have Ollama's `store` hold a model under `name`, "HOST/NAMESPACE/MODEL:TAG"; return its manifest. Blocks.
 
-    `projector`: the GGUF of a model that sees. `link`: files may become blobs by a hard link, else they are cloned or
-    copied; `linked` is told of each. Ollama sets the times of blobs that it uses again: a linked file may look changed.
+    `beside`: what comes with it, as `given_with_gguf` has it. `link`: files may become blobs by a hard link, else they
+    are cloned or copied; `linked` is told of each. Ollama sets the times of blobs that it uses again: a linked file may
+    look changed.
     What kind of model it is, is read from its header, as far as that says it.
     Raises UsageError for a name that cannot be or a file that is no GGUF; Occupied for what stands there and is
     something else, or for another process of ours; ContentChanged, DiskFull, DiskError; Stopped.
@@ -101,17 +95,12 @@ def export(
         if tree.status(f"manifests-v2/{path}") is not None:
             raise _in_the_way(store / "manifests-v2" / path)
         placer = Placer(disk, staging, tree, store, how=How.LINK if link else How.CLONE, stopped=stopped, linked=linked)
-        files: list[tuple[Kind, Source]] = [("model", gguf)]
-        if projector is not None:
-            files.append(("projector", projector))
-        small: dict[Kind, bytes] = {kind: (texts or {})[kind] for kind in sorted(texts or {})}
+        files: list[tuple[Kind, Source]] = [("model", gguf), *beside]
         layers = [Part(kind, file.sha256.hex(), file.size) for kind, file in files]
-        layers += [Part(kind, sha256(data).hexdigest(), len(data)) for kind, data in small.items()]
         image = ollama_image(facts, layers)
         placer.bring((_blob(file.sha256), file) for _, file in files)
-        for data in (*small.values(), image.config):
-            placer.put(_blob(sha256(data).digest()), data)
-        _write_manifest(disk, staging, tree, store, f"manifests/{path}", image.manifest, force=force)
+        placer.put(_blob(bytes.fromhex(image.config_sha256)), image.config)
+        _write_manifest(disk, staging, tree, store, f"manifests/{path}", image.manifest)
         for digest in (*(layer.sha256 for layer in layers), image.config_sha256):
             if tree.status(_blob(bytes.fromhex(digest))) is None:
                 raise ContentChanged(
@@ -120,19 +109,14 @@ def export(
     return store / "manifests" / path
 
 
-def _write_manifest(
-    disk: Disk, staging: Staging, tree: Tree, store: Path, path: str, data: bytes, *, force: bool
-) -> None:
+def _write_manifest(disk: Disk, staging: Staging, tree: Tree, store: Path, path: str, data: bytes) -> None:
     made = staging.write(data)
     folder, name = tree.place(path, make=True)
-    if force:
-        disk.replace(made, name, source_fd=staging.fd, target_fd=folder)
-    else:
-        try:
-            disk.rename_new(made, name, source_fd=staging.fd, target_fd=folder)
-        except FileExistsError:
-            if read_regular(name, len(data) + 1, dir_fd=folder) != data:
-                raise _in_the_way(store / path) from None
+    try:
+        disk.rename_new(made, name, source_fd=staging.fd, target_fd=folder)
+    except FileExistsError:
+        if read_regular(name, len(data) + 1, dir_fd=folder) != data:
+            raise _in_the_way(store / path) from None
     tree.note(path)
     tree.flush(one_by_one_max=ONE_BY_ONE_MAX)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from functools import partial
 from pathlib import Path
@@ -14,13 +15,17 @@ from msgspec.structs import replace
 
 from p2phub.content import Codec, digest_of
 from p2phub.engine.serve import StoreShelf
-from p2phub.errors import Damaged
+from p2phub.errors import Damaged, UsageError
+from p2phub.gateway.oci.registry import Registry
+from p2phub.gateway.oci.routes import Form
 from p2phub.identity import PeerId
 from p2phub.manifest import Manifest, alone_digest, encode_manifest
 from p2phub.node.verbs import giving
 from p2phub.store import Keep
 from p2phub.store.materialise import write_snapshot
 from tests.support.content import content_of
+from tests.support.gguf_bytes import gguf_bytes
+from tests.support.memory_shelf import MemoryShelf
 from tests.support.verbs import PUBLISHER, Scene, own, text
 
 STRANGER = PeerId(b"\5" * 32)
@@ -84,6 +89,56 @@ async def test_the_file_of_what_is_withheld_is_withheld_too_when_it_is_given(sce
     await scene.call("give", ref=ref, to="ollama", place=str(tmp_path / "ollama"), name="ann/model")
     (digest,) = {each.manifest for each in scene.real_store.holdings()} - {held.manifest}
     assert not StoreShelf(scene.real_store, scene.real_ledger).may_have(digest, STRANGER)
+
+
+SEEING = {
+    "LICENSE": b"MIT",
+    "README.md": b"# a model",
+    "m-Q4_K_M.gguf": gguf_bytes(),
+    "mmproj-m-f16.gguf": b"GGUF eyes",
+    "params": b'{"stop": ["<|end|>"]}',
+    "system": b"You see.",
+    "template": b"{{ .Prompt }}",
+}
+
+
+async def test_ollama_is_given_the_image_that_it_would_pull(scene: Scene, tmp_path: Path) -> None:
+    content = content_of(SEEING)
+    own(scene.real_store, content)
+    store = tmp_path / "ollama"
+    given = await scene.call("give", ref=text(content.root), to="ollama", place=str(store), name="ann/model")
+    shelf = MemoryShelf()
+    pulled = await Registry(shelf).document(shelf.add("ann/model", SEEING).repo, "latest", Form.OLLAMA)
+    assert Path(given["path"]).read_bytes() == pulled.content
+    layers = [layer["digest"].replace(":", "-") for layer in json.loads(pulled.content)["layers"]]
+    wanted = ["m-Q4_K_M.gguf", "mmproj-m-f16.gguf", "LICENSE", "params", "system", "template"]
+    assert [(store / "blobs" / name).read_bytes() for name in layers] == [SEEING[path] for path in wanted]
+
+
+async def test_each_gguf_file_that_ollama_is_given_is_held_there(scene: Scene, tmp_path: Path) -> None:
+    content = content_of(SEEING)
+    own(scene.real_store, content)
+    await scene.call("give", ref=text(content.root), to="ollama", place=str(tmp_path / "ollama"), name="ann/model")
+    files = [each for each in content.manifest.files if each.path.endswith(".gguf")]
+    alone = {alone_digest(file) for file in files}
+    assert len(alone) == 2
+    assert {each.manifest for each in scene.real_store.holdings()} == {content.root, *alone}
+
+
+@pytest.mark.parametrize(
+    ("paths", "why"),
+    [
+        (["a.gguf", "b.gguf"], "one GGUF file, and here are 2: a.gguf, b.gguf"),
+        (["mmproj.gguf", "template"], "no GGUF file"),
+        (["m-00001-of-00002.gguf"], "one of several files"),
+    ],
+)
+async def test_what_is_no_model_of_ollamas_is_refused(scene: Scene, tmp_path: Path, paths: list[str], why: str) -> None:
+    content = content_of(dict.fromkeys(paths, GGUF))
+    own(scene.real_store, content)
+    with pytest.raises(UsageError, match=why):
+        await scene.call("give", ref=text(content.root), to="ollama", place=str(tmp_path / "ollama"), name="ann/m")
+    assert not (tmp_path / "ollama").exists()
 
 
 async def test_what_is_being_given_is_collected_by_nobody(

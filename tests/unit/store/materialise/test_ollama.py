@@ -118,9 +118,9 @@ def test_the_whole_layout_is_ollamas(scene: Scene) -> None:
 
 
 def test_what_belongs_to_a_model_comes_with_it(scene: Scene) -> None:
-    put_files(scene.folder, {"mmproj.gguf": b"GGUF eyes"})
-    eyes = source(scene.folder, "mmproj.gguf", b"GGUF eyes")
-    scene.export(projector=eyes, texts={"template": b"{{ .Prompt }}", "license": b"MIT"})
+    files = {"projector": b"GGUF eyes", "license": b"MIT", "template": b"{{ .Prompt }}"}
+    put_files(scene.folder, files)
+    scene.export(beside=[(kind, source(scene.folder, kind, data)) for kind, data in files.items()])
     found = run(scene.store)
     del found["application/vnd.docker.container.image.v1+json"]
     media = "application/vnd.ollama.image."
@@ -160,14 +160,13 @@ def test_exporting_it_again_changes_nothing(scene: Scene) -> None:
     assert {path: fingerprint(path.stat()) for path in scene.store.rglob("*") if path.is_file()} == before
 
 
-def test_another_model_of_the_name_is_replaced_only_if_the_user_says_so(scene: Scene) -> None:
+def test_another_model_of_the_name_is_not_replaced(scene: Scene) -> None:
     scene.export()
     before = (scene.store / MANIFEST).read_bytes()
+    put_files(scene.folder, {"LICENSE": b"MIT"})
     with pytest.raises(Occupied, match="another model"):
-        scene.export(texts={"license": b"MIT"})
+        scene.export(beside=[("license", source(scene.folder, "LICENSE", b"MIT"))])
     assert (scene.store / MANIFEST).read_bytes() == before
-    scene.export(texts={"license": b"MIT"}, force=True)
-    assert "application/vnd.ollama.image.license" in run(scene.store)
 
 
 def test_what_a_newer_ollama_would_read_first_is_in_the_way(scene: Scene) -> None:
@@ -316,7 +315,7 @@ def root(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.covers("F01", "F02")
-@pytest.mark.parametrize("how", ["copied", "linked", "over another"])
+@pytest.mark.parametrize("how", ["copied", "linked"])
 def test_after_a_power_cut_the_model_is_there_whole_or_not_and_a_second_run_completes(
     root: Path, gguf: bytes, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
@@ -324,30 +323,28 @@ def test_after_a_power_cut_the_model_is_there_whole_or_not_and_a_second_run_comp
         monkeypatch.setattr(room, "ONE_BY_ONE_MAX", 1_000)
     disk = RecordingDisk(root)
     root_fd = os.open(root, os.O_RDONLY)
-    fd = disk.open("m.gguf", os.O_RDWR | os.O_CREAT, dir_fd=root_fd)
-    disk.pwrite(fd, gguf, 0)
-    disk.syncfs(fd)
-    os.close(fd)
+    for name, data in (("m.gguf", gguf), ("LICENSE", b"MIT")):
+        fd = disk.open(name, os.O_RDWR | os.O_CREAT, dir_fd=root_fd)
+        disk.pwrite(fd, data, 0)
+        disk.syncfs(fd)
+        os.close(fd)
     os.close(root_fd)
 
-    def write(disk: Disk, at: Path, **texts: bytes) -> None:
+    def write(disk: Disk, at: Path) -> None:
+        licence = source(at, "LICENSE", b"MIT")
         file = source(at, "m.gguf", gguf)
-        export(disk, at / "models", NAME, file, texts=texts, link=how == "linked", force=how == "over another")  # type: ignore[arg-type]
+        export(disk, at / "models", NAME, file, beside=[("license", licence)], link=how == "linked")
 
-    if how == "over another":
-        write(disk, root, system=b"another")
     begin_at = len(disk.log)
-    write(disk, root, license=b"MIT")
+    write(disk, root)
     disk.say("done")
 
     def look(at: Path, said: list[object]) -> None:
         if said or (at / "models" / MANIFEST).exists():
             found = run(at / "models")
             assert found["application/vnd.ollama.image.model"] == gguf
-            assert how == "over another" or found["application/vnd.ollama.image.license"] == b"MIT"
-        else:
-            assert how != "over another"
-        write(QuickDisk(), at, license=b"MIT")
+            assert found["application/vnd.ollama.image.license"] == b"MIT"
+        write(QuickDisk(), at)
         assert run(at / "models")["application/vnd.ollama.image.license"] == b"MIT"
         assert sorted(os.listdir(at / "models")) == ["blobs", "manifests"]
 
