@@ -1,6 +1,8 @@
-"""Every bound on foreign input and every budget, each with its reason. Lengths are bytes, times seconds.
+"""What others may cost at most, and every budget, each with its reason. Lengths are bytes, times seconds.
 
-A bound is checked before anything is allocated for what it bounds. Source: proto/*.md; docs/decisions/.
+Here stand bounds on memory, on time, and on how many of anything others may send. How long a field of a format may be
+stands with the format. A bound is checked before anything is allocated for what it bounds.
+Source: proto/*.md; docs/decisions/.
 """
 
 from __future__ import annotations
@@ -150,6 +152,7 @@ MEMBER_S = 600.0  # A member of a swarm is told to others this long after it was
 SWARM_MEMBERS_MAX = 256  # Remembered of one swarm; the oldest give way.
 SWARMS_KNOWN_MAX = 64  # 256 members each are some 5 MB.
 MEMBERS_PER_NETWORK_MAX = 8  # Of one swarm in one /24 or /48, or behind one address: identities are not all of it.
+CANDIDATES_MAX = 1024  # Addresses taken in by one search, whoever named them.
 CANDIDATES_PER_TELLER_MAX = 64  # What one peer says of others in one fetch: inventions cost this many dials at most.
 HEARD_PROVIDER_S = 600.0  # What a third party claims is remembered this long, never served.
 ADDRESSES_PER_PEER_MAX = 16
@@ -158,6 +161,7 @@ ANNOUNCE_RETRY_S = 60.0
 DHT_KEY_BYTES_MAX = 80
 KNOWN_PEERS_MAX = 512
 LOOKUP_S = 30.0
+LOOKUP_CANDIDATES_MAX = 256  # The closest ones heard of; what is further away cannot matter any more.
 DHT_REPLICATION = 20  # Kademlia's k: a record survives 22 h of churn with all but 1e-9 (facts of IPFS: 13 of 20 stay).
 DHT_PARALLEL = 6  # Questions of one lookup under way at once.
 DHT_MESSAGE_BYTES_MAX = 64 * KIB  # 20 closer peers, 64 providers and a release fit with room to spare.
@@ -167,6 +171,7 @@ DHT_STREAMS_MAX = 64  # Questions of strangers being answered at once; further s
 DHT_STREAMS_PER_PEER_MAX = 8
 DHT_QUESTIONS_BURST = 200  # Of one peer; then DHT_QUESTIONS_PER_S.
 DHT_QUESTIONS_PER_S = 50.0
+DHT_PEERS_COUNTED_MAX = 4096  # Of whom it is counted what they ask, or are told; who was so longest ago begins anew.
 ANNOUNCE_BURST = 8  # Announcements to one receiver at once; then one a second.
 PROVIDER_RECORDS_MAX = 100_000  # Over all keys; some 50 MB.
 PROVIDER_KEYS_PER_PEER_MAX = 5_000
@@ -181,6 +186,7 @@ ROUTING_REFRESH_S = 600.0
 DIALS_PER_ADDRESS_MAX = 3  # To one public IP where nobody proved an identity, in DIALS_WINDOW_S.
 DIALS_PER_PRIVATE_ADDRESS_MAX = 32  # Many peers of one household share an address.
 DIALS_WINDOW_S = 600.0
+DIALS_REMEMBERED_MAX = 4096  # Addresses whose dials are counted; the oldest are forgotten.
 DIAL_AGAIN_S = 60.0  # So long after the last of them there is one more: whoever was down is found when it is back.
 LAN_PEERS_MAX = 64
 LAN_ADDRESSES_MAX = 4  # Of one neighbour: with LAN_PEERS_MAX, what one question may have us dial.
@@ -265,6 +271,7 @@ GATEWAY_XORB_CHUNKS_MAX = 16_384  # Xet has 8,192.
 GATEWAY_CHUNK_BYTES_MAX = MIB  # Unpacked or packed; Xet's own bound is 128 KiB.
 GATEWAY_XORBS_MAX = 65_536  # In one upload: 4 TiB.
 GATEWAY_SHARD_BYTES_MAX = 64 * MIB
+GATEWAY_SHARDS_READ_MAX = 2  # At once, each in memory.
 GATEWAY_SEGMENTS_MAX = 1 << 20  # And files, of one shard, and of all shards of one upload: some 200 bytes each.
 GATEWAY_CHUNKS_MAX = 1 << 25  # In one upload, each 8 bytes in memory: 2 TiB of chunks as Xet cuts them.
 GATEWAY_MODELS_OPEN_MAX = 16  # Kept open for the next request; more are opened, and closed after each.
@@ -278,9 +285,9 @@ OCI_FACTS_KEPT_MAX = 1024  # What such headers say, 100 bytes each.
 OCI_VERSIONS_KEPT_MAX = 16  # With what is in them by digest: 4 MB each at most.
 OCI_VERSIONS_SEARCHED_MAX = 64  # For a digest: as many as are known of one tag.
 OCI_SEARCH_S = 20.0  # For a digest that no version at hand has; clients wait for half a minute or longer.
-OLLAMA_TEXT_BYTES_MAX = MIB  # A template or licence with a model: Ollama reads it into memory each time that it runs.
 OCI_PAGE_MAX = 1000  # Tags or names in one answer.
 OCI_ALIAS_S = 5.0  # What a name spelled otherwise stands for is looked up again after so long, as a commit is.
+OLLAMA_TEXT_BYTES_MAX = MIB  # A template or licence with a model: Ollama reads it into memory each time that it runs.
 
 # --- the page ----------------------------------------------------------------------------------------------------
 # What is dropped into it has the bounds of uploads. Those of the child that reads rows: web/reading_rows, which has

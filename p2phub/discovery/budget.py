@@ -20,7 +20,6 @@ from p2phub.identity import Address, is_public_ip
 _SYSTEM_PORTS = (7, 9, 19, 21, 22, 23, 25, 53, 110, 111, 123, 135, 139, 143, 161, 389, 445, 465, 587, 993, 995)
 _DATA_PORTS = (1433, 3306, 3389, 5432, 6379, 9200, 11211, 27017)
 _PORTS_REFUSED = frozenset((*_SYSTEM_PORTS, *_DATA_PORTS))
-_ADDRESSES_REMEMBERED_MAX = 4096
 
 
 def dialable(addresses: Iterable[Address], *, heard_from: str | None) -> tuple[Address, ...]:
@@ -65,7 +64,7 @@ class DialBudget:
             return False
         self._dials[address.ip] = [*recent, now]
         self._dials.move_to_end(address.ip)
-        if len(self._dials) > _ADDRESSES_REMEMBERED_MAX:
+        if len(self._dials) > limits.DIALS_REMEMBERED_MAX:
             self._dials.popitem(last=False)
         return True
 
@@ -74,5 +73,5 @@ class DialBudget:
         self._dials.pop(address.ip, None)
         self._proved[address.ip] = None
         self._proved.move_to_end(address.ip)
-        if len(self._proved) > _ADDRESSES_REMEMBERED_MAX:
+        if len(self._proved) > limits.DIALS_REMEMBERED_MAX:
             self._proved.popitem(last=False)

@@ -16,8 +16,6 @@ from p2phub.discovery.candidate import Contact
 from p2phub.discovery.keyspace import peer_position
 from p2phub.identity import PeerId
 
-_CANDIDATES_MAX = 256  # The closest ones heard of; what is further away cannot matter any more.
-
 
 class Lookup:
     """One search for the peers closest to `target`, for the node `own`."""
@@ -87,8 +85,8 @@ class Lookup:
                 self._known[contact.peer] = contact
                 self._distance[contact.peer] = peer_position(contact.peer) ^ self.target
                 self._order = None
-        if len(self._known) > _CANDIDATES_MAX:
-            for contact in self._sorted()[_CANDIDATES_MAX:]:
+        if len(self._known) > limits.LOOKUP_CANDIDATES_MAX:
+            for contact in self._sorted()[limits.LOOKUP_CANDIDATES_MAX :]:
                 if contact.peer not in self._waiting:
                     self._forget(contact.peer)
 

@@ -13,7 +13,6 @@ from p2phub.discovery.candidate import Candidate
 from p2phub.identity import PeerAddress, PeerId
 
 _VIA_ORDER = {"direct": 0, "lan": 1, "dht": 2, "exchange": 3}
-_CANDIDATES_MAX = 1024
 
 
 class CandidateQueue:
@@ -32,7 +31,7 @@ class CandidateQueue:
         """Take `candidate` in unless it was here before or its peer has ADDRESSES_PER_PEER_MAX already."""
         provider = candidate.provider
         tried = self._addresses.get(provider.peer, 0)
-        if provider in self._seen or tried >= limits.ADDRESSES_PER_PEER_MAX or len(self._seen) >= _CANDIDATES_MAX:
+        if provider in self._seen or tried >= limits.ADDRESSES_PER_PEER_MAX or len(self._seen) >= limits.CANDIDATES_MAX:
             return False
         self._seen.add(provider)
         self._addresses[provider.peer] = tried + 1

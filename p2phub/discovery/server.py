@@ -22,8 +22,6 @@ from p2phub.discovery.routing import RoutingTable
 from p2phub.errors import Malformed, NotTrusted
 from p2phub.identity import Address, PeerId
 
-_PEERS_COUNTED_MAX = 4096
-
 
 class _Bucket(msgspec.Struct):
     """A token bucket: `tokens` at `at`."""
@@ -56,7 +54,7 @@ class Allowance:
     def _wait_s(self, peer: PeerId, now: float) -> float:
         bucket = self._buckets.setdefault(peer, _Bucket(self._burst, now))
         self._buckets.move_to_end(peer)
-        if len(self._buckets) > _PEERS_COUNTED_MAX:
+        if len(self._buckets) > limits.DHT_PEERS_COUNTED_MAX:
             self._buckets.popitem(last=False)
         bucket.tokens = min(self._burst, bucket.tokens + max(0.0, now - bucket.at) * self._per_s)
         bucket.at = now

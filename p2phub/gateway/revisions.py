@@ -2,7 +2,7 @@
 
 A branch of the hub's is a tag of p2phub's, `main` the default of both; an upstream hub may have others, by names that
 no release can be called by. A commit is 40 hex digits: the hub's own, where the repository was adopted from its cache,
-else made of the repository's name and the manifest (`manifest.commit`).
+else made of the repository's name and the manifest (`manifest.hub_names`).
 """
 
 from __future__ import annotations

@@ -49,7 +49,6 @@ from p2phub.http.refusal import Refusal
 
 _GRANT_S = 3600.0
 _TITLE_MAX = 200
-_SHARDS_MAX = 2  # Read at once, each in memory.
 _KINDS = {"model": Kind.MODEL, "dataset": Kind.DATASET}
 _LOCAL = "local"  # The organisation of who names none: what `whoami` answers.
 
@@ -102,7 +101,7 @@ class Uploads:
         self._created: OrderedDict[RepoId, bool] = OrderedDict()  # Whether it is to be private.
         self._turns = Turns()
         self._commits = trio.Semaphore(limits.GATEWAY_COMMITS_MAX)
-        self._shards = trio.Semaphore(_SHARDS_MAX)
+        self._shards = trio.Semaphore(limits.GATEWAY_SHARDS_READ_MAX)
         self._threads = trio.CapacityLimiter(2)
 
     def has_created(self, repo: RepoId) -> bool:

@@ -4,8 +4,8 @@
               parents?: [[manifest, relation]…], previous?, private?: true, publisher, sequence, tag}
     signed  = envelope for the domain "p2phub release 1", at most 4 KiB; the signer must be the publisher
 
-Reading checks shape and signature and needs no clock; `check_release` judges the times. What the DHT, gossip and
-tickets carry are the signed bytes as received, never an encoding of what was read. Source: proto/release.md.
+Reading checks shape and signature and needs no clock; `check_release` judges the times. What the DHT, peers, mirrors
+and tickets carry are the signed bytes as received, never an encoding of what was read. Source: proto/release.md.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ Each setting comes from the first of these that has it: the option of the comman
     log = "json"     # how the daemon writes its log: one object a line, or "text", the default
     gateway_uploads = false   # whether tools of the hub may publish by the gateway, with its token
     upstream = "https://hub.example.org"   # what the gateway asks for what nothing here is called
+    allow_unsafe = false   # whether a fetch puts files in place that may run code, where it is not told
     bulk_processes = 1   # that carry the daemon's bulk bytes; 0: its own threads do
 
     [[schedule]]     # see `node.schedule`; any number of them

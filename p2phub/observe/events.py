@@ -115,7 +115,7 @@ class Started(Event, frozen=True):
 
 
 class Source(Event, frozen=True):
-    """A provider joined the fetch. `via`: direct, lan, mirror, local. A mirror has no peer id: `peer_id` is its URL; it
+    """A provider joined the fetch. `via`: direct, lan or mirror. A mirror has no peer id: `peer_id` is its URL; it
     joins with the first that it gives, for only then is it known to have something."""
 
     NAME: ClassVar[str] = "source"

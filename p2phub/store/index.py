@@ -1,7 +1,7 @@
 """What the index knows (`index.sqlite`): which manifests stand in which folders, each file's fingerprint when hashed,
 and what was hashed, wholly or in part, that no holding has yet.
 
-One method a question. Which chunks are where: `index_chunks`. How the database is opened, and begun again when it is
+One method a question. Which chunks are where: `index_content`. How the database is opened, and begun again when it is
 damaged: `database`.
 """
 

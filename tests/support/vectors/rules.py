@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[3] / "p2phub"
@@ -14,6 +15,11 @@ def rules_of_rooms() -> set[str]:
     return {
         rule for room in ROOMS for file in (PACKAGE / room).glob("*.py") for rule in _rules_in(file.read_text("utf-8"))
     }
+
+
+def rules_of_mirrors() -> set[str]:
+    """Return those by which the answer of a mirror is refused. No vector has them: it takes a server to break them."""
+    return set(re.findall(r"\[(mirror-[a-z]+)\]", (PACKAGE / "net" / "mirror_http.py").read_text("utf-8")))
 
 
 def _rules_in(source: str) -> set[str]:
