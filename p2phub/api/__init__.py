@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from p2phub.formats import GgufFacts, gguf_facts, looks_like_gguf
     from p2phub.identity import Address, PeerAddress, PeerId, parse_peer_address, parse_peer_id
     from p2phub.manifest import (
+        DEFAULT_TAG,
         KINDS,
         OLLAMA_MEDIA_TYPE,
         OllamaImage,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
         gguf_weights,
         git_blob_sha1,
         given_with_gguf,
+        is_alias,
         is_gguf_shard,
         is_quantisation,
         lfs_pointer,
@@ -89,6 +91,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "DEFAULT_TAG",
     "KINDS",
     "OLLAMA_MEDIA_TYPE",
     "Address",
@@ -151,6 +154,7 @@ __all__ = [
     "git_blob_sha1",
     "given_with_gguf",
     "has_home",
+    "is_alias",
     "is_gguf_shard",
     "is_quantisation",
     "lfs_pointer",
@@ -184,9 +188,9 @@ _ROOMS = {
     "NoProvider NotFound NotTrusted Occupied PeerError Unsafe UsageError",
     "p2phub.formats": "GgufFacts gguf_facts looks_like_gguf",
     "p2phub.identity": "Address PeerAddress PeerId parse_peer_address parse_peer_id",
-    "p2phub.manifest": "KINDS OLLAMA_MEDIA_TYPE OllamaImage OllamaKind OllamaPart Reference Ticket check_mirror "
-    "check_name commit_of gguf_weights git_blob_sha1 given_with_gguf is_gguf_shard is_quantisation lfs_pointer "
-    "ollama_image parse_reference quantisation_of",
+    "p2phub.manifest": "DEFAULT_TAG KINDS OLLAMA_MEDIA_TYPE OllamaImage OllamaKind OllamaPart Reference Ticket "
+    "check_mirror check_name commit_of gguf_weights git_blob_sha1 given_with_gguf is_alias is_gguf_shard "
+    "is_quantisation lfs_pointer ollama_image parse_reference quantisation_of",
     "p2phub.node": "parse_duration parse_listen",
     "p2phub.observe": "Adopted Done Event Failed FilesReady Found Listening PeerDropped Progress Published "
     "PublishProgress Ready Remark Source SourceBytes SourceLacks Started Stopped Unmatched Waiting Watch printable",

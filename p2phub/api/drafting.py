@@ -22,12 +22,11 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, 
 from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import trio
 
 from p2phub.api.under_way import UnderWay
-from p2phub.api.verbs import HubPart, bare_errors, fields, unwatched
+from p2phub.api.verbs import Call, HubPart, fields, unwatched
 from p2phub.errors import DiskError, DiskFull, HubError, NotFound, UsageError
 from p2phub.observe import DraftOpened, Event, Published, Watch
 
@@ -37,9 +36,6 @@ CHANGES_BYTES = 128 << 10  # Told to the node at a time: half of what it takes.
 CLOSE_S = 10.0
 _SHA256_DIGITS = 64
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-
-Call = Callable[[str, dict[str, Any], Watch], Awaitable[dict[str, Any]]]
-"""Has the node carry out a verb. Raises HubError."""
 
 _threads = trio.CapacityLimiter(8)  # Of all who write here: they wait for disks.
 
@@ -316,10 +312,5 @@ class DraftingVerbs(HubPart):
         told of PublishProgress. To enter it is what opens it. Raises UsageError and NotFound for a base that is none,
         or not held whole, DiskError.
         """
-
-        async def call(verb: str, args: dict[str, Any], watch: Watch) -> dict[str, Any]:
-            with bare_errors():
-                return await self._verbs.call(verb, args, watch)
-
         assert self._nursery is not None, "only an open hub has drafts"
-        return Draft(call, self._nursery, base, watch)
+        return Draft(self._call, self._nursery, base, watch)

@@ -26,7 +26,7 @@ import trio
 
 from p2phub.api.examining import examine
 from p2phub.api.under_way import UnderWay
-from p2phub.api.verbs import HubPart, as_wait, bare_errors, several, unwatched
+from p2phub.api.verbs import Call, HubPart, as_wait, several, unwatched
 from p2phub.errors import ContentChanged, DiskError, HubError, NotFound, UsageError
 from p2phub.observe import Event, ModelOpened, RangeReady, Watch
 
@@ -39,9 +39,6 @@ STRETCH_BYTES_MAX = AHEAD_BYTES // 8
 STEP_BYTES = AHEAD_BYTES // 4  # Asked for at a time, once it began.
 TRIES_MAX = 8  # So often in a row a file may prove to be changed, or gone, when it is read.
 CLOSE_S = 10.0
-
-Call = Callable[[str, dict[str, Any], Watch], Awaitable[dict[str, Any]]]
-"""Has the node carry out a verb. Raises HubError."""
 
 _threads = trio.CapacityLimiter(8)  # Of all who read here: they wait for disks.
 
@@ -435,11 +432,6 @@ class ReadingVerbs(HubPart):
         already, the fetch under way goes on as they said. To enter it is what looks it up. Raises UsageError,
         Malformed, NotFound, NotTrusted, NoProvider, Damaged, DiskError.
         """
-
-        async def call(verb: str, args: dict[str, Any], watch: Watch) -> dict[str, Any]:
-            with bare_errors():
-                return await self._verbs.call(verb, args, watch)
-
         assert self._nursery is not None, "only an open hub has models to read"
         args = {
             "ref": ref,
@@ -449,7 +441,7 @@ class ReadingVerbs(HubPart):
             "down": self._down,
             "wait": as_wait(wait),
         }
-        return OpenModel(call, self._nursery, args, watch)
+        return OpenModel(self._call, self._nursery, args, watch)
 
     def safe_open(
         self,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,6 +34,10 @@ class Verbs(Protocol):
         """Return what the verb gives, as JSON has it; tell `watch` of its events meanwhile. Raises HubError."""
 
 
+Call = Callable[[str, JsonObject, Watch], Awaitable[JsonObject]]
+"""Has the node carry out a verb. Raises HubError."""
+
+
 class HubPart:
     """The verbs of one subject: methods that have `self._verbs` carry them out, and give what it returns a type."""
 
@@ -48,6 +52,11 @@ class HubPart:
         self._verbs = verbs
         self._up, self._down = up, down  # Caps of each fetch, in bytes/s, where it is given none of its own.
         self._nursery = nursery  # Of what goes on between two calls.
+
+    async def _call(self, verb: str, args: JsonObject, watch: Watch) -> JsonObject:
+        """`Call`, for what goes on in `_nursery`."""
+        with bare_errors():
+            return await self._verbs.call(verb, args, watch)
 
 
 def if_said(**arguments: object) -> JsonObject:

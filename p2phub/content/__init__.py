@@ -3,7 +3,15 @@
 from p2phub.content.chunking import cut_points
 from p2phub.content.codec import pack, packed_lengths, unpack
 from p2phub.content.digest import DIGEST_BYTES, Codec, Digest, digest_of, parse_digest
-from p2phub.content.merkle import EMPTY_ROOT, ChunkList, chunk_list, decode_lists, encode_lists, list_digests
+from p2phub.content.merkle import (
+    EMPTY_ROOT,
+    ChunkList,
+    chunk_list,
+    decode_lists,
+    encode_lists,
+    list_digests,
+    looks_like_lists,
+)
 from p2phub.content.plans import (
     ChunkRef,
     ChunkTable,
@@ -50,6 +58,7 @@ __all__ = [
     "has_controls",
     "length_of",
     "list_digests",
+    "looks_like_lists",
     "pack",
     "pack_record",
     "packed_lengths",

@@ -117,6 +117,11 @@ def list_digests(root: Digest, chunks: int, top: Callable[[Digest], bytes | None
     return (root, *(Digest(roots[at : at + DIGEST_BYTES]) for at in range(0, len(roots), DIGEST_BYTES)))
 
 
+def looks_like_lists(blob: bytes) -> bool:
+    """Whether it begins as what this module writes: to say what a blob is that was asked for by its digest alone."""
+    return blob.startswith(MAGIC)
+
+
 def _encode(level: int, numbers: array[int], digests: bytes) -> bytes:
     return _HEADER.pack(MAGIC, level, b"\0\0\0", len(numbers)) + _big_endian(numbers).tobytes() + digests
 

@@ -27,7 +27,7 @@ from p2phub.errors import Malformed
 KINDS = {"datasets": "dataset", "models": "model"}
 """What stands before a repository, and the kind it says."""
 
-MAIN = "main"
+MAIN = api.DEFAULT_TAG
 _TICKET = "p2phub:"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 

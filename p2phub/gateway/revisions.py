@@ -11,11 +11,13 @@ import re
 
 import msgspec
 
-MAIN = "main"
+from p2phub import api
+from p2phub.errors import Malformed
+
+MAIN = api.DEFAULT_TAG
 """The branch, and the tag, that is meant where nobody says which."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _OF_A_HUB = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]*(?:/[0-9A-Za-z][0-9A-Za-z._-]*)*")
 _LETTERS_MAX = 128
 
@@ -28,7 +30,11 @@ class Tag(msgspec.Struct, frozen=True):
     @property
     def may_be_released(self) -> bool:
         """Whether a release can be called so, and not only something of a hub."""
-        return _TAG.fullmatch(self.name) is not None
+        try:
+            api.check_name(self.name, what="tag")
+        except Malformed:
+            return False
+        return True
 
 
 class Commit(msgspec.Struct, frozen=True):

@@ -15,20 +15,18 @@ a path can be read both ways, it has one.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from urllib.parse import parse_qsl
 
 import msgspec
 
-from p2phub import limits
+from p2phub import api, limits
 from p2phub.gateway.absent import no_repository
 from p2phub.gateway.revisions import MAIN
 from p2phub.http.refusal import Refusal, no_such_path, not_offered
 from p2phub.http.target import number_of, options_of, split_target
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _OF_REPOSITORY = ("revision", "tree", "paths-info", "refs", "commits")
 _UPLOADS = ("preupload", "commit", "branch", "tag", "settings", "discussions", "lfs-files")
 _ENTRIES_MAX = 1000
@@ -216,14 +214,9 @@ def _split_names(rest: list[str]) -> tuple[list[str], list[str]]:
 
 def repository(kind: Kind, names: Sequence[str]) -> RepoId:
     """Return the repository of that name, in one part or two. Raises Refusal (RepoNotFound) for what cannot be one."""
-    if not all(map(is_name, names)):
+    if not all(map(api.is_alias, names)):
         raise no_repository("nothing here can be called so")
     return RepoId(kind, "/".join(names))
-
-
-def is_name(part: str) -> bool:
-    """Return whether a repository or an organisation can be called so."""
-    return _NAME.fullmatch(part) is not None
 
 
 class _Options:

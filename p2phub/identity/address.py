@@ -52,6 +52,11 @@ class Address(msgspec.Struct, frozen=True, order=True):
     def is_loopback(self) -> bool:
         return _number(self.ip).is_loopback
 
+    @property
+    def is_wildcard(self) -> bool:
+        """Whether to listen there is to listen at every address of this machine."""
+        return _number(self.ip).is_unspecified
+
 
 def is_public_ip(number: IpNumber) -> bool:
     """Whether an address is of the public internet: global, not multicast, reserved or documentation; and so are the

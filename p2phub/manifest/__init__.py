@@ -32,7 +32,7 @@ from p2phub.manifest.pages import (
     manifest_pages,
 )
 from p2phub.manifest.paths import check_path, check_paths
-from p2phub.manifest.reference import Reference, parse_reference
+from p2phub.manifest.reference import Reference, is_alias, parse_reference
 from p2phub.manifest.release import (
     KINDS,
     RELATION_BYTES_MAX,
@@ -84,6 +84,7 @@ __all__ = [
     "git_blob_sha1",
     "given_with_gguf",
     "ignored",
+    "is_alias",
     "is_alone",
     "is_gguf_shard",
     "is_quantisation",

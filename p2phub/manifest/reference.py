@@ -22,7 +22,7 @@ from p2phub.identity import PeerId, parse_peer_id
 from p2phub.manifest.names import DEFAULT_TAG, check_name
 from p2phub.manifest.ticket import PREFIX, Ticket, encode_ticket, parse_ticket
 
-_ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")  # As people and organisations are called elsewhere.
+_ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _COPY = "copy it again, to its end: one line, as `p2phub publish` printed it; or ask its publisher for it once more"
 _HINT = "a reference is PUBLISHER/name[@tag], petname/name[@tag], a manifest digest, or a ticket (p2phub:…)"
 
@@ -75,10 +75,15 @@ def parse_reference(text: str) -> Reference:
             check_name(name)
     except Malformed as exc:
         raise UsageError(f"not a reference: {text[:120]!r}: {exc.message}", hint=exc.hint or _HINT) from exc
-    if publisher is None and not (_ALIAS.fullmatch(name) and (not slash or _ALIAS.fullmatch(owner))):
+    if publisher is None and not (is_alias(name) and (not slash or is_alias(owner))):
         raise _not_one(text)
     petname = owner if slash and publisher is None else None
     return Reference(publisher=publisher, petname=petname, name=name, tag=tag, digest=digest)
+
+
+def is_alias(text: str) -> bool:
+    """Return whether people, organisations and what they publish may be called so elsewhere, or by the user."""
+    return _ALIAS.fullmatch(text) is not None
 
 
 def _digest_or_none(text: str) -> Digest | None:

@@ -7,7 +7,6 @@ Source: proto/transfer.md; figures and reasons: docs/decisions/0020.
 
 from __future__ import annotations
 
-import errno
 import ipaddress
 import logging
 import os
@@ -28,6 +27,7 @@ from p2phub.net.control import ControlConnection
 from p2phub.net.interface import AnswerControl, Shelf
 from p2phub.net.link import BulkLink
 from p2phub.net.links import Links
+from p2phub.net.listen import OUR_LIMITS
 from p2phub.net.reception import Reception
 from p2phub.net.throttle import Caps
 from p2phub.net.waiting import within
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _RECEIVE_BUFFER_BYTES = 4 * limits.MIB
 _AT_A_LIMIT = "this machine is at a limit"
-_OUR_OWN = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class DirectPlane:
@@ -179,7 +178,7 @@ async def _dial(address: Address, *, bulk: bool) -> socket.socket:
         # Not what trio says, which names the address once more.
         why = os.strerror(exc.errno) if exc.errno else str(exc)
         raise PeerGone(
-            f"no connection to {address}: {why}", hint=_AT_A_LIMIT if exc.errno in _OUR_OWN else None
+            f"no connection to {address}: {why}", hint=_AT_A_LIMIT if exc.errno in OUR_LIMITS else None
         ) from exc
     except BaseException:
         sock.close()

@@ -37,11 +37,11 @@ from p2phub.discovery import (
     provider_key,
 )
 from p2phub.errors import Malformed, NotTrusted, PeerError
-from p2phub.identity import Address, PeerAddress, PeerId
+from p2phub.identity import PeerAddress, PeerId
 from p2phub.manifest import dht_key
 from p2phub.net.libp2p_answering import Answerer
 from p2phub.net.libp2p_asking import PROTOCOL, Asker
-from p2phub.net.libp2p_host import Host
+from p2phub.net.libp2p_host import Host, until_end
 from p2phub.net.libp2p_neighbours import Neighbours
 
 log = logging.getLogger("p2phub.dht")
@@ -147,7 +147,7 @@ class Dht:
     async def announce(self, manifest: Digest) -> int:
         """Put a provider record of this node at the peers closest to `manifest`; return how many show it when asked."""
         key = provider_key(manifest)
-        addresses = tuple(each for each in self._host.addresses if not _is_wildcard(each))
+        addresses = tuple(each for each in self._host.addresses if not each.is_wildcard)
         if self._mode is Mode.SERVER and addresses:
             own = Contact(self._host.peer_id, addresses)
             self._server.providers.add(key, own, seen_ip=addresses[0].ip, now=trio.current_time())
@@ -271,18 +271,6 @@ async def open_dht(
     `bootstrap`: where to begin, from the user; `known`: what `known_peers` returned last time.
     """
     dht = Dht(host, bootstrap=bootstrap, known=known, mode=mode)
-    error: Exception | None = None
-    async with trio.open_nursery() as nursery:
+    async with until_end() as nursery:
         await nursery.start(dht.run)
-        try:
-            yield dht
-        except Exception as exc:  # noqa: BLE001 - the caller's own, raised again below as it was, without a group.
-            error = exc
-        finally:
-            nursery.cancel_scope.cancel()
-    if error is not None:
-        raise error
-
-
-def _is_wildcard(address: Address) -> bool:
-    return address.ip in ("0.0.0.0", "::")
+        yield dht

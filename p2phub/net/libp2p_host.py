@@ -318,12 +318,19 @@ class Host:
 @asynccontextmanager
 async def open_host(key: SecretKey, port: Port | None = None, *, connect: Connect = connect_tcp) -> AsyncIterator[Host]:
     """Run a host of `key` on `port`, or one that only dials if there is none, until the block ends. `connect`: how."""
-    error: Exception | None = None
-    async with trio.open_nursery() as nursery:
+    async with until_end() as nursery:
         host = Host(key, port, connect, nursery)
         await nursery.start(host.run)
+        yield host
+
+
+@asynccontextmanager
+async def until_end() -> AsyncIterator[trio.Nursery]:
+    """A nursery for what runs until the block ends."""
+    error: Exception | None = None
+    async with trio.open_nursery() as nursery:
         try:
-            yield host
+            yield nursery
         except Exception as exc:  # noqa: BLE001 - the caller's own, raised again below as it was, without a group.
             error = exc
         finally:

@@ -20,7 +20,7 @@ from p2phub.net.channel import Channel
 from p2phub.net.interface import Blobs, Cancelled, Closed, Opened, Refused, Report, Returned, Spent, Verified, WindowNow
 from p2phub.net.lease import Lease, Window, request_bytes
 from p2phub.net.renumbered import Renumbered
-from p2phub.net.reports import Reports
+from p2phub.net.reports import Reports, as_value
 from p2phub.net.writing import ChunkWriter
 from p2phub.wire import (
     BlobArrived,
@@ -157,7 +157,7 @@ class BulkLink:
         try:
             self._converse()
         except (PeerError, DiskError, Malformed) as exc:
-            error = _as_value(exc)
+            error = as_value(exc)
         finally:
             if self._writer is not None:
                 self._writer.close()
@@ -305,12 +305,3 @@ class BulkLink:
             self._reported_at = time.monotonic()
             self._lease.settle(chunks)
             self._reports.put(Verified(chunks, length, spent))  # Under the lock, so that none comes after Closed.
-
-
-def _as_value(error: HubError) -> HubError:
-    """Return `error` without the frames it came through: it is kept as a report, they hold the buffer."""
-    part: BaseException | None = error
-    while part is not None:
-        part.__traceback__ = None
-        part = part.__cause__ or part.__context__
-    return error

@@ -28,7 +28,8 @@ _BACKLOG = 1024
 _ACCEPTED_AT_ONCE = 64
 _RETRY_S = 0.1
 _WARN_EVERY_S = 60.0
-_OUR_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+OUR_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+"""What the system says where it has no more sockets or memory for us: nobody at the other end is to blame."""
 
 Handler = Callable[[trio.SocketStream, Callable[[], None]], Awaitable[None]]
 """Serves a connection to its end and closes it. The second argument is called once the other end is worth its place."""
@@ -66,7 +67,7 @@ class Listener:
                 except BlockingIOError:
                     break
                 except OSError as exc:
-                    if exc.errno in _OUR_LIMITS:
+                    if exc.errno in OUR_LIMITS:
                         if trio.current_time() >= self._warned_at + _WARN_EVERY_S:  # A flood must not fill the log.
                             self._warned_at = trio.current_time()
                             _log.warning("cannot accept connections now: %s", exc.strerror)

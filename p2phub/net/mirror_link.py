@@ -17,7 +17,7 @@ from functools import partial
 import trio
 
 from p2phub import limits
-from p2phub.content import ChunkRef, ChunkTable, Digest, RangeSet, Renumbering, WritePlan, digest_of
+from p2phub.content import ChunkRef, ChunkTable, Digest, RangeSet, Renumbering, WritePlan, digest_of, looks_like_lists
 from p2phub.errors import ChunkMismatch, DiskError, HubError, Malformed, PeerError
 from p2phub.identity import Address, MirrorId
 from p2phub.manifest import mirror_blob_path
@@ -25,14 +25,13 @@ from p2phub.net.buffer import new_buffer
 from p2phub.net.interface import Blobs, Cancelled, Closed, Opened, Refused, Report, Returned, Spent, Verified, WindowNow
 from p2phub.net.lease import Lease
 from p2phub.net.mirror_http import Absent, MirrorHttp
-from p2phub.net.reports import Reports
+from p2phub.net.reports import Reports, as_value
 from p2phub.net.throttle import Throttle
 from p2phub.net.writing import ChunkWriter
 
 VIA = "mirror"
 EVERYTHING = RangeSet.whole(limits.CHUNKS_MAX)
 """What a mirror is taken to hold until it says of a file that it does not."""
-_CHUNK_LIST_BEGINS = b"p2phcl"  # manifest.md §4. Only to name a false blob.
 _TELL_WITHIN_S = 2.0  # Sooner than STALL_S: whoever waits for a slow chunk hears that bytes are coming.
 
 
@@ -185,7 +184,7 @@ class MirrorLink:
 
     def _fail(self, error: HubError) -> None:
         if not self._failed:
-            self._error = _as_value(error)
+            self._error = as_value(error)
         self._scope.cancel()
 
     # --- metadata ----------------------------------------------------------------------------------------------------
@@ -200,7 +199,7 @@ class MirrorLink:
         """Raises Absent, PeerError: ChunkMismatch for other bytes."""
         blob = await self._http.whole(mirror_blob_path(digest), most=most, take=self._pass)
         if digest_of(blob) != digest:
-            kind = "chunk list" if blob.startswith(_CHUNK_LIST_BEGINS) else "page"
+            kind = "chunk list" if looks_like_lists(blob) else "page"
             if digest == self._manifest:
                 kind = "manifest"
             raise ChunkMismatch(f"a {kind} that does not have its digest", file=kind, chunk=0, peer=str(self._mirror))
@@ -384,12 +383,3 @@ def _check_and_write(
             some = {ref.index for ref in refs[:good]}
             writer.write(refs[:good], data[:at], [ref for ref in wanted if ref.index in some])
     return good, Spent(check_s=checked - began, write_s=time.monotonic() - checked)
-
-
-def _as_value(error: HubError) -> HubError:
-    """Return `error` without the frames it came through: it is kept as a report, they hold the buffer."""
-    part: BaseException | None = error
-    while part is not None:
-        part.__traceback__ = None
-        part = part.__cause__ or part.__context__
-    return error

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import trio
 
+from p2phub.errors import HubError
 from p2phub.net.interface import Closed, Report, Returned, Verified
 
 
@@ -57,3 +58,12 @@ class Reports:
 
     def _set_ready(self) -> None:
         self._ready.set()
+
+
+def as_value(error: HubError) -> HubError:
+    """Return `error` without the frames it came through: it is kept as a report, they hold the buffer."""
+    part: BaseException | None = error
+    while part is not None:
+        part.__traceback__ = None
+        part = part.__cause__ or part.__context__
+    return error

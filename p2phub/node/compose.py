@@ -124,7 +124,7 @@ class Parts:
 
     def ticket_may_be_private(self) -> bool:
         """Whether a ticket may tell addresses that mean nothing to strangers: if the user named one to listen on."""
-        return not any(is_wildcard(address) for address in self.config.listen)
+        return not any(address.is_wildcard for address in self.config.listen)
 
     async def open_finder(self) -> Finder:
         """Return what finds providers; the first call starts libp2p and the LAN's discovery."""
@@ -384,15 +384,11 @@ def is_unfinished_in(folder: Path, manifest: Digest) -> bool:
     return destination.is_unfinished_in(folder, manifest)
 
 
-def is_wildcard(address: Address) -> bool:
-    return ipaddress.ip_address(address.ip).is_unspecified
-
-
 def reachable_at(listening: Iterable[Address]) -> tuple[Address, ...]:
     """Return the addresses that listening on these means: a wildcard stands for each interface's, loopback last."""
     found: dict[Address, None] = {}
     for address in listening:
-        if not is_wildcard(address):
+        if not address.is_wildcard:
             found[address] = None
             continue
         version = ipaddress.ip_address(address.ip).version

@@ -22,7 +22,7 @@ from p2phub.errors import ContentChanged, DiskError
 from p2phub.manifest import Manifest
 from p2phub.store.copying import clone_run, copy_run
 from p2phub.store.destination import SCRATCH, Destination
-from p2phub.store.disk import MAKE_FLAGS, READ_FLAGS, WRITE_FLAGS, Disk, disk_error, disk_errors
+from p2phub.store.disk import MAKE_FLAGS, ONE_BY_ONE_MAX, READ_FLAGS, WRITE_FLAGS, Disk, disk_error, disk_errors
 from p2phub.store.doorway import Doorway
 from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import open_regular
@@ -30,7 +30,7 @@ from p2phub.store.interface import Judge, LocalRun, Made, Selected
 from p2phub.store.journal import Journal
 from p2phub.store.judging import Judging
 from p2phub.store.making import make_files
-from p2phub.store.placing import ONE_BY_ONE_MAX, WANTED, Places
+from p2phub.store.placing import WANTED, Places
 from p2phub.store.survey import Survey
 
 Record = Callable[[Sequence[int], Fingerprints], None]

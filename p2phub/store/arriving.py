@@ -13,13 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from p2phub import limits
 from p2phub.content import ChunkTable, Digest, RangeSet
 from p2phub.errors import Occupied
 from p2phub.manifest import Manifest, check_path, check_paths
 from p2phub.store.arrival import FilesystemArrival, Record
 from p2phub.store.destination import Destination, blocks
-from p2phub.store.disk import WRITE_FLAGS, Disk, disk_errors
+from p2phub.store.disk import PREALLOCATE_ABOVE_BYTES, WRITE_FLAGS, Disk, disk_errors
 from p2phub.store.folders import Tree, fingerprint
 from p2phub.store.interface import Fingerprint, Judge, Selected
 from p2phub.store.journal import Binding, Journal, Remembered, read_journal
@@ -33,7 +32,6 @@ AsHashed = Callable[[str, Fingerprint], bool]
 """Whether a file at a path of the destination is as it was when something held there was hashed."""
 
 NAMED_MAX = 3
-PREALLOCATE_ABOVE_BYTES = limits.MIB  # For small files it costs more than it tells.
 
 
 def begin_arrival(

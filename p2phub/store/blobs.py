@@ -15,13 +15,10 @@ import time
 from collections.abc import Iterator, Sequence
 
 from p2phub.content import DIGEST_BYTES, Digest, digest_of
-from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, WRITE_FLAGS, Disk
+from p2phub.store.disk import FOLDER_FLAGS, ONE_BY_ONE_MAX, READ_FLAGS, WRITE_FLAGS, Disk
 from p2phub.store.folders import names_in
 
 FOLDER = "blobs"
-ONE_BY_ONE_MAX = 8
-"""Up to this many new blobs are synced one by one; more by one sync of the file system."""
-
 LEFT_OVER_S = 86_400.0
 YOUNG_S = 3600.0
 """So long after it was put a blob is kept, needed or not: whoever puts one says what it is for a little later."""

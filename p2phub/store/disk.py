@@ -16,6 +16,7 @@ import stat
 from collections.abc import Iterator
 from io import BufferedReader
 
+from p2phub import limits
 from p2phub.errors import DiskError, DiskFull
 
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -24,6 +25,11 @@ READ_FLAGS = (
 )  # Never waits for a pipe's writer.
 WRITE_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 MAKE_FLAGS = WRITE_FLAGS | os.O_CREAT | os.O_EXCL
+
+ONE_BY_ONE_MAX = 8
+"""Up to this many files or folders are synced one by one; more by one sync of the whole file system."""
+
+PREALLOCATE_ABOVE_BYTES = limits.MIB  # For small files it costs more than it tells.
 
 _LIBC = ctypes.CDLL(None, use_errno=True)  # Calls through it give up the GIL.
 _RENAME_NOREPLACE = 1

@@ -31,7 +31,7 @@ from p2phub.errors import ContentChanged, Malformed, Occupied
 from p2phub.manifest import Manifest
 from p2phub.store.database import DOUBTED
 from p2phub.store.destination import need_room
-from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, WRITE_FLAGS, Disk, disk_errors
+from p2phub.store.disk import FOLDER_FLAGS, ONE_BY_ONE_MAX, READ_FLAGS, WRITE_FLAGS, Disk, disk_errors
 from p2phub.store.folders import Tree, fingerprint
 from p2phub.store.holdings import Holdings
 from p2phub.store.interface import Fingerprint, HashedFile
@@ -45,7 +45,6 @@ DRAFTS = "drafts"
 _DRAFT_NAME = re.compile(r"[0-9a-f]{32}")
 _TREE = "tree"
 _FILES = "files"
-_ONE_BY_ONE_MAX = 8  # More files than that are synced together, as in `arrival`.
 _TRIES_MAX = 4
 
 Record = Callable[[Manifest, Digest, Path, Sequence[HashedFile]], None]
@@ -245,7 +244,7 @@ class Drafts:
         )
 
     def _sync(self, ours: Sequence[tuple[Path, Fingerprint]], content: int) -> None:
-        one_by_one = len(ours) <= _ONE_BY_ONE_MAX
+        one_by_one = len(ours) <= ONE_BY_ONE_MAX
         for place, hashed in ours:
             fd = os.open(place, READ_FLAGS)
             try:
@@ -313,7 +312,7 @@ class Drafts:
                 folder, last = tree.place(path, make=True)
                 self._disk.symlink(target, last, dir_fd=folder)
                 tree.note(path)
-            tree.flush(one_by_one_max=_ONE_BY_ONE_MAX)
+            tree.flush(one_by_one_max=ONE_BY_ONE_MAX)
         finally:
             tree.close()
             os.close(top)

@@ -16,16 +16,13 @@ from p2phub.content import ChunkTable
 from p2phub.errors import ContentChanged, Occupied
 from p2phub.manifest import Manifest
 from p2phub.store.destination import Destination
-from p2phub.store.disk import WRITE_FLAGS, Disk
+from p2phub.store.disk import ONE_BY_ONE_MAX, WRITE_FLAGS, Disk
 from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import fingerprint, open_regular
 from p2phub.store.interface import Fingerprint, Selected
 from p2phub.store.journal import FileId, Identity
 from p2phub.store.rehash import is_equal
 from p2phub.store.survey import Survey
-
-ONE_BY_ONE_MAX = 8
-"""Up to this many files are synced one by one; more by one sync of the whole file system."""
 
 WANTED, PLACED, KEPT = range(3)
 

@@ -27,14 +27,12 @@ import msgspec
 from blake3 import blake3
 
 from p2phub import limits
-from p2phub.content import ChunkRef, ChunkTable, Digest, RangeSet, digest_of, length_of
+from p2phub.content import ChunkRef, ChunkTable, Digest, RangeSet, digest_of, length_of, looks_like_lists
 from p2phub.errors import ChunkMismatch, HubError, Malformed, PeerRefused, ProtocolViolation
 from p2phub.wire.codec import decode_bulk_answer, encode
 from p2phub.wire.flight import BlobChain
 from p2phub.wire.framing import LENGTH_BYTES, header_length
 from p2phub.wire.messages import Ask, BlobsFollow, Chunks, Open, Opening, Refuse, Want
-
-_CHUNK_LIST_BEGINS = b"p2phcl"  # manifest.md §4. Only to name a false blob: what it is was asked by digest.
 
 
 class State(IntEnum):  # Not Enum, whose hash is a function of Python: states are looked up several times a request.
@@ -406,7 +404,7 @@ class BulkRequester:
         due = asked.popleft()
         assert isinstance(due, tuple)
         if digest_of(blob) != due[0]:
-            kind = "chunk list" if blob.startswith(_CHUNK_LIST_BEGINS) else "page"
+            kind = "chunk list" if looks_like_lists(blob) else "page"
             raise ChunkMismatch(f"a {kind} that does not have its digest", file=kind, chunk=0, peer=self._peer)
         return (BlobArrived(blob), *self._next_blob())
 

@@ -90,7 +90,7 @@ def check_claims(store: Store) -> set[bytes]:
 def test_after_a_power_cut_what_was_published_is_there_and_nothing_else_is_claimed(
     home: Path, monkeypatch: pytest.MonkeyPatch, one_by_one_max: int
 ) -> None:
-    monkeypatch.setattr("p2phub.store.drafting._ONE_BY_ONE_MAX", one_by_one_max)
+    monkeypatch.setattr("p2phub.store.drafting.ONE_BY_ONE_MAX", one_by_one_max)
     disk = RecordingDisk(home)
     steps = StepsWithIndex(home)
     disk.log = steps

@@ -23,7 +23,7 @@ import msgspec
 
 from p2phub import api, limits
 from p2phub.gateway.oci.refusals import bad_digest, bad_name, no_blob, no_manifest, unsupported
-from p2phub.gateway.routes import Kind, RepoId, is_name
+from p2phub.gateway.routes import Kind, RepoId
 from p2phub.http.exchange import Request
 from p2phub.http.refusal import Refusal
 from p2phub.http.target import decoded
@@ -134,7 +134,7 @@ def _repository(names: Sequence[str]) -> RepoId:
     kind = Kind.MODEL
     if names[0] == "datasets" and len(names) > 1:
         kind, names = Kind.DATASET, names[1:]
-    if len(names) > 2 or not all(map(is_name, names)):
+    if len(names) > 2 or not all(map(api.is_alias, names)):
         raise bad_name()
     return RepoId(kind, "/".join(names))
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from p2phub.errors import Occupied
 from p2phub.store.clone import Stopped
-from p2phub.store.disk import FOLDER_FLAGS, Disk
+from p2phub.store.disk import FOLDER_FLAGS, ONE_BY_ONE_MAX, Disk
 from p2phub.store.folders import Tree
-from p2phub.store.materialise.placer import ONE_BY_ONE_MAX, Placer
+from p2phub.store.materialise.placer import Placer
 from p2phub.store.materialise.source import Source
 from p2phub.store.materialise.staging import Staging
 

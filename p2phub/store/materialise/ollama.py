@@ -26,9 +26,9 @@ from p2phub.manifest import OllamaKind as Kind
 from p2phub.manifest import OllamaPart as Part
 from p2phub.manifest import ollama_image
 from p2phub.store.clone import How, never
-from p2phub.store.disk import Disk, disk_errors, read_regular
+from p2phub.store.disk import ONE_BY_ONE_MAX, Disk, disk_errors, read_regular
 from p2phub.store.folders import Tree, open_destination
-from p2phub.store.materialise.placer import ONE_BY_ONE_MAX, Placer
+from p2phub.store.materialise.placer import Placer
 from p2phub.store.materialise.source import Linked, Source, tell_nobody
 from p2phub.store.materialise.staging import Staging
 
