@@ -14,10 +14,11 @@ from msgspec.structs import replace
 from p2phub import limits
 from p2phub.content import Codec
 from p2phub.discovery import Candidate, Surroundings
+from p2phub.engine.desk import ControlDesk
 from p2phub.engine.exchange import Exchange
 from p2phub.engine.fetch import Means, Wish, fetch
 from p2phub.engine.search import Search
-from p2phub.engine.serve import ControlDesk, StoreShelf
+from p2phub.engine.serve import StoreShelf
 from p2phub.engine.thanks import Thanks
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError

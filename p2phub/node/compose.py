@@ -18,9 +18,10 @@ import trio
 
 from p2phub.content import Digest
 from p2phub.discovery import Surroundings
+from p2phub.engine.desk import ControlDesk
 from p2phub.engine.exchange import Exchange
 from p2phub.engine.resolve import Resolver
-from p2phub.engine.serve import ControlDesk, StoreShelf
+from p2phub.engine.serve import StoreShelf
 from p2phub.engine.thanks import Thanks
 from p2phub.engine.workers import Workers
 from p2phub.identity import Address, PeerAddress, SecretKey

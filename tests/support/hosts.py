@@ -13,11 +13,12 @@ import trio
 from p2phub.content import Digest
 from p2phub.discovery import Asked, Candidate
 from p2phub.engine.choice import Choice
+from p2phub.engine.desk import ControlDesk
 from p2phub.engine.exchange import Exchange
 from p2phub.engine.fetch import Means, Running, Wish, fetch
 from p2phub.engine.publish import Order, Outcome, publish
 from p2phub.engine.search import Search
-from p2phub.engine.serve import ControlDesk, StoreShelf
+from p2phub.engine.serve import StoreShelf
 from p2phub.engine.workers import Workers
 from p2phub.identity import Address, PeerAddress, PeerId, SecretKey
 from p2phub.net.direct import DirectPlane, open_plane

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import trio
 
-from p2phub.engine.serve import ControlDesk
+from p2phub.engine.desk import ControlDesk
 from tests.support.hosts import key_of, open_host
 from tests.support.liars import Lie, open_liar
 

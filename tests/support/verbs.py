@@ -10,8 +10,9 @@ from typing import Any
 from p2phub.content import Codec, Digest
 from p2phub.discovery import DialBudget
 from p2phub.engine.announce import Announcer
+from p2phub.engine.desk import ControlDesk
 from p2phub.engine.resolve import Resolver
-from p2phub.engine.serve import ControlDesk, StoreShelf
+from p2phub.engine.serve import StoreShelf
 from p2phub.engine.workers import Workers
 from p2phub.identity import SecretKey
 from p2phub.net.throttle import Caps

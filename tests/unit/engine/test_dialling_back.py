@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from p2phub.engine.serve import ControlDesk, StoreShelf
+from p2phub.engine.desk import ControlDesk
+from p2phub.engine.serve import StoreShelf
 from p2phub.engine.workers import Workers
 from p2phub.errors import PeerGone
 from p2phub.identity import Address, PeerAddress

@@ -9,8 +9,9 @@ import trio
 from trio.testing import MockClock
 
 from p2phub.content import Digest, RangeSet, digest_of
+from p2phub.engine.desk import ControlDesk
 from p2phub.engine.exchange import Exchange, worth_dialling
-from p2phub.engine.serve import ControlDesk, StoreShelf
+from p2phub.engine.serve import StoreShelf
 from p2phub.engine.workers import Workers
 from p2phub.identity import Address, PeerAddress
 from p2phub.store.ledger import FileLedger

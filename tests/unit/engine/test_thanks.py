@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from p2phub.content import Digest, digest_of
-from p2phub.engine.serve import ControlDesk, StoreShelf
+from p2phub.engine.desk import ControlDesk
+from p2phub.engine.serve import StoreShelf
 from p2phub.engine.thanks import Thanks
 from p2phub.engine.workers import Workers
 from p2phub.identity import Address, PeerAddress, PeerId
