@@ -101,6 +101,8 @@ def _answer_whoever_asks() -> AbstractContextManager[Any]:
 def _serve_one_peer_without_end() -> AbstractContextManager[Any]:
     stack = ExitStack()
     stack.enter_context(_greedy())
+    # As many as a requester may have links would never be too many.
+    stack.enter_context(mock.patch.object(limits, "CONNECTIONS_PER_PEER_MAX", FEW_PLACES))
     stack.enter_context(mock.patch.object(Reception, "_counted", side_effect=lambda peer: nullcontext()))
     return stack
 

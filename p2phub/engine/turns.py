@@ -126,7 +126,10 @@ class Turns:
         return session is None or not self._job.crowd or session.links_wanted(self._job.means.own) > 0
 
     def _links_wanted(self, provider: Provider) -> int:
-        return 1 if self._job.session is None else self._job.session.links_wanted(provider.peer)
+        if self._job.session is None:
+            return 1
+        trips = [state.link.window.trip_s for state in self._job.links.values() if state.provider is provider]
+        return self._job.session.links_wanted(provider.peer, trip_s=min(filter(None, trips), default=0.0))
 
     def _addresses(self, provider: Provider, now: float) -> tuple[Address, ...]:
         """Return where to try `provider`, in order; but for what the user named, within the budget of dials."""

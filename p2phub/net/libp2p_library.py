@@ -190,7 +190,7 @@ def build(key: SecretKey, overflow: Callable[[IMuxedConn], None]) -> BasicHost:
         min_connections=0,
         low_watermark=0,
         high_watermark=most,
-        max_connections_per_peer=limits.CONNECTIONS_PER_PEER_MAX,
+        max_connections_per_peer=limits.LIBP2P_CONNECTIONS_PER_PEER_MAX,
         dial_timeout=limits.DIAL_S,
         inbound_upgrade_timeout=limits.HANDSHAKE_S,
         outbound_upgrade_timeout=limits.HANDSHAKE_S,

@@ -25,7 +25,7 @@ from p2phub.transfer.leases import Leases
 from p2phub.transfer.link import Link
 
 LOOK_S = 0.25  # While a link is idle for want of chunks: how often the slowest lease is looked at again.
-TWICE_BYTES_MAX = 2 * limits.WINDOW_BYTES_MAX
+TWICE_BYTES_MAX = 8 * limits.MIB
 SLOW_S = 0.5  # One that would end later than this, and than SLOW_RATIO times what an idle one takes, is helped out.
 SLOW_RATIO = 1.5
 SOON_S = 1.0

@@ -39,6 +39,10 @@ from p2phub.transfer.standing import Standings
 
 LINK_WORTH_BYTES = 8 * limits.MIB  # Less than this is fetched sooner than a further connection is made,
 LINK_PAYS_S = 1.0  # if it comes within this time.
+FAR_S = (
+    0.03  # Of a longer round trip, what one connection may have under way bounds it: 2.7 MB, from Linux as it comes.
+)
+FAR_LINK_BYTES = 768 * limits.KIB  # So there is a link for each of these that are under way from a peer so far.
 LOOK_S = 1.0  # While anything is leased, `tick` is due at least this often: silence lowers the rates.
 LONG_S = 10.0  # A rest that takes longer is worth trying others for.
 HARDLY = 8  # So many times slower than usual is a link that others might do better than.
@@ -215,13 +219,14 @@ class Session:
         """How many links there should be at most."""
         return limits.BULK_THREADS_MAX if self._scheduler.crowd is None else limits.CROWD_LINKS_MAX
 
-    def links_wanted(self, peer: SourceId) -> int:
-        """Return how many links to `peer`, joined or not, there should be now, those that are open included.
+    def links_wanted(self, peer: SourceId, *, trip_s: float = 0.0) -> int:
+        """Return how many links to `peer`, joined or not, there should be now, those that are open included. `trip_s`:
+        the shortest round trip seen to it.
 
-        Two while there are up to two providers, else, and in a crowd, one; 0 for one that lied or was lost just now,
-        and while there are others for one that stalled lately or has nothing for us. Ask again after each event. No
-        more in all than `links_max`, nor than the rest is worth: where it will be done soon, a further connection
-        comes too late.
+        Two while there are up to two providers, and more if it is far and has much under way to us; else, and in a
+        crowd, one; 0 for one that lied or was lost just now, and while there are others for one that stalled lately or
+        has nothing for us. Ask again after each event. No more in all than `links_max`, nor than the rest is worth:
+        where it will be done soon, a further connection comes too late.
         """
         if self.complete or self._standings.rests(peer, now=self._now):
             return 0
@@ -243,7 +248,14 @@ class Session:
         if not up.slow:
             worth = max(1, self._leases.bytes_missing // LINK_WORTH_BYTES) - (up.useful.total() - up.useful[peer])
             room = min(room, max(worth, 1) if up.short else worth)
-        return max(0, min(2 if few else 1, room))
+        return max(0, min(self._few(peer, trip_s) if few else 1, room))
+
+    def _few(self, peer: SourceId, trip_s: float) -> int:
+        """Return how many links to `peer`, one of at most two providers, there should be."""
+        if trip_s < FAR_S:
+            return 2
+        rate = sum(link.pace.rate for link in self._links.values() if link.peer == peer)
+        return max(2, int(rate * trip_s / FAR_LINK_BYTES))
 
     def _look_at_links(self) -> _Up:
         links = [link for link in self._links.values() if not link.dropping]

@@ -38,7 +38,7 @@ class FakeJob:
         self.session = SimpleNamespace(
             unavailable=RangeSet(),
             hoped_from=lambda peer: self.hoped.get(peer, 0),
-            links_wanted=lambda peer: self.wanted.get(peer, 0),
+            links_wanted=lambda peer, trip_s=0.0: self.wanted.get(peer, 0),
         )
 
     def has(self, name: str, ip: str = FAR, via: str = "dht") -> Provider:

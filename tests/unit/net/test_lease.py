@@ -109,6 +109,19 @@ def test_the_shortest_round_trip_counts() -> None:
     assert window.trip_s == pytest.approx(0.02)
 
 
+@pytest.mark.parametrize(
+    ("rate", "trip_s", "window"),
+    [(2e9, 0.0, 4 * MIB), (100e6, 0.001, 4 * MIB + 200_000), (30e6, 0.1, 4 * MIB + 6_000_000), (200e6, 0.2, 16 * MIB)],
+)
+def test_near_it_is_4_mib_at_most_and_from_afar_two_round_trips_more(rate: float, trip_s: float, window: int) -> None:
+    measured = Window()
+    measured.began(0.0)
+    measured.answered(trip_s)
+    for step in range(1, 100):
+        measured.came(int(rate * 0.1), trip_s + 0.1 * step)
+    assert measured.bytes_max == pytest.approx(window, rel=0.02)
+
+
 @pytest.mark.parametrize(("rate", "trip_s", "pays"), [(1e6, 0.16, True), (1e5, 0.16, False), (1e6, 0.001, False)])
 def test_a_second_request_goes_out_beside_a_chunk_where_the_round_trip_would_cost_a_noticeable_part(
     rate: float, trip_s: float, pays: bool

@@ -286,6 +286,40 @@ def test_a_second_link_to_a_provider_waits_until_the_first_has_shown_what_it_bri
     assert session.links_wanted(ANN) == 2
 
 
+def from_afar(rate: float, links: int, *, others: int = 0) -> Session:
+    """Return a session with so many links to ANN, that bring `rate` bytes/s together, and with one to each other."""
+    session, everything = session_of(4000)
+    for link in range(links + others):
+        session.joined(link, ANN if link < links else peer(10 + link), everything, now=0.0)
+    for step in range(1, 41):
+        for link in range(links + others):
+            session.verified(link, RangeSet(), int(0.25 * rate / links), now=0.25 * step)
+    return session
+
+
+@pytest.mark.parametrize(
+    ("rate", "trip_s", "links", "wanted"),
+    [
+        (27e6, 0.1, 1, 3),  # What Linux sends over one connection at that distance.
+        (81e6, 0.1, 3, limits.BULK_THREADS_MAX),
+        (125e6, 0.1, 8, limits.BULK_THREADS_MAX),  # A gigabit, filled.
+        (12.5e6, 0.1, 1, 2),  # A line of 100 Mbit/s, filled.
+        (300e6, 0.001, 2, 2),  # Near, however much comes.
+        (300e6, 0.0, 2, 2),  # Not known.
+    ],
+)
+def test_a_far_provider_gets_a_link_for_each_part_of_what_is_under_way(
+    rate: float, trip_s: float, links: int, wanted: int
+) -> None:
+    session = from_afar(rate, links)
+    assert session.links_wanted(ANN, trip_s=trip_s) == wanted
+
+
+@pytest.mark.parametrize(("others", "wanted"), [(1, limits.BULK_THREADS_MAX - 1), (2, 1)])
+def test_of_far_providers_more_than_two_get_one_link_each(others: int, wanted: int) -> None:
+    assert from_afar(100e6, 1, others=others).links_wanted(ANN, trip_s=0.1) == wanted
+
+
 def test_a_second_link_is_not_worth_making_for_a_small_rest() -> None:
     session, everything = session_of(6)
     assert session.links_wanted(ANN) == 1
