@@ -11,6 +11,7 @@ from typing import Protocol
 from p2phub import limits
 from p2phub.content import RangeSet
 from p2phub.errors import Malformed, ProtocolViolation
+from p2phub.net.lease import WINDOW_BYTES_NEAR_MAX
 from p2phub.wire import (
     BlobsFollow,
     Chunks,
@@ -60,6 +61,15 @@ class Judge(Protocol):
     def let_go(self, channel: object) -> None: ...
 
 
+def _most_under_way(stream: Stream) -> float:
+    """Return how much a requester may have under way over `stream`: more from afar, by the line and not by what it has
+    measured of it, which may be twice as much."""
+    host, other = stream.host, stream.other
+    trip_s = 2 * (host.latency_s + other.latency_s)
+    line = min(host.down.rate, other.up.rate)
+    return min(limits.WINDOW_BYTES_MAX, WINDOW_BYTES_NEAR_MAX + 2 * 2 * line * trip_s)
+
+
 class ProviderTap:
     """Reads the answer to Open, in which a provider says what it holds."""
 
@@ -102,11 +112,12 @@ class RequesterTap:
             request = decode_bulk_request(header)
             if isinstance(request, Want):
                 self._owed += self._length(request.ranges)
-        if self._owed > limits.WINDOW_BYTES_MAX and not self._deaf:
+        most = _most_under_way(self._stream)
+        if self._owed > most and not self._deaf:
             self._deaf = True
             self._judge.fail(
                 f"{self._stream.host.name} has {self._owed} bytes under way from {self._stream.other.name}, "
-                f"more than the window of {limits.WINDOW_BYTES_MAX}"
+                f"more than the window of {most:.0f}"
             )
 
     def heard(self, data: memoryview) -> None:

@@ -1,7 +1,7 @@
 """What to ask of a provider next, and how much may be under way. Arithmetic only; the caller holds the lock.
 
 Chunks are asked for in ascending order, in requests of up to 1 MiB and 512 chunks; a slow provider gets smaller ones,
-so that progress shows. The window is what 250 ms bring at the rate measured, at most _WINDOW_BYTES_NEAR_MAX, and beyond
+so that progress shows. The window is what 250 ms bring at the rate measured, at most WINDOW_BYTES_NEAR_MAX, and beyond
 that what two round trips bring, at most WINDOW_BYTES_MAX in all: while one half of it comes, the request for the next
 is on its way. It begins small, since what was
 asked for comes, wanted or not: in a crowd that starts together each asks before it knows of the others. A chunk may be
@@ -17,10 +17,10 @@ from p2phub import limits
 from p2phub.content import ChunkRef, ChunkTable, RangeSet
 
 WINDOW_S = 0.25
+WINDOW_BYTES_NEAR_MAX = 4 * limits.MIB
 _WINDOW_BYTES_FIRST = 256 * limits.KIB
 _WINDOW_BYTES_UNMEASURED_MAX = 2 * limits.BATCH_BYTES_MAX
 _WINDOW_BYTES_MIN = 128 * limits.KIB
-_WINDOW_BYTES_NEAR_MAX = 4 * limits.MIB
 _TRIP_PARTS = 40  # A round trip is worth a second request if a request takes less than so many of it.
 _TRIP_S_MAX = 1.0  # Longer ones measure a busy provider.
 _SAMPLE_S = 0.05  # Shorter ones measure the scheduler.
@@ -94,7 +94,7 @@ class Window:
         """Bytes that may be under way."""
         if self._rate is None:
             return self._capped(min(_WINDOW_BYTES_FIRST + 4 * self._came_bytes, _WINDOW_BYTES_UNMEASURED_MAX))
-        here = min(_WINDOW_BYTES_NEAR_MAX, self._rate * WINDOW_S)
+        here = min(WINDOW_BYTES_NEAR_MAX, self._rate * WINDOW_S)
         wanted = max(_WINDOW_BYTES_MIN, int(here + 2 * self._rate * self.trip_s))
         return self._capped(min(limits.WINDOW_BYTES_MAX, wanted))
 
@@ -103,7 +103,7 @@ class Window:
         """So many bytes may be under way in one request for another to be made beside it."""
         if self._rate is None:
             return self._capped(_WINDOW_BYTES_MIN)  # No second chunk before it is known how long the first takes.
-        most = _WINDOW_BYTES_NEAR_MAX - limits.BATCH_BYTES_MAX
+        most = WINDOW_BYTES_NEAR_MAX - limits.BATCH_BYTES_MAX
         return self._capped(min(most, int(self._rate * self.trip_s * _TRIP_PARTS)))
 
     @property
