@@ -69,6 +69,7 @@ WINDOW_BYTES_MAX = 16 * MIB  # In flight to one provider, and only to a far one 
 REQUESTS_OUTSTANDING_MAX = 16  # Unanswered on one connection: their frames always fit the provider's socket buffer.
 REQUESTS_WAITING_MAX = 64  # Queued at a provider for one connection.
 HAVE_RANGES_MAX = 4096
+BELIEVED_RUNS_MAX = 2 * HAVE_RANGES_MAX  # Of what one peer ever said to hold; beyond it only the newest word counts.
 PEERS_TOLD_MAX = 64  # Members of a swarm named in one answer: 3.2 KB.
 
 # --- connections -------------------------------------------------------------------------------------------------
