@@ -91,7 +91,7 @@ class Dht:
         news, fresh = trio.open_memory_channel[tuple[Contact, ...]](limits.DHT_REPLICATION)
 
         def on_reply(_: Contact, reply: Reply, said_by: str) -> bool:
-            named = tuple(Contact(each.peer, dialable(each.addresses, heard_from=said_by)) for each in reply.providers)
+            named = tuple(_a_few(each, heard_from=said_by) for each in reply.providers)
             self._heard.hear(key, named, now=trio.current_time())
             try:
                 news.send_nowait(named)
@@ -281,3 +281,9 @@ async def open_dht(
     async with until_end() as nursery:
         await nursery.start(dht.run)
         yield dht
+
+
+def _a_few(provider: Contact, *, heard_from: str) -> Contact:
+    """Return what one peer says of where another lives: no more than an honest one keeps of it, or who answers first
+    would leave no room for the others' word."""
+    return Contact(provider.peer, dialable(provider.addresses, heard_from=heard_from)[: limits.PROVIDER_ADDRESSES_MAX])

@@ -9,6 +9,7 @@ import pytest
 import trio
 import trio.testing
 
+from p2phub import limits
 from p2phub.content import Digest, digest_of
 from p2phub.discovery import Contact, Kind, Reply, decode_question, encode_reply, frame
 from p2phub.errors import NotTrusted, PeerError, PeerGone, ProtocolViolation
@@ -197,6 +198,27 @@ async def test_more_announcements_than_libp2p_keeps_are_all_held() -> None:
             assert await nodes[1].dht.announce(manifest) == 1
         for manifest in manifests:
             assert await providers_of(nodes[0].dht, manifest) == [nodes[1].at]
+
+
+@covers("T05")
+async def test_of_what_one_peer_says_of_another_a_few_addresses_count() -> None:
+    """Without: whoever answered first gave sixteen of them, and left no room for the right one."""
+    ann = secret("ann").peer_id
+    silent = tuple(Address("127.0.0.1", 1000 + number) for number in range(limits.ADDRESSES_PER_PEER_MAX))
+
+    async def squat(stream: Stream) -> None:
+        messages = Messages(stream)
+        while (message := await messages.next(seconds=5)) is not None:
+            question = decode_question(message)
+            reply = Reply(question.kind, question.key, providers=(Contact(ann, silent),))
+            await stream.write(frame(encode_reply(reply)))
+
+    async with listening_host("squatter") as (host, _):
+        host.on_stream(PROTOCOL, squat)
+        async with dht_client("fetcher", [PeerAddress(host.peer_id, host.addresses[0])]) as fetcher:
+            for _ in range(2):  # The second time from what was heard the first time, too.
+                found = await providers_of(fetcher.dht, MANIFEST)
+                assert len(found) == limits.PROVIDER_ADDRESSES_MAX
 
 
 @covers("F25")
