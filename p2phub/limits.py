@@ -85,6 +85,9 @@ CONTROL_QUESTIONS_BURST = (
     64  # On one control connection; then CONTROL_QUESTIONS_PER_S. A fetch asks up to ten a second.
 )
 CONTROL_QUESTIONS_PER_S = 20.0
+OFFERS_BYTES_MAX = 256 * MIB  # Of manifests that were asked for, made and kept; some 8 MB for a model of 100 GB.
+OFFERS_MADE_BURST = 32  # For askers of one network; then OFFERS_MADE_PER_S: each reads all that describes a manifest.
+OFFERS_MADE_PER_S = 1.0
 BULK_THREADS_MAX = 8  # Further providers wait.
 CROWD_LINKS_MAX = 16  # In place of that in a crowd, where each link is slow and whoever nobody asks is of no use.
 DIAL_S = 5.0
