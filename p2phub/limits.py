@@ -154,6 +154,7 @@ PROVIDER_KEYS_MAX = 50_000
 PROVIDER_RECORD_S = 48 * 3600.0
 PROVIDER_PER_SUBNET_MAX = 2  # Of one /24 or /48; loopback and private networks are exempt.
 MEMBER_S = 600.0  # A member of a swarm is told to others this long after it was last seen.
+MEMBER_MOVES_S = 10.0  # One that is at another port of its network is told to those who know it this often at most.
 SWARM_MEMBERS_MAX = 256  # Remembered of one swarm; the oldest give way.
 SWARMS_KNOWN_MAX = 64  # 256 members each are some 5 MB.
 MEMBERS_PER_NETWORK_MAX = 8  # Of one swarm in one /24 or /48, or behind one address: identities are not all of it.

@@ -58,7 +58,7 @@ class ControlDesk:
         self._exchange = exchange
         self._thanks = thanks
         if exchange is not None:
-            exchange.changed = shelf.bulletin.tell
+            exchange.changed = shelf.bulletin.tell_together
         self._probes = trio.CapacityLimiter(4)  # A probe costs a dial; strangers share four at a time.
         self.dialler: Dialler | None = None
 
