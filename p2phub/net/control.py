@@ -10,6 +10,7 @@ import trio
 from p2phub import limits
 from p2phub.errors import HubError, PeerGone
 from p2phub.identity import Address, PeerId
+from p2phub.net.alone import alone
 from p2phub.net.bytestream import READ_BYTES, Connection
 from p2phub.net.interface import AnswerControl
 from p2phub.wire import ControlAnswer, ControlClient, ControlRequest, ControlServer
@@ -38,7 +39,8 @@ class ControlConnection:
                 raise PeerGone("the control connection has ended", peer=str(self.peer))
             # Until the answer is whole the connection is of no use to anybody else: so it stays after a cancel too.
             self._dead = True
-            answer = await self._ask(request)
+            with alone("a question", self.peer):
+                answer = await self._ask(request)
             self._dead = False
             return answer
 

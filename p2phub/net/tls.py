@@ -23,7 +23,7 @@ from typing import Any
 import trio
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from p2phub import limits
 from p2phub.errors import PeerGone, PeerStalled, ProtocolViolation, WrongPeer
@@ -186,10 +186,11 @@ async def _handshake(connection: SSL.Connection, sock: socket.socket) -> PeerId:
             raise PeerGone(f"the handshake failed: {_reason(exc)}") from exc
     if connection.get_alpn_proto_negotiated() not in _offered():
         raise WrongPeer("whoever answered does not speak this protocol")
-    certificate = connection.get_peer_certificate(as_cryptography=True)
+    certificate = connection.get_peer_certificate()
     if certificate is None:
         raise WrongPeer("whoever answered showed no certificate")
-    return peer_of(certificate.public_bytes(serialization.Encoding.DER))
+    # Not parsed on the way: OpenSSL takes some that no parser does, and `peer_of` is who judges that.
+    return peer_of(crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate))
 
 
 _NO_WAIT = (OSError, trio.ClosedResourceError, trio.BusyResourceError)

@@ -6,16 +6,18 @@ import signal
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trio
 import trio.testing
-from OpenSSL import SSL
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from OpenSSL import SSL, crypto
 
 from p2phub import limits
 from p2phub.errors import PeerError, PeerGone, PeerStalled, ProtocolViolation, WrongPeer
-from p2phub.identity import Address, SecretKey
+from p2phub.identity import Address, PeerId, SecretKey
 from p2phub.net import tls
 from p2phub.net.channel import Watched
 from p2phub.net.credential import make_credential
@@ -124,9 +126,6 @@ def other_protocol() -> SSL.Context:
 def no_protocol() -> SSL.Context:
     context = SSL.Context(SSL.TLS_METHOD)
     credential = make_credential(BOB)
-    from cryptography import x509
-    from cryptography.hazmat.primitives import serialization
-
     context.use_certificate(x509.load_der_x509_certificate(credential.certificate))
     context.use_privatekey(serialization.load_der_private_key(credential.leaf_key, None))  # type: ignore[arg-type]
     return context
@@ -158,6 +157,47 @@ async def test_a_client_that_does_not_prove_itself_is_refused_by_who_serves(cont
             with pytest.raises((WrongPeer, PeerGone)):
                 await tls.accept(tls.make_context(make_credential(ANN)), far, HERE)
             far.close()
+
+
+def odd(how: str) -> SSL.Context:
+    """A context whose certificate OpenSSL takes, and the parser of certificates does not."""
+    credential = make_credential(BOB)
+    der = credential.certificate
+    if how == "of a version that there is not":
+        der = der.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020105"), 1)
+    else:
+        at = der.index(b"\x17\x0d") + 2
+        der = der[:at] + b"991399999999Z" + der[at + 13 :]
+    context = tls.make_context(credential)
+    context.use_certificate(crypto.load_certificate(crypto.FILETYPE_ASN1, der))
+    context.use_privatekey(serialization.load_der_private_key(credential.leaf_key, None))  # type: ignore[arg-type]
+    return context
+
+
+@covers("T19", "T37")
+@pytest.mark.parametrize("how", ["of a version that there is not", "of a month that there is not"])
+@pytest.mark.parametrize("odd_one", ["dials", "is dialled"])
+async def test_a_certificate_that_openssl_takes_and_we_cannot_read_is_the_wrong_peer(how: str, odd_one: str) -> None:
+    ours, theirs = tls.make_context(make_credential(ANN)), odd(how)
+    near, far = pair()
+
+    async def dial(context: SSL.Context, expected: PeerId) -> object:
+        return await tls.connect(context, near, HERE, expected)
+
+    async def serve(context: SSL.Context, _: PeerId) -> object:
+        return await tls.accept(context, far, HERE)
+
+    other, judge = (dial, serve) if odd_one == "dials" else (serve, dial)
+
+    async def show() -> None:
+        with suppress(PeerError):
+            await other(theirs, ANN.peer_id)
+
+    with near, far, trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(show)
+            with pytest.raises(WrongPeer, match="not a certificate of this protocol"):
+                await judge(ours, BOB.peer_id)
 
 
 @covers("T36")
