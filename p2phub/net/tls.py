@@ -41,6 +41,7 @@ ALPN_SEALED = b"p2phub/1/aegis-128l"
 
 _EXPORTED = b"EXPORTER-p2phub-records"
 _CIPHERS = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+_SIGNATURES = b"ECDSA+SHA256"
 _TIMEVAL = struct.Struct("@ll")
 _KEEP_ALIVE = ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
 
@@ -52,6 +53,9 @@ _CALLED = ("SSL_read", "SSL_write", "SSL_get_error", "ERR_clear_error", "SSL_set
 _NAMES = (*_CALLED, "SSL_MODE_ENABLE_PARTIAL_WRITE", "SSL_MODE_AUTO_RETRY")
 HAS_ENGINE = all(hasattr(_LIB, name) for name in _NAMES) and hasattr(_FFI, "from_buffer") and hasattr(_FFI, "errno")
 """Whether pyOpenSSL still has the private names that the fast engine calls."""
+CAN_CHOOSE_SIGNATURES = hasattr(_LIB, "SSL_CTX_set1_sigalgs_list") and hasattr(SSL.Context(SSL.TLS_METHOD), "_context")
+"""Whether it has those by which a handshake takes P-256 alone: with other keys (RSA with an exponent as long as its
+modulus) a stranger costs us twelve times as much before anything is proven."""
 
 
 def make_context(credential: Credential) -> SSL.Context:
@@ -61,6 +65,9 @@ def make_context(credential: Credential) -> SSL.Context:
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
     context.set_tls13_ciphersuites(_CIPHERS)
+    if CAN_CHOOSE_SIGNATURES:  # Else `peer_of` refuses other keys, after OpenSSL has worked on them.
+        known = _LIB.SSL_CTX_set1_sigalgs_list(context._context, _SIGNATURES)
+        assert known == 1, "OpenSSL knows ECDSA on P-256"
     # Self-signed, one certificate: OpenSSL checks that the other end holds its key, `peer_of` whose it is.
     context.set_verify(
         SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT,

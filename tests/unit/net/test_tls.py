@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import signal
 import socket
 import threading
@@ -12,7 +13,9 @@ import pytest
 import trio
 import trio.testing
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
 from OpenSSL import SSL, crypto
 
 from p2phub import limits
@@ -346,6 +349,37 @@ async def test_a_handshake_in_crumbs_is_refused_before_it_is_whole() -> None:
                 await tls.accept(tls.make_context(make_credential(ANN)), near, HERE)
 
         assert await turns(accept) >= limits.TLS_HANDSHAKE_RECORDS_MAX - 5
+
+
+def other_key(kind: str) -> SSL.Context:
+    """A context with a certificate of another kind of key, else as ours."""
+    leaf = rsa.generate_private_key(65537, 2048) if kind == "RSA" else ec.generate_private_key(ec.SECP521R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")])
+    now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
+    built = x509.CertificateBuilder(name, name, leaf.public_key(), 1, now - day, now + day).sign(leaf, hashes.SHA256())
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_alpn_protos([tls.ALPN])
+    context.set_alpn_select_callback(lambda connection, offered: tls.ALPN)
+    context.use_certificate(built)
+    context.use_privatekey(leaf)
+    return context
+
+
+@covers("T36", "T37")
+@pytest.mark.parametrize("kind", ["RSA", "P-521"])
+async def test_openssl_does_not_work_on_keys_of_another_kind(kind: str) -> None:
+    assert tls.CAN_CHOOSE_SIGNATURES, "the pinned pyOpenSSL has the names that are called"
+    near, far = pair()
+
+    async def dial() -> None:
+        with suppress(PeerError):
+            await tls.connect(other_key(kind), near, HERE, ANN.peer_id)
+
+    with near, far, trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(dial)
+            with pytest.raises(PeerGone, match="handshake failed"):
+                await tls.accept(tls.make_context(make_credential(ANN)), far, HERE)
 
 
 # --- channels ----------------------------------------------------------------------------------------------------
