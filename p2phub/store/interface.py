@@ -66,6 +66,10 @@ class Fingerprint(bytes):
         device, inode, size, mtime_ns, ctime_ns = _FINGERPRINT.unpack(self)
         return device, inode, size, mtime_ns, ctime_ns
 
+    def but_ctime(self) -> bytes:
+        """Return what of it a rename leaves alone, packed: all but ctime_ns."""
+        return self[:-8]
+
     def __repr__(self) -> str:
         return f"Fingerprint{self.values()}"
 

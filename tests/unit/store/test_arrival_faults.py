@@ -449,6 +449,32 @@ def test_a_journal_cut_anywhere_never_claims_more(scene: DiskScene, tmp_path: Pa
         again.close()
 
 
+@covers("F05")
+@pytest.mark.parametrize("content", [b"?" * 900, CONTENT.files["small.bin"]], ids=["edited", "only touched"])
+def test_a_placed_file_that_was_written_to_in_place_is_recorded_only_if_it_is_right(
+    scene: DiskScene, content: bytes
+) -> None:
+    small = [entry.path for entry in CONTENT.manifest.files].index("small.bin")
+    arrival = arrive(scene, CONTENT)
+    deliver(arrival, CONTENT, range(*CONTENT.table.span(small)))
+    arrival.sync()
+    at = scene.folder / "small.bin"
+    was = at.stat()
+    at.write_bytes(content)
+    os.utime(at, ns=(was.st_atime_ns, was.st_mtime_ns + 10**9))
+    assert at.stat().st_ino == was.st_ino
+    deliver_rest(arrival, CONTENT)
+    if content == CONTENT.files["small.bin"]:
+        arrival.finish()
+        assert scene.store.holdings()[0].complete
+        return
+    with pytest.raises(ContentChanged, match=r"small\.bin"):
+        arrival.finish()
+    arrival.close()
+    assert at.read_bytes() == content
+    assert scene.store.holdings() == ()
+
+
 def test_a_placed_file_that_was_changed_afterwards_is_in_the_way(scene: DiskScene) -> None:
     small = [entry.path for entry in CONTENT.manifest.files].index("small.bin")
     arrival = arrive(scene, CONTENT)
