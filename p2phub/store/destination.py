@@ -73,6 +73,19 @@ class Destination:
         fd = open_beneath(self.root, path)
         return OpenFile(fd, fingerprint(os.fstat(fd)))
 
+    def need_place(self) -> None:
+        """Raise DiskError if the folder's path does not lead to it any more: what was written went where it went."""
+        try:
+            stands = os.path.samestat(os.lstat(self.folder), os.fstat(self.root))
+        except (FileNotFoundError, NotADirectoryError):
+            stands = False
+        if not stands:
+            raise DiskError(
+                f"{self.folder} was moved, or another put in its place, while it was fetched:"
+                " the files are in the folder that was moved",
+                hint="move it back and run the same command, which goes on from there",
+            )
+
     def need_room(self, bytes_needed: int) -> None:
         """Raise DiskFull if `bytes_needed` more bytes cannot be there, before any of them is asked for."""
         need_room(self.root, self.folder, bytes_needed, hint="make room, or choose another folder with --into")

@@ -18,7 +18,7 @@ from p2phub.manifest import Manifest
 from p2phub.store.destination import Destination
 from p2phub.store.disk import ONE_BY_ONE_MAX, WRITE_FLAGS, Disk
 from p2phub.store.fingerprints import Fingerprints
-from p2phub.store.folders import fingerprint, open_regular
+from p2phub.store.folders import Tree, fingerprint, open_regular
 from p2phub.store.interface import Fingerprint, Selected
 from p2phub.store.journal import FileId, Identity
 from p2phub.store.rehash import is_equal
@@ -199,29 +199,38 @@ class Places:
     def fingerprints(self) -> Fingerprints:
         """Return what stands at the places of those. What is not as it was there is made durable and read again.
 
-        Raises ContentChanged if it is not right any more.
+        Every folder is opened anew by its path, since that is what will be recorded: one that was moved takes the files
+        with it. Raises ContentChanged if a file is not there, or not right any more; DiskError if all were moved.
         """
+        self._destination.need_place()
+        tree = Tree(self._disk, self._destination.root)
+        try:
+            return self._fingerprints(tree)
+        finally:
+            tree.close()
+
+    def _fingerprints(self, tree: Tree) -> Fingerprints:
         found = Fingerprints()
-        tree = self._destination.tree
         at: str | None = None
         folder_fd = -1
         for file in self.standing():
             entry = self._manifest.files[file]
             folder, _, name = entry.path.rpartition("/")
             now: Fingerprint | None = None
+            why = "was changed"
             try:
                 if folder != at:
                     folder_fd, at = tree.folder(folder), folder
                 status = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
                 if stat.S_ISREG(status.st_mode) and status.st_size == entry.size:
                     now = fingerprint(status)
-            except FileNotFoundError:
-                pass
+            except (FileNotFoundError, NotADirectoryError):
+                why = "was moved or removed, or a folder on the way to it,"
             if now is not None and not self.is_as_it_was(file, now):
                 now = self._read_again(file, name, folder_fd)
             if now is None:
                 raise ContentChanged(
-                    f"{self._destination.folder / entry.path} was changed while the rest was fetched",
+                    f"{self._destination.folder / entry.path} {why} while the rest was fetched",
                     hint="run the same command again",
                 )
             found.append(now)

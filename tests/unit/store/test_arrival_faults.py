@@ -260,6 +260,44 @@ def test_a_folder_that_vanishes_is_a_clear_error(scene: DiskScene) -> None:
     arrival.close()
 
 
+@covers("F06")
+@pytest.mark.parametrize("anew", [False, True], ids=["nothing", "another folder"])
+def test_a_folder_that_is_moved_on_the_way_is_not_recorded_where_it_was_and_is_gone_on_with_when_it_is_back(
+    scene: DiskScene, tmp_path: Path, anew: bool
+) -> None:
+    arrival = arrive(scene, CONTENT)
+    deliver(arrival, CONTENT, range(3))
+    arrival.sync()
+    scene.folder.rename(tmp_path / "moved")
+    if anew:
+        scene.folder.mkdir()
+    deliver_rest(arrival, CONTENT)
+    with pytest.raises(DiskError, match=r"was moved.* the files are in the folder that was moved"):
+        arrival.finish()
+    arrival.close()
+    assert scene.store.holdings() == ()
+    if anew:
+        scene.folder.rmdir()
+    (tmp_path / "moved").rename(scene.folder)
+    again = arrive(scene, CONTENT)
+    assert deliver_rest(again, CONTENT) == []
+    again.finish()
+    assert scene.files() == CONTENT.files
+
+
+@covers("F06")
+def test_a_folder_within_that_is_moved_when_its_files_had_come_is_not_recorded(scene: DiskScene) -> None:
+    content = content_of({"d/a": b"a" * 900, "d/b": b"b" * 900}, 1_000)
+    arrival = arrive(scene, content)
+    deliver_rest(arrival, content)
+    arrival.sync()
+    (scene.folder / "d").rename(scene.folder / "moved")
+    with pytest.raises(ContentChanged, match="d/a was moved or removed, or a folder on the way to it"):
+        arrival.finish()
+    arrival.close()
+    assert scene.store.holdings() == ()
+
+
 @pytest.mark.covers("F06")
 def test_a_read_only_place_is_a_clear_error(tmp_path: Path, small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
