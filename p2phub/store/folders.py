@@ -332,6 +332,13 @@ class Tree:
         except FileNotFoundError:
             return None
 
+    def is_elsewhere(self) -> bool:
+        """Whether the last folder on the way to the path asked for, as far as it is there, lies on another file system
+        than the root: nothing can be renamed from the root into it. Raises OSError."""
+        if not self._chain:
+            return False
+        return os.fstat(self._chain[-1][1]).st_dev != os.fstat(self._root).st_dev
+
     def first_missing(self, path: str) -> str:
         """Return "a/b/" for the first folder on the way to `path` that was not there when `status` said that nothing
         is; "" if all are."""

@@ -30,6 +30,7 @@ Known = Callable[[str, Fingerprint], Digest | None]
 
 SPOT_CHECKS_MAX = 16  # In a batch of OPEN_AT_ONCE files.
 OPEN_AT_ONCE = 64
+ELSEWHERE = "another file system is mounted on its way"
 
 
 class Survey(msgspec.Struct):
@@ -60,13 +61,17 @@ def look_over(
     `partials_fd`. Raises OSError."""
     survey = Survey()
     nothing = ""  # What the paths below a folder that is not there begin with: neighbours need no look of their own.
+    elsewhere = False
     for number in range(table.files) if selected is None else _concerned(table, selected):
         entry = manifest.files[number]
         if nothing and entry.path.startswith(nothing):
+            if elsewhere:
+                survey.blocked[number] = ELSEWHERE
             continue
         nothing = ""
         try:
             status = tree.status(entry.path)
+            elsewhere = tree.is_elsewhere()
             if status is None:
                 nothing = tree.first_missing(entry.path)
         except OSError as exc:
@@ -76,6 +81,8 @@ def look_over(
             continue
         if status is not None:
             _look_at(number, manifest, table, tree, status, past, known, survey)
+        if elsewhere and (status is None or survey.in_the_way.pop(number, None) is not None):
+            survey.blocked[number] = ELSEWHERE  # What stands there and is right stays as it is.
     if selected is not None:  # The others go nowhere.
         for number in [*survey.blocked, *survey.in_the_way]:
             if number not in selected.files:

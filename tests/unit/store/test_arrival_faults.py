@@ -298,6 +298,39 @@ def test_a_folder_within_that_is_moved_when_its_files_had_come_is_not_recorded(s
     assert scene.store.holdings() == ()
 
 
+@covers("F06")
+@pytest.mark.parametrize("force", [False, True])
+def test_a_mounted_folder_within_is_refused_before_anything_is_fetched_for_it(
+    tmp_path: Path, small_disk: Path, force: bool
+) -> None:
+    paths = ["small/a", "small/deeper/b", "small/deeper/c"]
+    content = content_of({"beside": b"x", **{path: path.encode() * 100 for path in paths}}, 1_000)
+    (small_disk / "a").write_bytes(b"another")
+    store = FilesystemStore(tmp_path / "home")
+    with pytest.raises(Occupied, match=r"small/deeper/b \(another file system is mounted on its way\)") as refused:
+        store.arrive(content.manifest, content.root, content.table, tmp_path, force=force)
+    assert "small/deeper/c" in refused.value.message
+    assert "--force" not in (refused.value.hint or "")
+    assert os.listdir(small_disk) == ["a"]
+    for path in paths:
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes(content.files[path])
+    arrival = store.arrive(content.manifest, content.root, content.table, tmp_path, force=force)
+    assert len(deliver_rest(arrival, content)) == 1
+    arrival.finish()
+    assert store.holdings()[0].complete
+    store.close()
+
+
+def test_what_cannot_be_renamed_into_a_mounted_folder_is_a_clear_error(scene: DiskScene, disk: FaultyDisk) -> None:
+    arrival = arrive(scene, CONTENT)
+    deliver_rest(arrival, CONTENT)
+    disk.faults = {"rename_new": errno.EXDEV}
+    with pytest.raises(DiskError, match="another file system is mounted"):
+        arrival.sync()
+    arrival.close()
+
+
 @pytest.mark.covers("F06")
 def test_a_read_only_place_is_a_clear_error(tmp_path: Path, small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
