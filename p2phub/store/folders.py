@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -273,8 +274,20 @@ def open_destination(disk: Disk, folder: Path) -> tuple[int, tuple[Path, ...]]:
             fd = below
     except OSError:
         os.close(fd)
+        unmake(disk, made)
         raise
     return fd, tuple(made)
+
+
+def unmake(disk: Disk, made: Sequence[Path]) -> None:
+    """Remove folders that were made, each in the one before, as far as they are empty."""
+    for folder in reversed(made):
+        with contextlib.suppress(OSError):
+            parent = os.open(folder.parent, FOLDER_FLAGS)
+            try:
+                disk.rmdir(folder.name, dir_fd=parent)
+            finally:
+                os.close(parent)
 
 
 class Tree:

@@ -180,6 +180,57 @@ def test_preallocation_that_fails_leaves_nothing_behind(
     assert not scene.folder.exists()
 
 
+class FullAt(Disk):
+    """A disk that is full for whoever makes the `at`-th folder, or file, below where nothing stands yet."""
+
+    def __init__(self) -> None:
+        self.left: int | None = None
+
+    def _take(self) -> None:
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def mkdir(self, name: str, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
+        self._take()
+        super().mkdir(name, mode, dir_fd=dir_fd)
+
+    def open(self, name: str | os.PathLike[str], flags: int, mode: int = 0o666, *, dir_fd: int | None = None) -> int:
+        if flags & os.O_CREAT:
+            self._take()
+        return super().open(name, flags, mode, dir_fd=dir_fd)
+
+    def fsync(self, fd: int) -> None:
+        self._take()
+        super().fsync(fd)
+
+
+@covers("F04")
+@pytest.mark.parametrize("there", [False, True], ids=["into a new folder", "into one that is there"])
+def test_a_disk_that_is_full_before_a_fetch_can_begin_is_left_as_it_was(tmp_path: Path, there: bool) -> None:
+    disk = FullAt()
+    scene = DiskScene(tmp_path, disk)
+    hold(scene, content_of({"warm": b"up"}))  # Of the home, nothing is to be made any more.
+    arrive(scene, CONTENT).close()
+    scene.folder = tmp_path / "new" / "deep" / "out"
+    if there:
+        scene.folder.mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
+    for steps in range(100):
+        disk.left = steps
+        try:
+            with all_closed_again():
+                arrival = scene.store.arrive(CONTENT.manifest, CONTENT.root, CONTENT.table, scene.folder, force=False)
+                arrival.close()
+        except DiskFull:
+            assert sorted(tmp_path.rglob("*")) == before, f"when step {steps} failed"
+        else:
+            break
+    assert steps > 5
+    scene.store.close()
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 4 MiB of its own."""
