@@ -32,6 +32,7 @@ from p2phub.store.holdings import Holdings
 from p2phub.store.index import HoldingRow
 from p2phub.store.interface import Fingerprint, Judge, Origin, Selected
 from p2phub.store.judging import Judging
+from p2phub.store.mapped import shows_writes
 from p2phub.store.noting import root_key
 from p2phub.store.opening import Opener
 from p2phub.store.rehash import is_equal
@@ -177,8 +178,10 @@ class Linker:
             return False
         if status.st_nlink > 1 and self._holdings.index.is_adopted(status.st_dev, status.st_ino):
             return False
-        if not source.trusted and not is_equal(fd, table, number):
-            return False
+        if not source.trusted:
+            shows_writes(fd)
+            if not is_equal(fd, table, number):
+                return False
         return Judging(self._judge, lambda _: entry.path).allows(number, entry.size, fd)
 
 

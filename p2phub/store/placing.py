@@ -21,6 +21,7 @@ from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import Tree, fingerprint, open_regular
 from p2phub.store.interface import Fingerprint, Selected
 from p2phub.store.journal import FileId, Identity
+from p2phub.store.mapped import shows_writes
 from p2phub.store.rehash import is_equal
 from p2phub.store.survey import Survey
 
@@ -256,6 +257,7 @@ class Places:
         folder_fd, name = self._destination.tree.place(path)
         fd = open_regular(name, dir_fd=folder_fd)
         try:
+            shows_writes(fd)
             return os.fstat(fd).st_size == self._manifest.files[file].size and is_equal(fd, self._table, file)
         finally:
             os.close(fd)
