@@ -100,6 +100,12 @@ class NoProvider(HubError):
     code = 7
 
 
+class NodeGone(HubError):
+    """The node of this home, which did the work, stopped, or does not answer. What it had verified is kept."""
+
+    code = 7
+
+
 class PeerError(HubError):
     """A peer broke the protocol or its promise. Drop that peer; go on with the others.
 

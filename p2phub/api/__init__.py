@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         DiskFull,
         HubError,
         Malformed,
+        NodeGone,
         NoProvider,
         NotFound,
         NotTrusted,
@@ -114,6 +115,7 @@ __all__ = [
     "Listening",
     "Malformed",
     "NoProvider",
+    "NodeGone",
     "NotFound",
     "NotTrusted",
     "Occupied",
@@ -185,7 +187,7 @@ _ROOMS = {
     "p2phub.api.reading": "OpenModel",
     "p2phub.content": "parse_digest",
     "p2phub.errors": "AlreadyRunning ChunkMismatch ContentChanged Damaged DiskError DiskFull HubError Malformed "
-    "NoProvider NotFound NotTrusted Occupied PeerError Unsafe UsageError",
+    "NoProvider NodeGone NotFound NotTrusted Occupied PeerError Unsafe UsageError",
     "p2phub.formats": "GgufFacts gguf_facts looks_like_gguf",
     "p2phub.identity": "Address PeerAddress PeerId parse_peer_address parse_peer_id",
     "p2phub.manifest": "DEFAULT_TAG KINDS OLLAMA_MEDIA_TYPE OllamaImage OllamaKind OllamaPart Reference Ticket "

@@ -29,7 +29,7 @@ class HomeVerbs(HubPart):
         "records", "records_kept", "announce_late_s", "up" and "down" (caps, or None), "processes" as in `status`, and
         "store": {"held" {origin: {"manifests", "bytes" (of those held whole)}}, "own_bytes", "unfinished_bytes",
         "quota" (or None), "free_bytes", "index_s" (how long the index took to tell that)}, or None where the disk does
-        not let the node see. Raises HubError if the daemon goes away meanwhile.
+        not let the node see. Raises NodeGone if the daemon goes away meanwhile.
         """
         return await self._verbs.call("counters", {}, unwatched)
 
@@ -37,7 +37,7 @@ class HomeVerbs(HubPart):
         """Return why the node is not ready to be asked, in words that tell nothing of its home: "store" (the home
         cannot be written, or does not answer), "address" (nobody can dial it). Nothing if it is.
 
-        Raises HubError if the daemon goes away meanwhile.
+        Raises NodeGone if the daemon goes away meanwhile.
         """
         result = await self._verbs.call("readiness", {}, unwatched)
         return list(result["reasons"])

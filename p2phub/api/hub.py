@@ -47,7 +47,7 @@ class Hub(
     """The verbs, as async methods for trio. Get one from `open_hub`.
 
     In what they return sizes are bytes and times seconds, points in time seconds since 1970 (unix). Beside what each
-    says it raises, a verb may raise HubError itself if the daemon that carries it out goes away meanwhile.
+    says it raises, a verb may raise NodeGone if the daemon that carries it out goes away meanwhile.
     """
 
     def __init__(

@@ -13,6 +13,7 @@ _BY_KIND: tuple[tuple[type[errors.HubError], str], ...] = (  # The first that fi
     (errors.Damaged, "fetch it again: what is sound is kept, and other providers may have the rest"),
     (errors.DiskError, "`p2phub doctor` examines home and disk; the same command resumes"),
     (errors.NoProvider, "run the same command again later, or fetch with --wait 24h; what was verified is kept"),
+    (errors.NodeGone, "run the same command again; `p2phub status` says whether the node runs"),
     (errors.PeerError, "run the same command again: it asks others, too; what was verified is kept"),
 )
 

@@ -15,13 +15,13 @@ ALWAYS_CODES = {
     4: "not trusted: a signature, key or release does not hold",
     5: "damaged: bytes are not what was signed",
     6: "disk: full, read-only, in the way",
-    7: "no provider can be reached",
+    7: "no provider can be reached, or the node of this home went away",
     130: "interrupted; the same command goes on",
 }
-_EVERY = (1, 2, 6, 130)
+_EVERY = (1, 2, 6, 7, 130)
 """Codes with which any command may end."""
 
-_NETWORK = (3, 4, 5, 7)
+_NETWORK = (3, 4, 5)
 _LABEL_COLUMNS = 20
 
 

@@ -5,7 +5,9 @@ events of the verb, one JSON object a line as in `--json`, and last
 
     {"event": "result", "result": {…}}      or      {"event": "failed", "kind": …, "code": …, "message": …, "hint": …}
 
-A command that goes away cancels its verb. Both ends check that the other is a process of the same user.
+Whoever sends no request is refused at once, however busy the verbs are, and so a command tells a node that works in
+silence from one that stands still. A command that goes away cancels its verb. Both ends check that the other is a
+process of the same user.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import contextlib
 import inspect
 import json
 import logging
+import math
 import os
 import socket
 import struct
@@ -26,7 +29,7 @@ from typing import Any
 import trio
 
 from p2phub import errors, limits, observe
-from p2phub.errors import Damaged, HubError, UsageError
+from p2phub.errors import Damaged, HubError, NodeGone, UsageError
 from p2phub.node.home import control_path, control_paths, hold_home, make_private_folder
 from p2phub.observe import Event, Failed, Watch
 
@@ -38,7 +41,17 @@ REQUEST_S = 10.0  # A command sends its request at once.
 ANSWER_LINE_BYTES_MAX = 256 * limits.MIB  # The longest result lists every file of a manifest.
 EVENTS_WAITING_MAX = 1024
 ACCEPT_RETRY_S = 0.1
+LOOK_S = 4.0  # After so long a silence a command looks whether the node answers anybody.
+LOOK_S_MAX = 60.0  # One that does is asked less and less often.
+ANSWER_S = 4.0  # So long may a node take for that that has a flood to serve.
+GIVE_UP_S = 30.0  # After so long a node that stands still is not waited for by who only asks.
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
+
+GOING_ON = frozenset(("fetch", "give", "pin", "verify", "open_tensors", "read_range", "want_ranges"))
+"""Verbs of which what was verified is kept: called again, they go on with it."""
+
+WAITING = GOING_ON | {"publish", "draft_publish", "draft_change", "adopt", "hub_bring", "gc"}
+"""Verbs that do not only ask: a node that stands still is waited for, since it goes on with them when it is let."""
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +91,7 @@ async def serve_control(
 
 async def _serve_one(stream: trio.SocketStream, handler: Handler, at_once: trio.CapacityLimiter) -> None:
     async with stream:
-        if _peer_user(stream.socket) != os.geteuid():
+        if _peer(stream.socket)[1] != os.geteuid():
             return
         with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             try:
@@ -191,13 +204,14 @@ class RemoteVerbs:
             raise UsageError("too many or too long arguments")
         connected = _connect(self._home)
         if connected is None:
-            raise HubError(f"the node of {self._home} does not answer", hint="start it again: p2phub node")
+            raise NodeGone(f"the node of {self._home} does not answer", hint=_hint(verb))
+        pid = _peer(connected)[0]
         async with trio.SocketStream(trio.socket.from_stdlib_socket(connected)) as stream:
             lines = _Lines(stream, ANSWER_LINE_BYTES_MAX)
             with contextlib.suppress(trio.BrokenResourceError):
                 with contextlib.suppress(trio.BrokenResourceError):
                     await stream.send_all(request)  # If it does not read it all, its answer says why.
-                while (line := await lines.next()) is not None:
+                while (line := await self._next(lines, verb, pid)) is not None:
                     message = json.loads(line)
                     if message["event"] == "result":
                         return dict(message["result"])
@@ -206,7 +220,43 @@ class RemoteVerbs:
                     event = _event(message)
                     if event is not None:
                         watch(event)
-        raise HubError("the node stopped before it had finished", hint="start it again: p2phub node")
+        raise NodeGone("the node stopped before it had finished", hint=_hint(verb))
+
+    async def _next(self, lines: _Lines, verb: str, pid: int) -> bytes | None:
+        """Return the next line, None at the end. Says so where the node stands still, and raises NodeGone for that if
+        it goes on and `verb` only asks."""
+        look_s, stands_since = LOOK_S, math.inf
+        while True:
+            with trio.move_on_after(look_s):
+                return await lines.next()
+            if await self._answers():
+                look_s, stands_since = min(2 * look_s, LOOK_S_MAX), math.inf
+            elif stands_since == math.inf:
+                log.warning("the node (process %d) does not answer; is it stopped?", pid)
+                stands_since = trio.current_time()
+                # Each look leaves it one more connection to take, of which there is room for some.
+                look_s = math.inf if verb in WAITING else GIVE_UP_S
+            else:
+                hint = f"let it go on (kill -CONT {pid}), or end it and start it again: p2phub node"
+                raise NodeGone(f"the node (process {pid}) does not answer", hint=hint)
+
+    async def _answers(self) -> bool:
+        """Return whether the node answers anybody. It is sent no request, which it says at once."""
+        connected = _connect(self._home)
+        if connected is None:
+            return False
+        async with trio.SocketStream(trio.socket.from_stdlib_socket(connected)) as stream:
+            with contextlib.suppress(trio.BrokenResourceError), trio.move_on_after(ANSWER_S):
+                await stream.send_all(b"\n")
+                return bool(await stream.receive_some(1))
+        return False
+
+
+def _hint(verb: str) -> str:
+    """Return what to try when the node went away that carried out `verb`."""
+    if verb in GOING_ON:
+        return "what was verified stays, and the same command goes on, with a node or without; `p2phub node` starts one"
+    return "run the same command again, with a node or without; `p2phub node` starts one"
 
 
 def remote_verbs(home: Path) -> RemoteVerbs:
@@ -236,7 +286,7 @@ def _connect(home: Path) -> socket.socket | None:
         try:
             connection.setblocking(False)
             connection.connect(os.fspath(path))
-            if _peer_user(connection) == os.geteuid():
+            if _peer(connection)[1] == os.geteuid():
                 return connection
         except OSError:
             pass  # No such socket, or left by a daemon that was killed.
@@ -272,10 +322,11 @@ class _Lines:
         return line
 
 
-def _peer_user(connection: socket.socket | trio.socket.SocketType) -> int:
-    """Return the user whose process is at the other end."""
+def _peer(connection: socket.socket | trio.socket.SocketType) -> tuple[int, int]:
+    """Return the process at the other end, and its user."""
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    return int(_CREDENTIALS.unpack(raw)[1])
+    pid, user, _ = _CREDENTIALS.unpack(raw)
+    return int(pid), int(user)
 
 
 def _line(message: JsonObject) -> bytes:

@@ -18,7 +18,7 @@ import trio
 import trio.testing
 
 from p2phub import errors, limits
-from p2phub.errors import AlreadyRunning, ChunkMismatch, HubError, Malformed, NotFound, NotTrusted, UsageError
+from p2phub.errors import AlreadyRunning, ChunkMismatch, HubError, Malformed, NodeGone, NotFound, NotTrusted, UsageError
 from p2phub.node import control
 from p2phub.node.control import call, daemon_running, hold_home, serve_control
 from p2phub.node.home import control_path
@@ -321,12 +321,58 @@ async def test_a_daemon_that_ends_in_the_middle_is_told_as_such(tmp_path: Path) 
 
     async with trio.open_nursery() as nursery:
         await nursery.start(serve)
-        with pytest.raises(HubError, match="stopped before"):
+        with pytest.raises(NodeGone, match="stopped before") as caught:
             await call(tmp_path, "fetch", {}, watch_nothing)
+    assert caught.value.code == 7, "it is no bug"
+    assert "what was verified stays, and the same command goes on" in str(caught.value.hint)
+
+
+@asynccontextmanager
+async def suspended(home: Path) -> AsyncIterator[None]:
+    """A daemon that is stopped, as by Ctrl-Z: whoever connects waits."""
+    path = control_path(home)
+    path.parent.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.fspath(path))
+        listener.listen()
+        yield
+
+
+async def test_a_node_that_stands_still_is_told_of_and_who_only_asks_gives_up(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with suspended(tmp_path):
+        with pytest.raises(NodeGone, match=rf"process {os.getpid()}\) does not answer") as caught:
+            await call(tmp_path, "ls", {}, watch_nothing)
+    assert trio.current_time() < 60
+    assert caught.value.code == 7
+    assert caplog.messages == [f"the node (process {os.getpid()}) does not answer; is it stopped?"]
+
+
+async def test_a_fetch_waits_for_a_node_that_stands_still_and_says_so_once(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with suspended(tmp_path):
+        with trio.move_on_after(24 * 3600) as a_day:
+            await call(tmp_path, "fetch", {}, watch_nothing)
+    assert a_day.cancelled_caught
+    assert len(caplog.messages) == 1
+
+
+async def test_a_node_that_works_in_silence_is_waited_for_without_a_word(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handler(verb: str, args: dict[str, Any], watch: control.Watch) -> dict[str, Any]:
+        await trio.sleep(3600)
+        return {}
+
+    async with daemon(tmp_path, handler):
+        assert await call(tmp_path, "du", {}, watch_nothing) == {}
+    assert caplog.messages == []
 
 
 async def test_without_a_daemon_a_call_says_so(tmp_path: Path) -> None:
-    with pytest.raises(HubError, match="does not answer"):
+    with pytest.raises(NodeGone, match="does not answer"):
         await call(tmp_path, "ls", {}, watch_nothing)
 
 
