@@ -15,8 +15,8 @@ The door is lazy (PEP 562): naming a thing here loads the room it lives in and n
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False
+"""As in `typing`, which would take half of the time until the program hears Ctrl-C (`cli.entry`)."""
 
 if TYPE_CHECKING:
     from p2phub.api import (
@@ -131,6 +131,8 @@ _BLOCKING = frozenset({"du", "fetch", "gc", "info", "ls", "pin", "publish", "saf
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     room = "p2phub.api.blocking" if name in _BLOCKING else "p2phub.api"
     found: object = getattr(import_module(room), name)
     globals()[name] = found  # Asked once.

@@ -1,5 +1,5 @@
 """`python -m p2phub` is the command line."""
 
-from p2phub.cli.main import program
+from p2phub.cli.entry import program
 
 program()

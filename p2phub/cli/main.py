@@ -18,19 +18,19 @@ from typing import NoReturn
 from p2phub.cli.advice import advice
 from p2phub.cli.command import Command, Invocation
 from p2phub.cli.commands import all_commands, commands_meant
+from p2phub.cli.entry import INTERRUPTED
 from p2phub.cli.options import Common, take_common, wants_json
 from p2phub.cli.output import Output, standard_output
 from p2phub.cli.parser import command_parser, only_options_parser, program_version
 from p2phub.errors import HubError
 
-INTERRUPTED = 130
 BUG = 1
 GC_THRESHOLD = 200_000  # What imports make stays: to look through it, even once, is a tenth of a short command.
 ASK = "__complete"  # How a shell asks for completions, as `completion` has told it to.
 
 
 def program() -> NoReturn:
-    """Be the process `p2phub`: run the command, and end with its exit code.
+    """Run the command of this process, and end with its exit code.
 
     It ends at once. The interpreter would take itself down first, and give back its memory object by object, which is a
     twentieth of a short command; what has to be on disk is there, and who waits for threads and processes has done so.

@@ -33,6 +33,7 @@ async def run(call: Invocation) -> int:
     from p2phub.operations.systemd import notifier
 
     output, systemd = call.output, notifier()
+    running = trio.CancelScope()
     if call.args.log_json or api.log_format(home=call.common.home) == "json":
         log_as_json(output)
     gateway, metrics = ports_of(call.args)
@@ -56,6 +57,8 @@ async def run(call: Invocation) -> int:
                     output.say(f"  {_page_of(gateway.door, is_read=output.columns is not None)}", whole=True)
                 if event.metrics is not None:
                     output.say(f"Metrics: {event.metrics}/metrics")
+                # It ends itself now, on the first signal; a second one is not to break that off, nor to call it failed.
+                running.shield = not output.lost
             case api.Stopped():
                 output.say("Stopped: nothing is announced or served any more. What is held here stays.")
                 output.note("`p2phub node` serves it again; a fetch that was under way goes on with its own command.")
@@ -64,18 +67,19 @@ async def run(call: Invocation) -> int:
     try:
         for port in ports:
             await port.listen()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(systemd.keep_alive)
-            await api.run_node(
-                **call.common.settings(),
-                bulk_processes=call.args.bulk_processes,
-                gateway_uploads=call.args.gateway_uploads,
-                upstream=call.args.upstream,
-                gateway=gateway,
-                metrics=metrics,
-                watch=show,
-            )
-            nursery.cancel_scope.cancel()
+        with running:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(systemd.keep_alive)
+                await api.run_node(
+                    **call.common.settings(),
+                    bulk_processes=call.args.bulk_processes,
+                    gateway_uploads=call.args.gateway_uploads,
+                    upstream=call.args.upstream,
+                    gateway=gateway,
+                    metrics=metrics,
+                    watch=show,
+                )
+                nursery.cancel_scope.cancel()
     finally:
         for port in ports:
             port.close()

@@ -15,10 +15,10 @@ from types import FrameType
 
 import trio
 
+from p2phub.cli.entry import INTERRUPTED, end_early
 from p2phub.cli.output import Output
 from p2phub.errors import HubError
 
-INTERRUPTED = 130
 _SHOW_CURSOR = "\x1b[?25h"
 
 
@@ -31,6 +31,9 @@ def run_to_end(work: Callable[[], Awaitable[int]], output: Output) -> int:
     heard = tuple(number for number, handler in before.items() if handler is not signal.SIG_IGN)
     try:
         return _run_until(work, output, heard)
+    except KeyboardInterrupt:  # Of which our caller tells, and once is enough.
+        before = {number: _end_at_once if handler is end_early else handler for number, handler in before.items()}
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

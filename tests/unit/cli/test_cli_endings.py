@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import pytest
 import trio
@@ -13,9 +16,11 @@ import trio.testing
 
 from p2phub import api, errors
 from p2phub.cli.advice import advice
+from p2phub.cli.entry import end_early
 from p2phub.cli.main import main
-from p2phub.cli.running import the_cause
+from p2phub.cli.running import _end_at_once, the_cause
 from tests.support.command_line import ADDRESS, PEER, FakeHub, Said
+from tests.support.house import ROOT
 
 Cli = Callable[..., Said]
 
@@ -175,6 +180,63 @@ def test_a_signal_ends_the_command_at_once_and_says_that_it_resumes(
     assert people.code == 130
     assert "the same command resumes" in people.err
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+
+
+PRESSED = """
+import os, signal, sys
+from importlib.abc import MetaPathFinder
+
+class Press(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == at:
+            os.kill(os.getpid(), getattr(signal, number))
+
+at, number, *words = sys.argv[1:]
+sys.argv = ["p2phub", *words]
+sys.meta_path.insert(0, Press())
+from p2phub.cli.entry import program
+program()
+"""
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("at", ["p2phub.cli.main", "p2phub.cli.output", "p2phub.cli.running", "trio"])
+def test_a_signal_while_the_program_is_loaded_ends_it_with_one_line(number: str, at: str, tmp_path: Path) -> None:
+    for option, expected in (("-v", ("", "Interrupted\n")), ("--json", (INTERRUPTED_OBJECT, ""))):
+        words = [sys.executable, "-c", PRESSED, at, number, "ls", option, "--home", str(tmp_path)]
+        ended = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=False, timeout=60)
+        assert (ended.stdout, ended.stderr) == expected
+        assert ended.returncode == 130
+
+
+INTERRUPTED_OBJECT = '{"event": "failed", "code": 130, "message": "interrupted", "hint": null}\n'
+
+
+def test_a_second_signal_while_the_first_is_told_of_ends_without_a_word(cli: Cli, hub: FakeHub) -> None:
+    async def hang() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        await trio.sleep_forever()
+
+    hub.meanwhile = hang
+    before = signal.signal(signal.SIGINT, end_early)  # As the process has it.
+    try:
+        assert cli("ls").code == 130
+        assert signal.getsignal(signal.SIGINT) is _end_at_once
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_second_signal_does_not_call_a_node_failed_that_is_ending(cli: Cli, hub: FakeHub) -> None:
+    async def end() -> None:
+        os.kill(os.getpid(), signal.SIGINT)  # The first has been heard by the node itself.
+        for _ in range(10):  # Time enough for it to be acted on.
+            await trio.testing.wait_all_tasks_blocked()
+
+    hub.events = [api.Ready(PEER, PEER, [ADDRESS], None)]
+    hub.meanwhile = end
+    said = cli("node")
+    assert said.code == 0
+    assert "Interrupted" not in said.err
 
 
 def test_a_fault_on_the_way_out_of_an_interrupted_command_is_not_the_reason(cli: Cli, hub: FakeHub) -> None:
