@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from p2phub import api
 from p2phub.cli.arguments import check_name_and_tag, check_peers
 from p2phub.cli.command import Command, Invocation
+from p2phub.cli.output import Output
 from p2phub.cli.progress import open_progress
 from p2phub.cli.sizes import duration, plural, size
 from p2phub.errors import UsageError
@@ -147,7 +148,45 @@ def show_published(call: Invocation, published: api.Published, standing: Standin
             f"  p2phub fetch {published.reference} --mirror https://…",
         )
     _tell_next(call, published, standing)
-    output.say("Its ticket, which leads there without a lookup:")
+    _warn_of_other_names(output, published, private=call.args.private)
+    _tell_ticket(output, published, standing, private=call.args.private)
+
+
+def _warn_of_other_names(output: Output, published: api.Published, *, private: bool) -> None:
+    """Say where the same content is for others than this publication would have it."""
+    unlike = [str(each["reference"]) for each in published.other_names or () if each["private"] != private]
+    if not unlike:
+        return
+    names = ", ".join(unlike)
+    if private:
+        output.note(
+            f"WARNING: everybody may have it all the same: the same content is published as {names}. Content is one "
+            f"thing, names are many: it is private once `p2phub unpublish {unlike[0]}` was run, for who has it not yet."
+        )
+    else:
+        output.note(
+            f"WARNING: what was private is public now: the same content is published privately as {names}. Content is "
+            f"one thing, names are many; `p2phub unpublish {published.reference}` takes this one back, but not from "
+            "who has it already."
+        )
+
+
+def _tell_ticket(output: Output, published: api.Published, standing: Standing, *, private: bool) -> None:
+    if published.ticket_addresses or published.ticket_addresses is None:  # A daemon of an older version does not tell.
+        output.say("Its ticket, which leads there without a lookup:")
+    elif not private:
+        output.say("Its ticket, which has no address in it, so that whoever uses it looks for who has it:")
+    elif standing.address is not None:
+        output.say(
+            "Its ticket. It has no address in it, and what is private cannot be looked up: give this one with it,",
+            f"  p2phub fetch TICKET --provider {standing.address}",
+        )
+    else:
+        output.say(
+            "Its ticket. It has no address in it, and what is private cannot be looked up: give one with it, which "
+            "`p2phub node` prints first and `p2phub status` shows,",
+            "  p2phub fetch TICKET --provider ADDRESS",
+        )
     output.say(published.ticket, whole=True)
 
 
@@ -158,7 +197,12 @@ def _tell_next(call: Invocation, published: api.Published, standing: Standing) -
         output.note("It is announced. Elsewhere:", f"  p2phub fetch {published.reference}")
     elif private:
         now = "the node that runs here serves it" if standing.daemon else "start `p2phub node` to serve it"
-        output.note(f"It is private and never announced. Whoever may have it fetches it by the ticket: {now}.")
+        whom = (
+            "The nodes that --allow names fetch" if call.args.allow else "Whoever has the ticket or the digest fetches"
+        )
+        output.note(f"It is private and never announced. {whom} it by the ticket: {now}.")
+        if not call.args.allow:
+            output.note("(--allow PEER restricts it to certain nodes; `p2phub status` there shows their peer ids.)")
     elif standing.peers:
         output.note("It is not announced yet: no node has taken it so far. The node that runs here goes on trying.")
     elif standing.daemon and standing.address is not None:

@@ -63,6 +63,11 @@ class Published(Event, frozen=True):
     seconds: float
     remarks: list[dict[str, str]] = msgspec.field(default_factory=list)
     """`path` and `what` to know of files that were hashed now: not what they are called, or run code when loaded."""
+    other_names: list[dict[str, object]] | None = None
+    """`reference` and `private` of each other name under which this home publishes the same content. What is public by
+    one name is public: content is one thing, names are many. None from a daemon of an older version."""
+    ticket_addresses: list[str] | None = None
+    """Multiaddrs in the ticket; with none, who has it finds providers by a lookup, or is told one. None likewise."""
 
 
 class Found(Event, frozen=True):

@@ -16,7 +16,7 @@ from p2phub.engine import publish as engine
 from p2phub.engine.mirrors import remove_mirror_files, write_mirror_files
 from p2phub.errors import DiskError, HubError, NotFound, UsageError
 from p2phub.identity import parse_peer_id
-from p2phub.manifest import MIRROR_FOLDER, RELATION_BYTES_MAX, Ticket, encode_ticket, read_release
+from p2phub.manifest import MIRROR_FOLDER, RELATION_BYTES_MAX, Ticket, encode_ticket, parse_ticket, read_release
 from p2phub.node.compose import Parts
 from p2phub.node.running import JsonObject, Running
 from p2phub.observe import Published, Watch
@@ -81,17 +81,31 @@ async def published(node: Running, outcome: engine.Outcome, began: float) -> Jso
     """Announce what was published, and return what is told of it. `began`: when, by `time.monotonic`."""
     parts, release = node.parts, outcome.release
     ticket = Ticket(outcome.manifest, None if release.private else outcome.signed, parts.ticket_addresses())
+    text = encode_ticket(ticket, private=parts.ticket_may_be_private())
+    others = await parts.workers.run(lambda: _other_names(parts, outcome))
     return Published(
         reference=parts.resolver.spell(release.publisher, release.name, release.tag),
         manifest=outcome.manifest.text(Codec.MSGPACK),
-        ticket=encode_ticket(ticket, private=parts.ticket_may_be_private()),
+        ticket=text,
         files=outcome.files,
         bytes=outcome.bytes,
         bytes_hashed=outcome.bytes_hashed,
         announced=not release.private and await _announce(node, outcome.manifest),
         seconds=round(time.monotonic() - began, 3),
         remarks=[{"path": path, "what": what} for path, what in outcome.remarks[:REMARKS_MAX]],
+        other_names=others,
+        ticket_addresses=[str(each) for each in parse_ticket(text).providers],
     ).as_json()
+
+
+def _other_names(parts: Parts, outcome: engine.Outcome) -> list[dict[str, object]]:
+    """Return the names beside its own under which the same content is published here. Blocks."""
+    own = (outcome.release.publisher, outcome.release.name, outcome.release.tag)
+    return [
+        {"reference": parts.resolver.spell(item.publisher, item.name, item.tag), "private": item.private}
+        for item in parts.ledger.publications()
+        if item.manifest == outcome.manifest and (item.publisher, item.name, item.tag) != own
+    ]
 
 
 async def parents_of(node: Running, named: Sequence[str], *, private: bool) -> tuple[tuple[Digest, str], ...]:

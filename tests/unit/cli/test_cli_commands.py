@@ -155,6 +155,51 @@ def test_publish_names_an_address_that_other_machines_can_dial(cli: Cli, hub: Fa
     assert "has no address" in cli("publish", "m", "--name", "m").err
 
 
+@pytest.mark.parametrize(
+    ("private", "other", "expected"),
+    [
+        (["--private"], {"reference": "me/other", "private": False}, "WARNING: everybody may have it all the same"),
+        ([], {"reference": "me/other", "private": True}, "WARNING: what was private is public now"),
+        (["--private"], {"reference": "me/other", "private": True}, None),
+        ([], {"reference": "me/other", "private": False}, None),
+    ],
+)
+def test_publish_warns_where_the_same_content_is_for_others_by_another_name(
+    private: list[str], other: dict[str, object], expected: str | None, cli: Cli, hub: FakeHub
+) -> None:
+    hub.results["publish"] = msgspec.structs.replace(PUBLISHED, other_names=[other])
+    said = cli("publish", "m", "--name", "m", *private).err
+    assert ("WARNING" in said) == ("me/other" in said) == (expected is not None)
+    assert (expected or "") in said
+
+
+def test_a_private_publication_tells_of_allow_unless_it_was_given(cli: Cli, hub: FakeHub) -> None:
+    hub.results["publish"] = msgspec.structs.replace(PUBLISHED, announced=False)
+    assert "--allow PEER restricts it" in cli("publish", "m", "--name", "m", "--private").err
+    allowed = cli("publish", "m", "--name", "m", "--private", "--allow", PEER).err
+    assert "The nodes that --allow names" in allowed
+    assert "restricts" not in allowed
+
+
+@pytest.mark.parametrize(
+    ("private", "daemon", "addresses", "expected"),
+    [
+        ([], True, [ADDRESS], "leads there without a lookup"),
+        ([], False, [], "has no address in it, so that whoever uses it looks for who has it"),
+        (["--private"], True, [], f"  p2phub fetch TICKET --provider {ADDRESS}"),
+        (["--private"], False, [], "  p2phub fetch TICKET --provider ADDRESS"),
+    ],
+)
+def test_of_a_ticket_without_an_address_it_is_said_what_that_means(
+    private: list[str], daemon: bool, addresses: list[str], expected: str, cli: Cli, hub: FakeHub
+) -> None:
+    hub.results["publish"] = msgspec.structs.replace(PUBLISHED, announced=False, ticket_addresses=addresses)
+    hub.results["status"] = {**RESULTS["status"], "daemon": daemon, "addresses": [ADDRESS]}
+    said = cli("publish", "m", "--name", "m", *private).out
+    assert expected in said
+    assert addresses or "without a lookup" not in said
+
+
 def test_publish_prints_the_ticket_last_for_it_fills_half_a_screen(cli: Cli) -> None:
     said = cli("publish", "m", "--name", "m").out
     assert said.splitlines()[-1] == PUBLISHED.ticket

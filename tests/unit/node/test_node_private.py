@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from p2phub.content import Digest
 from p2phub.engine.serve import StoreShelf
@@ -12,10 +13,11 @@ from tests.support.verbs import Scene
 ANN, STRANGER = PeerId(b"\4" * 32), PeerId(b"\5" * 32)
 
 
-async def publish(scene: Scene, folder: Path, *, name: str) -> None:
+async def publish(scene: Scene, folder: Path, *, name: str, private: bool = True) -> dict[str, Any]:
     texts = {"name": name, "tag": "main", "kind": "model", "description": "", "licence": ""}
-    keywords = {"private": True, "allow": (str(ANN),), "ignore": (), "include": ()}
-    await scene.call("publish", folder=str(folder), **texts, **keywords)
+    allow = (str(ANN),) if private else ()
+    keywords = {"private": private, "allow": allow, "ignore": (), "include": ()}
+    return await scene.call("publish", folder=str(folder), **texts, **keywords)
 
 
 def open_to_strangers(scene: Scene) -> set[Digest]:
@@ -46,3 +48,19 @@ async def test_a_copy_elsewhere_is_not_public_once_the_published_folder_is_forgo
     await scene.call("remove", ref=str(tmp_path / "model"))
     assert [each.folder for each in scene.real_store.holdings()] == [tmp_path / "copy"]
     assert open_to_strangers(scene) == set()
+
+
+async def test_other_names_of_the_same_content_are_told_with_whether_they_are_private(
+    scene: Scene, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "weights.bin").write_bytes(b"w" * 1000)
+    first = await publish(scene, folder, name="secret")
+    assert first["other_names"] == []
+    assert first["ticket_addresses"] == []
+    second = await publish(scene, folder, name="open", private=False)
+    assert second["other_names"] == [{"reference": first["reference"], "private": True}]
+    assert len(open_to_strangers(scene)) == 1
+    again = await publish(scene, folder, name="secret")
+    assert again["other_names"] == [{"reference": second["reference"], "private": False}]
