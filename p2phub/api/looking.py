@@ -152,7 +152,8 @@ class LookingVerbs(HubPart):
 
         Each is {"reference" (as it was given), "manifest", "folder", "bytes" (in all), "percent" (about, of them, that
         is here), "job" (its number, where the daemon has it under way, else None), "references" (names that lead to
-        it), "own" (whether it lies in the home's own store, where `pin` completes it), "unsafe" (whether it was refused
+        it), "own" (whether it lies in the home's own store, where `pin` completes it), "options" ([name, value] of
+        `fetch`'s options that are to be given again), "unsafe" (whether it was refused
         for what may run code, and so will be again unless that is allowed)}. Raises DiskError.
         """
         try:

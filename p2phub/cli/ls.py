@@ -24,7 +24,7 @@ async def run(call: Invocation) -> int:
     if left:
         call.output.say("Not finished:", *(line for each in left for line in unfinished(each)))
         if any(each["job"] is None for each in left):
-            call.output.note("What was given to it by --provider or --mirror is to be given again.")
+            call.output.note("What was given to it by --provider, --mirror or --bootstrap is to be given again.")
     if not items and not left:
         call.output.note("Nothing is held here yet: `p2phub publish DIR --name NAME`, or `p2phub fetch REF`")
     return 0
@@ -53,9 +53,7 @@ def unfinished(item: dict[str, Any]) -> list[str]:
         how = f"under way: p2phub status --explain {item['job']}"
     else:
         same = ", with the same ticket" if is_long else ""
-        ref = "TICKET" if is_long else reference
-        # A daemon of an older version tells neither whose store it lies in nor why it ended.
-        command = f"pin {ref}" if item.get("own") else f"fetch {ref} --into {shlex.quote(item['folder'])}"
+        command = _going_on("TICKET" if is_long else shlex.quote(reference), item)
         allowing = " --allow-unsafe" if item.get("unsafe") else ""
         why = ", if you trust its publisher: it may run code when it is loaded" if allowing else ""
         how = f"to go on{same}: p2phub {command}{allowing}{why}"
@@ -65,6 +63,16 @@ def unfinished(item: dict[str, Any]) -> list[str]:
         f"    {much} in {item['folder']}",
         f"    {how}",
     ]
+
+
+def _going_on(ref: str, item: dict[str, Any]) -> str:
+    """Return the command that goes on with a fetch: into the same place, with the same part of it."""
+    # A daemon of an older version tells neither whose store it lies in, nor with what options, nor why it ended.
+    options = [(name, value) for name, value in item.get("options") or ()]
+    said = "".join(f" --{name} {shlex.quote(value)}" if value else f" --{name}" for name, value in options)
+    if not item.get("own"):
+        return f"fetch {ref} --into {shlex.quote(item['folder'])}{said}"
+    return f"fetch {ref}{said}" if options else f"pin {ref}"  # With options it is on its way to another program.
 
 
 def called(item: dict[str, Any]) -> str:

@@ -26,7 +26,7 @@ from p2phub.node.compose import Parts, unfinished_in
 from p2phub.node.keeping import Keeping
 from p2phub.node.places import NodePlaces
 from p2phub.node.rates import Rates
-from p2phub.node.unfinished import Begun, forget, note
+from p2phub.node.unfinished import Begun, Options, forget, note
 from p2phub.observe import DONE, Explanation, outcome_of
 from p2phub.store import Holding, Origin
 
@@ -80,11 +80,11 @@ class Running:
         return [{**told, **self._caps_of(number)} for number, told in self._jobs.items()]
 
     @contextmanager
-    def job(self, *, reference: str, into: str, caps: JobCaps) -> Iterator[JsonObject]:
+    def job(self, *, reference: str, into: str, caps: JobCaps, options: Options = ()) -> Iterator[JsonObject]:
         """List a fetch as under way, within `caps`; yields what is told of it, to be kept up to date."""
         self._job_count += 1
         number = self._job_count
-        fetch = Begun(reference, caps.manifest, Path(into))
+        fetch = Begun(reference, caps.manifest, Path(into), options=options)
         self._to_note(note, fetch)
         self._jobs[number] = {
             "job": number,

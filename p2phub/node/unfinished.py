@@ -23,7 +23,14 @@ from p2phub.store.disk import FOLDER_FLAGS, disk_errors, read_regular
 
 NOTES_FOLDER = "fetches"
 NOTES_MAX = 256  # The oldest give way.
-NOTE_BYTES_MAX = 64 * limits.KIB  # A ticket, a path, and some to spare.
+NOTE_BYTES_MAX = 64 * limits.KIB  # A ticket, a path, options, and some to spare.
+_NO_NOTE = (OSError, ValueError, TypeError, KeyError, RecursionError, Malformed)
+OPTIONS_BYTES_MAX = 16 * limits.KIB  # A thousand patterns are nothing that a line could repeat.
+
+
+Options = tuple[tuple[str, str], ...]
+"""What part was chosen and what becomes of it, by the name of the command's option, and its value; "" of one that has
+none. The same is to be said for a fetch to go on with what it left."""
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -34,16 +41,19 @@ class Begun(msgspec.Struct, frozen=True):
     manifest: Digest
     folder: Path
     unsafe: bool = False
+    options: Options = ()
 
     def is_same(self, other: Begun) -> bool:
         """Whether both are one fetch: of that reference to that place, however it ended."""
-        return msgspec.structs.replace(other, unsafe=self.unsafe) == self
+        return msgspec.structs.replace(other, unsafe=self.unsafe, options=self.options) == self
 
 
 def note(home: Path, fetch: Begun) -> None:
     """Note that a fetch began. Blocks. Raises DiskError."""
     texts = {"reference": fetch.reference, "manifest": fetch.manifest.raw.hex(), "folder": os.fspath(fetch.folder)}
     texts |= {"unsafe": "yes"} if fetch.unsafe else {}
+    if fetch.options and len(json.dumps(fetch.options)) <= OPTIONS_BYTES_MAX:
+        texts["options"] = json.dumps(fetch.options)
     with disk_errors(f"write {home / NOTES_FOLDER}", option="--home"):
         with contextlib.suppress(FileExistsError):
             (home / NOTES_FOLDER).mkdir(mode=0o700)
@@ -68,11 +78,12 @@ def forget(home: Path, fetch: Begun) -> None:
 def begun(home: Path) -> Iterator[Begun]:
     """Yield what is noted, the newest first, at most NOTES_MAX. Blocks."""
     for path in _newest_first(home)[:NOTES_MAX]:
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError, Malformed):
+        with contextlib.suppress(*_NO_NOTE):
             texts = json.loads(read_regular(path, NOTE_BYTES_MAX))
             manifest = Digest(bytes.fromhex(texts["manifest"]))
             if isinstance(texts["reference"], str):
-                yield Begun(texts["reference"], manifest, Path(texts["folder"]), unsafe="unsafe" in texts)
+                options = tuple((str(name), str(value)) for name, value in json.loads(texts.get("options", "[]")))
+                yield Begun(texts["reference"], manifest, Path(texts["folder"]), "unsafe" in texts, options)
 
 
 def _name(fetch: Begun) -> str:

@@ -31,6 +31,7 @@ from p2phub.node.compose import Parts
 from p2phub.node.durations import parse_duration
 from p2phub.node.rates import Rates, parse_cap
 from p2phub.node.running import JsonObject, Running
+from p2phub.node.unfinished import Options
 from p2phub.observe import Done, Event, FilesReady, Listening, Remark, Unmatched, Watch
 from p2phub.store import Origin
 
@@ -97,8 +98,33 @@ async def fetch(
     rates = Rates(*(None if rate is None else parse_cap(rate) for rate in (up, down)))
     openness = Openness(is_public(resolved), serve=serve, exchange=exchange)
     caps = JobCaps(resolved.manifest, rates, background)
-    done = await fetch_and_share(node, watch, wish, resolved, openness, given=given, mirrors=mirrors, caps=caps)
+    done = await fetch_and_share(
+        node,
+        watch,
+        wish,
+        resolved,
+        openness,
+        given=given,
+        mirrors=mirrors,
+        caps=caps,
+        options=_options(wish),
+    )
     return done.as_json()
+
+
+def _options(wish: engine.Wish) -> Options:
+    """Return what of a fetch is to be said again for it to go on."""
+    choice = wish.choice
+    several = {
+        "include": choice.include,
+        "exclude": choice.exclude,
+        "tensor": choice.tensors,
+        "columns": choice.columns,
+        "row-groups": choice.row_groups,
+    }
+    flags = {"force": wish.force, "link": wish.link}
+    given = [(name, value) for name, values in several.items() for value in values]
+    return (*given, *((name, "") for name, is_said in flags.items() if is_said))
 
 
 async def fetch_and_share(
@@ -114,6 +140,7 @@ async def fetch_and_share(
     make_room: MakeRoom | None = None,
     opened: TellOpened | None = None,
     readers: Readers | None = None,
+    options: Options = (),
 ) -> Done:
     """Fetch what was resolved, and give it on as `openness` says, then and from then on. Raises HubError."""
     kin = caps.rates.down is None and not caps.background
@@ -122,7 +149,16 @@ async def fetch_and_share(
         node.nursery.start_soon(_get_ready, node.parts)
     await _before_the_first_byte(node, watch, resolved.manifest, openness)
     done = await carry_out(
-        node, watch, wish, search, openness, caps=caps, make_room=make_room, opened=opened, readers=readers
+        node,
+        watch,
+        wish,
+        search,
+        openness,
+        caps=caps,
+        make_room=make_room,
+        opened=opened,
+        readers=readers,
+        options=options,
     )
     if openness.serves or (openness.serve and resolved.release is None and search.announced):
         await node.parts.workers.run(lambda: _share(node.parts, resolved.manifest))
@@ -141,9 +177,10 @@ async def carry_out(
     make_room: MakeRoom | None = None,
     opened: TellOpened | None = None,
     readers: Readers | None = None,
+    options: Options = (),
 ) -> Done:
     """Run a fetch as a job of the node, whose progress status tells; who may have it otherwise stays as it is."""
-    with node.job(reference=wish.reference, into=str(wish.destination), caps=caps) as told:
+    with node.job(reference=wish.reference, into=str(wish.destination), caps=caps, options=options) as told:
         return await engine.fetch(
             wish,
             search=search,

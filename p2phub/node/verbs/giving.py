@@ -38,6 +38,7 @@ from p2phub.node.compose import Parts
 from p2phub.node.durations import parse_duration
 from p2phub.node.rates import Rates, parse_cap
 from p2phub.node.running import JsonObject, Running
+from p2phub.node.unfinished import Options
 from p2phub.node.verbs.fetching import Openness, fetch_and_share, is_public, is_unsafe_allowed
 from p2phub.observe import Done, Watch
 from p2phub.store import Fingerprint, HashedFile, Holding, Origin, Provenance
@@ -86,7 +87,16 @@ async def give(
             sources = given, tuple(mirrors)
             allowed = is_unsafe_allowed(parts, allow_unsafe)
             done = await _fetch(
-                node, watch, ref, resolved, openness, sources, caps=caps, wait_s=wait_s, allow_unsafe=allowed
+                node,
+                watch,
+                ref,
+                resolved,
+                openness,
+                sources,
+                caps=caps,
+                wait_s=wait_s,
+                allow_unsafe=allowed,
+                options=(("to", to), ("as", called), *((("branch", branch),) if branch != "main" else ())),
             )
         async with _in_use(parts, resolved.manifest):
             # Looked for only now: another process could have collected it until we had the lock.
@@ -131,6 +141,7 @@ async def _fetch(
     caps: JobCaps,
     wait_s: float | None,
     allow_unsafe: bool,
+    options: Options,
 ) -> Done:
     """Fetch into the own store, within its quota, from these peers and mirrors first."""
     given, mirrors = sources
@@ -138,7 +149,16 @@ async def _fetch(
     wish = engine.Wish(ref, resolved.manifest, into, force=True, wait_s=wait_s, allow_unsafe=allow_unsafe)
     async with node.keeping.room_for(resolved.manifest) as make_room:
         return await fetch_and_share(
-            node, watch, wish, resolved, openness, given=given, mirrors=mirrors, caps=caps, make_room=make_room
+            node,
+            watch,
+            wish,
+            resolved,
+            openness,
+            given=given,
+            mirrors=mirrors,
+            caps=caps,
+            make_room=make_room,
+            options=options,
         )
 
 

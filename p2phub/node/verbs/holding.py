@@ -79,6 +79,7 @@ def _told(fetch: Begun, job: JsonObject | None) -> JsonObject:
         "percent": None if verified is None or not total else 100 * verified // total,  # Readers may want nothing now.
         "job": under_way.get("job"),
         "unsafe": fetch.unsafe and job is None,
+        "options": [list(each) for each in fetch.options],
     }
 
 

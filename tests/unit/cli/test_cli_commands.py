@@ -933,6 +933,25 @@ def test_a_fetch_that_did_not_end_is_listed_with_how_it_goes_on(cli: Cli, hub: F
     assert max(map(len, said.out.splitlines())) < 120
 
 
+@pytest.mark.parametrize(
+    ("item", "command"),
+    [
+        ({"options": [["tensor", "*layers.0.*"], ["include", "a b"], ["link", ""]]},
+         f"fetch {PEER}/m --into '/models/my m' --tensor '*layers.0.*' --include 'a b' --link"),
+        ({"own": True, "options": [["to", "hf-cache"], ["as", "a/b"]]}, f"fetch {PEER}/m --to hf-cache --as a/b"),
+        ({"own": True, "options": []}, f"pin {PEER}/m"),
+    ],
+)  # fmt: skip
+def test_a_fetch_that_did_not_end_goes_on_with_the_part_and_the_place_that_were_meant(
+    item: dict[str, Any], command: str, cli: Cli, hub: FakeHub
+) -> None:
+    hub.results["ls"] = []
+    hub.results["unfinished"] = [{**LEFT, **item}]
+    said = cli("ls")
+    assert f"to go on: p2phub {command}\n" in said.out
+    assert "--provider, --mirror or --bootstrap" in said.err
+
+
 def test_ls_counts_the_files_that_are_here_of_what_is_held_in_part(cli: Cli, hub: FakeHub) -> None:
     [item] = RESULTS["ls"]
     hub.results["ls"] = [{**item, "complete": False, "files": 6, "files_here": 3}]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from p2phub.content import digest_of
 from p2phub.errors import NotFound, Unsafe
@@ -38,6 +39,15 @@ def test_what_is_noted_is_found_until_it_is_forgotten_and_is_for_its_owner_alone
     forget(tmp_path, ONE)
     forget(tmp_path, ONE)
     assert list(begun(tmp_path)) == [TWO]
+
+
+def test_the_options_of_a_fetch_are_noted_with_it_unless_they_are_too_many(tmp_path: Path) -> None:
+    chosen = replace(ONE, options=(("tensor", "*layers*"), ("include", "caf\u00e9 \udcff"), ("link", "")))
+    note(tmp_path, chosen)
+    assert list(begun(tmp_path)) == [chosen]
+    assert chosen.is_same(ONE)
+    note(tmp_path, replace(ONE, options=(("include", "x"),) * 10_000))
+    assert list(begun(tmp_path)) == [ONE]
 
 
 async def test_a_fetch_of_another_process_cannot_be_explained_and_it_is_said_what_can_be_done(tmp_path: Path) -> None:
