@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from p2phub.api.verbs import HubPart, JsonObject, as_folder, as_wait, if_said, several, unwatched
+from p2phub.api.verbs import HubPart, JsonObject, as_folder, as_ref, as_wait, if_said, several, unwatched
 from p2phub.observe import Watch
 
 
@@ -38,7 +38,7 @@ class KeepingVerbs(HubPart):
         "sources". Raises what `fetch` raises, and DiskError if the files are not ours to replace: published, or adopted
         from another program.
         """
-        args: JsonObject = {"ref": ref, "folder": as_folder(ref)}
+        args: JsonObject = {"ref": as_ref(ref), "folder": as_folder(ref)}
         if repair:  # Only where it is asked for: a daemon of an older version does not know it.
             args |= {"repair": True, "providers": several(providers), "mirrors": several(mirrors)}
             args |= if_said(allow_unsafe=allow_unsafe)
@@ -64,7 +64,12 @@ class KeepingVerbs(HubPart):
         as `fetch` does; of it DiskFull where the quota leaves no room. Failed, it leaves the pin and what came, and the
         same call goes on from there.
         """
-        args = {"ref": ref, "folder": as_folder(ref), "providers": several(providers), "mirrors": several(mirrors)}
+        args = {
+            "ref": as_ref(ref),
+            "folder": as_folder(ref),
+            "providers": several(providers),
+            "mirrors": several(mirrors),
+        }
         said = if_said(wait=as_wait(wait), allow_unsafe=allow_unsafe)
         return await self._verbs.call("pin", {**args, "serve": serve, **said}, watch)
 
@@ -73,7 +78,7 @@ class KeepingVerbs(HubPart):
 
         Returns {"manifest"}. Raises NotFound if it is not pinned, UsageError, DiskError.
         """
-        return await self._verbs.call("unpin", {"ref": ref, "folder": as_folder(ref)}, unwatched)
+        return await self._verbs.call("unpin", {"ref": as_ref(ref), "folder": as_folder(ref)}, unwatched)
 
     async def remove(self, ref: str) -> JsonObject:
         """Forget what is held; its files stay. `ref`: a reference, for every folder that holds it, or one folder.
@@ -83,7 +88,7 @@ class KeepingVerbs(HubPart):
         store, which the next `gc` removes], "unpublished": [names published from those],
         "mirror_files_removed": [where a mirror's were]}. Raises NotFound if it is not held here, UsageError, DiskError.
         """
-        return await self._verbs.call("remove", {"ref": ref, "folder": as_folder(ref)}, unwatched)
+        return await self._verbs.call("remove", {"ref": as_ref(ref), "folder": as_folder(ref)}, unwatched)
 
     async def gc(self, *, dry_run: bool = False, unfinished: bool = False) -> JsonObject:
         """Remove what nothing keeps: what lies in the own store and is not pinned, metadata of what is not held any
@@ -93,7 +98,8 @@ class KeepingVerbs(HubPart):
         and do not run left beside their destination. Returns {"dry_run", "bytes": of the items, "items": [{"manifest",
         "references", "folder", "bytes", "used" (unix seconds or None), "others": how many others hold it, or None}],
         "leftovers": [{"folder", "bytes"}], "unfinished": [{"manifest", "references", "folder", "bytes"}], "blobs",
-        "blob_bytes", "rows"}. Raises DiskError; what was removed by then is gone, and the rest can be read.
+        "blob_bytes", "rows", "unfinished_bytes": what is kept of fetches that did not end}. Raises DiskError; what was
+        removed by then is gone, and the rest can be read.
         """
         return await self._verbs.call("gc", {"dry_run": dry_run, "unfinished": unfinished}, unwatched)
 
@@ -105,6 +111,6 @@ class KeepingVerbs(HubPart):
         "bytes_same_file": in files that another holding has, too (by inode)}], "by_origin": {origin: bytes}, "bytes":
         of all, "bytes_files": each file counted once, "bytes_content": each chunk counted once, "quota": of the own
         store, or None, "blobs", "blob_bytes", "index_bytes", "log_bytes", "leftover_bytes": in the own store, named by
-        nothing}. Raises DiskError.
+        nothing, "unfinished_bytes": there, of fetches that did not end}. Raises DiskError.
         """
         return await self._verbs.call("du", {}, unwatched)

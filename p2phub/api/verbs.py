@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import trio
 
+from p2phub.errors import UsageError
 from p2phub.node import parse_duration
 from p2phub.observe import Done, Event, SourceBytes, Watch
 
@@ -81,14 +82,27 @@ def as_wait(wait: str | float | None) -> str | float | None:
 
 
 def absolute(path: str | Path) -> str:
-    """Return where a path leads from here: whoever carries the verb out may work in another folder."""
+    """Return where a path leads from here: whoever carries the verb out may work in another folder.
+
+    Raises UsageError for an empty one, which would be this folder: most likely a shell's variable that is not set."""
+    if os.fspath(path) == "":
+        raise UsageError("the name of a folder is empty", hint="name one; `.` is the folder that you are in")
     return os.path.abspath(path)  # Not resolved: a link that the user named stays what they named.
+
+
+def as_ref(ref: str) -> str:
+    """Return what names something, as it is. Raises UsageError for what is no text."""
+    if not isinstance(ref, str):
+        raise UsageError(
+            f"ref is to be a text, not {ref!r}", hint="like 12D3Koo…/minilm, a manifest digest or a ticket"
+        )
+    return ref
 
 
 def as_folder(ref: str) -> str | None:
     """Return where `ref` leads if it is a path."""
     try:
-        return absolute(ref)
+        return absolute(ref) if ref else None
     except OSError:  # The working directory was removed.
         return None
 

@@ -29,6 +29,11 @@ async def run(call: Invocation) -> int:
         output.say(f"Own store: {size(used['by_origin'].get('own', 0))} of {size(used['quota'])}")
     if used["leftover_bytes"]:
         output.say(f"Left over in the home: {size(used['leftover_bytes'])}; `p2phub gc` removes it")
+    if used.get("unfinished_bytes"):  # A daemon of an older version does not tell.
+        output.say(
+            f"Of fetches that did not end: {size(used['unfinished_bytes'])}; `p2phub ls` says how they go on, "
+            "`p2phub gc --unfinished` removes it"
+        )
     output.say(
         f"Metadata: {plural(used['blobs'], 'blob')}, {size(used['blob_bytes'])}; index {size(used['index_bytes'])}; "
         f"log {size(used['log_bytes'])}"

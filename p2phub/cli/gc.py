@@ -49,6 +49,11 @@ async def run(call: Invocation) -> int:
         output.say(f"Would remove {what}: {size(total)}")
     else:
         output.say(f"Removed {what}: {size(total)}")
+    if found.get("unfinished_bytes"):  # A daemon of an older version does not tell.
+        output.note(
+            f"Kept: {size(found['unfinished_bytes'])} of fetches that did not end; `p2phub ls` says how they go on, "
+            "`p2phub gc --unfinished` removes it"
+        )
     return 0
 
 

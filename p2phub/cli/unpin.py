@@ -15,7 +15,11 @@ async def run(call: Invocation) -> int:
     async with call.open_hub() as hub:
         unpinned = await hub.unpin(call.args.ref)
     call.output.object("unpin", unpinned)
-    call.output.say(f"Not pinned any more: {call.args.ref}. If it lies in the home's own store, `p2phub gc` removes it")
+    if unpinned.get("unfinished"):  # A daemon of an older version does not tell.
+        what = "It never came whole: `p2phub gc --unfinished` removes what came of it"
+    else:
+        what = "If it lies in the home's own store, `p2phub gc` removes it"
+    call.output.say(f"Not pinned any more: {call.args.ref}. {what}")
     return 0
 
 

@@ -38,6 +38,10 @@ class Keeping:
         self.lock = trio.Lock()
         self._promised: dict[Digest, int] = {}  # What fetches into the own store will take.
 
+    def busy(self) -> Iterable[Digest]:
+        """Return what is used by this node now."""
+        return self._busy()
+
     async def keep(self, *, unfinished: bool = False) -> Keep:
         """Return what no collection touches now. `unfinished`: fetches that do not run are given up."""
         busy, parts = frozenset(self._busy()), self._parts

@@ -339,7 +339,8 @@ class FilesystemStore:
         with disk_errors(f"look over {self._home}"):
             holdings, bytes_files, bytes_content = usage_of(self._holdings)
             blobs = self._blobs.lengths()
-            left = self._collector.leftovers(Keep())
+            unfinished = self._collector.unfinished()
+            left = self._collector.leftovers(Keep(busy=frozenset(unfinished)))
             return Usage(
                 holdings,
                 sum(each.bytes for each in holdings if each.holding.origin is not Origin.SHARED),
@@ -350,6 +351,7 @@ class FilesystemStore:
                 sum(_length(self._home / f"{INDEX}{suffix}") for suffix in ("", "-wal", "-shm")),
                 _length(self._home / LOG),
                 sum(each.bytes for each in left),
+                sum(unfinished.values()),
             )
 
     def _secret(self) -> bytes:

@@ -125,6 +125,7 @@ class Usage(msgspec.Struct, frozen=True):
     index_bytes: int
     log_bytes: int
     leftover_bytes: int
+    unfinished_bytes: int = 0  # Of fetches into the own store that did not end.
 
 
 class Keeper(Protocol):

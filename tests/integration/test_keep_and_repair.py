@@ -226,6 +226,8 @@ def test_a_quota_lets_go_of_what_is_not_pinned_and_else_refuses(
     assert (code, failed["event"]) == (6, "failed")
     assert "quota" in failed["message"]
     assert len(run(scene, "bob", "ls")[0]["items"]) == 1
+    not_pinned, code = run(scene, "bob", "unpin", second["manifest"])
+    assert (code, "is not pinned" in not_pinned["message"]) == (3, True), "nothing would show that it is"
     run(scene, "bob", "unpin", published.reference)
     pinned, code = run(scene, "bob", "pin", second["reference"], *published.words)
     assert code == 0

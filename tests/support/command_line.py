@@ -186,6 +186,7 @@ RESULTS: Json = {
         ],
         "leftovers": [{"folder": "/h/files/.going.00", "bytes": 7}],
         "unfinished": [{"manifest": "bagmanifest", "references": [], "folder": "/models/n", "bytes": 9}],
+        "unfinished_bytes": 0,
         "blobs": 3,
         "blob_bytes": 300,
         "rows": 1,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -11,10 +12,10 @@ import trio
 from p2phub.content import Codec, Digest
 from p2phub.engine import fetch as engine
 from p2phub.engine.waiting import Looks
-from p2phub.errors import NotFound, UsageError
+from p2phub.errors import HubError, NotFound, UsageError
 from p2phub.identity import parse_peer_address
 from p2phub.node.capping import JobCaps
-from p2phub.node.compose import is_unfinished_in
+from p2phub.node.compose import Parts, is_unfinished_in
 from p2phub.node.durations import parse_duration
 from p2phub.node.rates import Rates
 from p2phub.node.releases import references_by_manifest
@@ -55,11 +56,11 @@ async def pin(
     manifest = resolved.manifest
     into = await parts.workers.run(lambda: parts.store.own_folder(manifest))
     # First, so that nothing collects what has come; and it stays if the fetch does not end, as what it left does.
-    await parts.workers.run(lambda: parts.ledger.pin(manifest, pinned=True))
+    was_pinned = await parts.workers.run(lambda: _pin(parts, manifest))
     whole = await parts.workers.run(lambda: _whole(parts.store.holdings(manifest)))
     if whole is not None:
         return _pinned(manifest, whole.folder, None)
-    async with node.keeping.room_for(manifest) as make_room:
+    async with _unpinned_if_nothing_comes(parts, manifest, was_pinned), node.keeping.room_for(manifest) as make_room:
         done = await fetch_and_share(
             node,
             watch,
@@ -83,6 +84,29 @@ async def pin(
     return _pinned(manifest, into, done.as_json())
 
 
+def _pin(parts: Parts, manifest: Digest) -> bool:
+    """Pin it, and return whether it was. Blocks."""
+    was = manifest in parts.ledger.pins()
+    parts.ledger.pin(manifest, pinned=True)
+    return was
+
+
+@asynccontextmanager
+async def _unpinned_if_nothing_comes(parts: Parts, manifest: Digest, was_pinned: bool) -> AsyncIterator[None]:
+    """Take a pin back if the block fails before anything has come, for then nothing would show it."""
+    try:
+        yield
+    except HubError:
+
+        def take_back() -> None:
+            if not is_unfinished_in(parts.store.own_folder(manifest), manifest) and not parts.store.holdings(manifest):
+                parts.ledger.pin(manifest, pinned=False)
+
+        if not was_pinned:
+            await parts.workers.run(take_back)
+        raise
+
+
 def _pinned(manifest: Digest, folder: Path, done: JsonObject | None) -> JsonObject:
     return {"manifest": manifest.text(Codec.MSGPACK), "folder": str(folder), "fetched": done}
 
@@ -104,7 +128,7 @@ async def unpin(node: Running, watch: Watch, *, ref: str, folder: str | None = N
     """Keep a manifest from collection no longer; nothing is removed now."""
     parts = node.parts
 
-    def let_go() -> Digest:
+    def let_go() -> tuple[Digest, bool]:
         try:
             manifest = node.holding_of(ref, folder).manifest
         except NotFound:
@@ -112,10 +136,10 @@ async def unpin(node: Running, watch: Watch, *, ref: str, folder: str | None = N
         if manifest not in parts.ledger.pins():
             raise NotFound(f"{ref} is not pinned", hint="`p2phub ls` shows what is; a manifest's digest says which")
         parts.ledger.pin(manifest, pinned=False)
-        return manifest
+        return manifest, is_unfinished_in(parts.store.own_folder(manifest), manifest)
 
-    manifest = await parts.workers.run(let_go)
-    return {"manifest": manifest.text(Codec.MSGPACK)}
+    manifest, is_unfinished = await parts.workers.run(let_go)
+    return {"manifest": manifest.text(Codec.MSGPACK), "unfinished": is_unfinished}
 
 
 async def gc(node: Running, watch: Watch, *, dry_run: bool = False, unfinished: bool = False) -> JsonObject:
@@ -127,7 +151,8 @@ async def gc(node: Running, watch: Watch, *, dry_run: bool = False, unfinished: 
     async with keeping.lock:
         keep = await keeping.keep(unfinished=unfinished)
         found = await parts.workers.run_long(lambda: parts.store.collectable(keep))
-        left = await _unfinished(node, keep.busy) if unfinished else []
+        noted = await _unfinished(node, frozenset(node.keeping.busy()))
+        left, kept = (noted, []) if unfinished else ([], noted)
         names = await parts.workers.run(lambda: references_by_manifest(parts)) if found.spare or left else {}
         if dry_run:
             told = {fetch.folder for fetch, _ in left}  # What a fetch left is counted once.
@@ -136,6 +161,7 @@ async def gc(node: Running, watch: Watch, *, dry_run: bool = False, unfinished: 
                 **_told(found.spare, [each.bytes for each in found.spare], names),
                 "leftovers": _leftovers_json([each for each in found.leftovers if each.folder not in told]),
                 "unfinished": [_unfinished_json(fetch, count, names) for fetch, count in left],
+                "unfinished_bytes": sum(count for _, count in kept),
                 "blobs": found.blobs,
                 "blob_bytes": found.blob_bytes,
                 "rows": found.rows,
@@ -146,11 +172,13 @@ async def gc(node: Running, watch: Watch, *, dry_run: bool = False, unfinished: 
             gone += [] if freed is None else [(each, freed)]
         given_up = [(fetch, count) for fetch, _ in left if (count := await _give_up(node, fetch)) is not None]
         swept = await parts.workers.run_until_cancelled(lambda stopped: parts.store.sweep(keep, stopped))
+    given_up_in = {fetch.folder for fetch, _ in given_up}
     return {
         "dry_run": False,
         **_told([each for each, _ in gone], [freed for _, freed in gone], names),
-        "leftovers": _leftovers_json(swept.leftovers),
+        "leftovers": _leftovers_json([each for each in swept.leftovers if each.folder not in given_up_in]),
         "unfinished": [_unfinished_json(fetch, count, names) for fetch, count in given_up],
+        "unfinished_bytes": sum(count for _, count in kept),
         "blobs": swept.blobs,
         "blob_bytes": swept.blob_bytes,
         "rows": swept.rows,
@@ -251,4 +279,5 @@ def _sums(usage: Usage) -> JsonObject:
         "index_bytes": usage.index_bytes,
         "log_bytes": usage.log_bytes,
         "leftover_bytes": usage.leftover_bytes,
+        "unfinished_bytes": usage.unfinished_bytes,
     }

@@ -532,6 +532,20 @@ def test_gc_says_what_goes_and_what_all_of_it_was(cli: Cli, hub: FakeHub) -> Non
     assert "Nothing to remove" in cli("gc").out
 
 
+def test_du_gc_and_unpin_name_the_one_command_that_removes_what_a_pin_left_that_did_not_end(
+    cli: Cli, hub: FakeHub
+) -> None:
+    hub.results["du"] = {**RESULTS["du"], "leftover_bytes": 0, "unfinished_bytes": 315_000_000}
+    hub.results["gc"] = {**RESULTS["gc"], "unfinished": [], "unfinished_bytes": 315_000_000}
+    hub.results["unpin"] = {"manifest": "bagmanifest", "unfinished": True}
+    du, gc, unpin = cli("du").out, cli("gc").err, cli("unpin", "m").out
+    assert "`p2phub gc` removes" not in du + gc + unpin
+    for said in (du, gc, unpin):
+        assert "`p2phub gc --unfinished` removes" in said
+    assert "315 MB" in du
+    assert "315 MB" in gc
+
+
 def test_du_says_what_is_shared_and_how_much_of_the_quota_is_used(cli: Cli) -> None:
     said = cli("du").out
     assert "own, pinned" in said

@@ -17,6 +17,7 @@ from p2phub.engine.workers import Workers
 from p2phub.errors import DiskError, DiskFull, NotFound
 from p2phub.identity import Address, PeerAddress, PeerId
 from p2phub.node.keeping import Keeping, described
+from p2phub.node.unfinished import Begun, note
 from p2phub.store import Origin, Spare
 from p2phub.store.memory import MemoryStore
 from tests.support.content import content_of, random_files
@@ -128,6 +129,28 @@ async def test_what_unfinished_fetches_left_in_the_own_store_counts(scene: Scene
         async with keeping.room_for(content_of({"y": b"y"}).root) as make_room:
             with pytest.raises(DiskFull, match="over the quota"):
                 await make_room(1)
+
+
+async def test_what_a_pin_left_that_did_not_end_is_told_apart_and_collected_once(scene: Scene) -> None:
+    store = scene.real_store
+    store.put_blobs(list(ONE.blobs.values()))
+    folder = store.own_folder(ONE.root)
+    arrival = store.arrive(ONE.manifest, ONE.root, ONE.table, folder, force=False)
+    arrival.write(0, ONE.chunk(0))
+    arrival.verified(RangeSet.of([(0, 1)]))
+    arrival.close()
+    scene.real_ledger.pin(ONE.root, pinned=True)
+    note(scene.parts.config.home, Begun("x/one", ONE.root, folder))
+    used = await scene.call("du")
+    assert (used["leftover_bytes"], used["unfinished_bytes"]) == (0, store.own_unfinished()[ONE.root])
+    kept = await scene.call("gc")
+    assert (kept["leftovers"], kept["unfinished"], kept["unfinished_bytes"] > 0) == ([], [], True)
+    assert (await scene.call("unpin", ref=text(ONE.root)))["unfinished"] is True
+    dry = await scene.call("gc", dry_run=True, unfinished=True)
+    done = await scene.call("gc", dry_run=False, unfinished=True)
+    assert [each["folder"] for each in dry["unfinished"]] == [each["folder"] for each in done["unfinished"]]
+    assert (dry["leftovers"], done["leftovers"], done["unfinished_bytes"]) == ([], [], 0)
+    assert not folder.exists()
 
 
 @covers("F33")
