@@ -263,6 +263,12 @@ def safe_open(
 
 
 def _run(options: Options, verb: Callable[[Hub], Awaitable[T]]) -> T:
+    for name in options:
+        if name not in Options.__annotations__:
+            from difflib import get_close_matches  # Only a mistake needs it.
+
+            meant = get_close_matches(name, Options.__annotations__, n=1)
+            raise TypeError(f"there is no argument {name!r}" + (f"; do you mean {meant[0]!r}?" if meant else ""))
     with Background(**options) as background:
         return background.call(verb)
 

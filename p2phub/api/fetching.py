@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from p2phub.api.selecting import selection
-from p2phub.api.verbs import HubPart, absolute, as_wait, bare_errors, done, if_said, several, unwatched
+from p2phub.api.verbs import HubPart, absolute, as_ref, as_wait, bare_errors, done, if_said, several, unwatched
 from p2phub.content import Codec
 from p2phub.manifest import parse_reference
 from p2phub.node import parse_cap
@@ -89,7 +89,7 @@ class FetchingVerbs(HubPart):
         result = await self._verbs.call(
             "fetch",
             {
-                "ref": ref,
+                "ref": as_ref(ref),
                 "into": absolute(default_folder(ref) if into is None else into),
                 "providers": several(providers),
                 "mirrors": several(mirrors),
@@ -138,7 +138,7 @@ class FetchingVerbs(HubPart):
         need(framework)
         wanted = ["*"] if names is None else [names] if isinstance(names, str) else list(names)
         args = {
-            "ref": ref,
+            "ref": as_ref(ref),
             "names": wanted,
             "providers": several(providers),
             "mirrors": several(mirrors),

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from p2phub.api.selecting import selection
-from p2phub.api.verbs import HubPart, JsonObject, if_said, items, several, unwatched
+from p2phub.api.verbs import HubPart, JsonObject, as_ref, if_said, items, several, unwatched
 from p2phub.content import parse_digest
 from p2phub.errors import UsageError
 from p2phub.manifest import commit_of
@@ -42,7 +42,7 @@ class LookingVerbs(HubPart):
         in the network; `providers` (multiaddrs with /p2p/PEER) are asked first. Raises UsageError, Malformed, NotFound,
         NotTrusted, DiskError.
         """
-        args = {"ref": ref, "providers": several(providers), "tensors": tensors}
+        args = {"ref": as_ref(ref), "providers": several(providers), "tensors": tensors}
         return await self._verbs.call("info", args, unwatched)
 
     async def plan(
@@ -67,7 +67,7 @@ class LookingVerbs(HubPart):
         whole. Raises UsageError, Malformed, NotFound, NotTrusted, NoProvider, Damaged, DiskError.
         """
         part = selection(include, exclude, tensors, columns, row_groups)
-        return await self._verbs.call("plan", {"ref": ref, "providers": several(providers), **part}, unwatched)
+        return await self._verbs.call("plan", {"ref": as_ref(ref), "providers": several(providers), **part}, unwatched)
 
     async def diff(self, before: str, after: str, *, providers: Sequence[str] = ()) -> JsonObject:
         """Return how two manifests differ, without fetching either: {"before", "after", "files", "files_same",
@@ -91,7 +91,7 @@ class LookingVerbs(HubPart):
         [{"manifest", "relation"}] of what it was made of; "contradicted_by" is the manifest of another release that the
         publisher signed with the same sequence, else None. Raises UsageError, NotFound, NotTrusted, DiskError.
         """
-        return items(await self._verbs.call("log", {"ref": ref}, unwatched))
+        return items(await self._verbs.call("log", {"ref": as_ref(ref)}, unwatched))
 
     async def ls(self, manifest: str | None = None) -> list[JsonObject]:
         """Return what this home holds and publishes, an object a manifest; of `manifest` alone, if it is given.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import trio
 
-from p2phub.api.verbs import HubPart, JsonObject, absolute, as_wait, done, if_said, several, unwatched
+from p2phub.api.verbs import HubPart, JsonObject, absolute, as_ref, as_wait, done, if_said, several, unwatched
 from p2phub.errors import UsageError
 from p2phub.observe import Done, Watch
 
@@ -77,7 +77,7 @@ class ProgramVerbs(HubPart):
         result = await self._verbs.call(
             "give",
             {
-                "ref": ref,
+                "ref": as_ref(ref),
                 "to": to,
                 "place": absolute(where),
                 "name": name,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from p2phub.api.verbs import HubPart, JsonObject, absolute, fields, unwatched
+from p2phub.api.verbs import HubPart, JsonObject, absolute, as_ref, fields, unwatched
 from p2phub.observe import Published, Watch
 
 
@@ -90,4 +90,4 @@ class PublishingVerbs(HubPart):
         "mirror_files_removed": where they stood, or None}. Raises NotFound if nothing is published here by that name,
         UsageError, DiskError.
         """
-        return await self._verbs.call("unpublish", {"ref": ref}, unwatched)
+        return await self._verbs.call("unpublish", {"ref": as_ref(ref)}, unwatched)

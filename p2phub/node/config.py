@@ -114,7 +114,10 @@ def load_config(
 
 
 def find_home(home: str | Path | None, environment: Mapping[str, str]) -> Path:
-    """Return the home's folder, absolute: `home`, else P2PHUB_HOME, else the platform's place for a user's data."""
+    """Return the home's folder, absolute: `home`, else P2PHUB_HOME, else the platform's place for a user's data. An
+    empty variable is one that is not set. Raises UsageError for an empty `home`."""
+    if home is not None and os.fspath(home) == "":  # Most likely a shell's variable that is not set.
+        raise UsageError("--home: the name of the folder is empty", hint="name a folder, or leave --home out")
     chosen = home or environment.get("P2PHUB_HOME")
     if not chosen:
         import platformdirs  # Imported where it is needed: most tests, and every daemon with a home, do without.
@@ -264,4 +267,5 @@ def _no_lan(text: str) -> bool:
     try:
         return _switch(text)
     except HubError as error:
-        raise UsageError(f"P2PHUB_NO_LAN: {error}") from error
+        hint = "set P2PHUB_NO_LAN=1 or leave it out"
+        raise UsageError(f"P2PHUB_NO_LAN: {error}: {text[:40]!r}", hint=hint) from error

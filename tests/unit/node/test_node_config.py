@@ -10,7 +10,7 @@ import pytest
 
 from p2phub.errors import DiskError, UsageError
 from p2phub.identity import Address, PeerId
-from p2phub.node.config import _READERS, LISTEN_DEFAULT, load_config, parse_listen
+from p2phub.node.config import _READERS, LISTEN_DEFAULT, find_home, load_config, parse_listen
 from tests.support.house import ROOT
 
 PEER = PeerId(bytes(range(32)))
@@ -189,3 +189,15 @@ def test_only_what_the_user_said_names_where_to_listen(tmp_path: Path) -> None:
     same = [f"{'[::]' if ':' in address.ip else address.ip}:{address.port}" for address in LISTEN_DEFAULT]
     assert load_config(home=tmp_path, listen=same, environment={}).names_listen
     assert load_config(home=tmp_path, environment={"P2PHUB_LISTEN": "127.0.0.1:0"}).names_listen
+
+
+def test_an_empty_home_is_refused_and_an_empty_variable_is_not_set(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--home: the name of the folder is empty"):
+        find_home("", {"P2PHUB_HOME": str(tmp_path)})
+    assert find_home(None, {"P2PHUB_HOME": ""}) == find_home(None, {})
+
+
+def test_a_switch_that_is_neither_on_nor_off_is_told_with_what_to_set(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'maybe'") as caught:
+        load_config(home=tmp_path, environment={"P2PHUB_NO_LAN": "maybe"})
+    assert caught.value.hint == "set P2PHUB_NO_LAN=1 or leave it out"
