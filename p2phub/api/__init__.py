@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from p2phub.api.daemon import log_format, run_node, salvage
+    from p2phub.api.daemon import examine_closed, log_format, run_node, salvage
     from p2phub.api.drafting import Draft
     from p2phub.api.examining import examine
     from p2phub.api.fetching import default_folder
@@ -151,6 +151,7 @@ __all__ = [
     "commit_of_version",
     "default_folder",
     "examine",
+    "examine_closed",
     "gguf_facts",
     "gguf_weights",
     "git_blob_sha1",
@@ -177,7 +178,7 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "p2phub.api.daemon": "log_format run_node salvage",
+    "p2phub.api.daemon": "examine_closed log_format run_node salvage",
     "p2phub.api.drafting": "Draft",
     "p2phub.api.examining": "examine",
     "p2phub.api.fetching": "default_folder",

@@ -10,7 +10,8 @@ import trio
 from msgspec.structs import replace
 
 from p2phub.api.hub import Hub, settings
-from p2phub.api.verbs import Verbs, bare_errors, unwatched
+from p2phub.api.verbs import JsonObject, Verbs, bare_errors, unwatched
+from p2phub.errors import HubError
 from p2phub.node import Config, gateway_token, lifecycle, load_config, run_daemon, salvage_home
 from p2phub.observe import Watch
 
@@ -76,6 +77,13 @@ def _beside(config: Config, gateway: Gateway) -> lifecycle.Gateway:
             await gateway(hub, token=token, task_status=task_status)
 
     return run
+
+
+def examine_closed(error: HubError, *, home: str | Path | None = None) -> list[JsonObject]:
+    """Return what can be found of a home that no hub could be opened of, which raised `error`; blocks.
+
+    As `Hub.doctor` returns it. Raises UsageError, DiskError where the settings cannot be read."""
+    return lifecycle.examine_closed(load_config(home=home).home, error)
 
 
 def salvage(*, home: str | Path | None = None) -> tuple[str, ...]:

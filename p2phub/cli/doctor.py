@@ -7,6 +7,7 @@ from argparse import ArgumentParser
 from p2phub import api
 from p2phub.cli.command import Command, Invocation
 from p2phub.cli.sizes import plural
+from p2phub.errors import Damaged, DiskError, NotTrusted
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -19,8 +20,11 @@ async def run(call: Invocation) -> int:
     if call.args.salvage:
         for line in api.salvage(home=call.common.home):
             call.output.say(f"-- salvage: {line}")
-    async with call.open_hub() as hub:
-        items = await hub.doctor()
+    try:
+        async with call.open_hub() as hub:
+            items = await hub.doctor()
+    except (DiskError, NotTrusted, Damaged) as error:  # Just what it is to find.
+        items = api.examine_closed(error, home=call.common.home)
     call.output.object("doctor", {"ok": all(item["ok"] for item in items), "items": items})
     for item in items:
         call.output.say(f"{'ok ' if item['ok'] else 'NO '} {item['check']}: {item['detail']}")

@@ -230,7 +230,6 @@ MANUALS: dict[str, Manual] = {
         [Example("p2phub doctor", "what is wrong, and what to do; it ends with 0 whatever it finds"),
          Example("p2phub doctor --salvage", "keep what can be read of a damaged list of what is held")],
         ["p2phub status", "p2phub verify"],
-        codes=[4, 5],
     ),
     "completion": Manual(
         [

@@ -41,10 +41,21 @@ def examine_home(home: Path) -> list[Finding]:
     found.append(
         finding("home", writable, str(home), None if writable else "make the folder writable, or choose another --home")
     )
-    free = shutil.disk_usage(home).free
+    there = next(each for each in (home, *home.parents) if os.path.exists(each))
+    free = shutil.disk_usage(there).free
     room = free >= ROOM_WARNED_BYTES
     hint = None if room else "make room: models are large"
     found.append(finding("disk", room, f"{free / 1e9:.1f} GB free where the home is", hint))
+    return found
+
+
+def examine_closed_home(home: Path, error: HubError) -> list[Finding]:
+    """Look at a home that cannot be opened, as `error` says. Blocks."""
+    found = examine_home(home)
+    for path in (home / "keys", *(home / "keys" / name for name in ("publisher.pem", "node.pem"))):
+        if os.path.exists(path) and not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
+            found.append(finding("keys", False, f"{path} cannot be read", "let this user read it: it is yours alone"))
+    found.append(finding("opening", False, error.message, error.hint or "mend what stands above"))
     return found
 
 

@@ -12,12 +12,12 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 
 from p2phub import limits
-from p2phub.errors import Damaged, DiskError
+from p2phub.errors import Damaged, DiskError, HubError
 from p2phub.node.compose import Parts, compose, salvage_state
 from p2phub.node.config import Config
 from p2phub.node.control import serve_control
@@ -52,6 +52,13 @@ def salvage_home(home: Path) -> tuple[str, ...]:
     """Mend a damaged `state.log` as far as it can be read. Raises AlreadyRunning, DiskError. Blocks."""
     with hold_home(home):
         return salvage_state(home)
+
+
+def examine_closed(home: Path, error: HubError) -> list[dict[str, Any]]:
+    """Return what `doctor` finds of a home that cannot be opened, as `error` says. Blocks."""
+    from p2phub.engine.doctor import examine_closed_home
+
+    return examine_closed_home(home, error)
 
 
 class Gateway(Protocol):

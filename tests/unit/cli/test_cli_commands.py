@@ -16,7 +16,7 @@ from p2phub import api
 from p2phub.cli.commands import all_commands
 from p2phub.cli.status import WHERE
 from p2phub.discovery.nearness import Nearness
-from p2phub.errors import Malformed, UsageError
+from p2phub.errors import Damaged, DiskError, HubError, Malformed, NotTrusted, UsageError
 from tests.support.command_line import ADDRESS, MIRROR, PEER, PUBLISHED, RELEASE, RESULTS, FakeHub, Said
 from tests.support.covers import covers
 
@@ -551,6 +551,20 @@ def test_du_says_what_is_shared_and_how_much_of_the_quota_is_used(cli: Cli) -> N
     assert "own, pinned" in said
     assert "Own store: 5.00 MB of 200 GB" in said
     assert "4.50 MB with each chunk counted once" in said
+
+
+@pytest.mark.parametrize("kind", [DiskError, NotTrusted, Damaged], ids=lambda kind: str(kind.__name__))
+def test_doctor_lists_its_checks_of_a_home_that_cannot_be_opened(
+    kind: type[HubError], cli: Cli, hub: FakeHub, tmp_path: Path
+) -> None:
+    hub.error = kind("cannot read keys", hint="let this user read it")
+    said = cli("doctor", "--home", str(tmp_path / "home"))
+    assert said.code == 0
+    assert "NO  opening: cannot read keys" in said.out
+    assert "try: let this user read it" in said.out
+    told = cli("doctor", "--json", "--home", str(tmp_path / "home")).last
+    assert (told["event"], told["ok"]) == ("doctor", False)
+    assert [item["check"] for item in told["items"]] == ["home", "disk", "opening"]
 
 
 def test_doctor_says_what_to_try_and_scripts_see_whether_all_is_well(cli: Cli, hub: FakeHub) -> None:
