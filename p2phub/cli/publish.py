@@ -233,7 +233,8 @@ def show_survey(call: Invocation, found: dict[str, Any]) -> None:
     if found["refused_because"] is not None:
         output.say(
             f"publish would refuse: {found['refused_because']}",
-            "  leave it out with --ignore PATTERN, or name a secret that is meant to be public with --include PATTERN",
+            "  leave it out with --ignore PATTERN; name a secret that is meant to be public with --include PATTERN;",
+            "  let this user read what cannot be read",
         )
 
 

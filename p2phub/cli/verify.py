@@ -21,6 +21,7 @@ HINTS = {  # REPAIR: the command for what was verified.
     "adopted": "have the program that put it there fetch it again",
     "shared": "tell whoever shares it; a fetch takes what is right of it, and the rest from elsewhere",
 }
+UNREAD = "could not be read"
 FILES_NAMED = 3  # In the error's message, for programs; people read all of them above it.
 
 
@@ -79,11 +80,19 @@ async def run(call: Invocation) -> int:
     more = f"; and {len(damaged) - FILES_NAMED} more" if len(damaged) > FILES_NAMED else ""
     which = f": {named}{more}" if output.as_json else ""
     repair = f"`p2phub verify {shlex.quote(args.ref)} --repair`"
-    output.failed(
-        FAILED_CHECK,
-        f"{len(damaged)} of {plural(found['files'], 'file')} in {found['folder']} not as signed{which}",
-        HINTS[found.get("origin", "fetched")].replace("REPAIR", repair),
-    )
+    hint = HINTS[found.get("origin", "fetched")].replace("REPAIR", repair)
+    unread = sum(bool(damage.get("unreadable")) for damage in damaged)  # A daemon of an older version does not tell.
+    told = [f"{count} {what}" for count, what in ((len(damaged) - unread, "not as signed"), (unread, UNREAD)) if count]
+    if unread:
+        hint = f"let this user read what could not be read, and verify again{'; ' + hint if len(told) > 1 else ''}"
+    if found.get("away"):
+        told = [f"{len(damaged)} not there: nothing of it is"]
+        hint = (
+            "mount the disk if it is not mounted; if the files are gone, fetch them again with --into DIR, or "
+            f"`p2phub rm {shlex.quote(args.ref)}` forgets them"
+        )
+    total = plural(found["files"], "file")
+    output.failed(FAILED_CHECK, f"of {total} in {found['folder']} {' and '.join(told)}{which}", hint)
     return FAILED_CHECK
 
 

@@ -6,6 +6,7 @@ then the publication, so that a crash leaves at most something recorded that nob
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -68,12 +69,14 @@ class Outcome(msgspec.Struct, frozen=True):
 
 class Survey(msgspec.Struct, frozen=True):
     """What stands in a folder: `scan` has what would be published and is left out; `secrets`, `outside` (links that
-    leave the folder), each as it is shown, and `unfit` (why a name cannot be published) make `publish` refuse."""
+    leave the folder), each as it is shown, `unfit` (why a name cannot be published) and `unreadable` make `publish`
+    refuse."""
 
     scan: Scan
     secrets: dict[str, str]  # By path, which is in the scan: the path, and where it leads to if it is a link.
     outside: tuple[str, ...]
     unfit: str | None
+    unreadable: tuple[str, ...] = ()  # Files that this user may not read.
 
 
 async def survey(order: Order, *, store: Store, workers: Workers) -> Survey:
@@ -92,13 +95,16 @@ async def survey(order: Order, *, store: Store, workers: Workers) -> Survey:
             check_paths([found.path for found in scan.files])
         except Malformed as exc:
             unfit = exc.what
-        return Survey(scan, secrets, scan.outside, unfit)
+        unreadable = tuple(
+            found.path for found in scan.files if not os.access(order.folder / found.path, os.R_OK, effective_ids=True)
+        )
+        return Survey(scan, secrets, scan.outside, unfit, unreadable)
 
     return await workers.run(look)
 
 
 def check_survey(order: Order, found: Survey) -> None:
-    """Raise UsageError if what was found may not be published."""
+    """Raise UsageError if what was found may not be published, DiskError if some of it cannot be read."""
     if found.outside:
         raise UsageError(
             f"{_some(found.outside)} in {order.folder}: a link that leaves the folder is not published",
@@ -118,6 +124,11 @@ def check_survey(order: Order, found: Survey) -> None:
         raise UsageError(
             f"a file in {order.folder} has a name that not every machine can hold: {found.unfit}",
             hint="rename it, or leave it out with --ignore PATTERN",
+        )
+    if found.unreadable:
+        raise DiskError(
+            f"cannot read {_some(found.unreadable)} in {order.folder}: permission denied",
+            hint="let this user read it, or leave it out with --ignore PATTERN",
         )
 
 
@@ -252,11 +263,13 @@ def _selection(order: Order) -> Selection:
     if not order.folder.is_dir():
         what = "is a file, not a folder" if order.folder.exists() else "is not there"
         raise UsageError(f"{order.folder} {what}", hint="give the folder that holds the files: p2phub publish DIR")
+    if not os.access(order.folder, os.R_OK | os.X_OK, effective_ids=True):
+        raise DiskError(f"cannot read {order.folder}: permission denied", hint="let this user read that folder")
     own = order.folder / IGNORE_FILE
     try:
         text = own.read_text("utf-8") if own.is_file() else ""
     except (OSError, UnicodeDecodeError) as exc:
-        raise DiskError(f"cannot read {own}: {exc}") from exc
+        raise DiskError(f"cannot read {own}: {exc}", hint="let this user read it, or move it away") from exc
     return Selection(ignore_text=text, ignore=order.ignore, include=order.include)
 
 

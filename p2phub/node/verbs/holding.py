@@ -177,8 +177,15 @@ async def verify(
         "files": len(files),
         "bytes": bytes_total,
         "damaged": [
-            {"path": damage.path, "chunks": list(damage.chunks), "reason": damage.reason} for damage in damages
+            {
+                "path": damage.path,
+                "chunks": list(damage.chunks),
+                "reason": damage.reason,
+                "unreadable": not damage.is_there and not damage.is_missing,
+            }
+            for damage in damages
         ],
+        "away": found.is_away,
         "origin": holding.origin.value,
         **repaired,
     }

@@ -149,6 +149,7 @@ async def survey(
     found = await engine.survey(order, store=node.parts.store, workers=node.parts.workers)
     refused = [{"path": path, "why": "looks like a secret"} for path in found.secrets]
     refused += [{"path": path, "why": "a link that leaves the folder"} for path in found.outside]
+    refused += [{"path": path, "why": "cannot be read: permission denied"} for path in found.unreadable]
     return {
         "files": [{"path": each.path, "size": each.fingerprint.size} for each in found.scan.files],
         "left_out": [{"path": path, "why": why} for path, why in found.scan.left_out],
@@ -162,7 +163,7 @@ def _why_refused(order: engine.Order, found: engine.Survey) -> str | None:
     """Return what `publish` would say if it would refuse."""
     try:
         engine.check_survey(order, found)
-    except UsageError as error:
+    except (UsageError, DiskError) as error:
         return error.message
     return None
 

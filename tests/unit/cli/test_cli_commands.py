@@ -473,6 +473,29 @@ def test_verify_of_what_is_not_ours_to_mend_says_what_its_owner_can_do(cli: Cli,
         assert hint in cli("verify", "m").err
 
 
+def test_verify_tells_what_could_not_be_read_from_what_is_wrong(cli: Cli, hub: FakeHub) -> None:
+    unread = {"path": "w.bin", "chunks": [], "reason": "Permission denied", "unreadable": True}
+    hub.results["verify"] = {**RESULTS["verify"], "damaged": [unread], "files": 3}
+    said = cli("verify", "m").err
+    assert "of 3 files in /models/m 1 could not be read" in said
+    assert "not as signed" not in said
+    assert "let this user read" in said
+    assert "--repair" not in said
+    wrong = {"path": "x.bin", "chunks": [], "reason": "wrong bytes", "unreadable": False}
+    hub.results["verify"] = {**RESULTS["verify"], "damaged": [unread, wrong], "files": 3}
+    assert "1 not as signed and 1 could not be read" in cli("verify", "m").err
+
+
+def test_verify_of_a_folder_that_is_gone_does_not_send_to_a_repair_that_refuses(cli: Cli, hub: FakeHub) -> None:
+    gone = {"path": "w.bin", "chunks": [], "reason": "is gone", "unreadable": False}
+    hub.results["verify"] = {**RESULTS["verify"], "damaged": [gone], "away": True}
+    said = cli("verify", "m").err
+    assert "nothing of it is" in said
+    assert "--repair" not in said
+    assert "--into DIR" in said
+    assert "`p2phub rm m`" in said
+
+
 def test_verify_that_mended_all_says_so_and_ends_well(cli: Cli, hub: FakeHub) -> None:
     damage = [{"path": "w.bin", "chunks": [1], "reason": "wrong bytes"}]
     mended = {"repaired": ["w.bin"], "bytes_received": 1_048_576, "sources": []}

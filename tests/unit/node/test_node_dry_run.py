@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from p2phub.errors import UsageError
+from p2phub.errors import DiskError, UsageError
 from tests.support.verbs import Scene, publish
 
 
@@ -47,3 +47,23 @@ async def test_a_dry_run_says_that_a_name_fits_not_every_machine(scene: Scene, t
     found = await scene.call("survey", folder=str(folder), ignore=(), include=())
     assert len(found["files"]) == 2
     assert "not every machine" in found["refused_because"]
+
+
+async def test_what_this_user_cannot_read_is_refused_before_anything_is_hashed(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "weights.bin").write_bytes(b"w")
+    denied = folder / "weights.bin"
+    monkeypatch.setattr("p2phub.engine.publish.os.access", lambda path, *_, **__: Path(path) != denied)
+    found = await scene.call("survey", folder=str(folder), ignore=(), include=())
+    assert found["refused"] == [{"path": "weights.bin", "why": "cannot be read: permission denied"}]
+    with pytest.raises(DiskError, match=r"cannot read weights.bin .*permission denied") as refused:
+        await publish(scene, folder)
+    assert found["refused_because"] == refused.value.message
+    denied = folder
+    with pytest.raises(DiskError, match="permission denied") as refused:
+        await publish(scene, folder)
+    assert refused.value.message.startswith(f"cannot read {folder}:")
+    assert refused.value.hint == "let this user read that folder"
