@@ -82,17 +82,17 @@ async def run(call: Invocation) -> int:
     repair = f"`p2phub verify {shlex.quote(args.ref)} --repair`"
     hint = HINTS[found.get("origin", "fetched")].replace("REPAIR", repair)
     unread = sum(bool(damage.get("unreadable")) for damage in damaged)  # A daemon of an older version does not tell.
-    told = [f"{count} {what}" for count, what in ((len(damaged) - unread, "not as signed"), (unread, UNREAD)) if count]
+    amiss = [f"{count} {what}" for count, what in ((len(damaged) - unread, "not as signed"), (unread, UNREAD)) if count]
     if unread:
-        hint = f"let this user read what could not be read, and verify again{'; ' + hint if len(told) > 1 else ''}"
+        hint = f"let this user read what could not be read, and verify again{'; ' + hint if len(amiss) > 1 else ''}"
     if found.get("away"):
-        told = [f"{len(damaged)} not there: nothing of it is"]
+        amiss = [f"{len(damaged)} not there: nothing of it is"]
         hint = (
             "mount the disk if it is not mounted; if the files are gone, fetch them again with --into DIR, or "
             f"`p2phub rm {shlex.quote(args.ref)}` forgets them"
         )
     total = plural(found["files"], "file")
-    output.failed(FAILED_CHECK, f"of {total} in {found['folder']} {' and '.join(told)}{which}", hint)
+    output.failed(FAILED_CHECK, f"of {total} in {found['folder']} {' and '.join(amiss)}{which}", hint)
     return FAILED_CHECK
 
 

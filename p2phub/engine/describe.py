@@ -18,6 +18,7 @@ from p2phub.engine.job import Means
 from p2phub.engine.search import Search
 from p2phub.errors import HubError, NoProvider, PeerError, PeerGone, PeerRefused
 from p2phub.net import Blobs, Closed, Opened, Refused
+from p2phub.wire import refusal
 
 ONE_PROVIDER_S = 30.0
 CANDIDATES_TRIED_MAX = 16
@@ -123,7 +124,7 @@ async def _ask(candidate: Candidate, assembly: Assembly, missing: Missing, means
                     owed = {each.digest for each in wanted}
                     link.ask([(each.digest, each.most) for each in wanted])
                 case Refused(reason=reason):
-                    raise PeerGone(f"refused: {reason}", peer=str(candidate.provider.peer))
+                    raise PeerGone(refusal("it", reason), peer=str(candidate.provider.peer))
                 case Closed(error=error):
                     raise error if isinstance(error, PeerError) else PeerGone("ended the connection")
     finally:

@@ -286,7 +286,7 @@ class ProviderBook:
                 hint="is a node that has it running? name one with --provider, or another --bootstrap",
             )
         reasons = "; ".join(
-            f"{provider.peer}: {provider.last_error or provider.lacks or 'does not hold the missing chunks'}"
+            _named(provider, str(provider.last_error or provider.lacks or "does not hold the missing chunks"))
             for provider in list(self)[:5]
         )
         hints = dict.fromkeys(hint for provider in self if (hint := _advice(provider)) is not None)
@@ -294,6 +294,11 @@ class ProviderBook:
             f"no provider of {reference} can give what is missing ({reasons}; asked: {asked})",
             hint="; ".join([*list(hints)[:2], "what was verified is kept; the same command resumes"]),
         )
+
+
+def _named(provider: Provider, why: str) -> str:
+    """Return why a provider was of no use, and which it is, once."""
+    return why if str(provider.peer) in why else f"{provider.peer}: {why}"
 
 
 def _advice(provider: Provider) -> str | None:

@@ -23,6 +23,7 @@ from p2phub.wire.messages import (
     Refuse,
     ReleaseIs,
     Want,
+    refusal,
 )
 from p2phub.wire.provider import BulkProvider
 from p2phub.wire.requester import (
@@ -70,4 +71,5 @@ __all__ = [
     "encode",
     "flight_order",
     "header_length",
+    "refusal",
 ]

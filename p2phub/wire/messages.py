@@ -17,6 +17,20 @@ REASONS = ("unknown", "busy", "changed", "not-held", "disk")
 """Why a provider may refuse: it does not have the manifest (or not for you), is at its limit, the file was changed on
 its disk, it does not hold these chunks, its disk failed. None is a fault that costs a peer its standing."""
 
+_IN_WORDS = {
+    "unknown": "does not have it, or does not give it to this node",
+    "busy": "serves as many as it can just now",
+    "changed": "has it no more as it was published",
+    "not-held": "does not hold what was asked of it",
+    "disk": "cannot read its disk",
+}
+
+
+def refusal(who: str, reason: str) -> str:
+    """Return in words that `who` refused, one of REASONS being why."""
+    return f"{who} {_IN_WORDS[reason]}" if reason in _IN_WORDS else f"{who} refused: {reason}"
+
+
 # --- bulk: requester to provider ---------------------------------------------------------------------------------
 
 

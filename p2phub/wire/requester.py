@@ -32,7 +32,7 @@ from p2phub.errors import ChunkMismatch, HubError, Malformed, PeerRefused, Proto
 from p2phub.wire.codec import decode_bulk_answer, encode
 from p2phub.wire.flight import BlobChain
 from p2phub.wire.framing import LENGTH_BYTES, header_length
-from p2phub.wire.messages import Ask, BlobsFollow, Chunks, Open, Opening, Refuse, Want
+from p2phub.wire.messages import Ask, BlobsFollow, Chunks, Open, Opening, Refuse, Want, refusal
 
 
 class State(IntEnum):  # Not Enum, whose hash is a function of Python: states are looked up several times a request.
@@ -323,7 +323,7 @@ class BulkRequester:
             if message.ranges:
                 raise self._violation("out-of-order", "chunks refused that were not wanted")
             who = self._peer or "the provider"
-            raise PeerRefused(f"{who} refused: {message.reason}", reason=message.reason, peer=self._peer)
+            raise PeerRefused(refusal(who, message.reason), reason=message.reason, peer=self._peer)
         if message.ranges:
             refs, _ = self._answered(message.ranges)
         else:

@@ -9,6 +9,7 @@ from p2phub.discovery import Candidate
 from p2phub.engine.providers import RETRY_S, Provider, ProviderBook
 from p2phub.errors import MirrorUnusable, PeerGone, PeerRefused, PeerStalled
 from p2phub.identity import Address, PeerAddress, PeerId, SourceId, parse_mirror
+from p2phub.wire import refusal
 from tests.support.covers import covers
 from tests.support.hosts import key_of
 
@@ -222,3 +223,13 @@ def test_where_nobody_could_be_reached_the_error_says_what_to_look_at() -> None:
     assert "is its node running" in (book.verdict("x/m", "nobody").hint or "")
     book[ann.peer].failed(PeerRefused("full", reason="busy"), 0.0)
     assert "try again in a while" in (book.verdict("x/m", "nobody").hint or "")
+
+
+def test_the_verdict_names_each_provider_once_and_says_a_refusal_in_words() -> None:
+    book = ProviderBook(key_of("own").peer_id)
+    assert book.found(Candidate(PeerAddress(ANN, FIRST), "direct"))
+    book[ANN].failed(PeerRefused(refusal(str(ANN), "unknown"), reason="unknown", peer=str(ANN)), 0.0)
+    message = book.verdict("x/m", "nobody").message
+    assert message.count(str(ANN)) == 1
+    assert f"({ANN} does not have it, or does not give it to this node; asked" in message
+    assert all(reason not in refusal("it", reason) for reason in ("unknown", "busy", "not-held"))
