@@ -132,8 +132,10 @@ class Bar(_Block):
 
         self._output = output
         self._console = Console(file=output.stderr, highlight=False, markup=False, emoji=False)
+        # rich looks at the encoding for the bar, not for the spinner, and what cannot be written would be `\u280b`.
+        spinner = "dots" if self._console.encoding.lower().startswith("utf") else "line"
         self._bars: Bars = Bars(
-            SpinnerColumn(finished_text=" "),
+            SpinnerColumn(spinner, finished_text=" "),
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             TextColumn("{task.fields[amount]}", markup=False, style="progress.download"),

@@ -14,6 +14,7 @@ import sys
 import termios
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -36,7 +37,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def output(stderr: io.StringIO, *, as_json: bool = False) -> Output:
+def output(stderr: TextIO, *, as_json: bool = False) -> Output:
     return Output(as_json=as_json, stdout=io.StringIO(), stderr=stderr)
 
 
@@ -114,6 +115,22 @@ def test_a_bar_is_drawn_on_a_terminal_and_never_runs_backwards(monkeypatch: pyte
     assert "2 sources" in shown
     assert "Fetching [bold]" in shown
     assert "From [red]x\\x1b[2J" in shown
+
+
+def test_a_bar_on_a_terminal_that_writes_ascii_alone_is_of_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    class AsciiTerminal(io.TextIOWrapper):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    written = io.BytesIO()
+    with open_progress(output(AsciiTerminal(written, encoding="ascii", errors="backslashreplace"))) as bar:
+        bar.begin("Looking")
+        bar.begin("Fetching", total=1000)
+        bar.advance(500)
+    bar._bars.console.file.flush()  # type: ignore[attr-defined]
+    assert b"Fetching" in written.getvalue()
+    assert b"\\u" not in written.getvalue()
 
 
 def test_log_records_stand_above_the_bar_and_do_not_break_it(monkeypatch: pytest.MonkeyPatch) -> None:
