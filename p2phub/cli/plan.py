@@ -7,6 +7,7 @@ from typing import Any
 
 from p2phub.cli.arguments import check_providers
 from p2phub.cli.command import Command, Invocation
+from p2phub.cli.progress import open_progress
 from p2phub.cli.selecting import add_selection, patterns_explained, selection, unmatched_line
 from p2phub.cli.sizes import plural, size
 
@@ -26,7 +27,8 @@ async def run(call: Invocation) -> int:
     check_providers(call.args.provider)
     args = call.args
     async with call.open_hub() as hub:
-        with patterns_explained(args):
+        with open_progress(call.output, verbose=call.common.verbose) as progress, patterns_explained(args):
+            progress.begin("Looking for it, and for who has it")
             found = await hub.plan(args.ref, providers=args.provider, **selection(args))
     call.output.object("plan", found)
     for pattern in found["unmatched"]:

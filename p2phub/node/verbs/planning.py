@@ -24,6 +24,7 @@ from p2phub.observe import Watch
 from p2phub.store import Store
 
 LOOK_S = 5.0  # How long it is looked for providers, at most: their number is all that it is for.
+OTHERS_S = 0.5  # How long for others, once one is known: an address that is dead is waited for to no end.
 PLACES_TOLD_MAX = 1000
 
 
@@ -119,21 +120,23 @@ def _here(manifest: Manifest, table: ChunkTable, store: Store, wanted: RangeSet,
 
 
 async def providers_of(search: Search, resolved: Resolved) -> list[Candidate]:
-    """Return who is known or found within LOOK_S, each peer once. Nobody is dialled for it."""
+    """Return who is known or found within LOOK_S, or OTHERS_S of the first, each peer once. Nobody is dialled for it,
+    but for those of the DHT that are asked."""
     found: dict[object, Candidate] = {}
     send, receive = trio.open_memory_channel[Candidate](limits.PROVIDERS_PER_KEY_MAX)
 
     async def look() -> None:
         async with send:
-            await search.look(resolved.manifest, 0, send.clone())
+            await search.look(resolved.manifest, 0, send)
             if search.more():
-                await search.look(resolved.manifest, 1, send.clone())
+                await search.look(resolved.manifest, 1, send)
 
-    with trio.move_on_after(LOOK_S):
+    with trio.move_on_after(LOOK_S) as scope:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(look)
             async for candidate in receive:
                 found.setdefault(candidate.provider.peer, candidate)
+                scope.deadline = min(scope.deadline, trio.current_time() + OTHERS_S)
     return list(found.values())
 
 
