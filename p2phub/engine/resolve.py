@@ -24,7 +24,7 @@ from p2phub.discovery import Asked, Candidate
 from p2phub.engine.mirrors import OpenMirrors, mirrors_of, no_mirrors
 from p2phub.engine.waiting import Looks
 from p2phub.engine.workers import Workers
-from p2phub.errors import Malformed, NoProvider, NotFound, NotTrusted, PeerError, UsageError
+from p2phub.errors import HubError, Malformed, NoProvider, NotFound, NotTrusted, PeerError, UsageError
 from p2phub.identity import MirrorId, PeerAddress, PeerId, parse_peer_id
 from p2phub.manifest import (
     DEFAULT_TAG,
@@ -168,9 +168,20 @@ class Resolver:
                 )
             theirs = parse_reference(target)
             if theirs.publisher is None and theirs.digest is None:
-                raise UsageError(f"{target!r} has no publisher key in it", hint="names of names are not followed")
+                meant = self._spelt_out(theirs)
+                instead = f"; add what it stands for: p2phub name add {alias} {meant}" if meant is not None else ""
+                hint = f"names of names are not followed{instead}"
+                raise UsageError(f"{target!r} has no publisher key in it", hint=hint)
         elif mine.petname is not None:
             raise UsageError(f"{alias!r} stands for a repository, not for a publisher", hint="give 12D3Koo…/name")
+
+    def _spelt_out(self, reference: Reference) -> Reference | None:
+        """Return what a name of the user's own stands for, None if it is none."""
+        try:
+            mapped = self.mapped(reference)
+        except HubError:
+            return None
+        return mapped if mapped.publisher is not None or mapped.digest is not None else None
 
     def _settled_here(self, text: str) -> Resolved | tuple[Name, Known | None]:
         """Return what `text` means if that needs nobody else; else the name to ask for, and what is known of it."""

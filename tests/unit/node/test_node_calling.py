@@ -120,3 +120,13 @@ async def test_what_is_somebody_elses_or_fixed_is_not_published_to(scene: Scene,
     for name in ("acme/fixed", "a" * 90):
         with pytest.raises(UsageError):
             await scene.call("publishable", name=name)
+
+
+async def test_a_name_of_a_name_is_refused_with_the_command_that_names_what_is_meant(scene: Scene) -> None:
+    await scene.call("name_add", alias="bob", target=str(OTHER))
+    with pytest.raises(UsageError, match="no publisher key") as refused:
+        await scene.call("name_add", alias="acme/x", target="bob/uni")
+    assert str(refused.value.hint).endswith(f"p2phub name add acme/x {OTHER}/uni")
+    with pytest.raises(UsageError, match="no publisher key") as refused:
+        await scene.call("name_add", alias="acme/x", target="nobody/uni")
+    assert refused.value.hint == "names of names are not followed"
