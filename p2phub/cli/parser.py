@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import sys
 import textwrap
@@ -13,7 +12,7 @@ from typing import Any, NoReturn
 from p2phub.cli.command import Command
 from p2phub.cli.options import options_parser
 from p2phub.cli.wrap import wrapped
-from p2phub.errors import UsageError
+from p2phub.errors import DiskError, UsageError
 
 PROGRAM = "p2phub"
 DESCRIPTION = "Moves AI models and datasets between machines without a central host: signed, and every byte verified."
@@ -78,12 +77,23 @@ class Parser(ArgumentParser):
         found, rest = self.parse_known_args(args, namespace)
         if rest:
             own = getattr(found, "parser", self)
-            own._refuse(f"not understood: {' '.join(rest)}", _alike(rest[0], own._option_string_actions))
+            options = only_options_parser()._option_string_actions
+            own._refuse(f"not understood: {' '.join(rest)}", _alike(rest[0], {**own._option_string_actions, **options}))
         return found
 
     def _refuse(self, message: str, meant: str | None) -> NoReturn:
         help_ = f"`{self.prog} --help` shows how it is used"
         raise UsageError(message, hint=f"do you mean {meant}? {help_}" if meant is not None else help_)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """As argparse's, which keeps to itself that nothing could be written. Raises DiskError."""
+        try:
+            (file or sys.stdout).write(message)
+            (file or sys.stdout).flush()
+        except BrokenPipeError:  # Who reads has seen enough, and the end of the program says so.
+            pass
+        except OSError as exc:
+            raise DiskError(f"the output could not be written: {exc.strerror}") from exc
 
     def format_help(self) -> str:
         options = only_options_parser()
@@ -149,6 +159,5 @@ class _Version(Action):
     def __call__(
         self, parser: ArgumentParser, namespace: Namespace, values: object, option_string: str | None = None
     ) -> None:
-        with contextlib.suppress(OSError):  # As argparse prints its help.
-            sys.stdout.write(f"{PROGRAM} {program_version()}\n")
+        parser._print_message(f"{PROGRAM} {program_version()}\n")
         parser.exit()

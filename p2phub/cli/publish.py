@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from argparse import ArgumentParser
 from typing import Any, NamedTuple
 
@@ -56,7 +57,7 @@ async def run(call: Invocation) -> int:
             show_survey(call, await hub.survey(args.folder, ignore=args.ignore, include=args.include))
         return 0
     if args.name is None:
-        raise UsageError("publish needs a name", hint=f"p2phub publish {args.folder} --name NAME")
+        raise UsageError("publish needs a name", hint=f"p2phub publish {shlex.quote(args.folder)} --name NAME")
     check_name_and_tag(args.name, args.tag)
     check_peers("--allow", args.allow)
     if args.allow and not args.private:

@@ -48,7 +48,7 @@ async def run(call: Invocation) -> int:
 
 def _rows(items: list[dict[str, Any]], *, columns: int | None) -> list[str]:
     titles = ["NAME", "KIND", "SIZE", "HERE", "ABOUT"]
-    rows = [[item["name"], item["kind"] or "", size(item["size"]), _here(item), _about(item)] for item in items]
+    rows = [[_name(item), item["kind"] or "", size(item["size"]), _here(item), _about(item)] for item in items]
     return table_or_blocks(titles, rows, [_block(item) for item in items], right=(2,), columns=columns)
 
 
@@ -56,7 +56,13 @@ def _block(item: dict[str, Any]) -> list[str]:
     """Return the lines of one item where a row would be too wide."""
     facts = ", ".join(each for each in (item["kind"], size(item["size"]), _here(item)) if each)
     about = [f"  {_about(item)}"] if _about(item) else []
-    return [item["name"], f"  {facts}", *about]
+    return [_name(item), f"  {facts}", *about]
+
+
+def _name(item: dict[str, Any]) -> str:
+    """Return what it is called, with the tag, but for the one that is meant where none is said."""
+    name, tag = str(item["name"]), item["tag"]
+    return name if tag in (None, "main") or "@" in name else f"{name}@{tag}"
 
 
 def _here(item: dict[str, Any]) -> str:

@@ -109,6 +109,20 @@ def test_a_signal_ends_a_waiting_fetch_at_once(scene: Scene, daemon: bool, numbe
         assert (events[-1]["daemon"], events[-1]["jobs"]) == (True, [])
 
 
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_fetch_whose_node_goes_away_is_no_bug_and_says_that_it_goes_on(scene: Scene, how: signal.Signals) -> None:
+    node = scene.node("home")
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # Takes connections and never says a word.
+        silent.settimeout(END_S)
+        provider = f"/ip4/127.0.0.1/tcp/{silent.getsockname()[1]}/p2p/{PEER}"
+        fetch = scene.start("home", "fetch", f"{PEER}/m", "--provider", provider, "--into", scene.folder / "m")
+        with silent.accept()[0]:
+            node.popen.send_signal(how)
+            assert fetch.finish(timeout_s=END_S) == 7
+    assert [(event["event"], event["code"]) for event in fetch.events] == [("failed", 7)]
+    assert "what was verified stays, and the same command goes on" in fetch.events[0]["hint"]
+
+
 @covers("F07")
 def test_a_second_daemon_of_a_home_is_refused_and_the_first_lives_on(scene: Scene) -> None:
     node = scene.node("home")

@@ -636,6 +636,19 @@ def test_a_search_hands_on_what_narrows_it(cli: Cli, hub: FakeHub) -> None:
         assert cli("search", "x", f"--limit={wrong}").code == 2
 
 
+def test_two_tags_of_one_name_are_told_apart_in_a_search(cli: Cli, hub: FakeHub) -> None:
+    (item,) = RESULTS["search"]["items"]
+    hub.results["search"] = {**RESULTS["search"], "items": [item, {**item, "tag": "v2"}]}
+    said = cli("search", "m").out
+    assert "lab/m " in said
+    assert "lab/m@v2 " in said
+    assert "@main" not in said
+
+
+def test_publish_quotes_the_folder_in_the_command_that_it_advises(cli: Cli) -> None:
+    assert "p2phub publish 'models/no space' --name NAME" in cli("publish", "models/no space").err
+
+
 def test_a_search_says_what_is_here_and_that_there_is_more(cli: Cli, hub: FakeHub) -> None:
     hub.results["search"] = {**RESULTS["search"], "cursor": 30}
     said = cli("search", "m")

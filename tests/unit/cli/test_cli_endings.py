@@ -80,6 +80,8 @@ def test_each_kind_of_fault_has_something_to_try_though_it_says_nothing_itself(k
         (["fech", "x"], "no command 'fech'|do you mean fetch? `p2phub --help`"),
         (["frobnicate"], "no command 'frobnicate'|`p2phub --help`"),
         (["fetch", "x", "--frist=a"], "not understood: --frist=a|do you mean --first? `p2phub fetch --help`"),
+        (["ls", "--jso"], "not understood: --jso|do you mean --json? `p2phub ls --help`"),
+        (["fetch", "x", "--boostrap", "y"], "not understood: --boostrap y|do you mean --bootstrap? `p2phub fetch"),
         (["ls", "x"], "not understood: x|`p2phub ls --help`"),
     ],
     ids=lambda each: each if isinstance(each, str) else " ".join(each),
@@ -317,13 +319,14 @@ def test_a_fetch_whose_reader_is_gone_ends_quietly(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("words", [["ls"], ["--help"], ["fetch", "--help"], ["--version"]], ids=" ".join)
 def test_an_output_that_cannot_be_written_is_a_disk_error(
-    hub: FakeHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: list[str], hub: FakeHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stdout = BrokenStdout(0)
     stdout.error = OSError(28, "No space left on device")
     monkeypatch.setattr("sys.stdout", stdout)
-    assert main(["ls"]) == 6
+    assert main(words) == 6
     assert "No space left" in capsys.readouterr().err
 
 
