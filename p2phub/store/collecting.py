@@ -112,7 +112,8 @@ class Collector:
         rows, unindexed = index.manifests(), set(self._holdings.contents.without_blobs())
         held = frozenset(manifest for holding, manifest in rows if holding not in without)
         wanted = {manifest for holding, manifest in rows if holding in unindexed}
-        wanted |= (keep.busy | keep.pinned | frozenset(keep.described(held))) - held
+        logged = frozenset(each.manifest for each in self._holdings.logged()) - {manifest for _, manifest in rows}
+        wanted |= (logged | keep.busy | keep.pinned | frozenset(keep.described(held))) - held
         found = {key_of(blob.raw) for manifest in wanted for blob in blobs_of(manifest, self._blobs.get)}
         return frozenset(found | {key_of(blob.raw) for blob in lists_of_hashed(index, self._blobs)})
 
