@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import sqlite3
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from p2phub.content import Digest, digest_of
 from p2phub.errors import DiskError
+from p2phub.store import blobs
 from p2phub.store.ballast import BALLAST
 from p2phub.store.database import DOUBTED, TRUSTED, Damage
 from p2phub.store.filesystem import FilesystemStore
@@ -290,4 +293,47 @@ def test_a_holding_that_the_log_has_and_the_index_lacks_is_held_again_once_it_wa
     assert any("told again" in line for line in store.check())
     assert [holding.complete for holding in store.holdings()] == [True]
     assert store.check() == ()
+    store.close()
+
+
+@pytest.mark.covers("F07")
+def test_a_blob_that_was_put_right_while_the_rotted_one_was_read_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = held_home(tmp_path)
+    reader, writer = FilesystemStore(scene.home), FilesystemStore(scene.home)
+    (scene.home / "blobs" / CONTENT.root.raw.hex()).write_bytes(b"rotted")
+
+    def digest_and_put(blob: bytes) -> Digest:
+        if blob == b"rotted":
+            monkeypatch.undo()
+            writer.put_blobs([CONTENT.blobs[CONTENT.root]])
+        return digest_of(blob)
+
+    monkeypatch.setattr(blobs, "digest_of", digest_and_put)
+    assert reader.blob(CONTENT.root) is None
+    assert reader.blob(CONTENT.root) == CONTENT.blobs[CONTENT.root]
+    reader.close()
+    writer.close()
+
+
+@pytest.mark.covers("F05")
+def test_a_blob_that_the_disk_cannot_read_any_more_is_written_anew_when_it_is_put(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = held_home(tmp_path)
+    name = CONTENT.root.raw.hex()
+    bad = (scene.home / "blobs" / name).stat().st_ino
+    store, opened = FilesystemStore(scene.home), os.open
+
+    def failing(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if path == name and os.stat(path, dir_fd=dir_fd).st_ino == bad:
+            raise OSError(errno.EIO, "Input/output error")
+        return opened(path, flags, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", failing)
+    with pytest.raises(DiskError, match="read metadata"):
+        store.blob(CONTENT.root)
+    store.put_blobs([CONTENT.blobs[CONTENT.root]])
+    assert store.blob(CONTENT.root) == CONTENT.blobs[CONTENT.root]
     store.close()
