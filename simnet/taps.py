@@ -62,12 +62,11 @@ class Judge(Protocol):
 
 
 def _most_under_way(stream: Stream) -> float:
-    """Return how much a requester may have under way over `stream`: more from afar, by the line and not by what it has
-    measured of it, which may be twice as much."""
+    """Return how much a requester may have under way over `stream`: more from afar, by what its line really is."""
     host, other = stream.host, stream.other
     trip_s = 2 * (host.latency_s + other.latency_s)
     line = min(host.down.rate, other.up.rate)
-    return min(limits.WINDOW_BYTES_MAX, WINDOW_BYTES_NEAR_MAX + 2 * 2 * line * trip_s)
+    return min(limits.WINDOW_BYTES_MAX, WINDOW_BYTES_NEAR_MAX + 2 * line * trip_s)
 
 
 class ProviderTap:

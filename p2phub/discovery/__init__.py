@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         frame,
     )
     from p2phub.discovery.nearness import LABELS, Nearness, Network, Surroundings
+    from p2phub.discovery.newcomers import Newcomers
     from p2phub.discovery.protobuf import read_varint
     from p2phub.discovery.providers import HeardProviders, ProviderRecords
     from p2phub.discovery.queue import CandidateQueue
@@ -49,6 +50,7 @@ __all__ = [
     "Members",
     "Nearness",
     "Network",
+    "Newcomers",
     "ProviderRecords",
     "Question",
     "ReleaseRecords",
@@ -106,6 +108,7 @@ _ROOMS = {
         "Network",
         "Surroundings",
     ),
+    "newcomers": ("Newcomers",),
     "protobuf": ("read_varint",),
     "providers": (
         "HeardProviders",

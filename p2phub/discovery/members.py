@@ -25,12 +25,14 @@ _PRIME = (1 << 61) - 1
 
 
 class _Seen(msgspec.Struct, frozen=True):
-    """A member where it was seen last, and when; its number among all that came; its network, who may be told,
-    and what it is ranked by."""
+    """A member where it was seen last, and when; its number among all that came, where it was and when it got that;
+    its network, who may be told, and what it is ranked by."""
 
     member: PeerAddress
     at: float
     number: int
+    numbered: PeerAddress
+    numbered_at: float
     network: str | None
     reach: int
     drawn: int
@@ -54,22 +56,29 @@ class Members:
         self._swarms: OrderedDict[Digest, _Swarm] = OrderedDict()
 
     def saw(self, manifest: Digest, member: PeerAddress, *, now: float) -> bool:
-        """Note a member that proved its key. Returns whether that is news: it was not known yet, or elsewhere."""
+        """Note a member that proved its key. Returns whether that is news: it was not known yet, or elsewhere.
+
+        Who is at another port or address of its network is news once in MEMBER_MOVES_S at most, for all who wait are
+        told of it; until then it is noted, and told to those who come meanwhile.
+        """
         swarm = self._swarms.setdefault(manifest, _Swarm())
         self._swarms.move_to_end(manifest)
         while len(self._swarms) > limits.SWARMS_KNOWN_MAX:
             self._swarms.popitem(last=False)
         before, address = swarm.seen.get(member.peer), member.address
-        is_news = before is None or before.member != member
+        network = network_of(address.ip)
+        is_news = before is None or before.numbered != member
+        if before is not None and (before.network or before.member.address.ip) == (network or address.ip):
+            is_news = is_news and now - before.numbered_at >= limits.MEMBER_MOVES_S
         if before is None or is_news:
             swarm.count += 1
-            network, drawn = network_of(address.ip), self._draw(member.peer)
-            swarm.seen[member.peer] = _Seen(member, now, swarm.count, network, _reach(address), drawn)
+            drawn = self._draw(member.peer)
+            swarm.seen[member.peer] = _Seen(member, now, swarm.count, member, now, network, _reach(address), drawn)
         else:
-            swarm.seen[member.peer] = replace(before, at=now)
+            swarm.seen[member.peer] = replace(before, member=member, at=now)
         swarm.seen.move_to_end(member.peer)
         if is_news:
-            _make_room(swarm.seen, network_of(address.ip))
+            _make_room(swarm.seen, network)
         return is_news
 
     def newest(self, manifest: Digest) -> int:

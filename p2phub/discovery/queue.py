@@ -28,10 +28,12 @@ class CandidateQueue:
         return len(self._heap)
 
     def add(self, candidate: Candidate) -> bool:
-        """Take `candidate` in unless it was here before or its peer has ADDRESSES_PER_PEER_MAX already."""
+        """Take `candidate` in unless it was here before or its peer has ADDRESSES_PER_PEER_MAX already. Of neighbours
+        there is a bounded number, and they find room whatever else was said."""
         provider = candidate.provider
         tried = self._addresses.get(provider.peer, 0)
-        if provider in self._seen or tried >= limits.ADDRESSES_PER_PEER_MAX or len(self._seen) >= limits.CANDIDATES_MAX:
+        full = tried >= limits.ADDRESSES_PER_PEER_MAX or len(self._seen) >= limits.CANDIDATES_MAX
+        if provider in self._seen or (full and candidate.via != "lan"):
             return False
         self._seen.add(provider)
         self._addresses[provider.peer] = tried + 1

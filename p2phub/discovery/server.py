@@ -31,27 +31,27 @@ class _Bucket(msgspec.Struct):
 
 
 class Allowance:
-    """How often each peer may do something: `burst` at once, then `per_s` a second."""
+    """How often each peer, or network, may do something: `burst` at once, then `per_s` a second."""
 
     def __init__(self, *, burst: float, per_s: float) -> None:
         self._burst = burst
         self._per_s = per_s
-        self._buckets: OrderedDict[PeerId, _Bucket] = OrderedDict()
+        self._buckets: OrderedDict[PeerId | str, _Bucket] = OrderedDict()
 
-    def take(self, peer: PeerId, *, now: float) -> bool:
+    def take(self, peer: PeerId | str, *, now: float) -> bool:
         """Count one; return whether it was allowed."""
         if self._wait_s(peer, now) > 0:
             return False
         self._buckets[peer].tokens -= 1
         return True
 
-    def reserve(self, peer: PeerId, *, now: float) -> float:
+    def reserve(self, peer: PeerId | str, *, now: float) -> float:
         """Count one, and return how long to wait before doing it."""
         wait = self._wait_s(peer, now)
         self._buckets[peer].tokens -= 1
         return wait
 
-    def _wait_s(self, peer: PeerId, now: float) -> float:
+    def _wait_s(self, peer: PeerId | str, now: float) -> float:
         bucket = self._buckets.setdefault(peer, _Bucket(self._burst, now))
         self._buckets.move_to_end(peer)
         if len(self._buckets) > limits.DHT_PEERS_COUNTED_MAX:

@@ -11,6 +11,7 @@ from p2phub import limits
 from p2phub.content import Digest, RangeSet
 from p2phub.discovery import dialable
 from p2phub.engine.exchange import Exchange
+from p2phub.engine.makings import Makings
 from p2phub.engine.serve import StoreShelf
 from p2phub.engine.thanks import Thanks
 from p2phub.engine.workers import Workers
@@ -53,10 +54,11 @@ class ControlDesk:
         self._shelf = shelf
         self._ledger = ledger
         self._workers = workers
+        self._makings = Makings(workers, shelf.at_hand)
         self._exchange = exchange
         self._thanks = thanks
         if exchange is not None:
-            exchange.changed = shelf.bulletin.tell
+            exchange.changed = shelf.bulletin.tell_together
         self._probes = trio.CapacityLimiter(4)  # A probe costs a dial; strangers share four at a time.
         self.dialler: Dialler | None = None
 
@@ -85,7 +87,7 @@ class ControlDesk:
 
         What we hold only grows while we fetch, so how much that is says how new it is."""
         until = trio.current_time() + request.wait_ms / 1000
-        offer = await self._workers.run(lambda: self._offer(request.manifest, asker.peer))
+        offer = await self._makings.offer(request.manifest, asker, lambda: self._offer(request.manifest, asker.peer))
         if offer is None:
             return News(RangeSet(), (), (0, 0))
         if self._thanks is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import msgspec
 import trio
 
@@ -11,6 +13,7 @@ from p2phub.identity import Address, PeerAddress, PeerId, SourceId
 from p2phub.net import Closed, Dialler, Link, Report
 from p2phub.transfer import LinkId
 
+_log = logging.getLogger(__name__)
 HEAD_START_S = 0.5  # As long as a dial to the other side of the world takes: three round trips.
 
 
@@ -125,13 +128,20 @@ class _Race:
         try:
             link = await self._dialler.open_link(where, target.manifest, prefix_bytes=prefix_bytes, via=target.via)
         except PeerError as error:
-            self._under_way -= 1
-            if isinstance(error, WrongPeer):
-                self.not_there += (address,)
-            if not self.is_won:
-                self.outcome = error
+            self._failed(address, error)
+            return
+        except Exception:  # noqa: BLE001  # One provider's dial must never end the fetch, whatever fault it finds.
+            _log.exception("a fault of our own ended a dial to %s", where)
+            self._failed(address, PeerGone("a fault of our own ended the dial", peer=str(target.peer)))
             return
         if self.is_won:
             link.close()  # Another came up a moment sooner.
         else:
             self.outcome, self.took_s = link, trio.current_time() - began
+
+    def _failed(self, address: Address, error: PeerError) -> None:
+        self._under_way -= 1
+        if isinstance(error, WrongPeer):
+            self.not_there += (address,)
+        if not self.is_won:
+            self.outcome = error

@@ -30,7 +30,7 @@ def hash_file(
     file: Readable,
     before: Fingerprint,
     *,
-    now_ns: int,
+    trusted: bool,
     advanced: Callable[[int], None],
     begun: Callable[[AtHand], None],
     known: PartHashed | None = None,
@@ -38,8 +38,9 @@ def hash_file(
     """Return what `file` is, the blobs to keep for it (chunk lists, layout), and what its publisher should know of it:
     that it is not what it is called, that loading it may run code.
 
-    `before` is its fingerprint when opened, at `now_ns`; `begun` is told of it once, and `advanced(bytes)` of each
-    chunk read, from this thread. What an earlier pass noted of it (`known`) is not read again, but for its last chunk.
+    `before` is its fingerprint when opened; `trusted`: it will tell later that the file did not change. `begun` is told
+    of it once, and `advanced(bytes)` of each chunk read, from this thread. What an earlier pass noted of it (`known`)
+    is not read again, but for its last chunk.
     Raises ContentChanged if the file changed meanwhile, DiskError if it cannot be read. Blocks.
     """
     size = before.size
@@ -52,7 +53,6 @@ def hash_file(
     odd = tuple(what for what in (layout.problem, danger and f"loading it may run code: {danger}") if what)
     cuts = cut_points(boundaries(layout), size)
     lengths = [stop - start for start, stop in itertools.pairwise(cuts)]
-    trusted = before.settled(now_ns)
     at_hand = AtHand(before, lengths, trusted=trusted)
     git = None if is_kept(size) else hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
     if known is not None and not at_hand.go_on_from(known, lambda at, length: blake3(read(at, length)).digest()):

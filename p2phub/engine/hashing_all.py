@@ -212,13 +212,14 @@ class Hashing:
         file = self._files.open(number)
         try:
             before = self._store.fingerprint_of(file)
+            trusted = before.settled(time.time_ns()) and self._store.shows_writes(file)
             if before == found:
                 before = found  # One of two equal ones, for the sake of a million files.
             return hash_file(
                 self._files.path(number),
                 file,
                 before,
-                now_ns=time.time_ns(),
+                trusted=trusted,
                 advanced=advanced,
                 begun=begun,
                 known=self._store.part_hashed(self._files.place(number)) if is_kept(before.size) else None,

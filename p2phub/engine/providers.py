@@ -65,13 +65,14 @@ class Provider(msgspec.Struct):
     thanked_at: float = -math.inf  # When it was told last what others gave us.
     met_at: Address | None = None  # Where it proved its key last.
     accompanied: bool = False  # Whether a control connection is kept beside its links.
-    tried: set[Address] = msgspec.field(default_factory=set)  # Those of `addresses` that had their turn in a dial.
+    tried: set[Address] = msgspec.field(default_factory=set)  # That had their turn in a dial, and may have given way.
     by_user: bool = False  # Whether the user named it for this fetch.
     # What it has in place of the manifest: files of it alone, or parents;
     kin: list[Digest] = msgspec.field(default_factory=list)
     needless: bool = False  # whether nothing is missing of those.
     given: set[Address] = msgspec.field(default_factory=set)  # Those of `addresses` that the user named.
     hearsay: set[Address] = msgspec.field(default_factory=set)  # Those of `addresses` that another peer named.
+    local: set[Address] = msgspec.field(default_factory=set)  # Those of `addresses` that the local network named.
     told_by_others: bool = False  # Whether it was named as a member of the swarm.
     answered_s: dict[Address, float] = msgspec.field(default_factory=dict)  # How long a dial took that came up.
     named: int = 0  # How many candidates it named that were taken in.
@@ -123,6 +124,38 @@ class Provider(msgspec.Struct):
     def forget(self, addresses: tuple[Address, ...]) -> None:
         """Strike addresses at which somebody else answered."""
         self.addresses = [address for address in self.addresses if address not in addresses]
+        self.hearsay.difference_update(addresses)
+        self.local.difference_update(addresses)
+
+    def answered(self, address: Address, *, took_s: float) -> None:
+        """It proved its key at `address`, which may have given way to another meanwhile. One that was not dialled is
+        where it came from, and may be nowhere that it can be dialled."""
+        self.answered_s[address] = took_s
+        if address in self.tried and address not in self.addresses:
+            self.addresses.append(address)
+
+    def make_room(self, address: Address, via: str) -> bool:
+        """Whether there is room for `address`. Anybody can say that a peer lives where nobody is, so one that was tried
+        in vain gives way to one that was not; and what others say of it to what the user and the local network do."""
+        hearsay, found = via == "exchange", via == "dht"
+        told = self.hearsay if hearsay else set(self.addresses) - self.given - self.local - self.hearsay
+        full = (hearsay and len(told) >= limits.HEARSAY_PER_PEER_MAX) or (
+            found and len(told) >= limits.DHT_ADDRESSES_PER_PEER_MAX
+        )
+        if not full and len(self.addresses) < limits.ADDRESSES_PER_PEER_MAX:
+            return True
+        may_go = [each for each in self.addresses if each not in self.given and each not in self.answered_s]
+        if full:
+            may_go = [each for each in may_go if each in told]
+        in_vain = [each for each in may_go if each in self.tried]
+        if in_vain and address not in self.tried and len(self.tried) < limits.ADDRESSES_TRIED_MAX:
+            self.forget((in_vain[0],))
+            return True
+        if hearsay or found:
+            return False
+        others_say = [each for each in may_go if each not in self.local]
+        self.forget(tuple(others_say[-1:]))
+        return via == "direct" or bool(others_say)
 
     def opened(self, *, has_some: bool) -> None:
         self.failures = 0
@@ -169,13 +202,13 @@ class ProviderBook:
             if not hearsay:
                 provider.hearsay.discard(address)
             return False
-        if hearsay and len(provider.hearsay) >= limits.HEARSAY_PER_PEER_MAX:
-            return False
-        if len(provider.addresses) >= limits.ADDRESSES_PER_PEER_MAX:
+        if not provider.make_room(address, candidate.via):
             return False
         provider.addresses.append(address)
         if hearsay:
             provider.hearsay.add(address)
+        elif candidate.via == "lan":
+            provider.local.add(address)
         provider.retry_at = -math.inf  # It may be well there, however it failed elsewhere.
         return True
 

@@ -28,7 +28,7 @@ from p2phub.store import Arrival, Ledger, Store
 from p2phub.wire import flight_order
 
 log = logging.getLogger(__name__)
-OFFERS_KEPT = 16  # Their chunk tables are the memory: some 8 MB for a model of 100 GB.
+_CHUNK_BYTES, _FILE_BYTES, _BLOB_BYTES = 40, 600, 200  # What an offer has in memory for each, about.
 
 
 class StoreShelf(msgspec.Struct):
@@ -41,6 +41,7 @@ class StoreShelf(msgspec.Struct):
     in_doubt: Callable[[Digest, int], None] = lambda manifest, file: None
     """Told of a file that is not what was hashed, on a serving thread."""
     _offers: OrderedDict[Digest, Offer] = msgspec.field(default_factory=OrderedDict)
+    _offers_bytes: int = 0
     _making: dict[Digest, threading.Lock] = msgspec.field(default_factory=dict)
     _changes: int = 0  # How often something was forgotten.
     _arriving: dict[Digest, Arriving] = msgspec.field(default_factory=dict)
@@ -70,9 +71,21 @@ class StoreShelf(msgspec.Struct):
         with self._lock:
             if changes == self._changes:  # Else it may be of before that.
                 self._offers[manifest] = offer
-                if len(self._offers) > OFFERS_KEPT:
-                    self._offers.popitem(last=False)
+                self._offers_bytes += _weight(offer)
+                # The newest stays, however much it is: who asked for it goes on to ask.
+                while self._offers_bytes > limits.OFFERS_BYTES_MAX and len(self._offers) > 1:
+                    self._drop_offer(next(iter(self._offers)))
         return offer
+
+    def at_hand(self, manifest: Digest) -> bool:
+        """Whether an offer of it is made: then the next who may have it is answered at no cost."""
+        with self._lock:
+            return manifest in self._offers
+
+    def _drop_offer(self, manifest: Digest) -> None:
+        offer = self._offers.pop(manifest, None)
+        if offer is not None:
+            self._offers_bytes -= _weight(offer)
 
     def _known(self, manifest: Digest) -> Offer | None:
         offer = self._offers.get(manifest)
@@ -120,10 +133,10 @@ class StoreShelf(msgspec.Struct):
         """Look the manifest up anew at the next offer: something about it changed."""
         with self._lock:
             self._changes += 1
-            self._offers.pop(manifest, None)
+            self._drop_offer(manifest)
             # A file alone may have been one of its files.
             for alone in [digest for digest, offer in self._offers.items() if offer.plan.table.files == 1]:
-                del self._offers[alone]
+                self._drop_offer(alone)
 
     def may_have(self, manifest: Digest, requester: PeerId) -> bool:
         """Whether `requester` may: what we publish by what it was published for, the rest unless it is withheld; a file
@@ -154,6 +167,11 @@ class StoreShelf(msgspec.Struct):
         except HubError as error:
             raise PeerRefused(f"{manifest} cannot be served: {error}", reason="disk") from error
         return Offer(plan=plan, order=order, blob=_Blobs(manifest, root, order, self.store).get, held=held)
+
+
+def _weight(offer: Offer) -> int:
+    table = offer.plan.table
+    return len(table) * _CHUNK_BYTES + table.files * _FILE_BYTES + len(offer.order) * _BLOB_BYTES
 
 
 class _Blobs:

@@ -85,7 +85,7 @@ class Turns:
         if isinstance(item.peer, PeerId):
             job.means.budget.proved(item.link.address)
             job.standings.met(item.peer, party_of(item.peer, item.link.address), now=now)
-            provider.answered_s[item.link.address] = item.took_s
+            provider.answered(item.link.address, took_s=item.took_s)
         provider.links.add(item.number)
         provider.linked_at = now
         job.links[item.number] = LinkState(item.link, provider, item.kin)

@@ -7,6 +7,7 @@ right is held again, also if it was in doubt: a disk that was away for a while l
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -30,6 +31,13 @@ class Damage(msgspec.Struct, frozen=True):
     reason: str
     is_there: bool = True
     is_missing: bool = False
+
+
+class _Right(msgspec.Struct, frozen=True):
+    """How a file is that is right, and whether that alone will tell later that it did not change."""
+
+    fingerprint: Fingerprint
+    trusted: bool
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -67,7 +75,9 @@ async def verify(
             if isinstance(found, Damage):
                 damages.append(found)
             elif found is not None:
-                restored |= store.mark_right(holding.manifest, holding.folder, number, found)
+                restored |= store.mark_right(
+                    holding.manifest, holding.folder, number, found.fingerprint, trusted=found.trusted
+                )
         is_away = len(damages) == len(files) > 0 and all(damage.is_missing for damage in damages)
         return Verified(tuple(damages), restored, is_away)
 
@@ -82,7 +92,7 @@ def _look_at(
     store: Store,
     advanced: Callable[[int], None],
     stopped: Callable[[], bool],
-) -> Damage | Fingerprint | None:
+) -> Damage | _Right | None:
     """Return how a file is that is right, or what is wrong; None if it was stopped, or changed while it was read."""
     entry = manifest.files[number]
     try:
@@ -94,6 +104,7 @@ def _look_at(
     bad = []
     try:
         found = store.fingerprint_of(file)
+        trusted = found.settled(time.time_ns()) and store.shows_writes(file)
         for chunk in table.chunks(first, stop - first):
             if stopped():
                 return None
@@ -106,7 +117,7 @@ def _look_at(
             return Damage(entry.path, tuple(bad), "bytes differ from what was published")
         if found.size > entry.size:
             return Damage(entry.path, (), "is longer than what was published")
-        return found if file.unchanged() else None
+        return _Right(found, trusted) if file.unchanged() else None
     except OSError as exc:
         return Damage(entry.path, (), f"cannot be read: {exc.strerror}")
     finally:

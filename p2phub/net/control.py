@@ -10,7 +10,8 @@ import trio
 from p2phub import limits
 from p2phub.errors import HubError, PeerGone
 from p2phub.identity import Address, PeerId
-from p2phub.net.bytestream import READ_BYTES, Connection
+from p2phub.net.alone import alone
+from p2phub.net.bytestream import READ_BYTES, Connection, Pieces
 from p2phub.net.interface import AnswerControl
 from p2phub.wire import ControlAnswer, ControlClient, ControlRequest, ControlServer
 
@@ -38,16 +39,19 @@ class ControlConnection:
                 raise PeerGone("the control connection has ended", peer=str(self.peer))
             # Until the answer is whole the connection is of no use to anybody else: so it stays after a cancel too.
             self._dead = True
-            answer = await self._ask(request)
+            with alone("a question", self.peer):
+                answer = await self._ask(request)
             self._dead = False
             return answer
 
     async def _ask(self, request: ControlRequest) -> ControlAnswer:
+        pieces = Pieces(self.peer)
         await self._connection.write(self._machine.ask(request))
         while True:
             data = await self._connection.read(READ_BYTES)
             if not data:
                 raise PeerGone("the control connection ended", peer=str(self.peer))
+            pieces.came(len(data))
             answer = self._machine.receive(data)
             if answer is not None:
                 return answer
@@ -91,6 +95,7 @@ async def _answer_all(
 ) -> None:
     machine = ControlServer(peer=str(connection.peer))
     waiting: Sequence[ControlRequest] = machine.begin(first)
+    pieces = Pieces(connection.peer)
     next_at = -math.inf
     while True:
         for request in waiting:
@@ -107,4 +112,7 @@ async def _answer_all(
             data = await come.receive()
         if idle.cancelled_caught:
             return
+        pieces.came(len(data))
         waiting = machine.receive(data)
+        if waiting:
+            pieces.begin()

@@ -22,6 +22,7 @@ from p2phub import limits
 from p2phub.content import Digest
 from p2phub.errors import DiskError, PeerError, PeerGone
 from p2phub.identity import Address, PeerAddress, SecretKey
+from p2phub.net.alone import alone
 from p2phub.net.channel import Watched
 from p2phub.net.control import ControlConnection
 from p2phub.net.interface import AnswerControl, Shelf
@@ -132,7 +133,7 @@ class DirectPlane:
         with within(limits.DIAL_S, peer):
             sock = await _dial(peer.address, bulk=bulk)
         try:
-            with within(limits.HANDSHAKE_S, peer):
+            with within(limits.HANDSHAKE_S, peer), alone("a dial", peer.peer):
                 return await tls.connect(self._context, sock, peer.address, peer.peer)
         except BaseException:
             sock.close()

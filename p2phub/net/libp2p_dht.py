@@ -91,7 +91,7 @@ class Dht:
         news, fresh = trio.open_memory_channel[tuple[Contact, ...]](limits.DHT_REPLICATION)
 
         def on_reply(_: Contact, reply: Reply, said_by: str) -> bool:
-            named = tuple(Contact(each.peer, dialable(each.addresses, heard_from=said_by)) for each in reply.providers)
+            named = tuple(_a_few(each, heard_from=said_by) for each in reply.providers)
             self._heard.hear(key, named, now=trio.current_time())
             try:
                 news.send_nowait(named)
@@ -141,7 +141,8 @@ class Dht:
         if best:
             outdated = [contact.peer for contact in without[: limits.RELEASE_QUORUM]]
             outdated += [peer for peer, judged in found.items() if judged != best[0] and peer != self._host.peer_id]
-            self._host.start(self._correct, key, best[0].signed, outdated)
+            contacts = [Contact(peer, ()) for peer in outdated]  # Each has just answered, on a connection.
+            self._host.start(self._put_release_at, contacts, key, best[0].signed)
         return tuple(judged.signed for judged in best)
 
     async def announce(self, manifest: Digest) -> int:
@@ -162,7 +163,7 @@ class Dht:
             _, shown = await self._asker.ask(contact, tell, check)
             return any(each.peer == self._host.peer_id for each in shown.providers)
 
-        return await self._put_closest(key, put)
+        return await self._put_at(await self._closest(key), put)
 
     def withdraw(self, manifest: Digest) -> None:
         """Stop saying here that this node provides `manifest`; what others hold ends by itself."""
@@ -178,13 +179,7 @@ class Dht:
         judge_record(raw, signed, wall_now=wall_now)
         if self._mode is Mode.SERVER:
             self._server.releases.put(raw, signed, wall_now=wall_now, now=now)
-        question = Question(Kind.PUT_VALUE, raw, value=signed)
-
-        async def put(contact: Contact) -> bool:
-            (taken,) = await self._asker.ask(contact, question)
-            return taken.value == signed
-
-        return await self._put_closest(raw, put)
+        return await self._put_release_at(await self._closest(raw), raw, signed)
 
     def asked(self) -> tuple[Asked, ...]:
         return (self._asker.last,)
@@ -215,9 +210,14 @@ class Dht:
 
     # --- keeping it whole -----------------------------------------------------------------------------------------
 
-    async def _put_closest(self, key: bytes, put: Callable[[Contact], Awaitable[bool]]) -> int:
-        """Give something to the DHT_REPLICATION peers closest to `key`; return how many took it."""
+    async def _closest(self, key: bytes) -> tuple[Contact, ...]:
+        """Return the DHT_REPLICATION peers closest to `key` of those that answer."""
         lookup = await self._asker.look_up(Question(Kind.FIND_NODE, key), lambda *_: False)
+        return lookup.closest()
+
+    async def _put_at(self, contacts: Iterable[Contact], put: Callable[[Contact], Awaitable[bool]]) -> int:
+        """Give something to each of `contacts`, a few at once; return how many took it. Who fails, in whatever way a
+        peer may, costs itself alone."""
         taken = 0
         free = trio.CapacityLimiter(limits.DHT_PARALLEL)
 
@@ -232,14 +232,18 @@ class Dht:
                     log.debug("%s did not take a record: %s", contact.peer, exc)
 
         async with trio.open_nursery() as nursery:
-            for contact in lookup.closest():
+            for contact in contacts:
                 nursery.start_soon(put_one, contact)
         return taken
 
-    async def _correct(self, key: bytes, signed: bytes, peers: Sequence[PeerId]) -> None:
-        """Give the newest release to holders that had an older one or none."""
-        for peer in peers:
-            await self._asker.ask(Contact(peer, ()), Question(Kind.PUT_VALUE, key, value=signed))
+    async def _put_release_at(self, contacts: Iterable[Contact], key: bytes, signed: bytes) -> int:
+        question = Question(Kind.PUT_VALUE, key, value=signed)
+
+        async def put(contact: Contact) -> bool:
+            (taken,) = await self._asker.ask(contact, question)
+            return taken.value == signed
+
+        return await self._put_at(contacts, put)
 
     def _proved(self, peer: PeerId) -> None:
         self._server.providers.proved(peer)
@@ -252,7 +256,10 @@ class Dht:
         wait = _JOIN_FIRST_S
         while True:
             for key in (self._host.peer_id.raw, secrets.token_bytes(32)):
-                await self._asker.look_up(Question(Kind.FIND_NODE, key), lambda *_: False)
+                try:
+                    await self._closest(key)
+                except Exception:  # What strangers answer must not end the node, whatever we make of it.
+                    log.exception("a fault of our own ended a look around")
             await trio.sleep(wait * random.uniform(0.8, 1.2))
             wait = min(3 * wait, limits.ROUTING_REFRESH_S if len(self._neighbours.table) else _JOIN_RETRY_S)
             self._server.expire(now=trio.current_time())
@@ -274,3 +281,9 @@ async def open_dht(
     async with until_end() as nursery:
         await nursery.start(dht.run)
         yield dht
+
+
+def _a_few(provider: Contact, *, heard_from: str) -> Contact:
+    """Return what one peer says of where another lives: no more than an honest one keeps of it, or who answers first
+    would leave no room for the others' word."""
+    return Contact(provider.peer, dialable(provider.addresses, heard_from=heard_from)[: limits.PROVIDER_ADDRESSES_MAX])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -23,7 +23,7 @@ from libp2p.tools.anyio_service import background_trio_service
 
 from p2phub import limits
 from p2phub.discovery import DialBudget, dialable
-from p2phub.errors import Malformed, PeerGone, WrongPeer
+from p2phub.errors import Malformed, PeerError, PeerGone, WrongPeer
 from p2phub.identity import Address, PeerId, SecretKey
 from p2phub.net.libp2p_connections import Connection, Connections
 from p2phub.net.libp2p_library import (
@@ -81,8 +81,13 @@ class Host:
         return tuple(str(protocol) for protocol in self._host.multiselect.handlers)
 
     def connected(self) -> tuple[PeerId, ...]:
-        """Return the peers that we have a connection to, which may be dead."""
-        return tuple(peer_id_of(each) for each in self._host.get_connected_peers())
+        """Return the peers that we have a connection to, which may be dead. Who came with a key of another kind than
+        ours is none of them: such a one can connect, and is answered nothing."""
+        found: list[PeerId] = []
+        for each in self._host.get_connected_peers():
+            with suppress(Malformed):
+                found.append(peer_id_of(each))
+        return tuple(found)
 
     def remote_ip(self, peer: PeerId) -> str | None:
         """Return the IP address of the other end of a connection to `peer`, None if there is none."""
@@ -163,13 +168,16 @@ class Host:
         await self._connections.end_peer(peer)
 
     def start(self, work: Callable[..., Awaitable[object]], *args: object) -> None:
-        """Run `work` as a task of the host, which ends with it; a PeerGone of it is nobody's business."""
+        """Run `work` as a task of the host, which ends with it. What it raises ends that task and no other: strangers
+        decide what it meets, and the whole node stands on the host. A bug is still seen, in the log."""
 
         async def alone() -> None:
             try:
                 await work(*args)
-            except (PeerGone, WrongPeer) as exc:
+            except PeerError as exc:
                 log.debug("%s: %s", work, exc)
+            except Exception:
+                log.exception("a fault of our own ended %s", work)
 
         self._nursery.start_soon(alone)
 
@@ -200,7 +208,7 @@ class Host:
             except Exception as exc:  # noqa: BLE001 - the library raises many kinds; all mean that the peer is gone.
                 errors.append(exc)
                 if isinstance(exc, trio.TooSlowError) and muxed is not None:
-                    self._nursery.start_soon(self._connections.end_muxed, muxed)
+                    self.start(self._connections.end_muxed, muxed)
             finally:
                 finished.set()
 
@@ -237,7 +245,7 @@ class Host:
             if not scope.cancelled_caught:
                 del self._shaking_hands[scope]
                 self._connections.add(muxed, Connection(stream, stream.remote, False, trio.current_time()))
-                self._nursery.start_soon(self._connections.keep_within, muxed)
+                self.start(self._connections.keep_within, muxed)
                 await self._connections.attend(muxed)
         except Exception as exc:  # noqa: BLE001 - whatever a stranger's handshake did, it is about this socket only.
             log.debug("a connection that came in: %r", exc)
@@ -292,7 +300,7 @@ class Host:
                 # Here, not below: whoever asked for the dial may have been cancelled meanwhile.
                 muxed: IMuxedConn = connection.muxed_conn
                 self._connections.add(muxed, Connection(stream, target, True, trio.current_time()))
-                self._nursery.start_soon(self._connections.attend, muxed)
+                self.start(self._connections.attend, muxed)
                 return muxed
 
             try:
@@ -312,7 +320,7 @@ class Host:
         raise PeerGone(f"cannot reach {peer}: {reason}", peer=str(peer))
 
     def _overflow(self, muxed: IMuxedConn) -> None:
-        self._nursery.start_soon(self._connections.end_muxed, muxed)
+        self.start(self._connections.end_muxed, muxed)
 
 
 @asynccontextmanager

@@ -1,7 +1,8 @@
 """The peers of the DHT that this node knows: whom to begin with, who answered, who is down, who is yet to be proven.
 
 Only who was reached at an address enters the routing table. Who asked us something and says that it serves is dialled
-for that by a task of its own, a bounded number of them waiting. Source: proto/discovery.md §3.
+for that, several at once and each for a short time; whose turn it is `discovery.Newcomers` decides.
+Source: proto/discovery.md §3.
 """
 
 from __future__ import annotations
@@ -9,19 +10,17 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 
 import trio
 
 from p2phub import limits
-from p2phub.discovery import Contact, RoutingTable
+from p2phub.discovery import Contact, Newcomers, RoutingTable
 from p2phub.errors import PeerError
 from p2phub.identity import Address, PeerAddress, PeerId
 from p2phub.net.libp2p_host import Host
 
 log = logging.getLogger("p2phub.dht")
 _DOWN_S = 60.0  # A peer that could not be reached is not asked again so soon, unless there is nobody else.
-_WAITING_PROOF_MAX = 256
 
 
 class Neighbours:
@@ -45,7 +44,8 @@ class Neighbours:
         self._bootstrap = _contacts(bootstrap)
         self._known = _contacts(known[: limits.KNOWN_PEERS_MAX])
         self._down: OrderedDict[PeerId, float] = OrderedDict()
-        self._to_prove, self._unproved = trio.open_memory_channel[PeerAddress](_WAITING_PROOF_MAX)
+        self._newcomers = Newcomers()
+        self._arrived = trio.lowlevel.ParkingLot()
 
     def known_peers(self) -> tuple[PeerAddress, ...]:
         """Return peers to start from next time, at most KNOWN_PEERS_MAX: those reached now, then those of last time."""
@@ -83,21 +83,37 @@ class Neighbours:
         """Have `newcomer`, who asked us something, dialled, to see whether it may enter the table."""
         if newcomer.peer in self.table or self._is_down(newcomer.peer):
             return
-        with suppress(trio.WouldBlock):  # If many came at once it will ask us again.
-            self._to_prove.send_nowait(newcomer)
+        self._newcomers.add(newcomer)
+        self._arrived.unpark()
 
     async def prove_newcomers(self) -> None:
-        """Dial those that are to be considered, one by one, until cancelled."""
-        async for newcomer in self._unproved:
-            if newcomer.peer in self.table:
-                continue
+        """Dial those that are to be considered, a few at once, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            for _ in range(limits.NEWCOMERS_AT_ONCE):
+                nursery.start_soon(self._prove_one_after_the_other)
+
+    async def _prove_one_after_the_other(self) -> None:
+        while True:
+            while (newcomer := self._newcomers.take()) is None:
+                await self._arrived.park()
             try:
+                await self._prove(newcomer)
+            except Exception:  # What strangers do must not end the node, whatever we make of it.
+                log.exception("a fault of our own ended a look at %s", newcomer)
+            finally:
+                self._newcomers.done(newcomer)
+
+    async def _prove(self, newcomer: PeerAddress) -> None:
+        if newcomer.peer in self.table:
+            return
+        try:
+            with trio.fail_after(limits.NEWCOMER_S):
                 address = await self._host.prove(newcomer.peer, (newcomer.address,), heard_from=newcomer.address.ip)
-            except PeerError as exc:
-                log.debug("%s cannot be reached: %s", newcomer, exc)
-                self.failed(newcomer.peer)
-            else:
-                self._proved(Contact(newcomer.peer, (address,)))
+        except (PeerError, trio.TooSlowError) as exc:
+            log.debug("%s cannot be reached: %s", newcomer, exc)
+            self.failed(newcomer.peer)
+        else:
+            self._proved(Contact(newcomer.peer, (address,)))
 
     def _is_down(self, peer: PeerId) -> bool:
         return self._down.get(peer, 0.0) > trio.current_time()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import trio
 
 from p2phub import limits
+from p2phub.errors import PeerGone
 from p2phub.identity import Address
+from p2phub.net.alone import alone
 from p2phub.net.channel import Channel, Watched
 from p2phub.net.lease import Window
 from p2phub.net.link import BulkLink
@@ -51,7 +55,8 @@ class Links:
         self._running.add(link)
         self._watched.add(channel)
         try:
-            await run_blocking(link.run, link.close, self._threads)
+            with suppress(PeerGone), alone("a link", link.peer):  # Which has told already that it closed.
+                await run_blocking(link.run, link.close, self._threads)
         finally:
             self._running.discard(link)
             self._watched.discard(channel)

@@ -1,9 +1,10 @@
 """TLS 1.3 with both ends proven: the context, the handshake in trio, and the engine of bulk threads.
 
-OpenSSL works on the socket itself, through pyOpenSSL. Handshake, first frame and control protocol run in trio on the
-non-blocking socket, so a connection that is not proven costs no thread; a bulk connection is then made blocking, and
-its thread calls `SSL_read` and `SSL_write` straight on its own buffer through pyOpenSSL's cffi handles. Those are
-private names: where they are missing the engine falls back to `recv_into` and `send`. After the first flight both ends
+Handshake, first frame and control protocol run in trio on the non-blocking socket, so a connection that is not proven
+costs no thread, and its records pass through `net.tls_line` one at a time. A bulk connection is then made blocking and
+its socket given to OpenSSL, and its thread calls `SSL_read` and `SSL_write` straight on its own buffer through
+pyOpenSSL's cffi handles. Those are private names: where they are missing, `net.tls_line` goes on, and `recv_into` and
+`sendall` stand in for the engine. After the first flight both ends
 leave TLS's records for those of `net.records`, if the handshake agreed on it. No tickets are taken, no
 session resumed, no early data. Figures and reasons: docs/decisions/0020, 0112.
 """
@@ -15,7 +16,6 @@ import select
 import socket
 import struct
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -23,15 +23,16 @@ from typing import Any
 import trio
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from p2phub import limits
-from p2phub.errors import PeerGone, PeerStalled, ProtocolViolation, WrongPeer
+from p2phub.errors import Malformed, PeerGone, PeerStalled, ProtocolViolation, WrongPeer
 from p2phub.identity import Address, PeerId
 from p2phub.net.channel import Progress
 from p2phub.net.credential import Credential, peer_of
 from p2phub.net.records import Records
 from p2phub.net.sealing import CAN_SEAL, SECRET_BYTES, Opener, Sealer
+from p2phub.net.tls_line import TlsLine
 from p2phub.net.wakeup import Wakeup
 
 ALPN = b"p2phub/1"
@@ -40,6 +41,7 @@ ALPN_SEALED = b"p2phub/1/aegis-128l"
 
 _EXPORTED = b"EXPORTER-p2phub-records"
 _CIPHERS = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+_SIGNATURES = b"ECDSA+SHA256"
 _TIMEVAL = struct.Struct("@ll")
 _KEEP_ALIVE = ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
 
@@ -47,9 +49,13 @@ _BYTES_RECEIVED_AT = 128  # Of tcpi_bytes_received in Linux's struct tcp_info.
 
 _LIB: Any = getattr(SSL, "_lib", None)
 _FFI: Any = getattr(SSL, "_ffi", None)
-_NAMES = ("SSL_read", "SSL_write", "SSL_get_error", "ERR_clear_error", "SSL_MODE_ENABLE_PARTIAL_WRITE")
+_CALLED = ("SSL_read", "SSL_write", "SSL_get_error", "ERR_clear_error", "SSL_set_fd", "SSL_clear_mode")
+_NAMES = (*_CALLED, "SSL_MODE_ENABLE_PARTIAL_WRITE", "SSL_MODE_AUTO_RETRY")
 HAS_ENGINE = all(hasattr(_LIB, name) for name in _NAMES) and hasattr(_FFI, "from_buffer") and hasattr(_FFI, "errno")
 """Whether pyOpenSSL still has the private names that the fast engine calls."""
+CAN_CHOOSE_SIGNATURES = hasattr(_LIB, "SSL_CTX_set1_sigalgs_list") and hasattr(SSL.Context(SSL.TLS_METHOD), "_context")
+"""Whether it has those by which a handshake takes P-256 alone: with other keys (RSA with an exponent as long as its
+modulus) a stranger costs us twelve times as much before anything is proven."""
 
 
 def make_context(credential: Credential) -> SSL.Context:
@@ -59,6 +65,9 @@ def make_context(credential: Credential) -> SSL.Context:
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
     context.set_tls13_ciphersuites(_CIPHERS)
+    if CAN_CHOOSE_SIGNATURES:  # Else `peer_of` refuses other keys, after OpenSSL has worked on them.
+        known = _LIB.SSL_CTX_set1_sigalgs_list(context._context, _SIGNATURES)
+        assert known == 1, "OpenSSL knows ECDSA on P-256"
     # Self-signed, one certificate: OpenSSL checks that the other end holds its key, `peer_of` whose it is.
     context.set_verify(
         SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT,
@@ -98,10 +107,8 @@ def tune(sock: socket.socket | trio.socket.SocketType) -> None:
 class TlsConnection:
     """A connection in trio. Made by `connect` and `accept`, which prove the other end first."""
 
-    def __init__(
-        self, connection: SSL.Connection, sock: socket.socket, address: Address, peer: PeerId, *, dialled: bool
-    ) -> None:
-        self._ssl, self._sock = connection, sock
+    def __init__(self, line: TlsLine, sock: socket.socket, address: Address, peer: PeerId, *, dialled: bool) -> None:
+        self._line, self._ssl, self._sock = line, line.ssl, sock
         self._address, self._peer = address, peer
         self._dialled = dialled
 
@@ -117,36 +124,36 @@ class TlsConnection:
         while True:
             await trio.lowlevel.checkpoint_if_cancelled()
             try:
-                return self._ssl.recv(most)
+                data = self._ssl.recv(most)
             except SSL.WantReadError:
-                await _wait_readable(self._sock)
-            except SSL.WantWriteError:
-                await _wait_writable(self._sock)
+                await self._line.feed()
             except SSL.ZeroReturnError:
                 return b""
             except SSL.Error as exc:
                 raise self._lost(exc) from exc
+            else:
+                self._line.heard()
+                return data
 
     async def write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            await trio.lowlevel.checkpoint_if_cancelled()
-            try:
-                view = view[self._ssl.send(view) :]
-            except SSL.WantWriteError:
-                await _wait_writable(self._sock)
-            except SSL.WantReadError:
-                await _wait_readable(self._sock)
-            except SSL.Error as exc:
-                raise self._lost(exc) from exc
+        await trio.lowlevel.checkpoint_if_cancelled()
+        try:
+            self._ssl.sendall(data)  # Into memory.
+        except SSL.Error as exc:
+            raise self._lost(exc) from exc
+        await self._line.flush()
 
     async def aclose(self) -> None:
         with suppress(SSL.Error):
             self._ssl.shutdown()  # Says goodbye if there is room for it; waits for nothing.
+        with suppress(OSError):
+            self._line.push()
         self._sock.close()
 
     def as_channel(self) -> TlsChannel:
-        return TlsChannel(self._ssl, self._sock, self._peer, dialled=self._dialled)
+        if not self._line.is_at_rest:
+            raise PeerGone("it renews its keys and takes nothing", peer=str(self._peer))
+        return TlsChannel(self._line, self._sock, self._peer, dialled=self._dialled)
 
     def _lost(self, exc: SSL.Error) -> PeerGone:
         return PeerGone(f"connection lost: {_reason(exc)}", peer=str(self._peer))
@@ -157,57 +164,49 @@ async def connect(context: SSL.Context, sock: socket.socket, address: Address, e
 
     The server has not judged us yet when this returns: only its first answer says that it has.
     """
-    connection = SSL.Connection(context, sock)
-    connection.set_connect_state()
-    peer = await _handshake(connection, sock)
+    line = TlsLine(context, sock)
+    line.ssl.set_connect_state()
+    peer = await _handshake(line)
     if peer != expected:
         raise WrongPeer(f"{address} answered as {peer}, not as {expected}", peer=str(expected))
-    return TlsConnection(connection, sock, address, peer, dialled=True)
+    return TlsConnection(line, sock, address, peer, dialled=True)
 
 
 async def accept(context: SSL.Context, sock: socket.socket, address: Address) -> TlsConnection:
     """Make the handshake as the server. No request was read when this returns. Raises WrongPeer, PeerGone."""
-    connection = SSL.Connection(context, sock)
-    connection.set_accept_state()
-    return TlsConnection(connection, sock, address, await _handshake(connection, sock), dialled=False)
+    line = TlsLine(context, sock)
+    line.ssl.set_accept_state()
+    return TlsConnection(line, sock, address, await _handshake(line), dialled=False)
 
 
-async def _handshake(connection: SSL.Connection, sock: socket.socket) -> PeerId:
-    while True:
+async def _handshake(line: TlsLine) -> PeerId:
+    connection = line.ssl
+    for _ in range(limits.TLS_HANDSHAKE_RECORDS_MAX):
         await trio.lowlevel.checkpoint_if_cancelled()
         try:
             connection.do_handshake()
-            break
         except SSL.WantReadError:
-            await _wait_readable(sock)
-        except SSL.WantWriteError:
-            await _wait_writable(sock)
+            await line.flush()
+            await line.feed()
+            line.heard()
         except (SSL.Error, ValueError) as exc:
+            with suppress(OSError):
+                line.push()  # What is wrong, if there is room for it.
             raise PeerGone(f"the handshake failed: {_reason(exc)}") from exc
+        else:
+            break
+    else:
+        raise ProtocolViolation("a handshake in crumbs [record-crumbs]")
+    await line.flush()
     if connection.get_alpn_proto_negotiated() not in _offered():
         raise WrongPeer("whoever answered does not speak this protocol")
-    certificate = connection.get_peer_certificate(as_cryptography=True)
+    certificate = connection.get_peer_certificate()
     if certificate is None:
         raise WrongPeer("whoever answered showed no certificate")
-    return peer_of(certificate.public_bytes(serialization.Encoding.DER))
-
-
-_NO_WAIT = (OSError, trio.ClosedResourceError, trio.BusyResourceError)
-"""Busy: one reads while another writes, and the other end renews its keys without taking what we send."""
-
-
-async def _wait_readable(sock: socket.socket) -> None:
-    try:
-        await trio.lowlevel.wait_readable(sock.fileno())
-    except _NO_WAIT as exc:
-        raise PeerGone("the connection was closed") from exc
-
-
-async def _wait_writable(sock: socket.socket) -> None:
-    try:
-        await trio.lowlevel.wait_writable(sock.fileno())
-    except _NO_WAIT as exc:
-        raise PeerGone("the connection was closed") from exc
+    # Not parsed on the way: OpenSSL takes some that no parser does, and `peer_of` is who judges that.
+    peer = peer_of(crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate))
+    line.peer = str(peer)
+    return peer
 
 
 def _reason(exc: Exception) -> str:
@@ -221,13 +220,13 @@ def _reason(exc: Exception) -> str:
 class TlsChannel:
     """A connection in a blocking thread."""
 
-    def __init__(self, connection: SSL.Connection, sock: socket.socket, peer: PeerId, *, dialled: bool) -> None:
+    def __init__(self, line: TlsLine, sock: socket.socket, peer: PeerId, *, dialled: bool) -> None:
         self.peer = peer
         self.progress = Progress()
-        self._connection, self._sock = connection, sock
+        self._line, self._connection, self._sock = line, line.ssl, sock
         self._dialled = dialled
         self._records: Records | None = None  # Once they have taken the place of TLS's own.
-        self._ssl: Any = getattr(connection, "_ssl", None)
+        self._ssl: Any = getattr(self._connection, "_ssl", None)
         self._wakeup = Wakeup()
         self._poll = select.poll()
         self._descriptor = sock.fileno()
@@ -238,10 +237,15 @@ class TlsChannel:
         timeout = _TIMEVAL.pack(int(seconds), int(1e6 * fraction))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
-        if not HAS_ENGINE or self._ssl is None:
+        self._has_engine = HAS_ENGINE and self._ssl is not None
+        if not self._has_engine:
             self._read, self._write = self._read_portably, self._write_portably
         else:
             self._read, self._write = self._read_directly, self._write_directly
+            self._line.leave()
+            _LIB.SSL_set_fd(self._ssl, self._descriptor)
+            # Or one call works off all messages of TLS's own that come before a byte of ours: now each ends it.
+            _LIB.SSL_clear_mode(self._ssl, _LIB.SSL_MODE_AUTO_RETRY)
 
     def fill(self, into: memoryview) -> None:
         self.progress.begin(len(into))
@@ -288,10 +292,18 @@ class TlsChannel:
             return False
         self._sock.setblocking(False)
         try:
+            if not self._has_engine:
+                if not (record := self._line.take()):
+                    return False
+                self._line.give(record)
             self._connection.recv(1, socket.MSG_PEEK)
-        except SSL.WantReadError:
+        except BlockingIOError:
             return True
-        except SSL.Error:
+        except SSL.WantReadError:
+            if self._has_engine:
+                self._line.silent()
+            return True
+        except (SSL.Error, OSError, Malformed):
             pass  # The end, or a fault: the next read meets it again.
         finally:
             self._sock.setblocking(True)
@@ -318,11 +330,16 @@ class TlsChannel:
         if self._records is None:
             with suppress(SSL.Error):
                 self._connection.shutdown()
+            if not self._has_engine:
+                with suppress(OSError):
+                    self._line.push()
         self._sock.close()
         self._wakeup.close()
 
     def _read_directly(self, into: memoryview) -> None:
         ssl, read, length, got = self._ssl, _LIB.SSL_read, len(into), 0
+        left = limits.RECORDS_SPARE + length // limits.RECORD_BYTES_LEAST
+        _FFI.errno = 0
         # Let go of the buffer at once, also on an error: a traceback that kept it would, once collected as part of a
         # cycle, take down the interpreter (a memoryview is cleared while something still points into it).
         with _FFI.from_buffer(into) as start:
@@ -330,10 +347,14 @@ class TlsChannel:
                 count = read(ssl, start + got, length - got)  # At most one record; gives up the GIL.
                 if count > 0:
                     got += count
+                    left -= 1
+                    if left < 0 and got < length:
+                        raise ProtocolViolation("bytes in crumbs [record-crumbs]", peer=str(self.peer))
                 else:
                     self._again_or_fail(count)
 
     def _write_directly(self, parts: Sequence[memoryview | bytes]) -> None:
+        _FFI.errno = 0
         for data in filter(len, parts):
             with _FFI.from_buffer(data) as start:
                 # Made again with what it was made with, as OpenSSL wants it: what has gone out does not go twice.
@@ -341,40 +362,58 @@ class TlsChannel:
                     self._again_or_fail(count)
 
     def _again_or_fail(self, count: int) -> None:
-        """Return if the call was only interrupted and is to be made again; else raise what ended it.
+        """Return if the call was only interrupted, or a message of TLS's own ended it, and it is to be made again; else
+        raise what ended it.
 
         A socket with a timeout is not taken up again by the kernel after a stop: Ctrl-Z and `fg`, a debugger, a
         suspended machine all end its calls with EINTR, which OpenSSL passes on as "later", like a timeout.
         """
-        interrupted = _FFI.errno == errno.EINTR
+        number, _FFI.errno = _FFI.errno, 0
         error = _LIB.SSL_get_error(self._ssl, count)
         _LIB.ERR_clear_error()  # The queue of errors belongs to the thread, which will have other connections.
         if error in (SSL_WANT_READ, SSL_WANT_WRITE):
-            if interrupted:
+            if number == errno.EINTR:
+                return
+            if number != errno.EAGAIN:
+                self._line.silent()
                 return
             raise PeerStalled(f"no byte for {limits.SOCKET_CALL_S:g} s", peer=str(self.peer))
         raise self.progress.lost("the connection ended" if error == SSL_ZERO_RETURN else "connection lost", self.peer)
 
     def _read_portably(self, into: memoryview) -> None:
+        left = limits.RECORDS_SPARE + len(into) // limits.RECORD_BYTES_LEAST
         while into:
-            asked_at = time.monotonic()
             try:
                 count = self._connection.recv_into(into)
-            except (SSL.WantReadError, SSL.WantWriteError) as exc:
-                if time.monotonic() - asked_at < limits.SOCKET_CALL_S / 2:
-                    continue  # Much sooner than the timeout: interrupted, see `_again_or_fail`.
-                raise PeerStalled(f"no byte for {limits.SOCKET_CALL_S:g} s", peer=str(self.peer)) from exc
+            except SSL.WantReadError:
+                self._take_record()
             except SSL.Error as exc:
                 raise self.progress.lost(f"connection lost: {_reason(exc)}", self.peer) from exc
-            into = into[count:]
+            else:
+                self._line.heard()
+                into = into[count:]
+                left -= 1
+                if left < 0 and into:
+                    raise ProtocolViolation("bytes in crumbs [record-crumbs]", peer=str(self.peer))
+
+    def _take_record(self) -> None:
+        try:
+            record = self._line.take()
+        except BlockingIOError as exc:
+            raise PeerStalled(f"no byte for {limits.SOCKET_CALL_S:g} s", peer=str(self.peer)) from exc
+        except (OSError, Malformed) as exc:
+            raise self.progress.lost(f"connection lost: {exc}", self.peer) from exc
+        if not record:
+            raise self.progress.lost("the connection ended", self.peer)
+        self._line.give(record)
 
     def _write_portably(self, parts: Sequence[memoryview | bytes]) -> None:
         try:
-            for data in parts:
+            for data in filter(len, parts):
                 self._connection.sendall(data)
-        except (SSL.WantReadError, SSL.WantWriteError) as exc:
-            raise PeerStalled(f"nothing taken for {limits.SOCKET_CALL_S:g} s", peer=str(self.peer)) from exc
-        except SSL.Error as exc:
+                if not self._line.push():
+                    raise PeerStalled(f"nothing taken for {limits.SOCKET_CALL_S:g} s", peer=str(self.peer))
+        except (SSL.Error, OSError) as exc:
             raise self.progress.lost(f"connection lost: {_reason(exc)}", self.peer) from exc
 
 

@@ -253,21 +253,23 @@ class FilesystemArrival:
             if self._places.state[file] == WANTED:
                 return self._open_partial(file)
             try:
-                found = self._destination.open_file(path)
+                return self._open_at_its_place(file)
             except FileNotFoundError:  # On its way there this moment.
                 return self._open_partial(file)
-            expected = self._places.kept.get(file)
-            if expected is not None and found.expected != expected:
-                found.close()
-                raise ContentChanged(f"{path} has changed since it was hashed")
-            return found
 
     def _open_partial(self, file: int) -> Readable:
         try:
             fd = open_regular(str(file), dir_fd=self._destination.partials)
         except FileNotFoundError:
-            return self._destination.open_file(self._places.path(file))
+            return self._open_at_its_place(file)
         return GrowingFile(fd, self._manifest.files[file].size)
+
+    def _open_at_its_place(self, file: int) -> Readable:
+        found = self._destination.open_file(self._places.path(file))
+        if self._places.is_as_it_was(file, found.expected):
+            return found
+        found.close()
+        raise ContentChanged(f"{self._places.path(file)} has changed since it was hashed")
 
     def _check(self) -> None:
         if self._closed:

@@ -75,7 +75,12 @@ def begin_arrival(
             # What an earlier attempt put in its place may lie under its number again after a power cut.
             standing = RangeSet.of(table.span(number) for number in survey.placed)
             left = Remembered(survey.marked | standing, survey.placed, survey.hinted, survey.lying)
-            journal = Journal(disk, destination.partials, binding, left, secret)
+            with contextlib.ExitStack() as undo:
+                journal = Journal(disk, destination.partials, binding, left, secret)
+                undo.callback(journal.close)
+                if linker is not None:
+                    linker.record()
+                undo.pop_all()
         except BaseException:
             if linker is not None:
                 linker.undo(destination)
@@ -85,8 +90,6 @@ def begin_arrival(
                     destination.unmake()
             destination.close()
             raise
-        if linker is not None:
-            linker.record()
     return FilesystemArrival(
         disk,
         manifest,

@@ -17,7 +17,16 @@ from p2phub import limits
 from p2phub.content import Digest
 from p2phub.errors import DiskError, DiskFull, Occupied
 from p2phub.store.disk import FOLDER_FLAGS, Disk
-from p2phub.store.folders import OWN_FOLDER, OpenFile, Tree, fingerprint, names_in, open_beneath, open_destination
+from p2phub.store.folders import (
+    OWN_FOLDER,
+    OpenFile,
+    Tree,
+    fingerprint,
+    names_in,
+    open_beneath,
+    open_destination,
+    unmake,
+)
 from p2phub.store.journal import JOURNAL, NAMES
 from p2phub.store.own_folder import LOCK, open_locked
 
@@ -39,10 +48,15 @@ class Destination:
         self._fds.append(self.root)
         self.tree = Tree(disk, self.root)
         self.fresh = False
+        self.own = -1
         try:
             self.own = self._lock()
             self.partials = self._open_partials()
         except BaseException:
+            with contextlib.suppress(OSError):
+                if self.own >= 0:
+                    self._leave()
+            self.unmake()
             self.close()
             raise
 
@@ -53,25 +67,36 @@ class Destination:
                 self._disk.unlink(name, dir_fd=self.partials)
         with contextlib.suppress(OSError):
             self._disk.rmdir(self._short, dir_fd=self.own)
+        self._leave()
+
+    def unmake(self) -> None:
+        """Remove the folders that were made for this arrival, as far as they are empty."""
+        unmake(self._disk, self._made)
+
+    def _leave(self) -> None:
+        """Remove the lock, which is ours, and `.p2phub` if nothing else is in it. Raises OSError."""
         # Other manifests' unfinished files may lie here still: then the folder stays, without a lock.
         self._disk.unlink(LOCK, dir_fd=self.own)
         with contextlib.suppress(OSError):
             self._disk.rmdir(OWN_FOLDER, dir_fd=self.root)
 
-    def unmake(self) -> None:
-        """Remove the folders that were made for this arrival, as far as they are empty."""
-        for folder in reversed(self._made):
-            with contextlib.suppress(OSError):
-                parent = os.open(folder.parent, FOLDER_FLAGS)
-                try:
-                    self._disk.rmdir(folder.name, dir_fd=parent)
-                finally:
-                    os.close(parent)
-
     def open_file(self, path: str) -> OpenFile:
         """Open a file that is in its place, for reading. Thread-safe. Raises OSError."""
         fd = open_beneath(self.root, path)
         return OpenFile(fd, fingerprint(os.fstat(fd)))
+
+    def need_place(self) -> None:
+        """Raise DiskError if the folder's path does not lead to it any more: what was written went where it went."""
+        try:
+            stands = os.path.samestat(os.lstat(self.folder), os.fstat(self.root))
+        except (FileNotFoundError, NotADirectoryError):
+            stands = False
+        if not stands:
+            raise DiskError(
+                f"{self.folder} was moved, or another put in its place, while it was fetched:"
+                " the files are in the folder that was moved",
+                hint="move it back and run the same command, which goes on from there",
+            )
 
     def need_room(self, bytes_needed: int) -> None:
         """Raise DiskFull if `bytes_needed` more bytes cannot be there, before any of them is asked for."""

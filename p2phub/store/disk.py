@@ -231,6 +231,7 @@ _REASONS = {
     errno.ENOTDIR: ("a part of the path is a file or a link, not a folder", "{another}"),
     errno.EEXIST: ("something else stands there already", "{another}"),
     errno.EISDIR: ("a folder stands there", "{another}"),
+    errno.EXDEV: ("another file system is mounted at a folder in it", "unmount that, or {another}"),
     errno.ENAMETOOLONG: ("the path is too long for this file system", "{another}"),
 }
 

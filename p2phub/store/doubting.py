@@ -21,6 +21,7 @@ from p2phub.store.holdings import Holdings
 from p2phub.store.index import FileRow, HoldingRow
 from p2phub.store.interface import DRAFT, Fingerprint, LookedAgain, Origin
 from p2phub.store.known import Known
+from p2phub.store.mapped import shows_writes
 from p2phub.store.opening import open_in
 from p2phub.store.rehash import is_equal
 from p2phub.store.source import source_of
@@ -54,7 +55,9 @@ def mark_damaged(holdings: Holdings, digest: Digest, folder: Path, file: int) ->
             holdings.index.doubt(holding, number)
 
 
-def mark_right(holdings: Holdings, digest: Digest, folder: Path, file: int, found: Fingerprint) -> bool:
+def mark_right(
+    holdings: Holdings, digest: Digest, folder: Path, file: int, found: Fingerprint, *, trusted: bool
+) -> bool:
     """Hold a file again that was read, as it is `found`, and is right. Returns whether that changed anything."""
     manifest = holdings.manifests.manifest(digest)
     rows = [row for row in holdings.index.in_folder(Path(os.path.abspath(folder))) if row.manifest == digest]
@@ -64,7 +67,7 @@ def mark_right(holdings: Holdings, digest: Digest, folder: Path, file: int, foun
     if was is not None and was.standing != DOUBTED and was.fingerprint == found:
         return False
     place = _place(rows[0], manifest, manifest.files[file], was)
-    _stand(holdings, rows[0], file, found, place)
+    _stand(holdings, rows[0], file, found, place, trusted=trusted)
     return True
 
 
@@ -137,15 +140,18 @@ def _hash_again(holdings: Holdings, row: HoldingRow, known: Known, file: int) ->
         return
     try:
         with disk_errors(f"read {row.folder / entry.path}"):
+            trusted = found.expected.settled(time.time_ns()) and shows_writes(found.descriptor)
             right = found.expected.size == entry.size and is_equal(found.descriptor, known.table, file)
             if right and found.unchanged():
-                _stand(holdings, row, file, found.expected, place)
+                _stand(holdings, row, file, found.expected, place, trusted=trusted)
     finally:
         found.close()
 
 
-def _stand(holdings: Holdings, row: HoldingRow, file: int, found: Fingerprint, place: Path | None) -> None:
-    standing = TRUSTED if found.settled(time.time_ns()) else HELD
+def _stand(
+    holdings: Holdings, row: HoldingRow, file: int, found: Fingerprint, place: Path | None, *, trusted: bool
+) -> None:
+    standing = TRUSTED if trusted else HELD
     where = None if place is None else os.fsencode(place)
     holdings.index.stand(row.id, file, FileRow(file, standing, found, where))
 

@@ -53,6 +53,7 @@ from p2phub.store.interface import (
 )
 from p2phub.store.keeping import Collectable, Keep, Spare, Swept, Usage
 from p2phub.store.local import find_local
+from p2phub.store.mapped import is_in_memory, shows_writes
 from p2phub.store.own_folder import in_use
 from p2phub.store.part_hashed import note_parts, part_hashed
 from p2phub.store.remembering import is_as_hashed, remembered
@@ -117,6 +118,9 @@ class FilesystemStore:
 
     def fingerprint_of(self, file: Readable) -> Fingerprint:
         return fingerprint(os.fstat(file.descriptor))
+
+    def shows_writes(self, file: Readable) -> bool:
+        return shows_writes(file.descriptor)
 
     def remembered(self, folder: Path) -> dict[str, HashedFile]:
         return remembered(self._holdings, folder)
@@ -215,8 +219,8 @@ class FilesystemStore:
     def mark_damaged(self, manifest: Digest, folder: Path, file: int) -> None:
         mark_damaged(self._holdings, manifest, folder, file)
 
-    def mark_right(self, manifest: Digest, folder: Path, file: int, found: Fingerprint) -> bool:
-        return mark_right(self._holdings, manifest, folder, file, found)
+    def mark_right(self, manifest: Digest, folder: Path, file: int, found: Fingerprint, *, trusted: bool) -> bool:
+        return mark_right(self._holdings, manifest, folder, file, found, trusted=trusted)
 
     # --- fetches ---------------------------------------------------------------------------------------------------
 
@@ -240,11 +244,13 @@ class FilesystemStore:
 
         def record(standing: Sequence[int], found: Fingerprints) -> None:
             now_ns = time.time_ns()
+            with disk_errors(f"finish {destination}"):
+                on_a_disk = not is_in_memory(destination)
             lists = (table.list_of(file) for file, entry in enumerate(manifest.files) if entry.chunks > 1)
             self.put_blobs([blob for chunks in lists for blob in encode_lists(chunks)[1]])
 
             def rows() -> Iterator[tuple[Fingerprint, bool, Path | None]]:
-                return ((known, known.settled(now_ns), None) for known in found)
+                return ((known, on_a_disk and known.settled(now_ns), None) for known in found)
 
             origin, source = self._origin_at(digest, destination)
             if selected is None:

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -273,8 +274,20 @@ def open_destination(disk: Disk, folder: Path) -> tuple[int, tuple[Path, ...]]:
             fd = below
     except OSError:
         os.close(fd)
+        unmake(disk, made)
         raise
     return fd, tuple(made)
+
+
+def unmake(disk: Disk, made: Sequence[Path]) -> None:
+    """Remove folders that were made, each in the one before, as far as they are empty."""
+    for folder in reversed(made):
+        with contextlib.suppress(OSError):
+            parent = os.open(folder.parent, FOLDER_FLAGS)
+            try:
+                disk.rmdir(folder.name, dir_fd=parent)
+            finally:
+                os.close(parent)
 
 
 class Tree:
@@ -331,6 +344,13 @@ class Tree:
             return os.stat(name, dir_fd=fd, follow_symlinks=False)
         except FileNotFoundError:
             return None
+
+    def is_elsewhere(self) -> bool:
+        """Whether the last folder on the way to the path asked for, as far as it is there, lies on another file system
+        than the root: nothing can be renamed from the root into it. Raises OSError."""
+        if not self._chain:
+            return False
+        return os.fstat(self._chain[-1][1]).st_dev != os.fstat(self._root).st_dev
 
     def first_missing(self, path: str) -> str:
         """Return "a/b/" for the first folder on the way to `path` that was not there when `status` said that nothing

@@ -66,6 +66,10 @@ class Fingerprint(bytes):
         device, inode, size, mtime_ns, ctime_ns = _FINGERPRINT.unpack(self)
         return device, inode, size, mtime_ns, ctime_ns
 
+    def but_ctime(self) -> bytes:
+        """Return what of it a rename leaves alone, packed: all but ctime_ns."""
+        return self[:-8]
+
     def __repr__(self) -> str:
         return f"Fingerprint{self.values()}"
 
@@ -349,6 +353,10 @@ class Store(Keeper, Protocol):
 
     def fingerprint_of(self, file: Readable) -> Fingerprint: ...
 
+    def shows_writes(self, file: Readable) -> bool:
+        """Return whether whatever is written to a file from now on will show in its fingerprint. To be asked before it
+        is read, by whoever will believe later that it is what was read. May wait for its disk."""
+
     def remembered(self, folder: Path) -> dict[str, HashedFile]:
         """Return what earlier publishes of `folder` found, by path, where the fingerprint was trusted."""
 
@@ -431,9 +439,10 @@ class Store(Keeper, Protocol):
         """Note that a file of this folder was read and is wrong, whatever its fingerprint says: it is not held there
         until it is hashed again."""
 
-    def mark_right(self, manifest: Digest, folder: Path, file: int, found: Fingerprint) -> bool:
+    def mark_right(self, manifest: Digest, folder: Path, file: int, found: Fingerprint, *, trusted: bool) -> bool:
         """Note that a file of this folder was read, as it is `found`, and is what was hashed: if it was in doubt, or is
-        otherwise than before, it is held there again. Returns whether it was."""
+        otherwise than before, it is held there again. `trusted`: `found` alone will tell that it did not change.
+        Returns whether it was."""
 
     def arrive(
         self,

@@ -27,11 +27,12 @@ from p2phub.manifest import FileEntry, Manifest
 from p2phub.store.clone import link_file
 from p2phub.store.destination import MADE, Destination
 from p2phub.store.disk import Disk
-from p2phub.store.folders import Tree, fingerprint
+from p2phub.store.folders import NotAFile, Tree, fingerprint, open_regular
 from p2phub.store.holdings import Holdings
 from p2phub.store.index import HoldingRow
 from p2phub.store.interface import Fingerprint, Judge, Origin, Selected
 from p2phub.store.judging import Judging
+from p2phub.store.mapped import shows_writes
 from p2phub.store.noting import root_key
 from p2phub.store.opening import Opener
 from p2phub.store.rehash import is_equal
@@ -93,17 +94,34 @@ class Linker:
             self._holdings.index.renew(self._changed)
 
     def undo(self, destination: Destination) -> None:
-        """Take the names away again that were given, and the folders made for them, as far as that can be."""
+        """Take the names away again that were given, and the folders made for them, as far as that can be.
+
+        What is held by the names that were there before is recorded as it is then, if the index takes it: raises
+        nothing, since whoever undoes has an error of its own to tell.
+        """
         for path, known in self._linked:
-            with contextlib.suppress(OSError):
-                folder, name = destination.tree.place(path)
-                if fingerprint(os.stat(name, dir_fd=folder, follow_symlinks=False)) == known:
-                    self._disk.unlink(name, dir_fd=folder)
+            with contextlib.suppress(OSError, NotAFile):
+                self._unlink(path, known, destination)
         for path in reversed(self._folders):
             with contextlib.suppress(OSError):
                 folder, name = destination.tree.place(path)
                 self._disk.rmdir(name, dir_fd=folder)
-        self.record()
+        with contextlib.suppress(DiskError):  # Then they are in doubt until somebody looks again.
+            self.record()
+
+    def _unlink(self, path: str, known: Fingerprint, destination: Destination) -> None:
+        """Take a name away from what still is as it was linked, which changes its ctime once more. Raises OSError,
+        NotAFile."""
+        folder, name = destination.tree.place(path)
+        fd = open_regular(name, dir_fd=folder)
+        try:
+            if fingerprint(os.fstat(fd)) != known:
+                return
+            self._disk.unlink(name, dir_fd=folder)
+            now = fingerprint(os.fstat(fd))
+        finally:
+            os.close(fd)
+        self._changed = [(root, was, now if is_ == known else is_) for root, was, is_ in self._changed]
 
     def _sources(self, entry: FileEntry) -> Iterator[_Source]:
         """Yield the files that should be what is wanted, each as it was when it was hashed."""
@@ -160,8 +178,10 @@ class Linker:
             return False
         if status.st_nlink > 1 and self._holdings.index.is_adopted(status.st_dev, status.st_ino):
             return False
-        if not source.trusted and not is_equal(fd, table, number):
-            return False
+        if not source.trusted:
+            shows_writes(fd)
+            if not is_equal(fd, table, number):
+                return False
         return Judging(self._judge, lambda _: entry.path).allows(number, entry.size, fd)
 
 

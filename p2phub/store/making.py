@@ -21,6 +21,7 @@ from p2phub.store.destination import MADE, Destination
 from p2phub.store.disk import MAKE_FLAGS, Disk
 from p2phub.store.folders import Tree, open_regular
 from p2phub.store.interface import Gap, Made, Part, ToMake
+from p2phub.store.survey import ELSEWHERE
 
 
 def in_the_way(tree: Tree, wanted: Sequence[ToMake]) -> tuple[dict[str, str], dict[str, str]]:
@@ -32,12 +33,15 @@ def in_the_way(tree: Tree, wanted: Sequence[ToMake]) -> tuple[dict[str, str], di
         check_path(each.path)
         try:
             status = tree.status(each.path)
+            elsewhere = tree.is_elsewhere()
         except OSError as exc:
             if exc.errno not in (errno.ENOTDIR, errno.ELOOP):
                 raise
             blocked[each.path] = "a part of its path is a file or a link"
             continue
         if status is None:
+            if elsewhere:
+                blocked[each.path] = ELSEWHERE
             continue
         if stat.S_ISDIR(status.st_mode):
             blocked[each.path] = "a folder stands there"

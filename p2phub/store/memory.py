@@ -163,6 +163,9 @@ class MemoryStore:
         assert isinstance(file, Opened)
         return file.file.fingerprint()
 
+    def shows_writes(self, file: Readable) -> bool:
+        return True  # Nobody else has them.
+
     def remembered(self, folder: Path) -> dict[str, HashedFile]:
         found: dict[str, HashedFile] = {}
         with self.lock:
@@ -411,13 +414,13 @@ class MemoryStore:
                 numbers = range(len(held.files))
                 held.doubted.update(number for number in numbers if Path(*_where(held, number)) in places)
 
-    def mark_right(self, manifest: Digest, folder: Path, file: int, found: Fingerprint) -> bool:
+    def mark_right(self, manifest: Digest, folder: Path, file: int, found: Fingerprint, *, trusted: bool) -> bool:
         restored = False
         with self.lock:
             for held in self._held:
                 if (held.digest, held.folder) == (manifest, folder):
                     restored = file in held.doubted or held.files[file].fingerprint != found
-                    held.files[file] = replace(held.files[file], fingerprint=found)
+                    held.files[file] = replace(held.files[file], fingerprint=found, trusted=trusted)
                     held.doubted.discard(file)
         return restored
 

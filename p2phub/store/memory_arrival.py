@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from p2phub.content import ChunkTable, Digest, RangeSet, Readable, ReadPlan, WritePlan
-from p2phub.errors import DiskError, Occupied
+from p2phub.errors import ContentChanged, DiskError, Occupied
 from p2phub.manifest import Manifest, check_path, check_paths
 from p2phub.store.copying import copy_run
 from p2phub.store.disk import Disk
-from p2phub.store.interface import Gap, HashedFile, Judge, LocalRun, Made, Part, Selected
+from p2phub.store.interface import Fingerprint, Gap, HashedFile, Judge, LocalRun, Made, Part, Selected
 from p2phub.store.judging import Judging
 from p2phub.store.memory_files import MemoryFile, Opened, anonymous_file, same_bytes
 from p2phub.store.rehash import matching_chunks
@@ -59,8 +59,8 @@ class MemoryArrival:
         self._goes = frozenset(everything if selected is None else selected.files)
         touched = everything if selected is None else {file for file, _ in table.by_file(selected.chunks)} | self._goes
         there = store.folders.get(folder, {})
-        self._placed = {
-            number
+        self._placed: dict[int, Fingerprint] = {  # As they were then.
+            number: there[entry.path].fingerprint()
             for number, entry in enumerate(manifest.files)
             if number in touched and entry.path in there and same_bytes(there[entry.path], table, number)
         }
@@ -130,14 +130,15 @@ class MemoryArrival:
             clashes = [path for path in self._clashes() if not self._force or self._blocked(path)]
             if clashes:
                 raise Occupied(f"{self._folder} got other files where these go: {', '.join(clashes[:3])}")
-            for number in sorted(self._goes - self._placed):
+            for number in sorted(self._goes - self._placed.keys()):
                 if self._allows(number):
                     self._place(number)
             self._judging.tell()
+            self._need_placed()
             for each in made:
                 self._make(each)
             if self._selected is not None:
-                self._store.hold_some(self._manifest, self._digest, self._folder, self._table, self._placed)
+                self._store.hold_some(self._manifest, self._digest, self._folder, self._table, set(self._placed))
                 self.close()
                 placed = RangeSet.of(self._table.span(number) for number in self._placed)
                 if not self._left.have - wanted - placed:  # Else an attempt at more left it, and may go on with it.
@@ -201,7 +202,16 @@ class MemoryArrival:
     def _place(self, number: int) -> None:
         file = self._left.files.pop(number, None) or MemoryFile()
         self._store.folders.setdefault(self._folder, {})[self._manifest.files[number].path] = file
-        self._placed.add(number)
+        self._placed[number] = file.fingerprint()
+
+    def _need_placed(self) -> None:
+        """Raise ContentChanged if somebody was at a file at its place, and it is not right any more."""
+        there = self._store.folders.get(self._folder, {})
+        for number, was in self._placed.items():
+            path = self._manifest.files[number].path
+            found = there.get(path)
+            if found is None or (found.fingerprint() != was and not same_bytes(found, self._table, number)):
+                raise ContentChanged(f"{self._folder / path} was changed while the rest was fetched")
 
     def _clashes(self) -> list[str]:
         """Return paths of the manifest where other files stand."""
@@ -234,7 +244,11 @@ class MemoryArrival:
         with self._store.lock:
             self._check()
             if file in self._placed:
-                return self._store.open_in_place(self._folder, self._manifest.files[file].path)
+                found = self._store.open_in_place(self._folder, self._manifest.files[file].path)
+                if self._store.fingerprint_of(found) != self._placed[file]:
+                    found.close()
+                    raise ContentChanged(f"{self._manifest.files[file].path} has changed since it was hashed")
+                return found
             if file not in self._left.files:
                 raise DiskError(f"cannot read {self._manifest.files[file].path}: nothing of it came yet")
             opened = Opened(self._left.files[file], lambda: opened.expected)

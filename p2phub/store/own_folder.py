@@ -50,6 +50,9 @@ def open_locked(
             lock = _try_lock(disk, own, busy, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         except BaseException:
             os.close(own)
+            if made:
+                with contextlib.suppress(OSError):  # Somebody else is in it by now.
+                    disk.rmdir(name, dir_fd=parent_fd)
             raise
         if lock is not None:
             return own, lock

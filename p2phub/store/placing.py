@@ -18,13 +18,15 @@ from p2phub.manifest import Manifest
 from p2phub.store.destination import Destination
 from p2phub.store.disk import ONE_BY_ONE_MAX, WRITE_FLAGS, Disk
 from p2phub.store.fingerprints import Fingerprints
-from p2phub.store.folders import fingerprint, open_regular
+from p2phub.store.folders import Tree, fingerprint, open_regular
 from p2phub.store.interface import Fingerprint, Selected
 from p2phub.store.journal import FileId, Identity
+from p2phub.store.mapped import shows_writes
 from p2phub.store.rehash import is_equal
 from p2phub.store.survey import Survey
 
 WANTED, PLACED, KEPT = range(3)
+_AS_PLACED_BYTES = len(Fingerprint(0, 0, 0, 0, 0).but_ctime())
 
 
 class Places:
@@ -52,8 +54,10 @@ class Places:
         self._placed_before = survey.placed.keys()
         self.kept = dict(survey.kept)
         self.state = bytearray(table.files)
-        for file in survey.placed:
+        self._as_placed = bytearray(_AS_PLACED_BYTES * table.files)  # Packed: there may be a million.
+        for file, identity in survey.placed.items():
             self.state[file] = PLACED
+            self._note_placed(file, Fingerprint(*identity, 0))
         for file in survey.kept:
             self.state[file] = KEPT
 
@@ -67,12 +71,14 @@ class Places:
     def identities(self, files: Sequence[int]) -> dict[int, Identity]:
         """Return by what those of `files` will be known that are about to be placed."""
         partials = self._destination.partials
-        in_the_way, stat_of, identity_of = self._in_the_way, os.stat, Identity.of
-        return {
-            file: identity_of(stat_of(str(file), dir_fd=partials, follow_symlinks=False))
-            for file in files
-            if file not in in_the_way
-        }
+        in_the_way, stat_of, identity_of, note = self._in_the_way, os.stat, Identity.of, self._note_placed
+        identities: dict[int, Identity] = {}
+        for file in files:
+            if file not in in_the_way:
+                status = stat_of(str(file), dir_fd=partials, follow_symlinks=False)
+                note(file, fingerprint(status))
+                identities[file] = identity_of(status)
+        return identities
 
     def lying(self, files: Iterable[int]) -> dict[int, FileId]:
         """Return which file lies under the number of each of `files`, which are unfinished."""
@@ -145,6 +151,8 @@ class Places:
                 continue
             else:
                 folder_fd, name = self._destination.tree.place(path, make=True)
+                whole = os.stat(str(file), dir_fd=self._destination.partials, follow_symlinks=False)
+                self._note_placed(file, fingerprint(whole))
                 self._disk.replace(str(file), name, source_fd=self._destination.partials, target_fd=folder_fd)
                 self._destination.tree.note(path)
                 self.state[file] = PLACED
@@ -177,36 +185,79 @@ class Places:
             return range(len(self.state))
         return [file for file, state in enumerate(self.state) if state != WANTED]
 
+    def is_as_it_was(self, file: int, found: Fingerprint) -> bool:
+        """Whether what stands at the place of `file`, and is `found` so, is what was placed or kept there, left alone.
+
+        Of ours all but the ctime is compared, which the rename changed; nothing else that a fetch does to a file after
+        its last byte was made durable leaves a trace in these.
+        """
+        if self.state[file] == KEPT:
+            return found == self.kept[file]
+        at = _AS_PLACED_BYTES * file
+        is_empty = not self._manifest.files[file].size  # Has no other content, and is placed with no note.
+        return is_empty or found.but_ctime() == self._as_placed[at : at + _AS_PLACED_BYTES]
+
     def fingerprints(self) -> Fingerprints:
-        """Return what stands at the places of those. Raises ContentChanged if someone was at it meanwhile."""
+        """Return what stands at the places of those. What is not as it was there is made durable and read again.
+
+        Every folder is opened anew by its path, since that is what will be recorded: one that was moved takes the files
+        with it. Raises ContentChanged if a file is not there, or not right any more; DiskError if all were moved.
+        """
+        self._destination.need_place()
+        tree = Tree(self._disk, self._destination.root)
+        try:
+            return self._fingerprints(tree)
+        finally:
+            tree.close()
+
+    def _fingerprints(self, tree: Tree) -> Fingerprints:
         found = Fingerprints()
-        tree, kept = self._destination.tree, self.kept
         at: str | None = None
         folder_fd = -1
         for file in self.standing():
             entry = self._manifest.files[file]
             folder, _, name = entry.path.rpartition("/")
             now: Fingerprint | None = None
+            why = "was changed"
             try:
                 if folder != at:
                     folder_fd, at = tree.folder(folder), folder
                 status = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
                 if stat.S_ISREG(status.st_mode) and status.st_size == entry.size:
                     now = fingerprint(status)
-            except FileNotFoundError:
-                pass
-            if now is None or (file in kept and now != kept[file]):
+            except (FileNotFoundError, NotADirectoryError):
+                why = "was moved or removed, or a folder on the way to it,"
+            if now is not None and not self.is_as_it_was(file, now):
+                now = self._read_again(file, name, folder_fd)
+            if now is None:
                 raise ContentChanged(
-                    f"{self._destination.folder / entry.path} was changed while the rest was fetched",
+                    f"{self._destination.folder / entry.path} {why} while the rest was fetched",
                     hint="run the same command again",
                 )
             found.append(now)
         return found
 
+    def _note_placed(self, file: int, found: Fingerprint) -> None:
+        at = _AS_PLACED_BYTES * file
+        self._as_placed[at : at + _AS_PLACED_BYTES] = found.but_ctime()
+
+    def _read_again(self, file: int, name: str, folder_fd: int) -> Fingerprint | None:
+        """Return how a file of the right length is that somebody was at, if its content is right nevertheless: it was
+        touched, or an equal one was put in its place; or this file system gives times or numbers anew."""
+        fd = open_regular(name, dir_fd=folder_fd)
+        try:
+            self._disk.fdatasync(fd)
+            before = fingerprint(os.fstat(fd))
+            right = before.size == self._manifest.files[file].size and is_equal(fd, self._table, file)
+            return before if right and fingerprint(os.fstat(fd)) == before else None
+        finally:
+            os.close(fd)
+
     def _is_equal(self, file: int, path: str) -> bool:
         folder_fd, name = self._destination.tree.place(path)
         fd = open_regular(name, dir_fd=folder_fd)
         try:
+            shows_writes(fd)
             return os.fstat(fd).st_size == self._manifest.files[file].size and is_equal(fd, self._table, file)
         finally:
             os.close(fd)

@@ -23,6 +23,7 @@ from p2phub.store.disk import READ_FLAGS
 from p2phub.store.folders import Tree, fingerprint, names_in, open_regular
 from p2phub.store.interface import Fingerprint, Selected
 from p2phub.store.journal import FileId, Identity, Remembered
+from p2phub.store.mapped import shows_writes
 from p2phub.store.rehash import is_equal, matching_chunks
 
 Known = Callable[[str, Fingerprint], Digest | None]
@@ -30,6 +31,7 @@ Known = Callable[[str, Fingerprint], Digest | None]
 
 SPOT_CHECKS_MAX = 16  # In a batch of OPEN_AT_ONCE files.
 OPEN_AT_ONCE = 64
+ELSEWHERE = "another file system is mounted on its way"
 
 
 class Survey(msgspec.Struct):
@@ -60,13 +62,17 @@ def look_over(
     `partials_fd`. Raises OSError."""
     survey = Survey()
     nothing = ""  # What the paths below a folder that is not there begin with: neighbours need no look of their own.
+    elsewhere = False
     for number in range(table.files) if selected is None else _concerned(table, selected):
         entry = manifest.files[number]
         if nothing and entry.path.startswith(nothing):
+            if elsewhere:
+                survey.blocked[number] = ELSEWHERE
             continue
         nothing = ""
         try:
             status = tree.status(entry.path)
+            elsewhere = tree.is_elsewhere()
             if status is None:
                 nothing = tree.first_missing(entry.path)
         except OSError as exc:
@@ -76,6 +82,8 @@ def look_over(
             continue
         if status is not None:
             _look_at(number, manifest, table, tree, status, past, known, survey)
+        if elsewhere and (status is None or survey.in_the_way.pop(number, None) is not None):
+            survey.blocked[number] = ELSEWHERE  # What stands there and is right stays as it is.
     if selected is not None:  # The others go nowhere.
         for number in [*survey.blocked, *survey.in_the_way]:
             if number not in selected.files:
@@ -114,6 +122,7 @@ def _look_at(
         fd = open_regular(name, dir_fd=folder_fd)
         try:
             before = fingerprint(os.fstat(fd))
+            shows_writes(fd)  # Or what is stored through a mapping after it was read would be recorded as right.
             equal = before.size == entry.size and is_equal(fd, table, number)
             after = os.fstat(fd)
             if not equal or fingerprint(after) != before:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from p2phub import limits
 from p2phub.content import RangeSet, Run
 from p2phub.identity import SourceId
 from p2phub.transfer.runs import Runs
@@ -42,16 +43,19 @@ class Availability:
             self.complete.add(peer)
         else:
             self._fellows.add(peer)
-        believed = held - self._refused.get(peer, _NOTHING)
+        newest = believed = held - self._refused.get(peer, _NOTHING)
         before = self._held.get(peer)
         if before is not None:
             believed |= before  # It will refuse what it has not got any more; to take that back costs a look at all.
         if before == believed:
             return
+        grew = len(believed.runs) <= limits.BELIEVED_RUNS_MAX
+        if not grew:  # Each is looked at whenever anybody tells anything: who says ever other crumbs is forgotten some.
+            believed = newest
         self._holds(peer, believed)
         known = self._of_fellows
         self._changed()
-        if known is not None and peer in self._fellows:
+        if known is not None and grew and peer in self._fellows:
             self._of_fellows = known | believed
 
     def refuse(self, peer: SourceId, chunks: RangeSet, *, for_good: bool) -> None:

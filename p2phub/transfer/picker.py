@@ -20,6 +20,7 @@ from itertools import cycle
 from p2phub import limits
 from p2phub.content import ChunkTable, RangeSet, Run
 from p2phub.transfer.runs import Runs
+from p2phub.transfer.unpicked import Unpicked
 
 
 class Place:
@@ -89,12 +90,13 @@ class Picker:
             for file in {other.file for other in others}
             if file is not None and file != place.file
         )
+        left = [Unpicked(self._free, tier) for tier in tiers]
         while bytes_wanted > 0 and len(taken) < limits.REQUEST_RANGES_MAX:
             found = (
-                self.next_free(place.following, tier)
+                tier.next(place.following)
                 if onward and taken and place.following is not None
                 else self._best(tier, place, spans)
-                for tier in tiers
+                for tier in left
             )
             run = next((run for run in found if run is not None), None)
             if run is None:
@@ -114,16 +116,16 @@ class Picker:
         place.file = self._table.file_of(stop - 1)
         return (start, stop), moved
 
-    def _best(self, tier: RangeSet, place: Place, spans: list[Run]) -> Run | None:
+    def _best(self, tier: Unpicked, place: Place, spans: list[Run]) -> Run | None:
         """Return the run to take from, as long as it may become; None if nothing of `tier` is free."""
         if place.following is not None:
-            run = self.next_free(place.following, tier)
+            run = tier.next(place.following)
             if run is not None and run[0] == place.following and not _inside(spans, run[0]):
                 return _up_to(spans, run)
         fallback: Run | None = None
         for start, stop in ((self._rotation, len(self._table)), (0, self._rotation)):
             at = start
-            while (run := self.next_free(at, tier)) is not None and run[0] < stop:
+            while (run := tier.next(at)) is not None and run[0] < stop:
                 fallback = fallback or run
                 taken = _inside(spans, run[0])
                 if taken is None:
@@ -133,7 +135,7 @@ class Picker:
         if fallback is None:
             return None
         self._jump()
-        return fallback if self._beginnings is not None else self._middle_of_longest(tier)
+        return fallback if self._beginnings is not None else _from_the_middle(tier.longest())
 
     def _jump(self) -> None:
         """Choose where the next new run begins, if that is chosen."""
@@ -143,10 +145,6 @@ class Picker:
     def next_free(self, at: int, *tiers: RangeSet) -> Run | None:
         """Return the first run at or after `at` that is free and in all `tiers`."""
         return self._free.next_common(at, *tiers)
-
-    def _middle_of_longest(self, tier: RangeSet) -> Run | None:
-        start, stop = max(self._free.common(tier), key=lambda run: run[1] - run[0])
-        return start + (stop - start) // 2, stop
 
     def _cut(self, start: int, limit: int, bytes_wanted: int) -> Run:
         """Return where a run from `start` must stop, `limit` at most, to have `bytes_wanted`; and what it has then."""
@@ -162,6 +160,11 @@ class Picker:
         high = min(high, limit)
         stop = low + 1 + bisect_left(range(low + 1, high), bytes_wanted, key=bytes_to)
         return stop, bytes_to(stop)
+
+
+def _from_the_middle(run: Run) -> Run:
+    start, stop = run
+    return start + (stop - start) // 2, stop
 
 
 def _inside(spans: list[Run], index: int) -> Run | None:

@@ -99,6 +99,11 @@ class Runs:
             return None
         return (start, edges[at]) if at % 2 else (edges[at], edges[at + 1])
 
+    def gap_after(self, at: int) -> int:
+        """Return the first number at or after `at` that is not in the set."""
+        i = bisect_right(self._edges, at)
+        return self._edges[i] if i % 2 else at
+
     def next_common(self, start: int, *others: RangeSet) -> Run | None:
         """Return the first run at or after `start` of what is in this set and in all `others`, cut so that it begins
         there; None if nothing follows."""

@@ -93,13 +93,13 @@ def test_a_file_that_was_read_and_is_right_is_held_again_as_it_is_now(scene: Sce
     file = scene.store.open_held(CONTENT.root, scene.folder, MODEL)
     found = scene.store.fingerprint_of(file)
     file.close()
-    assert not scene.store.mark_right(CONTENT.root, scene.folder, MODEL, found)
+    assert not scene.store.mark_right(CONTENT.root, scene.folder, MODEL, found, trusted=True)
     scene.store.mark_damaged(CONTENT.root, scene.folder, MODEL)
-    assert scene.store.mark_right(CONTENT.root, scene.folder, MODEL, found)
+    assert scene.store.mark_right(CONTENT.root, scene.folder, MODEL, found, trusted=True)
     assert scene.store.holdings()[0].complete
     scene.put("model.bin", FILES["model.bin"])
     file = scene.store.open_held(CONTENT.root, scene.folder, MODEL)
-    assert scene.store.mark_right(CONTENT.root, scene.folder, MODEL, scene.store.fingerprint_of(file))
+    assert scene.store.mark_right(CONTENT.root, scene.folder, MODEL, scene.store.fingerprint_of(file), trusted=True)
     file.close()
     plan = scene.store.read_plan(CONTENT.root)
     assert plan is not None

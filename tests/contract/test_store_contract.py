@@ -402,6 +402,58 @@ def test_a_file_that_appears_while_the_rest_is_fetched_is_not_overwritten(scene:
     assert scene.files() == content.files
 
 
+@covers("F05", "T53")
+def test_a_file_that_is_edited_at_its_place_while_the_rest_is_fetched_is_neither_served_nor_recorded(
+    scene: Scene, content: Content
+) -> None:
+    arrival = arrive(scene, content)
+    whole = [entry.path for entry in content.manifest.files].index("more.bin")
+    deliver(arrival, content, range(*content.table.span(whole)))
+    arrival.sync()
+    assert read(arrival.read_plan().open(whole)) == content.files["more.bin"]
+    scene.put("more.bin", b"?" * STEP)
+    with pytest.raises(ContentChanged):
+        arrival.read_plan().open(whole)
+    deliver_rest(arrival, content)
+    with pytest.raises(ContentChanged, match=r"more\.bin was changed while the rest was fetched"):
+        arrival.finish()
+    arrival.close()
+    assert scene.store.holdings() == ()
+    assert scene.files()["more.bin"] == b"?" * STEP
+
+
+@covers("F05")
+def test_a_file_that_was_placed_by_an_earlier_attempt_and_edited_in_this_one_is_not_recorded(
+    scene: Scene, content: Content
+) -> None:
+    first = arrive(scene, content)
+    whole = [entry.path for entry in content.manifest.files].index("more.bin")
+    deliver(first, content, range(*content.table.span(whole)))
+    first.sync()
+    first.close()
+    again = arrive(scene, content)
+    deliver_rest(again, content)
+    scene.put("more.bin", b"?" * STEP)
+    with pytest.raises(ContentChanged, match=r"more\.bin"):
+        again.finish()
+    again.close()
+    assert scene.store.holdings() == ()
+
+
+def test_a_file_that_is_replaced_at_its_place_by_an_equal_one_is_as_good(scene: Scene, content: Content) -> None:
+    arrival = arrive(scene, content)
+    whole = [entry.path for entry in content.manifest.files].index("more.bin")
+    deliver(arrival, content, range(*content.table.span(whole)))
+    arrival.sync()
+    scene.put("more.bin", content.files["more.bin"])
+    deliver_rest(arrival, content)
+    arrival.finish()
+    plan = scene.store.read_plan(content.root)
+    assert plan is not None
+    assert plan.held == content.whole
+    assert read(plan.open(whole)) == content.files["more.bin"]
+
+
 @pytest.mark.covers("F07")
 def test_a_second_writer_of_one_place_is_told_so_at_once(scene: Scene, content: Content) -> None:
     first = arrive(scene, content)

@@ -49,6 +49,14 @@ async def test_proven_strangers_who_send_no_frames_of_ours_leave_nothing_behind(
     await trio.to_thread.run_sync(besieged.fetches_whole)
 
 
+@covers("T36", "T37")
+async def test_proven_strangers_whose_tls_is_crumbs_or_nothing_for_us_are_sent_away(besieged: Besieged) -> None:
+    before = besieged.vitals()
+    assert await trio.to_thread.run_sync(functools.partial(hostile.misuse_records, besieged.at, 24, seed=5)) == 24
+    besieged.recovers_to(before)
+    await trio.to_thread.run_sync(besieged.fetches_whole)
+
+
 @covers("T09", "T27", "F31")
 async def test_malformed_messages_on_every_protocol_leave_nothing_behind(besieged: Besieged) -> None:
     protocols = await hostile.protocols_of(besieged.at)

@@ -7,11 +7,17 @@ from contextlib import AsyncExitStack
 
 import pytest
 import trio
+import trio.testing
 
+from p2phub import limits
 from p2phub.content import Digest, digest_of
-from p2phub.errors import NotTrusted
+from p2phub.discovery import Contact, Kind, Reply, decode_question, encode_reply, frame
+from p2phub.errors import NotTrusted, PeerError, PeerGone, ProtocolViolation
 from p2phub.identity import Address, PeerAddress, SecretKey
 from p2phub.manifest import Release, dht_key, sign_release
+from p2phub.net.libp2p_asking import PROTOCOL
+from p2phub.net.libp2p_messages import Messages
+from p2phub.net.libp2p_stream import Stream
 from tests.support.covers import covers
 from tests.support.libp2p_nodes import Node, dht_client, dht_node, listening_host, providers_of, secret
 
@@ -92,6 +98,77 @@ async def test_the_newest_release_wins_whoever_holds_the_older_one() -> None:
         assert await nodes[1].dht.put_release(key, old) == 0  # Refused by every holder: never turned back.
 
 
+@covers("F31")
+async def test_who_answers_with_garbage_what_it_is_given_ends_nothing_and_the_others_get_it_all_the_same() -> None:
+    """Without: two bytes of one peer ended the whole node that had looked a release up."""
+    publisher = secret("publisher")
+    key, signed = dht_key(publisher.peer_id, "minilm", "main"), release_of(publisher)
+    given = trio.Event()
+
+    async def evil(stream: Stream) -> None:
+        messages = Messages(stream)
+        while (message := await messages.next(seconds=5)) is not None:
+            question = decode_question(message)
+            if question.kind is Kind.PUT_VALUE:
+                await stream.write(b"\x02\x0b\x0b")
+                given.set()
+            else:
+                await stream.write(frame(encode_reply(Reply(question.kind, question.key))))
+
+    async with AsyncExitStack() as stack:
+        holder, empty = [await stack.enter_async_context(dht_node(name)) for name in ("holder", "empty")]
+        await holder.dht.put_release(key, signed)
+        host, _ = await stack.enter_async_context(listening_host("evil"))
+        host.on_stream(PROTOCOL, evil)
+        at = [PeerAddress(host.peer_id, host.addresses[0]), empty.at, holder.at]
+        victim = await stack.enter_async_context(dht_node("victim", at))
+        assert await victim.dht.release(publisher.peer_id, "minilm", "main") == (signed,)
+        with trio.fail_after(20):
+            await given.wait()
+            while not empty.dht._server.releases.get(key.encode(), wall_now=time.time(), now=trio.current_time()):
+                await trio.sleep(0.01)
+        assert await victim.dht.release(publisher.peer_id, "minilm", "main") == (signed,)
+
+
+@covers("F31")
+@pytest.mark.parametrize("error", [ProtocolViolation("garbage"), PeerGone("it went")])
+async def test_who_fails_to_take_a_record_costs_itself_alone(error: PeerError) -> None:
+    failed = trio.Event()
+
+    async def put(contact: Contact) -> bool:
+        if contact.peer == secret("evil").peer_id:
+            failed.set()
+            raise error
+        await failed.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        return True
+
+    async with dht_client("node") as node:
+        contacts = [Contact(secret(name).peer_id, ()) for name in ("ann", "evil", "bob")]
+        assert await node.dht._put_at(contacts, put) == 2
+
+
+@covers("F31")
+async def test_a_fault_of_our_own_in_a_look_around_is_logged_and_the_node_looks_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    looks, again = 0, trio.Event()
+
+    async def fails(*_: object) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 3:  # The second time: it looks for itself, and for anything.
+            again.set()
+        raise ValueError("what we made of a stranger's answer")
+
+    monkeypatch.setattr("p2phub.net.libp2p_asking.Asker.look_up", fails)
+    monkeypatch.setattr("p2phub.net.libp2p_dht._JOIN_FIRST_S", 0.01)
+    async with dht_node("node"):
+        with trio.fail_after(10):
+            await again.wait()
+    assert "a look around" in caplog.text
+
+
 @covers("T10")
 async def test_a_release_that_does_not_hold_is_not_even_offered() -> None:
     async with AsyncExitStack() as stack:
@@ -121,6 +198,27 @@ async def test_more_announcements_than_libp2p_keeps_are_all_held() -> None:
             assert await nodes[1].dht.announce(manifest) == 1
         for manifest in manifests:
             assert await providers_of(nodes[0].dht, manifest) == [nodes[1].at]
+
+
+@covers("T05")
+async def test_of_what_one_peer_says_of_another_a_few_addresses_count() -> None:
+    """Without: whoever answered first gave sixteen of them, and left no room for the right one."""
+    ann = secret("ann").peer_id
+    silent = tuple(Address("127.0.0.1", 1000 + number) for number in range(limits.ADDRESSES_PER_PEER_MAX))
+
+    async def squat(stream: Stream) -> None:
+        messages = Messages(stream)
+        while (message := await messages.next(seconds=5)) is not None:
+            question = decode_question(message)
+            reply = Reply(question.kind, question.key, providers=(Contact(ann, silent),))
+            await stream.write(frame(encode_reply(reply)))
+
+    async with listening_host("squatter") as (host, _):
+        host.on_stream(PROTOCOL, squat)
+        async with dht_client("fetcher", [PeerAddress(host.peer_id, host.addresses[0])]) as fetcher:
+            for _ in range(2):  # The second time from what was heard the first time, too.
+                found = await providers_of(fetcher.dht, MANIFEST)
+                assert len(found) == limits.PROVIDER_ADDRESSES_MAX
 
 
 @covers("F25")

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
+from libp2p.crypto.secp256k1 import create_new_key_pair
+from libp2p.network.connection.raw_connection import RawConnection
 from multiaddr import Multiaddr
 
 from p2phub import limits
 from p2phub.content import digest_of
-from p2phub.errors import PeerGone, WrongPeer
+from p2phub.errors import PeerGone, ProtocolViolation, WrongPeer
 from p2phub.identity import Address
 from p2phub.net.libp2p_host import Host, open_host
-from p2phub.net.libp2p_library import libp2p_id_of
+from p2phub.net.libp2p_library import connect_tcp, dial_tcp, libp2p_id_of
 from p2phub.net.libp2p_stream import Stream
 from p2phub.net.listen import Listener
 from tests.support.covers import covers
@@ -148,6 +150,42 @@ async def test_a_failing_task_of_the_library_ends_alone() -> None:
 
     async with pair() as (server, client, _):
         server._swarm.manager.run_task(fails)
+        assert await echoes(client, server)
+
+
+@covers("F31")
+@pytest.mark.parametrize("error", [ProtocolViolation("garbage"), ValueError("what we made of a stranger's bytes")])
+async def test_a_failing_task_of_the_host_ends_alone(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    """Without: whatever but a lost connection a stranger had a task meet ended the host, and with it the node."""
+
+    async def fails() -> None:
+        raise error
+
+    async with pair() as (server, client, _):
+        server.start(fails)
+        await trio.testing.wait_all_tasks_blocked()
+        assert await echoes(client, server)
+    assert ("a fault of our own" in caplog.text) == isinstance(error, ValueError), "a bug is not hidden"
+
+
+@covers("F31")
+async def test_a_stranger_with_a_key_of_another_kind_is_no_peer_and_harms_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without: while it was connected, whoever asked which peers are found none, and a lookup ended with the node."""
+    other = create_new_key_pair()
+    monkeypatch.setattr("p2phub.net.libp2p_library._key_pair", lambda key: other)
+    async with AsyncExitStack() as stack:
+        stranger = await stack.enter_async_context(open_host(secret("stranger")))
+        monkeypatch.undo()
+        server, client, _ = await stack.enter_async_context(pair())
+        address = server.addresses[0]
+        tcp = await dial_tcp(address, connect_tcp)
+        stack.push_async_callback(trio.aclose_forcefully, tcp.stream)
+        await stranger._swarm.upgrade_outbound_raw_conn(RawConnection(tcp, True), libp2p_id_of(server.peer_id))
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(server._swarm.get_connections()) == 1, "it is connected"
+        assert server.connected() == ()
         assert await echoes(client, server)
 
 

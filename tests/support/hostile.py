@@ -23,6 +23,8 @@ from p2phub.identity import Address, PeerAddress, SecretKey
 from p2phub.net import tls
 from p2phub.net.credential import make_credential
 from p2phub.net.libp2p_host import Host, open_host
+from p2phub.wire import Ping, encode
+from tests.support.tls_stranger import TlsStranger
 
 IDENTIFY = "/ipfs/id/1.0.0"
 _IDENTIFY_PROTOCOLS = 3
@@ -207,6 +209,35 @@ async def misuse_frames(node: PeerAddress, count: int, *, seed: int = 0) -> int:
         except (PeerError, OSError):
             sock.close()
     return proven
+
+
+def misuse_records(node: PeerAddress, count: int, *, seed: int = 0) -> int:
+    """Make `count` connections whose TLS has crumbs, or nothing for the node. Returns how many it ended. Blocks."""
+    ended = 0
+    for number in range(count):
+        with _dial(node.address) as sock:
+            stranger = TlsStranger(sock, _key(seed), dials=True)
+            try:
+                if number % 4 == 0:  # A hello of 64 KiB.
+                    sock.sendall(
+                        b"".join(b"\x16\x03\x01\0\1" + bytes([byte]) for byte in b"\1\0\xff\xff" + bytes(0xFFFF))
+                    )
+                else:
+                    stranger.shake()
+                    if number % 4 == 1:
+                        sock.sendall(stranger.crumbs((60_000).to_bytes(4, "big") + bytes(3000)))
+                    elif number % 4 == 2:
+                        sock.sendall(stranger.key_updates(3000, asks=True))
+                    else:
+                        sock.sendall(stranger.record(encode(Ping())) + stranger.key_updates(3000))
+                while sock.recv(65536):
+                    pass
+            except TimeoutError:
+                continue
+            except OSError:
+                pass
+            ended += 1
+    return ended
 
 
 def _key(number: int) -> SecretKey:

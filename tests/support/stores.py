@@ -15,6 +15,8 @@ from typing import NoReturn, Protocol
 
 import pytest
 
+import pytest
+
 from p2phub.content import RangeSet
 from p2phub.store import Arrival, HashedFile, Judge, Ledger, Selected, Store
 from p2phub.store.disk import Disk
@@ -114,6 +116,12 @@ class MemoryScene:
 
     def ledger(self) -> Ledger:
         return self._ledger
+
+
+def as_on_a_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let fingerprints be trusted wherever the folders for tests are, also on a file system in memory."""
+    monkeypatch.setattr("p2phub.store.mapped._KINDS_IN_MEMORY", frozenset())
+    monkeypatch.setattr("p2phub.store.mapped._in_memory", {})
 
 
 def files_below(folder: Path) -> dict[str, bytes]:

@@ -21,6 +21,7 @@ import trio
 from p2phub.content import ChunkTable, Digest, RangeSet, ReadPlan, Walker, WritePlan
 from p2phub.errors import DiskError, HubError, PeerError, PeerGone
 from p2phub.identity import Address, PeerId
+from p2phub.net.alone import alone
 from p2phub.net.bulk.growing import Growing
 from p2phub.net.bulk.letters import (
     digests_in,
@@ -247,13 +248,12 @@ class _Child:
         link: Link | None = None
         with trio.CancelScope() as scope:
             self._dials[number] = scope
+            to = peer_address_in(letter["to"])
             try:
-                link = await self._plane.open_link(
-                    peer_address_in(letter["to"]),
-                    Digest(letter["manifest"]),
-                    prefix_bytes=letter["prefix"],
-                    via=letter["via"],
-                )
+                with alone("a dial", to.peer):
+                    link = await self._plane.open_link(
+                        to, Digest(letter["manifest"]), prefix_bytes=letter["prefix"], via=letter["via"]
+                    )
             except PeerError as exc:
                 self._post.send({"t": "failed", "link": number, "error": error_out(exc)})
         del self._dials[number]

@@ -130,6 +130,15 @@ def test_no_candidate_is_offered_twice() -> None:
     assert queue.take() is None
 
 
+@covers("T05")
+def test_neighbours_find_room_whatever_else_was_said_of_a_peer() -> None:
+    queue = CandidateQueue()
+    for number in range(2 * limits.ADDRESSES_PER_PEER_MAX):
+        queue.add(Candidate(PeerAddress(peer(1), Address(f"8.8.{number}.1", 4717)), "dht"))
+    assert len(queue) == limits.ADDRESSES_PER_PEER_MAX
+    assert queue.add(Candidate(PeerAddress(peer(1), Address("192.168.0.5", 4717)), "lan"))
+
+
 def test_the_proven_come_first_then_neighbours_then_first_addresses() -> None:
     queue = CandidateQueue(frozenset({peer(3)}))
     second_address = candidate(1, "lan", port=1)

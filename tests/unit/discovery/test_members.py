@@ -54,12 +54,34 @@ def test_who_moved_is_told_anew_at_where_it_is_now() -> None:
     members = Members(b"seed")
     members.saw(ONE, member(1), now=0.0)
     seen = members.newest(ONE)
-    for address in (Address("8.0.1.1", 4718), Address("9.9.9.9", 4718)):
-        assert members.saw(ONE, member(1, address), now=1.0)
-        assert not members.saw(ONE, member(1, address), now=1.0)
-        assert members.told_to(ASKER, ONE, now=1.0, after=seen) == (member(1, address),)
+    for address, now in ((Address("8.0.1.1", 4718), limits.MEMBER_MOVES_S), (Address("9.9.9.9", 4718), 11.0)):
+        assert members.saw(ONE, member(1, address), now=now)
+        assert not members.saw(ONE, member(1, address), now=now)
+        assert members.told_to(ASKER, ONE, now=now, after=seen) == (member(1, address),)
         seen = members.newest(ONE)
-    assert members.of(ONE, now=1.0) == (member(1, address),)
+    assert members.of(ONE, now=11.0) == (member(1, address),)
+
+
+@covers("T49")
+def test_who_says_another_port_each_time_is_news_now_and_then_and_noted_where_it_was_last() -> None:
+    """Without: each time was news for all who wait."""
+    members = Members(b"seed")
+    members.saw(ONE, member(1, Address("8.0.1.1", 1)), now=0.0)
+    seen = members.newest(ONE)
+    for tenths in range(1, 300):
+        at = member(1, Address(f"8.0.1.{tenths % 9 + 1}", 1 + tenths))
+        members.saw(ONE, at, now=tenths / 10)
+        assert members.told_to(ASKER, ONE, now=tenths / 10)[-1:] == (at,), "who asks for the first time is told"
+    assert members.newest(ONE) - seen == 2
+    assert members.saw(ONE, at, now=31.0), "where it stays is told in the end"
+
+
+@covers("T49")
+def test_at_one_private_address_another_port_is_news_now_and_then_too() -> None:
+    members = Members(b"seed")
+    assert members.saw(ONE, member(1, PRIVATE), now=0.0)
+    assert not members.saw(ONE, member(1, Address(PRIVATE.ip, 1)), now=1.0)
+    assert members.saw(ONE, member(1, Address("192.168.1.8", 1)), now=1.0), "there each address is a network"
 
 
 @covers("T07")

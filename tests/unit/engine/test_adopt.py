@@ -21,6 +21,7 @@ from p2phub.store.caches import CachedModel, scan_cache
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.ledger import FileLedger
 from tests.support.hub_cache import COMMIT, OTHER_COMMIT, Repository
+from tests.support.stores import as_on_a_disk
 
 WEIGHTS = Random(3).randbytes(2 * limits.MIB)
 
@@ -60,6 +61,7 @@ class Home:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     monkeypatch.setattr(limits, "RACY_FINGERPRINT_S", 0)  # As if the files had been left alone for long.
+    as_on_a_disk(monkeypatch)
     made = Home(tmp_path, "home")
     yield made
     made.close()

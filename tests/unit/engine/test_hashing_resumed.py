@@ -21,6 +21,7 @@ from p2phub.engine.hashing_all import Hashing
 from p2phub.engine.workers import Workers
 from p2phub.store import Fingerprint, HashedFile, PartHashed
 from p2phub.store.filesystem import FilesystemStore
+from tests.support.stores import as_on_a_disk
 
 CHUNK = limits.CHUNK_BYTES_MAX
 TENSOR = 3 * CHUNK + 12_345
@@ -70,6 +71,7 @@ class Scene:
         self.home, self.place = at / "home", at / "model.safetensors"
         self.place.write_bytes(weights(seed=1))
         self._monkeypatch = monkeypatch
+        as_on_a_disk(monkeypatch)
 
     async def hash(
         self, *, noted_at: Collection[int] = (), killed_at: int | None = None, home: Path | None = None

@@ -185,6 +185,20 @@ async def test_an_address_that_answers_in_time_is_the_only_one_that_is_dialled(a
     assert dialler.order == ["10.0.0.1"]
 
 
+@covers("F31")
+@pytest.mark.parametrize("ips", [("10.0.0.1",), ("10.0.0.1", "8.8.8.8")])
+async def test_a_fault_of_our_own_in_a_dial_ends_that_dial_alone_and_is_logged(
+    ips: tuple[str, ...], autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    dialler = Slow(lambda ip: (0.1, ValueError("a bug")) if ip == "10.0.0.1" else (0.1, None))
+    came, _ = await run(dialler, *ips)
+    assert dialler.order == list(ips)
+    assert isinstance(came.link, PeerGone) if len(ips) == 1 else came.link is dialler.links[0]
+    [record] = caplog.records
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], ValueError)
+
+
 async def test_an_address_that_fails_is_followed_by_the_next_at_once(autojump_clock: MockClock) -> None:
     dialler = Slow(lambda ip: (0.1, WrongPeer("another")) if ip == "10.0.0.1" else (0.1, None))
     began = trio.current_time()

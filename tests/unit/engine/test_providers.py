@@ -86,6 +86,74 @@ def test_wrong_addresses_that_others_give_of_a_peer_leave_room_for_the_right_one
     assert len(provider.hearsay) == limits.HEARSAY_PER_PEER_MAX
 
 
+def silent(number: int) -> Address:
+    return Address(f"8.8.{number}.1", 4717)
+
+
+def crowded_with(via: str) -> tuple[ProviderBook, Provider]:
+    """A book in which somebody else filled what there is room for."""
+    book = ProviderBook(key_of("own").peer_id)
+    for number in range(2 * limits.ADDRESSES_PER_PEER_MAX):
+        book.found(Candidate(PeerAddress(ANN, silent(number)), via))
+    return book, book[ANN]
+
+
+@covers("T05", "T41")
+@pytest.mark.parametrize("named_by", ["dht", "exchange"])
+@pytest.mark.parametrize("via", ["lan", "direct", "dht", "exchange"])
+def test_the_right_address_finds_room_whoever_was_first_with_wrong_ones(named_by: str, via: str) -> None:
+    book, ann = crowded_with(named_by)
+    at_once = book.found(Candidate(PeerAddress(ANN, FIRST), via))
+    assert at_once == (via != named_by), "what of one kind was not tried yet does not give way to more of it"
+    ann.tried.update(ann.addresses)
+    assert at_once or book.found(Candidate(PeerAddress(ANN, FIRST), via))
+    assert FIRST in ann.addresses
+    assert len(ann.addresses) <= limits.ADDRESSES_PER_PEER_MAX
+
+
+@covers("T05")
+@pytest.mark.parametrize("via", ["lan", "direct"])
+def test_neighbours_and_the_user_find_room_where_all_is_taken_and_nothing_tried(via: str) -> None:
+    book, ann = crowded_with("dht")
+    for number in range(limits.HEARSAY_PER_PEER_MAX):
+        book.found(Candidate(PeerAddress(ANN, silent(100 + number)), "exchange"))
+    named = [Address("192.168.0.5", 1 + number) for number in range(limits.ADDRESSES_PER_PEER_MAX)]
+    assert all(book.found(Candidate(PeerAddress(ANN, address), via)) for address in named)
+    assert ann.addresses == named
+    one_more = book.found(Candidate(PeerAddress(ANN, FIRST), via))
+    assert one_more == (via == "direct"), "what the user names is never refused"
+
+
+def test_where_a_peer_answered_and_what_the_user_named_give_way_to_nothing() -> None:
+    book, ann = crowded_with("dht")
+    book.found(Candidate(PeerAddress(ANN, FIRST), "direct"))
+    ann.tried.update(ann.addresses)
+    ann.answered(silent(0), took_s=0.1)
+    for number in range(100, 120):
+        book.found(Candidate(PeerAddress(ANN, silent(number)), "dht"))
+    assert {FIRST, silent(0)} <= set(ann.addresses)
+
+
+def test_an_address_that_answers_though_it_has_given_way_is_known_again() -> None:
+    book, ann = crowded_with("dht")
+    ann.tried.update(ann.addresses)
+    book.found(Candidate(PeerAddress(ANN, FIRST), "dht"))
+    assert silent(0) not in ann.addresses
+    ann.answered(silent(0), took_s=0.1)
+    assert silent(0) in ann.addresses
+
+
+@covers("T41")
+def test_ever_new_addresses_that_others_name_are_dialled_a_bounded_number_of_times() -> None:
+    book, ann = crowded_with("dht")
+    for number in range(200):
+        ann.tried.update(ann.addresses)
+        book.found(Candidate(PeerAddress(ANN, silent(number)), "dht"))
+    ann.tried.update(ann.addresses)
+    assert len(ann.tried) == limits.ADDRESSES_TRIED_MAX
+    assert book.found(Candidate(PeerAddress(ANN, FIRST), "lan"))
+
+
 def mirrors_and(*candidates: tuple[Address, str]) -> tuple[ProviderBook, Provider]:
     """A book with one mirror that answers, and with who else is given."""
     book, mirror = ProviderBook(key_of("own").peer_id), parse_mirror("https://models.example.org/x")

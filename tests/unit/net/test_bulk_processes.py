@@ -25,7 +25,7 @@ from p2phub.content import ChunkTable, RangeSet, digest_of
 from p2phub.errors import PeerGone
 from p2phub.identity import Address, PeerAddress, PeerId, SecretKey
 from p2phub.net.bulk.child import _Child as ChildSide
-from p2phub.net.bulk.letters import table_out
+from p2phub.net.bulk.letters import error_in, peer_address_out, table_out
 from p2phub.net.bulk.parent import BulkProcesses, open_bulk_processes
 from p2phub.net.bulk.post import Letter, Post
 from p2phub.net.direct import DirectPlane, open_plane
@@ -379,6 +379,21 @@ class _Noted(Post):
 
     def send(self, letter: Letter, descriptors: Sequence[int] = ()) -> None:
         self.letters.append(letter)
+
+
+@covers("F31")
+async def test_a_fault_of_our_own_in_a_dial_of_a_child_ends_that_dial_alone() -> None:
+    class Faulty:
+        async def open_link(self, *args: object, **options: object) -> Link:
+            raise ValueError("a bug")
+
+    post = _Noted()
+    child = ChildSide(post, None, Faulty(), Caps(), None)  # type: ignore[arg-type]
+    to = peer_address_out(PeerAddress(ANN.peer_id, Address("127.0.0.1", 1)))
+    await child._dial({"link": 3, "to": to, "manifest": bytes(32), "prefix": 0, "via": "direct"})
+    [letter] = post.letters
+    assert (letter["t"], letter["link"]) == ("failed", 3)
+    assert isinstance(error_in(letter["error"]), PeerGone)
 
 
 @covers("T38")

@@ -90,6 +90,62 @@ async def test_a_link_that_finds_no_descriptor_is_a_dial_that_failed(
         assert isinstance(await link.next_report(), Opened)
 
 
+@covers("F31")
+@pytest.mark.parametrize("where", ["p2phub.net.tls.peer_of", "p2phub.wire.control.decode_control_answer"])
+async def test_a_fault_of_our_own_in_what_a_peer_answers_counts_as_that_peer_gone(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def faulty(data: bytes) -> None:
+        raise ValueError("a bug")
+
+    async with (
+        open_plane(ANN, Published(content_of({}), tmp_path / "ann"), answer) as ann,
+        open_plane(BOB, Published(content_of({}), tmp_path / "bob"), answer) as bob,
+        open_listener([Address("127.0.0.1", 0)], ann.handle) as listener,
+    ):
+        monkeypatch.setattr(where, faulty)
+
+        async def asks() -> None:
+            control = await bob.open_control(PeerAddress(ANN.peer_id, listener.addresses[0]))
+            try:
+                await control.ask(Ping())
+            finally:
+                await control.aclose()
+
+        with pytest.raises(PeerGone, match="a fault of our own"):
+            await asks()
+    assert "a bug" in caplog.text
+
+
+@covers("F31")
+async def test_a_fault_of_our_own_in_the_thread_of_a_link_ends_that_link_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = content_of(random_files(1, a=1000))
+    arriving = Arriving(content, tmp_path / "here")
+
+    def faulty(*args: object) -> None:
+        raise RuntimeError("a bug")
+
+    async with (
+        open_plane(ANN, Published(content, tmp_path / "ann"), answer) as ann,
+        open_plane(BOB, Published(content_of({}), tmp_path / "bob"), answer) as bob,
+        open_listener([Address("127.0.0.1", 0)], ann.handle) as listener,
+    ):
+        where = PeerAddress(ANN.peer_id, listener.addresses[0])
+        with monkeypatch.context() as patch:
+            patch.setattr("p2phub.net.writing.ChunkWriter.write", faulty)
+            link = await bob.open_link(where, content.root, prefix_bytes=0, via="direct")
+            assert isinstance(await link.next_report(), Opened)
+            link.use(arriving.plan)
+            link.grant(content.whole)
+            last = await link.next_report()
+            assert isinstance(last, Closed)
+            assert last.returned == content.whole
+        await fetch(await bob.open_link(where, content.root, prefix_bytes=0, via="direct"), arriving)
+    assert "a bug" in caplog.text
+
+
 async def test_of_a_dial_that_fails_the_address_is_told_once(tmp_path: Path) -> None:
     with socket.socket() as nobody:  # Bound and not listening: a connection to it is refused.
         nobody.bind(("127.0.0.1", 0))

@@ -180,6 +180,57 @@ def test_preallocation_that_fails_leaves_nothing_behind(
     assert not scene.folder.exists()
 
 
+class FullAt(Disk):
+    """A disk that is full for whoever makes the `at`-th folder, or file, below where nothing stands yet."""
+
+    def __init__(self) -> None:
+        self.left: int | None = None
+
+    def _take(self) -> None:
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def mkdir(self, name: str, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
+        self._take()
+        super().mkdir(name, mode, dir_fd=dir_fd)
+
+    def open(self, name: str | os.PathLike[str], flags: int, mode: int = 0o666, *, dir_fd: int | None = None) -> int:
+        if flags & os.O_CREAT:
+            self._take()
+        return super().open(name, flags, mode, dir_fd=dir_fd)
+
+    def fsync(self, fd: int) -> None:
+        self._take()
+        super().fsync(fd)
+
+
+@covers("F04")
+@pytest.mark.parametrize("there", [False, True], ids=["into a new folder", "into one that is there"])
+def test_a_disk_that_is_full_before_a_fetch_can_begin_is_left_as_it_was(tmp_path: Path, there: bool) -> None:
+    disk = FullAt()
+    scene = DiskScene(tmp_path, disk)
+    hold(scene, content_of({"warm": b"up"}))  # Of the home, nothing is to be made any more.
+    arrive(scene, CONTENT).close()
+    scene.folder = tmp_path / "new" / "deep" / "out"
+    if there:
+        scene.folder.mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
+    for steps in range(100):
+        disk.left = steps
+        try:
+            with all_closed_again():
+                arrival = scene.store.arrive(CONTENT.manifest, CONTENT.root, CONTENT.table, scene.folder, force=False)
+                arrival.close()
+        except DiskFull:
+            assert sorted(tmp_path.rglob("*")) == before, f"when step {steps} failed"
+        else:
+            break
+    assert steps > 5
+    scene.store.close()
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 4 MiB of its own."""
@@ -257,6 +308,77 @@ def test_a_folder_that_vanishes_is_a_clear_error(scene: DiskScene) -> None:
         arrival.sync()
     with pytest.raises(DiskError):
         arrival.plan.open(0)
+    arrival.close()
+
+
+@covers("F06")
+@pytest.mark.parametrize("anew", [False, True], ids=["nothing", "another folder"])
+def test_a_folder_that_is_moved_on_the_way_is_not_recorded_where_it_was_and_is_gone_on_with_when_it_is_back(
+    scene: DiskScene, tmp_path: Path, anew: bool
+) -> None:
+    arrival = arrive(scene, CONTENT)
+    deliver(arrival, CONTENT, range(3))
+    arrival.sync()
+    scene.folder.rename(tmp_path / "moved")
+    if anew:
+        scene.folder.mkdir()
+    deliver_rest(arrival, CONTENT)
+    with pytest.raises(DiskError, match=r"was moved.* the files are in the folder that was moved"):
+        arrival.finish()
+    arrival.close()
+    assert scene.store.holdings() == ()
+    if anew:
+        scene.folder.rmdir()
+    (tmp_path / "moved").rename(scene.folder)
+    again = arrive(scene, CONTENT)
+    assert deliver_rest(again, CONTENT) == []
+    again.finish()
+    assert scene.files() == CONTENT.files
+
+
+@covers("F06")
+def test_a_folder_within_that_is_moved_when_its_files_had_come_is_not_recorded(scene: DiskScene) -> None:
+    content = content_of({"d/a": b"a" * 900, "d/b": b"b" * 900}, 1_000)
+    arrival = arrive(scene, content)
+    deliver_rest(arrival, content)
+    arrival.sync()
+    (scene.folder / "d").rename(scene.folder / "moved")
+    with pytest.raises(ContentChanged, match="d/a was moved or removed, or a folder on the way to it"):
+        arrival.finish()
+    arrival.close()
+    assert scene.store.holdings() == ()
+
+
+@covers("F06")
+@pytest.mark.parametrize("force", [False, True])
+def test_a_mounted_folder_within_is_refused_before_anything_is_fetched_for_it(
+    tmp_path: Path, small_disk: Path, force: bool
+) -> None:
+    paths = ["small/a", "small/deeper/b", "small/deeper/c"]
+    content = content_of({"beside": b"x", **{path: path.encode() * 100 for path in paths}}, 1_000)
+    (small_disk / "a").write_bytes(b"another")
+    store = FilesystemStore(tmp_path / "home")
+    with pytest.raises(Occupied, match=r"small/deeper/b \(another file system is mounted on its way\)") as refused:
+        store.arrive(content.manifest, content.root, content.table, tmp_path, force=force)
+    assert "small/deeper/c" in refused.value.message
+    assert "--force" not in (refused.value.hint or "")
+    assert os.listdir(small_disk) == ["a"]
+    for path in paths:
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes(content.files[path])
+    arrival = store.arrive(content.manifest, content.root, content.table, tmp_path, force=force)
+    assert len(deliver_rest(arrival, content)) == 1
+    arrival.finish()
+    assert store.holdings()[0].complete
+    store.close()
+
+
+def test_what_cannot_be_renamed_into_a_mounted_folder_is_a_clear_error(scene: DiskScene, disk: FaultyDisk) -> None:
+    arrival = arrive(scene, CONTENT)
+    deliver_rest(arrival, CONTENT)
+    disk.faults = {"rename_new": errno.EXDEV}
+    with pytest.raises(DiskError, match="another file system is mounted"):
+        arrival.sync()
     arrival.close()
 
 
@@ -447,6 +569,32 @@ def test_a_journal_cut_anywhere_never_claims_more(scene: DiskScene, tmp_path: Pa
         again = arrive(scene, CONTENT)
         assert not again.have - RangeSet.of([(0, 20)])
         again.close()
+
+
+@covers("F05")
+@pytest.mark.parametrize("content", [b"?" * 900, CONTENT.files["small.bin"]], ids=["edited", "only touched"])
+def test_a_placed_file_that_was_written_to_in_place_is_recorded_only_if_it_is_right(
+    scene: DiskScene, content: bytes
+) -> None:
+    small = [entry.path for entry in CONTENT.manifest.files].index("small.bin")
+    arrival = arrive(scene, CONTENT)
+    deliver(arrival, CONTENT, range(*CONTENT.table.span(small)))
+    arrival.sync()
+    at = scene.folder / "small.bin"
+    was = at.stat()
+    at.write_bytes(content)
+    os.utime(at, ns=(was.st_atime_ns, was.st_mtime_ns + 10**9))
+    assert at.stat().st_ino == was.st_ino
+    deliver_rest(arrival, CONTENT)
+    if content == CONTENT.files["small.bin"]:
+        arrival.finish()
+        assert scene.store.holdings()[0].complete
+        return
+    with pytest.raises(ContentChanged, match=r"small\.bin"):
+        arrival.finish()
+    arrival.close()
+    assert at.read_bytes() == content
+    assert scene.store.holdings() == ()
 
 
 def test_a_placed_file_that_was_changed_afterwards_is_in_the_way(scene: DiskScene) -> None:

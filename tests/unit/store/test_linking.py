@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from p2phub.content import RangeSet
-from p2phub.errors import DiskFull, Unsafe
+from p2phub.errors import DiskError, DiskFull, Unsafe
 from p2phub.formats import danger_of
 from p2phub.store import Arrival, Judge, Origin, Selected, Store
 from p2phub.store.database import HELD
@@ -19,6 +19,7 @@ from p2phub.store.disk import Disk
 from p2phub.store.folders import fingerprint
 from p2phub.store.index import Index
 from tests.support.content import Content, content_of
+from tests.support.opening import all_closed_again
 from tests.support.stores import DiskScene, deliver_rest, hashed, put_all
 
 FILES = {"a/weights.bin": b"w" * 100, "b.bin": bytes(range(64)), "empty": b""}
@@ -232,6 +233,42 @@ def test_a_fetch_that_cannot_begin_leaves_no_link(here: Here, monkeypatch: pytes
         here.arrive(content)
     assert list(here.into.rglob("*")) == [here.into / "z"]
     assert os.stat(here.source / "b.bin").st_nlink == 1
+
+
+def test_what_was_linked_for_a_fetch_that_cannot_begin_is_held_as_before(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that goes changes the ctime, as one that comes does."""
+    content = content_of({**FILES, "z/new.bin": b"n" * 40}, 16)
+    here.hold()
+
+    def full(*_: object) -> None:
+        raise DiskFull("no room")
+
+    monkeypatch.setattr("p2phub.store.destination.Destination.need_room", full)
+    with pytest.raises(DiskFull):
+        here.arrive(content)
+    plan = here.store.read_plan(CONTENT.root)
+    assert plan is not None
+    for file in range(len(CONTENT.manifest.files)):
+        plan.open(file).close()
+
+
+def test_an_index_that_is_busy_when_links_are_recorded_ends_the_fetch_and_leaves_nothing_of_it(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.hold()
+
+    def busy(*_: object) -> None:
+        raise DiskError("in use by another process")
+
+    with monkeypatch.context() as patched, all_closed_again():
+        patched.setattr("p2phub.store.index.Index.renew", busy)
+        with pytest.raises(DiskError, match="in use by another process"):
+            here.arrive()
+    assert list(here.into.iterdir()) == []
+    assert os.stat(here.source / "b.bin").st_nlink == 1
+    here.fetch()
 
 
 def test_an_attempt_that_was_killed_is_gone_on_with(here: Here) -> None:
