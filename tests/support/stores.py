@@ -15,8 +15,6 @@ from typing import NoReturn, Protocol
 
 import pytest
 
-import pytest
-
 from p2phub.content import RangeSet
 from p2phub.store import Arrival, HashedFile, Judge, Ledger, Selected, Store
 from p2phub.store.disk import Disk
