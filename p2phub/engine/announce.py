@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Set
 
+import msgspec
 import trio
 
 from p2phub import limits
@@ -17,13 +18,22 @@ from p2phub.content import Digest
 from p2phub.discovery import AnnounceSchedule
 from p2phub.engine.public import for_everybody, public_releases
 from p2phub.engine.workers import Workers
-from p2phub.errors import HubError
+from p2phub.errors import DiskError, HubError
 from p2phub.identity import PeerId
 from p2phub.manifest import dht_key
 from p2phub.net import Finder
 from p2phub.store import Ledger, Store
 
 log = logging.getLogger(__name__)
+
+
+class _Seen(msgspec.Struct):
+    """What a look at the store found: what is to be announced; what is held and could not be read, and why the last of
+    it could not."""
+
+    wanted: set[Digest] = msgspec.field(default_factory=set)
+    unread: set[Digest] = msgspec.field(default_factory=set)
+    error: DiskError | None = None
 
 
 class Announcer:
@@ -36,6 +46,7 @@ class Announcer:
         self._ledger = ledger
         self._schedule = AnnounceSchedule(own.public_key)
         self._holders: dict[Digest, int] = {}  # At the last announcement of each.
+        self._unread: frozenset[Digest] = frozenset()  # Held, but the disk did not let us see how much of it.
         self._look = True  # Whether what is held or published changed since we looked.
         self._anew: set[Digest] = set()  # To announce again, whatever is under way or was said before.
         self._changed = trio.Event()
@@ -74,7 +85,7 @@ class Announcer:
     async def run(self) -> None:
         """Announce what is due, for ever."""
         while True:
-            looked = not self._look or await self._look_again()
+            looked = not (self._look or self._unread) or await self._look_again()
             manifest = self._schedule.take_due(now=trio.current_time())
             if manifest is not None:
                 holders = await self._announce(manifest)
@@ -89,24 +100,29 @@ class Announcer:
             self._changed = trio.Event()
 
     async def _look_again(self) -> bool:
-        """Bring the schedule up to date; False if the disk did not let us: then what was known goes on."""
-        self._look = False
+        """Bring the schedule up to date; False if the disk did not let us: then what was known goes on. What of all
+        that is held could not be read is looked at alone the next time."""
+        everything, self._look = self._look, False
         for manifest in self._anew:
             self._schedule.remove(manifest)
         self._anew.clear()
+        known = self._schedule.manifests()
         try:
-            wanted = await self._workers.run_long(lambda: set(self._public()))
+            seen = await self._workers.run_long(lambda: self._public(None if everything else self._unread, known))
         except HubError as exc:
             log.warning("cannot see what is to be announced: %s", exc)
-            self._look = True
+            self._look = everything
             return False
+        if seen.error is not None and not seen.unread <= self._unread:
+            log.warning("%d manifests are not announced anew: %s", len(seen.unread), seen.error)
+        self._unread = frozenset(seen.unread)
         now = trio.current_time()
-        for manifest in wanted:
+        for manifest in seen.wanted:
             self._schedule.add(manifest, now=now)
-        for manifest in self._schedule.manifests() - wanted:
+        for manifest in self._schedule.manifests() - seen.wanted if everything else ():
             self._schedule.remove(manifest)
             self._holders.pop(manifest, None)
-        return True
+        return not seen.unread
 
     async def wait_announced(self, manifest: Digest) -> int:
         """Wait until `manifest` was announced; return how many peers kept the record. Timeouts are the caller's."""
@@ -131,12 +147,23 @@ class Announcer:
             return 0  # The network's fault, and it is tried again; the schedule knows when.
         return kept
 
-    def _public(self) -> Iterable[Digest]:
+    def _public(self, only: Set[Digest] | None, known: Set[Digest]) -> _Seen:
+        """Return what is to be announced, of all that is held or of these manifests alone. `known`: what is announced
+        by now, and goes on if it cannot be read. Raises DiskError where nothing can be told of anything."""
         may_be_told = for_everybody(self._ledger)
-        for holding in self._store.holdings():
-            if holding.complete and may_be_told(holding.manifest):
-                yield holding.manifest
-                yield from self._store.parts(holding.manifest)
+        seen = _Seen()
+        for manifest in dict.fromkeys(held.manifest for held in self._store.held_at()):
+            if (only is not None and manifest not in only) or not may_be_told(manifest):
+                continue
+            parts = self._store.parts(manifest)
+            try:
+                if any(holding.complete for holding in self._store.holdings(manifest)):
+                    seen.wanted.update((manifest, *parts))
+            except DiskError as exc:  # Of one: the others are announced.
+                seen.wanted.update(known & {manifest, *parts})
+                seen.unread.add(manifest)
+                seen.error = exc
+        return seen
 
     def _releases(self, manifest: Digest) -> dict[str, bytes]:
         """Return the releases that lead to `manifest`, by DHT key: those it was fetched by, and ours before them."""

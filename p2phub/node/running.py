@@ -7,8 +7,8 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -111,12 +111,24 @@ class Running:
 
     @contextmanager
     def using(self, manifest: Digest) -> Iterator[None]:
-        """Keep a manifest from collection by this node. Others of the same home see `Store.in_use`."""
+        """Keep a manifest from collection by this node. Others of the same home see `in_use`."""
         self._used.append(manifest)
         try:
             yield
         finally:
             self._used.remove(manifest)
+
+    @asynccontextmanager
+    async def in_use(self, manifest: Digest) -> AsyncIterator[None]:
+        """Keep what the own store has of a manifest from collection by any process. Raises Occupied."""
+        workers, store = self.parts.workers, self.parts.store
+        with ExitStack() as stack:
+            await workers.run(lambda: stack.enter_context(store.in_use(manifest)))
+            try:
+                yield
+            finally:
+                with trio.CancelScope(shield=True):
+                    await workers.run(stack.close)
 
     @property
     def links(self) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from pathlib import Path
 
 from p2phub.errors import DiskFull
@@ -55,10 +56,19 @@ def free_bytes(home: Path) -> int:
 
 
 def _lay(place: Path) -> None:
-    if os.path.lexists(place):
-        return
+    try:
+        found = os.lstat(place)
+    except FileNotFoundError:
+        pass
+    else:
+        if not stat.S_ISREG(found.st_mode) or found.st_size >= BALLAST_BYTES:
+            return
+        os.unlink(place)  # Less than it should be: whoever laid it was killed, or had no room.
     fd = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         os.posix_fallocate(fd, 0, BALLAST_BYTES)  # Writes to each block where the file system knows no other way.
+    except OSError:  # A quota, say, of which the file system as a whole knows nothing.
+        os.unlink(place)
+        raise
     finally:
         os.close(fd)

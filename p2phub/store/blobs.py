@@ -1,7 +1,8 @@
 """Metadata blobs by digest: manifest pages, chunk lists, layouts; one small file each in `blobs/`.
 
 Written beside, synced, renamed, then the folder synced: a name never stands for half a blob. Each read is checked
-against the digest; a blob that rotted is removed and counts as not held, so that it is fetched or made again.
+against the digest; a blob that rotted is removed and counts as not held, so that it is fetched or made again. One that
+the disk does not let us read is neither: that is DiskError.
 """
 
 from __future__ import annotations
@@ -13,10 +14,21 @@ import secrets
 import stat
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 
 from p2phub.content import DIGEST_BYTES, Digest, digest_of
-from p2phub.store.disk import FOLDER_FLAGS, ONE_BY_ONE_MAX, READ_FLAGS, WRITE_FLAGS, Disk
-from p2phub.store.folders import names_in
+from p2phub.store.disk import (
+    FOLDER_FLAGS,
+    ONE_BY_ONE_MAX,
+    READ_FLAGS,
+    WRITE_FLAGS,
+    Disk,
+    disk_error,
+    disk_errors,
+)
+from p2phub.store.folders import fingerprint, names_in
+from p2phub.store.interface import Fingerprint
 
 FOLDER = "blobs"
 LEFT_OVER_S = 86_400.0
@@ -25,14 +37,22 @@ YOUNG_S = 3600.0
 
 
 class Blobs:
-    """The blobs of one home, or of a shared place. Thread-safe; several processes may have one each. Methods raise
-    OSError. `held`: whoever makes this has a lock that keeps all others from changing them; without it each change
-    takes one of the folder's, which not every network file system has."""
+    """The blobs of one home, or of a shared place, `home`. Thread-safe; several processes may have one each. Methods
+    raise DiskError; to make one OSError. `held`: whoever makes this has a lock that keeps all others from changing
+    them; without it each change takes one of the folder's, which not every network file system has."""
 
     def __init__(
-        self, home_fd: int, disk: Disk, *, folder_mode: int = 0o700, file_mode: int = 0o600, held: bool = False
+        self,
+        home_fd: int,
+        disk: Disk,
+        home: Path,
+        *,
+        folder_mode: int = 0o700,
+        file_mode: int = 0o600,
+        held: bool = False,
     ) -> None:
         self._disk = disk
+        self._home = home
         self._mode = file_mode
         self._held = held
         with contextlib.suppress(FileExistsError):
@@ -40,8 +60,18 @@ class Blobs:
             disk.fsync(home_fd)
         self._folder = os.open(FOLDER, FOLDER_FLAGS, dir_fd=home_fd)
 
+    def _reading(self) -> AbstractContextManager[None]:
+        return disk_errors(f"read metadata in {self._home}")
+
+    def _writing(self) -> AbstractContextManager[None]:
+        return disk_errors(f"write metadata in {self._home}")
+
     def put(self, blobs: Sequence[bytes]) -> None:
         """Keep blobs; durable on return, and young again: see `remove`."""
+        with self._writing():
+            self._put(blobs)
+
+    def _put(self, blobs: Sequence[bytes]) -> None:
         with self._locked(fcntl.LOCK_SH):
             named = ((_name(digest_of(blob)), blob) for blob in blobs)
             fresh = {name: blob for name, blob in named if not self._stays(name)}
@@ -62,10 +92,11 @@ class Blobs:
             if len(fresh) > ONE_BY_ONE_MAX and not self._disk.syncfs(self._folder):
                 for beside, _ in written:
                     self._sync(beside)
-            while written:
-                beside, name = written[-1]
-                self._disk.replace(beside, name, source_fd=self._folder, target_fd=self._folder)
-                written.pop()
+            with self._locked(fcntl.LOCK_SH):  # Against who removes a rotted one: see `_drop`.
+                while written:
+                    beside, name = written[-1]
+                    self._disk.replace(beside, name, source_fd=self._folder, target_fd=self._folder)
+                    written.pop()
         finally:
             for beside, _ in written:
                 with contextlib.suppress(OSError):
@@ -74,22 +105,36 @@ class Blobs:
 
     def get(self, digest: Digest) -> bytes | None:
         """Return a blob whose bytes were just checked, or None."""
-        name = _name(digest)
+        with self._reading():
+            blob, rotted = self._read(digest)
+            if rotted is not None:
+                self._drop(_name(digest), rotted)
+            return blob
+
+    def _read(self, digest: Digest) -> tuple[bytes | None, Fingerprint | None]:
+        """Return a blob; or None, and the file that is not that blob though it has its name."""
         try:
-            fd = os.open(name, READ_FLAGS, dir_fd=self._folder)
+            fd = os.open(_name(digest), READ_FLAGS, dir_fd=self._folder)
         except FileNotFoundError:
-            return None
+            return None, None
         with open(fd, "rb") as file:
             blob = file.read()
-        if digest_of(blob) == digest:
-            return blob
-        with contextlib.suppress(FileNotFoundError):
-            self._disk.unlink(name, dir_fd=self._folder)
-        return None
+            return (blob, None) if digest_of(blob) == digest else (None, fingerprint(os.fstat(fd)))
+
+    def _drop(self, name: str, rotted: Fingerprint) -> None:
+        """Remove a blob that rotted, unless somebody has put the right one there meanwhile."""
+        with (
+            contextlib.suppress(OSError),
+            self._locked(fcntl.LOCK_EX),
+        ):  # One that stays counts as not held all the same.
+            if fingerprint(os.stat(name, dir_fd=self._folder, follow_symlinks=False)) == rotted:
+                self._disk.unlink(name, dir_fd=self._folder)
 
     def all(self) -> Iterator[bytes]:
         """Yield the digest of each blob there is, raw: there may be hundreds of thousands."""
-        for name in os.listdir(self._folder):
+        with self._reading():
+            names = os.listdir(self._folder)
+        for name in names:
             with contextlib.suppress(ValueError):  # None of ours.
                 raw = bytes.fromhex(name)
                 if len(raw) == DIGEST_BYTES:
@@ -101,11 +146,13 @@ class Blobs:
             status = os.stat(_name(digest), dir_fd=self._folder, follow_symlinks=False)
         except FileNotFoundError:
             return None
+        except OSError as exc:
+            raise disk_error(exc, f"read metadata in {self._home}") from exc
         return status.st_size if stat.S_ISREG(status.st_mode) and status.st_mtime < put_before else None
 
     def lengths(self) -> list[int]:
         """Return the length of each blob there is."""
-        with os.scandir(self._folder) as entries:
+        with self._reading(), os.scandir(self._folder) as entries:
             return [entry.stat(follow_symlinks=False).st_size for entry in entries if not entry.name.startswith(".")]
 
     def remove(self, digests: Sequence[Digest], *, put_before: float) -> int:
@@ -113,7 +160,7 @@ class Blobs:
         were. Whoever puts one now either finds it gone, and writes it, or makes it young before it is looked at here.
         """
         removed = 0
-        with self._locked(fcntl.LOCK_EX):
+        with self._writing(), self._locked(fcntl.LOCK_EX):
             for digest in digests:
                 length = self.length_if_old(digest, put_before)
                 with contextlib.suppress(FileNotFoundError):
@@ -124,7 +171,10 @@ class Blobs:
 
     def _stays(self, name: str) -> bool:
         """Whether a blob is here, sound, and will be for a while."""
-        if self.get(Digest(bytes.fromhex(name))) is None:
+        try:
+            if self._read(Digest(bytes.fromhex(name)))[0] is None:
+                return False
+        except OSError:  # What cannot be read any more is written anew.
             return False
         try:
             if time.time() - os.stat(name, dir_fd=self._folder, follow_symlinks=False).st_mtime > YOUNG_S / 2:
@@ -151,7 +201,9 @@ class Blobs:
     def scrub(self) -> int:
         """Read every blob, remove what rotted and what was left half written. Returns how many rotted."""
         rotted = 0
-        for name in names_in(self._folder):
+        with self._reading():
+            names = names_in(self._folder)
+        for name in names:
             if name.startswith("."):
                 self._remove_left_over(name)
                 continue
@@ -167,7 +219,8 @@ class Blobs:
         os.close(self._folder)
 
     def _remove_left_over(self, name: str) -> None:
-        with contextlib.suppress(FileNotFoundError):  # Its writer may be at work still: then it is young.
+        # Its writer may be at work still: then it is young.
+        with self._writing(), contextlib.suppress(FileNotFoundError):
             if time.time() - os.stat(name, dir_fd=self._folder).st_mtime > LEFT_OVER_S:
                 self._disk.unlink(name, dir_fd=self._folder)
 

@@ -112,7 +112,8 @@ class Collector:
         rows, unindexed = index.manifests(), set(self._holdings.contents.without_blobs())
         held = frozenset(manifest for holding, manifest in rows if holding not in without)
         wanted = {manifest for holding, manifest in rows if holding in unindexed}
-        wanted |= (keep.busy | keep.pinned | frozenset(keep.described(held))) - held
+        logged = frozenset(each.manifest for each in self._holdings.logged()) - {manifest for _, manifest in rows}
+        wanted |= (logged | keep.busy | keep.pinned | frozenset(keep.described(held))) - held
         found = {key_of(blob.raw) for manifest in wanted for blob in blobs_of(manifest, self._blobs.get)}
         return frozenset(found | {key_of(blob.raw) for blob in lists_of_hashed(index, self._blobs)})
 
@@ -210,9 +211,7 @@ class Collector:
     def _remove(self, manifest: Digest, rows: list[HoldingRow]) -> int | None:
         """Forget what the own store has of a manifest and remove it. None if it is pinned or written to by now."""
         folder = own_folder(self._home, manifest)
-        ids = [row.id for row in rows]
-        # Where links lead on the way to it, too: what was adopted from there is known by that place.
-        if any(self._index.is_needed_by_others(at, ids) for at in {folder, Path(os.path.realpath(folder))}):
+        if self._is_needed(folder, rows):
             return None
         if not os.path.isdir(folder) or os.path.islink(folder):
             self._forget(manifest, rows)  # Somebody removed it: there is nothing to claim, nor to remove.
@@ -236,6 +235,12 @@ class Collector:
         finally:
             self._renew(manifest, unlinked)
 
+    def _is_needed(self, folder: Path, rows: Sequence[HoldingRow]) -> bool:
+        """Whether anything but `rows` is held in a folder of the own store."""
+        ids = [row.id for row in rows]
+        # Where links lead on the way to it, too: what was adopted from there is known by that place.
+        return any(self._index.is_needed_by_others(at, ids) for at in {folder, Path(os.path.realpath(folder))})
+
     def _renew(self, manifest: Digest, unlinked: Sequence[Unlinked]) -> None:
         """Note how files are now that are held elsewhere, too, by another name: given to another program, say."""
         known = self._holdings.manifests.manifest(manifest) if unlinked else None
@@ -246,11 +251,14 @@ class Collector:
         self._holdings.index.renew(files, empty_of=manifest)
 
     def _forget(self, manifest: Digest, rows: list[HoldingRow]) -> bool:
-        """Forget a holding, durably, unless it is pinned by now, or was recorded anew meanwhile."""
+        """Forget a holding, durably, unless it is pinned by now, was recorded anew meanwhile, or something else in its
+        folder was."""
         with self._log.changing():
             if self._log.get(PIN, mark_key(manifest)) is not None:
                 return False
             if {row.id for row in self._own_rows(manifest)} != {row.id for row in rows}:
+                return False
+            if self._is_needed(own_folder(self._home, manifest), rows):
                 return False
             for row in rows:
                 self._index.retire(row)

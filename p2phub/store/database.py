@@ -3,7 +3,9 @@
 What is asked of it stands in `index`. All of it can be made again from `state.log` (which folders), the blobs (what
 should be there) and the files (whether it is), so a damaged index is moved aside and a new one begun. One of a newer
 p2phub is refused, one of an earlier schema gets what is new. One connection, one thread at a time; other processes wait
-up to BUSY_S for each other.
+up to BUSY_S for each other. Whoever has the index open while another process moves it aside would go on in that file,
+and what it records would be lost: so each piece of work is done again, in the index that stands there by now, unless
+the file that it was done in still does.
 It names private folders, so it is for its user alone, whatever the home's own mode and the umask.
 """
 
@@ -13,6 +15,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import secrets
 import sqlite3
 import stat
 import threading
@@ -109,6 +112,8 @@ _FROM_2_TO_3 = (
 )
 _STEPS = {1: (*_FROM_1_TO_2, *_FROM_2_TO_3, *_OF_4), 2: (*_FROM_2_TO_3, *_OF_4), 3: _OF_4}
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
+_TRIES_MAX = 4  # To open an index, or work in one, that another process is putting another in the place of.
+_FIRST_ID_MAX = 1 << 22  # Each row of a file has the id: up to 2 ** 23 it is three bytes there.
 _SHORT_READ = 522  # SQLITE_IOERR_SHORT_READ: a truncated file.
 
 _MAKING = threading.Lock()
@@ -138,9 +143,12 @@ class Database:
     def __init__(self, home: Path, begin_again: Callable[[], Iterable[Begun]]) -> None:
         self._home = home
         self._path = home / INDEX
+        self._place = os.fspath(self._path)
         self._begin_again = begin_again
         self._mutex = threading.RLock()
         self._connection: sqlite3.Connection | None = None
+        self._opened: tuple[int, int] | None = None  # Device and inode of the file that is, or was, connected to.
+        self.generation = 0  # How often it was opened: ids and states of one connection tell nothing of the next.
         self.mended: list[str] = []
 
     def get_ready(self) -> None:
@@ -157,6 +165,20 @@ class Database:
 
         self.do(look)
 
+    def add(self, holdings: Iterable[Begun]) -> None:
+        """Add these holdings, all of them in doubt, but those that are there."""
+        missing = list(holdings)
+
+        def record(db: sqlite3.Connection) -> None:
+            with db:
+                db.execute("BEGIN IMMEDIATE")
+                query = "SELECT 1 FROM holding WHERE manifest = ? AND folder = ?"
+                for each in missing:
+                    if db.execute(query, (each.manifest.raw, os.fsencode(each.folder))).fetchone() is None:
+                        _add(db, each)
+
+        self.do(record)
+
     def close(self) -> None:
         with self._mutex:
             if self._connection is not None:
@@ -166,10 +188,10 @@ class Database:
     # --- opening, and beginning again ------------------------------------------------------------------------------
 
     def do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work` on the index, on a new one if this one is damaged. Raises DiskError."""
+        """Run `work` on the index, anew if this one is damaged, or was put aside meanwhile. Raises DiskError."""
         with self._mutex:
             try:
-                return work(self._connected())
+                return self._done(work)
             except Damage:
                 pass
             except sqlite3.Error as exc:
@@ -177,20 +199,48 @@ class Database:
                     raise disk_error(exc, self._path) from exc
             self._move_aside()
             try:
-                return work(self._connected())
+                return self._done(work)
             except (sqlite3.Error, Damage) as exc:
                 raise DiskError(f"{self._path} was damaged, and a new one cannot be made: {exc}") from exc
 
+    def _done(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` on the index that stands at its place when it is done."""
+        for _ in range(_TRIES_MAX):
+            done = work(self._connected())
+            if self._is_in_place():
+                return done
+            self._disconnect()
+        raise self._is_replaced()
+
+    def _is_in_place(self) -> bool:
+        return self._identity() == self._opened
+
+    def _is_replaced(self) -> DiskError:
+        return DiskError(f"{self._path} is replaced again and again", hint="see which process does that")
+
     def _connected(self) -> sqlite3.Connection:
-        if self._connection is None:
+        if self._connection is not None:
+            return self._connection
+        for _ in range(_TRIES_MAX):
             connection = self._connect()
             try:
                 self._set_up(connection)
             except BaseException:
                 connection.close()
                 raise
-            self._connection = connection
-        return self._connection
+            if self._is_in_place():
+                self.generation += 1
+                self._connection = connection
+                return connection
+            connection.close()  # SQLite may have opened either.
+        raise self._is_replaced()
+
+    def _disconnect(self) -> None:
+        # SQLite removes the log beside it only if this file still stands there: it may be the new one's.
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
+            self._connection = None
 
     def _connect(self) -> sqlite3.Connection:
         try:
@@ -198,6 +248,7 @@ class Database:
         except OSError as exc:
             raise DiskError(f"cannot use {self._path}: {exc.strerror}") from exc
         self._make_private()
+        self._opened = self._identity()
         connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         # The file may be anyone's: nothing in its schema may run code.
         connection.execute("PRAGMA trusted_schema = OFF")
@@ -256,25 +307,19 @@ class Database:
                 raise Damage(f"schema {version}")
             for statement in _TABLES:
                 db.execute(statement)
-            for begun in self._begin_again():
-                values = (begun.manifest.raw, os.fsencode(begun.folder), begun.origin.value, begun.source)
-                insert = "INSERT INTO holding (manifest, folder, origin, source) VALUES (?, ?, ?, ?)"
-                made = db.execute(insert, values).lastrowid
-                rows = ((made, number, DOUBTED) for number in range(begun.files))
-                db.executemany("INSERT INTO file (holding, number, standing) VALUES (?, ?, ?)", rows)
+            # Whoever knows a holding by its id in the index before this one must not note anything of another.
+            first = 1 + secrets.randbelow(_FIRST_ID_MAX)
+            for number, begun in enumerate(self._begin_again()):
+                _add(db, begun, number=first + number)
 
     def _move_aside(self) -> None:
         """Put the damaged index aside, once, however many processes notice."""
-        damaged = self._identity()
-        if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.close()
-            self._connection = None
+        self._disconnect()
         lock = None
         try:
             lock = os.open(self._home / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if self._identity() != damaged:
+            if self._identity() != self._opened:
                 return  # Another process was faster.
             aside = next(path for n in count(1) if not (path := self._path.with_suffix(f".damaged-{n}")).exists())
             for suffix in ("-wal", "-shm"):
@@ -291,10 +336,19 @@ class Database:
 
     def _identity(self) -> tuple[int, int] | None:
         try:
-            status = os.stat(self._path)
+            status = os.stat(self._place)
         except OSError:
             return None
         return status.st_dev, status.st_ino
+
+
+def _add(db: sqlite3.Connection, begun: Begun, *, number: int | None = None) -> None:
+    """Add a holding, all of it in doubt. `number`: its id, if it is not to be the next."""
+    values = (number, begun.manifest.raw, os.fsencode(begun.folder), begun.origin.value, begun.source)
+    insert = "INSERT INTO holding (id, manifest, folder, origin, source) VALUES (?, ?, ?, ?, ?)"
+    made = db.execute(insert, values).lastrowid
+    rows = ((made, file, DOUBTED) for file in range(begun.files))
+    db.executemany("INSERT INTO file (holding, number, standing) VALUES (?, ?, ?)", rows)
 
 
 def _bring_up_to_date(db: sqlite3.Connection, steps: Iterable[str]) -> None:

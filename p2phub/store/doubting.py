@@ -95,6 +95,7 @@ def look_again(holdings: Holdings, digest: Digest, file: int) -> LookedAgain:
 def check(holdings: Holdings, blobs: Blobs) -> list[str]:
     """Mend what can be mended: index, blobs, files in doubt (hashed again). Returns what was done, in words."""
     holdings.index.database.check()
+    recalled = holdings.recall()
     rotted = blobs.scrub()
     for row in holdings.own_word():
         known = holdings.known(row.manifest)
@@ -103,6 +104,8 @@ def check(holdings: Holdings, blobs: Blobs) -> list[str]:
                 _hash_again(holdings, row, known, file)
     said = holdings.index.database.mended[:]
     holdings.index.database.mended.clear()
+    if recalled:
+        said.append(f"the index did not know {recalled} of the folders that are held, and was told again")
     if rotted:
         said.append(f"{rotted} blobs had rotted and were dropped")
     for row in holdings.own_word():

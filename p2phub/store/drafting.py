@@ -163,14 +163,17 @@ class Drafts:
 
     def _unneeded(self) -> list[str]:
         """Return what nothing that is held has: paths below the folder. Nothing if that cannot be told."""
-        rows = [row for row in self._holdings.index.holdings() if row.folder.parent == self.folder]
-        folders = {row.folder.name for row in rows}
+        # By the log, too: what was recorded in an index that was put aside is held all the same.
+        held = {(row.manifest, row.folder) for row in self._holdings.index.holdings()}
+        held |= {(each.manifest, each.folder) for each in self._holdings.logged()}
+        versions = {manifest: folder for manifest, folder in held if folder.parent == self.folder}
+        folders = {folder.name for folder in versions.values()}
         names = _names(self.folder)
         unneeded = [name for name in names if name.startswith(GOING) or (_is_digest(name) and name not in folders)]
         content = self.folder / CONTENT
         needed = {os.path.basename(place) for place in self._holdings.keeping.used_by_others(content)[1]}
         # By their manifests, too: an index that was lost knows no places until all was looked at.
-        for digest in {row.manifest for row in rows}:
+        for digest in versions:
             manifest = self._holdings.manifests.manifest(digest)
             if manifest is None:
                 return unneeded

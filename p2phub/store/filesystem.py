@@ -80,7 +80,7 @@ class FilesystemStore:
             with disk_errors(f"use {home}", option="--home"):
                 home_fd = open_home(self._disk, home)
                 try:
-                    self._blobs = Blobs(home_fd, self._disk)
+                    self._blobs = Blobs(home_fd, self._disk, home)
                 finally:
                     os.close(home_fd)
             undo.callback(self._blobs.close)
@@ -98,12 +98,10 @@ class FilesystemStore:
     # --- metadata --------------------------------------------------------------------------------------------------
 
     def put_blobs(self, blobs: Sequence[bytes]) -> None:
-        with disk_errors(f"write metadata in {self._home}"):
-            self._blobs.put(blobs)
+        self._blobs.put(blobs)
 
     def blob(self, digest: Digest) -> bytes | None:
-        with disk_errors(f"read metadata in {self._home}"):
-            blob = self._blobs.get(digest)
+        blob = self._blobs.get(digest)
         return self._attached.blob(digest) if blob is None else blob
 
     # --- folders in place ------------------------------------------------------------------------------------------
@@ -201,12 +199,10 @@ class FilesystemStore:
         return find_local(self._holdings, table, wanted)
 
     def note_hashed(self, files: Mapping[Path, HashedFile]) -> None:
-        with disk_errors(f"write metadata in {self._home}"):
-            note_hashed(files, self._holdings.index, self._blobs)
+        note_hashed(files, self._holdings.index, self._blobs)
 
     def hashed_at(self, places: Iterable[Path]) -> dict[Path, HashedFile]:
-        with disk_errors(f"read metadata in {self._home}"):
-            return hashed_at(places, self._holdings.index, self._blobs)
+        return hashed_at(places, self._holdings.index, self._blobs)
 
     def note_parts(self, parts: Mapping[Path, PartHashed]) -> None:
         note_parts(parts, self._holdings.index)

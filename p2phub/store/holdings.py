@@ -43,6 +43,7 @@ class Holdings:
     """Thread-safe. Methods raise DiskError. `lender`: attached places, for blobs that the home has not."""
 
     def __init__(self, home: Path, blobs: Blobs, log: StateLog, lender: Lender | None = None) -> None:
+        self._home = home
         self._blobs = blobs
         self._lender = lender
         self._log = log
@@ -316,17 +317,44 @@ class Holdings:
 
     def _begin_again(self) -> Iterable[Begun]:
         """What a new index starts with: every holding ever recorded and not released, all of it in doubt."""
-        for (manifest, _), value in self._log.all(HOLDING).items():
-            match value:
-                case [bytes(folder), int(files), str(origin), list(source)]:
-                    pass
-                case [bytes(folder), int(files)]:  # As it was written before it was noted whose they are.
-                    origin, source = Origin.PUBLISHED.value, []
-                case _:
-                    continue
-            known = origin if origin in _ORIGINS else Origin.PUBLISHED.value
-            where = Path(os.fsdecode(folder))
-            yield Begun(Digest(bytes.fromhex(manifest)), where, files, Origin(known), pack(source))
+        # Of the log as anybody reads it: who has our own for changes may be waiting for the index.
+        log = StateLog(self._home)
+        try:
+            return list(_begun(log))
+        finally:
+            log.close()
+
+    def logged(self) -> Iterable[Begun]:
+        """Yield what the log says is held."""
+        return _begun(self._log)
+
+    def recall(self) -> int:
+        """Hold again, in doubt, what the log says is held and the index does not know: whoever recorded it may have
+        done so in an index that was put aside. Returns how many that were."""
+        if not self._not_known():
+            return 0
+        with self._log.changing():  # Who forgets something does so in both.
+            missing = self._not_known()
+            self.index.database.add(missing)
+        return len(missing)
+
+    def _not_known(self) -> list[Begun]:
+        known = {(row.manifest, row.folder) for row in self.index.holdings()}
+        return [begun for begun in self.logged() if (begun.manifest, begun.folder) not in known]
+
+
+def _begun(log: StateLog) -> Iterator[Begun]:
+    for (manifest, _), value in log.all(HOLDING).items():
+        match value:
+            case [bytes(folder), int(files), str(origin), list(source)]:
+                pass
+            case [bytes(folder), int(files)]:  # As it was written before it was noted whose they are.
+                origin, source = Origin.PUBLISHED.value, []
+            case _:
+                continue
+        known = origin if origin in _ORIGINS else Origin.PUBLISHED.value
+        where = Path(os.fsdecode(folder))
+        yield Begun(Digest(bytes.fromhex(manifest)), where, files, Origin(known), pack(source))
 
 
 _ORIGINS = frozenset(origin.value for origin in Origin)

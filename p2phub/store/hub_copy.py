@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 
 from p2phub.manifest import check_path, git_blob_sha1, lfs_pointer
-from p2phub.store.disk import disk_errors
+from p2phub.store.disk import disk_errors, open_for_reading
 from p2phub.store.materialise.listing import Listed, encode_listing
 
 _READ_BYTES = 1 << 20
@@ -69,13 +69,18 @@ class HubCopy:
     def standing(self, file: HubFile) -> Path | None:
         """Return where a file stands, checked and unchanged since; None if it does not."""
         with disk_errors(f"read {self.folder}"):
-            place = self.folder / "blobs" / file.blob
+            place, seen = self.folder / "blobs" / file.blob, self.folder / ".seen" / file.blob
             try:
-                if (self.folder / ".seen" / file.blob).read_bytes() == _how_it_stands(place):
+                before, now = seen.read_bytes(), _how_it_stands(place)
+                if before == now:
                     return place
+                # As an earlier p2phub noted it; or what has another time of change, by a link or a mode, say.
+                if before.split() != now.split()[:3] and not _is_right(place, file):
+                    return None
+                _write_whole(seen, now)
+                return place
             except FileNotFoundError:
-                pass
-            return None
+                return None
 
     def coming(self, file: HubFile) -> Path:
         """Return where what comes of a file is written; it is made now if it is not there."""
@@ -88,7 +93,11 @@ class HubCopy:
         """Put a file where it belongs whose bytes all came, and were found right. Durable when this returns."""
         coming, place = self.folder / ".coming" / file.blob, self.folder / "blobs" / file.blob
         with disk_errors(f"write to {place}"):
-            _sync(coming)
+            try:
+                _sync(coming)
+            except OSError:  # What was lost so is told once: read again, it is right, and no sync says otherwise.
+                coming.unlink()
+                raise
             os.rename(coming, place)
             _sync(place.parent)
             _write_whole(self.folder / ".seen" / file.blob, _how_it_stands(place))
@@ -129,7 +138,19 @@ def _listed(file: HubFile) -> Listed:
 
 def _how_it_stands(place: Path) -> bytes:
     found = os.stat(place, follow_symlinks=False)
-    return f"{found.st_size} {found.st_mtime_ns} {found.st_ino}\n".encode()
+    # The last cannot be set back: who writes in the file and puts its times back is found out by it.
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ino} {found.st_dev} {found.st_ctime_ns}\n".encode()
+
+
+def _is_right(place: Path, file: HubFile) -> bool:
+    """Read a file, and say whether it is what was listed."""
+    hasher = file.hasher()
+    with open_for_reading(place) as opened:
+        if os.fstat(opened.fileno()).st_size != file.size:
+            return False
+        while piece := opened.read(_READ_BYTES):
+            hasher.update(piece)
+    return hasher.hexdigest() == file.blob
 
 
 def _write_whole(place: Path, data: bytes) -> None:

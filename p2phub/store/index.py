@@ -83,11 +83,17 @@ class Index:
             return self._holdings("WHERE manifest = ?", (manifest.raw,))
         # Kept while nothing changes: to make the paths of ten thousand takes longer than all else about them.
         state, rows = self._rows
-        now = self._do(_state_of)
+        now = self._state()
         if state != now:
             rows = tuple(self._holdings("", ()))
             self._rows = now, rows
         return list(rows)
+
+    def _state(self) -> object:
+        """Return what is another when anything in the index was changed, by us or by another process."""
+        return self._do(
+            lambda db: (self.database.generation, db.total_changes, db.execute("PRAGMA data_version").fetchone())
+        )
 
     def manifests(self) -> list[tuple[int, Digest]]:
         """Return (id, manifest) of all holdings: to make their paths takes longer than all else about them."""
@@ -323,11 +329,6 @@ class Index:
                 give_up_unheld(db, roots)
 
         self._do(forget)
-
-
-def _state_of(db: sqlite3.Connection) -> object:
-    """Return what is another when anything in the index was changed, by this connection or by another process."""
-    return id(db), db.total_changes, db.execute("PRAGMA data_version").fetchone()
 
 
 def contents_of(db: sqlite3.Connection, holding: int, *, count: int = -1) -> list[int]:

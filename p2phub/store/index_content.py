@@ -111,6 +111,7 @@ class ContentIndex:
 
     def note_blobs(self, holding: int, parts: Sequence[tuple[Digest, int]], needed: Iterable[Digest]) -> None:
         """Note the `parts` of a holding (file alone, number of the file), and which blobs it needs."""
+        blobs = [(key_of(blob.raw), holding) for blob in needed]
 
         def record(db: sqlite3.Connection) -> None:
             with db:
@@ -119,7 +120,6 @@ class ContentIndex:
                     return  # Forgotten meanwhile.
                 found = ((part.raw, holding, number) for part, number in parts)
                 db.executemany("INSERT OR IGNORE INTO part VALUES (?, ?, ?)", found)
-                blobs = ((key_of(blob.raw), holding) for blob in needed)
                 db.executemany("INSERT OR IGNORE INTO needed VALUES (?, ?)", blobs)
                 _set_noted(db, holding, BLOBS_NOTED)
 

@@ -39,7 +39,7 @@ class Lender(Protocol):
 
 
 class KnownManifests:
-    """Thread-safe. Methods raise OSError. `lender`: what stands in for blobs that the home has not."""
+    """Thread-safe. Methods raise DiskError. `lender`: what stands in for blobs that the home has not."""
 
     def __init__(self, blobs: Blobs, lender: Lender | None = None) -> None:
         self._blobs = blobs

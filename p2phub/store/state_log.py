@@ -1,7 +1,11 @@
 """`state.log`: what cannot be rebuilt, as an append-only log of settings and removals; the newest of a key holds.
 
 Several processes append: each takes the lock of `state.lock`, reads what others added, appends one checksummed record
-and syncs it. Where dead records outweigh living ones the log is written anew and renamed over the old one.
+and syncs it. Where dead records outweigh living ones the log is written anew and renamed over the old one, if there is
+room for that: else it stays as it is, and says the same.
+
+The log that was read stays open, so that its inode is no other file's meanwhile: by that, its length and its last time
+of change it is told whether there is anything new. Whether it goes on where we were, its last record that we know says.
 
 A log that ends in a torn record lost power while that record was written; nobody was told it was durable, so it is cut
 off (and kept beside, as `state.log.torn`). A bad record with good ones after it is damage: refused, since what it said
@@ -37,6 +41,8 @@ _DECODE_REMOVAL = msgspec.msgpack.Decoder(tuple[str, tuple[str, ...]]).decode
 
 Key = tuple[str, ...]
 Value = list[object]
+Stamp = tuple[int, int, int, int]
+"""Which file the log is, its length, and when it was changed last."""
 
 
 def open_home(disk: Disk, home: Path) -> int:
@@ -58,7 +64,11 @@ class StateLog:
         self._state: dict[str, dict[Key, Value]] = {}
         self._living = 0  # About the bytes of the records that hold: `_state`, as it would be written.
         self._end = 0  # How much of the file is in `_state`; what follows it is torn or not read yet.
-        self._seen: tuple[int, int] | None = None  # Inode and length of the file when it was last read.
+        self._last = 0, b""  # The last record before that: where it begins, and its head.
+        self._file = -1  # A descriptor of the log that was read, or is not: -1.
+        self._seen: Stamp | None = None  # How that file was when it was last read.
+        self._named = -1  # The inode whose name is known to be durable.
+        self._compact_above = COMPACT_ABOVE_BYTES
         self._open = True
         self._locked = False
         self._changes: dict[str, int] = {}  # By kind, the number of its last change.
@@ -84,14 +94,13 @@ class StateLog:
             self._refresh()
             return self._state.get(kind, {}).get(key)
 
-    def stamp(self) -> tuple[int, int]:
-        """Return what tells that nothing was appended: which file the log is, and its length. Raises DiskError."""
+    def stamp(self) -> Stamp | None:
+        """Return what tells that nothing was appended; None if there is no log yet. Raises DiskError."""
         with disk_errors(f"read {self._path}", option="--home"):
             try:
-                status = os.stat(LOG, dir_fd=self._home, follow_symlinks=False)
+                return _stamp(os.stat(LOG, dir_fd=self._home, follow_symlinks=False))
             except FileNotFoundError:
-                return 0, 0
-            return status.st_ino, status.st_size
+                return None
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[StateLog]:
@@ -125,6 +134,7 @@ class StateLog:
         with self._mutex:
             if self._open:
                 self._open = False
+                self._let_go()
                 os.close(self._home)
 
     # --- reading ---------------------------------------------------------------------------------------------------
@@ -132,16 +142,19 @@ class StateLog:
     def _refresh(self) -> None:
         try:
             status = os.stat(LOG, dir_fd=self._home, follow_symlinks=False)
+            if _stamp(status) == self._seen:
+                return
+            if self._file < 0 or not os.path.samestat(status, os.fstat(self._file)):
+                self._read_on_in(os.open(LOG, READ_FLAGS, dir_fd=self._home))  # Another process wrote it anew.
         except FileNotFoundError:
+            self._let_go()
             self._forget()
-            self._seen = None
             return
-        seen = (status.st_ino, status.st_size)
-        if seen == self._seen:
-            return
-        data = _read(self._home, LOG)
-        if self._seen is None or self._seen[0] != status.st_ino or len(data) < self._end:
-            self._forget()  # Another process wrote it anew.
+        seen = _stamp(os.fstat(self._file))  # Before it is read: what comes meanwhile is read next time.
+        data = _read(self._file)
+        at, head = self._last
+        if self._seen is None or len(data) < self._end or not data.startswith(head, at):
+            self._forget()  # What was read is not what stands there.
         bodies, end = decode_records(data, self._end)
         if next_record(data, end) is not None:
             raise Damaged(
@@ -150,10 +163,26 @@ class StateLog:
             )
         for body in bodies:
             self._take(body)
+        if bodies:
+            self._note_last(end, bodies[-1], data)
         self._end, self._seen = end, seen
 
+    def _read_on_in(self, file: int) -> None:
+        """Have another file for the log; nothing of it is known yet."""
+        self._let_go()
+        self._file = file
+
+    def _let_go(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+        self._file, self._seen, self._named = -1, None, -1
+
+    def _note_last(self, end: int, body: bytes, data: bytes) -> None:
+        at = end - len(body) - RECORD_EXTRA_BYTES
+        self._last = at, data[at : at + RECORD_EXTRA_BYTES]
+
     def _forget(self) -> None:
-        self._state, self._living, self._end = {}, 0, 0
+        self._state, self._living, self._end, self._last = {}, 0, 0, (0, b"")
         self._change += 1
         self._changes = dict.fromkeys(self._changes, self._change)
 
@@ -187,27 +216,31 @@ class StateLog:
         body = pack(record)
         fd = self._disk.open(LOG, WRITE_FLAGS | os.O_CREAT, 0o600, dir_fd=self._home)
         try:
-            length = os.fstat(fd).st_size
-            if length > self._end:
-                self._cut_torn(fd, length)
+            status = os.fstat(fd)
+            if status.st_size > self._end:
+                self._cut_torn(fd, status.st_size)
             framed = encode_record(body, self._end)
             try:
                 self._disk.pwrite(fd, framed, self._end)
                 self._disk.fdatasync(fd)
-                if self._end == 0:
+                if status.st_ino != self._named:  # Whoever made it, or wrote it anew, may have failed to.
                     self._disk.fsync(self._home)
+                    self._named = status.st_ino
             except OSError:
                 # It may or may not be on the disk; the caller is told that it does not hold, so take it back.
                 with contextlib.suppress(OSError):
                     self._disk.truncate(fd, self._end)
                 self._seen = None
-                self._end = 0
                 raise
             self._take(body)
+            self._last = self._end, framed[:RECORD_EXTRA_BYTES]
             self._end += len(framed)
-            self._seen = (os.fstat(fd).st_ino, self._end)
+            if self._file < 0:
+                self._file, fd = fd, -1
+            self._seen = _stamp(os.fstat(self._file))
         finally:
-            os.close(fd)
+            if fd >= 0:
+                os.close(fd)
         self._compact_if_worth()
 
     def _cut_torn(self, fd: int, length: int) -> None:
@@ -215,15 +248,33 @@ class StateLog:
         self._disk.truncate(fd, self._end)
 
     def _compact_if_worth(self) -> None:
-        if self._end < COMPACT_ABOVE_BYTES or 2 * self._living > self._end:
+        """Write the log anew if most of it is dead. It says the same either way: what fails here fails nobody."""
+        if self._end < self._compact_above or 2 * self._living > self._end:
             return
         bodies = [pack([kind, list(key), value]) for kind, known in self._state.items() for key, value in known.items()]
         data = _framed(bodies)
-        self._write_beside(_NEW, data)
-        self._disk.replace(_NEW, LOG, source_fd=self._home, target_fd=self._home)
-        self._disk.fsync(self._home)
-        self._end = len(data)
-        self._seen = (os.stat(LOG, dir_fd=self._home).st_ino, len(data))
+        try:
+            self._write_beside(_NEW, data)
+            file = os.open(_NEW, READ_FLAGS, dir_fd=self._home)
+            try:
+                self._disk.replace(_NEW, LOG, source_fd=self._home, target_fd=self._home)
+            except BaseException:
+                os.close(file)
+                raise
+        except OSError:  # A full disk, say. To try it at each record would take longer than all else.
+            with contextlib.suppress(OSError):
+                self._disk.unlink(_NEW, dir_fd=self._home)
+            self._compact_above = self._end + COMPACT_ABOVE_BYTES
+            return
+        self._read_on_in(file)
+        status = os.fstat(file)
+        self._end, self._seen = len(data), _stamp(status)
+        if bodies:
+            self._note_last(self._end, bodies[-1], data)
+        self._compact_above = COMPACT_ABOVE_BYTES
+        with contextlib.suppress(OSError):  # Until that is durable the old one is there. Who appends sees to it first.
+            self._disk.fsync(self._home)
+            self._named = status.st_ino
 
     def _write_beside(self, name: str, data: bytes) -> None:
         fd = self._disk.open(name, WRITE_FLAGS | os.O_CREAT, 0o600, dir_fd=self._home)
@@ -255,7 +306,7 @@ def salvage(home: Path) -> tuple[str, ...]:
 
 
 def _salvage(disk: Disk, home: Path, home_fd: int) -> tuple[str, ...]:
-    data = _read(home_fd, LOG)
+    data = _read_log(home_fd)
     kept: list[bytes] = []
     lost = 0
     at: int | None = 0
@@ -286,10 +337,22 @@ def _framed(bodies: list[bytes]) -> bytes:
     return bytes(data)
 
 
-def _read(home_fd: int, name: str) -> bytes:
+def _read_log(home_fd: int) -> bytes:
     try:
-        fd = os.open(name, READ_FLAGS, dir_fd=home_fd)
+        fd = os.open(LOG, READ_FLAGS, dir_fd=home_fd)
     except FileNotFoundError:
         return b""
-    with open(fd, "rb") as file:
+    try:
+        return _read(fd)
+    finally:
+        os.close(fd)
+
+
+def _read(fd: int) -> bytes:
+    with open(fd, "rb", closefd=False) as file:
+        file.seek(0)
         return file.read()
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

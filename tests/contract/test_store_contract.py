@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,7 +14,8 @@ from msgspec.structs import replace
 from p2phub.content import Codec, RangeSet, Readable, digest_of
 from p2phub.errors import ContentChanged, DiskError, Malformed, Occupied, Unsafe
 from p2phub.manifest import FileEntry, Manifest
-from p2phub.store import Arrival, Gap, Made, Origin, Part, Selected, ToMake
+from p2phub.store import Arrival, Gap, Keep, Made, Origin, Part, Selected, Spare, Store, ToMake
+from p2phub.store.keeping import Keeper
 from tests.support.content import Content, content_of, random_files
 from tests.support.covers import covers
 from tests.support.stores import (
@@ -863,3 +866,86 @@ def test_what_is_made_does_not_leave_the_folder(scene: Scene, content: Content, 
     with pytest.raises(Malformed):
         arrive(scene, content, selected=replace(selected, made=(ToMake(path, 1, 1),)))
     assert scene.files() == {}
+
+
+# --- a disk that fails -----------------------------------------------------------------------------------------------
+
+
+def calls_of(scene: Scene, content: Content, opened: contextlib.ExitStack) -> dict[str, Callable[[], object]]:
+    """Return a call of each method of a store whose folder holds `content`."""
+    store, root, folder = scene.store, content.root, scene.folder
+    found, other, keep = hashed(scene, content), folder.with_name("another"), Keep()
+    place, plain = folder / content.manifest.files[0].path, next(iter(found))
+    file = store.open_in_place(folder, content.manifest.files[0].path)
+    opened.callback(file.close)
+    spare = Spare(root, store.own_folder(root), 1)
+    return {
+        "get_ready": store.get_ready,
+        "put_blobs": lambda: store.put_blobs([b"new", *content.blobs.values()]),
+        "blob": lambda: store.blob(root),
+        "scan": lambda: store.scan(folder, take_all),
+        "open_in_place": lambda: store.open_in_place(folder, content.manifest.files[0].path),
+        "open_place": lambda: store.open_place(place),
+        "fingerprint_of": lambda: store.fingerprint_of(file),
+        "shows_writes": lambda: store.shows_writes(file),
+        "remembered": lambda: store.remembered(folder),
+        "hold": lambda: store.hold(content.manifest, root, folder, found),
+        "open_draft": store.open_draft,
+        "whole": lambda: store.whole(root),
+        "holdings": store.holdings,
+        "held_at": store.held_at,
+        "recorded": lambda: store.recorded(root, folder),
+        "read_only": lambda: store.read_only(root, folder),
+        "read_plan": lambda: store.read_plan(root),
+        "open_held": lambda: store.open_held(root, folder, 0),
+        "parts": lambda: store.parts(root),
+        "manifests_with": lambda: store.manifests_with(root),
+        "local": lambda: store.local(content.table, content.whole),
+        "note_hashed": lambda: store.note_hashed({place: plain}),
+        "hashed_at": lambda: store.hashed_at([place]),
+        "note_parts": lambda: store.note_parts({}),
+        "part_hashed": lambda: store.part_hashed(place),
+        "look_again": lambda: store.look_again(root, 0),
+        "mark_changed": lambda: store.mark_changed(root, 0),
+        "mark_damaged": lambda: store.mark_damaged(root, folder, 0),
+        "mark_right": lambda: store.mark_right(root, folder, 0, plain.fingerprint, trusted=True),
+        "arrive": lambda: store.arrive(content.manifest, root, content.table, other, force=False),
+        "check": store.check,
+        "own_folder": lambda: store.own_folder(root),
+        "own_bytes": store.own_bytes,
+        "own_unfinished": store.own_unfinished,
+        "note_others": lambda: store.note_others(root, 1),
+        "in_use": lambda: opened.enter_context(store.in_use(root)),
+        "collectable": lambda: store.collectable(keep),
+        "collect": lambda: store.collect(spare, keep),
+        "sweep": lambda: store.sweep(keep, lambda: False),
+        "unfinished_bytes": lambda: store.unfinished_bytes(root, other),
+        "discard_unfinished": lambda: store.discard_unfinished(root, other),
+        "usage": store.usage,
+        "release": lambda: store.release(root),
+    }
+
+
+@covers("F03")
+@pytest.mark.parametrize("error", [errno.EIO, errno.EMFILE])
+def test_whatever_the_disk_fails_at_is_told_as_a_fault_of_the_disk(scene: Scene, content: Content, error: int) -> None:
+    """Each in a process that has read nothing yet, and then once it has."""
+    hold(scene, content)
+    scene.store.note_hashed({scene.folder / "elsewhere": hashed(scene, content)[0]})
+    with contextlib.ExitStack() as opened:
+        calls = calls_of(scene, content, opened)
+    asked = 0
+    for name in calls:
+        scene.reopen()
+        scene.store.get_ready()
+        for _ in range(2):
+            with contextlib.ExitStack() as opened:
+                call = calls_of(scene, content, opened)[name]
+                with scene.failing(error) as failed, contextlib.suppress(DiskError):
+                    if callable(close := getattr(call(), "close", None)):
+                        opened.callback(close)
+            asked += len(failed)
+            scene.store.read_plan(content.root)
+    assert asked > len(calls) or not isinstance(scene, DiskScene)
+    public = {name for kind in (Store, Keeper) for name in vars(kind) if not name.startswith("_")}
+    assert calls.keys() == public - {"close"}

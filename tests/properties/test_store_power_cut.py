@@ -451,7 +451,7 @@ def test_blobs_that_were_put_survive_a_power_cut(scratch: Path) -> None:
     home.mkdir()
     disk = RecordingDisk(home)
     fd = open_home(disk, home)
-    blobs = Blobs(fd, disk)
+    blobs = Blobs(fd, disk, home)
     put = [b"one" * 400, b"two", b"three"]
     blobs.put(put[:2])
     disk.say(2)
@@ -462,7 +462,7 @@ def test_blobs_that_were_put_survive_a_power_cut(scratch: Path) -> None:
 
     def look(at: Path, said: list[object]) -> None:
         fd = open_home(QuickDisk(), at)
-        left = Blobs(fd, QuickDisk())
+        left = Blobs(fd, QuickDisk(), at)
         for number, blob in enumerate(put):
             held = left.get(digest_of(blob))
             assert held in (None, blob)

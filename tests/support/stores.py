@@ -6,10 +6,12 @@ once. Source: p2phub/store/interface.py.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import pytest
 
@@ -39,6 +41,9 @@ class Scene(Protocol):
     def reopen(self) -> None:
         """End the store and begin another on the same home, as after a crash of the process."""
 
+    def failing(self, error: int) -> AbstractContextManager[list[str]]:
+        """Within, what the store's disk is asked to open or list fails by `error`; yields what it was asked for."""
+
     def ledger(self) -> Ledger: ...
 
 
@@ -67,6 +72,19 @@ class DiskScene:
         self.store.close()
         self.store = FilesystemStore(self.home, self._disk)
 
+    @contextlib.contextmanager
+    def failing(self, error: int) -> Iterator[list[str]]:
+        asked: list[str] = []
+
+        def fail(path: object, *args: object, **named: object) -> NoReturn:
+            asked.append(str(path))
+            raise OSError(error, os.strerror(error), path)
+
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("open", "listdir", "scandir"):
+                patch.setattr(os, name, fail)
+            yield asked
+
     def ledger(self) -> Ledger:
         return FileLedger(self.home)
 
@@ -89,6 +107,10 @@ class MemoryScene:
 
     def reopen(self) -> None:
         """Nothing outlives a process in memory: the same store goes on."""
+
+    @contextlib.contextmanager
+    def failing(self, error: int) -> Iterator[list[str]]:
+        yield []  # There is no disk.
 
     def ledger(self) -> Ledger:
         return self._ledger

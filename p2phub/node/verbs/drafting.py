@@ -42,10 +42,12 @@ async def open_draft(node: Running, watch: Watch, *, base: str | None = None) ->
     """Tell that a draft is open (DraftOpened), which begins with the files of `base`; return when it was closed. Raises
     HubError."""
     parts, number = node.parts, next(_NUMBERS)
-    with contextlib.ExitStack() as stack:
+    async with contextlib.AsyncExitStack() as stack:
         manifest = None if base is None else await parts.workers.run(lambda: parts.resolver.local(base))
         if manifest is not None:
             stack.enter_context(node.using(manifest))
+            # By others, too: until it is recorded, nothing says that what is published needs its files.
+            await stack.enter_async_context(node.in_use(manifest))
         held = None if manifest is None else await parts.workers.run(lambda: parts.store.whole(manifest))
         if manifest is not None and held is None:
             hint = f"fetch it first: p2phub pin {base}"

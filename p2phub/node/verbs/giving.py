@@ -7,8 +7,7 @@ they are held where that program has them, as what is adopted is. Until then not
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -34,7 +33,6 @@ from p2phub.manifest import (
     parse_reference,
 )
 from p2phub.node.capping import JobCaps
-from p2phub.node.compose import Parts
 from p2phub.node.durations import parse_duration
 from p2phub.node.rates import Rates, parse_cap
 from p2phub.node.running import JsonObject, Running
@@ -98,7 +96,7 @@ async def give(
                 allow_unsafe=allowed,
                 options=(("to", to), ("as", called), *((("branch", branch),) if branch != "main" else ())),
             )
-        async with _in_use(parts, resolved.manifest):
+        async with node.in_use(resolved.manifest):
             # Looked for only now: another process could have collected it until we had the lock.
             holding = await parts.workers.run(lambda: _whole(node, resolved.manifest))
             if holding is None:
@@ -116,18 +114,6 @@ async def give(
         seconds = round(trio.current_time() - began, 3)
         done = Done(str(path), bytes_received=0, bytes_reused=holding.bytes_total, seconds=seconds, first_byte_s=None)
     return replace(done, path=str(path)).as_json()
-
-
-@asynccontextmanager
-async def _in_use(parts: Parts, manifest: Digest) -> AsyncIterator[None]:
-    """Keep what the own store has of a manifest from collection by any process. Raises Occupied."""
-    with ExitStack() as stack:
-        await parts.workers.run(lambda: stack.enter_context(parts.store.in_use(manifest)))
-        try:
-            yield
-        finally:
-            with trio.CancelScope(shield=True):
-                await parts.workers.run(stack.close)
 
 
 async def _fetch(

@@ -55,7 +55,7 @@ class SharedFolder:
     def write(self, catalogue: Catalogue, before: Catalogue | None, get: GetBlob) -> None:
         """Let the place have `catalogue`, in place of `before` (None: who knows what), and the blobs that it needs."""
         self._remove_left_over()
-        blobs = Blobs(self._own, self._disk, folder_mode=FOLDER_MODE, file_mode=FILE_MODE, held=True)
+        blobs = Blobs(self._own, self._disk, self._place, folder_mode=FOLDER_MODE, file_mode=FILE_MODE, held=True)
         try:
             here = set() if before is None else set(blobs.all())  # One that rotted is written again then.
             for manifest in dict.fromkeys(each.manifest for each in catalogue.listed):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,11 +18,11 @@ import trio.testing
 from p2phub import limits
 from p2phub.engine.upstream import Listing, Repo, Upstream
 from p2phub.engine.workers import Workers
-from p2phub.errors import Damaged, NotFound, PeerGone, ProtocolViolation, UsageError
+from p2phub.errors import Damaged, DiskError, NotFound, PeerGone, ProtocolViolation, UsageError
 from p2phub.identity import MirrorId, parse_mirror
 from p2phub.net import Mirrors
 from p2phub.net.interface import Take
-from p2phub.store.hub_copy import _write_whole
+from p2phub.store.hub_copy import HubCopy, HubFile, _write_whole
 
 COMMIT = "c0ffee" + "0" * 34
 REPO = Repo("model", "acme/mini")
@@ -221,6 +223,57 @@ async def test_a_blob_that_changed_on_the_disk_is_not_there(ask: Ask) -> None:
         assert listing.copy.standing(listing.files["a.bin"]) is None
         await upstream.bring(listing, "a.bin", 0, 7, lambda place, start, stop: None)
     assert place.read_bytes() == content
+
+
+def kept_copy(at: Path, data: bytes) -> tuple[HubCopy, HubFile, Path]:
+    file = HubFile("w.bin", len(data), hashlib.sha256(data).hexdigest(), None)
+    copy = HubCopy(at, "models", "a/b", "0" * 40)
+    copy.begin({"w.bin": file})
+    copy.coming(file).write_bytes(data)
+    return copy, file, copy.keep(file)
+
+
+def test_a_blob_that_was_written_in_and_has_its_times_back_is_not_there(tmp_path: Path) -> None:
+    copy, file, place = kept_copy(tmp_path, b"right" * 100)
+    was = place.stat()
+    with place.open("r+b") as opened:
+        opened.write(b"WRONG")
+    os.utime(place, ns=(was.st_atime_ns, was.st_mtime_ns))
+    assert copy.standing(file) is None
+
+
+def test_a_blob_that_has_another_time_of_change_alone_is_read_and_is_there(tmp_path: Path) -> None:
+    copy, file, place = kept_copy(tmp_path, b"right" * 100)
+    seen = copy.folder / ".seen" / file.blob
+    noted = seen.read_bytes()
+    os.utime(place, ns=(1, 1))
+    assert copy.standing(file) == place
+    assert seen.read_bytes() != noted
+    now = seen.read_bytes()
+    seen.write_bytes(b" ".join(now.split()[:3]) + b"\n")  # As it was noted before.
+    assert copy.standing(file) == place
+    assert seen.read_bytes() == now
+
+
+def test_what_could_not_be_made_durable_is_not_taken_for_what_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sync that failed says so once: what it lost is still read as it should be, and the next sync says nothing."""
+
+    def refuse(fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    data = b"right" * 100
+    file = HubFile("w.bin", len(data), hashlib.sha256(data).hexdigest(), None)
+    copy = HubCopy(tmp_path, "models", "a/b", "0" * 40)
+    copy.begin({"w.bin": file})
+    copy.coming(file).write_bytes(data)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        with pytest.raises(DiskError, match="input/output"):
+            copy.keep(file)
+    assert copy.coming(file).read_bytes() == b""
+    assert copy.standing(file) is None
 
 
 async def test_many_who_want_a_file_wait_for_one_download(ask: Ask) -> None:

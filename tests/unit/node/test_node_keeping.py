@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ from p2phub.errors import DiskError, DiskFull, NotFound
 from p2phub.identity import Address, PeerAddress, PeerId
 from p2phub.node.keeping import Keeping, described
 from p2phub.node.unfinished import Begun, note
-from p2phub.store import Origin, Spare
+from p2phub.store import Keep, Origin, Spare
+from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.memory import MemoryStore
 from tests.support.content import content_of, random_files
 from tests.support.covers import covers
@@ -160,6 +162,22 @@ async def test_what_a_running_fetch_needs_is_not_collected(scene: Scene) -> None
     keep = await busy.keep()
     assert scene.real_store.collectable(keep).spare == ()
     assert scene.real_store.collect(Spare(ONE.root, scene.real_store.own_folder(ONE.root), 1), keep) is None
+
+
+@covers("F33")
+async def test_what_a_draft_begins_with_is_collected_by_no_process(scene: Scene) -> None:
+    own(scene.real_store, ONE)
+    spare = Spare(ONE.root, scene.real_store.own_folder(ONE.root), 1)
+    other = FilesystemStore(scene.parts.config.home)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(scene.call, "open_draft", base=text(ONE.root)))
+        while not scene.node.drafts:
+            await trio.lowlevel.checkpoint()
+        assert other.collect(spare, Keep()) is None
+        (number,) = scene.node.drafts
+        await scene.call("close_draft", number=number)
+    assert other.collect(spare, Keep()) is not None
+    other.close()
 
 
 def keeping_with(scene: Scene, *, quota: int) -> Keeping:

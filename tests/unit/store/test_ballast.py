@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from pathlib import Path
 
@@ -45,6 +47,21 @@ def test_room_is_set_aside_while_there_is_plenty_and_given_up_when_there_is_none
     room.free = ROOM_BYTES - BALLAST_BYTES - 1  # Others took what was given up.
     with pytest.raises(DiskFull, match="no space left"):
         make_room(tmp_path)
+
+
+def test_room_that_could_not_be_set_aside_is_once_it_can_be(
+    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(fd: int, offset: int, length: int) -> None:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", refuse)
+        make_room(tmp_path)
+    assert not (tmp_path / BALLAST).exists()
+    (tmp_path / BALLAST).touch()  # As one leaves it who is killed before it has its blocks.
+    make_room(tmp_path)
+    assert (tmp_path / BALLAST).stat().st_size == BALLAST_BYTES
 
 
 def test_without_room_the_index_is_not_opened_at_all(room: Room, tmp_path: Path) -> None:

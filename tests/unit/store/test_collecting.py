@@ -6,12 +6,13 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from p2phub.content import digest_of
-from p2phub.store import Keep, Origin, Spare
+from p2phub.store import Keep, Origin, Spare, collecting
 from p2phub.store.blobs import YOUNG_S
 from p2phub.store.filesystem import FilesystemStore
 from tests.support.content import Content, content_of, random_files
@@ -201,3 +202,26 @@ def test_a_collection_that_is_stopped_has_done_a_part_and_the_next_does_the_rest
     assert len(os.listdir(files)) == 2
     sweep(scene)
     assert os.listdir(files) == []
+
+
+@covers("F33")
+def test_what_is_published_from_the_own_store_while_it_is_to_be_forgotten_keeps_it(
+    scene: DiskScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spare = own(scene, ONE)
+    other = FilesystemStore(scene.home)
+    user, scene.folder = scene.folder, spare.folder
+    found = hashed(scene, PART)
+    scene.folder = user
+    take = collecting.Destination
+
+    def publish_then_take(*args: Any) -> collecting.Destination:  # Asked whether anything needs it was before.
+        other.put_blobs(list(PART.blobs.values()))
+        other.hold(PART.manifest, PART.root, spare.folder, found)
+        return take(*args)
+
+    monkeypatch.setattr(collecting, "Destination", publish_then_take)
+    assert scene.store.collect(spare, Keep()) is None
+    assert [holding.complete for holding in scene.store.holdings()] == [True, True]
+    assert not (spare.folder / ".p2phub").exists()
+    other.close()

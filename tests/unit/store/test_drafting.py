@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 from pathlib import Path
 
@@ -67,6 +68,22 @@ def test_after_the_index_was_lost_nothing_is_collected_and_all_is_found_again(sc
         (scene.home / name).unlink(missing_ok=True)
     scene.store = FilesystemStore(scene.home)
     scene.store.sweep(Keep(), lambda: False)
+    scene.store.check()
+    assert served(scene, content) == without_empty(FIRST)
+
+
+def test_what_the_log_alone_knows_to_be_held_is_not_collected(scene: DiskScene) -> None:
+    content = publish(scene, FIRST)
+    scene.store.close()
+    with sqlite3.connect(scene.home / INDEX) as db:
+        db.execute("PRAGMA foreign_keys = ON")
+        db.execute("DELETE FROM holding")
+    db.close()
+    for blob in (scene.home / "blobs").iterdir():
+        os.utime(blob, (0, 0))
+    scene.store = FilesystemStore(scene.home)
+    swept = scene.store.sweep(Keep(), lambda: False)
+    assert (swept.leftovers, swept.blobs) == ((), 0)
     scene.store.check()
     assert served(scene, content) == without_empty(FIRST)
 

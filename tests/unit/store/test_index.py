@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import sqlite3
@@ -9,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from p2phub.content import Digest, digest_of
 from p2phub.errors import DiskError
+from p2phub.store import blobs
 from p2phub.store.ballast import BALLAST
+from p2phub.store.database import DOUBTED, TRUSTED, Damage
 from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.index import FileRow
 from p2phub.store.interface import Fingerprint
@@ -208,3 +212,128 @@ def test_a_new_home_has_its_index_before_anybody_needs_it(tmp_path: Path) -> Non
     hold(scene, CONTENT)
     assert made.st_ino == index.stat().st_ino
     assert scene.store.check() == ()
+
+
+def meets_damage(store: FilesystemStore) -> None:
+    """Have a process find the index damaged once, as it is open there."""
+    met: list[object] = []
+
+    def work(db: sqlite3.Connection) -> None:
+        if not met:
+            met.append(db)
+            raise Damage("a page")
+
+    store._holdings.index.database.do(work)
+
+
+@pytest.mark.covers("F08")
+def test_what_is_recorded_by_who_had_the_index_open_that_another_put_aside_is_in_the_new_one(tmp_path: Path) -> None:
+    scene = DiskScene(tmp_path)
+    assert scene.store.holdings() == ()
+    other = FilesystemStore(scene.home)
+    meets_damage(other)
+    hold(scene, CONTENT)
+    assert [holding.complete for holding in (*other.holdings(), *scene.store.holdings())] == [True, True]
+    scene.store.close()
+    other.close()
+    fresh = FilesystemStore(scene.home)
+    assert [holding.complete for holding in fresh.holdings()] == [True]
+    fresh.close()
+
+
+@pytest.mark.covers("F08")
+def test_what_was_being_recorded_when_the_index_was_put_aside_is_recorded_again(tmp_path: Path) -> None:
+    scene = DiskScene(tmp_path)
+    hold(scene, CONTENT)
+    hold(scene, content_of({"other": b"x"}))
+    scene.store.close()
+    store, other = FilesystemStore(scene.home), FilesystemStore(scene.home)
+    before = store._holdings.index.holdings()
+    standings: list[int] = []
+
+    def work(db: sqlite3.Connection) -> None:
+        (standing,) = db.execute("SELECT max(standing) FROM file").fetchone()
+        standings.append(standing)
+        if len(standings) == 1:
+            meets_damage(other)
+
+    store._holdings.index.database.do(work)
+    assert standings == [TRUSTED, DOUBTED]
+    after = store._holdings.index.holdings()
+    assert {(row.manifest, row.folder) for row in before} == {(row.manifest, row.folder) for row in after}
+    assert not {row.id for row in before} & {row.id for row in after}, "what is noted of one is noted of no other"
+    store.close()
+    other.close()
+
+
+@pytest.mark.covers("F07")
+def test_damage_that_two_processes_meet_puts_the_index_aside_once(tmp_path: Path) -> None:
+    scene = held_home(tmp_path)
+    one, two = FilesystemStore(scene.home), FilesystemStore(scene.home)
+    assert len(one.holdings()) == len(two.holdings()) == 1
+    meets_damage(one)
+    assert any("damaged" in line for line in one.check())
+    meets_damage(two)
+    assert two.check() == ()
+    assert [holding.complete for holding in (*one.holdings(), *two.holdings())] == [True, True]
+    assert [path.name for path in scene.home.glob("index.damaged-*")] == ["index.damaged-1"]
+    one.close()
+    two.close()
+
+
+@pytest.mark.covers("F08")
+def test_a_holding_that_the_log_has_and_the_index_lacks_is_held_again_once_it_was_hashed(tmp_path: Path) -> None:
+    scene = held_home(tmp_path)
+    with sqlite3.connect(scene.home / "index.sqlite") as db:
+        db.execute("PRAGMA foreign_keys = ON")
+        db.execute("DELETE FROM holding")
+    db.close()
+    store = FilesystemStore(scene.home)
+    assert store.holdings() == ()
+    assert any("told again" in line for line in store.check())
+    assert [holding.complete for holding in store.holdings()] == [True]
+    assert store.check() == ()
+    store.close()
+
+
+@pytest.mark.covers("F07")
+def test_a_blob_that_was_put_right_while_the_rotted_one_was_read_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = held_home(tmp_path)
+    reader, writer = FilesystemStore(scene.home), FilesystemStore(scene.home)
+    (scene.home / "blobs" / CONTENT.root.raw.hex()).write_bytes(b"rotted")
+
+    def digest_and_put(blob: bytes) -> Digest:
+        if blob == b"rotted":
+            monkeypatch.undo()
+            writer.put_blobs([CONTENT.blobs[CONTENT.root]])
+        return digest_of(blob)
+
+    monkeypatch.setattr(blobs, "digest_of", digest_and_put)
+    assert reader.blob(CONTENT.root) is None
+    assert reader.blob(CONTENT.root) == CONTENT.blobs[CONTENT.root]
+    reader.close()
+    writer.close()
+
+
+@pytest.mark.covers("F05")
+def test_a_blob_that_the_disk_cannot_read_any_more_is_written_anew_when_it_is_put(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = held_home(tmp_path)
+    name = CONTENT.root.raw.hex()
+    bad = (scene.home / "blobs" / name).stat().st_ino
+    store, opened = FilesystemStore(scene.home), os.open
+
+    def failing(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if path == name and os.stat(path, dir_fd=dir_fd).st_ino == bad:
+            raise OSError(errno.EIO, "Input/output error")
+        return opened(path, flags, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", failing)
+    with pytest.raises(DiskError, match="read metadata"):
+        store.blob(CONTENT.root)
+    store.put_blobs([CONTENT.blobs[CONTENT.root]])
+    assert store.blob(CONTENT.root) == CONTENT.blobs[CONTENT.root]
+    store.close()

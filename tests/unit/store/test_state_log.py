@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import stat
@@ -154,6 +155,127 @@ def test_what_could_not_be_synced_does_not_hold(tmp_path: Path) -> None:
     again = StateLog(tmp_path)
     assert again.all("kind") == {("a",): ["kept"], ("b",): ["later"]}
     again.close()
+
+
+@pytest.mark.covers("F03")
+def test_what_was_taken_back_is_taken_back_for_who_read_it_meanwhile(tmp_path: Path) -> None:
+    reader = StateLog(tmp_path)
+
+    class ReadBeforeItFails(FailingDisk):
+        def fdatasync(self, fd: int) -> None:
+            if self.failing:
+                assert reader.get("kind", ("a",)) == ["lost"]
+            super().fdatasync(fd)
+
+    disk = ReadBeforeItFails()
+    log = StateLog(tmp_path, disk)
+    log.set("kind", ("a",), ["kept"])
+    disk.failing = True
+    with pytest.raises(DiskError):
+        log.set("kind", ("a",), ["lost"])
+    disk.failing = False
+    log.set("kind", ("a",), ["late"])  # As long, at the same place.
+    log.set("kind", ("b",), ["more"])
+    assert reader.all("kind") == {("a",): ["late"], ("b",): ["more"]}
+    log.close()
+    reader.close()
+
+
+class FullDisk(Disk):
+    """Has no room for another file once `full` is set, or (`names`) cannot make names durable."""
+
+    full = names = False
+
+    def open(self, name: str | os.PathLike[str], flags: int, mode: int = 0o666, *, dir_fd: int | None = None) -> int:
+        if self.full and flags & os.O_CREAT and not os.access(name, os.F_OK, dir_fd=dir_fd):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().open(name, flags, mode, dir_fd=dir_fd)
+
+    def fsync(self, fd: int) -> None:
+        if self.names:
+            raise OSError(errno.EIO, "Input/output error")
+        super().fsync(fd)
+
+
+@pytest.mark.covers("F01")
+def test_a_log_that_there_is_no_room_to_write_anew_takes_every_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state_log_module, "COMPACT_ABOVE_BYTES", 2_000)
+    disk = FullDisk()
+    log = StateLog(tmp_path, disk)
+    log.set("kind", ("kept",), ["as it is"])
+    disk.full = True
+    for number in range(200):
+        log.set("kind", ("changes",), [number])
+    log.remove("kind", ("changes",))
+    assert (tmp_path / "state.log").stat().st_size > 4_000
+    disk.full = False
+    for number in range(200):
+        log.set("kind", ("again",), [number])
+    assert (tmp_path / "state.log").stat().st_size < 4_000, "written anew once there is room"
+    log.close()
+    again = StateLog(tmp_path)
+    assert again.all("kind") == {("kept",): ["as it is"], ("again",): [199]}
+    again.close()
+
+
+@pytest.mark.covers("F01")
+def test_what_could_not_be_written_anew_leaves_nothing_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state_log_module, "COMPACT_ABOVE_BYTES", 2_000)
+
+    class Short(Disk):
+        def replace(self, source: str, target: str, *, source_fd: int, target_fd: int) -> None:
+            raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    log = StateLog(tmp_path, Short())
+    for number in range(200):
+        log.set("kind", ("changes",), [number])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["state.lock", "state.log"]
+    log.close()
+
+
+@pytest.mark.covers("F03")
+def test_a_log_written_anew_takes_nothing_more_before_its_name_is_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state_log_module, "COMPACT_ABOVE_BYTES", 2_000)
+    disk = FullDisk()
+    log, other = StateLog(tmp_path, disk), StateLog(tmp_path, disk)
+    log.set("kind", ("changes",), [0])
+    disk.names = True
+    was = (tmp_path / "state.log").stat().st_ino
+    number = 0
+    while (tmp_path / "state.log").stat().st_ino == was:  # What holds already is in the old one and in the new one.
+        number += 1
+        log.set("kind", ("changes",), [number])
+    for each in (log, other):
+        with pytest.raises(DiskError, match="input/output"):
+            each.set("kind", ("changes",), ["lost"])
+    disk.names = False
+    for each in (log, other):
+        assert each.get("kind", ("changes",)) == [number]
+        each.close()
+
+
+def test_a_log_written_anew_is_never_taken_for_the_one_that_was_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that nobody has open gives its inode number to the next that is made."""
+    monkeypatch.setattr(state_log_module, "COMPACT_ABOVE_BYTES", 2_000)
+    writer, idle = StateLog(tmp_path), StateLog(tmp_path)
+    writer.set("name", ("a",), ["first"])
+    assert idle.get("name", ("a",)) == ["first"]
+    inodes = []
+    for number in range(100):
+        writer.set("name", ("a",), [f"{number:0100}"])
+        inodes.append((tmp_path / "state.log").stat().st_ino)
+    anew = [inode for inode in inodes if inode != inodes[0]]
+    assert anew
+    assert inodes[-len(anew) :] == anew, "what an idle process has open is the log again, and another"
+    assert idle.get("name", ("a",)) == [f"{99:0100}"]
+    writer.close()
+    idle.close()
 
 
 @covers("T47")
