@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from p2phub.api import Hub, HubError, NotFound, Occupied, PassingOn, UsageError, commit_of_version
+from p2phub.api import Hub, HubError, NodeGone, NotFound, Occupied, PassingOn, UsageError, commit_of_version
 from p2phub.api.blocking import BlockingHub, Options
 from p2phub.api.blocking_hub import BlockingModel
 from p2phub.api.reading import OpenedFile
@@ -219,7 +219,7 @@ class Shared:
                 time.sleep(LOOK_S)
             except HubError as error:
                 if not hub.closed:
-                    if type(error) is not HubError or not again:
+                    if not isinstance(error, NodeGone) or not again:
                         raise
                     again = False
                     self._close(hub)

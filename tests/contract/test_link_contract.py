@@ -13,6 +13,7 @@ import pytest
 import trio
 import trio.testing
 
+from p2phub import limits
 from p2phub.content import Digest, RangeSet, Renumbering, WritePlan, digest_of, same_chunks
 from p2phub.errors import ChunkMismatch, DiskFull, HubError, PeerError, PeerGone, PeerRefused, ProtocolViolation
 from p2phub.identity import Address, MirrorId, PeerAddress, PeerId, SecretKey, parse_mirror
@@ -640,9 +641,9 @@ async def test_what_is_not_offered_is_unknown(kind: str, tmp_path: Path, why: st
 
 
 @covers("T37")
-async def test_one_peer_gets_four_connections_and_the_fifth_is_told_busy(kind: str, tmp_path: Path) -> None:
+async def test_one_peer_gets_so_many_connections_and_one_more_is_told_busy(kind: str, tmp_path: Path) -> None:
     async with scene(kind, tmp_path) as here:
-        links = [await here.opened() for _ in range(4)]
+        links = [await here.opened() for _ in range(limits.CONNECTIONS_PER_PEER_MAX)]
         _, closed = await until_closed(await here.link())
         assert isinstance(closed.error, PeerRefused)
         assert closed.error.reason == "busy"

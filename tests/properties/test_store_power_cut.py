@@ -37,6 +37,7 @@ from p2phub.store.arriving import begin_arrival
 from p2phub.store.blobs import Blobs
 from p2phub.store.disk import Disk
 from p2phub.store.folders import open_place
+from p2phub.store.interface import Fingerprint
 from p2phub.store.journal import Binding, Identity, Journal, Remembered, read_journal
 from p2phub.store.ledger import FileLedger
 from p2phub.store.placing import Places
@@ -134,6 +135,9 @@ def put(disk: RecordingDisk, folder: Path, name: str, data: bytes, *, durable: b
     os.close(folder_fd)
 
 
+TOLD = 1 << 40  # In what passes for an inode's number.
+
+
 class SameFiles:
     """Lets the copy of a disk pass for the disk: a file is told from another by its number in the log.
 
@@ -148,7 +152,15 @@ class SameFiles:
         self.numbers = numbers
 
     def of(self, status: os.stat_result) -> Identity:
-        return Identity(0, self.numbers.get(status.st_ino, 1 << 32 | status.st_ino), status.st_size, 0)
+        return Identity(0, self._number(status.st_ino), status.st_size, 0)
+
+    def but_ctime(self, found: Fingerprint) -> bytes:
+        """Stand in for `Fingerprint.but_ctime`, of what is on a disk and of what a journal says of it."""
+        _, inode, size, _, _ = found.values()
+        return Fingerprint(0, self._number(inode), size, 0, 0)[:-8]
+
+    def _number(self, inode: int) -> int:
+        return inode if inode & TOLD else TOLD | self.numbers.get(inode, 1 << 32 | inode)
 
     def read_journal(self, folder_fd: int, binding: Binding, secret: bytes) -> Remembered:
         past = read_journal(folder_fd, binding, secret)
@@ -161,6 +173,7 @@ class SameFiles:
 def same_files(monkeypatch: pytest.MonkeyPatch) -> SameFiles:
     made = SameFiles()
     monkeypatch.setattr(Identity, "of", made.of)
+    monkeypatch.setattr(Fingerprint, "but_ctime", lambda found: made.but_ctime(found))
     monkeypatch.setattr(arriving, "read_journal", made.read_journal)
     return made
 

@@ -38,7 +38,7 @@ def listed(lab: Path) -> list[str]:
 
 async def announced(scene: Scene) -> int:
     """How many manifests a daemon would announce."""
-    return len(await trio.to_thread.run_sync(lambda: list(scene.announcer._public())))
+    return len(await trio.to_thread.run_sync(lambda: scene.announcer._public(None, set()).wanted))
 
 
 async def test_the_list_follows_what_is_published_hidden_forgotten_and_taken_back(scene: Scene, lab: Path) -> None:
