@@ -402,14 +402,20 @@ def test_a_file_that_appears_while_the_rest_is_fetched_is_not_overwritten(scene:
     assert scene.files() == content.files
 
 
+def place_alone(arrival: Arrival, content: Content, path: str) -> int:
+    """Bring one file to its place, whole and durable, and nothing else; return its number."""
+    number = [entry.path for entry in content.manifest.files].index(path)
+    deliver(arrival, content, range(*content.table.span(number)))
+    arrival.sync()
+    return number
+
+
 @covers("F05", "T53")
 def test_a_file_that_is_edited_at_its_place_while_the_rest_is_fetched_is_neither_served_nor_recorded(
     scene: Scene, content: Content
 ) -> None:
     arrival = arrive(scene, content)
-    whole = [entry.path for entry in content.manifest.files].index("more.bin")
-    deliver(arrival, content, range(*content.table.span(whole)))
-    arrival.sync()
+    whole = place_alone(arrival, content, "more.bin")
     assert read(arrival.read_plan().open(whole)) == content.files["more.bin"]
     scene.put("more.bin", b"?" * STEP)
     with pytest.raises(ContentChanged):
@@ -427,9 +433,7 @@ def test_a_file_that_was_placed_by_an_earlier_attempt_and_edited_in_this_one_is_
     scene: Scene, content: Content
 ) -> None:
     first = arrive(scene, content)
-    whole = [entry.path for entry in content.manifest.files].index("more.bin")
-    deliver(first, content, range(*content.table.span(whole)))
-    first.sync()
+    place_alone(first, content, "more.bin")
     first.close()
     again = arrive(scene, content)
     deliver_rest(again, content)

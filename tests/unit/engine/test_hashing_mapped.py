@@ -20,7 +20,7 @@ async def test_what_is_stored_through_a_mapping_after_a_pass_is_hashed_by_the_ne
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if is_in_memory(tmp_path):
-        pytest.skip("nothing is written back here")
+        pytest.skip("a file system in memory writes nothing back, so nothing that is stored there can be told by times")
     monkeypatch.setattr("p2phub.limits.RACY_FINGERPRINT_S", 0)  # The ctime cannot be set back, and nobody is to wait.
     store, folder = FilesystemStore(tmp_path / "home"), tmp_path / "model"
     folder.mkdir()

@@ -45,7 +45,7 @@ class Mapped:
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[DiskScene]:
     if is_in_memory(tmp_path):
-        pytest.skip("nothing is written back here")
+        pytest.skip("a file system in memory writes nothing back, so nothing that is stored there can be told by times")
     made = DiskScene(tmp_path)
     yield made
     made.store.close()
