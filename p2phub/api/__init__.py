@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from p2phub.api.daemon import examine_closed, log_format, run_node, salvage
+    from p2phub.api.daemon import daemon_settings, examine_closed, run_node, salvage
     from p2phub.api.drafting import Draft
     from p2phub.api.examining import examine
     from p2phub.api.fetching import default_folder
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
         parse_reference,
         quantisation_of,
     )
-    from p2phub.node import parse_duration, parse_listen
+    from p2phub.node import Config, parse_duration, parse_listen
     from p2phub.observe import (
         Adopted,
         Done,
@@ -99,6 +99,7 @@ __all__ = [
     "Adopted",
     "AlreadyRunning",
     "ChunkMismatch",
+    "Config",
     "ContentChanged",
     "Damaged",
     "DiskError",
@@ -149,6 +150,7 @@ __all__ = [
     "check_name",
     "commit_of",
     "commit_of_version",
+    "daemon_settings",
     "default_folder",
     "examine",
     "examine_closed",
@@ -161,7 +163,6 @@ __all__ = [
     "is_gguf_shard",
     "is_quantisation",
     "lfs_pointer",
-    "log_format",
     "looks_like_gguf",
     "ollama_image",
     "open_hub",
@@ -178,7 +179,7 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "p2phub.api.daemon": "examine_closed log_format run_node salvage",
+    "p2phub.api.daemon": "daemon_settings examine_closed run_node salvage",
     "p2phub.api.drafting": "Draft",
     "p2phub.api.examining": "examine",
     "p2phub.api.fetching": "default_folder",
@@ -194,7 +195,7 @@ _ROOMS = {
     "p2phub.manifest": "DEFAULT_TAG KINDS OLLAMA_MEDIA_TYPE OllamaImage OllamaKind OllamaPart Reference Ticket "
     "check_mirror check_name commit_of gguf_weights git_blob_sha1 given_with_gguf is_alias is_gguf_shard "
     "is_quantisation lfs_pointer ollama_image parse_reference quantisation_of",
-    "p2phub.node": "parse_duration parse_listen",
+    "p2phub.node": "Config parse_duration parse_listen",
     "p2phub.observe": "Adopted Done Event Failed FilesReady Found Listening PeerDropped Progress Published "
     "PublishProgress Ready Remark Source SourceBytes SourceLacks Started Stopped Unmatched Waiting Watch printable",
 }

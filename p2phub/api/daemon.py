@@ -60,11 +60,24 @@ async def run_node(
         await run_daemon(config, watch, *beside)
 
 
-def log_format(*, home: str | Path | None = None) -> str:
-    """Return how the daemon of a home is to write its log by the settings: "text" or "json".
+def daemon_settings(
+    *,
+    home: str | Path | None = None,
+    gateway: str | bool | None = None,
+    gateway_users: Sequence[str] = (),
+    gateway_uploads: bool | None = None,
+    upstream: str | None = None,
+    metrics: str | bool | None = None,
+) -> Config:
+    """Return what holds for a home's daemon, and for what stands beside it; options first, then the home's settings.
 
-    Raises UsageError, DiskError."""
-    return load_config(home=home).log
+    Of the result, `log` is how it writes its log ("text" or "json"), `gateway` and `metrics` where they listen (an
+    `Address`, None for nowhere; asked for by "IP:PORT", True for the usual place, or "none"), `gateway_users` whose
+    programs may read there without the token, `gateway_uploads` whether they may publish with it, `upstream` the hub
+    that is asked for what nothing here is called. Raises UsageError, DiskError.
+    """
+    config = load_config(home=home, gateway=gateway, gateway_users=gateway_users, upstream=upstream, metrics=metrics)
+    return config if gateway_uploads is None else replace(config, gateway_uploads=gateway_uploads)
 
 
 def _beside(config: Config, gateway: Gateway) -> lifecycle.Gateway:

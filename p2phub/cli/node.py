@@ -34,9 +34,17 @@ async def run(call: Invocation) -> int:
 
     output, systemd = call.output, notifier()
     running = trio.CancelScope()
-    if call.args.log_json or api.log_format(home=call.common.home) == "json":
+    settings = api.daemon_settings(
+        home=call.common.home,
+        gateway=call.args.gateway,
+        gateway_users=call.args.gateway_user,
+        gateway_uploads=call.args.gateway_uploads,
+        upstream=call.args.upstream,
+        metrics=call.args.metrics,
+    )
+    if call.args.log_json or settings.log == "json":
         log_as_json(output)
-    gateway, metrics = ports_of(call.args)
+    gateway, metrics = ports_of(call.args, settings)
 
     def show(event: api.Event) -> None:
         output.event(event)
@@ -47,11 +55,11 @@ async def run(call: Invocation) -> int:
                 output.note(f"It publishes as {event.publisher_id}. Ctrl-C stops it.")
                 if event.gateway is not None:
                     output.say("Hugging Face tools find what is here with", f"  export HF_ENDPOINT={event.gateway}")
-                    if call.args.gateway_uploads:
+                    if settings.gateway_uploads:
                         output.note("`hf upload ORG/NAME FOLDER` publishes, with HF_TOKEN as in keys/gateway.token.")
                     output.note(f"OCI clients and Ollama pull from {event.gateway.removeprefix('http://')}/ORG/NAME.")
-                    if call.args.upstream is not None:
-                        output.say(f"What nothing here is called comes from {call.args.upstream}.")
+                    if settings.upstream is not None:
+                        output.say(f"What nothing here is called comes from {settings.upstream}.")
                 if gateway is not None and gateway.door is not None:
                     output.say("A browser shows it, and lets you fetch and publish, at")
                     output.say(f"  {_page_of(gateway.door, is_read=output.columns is not None)}", whole=True)

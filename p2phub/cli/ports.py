@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from p2phub import api
@@ -13,9 +12,6 @@ from p2phub.errors import UsageError
 if TYPE_CHECKING:
     from p2phub.http.serving import OpenSites, SitesAt
 
-GATEWAY_DEFAULT = "127.0.0.1:7700"
-METRICS_DEFAULT = "127.0.0.1:7701"
-
 
 def add_ports(parser: ArgumentParser) -> None:
     """Add the options that say what stands where."""
@@ -23,9 +19,9 @@ def add_ports(parser: ArgumentParser) -> None:
         "--gateway",
         metavar="IP:PORT",
         nargs="?",
-        const=GATEWAY_DEFAULT,
+        const=True,
         help="serve Hugging Face tools, OCI clients, Ollama and a page over HTTP "
-        f"(default: {GATEWAY_DEFAULT}); beyond loopback only with its token",
+        "(default: 127.0.0.1:7700; P2PHUB_GATEWAY); beyond loopback only with its token",
     )
     parser.add_argument(
         "--gateway-user",
@@ -52,16 +48,16 @@ def add_ports(parser: ArgumentParser) -> None:
         "--metrics",
         metavar="IP:PORT",
         nargs="?",
-        const=METRICS_DEFAULT,
-        help=f"/metrics, /healthz and /readyz at a port of their own (default: {METRICS_DEFAULT}), with or without the "
-        "gateway, where they stand, too",
+        const=True,
+        help="/metrics, /healthz and /readyz at a port of their own (default: 127.0.0.1:7701; P2PHUB_METRICS), with or "
+        "without the gateway, where they stand, too",
     )
 
 
-def ports_of(args: Namespace) -> tuple[SitesAt | None, SitesAt | None]:
+def ports_of(args: Namespace, settings: api.Config) -> tuple[SitesAt | None, SitesAt | None]:
     """Return what is to stand at the gateway's port, and at that of the metrics.
 
-    Raises UsageError for no address, for users that this machine has not, and for what is about a gateway without one.
+    Raises UsageError for users that this machine has not, and for options that are about a gateway without one.
     """
     about_it = {
         "--gateway-user": args.gateway_user,
@@ -69,9 +65,9 @@ def ports_of(args: Namespace) -> tuple[SitesAt | None, SitesAt | None]:
         "--upstream": args.upstream,
     }
     for option, said in about_it.items():
-        if said and args.gateway is None:  # Of settings it is no mistake: they are for whenever there is one.
+        if said and settings.gateway is None:  # Of settings it is no mistake: they are for whenever there is one.
             raise UsageError(f"{option} is about a gateway", hint="say --gateway, too")
-    if args.gateway is None and args.metrics is None:  # As most nodes are.
+    if settings.gateway is None and settings.metrics is None:  # As most nodes are.
         return None, None
     from p2phub.http.serving import SitesAt
     from p2phub.http.traffic import Traffic
@@ -79,25 +75,15 @@ def ports_of(args: Namespace) -> tuple[SitesAt | None, SitesAt | None]:
 
     traffic = Traffic()  # Of both ports.
     watching: list[OpenSites] = [operations_sites(traffic, version=program_version())]
-
-    def sites_at(option: str, text: str, default: str, opens: Sequence[OpenSites], readers: Iterable[int]) -> SitesAt:
-        try:
-            return SitesAt(api.parse_listen(text), opens, traffic, option=option, readers=readers)
-        except UsageError as error:
-            hint = f"like {default} or [::1]:{default.rpartition(':')[2]}"
-            raise UsageError(f"{option}: {error.message}", hint=hint) from error
-
-    at_metrics = (
-        sites_at("--metrics", args.metrics, METRICS_DEFAULT, watching, ()) if args.metrics is not None else None
-    )
-    if args.gateway is None:
+    at_metrics = SitesAt(settings.metrics, watching, traffic, option="--metrics") if settings.metrics else None
+    if settings.gateway is None:
         return None, at_metrics
     from p2phub.gateway.sites import gateway_sites
     from p2phub.web.sites import page_sites
 
-    readers = [_uid_of(user) for user in args.gateway_user]
+    readers = [_uid_of(user) for user in settings.gateway_users]
     opens = [gateway_sites, page_sites, *watching]
-    return sites_at("--gateway", args.gateway, GATEWAY_DEFAULT, opens, readers), at_metrics
+    return SitesAt(settings.gateway, opens, traffic, option="--gateway", readers=readers), at_metrics
 
 
 def _uid_of(user: str) -> int:
@@ -106,4 +92,5 @@ def _uid_of(user: str) -> int:
     try:
         return pwd.getpwnam(user).pw_uid
     except (KeyError, ValueError) as error:  # ValueError: for what no name can be.
-        raise UsageError(f"--gateway-user: this machine has no user {user!r}") from error
+        hint = "--gateway-user, P2PHUB_GATEWAY_USERS or gateway_users in config.toml names it"
+        raise UsageError(f"--gateway-user: this machine has no user {user!r}", hint=hint) from error

@@ -14,8 +14,11 @@ Each setting comes from the first of these that has it: the option of the comman
     shared = ["/mnt/lab/models"]   # attached places (`p2phub attach`), beside those that were attached by command
     quota = "200GB"  # of the home's own store (`p2phub pin`); "none", the default, is as much as there is
     log = "json"     # how the daemon writes its log: one object a line, or "text", the default
+    gateway = "127.0.0.1:7700"   # where the gateway serves; true is there, "none", the default, nowhere
+    gateway_users = ["ollama"]   # further users of this machine whose programs read through it without its token
     gateway_uploads = false   # whether tools of the hub may publish by the gateway, with its token
     upstream = "https://hub.example.org"   # what the gateway asks for what nothing here is called
+    metrics = true   # where /metrics and the probes are at a port of their own: 127.0.0.1:7701
     allow_unsafe = false   # whether a fetch puts files in place that may run code, where it is not told
     bulk_processes = 1   # that carry the daemon's bulk bytes; 0: its own threads do
 
@@ -53,6 +56,8 @@ CONFIG_FILE = "config.toml"
 CONFIG_BYTES_MAX = limits.MIB
 BULK_PROCESSES_MAX = 64  # Each is an interpreter of some 30 MB.
 LISTEN_DEFAULT = (Address("0.0.0.0", limits.PORT_DEFAULT), Address("::", limits.PORT_DEFAULT))
+GATEWAY_DEFAULT = Address("127.0.0.1", 7700)
+METRICS_DEFAULT = Address("127.0.0.1", 7701)
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -69,8 +74,11 @@ class Config(msgspec.Struct, frozen=True):
     wait: float | None = None  # Seconds, math.inf for ever; None: as `engine.patience` has it.
     quota: int | None = None  # Bytes that the own store may have; None: as many as the disk.
     allow_unsafe: bool = False  # Whether a fetch puts files in place that may run code, where it is not told.
+    gateway: Address | None = None  # Where the daemon's gateway serves; None: there is none.
+    gateway_users: tuple[str, ...] = ()  # Whose programs read through it without its token, beside our own.
     gateway_uploads: bool = False  # Whether what is uploaded to the gateway, with its token, is published.
     upstream: MirrorId | None = None  # A hub that a gateway asks for what nothing here is called.
+    metrics: Address | None = None  # Where metrics and probes of the daemon are, beside the gateway; None: nowhere.
     bulk_processes: int = 1
     log: str = "text"  # How the daemon writes its log.
     schedule: tuple[Row, ...] = ()  # Which caps hold when.
@@ -91,7 +99,10 @@ def load_config(
     up: str | int | None = None,
     down: str | int | None = None,
     bulk_processes: int | None = None,
+    gateway: str | bool | None = None,
+    gateway_users: Sequence[str] = (),
     upstream: str | None = None,
+    metrics: str | bool | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Config:
     """Return the settings that hold, options first. `environment` is the process's own if None.
@@ -101,8 +112,10 @@ def load_config(
     environment = os.environ if environment is None else environment
     folder = find_home(home, environment)
     options = {"listen": list(listen) or None, "bootstrap": list(bootstrap) or None, "lan": lan, "up": up, "down": down}
-    options |= {"bulk_processes": bulk_processes, "upstream": upstream}
-    said = {key: (f"--{key.replace('_', '-')}", value) for key, value in options.items() if value is not None}
+    options |= {"bulk_processes": bulk_processes, "gateway": gateway, "gateway_users": list(gateway_users) or None}
+    options |= {"upstream": upstream, "metrics": metrics}
+    named = {key: _OPTIONS.get(key, f"--{key.replace('_', '-')}") for key in options}
+    said = {key: (named[key], value) for key, value in options.items() if value is not None}
     read: dict[str, Any] = {}
     for given in (_read_file(folder / CONFIG_FILE), _read_environment(environment), said):
         for key, (source, value) in given.items():  # What makes no sense is told, also where another overrules it.
@@ -167,6 +180,29 @@ def _parse_upstream(text: Any) -> MirrorId:
         raise UsageError(f"not the URL of a hub: {without_secrets(text)!r}", hint=_LIKE_A_HUB) from error
 
 
+def _port_of(default: Address) -> Callable[[Any], Address | None]:
+    """Return what reads where something listens beside the node: an address, true for the default one, or no."""
+
+    def read(value: Any) -> Address | None:
+        try:
+            return default if value != "none" and _switch(value) else None
+        except UsageError:  # Then it is an address.
+            pass
+        try:
+            return parse_listen(str(value))
+        except UsageError as error:
+            raise UsageError(error.message, hint=f"like {default.ip}:{default.port} or [::1]:{default.port}") from error
+
+    return read
+
+
+def _parse_user(text: str) -> str:
+    """Read a user's name; whether this machine has one of that name matters when there is a gateway."""
+    if not text or not text.isprintable():
+        raise UsageError(f"not the name of a user: {text[:80]!a}")
+    return text
+
+
 def _parse_place(text: str) -> Path:
     if not os.path.isabs(text) or not text.isprintable():
         raise UsageError(f"no absolute path of a folder: {text[:160]!a}", hint="like /mnt/lab/models")
@@ -204,7 +240,8 @@ def _log_format(value: Any) -> str:
     return str(value)
 
 
-_LISTS = frozenset(("listen", "bootstrap", "mirrors", "shared"))
+_OPTIONS = {"gateway_users": "--gateway-user"}  # Of one more each time it is given.
+_LISTS = frozenset(("listen", "bootstrap", "mirrors", "shared", "gateway_users"))
 _READERS: dict[str, Callable[[Any], Any]] = {
     "listen": _texts(parse_listen),
     "bootstrap": _texts(_parse_bootstrap),
@@ -218,8 +255,11 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "allow_unsafe": _switch,
     "bulk_processes": _count,
     "log": _log_format,
+    "gateway": _port_of(GATEWAY_DEFAULT),
+    "gateway_users": _texts(_parse_user),
     "gateway_uploads": _switch,
     "upstream": _parse_upstream,
+    "metrics": _port_of(METRICS_DEFAULT),
     "schedule": parse_schedule,
     "labels": parse_labels,
 }

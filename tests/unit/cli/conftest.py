@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -12,11 +13,11 @@ from tests.support.command_line import FakeHub, Said
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> FakeHub:
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeHub:
     fake = FakeHub()
     monkeypatch.setattr(api, "open_hub", fake.open)
     monkeypatch.setattr(api, "run_node", fake.run_node)
-    monkeypatch.setattr(api, "log_format", lambda *, home: "text")
+    monkeypatch.setenv("P2PHUB_HOME", str(tmp_path / "home"))  # Whose settings `node` reads; not the user's own.
     return fake
 
 

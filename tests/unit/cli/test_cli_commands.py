@@ -355,6 +355,35 @@ def test_node_says_how_hugging_face_tools_find_its_gateway(cli: Cli, hub: FakeHu
     assert hub.opened[-1]["gateway"] is not None
 
 
+@pytest.mark.parametrize("said", ["true", "127.0.0.1:7702"])
+def test_settings_may_open_a_gateway_and_an_option_closes_it(
+    cli: Cli, hub: FakeHub, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("P2PHUB_GATEWAY", said)
+    monkeypatch.setenv("P2PHUB_GATEWAY_USERS", "nobody")
+    monkeypatch.setenv("P2PHUB_METRICS", "1")
+    assert cli("node").code == 0
+    assert hub.opened[-1]["gateway"]._readers == {pwd.getpwnam("nobody").pw_uid}
+    assert str(hub.opened[-1]["gateway"]._address) == f"/ip4/127.0.0.1/tcp/{7700 if said == 'true' else 7702}"
+    assert str(hub.opened[-1]["metrics"]._address) == "/ip4/127.0.0.1/tcp/7701"
+    assert cli("node", "--gateway-uploads").code == 0, "it is about the gateway of the settings"
+    assert cli("node", "--gateway", "none", "--metrics", "none").code == 0
+    assert (hub.opened[-1]["gateway"], hub.opened[-1]["metrics"]) == (None, None)
+    monkeypatch.setenv("P2PHUB_GATEWAY_USERS", "nobody-is-called-so")
+    assert cli("node").code == 2
+    assert cli("node", "--gateway", "none").code == 0, "nobody is asked for where there is no gateway"
+
+
+def test_settings_are_told_of_as_options_are(cli: Cli, hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("P2PHUB_GATEWAY", "1")
+    monkeypatch.setenv("P2PHUB_GATEWAY_UPLOADS", "1")
+    monkeypatch.setenv("P2PHUB_UPSTREAM", "https://hub.example.org")
+    hub.events = [api.Ready(PEER, PEER, [ADDRESS], "http://127.0.0.1:7700")]
+    said = cli("node")
+    assert "What nothing here is called comes from https://hub.example.org" in said.out
+    assert "`hf upload ORG/NAME FOLDER` publishes, with HF_TOKEN" in said.err
+
+
 @pytest.mark.parametrize("address", ["7700", "localhost:7700", "127.0.0.1", "127.0.0.1:99999", "http://127.0.0.1:7700"])
 def test_a_gateway_at_what_is_no_address_is_a_usage_error(cli: Cli, address: str) -> None:
     said = cli("node", "--gateway", address)

@@ -111,7 +111,7 @@ def test_a_node_writes_all_of_stderr_so_if_asked(
     cli: Cli, hub: FakeHub, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if how == "settings":
-        monkeypatch.setattr(api, "log_format", lambda *, home: "json")
+        monkeypatch.setenv("P2PHUB_LOG", "json")
     hub.events = [READY, api.Stopped()]
     said = cli("node", *(["--log-json"] if how == "option" else []))
     assert said.code == 0

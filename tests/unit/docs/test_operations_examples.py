@@ -13,9 +13,8 @@ from p2phub import limits
 from p2phub.cli.commands import all_commands
 from p2phub.cli.options import take_common
 from p2phub.cli.parser import command_parser, only_options_parser
-from p2phub.cli.ports import GATEWAY_DEFAULT, METRICS_DEFAULT
 from p2phub.http.traffic import Traffic
-from p2phub.node.config import _READERS, parse_listen
+from p2phub.node.config import _READERS, GATEWAY_DEFAULT, METRICS_DEFAULT, parse_listen
 from p2phub.operations.exposition import exposition
 from p2phub.operations.sites import HEALTH, METRICS, READY
 from tests.support.operations import (
@@ -31,7 +30,7 @@ from tests.support.operations import (
 )
 from tests.unit.operations.test_exposition import COUNTERS
 
-GATEWAY, WATCHING = (int(where.rpartition(":")[2]) for where in (GATEWAY_DEFAULT, METRICS_DEFAULT))
+GATEWAY, WATCHING = GATEWAY_DEFAULT.port, METRICS_DEFAULT.port
 PORTS = {limits.PORT_DEFAULT, GATEWAY, WATCHING}
 PATHS = {f"/{METRICS}", f"/{HEALTH}", f"/{READY}"}
 README = (FOLDER / "README.md").read_text(encoding="utf-8")

@@ -46,6 +46,29 @@ def test_uploads_to_the_gateway_are_off_until_the_user_says_otherwise(tmp_path: 
         load_config(home=tmp_path, environment={})
 
 
+@pytest.mark.parametrize(("key", "port"), [("gateway", 7700), ("metrics", 7701)])
+def test_what_listens_beside_the_node_is_off_at_its_usual_port_or_where_it_is_said(
+    tmp_path: Path, key: str, port: int
+) -> None:
+    def read(text: str) -> Address | None:
+        (tmp_path / "config.toml").write_text(text)
+        found = getattr(load_config(home=tmp_path, environment={}), key)
+        assert found is None or isinstance(found, Address)
+        return found
+
+    assert read("") is None
+    assert read(f"{key} = true") == Address("127.0.0.1", port)
+    assert read(f'{key} = "[::1]:5"') == Address("::1", 5)
+    for off in ("false", '"none"'):
+        assert read(f"{key} = {off}") is None
+    for wrong in (str(port), f'"{port}"', '""', "[]", '"localhost:1"', "1.5"):
+        with pytest.raises(UsageError, match=rf"config.toml: {key}: not an address to listen on") as caught:
+            read(f"{key} = {wrong}")
+        assert f"127.0.0.1:{port}" in str(caught.value.hint)
+    with pytest.raises(UsageError, match=r"config.toml: gateway_users: not the name of a user"):
+        read('gateway_users = ["\\u0000"]')
+
+
 def test_the_number_of_bulk_processes_is_bounded(tmp_path: Path) -> None:
     assert load_config(home=tmp_path, environment={}).bulk_processes == 1
     assert load_config(home=tmp_path, environment={"P2PHUB_BULK_PROCESSES": "0"}).bulk_processes == 0
