@@ -34,6 +34,7 @@ from benchmarks.contestants import (
 from benchmarks.gateway import measure_gateway
 from benchmarks.held import measure_held
 from benchmarks.isolation import leave_the_network
+from benchmarks.line import PROVIDER_IP
 from benchmarks.machine import describe
 from benchmarks.options import parse
 from benchmarks.plan import (
@@ -109,6 +110,7 @@ class _Measured:
 def _run(options: argparse.Namespace, work: Path, runtime: Path) -> int:
     p2phub, torrent = P2phub(runtime=runtime), Torrent(cache=options.cache)
     chosen = [one for one in _everybody(p2phub, torrent, options.cache, runtime) if one.name in options.only]
+    far = [one for one in _at_a_line(options.cache, runtime) if one.name in options.only]
     unable = _install(chosen)
     makers, unmade = install_tools(options.cache) if not STORE.keys().isdisjoint(options.races) else ({}, {})
     machine = describe(options.cache, isolated=leave_the_network())
@@ -123,7 +125,7 @@ def _run(options: argparse.Namespace, work: Path, runtime: Path) -> int:
             elif name in GATEWAY and OURS in options.only:
                 measured.stored[name] = measure_gateway(name, ground)
             else:
-                _measure(name, measured, options, chosen, p2phub, torrent, how)
+                _measure(name, measured, options, chosen, far, p2phub, torrent, how)
     finally:  # Also if it is interrupted or breaks: what took half an hour is not thrown away.
         results = measured.results()
         print(render(machine, results, size=options.bytes, width=shutil.get_terminal_size(_PAGE).columns))
@@ -138,6 +140,7 @@ def _measure(
     measured: _Measured,
     options: argparse.Namespace,
     chosen: Sequence[Contestant],
+    far: Sequence[Contestant],
     p2phub: P2phub,
     torrent: Torrent,
     how: How,
@@ -147,8 +150,8 @@ def _measure(
     if name in RACES:
         plan = RACES[name]
         payload = plan.make(size, cache)
-        runners = [one for one in chosen if one.name in plan.contestants]
-        measured.races[name] = run_race(title_of(plan, payload), payload, runners, how)
+        runners = [one for one in (chosen if plan.line is None else far) if one.name in plan.contestants]
+        measured.races[name] = run_race(title_of(plan, payload), payload, runners, how, line=plan.line)
     elif name in CROWD_RACES:
         crowd_plan = CROWD_RACES[name]
         payload = crowd_plan.make(size, cache)
@@ -180,6 +183,16 @@ def _everybody(p2phub: P2phub, torrent: Torrent, cache: Path, runtime: Path) -> 
         Hub(cache=cache),
         Iroh(cache=cache),
         Kubo(cache=cache),
+    ]
+
+
+def _at_a_line(cache: Path, runtime: Path) -> list[Contestant]:
+    """Return those of them who can be asked at another address than that of loopback, made with the one of a line."""
+    return [
+        Bare(host=PROVIDER_IP),
+        P2phub(runtime=runtime, host=PROVIDER_IP),
+        Torrent(cache=cache, host=PROVIDER_IP),
+        Curl(cache=cache, host=PROVIDER_IP),
     ]
 
 

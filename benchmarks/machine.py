@@ -39,6 +39,7 @@ def describe(directory: Path, *, isolated: bool) -> list[str]:
         f"{_file_system(directory)}, load {os.getloadavg()[0]:.1f}, "
         f"{'loopback alone' if isolated else 'with a network (namespaces are not allowed)'}",
         cpu(Path("/proc/cpuinfo").read_text()),
+        _tcp(Path("/proc/sys/net/ipv4")),
         "one thread, GiB per second of CPU: " + ", ".join(f"{what} {rate:.2f}" for what, rate in speeds().items()),
         f"Python {platform.python_version()}, {ssl.OPENSSL_VERSION}, {', '.join(_versions(_PACKAGES, directory))}",
         _curl(),
@@ -51,6 +52,17 @@ def cpu(cpuinfo: str) -> str:
     model = fields.get("model name") or f"{platform.machine()}, model not named"
     has = (fields.get("flags") or fields.get("Features") or "").split()
     return ", ".join([model, *(f"{flag} {'yes' if flag in has else 'no'}" for flag in _FLAGS)])
+
+
+def _tcp(settings: Path) -> str:
+    """Return what bounds one connection over a long line."""
+    control, sending, receiving = (
+        (settings / f"tcp_{name}").read_text().split() for name in ("congestion_control", "wmem", "rmem")
+    )
+    buffers = ", ".join(
+        f"{what} {int(sizes[-1]) / 1e6:.1f}" for what, sizes in (("sender", sending), ("receiver", receiving))
+    )
+    return f"TCP by {control[0]}, most MB that the kernel buffers of a connection: {buffers}"
 
 
 def speeds() -> dict[str, float]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.contestants import Scene
+from benchmarks.line import Line
 from benchmarks.payload import GIB, MIB, Payload, make_dataset, make_payload
 
 TARGET_BYTES = 2 * GIB
@@ -19,21 +20,28 @@ _FILES = 4
 _COLD_BYTES = MIB
 _SMALL_FILES = 10_000
 _SMALL_FILES_MIN = 100
-_CROWD_SHARE = 4  # a race in a crowd moves this part of the payload
+_PART = 4  # a race in a crowd, or over a long line, moves this part of the payload
+# Far more than one connection brings, and less than `programs.line` can carry beside two busy contestants.
+_GIGABIT = Line(125_000_000, 0.1)
 EVERYBODY = ("bare", DISK, OURS, BUSY, "libtorrent", "curl", "rsync", "aria2", "aria2-tls", "hf", "iroh", "kubo")
 # Those that take minutes for one file or for ten thousand are told apart well enough by the first race.
 _QUICK = ("bare", OURS, "libtorrent", "curl", "rsync")
 _LARGE = ("bare", DISK, *_QUICK[1:])
 CROWD = (OURS, "libtorrent")
+FAR = ("bare", OURS, "libtorrent", "curl")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One race: what it is about, who takes part, and how its payload is made of `--bytes` and the cache directory."""
+    """One race: what it is about, who takes part, and how its payload is made of `--bytes` and the cache directory.
+
+    With a line: over that one, and else on loopback.
+    """
 
     subject: str
     contestants: tuple[str, ...]
     make: Callable[[int, Path], Payload]
+    line: Line | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,7 @@ def small_files(size: int, cache: Path) -> Payload:
 
 
 def _part(size: int, cache: Path) -> Payload:
-    return four_files(size // _CROWD_SHARE, cache)
+    return four_files(size // _PART, cache)
 
 
 def _counted(number: int, what: str) -> str:
@@ -91,6 +99,7 @@ RACES: dict[str, Plan] = {
     "one": Plan("1 safetensors file", _LARGE, one_file),
     "small": Plan("small files of 4-64 KiB", _QUICK, small_files),
     "cold": Plan("cold start", tuple(name for name in EVERYBODY if name not in (BUSY, DISK)), _cold),
+    "far": Plan(f"4 safetensors files over {_GIGABIT}", FAR, _part, _GIGABIT),
 }
 CROWD_RACES: dict[str, CrowdPlan] = {
     "swarm": CrowdPlan(CROWD, Scene(1, 8, 50_000_000), _part),

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.isolation import within
 from benchmarks.procfs import Identity, cpu_s, descendants, is_alive, session_members
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -29,10 +30,11 @@ class ContestantFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to start: arguments, and what the environment has besides ours."""
+    """What to start: arguments, what the environment has besides ours, and in which network, if not in ours."""
 
     arguments: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
+    network: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Running:
             for name, value in os.environ.items()
             if not name.startswith("P2PHUB_") and name != "PYTHONDONTWRITEBYTECODE"
         }
-        with stderr.open("wb") as errors:
+        with stderr.open("wb") as errors, within(command.network):
             self.began = time.monotonic()
             self._process = subprocess.Popen(
                 list(command.arguments),

@@ -2,7 +2,7 @@
 
 Rounds go forwards and backwards in turn. A contestant that cannot get ready is out of this race; one whose trial fails
 stays in, and the failure is reported beside what it measured. A race in a crowd has the same order, and its trials
-are of the other kind (`crowd_trial`).
+are of the other kind (`crowd_trial`). A race over a line has the same trials, between the line's two ends.
 """
 
 import shutil
@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from benchmarks.contestants import Contestant, CrowdContestant, Scene
+from benchmarks.contestants import Contestant, CrowdContestant, Far, Scene
 from benchmarks.crowd_trial import CrowdTrial, run_crowd_trial
+from benchmarks.line import Line, joined, why_not
 from benchmarks.payload import Payload
 from benchmarks.processes import ContestantFailed
 from benchmarks.trial import Trial, run_trial
@@ -52,11 +53,15 @@ class Standing(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """The results on one payload: by contestant's name, in the order in which they were given."""
+    """The results on one payload: by contestant's name, in the order in which they were given.
+
+    Nobody's, if it could not be held here, and then why.
+    """
 
     title: str
     payload_bytes: int
     standings: dict[str, Standing[Trial]]
+    not_measured: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +74,25 @@ class CrowdRace:
     standings: dict[str, Standing[CrowdTrial]]
 
 
-def run_race(title: str, payload: Payload, contestants: Sequence[Contestant], how: How) -> Race:
-    """Run `how.rounds` trials of each contestant."""
-    work = how.work / payload.name
+def run_race(
+    title: str, payload: Payload, contestants: Sequence[Contestant], how: How, *, line: Line | None = None
+) -> Race:
+    """Run `how.rounds` trials of each contestant; over a line, if there is one, whose provider they were told of."""
+    if line is not None and (why := why_not(line, how.work)) is not None:
+        how.tell(f"{title}: not measured: {why}")
+        return Race(title, payload.size, {}, why)
+    work = how.work / (payload.name if line is None else f"{payload.name}-far")
     race = Race(title, payload.size, {one.name: Standing(one.description) for one in contestants})
 
     def prepare(contestant: Contestant, directory: Path) -> None:
         contestant.prepare(payload, directory)
 
     def take_part(contestant: Contestant) -> Trial:
-        return run_trial(contestant, payload, work / f"{contestant.name}-trial", timeout_s=how.timeout_s)
+        directory = work / f"{contestant.name}-trial"
+        if line is None:
+            return run_trial(contestant, payload, directory, timeout_s=how.timeout_s)
+        with joined(line, stderr=work / f"{contestant.name}-line.stderr", tell=how.tell) as ends:
+            return run_trial(Far(contestant, ends), payload, directory, timeout_s=how.timeout_s)
 
     ready = _prepare(title, contestants, race.standings, prepare, work, how)
     _run(title, ready, race.standings, take_part, lambda trial: trial.verified_s, how)

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from benchmarks.isolation import LOOPBACK
 from benchmarks.peers import Program, find_program
 from benchmarks.processes import Command, Running
 
@@ -38,7 +39,7 @@ http {{
     scgi_temp_path {directory}/scgi;
     {maps}
     server {{
-        listen 127.0.0.1:{port}{tls};
+        listen {host}:{port}{tls};
         keepalive_requests 1000000;
         {server}
     }}
@@ -55,17 +56,17 @@ _TLS = """
 class Nginx:
     """The web server of one contestant in one race; `directory` is the contestant's own."""
 
-    def __init__(self, directory: Path, *, cache: Path, tls: bool) -> None:
+    def __init__(self, directory: Path, *, cache: Path, tls: bool, host: str = LOOPBACK) -> None:
         """Find the program. Raises ContestantFailed if there is none."""
-        self._directory, self._tls, self._port = directory, tls, 0
+        self._directory, self._tls, self._host, self._port = directory, tls, host, 0
         self._program = find_nginx(cache)
         self.certificate = directory / "certificate.pem"
         if tls:
-            _write_certificate(directory)
+            _write_certificate(directory, host)
 
     def command(self, *, server: str, maps: str = "") -> Command:
         """Return what starts it, with these lines in its `server` and `http` blocks."""
-        self._port = free_port()
+        self._port = free_port(self._host)
         configuration = self._directory / "nginx.conf"
         user = "user root;" if os.geteuid() == 0 else ""  # else its workers could not read what only we may read
         configuration.write_text(
@@ -73,6 +74,7 @@ class Nginx:
                 directory=self._directory,
                 workers=os.cpu_count(),
                 user=user,
+                host=self._host,
                 port=self._port,
                 tls=" ssl" if self._tls else "",
                 maps=maps,
@@ -84,8 +86,8 @@ class Nginx:
 
     def address(self, provider: Running) -> str:
         """Wait until it can be asked; return its URL, without a slash at the end."""
-        wait_for_port(provider, self._port)
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._port}"
+        wait_for_port(provider, self._port, self._host)
+        return f"{'https' if self._tls else 'http'}://{self._host}:{self._port}"
 
 
 def find_nginx(cache: Path) -> Program:
@@ -93,21 +95,21 @@ def find_nginx(cache: Path) -> Program:
     return find_program("nginx", "nginx", asked="-v", cache=cache)
 
 
-def free_port() -> int:
-    """Return a free port of loopback, for a program that cannot report one that it chose.
+def free_port(host: str = LOOPBACK) -> int:
+    """Return a free port of an address of ours, for a program that cannot report one that it chose.
 
     That it is still free when the program starts is likely, not sure.
     """
-    with socket.create_server(("127.0.0.1", 0)) as probe:
+    with socket.create_server((host, 0)) as probe:
         return int(probe.getsockname()[1])
 
 
-def wait_for_port(provider: Running, port: int) -> None:
+def wait_for_port(provider: Running, port: int, host: str = LOOPBACK) -> None:
     """Wait until the provider accepts connections there. Raises ContestantFailed."""
     deadline = time.monotonic() + _READY_S
     while time.monotonic() < deadline:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection((host, port), timeout=1).close()
         except OSError:
             time.sleep(0.02)
         else:
@@ -115,11 +117,11 @@ def wait_for_port(provider: Running, port: int) -> None:
     raise provider.failure(f"could not be reached within {_READY_S:g} s")
 
 
-def _write_certificate(directory: Path) -> None:
+def _write_certificate(directory: Path, host: str) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "benchmark")])
     now = datetime.datetime.now(datetime.UTC)
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))])
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)

@@ -5,6 +5,7 @@ from benchmarks.contestants.bare import Bare
 from benchmarks.contestants.crowd import CrowdContestant, Finished, Member, Scene
 from benchmarks.contestants.curl import Curl
 from benchmarks.contestants.disk import Disk
+from benchmarks.contestants.far import Far
 from benchmarks.contestants.hub import Hub
 from benchmarks.contestants.interface import Contestant
 from benchmarks.contestants.iroh import Iroh
@@ -24,6 +25,7 @@ __all__ = [
     "CrowdContestant",
     "Curl",
     "Disk",
+    "Far",
     "Finished",
     "Hub",
     "Iroh",

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.isolation import LOOPBACK
 from benchmarks.payload import Payload
 from benchmarks.processes import Command, Ended, Running
 
@@ -19,7 +20,8 @@ class Bare:
     name = "bare"
     description = "2 plain TCP connections, sendfile -> recv, inline BLAKE3, pwrite (the limit)"
 
-    def __init__(self) -> None:
+    def __init__(self, *, host: str = LOOPBACK) -> None:
+        self._host = host
         self._payload: Payload | None = None
 
     def install(self) -> None:
@@ -30,7 +32,7 @@ class Bare:
 
     def provider(self) -> Command:
         assert self._payload is not None
-        return Command([sys.executable, "-m", "benchmarks.programs.bare_provider", str(self._payload.root)])
+        return Command([sys.executable, "-m", "benchmarks.programs.bare_provider", str(self._payload.root), self._host])
 
     def address(self, provider: Running) -> str:
         return next(provider.lines(timeout_s=_READY_S))
@@ -38,7 +40,7 @@ class Bare:
     def requester(self, address: str, into: Path, scratch: Path) -> Sequence[Command]:
         assert self._payload is not None
         program = "benchmarks.programs.bare_requester"
-        return [Command([sys.executable, "-m", program, address, str(self._payload.record), str(into)])]
+        return [Command([sys.executable, "-m", program, self._host, address, str(self._payload.record), str(into)])]
 
     def tree(self, into: Path) -> Path:
         return into

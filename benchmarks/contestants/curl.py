@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.contestants.checking import check_command
+from benchmarks.isolation import LOOPBACK
 from benchmarks.payload import Payload
 from benchmarks.processes import Command, ContestantFailed, Ended, Running
 from benchmarks.web import Nginx, find_nginx
@@ -19,8 +20,8 @@ class Curl:
     name = "curl"
     description = "curl --parallel from nginx, TLS 1.3 AES-128-GCM, then BLAKE3 of the files on all cores"
 
-    def __init__(self, *, cache: Path) -> None:
-        self._cache = cache
+    def __init__(self, *, cache: Path, host: str = LOOPBACK) -> None:
+        self._cache, self._host = cache, host
         self._payload: Payload | None = None
         self._nginx: Nginx | None = None
 
@@ -30,7 +31,7 @@ class Curl:
         find_nginx(self._cache)
 
     def prepare(self, payload: Payload, directory: Path) -> None:
-        self._payload, self._nginx = payload, Nginx(directory, cache=self._cache, tls=True)
+        self._payload, self._nginx = payload, Nginx(directory, cache=self._cache, tls=True, host=self._host)
 
     def provider(self) -> Command:
         assert self._payload is not None

@@ -15,7 +15,10 @@ from benchmarks.processes import Command, Ended, Running
 
 
 class Contestant(Protocol):
-    """One way to move a payload from a provider process to a new requester process on loopback."""
+    """One way to move a payload from a provider process to a new requester process.
+
+    On loopback, or to a provider at another address if it is made with one (`far`).
+    """
 
     name: str
     description: str

@@ -1,7 +1,8 @@
 """p2phub through what its command line promises to scripts: publish, node, fetch, each with `--json`.
 
 A requester is told the ticket and the provider's address, as every contestant is told where its provider is; it has a
-home of its own for each trial, so nothing is left from the last one. No LAN discovery: everything stays on loopback.
+home of its own for each trial, so nothing is left from the last one. No LAN discovery: everything stays on loopback, or
+on the line of a race.
 """
 
 import json
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.isolation import LOOPBACK
 from benchmarks.payload import Payload
 from benchmarks.processes import Command, ContestantFailed, Ended, Running, Said, run
 
@@ -25,8 +27,8 @@ class P2phub:
         "this tree: TLS 1.3, records of AEGIS-128L, both ends authenticated, BLAKE3 of every chunk, journal and sync"
     )
 
-    def __init__(self, *, runtime: Path) -> None:
-        self._runtime = runtime
+    def __init__(self, *, runtime: Path, host: str = LOOPBACK) -> None:
+        self._runtime, self._host = runtime, host
         self._home = Path()
         self._ticket = ""
 
@@ -52,14 +54,14 @@ class P2phub:
         return self.command(home, "gc", "--dry-run", "--no-lan")
 
     def provider(self) -> Command:
-        return self.command(self._home, "node", "--listen", "127.0.0.1:0", "--no-lan")
+        return self.command(self._home, "node", "--listen", f"{self._host}:0", "--no-lan")
 
     def address(self, provider: Running) -> str:
         addresses = self.ready(provider)["addresses"]
         for address in addresses:
-            if "/ip4/127.0.0.1/" in address:
+            if f"/ip4/{self._host}/" in address:
                 return str(address)
-        raise provider.failure(f"listens on no address of loopback: {addresses}")
+        raise provider.failure(f"does not listen at {self._host}: {addresses}")
 
     def ready(self, provider: Running) -> dict[str, Any]:
         """Wait until a node is up; return what it says of itself. Raises ContestantFailed."""

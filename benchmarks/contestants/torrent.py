@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.isolation import LOOPBACK
 from benchmarks.payload import Payload
 from benchmarks.peers import install_module
 from benchmarks.processes import Command, Ended, Running, run
@@ -22,8 +23,8 @@ class Torrent:
     name = "libtorrent"
     description = "BitTorrent v2 over TCP (uTP off), SHA-256 Merkle trees, no cipher"
 
-    def __init__(self, *, cache: Path) -> None:
-        self._cache = cache
+    def __init__(self, *, cache: Path, host: str = LOOPBACK) -> None:
+        self._cache, self._host = cache, host
         self._payload: Payload | None = None
         self._torrent = Path()
 
@@ -43,7 +44,7 @@ class Torrent:
         assert self._payload is not None
         root = self._payload.root
         directory = root if len(self._payload.files) == 1 else root.parent  # a single-file torrent has no folder's name
-        return self._program("seed", str(self._torrent), str(directory), str(bytes_per_s))
+        return self._program("seed", str(self._torrent), str(directory), self._host, str(bytes_per_s))
 
     def join(self, into: Path, own_port: str, ports: Sequence[str]) -> Command:
         """Return a leecher that says `complete` and stays, and knows those who listen at these ports."""
@@ -53,7 +54,7 @@ class Torrent:
         return next(provider.lines(timeout_s=_READY_S))
 
     def requester(self, address: str, into: Path, scratch: Path) -> Sequence[Command]:
-        return [self._program("leech", str(self._torrent), str(into), address)]
+        return [self._program("leech", str(self._torrent), str(into), self._host, address)]
 
     def tree(self, into: Path) -> Path:
         assert self._payload is not None

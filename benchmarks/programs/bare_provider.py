@@ -1,4 +1,4 @@
-"""Serve files over plain TCP: `python -m benchmarks.programs.bare_provider ROOT` prints its port and serves.
+"""Serve files over plain TCP: `python -m benchmarks.programs.bare_provider ROOT HOST` prints its port and serves.
 
 A request is 64 bits of offset, 64 of length and 16 of path length (big endian), then the path; the answer is the
 bytes.
@@ -15,9 +15,9 @@ REQUEST = struct.Struct(">QQH")
 
 
 def main() -> None:
-    """Listen on a free port of loopback; one blocking thread a connection."""
-    root = Path(sys.argv[1])
-    listener = socket.create_server(("127.0.0.1", 0))
+    """Listen on a free port of that address; one blocking thread a connection."""
+    root, host = Path(sys.argv[1]), sys.argv[2]
+    listener = socket.create_server((host, 0))
     print(listener.getsockname()[1], flush=True)
     while True:
         connection, _ = listener.accept()

@@ -1,4 +1,4 @@
-"""Fetch files over plain TCP: `python -m benchmarks.programs.bare_requester PORT RECORD INTO`.
+"""Fetch files over plain TCP: `python -m benchmarks.programs.bare_requester HOST PORT RECORD INTO`.
 
 Two connections, a blocking thread each; a thread takes a file, receives it into one reused buffer, hashes each buffer
 while it is in the cache, writes it, and compares the digest with the record at the end of the file. The program fails
@@ -25,22 +25,24 @@ _SWITCH_INTERVAL_S = 0.0002  # threads that meet at the GIL wait this long for i
 
 def main() -> None:
     """Fetch all files of the record, then end."""
-    port, record, into = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+    provider, record, into = (sys.argv[1], int(sys.argv[2])), Path(sys.argv[3]), Path(sys.argv[4])
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     waiting = deque(read_record(record))
     for file in waiting:
         (into / file.path).parent.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(CONNECTIONS) as threads:
-        for work in [threads.submit(_fetch_files, port, waiting, into) for _ in range(min(CONNECTIONS, len(waiting)))]:
+        for work in [
+            threads.submit(_fetch_files, provider, waiting, into) for _ in range(min(CONNECTIONS, len(waiting)))
+        ]:
             work.result()
 
 
-def _fetch_files(port: int, waiting: deque[PayloadFile], into: Path) -> None:
+def _fetch_files(provider: tuple[str, int], waiting: deque[PayloadFile], into: Path) -> None:
     buffer = memoryview(bytearray(_BUFFER_BYTES))
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.connect(("127.0.0.1", port))
+        connection.connect(provider)
         while True:
             try:
                 file = waiting.popleft()

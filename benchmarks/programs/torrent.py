@@ -1,11 +1,11 @@
 """libtorrent's part: `python -m benchmarks.programs.torrent WHAT ...`.
 
-`create ROOT FILE`, then `seed FILE DIRECTORY [BYTES_PER_S]`, and `leech FILE INTO PORT` or
+`create ROOT FILE`, then `seed FILE DIRECTORY HOST BYTES_PER_S`, and `leech FILE INTO HOST PORT` or
 `join FILE INTO OWN_PORT PORT...`.
 
-The seeder prints its port when it can be asked; with a number it sends no faster than that. The leecher ends when
-libtorrent has checked every piece and has written all of them (the session is closed first; before that, writes may
-still wait in its queue). One that joins a crowd prints `complete` when every piece is checked, and stays, serving,
+The seeder prints its port when it can be asked; it sends no faster than that number, if it is not 0. The leecher ends
+when libtorrent has checked every piece and has written all of them (the session is closed first; before that, writes
+may still wait in its queue). One that joins a crowd prints `complete` when every piece is checked, and stays, serving,
 until SIGTERM.
 """
 
@@ -35,9 +35,9 @@ def _create(root: str, torrent_file: str) -> None:
     Path(torrent_file).write_bytes(lt.bencode(torrent.generate()))
 
 
-def _seed(torrent_file: str, directory: str, bytes_per_s: str = "0") -> None:
+def _seed(torrent_file: str, directory: str, host: str, bytes_per_s: str) -> None:
     lt = _libtorrent()
-    session = _session(lt, upload_rate_limit=int(bytes_per_s))
+    session = _session(lt, listen_interfaces=f"{host}:0", upload_rate_limit=int(bytes_per_s))
     parameters = _parameters(lt, torrent_file, directory)
     parameters.flags |= lt.torrent_flags.seed_mode  # the files are known to be right: no check before serving
     handle = session.add_torrent(parameters)
@@ -49,12 +49,12 @@ def _seed(torrent_file: str, directory: str, bytes_per_s: str = "0") -> None:
         time.sleep(3600)
 
 
-def _leech(torrent_file: str, into: str, port: str) -> None:
+def _leech(torrent_file: str, into: str, host: str, port: str) -> None:
     lt = _libtorrent()
     session = _session(lt)
     parameters = _parameters(lt, torrent_file, into)
     handle = session.add_torrent(parameters)
-    handle.connect_peer(("127.0.0.1", int(port)))
+    handle.connect_peer((host, int(port)))
     _complete(lt, session, handle)
     del handle, session  # waits for the disk
 

@@ -39,6 +39,8 @@ _CROWD_COLUMNS = (
 
 
 def race_table(race: Race, *, width: int) -> str:
+    if race.not_measured is not None:
+        return paragraph(f"{race.title}: not measured: {race.not_measured}", width=width)
     rows = [_row(race, name, standing) for name, standing in race.standings.items()]
     title = f"{race.title}: {_rounds(race.standings)}; ratios are of rates"
     return "\n".join([paragraph(title, width=width), *table([_COLUMNS, *rows], width=width)])

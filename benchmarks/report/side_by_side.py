@@ -26,7 +26,7 @@ def side_by_side(races: Sequence[Race], crowds: Sequence[CrowdRace], *, width: i
     if not names:
         return ""
     rows, headings = [["", *names]], {}
-    for race in races:
+    for race in (each for each in races if each.not_measured is None):
         headings[len(rows)] = race.title
         rows.append(["  verified s", *_cells(race.standings, names, _verified)])
         rows.append(["  durable s", *_cells(race.standings, names, _durable)])

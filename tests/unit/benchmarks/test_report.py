@@ -71,6 +71,13 @@ def test_a_report_ends_with_how_many_targets_were_met() -> None:
     assert sum(int(count) for count, _ in counted) == len(judge({}, {}, Alone(), {}, {}))
 
 
+def test_a_race_that_could_not_be_held_says_why_and_stands_beside_no_other() -> None:
+    far = Race("over a long line", SIZE, {}, not_measured="needs root")
+    results = Results([everybody(1), far], [], Alone(), {}, {}, [])
+    lines = render(["a machine"], results, size=SIZE).splitlines()
+    assert [line for line in lines if "long line" in line] == ["over a long line: not measured: needs root"]
+
+
 def test_what_was_not_run_at_all_is_named_once_and_not_target_by_target() -> None:
     targets = report().partition("Targets, set for")[2]
     unmeasured = targets.partition("Nothing measured of:")[2]
