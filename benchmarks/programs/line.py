@@ -47,7 +47,8 @@ def main() -> None:
     ends = [_new_end(address) for address in ENDS]
     print(*(f"/proc/{os.getpid()}/fd/{network}" for _, network in ends), flush=True)
     lanes = [Lane(bytes_per_s=rate, delay_s=round_trip_s / 2, queue_bytes=queue_bytes) for _ in ends]
-    os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
+    with suppress(PermissionError):  # Some containers' root may not, and its packets are later.
+        os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
     gc.disable()  # It makes no cycles, and a collection would hold up packets.
     began = time.monotonic()
     try:
