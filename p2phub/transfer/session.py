@@ -43,6 +43,7 @@ FAR_S = (
     0.03  # Of a longer round trip, what one connection may have under way bounds it: 2.7 MB, from Linux as it comes.
 )
 FAR_LINK_BYTES = 768 * limits.KIB  # So there is a link for each of these that are under way from a peer so far.
+FAR_LINKS = 6  # So many at least, if the rest is worth them, all at once: each takes ten round trips to be of full use.
 LOOK_S = 1.0  # While anything is leased, `tick` is due at least this often: silence lowers the rates.
 LONG_S = 10.0  # A rest that takes longer is worth trying others for.
 HARDLY = 8  # So many times slower than usual is a link that others might do better than.
@@ -223,10 +224,10 @@ class Session:
         """Return how many links to `peer`, joined or not, there should be now, those that are open included. `trip_s`:
         the shortest round trip seen to it.
 
-        Two while there are up to two providers, and more if it is far and has much under way to us; else, and in a
-        crowd, one; 0 for one that lied or was lost just now, and while there are others for one that stalled lately or
-        has nothing for us. Ask again after each event. No more in all than `links_max`, nor than the rest is worth:
-        where it will be done soon, a further connection comes too late.
+        Two while there are up to two providers, six and more if it is far; else, and in a crowd, one; 0 for one that
+        lied or was lost just now, and while there are others for one that stalled lately or has nothing for us. Ask
+        again after each event. No more in all than `links_max`, nor than the rest is worth: where it will be done soon,
+        a further connection comes too late.
         """
         if self.complete or self._standings.rests(peer, now=self._now):
             return 0
@@ -243,7 +244,8 @@ class Session:
                 return 0
         # In a crowd many will be useful. A second link waits for what the first brings: where many make that slow, they
         # are known by then.
-        few = self._scheduler.crowd is None and self._received.get(peer, 0) >= LINK_WORTH_BYTES
+        few = trip_s >= FAR_S or self._received.get(peer, 0) >= LINK_WORTH_BYTES
+        few = few and self._scheduler.crowd is None
         few = few and len(up.useful.keys() - {peer}) <= 1
         if not up.slow:
             worth = max(1, self._leases.bytes_missing // LINK_WORTH_BYTES) - (up.useful.total() - up.useful[peer])
@@ -255,7 +257,8 @@ class Session:
         if trip_s < FAR_S:
             return 2
         rate = sum(link.pace.rate for link in self._links.values() if link.peer == peer)
-        return max(2, int(rate * trip_s / FAR_LINK_BYTES))
+        at_once = min(FAR_LINKS, self._leases.bytes_missing // LINK_WORTH_BYTES)
+        return max(2, at_once, int(rate * trip_s / FAR_LINK_BYTES))
 
     def _look_at_links(self) -> _Up:
         links = [link for link in self._links.values() if not link.dropping]

@@ -11,7 +11,7 @@ from p2phub.content import RangeSet
 from p2phub.errors import ChunkMismatch, DiskFull, PeerError, PeerGone, PeerStalled, ProtocolViolation
 from p2phub.transfer import Revoke, Session
 from p2phub.transfer.pace import LEASE_BYTES_START
-from p2phub.transfer.session import LINK_WORTH_BYTES
+from p2phub.transfer.session import FAR_LINKS, LINK_WORTH_BYTES
 from tests.support.covers import covers
 from tests.support.swarm import Provider, Swarm, dropped, granted, megabytes, peer, runs, session_of, table_of
 
@@ -286,6 +286,23 @@ def test_a_second_link_to_a_provider_waits_until_the_first_has_shown_what_it_bri
     assert session.links_wanted(ANN) == 2
 
 
+def test_a_far_provider_gets_its_links_at_once_as_soon_as_it_is_known_to_be_far() -> None:
+    """Each of them takes ten round trips to be of full use: one after the other they would take seconds."""
+    session, everything = session_of(4000)
+    session.joined(1, ANN, everything, now=0.0)
+    assert session.links_wanted(ANN) == 1
+    assert session.links_wanted(ANN, trip_s=0.001) == 1
+    assert session.links_wanted(ANN, trip_s=0.1) == FAR_LINKS
+
+
+@pytest.mark.parametrize(("megabytes", "wanted"), [(64, FAR_LINKS), (24, 3), (4, 2)])
+def test_a_far_provider_gets_no_more_links_than_the_rest_is_worth(megabytes: int, wanted: int) -> None:
+    session, everything = session_of(megabytes)
+    session.joined(1, ANN, everything, now=0.0)
+    session.verified(1, RangeSet(), limits.MIB, now=0.5)  # Slow, as every connection is at its beginning.
+    assert session.links_wanted(ANN, trip_s=0.1) == wanted
+
+
 def from_afar(rate: float, links: int, *, others: int = 0) -> Session:
     """Return a session with so many links to ANN, that bring `rate` bytes/s together, and with one to each other."""
     session, everything = session_of(4000)
@@ -300,10 +317,11 @@ def from_afar(rate: float, links: int, *, others: int = 0) -> Session:
 @pytest.mark.parametrize(
     ("rate", "trip_s", "links", "wanted"),
     [
-        (27e6, 0.1, 1, 3),  # What Linux sends over one connection at that distance.
+        (27e6, 0.1, 1, FAR_LINKS),  # What Linux sends over one connection at that distance.
+        (58e6, 0.1, 2, FAR_LINKS + 1),
         (81e6, 0.1, 3, limits.BULK_THREADS_MAX),
         (125e6, 0.1, 8, limits.BULK_THREADS_MAX),  # A gigabit, filled.
-        (12.5e6, 0.1, 1, 2),  # A line of 100 Mbit/s, filled.
+        (12.5e6, 0.1, 1, FAR_LINKS),  # A line of 100 Mbit/s, filled: nobody knows that it is.
         (300e6, 0.001, 2, 2),  # Near, however much comes.
         (300e6, 0.0, 2, 2),  # Not known.
     ],
