@@ -62,7 +62,7 @@ class OpenedRelease(msgspec.Struct, frozen=True):
     expires: int
 
 
-class Standing:
+class StandingFile:
     """A file that stands whole on this disk, opened. `descriptor` is for `os.pread`, `os.preadv`, and belongs to
     this object: close it, or use it as a context manager. `size` in bytes."""
 
@@ -80,7 +80,7 @@ class Standing:
     def close(self) -> None:
         self._file.close()
 
-    def __enter__(self) -> Standing:
+    def __enter__(self) -> StandingFile:
         return self
 
     def __exit__(
@@ -89,8 +89,8 @@ class Standing:
         self.close()
 
 
-class Stretch(Standing):
-    """Bytes `start` ..< `stop` of a file, verified: as `Standing`, for a part."""
+class Stretch(StandingFile):
+    """Bytes `start` ..< `stop` of a file, verified: as `StandingFile`, for a part."""
 
     def __init__(self, file: _Place, start: int, stop: int) -> None:
         super().__init__(file, stop - start)
@@ -190,7 +190,7 @@ class OpenModel:
             for place in places.values():
                 place.close()
 
-    async def descriptor(self, path: str) -> Standing | None:
+    async def descriptor(self, path: str) -> StandingFile | None:
         """Return a file as it stands whole and unchanged on this disk, opened; None if it does not (of an empty one
         never): then `read` it. Raises NotFound for a file that is not there."""
         size = self._file(path).size
@@ -199,7 +199,7 @@ class OpenModel:
             return None
         exactly = tuple(found["exactly"])
         file = await trio.to_thread.run_sync(lambda: _opened(found["place"], exactly), limiter=_threads)
-        return None if file is None else Standing(file, size)
+        return None if file is None else StandingFile(file, size)
 
     async def danger(self, path: str, *, start: int = 0) -> str | None:
         """Say why loading a file may run code (a pickle, told by what it holds, not by its name); None if it may not.

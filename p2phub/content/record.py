@@ -12,16 +12,22 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
+from typing import TypeVar
 
 from p2phub.content.codec import pack, unpack
 from p2phub.errors import Malformed
 
 CRITICAL_MAX = 16
 _UNSIGNED_MAX = (1 << 64) - 1
+_Kind = TypeVar("_Kind")
 
 
 class Fields:
-    """The fields of a record or of an inner map, read by type. `owner` is what messages call it."""
+    """The fields of a record or of an inner map, read by type. `owner` is what messages call it.
+
+    What is not asked for is never looked at. Malformed names the rules as the specification of records calls them
+    (field-missing, field-type, field-range); who reads other maps has names of its own.
+    """
 
     __slots__ = ("_owner", "_values")
 
@@ -35,18 +41,20 @@ class Fields:
     def unsigned(self, name: str, *, least: int = 0, most: int = _UNSIGNED_MAX) -> int:
         """Return an integer of `least` ..= `most`. Raises Malformed: field-missing, field-type, field-range."""
         value = self._get(name, int)
-        assert isinstance(value, int)
         if not least <= value <= most:
-            raise Malformed("field-range", f"{self._owner}: {name} is {value}, not {least} to {most}")
+            raise self._out_of_range(f"{name} is {value}, not {least} to {most}")
         return value
+
+    def flag(self, name: str) -> bool:
+        """Return a bool. Raises Malformed: field-missing, field-type."""
+        return self._get(name, bool)
 
     def text(self, name: str, *, most: int) -> str:
         """Return text of 1 ..= `most` bytes without control characters. Raises Malformed as `unsigned` does,
         and text-control."""
         value = self._get(name, str)
-        assert isinstance(value, str)
         if not 1 <= len(value.encode()) <= most:
-            raise Malformed("field-range", f"{self._owner}: {name} has {len(value.encode())} bytes")
+            raise self._out_of_range(f"{name} has {len(value.encode())} bytes")
         if has_controls(value):
             raise Malformed("text-control", f"{self._owner}: {name} has control characters")
         return value
@@ -54,26 +62,33 @@ class Fields:
     def binary(self, name: str, *, least: int, most: int) -> bytes:
         """Return `least` ..= `most` bytes. Raises Malformed as `unsigned` does."""
         value = self._get(name, bytes)
-        assert isinstance(value, bytes)
         if not least <= len(value) <= most:
-            raise Malformed("field-range", f"{self._owner}: {name} has {len(value)} bytes")
+            raise self._out_of_range(f"{name} has {len(value)} bytes, not {least} to {most}")
         return value
 
     def array(self, name: str, *, most: int, least: int = 0) -> list[object]:
         """Return an array of `least` ..= `most` elements. Raises Malformed as `unsigned` does."""
-        value = self._get(name, list)
-        assert isinstance(value, list)
+        value: list[object] = self._get(name, list)
         if not least <= len(value) <= most:
-            raise Malformed("field-range", f"{self._owner}: {name} has {len(value)} elements")
+            raise self._out_of_range(f"{name} has {len(value)} elements, not {least} to {most}")
         return value
 
-    def _get(self, name: str, kind: type) -> object:
+    def _get(self, name: str, kind: type[_Kind]) -> _Kind:
         value = self._values.get(name)
         if value is None:  # The codec knows no nil.
-            raise Malformed("field-missing", f"{self._owner}: no field {name}")
-        if type(value) is not kind:
-            raise Malformed("field-type", f"{self._owner}: {name} is of another type")
+            raise self._missing(f"no field {name}")
+        if type(value) is not kind:  # Exactly: True is no number here.
+            raise self._of_another_type(f"{name} is of another type")
         return value
+
+    def _missing(self, what: str) -> Malformed:
+        return Malformed("field-missing", f"{self._owner}: {what}")
+
+    def _of_another_type(self, what: str) -> Malformed:
+        return Malformed("field-type", f"{self._owner}: {what}")
+
+    def _out_of_range(self, what: str) -> Malformed:
+        return Malformed("field-range", f"{self._owner}: {what}")
 
 
 def pack_record(kind: str, version: int, fields: Mapping[str, object]) -> bytes:

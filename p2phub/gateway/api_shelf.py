@@ -1,46 +1,43 @@
-"""The shelf that the hub of this home makes: names by what is called what here, files by the models that it opens.
+"""The shelf that the hub of this home makes: names by what is called what here, versions by what is known of them.
 
 A publisher's newest release is looked up again after GATEWAY_FRESH_S, and not for each of the dozens of requests that
 a client makes in a row; while it is looked up, and where nobody answers soon, the newest that is known here is what
-counts. What is in a manifest never changes, so listings are kept, and so are models open for reading.
+counts. What is in a manifest never changes, so listings are kept. Files are opened by `open_files`.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from functools import partial
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 import msgspec
 import trio
 
 from p2phub import api, limits
 from p2phub.api.recent import keep
-from p2phub.errors import ContentChanged, HubError, NoProvider, NotFound, PeerError
+from p2phub.errors import HubError, NoProvider, NotFound, PeerError
+from p2phub.gateway.open_files import OpenFiles
+from p2phub.gateway.open_models import OpenModels
 from p2phub.gateway.revisions import MAIN, Commit, Tag
 from p2phub.gateway.routes import Kind, RepoId
 from p2phub.gateway.shelf import (
     Content,
     File,
     NoSuchRevision,
-    Piece,
     Release,
     Repository,
     Snapshot,
-    Standing,
     Unmapped,
 )
 from p2phub.gateway.turns import Turns
 
-_COMES_LOOK_S = 1.0
 _LOOK_S = 5.0  # For a newer release than the one that is known: clients wait 10 s for the head of a file.
 _COMMIT_S = 5.0  # What a commit is does not change; but a name may be taken from it.
 _KEPT_MAX = 4096
 
-T = TypeVar("T")
 Version = Mapping[str, Any]
 """As `Hub.repository` tells it."""
 
@@ -68,17 +65,17 @@ class HubShelf:
         self._looked: OrderedDict[str, float] = OrderedDict()  # When each name was looked up.
         self._commits: OrderedDict[tuple[RepoId, str], tuple[float, _Told, Version]] = OrderedDict()
         self._one_at_a_time = Turns()
-        self._open = _OpenModels(hub)
-        self._passing_on = api.PassingOn(hub, allow_unsafe=allow_unsafe)
+        self._models = OpenModels(hub)
+        self._files = OpenFiles(hub, self._models, allow_unsafe=allow_unsafe)
 
     async def close(self) -> None:
-        await self._open.close()
+        await self._models.close()
 
     async def tidy(self) -> None:
         """Close what nobody has used for a while, until cancelled."""
         while True:
             await trio.sleep(limits.GATEWAY_MODEL_IDLE_S / 4)
-            await self._open.tidy()
+            await self._models.tidy()
 
     async def repositories(self, kind: Kind) -> Sequence[Repository]:
         found = [
@@ -139,7 +136,7 @@ class HubShelf:
         """
         if key != manifest:
             with trio.move_on_after(limits.GATEWAY_FIRST_PIECE_S), contextlib.suppress(HubError):
-                async with self._open.model(manifest, key):
+                async with self._models.model(manifest, key):
                     return await self._hub.info(key)
         return await self._looked_up(key)
 
@@ -152,58 +149,9 @@ class HubShelf:
         except trio.TooSlowError as exc:
             raise NoProvider(f"nobody told within {limits.GATEWAY_LOOKUP_S:.0f} s what {ref} is") from exc
 
-    @asynccontextmanager
-    async def open(self, snapshot: Snapshot, file: File, *, start: int = 0) -> AsyncIterator[Content]:
+    def open(self, snapshot: Snapshot, file: File, *, start: int = 0) -> AbstractAsyncContextManager[Content]:
         manifest, _, key = snapshot.key.partition(" ")
-        until = trio.current_time() + limits.GATEWAY_FIRST_PIECE_S
-        async with AsyncExitStack() as stack:
-            with _given_until(until, file.path):
-                model = await stack.enter_async_context(self._open.model(manifest, key))
-            standing = await model.descriptor(file.path)
-            if standing is not None:
-                stack.callback(standing.close)
-                await self._passing_on.judge(model, file.path, start=start)  # By what is here.
-            else:
-                judge = partial(self._passing_on.judge, model, file.path, start=start)
-                await self._while_given(until, manifest, file.path, judge)
-            yield _Opened(model, file, standing, lambda: self._open.forget(manifest, model))
-
-    async def _while_given(self, until: float, manifest: str, path: str, wait: Callable[[], Awaitable[None]]) -> None:
-        """Wait until then for what others give of a file, and on for as long as something comes, a minute at most: over
-        a slow line its beginning and end take longer than a lost provider is waited for. Raises NoProvider, and as
-        `wait` does."""
-        ended: list[HubError | None] = []
-        latest = trio.current_time() + limits.GATEWAY_LOOKUP_S
-        async with trio.open_nursery() as nursery:
-
-            async def run() -> None:
-                try:
-                    await wait()
-                    ended.append(None)
-                except HubError as error:  # Raised outside: the nursery would wrap it.
-                    ended.append(error)
-                nursery.cancel_scope.cancel()
-
-            nursery.start_soon(run)
-            await trio.sleep_until(until)
-            while trio.current_time() < latest:
-                if not await self._comes(manifest):
-                    break
-                await trio.sleep(_COMES_LOOK_S)
-            nursery.cancel_scope.cancel()
-        if not ended:
-            raise _not_given(path)
-        if ended[0] is not None:
-            raise ended[0]
-
-    async def _comes(self, manifest: str) -> bool:
-        """Return whether something of a manifest comes at this moment."""
-        try:
-            jobs = [job for job in (await self._hub.pulse())["jobs"] if job["manifest"] == manifest]
-        except HubError:  # The node ends.
-            return False
-        sources = [each for job in jobs for each in (job["explanation"] or {"sources": ()})["sources"]]
-        return any(each["bytes_per_s"] > 0 for each in sources)
+        return self._files.open(manifest, key, file, start=start)
 
     async def _told(self, repo: RepoId) -> _Told:
         """Return what is known here of a repository. Raises Unmapped."""
@@ -291,97 +239,6 @@ class _Told:
         return not self.is_settled and not any(each["published"] for each in self.versions)
 
 
-class _Opened:
-    """A file of an open model: `shelf.Content`."""
-
-    def __init__(self, model: api.OpenModel, file: File, standing: Standing | None, failed: Callable[[], None]) -> None:
-        self._model = model
-        self._file = file
-        self._failed = failed
-        self.standing = standing
-
-    def read(self, start: int, stop: int) -> AsyncGenerator[bytes | memoryview, None]:
-        return self._noting_failure(self._model.read(self._file.path, start, stop))
-
-    def pieces(self, start: int, stop: int) -> AsyncGenerator[Piece, None]:
-        return self._noting_failure(self._model.stretches(self._file.path, start, stop))
-
-    async def _noting_failure(self, source: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-        try:
-            async with aclosing(source) as pieces:
-                async for piece in pieces:
-                    yield piece
-        except HubError:
-            self._failed()
-            raise
-
-
-class _OpenModels:
-    """Models that are open for reading: the last few stay so for a while, for whoever asks next."""
-
-    def __init__(self, hub: api.Hub) -> None:
-        self._hub = hub
-        self._open: OrderedDict[str, api.OpenModel] = OrderedDict()  # By manifest; who was used last comes last.
-        self._users: dict[api.OpenModel, int] = {}  # Of those that are not open any more for newcomers, too.
-        self._used: dict[api.OpenModel, float] = {}
-        self._turns = Turns()
-
-    @asynccontextmanager
-    async def model(self, manifest: str, key: str) -> AsyncIterator[api.OpenModel]:
-        """Yield the model of a manifest, opened by `key`, which leads to it. Raises HubError."""
-        async with self._turns.of(manifest):
-            model = self._open.get(manifest)
-            if model is None:
-                model = await self._hub.open_model(key).__aenter__()
-                self._open[manifest], self._users[model] = model, 0
-                if model.manifest != manifest:
-                    self.forget(manifest, model)
-                    await self._close_unused()
-                    raise ContentChanged(f"{key} leads to something else by now")
-            self._open.move_to_end(manifest)
-            self._users[model] += 1
-        try:
-            yield model
-        finally:
-            self._users[model] -= 1
-            self._used[model] = trio.current_time()
-            await self._close_unused()
-
-    def forget(self, manifest: str, model: api.OpenModel) -> None:
-        """Have the next who asks open it anew: a fetch that failed does not come back to life."""
-        if self._open.get(manifest) is model:
-            del self._open[manifest]
-
-    async def tidy(self) -> None:
-        """Close what was not used for GATEWAY_MODEL_IDLE_S: while it is open, it is a fetch under way."""
-        for manifest, model in list(self._open.items()):
-            idle = trio.current_time() - self._used.get(model, trio.current_time())
-            if not self._users[model] and idle >= limits.GATEWAY_MODEL_IDLE_S:
-                del self._open[manifest]
-        await self._close_unused()
-
-    async def close(self) -> None:
-        self._open.clear()
-        await self._close_unused()
-
-    async def _close_unused(self) -> None:
-        """Close what nobody uses and nobody will: all that is not open for the next request."""
-        for manifest, model in list(self._open.items()):
-            if len(self._open) <= limits.GATEWAY_MODELS_OPEN_MAX:
-                break
-            if not self._users[model]:
-                del self._open[manifest]
-        while (unused := self._next_unused()) is not None:
-            del self._users[unused]  # Before it is waited for: whoever else is here meanwhile leaves it alone.
-            self._used.pop(unused, None)
-            with trio.CancelScope(shield=True):  # It bounds its own end.
-                await unused.__aexit__(None, None, None)
-
-    def _next_unused(self) -> api.OpenModel | None:
-        kept = set(self._open.values())
-        return next((each for each, users in self._users.items() if not users and each not in kept), None)
-
-
 class _Listings:
     """The files of manifests, as many as GATEWAY_FILES_KEPT_MAX; what was asked for last stays."""
 
@@ -402,21 +259,6 @@ class _Listings:
         while self._count > limits.GATEWAY_FILES_KEPT_MAX and len(self._files) > 1:
             _, dropped = self._files.popitem(last=False)
             self._count -= len(dropped) + 1
-
-
-@contextlib.contextmanager
-def _given_until(until: float, path: str) -> Iterator[None]:
-    """Wait no longer than until then for others to give what opening a file takes: a fetch looks on for a minute after
-    its last provider is lost, and clients wait 10 s for an answer. Raises NoProvider."""
-    with trio.move_on_at(until) as waiting:
-        yield
-    if waiting.cancelled_caught:
-        raise _not_given(path)
-
-
-def _not_given(path: str) -> NoProvider:
-    hint = "what came is kept, and it is looked for again"
-    return NoProvider(f"nobody gave the beginning of {path} in time", hint=hint)
 
 
 def _release(name: str, version: Version) -> Release:

@@ -14,7 +14,7 @@ import trio
 
 from p2phub import limits
 from p2phub.errors import HubError, NoProvider
-from p2phub.gateway.shelf import Content, File, Piece, Shelf, Snapshot, Standing
+from p2phub.gateway.shelf import Content, File, Piece, Shelf, Snapshot, StandingFile
 from p2phub.http.exchange import CutOff, Exchange, Headers, Request
 from p2phub.http.ranges import wanted_span
 
@@ -68,7 +68,7 @@ def _answer_of(request: Request, headers: Headers, size: int, etag: str) -> tupl
 
 
 async def _send_standing(
-    exchange: Exchange, standing: Standing, status: int, headers: Headers, start: int, stop: int
+    exchange: Exchange, standing: StandingFile, status: int, headers: Headers, start: int, stop: int
 ) -> None:
     """Send from the file itself, nothing of which is passed on before it was looked at again: clients check the
     length alone, and ask for what is missing of it, so what came before that has to be right, too."""

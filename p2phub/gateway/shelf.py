@@ -78,7 +78,7 @@ class Repository(msgspec.Struct, frozen=True):
     release: Release
 
 
-class Standing(Protocol):
+class StandingFile(Protocol):
     """A file that stands whole on this disk. `unchanged` says whether it still is what was hashed."""
 
     @property
@@ -87,7 +87,7 @@ class Standing(Protocol):
     def unchanged(self) -> bool: ...
 
 
-class Stretch(Standing, Protocol):
+class Stretch(StandingFile, Protocol):
     """Bytes `start` ..< `stop` of a file on this disk, verified. It belongs to who got it, until its `close`."""
 
     @property
@@ -106,7 +106,7 @@ class Content(Protocol):
     """A file that is open."""
 
     @property
-    def standing(self) -> Standing | None:
+    def standing(self) -> StandingFile | None:
         """The file itself, where it is here whole; else it is read while it is fetched."""
 
     def read(self, start: int, stop: int) -> AsyncGenerator[bytes | memoryview, None]:

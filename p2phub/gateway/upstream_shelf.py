@@ -27,7 +27,7 @@ from p2phub.gateway.shelf import (
     Release,
     Repository,
     Snapshot,
-    Standing,
+    StandingFile,
     Unmapped,
 )
 from p2phub.gateway.turns import Turns
@@ -137,7 +137,7 @@ class UpstreamShelf:
 class _Passed:
     """A file of the hub: `shelf.Content`."""
 
-    standing: Standing | None = None
+    standing: StandingFile | None = None
 
     def __init__(self, hub: api.Hub, snapshot: Snapshot, file: File) -> None:
         self._hub, self._snapshot, self._file = hub, snapshot, file

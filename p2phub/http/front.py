@@ -17,7 +17,7 @@ from p2phub.api import printable
 from p2phub.errors import Damaged, DiskError, HubError, NoProvider, NotFound, NotTrusted, PeerError, UsageError
 from p2phub.http.exchange import CutOff, Exchange, Request
 from p2phub.http.guard import Door, check_asker, check_origin
-from p2phub.http.refusal import Refusal, no_such_path
+from p2phub.http.refusal import Refusal, no_such_path, with_hint
 from p2phub.http.traffic import Traffic
 
 _log = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ def changes_by_method(request: Request) -> bool:
 
 def refusal_of(error: HubError) -> Refusal:
     """Return what a client is told of an error: what may pass is never told as what is not there."""
-    message = error.message + (f" ({error.hint})" if error.hint else "")
+    message = with_hint(error)
     match error:
         case NoProvider() | PeerError() | NotFound():
             return Refusal(503, message, headers=[("Retry-After", _RETRY_AFTER_S)])

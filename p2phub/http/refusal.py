@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from p2phub.errors import HubError
+
 
 class Refusal(Exception):
     """`code`: what clients look at beside the status (`X-Error-Code`), or None; `headers`: more of them.
@@ -24,6 +26,11 @@ class Refusal(Exception):
         self.code = code
         self.headers = tuple(headers)
         self.told = dict(told or {})
+
+
+def with_hint(error: HubError) -> str:
+    """Return what an error says, and what to do about it, in one sentence for a client's user."""
+    return error.message + (f" ({error.hint})" if error.hint else "")
 
 
 def not_offered(what: str, *, instead: str) -> Refusal:

@@ -4,7 +4,7 @@ Left to itself OpenSSL works on within one call for as long as bytes come that a
 updates, tickets, a message in records of one byte. It has no bound for that, and whoever sends them has the loop for as
 long. So it works on memory here; each record is taken off the socket whole, by the length that stands before it, and
 between two that lie there already others have their turn. Nothing is read ahead, so at the end of any record the
-socket can go to somebody else: `net.tls` gives it to OpenSSL itself, or to `net.records`.
+socket can go to somebody else: `net.tls_channel` gives it to OpenSSL itself, or to `net.records`.
 Source: RFC 8446 §5.1; proto/transfer.md §1.
 """
 
@@ -157,3 +157,11 @@ async def wait_writable(sock: socket.socket) -> None:
         await trio.lowlevel.wait_writable(sock.fileno())
     except _NO_WAIT as exc:
         raise PeerGone("the connection was closed") from exc
+
+
+def reason_of(exc: Exception) -> str:
+    """Put pyOpenSSL's lists of (library, function, reason) into words."""
+    first = exc.args[0] if exc.args else ""
+    if isinstance(first, list):
+        return "; ".join(str(entry[-1]) for entry in first if entry) or "no reason given"
+    return str(exc.args[-1]) if exc.args else type(exc).__name__

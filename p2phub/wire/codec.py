@@ -19,7 +19,7 @@ from p2phub.identity import Address, PeerAddress, PeerId
 from p2phub.manifest import pack, unpack
 from p2phub.wire import messages as m
 from p2phub.wire.batches import encode_chunks, encode_want, usual_chunks, usual_want
-from p2phub.wire.fields import CHUNK_NUMBER_MAX, GOT_BYTES, PEER_BYTES, VERSION, Fields, flat
+from p2phub.wire.fields import CHUNK_NUMBER_MAX, GOT_BYTES, PEER_BYTES, VERSION, MessageFields, flat
 from p2phub.wire.framing import frame
 
 _SEEN_MAX = (1 << 63) - 1
@@ -137,92 +137,93 @@ def _packed(peer: PeerAddress) -> bytes:
 # --- and back ----------------------------------------------------------------------------------------------------
 
 
-def _open(fields: Fields) -> m.Open:
+def _open(fields: MessageFields) -> m.Open:
     fields.version()
-    return m.Open(fields.digest("manifest"), fields.number("prefix", 0, limits.PREFIX_BYTES_MAX))
+    return m.Open(fields.digest("manifest"), fields.unsigned("prefix", most=limits.PREFIX_BYTES_MAX))
 
 
-def _want(fields: Fields) -> m.Want:
+def _want(fields: MessageFields) -> m.Want:
     return m.Want(fields.batch("ranges"))
 
 
-def _ask(fields: Fields) -> m.Ask:
-    blobs = fields.entries("blobs", 1, limits.BLOBS_PER_REQUEST_MAX)
+def _ask(fields: MessageFields) -> m.Ask:
+    blobs = fields.entries("blobs", least=1, most=limits.BLOBS_PER_REQUEST_MAX)
     if any(len(blob) != DIGEST_BYTES for blob in blobs):
         raise Malformed("message-field", "blobs has an entry that is no digest")
     return m.Ask(tuple(map(Digest, blobs)))
 
 
-def _opening(fields: Fields) -> m.Opening:
+def _opening(fields: MessageFields) -> m.Opening:
     return m.Opening(
         fields.held("held"),
-        tuple(fields.numbers("blobs", limits.FLIGHT_BLOBS_MAX, 1, limits.PREFIX_BYTES_MAX)),
-        fields.number("chunks", 0, CHUNK_NUMBER_MAX),
-        fields.number("length", 0, limits.PREFIX_BYTES_MAX),
+        tuple(fields.numbers("blobs", items=limits.FLIGHT_BLOBS_MAX, least=1, most=limits.PREFIX_BYTES_MAX)),
+        fields.unsigned("chunks", most=CHUNK_NUMBER_MAX),
+        fields.unsigned("length", most=limits.PREFIX_BYTES_MAX),
     )
 
 
-def _chunks(fields: Fields) -> m.Chunks:
+def _chunks(fields: MessageFields) -> m.Chunks:
     ranges = fields.batch("ranges")
-    coding = fields.text("coding", _NAME_BYTES_MAX)
+    coding = fields.free_text("coding", most=_NAME_BYTES_MAX)
     if coding != "raw":
         raise Malformed("coding", f"unknown coding {coding[:80]!r}")
-    return m.Chunks(ranges, fields.number("length", 1, limits.BATCH_BYTES_MAX))
+    return m.Chunks(ranges, fields.unsigned("length", least=1, most=limits.BATCH_BYTES_MAX))
 
 
-def _blobs(fields: Fields) -> m.BlobsFollow:
+def _blobs(fields: MessageFields) -> m.BlobsFollow:
     longest = max(limits.CHUNK_LIST_BYTES_MAX, limits.MANIFEST_PAGE_BYTES_MAX)
-    return m.BlobsFollow(tuple(fields.numbers("blobs", limits.BLOBS_PER_REQUEST_MAX, 0, longest)))
+    return m.BlobsFollow(tuple(fields.numbers("blobs", items=limits.BLOBS_PER_REQUEST_MAX, least=0, most=longest)))
 
 
-def _refuse(fields: Fields) -> m.Refuse:
-    reason = fields.text("reason", _NAME_BYTES_MAX)
+def _refuse(fields: MessageFields) -> m.Refuse:
+    reason = fields.free_text("reason", most=_NAME_BYTES_MAX)
     if reason not in m.REASONS:
         raise Malformed("reason", f"unknown reason {reason[:80]!r}")
     return m.Refuse(fields.ranges("ranges", limits.REQUEST_RANGES_MAX), reason)
 
 
-def _ping(fields: Fields) -> m.Ping:
+def _ping(fields: MessageFields) -> m.Ping:
     fields.version()
     return m.Ping()
 
 
-def _get_release(fields: Fields) -> m.GetRelease:
+def _get_release(fields: MessageFields) -> m.GetRelease:
     fields.version()
-    publisher = PeerId(fields.data("publisher", 32, 32))
-    return m.GetRelease(publisher, fields.text("name", _NAME_BYTES_MAX), fields.text("tag", _NAME_BYTES_MAX))
+    publisher = PeerId(fields.binary("publisher", least=32, most=32))
+    name, tag = (fields.free_text(key, most=_NAME_BYTES_MAX) for key in ("name", "tag"))
+    return m.GetRelease(publisher, name, tag)
 
 
-def _probe(fields: Fields) -> m.Probe:
+def _probe(fields: MessageFields) -> m.Probe:
     fields.version()
-    return m.Probe(fields.number("port", 1, 65535))
+    return m.Probe(fields.unsigned("port", least=1, most=65535))
 
 
-def _probed(fields: Fields) -> m.Probed:
-    ip, reached = fields.text("ip", _IP_BYTES_MAX), fields.flag("reached")
-    return m.Probed(ip, reached, fields.text("detail", _DETAIL_BYTES_MAX))
+def _probed(fields: MessageFields) -> m.Probed:
+    ip, reached = fields.free_text("ip", most=_IP_BYTES_MAX), fields.flag("reached")
+    return m.Probed(ip, reached, fields.free_text("detail", most=_DETAIL_BYTES_MAX))
 
 
-def _get_news(fields: Fields) -> m.GetNews:
+def _get_news(fields: MessageFields) -> m.GetNews:
     fields.version()
-    digest, port = fields.digest("manifest"), fields.number("port", 0, 65535)
-    wait_ms = fields.number("wait", 0, limits.NEWS_WAIT_MS_MAX)
+    digest, port = fields.digest("manifest"), fields.unsigned("port", most=65535)
+    wait_ms = fields.unsigned("wait", most=limits.NEWS_WAIT_MS_MAX)
     return m.GetNews(digest, port, _seen(fields), wait_ms, fields.got("got"))
 
 
-def _news(fields: Fields) -> m.News:
-    return m.News(fields.held("held") if fields.has("held") else None, _peers(fields), _seen(fields))
+def _news(fields: MessageFields) -> m.News:
+    return m.News(fields.held("held") if "held" in fields else None, _peers(fields), _seen(fields))
 
 
-def _seen(fields: Fields) -> tuple[int, int]:
-    numbers = fields.numbers("seen", 2, 0, _SEEN_MAX)
+def _seen(fields: MessageFields) -> tuple[int, int]:
+    numbers = fields.numbers("seen", items=2, least=0, most=_SEEN_MAX)
     if len(numbers) != 2:
         raise Malformed("message-bounds", f"seen has {len(numbers)} numbers, not 2")
     return numbers[0], numbers[1]
 
 
-def _peers(fields: Fields) -> tuple[PeerAddress, ...]:
-    peers = tuple(map(_unpacked, fields.entries("peers", 0, limits.PEERS_TOLD_MAX)))
+def _peers(fields: MessageFields) -> tuple[PeerAddress, ...]:
+    peers = tuple(map(_unpacked, fields.entries("peers", least=0, most=limits.PEERS_TOLD_MAX)))
     if len(set(peers)) != len(peers):
         raise Malformed("peer-address", "a peer is named twice at one address")
     return peers
@@ -238,30 +239,30 @@ def _unpacked(data: bytes) -> PeerAddress:
         raise Malformed("peer-address", str(exc)) from exc
 
 
-_BULK_REQUESTS: dict[str, Callable[[Fields], BulkRequest]] = {"open": _open, "want": _want, "ask": _ask}
-_BULK_ANSWERS: dict[str, Callable[[Fields], BulkAnswer]] = {
+_BULK_REQUESTS: dict[str, Callable[[MessageFields], BulkRequest]] = {"open": _open, "want": _want, "ask": _ask}
+_BULK_ANSWERS: dict[str, Callable[[MessageFields], BulkAnswer]] = {
     "opening": _opening,
     "chunks": _chunks,
     "blobs": _blobs,
     "refuse": _refuse,
 }
-_CONTROL_REQUESTS: dict[str, Callable[[Fields], m.ControlRequest]] = {
+_CONTROL_REQUESTS: dict[str, Callable[[MessageFields], m.ControlRequest]] = {
     "ping": _ping,
     "get-release": _get_release,
     "probe": _probe,
     "get-news": _get_news,
 }
-_CONTROL_ANSWERS: dict[str, Callable[[Fields], m.ControlAnswer]] = {
+_CONTROL_ANSWERS: dict[str, Callable[[MessageFields], m.ControlAnswer]] = {
     "pong": lambda fields: m.Pong(),
-    "release": lambda fields: m.ReleaseIs(fields.data("signed", 0, limits.RELEASE_BYTES_MAX)),
+    "release": lambda fields: m.ReleaseIs(fields.binary("signed", least=0, most=limits.RELEASE_BYTES_MAX)),
     "probed": _probed,
     "news": _news,
 }
 
-_FIRST: dict[str, Callable[[Fields], BulkRequest | m.ControlRequest]] = {**_BULK_REQUESTS, **_CONTROL_REQUESTS}
+_FIRST: dict[str, Callable[[MessageFields], BulkRequest | m.ControlRequest]] = {**_BULK_REQUESTS, **_CONTROL_REQUESTS}
 
 
-def _decode(header: bytes, readers: dict[str, Callable[[Fields], _Wanted]]) -> _Wanted:
+def _decode(header: bytes, readers: dict[str, Callable[[MessageFields], _Wanted]]) -> _Wanted:
     values = unpack(header)
     if not isinstance(values, dict):
         raise Malformed("message-map", "a header is a map")
@@ -269,4 +270,4 @@ def _decode(header: bytes, readers: dict[str, Callable[[Fields], _Wanted]]) -> _
     reader = readers.get(name) if isinstance(name, str) else None
     if reader is None:
         raise Malformed("message-type", f"message {str(name)[:80]!r} has no place here")
-    return reader(Fields(values))
+    return reader(MessageFields(values))

@@ -1,17 +1,16 @@
 """Read the map of one message strictly, field by field: types, bounds, the order of ranges.
 
 Whatever is wrong is refused with Malformed, which names the rule (proto/transfer.md §2). Keys that nobody asks for are
-never looked at, so that a message can grow.
+never looked at, so that a message can grow. Single values are read as those of records are (`content.Fields`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import TypeVar
 
 from p2phub import limits
-from p2phub.content import DIGEST_BYTES, Digest, RangeSet
+from p2phub.content import DIGEST_BYTES, Digest, Fields, RangeSet
 from p2phub.errors import Malformed
 from p2phub.identity import PeerId
 
@@ -19,80 +18,57 @@ VERSION = 1
 CHUNK_NUMBER_MAX = (1 << 32) - 1  # 4 PiB at 1 MiB a chunk; keeps the longest `held` inside one frame.
 PEER_BYTES = 32
 GOT_BYTES = 8
-_Kind = TypeVar("_Kind")
 
 
-class Fields:
+class MessageFields(Fields):
     """The map of one message; each method reads one field strictly, or raises Malformed."""
 
-    def __init__(self, values: dict[str, object]) -> None:
-        self._values = values
+    __slots__ = ()
 
-    def _get(self, key: str, kind: type[_Kind]) -> _Kind:
-        value = self._values.get(key)
-        if type(value) is not kind:  # Exactly: True is no number here.
-            raise Malformed("message-field", f"field {key!r} is not of type {kind.__name__}")
-        return value
-
-    def has(self, key: str) -> bool:
-        return key in self._values
+    def __init__(self, values: Mapping[str, object]) -> None:
+        super().__init__(values, "message")
 
     def version(self) -> None:
         found = self._get("v", int)
         if found != VERSION:
             raise Malformed("message-version", f"version {found} of the protocol; this side speaks {VERSION}")
 
-    def number(self, key: str, least: int, most: int) -> int:
-        number = self._get(key, int)
-        if not least <= number <= most:
-            raise Malformed("message-bounds", f"{key} is {number}, not {least} to {most}")
-        return number
-
-    def flag(self, key: str) -> bool:
-        return self._get(key, bool)
-
-    def text(self, key: str, most_bytes: int) -> str:
+    def free_text(self, key: str, *, most: int) -> str:
+        """Return text of up to `most` bytes, whatever is in it: it is compared, or made printable by who shows it."""
         text = self._get(key, str)
-        if len(text) > most_bytes or len(text.encode()) > most_bytes:
-            raise Malformed("message-bounds", f"{key} is longer than {most_bytes} bytes")
+        if len(text) > most or len(text.encode()) > most:
+            raise self._out_of_range(f"{key} is longer than {most} bytes")
         return text
 
-    def data(self, key: str, least: int, most: int) -> bytes:
-        data = self._get(key, bytes)
-        if not least <= len(data) <= most:
-            raise Malformed("message-bounds", f"{key} has {len(data)} bytes, not {least} to {most}")
-        return data
-
     def digest(self, key: str) -> Digest:
-        return Digest(self.data(key, DIGEST_BYTES, DIGEST_BYTES))
+        return Digest(self.binary(key, least=DIGEST_BYTES, most=DIGEST_BYTES))
 
-    def numbers(self, key: str, most_items: int, least: int, most: int) -> list[int]:
-        found: list[object] = self._get(key, list)
-        if len(found) > most_items:
-            raise Malformed("message-bounds", f"{key} has {len(found)} entries, at most {most_items} allowed")
+    def numbers(self, key: str, *, items: int, least: int, most: int) -> list[int]:
+        """Return up to `items` integers of `least` ..= `most`."""
+        found = self.array(key, most=items)
         numbers = [item for item in found if type(item) is int]
         if len(numbers) != len(found):
-            raise Malformed("message-field", f"{key} has entries that are not numbers")
+            raise self._of_another_type(f"{key} has entries that are not numbers")
         if numbers and not (least <= min(numbers) and max(numbers) <= most):
-            raise Malformed("message-bounds", f"{key} has numbers outside {least} to {most}")
+            raise self._out_of_range(f"{key} has numbers outside {least} to {most}")
         return numbers
 
-    def entries(self, key: str, least_items: int, most_items: int) -> list[bytes]:
-        found: list[object] = self._get(key, list)
-        if not least_items <= len(found) <= most_items:
-            raise Malformed("message-bounds", f"{key} has {len(found)} entries, not {least_items} to {most_items}")
+    def entries(self, key: str, *, least: int, most: int) -> list[bytes]:
+        """Return `least` ..= `most` elements, each of them bytes."""
+        found = self.array(key, least=least, most=most)
         entries = [item for item in found if type(item) is bytes]
         if len(entries) != len(found):
-            raise Malformed("message-field", f"{key} has an entry that is not bytes")
+            raise self._of_another_type(f"{key} has an entry that is not bytes")
         return entries
 
     def ranges(self, key: str, most_ranges: int) -> tuple[tuple[int, int], ...]:
         """Read (first, count) pairs of distinct chunks, in any order of the pairs."""
-        return _pairs(key, self.numbers(key, 2 * most_ranges, 0, CHUNK_NUMBER_MAX))
+        return _pairs(key, self.numbers(key, items=2 * most_ranges, least=0, most=CHUNK_NUMBER_MAX))
 
     def batch(self, key: str) -> tuple[tuple[int, int], ...]:
         """Read the ranges of one request or answer, as `batch_of` takes them."""
-        return batch_of(self.numbers(key, 2 * limits.REQUEST_RANGES_MAX, 0, CHUNK_NUMBER_MAX))
+        most_numbers = 2 * limits.REQUEST_RANGES_MAX
+        return batch_of(self.numbers(key, items=most_numbers, least=0, most=CHUNK_NUMBER_MAX))
 
     def held(self, key: str) -> RangeSet:
         """Read ascending, disjoint ranges that do not touch."""
@@ -104,15 +80,24 @@ class Fields:
 
     def got(self, key: str) -> tuple[tuple[PeerId, int], ...]:
         """Read peers and what was had of each; nothing if the field is not there."""
-        if key not in self._values:
+        if key not in self:
             return ()
-        entries = self.entries(key, 0, limits.GOT_TOLD_MAX)
+        entries = self.entries(key, least=0, most=limits.GOT_TOLD_MAX)
         if any(len(entry) != PEER_BYTES + GOT_BYTES for entry in entries):
-            raise Malformed("message-bounds", f"{key} has an entry of another length")
+            raise self._out_of_range(f"{key} has an entry of another length")
         got = {PeerId(entry[:PEER_BYTES]): int.from_bytes(entry[PEER_BYTES:], "big") for entry in entries}
         if len(got) != len(entries):
-            raise Malformed("message-bounds", f"{key} names a peer twice")
+            raise self._out_of_range(f"{key} names a peer twice")
         return tuple(got.items())
+
+    def _missing(self, what: str) -> Malformed:
+        return Malformed("message-field", what)
+
+    def _of_another_type(self, what: str) -> Malformed:
+        return Malformed("message-field", what)
+
+    def _out_of_range(self, what: str) -> Malformed:
+        return Malformed("message-bounds", what)
 
 
 def flat(ranges: Iterable[tuple[int, int]]) -> list[int]:

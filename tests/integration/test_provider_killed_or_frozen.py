@@ -23,6 +23,7 @@ from p2phub.net.direct import DirectPlane, open_plane, take_socket
 from p2phub.net.interface import Closed, Opened, Verified
 from p2phub.net.link import BulkLink
 from p2phub.net.listen import open_listener
+from p2phub.net.tls_channel import TlsChannel
 from p2phub.wire import LENGTH_BYTES, ControlAnswer, ControlRequest, Open, Pong, Want, header_length
 from p2phub.wire.codec import encode
 from tests.support.content import Arriving, Published, content_of, random_files
@@ -94,7 +95,7 @@ def carried(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @asynccontextmanager
-async def requester_that_stops(folder: Path) -> AsyncIterator[tuple[DirectPlane, tls.TlsChannel]]:
+async def requester_that_stops(folder: Path) -> AsyncIterator[tuple[DirectPlane, TlsChannel]]:
     """A provider, and the channel of a requester that has its first flight."""
     content = content_of(random_files(1, a=8 << 20))
     shelf = Published(content, folder / "ann")
@@ -117,13 +118,13 @@ async def requester_that_stops(folder: Path) -> AsyncIterator[tuple[DirectPlane,
                 channel.close()
 
 
-async def read(channel: tls.TlsChannel, count: int) -> bytes:
+async def read(channel: TlsChannel, count: int) -> bytes:
     into = memoryview(bytearray(count))
     await trio.to_thread.run_sync(channel.fill, into)
     return bytes(into)
 
 
-async def until_let_go(plane: DirectPlane, channel: tls.TlsChannel) -> None:
+async def until_let_go(plane: DirectPlane, channel: TlsChannel) -> None:
     with pytest.raises(PeerGone):
         await read(channel, 1 << 20)
     while plane.reception.serving:

@@ -15,6 +15,7 @@ from p2phub import api, limits
 from p2phub.errors import NoProvider, NotFound, NotTrusted, UsageError
 from p2phub.gateway import api_shelf
 from p2phub.gateway.api_shelf import HubShelf, open_hub_shelf
+from p2phub.gateway.open_models import OpenModels
 from p2phub.gateway.revisions import Commit, Tag
 from p2phub.gateway.routes import Kind, RepoId
 from p2phub.gateway.shelf import NoSuchRevision, Snapshot, Unmapped
@@ -360,7 +361,7 @@ async def test_models_are_closed_once_though_several_are_about_to_close_them(
             return opened[-1]
 
     hub: Any = ModelHub()
-    models = api_shelf._OpenModels(hub)
+    models = OpenModels(hub)
 
     async def use(key: str) -> None:
         async with models.model(key, key):

@@ -83,7 +83,7 @@ async def test_a_link_that_finds_no_descriptor_is_a_dial_that_failed(
     ):
         where = PeerAddress(ANN.peer_id, listener.addresses[0])
         with monkeypatch.context() as patch:
-            patch.setattr("p2phub.net.tls.Wakeup", none_left)
+            patch.setattr("p2phub.net.tls_channel.Wakeup", none_left)
             with pytest.raises(PeerGone, match="Too many open files"):
                 await bob.open_link(where, content.root, prefix_bytes=0, via="direct")
         link = await bob.open_link(where, content.root, prefix_bytes=0, via="direct")

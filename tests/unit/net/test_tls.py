@@ -21,12 +21,13 @@ from OpenSSL import SSL, crypto
 from p2phub import limits
 from p2phub.errors import PeerError, PeerGone, PeerStalled, ProtocolViolation, WrongPeer
 from p2phub.identity import Address, PeerId, SecretKey
-from p2phub.net import tls
+from p2phub.net import tls, tls_channel
 from p2phub.net.bytestream import read_frame
 from p2phub.net.channel import Watched
 from p2phub.net.control import ControlConnection, serve_control
 from p2phub.net.credential import make_credential
 from p2phub.net.sealing import RECORD_ROOM, Sealer
+from p2phub.net.tls_channel import TlsChannel
 from p2phub.net.tls_line import wait_readable
 from p2phub.wire import ControlAnswer, ControlRequest, Ping, Pong, encode
 from tests.support.covers import covers
@@ -368,7 +369,7 @@ def other_key(kind: str) -> SSL.Context:
 @covers("T36", "T37")
 @pytest.mark.parametrize("kind", ["RSA", "P-521"])
 async def test_openssl_does_not_work_on_keys_of_another_kind(kind: str) -> None:
-    assert tls.CAN_CHOOSE_SIGNATURES, "the pinned pyOpenSSL has the names that are called"
+    assert tls.can_choose_signatures(SSL.Context(SSL.TLS_METHOD)), "the pinned pyOpenSSL has the names that are called"
     near, far = pair()
 
     async def dial() -> None:
@@ -387,14 +388,14 @@ async def test_openssl_does_not_work_on_keys_of_another_kind(kind: str) -> None:
 
 @pytest.fixture(params=["engine", "fallback", "records"])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    assert tls.HAS_ENGINE, "the pinned pyOpenSSL has the names that the fast engine needs"
+    assert tls_channel.HAS_ENGINE, "the pinned pyOpenSSL has the names that the fast engine needs"
     if request.param == "fallback":
-        monkeypatch.setattr(tls, "HAS_ENGINE", False)
+        monkeypatch.setattr(tls_channel, "HAS_ENGINE", False)
     return str(request.param)
 
 
 @asynccontextmanager
-async def channels(engine: str = "engine") -> AsyncIterator[tuple[tls.TlsChannel, tls.TlsChannel]]:
+async def channels(engine: str = "engine") -> AsyncIterator[tuple[TlsChannel, TlsChannel]]:
     async with connected() as (bob, ann):
         near, far = bob.as_channel(), ann.as_channel()
         if engine == "records":
@@ -413,7 +414,7 @@ async def channels(engine: str = "engine") -> AsyncIterator[tuple[tls.TlsChannel
             far.close()
 
 
-def fill(channel: tls.TlsChannel, count: int) -> bytes:
+def fill(channel: TlsChannel, count: int) -> bytes:
     buffer = memoryview(bytearray(count))
     channel.fill(buffer)
     return bytes(buffer)

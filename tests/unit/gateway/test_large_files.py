@@ -7,15 +7,14 @@ from typing import Any, cast
 
 import pytest
 import trio
-import trio.testing
 
 from p2phub import api, limits
-from p2phub.gateway.routes import Kind, RepoId
+from p2phub.gateway.intake import Intakes
+from p2phub.gateway.large_files import LargeFiles
 from p2phub.gateway.upload_routes import PutShard, PutXorb
-from p2phub.gateway.uploads import Uploads, _Head
 from p2phub.http.exchange import Request
 from p2phub.http.refusal import Refusal
-from tests.support.memory_exchange import HOST, MemoryExchange
+from tests.support.memory_exchange import MemoryExchange
 from tests.support.xet_upload import chunk, file_entry, shard, xorb
 
 HASH = "0123456789abcdef" * 4
@@ -54,45 +53,48 @@ def _exchange(body: bytes) -> MemoryExchange:
     return MemoryExchange(Request("POST", "/api/xet", {}, "127.0.0.1"), body)
 
 
-async def _grant(uploads: Uploads) -> str:
-    async with uploads._used_intake() as intake:
+async def _grant(intakes: Intakes) -> str:
+    async with intakes.used() as intake:
         return intake.grant
 
 
 async def test_who_guesses_a_grant_opens_no_draft_and_keeps_none_open() -> None:
     """These URLs take no token, so another user of the machine may ask for them, too."""
     hub = _Hub()
-    uploads = Uploads(cast("api.Hub", hub))
+    intakes = Intakes(cast("api.Hub", hub))
+    files = LargeFiles(intakes)
     with pytest.raises(Refusal):
-        await uploads.answer(_exchange(b""), PutShard("0" * 48), HOST)
+        await files.put_shard(_exchange(b""), PutShard("0" * 48))
     assert hub.opened == 0
-    await _grant(uploads)
-    assert uploads._intake is not None
-    uploads._intake.used_at = -1.0
+    await _grant(intakes)
+    assert intakes._intake is not None
+    intakes._intake.used_at = -1.0
     with pytest.raises(Refusal):
-        await uploads.answer(_exchange(b""), PutShard("0" * 48), HOST)
-    assert uploads._intake.used_at == -1.0
+        await files.put_shard(_exchange(b""), PutShard("0" * 48))
+    assert intakes._intake.used_at == -1.0
 
 
 async def test_what_shards_tell_is_bounded_over_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "GATEWAY_SEGMENTS_MAX", 5)
-    uploads = Uploads(cast("api.Hub", _Hub()))
-    asked = PutShard(await _grant(uploads))
+    intakes = Intakes(cast("api.Hub", _Hub()))
+    files = LargeFiles(intakes)
+    asked = PutShard(await _grant(intakes))
     for content in (b"a", b"a", b"b", b"a", b"c", b"d", b"e"):  # Told again, a file is counted once.
-        await uploads.answer(_exchange(shard(file_entry(content, []))), asked, HOST)
+        await files.put_shard(_exchange(shard(file_entry(content, []))), asked)
     with pytest.raises(Refusal) as caught:
-        await uploads.answer(_exchange(shard(file_entry(b"f", []))), asked, HOST)
+        await files.put_shard(_exchange(shard(file_entry(b"f", []))), asked)
     assert caught.value.status == 413
 
 
 async def test_the_chunks_of_all_xorbs_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "GATEWAY_CHUNKS_MAX", 5)
     hub = _Hub()
-    uploads = Uploads(cast("api.Hub", hub))
-    grant = await _grant(uploads)
-    await uploads.answer(_exchange(xorb(*[chunk(b"")] * 5)), PutXorb(grant, HASH), HOST)
+    intakes = Intakes(cast("api.Hub", hub))
+    files = LargeFiles(intakes)
+    grant = await _grant(intakes)
+    await files.put_xorb(_exchange(xorb(*[chunk(b"")] * 5)), PutXorb(grant, HASH))
     with pytest.raises(Refusal) as caught:
-        await uploads.answer(_exchange(xorb(chunk(b""))), PutXorb(grant, "ff" * 32), HOST)
+        await files.put_xorb(_exchange(xorb(chunk(b""))), PutXorb(grant, "ff" * 32))
     assert caught.value.status == 413
     assert hub.draft.kept == 1, "nothing stays of what is refused"
 
@@ -100,13 +102,14 @@ async def test_the_chunks_of_all_xorbs_are_bounded(monkeypatch: pytest.MonkeyPat
 async def test_xorbs_that_come_at_once_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "GATEWAY_XORBS_MAX", 2)
     hub = _Hub()
-    uploads = Uploads(cast("api.Hub", hub))
-    grant = await _grant(uploads)
+    intakes = Intakes(cast("api.Hub", hub))
+    files = LargeFiles(intakes)
+    grant = await _grant(intakes)
     refused: list[int] = []
 
     async def put(number: int) -> None:
         try:
-            await uploads.answer(_exchange(xorb(chunk(b""))), PutXorb(grant, f"{number:064x}"), HOST)
+            await files.put_xorb(_exchange(xorb(chunk(b""))), PutXorb(grant, f"{number:064x}"))
         except Refusal as refusal:
             refused.append(refusal.status)
 
@@ -114,25 +117,3 @@ async def test_xorbs_that_come_at_once_are_bounded_too(monkeypatch: pytest.Monke
         for number in range(5):
             nursery.start_soon(put, number)
     assert (refused, hub.draft.kept) == ([413] * 3, 2)
-
-
-async def test_two_names_of_one_release_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each would begin with what the other is about to replace."""
-    uploads = Uploads(cast("api.Hub", _Hub()))
-    order: list[str] = []
-
-    async def existing(repo: RepoId) -> _Head:
-        order.append(f"{repo.name} looks")
-        return _Head("KEY/mini", "mini", True, ())
-
-    async def take(name: str) -> None:
-        async with uploads._turn(RepoId(Kind.MODEL, name)):
-            order.append(f"{name} has it")
-            await trio.testing.wait_all_tasks_blocked()
-            order.append(f"{name} is done")
-
-    monkeypatch.setattr(uploads, "_existing", existing)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(take, "acme/mini")
-        nursery.start_soon(take, "mini")
-    assert [each.partition(" ")[2] for each in order[2:]] == ["looks", "has it", "is done"] * 2
