@@ -53,7 +53,7 @@ FOUND_BY = {
     # What is signed.
     "believe-a-full-disk": Found("disk_full", 1, r"bob counts chunk \d+ as verified, but other bytes are on its disk"),
     "journal-before-the-data": Found(
-        "power_cut", 7, r"bob goes on as if it had chunk \d+, but other bytes are on its disk"
+        "power_cut", 10, r"bob goes on as if it had chunk \d+, but other bytes are on its disk"
     ),
     "report-before-the-write": Found("one_provider", 1, "bob counts chunk 0 as verified, but nothing is on its disk"),
     "say-done-too-early": Found("one_provider", 1, r"AssertionError: finish\(\) before every chunk was verified"),
