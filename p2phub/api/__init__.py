@@ -89,6 +89,7 @@ if TYPE_CHECKING:
         Waiting,
         Watch,
         printable,
+        some_of,
     )
 
 __all__ = [
@@ -176,6 +177,7 @@ __all__ = [
     "quantisation_of",
     "run_node",
     "salvage",
+    "some_of",
 ]
 
 _ROOMS = {
@@ -197,7 +199,8 @@ _ROOMS = {
     "is_quantisation lfs_pointer ollama_image parse_reference quantisation_of",
     "p2phub.node": "Config parse_duration parse_listen",
     "p2phub.observe": "Adopted Done Event Failed FilesReady Found Listening PeerDropped Progress Published "
-    "PublishProgress Ready Remark Source SourceBytes SourceLacks Started Stopped Unmatched Waiting Watch printable",
+    "PublishProgress Ready Remark Source SourceBytes SourceLacks Started Stopped Unmatched Waiting Watch printable "
+    "some_of",
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}
 

@@ -110,10 +110,9 @@ def _tell_commits(call: Invocation, held: list[api.Adopted]) -> None:
             if each.revision is not None and each.announced and name in (each.name, f"{each.cache}:{each.name}")
         ]
         if len(commits) > 1:
-            shown = ", ".join(str(each.revision)[:COMMIT_SHOWN] for each in commits[:NAMES_SHOWN])
-            more = f" and {len(commits) - NAMES_SHOWN} more" if len(commits) > NAMES_SHOWN else ""
+            shown = api.some_of([str(each.revision)[:COMMIT_SHOWN] for each in commits], most=NAMES_SHOWN)
             call.output.note(
-                f"{name} was found at {len(commits)} commits, and all are announced: {shown}{more}. One alone is named"
+                f"{name} was found at {len(commits)} commits, and all are announced: {shown}. One alone is named"
                 f" {commits[0].cache}:{commits[0].name}@{str(commits[0].revision)[:COMMIT_SHOWN]}"
             )
 

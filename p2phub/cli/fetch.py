@@ -16,7 +16,6 @@ from p2phub.cli.selecting import add_repeated, add_selection, patterns_explained
 from p2phub.cli.sizes import duration, plural, size
 from p2phub.errors import UsageError
 
-FILES_NAMED = 3  # In one line.
 _NUMBERS = re.compile(r"\d+")
 READY_LINES_MAX = 10  # Of a dataset in order there would be thousands; a program reads --json.
 
@@ -264,8 +263,7 @@ class View:
     def _show_ready(self, paths: list[str]) -> None:
         if self._ready_lines < READY_LINES_MAX:
             self._ready_lines += 1
-            more = f" and {len(paths) - FILES_NAMED} more" if len(paths) > FILES_NAMED else ""
-            self._progress.note(f"Ready: {', '.join(paths[:FILES_NAMED])}{more}")
+            self._progress.note(f"Ready: {api.some_of(paths)}")
 
     def _count(self) -> None:
         self._progress.detail(plural(len(self._sources), "source") if self._sources else "")

@@ -23,10 +23,9 @@ from p2phub.engine.shards import indexes_beside
 from p2phub.errors import Damaged, UsageError
 from p2phub.formats import GGUF, PARQUET, SAFETENSORS, Layout, Span
 from p2phub.manifest import Manifest
-from p2phub.observe import Remark, Unmatched
+from p2phub.observe import Remark, Unmatched, some_of
 from p2phub.store import Made, Selected
 
-NAMED_MAX = 3  # Of what there is, where nothing was chosen.
 TENSOR_FORMATS = (SAFETENSORS, GGUF)
 HEADER_END_MAX = limits.HEADER_BYTES_MAX + limits.MIB  # With what fills it up to the alignment of a GGUF file.
 
@@ -209,5 +208,4 @@ def _notes(patterns: Sequence[Pattern], name: str, matched: set[str]) -> bool:
 
 
 def _few(names: Sequence[str]) -> str:
-    shown = ", ".join(name[:80] for name in names[:NAMED_MAX])
-    return shown + (f" and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else "")
+    return some_of([name[:80] for name in names])

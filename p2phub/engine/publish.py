@@ -29,7 +29,7 @@ from p2phub.manifest import (
     read_release,
     sign_release,
 )
-from p2phub.observe import Watch, printable
+from p2phub.observe import Watch, printable, some_of
 from p2phub.store import Ledger, Publication, Scan, Store
 
 
@@ -282,5 +282,4 @@ def _previous(ledger: Ledger, publisher: PeerId, order: Order) -> Digest | None:
 
 
 def _some(paths: Sequence[str]) -> str:
-    shown = ", ".join(printable(path) for path in paths[:3])
-    return shown if len(paths) <= 3 else f"{shown} and {len(paths) - 3} more"
+    return some_of([printable(path) for path in paths])

@@ -29,7 +29,7 @@ from p2phub.observe.events import (
 )
 from p2phub.observe.explanation import Explanation, SourceNow, WaitNow
 from p2phub.observe.tally import DONE, OUTCOMES, Tally, outcome_of
-from p2phub.observe.text import printable
+from p2phub.observe.text import printable, some_of
 
 __all__ = [
     "DONE",
@@ -65,4 +65,5 @@ __all__ = [
     "Watch",
     "outcome_of",
     "printable",
+    "some_of",
 ]

@@ -1,12 +1,13 @@
-"""Foreign text on its way to a log line or a terminal: control characters and direction tricks become visible.
+"""Text on its way to people: foreign text in a log line or on a terminal, and a few names that stand for many.
 
-A file name, description or error from a stranger may hold escape sequences that repaint a terminal or forge a log line
-(threat T59).
+Control characters and direction tricks become visible: a file name, description or error from a stranger may hold
+escape sequences that repaint a terminal or forge a log line (threat T59).
 """
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 
 def printable(text: str, *, length_max: int = 512) -> str:
@@ -18,3 +19,9 @@ def printable(text: str, *, length_max: int = 512) -> str:
         for letter in text[:length_max]
     )
     return shown if len(text) <= length_max else shown + "…"
+
+
+def some_of(names: Sequence[str], *, most: int = 3) -> str:
+    """Return the first `most` of `names` and how many more there are: what a message says of many."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from p2phub.content import ChunkTable, Digest, RangeSet
 from p2phub.errors import Occupied
 from p2phub.manifest import Manifest, check_path, check_paths
+from p2phub.observe import some_of
 from p2phub.store.arrival import FilesystemArrival, Record
 from p2phub.store.destination import Destination, blocks
 from p2phub.store.disk import PREALLOCATE_ABOVE_BYTES, WRITE_FLAGS, Disk, disk_errors
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 AsHashed = Callable[[str, Fingerprint], bool]
 """Whether a file at a path of the destination is as it was when something held there was hashed."""
-
-NAMED_MAX = 3
 
 
 def begin_arrival(
@@ -124,16 +123,13 @@ def _refuse_if_occupied(
     if not found:
         return
     if not blocked and all(_is_as_hashed(tree, path, as_hashed) for path in others):
-        named = list(others)[:NAMED_MAX]
-        more = f" and {len(others) - NAMED_MAX} more" if len(others) > NAMED_MAX else ""
         raise Occupied(
-            f"{folder} holds another version, which is as it was fetched or published: {', '.join(named)}{more}",
+            f"{folder} holds another version, which is as it was fetched or published: {some_of(list(others))}",
             hint="--force replaces it; or choose another folder with --into",
         )
-    named = [f"{path} ({why})" for path, why in list(found.items())[:NAMED_MAX]]
-    more = f" and {len(found) - NAMED_MAX} more" if len(found) > NAMED_MAX else ""
+    named = some_of([f"{path} ({why})" for path, why in found.items()])
     hint = "choose another folder with --into" + ("" if blocked else ", or replace them with --force")
-    raise Occupied(f"{folder} holds other files where these would go: {', '.join(named)}{more}", hint=hint)
+    raise Occupied(f"{folder} holds other files where these would go: {named}", hint=hint)
 
 
 def _is_as_hashed(tree: Tree, path: str, as_hashed: AsHashed) -> bool:

@@ -28,7 +28,7 @@ from p2phub.node.compose import Parts, is_unfinished_in
 from p2phub.node.rates import Rates
 from p2phub.node.running import JsonObject, Running
 from p2phub.node.verbs.fetching import Openness, carry_out, is_public, is_unsafe_allowed, search_for
-from p2phub.observe import Watch
+from p2phub.observe import Watch, some_of
 from p2phub.store import Holding, Origin
 
 _NOT_OURS = {
@@ -128,8 +128,7 @@ async def _fetch_over(
 
 
 def _not_ours(folder: Path, damaged: Sequence[str], whose: str, hint: str) -> DiskError:
-    named = ", ".join(damaged[:3]) + (f" and {len(damaged) - 3} more" if len(damaged) > 3 else "")
-    return DiskError(f"{folder} was {whose}, so it is only read: not repaired are {named}", hint=hint)
+    return DiskError(f"{folder} was {whose}, so it is only read: not repaired are {some_of(damaged)}", hint=hint)
 
 
 def _all_stand(folder: Path, paths: Sequence[str]) -> bool:
