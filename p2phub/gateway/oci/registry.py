@@ -1,51 +1,32 @@
 """What a name, a tag and a digest lead to in the registry: documents made of versions, and the files that they name.
 
-A document is made when it is asked for, and not kept for long: it is the same each time. So one is found again by its
-digest after a restart, as what it names is: by making those of the versions that are known here until one has that
-digest. Of the last versions that somebody asked for it is remembered what is in them.
+What has a digest is found again after a restart, too: by looking among the files of the versions that are known here,
+and then by making their documents until one has it. Of the last versions that somebody asked for it is remembered what
+is in them.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
-from hashlib import sha256
+from collections.abc import Sequence
 
 import msgspec
 import trio
 
 from p2phub import api, limits
 from p2phub.api.recent import keep
-from p2phub.errors import HubError, Malformed, NoProvider
+from p2phub.errors import HubError, NoProvider
 from p2phub.gateway.oci import names
-from p2phub.gateway.oci.choosing import by_quantisation, chosen, default_of, without_others
-from p2phub.gateway.oci.modelpack import modelpack
+from p2phub.gateway.oci.choosing import by_quantisation, chosen, default_of
+from p2phub.gateway.oci.documents import MANY_FILES, Document, Documents, Recipe, Version
 from p2phub.gateway.oci.refusals import no_blob, no_manifest, no_repository
-from p2phub.gateway.oci.routes import MODELPACK_MEDIA_TYPE, Form
+from p2phub.gateway.oci.routes import Form
 from p2phub.gateway.revisions import MAIN, Commit, Tag, parse_revision
 from p2phub.gateway.routes import Kind, RepoId
 from p2phub.gateway.shelf import File, NoSuchRevision, Release, Shelf, Snapshot, Unmapped
 from p2phub.http.refusal import Refusal
 
 LATEST = "latest"  # What clients ask for where nobody said which.
-_MANY_FILES = 500  # Some 10 ms to write down.
-
-
-class Document(msgspec.Struct, frozen=True):
-    """What names what to pull, and the config that it names beside files."""
-
-    media_type: str
-    content: bytes
-    config: bytes
-
-    @property
-    def sha256(self) -> str:
-        return sha256(self.content).hexdigest()
-
-    @property
-    def config_sha256(self) -> str:
-        return sha256(self.config).hexdigest()
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -55,62 +36,14 @@ class Held(msgspec.Struct, frozen=True):
     file: File
 
 
-class _Recipe(msgspec.Struct, frozen=True):
-    """Which document of a version: `chosen` are the paths of the GGUF files in it; none: all of them."""
-
-    form: Form
-    chosen: tuple[str, ...] = ()
-
-
-class _Version:
-    """A version, and what is known to be called by digests of what is made of it."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self.snapshot = snapshot
-        self.recipes: dict[str, _Recipe] = {}  # By the digests of documents and configs.
-        self._by_digest: Mapping[str, File] = {}
-
-    @cached_property
-    def weights(self) -> Sequence[File]:
-        return api.gguf_weights(self.files)
-
-    @property
-    def files(self) -> tuple[File, ...]:
-        """None of one that has more than a document can name: nobody was told of them here."""
-        return self.snapshot.files if len(self.snapshot.files) <= limits.OCI_LAYERS_MAX else ()
-
-    def find(self, digest: str) -> File | None:
-        if not self._by_digest:
-            self._by_digest = {file.sha256: file for file in self.files}
-        return self._by_digest.get(digest)
-
-    def recipe(self, form: Form, wanted: Sequence[File]) -> _Recipe:
-        """Return what a document of all files but for the GGUF files that are not `wanted` is made by."""
-        chosen = tuple(file.path for file in wanted)
-        has_all = form is Form.PACK and len(chosen) == len(self.weights)
-        return _Recipe(form, () if has_all else chosen)
-
-    def all_recipes(self, form: Form) -> list[_Recipe]:
-        """Return those of every document that a tag can lead to: within OCI_GGUF_MAX of them for single files."""
-        alone = [file for file in self.weights if form is Form.PACK or not api.is_gguf_shard(file.path)]
-        single = [[file] for file in alone[: limits.OCI_GGUF_MAX]]
-        if form is Form.OLLAMA:
-            return [self.recipe(form, one) for one in single]
-        several = list(by_quantisation(self.files).values())[: limits.OCI_GGUF_MAX]
-        return list(dict.fromkeys([_Recipe(form), *(self.recipe(form, files) for files in [*several, *single])]))
-
-
 class Registry:
     """Methods raise Refusal for what is not there, and HubError, NoProvider for what may be there later."""
 
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
-        self._versions: OrderedDict[tuple[RepoId, str], _Version] = OrderedDict()
+        self._versions: OrderedDict[tuple[RepoId, str], Version] = OrderedDict()
         self._aliases: OrderedDict[RepoId, tuple[float, RepoId]] = OrderedDict()
-        self._facts: OrderedDict[str, api.GgufFacts | None] = OrderedDict()
-        self._headers = trio.Semaphore(limits.OCI_HEADERS_READ_MAX)
-        self._documents: OrderedDict[tuple[_Version, _Recipe], Document] = OrderedDict()
-        self._writing = trio.Lock()
+        self._documents = Documents(shelf)
 
     # --- names and tags -----------------------------------------------------------------------------------------------
 
@@ -152,7 +85,7 @@ class Registry:
         tags = {release.tag or MAIN for release in await self._releases(repo, None)}
         if MAIN in tags:
             main = await self._snapshot_or_none(repo, Tag(MAIN))
-            tags |= {LATEST, *(by_quantisation(_Version(main).files) if main is not None else ())}
+            tags |= {LATEST, *(by_quantisation(Version(main).files) if main is not None else ())}
         return sorted(tags, key=lambda tag: (tag.lower(), tag))
 
     # --- documents ----------------------------------------------------------------------------------------------------
@@ -164,7 +97,8 @@ class Registry:
             version = None if main is None else self._note(main)
             found = chosen(version.files, tag) if version is not None else []
             if version is not None and found:
-                return await self._make(version, version.recipe(form, found if form is Form.PACK else found[:1]))
+                wanted = found if form is Form.PACK else found[:1]
+                return await self._documents.make(version, version.recipe(form, wanted))
         revision = parse_revision(tag)
         if tag == LATEST and not any(each.tag == LATEST for each in await self._releases(repo, None)):
             revision = Tag(MAIN)
@@ -173,11 +107,11 @@ class Registry:
             raise no_manifest(f"{repo.name} has no tag {tag} here")
         version = self._note(snapshot)
         if form is Form.PACK:
-            return await self._make(version, _Recipe(form))
+            return await self._documents.make(version, Recipe(form))
         default = default_of(version.files)
         if default is None:
             raise no_manifest(f"{repo.name} has no GGUF file, so there is nothing in it that Ollama runs")
-        return await self._make(version, version.recipe(form, [default]))
+        return await self._documents.make(version, version.recipe(form, [default]))
 
     async def document_called(self, repo: RepoId, digest: str) -> Document:
         """Return the document that has a digest (SHA-256 in hex)."""
@@ -195,50 +129,6 @@ class Registry:
             raise no_blob(f"{repo.name} has nothing called sha256:{digest} that is known here")
         return found
 
-    async def _make(self, version: _Version, recipe: _Recipe) -> Document:
-        """Make a document, and remember by what digests it and its config are called. Raises Refusal(404) for what none
-        can be of."""
-        if not version.files:
-            raise _too_large(version.snapshot)
-        document = self._documents.get((version, recipe))
-        if document is None:
-            if recipe.form is Form.OLLAMA:
-                document = await self._make_image(version.snapshot, recipe.chosen[0])
-            else:
-                document = await self._make_pack(version, recipe)
-            if len(document.content) > limits.OCI_MANIFEST_BYTES_MAX:
-                raise _too_large(version.snapshot)
-            keep(self._documents, (version, recipe), document, most=limits.OCI_DOCUMENTS_KEPT_MAX)
-        version.recipes[document.sha256] = version.recipes[document.config_sha256] = recipe
-        return document
-
-    async def _make_pack(self, version: _Version, recipe: _Recipe) -> Document:
-        make = partial(_pack, version.snapshot.repo.kind, version.files, recipe.chosen)
-        if len(version.files) <= _MANY_FILES:
-            return make()
-        async with self._writing:  # One at a time: it takes long, and who waited may find it made.
-            made = self._documents.get((version, recipe))
-            return made if made is not None else await trio.to_thread.run_sync(make)
-
-    async def _make_image(self, snapshot: Snapshot, path: str) -> Document:
-        model = next(file for file in snapshot.files if file.path == path)
-        if api.is_gguf_shard(model.path):
-            raise no_manifest(f"{path} is one of several files that are one model, which Ollama does not take")
-        parts: list[tuple[api.OllamaKind, File]] = [("model", model), *api.given_with_gguf(snapshot.files)]
-        facts = await self._facts_of(snapshot, model)
-        image = api.ollama_image(facts, [api.OllamaPart(kind, file.sha256, file.size) for kind, file in parts])
-        return Document(api.OLLAMA_MEDIA_TYPE, image.manifest, image.config)
-
-    async def _facts_of(self, snapshot: Snapshot, file: File) -> api.GgufFacts | None:
-        """Return what the header of a model says; None where it breaks a rule: Ollama may know better. Raises Refusal
-        for what is no GGUF file."""
-        async with self._headers:
-            if file.sha256 not in self._facts:
-                async with self._shelf.open(snapshot, file) as content:
-                    facts = await api.examine(content.read, partial(_facts_in_header, file))
-                keep(self._facts, file.sha256, facts, most=limits.OCI_FACTS_KEPT_MAX)
-            return self._facts[file.sha256]
-
     # --- by digest ----------------------------------------------------------------------------------------------------
 
     async def _search(self, repo: RepoId, digest: str) -> Held | Document | None:
@@ -255,7 +145,7 @@ class Registry:
         return found
 
     async def _look(self, repo: RepoId, search: _Search) -> Held | Document | None:
-        seen: dict[str, _Version] = {}
+        seen: dict[str, Version] = {}
         recent = [commit for whose, commit in reversed(self._versions) if whose == repo]
         found = await self._look_at_hand(repo, recent, seen, search)
         if found is None:
@@ -270,7 +160,7 @@ class Registry:
         return None
 
     async def _look_at_hand(
-        self, repo: RepoId, commits: Sequence[str], seen: dict[str, _Version], search: _Search
+        self, repo: RepoId, commits: Sequence[str], seen: dict[str, Version], search: _Search
     ) -> Held | Document | None:
         """Look among the files of versions, and what was made of them before; each that is `seen` is noted there."""
         for commit in commits:
@@ -289,22 +179,22 @@ class Registry:
                     return found
         return None
 
-    async def _at_hand(self, version: _Version, digest: str) -> Held | Document | None:
+    async def _at_hand(self, version: Version, digest: str) -> Held | Document | None:
         file = version.find(digest)
         if file is not None:
             return Held(version.snapshot, file)
         recipe = version.recipes.get(digest)
-        return None if recipe is None else await self._make(version, recipe)
+        return None if recipe is None else await self._documents.make(version, recipe)
 
-    async def _made_of(self, version: _Version, form: Form, search: _Search) -> Document | None:
+    async def _made_of(self, version: Version, form: Form, search: _Search) -> Document | None:
         made = set(version.recipes.values())
-        is_long = len(version.files) > _MANY_FILES
+        is_long = len(version.files) > MANY_FILES
         recipes = await trio.to_thread.run_sync(version.all_recipes, form) if is_long else version.all_recipes(form)
         for recipe in recipes:
             if recipe in made:
                 continue
             try:
-                document = await self._make(version, recipe)
+                document = await self._documents.make(version, recipe)
             except Refusal:
                 continue
             except HubError as error:
@@ -328,17 +218,17 @@ class Registry:
 
     # --- the shelf ----------------------------------------------------------------------------------------------------
 
-    def _note(self, snapshot: Snapshot) -> _Version:
+    def _note(self, snapshot: Snapshot) -> Version:
         """Remember a version that somebody asks for: more will be asked of it."""
         version = self._version_of(snapshot)
         keep(self._versions, (snapshot.repo, snapshot.commit), version, most=limits.OCI_VERSIONS_KEPT_MAX)
         return version
 
-    def _version_of(self, snapshot: Snapshot) -> _Version:
+    def _version_of(self, snapshot: Snapshot) -> Version:
         """Return what is remembered of a version. A commit of a hub's can come to have more files than were adopted."""
         known = self._versions.get((snapshot.repo, snapshot.commit))
         if known is None or known.snapshot.files != snapshot.files:
-            return _Version(snapshot)
+            return Version(snapshot)
         known.snapshot = snapshot  # It may be led to by something else than it was.
         return known
 
@@ -366,26 +256,3 @@ class _Search:
     def __init__(self, digest: str) -> None:
         self.digest = digest
         self.unsure: HubError | None = None
-
-
-def _pack(kind: Kind, files: Sequence[File], chosen_paths: Sequence[str]) -> Document:
-    kept = [file for file in files if file.path in chosen_paths]
-    config, content = modelpack(kind, without_others(files, kept) if chosen_paths else files)
-    return Document(MODELPACK_MEDIA_TYPE, content, config)
-
-
-def _facts_in_header(file: File, read_at: Callable[[int, int], bytes]) -> api.GgufFacts | None:
-    if not api.looks_like_gguf(read_at(0, min(file.size, limits.KIB))):
-        raise no_manifest(f"{file.path} is no GGUF file")
-    try:
-        return api.gguf_facts(file.size, read_at)
-    except Malformed:
-        return None
-
-
-def _too_large(snapshot: Snapshot) -> Refusal:
-    most = limits.OCI_MANIFEST_BYTES_MAX // limits.MIB
-    return no_manifest(
-        f"{snapshot.repo.name} has {len(snapshot.files)} files, more than a manifest of {most} MiB can name,"
-        " which is what OCI clients take"
-    )

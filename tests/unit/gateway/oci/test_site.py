@@ -397,7 +397,7 @@ async def test_no_more_versions_and_headers_are_remembered_than_the_bounds_say(
         client.shelf.add(f"acme/m{number}", {"m.gguf": gguf_bytes(number + 1)})
         await client.manifest(f"acme/m{number}", headers=OLLAMA)
     registry = client.site._registry
-    assert (len(registry._versions), len(registry._facts), len(registry._aliases)) == (2, 2, 2)
+    assert (len(registry._versions), len(registry._documents._facts), len(registry._aliases)) == (2, 2, 2)
     assert await client.manifest("acme/m0", headers=OLLAMA)
 
 
@@ -410,7 +410,7 @@ async def test_a_version_of_many_files_is_written_once_for_all_who_ask_at_once(
         made.append(len(files))
         return modelpack(kind, files)
 
-    monkeypatch.setattr("p2phub.gateway.oci.registry.modelpack", make)
+    monkeypatch.setattr("p2phub.gateway.oci.documents.modelpack", make)
     client.shelf.add("acme/many", {f"f{number:04}.json": b"%d" % number for number in range(600)})
     told: list[dict[str, Any]] = []
 
