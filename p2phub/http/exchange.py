@@ -1,6 +1,6 @@
 """One request and its answer, as a site sees them: what was asked, and how the answer is sent.
 
-`server` makes one of a connection; tests have one in memory.
+`connection` makes one of what a client sends; tests have one in memory.
 """
 
 from __future__ import annotations

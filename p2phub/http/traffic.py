@@ -1,6 +1,7 @@
 """What goes over one port, counted as it goes, for whoever watches over it. No path and no client is a word here.
 
-One owner of each number: `server` counts connections and bytes, `front` the answers, by the site that gave them.
+One owner of each number: `server` counts connections, `connection` bytes, `front` the answers, by the site that gave
+them.
 """
 
 from __future__ import annotations

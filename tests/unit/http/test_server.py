@@ -255,7 +255,7 @@ async def test_clients_that_vanish_leave_nothing(scene: Scene) -> None:
 
 @covers("T45")
 async def test_another_user_of_this_machine_gets_nothing_without_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("p2phub.http.server.user_at", lambda ours, theirs: 4711)
+    monkeypatch.setattr("p2phub.http.connection.user_at", lambda ours, theirs: 4711)
     shelf = MemoryShelf()
     shelf.add("acme/m", {"small.txt": b"small"})
     async with serving(shelf) as scene:
