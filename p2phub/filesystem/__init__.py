@@ -4,8 +4,9 @@
     fsspec.open("p2phub://datasets/acme/squad@v2/data/train.jsonl")
 
 Reading fetches the chunks (1 MiB at most) that hold what is read, verified, into the home's own store, and no others.
-`paths` says what a path means, `system` is what fsspec asks for, `files` an open file, `ahead` how far it reads ahead,
-`shared` the hub that all of a process have in common. It knows the library alone. Guide: docs/guides/fsspec.md.
+`paths` says what a path means and `versions` what that leads to; `system` is what fsspec asks for, `files` an open
+file, `ahead` how far it reads ahead, `shared` the hub that all of a process have in common. It knows the library alone.
+Guide: docs/guides/fsspec.md.
 """
 
 from p2phub.filesystem.system import P2phubFileSystem

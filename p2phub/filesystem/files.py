@@ -9,7 +9,7 @@ from fsspec.spec import AbstractBufferedFile
 from p2phub.filesystem.ahead import Ahead
 from p2phub.filesystem.faults import as_os_error
 from p2phub.filesystem.paths import Place
-from p2phub.filesystem.shared import Version
+from p2phub.filesystem.versions import Version
 
 if TYPE_CHECKING:
     from p2phub.filesystem.system import P2phubFileSystem

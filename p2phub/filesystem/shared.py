@@ -18,21 +18,19 @@ import os
 import threading
 import time
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
-from p2phub.api import Hub, HubError, NodeGone, NotFound, Occupied, PassingOn, UsageError, commit_of_version
+from p2phub.api import Hub, HubError, NodeGone, Occupied, PassingOn, UsageError
 from p2phub.api.blocking import BlockingHub, Options
 from p2phub.api.blocking_hub import BlockingModel
-from p2phub.api.reading import OpenedFile
 from p2phub.api.recent import keep
-from p2phub.filesystem.listing import Folders
-from p2phub.filesystem.paths import KINDS, MAIN, Above, Place, is_commit, is_digest
+from p2phub.filesystem.paths import KINDS, MAIN, Above, Place
+from p2phub.filesystem.versions import Version, leads_to, of_kind, stands_for_nothing
 
 T = TypeVar("T")
 MODELS_OPEN_MAX = 16
@@ -50,19 +48,6 @@ class Settings(msgspec.Struct, frozen=True):
     providers: tuple[str, ...] = ()
     wait: str | float | None = None
     allow_unsafe: bool | None = None
-
-
-class Version:
-    """What a place led to: the files of a manifest. `reference` leads there again."""
-
-    def __init__(self, reference: str, manifest: str, created: int | None, files: Mapping[str, OpenedFile]) -> None:
-        self.reference, self.manifest = reference, manifest
-        self.created = created
-        self.files = files
-
-    @cached_property
-    def folders(self) -> Folders:
-        return Folders(self.files)
 
 
 class Shared:
@@ -133,15 +118,14 @@ class Shared:
     def _look_up(self, hub: BlockingHub, place: Place) -> Version:
         told = hub.call(lambda hub: hub.repository(place.repository))
         named = told["reference"] is not None
-        versions = _of_kind(place, told["versions"])
+        versions = of_kind(place, told["versions"])
         if not named and not versions:
-            hint = f"known here and called alike: {', '.join(told['candidates'])}" if told["candidates"] else None
-            raise NotFound(f"{place.repository} stands for nothing here", hint=hint or _HINT)
-        reference, created = _leads_to(place, named, versions)
+            raise stands_for_nothing(place, told["candidates"])
+        reference, created = leads_to(place, named, versions)
         with self._model(hub, reference, None) as model:
             if place.kind is not None and not versions:  # Nobody here knew it, until it was opened.
                 told = hub.call(lambda hub: hub.repository(place.repository))
-                _of_kind(place, [each for each in told["versions"] if each["manifest"] == model.manifest])
+                of_kind(place, [each for each in told["versions"] if each["manifest"] == model.manifest])
             if model.release is not None:
                 created = model.release.created
             return Version(reference, model.manifest, created, model.files)
@@ -270,40 +254,8 @@ class Shared:
             self._close(self._hub)
 
 
-_HINT = (
-    "a path is p2phub://PUBLISHER/name/file, p2phub://org/name/file (p2phub name add), or p2phub://name@main/file for "
-    "what is published here"
-)
-
-
 async def _passing_on(hub: Hub, said: bool | None) -> PassingOn:
     return PassingOn(hub, allow_unsafe=hub.allow_unsafe if said is None else said)
-
-
-def _of_kind(place: Place, versions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the versions of the kind that a path says. Raises NotFound where there are others alone."""
-    of_kind = [each for each in versions if place.kind is None or each["kind"] in (place.kind, None)]
-    if versions and not of_kind:
-        raise NotFound(f"{place.repository} is no {place.kind} here, but a {versions[0]['kind']}")
-    return of_kind
-
-
-def _leads_to(place: Place, named: bool, versions: Sequence[Mapping[str, Any]]) -> tuple[str, int | None]:
-    """Return the reference that a place means, and when that was created if it is known here. `named`: whether
-    references lead to the repository; else it was adopted. Raises NotFound."""
-    revision = MAIN if place.revision is None else place.revision
-    if is_commit(revision):
-        version = next((each for each in versions if commit_of_version(place.repository, each) == revision), None)
-        if version is None:
-            raise NotFound(f"{place.repository} has no commit {revision} that is known here")
-        return version["manifest"], version["created"]
-    if is_digest(revision):
-        return (f"{place.repository}@{revision}" if named else revision), None
-    if named:
-        return (place.repository if revision == MAIN else f"{place.repository}@{revision}"), None
-    if revision != MAIN:
-        raise NotFound(f"{place.repository} has no revision {revision!r} here")
-    return versions[0]["manifest"], versions[0]["created"]
 
 
 _all: dict[Settings, Shared] = {}

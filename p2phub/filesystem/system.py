@@ -22,7 +22,8 @@ from p2phub.api.verbs import several
 from p2phub.filesystem.faults import as_os_error, read_only
 from p2phub.filesystem.files import P2phubFile
 from p2phub.filesystem.paths import Above, Place, parse_path
-from p2phub.filesystem.shared import Settings, Shared, Version, absolute_home, shared_by
+from p2phub.filesystem.shared import Settings, Shared, absolute_home, shared_by
+from p2phub.filesystem.versions import Version
 
 Info = dict[str, Any]
 BLOCK_BYTES = 128 << 10
