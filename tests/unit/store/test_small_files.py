@@ -201,7 +201,9 @@ def test_a_neighbour_is_opened_from_the_folder_that_is_open(folder: Path, monkey
     walk.open("a/one", seen(folder, "a/one")).close()
     monkeypatch.setattr("p2phub.store.folders.open_published", None)  # Not needed, nor a way from the root:
     monkeypatch.setattr(FolderWalk, "_go_to", None)
-    walk.open("a/two", expected).close()
+    opened = walk.open("a/two", expected)
+    assert os.pread(opened.descriptor, 99, 0) == b"a/two"
+    opened.close()
     walk.close()
 
 
