@@ -10,7 +10,6 @@ What needed the token is kept apart from what everybody may have. Reasons: docs/
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -21,85 +20,22 @@ import msgspec
 import trio
 
 from p2phub import limits
+from p2phub.engine.upstream_api import KINDS, HubAnswers, Ref, Repo, is_revision
 from p2phub.engine.upstream_file import Arrived, Coming, Writing, write_at
 from p2phub.engine.workers import Workers
-from p2phub.errors import Damaged, HubError, Malformed, NotFound, PeerGone, PeerStalled, ProtocolViolation, UsageError
+from p2phub.errors import Damaged, HubError, Malformed, NotFound, PeerGone, PeerStalled, UsageError
 from p2phub.identity import MirrorId
 from p2phub.manifest import check_paths
 from p2phub.net import Hub, Mirrors
 from p2phub.store.disk import disk_errors
 from p2phub.store.hub_copy import HubCopy, HubFile, hash_beginning
 
-KINDS = {"model": ("models", ""), "dataset": ("datasets", "datasets/")}
-"""What a kind is called in the hub's API and in a cache of it, and what stands before the names of its files."""
-
-_NAME = re.compile(r"(?:[0-9A-Za-z_.-]{1,96}/)?[0-9A-Za-z_.-]{1,96}")
-_REVISION = re.compile(r"(?!.*(?:\.\.|//))[0-9A-Za-z][0-9A-Za-z._/-]{0,127}")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _TRIES = 3
 _AGAIN_S = 1.0
 _PAGES_MAX = limits.UPSTREAM_FILES_MAX // 50  # The hub gives 50 to 1,000 files a page.
 
 
-class _Info(msgspec.Struct):
-    sha: str
-
-
-class _Ref(msgspec.Struct, rename="camel"):
-    name: str
-    ref: str
-    target_commit: str
-
-
-class _Refs(msgspec.Struct, rename="camel"):
-    branches: list[_Ref] | None = None
-    tags: list[_Ref] | None = None
-    converts: list[_Ref] | None = None
-    pull_requests: list[_Ref] | None = None
-
-
-class _Lfs(msgspec.Struct):
-    oid: str
-    size: int
-
-
-class _Entry(msgspec.Struct):
-    type: str
-    path: str
-    size: int = 0
-    oid: str = ""
-    lfs: _Lfs | None = None
-
-
 T = TypeVar("T")
-
-
-class Repo(msgspec.Struct, frozen=True):
-    """A repository of the hub. Raises UsageError for what none can be called."""
-
-    kind: str
-    name: str
-
-    def __post_init__(self) -> None:
-        parts = self.name.split("/")
-        if self.kind not in KINDS or _NAME.fullmatch(self.name) is None or "--" in self.name or {".", ".."} & {*parts}:
-            raise UsageError(f"no hub has a {self.kind[:20]} called {self.name[:100]!a}")
-
-    @property
-    def api(self) -> str:
-        return f"api/{KINDS[self.kind][0]}/{self.name}"
-
-    def file(self, commit: str, path: str) -> str:
-        return f"{KINDS[self.kind][1]}{self.name}/resolve/{commit}/{path}"
-
-
-class Ref(msgspec.Struct, frozen=True):
-    """A branch or tag of a repository, and the commit that it leads to."""
-
-    name: str
-    commit: str
-    is_branch: bool
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -133,6 +69,7 @@ class Upstream:
         kept: Callable[[Listing], None],
     ) -> None:
         self._hub, self._folder, self._workers, self._nursery, self._kept = hub, folder, workers, nursery, kept
+        self._answers = HubAnswers(hub)
         self._anybody: Hub = mirrors.open_hub(hub, None)
         self._with_token = None if token is None else mirrors.open_hub(hub, token)
         self._listings: OrderedDict[tuple[Repo, str], Listing] = OrderedDict()
@@ -144,7 +81,7 @@ class Upstream:
 
     async def listing(self, repo: Repo, revision: str) -> Listing:
         """Return what a revision has now. Raises NotFound, PeerError, UsageError, DiskError."""
-        if _REVISION.fullmatch(revision) is None:
+        if not is_revision(revision):
             raise UsageError(f"no revision that a hub is asked for here: {revision[:80]!a}")
         known = self._listings.get((repo, revision))
         if known is not None:
@@ -155,15 +92,10 @@ class Upstream:
 
     async def refs(self, repo: Repo) -> list[Ref]:
         """Return the branches and tags of a repository. Raises NotFound, PeerError."""
-        told = await self._without_token_first(
+        body = await self._without_token_first(
             repo, lambda for_everybody: self._refs(repo, self._as(for_everybody=for_everybody))
         )
-        named = [*((each, True) for each in told.branches or ()), *((each, False) for each in told.tags or ())]
-        return [
-            Ref(each.name, each.target_commit, is_branch)
-            for each, is_branch in named
-            if _REVISION.fullmatch(each.name) and _COMMIT.fullmatch(each.target_commit)
-        ]
+        return self._answers.refs(body)
 
     async def bring(self, listing: Listing, path: str, start: int, stop: int, arrived: Arrived) -> None:
         """Have bytes `start` ..< `stop` of a file here; return when they are, or all of it. Raises NotFound for a path
@@ -194,24 +126,18 @@ class Upstream:
                     raise
         return await ask(False)
 
-    async def _refs(self, repo: Repo, hub: Hub) -> _Refs:
+    async def _refs(self, repo: Repo, hub: Hub) -> bytes:
         body, _ = await hub.told(f"{repo.api}/refs", "include_prs=1", most=limits.UPSTREAM_ANSWER_BYTES_MAX)
-        return self._read(body, _Refs)
+        return body
 
     async def _commit_of(self, repo: Repo, revision: str, hub: Hub) -> str:
         if "/" in revision:  # As a part of a URL it would be two.
-            told = await self._refs(repo, hub)
-            kinds = (told.branches, told.tags, told.converts, told.pull_requests)
-            every = (each for kind in kinds for each in kind or ())
-            commit = next((each.target_commit for each in every if revision in (each.ref, each.name)), None)
+            commit = self._answers.commit_among(await self._refs(repo, hub), revision)
             if commit is None:
                 raise NotFound(f"the hub has no {revision} of {repo.name}")
-        else:
-            body, _ = await hub.told(f"{repo.api}/revision/{revision}", most=limits.UPSTREAM_ANSWER_BYTES_MAX)
-            commit = self._read(body, _Info).sha
-        if _COMMIT.fullmatch(commit) is None:
-            raise self._odd("a commit that is none")
-        return commit
+            return commit
+        body, _ = await hub.told(f"{repo.api}/revision/{revision}", most=limits.UPSTREAM_ANSWER_BYTES_MAX)
+        return self._answers.commit(body)
 
     def _as(self, *, for_everybody: bool) -> Hub:
         if for_everybody:
@@ -239,21 +165,19 @@ class Upstream:
             page, query = await hub.told(f"{repo.api}/tree/{commit}", query, most=limits.UPSTREAM_ANSWER_BYTES_MAX)
             told += len(page)
             if told > limits.UPSTREAM_LISTING_BYTES_MAX:
-                raise self._odd(f"more than {limits.UPSTREAM_LISTING_BYTES_MAX} bytes of what is in {repo.name}")
-            for entry in self._read(page, list[_Entry]):
-                if entry.type == "file":
-                    if len(entry.path) > limits.PATH_BYTES_MAX:
-                        raise self._odd("a path that is too long")
-                    files[entry.path] = self._file(entry)
+                raise self._answers.odd(
+                    f"more than {limits.UPSTREAM_LISTING_BYTES_MAX} bytes of what is in {repo.name}"
+                )
+            files.update((file.path, file) for file in self._answers.files(page))
             if len(files) > limits.UPSTREAM_FILES_MAX:
                 query = ""
                 break
         if query is not None:
-            raise self._odd(f"more than {limits.UPSTREAM_FILES_MAX} files in {repo.name}, or pages without end")
+            raise self._answers.odd(f"more than {limits.UPSTREAM_FILES_MAX} files in {repo.name}, or pages without end")
         try:
             check_paths(files)
         except Malformed as error:
-            raise self._odd(f"names that not every machine can hold: {error.what}") from error
+            raise self._answers.odd(f"names that not every machine can hold: {error.what}") from error
         cache = self._folder / ("public" if for_everybody else "private")
         copy = HubCopy(cache, KINDS[repo.kind][0], repo.name, commit)
 
@@ -275,25 +199,6 @@ class Upstream:
         if listing.is_whole and files:  # Of files that an earlier commit had.
             self._kept(listing)
         return listing
-
-    def _file(self, entry: _Entry) -> HubFile:
-        sha256 = None if entry.lfs is None else entry.lfs.oid
-        size = entry.size if entry.lfs is None else entry.lfs.size
-        is_named = _COMMIT.fullmatch(entry.oid) if sha256 is None else _SHA256.fullmatch(sha256)
-        if not is_named or not 0 <= size <= limits.GATEWAY_OBJECT_BYTES_MAX:
-            raise self._odd(f"a file without a digest, or of an odd size: {entry.path[:200]!a}")
-        if sha256 is None and size >= limits.GIT_SHA1_FILE_BYTES_MAX:
-            raise self._odd(f"a large file without a SHA-256: {entry.path[:200]!a}")
-        return HubFile(entry.path, size, sha256, None if sha256 is not None else entry.oid)
-
-    def _read(self, body: bytes, shape: type[T]) -> T:
-        try:
-            return msgspec.json.decode(body, type=shape)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-            raise self._odd("what is no answer of a hub") from exc
-
-    def _odd(self, what: str) -> ProtocolViolation:
-        return ProtocolViolation(f"it tells of {what}", peer=str(self._hub))
 
     # --- files -------------------------------------------------------------------------------------------------------
 

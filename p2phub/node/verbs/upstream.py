@@ -13,7 +13,8 @@ from pathlib import Path
 
 import trio
 
-from p2phub.engine.upstream import Listing, Repo, Upstream
+from p2phub.engine.upstream import Listing, Upstream
+from p2phub.engine.upstream_api import Repo
 from p2phub.errors import HubError, UsageError
 from p2phub.node.keystore import upstream_token
 from p2phub.node.running import JsonObject, Running

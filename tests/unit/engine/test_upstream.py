@@ -16,7 +16,8 @@ import trio
 import trio.testing
 
 from p2phub import limits
-from p2phub.engine.upstream import Listing, Repo, Upstream
+from p2phub.engine.upstream import Listing, Upstream
+from p2phub.engine.upstream_api import Repo
 from p2phub.engine.workers import Workers
 from p2phub.errors import Damaged, DiskError, NotFound, PeerGone, ProtocolViolation, UsageError
 from p2phub.identity import MirrorId, parse_mirror
