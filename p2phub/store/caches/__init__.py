@@ -14,8 +14,8 @@ from p2phub.errors import DiskError
 from p2phub.store.caches.found import CachedFile, CachedModel, CacheScan, Claim, Report, Stopped
 from p2phub.store.caches.huggingface import scan_huggingface
 from p2phub.store.caches.llamacpp import scan_llamacpp
+from p2phub.store.caches.locations import default_places, hub_in, makes_symlinks, ollama_in, which
 from p2phub.store.caches.ollama import scan_ollama
-from p2phub.store.caches.places import default_places, hub_in, makes_symlinks, ollama_in, which
 from p2phub.store.caches.plain import scan_lmstudio, scan_plain
 
 __all__ = [
