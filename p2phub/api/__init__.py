@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from p2phub.api.examining import examine
     from p2phub.api.fetching import default_folder
     from p2phub.api.hub import Hub, has_home, open_hub
-    from p2phub.api.looking import commit_of_version
+    from p2phub.api.looking import commit_of_version, version_at
     from p2phub.api.passing_on import PassingOn
     from p2phub.api.reading import OpenModel
     from p2phub.content import parse_digest
@@ -178,6 +178,7 @@ __all__ = [
     "run_node",
     "salvage",
     "some_of",
+    "version_at",
 ]
 
 _ROOMS = {
@@ -186,7 +187,7 @@ _ROOMS = {
     "p2phub.api.examining": "examine",
     "p2phub.api.fetching": "default_folder",
     "p2phub.api.hub": "Hub has_home open_hub",
-    "p2phub.api.looking": "commit_of_version",
+    "p2phub.api.looking": "commit_of_version version_at",
     "p2phub.api.passing_on": "PassingOn",
     "p2phub.api.reading": "OpenModel",
     "p2phub.content": "parse_digest",

@@ -23,6 +23,11 @@ def commit_of_version(name: str, version: Mapping[str, Any]) -> str:
     return str(own) if own is not None else commit_of(name, parse_digest(version["manifest"])[0])
 
 
+def version_at(commit: str, name: str, versions: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Return which of the versions of `name` is called so; None if none of them is."""
+    return next((each for each in versions if commit_of_version(name, each) == commit), None)
+
+
 class LookingVerbs(HubPart):
     """What is asked about content, here and elsewhere."""
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from p2phub.api import NotFound, commit_of_version
+from p2phub.api import NotFound, version_at
 from p2phub.api.reading import OpenedFile
 from p2phub.filesystem.listing import Folders
 from p2phub.filesystem.paths import MAIN, Place, is_commit, is_digest
@@ -46,7 +46,7 @@ def leads_to(place: Place, named: bool, versions: Sequence[Mapping[str, Any]]) -
     references lead to the repository; else it was adopted. Raises NotFound."""
     revision = MAIN if place.revision is None else place.revision
     if is_commit(revision):
-        version = next((each for each in versions if commit_of_version(place.repository, each) == revision), None)
+        version = version_at(revision, place.repository, versions)
         if version is None:
             raise NotFound(f"{place.repository} has no commit {revision} that is known here")
         return version["manifest"], version["created"]

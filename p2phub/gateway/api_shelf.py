@@ -172,9 +172,7 @@ class HubShelf:
         if kept is not None and trio.current_time() - kept[0] < _COMMIT_S:
             return kept[1:]
         told = await self._told(repo)
-        version = next(
-            (each for each in told.versions if api.commit_of_version(repo.name, each) == revision.digits), None
-        )
+        version = api.version_at(revision.digits, repo.name, told.versions)
         if version is None:
             raise _no_commit(repo, revision)
         keep(self._commits, key, (trio.current_time(), told, version), most=_KEPT_MAX)

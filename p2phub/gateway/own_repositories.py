@@ -43,9 +43,7 @@ class Head(msgspec.Struct, frozen=True):
         if isinstance(wanted, Tag):
             found = self.at(wanted.name)
         elif isinstance(wanted, Commit):
-            found = next(
-                (each for each in self.versions if api.commit_of_version(repo.name, each) == wanted.digits), None
-            )
+            found = api.version_at(wanted.digits, repo.name, self.versions)
         else:
             found = None
         if found is None and self.versions:
