@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -88,12 +87,3 @@ def anonymous_bytes(process: Process) -> int:
     found = re.search(r"RssAnon:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
     assert found is not None
     return int(found[1]) * 1024
-
-
-def until_steady(sample: Iterator[int], good: int) -> int:
-    """Return the first sample that is at most `good`, or the last of them."""
-    last = 0
-    for last in sample:
-        if last <= good:
-            break
-    return last

@@ -15,9 +15,6 @@ PACKAGE = "p2phub"
 PURE_ROOMS = ("content", "formats", "identity", "manifest", "observe", "wire", "transfer", "discovery", "catalog")
 """Rooms of decisions: no tasks, sockets, files, clock or chance."""
 
-APPS = ("cli", "gateway", "operations", "web", "filesystem", "http")
-"""Rooms that import the library alone."""
-
 
 def modules() -> dict[str, Path]:
     """Return every module of p2phub by its dotted name. A package stands for its `__init__`."""

@@ -63,10 +63,6 @@ NEWS = {"t": "news", "held": [0, 5, 7, 2], "peers": PEERS, "seen": [8, 3]}
 TOP = (1 << 32) - 1
 
 
-PEER_IP4 = f"/ip4/192.0.2.1/tcp/4717/p2p/{PeerId(DIGEST)}"
-PEER_IP6 = f"/ip6/::1/tcp/4717/p2p/{PeerId(DIGEST)}"
-
-
 def some_got(count: int) -> list[bytes]:
     return [bytes([number]) + GOT[1:] for number in range(count)]
 

@@ -10,7 +10,6 @@ from tests.support.vectors.build import Case, breaks, digest, gives, record
 from tests.support.vectors.formats import gguf, parquet
 
 MIB = 1 << 20
-EMPTY_SHA256 = hashlib.sha256(b"").digest()
 
 
 def paths() -> dict[str, list[Case]]:
