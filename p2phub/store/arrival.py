@@ -84,6 +84,7 @@ class FilesystemArrival:
         self._closed = False
         self._broken: DiskError | None = None
         self._finished = False
+        self._leaves_hints = False
         self._durable = survey.marked | survey.whole
         self._have = self._durable | survey.hinted
         self._noted = survey.hinted
@@ -183,7 +184,7 @@ class FilesystemArrival:
             self._door.wait_until_empty()
             self._journal.close()
             # Nothing worth keeping: leave the place as we found it.
-            if not self._finished and not self._have and not any(self._places.state):
+            if not (self._finished or self._have or self._leaves_hints or any(self._places.state)):
                 with contextlib.suppress(OSError):
                     self._destination.clear()
                     self._destination.unmake()
@@ -284,11 +285,11 @@ class FilesystemArrival:
             self._check()
             noted, self._noted = self._noted, RangeSet()
             whole, self._whole = self._whole, []
-            names_made, self._names_made = self._names_made, False
             with disk_errors(f"note progress in {self._destination.folder}"):
                 self._journal.turn()
-        if not noted and not whole:
-            return
+            if not noted and not whole:
+                return  # Names that were made, the journal's among them, are still to be made durable.
+            names_made, self._names_made = self._names_made, False
         files = sorted({file for file, _ in self._table.by_file(noted)})
         try:
             self._make_durable(files, names_made=names_made)
@@ -353,6 +354,7 @@ class FilesystemArrival:
         """
         with self._lock:
             self._broken = error
+            self._leaves_hints = hints_hold and bool(self._have)
             self._have = self._durable
             self._noted = RangeSet()
             self._whole = []

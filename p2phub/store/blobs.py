@@ -76,6 +76,8 @@ class Blobs:
             named = ((_name(digest_of(blob)), blob) for blob in blobs)
             fresh = {name: blob for name, blob in named if not self._stays(name)}
         if not fresh:
+            if blobs:  # Whoever put them may have been killed, or failed, before their names were durable.
+                self._disk.fsync(self._folder)
             return
         written: list[tuple[str, str]] = []
         try:

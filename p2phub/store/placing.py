@@ -153,7 +153,13 @@ class Places:
                 folder_fd, name = self._destination.tree.place(path, make=True)
                 whole = os.stat(str(file), dir_fd=self._destination.partials, follow_symlinks=False)
                 self._note_placed(file, fingerprint(whole))
-                self._disk.replace(str(file), name, source_fd=self._destination.partials, target_fd=folder_fd)
+                # What is gone may be there again by now: only the user's word lets anything be replaced.
+                move = self._disk.replace if self._force else self._disk.rename_new
+                try:
+                    move(str(file), name, source_fd=self._destination.partials, target_fd=folder_fd)
+                except FileExistsError:
+                    refused.append(path)
+                    continue
                 self._destination.tree.note(path)
                 self.state[file] = PLACED
             self._late.discard(file)

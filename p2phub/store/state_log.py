@@ -62,6 +62,7 @@ class StateLog:
         self._path = home / LOG
         self._mutex = threading.RLock()
         self._state: dict[str, dict[Key, Value]] = {}
+        self._not_ours: list[bytes] = []  # Records of a form that a newer version has, to be kept as they are.
         self._living = 0  # About the bytes of the records that hold: `_state`, as it would be written.
         self._end = 0  # How much of the file is in `_state`; what follows it is torn or not read yet.
         self._last = 0, b""  # The last record before that: where it begins, and its head.
@@ -183,6 +184,7 @@ class StateLog:
 
     def _forget(self) -> None:
         self._state, self._living, self._end, self._last = {}, 0, 0, (0, b"")
+        self._not_ours = []
         self._change += 1
         self._changes = dict.fromkeys(self._changes, self._change)
 
@@ -195,7 +197,9 @@ class StateLog:
             try:
                 kind, name = _DECODE_REMOVAL(body)
             except msgspec.ValidationError:
-                return  # A newer version's kind of record: kept in the file, not understood here.
+                self._not_ours.append(body)  # A newer version's: kept in the file, not understood here.
+                self._living += len(body) + RECORD_EXTRA_BYTES
+                return
             value = None
         except msgspec.DecodeError as exc:
             raise Damaged(f"{self._path} has a record that is none") from exc
@@ -251,7 +255,8 @@ class StateLog:
         """Write the log anew if most of it is dead. It says the same either way: what fails here fails nobody."""
         if self._end < self._compact_above or 2 * self._living > self._end:
             return
-        bodies = [pack([kind, list(key), value]) for kind, known in self._state.items() for key, value in known.items()]
+        ours = [pack([kind, list(key), value]) for kind, known in self._state.items() for key, value in known.items()]
+        bodies = self._not_ours + ours
         data = _framed(bodies)
         try:
             self._write_beside(_NEW, data)
@@ -277,21 +282,15 @@ class StateLog:
             self._named = status.st_ino
 
     def _write_beside(self, name: str, data: bytes) -> None:
-        fd = self._disk.open(name, WRITE_FLAGS | os.O_CREAT, 0o600, dir_fd=self._home)
-        try:
-            self._disk.truncate(fd, 0)
-            self._disk.pwrite(fd, data, 0)
-            self._disk.fdatasync(fd)
-        finally:
-            os.close(fd)
+        _write_whole(self._disk, self._home, name, data)
 
 
-def salvage(home: Path) -> tuple[str, ...]:
+def salvage(home: Path, disk: Disk | None = None) -> tuple[str, ...]:
     """Keep every record of a damaged log that can be read, the damaged one beside it. Returns what was done, in words.
 
     Only on the user's word: a name's highest sequence may be among what is lost. Raises DiskError.
     """
-    disk = Disk()
+    disk = disk or Disk()
     with disk_errors(f"mend {home / LOG}"):
         home_fd = open_home(disk, home)
         try:
@@ -317,17 +316,23 @@ def _salvage(disk: Disk, home: Path, home_fd: int) -> tuple[str, ...]:
         lost += (len(data) if at is None else at) - end
     if not lost:
         return ()
-    fd = disk.open(_NEW, WRITE_FLAGS | os.O_CREAT, 0o600, dir_fd=home_fd)
-    try:
-        disk.truncate(fd, 0)
-        disk.pwrite(fd, _framed(kept), 0)
-        disk.fdatasync(fd)
-    finally:
-        os.close(fd)
-    disk.replace(LOG, _DAMAGED, source_fd=home_fd, target_fd=home_fd)
+    # A copy is kept, and the log replaced in one step: at no moment is there none, which would mean an empty home.
+    _write_whole(disk, home_fd, _DAMAGED, data)
+    disk.fsync(home_fd)
+    _write_whole(disk, home_fd, _NEW, _framed(kept))
     disk.replace(_NEW, LOG, source_fd=home_fd, target_fd=home_fd)
     disk.fsync(home_fd)
     return (f"{home / LOG}: kept {len(kept)} records, lost {lost} bytes; the damaged log is {home / _DAMAGED}",)
+
+
+def _write_whole(disk: Disk, home_fd: int, name: str, data: bytes) -> None:
+    fd = disk.open(name, WRITE_FLAGS | os.O_CREAT, 0o600, dir_fd=home_fd)
+    try:
+        disk.truncate(fd, 0)
+        disk.pwrite(fd, data, 0)
+        disk.fdatasync(fd)
+    finally:
+        os.close(fd)
 
 
 def _framed(bodies: list[bytes]) -> bytes:

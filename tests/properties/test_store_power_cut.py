@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from p2phub.content import RangeSet, digest_of
-from p2phub.errors import Unsafe
+from p2phub.errors import Damaged, Unsafe
 from p2phub.identity import PeerId
 from p2phub.store import (
     Accepted,
@@ -41,7 +41,7 @@ from p2phub.store.interface import Fingerprint
 from p2phub.store.journal import Binding, Identity, Journal, Remembered, read_journal
 from p2phub.store.ledger import FileLedger
 from p2phub.store.placing import Places
-from p2phub.store.state_log import open_home
+from p2phub.store.state_log import StateLog, open_home, salvage
 from tests.support.content import Content, content_of, random_files
 from tests.support.crashing import WAYS, QuickDisk, RecordingDisk, images, short_lived
 from tests.support.stores import deliver, deliver_rest, files_below
@@ -106,6 +106,20 @@ def resumed_twice(disk: RecordingDisk, folder: Path) -> None:
             disk.say(arrival.have)
         write(disk, arrival, [7])
         arrival.close()
+
+
+def synced_before_anything_came(disk: RecordingDisk, folder: Path) -> None:
+    """A sync of nothing, at the begin of an attempt and of the next."""
+    chunks = list(CONTENT.whole)
+    for part in (chunks[:3], chunks[3:]):
+        arrival = begin(disk, folder)
+        arrival.sync()
+        write(disk, arrival, part)
+        arrival.sync()
+        disk.say(arrival.have)
+        arrival.close()
+    begin(disk, folder).finish()
+    disk.say("done")
 
 
 def over_other_files(disk: RecordingDisk, folder: Path) -> None:
@@ -232,6 +246,7 @@ WORKLOADS = [
     straight_through,
     resumed_twice,
     resumed_beside_placed_files,
+    synced_before_anything_came,
     over_other_files,
     beside_equal_files,
     copied_from_here,
@@ -486,3 +501,74 @@ def test_blobs_that_were_put_survive_a_power_cut(scratch: Path) -> None:
         os.close(fd)
 
     images(disk, scratch, look)
+
+
+class Killed(BaseException):
+    """Ends a process, as far as it goes."""
+
+
+@pytest.mark.covers("F01", "F02")
+def test_blobs_that_another_had_put_when_it_was_killed_survive_a_power_cut_once_they_were_put_again(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = scratch / "home"
+    home.mkdir()
+    disk = RecordingDisk(home)
+    fd = open_home(disk, home)
+    killed, blobs = Blobs(fd, disk, home), Blobs(fd, disk, home)
+
+    def kill(fd: int) -> None:
+        raise Killed
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(disk, "fsync", kill)
+        with pytest.raises(Killed):
+            killed.put([b"one"])
+    blobs.put([b"one"])
+    disk.say("put")
+    killed.close()
+    blobs.close()
+    os.close(fd)
+
+    def look(at: Path, said: list[object]) -> None:
+        fd = open_home(QuickDisk(), at)
+        left = Blobs(fd, QuickDisk(), at)
+        assert left.get(digest_of(b"one")) in ((b"one",) if said else (None, b"one"))
+        left.close()
+        os.close(fd)
+
+    images(disk, scratch, look)
+
+
+@pytest.mark.covers("F01", "F02", "F05")
+def test_a_log_that_is_salvaged_is_there_at_every_moment(scratch: Path) -> None:
+    """Without one the home would pass for an empty one, and every sequence and pin be forgotten."""
+    home = scratch / "home"
+    home.mkdir()
+    disk = RecordingDisk(home)
+    log = StateLog(home)
+    for key in ("a", "b", "c"):
+        log.set("kind", (key,), [key])
+    log.close()
+    damaged = bytearray((home / "state.log").read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (home / "state.log").unlink()
+    fd = open_home(disk, home)
+    put(disk, home, "state.log", bytes(damaged))
+    os.close(fd)
+    begin_at = len(disk.log)
+    salvage(home, disk)
+    disk.say("salvaged")
+
+    def look(at: Path, said: list[object]) -> None:
+        try:
+            left = StateLog(at)
+            assert left.all("kind") == {("a",): ["a"], ("c",): ["c"]}
+            left.close()
+        except Damaged:
+            assert not said
+            assert (at / "state.log").read_bytes() == damaged
+        else:
+            assert (at / "state.log.damaged").read_bytes() == damaged
+
+    assert images(disk, scratch, look, begin_at=begin_at, ways=(*WAYS, "killed")) > 20

@@ -19,6 +19,9 @@ from p2phub.errors import ContentChanged, DiskError, DiskFull, Occupied
 from p2phub.manifest import FileEntry, Manifest
 from p2phub.store.disk import Disk
 from p2phub.store.filesystem import FilesystemStore
+from p2phub.store.interface import Fingerprint
+from p2phub.store.journal import Journal
+from p2phub.store.placing import Places
 from tests.support.content import Content, content_of, random_files
 from tests.support.covers import covers
 from tests.support.opening import all_closed_again
@@ -125,6 +128,28 @@ def test_a_full_disk_at_a_sync_is_said_and_resumed_from(scene: DiskScene, disk: 
     arrival.close()
     disk.faults = {}
     again = arrive(scene, CONTENT)
+    deliver_rest(again, CONTENT)
+    again.finish()
+    assert scene.files() == CONTENT.files
+
+
+@covers("F04")
+def test_what_is_durable_but_could_not_be_noted_for_want_of_room_is_left_for_the_next_attempt(
+    scene: DiskScene, disk: FaultyDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrival = arrive(scene, CONTENT)
+    deliver(arrival, CONTENT, range(10))
+
+    def full(*what: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(Journal, "mark", full)
+        with pytest.raises(DiskFull):
+            arrival.sync()
+    arrival.close()
+    again = arrive(scene, CONTENT)
+    assert again.have == RangeSet.of([(0, 10)])
     deliver_rest(again, CONTENT)
     again.finish()
     assert scene.files() == CONTENT.files
@@ -619,6 +644,31 @@ def test_a_placed_file_that_was_deleted_is_fetched_again(scene: DiskScene) -> No
     assert again.have == RangeSet()
     deliver_rest(again, CONTENT)
     again.finish()
+    assert scene.files() == CONTENT.files
+
+
+@covers("T53")
+def test_a_file_that_is_back_in_its_place_at_the_last_moment_is_not_replaced(
+    scene: DiskScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrival = arrive(scene, CONTENT)
+    scene.put("small.bin", b"in the way for a while")
+    deliver_rest(arrival, CONTENT)
+    arrival.sync()
+    scene.remove("small.bin")
+    note_placed = Places._note_placed
+
+    def put_back(places: Places, file: int, found: Fingerprint) -> None:
+        scene.put("small.bin", b"the user's own")
+        note_placed(places, file, found)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(Places, "_note_placed", put_back)
+        with pytest.raises(Occupied, match=r"small\.bin"):
+            arrival.finish()
+    assert scene.files()["small.bin"] == b"the user's own"
+    scene.remove("small.bin")
+    arrival.finish()
     assert scene.files() == CONTENT.files
 
 

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from p2phub.content import pack
 from p2phub.errors import Damaged, DiskError
 from p2phub.identity import PeerId
 from p2phub.store import Accepted
 from p2phub.store import state_log as state_log_module
 from p2phub.store.disk import Disk
 from p2phub.store.ledger import FileLedger
+from p2phub.store.records import decode_records, encode_record
 from p2phub.store.state_log import StateLog, salvage
 from tests.support.covers import covers
 
@@ -295,6 +297,31 @@ def test_a_record_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     log.set("of the future", ("x",), [{"any": [1, b"thing"]}])
     log.close()
     assert names_in(tmp_path) == {}
+
+
+@covers("F08")
+def test_records_of_a_newer_versions_form_are_kept_when_the_log_is_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state_log_module, "COMPACT_ABOVE_BYTES", 2_000)
+    log = StateLog(tmp_path)
+    log.set("kind", ("first",), [0])
+    log.close()
+    file = tmp_path / "state.log"
+    length = file.stat().st_size
+    record = encode_record(pack(["revoked", ["key"], [1], "a fourth field"]), length)
+    with file.open("ab") as opened:
+        opened.write(record)
+    log = StateLog(tmp_path)
+    was = file.stat().st_ino
+    for number in range(400):
+        log.set("kind", ("changes",), [number])
+    assert file.stat().st_ino != was
+    bodies, end = decode_records(file.read_bytes(), 0)
+    assert end == file.stat().st_size
+    assert bodies.count(pack(["revoked", ["key"], [1], "a fourth field"])) == 1
+    assert log.all("kind") == {("first",): [0], ("changes",): [399]}
+    log.close()
 
 
 def test_a_version_is_another_when_its_kind_changed_or_the_log_was_written_anew(
