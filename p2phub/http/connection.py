@@ -94,7 +94,7 @@ class Connection:
             _log.exception("the gateway could not answer")
             await self._refuse(500, "internal error in the gateway: see the log of the node")
             return False
-        return self.machine.our_state is h11.DONE and await self._rest_is_here()
+        return self.machine.our_state is h11.DONE and await self.rest_is_here()
 
     async def _next_head(self) -> h11.Request | None:
         """Return the next request's head; None at the end of the connection. Raises TooSlowError."""
@@ -113,7 +113,7 @@ class Connection:
                 event = self.machine.next_event()
         return event if isinstance(event, h11.Request) else None
 
-    async def _rest_is_here(self) -> bool:
+    async def rest_is_here(self) -> bool:
         """Read what is left of a request, if it came already: a connection with more to come is not used again."""
         while self.machine.their_state is h11.SEND_BODY:
             try:
@@ -220,7 +220,11 @@ class _Answering:
 
     async def begin(self, status: int, headers: Headers, *, length: int | None) -> None:
         self.status = status
-        told = list(headers) if length is None else [*headers, ("Content-Length", str(length))]
+        told = list(headers)
+        if length is not None:  # Else the answer may be made of a body that still comes.
+            told.append(("Content-Length", str(length)))
+            if not await self._connection.rest_is_here():  # Untold, its client would send the next request in vain.
+                told.append(("Connection", "close"))
         await self._connection.send(self._machine.send(_head(status, told)))
         self._left = 0 if self.request.method == "HEAD" else length
         await self._end_if_whole()

@@ -466,6 +466,19 @@ async def test_a_body_that_nobody_wants_ends_the_connection_and_is_no_next_reque
         assert said.count(b"HTTP/1.1") == 1
 
 
+async def test_where_a_body_that_nobody_reads_is_still_on_its_way_the_answer_says_that_the_connection_ends(
+    scene: Scene,
+) -> None:
+    """Many clients send head and body in two writes, and the next request wherever the answer lets them."""
+    head = scene.request("POST", "/api/models/acme/m", "Content-Length: 2")
+    async with await scene.connect() as stream:
+        await stream.send_all(head)
+        assert b"connection: close" in (await to_the_end(stream)).lower()
+    async with await scene.connect() as stream:
+        assert (await answer_to(stream, head + b"{}", "POST"))[0] == 405
+        assert await answer_to(stream, scene.request("GET", "/acme/m/resolve/main/small.txt")) == (200, b"small")
+
+
 async def test_a_body_that_does_not_come_is_not_waited_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "GATEWAY_BODY_S", 0.05)
     async with await scene.connect() as stream:
