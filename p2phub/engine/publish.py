@@ -1,7 +1,8 @@
 """Publish a folder: hash in place, sign, record. Nothing is copied or touched, and nothing is announced here.
 
 Re-publishing hashes only files whose fingerprint changed. The order of the last steps matters: blobs, then the holding,
-then the publication, so that a crash leaves at most something recorded that nobody was told about.
+then the publication, so that a crash leaves at most something recorded that nobody was told about. What is held and
+neither published nor withheld is for everybody: so what is to be private is withheld before all that.
 """
 
 from __future__ import annotations
@@ -195,6 +196,8 @@ async def sign_and_record(
 
     def record() -> None:
         store.put_blobs(blobs)
+        if order.private:  # First: a crash, or a full disk, between what follows must not make it public.
+            ledger.withhold(digest, withheld=True)
         folder = hold(digest)
         ledger.publish(
             Publication(
