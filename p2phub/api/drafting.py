@@ -172,11 +172,23 @@ class Draft:
             "include": list(include),
             "parents": list(parents),
         }
-        result = await self._call("draft_publish", {"number": self._number, **args}, watch or self._watch)
+        try:
+            result = await self._call("draft_publish", {"number": self._number, **args}, watch or self._watch)
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(self._forget_moved, limiter=_threads)
+            raise
         for draft, digits in self._taken:
             draft._received.pop(digits, None)
         self._taken.clear()
         return Published(**fields(result))
+
+    def _forget_moved(self) -> None:
+        """Have it said that what was moved before publishing failed did not come: it is to be written again. Blocks."""
+        for draft, digits in self._taken:
+            place = draft._received.get(digits)
+            if place is not None and not os.path.lexists(place):
+                del draft._received[digits]
 
     async def _tell_changes(self) -> None:
         waiting = self._changes

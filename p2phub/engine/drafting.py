@@ -115,13 +115,11 @@ class Draft:
         known_sequence: int = 0,
     ) -> Outcome:
         """Hash what was written, sign and record. Raises UsageError for what may not be published, ContentChanged,
-        DiskError."""
+        DiskError; then the draft is as it was, and can be published again."""
         check_case(order.name)
         self._check(order)
-        remarks, bytes_hashed = await self._hash(store, workers, watch)
-        files = [file for _, file in sorted(self._files.items(), key=lambda item: item[0].encode())]
-        hashed = [file for file in files if isinstance(file, HashedFile)]
-        assert len(hashed) == len(files), "what was put was hashed"
+        found, remarks, bytes_hashed = await self._hash(store, workers, watch)
+        hashed = [file for _, file in sorted(found.items(), key=lambda item: item[0].encode())]
         manifest = Manifest(tuple(file.entry for file in hashed))
 
         def hold(digest: Digest) -> Path:
@@ -150,16 +148,22 @@ class Draft:
         except Malformed as exc:
             raise UsageError(f"a file has a name that not every machine can hold: {exc.what}") from exc
 
-    async def _hash(self, store: Store, workers: Workers, watch: Watch) -> tuple[tuple[tuple[str, str], ...], int]:
-        """Hash what was put and not hashed yet, each content once. Returns remarks, and how many bytes were read."""
+    async def _hash(
+        self, store: Store, workers: Workers, watch: Watch
+    ) -> tuple[dict[str, HashedFile], tuple[tuple[str, str], ...], int]:
+        """Hash what was put and not published yet, each content once. Returns all files by path, remarks, and how many
+        bytes were read."""
+        known: dict[str, HashedFile] = {}
         by_content: dict[bytes, list[str]] = {}
         written: dict[bytes, Put] = {}
         for path, file in self._files.items():
             if isinstance(file, Put):
                 by_content.setdefault(file.sha256, []).append(path)
                 written[file.sha256] = file
+            else:
+                known[path] = file
         if not written:
-            return (), 0
+            return known, (), 0
         files = _Written([replace(written[digest], path=paths[0]) for digest, paths in by_content.items()], store)
         await workers.run(files.look)
         hashing = Hashing(files, store=store, workers=workers, watch=watch, stop_at_error=True)
@@ -171,10 +175,9 @@ class Draft:
             assert found is not None
             if found.entry.sha256 != digest:
                 raise ContentChanged(f"what was written as {printable(paths[0])} is not what it was said to be")
-            found = self._content[digest] = replace(found, place=written[digest].place)
             for path in paths:
-                self._files[path] = replace(found, entry=replace(found.entry, path=path))
-        return tuple(sorted(hashing.remarks)), hashing.bytes_hashed
+                known[path] = replace(found, entry=replace(found.entry, path=path), place=written[digest].place)
+        return known, tuple(sorted(hashing.remarks)), hashing.bytes_hashed
 
 
 class _Written:

@@ -11,7 +11,9 @@ folder of the user's, too. The links are for people, and for an index that was l
 > write -> sync -> rename into content -> sync of content -> links -> sync -> rename of their folder -> sync -> record
 
 What a crash leaves before the record is named by no holding: drafts go when the next one begins, the rest when
-something is collected. What stands in `content` already is believed if a holding does, and replaced otherwise.
+something is collected. What fails before the record, on a full disk, say, puts back into the draft what was moved out
+of it: it can be published again. What stands in `content` already is believed if a holding does, and replaced
+otherwise.
 """
 
 from __future__ import annotations
@@ -24,10 +26,11 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 from msgspec.structs import replace
 
 from p2phub.content import Digest
-from p2phub.errors import ContentChanged, Malformed, Occupied
+from p2phub.errors import ContentChanged, HubError, Malformed, Occupied
 from p2phub.manifest import Manifest
 from p2phub.store.database import DOUBTED
 from p2phub.store.destination import need_room
@@ -48,6 +51,14 @@ _FILES = "files"
 _TRIES_MAX = 4
 
 Record = Callable[[Manifest, Digest, Path, Sequence[HashedFile]], None]
+
+
+class _Moves(msgspec.Struct):
+    """What one publishing did to drafts. `moved`: where a file was, the name it has now in `content`, and which it is
+    (device, inode); `twice`: files that are there by now under another name, and held."""
+
+    moved: dict[Path, tuple[str, tuple[int, int]]] = msgspec.field(default_factory=dict)
+    twice: list[Path] = msgspec.field(default_factory=list)
 
 
 class Drafts:
@@ -215,16 +226,26 @@ class Drafts:
         self, draft: Draft, manifest: Manifest, digest: Digest, files: Sequence[HashedFile], record: Record
     ) -> tuple[HashedFile, ...]:
         with self._opened() as root, self.locked(root, fcntl.LOCK_SH):
+            folder = self.folder / digest.raw.hex()
+            was_held = any(row.folder == folder for row in self._holdings.index.holdings(digest))
             content = os.open(CONTENT, FOLDER_FLAGS, dir_fd=root)
+            moves = _Moves()
             try:
-                standing = self._move_in(files, content)
+                standing = self._move_in(files, content, moves)
+                self._lay_out(draft, digest, standing, root)
+                record(manifest, digest, folder, standing)
+            except BaseException:
+                if not was_held:
+                    with contextlib.suppress(HubError):  # Where it cannot be forgotten, all of it is found in doubt.
+                        self._holdings.release(digest, folder)
+                self._move_back(moves, content)
+                raise
             finally:
                 os.close(content)
-            self._lay_out(draft, digest, standing, root)
-            record(manifest, digest, self.folder / digest.raw.hex(), standing)
+            self._drop_twice(moves)
         return standing
 
-    def _move_in(self, files: Sequence[HashedFile], content: int) -> tuple[HashedFile, ...]:
+    def _move_in(self, files: Sequence[HashedFile], content: int, moves: _Moves) -> tuple[HashedFile, ...]:
         """Make files durable and move those of drafts to where they stay."""
         drafts = os.fspath(self.folder / DRAFTS) + "/"
         ours: dict[Path, HashedFile] = {}
@@ -235,16 +256,39 @@ class Drafts:
             elif _fingerprint_at(file.place) != file.fingerprint:
                 raise ContentChanged(f"{file.place} has changed since it was hashed", hint="publish it again")
         self._sync([(place, file.fingerprint) for place, file in ours.items()], content)
-        moved = {place: self._move(place, file, content) for place, file in ours.items()}
-        if moved:
+        stands = {place: self._move(place, file, content, moves) for place, file in ours.items()}
+        if stands:
             self._disk.fsync(content)
         stay = self.folder / CONTENT
         return tuple(
             file
-            if file.place not in moved
-            else replace(file, place=stay / file.entry.sha256.hex(), fingerprint=moved[file.place])
+            if file.place not in stands
+            else replace(file, place=stay / file.entry.sha256.hex(), fingerprint=stands[file.place])
             for file in files
         )
+
+    def _drop_twice(self, moves: _Moves) -> None:
+        """Remove from drafts what was there already. What stays goes with its draft."""
+        for place in moves.twice:
+            with contextlib.suppress(OSError):
+                at = os.open(place.parent, FOLDER_FLAGS)
+                try:
+                    self._disk.unlink(place.name, dir_fd=at)
+                finally:
+                    os.close(at)
+
+    def _move_back(self, moves: _Moves, content: int) -> None:
+        """Put files back where they were written, but for those that somebody else has put there meanwhile."""
+        for place, (name, moved) in moves.moved.items():
+            with contextlib.suppress(OSError):
+                there = os.stat(name, dir_fd=content, follow_symlinks=False)
+                if (there.st_dev, there.st_ino) != moved:
+                    continue
+                at = os.open(place.parent, FOLDER_FLAGS)
+                try:
+                    self._disk.rename_new(name, place.name, source_fd=content, target_fd=at)
+                finally:
+                    os.close(at)
 
     def _sync(self, ours: Sequence[tuple[Path, Fingerprint]], content: int) -> None:
         one_by_one = len(ours) <= ONE_BY_ONE_MAX
@@ -266,9 +310,9 @@ class Drafts:
                 finally:
                     os.close(fd)
 
-    def _move(self, place: Path, file: HashedFile, content: int) -> Fingerprint:
+    def _move(self, place: Path, file: HashedFile, content: int, moves: _Moves) -> Fingerprint:
         """Give a file its name among those that stay, and return how it stands there."""
-        name = file.entry.sha256.hex()
+        name, hashed = file.entry.sha256.hex(), file.fingerprint
         at = os.open(place.parent, FOLDER_FLAGS)
         try:
             try:
@@ -276,13 +320,14 @@ class Drafts:
             except FileExistsError:
                 there = fingerprint(os.stat(name, dir_fd=content, follow_symlinks=False))
                 if self._is_held(name, there):
-                    self._disk.unlink(place.name, dir_fd=at)
+                    moves.twice.append(place)
                     return there
                 self._disk.replace(place.name, name, source_fd=at, target_fd=content)
         finally:
             os.close(at)
+        moves.moved[place] = name, (hashed.device, hashed.inode)
         now = fingerprint(os.stat(name, dir_fd=content, follow_symlinks=False))
-        if now.values()[:4] != file.fingerprint.values()[:4]:  # The mode and the name changed its ctime.
+        if now.values()[:4] != hashed.values()[:4]:  # The mode and the name changed its ctime.
             raise ContentChanged(f"{place} changed while it was published", hint="write it again")
         return now
 

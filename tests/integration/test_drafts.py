@@ -7,12 +7,14 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import trio
 
 from p2phub import api
 from p2phub.errors import ContentChanged, DiskFull, HubError, Malformed, NotFound, UsageError
+from tests.support.covers import covers
 from tests.support.processes import Scene
 
 END_S = 60.0
@@ -105,6 +107,36 @@ async def test_what_was_changed_after_it_was_written_is_not_published(home: Path
         with pytest.raises(ContentChanged, match="is not what it was said to be"):
             await draft.publish(name="model")
         assert await hub.ls() == []
+
+
+@covers("F04")
+@pytest.mark.parametrize("by", ["the same draft", "another draft"])
+@pytest.mark.parametrize("full", ["p2phub.store.index.Index.hold", "p2phub.store.ledger.FileLedger.publish"])
+async def test_what_a_full_disk_kept_from_being_published_is_published_by_the_next_try(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, full: str, by: str
+) -> None:
+    def no_room(*args: object, **named: object) -> NoReturn:
+        raise DiskFull("no space left")
+
+    async with opened(scene.home("ann")) as hub, hub.open_draft() as intake, hub.open_draft() as draft:
+        digits = await intake.receive(pieces(MODEL), size=len(MODEL))
+        await draft.write("README.md", pieces(b"# model"))
+        draft.use("a/model.bin", digits, received_by=intake)
+        with monkeypatch.context() as disk:
+            disk.setattr(full, no_room)
+            with pytest.raises(DiskFull):
+                await draft.publish(name="model")
+        if by == "the same draft":
+            done = await draft.publish(name="model")
+        else:
+            async with hub.open_draft() as again:
+                await again.write("README.md", pieces(b"# model"))
+                if not intake.has(digits):  # It is only sent again where this says so.
+                    assert await intake.receive(pieces(MODEL)) == digits
+                again.use("a/model.bin", digits, received_by=intake)
+                done = await again.publish(name="model")
+        assert not intake.has(digits)
+        assert await read_all(hub, done.reference) == {"README.md": b"# model", "a/model.bin": MODEL}
 
 
 async def test_what_one_draft_received_another_may_use(home: Path) -> None:

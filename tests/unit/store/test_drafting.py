@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import sqlite3
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
+from msgspec.structs import replace
 
-from p2phub.store import Keep
+from p2phub.errors import DiskError, DiskFull
+from p2phub.store import DraftFolder, HashedFile, Keep
 from p2phub.store.database import INDEX
+from p2phub.store.disk import Disk
 from p2phub.store.filesystem import FilesystemStore
-from tests.contract.test_store_drafts_contract import FIRST, published, served, without_empty, write
+from tests.contract.test_store_drafts_contract import FIRST, SECOND, published, served, without_empty, write
 from tests.support.content import Content, content_of
+from tests.support.covers import covers
 from tests.support.stores import DiskScene
 
 
@@ -121,3 +129,89 @@ def test_links_are_told_of_as_left_over_once_nothing_holds_them(scene: DiskScene
     scene.store.sweep(Keep(), lambda: False)
     assert os.listdir(scene.home / "published/content") == []
     assert sorted(os.listdir(scene.home / "published")) == ["content", "drafts", "lock"]
+
+
+class FullDisk(Disk):
+    """A disk that has no room for effect number `full_at`, counted from when that was set."""
+
+    full_at = -1
+
+    def _counted(self, effect: Callable[..., Any]) -> Callable[..., Any]:
+        def do(*args: object, **named: object) -> Any:
+            self.full_at -= 1
+            if self.full_at == -1:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return effect(*args, **named)
+
+        return do
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        return found if name.startswith("_") or not callable(found) else self._counted(found)
+
+
+def hashed_again(scene: DiskScene, files: list[HashedFile]) -> list[HashedFile]:
+    found = []
+    for file in files:
+        assert file.place is not None
+        opened = scene.store.open_place(file.place)
+        found.append(replace(file, fingerprint=scene.store.fingerprint_of(opened)))
+        opened.close()
+    return found
+
+
+def written(draft: DraftFolder, files: list[HashedFile]) -> dict[str, bytes]:
+    there = {file.entry.path: file.place for file in files if file.place is not None and file.place.exists()}
+    assert all(place.parent == draft.folder for place in there.values())
+    return {path: place.read_bytes() for path, place in there.items()}
+
+
+@covers("F03", "F04")
+def test_what_was_written_is_still_there_to_be_published_wherever_the_disk_was_full(tmp_path: Path) -> None:
+    for full_at in range(1000):
+        disk = FullDisk()
+        scene = DiskScene(tmp_path / str(full_at), disk)
+        content, draft = content_of(SECOND, 1000), scene.store.open_draft()
+        base = publish(scene, FIRST)
+        scene.store.put_blobs(list(content.blobs.values()))
+        files = write(scene, draft, SECOND)
+        disk.full_at = full_at
+        try:
+            draft.hold(content.manifest, content.root, files)
+        except DiskFull:
+            assert written(draft, files) == SECOND
+            assert [each.manifest for each in scene.store.holdings()] == [base.root]
+            disk.full_at = -1
+            scene.store.sweep(Keep(), lambda: False)
+            published(scene, draft, content, hashed_again(scene, files))
+        was_reached = disk.full_at < 0
+        disk.full_at = -1
+        assert served(scene, content) == without_empty(SECOND)
+        assert served(scene, base) == without_empty(FIRST)
+        draft.close()
+        scene.store.close()
+        shutil.rmtree(scene.home)
+        if not was_reached:
+            assert full_at > 20
+            return
+    raise AssertionError("it never came to an end")
+
+
+@covers("F04")
+def test_what_was_written_is_still_there_where_the_index_could_not_be_written(
+    scene: DiskScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*args: object, **named: object) -> NoReturn:
+        raise DiskFull("cannot write index.sqlite: no space left")
+
+    content, draft = content_of(FIRST, 1000), scene.store.open_draft()
+    files = write(scene, draft, FIRST)
+    with monkeypatch.context() as full:
+        full.setattr("p2phub.store.index.Index.hold", no_room)
+        with pytest.raises(DiskError):
+            published(scene, draft, content, files)
+    assert written(draft, files) == FIRST
+    scene.store.check()
+    assert scene.store.holdings() == ()
+    published(scene, draft, content, hashed_again(scene, files))
+    assert served(scene, content) == without_empty(FIRST)
