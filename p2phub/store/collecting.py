@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -213,7 +214,7 @@ class Collector:
         folder = own_folder(self._home, manifest)
         if self._is_needed(folder, rows):
             return None
-        if not os.path.isdir(folder) or os.path.islink(folder):
+        if not _is_folder(folder):
             self._forget(manifest, rows)  # Somebody removed it: there is nothing to claim, nor to remove.
             return 0
         try:
@@ -286,6 +287,14 @@ class Collector:
         for holding, _ in gone:
             self._index.drop_rows(holding)
         return len(gone) + self._holdings.noting.drop_unheld()
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether a folder stands there itself. Raises OSError where the disk does not say: then it may."""
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _batches(items: Iterable[T], count: int) -> Iterator[list[T]]:

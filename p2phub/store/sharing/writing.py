@@ -56,15 +56,20 @@ class SharedFolder:
         """Let the place have `catalogue`, in place of `before` (None: who knows what), and the blobs that it needs."""
         self._remove_left_over()
         blobs = Blobs(self._own, self._disk, self._place, folder_mode=FOLDER_MODE, file_mode=FILE_MODE, held=True)
+
+        def either(digest: Digest) -> bytes | None:
+            blob = get(digest)
+            return blobs.get(digest) if blob is None else blob  # One that rotted in the home since then, say.
+
         try:
             here = set() if before is None else set(blobs.all())  # One that rotted is written again then.
             for manifest in dict.fromkeys(each.manifest for each in catalogue.listed):
-                wanted = (blob for blob in blobs_of(manifest, get) if blob.raw not in here)
+                wanted = (blob for blob in blobs_of(manifest, either) if blob.raw not in here)
                 blobs.put([found for blob in wanted if (found := get(blob)) is not None])
             self._replace(encode_catalogue(catalogue))
             listed = {each.manifest for each in catalogue.listed}
             if before is None or any(each.manifest not in listed for each in before.listed):
-                needed = {blob.raw for manifest in listed for blob in blobs_of(manifest, get)}
+                needed = {blob.raw for manifest in listed for blob in blobs_of(manifest, either)}
                 blobs.remove([Digest(raw) for raw in blobs.all() if raw not in needed], put_before=math.inf)
         finally:
             blobs.close()

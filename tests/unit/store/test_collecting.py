@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from p2phub.content import digest_of
+from p2phub.errors import DiskError
 from p2phub.store import Keep, Origin, Spare, collecting
 from p2phub.store.blobs import YOUNG_S
 from p2phub.store.filesystem import FilesystemStore
@@ -58,6 +60,33 @@ def test_a_pin_that_another_process_noted_meanwhile_keeps_it(scene: DiskScene) -
     ledger.pin(ONE.root, pinned=False)
     assert scene.store.collect(spare, Keep()) is not None
     ledger.close()
+
+
+@covers("F05", "F33")
+def test_what_the_disk_does_not_let_us_look_at_is_not_taken_for_removed(
+    scene: DiskScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spare = own(scene, ONE)
+    really = {name: getattr(os, name) for name in ("stat", "lstat")}
+
+    def failing(name: str) -> Any:
+        def look(path: Any, *args: Any, **named: Any) -> os.stat_result:
+            if path == spare.folder:
+                raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+            found: os.stat_result = really[name](path, *args, **named)
+            return found
+
+        return look
+
+    with monkeypatch.context() as disk:
+        for name in really:
+            disk.setattr(os, name, failing(name))
+        with pytest.raises(DiskError, match="input/output error"):
+            scene.store.collect(spare, Keep())
+    scene.reopen()
+    sweep(scene)
+    [held] = scene.store.holdings()
+    assert (held.complete, held.origin) == (True, Origin.OWN)
 
 
 @covers("F33")

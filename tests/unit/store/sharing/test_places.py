@@ -476,6 +476,23 @@ def test_the_place_itself_can_be_what_is_held_and_its_list_is_not_published(hous
     assert (".p2phub-shared", "p2phub's own") in scan.left_out
 
 
+@covers("F05")
+@pytest.mark.parametrize("missing", ["root", "list"])
+def test_what_describes_it_stays_at_the_place_where_the_home_has_it_no_more(house: House, missing: str) -> None:
+    house.hold(ONE, "one")
+    house.hold(TWO, "two")
+    house.share()
+    model = next(entry for entry in ONE.manifest.files if entry.path == "model.bin")
+    lost = ONE.root if missing == "root" else model.root
+    (house.ann.home / "blobs" / lost.raw.hex()).write_bytes(b"rotted")
+    house.ann.reopen()
+    house.ann.store.release(TWO.root)
+    house.tell()
+    assert [each.manifest for each in decode_catalogue(house.catalogue.read_bytes()).listed] == [ONE.root]
+    store(house.bob).places.attach(house.place)
+    assert house.copied(ONE) == ONE.whole
+
+
 def test_a_second_home_may_not_write_and_takes_nothing_away(shared: House) -> None:
     shared.hold(TWO, "two", shared.bob)
     places = store(shared.bob).places
