@@ -21,6 +21,7 @@ import trio
 
 from p2phub import limits
 from p2phub.engine.upstream_api import KINDS, HubAnswers, Ref, Repo, is_revision
+from p2phub.engine.upstream_beginning import begin, bytes_begun, end
 from p2phub.engine.upstream_file import Arrived, Coming, Writing, write_at
 from p2phub.engine.workers import Workers
 from p2phub.errors import Damaged, HubError, Malformed, NotFound, PeerGone, PeerStalled, UsageError
@@ -181,7 +182,7 @@ class Upstream:
         cache = self._folder / ("public" if for_everybody else "private")
         copy = HubCopy(cache, KINDS[repo.kind][0], repo.name, commit)
 
-        def begin() -> set[str]:
+        def begin_copy() -> set[str]:
             copy.begin(files)
             for file in files.values():  # An empty one nobody asks for.
                 if not file.size and file.hasher().hexdigest() == file.blob and copy.standing(file) is None:
@@ -192,7 +193,7 @@ class Upstream:
                 copy.link(files[path])
             return here
 
-        listing = Listing(repo, commit, files, for_everybody, copy, await self._workers.run(begin))
+        listing = Listing(repo, commit, files, for_everybody, copy, await self._workers.run(begin_copy))
         self._listings[repo, commit] = listing
         while len(self._listings) > limits.UPSTREAM_LISTINGS_MAX:
             self._listings.popitem(last=False)
@@ -213,7 +214,7 @@ class Upstream:
             return
         coming = self._coming.get(key)
         if coming is None:
-            beginning = await self._workers.run(lambda: listing.copy.coming(file).stat().st_size)
+            beginning = await self._workers.run(lambda: bytes_begun(listing.copy, file))
             coming = self._coming.get(key)
             if coming is None and self._is_a_part(file, start, stop, beginning):
                 await self._pass_on(listing, file, start, stop, arrived)
@@ -236,9 +237,9 @@ class Upstream:
     async def _run(self, listing: Listing, file: HubFile, coming: Coming) -> None:
         key = listing.copy.folder, file.blob
         try:
-            coming.place = await self._workers.run(lambda: listing.copy.coming(file))
+            coming.place = await self._workers.run(lambda: begin(listing.copy, file))
             await self._download(listing, file, coming)
-            coming.place = await self._workers.run(lambda: listing.copy.keep(file))
+            coming.place = await self._workers.run(lambda: self._keep(listing, file))
             coming.told = file.size
             await self._note(listing, file)
         except HubError as error:
@@ -247,6 +248,17 @@ class Upstream:
             if self._coming.get(key) is coming:
                 del self._coming[key]
             coming.end()
+
+    @staticmethod
+    def _keep(listing: Listing, file: HubFile) -> Path:
+        place = listing.copy.keep(file)
+        end(listing.copy, file)
+        return place
+
+    @staticmethod
+    def _drop(listing: Listing, file: HubFile) -> None:
+        listing.copy.drop(file)
+        end(listing.copy, file)
 
     async def _download(self, listing: Listing, file: HubFile, coming: Coming) -> None:
         """Write all of a file, and check it. Raises Damaged, PeerError, NotFound, DiskError; PeerGone where nobody
@@ -292,7 +304,7 @@ class Upstream:
             now = time.monotonic()
             self._wrong = {key: at for key, at in self._wrong.items() if now - at < limits.UPSTREAM_WRONG_S}
             self._wrong[listing.copy.folder, file.blob] = now
-            await self._workers.run(lambda: listing.copy.drop(file))
+            await self._workers.run(lambda: self._drop(listing, file))
             raise self._not_as_listed(file)
 
     async def _pass_on(self, listing: Listing, file: HubFile, start: int, stop: int, arrived: Arrived) -> None:

@@ -24,6 +24,7 @@ from p2phub.identity import MirrorId, parse_mirror
 from p2phub.net import Mirrors
 from p2phub.net.interface import Take
 from p2phub.store.hub_copy import HubCopy, HubFile, _write_whole
+from tests.support.covers import covers
 
 COMMIT = "c0ffee" + "0" * 34
 REPO = Repo("model", "acme/mini")
@@ -194,6 +195,58 @@ async def test_what_breaks_off_goes_on_from_there_and_nothing_is_told_of_before_
     assert all(content == BIG[:stop] for content, stop in told)
     assert [stop for _, stop in told if stop > len(BIG) - limits.UPSTREAM_HELD_BACK_BYTES] == [len(BIG)]
     assert [each.commit for each in kept] == [COMMIT]
+
+
+async def leave_half(ask: Ask, hub: FakeHub) -> Path:
+    """Have a download end in the middle, and return where what came of it is."""
+    hub.fails_at = [5 * limits.MIB] * 4
+    async with trio.open_nursery() as nursery:
+        upstream = ask(hub, nursery)
+        listing = await upstream.listing(REPO, "main")
+        with pytest.raises(PeerGone):
+            await upstream.bring(listing, "big.bin", 0, len(BIG), lambda place, start, stop: None)
+    place = listing.copy.coming(listing.files["big.bin"])
+    assert place.stat().st_size == 5 * limits.MIB
+    hub.spans.clear()
+    return place
+
+
+@covers("F01")
+async def test_what_came_for_a_process_that_ended_is_gone_on_with(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("p2phub.engine.upstream._AGAIN_S", 0)
+    hub = FakeHub([[entry("big.bin", BIG)]], {"big.bin": BIG})
+    await leave_half(ask, hub)
+    told: list[int] = []
+    async with trio.open_nursery() as nursery:
+        upstream = ask(hub, nursery)
+        listing = await upstream.listing(REPO, "main")
+        await upstream.bring(listing, "big.bin", 0, len(BIG), lambda place, start, stop: told.append(stop))
+    assert [start for start, _ in hub.spans] == [5 * limits.MIB]
+    assert max(told) == len(BIG)
+
+
+@covers("F02")
+async def test_what_a_power_cut_left_of_a_file_is_neither_told_of_nor_laid_to_the_hub(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("p2phub.engine.upstream._AGAIN_S", 0)
+    hub = FakeHub([[entry("big.bin", BIG)]], {"big.bin": BIG})
+    with (await leave_half(ask, hub)).open("r+b") as coming:
+        coming.seek(limits.MIB)
+        coming.write(bytes(limits.MIB))
+    monkeypatch.setattr("p2phub.engine.upstream_beginning.this_boot", lambda: "another")
+    told: list[tuple[bytes, int]] = []
+
+    def arrived(place: Path, start: int, stop: int) -> None:
+        told.append((place.read_bytes()[start:stop], stop))
+
+    async with trio.open_nursery() as nursery:
+        upstream = ask(hub, nursery)
+        listing = await upstream.listing(REPO, "main")
+        await upstream.bring(listing, "big.bin", 0, len(BIG), arrived)
+    assert all(content == BIG[:stop] for content, stop in told)
+    assert max(stop for _, stop in told) == len(BIG)
+    assert list((listing.copy.folder / ".coming").iterdir()) == []
 
 
 async def test_what_is_left_of_a_file_that_is_not_as_listed_is_nothing(ask: Ask, kept: list[Listing]) -> None:
