@@ -16,7 +16,8 @@ from pathlib import Path
 
 from p2phub.content import digest_of
 from p2phub.errors import AlreadyRunning, NotTrusted, UsageError
-from p2phub.store.disk import disk_errors, read_regular
+from p2phub.store.disk import Disk, disk_errors, read_regular
+from p2phub.store.folders import open_destination
 
 LOCK_FILE = "daemon.lock"
 LOCK_BYTES_MAX = 4096
@@ -28,7 +29,7 @@ def hold_home(home: Path) -> Iterator[None]:
     """Hold `home` as its one daemon for the length of the block. Raises AlreadyRunning, DiskError."""
     path = home / LOCK_FILE
     with disk_errors(f"lock {path}", option="--home"):
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_home(home)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with disk_errors(f"lock {path}"):
@@ -49,6 +50,23 @@ def hold_home(home: Path) -> Iterator[None]:
                 os.ftruncate(fd, 0)
     finally:
         os.close(fd)
+
+
+def make_home(home: Path) -> None:
+    """Make the folder `home`, 0700, if there is none, and those that it is in. Durably: its keys and its log cannot be
+    made again, and are gone if the name that leads to them is. Raises OSError."""
+    if home.is_dir():
+        return
+    parent, _ = open_destination(Disk(), Path(os.path.realpath(home.parent)))
+    try:
+        try:
+            os.mkdir(home.name, 0o700, dir_fd=parent)
+        except FileExistsError:
+            if not home.is_dir():  # A link to a disk that is not mounted, say.
+                raise
+        os.fsync(parent)
+    finally:
+        os.close(parent)
 
 
 def control_path(home: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from p2phub.errors import DiskError, Malformed, NotTrusted
 from p2phub.identity import SecretKey, encode_secret_key
 from p2phub.node import keystore
+from p2phub.node.home import hold_home
 from p2phub.node.keystore import export_publisher_key, gateway_token, import_publisher_key, load_or_create
 from tests.support.covers import covers
 
@@ -28,6 +30,40 @@ def test_keys_are_made_on_first_use_and_found_again(tmp_path: Path) -> None:
     assert publisher.peer_id != node.peer_id
     again = load_or_create(home)
     assert (again[0].peer_id, again[1].peer_id) == (publisher.peer_id, node.peer_id)
+
+
+def hold(home: Path) -> None:
+    with hold_home(home):
+        pass
+
+
+@covers("F02")
+@pytest.mark.parametrize("make", [load_or_create, hold], ids=["keys", "daemon"])
+def test_a_home_outlives_a_power_cut_with_the_folders_that_were_made_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], object]
+) -> None:
+    synced: set[str] = set()
+    really = os.fsync
+
+    def fsync(fd: int) -> None:
+        really(fd)
+        synced.add(os.readlink(f"/proc/self/fd/{fd}"))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    home = tmp_path / "some" / "where" / "home"
+    make(home)
+    made = [path for path in tmp_path.rglob("*") if path.is_dir()]
+    assert home in made
+    assert {str(path.parent) for path in made} <= synced
+    assert mode(home) == 0o700
+
+
+def test_a_home_that_is_a_link_to_nothing_is_not_made(tmp_path: Path) -> None:
+    (tmp_path / "home").symlink_to(tmp_path / "not mounted")
+    for make in (load_or_create, hold):
+        with pytest.raises(DiskError):
+            make(tmp_path / "home")
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
 @covers("T47")
