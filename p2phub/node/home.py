@@ -16,8 +16,7 @@ from pathlib import Path
 
 from p2phub.content import digest_of
 from p2phub.errors import AlreadyRunning, NotTrusted, UsageError
-from p2phub.store.disk import Disk, disk_errors, read_regular
-from p2phub.store.folders import open_destination
+from p2phub.store.disk import FOLDER_FLAGS, disk_errors, read_regular
 
 LOCK_FILE = "daemon.lock"
 LOCK_BYTES_MAX = 4096
@@ -55,18 +54,20 @@ def hold_home(home: Path) -> Iterator[None]:
 def make_home(home: Path) -> None:
     """Make the folder `home`, 0700, if there is none, and those that it is in. Durably: its keys and its log cannot be
     made again, and are gone if the name that leads to them is. Raises OSError."""
-    if home.is_dir():
-        return
-    parent, _ = open_destination(Disk(), Path(os.path.realpath(home.parent)))
+    missing = [folder for folder in (home, *home.parents) if not folder.is_dir()]
+    for folder in reversed(missing):
+        # Where a link to nothing stands, a disk that is not mounted, say, this raises.
+        folder.mkdir(mode=0o700 if folder == home else 0o777, exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable. Raises OSError."""
+    fd = os.open(folder, FOLDER_FLAGS & ~os.O_NOFOLLOW)  # Its user may have placed it by a link.
     try:
-        try:
-            os.mkdir(home.name, 0o700, dir_fd=parent)
-        except FileExistsError:
-            if not home.is_dir():  # A link to a disk that is not mounted, say.
-                raise
-        os.fsync(parent)
+        os.fsync(fd)
     finally:
-        os.close(parent)
+        os.close(fd)
 
 
 def control_path(home: Path) -> Path:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from p2phub.errors import Malformed, NotTrusted
 from p2phub.identity import SecretKey, decode_secret_key, encode_secret_key
-from p2phub.node.home import make_home
+from p2phub.node.home import make_home, sync_folder
 from p2phub.node.private_file import write_beside
 from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, disk_errors
 
@@ -102,7 +102,7 @@ def _keys_folder(home: Path) -> Iterator[int]:
         make_home(home)
         with contextlib.suppress(FileExistsError):
             path.mkdir(mode=0o700)
-            _sync(home)
+            sync_folder(home)
         try:
             folder = os.open(path, FOLDER_FLAGS)
         except OSError as exc:
@@ -114,14 +114,6 @@ def _keys_folder(home: Path) -> Iterator[int]:
         yield folder
     finally:
         os.close(folder)
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, FOLDER_FLAGS & ~os.O_NOFOLLOW)  # A home may be a link of its user's.
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _load_or_create(folder: int, name: str, home: Path) -> SecretKey:
