@@ -333,7 +333,7 @@ class _Place:
     def unchanged(self) -> bool:
         found = os.fstat(self.descriptor)
         now = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-        return self._exactly is None or now == self._exactly
+        return self._exactly is None or now[: len(self._exactly)] == self._exactly
 
     def read(self, start: int, stop: int) -> bytes | None:
         """Return a part; None if the file is not what it was, before or after that, or shorter than that."""

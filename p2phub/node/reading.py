@@ -6,10 +6,12 @@ What is held is told of as it stands, as it would be served; what is not is clai
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import msgspec
 import trio
@@ -189,7 +191,8 @@ class Reading:
         """Have bytes `at` ..< `stop` of a file fetched, of which nothing is held, and tell of them as they come."""
         run = self.table.covering(number, at, stop)
         folder = self._node.parts.store.own_folder(self._digest)
-        place = os.fspath(unfinished_file(folder, self._digest, number))
+        place = unfinished_file(folder, self._digest, number)
+        which: list[int] | None = None
         async with self._claim() as (fetch, want):
             readers = fetch.readers
             async with self._room_for(fetch, run):
@@ -198,7 +201,9 @@ class Reading:
                 while at < stop:
                     until = min(stop, self._had(readers, run))
                     if until > at:
-                        tell(RangeReady(place, at, until, None))
+                        # As long as it is claimed it is one file; afterwards another process may begin another one.
+                        which = which or await self._node.parts.workers.run(partial(_which, readers, number, place))
+                        tell(RangeReady(os.fspath(place), at, until, which))
                         at = until
                     else:
                         await self._more(fetch)
@@ -316,6 +321,22 @@ async def opened(node: Running, wanted: Wanted, watch: Watch) -> AsyncIterator[R
         running = reading._leave(tell)
         if done and running is not None:
             await running.ended.wait()
+
+
+def _which(readers: Readers, number: int, place: Path) -> list[int]:
+    """Return which file an unfinished one is: device and inode. Blocks."""
+    try:
+        file = readers.arrival.read_plan().open(number)
+    except DiskError:  # The fetch ended a moment ago: what stands there is what it left.
+        with contextlib.suppress(OSError):
+            status = os.stat(place, follow_symlinks=False)
+            return [status.st_dev, status.st_ino]
+        return [0, 0]  # No file is this: it is looked up anew.
+    try:
+        status = os.fstat(file.descriptor)
+        return [status.st_dev, status.st_ino]
+    finally:
+        file.close()
 
 
 def _start(table: ChunkTable, chunk: int) -> int:

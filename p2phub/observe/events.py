@@ -211,7 +211,8 @@ class RangeReady(Event, frozen=True):
     """Bytes `start` ..< `stop` of a file that somebody reads stand, verified, at the same offsets of the file `place`.
 
     `exactly`: what its status must say before and after it is read (device, inode, size, mtime_ns, ctime_ns), so that
-    they still are what was hashed; None for a file that is being written by us."""
+    they still are what was hashed; of a file that is being written by us, device and inode alone; None of one that
+    comes from an upstream hub."""
 
     NAME: ClassVar[str] = "range_ready"
     place: str

@@ -15,7 +15,10 @@ import trio
 from p2phub import api, limits
 from p2phub.api.reading import AHEAD_BYTES, PIECE_BYTES_MAX, OpenModel
 from p2phub.identity import parse_peer_address
+from p2phub.store import Keep
+from p2phub.store.filesystem import FilesystemStore
 from tests.support.came import came_to
+from tests.support.covers import covers
 from tests.support.gate import Gate
 from tests.support.processes import Scene
 from tests.support.slow_path import slow_path
@@ -311,3 +314,27 @@ async def test_where_nobody_wants_anything_what_came_whole_goes_to_its_place_whi
                 assert os.pread(standing.descriptor, 99, 7) == data[7:106]
             assert await read(model, "config.json") == SMALL
             assert await read(model, "old.pkl") == (folder / "old.pkl").read_bytes()
+
+
+@covers("F07", "F33")
+async def test_what_another_process_collects_while_somebody_reads_is_fetched_anew(
+    scene: Scene, folder: Path, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not read where it stood: that file is gone, and what was missing of it is a hole."""
+    monkeypatch.setattr(limits, "READERS_IDLE_ALONE_S", 0.0)
+    reference = scene.publish("ann", folder, name="m")["reference"]
+    ann, home = scene.node("ann"), scene.home("bob")
+    with trio.fail_after(END_S):
+        async with (
+            api.open_hub(home=home, lan=False) as hub,
+            hub.open_model(reference, providers=[ann.address]) as model,
+            aclosing(model.read("big.bin")) as pieces,
+        ):
+            assert await read(model, "big.bin", BIG - MIB) == data[-MIB:]
+            got = bytearray(await anext(pieces))
+            with closing(FilesystemStore(home)) as other:
+                while came_to(home):
+                    await trio.to_thread.run_sync(other.sweep, Keep(), lambda: False)
+            async for piece in pieces:
+                got += piece
+            assert got == data

@@ -17,6 +17,7 @@ from p2phub import limits
 from p2phub.api.reading import AHEAD_BYTES, PIECE_BYTES_MAX, OpenModel
 from p2phub.errors import ContentChanged, NoProvider, NotFound
 from p2phub.observe import ModelOpened, RangeReady, Watch
+from tests.support.covers import covers
 
 MIB = limits.MIB
 DATA = Random(3).randbytes(5 * MIB + 11)
@@ -112,6 +113,41 @@ async def test_a_file_that_went_elsewhere_before_it_was_opened_is_asked_for_agai
     async with opened(node) as model:
         assert await read(model) == DATA
     assert len(node.asked) == 3
+
+
+@covers("F07")
+@pytest.mark.parametrize("when", ["before it was opened", "after"])
+async def test_of_an_unfinished_file_that_another_was_begun_in_place_of_no_byte_is_given(
+    file: Path, tmp_path: Path, when: str
+) -> None:
+    first = file.stat()
+    keeps_its_number = tmp_path / "old"
+
+    def begin_anew() -> None:
+        os.link(file, keeps_its_number)
+        file.unlink()
+        file.write_bytes(bytes(2 * MIB) + DATA[2 * MIB :])  # What came first is not there yet.
+
+    def answer(start: int, stop: int, watch: Watch) -> None:
+        if len(node.asked) == 1:
+            watch(RangeReady(str(file), 0, 2 * MIB, [first.st_dev, first.st_ino]))
+            if when == "before it was opened":
+                begin_anew()
+        else:
+            now = file.stat()
+            if when == "before it was opened":
+                file.write_bytes(DATA)
+            watch(RangeReady(str(file), start, stop, [now.st_dev, now.st_ino]))
+
+    node = Node(answer)
+    async with opened(node) as model, aclosing(model.read("a")) as pieces:
+        got = bytes(await anext(pieces))
+        if when == "after":
+            os.truncate(file, 2 * MIB)  # The rest of it never came.
+            os.truncate(file, len(DATA))
+            begin_anew()
+        got += b"".join([bytes(piece) async for piece in pieces])
+    assert got == DATA
 
 
 @pytest.mark.parametrize("when", ["before", "between", "during"])
