@@ -179,7 +179,9 @@ def place_whole(job: Job) -> None:
     except Occupied:  # Somebody fetches all of it this moment, and goes on with what came.
         return
     try:
-        placing.finish()
+        # Since the lock was let go of somebody may have removed it, or damaged it: then it is fetched anew when wanted.
+        if not selected.chunks - placing.have:
+            placing.finish()
     finally:
         placing.close()
 

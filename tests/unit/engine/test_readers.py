@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import trio
 
 from p2phub.content import RangeSet
-from p2phub.engine.reading import Readers
+from p2phub.engine.reading import NOTHING, Readers, place_whole
+from p2phub.store import Origin
+from tests.support.content import content_of, random_files
+from tests.support.covers import covers
+from tests.support.stores import DiskScene, arrive, deliver_rest
 
 
 def begun(*, have: RangeSet, chunks: int) -> tuple[Readers, float]:
@@ -34,3 +41,33 @@ async def test_what_is_all_here_is_put_to_its_place_at_once() -> None:
     with readers.claim():
         assert not readers.are_done(now + 1000)
     assert readers.are_done(trio.current_time())
+
+
+@covers("F07")
+@pytest.mark.parametrize("collected", [True, False])
+def test_what_came_whole_is_put_to_its_place_unless_another_process_collects_it_this_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, collected: bool
+) -> None:
+    scene, content = DiskScene(tmp_path), content_of(random_files(1, model=5_500, other=300), 1000)
+    scene.folder = scene.store.own_folder(content.root)
+    arrival = arrive(scene, content, force=True, selected=NOTHING)
+    deliver_rest(arrival, content)
+    really = arrival.close
+
+    def close() -> None:
+        really()
+        if collected:
+            shutil.rmtree(scene.folder)  # Its lock was let go of with that.
+
+    monkeypatch.setattr(arrival, "close", close)
+    job: Any = SimpleNamespace(
+        arrival=arrival,
+        assembly=SimpleNamespace(manifest=lambda: content.manifest),
+        means=SimpleNamespace(store=scene.store),
+        wish=SimpleNamespace(allow_unsafe=False, manifest=content.root, destination=scene.folder),
+    )
+    place_whole(job)
+    held = [(each.origin, each.complete) for each in scene.store.holdings()]
+    assert held == ([] if collected else [(Origin.OWN, True)])
+    assert scene.folder.exists() == (not collected)
+    scene.store.close()
