@@ -2,8 +2,9 @@
 
 A fetch keeps a few links. Who holds nothing of what is missing, or refuses it all, or gives hardly anything, would keep
 out whoever does better, and names of such are free: so it is let go of once somebody else waits. And since all whom a
-fetch has may be equally bad, the slowest goes now and then while there are some that were never tried. So it is before
-the session begins, too, when nobody yet has answered in time.
+fetch has may be equally bad, the slowest goes now and then while there are some that were never tried; and of one that
+has several, as who is far away has, while anybody waits: one alone could take all places, and then give hardly
+anything. So it is before the session begins, too, when nobody yet has answered in time.
 """
 
 from __future__ import annotations
@@ -91,8 +92,8 @@ def make_place(job: Job, now: float) -> None:
         room, untried = room - 1, untried - 1
         why = "hardly moves" if hardly_moves else "is busy" if state.busy else "has nothing of what is missing"
         _let_go(job, state, why, now)
-    if untried > 0 and not useless and leaving <= 0 and now - job.tried_at >= TRY_NEW_S:
-        number = session.slowest(now=now)
+    if room > 0 and not job.crowd and not useless and leaving <= 0 and now - job.tried_at >= TRY_NEW_S:
+        number = session.slowest(now=now, of_several=untried <= 0)
         if number is not None and not (slowest := job.links[number]).leaving:
             job.tried_at = now
             _let_go(job, slowest, "is the slowest", now)

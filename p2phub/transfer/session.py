@@ -148,13 +148,20 @@ class Session:
         known = self._links.get(link)
         return known is not None and known.says_busy
 
-    def slowest(self, *, now: float) -> LinkId | None:
-        """Return the link that brings least of those that owe what others hold, too, if the rest will take long."""
+    def slowest(self, *, now: float, of_several: bool = False) -> LinkId | None:
+        """Return the link that brings least of those whose lease could come over another, since its peer has several
+        (`of_several`: of these alone) or other peers hold it, too, if the rest will take long."""
         links = [link for link in self._links.values() if not link.dropping]
         rate = sum(link.rate(now=now) for link in links)
         if self.capped or self._leases.bytes_missing < rate * LONG_S:
             return None
-        owing = [link for link in links if link.lease and self._availability.held_elsewhere(link.peer, link.lease)]
+        counts = Counter(link.peer for link in links)
+        owing = [
+            link
+            for link in links
+            if counts[link.peer] > 1
+            or (not of_several and link.lease and self._availability.held_elsewhere(link.peer, link.lease))
+        ]
         return min(owing, key=lambda link: link.rate(now=now)).id if owing else None
 
     def hoped_from(self, peer: SourceId) -> int:

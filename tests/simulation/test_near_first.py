@@ -141,3 +141,34 @@ def test_one_that_comes_back_is_near_again() -> None:
     happenings = (Happening(3.5, "kill", "near"), Happening(6.0, "restart", "near"))
     result = run(NEAR, FAR, bob("near", "far"), happenings=happenings, size=24 * limits.MIB)
     assert part(result, "near") > 0.75
+
+
+@covers("T35")
+def test_one_that_is_far_and_took_all_places_keeps_nobody_out_once_it_brings_hardly_anything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It brings much at first, so it gets all links that there may be, and then a little over each for ever."""
+    size, sent = 64 * limits.MIB, [0]
+
+    class Fades(BulkService):
+        def _send_chunks(self, refs: Sequence[ChunkRef], end: int) -> None:
+            sent[0] += (length := sum(ref.length for ref in refs))
+            if sent[0] < 90 * MB or not refs:
+                super()._send_chunks(refs, end)
+                return
+            self._channel.send(self._machine.chunks(refs))
+            for at in range(end - length, end, 9 * limits.KIB):
+                pause(0.5)
+                self._channel.send(self._buffer[at : min(end, at + 9 * limits.KIB)])
+
+    monkeypatch.setattr(characters, "Staller", Fades)
+    fades = Member("fades", "staller", holds=True, up=90 * MB, latency_s=0.05, network="93.184")
+    scene = Scene(
+        members=(fades, replace(NEAR, up=20 * MB), bob("fades", neighbours=("near",))),
+        files={f"part{number}.safetensors": size for number in range(3)},
+        chunk_bytes=limits.MIB,
+        within_s=30.0,
+    )
+    result = run_scene(scene)
+    assert not result.failures, complaint(result)
+    assert part(result, "near") > 0.5

@@ -26,7 +26,8 @@ NOBODY = frozenset[object]()
 
 class FullJob:
     """All places are taken by two links to Ann, and Bob waits. Ann has nothing for us, or she `hardly_moves`, or is
-    `busy`, or does well (`good`); Bob may have so much of what is `hoped` for."""
+    `busy`, or does well (`good`); Bob may have so much of what is `hoped` for. `several`: whether both links are to
+    Ann alone, as the session counts them."""
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class FullJob:
         hardly_moves: bool = False,
         busy: bool = False,
         good: bool = False,
+        several: bool = False,
         crowd: frozenset[object] = NOBODY,
         tried_at: float = -math.inf,
         failures: int = 0,
@@ -52,7 +54,7 @@ class FullJob:
             holds_missing=lambda peer: hardly_moves or busy or good,
             holds_all=lambda peer: False,  # But as a test has it.
             says_busy=lambda link: busy,
-            slowest=lambda now: 1 if good else None,
+            slowest=lambda now, of_several: 1 if good and (several or not of_several) else None,
             hardly_moves=lambda link, now: hardly_moves,
             hoped_from=lambda peer: hoped if peer == BOB else 0,
         )
@@ -121,6 +123,14 @@ def test_the_slowest_gives_its_place_now_and_then_to_one_that_was_never_tried_th
     assert FullJob(good=True).dropped_within(TRY_NEW_S) == 1
     assert not FullJob(good=True, tried_at=5.0).dropped_within(60)
     assert not FullJob(good=True, crowd=frozenset((ANN, BOB))).dropped_within(60)
+
+
+@covers("T35")
+def test_one_that_has_several_gives_one_of_its_places_now_and_then_to_whoever_waits() -> None:
+    for there_before in ({"tried_at": 5.0}, {"failures": 1}):
+        assert not FullJob(good=True, several=True, **there_before).dropped_within(TRY_NEW_S - 0.1)
+        assert FullJob(good=True, several=True, **there_before).dropped_within(TRY_NEW_S) == 1
+    assert not FullJob(good=True, several=True, crowd=frozenset((ANN, BOB))).dropped_within(60)
 
 
 def test_in_a_crowd_where_all_are_slow_nobody_is_let_go_of_for_that() -> None:

@@ -338,6 +338,16 @@ def test_of_far_providers_more_than_two_get_one_link_each(others: int, wanted: i
     assert from_afar(100e6, 1, others=others).links_wanted(ANN, trip_s=0.1) == wanted
 
 
+@covers("T35")
+def test_of_one_that_has_several_links_one_could_go_though_nobody_else_holds_anything() -> None:
+    several, alone, beside_another = from_afar(80e6, 8), from_afar(80e6, 1), from_afar(80e6, 1, others=1)
+    assert several.slowest(now=10.0) is not None
+    assert several.slowest(now=10.0, of_several=True) is not None
+    assert alone.slowest(now=10.0) is None
+    assert beside_another.slowest(now=10.0) is not None
+    assert beside_another.slowest(now=10.0, of_several=True) is None
+
+
 def test_a_second_link_is_not_worth_making_for_a_small_rest() -> None:
     session, everything = session_of(6)
     assert session.links_wanted(ANN) == 1
