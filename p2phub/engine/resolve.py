@@ -13,6 +13,7 @@ import math
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import msgspec
 import trio
@@ -204,6 +205,24 @@ class Resolver:
             return None
         return Known(accepted.signed, read_release(accepted.signed), accepted.evidence)
 
+    def _remember(self, release: Release, signed: bytes) -> None:
+        """Accept what came with a ticket as if a peer had told it, so that what is fetched by it has a name here, too.
+
+        The ticket leads to its manifest all the same where the release expired, or is older than what is known. Of a
+        name that is published here nothing is learnt: the publication says what it means.
+        """
+        name = release.publisher, release.name, release.tag
+        if any((item.publisher, item.name, item.tag) == name for item in self._ledger.publications()):
+            return
+        answers = _Answers(self._known(name), name)
+        answers.judge(signed)
+        self._accept(name, answers)
+
+    def _accept(self, name: Name, answers: _Answers) -> None:
+        if answers.changed and answers.known is not None:
+            known = answers.known
+            self._ledger.accept(*name, Accepted(known.signed, known.release.sequence, known.evidence))
+
     def _signed_here(self, name: Name) -> bytes | None:
         for item in self._ledger.publications():
             if (item.publisher, item.name, item.tag) == name:
@@ -229,6 +248,8 @@ class Resolver:
         while True:
             settled = await self._workers.run(lambda: self._settled_here(text))
             if isinstance(settled, Resolved):
+                if settled.release is not None:
+                    await self._workers.run(partial(self._remember, settled.release, settled.signed))
                 return settled
             name, known = settled
             try:
@@ -267,9 +288,7 @@ class Resolver:
                 whom = (*whom, *finder.asked())
         asked = ", ".join(map(str, whom))
         known = answers.known
-        if answers.changed and known is not None:
-            accepted = Accepted(known.signed, known.release.sequence, known.evidence)
-            await self._workers.run(lambda: self._ledger.accept(*name, accepted))
+        await self._workers.run(lambda: self._accept(name, answers))
         if not answers.good and answers.refusals:
             raise answers.refusals[0]
         if known is None and (given or mirrors) and not reached:
