@@ -10,7 +10,7 @@ from p2phub.cli.command import Command, Invocation, no_arguments
 from p2phub.cli.sizes import plural, size
 from p2phub.cli.table import table_or_blocks
 
-WHOSE = {"own": "own store", "adopted": "adopted", "fetched": "fetched"}
+WHOSE = {"own": "own store", "adopted": "adopted", "fetched": "fetched", "published": "published before"}
 REFERENCE_SHOWN = 76  # A ticket would fill the screen; a publisher's name is hardly longer.
 
 
@@ -96,8 +96,12 @@ def _files(item: dict[str, Any]) -> str:
 
 
 def state(item: dict[str, Any]) -> str:
-    """Return in a word or two whose it is, what is done with it, and whether it is pinned."""
-    return _state(item) + (", pinned" if item.get("pinned") else "")  # A daemon of an older version does not tell.
+    """Return in a word or two whose it is, what is done with it, of what it is an earlier version, and whether it is
+    pinned."""
+    # A daemon of an older version does not tell.
+    what = "replaced there" if item.get("replaced") else _state(item)
+    was = "".join(f", earlier {reference.rpartition('/')[2]}" for reference in (item.get("earlier") or ())[:1])
+    return what + was + (", pinned" if item.get("pinned") else "")
 
 
 def _state(item: dict[str, Any]) -> str:
@@ -106,11 +110,12 @@ def _state(item: dict[str, Any]) -> str:
     if not item["complete"]:
         # A daemon of an older version does not tell.
         return "damaged: p2phub verify" if item.get("files_damaged") else "in part"
-    whose = WHOSE.get(str(item.get("origin")))
+    origin = item.get("origin")  # A daemon of an older version does not tell.
+    whose = WHOSE.get(str(origin), "fetched")
     if not item["published"]:
-        return whose or "fetched"
+        return whose
     # Published is the manifest, and not each folder that holds it: of another one it is told whose that is, too.
-    return _publication(item) if whose is None else f"{whose}, {_publication(item)}"
+    return _publication(item) if origin in (None, "published") else f"{whose}, {_publication(item)}"
 
 
 def _publication(item: dict[str, Any]) -> str:

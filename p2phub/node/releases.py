@@ -5,11 +5,11 @@ Two different releases with one sequence, both signed by the publisher, are that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 from p2phub.content import Codec, Digest
 from p2phub.errors import Malformed, NotTrusted
-from p2phub.manifest import Release, kept_release, read_release
+from p2phub.manifest import Release, kept_release, named_manifest, read_release
 from p2phub.node.compose import Parts
 from p2phub.node.running import JsonObject
 
@@ -21,6 +21,19 @@ def references_by_manifest(parts: Parts) -> dict[Digest, list[str]]:
         found.setdefault(kept_release(accepted.signed).manifest, set()).add(parts.resolver.spell(publisher, name, tag))
     for item in parts.ledger.publications():
         found.setdefault(item.manifest, set()).add(parts.resolver.spell(item.publisher, item.name, item.tag))
+    return {manifest: sorted(references) for manifest, references in found.items()}
+
+
+def earlier_references(parts: Parts, manifests: Set[Digest]) -> dict[Digest, list[str]]:
+    """Return of these manifests the references that led to them by a release that is known here, and do not any more.
+    Blocks."""
+    found: dict[Digest, set[str]] = {}
+    named = {(publisher, name, tag) for publisher, name, tag, _ in parts.ledger.all_accepted()}
+    named |= {(item.publisher, item.name, item.tag) for item in parts.ledger.publications()}
+    for name in named:
+        releases = parts.ledger.history(*name)
+        for manifest in {named_manifest(signed) for signed in releases} & manifests if len(releases) > 1 else ():
+            found.setdefault(manifest, set()).add(parts.resolver.spell(*name))
     return {manifest: sorted(references) for manifest, references in found.items()}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,12 @@ from p2phub.errors import DiskError, NotFound
 from p2phub.identity import parse_peer_address
 from p2phub.manifest import Manifest
 from p2phub.node.compose import Parts, is_unfinished_in
-from p2phub.node.releases import history_json, references_by_manifest, references_in_places
+from p2phub.node.releases import (
+    earlier_references,
+    history_json,
+    references_by_manifest,
+    references_in_places,
+)
 from p2phub.node.running import JsonObject, Running
 from p2phub.node.unfinished import Begun, begun, forget
 from p2phub.node.verbs.mending import mend
@@ -89,9 +94,33 @@ def _list(parts: Parts, asked: Digest | None) -> list[tuple[Digest, JsonObject]]
     holdings = parts.store.holdings(asked)
     if any(holding.origin is Origin.SHARED for holding in holdings):
         names = references_in_places(parts) | names
+    earlier = earlier_references(parts, {each.manifest for each in holdings} - names.keys())
+    replaced = _replaced(parts, names | earlier, earlier.keys()) if earlier else set()
     return [
-        (holding.manifest, {"references": names.get(holding.manifest, []), **as_it_is(holding)}) for holding in holdings
+        (
+            holding.manifest,
+            {
+                "references": names.get(holding.manifest, []),
+                "earlier": earlier.get(holding.manifest, []),
+                "replaced": (holding.manifest, holding.folder) in replaced,
+                **as_it_is(holding),
+            },
+        )
+        for holding in holdings
     ]
+
+
+def _replaced(parts: Parts, names: Mapping[Digest, Sequence[str]], earlier: Set[Digest]) -> set[tuple[Digest, Path]]:
+    """Return which of the `earlier` versions are held in a folder that was given another version of that name since:
+    what the two have in common is still there, and the rest is gone by the user's own will. Blocks."""
+    replaced = set()
+    since: dict[Path, set[str]] = {}  # By folder the names of what it was given since.
+    for held in parts.store.held_at():  # The newest first.
+        called = names.get(held.manifest, ())
+        if held.manifest in earlier and not since.get(held.folder, set()).isdisjoint(called):
+            replaced.add((held.manifest, held.folder))
+        since.setdefault(held.folder, set()).update(called)
+    return replaced
 
 
 def of_holdings(parts: Parts) -> Callable[[Holding], JsonObject]:
