@@ -305,7 +305,8 @@ class Resolver:
         if known is None and not whom:
             raise NoProvider(
                 f"nobody could be asked for {text}: no peer is known",
-                hint="name one with --provider or --bootstrap; in a network nodes find each other by themselves",
+                hint="name one with --provider or --bootstrap; within one local network none is needed, unless "
+                "--no-lan, P2PHUB_NO_LAN or `lan = false` is set",
             )
         if known is None:
             raise NotFound(

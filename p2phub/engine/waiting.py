@@ -73,7 +73,8 @@ def ended(error: HubError, *, wait_s: float | None, waited_s: float) -> HubError
     """
     waited = f"; waited {lasting(waited_s)}" if wait_s else ""
     advice = "with --wait 24h it waits for somebody who has it" if not wait_s else "a longer --wait waits on"
-    return type(error)(error.message + waited, hint=f"{error.hint}; {advice}" if error.hint else advice)
+    joint = " " if error.hint and error.hint.endswith("?") else "; "
+    return type(error)(error.message + waited, hint=f"{error.hint}{joint}{advice}" if error.hint else advice)
 
 
 class Looks:

@@ -98,5 +98,5 @@ def _not_one(text: str) -> UsageError:
     if text.startswith(("http://", "https://")):
         hint = "a web server is a source of something that has a reference: p2phub fetch REF --mirror URL"
     elif text.startswith(("/", "./", "../", "~")):
-        hint = "it is no folder that holds something of p2phub: `p2phub ls` shows those that do"
+        hint = "verify, rm, pin and unpin take a folder too, if it holds something; `p2phub ls` shows what holds what"
     return UsageError(f"not a reference: {text[:120]!r}", hint=hint)

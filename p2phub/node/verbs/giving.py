@@ -218,14 +218,20 @@ class _Giving:
         models, beside = gguf_weights(sources), given_with_gguf(sources)
         try:
             if not models:
-                raise UsageError("it has no GGUF file, so there is nothing in it that Ollama runs")
+                raise UsageError(
+                    "it has no GGUF file, so there is nothing in it that Ollama runs",
+                    hint="fetch it --into a folder, or --to hf-cache for transformers",
+                )
             if len(models) != 1:
                 named = ", ".join(file.path for file in models[:5])
                 hint = "fetch the one that is meant: --include FILE --into DIR, then `p2phub adopt DIR`"
                 raise UsageError(f"Ollama takes one GGUF file, and here are {len(models)}: {named}", hint=hint)
             called = full_name(name)
             if is_gguf_shard(models[0].path):
-                raise UsageError(f"{models[0].path} is one of several files that are one model: Ollama takes no part")
+                raise UsageError(
+                    f"{models[0].path} is one of several files that are one model: Ollama takes no part",
+                    hint="fetch all of them --into a folder: llama.cpp reads them from there",
+                )
             path = export(
                 Disk(),
                 self._place,

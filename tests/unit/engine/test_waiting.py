@@ -67,6 +67,8 @@ def test_the_error_that_ends_a_wait_stays_what_it_is(kind: type[HubError]) -> No
     assert type(error) is kind
     assert (error.message, error.hint) == ("nobody; waited 2 h", "look; a longer --wait waits on")
     assert ended(kind("nobody"), wait_s=None, waited_s=61).message == "nobody"
+    asking = ended(kind("nobody", hint="is it there?"), wait_s=7200, waited_s=7201)
+    assert asking.hint == "is it there? a longer --wait waits on"
 
 
 class Later(FixedFinder):

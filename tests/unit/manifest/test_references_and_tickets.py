@@ -12,7 +12,7 @@ from p2phub import limits
 from p2phub.content import Digest, digest_of
 from p2phub.errors import Malformed, UsageError
 from p2phub.identity import Address, PeerAddress, PeerId, SecretKey
-from p2phub.manifest import Release, Ticket, encode_ticket, parse_reference, parse_ticket, sign_release
+from p2phub.manifest import Release, Ticket, check_name, encode_ticket, parse_reference, parse_ticket, sign_release
 from tests.support.covers import covers
 
 KEY = SecretKey(bytes(range(32)))
@@ -100,7 +100,7 @@ def test_an_error_about_a_reference_says_how_one_is_written() -> None:
     ("text", "hint"),
     [
         ("https://example.org/model", "--mirror URL"),
-        ("/models/m", "p2phub ls"),
+        ("/models/m", "verify, rm, pin and unpin take a folder"),
         ("~/m", "p2phub ls"),
         ("p2phub:sowxamtqnb2weidunfrww", "its publisher"),
     ],
@@ -109,3 +109,16 @@ def test_what_is_no_reference_is_told_what_to_try(text: str, hint: str) -> None:
     with pytest.raises((UsageError, Malformed)) as refused:
         parse_reference(text)
     assert hint in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "like"),
+    [("Tiny", "tiny"), ("Llama-3.2-1B Instruct", "llama-3.2-1b-instruct"), ("a/b", None), ("", None), ("-x", None)],
+)
+def test_who_takes_a_name_as_it_is_written_elsewhere_is_told_one_like_it(text: str, like: str | None) -> None:
+    with pytest.raises(Malformed) as caught:
+        check_name(text)
+    hint = str(caught.value.hint)
+    assert hint.partition(", like ")[2] == (like or "")
+    if like is not None:
+        check_name(like)

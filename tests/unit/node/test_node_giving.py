@@ -136,8 +136,9 @@ async def test_each_gguf_file_that_ollama_is_given_is_held_there(scene: Scene, t
 async def test_what_is_no_model_of_ollamas_is_refused(scene: Scene, tmp_path: Path, paths: list[str], why: str) -> None:
     content = content_of(dict.fromkeys(paths, GGUF))
     own(scene.real_store, content)
-    with pytest.raises(UsageError, match=why):
+    with pytest.raises(UsageError, match=why) as caught:
         await scene.call("give", ref=text(content.root), to="ollama", place=str(tmp_path / "ollama"), name="ann/m")
+    assert "--into" in str(caught.value.hint)
     assert not (tmp_path / "ollama").exists()
 
 
