@@ -78,6 +78,7 @@ class Upstream:
         self._coming: dict[tuple[Path, str], Coming] = {}
         self._at_once = trio.CapacityLimiter(limits.UPSTREAM_REQUESTS_AT_ONCE)
         self._one_at_a_time = tuple(trio.Lock() for _ in range(limits.UPSTREAM_LISTINGS_MAX))
+        self._naming = trio.Lock()  # Several may wait for one file, and then find it has no name yet.
         self._wrong: dict[tuple[Path, str], float] = {}
 
     async def listing(self, repo: Repo, revision: str) -> Listing:
@@ -226,6 +227,8 @@ class Upstream:
             coming = self._coming[key] = Coming()
             self._nursery.start_soon(self._run, listing, file, coming)
         await coming.wait(arrived, until=stop)
+        if coming.told == file.size:  # It may have come under another path, or for another commit.
+            await self._note(listing, file)
 
     @staticmethod
     def _is_a_part(file: HubFile, start: int, stop: int, beginning: int) -> bool:
@@ -330,10 +333,11 @@ class Upstream:
 
     async def _note(self, listing: Listing, file: HubFile) -> None:
         """Name a file by its path; once there is something in it for others, say so."""
-        if file.path in listing.standing:
-            return
-        await self._workers.run(lambda: listing.copy.link(file))
-        listing.standing.add(file.path)
+        async with self._naming:
+            if file.path in listing.standing:
+                return
+            await self._workers.run(lambda: listing.copy.link(file))
+            listing.standing.add(file.path)
         if listing.is_whole or file.size >= limits.ALONE_BYTES_MIN:
             self._kept(listing)
 

@@ -343,3 +343,21 @@ async def test_many_who_want_a_file_wait_for_one_download(ask: Ask) -> None:
         await trio.testing.wait_all_tasks_blocked()
         hub.waits.set()
     assert (hub.spans, got) == ([(0, 7)], [7] * 5)
+
+
+async def test_two_files_that_are_one_content_and_come_at_once_are_both_there(ask: Ask, kept: list[Listing]) -> None:
+    content = b"tokens"
+    hub = FakeHub([[entry("a.json", content), entry("b/a.json", content)]], {"a.json": content, "b/a.json": content})
+    hub.waits = trio.Event()
+    async with trio.open_nursery() as nursery:
+        upstream = ask(hub, nursery)
+        listing = await upstream.listing(REPO, "main")
+        async with trio.open_nursery() as clients:
+            for path in [*listing.files] * 4:
+                clients.start_soon(upstream.bring, listing, path, 0, 6, lambda place, start, stop: None)
+            await trio.testing.wait_all_tasks_blocked()
+            hub.waits.set()
+    assert listing.is_whole
+    assert [each.commit for each in kept] == [COMMIT]
+    snapshot = listing.copy.folder / "snapshots" / COMMIT
+    assert [(snapshot / path).read_bytes() for path in listing.files] == [content] * 2
