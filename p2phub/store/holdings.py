@@ -114,10 +114,9 @@ class Holdings:
         origin: Origin,
         packed: Sequence[object],
     ) -> None:
-        if self._blobs.get(digest) is None:
-            blobs = encode_manifest(manifest)
-            assert digest_of(blobs[0]) == digest, "a manifest held under the digest of another"
-            self._blobs.put(blobs)
+        blobs = encode_manifest(manifest)
+        assert digest_of(blobs[0]) == digest, "a manifest held under the digest of another"
+        self._blobs.put(blobs)  # Though they are here: only what is young is nobody's to remove until it is noted.
         value = [os.fsencode(folder), len(manifest.files), origin.value, list(packed)]
         self._log.set(HOLDING, holding_key(digest, folder), value)
         made = self.index.hold(digest, folder, rows, origin=origin, source=pack(list(packed)))

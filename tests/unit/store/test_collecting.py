@@ -17,9 +17,11 @@ from p2phub.errors import DiskError
 from p2phub.store import Keep, Origin, Spare, collecting
 from p2phub.store.blobs import YOUNG_S
 from p2phub.store.filesystem import FilesystemStore
+from p2phub.store.holdings import HOLDING
+from p2phub.store.state_log import Key, StateLog, Value
 from tests.support.content import Content, content_of, random_files
 from tests.support.covers import covers
-from tests.support.stores import DiskScene, arrive, deliver_rest, hashed, hold
+from tests.support.stores import DiskScene, arrive, deliver_rest, hashed, hold, put_all
 
 ONE = content_of({**random_files(1, model=5_500), "sub/config.json": b"{}"}, 1000)
 PART = content_of({"model.bin": ONE.files["model.bin"]}, 1000)
@@ -102,6 +104,30 @@ def test_a_fetch_of_another_process_into_the_own_store_is_left_alone(scene: Disk
     (held,) = scene.store.holdings()
     assert (held.complete, held.origin) == (True, Origin.OWN)
     assert scene.store.blob(ONE.root) is not None
+
+
+@covers("F33")
+def test_what_another_process_collects_while_a_model_is_recorded_is_not_what_describes_it(
+    scene: DiskScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_all(scene, ONE)
+    scene.store.put_blobs(list(ONE.blobs.values()))
+    os.utime(scene.home / "blobs" / ONE.root.raw.hex(), times=(time.time() - 2 * YOUNG_S,) * 2)
+    other = FilesystemStore(scene.home)
+    note = StateLog.set
+
+    def collect_first(log: StateLog, kind: str, key: Key, value: Value) -> None:
+        if kind == HOLDING:
+            other.sweep(Keep(), lambda: False)
+        note(log, kind, key, value)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(StateLog, "set", collect_first)
+        scene.store.hold(ONE.manifest, ONE.root, scene.folder, hashed(scene, ONE))
+    assert scene.store.blob(ONE.root) is not None
+    (held,) = scene.store.holdings()
+    assert held.complete
+    other.close()
 
 
 @covers("F33")
