@@ -71,6 +71,7 @@ if TYPE_CHECKING:
         Done,
         Event,
         Failed,
+        FilesLeft,
         FilesReady,
         Found,
         Listening,
@@ -109,6 +110,7 @@ __all__ = [
     "Draft",
     "Event",
     "Failed",
+    "FilesLeft",
     "FilesReady",
     "Found",
     "GgufFacts",
@@ -199,9 +201,9 @@ _ROOMS = {
     "check_mirror check_name commit_of gguf_weights git_blob_sha1 given_with_gguf is_alias is_gguf_shard "
     "is_quantisation lfs_pointer ollama_image parse_reference quantisation_of",
     "p2phub.node": "Config parse_duration parse_listen",
-    "p2phub.observe": "Adopted Done Event Failed FilesReady Found Listening PeerDropped Progress Published "
-    "PublishProgress Ready Remark Source SourceBytes SourceLacks Started Stopped Unmatched Waiting Watch printable "
-    "some_of",
+    "p2phub.observe": "Adopted Done Event Failed FilesLeft FilesReady Found Listening PeerDropped Progress "
+    "Published PublishProgress Ready Remark Source SourceBytes SourceLacks Started Stopped Unmatched Waiting Watch "
+    "printable some_of",
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}
 

@@ -63,14 +63,15 @@ class FetchingVerbs(HubPart):
         node; `background`: it gets what the node's other fetches leave. `first`: gitignore patterns of files to fetch
         before all others, in this order; `in_order`: the rest from front to back, for whoever reads it meanwhile; then
         `watch` is told of FilesReady for each of these as it is whole and at its place, and of Unmatched for a pattern
-        that no file matches. It is always told of Listening, Started, Source, SourceLacks, Progress, PeerDropped and
-        Waiting. `wait`: for how long to wait while nobody is there who has what is missing, each time and from the
-        beginning on, in seconds or as a text ("30s", "10m", "24h", "forever"; 0: not at all); None: as the settings
-        say, else a minute for those who were there and may be back. `allow_unsafe`: whether files that may run code
-        when they are loaded (pickles and the like, told by what they hold) are put in place, too; None: as the settings
-        say, else not. `link`: files that this home holds in a folder of the user's, or in its own store, are not copied
-        but get a further name in `into` (a hard link), where that can be: it takes no room, and who edits such a file
-        by one name changes it under the other. Interrupted or failed, the same call resumes.
+        that no file matches. It is always told of Listening, Started, Source, SourceLacks, Progress, PeerDropped,
+        Waiting, and at the end of FilesLeft where an earlier version left some in `into`. `wait`: for how long to wait
+        while nobody is there who has what is missing, each time and from the beginning on, in seconds or as a text
+        ("30s", "10m", "24h", "forever"; 0: not at all); None: as the settings say, else a minute for those who were
+        there and may be back. `allow_unsafe`: whether files that may run code when they are loaded (pickles and the
+        like, told by what they hold) are put in place, too; None: as the settings say, else not. `link`: files that
+        this home holds in a folder of the user's, or in its own store, are not copied but get a further name in `into`
+        (a hard link), where that can be: it takes no room, and who edits such a file by one name changes it under the
+        other. Interrupted or failed, the same call resumes.
 
         `include`, `exclude`: gitignore patterns of files, with at most two stars; no others, or not these, are fetched.
         `tensors`: shell patterns over names of tensors ("*layers.0.*") in safetensors and GGUF files, in those that

@@ -236,6 +236,8 @@ class View:
                 progress.advance(event.bytes_verified, rate=event.bytes_per_s)
             case api.FilesReady():
                 self._show_ready(event.paths)
+            case api.FilesLeft():
+                progress.note(f"Of an earlier version, and not of this one: {api.some_of(event.paths)}; left there")
             case api.Unmatched():
                 progress.note(unmatched_line(event.pattern, is_of_tensors=event.pattern in self._tensors))
             case api.Remark():

@@ -155,6 +155,13 @@ class FilesReady(Event, frozen=True):
     paths: list[str]
 
 
+class FilesLeft(Event, frozen=True):
+    """Files that an earlier version of what was fetched put into the folder, and this one does not have. They stay."""
+
+    NAME: ClassVar[str] = "files_left"
+    paths: list[str]
+
+
 class Unmatched(Event, frozen=True):
     """A pattern of files that are wanted first, or of files or tensors that are selected, matches nothing."""
 

@@ -213,6 +213,22 @@ def test_a_folder_with_another_file_of_that_name_is_left_alone(scene: Scene, sou
     assert tree_digest(into) == {**tree_digest(source), "diary.txt": before["diary.txt"]}
 
 
+def test_what_an_earlier_version_left_where_a_newer_one_is_fetched_is_told(
+    scene: Scene, source: Path, tmp_path: Path
+) -> None:
+    (source / "old.txt").write_text("no part of what comes next")
+    node, reference = served(scene, source)
+    into = tmp_path / "out"
+    first = fetch(scene, reference, into, "--provider", node.address)
+    assert ended(first)[0] == 0
+    (source / "old.txt").unlink()
+    scene.publish("publisher", source, name="model")
+    second = fetch(scene, reference, into, "--provider", node.address)
+    assert ended(second)[0] == 0
+    told = [[event["paths"] for event in each.events if event["event"] == "files_left"] for each in (first, second)]
+    assert told == [[], [["old.txt"]]]
+
+
 @dataclasses.dataclass
 class Mounted:
     """A tmpfs in a mount namespace of its own: `path` as commands within see it, `seen` as this process does."""

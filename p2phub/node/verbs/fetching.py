@@ -29,10 +29,11 @@ from p2phub.identity import PeerAddress, parse_peer_address
 from p2phub.node.capping import JobCaps
 from p2phub.node.compose import Parts
 from p2phub.node.durations import parse_duration
+from p2phub.node.earlier import left_of_earlier
 from p2phub.node.rates import Rates, parse_cap
 from p2phub.node.running import JsonObject, Running
 from p2phub.node.unfinished import Options
-from p2phub.observe import Done, Event, FilesReady, Listening, Remark, Unmatched, Watch
+from p2phub.observe import Done, Event, FilesLeft, FilesReady, Listening, Remark, Unmatched, Watch
 from p2phub.store import Origin
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ async def fetch(
         caps=caps,
         options=_options(wish),
     )
+    if left := await parts.workers.run(lambda: left_of_earlier(node, resolved, wish.destination)):
+        watch(FilesLeft(left))
     return done.as_json()
 
 

@@ -335,6 +335,11 @@ def test_fetch_tells_people_of_files_that_are_ready_but_not_of_thousands(cli: Cl
     assert said.err.count("Ready: ") == 10
 
 
+def test_fetch_tells_people_what_an_earlier_version_left(cli: Cli, hub: FakeHub) -> None:
+    hub.events = [api.FilesLeft(["a", "b", "c", "d"])]
+    assert "not of this one: a, b, c and 1 more; left there" in cli("fetch", "x/m").err
+
+
 def test_node_prints_ready_and_stopped(cli: Cli, hub: FakeHub) -> None:
     hub.events = [api.Ready(PEER, PEER, [ADDRESS]), api.Stopped()]
     said = cli("node", "--json", "--listen", "127.0.0.1:0")

@@ -25,6 +25,7 @@ from p2phub.node.home import control_path
 from p2phub.observe import (
     Done,
     Event,
+    FilesLeft,
     FilesReady,
     PeerDropped,
     Progress,
@@ -41,6 +42,7 @@ EVENTS: list[Event] = [
     PublishProgress(bytes_hashed=1, bytes_total=2, files=3),
     Source("12D", "/ip4/1.2.3.4/tcp/1", "direct"),
     Progress(bytes_verified=1, bytes_per_s=2.5),
+    FilesLeft(["a"]),
     FilesReady(["a", "b/c"]),
     Unmatched("*.jsn"),
     PeerDropped("12D", "lied", "f", 3),

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
-from tests.support.verbs import Scene, publish
+from p2phub.engine.resolve import Resolved
+from p2phub.manifest import Release, sign_release
+from p2phub.node.earlier import left_of_earlier
+from p2phub.store import Accepted
+from tests.support.content import Content, content_of
+from tests.support.verbs import PUBLISHER, Scene, own, publish
 
 
 async def listed(scene: Scene, manifest: str) -> tuple[list[str], list[str], bool]:
@@ -40,3 +46,53 @@ async def test_another_name_in_the_same_folder_replaces_nothing(scene: Scene, tm
     (folder / "more.bin").write_bytes(b"in place")
     await publish(scene, folder, name="another")
     assert await listed(scene, first["manifest"]) == ([], [first["reference"]], False)
+
+
+def accepted(scene: Scene, content: Content, sequence: int, name: str = "model") -> Resolved:
+    now = int(time.time())
+    release = Release(
+        publisher=PUBLISHER.peer_id,
+        name=name,
+        sequence=sequence,
+        manifest=content.root,
+        bytes_total=1,
+        created=now,
+        expires=now + 1000,
+    )
+    signed = sign_release(PUBLISHER, release)
+    scene.real_ledger.accept(release.publisher, name, release.tag, Accepted(signed, sequence))
+    return Resolved(content.root, release, signed)
+
+
+async def left(scene: Scene, resolved: Resolved, folder: Path) -> list[str]:
+    return await scene.parts.workers.run(lambda: left_of_earlier(scene.node, resolved, folder))
+
+
+async def test_what_an_earlier_version_left_in_the_folder_is_told_as_long_as_it_stands(
+    scene: Scene, tmp_path: Path
+) -> None:
+    before = content_of({"config.json": b"1", "old.bin": b"old", "gone.bin": b"gone", "same.bin": b"same"})
+    after = content_of({"config.json": b"22", "same.bin": b"same", "new.bin": b"new"})
+    folder, beside = tmp_path / "model", tmp_path / "beside"
+    accepted(scene, before, 1)
+    own(scene.real_store, before, folder=folder)
+    (folder / "config.json").unlink()
+    (folder / "gone.bin").unlink()
+    (folder / "mine.txt").write_text("no version has it")
+    resolved = accepted(scene, after, 2)
+    own(scene.real_store, after, folder=folder)
+    own(scene.real_store, after, folder=beside)
+    assert await left(scene, resolved, folder) == ["old.bin"]
+    assert await left(scene, resolved, beside) == []
+    (folder / "old.bin").unlink()
+    assert await left(scene, resolved, folder) == []
+
+
+async def test_what_another_name_put_into_the_folder_is_no_earlier_version(scene: Scene, tmp_path: Path) -> None:
+    before, after = content_of({"old.bin": b"old"}), content_of({"new.bin": b"new"})
+    accepted(scene, before, 1, name="another")
+    own(scene.real_store, before, folder=tmp_path)
+    resolved = accepted(scene, after, 2)
+    own(scene.real_store, after, folder=tmp_path)
+    assert await left(scene, resolved, tmp_path) == []
+    assert await left(scene, Resolved(after.root), tmp_path) == []
