@@ -21,7 +21,8 @@ from p2phub.transfer import LinkId
 USELESS_S = 2.0  # How long a link may be of no use while others wait: one that fetches, too, soon has something.
 HOPED_S = 0.5  # The same, while one waits that may soon have what we see at nobody,
 HOPE_RESTS_S = 10.0  # unless it had a link so lately.
-TRY_NEW_S = 5.0  # So often the slowest link gives its place to one that was never tried, however alike all are.
+TRY_NEW_S = 5.0  # So often the slowest link gives its place to one that was never tried, however alike all are;
+TRY_NEW_IN_CROWD_S = 10.0  # in a crowd more seldom, where most are slow, and soon will not be.
 
 
 def most_links(job: Job) -> int:
@@ -64,8 +65,8 @@ def waiting(job: Job, now: float) -> list[Provider]:
 def make_place(job: Job, now: float) -> None:
     """Let go of the links that have been of no use for longest, as many as wait for their places.
 
-    In a crowd one at a time: there all are slow, being asked by many, and soon have something. None is dialled again
-    soon.
+    In a crowd one at a time: there all are slow, being asked by many, and soon have something, so that the slowest goes
+    more seldom. But it goes: whoever names one more that fetches makes a crowd. None is dialled again soon.
     """
     session = job.session
     others = waiting(job, now)
@@ -92,8 +93,9 @@ def make_place(job: Job, now: float) -> None:
         room, untried = room - 1, untried - 1
         why = "hardly moves" if hardly_moves else "is busy" if state.busy else "has nothing of what is missing"
         _let_go(job, state, why, now)
-    if room > 0 and not job.crowd and not useless and leaving <= 0 and now - job.tried_at >= TRY_NEW_S:
-        number = session.slowest(now=now, of_several=untried <= 0)
+    every_s = TRY_NEW_IN_CROWD_S if job.crowd else TRY_NEW_S
+    if room > 0 and not useless and leaving <= 0 and now - job.tried_at >= every_s:
+        number = session.slowest(now=now, of_several=not any(map(_is_untried, others)))
         if number is not None and not (slowest := job.links[number]).leaving:
             job.tried_at = now
             _let_go(job, slowest, "is the slowest", now)

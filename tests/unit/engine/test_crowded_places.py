@@ -10,7 +10,7 @@ import pytest
 
 from p2phub import limits
 from p2phub.engine.job import Job
-from p2phub.engine.places import HOPED_S, TRY_NEW_S, USELESS_S, kept, knock_s, make_place
+from p2phub.engine.places import HOPED_S, TRY_NEW_IN_CROWD_S, TRY_NEW_S, USELESS_S, kept, knock_s, make_place
 from p2phub.engine.providers import RETRY_S, Provider
 from p2phub.engine.sparing import Sparing
 from p2phub.errors import PeerRefused
@@ -122,7 +122,15 @@ def test_the_slowest_gives_its_place_now_and_then_to_one_that_was_never_tried_th
     assert not FullJob(good=True).dropped_within(TRY_NEW_S - 0.1)
     assert FullJob(good=True).dropped_within(TRY_NEW_S) == 1
     assert not FullJob(good=True, tried_at=5.0).dropped_within(60)
-    assert not FullJob(good=True, crowd=frozenset((ANN, BOB))).dropped_within(60)
+
+
+@covers("T35", "T39")
+def test_in_a_crowd_the_slowest_gives_its_place_too_and_more_seldom() -> None:
+    """Whoever names one more that fetches makes a crowd, in which none of its own would go otherwise."""
+    crowd = frozenset((ANN, BOB))
+    assert not FullJob(good=True, crowd=crowd).dropped_within(TRY_NEW_IN_CROWD_S - 0.1)
+    assert FullJob(good=True, crowd=crowd).dropped_within(TRY_NEW_IN_CROWD_S) == 1
+    assert not FullJob(good=True, crowd=crowd, tried_at=5.0).dropped_within(60)
 
 
 @covers("T35")
@@ -130,7 +138,6 @@ def test_one_that_has_several_gives_one_of_its_places_now_and_then_to_whoever_wa
     for there_before in ({"tried_at": 5.0}, {"failures": 1}):
         assert not FullJob(good=True, several=True, **there_before).dropped_within(TRY_NEW_S - 0.1)
         assert FullJob(good=True, several=True, **there_before).dropped_within(TRY_NEW_S) == 1
-    assert not FullJob(good=True, several=True, crowd=frozenset((ANN, BOB))).dropped_within(60)
 
 
 def test_in_a_crowd_where_all_are_slow_nobody_is_let_go_of_for_that() -> None:
