@@ -98,8 +98,11 @@ class HttpConnection:
             event = self._machine.next_event()
             if event is not h11.NEED_DATA:
                 return event  # type: ignore[return-value]  # h11's type of NEED_DATA does not narrow.
+            # No more than a head may have: h11 looks at its length only as long as it has not ended, and takes a second
+            # for a mebibyte of headers.
+            most = limits.MIRROR_HEADER_BYTES_MAX + 1 - len(self._machine.trailing_data[0])
             with trio.fail_after(limits.SOCKET_CALL_S):
-                data = await self._stream.receive_some(_READ_BYTES)
+                data = await self._stream.receive_some(most)
             if not data and self._machine.their_state is h11.SEND_RESPONSE:
                 raise PeerGone("it closed the connection in place of an answer")
             self._machine.receive_data(data)  # type: ignore[arg-type]  # It takes a bytearray as well.

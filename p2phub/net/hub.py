@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from p2phub.errors import NotFound, PeerError
+from p2phub.errors import NotFound, PeerError, ProtocolViolation
 from p2phub.net.interface import Take
 from p2phub.net.mirror_http import Absent, MirrorHttp
 from p2phub.net.throttle import Throttle
 
 _NEXT = re.compile(r'<([^<>]{1,8192})>\s*;\s*rel="?next"?')
+_QUERY = re.compile(r"[!-~]+")  # What a request may have in its first line.
 
 
 class HubHttp:
@@ -29,8 +30,7 @@ class HubHttp:
             body, link = await self._http.page(path, query, most=most)
         except Absent as absent:
             raise _nothing(path) from absent
-        found = _NEXT.search(link or "")
-        return body, None if found is None else urlsplit(found[1]).query or None
+        return body, _next_query(link or "")
 
     async def span(self, path: str, start: int, stop: int, *, size: int, take: Take) -> None:
         async def take_capped(piece: bytes | bytearray) -> None:
@@ -47,6 +47,18 @@ class HubHttp:
 
     async def aclose(self) -> None:
         await self._http.aclose()
+
+
+def _next_query(link: str) -> str | None:
+    """Return what a `Link` header asks for next. Raises ProtocolViolation for what nobody could ask."""
+    found = _NEXT.search(link)
+    try:
+        query = "" if found is None else urlsplit(found[1]).query
+    except ValueError as exc:
+        raise ProtocolViolation("it names a next page that is no URL") from exc
+    if query and not _QUERY.fullmatch(query):
+        raise ProtocolViolation("it names a next page that is no URL")
+    return query or None
 
 
 def _nothing(path: str) -> NotFound:

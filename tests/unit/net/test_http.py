@@ -183,6 +183,14 @@ async def test_a_body_in_crumbs_lets_others_have_their_turn() -> None:
     assert turns >= pieces - 1
 
 
+@covers("T15")
+async def test_a_head_is_bounded_also_where_all_of_it_is_there_at_once() -> None:
+    """Taken apart it would cost a second of everybody's time."""
+    connection = await answered_with(b"HTTP/1.1 200 OK\r\n" + b"a:\r\n" * 200_000 + b"\r\n")
+    with pytest.raises(PeerGone):
+        await connection.ask(URL)
+
+
 URL = parse_web_url("http://127.0.0.1/x")
 
 
