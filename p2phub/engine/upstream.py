@@ -9,6 +9,7 @@ What needed the token is kept apart from what everybody may have. Reasons: docs/
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections import OrderedDict
@@ -31,6 +32,7 @@ from p2phub.net import Hub, Mirrors
 from p2phub.store.disk import disk_errors
 from p2phub.store.hub_copy import HubCopy, HubFile, hash_beginning
 
+_log = logging.getLogger(__name__)
 _TRIES = 3
 _AGAIN_S = 1.0
 _PAGES_MAX = limits.UPSTREAM_FILES_MAX // 50  # The hub gives 50 to 1,000 files a page.
@@ -247,6 +249,9 @@ class Upstream:
             await self._note(listing, file)
         except HubError as error:
             coming.error = error
+        except Exception:  # noqa: BLE001  # One file must never end the node, whatever fault of ours it finds.
+            _log.exception("a fault of our own ended %s of %s", file.path, listing.repo.name)
+            coming.error = PeerGone("a fault of our own ended it", peer=str(self._hub))
         finally:
             if self._coming.get(key) is coming:
                 del self._coming[key]

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from p2phub.errors import HubError, PeerGone
-from p2phub.identity import PeerId
+from p2phub.identity import SourceId
 
 _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def alone(what: str, peer: PeerId) -> Iterator[None]:
+def alone(what: str, peer: SourceId) -> Iterator[None]:
     """Log an exception that is none of ours as the bug that it is, and raise PeerGone in its place. `what`: what ends
     with it, as "a dial"."""
     try:

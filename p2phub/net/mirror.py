@@ -6,13 +6,16 @@ Loaded when a fetch has a mirror, and not before. Source: proto/mirror.md; reaso
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 
 import trio
 
 from p2phub import limits
 from p2phub.content import Digest
+from p2phub.errors import PeerGone
 from p2phub.identity import MirrorId, PeerId
 from p2phub.manifest import mirror_release_path
+from p2phub.net.alone import alone
 from p2phub.net.hub import HubHttp
 from p2phub.net.interface import Hub
 from p2phub.net.mirror_address import LookUp, look_up
@@ -46,7 +49,8 @@ class MirrorPlane:
         link = MirrorLink(mirror, http, manifest, address=await http.find(), workers=self._workers, down=self._down)
 
         async def run() -> None:
-            await link.run(wants_manifest=wants_manifest)
+            with suppress(PeerGone), alone("a link", mirror):  # Which has told already that it closed.
+                await link.run(wants_manifest=wants_manifest)
 
         self._nursery.start_soon(run)
         return link

@@ -264,6 +264,22 @@ async def test_what_is_left_of_a_file_that_is_not_as_listed_is_nothing(ask: Ask,
     assert listing.copy.standing(listing.files["big.bin"]) is None
 
 
+@covers("F31")
+async def test_a_fault_of_our_own_in_a_file_ends_that_file_alone_and_is_logged(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub = FakeHub([[entry("a", b"1"), entry("b", b"2")]], {"a": b"1", "b": b"2"})
+    async with trio.open_nursery() as nursery:
+        upstream = ask(hub, nursery)
+        listing = await upstream.listing(REPO, "main")
+        with monkeypatch.context() as planted:
+            planted.setattr(FakeHub, "span", lambda *args, **more: 1 // 0)
+            with pytest.raises(PeerGone):
+                await upstream.bring(listing, "a", 0, 1, lambda place, start, stop: None)
+        await upstream.bring(listing, "b", 0, 1, lambda place, start, stop: None)
+    assert "a fault of our own" in caplog.text
+
+
 async def test_a_blob_that_changed_on_the_disk_is_not_there(ask: Ask) -> None:
     content = b"weights"
     hub = FakeHub([[entry("a.bin", content)]], {"a.bin": content})

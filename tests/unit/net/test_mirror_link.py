@@ -204,3 +204,13 @@ async def test_a_capped_link_opens_before_it_tells_anything_else(
             await trio.sleep(0)
         down.set_rate(None)
         assert isinstance(await link.next_report(), Opened)
+
+
+@covers("F31")
+async def test_a_fault_of_our_own_in_a_link_ends_that_link_alone_and_is_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(mirror_link.MirrorLink, "_converse", lambda *args, **more: 1 // 0)
+    async with scene(tmp_path) as (_, link, _arriving):
+        assert isinstance(await link.next_report(), Closed)
+    assert "a fault of our own" in caplog.text
