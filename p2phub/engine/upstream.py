@@ -274,11 +274,16 @@ class Upstream:
         hub, place = self._as(for_everybody=listing.for_everybody), coming.place
         hasher = file.hasher()
         coming.count = await self._workers.run_long(lambda: hash_beginning(place, hasher, file.size))
+        coming.left = file.size - coming.count
+        # The size is the hub's word: it is believed before the disk is full, not when it is.
+        wanted = sum(each.left for each in self._coming.values())
+        await self._workers.run(lambda: listing.copy.need_room(wanted))
         with disk_errors(f"write to {place}"):
             fd = os.open(place, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
 
         def written(count: int) -> None:
             coming.count += count
+            coming.left -= count
             if file.size > limits.UPSTREAM_WHOLE_BYTES:
                 coming.tell(min(coming.count, file.size - limits.UPSTREAM_HELD_BACK_BYTES))
 

@@ -86,11 +86,12 @@ def write_at(descriptor: int, place: Path, piece: bytes | bytearray, at: int) ->
 
 
 class Coming:
-    """A file that comes. `count`: bytes that are written; `told`: up to where they may be told of."""
+    """A file that comes. `count`: bytes that are written, `left`: that are to be; `told`: up to where they may be told
+    of."""
 
     def __init__(self) -> None:
         self.place = Path()
-        self.count = 0
+        self.count = self.left = 0
         self.told = 0
         self.error: HubError | None = None
         self._ended = False

@@ -21,7 +21,8 @@ from pathlib import Path
 import msgspec
 
 from p2phub.manifest import check_path, git_blob_sha1, lfs_pointer
-from p2phub.store.disk import disk_errors, open_for_reading
+from p2phub.store.destination import need_room
+from p2phub.store.disk import FOLDER_FLAGS, disk_errors, open_for_reading
 from p2phub.store.materialise.listing import Listed, encode_listing
 
 _READ_BYTES = 1 << 20
@@ -81,6 +82,15 @@ class HubCopy:
                 return place
             except FileNotFoundError:
                 return None
+
+    def need_room(self, count: int) -> None:
+        """Raise DiskFull if so many bytes more cannot be here."""
+        with disk_errors(f"write to {self.folder}"):
+            fd = os.open(self.folder, FOLDER_FLAGS)
+            try:
+                need_room(fd, self.folder, count, hint="make room, then ask again: what came is kept")
+            finally:
+                os.close(fd)
 
     def coming(self, file: HubFile) -> Path:
         """Return where what comes of a file is written; it is made now if it is not there."""

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -19,7 +20,7 @@ from p2phub import limits
 from p2phub.engine.upstream import Listing, Upstream
 from p2phub.engine.upstream_api import Repo
 from p2phub.engine.workers import Workers
-from p2phub.errors import Damaged, DiskError, NotFound, PeerGone, ProtocolViolation, UsageError
+from p2phub.errors import Damaged, DiskError, DiskFull, NotFound, PeerGone, ProtocolViolation, UsageError
 from p2phub.identity import MirrorId, parse_mirror
 from p2phub.net import Mirrors
 from p2phub.net.interface import Take
@@ -262,6 +263,35 @@ async def test_what_is_left_of_a_file_that_is_not_as_listed_is_nothing(ask: Ask,
     assert max(told) <= len(BIG) - limits.UPSTREAM_HELD_BACK_BYTES
     assert kept == []
     assert listing.copy.standing(listing.files["big.bin"]) is None
+
+
+@covers("T26", "F04")
+async def test_files_that_the_disk_has_no_room_for_are_not_begun(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub may list any size, and send as much: the room of all that comes is looked at, before any of it does."""
+    disk = SimpleNamespace(f_bavail=100, f_blocks=1000, f_frsize=limits.MIB)
+    monkeypatch.setattr("p2phub.store.destination.os.statvfs", lambda fd: disk)
+    large = {"oid": "0" * 64, "size": 101 * limits.MIB}
+    half, other = ({"oid": digit * 64, "size": 60 * limits.MIB} for digit in "12")
+    hub = FakeHub([[entry("large", b"", lfs=large), entry("half", b"", lfs=half), entry("other", b"", lfs=other)]])
+    hub.content = {"large": BIG, "half": BIG, "other": BIG}
+    hub.waits = trio.Event()
+    comes = trio.Event()
+
+    def nothing(place: Path, start: int, stop: int) -> None:
+        raise AssertionError("nothing comes of it")
+
+    async with trio.open_nursery() as nursery:
+        upstream = ask(hub, nursery)
+        listing = await upstream.listing(REPO, "main")
+        with pytest.raises(DiskFull):
+            await upstream.bring(listing, "large", 0, 101 * limits.MIB, nothing)
+        assert hub.spans == []
+        nursery.start_soon(upstream.bring, listing, "half", 0, 60 * limits.MIB, lambda *came: comes.set())
+        await comes.wait()
+        with pytest.raises(DiskFull):
+            await upstream.bring(listing, "other", 0, 60 * limits.MIB, nothing)
+        assert len(hub.spans) == 1
+        nursery.cancel_scope.cancel()
 
 
 @covers("F31")
