@@ -129,6 +129,8 @@ RESULTS: Json = {
             "origin": "published",
             "pinned": False,
             "announced_to": 4,
+            "earlier": [],
+            "replaced": False,
         }
     ],
     "unfinished": [],
