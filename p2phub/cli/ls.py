@@ -100,7 +100,8 @@ def state(item: dict[str, Any]) -> str:
     pinned."""
     # A daemon of an older version does not tell.
     what = "replaced there" if item.get("replaced") else _state(item)
-    was = "".join(f", earlier {reference.rpartition('/')[2]}" for reference in (item.get("earlier") or ())[:1])
+    earlier = item.get("earlier")
+    was = f", earlier {earlier[0].rpartition('/')[2]}" if earlier else ""
     return what + was + (", pinned" if item.get("pinned") else "")
 
 

@@ -52,8 +52,8 @@ class Exchange(Protocol):
         """Send the head of an answer whose body of `length` bytes follows, by `send` and `send_file`; not of HEAD.
         What has not come of the request's body by then is not read any more.
 
-        None: nobody knows how long it will be, and the request's body may still come; `send` alone
-        sends it, and `end` says when it is whole."""
+        None: nobody knows how long it will be, and the request's body may still come; `send` alone sends it, and `end`
+        says when it is whole."""
 
     async def send(self, piece: bytes | memoryview) -> None: ...
 

@@ -248,7 +248,7 @@ class StateLog:
         self._compact_if_worth()
 
     def _cut_torn(self, fd: int, length: int) -> None:
-        self._write_beside(_TORN, os.pread(fd, length - self._end, self._end))
+        _write_whole(self._disk, self._home, _TORN, os.pread(fd, length - self._end, self._end))
         self._disk.truncate(fd, self._end)
 
     def _compact_if_worth(self) -> None:
@@ -259,7 +259,7 @@ class StateLog:
         bodies = self._not_ours + ours
         data = _framed(bodies)
         try:
-            self._write_beside(_NEW, data)
+            _write_whole(self._disk, self._home, _NEW, data)
             file = os.open(_NEW, READ_FLAGS, dir_fd=self._home)
             try:
                 self._disk.replace(_NEW, LOG, source_fd=self._home, target_fd=self._home)
@@ -280,9 +280,6 @@ class StateLog:
         with contextlib.suppress(OSError):  # Until that is durable the old one is there. Who appends sees to it first.
             self._disk.fsync(self._home)
             self._named = status.st_ino
-
-    def _write_beside(self, name: str, data: bytes) -> None:
-        _write_whole(self._disk, self._home, name, data)
 
 
 def salvage(home: Path, disk: Disk | None = None) -> tuple[str, ...]:
