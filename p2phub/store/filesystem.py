@@ -53,7 +53,7 @@ from p2phub.store.interface import (
 )
 from p2phub.store.keeping import Collectable, Keep, Spare, Swept, Usage
 from p2phub.store.local import find_local
-from p2phub.store.mapped import is_in_memory, shows_writes
+from p2phub.store.mapped import shows_writes
 from p2phub.store.own_folder import in_use
 from p2phub.store.part_hashed import note_parts, part_hashed
 from p2phub.store.remembering import is_as_hashed, remembered
@@ -63,6 +63,7 @@ from p2phub.store.serving import files_of, manifests_with, open_held, parts, rea
 from p2phub.store.sharing import Places
 from p2phub.store.sharing.attached import Attached
 from p2phub.store.state_log import LOG, StateLog, open_home
+from p2phub.store.tmpfs import is_in_memory
 from p2phub.store.usage import usage_of
 from p2phub.store.whose import READ_ONLY
 

@@ -14,16 +14,13 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sys
-from ctypes import c_int, c_int64, c_long, c_uint
-from pathlib import Path
+from ctypes import c_int, c_int64, c_uint
+
+from p2phub.store.tmpfs import is_in_memory
 
 _LIBC = ctypes.CDLL(None, use_errno=True)  # Calls through it give up the GIL.
 _SYNC_FILE_RANGE = getattr(_LIBC, "sync_file_range", None)
 _ALL_AND_WAIT = 1 | 2 | 4  # For what is on its way already, for the start of the rest, and for its end.
-_Statfs = c_long * 64  # More than it takes; which kind of file system it is comes first.
-_KINDS_IN_MEMORY = frozenset((0x01021994, 0x858458F6, 0x958458F6))  # tmpfs, ramfs, hugetlbfs.
-_in_memory: dict[int, bool] = {}  # By device: over a network each question would be a round trip.
 
 if _SYNC_FILE_RANGE is not None:
     _SYNC_FILE_RANGE.argtypes = (c_int, c_int64, c_int64, c_uint)
@@ -41,19 +38,3 @@ def shows_writes(fd: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def is_in_memory(at: int | Path) -> bool:
-    """Whether a file or folder, by its descriptor or path, is on a file system that has no disk. Behind overlayfs and
-    the like it does not show. Raises OSError."""
-    device = os.stat(at).st_dev
-    if device not in _in_memory:
-        _in_memory[device] = sys.platform == "linux" and _kind(at) in _KINDS_IN_MEMORY
-    return _in_memory[device]
-
-
-def _kind(at: int | Path) -> int:
-    """Return which kind of file system that is, as Linux numbers them; 0 if it does not say."""
-    found = _Statfs()
-    failed = _LIBC.fstatfs(at, found) if isinstance(at, int) else _LIBC.statfs(os.fsencode(at), found)
-    return 0 if failed else int(found[0]) & 0xFFFF_FFFF

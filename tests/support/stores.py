@@ -118,8 +118,8 @@ class MemoryScene:
 
 def as_on_a_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let fingerprints be trusted wherever the folders for tests are, also on a file system in memory."""
-    monkeypatch.setattr("p2phub.store.mapped._KINDS_IN_MEMORY", frozenset())
-    monkeypatch.setattr("p2phub.store.mapped._in_memory", {})
+    monkeypatch.setattr("p2phub.store.tmpfs._KINDS_IN_MEMORY", frozenset())
+    monkeypatch.setattr("p2phub.store.tmpfs._in_memory", {})
 
 
 def files_below(folder: Path) -> dict[str, bytes]:

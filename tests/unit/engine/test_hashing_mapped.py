@@ -11,7 +11,7 @@ import pytest
 from p2phub.engine.hashing_all import hash_folder
 from p2phub.engine.workers import Workers
 from p2phub.store.filesystem import FilesystemStore
-from p2phub.store.mapped import is_in_memory
+from p2phub.store.tmpfs import is_in_memory
 from tests.support.covers import covers
 
 

@@ -25,7 +25,7 @@ from p2phub.store.placing import Places
 from tests.support.content import Content, content_of, random_files
 from tests.support.covers import covers
 from tests.support.opening import all_closed_again
-from tests.support.stores import DiskScene, arrive, deliver, deliver_rest, files_below, hold
+from tests.support.stores import DiskScene, arrive, as_on_a_disk, deliver, deliver_rest, files_below, hold
 
 CONTENT = content_of({**random_files(5, big=40_000, small=900), "sub/c.bin": b"c" * 3_000}, 1_000)
 
@@ -307,7 +307,10 @@ def test_a_disk_that_fills_up_on_the_way_keeps_what_came_and_resumes_when_there_
 
 
 @pytest.mark.covers("F04", "T26")
-def test_large_files_take_their_room_before_the_first_byte(tmp_path: Path, small_disk: Path) -> None:
+def test_large_files_take_their_room_before_the_first_byte(
+    tmp_path: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_on_a_disk(monkeypatch)  # In memory room is only looked for: test_tmpfs.
     content = content_of({"large": bytes(3 << 20)})
     store = FilesystemStore(tmp_path / "home")
     arrival = store.arrive(content.manifest, content.root, content.table, small_disk / "out", force=False)

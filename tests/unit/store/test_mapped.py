@@ -15,7 +15,8 @@ import pytest
 
 from p2phub.errors import ContentChanged
 from p2phub.store.folders import fingerprint
-from p2phub.store.mapped import is_in_memory, shows_writes
+from p2phub.store.mapped import shows_writes
+from p2phub.store.tmpfs import is_in_memory
 from tests.support.content import content_of
 from tests.support.covers import covers
 from tests.support.stores import DiskScene, arrive, deliver_rest, hold
