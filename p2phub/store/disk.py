@@ -220,7 +220,10 @@ _GONE = (
     "was the folder moved, or its disk unmounted? or {another}",
 )
 _REASONS = {
-    errno.EROFS: ("the file system is read-only", "mount it for writing, or {another}"),
+    errno.EROFS: (  # What a unit of systemd does not name is that to its processes.
+        "the file system is read-only",
+        "mount it for writing (of a node that systemd runs: ReadWritePaths= in its unit), or {another}",
+    ),
     errno.EACCES: ("permission denied", _OWNER),
     errno.EPERM: ("not permitted", _OWNER),
     errno.EIO: ("the disk reports an input/output error", "check the disk; what was durable before is kept"),
