@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         git_blob_sha1,
         given_with_gguf,
         is_alias,
+        is_commit,
         is_gguf_shard,
         is_quantisation,
         lfs_pointer,
@@ -163,6 +164,7 @@ __all__ = [
     "given_with_gguf",
     "has_home",
     "is_alias",
+    "is_commit",
     "is_gguf_shard",
     "is_quantisation",
     "lfs_pointer",
@@ -198,7 +200,7 @@ _ROOMS = {
     "p2phub.formats": "GgufFacts gguf_facts looks_like_gguf",
     "p2phub.identity": "Address PeerAddress PeerId parse_peer_address parse_peer_id",
     "p2phub.manifest": "DEFAULT_TAG KINDS OLLAMA_MEDIA_TYPE OllamaImage OllamaKind OllamaPart Reference Ticket "
-    "check_mirror check_name commit_of gguf_weights git_blob_sha1 given_with_gguf is_alias is_gguf_shard "
+    "check_mirror check_name commit_of gguf_weights git_blob_sha1 given_with_gguf is_alias is_commit is_gguf_shard "
     "is_quantisation lfs_pointer ollama_image parse_reference quantisation_of",
     "p2phub.node": "Config parse_duration parse_listen",
     "p2phub.observe": "Adopted Done Event Failed FilesLeft FilesReady Found Listening PeerDropped Progress "

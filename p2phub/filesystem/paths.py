@@ -17,8 +17,6 @@ here but by `Hub.repository`, and is the same as through the gateway: nobody els
 
 from __future__ import annotations
 
-import re
-
 import msgspec
 
 from p2phub import api
@@ -29,7 +27,6 @@ KINDS = {"datasets": "dataset", "models": "model"}
 
 MAIN = api.DEFAULT_TAG
 _TICKET = "p2phub:"
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class Above(msgspec.Struct, frozen=True):
@@ -92,8 +89,3 @@ def is_digest(text: str) -> bool:
     except Malformed:
         return False
     return True
-
-
-def is_commit(text: str) -> bool:
-    """Whether a revision is a commit, as hubs have them."""
-    return _COMMIT.fullmatch(text) is not None

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from p2phub.api import NotFound, version_at
+from p2phub.api import NotFound, is_commit, version_at
 from p2phub.api.reading import OpenedFile
 from p2phub.filesystem.listing import Folders
-from p2phub.filesystem.paths import MAIN, Place, is_commit, is_digest
+from p2phub.filesystem.paths import MAIN, Place, is_digest
 
 _HINT = (
     "a path is p2phub://PUBLISHER/name/file, p2phub://org/name/file (p2phub name add), or p2phub://name@main/file for "

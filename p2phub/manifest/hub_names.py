@@ -7,16 +7,28 @@ commit alone, from whichever repository they find it in first.
 
 from __future__ import annotations
 
+import re
 from hashlib import sha1
 
 from p2phub.content import Digest, digest_of
 
-COMMIT_DIGITS = 40
+_SHA1_DIGITS = 40
+_SHA1 = re.compile(rf"[0-9a-f]{{{_SHA1_DIGITS}}}")
+
+
+def is_commit(text: str) -> bool:
+    """Whether a hub may call a version so. A branch or tag of this form is taken for a commit, as clients take it."""
+    return _SHA1.fullmatch(text) is not None
 
 
 def commit_of(name: str, manifest: Digest) -> str:
     """Return the commit of a manifest in the repository `name` ("org/name", or "name")."""
-    return digest_of(manifest.raw + name.encode()).raw.hex()[:COMMIT_DIGITS]
+    return digest_of(manifest.raw + name.encode()).raw.hex()[:_SHA1_DIGITS]
+
+
+def is_git_sha1(text: str) -> bool:
+    """Whether git may call a blob so. It names blobs as it names commits, but which of both is meant is never open."""
+    return _SHA1.fullmatch(text) is not None
 
 
 def git_blob_sha1(content: bytes) -> str:

@@ -19,7 +19,7 @@ import re
 from pathlib import Path
 
 from p2phub.errors import Damaged
-from p2phub.manifest import ignored
+from p2phub.manifest import ignored, is_commit
 from p2phub.store.caches.found import Report
 from p2phub.store.caches.links import Links, entries_of, open_folder
 from p2phub.store.caches.listing import Listed, read_listing
@@ -28,7 +28,6 @@ from p2phub.store.disk import FOLDER_FLAGS
 
 _REPOSITORY = re.compile(r"(models|datasets|spaces|kernels)--([0-9A-Za-z_.-]{1,200})")
 _NAME = re.compile(r"(?:[0-9A-Za-z_.-]+/)?[0-9A-Za-z_.-]+")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _KIND = re.compile(r"(?:models|datasets|spaces|kernels)--")
 _SHARED_MARKER = ".huggingface-shared-blobs"
 
@@ -55,7 +54,7 @@ def is_repository(folder: Path) -> bool:
 def is_snapshot(folder: Path) -> bool:
     """Whether `folder` is one snapshot: what `hf download` prints."""
     above = folder.parent
-    return _COMMIT.fullmatch(folder.name) is not None and above.name == "snapshots" and is_repository(above.parent)
+    return is_commit(folder.name) and above.name == "snapshots" and is_repository(above.parent)
 
 
 def is_hub(folder: Path) -> bool:
@@ -106,7 +105,7 @@ def _repository(
             for commit in commits:
                 report.go_on()
                 at = folder / "snapshots" / commit
-                if _COMMIT.fullmatch(commit) is None:
+                if not is_commit(commit):
                     if not ignored(commit):
                         report.problem(at, "not a commit")
                     continue

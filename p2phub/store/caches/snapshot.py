@@ -14,13 +14,12 @@ from pathlib import Path
 
 from p2phub import limits
 from p2phub.errors import DiskError, Malformed
-from p2phub.manifest import adopted_paths, check_path, ignored
+from p2phub.manifest import adopted_paths, check_path, ignored, is_git_sha1
 from p2phub.store.caches.found import JUNK, CachedFile, CachedModel, Claim, Report, in_order, reason
 from p2phub.store.caches.links import Links, entries_of, open_folder
 from p2phub.store.caches.listing import Listed
 from p2phub.store.folders import LeavesFolder, NotAFile, fingerprint, legible
 
-_SHA1 = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -161,7 +160,7 @@ def _claim_of(blob: str) -> Claim | None:
     """Return what the name of a blob says of its bytes."""
     if _SHA256.fullmatch(blob):
         return Claim(sha256=bytes.fromhex(blob))
-    if _SHA1.fullmatch(blob):
+    if is_git_sha1(blob):
         return Claim(git_sha1=bytes.fromhex(blob))
     return None
 

@@ -11,12 +11,11 @@ from pathlib import Path
 import msgspec
 
 from p2phub.errors import Malformed, UsageError
-from p2phub.manifest import check_path
+from p2phub.manifest import check_path, is_commit
 
 REPO_TYPES = ("model", "dataset", "space", "kernel")
 _REPO_PART = r"(?=[\w.-]{1,96}(?:/|$))\w(?:[\w.-]*\w)?"  # As the client has it.
 _REPO = re.compile(rf"(?:{_REPO_PART}/)?{_REPO_PART}", re.ASCII)
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class HfPlace(msgspec.Struct, frozen=True):
@@ -47,7 +46,7 @@ class HfPlace(msgspec.Struct, frozen=True):
             raise UsageError(f"{self.repo_type!r} is no kind of repository", hint="one of " + ", ".join(REPO_TYPES))
         if not _REPO.fullmatch(self.repo) or "--" in self.repo or ".." in self.repo or self.repo.endswith(".git"):
             raise UsageError(f"{self.repo!r} cannot be a repository's name on the hub", hint="name it as ORG/NAME")
-        if not _COMMIT.fullmatch(self.commit):
+        if not is_commit(self.commit):
             raise UsageError(f"{self.commit!r} is no commit: 40 hex digits")
         if self.ref is not None:
             try:

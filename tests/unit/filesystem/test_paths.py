@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from p2phub.filesystem.paths import Above, Place, is_commit, parse_path
+from p2phub.filesystem.paths import Above, Place, parse_path
 
 KEY = "12D3KooWDsF1CvQjBFn83qYuoVmEiDvGxsTThQsTYx2GWjrw7bEw"
 DIGEST = "bagaqihrauqqfvumyk5gs3gmaqt42sglyyutek46ntjqsiiscgh4tkywwujna"
@@ -67,9 +67,3 @@ def test_the_same_file_of_a_settled_version_has_a_path_too(path: str, pinned: st
 def test_a_prefix_says_the_kind() -> None:
     kinds = [parse_path(path) for path in ("acme/x", "models/acme/x", "datasets/acme/x")]
     assert [place.kind for place in kinds if isinstance(place, Place)] == [None, "model", "dataset"]
-
-
-def test_a_commit_has_forty_digits() -> None:
-    assert is_commit("0123456789abcdef" * 2 + "01234567")
-    assert not is_commit("0123456789abcdef")
-    assert not is_commit("main")
