@@ -77,33 +77,14 @@ class MirrorHttp:
 
     async def whole(self, path: str, *, most: int, take: Take | None = None) -> bytes:
         """Return a file of at most `most` bytes, given to `take` as they come, too. Raises Absent, PeerError."""
-        with self._within(most) as theirs:
-            async with self._answer(path) as (head, connection):
-                if head.status_code != 200:
-                    raise MirrorUnusable(f"answers with status {head.status_code}")
-                body = bytearray()
-                while (piece := await connection.next_piece()) is not None:
-                    body += piece
-                    if len(body) > most:
-                        raise ProtocolViolation(f"more than {most} bytes in answer to {path} [mirror-length]")
-                    if take is not None:
-                        with _our_time(theirs):
-                            await take(piece)
-                return bytes(body)
+        _, body = await self._told(path, most=most, take=take)
+        return body
 
     async def page(self, path: str, query: str, *, most: int) -> tuple[bytes, str | None]:
         """Return what is told at a URL with a query, at most `most` bytes, and the `Link` header beside it. Raises
         Absent, PeerError."""
-        with self._within(most):
-            async with self._answer(path, query=query) as (head, connection):
-                if head.status_code != 200:
-                    raise MirrorUnusable(f"answers with status {head.status_code}")
-                body = bytearray()
-                while (piece := await connection.next_piece()) is not None:
-                    body += piece
-                    if len(body) > most:
-                        raise ProtocolViolation(f"more than {most} bytes in answer to {path} [mirror-length]")
-                return bytes(body), header(head, b"link")
+        head, body = await self._told(path, query=query, most=most)
+        return body, header(head, b"link")
 
     async def span(self, path: str, start: int, stop: int, *, size: int, take: Take) -> None:
         """Hand the bytes from `start` up to `stop` of a file of `size` bytes to `take`, as they come.
@@ -129,6 +110,24 @@ class MirrorHttp:
                     raise PeerGone(f"its answer ended {left} bytes too early")
 
     # --- one exchange ------------------------------------------------------------------------------------------------
+
+    async def _told(
+        self, path: str, *, query: str = "", most: int, take: Take | None = None
+    ) -> tuple[h11.Response, bytes]:
+        """Return an answer that is whole, of at most `most` bytes. Raises Absent, PeerError."""
+        with self._within(most) as theirs:
+            async with self._answer(path, query=query) as (head, connection):
+                if head.status_code != 200:
+                    raise MirrorUnusable(f"answers with status {head.status_code}")
+                body = bytearray()
+                while (piece := await connection.next_piece()) is not None:
+                    body += piece
+                    if len(body) > most:
+                        raise ProtocolViolation(f"more than {most} bytes in answer to {path} [mirror-length]")
+                    if take is not None:
+                        with _our_time(theirs):
+                            await take(piece)
+                return head, bytes(body)
 
     @asynccontextmanager
     async def _answer(
