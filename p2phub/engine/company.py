@@ -16,9 +16,9 @@ import trio
 from p2phub import limits
 from p2phub.discovery import Candidate
 from p2phub.engine.exchange import Told, worth_dialling
+from p2phub.engine.giving_place import most_links
 from p2phub.engine.heartbeat import HoldsNow, Questions, keep_company
 from p2phub.engine.job import Job
-from p2phub.engine.places import most_links
 from p2phub.engine.providers import Provider
 from p2phub.errors import PeerRefused
 from p2phub.identity import PeerAddress, PeerId

@@ -3,7 +3,7 @@
 One task owns all state of the fetch (`job`) and takes events from one bounded channel: a candidate was found, a dial
 came out, a link reported, a sync failed, time passed. It tells `transfer.Session` what happened and carries out what
 that decides. Around it run tasks that own nothing: the search for providers, one task a link (`dialling`), the sync
-task. Whom to let go of for others decide `nearness` and `places`, whom to dial next `turns`, when to give up
+task. Whom to let go of for others decide `nearness` and `giving_place`, whom to dial next `turns`, when to give up
 `patience`. The verdict is raised after the nursery has closed, or it would arrive wrapped in an ExceptionGroup.
 
 Source: proto/transfer.md; DESIGN "Leases", "Many sources", "No silent stall".
@@ -28,12 +28,12 @@ from p2phub.engine.company import meet, take_holding, take_told
 from p2phub.engine.dialling import Dialled, Reported
 from p2phub.engine.exchange import Told
 from p2phub.engine.explain import explain
+from p2phub.engine.giving_place import make_place
 from p2phub.engine.heartbeat import HoldsNow, Silent
 from p2phub.engine.job import Item, Job, KinKnown, KinSearchEnded, Means, ReadersChanged, SearchEnded, Wish
 from p2phub.engine.kin import look_for_kin, turn_to_next
 from p2phub.engine.nearness import ask_lan_if_long, spare
 from p2phub.engine.patience import Patience
-from p2phub.engine.places import make_place
 from p2phub.engine.preparing import begin, late_at, look, look_early
 from p2phub.engine.reports import take_report
 from p2phub.engine.search import Search

@@ -10,10 +10,10 @@ from __future__ import annotations
 import logging
 import math
 
+from p2phub.engine.giving_place import waiting
 from p2phub.engine.job import Job, SearchEnded
 from p2phub.engine.kin import may_search, search_for_kin
 from p2phub.engine.meter import LOOK_S
-from p2phub.engine.places import waiting
 from p2phub.engine.providers import RETRY_S
 from p2phub.engine.waiting import QUICK_S, ended, nobody_has_it, pause_s, says_next, says_waiting, soon_s
 from p2phub.observe import WaitNow

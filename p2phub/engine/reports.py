@@ -6,8 +6,8 @@ import logging
 
 from p2phub.content import RangeSet
 from p2phub.engine.company import accompany
+from p2phub.engine.giving_place import knock_s
 from p2phub.engine.job import Job, LinkState
-from p2phub.engine.places import knock_s
 from p2phub.engine.preparing import advance, join
 from p2phub.errors import ChunkMismatch, DiskError, Malformed, PeerError, PeerGone, PeerRefused, ProtocolViolation
 from p2phub.identity import PeerAddress, PeerId

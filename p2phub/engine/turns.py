@@ -12,7 +12,7 @@ Those that are due (`Provider.is_due`), and that neither `sparing` nor `parole` 
 6. in a crowd, by a draw that is another at each node, so that not all of them dial the same.
 
 A provider is dialled at all of its addresses, which race (`dialling`); those that the user did not name cost a budget.
-Whose links make place for whom stands in `places`. Source: docs/decisions/0066, proto/transfer.md.
+Whose links make place for whom stands in `giving_place`. Source: docs/decisions/0066, proto/transfer.md.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from itertools import count
 from p2phub import limits
 from p2phub.discovery import Nearness
 from p2phub.engine.dialling import Dialled, Target, run_link
+from p2phub.engine.giving_place import HOPE_RESTS_S, kept, most_links
 from p2phub.engine.job import Job, LinkState
 from p2phub.engine.kin import kin_wanted
 from p2phub.engine.mirrors import run_mirror
 from p2phub.engine.nearness import in_order, nearness_of
 from p2phub.engine.parole import kept_back
-from p2phub.engine.places import HOPE_RESTS_S, kept, most_links
 from p2phub.engine.providers import RETRY_S, Provider
 from p2phub.errors import PeerError
 from p2phub.identity import Address, MirrorId, PeerId

@@ -22,7 +22,7 @@ import numpy as np
 from p2phub import limits
 from p2phub.content import ChunkTable, RangeSet
 from p2phub.engine.company import MEET_S
-from p2phub.engine.places import HOPE_RESTS_S, HOPED_S, USELESS_S
+from p2phub.engine.giving_place import HOPE_RESTS_S, HOPED_S, USELESS_S
 from p2phub.engine.providers import RETRY_S
 from p2phub.errors import PeerGone
 from p2phub.identity import PeerId, SourceId

@@ -9,7 +9,7 @@ import pytest
 
 from p2phub import limits
 from p2phub.engine.assembly import Assembly
-from p2phub.engine.places import TRY_NEW_S
+from p2phub.engine.giving_place import TRY_NEW_S
 from p2phub.net import Offer
 from p2phub.net.reading import ChunkReader
 from p2phub.net.service import BulkService

@@ -9,8 +9,8 @@ from typing import cast
 import pytest
 
 from p2phub import limits
+from p2phub.engine.giving_place import HOPED_S, TRY_NEW_IN_CROWD_S, TRY_NEW_S, USELESS_S, kept, knock_s, make_place
 from p2phub.engine.job import Job
-from p2phub.engine.places import HOPED_S, TRY_NEW_IN_CROWD_S, TRY_NEW_S, USELESS_S, kept, knock_s, make_place
 from p2phub.engine.providers import RETRY_S, Provider
 from p2phub.engine.sparing import Sparing
 from p2phub.errors import PeerRefused

@@ -9,8 +9,8 @@ import pytest
 
 from p2phub import limits
 from p2phub.content import digest_of
+from p2phub.engine.giving_place import most_links
 from p2phub.engine.job import Job
-from p2phub.engine.places import most_links
 from p2phub.net.interface import Cap, NoCap
 from p2phub.net.throttle import Throttle
 

@@ -8,8 +8,8 @@ from typing import cast
 
 from p2phub.content import RangeSet
 from p2phub.discovery import Candidate, Nearness, Surroundings
+from p2phub.engine.giving_place import HOPE_RESTS_S
 from p2phub.engine.job import Job
-from p2phub.engine.places import HOPE_RESTS_S
 from p2phub.engine.providers import Provider, ProviderBook
 from p2phub.engine.sparing import Sparing
 from p2phub.engine.turns import Turns
