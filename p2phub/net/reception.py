@@ -3,7 +3,8 @@
 Bounds: DATA_CONNECTIONS_MAX bulk connections (a thread each), CONTROL_CONNECTIONS_MAX control connections (a task
 each), CONNECTIONS_PER_PEER_MAX of one peer. Who finds no place is told "busy"; but a bulk connection that has asked for
 nothing for GIVES_WAY_S gives its place to whoever comes, one of a network that holds most places to who comes from
-another (`net.places`), and within that who deserves a place more than who has had its turn gets it (`transfer.slots`).
+another (`net.giving_way`), and within that who deserves a place more than who has had its turn gets it
+(`transfer.slots`).
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from p2phub.identity import PeerId
 from p2phub.net.bytestream import Connection, read_frame
 from p2phub.net.channel import Channel, Watched, longest_idle
 from p2phub.net.control import serve_control
+from p2phub.net.giving_way import gives_way, in_reach
 from p2phub.net.interface import AnswerControl, Shelf
 from p2phub.net.paced import PacedChannel
-from p2phub.net.places import gives_way, in_reach
 from p2phub.net.service import BulkService
 from p2phub.net.threads import run_blocking
 from p2phub.net.throttle import Throttle, slots

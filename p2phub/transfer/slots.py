@@ -15,7 +15,7 @@ and lowers none; where nobody can give anything all sink alike, and share equall
 A party is all that comes from one address (`party`). A place is a connection that is served. When all are taken a
 newcomer gets that of a party that has several, else one that was had for TURN_S: of whoever weighs less than it, or one
 of the optimistic places, which are the least deserving part of all and go round by chance. Which places are looked at
-is said by who asks: networks come first (`net.places`).
+is said by who asks: networks come first (`net.giving_way`).
 
 Source: docs/decisions/0062. Lengths are bytes, times seconds of any one clock that does not go back.
 """

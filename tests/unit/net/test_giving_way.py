@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from p2phub.net.places import gives_way, in_reach
+from p2phub.net.giving_way import gives_way, in_reach
 from tests.support.covers import covers
 
 
