@@ -24,8 +24,8 @@ from p2phub.manifest import Manifest, decode_manifest
 from p2phub.node.capping import LOOK_S, Capping, JobCaps
 from p2phub.node.compose import Parts, unfinished_in
 from p2phub.node.keeping import Keeping
-from p2phub.node.places import NodePlaces
 from p2phub.node.rates import Rates
+from p2phub.node.shared_places import SharedPlaces
 from p2phub.node.unfinished import Begun, Options, forget, note
 from p2phub.observe import DONE, Explanation, outcome_of
 from p2phub.store import Holding, Origin
@@ -70,7 +70,7 @@ class Running:
             changed=self.shelf_changed,
             online=announcer is not None,
         )
-        self.places = NodePlaces(parts)
+        self.places = SharedPlaces(parts)
         self.changes = 0  # Grows when what is held or named here may have changed.
         self.look_at_caps()
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from p2phub.errors import HubError, UsageError
-from p2phub.node.places import public_of
 from p2phub.node.running import JsonObject, Running
+from p2phub.node.shared_places import public_of
 from p2phub.observe import Watch
 from p2phub.store.sharing import AttachedPlace, SharedPlace
 

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from p2phub.errors import DiskError, NotFound, UsageError
-from p2phub.node import places as node_places
+from p2phub.node import shared_places
 from p2phub.node.verbs.fetching import _withhold
 from p2phub.store.sharing.catalogue import decode_catalogue
 from tests.support.verbs import Scene, publish
@@ -132,7 +132,7 @@ async def test_a_place_that_does_not_answer_counts_as_away_and_holds_up_nothing_
         return look(place)
 
     monkeypatch.setattr(reader.real_store.places, "look", hang)
-    monkeypatch.setattr(node_places, "LOOK_S", 0.01)
+    monkeypatch.setattr(shared_places, "LOOK_S", 0.01)
     try:
         assert (await reader.call("ls"))["items"] == []
         [told] = (await reader.call("attached"))["items"]
@@ -157,7 +157,7 @@ async def test_a_place_that_hangs_is_waited_for_once_and_by_one_thread(
     monkeypatch.setattr(reader.real_store.places, "look", hang)
     try:
         with monkeypatch.context() as patch:
-            patch.setattr(node_places, "LOOK_S", 0.01)
+            patch.setattr(shared_places, "LOOK_S", 0.01)
             for _ in range(6):  # More than threads that may look at all places.
                 await reader.call("ls")
         assert asked == [lab]

@@ -28,7 +28,7 @@ LOOK_S = 10.0  # For one place to show its catalogue.
 TAKE_IN_S = 10.0  # For what is new in one before a command goes on: the rest is for the next.
 
 
-class NodePlaces:
+class SharedPlaces:
     """The places of one node."""
 
     def __init__(self, parts: Parts) -> None:
