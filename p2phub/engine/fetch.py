@@ -46,7 +46,7 @@ from p2phub.observe import Done, Explanation, Remark, Watch
 
 if TYPE_CHECKING:
     from p2phub.engine.opening import TellOpened
-    from p2phub.engine.reading import Readers
+    from p2phub.engine.readers import Readers
 
 __all__ = ["Choice", "Means", "Running", "Wish", "fetch"]
 
@@ -162,7 +162,7 @@ def _finish(job: Job) -> tuple[Path, list[Remark]]:
     if job.opened is not None:
         return job.wish.destination, []
     if job.readers is not None:
-        from p2phub.engine.reading import place_whole
+        from p2phub.engine.readers import place_whole
 
         place_whole(job)
         return job.wish.destination, []

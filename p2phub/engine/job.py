@@ -47,7 +47,7 @@ from p2phub.transfer import Action, Cancel, Drop, Grant, LinkId, Revoke, Session
 if TYPE_CHECKING:
     from p2phub.engine.choosing import Choosing, Chosen
     from p2phub.engine.opening import Telling, TellOpened
-    from p2phub.engine.reading import Readers
+    from p2phub.engine.readers import Readers
 
 
 class Wish(msgspec.Struct, frozen=True):

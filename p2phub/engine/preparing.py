@@ -121,7 +121,7 @@ def _prepare(job: Job) -> Prepared:
     selected = None if job.chosen is None else job.chosen.selected
     judge = None if wish.allow_unsafe else danger_of
     if job.readers is not None:
-        from p2phub.engine.reading import NOTHING
+        from p2phub.engine.readers import NOTHING
 
         selected, judge = NOTHING, None
     arrival = store.arrive(

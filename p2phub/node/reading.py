@@ -1,7 +1,7 @@
 """One manifest that is read here, by however many: where its bytes stand, and the one fetch for what is missing.
 
 What is held is told of as it stands, as it would be served; what is not is claimed of a fetch for readers
-(`engine.reading`) into the home's own store, which begins when something is missing and ends by itself.
+(`engine.readers`) into the home's own store, which begins when something is missing and ends by itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from p2phub import limits
 from p2phub.content import ChunkTable, RangeSet, ReadPlan, Run
 from p2phub.engine import fetch as engine
 from p2phub.engine.assembly import Assembly
-from p2phub.engine.reading import Readers
+from p2phub.engine.readers import Readers
 from p2phub.engine.resolve import Resolved
 from p2phub.errors import ContentChanged, DiskError, HubError
 from p2phub.identity import PeerAddress

@@ -38,7 +38,7 @@ from p2phub.store import Origin
 
 if TYPE_CHECKING:
     from p2phub.engine.opening import TellOpened
-    from p2phub.engine.reading import Readers
+    from p2phub.engine.readers import Readers
 
 MakeRoom = Callable[[int], Awaitable[None]]
 

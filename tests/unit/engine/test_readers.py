@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from p2phub.content import RangeSet
-from p2phub.engine.reading import NOTHING, Readers, place_whole
+from p2phub.engine.readers import NOTHING, Readers, place_whole
 from p2phub.store import Origin
 from tests.support.content import content_of, random_files
 from tests.support.covers import covers
