@@ -28,9 +28,9 @@ from p2phub.errors import ChunkMismatch, HubError, PeerError, PeerGone, Protocol
 from p2phub.identity import SourceId
 from p2phub.manifest import Judgement, Known, Verdict, judge
 from p2phub.net import Closed
+from p2phub.net.chunk_writer import ChunkWriter
 from p2phub.net.lease import Lease, Window
 from p2phub.net.link import BulkLink
-from p2phub.net.writing import ChunkWriter
 from p2phub.store import memory_arrival
 from p2phub.store.arrival import FilesystemArrival
 from p2phub.store.journal import Remembered

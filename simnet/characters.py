@@ -11,7 +11,7 @@ from p2phub.errors import DiskError, PeerRefused
 from p2phub.identity import PeerId
 from p2phub.net import Offer, Shelf
 from p2phub.net.channel import Channel
-from p2phub.net.reading import ChunkReader
+from p2phub.net.chunk_reader import ChunkReader
 from p2phub.net.service import BulkService
 from p2phub.wire import Open
 from simnet.carrier import Service

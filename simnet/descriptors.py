@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from unittest import mock
 
 from p2phub.engine import preadv
-from p2phub.net import reading, writing
+from p2phub.net import chunk_reader, chunk_writer
 from p2phub.store import memory_arrival, memory_files
 
 FIRST_COPY = 1 << 30  # Of the numbers that the system has not got.
@@ -120,7 +120,7 @@ def system_calls() -> Iterator[None]:
     """Put the simulated disks, and `Descriptors`, under the carrier and the store in memory. Raises AssertionError if
     what ran left one open."""
     with ExitStack() as patches:
-        for module in (writing, reading, memory_files, memory_arrival, preadv):
+        for module in (chunk_writer, chunk_reader, memory_files, memory_arrival, preadv):
             patches.enter_context(mock.patch.object(module, "os", descriptors))
         try:
             yield

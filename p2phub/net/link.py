@@ -17,11 +17,11 @@ from p2phub.errors import DiskError, HubError, Malformed, PeerError
 from p2phub.identity import Address, PeerId
 from p2phub.net.buffer import new_buffer
 from p2phub.net.channel import Channel
+from p2phub.net.chunk_writer import ChunkWriter
 from p2phub.net.interface import Blobs, Cancelled, Closed, Opened, Refused, Report, Returned, Spent, Verified, WindowNow
 from p2phub.net.lease import Lease, Window, request_bytes
 from p2phub.net.renumbered import Renumbered
 from p2phub.net.reports import Reports, as_value
-from p2phub.net.writing import ChunkWriter
 from p2phub.wire import (
     BlobArrived,
     BulkRequester,

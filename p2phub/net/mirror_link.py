@@ -22,12 +22,12 @@ from p2phub.errors import ChunkMismatch, DiskError, HubError, Malformed, PeerErr
 from p2phub.identity import Address, MirrorId
 from p2phub.manifest import mirror_blob_path
 from p2phub.net.buffer import new_buffer
+from p2phub.net.chunk_writer import ChunkWriter
 from p2phub.net.interface import Blobs, Cancelled, Closed, Opened, Refused, Report, Returned, Spent, Verified, WindowNow
 from p2phub.net.lease import Lease
 from p2phub.net.mirror_http import Absent, MirrorHttp
 from p2phub.net.reports import Reports, as_value
 from p2phub.net.throttle import Throttle
-from p2phub.net.writing import ChunkWriter
 
 VIA = "mirror"
 EVERYTHING = RangeSet.whole(limits.CHUNKS_MAX)

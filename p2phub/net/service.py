@@ -15,8 +15,8 @@ from p2phub.content import ChunkRef, length_of
 from p2phub.errors import PeerGone, PeerRefused
 from p2phub.net.buffer import PAGE_BYTES, new_buffer
 from p2phub.net.channel import Channel
+from p2phub.net.chunk_reader import ChunkReader
 from p2phub.net.interface import Offer, Shelf
-from p2phub.net.reading import ChunkReader
 from p2phub.wire import LENGTH_BYTES, Ask, BulkProvider, Open, Want
 
 _ROOM = -(-(LENGTH_BYTES + limits.FRAME_HEADER_BYTES_MAX) // PAGE_BYTES) * PAGE_BYTES

@@ -11,7 +11,7 @@ from p2phub import limits
 from p2phub.engine.assembly import Assembly
 from p2phub.engine.giving_place import TRY_NEW_S
 from p2phub.net import Offer
-from p2phub.net.reading import ChunkReader
+from p2phub.net.chunk_reader import ChunkReader
 from p2phub.net.service import BulkService
 from p2phub.wire import Ask
 from simnet import characters

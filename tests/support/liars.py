@@ -20,11 +20,11 @@ from p2phub.content import ChunkRef, Digest
 from p2phub.identity import Address, PeerId, SecretKey
 from p2phub.net import AnswerControl, Offer, Shelf
 from p2phub.net.channel import Channel, Watched
+from p2phub.net.chunk_reader import ChunkReader
 from p2phub.net.credential import make_credential
 from p2phub.net.direct import DirectPlane
 from p2phub.net.links import Links
 from p2phub.net.listen import open_listener
-from p2phub.net.reading import ChunkReader
 from p2phub.net.reception import Reception
 from p2phub.net.service import BulkService
 from p2phub.wire import Ask, BlobsFollow, Chunks, ControlAnswer, ControlRequest, Open, Pong

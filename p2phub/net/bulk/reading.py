@@ -15,7 +15,7 @@ from p2phub.content import InFolder, Steady, Walker
 from p2phub.errors import HubError
 from p2phub.net.bulk.letters import error_in
 from p2phub.net.bulk.post import Letter
-from p2phub.net.writing import FILES_AT_ONCE
+from p2phub.net.chunk_writer import FILES_AT_ONCE
 
 NEIGHBOURS_AT_ONCE = 512
 """Files asked about at once: the letter stays a short one, unless their names are long."""

@@ -134,7 +134,7 @@ async def test_a_fault_of_our_own_in_the_thread_of_a_link_ends_that_link_alone(
     ):
         where = PeerAddress(ANN.peer_id, listener.addresses[0])
         with monkeypatch.context() as patch:
-            patch.setattr("p2phub.net.writing.ChunkWriter.write", faulty)
+            patch.setattr("p2phub.net.chunk_writer.ChunkWriter.write", faulty)
             link = await bob.open_link(where, content.root, prefix_bytes=0, via="direct")
             assert isinstance(await link.next_report(), Opened)
             link.use(arriving.plan)

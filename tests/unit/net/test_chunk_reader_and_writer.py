@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from p2phub.content import ChunkTable, Readable, ReadPlan, WritePlan
-from p2phub.net.reading import ChunkReader
-from p2phub.net.writing import ChunkWriter
+from p2phub.net.chunk_reader import ChunkReader
+from p2phub.net.chunk_writer import ChunkWriter
 from tests.support.content import Content, content_of, random_files
 
 CONTENT = content_of({**random_files(4, a=30, b=2_500, c=900), "d": b"d" * 10}, 1_000)
