@@ -2,6 +2,7 @@
 
     post      letters between parent and child, with descriptors, over one socket pair
     letters   values of the ports as letters, and back
+    walkers   the files that a child serves: opened in folders that the parent opened, or by the parent one by one
     growing   what is held of a manifest that still arrives, asked for all connections together
     child     the child's program: a direct plane whose shelf, desk and plans are the parent's, asked by letter
     link      a link of the node whose thread is in a child

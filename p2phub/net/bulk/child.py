@@ -34,7 +34,7 @@ from p2phub.net.bulk.letters import (
 )
 from p2phub.net.bulk.post import LOST, Letter, Post, PostClosed
 from p2phub.net.bulk.questions import Questions
-from p2phub.net.bulk.reading import AheadWalker, HandedFile, NeighbourWalker, handed
+from p2phub.net.bulk.walkers import AheadWalker, HandedFile, NeighbourWalker, handed
 from p2phub.net.credential import Credential
 from p2phub.net.direct import DirectPlane, run_plane
 from p2phub.net.interface import Closed, Link, Offer

@@ -35,7 +35,7 @@ from p2phub.net.bulk.letters import (
 )
 from p2phub.net.bulk.link import ChildLink
 from p2phub.net.bulk.post import Letter, Post, PostClosed, make_pair
-from p2phub.net.bulk.reading import NEIGHBOURS_AT_ONCE, neighbours_out
+from p2phub.net.bulk.walkers import NEIGHBOURS_AT_ONCE, neighbours_out
 from p2phub.net.direct import DirectPlane, take_socket
 from p2phub.net.interface import AnswerControl, Closed, Control, Link, Shelf, WindowNow
 from p2phub.net.throttle import Caps, Throttle

@@ -10,9 +10,9 @@ import pytest
 
 from p2phub.content import InFolder, Walker
 from p2phub.errors import ContentChanged, HubError
-from p2phub.net.bulk import reading
+from p2phub.net.bulk import walkers
 from p2phub.net.bulk.post import Letter
-from p2phub.net.bulk.reading import HandedFile, NeighbourWalker, neighbours_out
+from p2phub.net.bulk.walkers import HandedFile, NeighbourWalker, neighbours_out
 from p2phub.store.folders import FolderWalk, fingerprint
 from tests.support.opening import all_closed_again, names_opened
 
@@ -108,7 +108,7 @@ def test_who_goes_back_asks_again(parent: Parent) -> None:
 def test_files_in_more_folders_than_one_letter_carries_are_asked_for_in_turn(
     parent: Parent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "FOLDERS_AT_ONCE", 1)
+    monkeypatch.setattr(walkers, "FOLDERS_AT_ONCE", 1)
     walker = NeighbourWalker(parent.neighbours, parent.open_files)
     assert [content(walker, file) for file in (0, 1, 2, 4)] == ["a/one", "a/two", "b/three", "top"]
     assert parent.asked == [0, 2, 4]
