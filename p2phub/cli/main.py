@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from p2phub.cli.advice import advice
 from p2phub.cli.command import Command, Invocation
-from p2phub.cli.commands import all_commands, commands_meant
+from p2phub.cli.command_list import all_commands, commands_meant
 from p2phub.cli.entry import INTERRUPTED
 from p2phub.cli.options import Common, take_common, wants_json
 from p2phub.cli.output import Output, standard_output

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from p2phub.cli.commands import NAMES
+from p2phub.cli.command_list import NAMES
 from tests.support.house import PURE_ROOMS, ROOT, imports_of, module_imports, modules, place, room_of, tree_of
 
 COMPOSE = "p2phub.node.compose"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from p2phub.cli.commands import NAMES
+from p2phub.cli.command_list import NAMES
 from tests.support.house import ROOT
 
 

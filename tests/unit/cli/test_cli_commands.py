@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from p2phub import api
-from p2phub.cli.commands import all_commands
+from p2phub.cli.command_list import all_commands
 from p2phub.cli.status import WHERE
 from p2phub.discovery.nearness import Nearness
 from p2phub.errors import Damaged, DiskError, HubError, Malformed, NotTrusted, UsageError

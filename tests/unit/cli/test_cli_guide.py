@@ -7,7 +7,7 @@ import re
 import pytest
 
 from p2phub import errors, observe
-from p2phub.cli.commands import all_commands
+from p2phub.cli.command_list import all_commands
 from p2phub.cli.parser import only_options_parser
 from tests.support.command_line import RESULTS
 from tests.support.house import ROOT

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from p2phub.cli.commands import all_commands
+from p2phub.cli.command_list import all_commands
 from p2phub.cli.manual import MANUALS
 from tests.support.command_line import Said
 

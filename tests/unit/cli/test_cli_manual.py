@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from p2phub import errors
-from p2phub.cli.commands import all_commands
+from p2phub.cli.command_list import all_commands
 from p2phub.cli.manual import MANUALS, manual_of
 from p2phub.cli.options import take_common
 from p2phub.cli.parser import command_parser, only_options_parser

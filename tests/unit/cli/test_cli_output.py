@@ -18,7 +18,7 @@ from typing import TextIO
 
 import pytest
 
-from p2phub.cli.commands import all_commands
+from p2phub.cli.command_list import all_commands
 from p2phub.cli.main import main
 from p2phub.cli.output import Output
 from p2phub.cli.progress import Bar, Lines, Progress, Silence, open_progress

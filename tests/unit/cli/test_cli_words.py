@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from p2phub.cli.commands import all_commands
+from p2phub.cli.command_list import all_commands
 from p2phub.cli.completion import SCRIPTS
 from p2phub.cli.parser import command_parser
 from p2phub.cli.words import FILES, FOLDERS, candidates

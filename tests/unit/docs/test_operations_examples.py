@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from p2phub import limits
-from p2phub.cli.commands import all_commands
+from p2phub.cli.command_list import all_commands
 from p2phub.cli.options import take_common
 from p2phub.cli.parser import command_parser, only_options_parser
 from p2phub.http.traffic import Traffic
