@@ -11,9 +11,6 @@ file itself: the same through a daemon's socket as in the process that fetches.
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
-import stat
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -25,9 +22,10 @@ import msgspec
 import trio
 
 from p2phub.api.examining import examine
+from p2phub.api.standing import DiskFile, Part, StandingFile, Stretch, open_unchanged
 from p2phub.api.under_way import UnderWay
 from p2phub.api.verbs import Call, HubPart, as_wait, several, unwatched
-from p2phub.errors import ContentChanged, DiskError, HubError, NotFound, UsageError
+from p2phub.errors import ContentChanged, HubError, NotFound, UsageError
 from p2phub.observe import Event, ModelOpened, RangeReady, Watch
 
 if TYPE_CHECKING:
@@ -60,42 +58,6 @@ class OpenedRelease(msgspec.Struct, frozen=True):
     sequence: int
     created: int
     expires: int
-
-
-class StandingFile:
-    """A file that stands whole on this disk, opened. `descriptor` is for `os.pread`, `os.preadv`, and belongs to
-    this object: close it, or use it as a context manager. `size` in bytes."""
-
-    def __init__(self, file: _Place, size: int) -> None:
-        self._file = file
-        self.descriptor = file.descriptor
-        self.size = size
-
-    def unchanged(self) -> bool:
-        """Whether the file still is what was hashed: ask after a read and before its bytes are passed on. Not with
-        sendfile or mmap: what is passed on by those is the file's own pages, and may change after that. Does not block
-        for long."""
-        return self._file.unchanged()
-
-    def close(self) -> None:
-        self._file.close()
-
-    def __enter__(self) -> StandingFile:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class Stretch(StandingFile):
-    """Bytes `start` ..< `stop` of a file, verified: as `StandingFile`, for a part."""
-
-    def __init__(self, file: _Place, start: int, stop: int) -> None:
-        super().__init__(file, stop - start)
-        self.start = start
-        self.stop = stop
 
 
 class OpenModel:
@@ -148,7 +110,7 @@ class OpenModel:
                 part.at = part.stop
                 yield stretch
 
-    async def _parts(self, path: str, start: int, stop: int | None) -> AsyncGenerator[_Part, None]:
+    async def _parts(self, path: str, start: int, stop: int | None) -> AsyncGenerator[Part, None]:
         """Yield parts of the range in order, as they are verified. Where one was not taken to its end, what stands
         there is looked up anew."""
         size = self._file(path).size
@@ -157,7 +119,7 @@ class OpenModel:
         at, stop = start, size if stop is None else min(stop, size)
         asked_to, tries = at, 0  # `asked_to`: up to where it was asked for, or is known to stand.
         asked: deque[_Asked] = deque()
-        places: dict[tuple[str, tuple[int, ...] | None], _Place] = {}
+        files: dict[tuple[str, tuple[int, ...] | None], DiskFile] = {}
         try:
             while at < stop:
                 if asked_to - at <= AHEAD_BYTES - STEP_BYTES and asked_to < stop:
@@ -169,8 +131,8 @@ class OpenModel:
                 part = None
                 if ready is not None:
                     asked_to = max(asked_to, ready.stop)  # Of what is held all is told.
-                    if (place := await _place(places, ready)) is not None:
-                        part = _Part(place, at, min(at + STRETCH_BYTES_MAX, ready.stop, stop))
+                    if (file := await _standing(files, ready)) is not None:
+                        part = Part(file, at, min(at + STRETCH_BYTES_MAX, ready.stop, stop))
                         yield part
                         tries = 0 if part.at > at else tries
                         at = part.at
@@ -187,8 +149,8 @@ class OpenModel:
         finally:
             for each in asked:
                 each.leave()
-            for place in places.values():
-                place.close()
+            for file in files.values():
+                file.close()
 
     async def descriptor(self, path: str) -> StandingFile | None:
         """Return a file as it stands whole and unchanged on this disk, opened; None if it does not (of an empty one
@@ -198,7 +160,7 @@ class OpenModel:
         if found["place"] is None:
             return None
         exactly = tuple(found["exactly"])
-        file = await trio.to_thread.run_sync(lambda: _opened(found["place"], exactly), limiter=_threads)
+        file = await trio.to_thread.run_sync(lambda: open_unchanged(found["place"], exactly), limiter=_threads)
         return None if file is None else StandingFile(file, size)
 
     async def danger(self, path: str, *, start: int = 0) -> str | None:
@@ -319,93 +281,15 @@ class _Asked:
         self._asking.stop()
 
 
-# --- the disk: these block ------------------------------------------------------------------------------------------
-
-
-class _Place:
-    """An open file that bytes are read from. `exactly` as in RangeReady."""
-
-    def __init__(self, descriptor: int, exactly: tuple[int, ...] | None) -> None:
-        self.descriptor = descriptor
-        self._exactly = exactly
-        self._closed = False
-
-    def unchanged(self) -> bool:
-        found = os.fstat(self.descriptor)
-        now = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-        return self._exactly is None or now[: len(self._exactly)] == self._exactly
-
-    def read(self, start: int, stop: int) -> bytes | None:
-        """Return a part; None if the file is not what it was, before or after that, or shorter than that."""
-        if not self.unchanged():
-            return None
-        try:
-            data = os.pread(self.descriptor, stop - start, start)
-        except OSError as exc:
-            raise DiskError(f"cannot read what is held: {exc.strerror}") from exc
-        return data if data and self.unchanged() else None
-
-    def twin(self) -> _Place:
-        """Return the same, which stays open when this is closed."""
-        return _Place(os.dup(self.descriptor), self._exactly)
-
-    def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            os.close(self.descriptor)
-
-
-def place_at(descriptor: int) -> _Place:
-    """Return a file that is written by us, or by nobody any more: its descriptor belongs to what this gives."""
-    return _Place(descriptor, None)
-
-
-class _Part:
-    """Verified bytes `at` ..< `stop` of a file, taken from the beginning: `at` says how far."""
-
-    def __init__(self, place: _Place, at: int, stop: int) -> None:
-        self._place = place
-        self.at = at
-        self.stop = stop
-
-    def take(self, most: int) -> bytes | None:
-        """Take a piece; None if the file is not what it was. Blocks."""
-        piece = self._place.read(self.at, min(self.at + most, self.stop))
-        if piece is not None:
-            self.at += len(piece)
-        return piece
-
-    def stretch(self) -> Stretch:
-        """Return what was not taken yet, opened by itself."""
-        return Stretch(self._place.twin(), self.at, self.stop)
-
-
-def _opened(path: str, exactly: tuple[int, ...] | None) -> _Place | None:
-    """Open a file, if it is there, and as it was."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as exc:
-        if exc.errno == errno.ELOOP:  # A link stands there by now.
-            return None
-        raise DiskError(f"cannot read {path}: {exc.strerror}") from exc
-    place = _Place(descriptor, exactly)
-    if stat.S_ISREG(os.fstat(descriptor).st_mode) and place.unchanged():
-        return place
-    place.close()
-    return None
-
-
-async def _place(places: dict[tuple[str, tuple[int, ...] | None], _Place], ready: RangeReady) -> _Place | None:
+async def _standing(files: dict[tuple[str, tuple[int, ...] | None], DiskFile], ready: RangeReady) -> DiskFile | None:
     """Return the open file that something stands in, None if it is not there, or not as it was."""
     key = ready.place, None if ready.exactly is None else tuple(ready.exactly)
-    place = places.get(key)
-    if place is None:
-        place = await trio.to_thread.run_sync(_opened, *key, limiter=_threads)
-        if place is not None:
-            places[key] = place
-    return place
+    file = files.get(key)
+    if file is None:
+        file = await trio.to_thread.run_sync(open_unchanged, *key, limiter=_threads)
+        if file is not None:
+            files[key] = file
+    return file
 
 
 # --- the verb -------------------------------------------------------------------------------------------------------

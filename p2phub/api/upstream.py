@@ -10,7 +10,7 @@ import contextlib
 import os
 from collections.abc import AsyncGenerator
 
-from p2phub.api.reading import Stretch, place_at
+from p2phub.api.standing import Stretch, file_of
 from p2phub.api.under_way import UnderWay
 from p2phub.api.verbs import HubPart, JsonObject, bare_errors, unwatched
 from p2phub.errors import DiskError
@@ -60,7 +60,7 @@ class UpstreamVerbs(HubPart):
             while at < stop:
                 if coming.stop > at:
                     until = min(coming.stop, stop)
-                    yield Stretch(place_at(os.dup(coming.descriptor)), at, until)
+                    yield Stretch(file_of(os.dup(coming.descriptor)), at, until)
                     at = until
                 elif under_way.ended:
                     raise under_way.error or DiskError(f"what came of {path} is not there any more")
