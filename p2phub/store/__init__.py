@@ -3,7 +3,6 @@
 from p2phub.store.catalog import CatalogIndex, Told
 from p2phub.store.interface import (
     DRAFT,
-    Accepted,
     Arrival,
     DraftFolder,
     Fingerprint,
@@ -13,7 +12,6 @@ from p2phub.store.interface import (
     HeldAt,
     Holding,
     Judge,
-    Ledger,
     LocalFile,
     LocalRun,
     LookedAgain,
@@ -22,7 +20,6 @@ from p2phub.store.interface import (
     Part,
     PartHashed,
     Provenance,
-    Publication,
     Scan,
     Selected,
     Store,
@@ -41,6 +38,7 @@ from p2phub.store.keeping import (
     enough,
     in_order,
 )
+from p2phub.store.ledger_port import Accepted, Ledger, Publication
 
 __all__ = [
     "DRAFT",

@@ -12,7 +12,7 @@ from p2phub.content import Digest
 from p2phub.errors import Damaged
 from p2phub.identity import PeerId, parse_peer_id
 from p2phub.store.disk import Disk
-from p2phub.store.interface import Accepted, Publication
+from p2phub.store.ledger_port import Accepted, Publication
 from p2phub.store.state_log import Key, StateLog, Value
 
 PUBLICATION = "publication"

@@ -9,7 +9,7 @@ from copy import copy
 from p2phub import limits
 from p2phub.content import Digest
 from p2phub.identity import PeerId
-from p2phub.store.interface import Accepted, Publication
+from p2phub.store.ledger_port import Accepted, Publication
 
 _Key = tuple[PeerId, str, str]
 
