@@ -6,6 +6,8 @@
     growing   what is held of a manifest that still arrives, asked for all connections together
     child     the child's program: a direct plane whose shelf, desk and plans are the parent's, asked by letter
     link      a link of the node whose thread is in a child
+    questions what a child asks its parent, and how its threads and tasks wait for the answer
+    answers   what it is answered: a stranger's questions, files of plans and of the shelf
     parent    starts children, hands connections and dials to them, takes up again what one that crashed let go
 
 A child gets the TLS leaf key, plans and descriptors, never the node key, database or journal. While there is none (it

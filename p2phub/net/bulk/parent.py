@@ -22,24 +22,16 @@ import trio
 
 import p2phub
 from p2phub import limits
-from p2phub.content import Digest, Walker, WritePlan
-from p2phub.errors import DiskError, HubError, PeerError, PeerGone
-from p2phub.identity import Address, PeerAddress, PeerId
-from p2phub.net.bulk.letters import (
-    error_in,
-    error_out,
-    peer_address_out,
-    ranges_out,
-    report_in,
-    table_out,
-)
+from p2phub.content import Digest, WritePlan
+from p2phub.errors import PeerError, PeerGone
+from p2phub.identity import PeerAddress, PeerId
+from p2phub.net.bulk.answers import Answers
+from p2phub.net.bulk.letters import error_in, peer_address_out, report_in, table_out
 from p2phub.net.bulk.link import ChildLink
 from p2phub.net.bulk.post import Letter, Post, PostClosed, make_pair
-from p2phub.net.bulk.walkers import NEIGHBOURS_AT_ONCE, neighbours_out
 from p2phub.net.direct import DirectPlane, take_socket
 from p2phub.net.interface import AnswerControl, Closed, Control, Link, Shelf, WindowNow
 from p2phub.net.throttle import Caps, Throttle
-from p2phub.wire import LENGTH_BYTES, decode_first, encode
 
 _log = logging.getLogger(__name__)
 _AGAIN_S, _AGAIN_S_MAX = 0.1, 30.0  # A child that ended is replaced after this long, doubled while they end young.
@@ -138,7 +130,7 @@ class _Child:
     """One child at a time, started anew when it ends."""
 
     def __init__(self, plane: DirectPlane, shelf: Shelf, answer: AnswerControl, caps: Caps, siblings: int) -> None:
-        self._plane, self._shelf, self._answer = plane, shelf, answer
+        self._plane, self._shelf = plane, shelf
         self._caps, self._siblings = caps, siblings
         self._post: Post | None = None
         self.process_id = 0
@@ -149,7 +141,7 @@ class _Child:
         self._dials: dict[int, _Dial] = {}
         self._served: dict[int, _Served] = {}
         self._plans: dict[int, tuple[WritePlan, int]] = {}  # The plan, and how many links use it.
-        self._disk = trio.CapacityLimiter(limits.DATA_CONNECTIONS_MAX)  # As many as there may be bulk threads to ask.
+        self._answers = Answers(shelf, answer, self._plan)
 
     @property
     def load(self) -> int:
@@ -304,6 +296,9 @@ class _Child:
                 del self._plans[number]
                 self.send({"t": "forget", "plan": number})
 
+    def _plan(self, number: int) -> WritePlan:
+        return self._plans[number][0]
+
     def _number(self) -> int:
         self._numbers += 1
         return self._numbers
@@ -319,7 +314,7 @@ class _Child:
                     del self._links[letter["link"]]
                 link.reported(report, WindowNow(*letter["window"]))
             case "question":
-                nursery.start_soon(self._answer_question, letter)
+                nursery.start_soon(self._answer, letter)
             case "sent":
                 self._shelf.sent(Digest(letter["manifest"]), PeerId(letter["peer"]), letter["bytes"])
             case "settled":
@@ -344,93 +339,9 @@ class _Child:
             case other:
                 raise AssertionError(f"a letter that nobody sends: {other}")
 
-    async def _answer_question(self, letter: Letter) -> None:
-        descriptors: list[int] = []
-        try:
-            if letter["what"] == "control":
-                answer = await self._control(letter)
-            else:
-                answer = await trio.to_thread.run_sync(self._look_up, letter, descriptors, limiter=self._disk)
-        except HubError as exc:
-            answer = {"error": error_out(exc)}
-        except OSError as exc:  # No descriptor left, say.
-            answer = {"error": error_out(DiskError(f"cannot hand a file to the bulk process: {exc.strerror}"))}
-        except Exception:  # noqa: BLE001  # A stranger's question must never end the node, whatever fault it finds.
-            _log.exception("a fault of our own left a question of the bulk process without an answer")
-            answer = {"error": error_out(PeerGone("a fault of our own ended the connection"))}
+    async def _answer(self, letter: Letter) -> None:
+        answer, descriptors = await self._answers.answer(letter)
         self.send({"t": "answer", "number": letter["number"], **answer}, descriptors)
-
-    async def _control(self, letter: Letter) -> Letter:
-        request = decode_first(letter["request"])
-        where = Address(letter["ip"], letter["port"])
-        answer = await self._answer(PeerId(letter["peer"]), where, request)  # type: ignore[arg-type]  # Never an Open.
-        return {"answer": encode(answer)[LENGTH_BYTES:]}
-
-    def _look_up(self, letter: Letter, descriptors: list[int]) -> Letter:
-        """Answer a question that may have to ask the disk. On a worker thread."""
-        match letter["what"]:
-            case "write":
-                plan, _ = self._plans[letter["plan"]]
-                try:
-                    for file in letter["files"]:
-                        descriptors.append(plan.open(file))
-                except BaseException:
-                    while descriptors:
-                        os.close(descriptors.pop())
-                    raise
-                return {}
-            case "path":
-                plan, _ = self._plans[letter["plan"]]
-                return {"path": plan.path_of(letter["file"])}
-            case "changed":
-                self._shelf.changed(Digest(letter["manifest"]), letter["file"])
-                return {}
-        offer = self._shelf.offer(Digest(letter["manifest"]), PeerId(letter["peer"]))
-        match letter["what"]:
-            case "offer":
-                return {
-                    "table": None if letter["known"] else table_out(offer.plan.table),
-                    "held": ranges_out(offer.held_now),
-                    "grows": offer.held is not None,
-                    "folders": offer.plan.walks is not None,
-                    "order": [digest.raw for digest in offer.order],
-                }
-            case "held":
-                return {"held": ranges_out(offer.held_now)}
-            case "blob":
-                return {"blob": offer.blob(Digest(letter["digest"]))}
-            case "neighbours":
-                first = letter["first"]
-                stop = min(first + NEIGHBOURS_AT_ONCE, offer.plan.table.files)
-                walker = offer.plan.walker()
-                try:
-                    answer, folders = neighbours_out(walker, first, stop)
-                finally:
-                    walker.close()
-                descriptors += folders
-                return answer
-            case what:
-                assert what == "read"
-                walker = offer.plan.walker()
-                try:
-                    return {"files": [_hand_over(walker, file, descriptors) for file in letter["files"]]}
-                finally:
-                    walker.close()
-
-
-def _hand_over(walker: Walker, file: int, descriptors: list[int]) -> Letter:
-    """Open a file for a child; a fault of that file is told of it alone."""
-    try:
-        readable = walker.open(file)
-    except HubError as exc:
-        return {"error": error_out(exc)}
-    try:
-        descriptors.append(os.dup(readable.descriptor))
-        return {"exactly": readable.steady.exactly, "size_max": readable.steady.size_max}
-    except OSError as exc:
-        return {"error": error_out(DiskError(f"cannot hand a file to the bulk process: {exc.strerror}"))}
-    finally:
-        readable.close()
 
 
 def _command(descriptor: int) -> list[str]:

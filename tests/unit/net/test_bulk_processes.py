@@ -280,7 +280,7 @@ async def test_a_table_of_chunks_is_told_to_a_child_once_however_many_ask_for_it
         told.append(table)
         return table_out(table)
 
-    monkeypatch.setattr("p2phub.net.bulk.parent.table_out", counted)
+    monkeypatch.setattr("p2phub.net.bulk.answers.table_out", counted)
     async with scene(tmp_path) as here:
         for _ in range(3):
             await all_of(await here.opened(), here.content)
