@@ -17,7 +17,6 @@ from p2phub.errors import Malformed
 MAIN = api.DEFAULT_TAG
 """The branch, and the tag, that is meant where nobody says which."""
 
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _OF_A_HUB = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]*(?:/[0-9A-Za-z][0-9A-Za-z._-]*)*")
 _LETTERS_MAX = 128
 
@@ -48,7 +47,7 @@ def parse_revision(text: str) -> Tag | Commit | None:
 
     What is both a commit and a tag is taken for a commit, as clients take it.
     """
-    if _COMMIT.fullmatch(text):
+    if api.is_commit(text):
         return Commit(text)
     for prefix in ("refs/heads/", "refs/tags/"):
         if text.startswith(prefix):
