@@ -15,6 +15,7 @@ import msgspec
 from p2phub import limits
 from p2phub.errors import ProtocolViolation, UsageError
 from p2phub.identity import MirrorId
+from p2phub.manifest import is_commit, is_git_sha1
 from p2phub.store.hub_copy import HubFile
 
 KINDS = {"model": ("models", ""), "dataset": ("datasets", "datasets/")}
@@ -22,7 +23,6 @@ KINDS = {"model": ("models", ""), "dataset": ("datasets", "datasets/")}
 
 _NAME = re.compile(r"(?:[0-9A-Za-z_.-]{1,96}/)?[0-9A-Za-z_.-]{1,96}")
 _REVISION = re.compile(r"(?!.*(?:\.\.|//))[0-9A-Za-z][0-9A-Za-z._/-]{0,127}")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 T = TypeVar("T")
@@ -103,7 +103,7 @@ class HubAnswers:
         return [
             Ref(each.name, each.target_commit, is_branch)
             for each, is_branch in named
-            if is_revision(each.name) and _COMMIT.fullmatch(each.target_commit)
+            if is_revision(each.name) and is_commit(each.target_commit)
         ]
 
     def commit_among(self, body: bytes, revision: str) -> str | None:
@@ -123,7 +123,7 @@ class HubAnswers:
         return [self._file(entry) for entry in self._read(page, list[_Entry]) if entry.type == "file"]
 
     def _checked(self, commit: str) -> str:
-        if _COMMIT.fullmatch(commit) is None:
+        if not is_commit(commit):
             raise self.odd("a commit that is none")
         return commit
 
@@ -132,7 +132,7 @@ class HubAnswers:
             raise self.odd("a path that is too long")
         sha256 = None if entry.lfs is None else entry.lfs.oid
         size = entry.size if entry.lfs is None else entry.lfs.size
-        is_named = _COMMIT.fullmatch(entry.oid) if sha256 is None else _SHA256.fullmatch(sha256)
+        is_named = is_git_sha1(entry.oid) if sha256 is None else _SHA256.fullmatch(sha256)
         if not is_named or not 0 <= size <= limits.GATEWAY_OBJECT_BYTES_MAX:
             raise self.odd(f"a file without a digest, or of an odd size: {entry.path[:200]!a}")
         if sha256 is None and size >= limits.GIT_SHA1_FILE_BYTES_MAX:
