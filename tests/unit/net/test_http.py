@@ -24,6 +24,7 @@ from p2phub.errors import PeerGone
 from p2phub.identity import Address, parse_web_url
 from p2phub.net.http import HttpConnection, connect
 from tests.support.covers import covers
+from tests.support.turns import turns_of_others
 
 HOST = "models.example.org"
 
@@ -164,23 +165,13 @@ async def test_a_server_that_only_says_wait_is_left() -> None:
 async def test_a_body_in_crumbs_lets_others_have_their_turn() -> None:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     connection = await answered_with(head + b"1\r\nx\r\n" * 1000 + b"0\r\n\r\n")
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            await trio.lowlevel.checkpoint()
-            turns += 1
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(count)
+    async with turns_of_others() as turns:
         await connection.ask(URL)
-        turns = pieces = 0
+        before, pieces = turns(), 0
         while await connection.next_piece() is not None:
             pieces += 1
-        nursery.cancel_scope.cancel()
     assert pieces == 1000
-    assert turns >= pieces - 1
+    assert turns() - before >= pieces - 1
 
 
 @covers("T15")

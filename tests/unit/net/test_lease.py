@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from array import array
-
 import pytest
 
 from p2phub import limits
-from p2phub.content import ChunkList, ChunkTable, RangeSet
+from p2phub.content import ChunkTable, RangeSet
 from p2phub.net.lease import Lease, Window, request_bytes
+from tests.support.swarm import table_of
 
 MIB = limits.MIB
-
-
-def table_of(*files: list[int]) -> ChunkTable:
-    return ChunkTable([ChunkList(array("I", lengths), bytes(32 * len(lengths))) for lengths in files])
 
 
 def requests(lease: Lease, table: ChunkTable, bytes_max: int = MIB) -> list[list[int]]:

@@ -23,6 +23,7 @@ from p2phub.net.throttle import Throttle
 from p2phub.wire import ControlAnswer, ControlRequest, Open, Ping, Pong, encode
 from tests.support.covers import covers
 from tests.support.hosts import key_of
+from tests.support.turns import turns_of_others
 
 OPEN = Open(digest_of(b"any"), 0)
 ENDED_S = 10.0  # Never reached: how long a thread waits that nobody ends.
@@ -279,16 +280,6 @@ async def test_questions_beyond_what_anybody_needs_wait(autojump_clock: trio.tes
 
 @covers("T49")
 async def test_who_asks_without_a_pause_lets_others_have_their_turn() -> None:
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            await trio.lowlevel.checkpoint()
-            turns += 1
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(count)
+    async with turns_of_others() as turns:
         await serve_control(Asker(40), Ping(), answer)
-        nursery.cancel_scope.cancel()
-    assert turns >= 30
+    assert turns() >= 30

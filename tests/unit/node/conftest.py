@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,25 @@ import pytest
 from tests.support.verbs import Scene
 
 
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    made = Scene(tmp_path / "home")
+@contextmanager
+def scene_at(home: Path) -> Iterator[Scene]:
+    made = Scene(home)
     yield made
     made.real_store.close()
     made.real_ledger.close()
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    with scene_at(tmp_path / "home") as made:
+        yield made
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Scene]:
+    """Another home on this machine."""
+    with scene_at(tmp_path / "reader") as made:
+        yield made
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -138,14 +137,6 @@ async def test_a_page_is_never_larger_or_further_than_the_bounds(scene: Scene) -
         accept(scene, f"m{number}")
     page = await scene.call("search", words="", limit=10**9, cursor=10**12)
     assert (page["items"], page["cursor"]) == ([], None)
-
-
-@pytest.fixture
-def reader(tmp_path: Path) -> Iterator[Scene]:
-    made = Scene(tmp_path / "reader")
-    yield made
-    made.real_store.close()
-    made.real_ledger.close()
 
 
 async def test_what_an_attached_place_lists_is_found_and_a_lie_of_it_is_not(

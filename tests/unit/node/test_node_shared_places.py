@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,6 @@ from p2phub.node import shared_places
 from p2phub.node.verbs.fetching import _withhold
 from p2phub.store.sharing.catalogue import decode_catalogue
 from tests.support.verbs import Scene, publish
-
-
-@pytest.fixture
-def reader(tmp_path: Path) -> Iterator[Scene]:
-    made = Scene(tmp_path / "reader")
-    yield made
-    made.real_store.close()
-    made.real_ledger.close()
 
 
 @pytest.fixture
