@@ -10,31 +10,27 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import msgspec
 import trio
-from msgspec.structs import replace
 
 from p2phub import limits
 from p2phub.content import Codec, Digest
 from p2phub.discovery import Asked, Candidate
 from p2phub.engine.mirrors import OpenMirrors, mirrors_of, no_mirrors
+from p2phub.engine.own_names import Name, OwnNames
 from p2phub.engine.waiting import Looks
 from p2phub.engine.workers import Workers
-from p2phub.errors import HubError, Malformed, NoProvider, NotFound, NotTrusted, PeerError, UsageError
-from p2phub.identity import MirrorId, PeerAddress, PeerId, parse_peer_id
+from p2phub.errors import Malformed, NoProvider, NotFound, NotTrusted, PeerError
+from p2phub.identity import MirrorId, PeerAddress, PeerId
 from p2phub.manifest import (
-    DEFAULT_TAG,
     Known,
-    Reference,
     Release,
     Verdict,
     check_answers,
-    check_name,
     check_release,
     judge,
     parse_reference,
@@ -46,10 +42,8 @@ from p2phub.store import Accepted, Ledger
 from p2phub.wire import GetRelease, ReleaseIs
 
 _log = logging.getLogger(__name__)
-_LIKE_A_DIGEST = re.compile(r"bag[a-z2-7]{20,}")
 BESIDE_LENT_S = 5.0  # How long the network is asked for a newer release than one that is at hand.
 ASK_S = 10.0  # One peer's answer to a question about a name, dial and handshake included.
-Name = tuple[PeerId, str, str]
 
 
 class Resolved(msgspec.Struct, frozen=True):
@@ -84,6 +78,7 @@ class Resolver:
         mirrors: Sequence[str] = (),
         lent: Callable[[PeerId, str, str], Sequence[bytes]] | None = None,
     ) -> None:
+        self.names = OwnNames(ledger)
         self._ledger = ledger
         self._workers = workers
         self._dialler = dialler
@@ -94,106 +89,31 @@ class Resolver:
 
     # --- without the network: these block ------------------------------------------------------------------------
 
-    def spell(self, publisher: PeerId, name: str, tag: str) -> str:
-        """Return the reference that means this name."""
-        return f"{publisher}/{name}" + (f"@{tag}" if tag != DEFAULT_TAG else "")
-
-    def name_of(self, text: str) -> Name:
-        """Return the publisher, name and tag `text` means by the user's own mapping. Raises NotFound, UsageError."""
-        reference = self.mapped(parse_reference(text))
-        if reference.publisher is None or reference.name is None:
-            raise UsageError(f"{text} names bytes, not a publisher's name", hint="give PUBLISHER/name")
-        return reference.publisher, reference.name, reference.tag
-
     def local(self, text: str) -> Digest:
         """Return the manifest `text` means by what this home published or accepted. Raises NotFound, UsageError."""
         return self.known_here(text).manifest
 
     def known_here(self, text: str) -> Resolved:
         """The same, with the release that says so; without it for a digest. Raises NotFound, UsageError."""
-        reference = self.mapped(parse_reference(text))
+        reference = self.names.mapped(parse_reference(text))
         if reference.digest is not None:
             return Resolved(reference.digest)
-        signed = self._signed_here(self.name_of(text))
+        signed = self._signed_here(self.names.name_of(text))
         if signed is None:
             raise NotFound(f"{text} is not known here", hint="`p2phub ls` shows what is held")
         release = read_release(signed)
         return Resolved(release.manifest, release, signed)
 
-    def mapped(self, reference: Reference) -> Reference:
-        """Replace the user's own names by what they stand for. Nobody else answers to a name without a key in it.
-
-        Raises NotFound, UsageError, Malformed. Blocks."""
-        if reference.publisher is not None or reference.name is None:
-            return reference
-        names = self._ledger.names()
-        full = reference.name if reference.petname is None else f"{reference.petname}/{reference.name}"
-        tag, digest = reference.tag, reference.digest
-        if (target := names.get(full)) is not None and _peer_or_none(target) is None:
-            mapped = parse_reference(target)
-            return mapped if tag == DEFAULT_TAG and digest is None else replace(mapped, tag=tag, digest=digest)
-        if reference.petname is not None and (target := names.get(reference.petname)) is not None:
-            publisher = _peer_or_none(target)
-            if publisher is not None:
-                check_name(reference.name)
-                return Reference(publisher=publisher, name=reference.name, tag=tag, digest=digest)
-        if reference.petname is None:
-            owners = {item.publisher for item in self._ledger.publications() if item.name == reference.name}
-            if len(owners) == 1:
-                return Reference(publisher=owners.pop(), name=reference.name, tag=tag, digest=digest)
-        if digest is not None:
-            return reference
-        if _LIKE_A_DIGEST.fullmatch(full):
-            raise NotFound(
-                f"nothing here is called {full!r}, and it is no whole manifest digest", hint="copy it again, to its end"
-            )
-        if _peer_or_none(full) is not None:
-            raise UsageError(
-                f"{full} is a publisher, not a thing that it published", hint="add its name: 12D3Koo…/NAME"
-            )
-        raise NotFound(
-            f"nothing here is called {full!r}",
-            hint="`p2phub ls` shows what is here, `p2phub name list` the names that you gave; anything else needs its "
-            "publisher's key before it (12D3Koo…/NAME), or a ticket, as `p2phub publish` printed them",
-        )
-
-    def check_name(self, alias: str, target: str) -> None:
-        """Raise UsageError unless `alias` (a petname, or `org/name`) may stand for `target`."""
-        mine = parse_reference(alias)
-        if mine.publisher is not None or mine.digest is not None or str(mine) != alias or "@" in alias:
-            raise UsageError(f"{alias!r} cannot be a name of yours", hint="a name is a word, or org/name")
-        if _peer_or_none(target) is None:
-            if mine.petname is None and "/" not in target:
-                raise UsageError(
-                    f"{target!r} is neither a publisher nor a reference", hint="give 12D3Koo… or 12D3Koo…/name"
-                )
-            theirs = parse_reference(target)
-            if theirs.publisher is None and theirs.digest is None:
-                meant = self._spelt_out(theirs)
-                instead = f"; add what it stands for: p2phub name add {alias} {meant}" if meant is not None else ""
-                hint = f"names of names are not followed{instead}"
-                raise UsageError(f"{target!r} has no publisher key in it", hint=hint)
-        elif mine.petname is not None:
-            raise UsageError(f"{alias!r} stands for a repository, not for a publisher", hint="give 12D3Koo…/name")
-
-    def _spelt_out(self, reference: Reference) -> Reference | None:
-        """Return what a name of the user's own stands for, None if it is none."""
-        try:
-            mapped = self.mapped(reference)
-        except HubError:
-            return None
-        return mapped if mapped.publisher is not None or mapped.digest is not None else None
-
     def _settled_here(self, text: str) -> Resolved | tuple[Name, Known | None]:
         """Return what `text` means if that needs nobody else; else the name to ask for, and what is known of it."""
-        reference = self.mapped(parse_reference(text))
+        reference = self.names.mapped(parse_reference(text))
         if reference.ticket is not None:
             ticket = reference.ticket
             known = tuple(Candidate(provider, "direct") for provider in ticket.providers)
             return Resolved(ticket.manifest, ticket.publisher_release(), ticket.release or b"", known)
         if reference.digest is not None:
             return Resolved(reference.digest)
-        name = self.name_of(text)
+        name = self.names.name_of(text)
         for item in self._ledger.publications():
             if (item.publisher, item.name, item.tag) == name:
                 return Resolved(item.manifest, read_release(item.signed), item.signed)
@@ -412,13 +332,6 @@ class _Answers:
         self.good = True
         self.changed = self.changed or judgement.verdict is not Verdict.SAME
         self.known = judgement.known
-
-
-def _peer_or_none(text: str) -> PeerId | None:
-    try:
-        return parse_peer_id(text)
-    except Malformed:
-        return None
 
 
 def _reached_nobody(whom: Sequence[object]) -> bool:

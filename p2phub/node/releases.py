@@ -18,9 +18,11 @@ def references_by_manifest(parts: Parts) -> dict[Digest, list[str]]:
     """Return by manifest the references that lead to it, by what was accepted and published here. Blocks."""
     found: dict[Digest, set[str]] = {}
     for publisher, name, tag, accepted in parts.ledger.all_accepted():
-        found.setdefault(kept_release(accepted.signed).manifest, set()).add(parts.resolver.spell(publisher, name, tag))
+        found.setdefault(kept_release(accepted.signed).manifest, set()).add(
+            parts.resolver.names.spell(publisher, name, tag)
+        )
     for item in parts.ledger.publications():
-        found.setdefault(item.manifest, set()).add(parts.resolver.spell(item.publisher, item.name, item.tag))
+        found.setdefault(item.manifest, set()).add(parts.resolver.names.spell(item.publisher, item.name, item.tag))
     return {manifest: sorted(references) for manifest, references in found.items()}
 
 
@@ -33,7 +35,7 @@ def earlier_references(parts: Parts, manifests: Set[Digest]) -> dict[Digest, lis
     for name in named:
         releases = parts.ledger.history(*name)
         for manifest in {named_manifest(signed) for signed in releases} & manifests if len(releases) > 1 else ():
-            found.setdefault(manifest, set()).add(parts.resolver.spell(*name))
+            found.setdefault(manifest, set()).add(parts.resolver.names.spell(*name))
     return {manifest: sorted(references) for manifest, references in found.items()}
 
 
@@ -47,7 +49,7 @@ def references_in_places(parts: Parts) -> dict[Digest, list[str]]:
         except (NotTrusted, Malformed):
             continue
         if (release.publisher, release.name, release.tag) == (each.publisher, each.name, each.tag):
-            spelled = parts.resolver.spell(each.publisher, each.name, each.tag)
+            spelled = parts.resolver.names.spell(each.publisher, each.name, each.tag)
             found.setdefault(release.manifest, set()).add(spelled)
     return {manifest: sorted(references) for manifest, references in found.items()}
 

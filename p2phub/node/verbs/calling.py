@@ -55,7 +55,7 @@ async def publishable(node: Running, watch: Watch, *, name: str) -> JsonObject:
 def _publishable(parts: Parts, name: str) -> JsonObject:
     own = parts.publisher.peer_id
     try:
-        reference = parts.resolver.mapped(parse_reference(name))
+        reference = parts.resolver.names.mapped(parse_reference(name))
     except (UsageError, NotFound, Malformed):
         reference = None
     if reference is not None:
@@ -99,7 +99,7 @@ def _commits_among(held: Iterable[HeldAt]) -> Commits:
 
 def _repository(parts: Parts, name: str, commits: Commits) -> JsonObject:
     try:
-        reference: Reference | None = parts.resolver.mapped(parse_reference(name))
+        reference: Reference | None = parts.resolver.names.mapped(parse_reference(name))
     except (UsageError, NotFound, Malformed):  # Malformed: behind a petname, what no publisher can have called so.
         reference = None
     if reference is None:
@@ -222,7 +222,7 @@ def _candidates(parts: Parts, name: str) -> list[str]:
     known += [(publisher, what) for publisher, what, _, _ in parts.ledger.all_accepted()]
     for publisher, what in known:
         if what == alike and not _is_key(name.partition("/")[0]):
-            found[parts.resolver.spell(publisher, what, DEFAULT_TAG)] = None
+            found[parts.resolver.names.spell(publisher, what, DEFAULT_TAG)] = None
     return list(found)[:CANDIDATES_MAX]
 
 

@@ -152,7 +152,7 @@ async def log(node: Running, watch: Watch, *, ref: str) -> JsonObject:
     parts = node.parts
 
     def known() -> list[JsonObject]:
-        name = parts.resolver.name_of(ref)
+        name = parts.resolver.names.name_of(ref)
         accepted = parts.ledger.accepted(*name)
         return history_json(parts.ledger.history(*name), accepted.evidence if accepted is not None else ())
 

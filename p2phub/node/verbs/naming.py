@@ -17,7 +17,7 @@ async def name_add(node: Running, watch: Watch, *, alias: str, target: str) -> J
     ledger = node.parts.ledger
 
     def add() -> None:
-        node.parts.resolver.check_name(alias, target)
+        node.parts.resolver.names.check_name(alias, target)
         meant = ledger.names().get(alias)
         if meant is not None and meant != target:
             raise UsageError(f"{alias} stands for {meant} already", hint=f"first forget that: p2phub name rm {alias}")

@@ -84,7 +84,7 @@ async def published(node: Running, outcome: engine.Outcome, began: float) -> Jso
     text = encode_ticket(ticket, private=parts.ticket_may_be_private())
     others = await parts.workers.run(lambda: _other_names(parts, outcome))
     return Published(
-        reference=parts.resolver.spell(release.publisher, release.name, release.tag),
+        reference=parts.resolver.names.spell(release.publisher, release.name, release.tag),
         manifest=outcome.manifest.text(Codec.MSGPACK),
         ticket=text,
         files=outcome.files,
@@ -102,7 +102,7 @@ def _other_names(parts: Parts, outcome: engine.Outcome) -> list[dict[str, object
     """Return the names beside its own under which the same content is published here. Blocks."""
     own = (outcome.release.publisher, outcome.release.name, outcome.release.tag)
     return [
-        {"reference": parts.resolver.spell(item.publisher, item.name, item.tag), "private": item.private}
+        {"reference": parts.resolver.names.spell(item.publisher, item.name, item.tag), "private": item.private}
         for item in parts.ledger.publications()
         if item.manifest == outcome.manifest and (item.publisher, item.name, item.tag) != own
     ]
@@ -172,7 +172,7 @@ async def unpublish(node: Running, watch: Watch, *, ref: str) -> JsonObject:
     parts = node.parts
 
     def withdraw() -> tuple[Publication, str | None]:
-        name = parts.resolver.name_of(ref)
+        name = parts.resolver.names.name_of(ref)
         mine = [item for item in parts.ledger.publications() if (item.publisher, item.name, item.tag) == name]
         if not mine:
             raise NotFound(f"{ref} is not published here", hint="`p2phub ls` shows what is")
@@ -226,7 +226,7 @@ async def remove(node: Running, watch: Watch, *, ref: str, folder: str | None = 
         for item in parts.ledger.publications():
             if (item.manifest, Path(os.path.abspath(item.folder))) in gone:
                 parts.ledger.withdraw(item.publisher, item.name, item.tag)
-                withdrawn.append(parts.resolver.spell(item.publisher, item.name, item.tag))
+                withdrawn.append(parts.resolver.names.spell(item.publisher, item.name, item.tag))
                 if (removed := _take_mirror_files(parts, item)) is not None:
                     mirrored.append(removed)
         for manifest, place in gone:
