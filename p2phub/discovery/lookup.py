@@ -1,9 +1,9 @@
 """Find the peers closest to a position by asking ever closer ones: Kademlia's iterative lookup, as a state machine.
 
-The driver asks whom `next_to_ask` names and reports `answered` or `failed`. The lookup ends when the `width` closest
-peers that can be reached have all answered: never earlier because many providers were named (threat T02: a liar could
-end it with inventions). A peer that names others names at most `width` of them, and those that cannot be reached do
-not count, so inventions cost time, not truth.
+The driver asks whom `next_to_ask` names and reports `answered` or `failed`. The lookup ends when the DHT_REPLICATION
+closest peers that can be reached have all answered: never earlier because many providers were named (threat T02: a
+liar could end it with inventions). A peer that names others names at most so many of them, and those that cannot be
+reached do not count, so inventions cost time, not truth.
 Source: proto/discovery.md §4.
 """
 

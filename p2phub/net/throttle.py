@@ -1,7 +1,7 @@
 """Keep the caps of a node: who waits for its share of them, and who wakes whom.
 
 What may pass when is `transfer.pacing`'s decision. A `Throttle` is one direction of a node, with the lock and the
-clock. A thread that waits does so on a condition, which `cancel` ends at once. Of all that wait, threads and tasks, one
+clock. A thread that waits does so on a condition, which a `Stop` ends at once. Of all that wait, threads and tasks, one
 at a time watches the clock (the leader); the others sleep until they are let through or it is their turn to lead.
 Where bytes move, `paced` has them wait here. Source: proto/transfer.md §5; docs/decisions/0060.
 """

@@ -16,7 +16,7 @@ _serials = count(1)
 
 
 class MemoryFile:
-    """An anonymous file. `serial` stands for the inode, `version` for the times."""
+    """An anonymous file. `serial` stands for the inode, `version_ns` for the times."""
 
     def __init__(self, data: bytes = b"") -> None:
         self.serial = next(_serials)
