@@ -68,7 +68,7 @@ def _allowed(url: WebUrl, number: IpNumber, *, given: bool) -> bool:
     return is_public_ip(number)
 
 
-class Places:
+class Hosts:
     """Where the hosts are that a mirror and its redirects name: each looked up once, and checked."""
 
     def __init__(self, mirror: MirrorId, look_up: LookUp) -> None:
@@ -87,7 +87,7 @@ class Places:
                 found = [url.host] if url.ip is not None else await self._look_up(*key)
         except (OSError, UnicodeError, trio.TooSlowError) as exc:
             raise PeerGone(f"cannot find where {url.host} is: {str(exc) or 'no answer'}") from exc
-        places = check_addresses(url, found, given=given)
+        addresses = check_addresses(url, found, given=given)
         if len(self._known) < limits.MIRROR_ADDRESSES_MAX:  # A mirror may redirect to ever new hosts.
-            self._known[key] = places
-        return places
+            self._known[key] = addresses
+        return addresses

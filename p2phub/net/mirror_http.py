@@ -21,7 +21,7 @@ from p2phub.errors import Malformed, MirrorUnusable, PeerError, PeerGone, PeerSt
 from p2phub.identity import Address, MirrorId, WebUrl, parse_web_url
 from p2phub.net.http import HttpConnection, MakeTls, connect
 from p2phub.net.interface import Take
-from p2phub.net.mirror_address import LookUp, Places
+from p2phub.net.mirror_address import Hosts, LookUp
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _ABSENT = (401, 403, 404, 410)  # Some stores say "forbidden" of what is not there.
@@ -30,8 +30,8 @@ _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)
 _NO_RANGES = "a mirror answers byte ranges, as nginx, Caddy and object stores do; `python -m http.server` does not"
 _LOCATION_SAFE = "%/:=&?~#+!$,;'@()*[]"
 
-Place = tuple[str, str, int]
-"""What one connection leads to: scheme, host and port of a URL."""
+Origin = tuple[str, str, int]
+"""What one connection leads to: scheme, host and port of a URL (RFC 6454)."""
 
 
 class Absent(Exception):
@@ -52,8 +52,8 @@ class MirrorHttp:
         self._mirror = mirror
         self._token = token
         self._make_tls = make_tls
-        self._places = Places(mirror, look_up)
-        self._idle: list[tuple[Place, HttpConnection]] = []  # Who was used longest ago comes first.
+        self._hosts = Hosts(mirror, look_up)
+        self._idle: list[tuple[Origin, HttpConnection]] = []  # Who was used longest ago comes first.
 
     async def aclose(self) -> None:
         with trio.CancelScope(shield=True):  # Each is cut off, which waits for nobody; cancelled, all the same.
@@ -64,7 +64,7 @@ class MirrorHttp:
     async def find(self) -> Address:
         """Return where the mirror is dialled first. Raises PeerGone, MirrorUnusable."""
         with self._named():
-            return (await self._places.find(self._mirror.url))[0]
+            return (await self._hosts.find(self._mirror.url))[0]
 
     async def greet(self, path: str) -> None:
         """Ask for the head of a file, whether or not there is one: is anybody there? Raises PeerError."""
@@ -158,13 +158,13 @@ class MirrorHttp:
     async def _send(
         self, url: WebUrl, method: str, headers: Sequence[tuple[str, str]]
     ) -> tuple[h11.Response, HttpConnection]:
-        while (connection := self._take_idle(_place_of(url))) is not None:
+        while (connection := self._take_idle(_origin_of(url))) is not None:
             try:
                 return await _ask(connection, url, method, headers), connection
             except PeerGone:
                 continue  # The mirror had closed it, as it may after a while: on to a new one.
         failure: PeerError = PeerGone("it has no address")
-        for address in await self._places.find(url):
+        for address in await self._hosts.find(url):
             try:
                 connection = await connect(url, address, self._make_tls)
             except PeerError as error:
@@ -181,16 +181,16 @@ class MirrorHttp:
         finally:
             leaving: HttpConnection | None = connection
             if keep:
-                self._idle.append((_place_of(url), connection))
+                self._idle.append((_origin_of(url), connection))
                 # A mirror may redirect each request to another name: what is kept is bounded over all of them.
                 leaving = self._idle.pop(0)[1] if len(self._idle) > limits.MIRROR_IDLE_MAX else None
             if leaving is not None:
                 await leaving.aclose()
 
-    def _take_idle(self, place: Place) -> HttpConnection | None:
-        """Return the connection to `place` that was used last, if one is kept."""
+    def _take_idle(self, origin: Origin) -> HttpConnection | None:
+        """Return the connection to `origin` that was used last, if one is kept."""
         for index in reversed(range(len(self._idle))):
-            if self._idle[index][0] == place:
+            if self._idle[index][0] == origin:
                 return self._idle.pop(index)[1]
         return None
 
@@ -200,7 +200,7 @@ class MirrorHttp:
         return WebUrl(base.scheme, base.host, base.port, target)
 
     def _who_we_are(self, url: WebUrl) -> list[tuple[str, str]]:
-        is_theirs = _place_of(url) == _place_of(self._mirror.url)
+        is_theirs = _origin_of(url) == _origin_of(self._mirror.url)
         return [("Authorization", f"Bearer {self._token}")] if self._token is not None and is_theirs else []
 
     def _redirected(self, url: WebUrl, head: h11.Response) -> WebUrl:
@@ -244,7 +244,7 @@ def _our_time(theirs: trio.CancelScope) -> Iterator[None]:
         theirs.deadline = trio.current_time() + left_s
 
 
-def _place_of(url: WebUrl) -> Place:
+def _origin_of(url: WebUrl) -> Origin:
     return url.scheme, url.host, url.port
 
 

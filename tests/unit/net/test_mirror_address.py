@@ -9,7 +9,7 @@ import pytest
 from p2phub import limits
 from p2phub.errors import MirrorUnusable, PeerGone
 from p2phub.identity import Address, parse_mirror, parse_web_url
-from p2phub.net.mirror_address import Places, check_addresses
+from p2phub.net.mirror_address import Hosts, check_addresses
 from tests.support.covers import covers
 
 PUBLIC, PUBLIC6 = "8.8.8.8", "2606:4700::1111"
@@ -129,38 +129,38 @@ class Resolver:
 async def test_a_name_is_looked_up_once_so_that_it_cannot_be_rebound() -> None:
     resolver = Resolver([PUBLIC], ["127.0.0.1"])
     mirror = parse_mirror("https://models.example.org/x")
-    places = Places(mirror, resolver)
+    hosts = Hosts(mirror, resolver)
     for _ in range(3):
-        assert await places.find(mirror.url) == (Address(PUBLIC, 443),)
+        assert await hosts.find(mirror.url) == (Address(PUBLIC, 443),)
     assert resolver.asked == [("models.example.org", 443)]
 
 
 @covers("T42")
 async def test_only_the_users_own_host_and_port_may_be_private() -> None:
     mirror = parse_mirror("https://10.0.0.1/x")
-    places = Places(mirror, Resolver())
-    assert await places.find(mirror.url) == (Address("10.0.0.1", 443),)
+    hosts = Hosts(mirror, Resolver())
+    assert await hosts.find(mirror.url) == (Address("10.0.0.1", 443),)
     for elsewhere in ("https://10.0.0.1:8443/x", "https://10.0.0.2/x", "http://127.0.0.1/x"):
         with pytest.raises(MirrorUnusable):
-            await places.find(parse_web_url(elsewhere))
+            await hosts.find(parse_web_url(elsewhere))
 
 
 async def test_a_literal_is_not_looked_up() -> None:
     resolver = Resolver()
     mirror = parse_mirror("https://[2606:4700::1111]/x")
-    assert await Places(mirror, resolver).find(mirror.url) == (Address(PUBLIC6, 443),)
+    assert await Hosts(mirror, resolver).find(mirror.url) == (Address(PUBLIC6, 443),)
     assert resolver.asked == []
 
 
 async def test_a_name_that_is_not_found_is_gone() -> None:
     mirror = parse_mirror("https://models.example.org/x")
     with pytest.raises(PeerGone, match="no such name"):
-        await Places(mirror, Resolver()).find(mirror.url)
+        await Hosts(mirror, Resolver()).find(mirror.url)
 
 
 async def test_what_is_remembered_of_hosts_is_bounded() -> None:
     mirror = parse_mirror("https://models.example.org/x")
-    places = Places(mirror, Resolver(*[[PUBLIC]] * 100))
+    hosts = Hosts(mirror, Resolver(*[[PUBLIC]] * 100))
     for number in range(100):
-        await places.find(parse_web_url(f"https://cdn{number}.example/x"))
-    assert len(places._known) == limits.MIRROR_ADDRESSES_MAX
+        await hosts.find(parse_web_url(f"https://cdn{number}.example/x"))
+    assert len(hosts._known) == limits.MIRROR_ADDRESSES_MAX
