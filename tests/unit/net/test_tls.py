@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -26,6 +26,7 @@ from p2phub.net.tls_line import wait_readable
 from p2phub.wire import ControlAnswer, ControlRequest, Ping, Pong, encode
 from tests.support.covers import covers
 from tests.support.tls_pair import ANN, BOB, EVE, HERE, beside_a_stranger, connected, pair
+from tests.support.turns import turns_of_others
 
 
 async def test_both_ends_know_each_other() -> None:
@@ -183,33 +184,15 @@ async def test_garbage_in_place_of_a_handshake_is_refused(data: bytes) -> None:
 # --- a stranger who holds its records small, or sends what is nothing for us -----------------------------------------
 
 
-async def turns(work: Callable[[], Awaitable[object]]) -> int:
-    """Do `work`; return how many turns others had meanwhile."""
-    count = 0
-
-    async def other() -> None:
-        nonlocal count
-        while True:
-            await trio.lowlevel.checkpoint()
-            count += 1
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(other)
-        await work()
-        nursery.cancel_scope.cancel()
-    return count
-
-
 @covers("T37")
 @pytest.mark.parametrize("dials", [True, False], ids=["it dialled", "we dialled"])
 async def test_between_key_updates_others_have_their_turn(dials: bool) -> None:
     async with beside_a_stranger(dials=dials) as (ann, stranger, sock):
         sock.sendall(stranger.key_updates(20, asks=True) + stranger.record(b"hello"))
 
-        async def read() -> None:
+        async with turns_of_others() as turns:
             assert await ann.read(100) == b"hello"
-
-        assert await turns(read) >= 15  # One between any two, but for where the count begins and ends.
+        assert turns() >= 15  # One between any two, but for where the count begins and ends.
         await ann.write(b"with keys that were renewed twenty times")
 
 
@@ -238,11 +221,10 @@ async def test_between_records_others_have_their_turn() -> None:
     async with beside_a_stranger(dials=True) as (ann, stranger, sock):
         sock.sendall(stranger.crumbs(bytes(100)))
 
-        async def read() -> None:
+        async with turns_of_others() as turns:
             for _ in range(100):
                 assert await ann.read(1000) == b"\0"
-
-        assert await turns(read) >= 95
+        assert turns() >= 95
 
 
 @covers("T37")
@@ -288,11 +270,10 @@ async def test_a_handshake_in_crumbs_is_refused_before_it_is_whole() -> None:
     with near, far, trio.fail_after(10):
         far.sendall(b"".join(b"\x16\x03\x01\0\1" + bytes([byte]) for byte in b"\1\0\xff\xff" + bytes(1000)))
 
-        async def accept() -> None:
+        async with turns_of_others() as turns:
             with pytest.raises(ProtocolViolation, match="record-crumbs"):
                 await tls.accept(tls.make_context(make_credential(ANN)), near, HERE)
-
-        assert await turns(accept) >= limits.TLS_HANDSHAKE_RECORDS_MAX - 5
+        assert turns() >= limits.TLS_HANDSHAKE_RECORDS_MAX - 5
 
 
 def other_key(kind: str) -> SSL.Context:
