@@ -17,7 +17,7 @@ from p2phub import limits
 from p2phub.discovery import Candidate
 from p2phub.engine.exchange import Told, worth_dialling
 from p2phub.engine.giving_place import most_links
-from p2phub.engine.heartbeat import HoldsNow, Questions, keep_company
+from p2phub.engine.heartbeat import HoldsNow, Terms, keep_company
 from p2phub.engine.job import Job
 from p2phub.engine.providers import Provider
 from p2phub.errors import PeerRefused
@@ -39,7 +39,7 @@ def accompany(job: Job, provider: Provider, where: PeerAddress) -> None:
         return
     provider.accompanied = True
     exchange = job.means.exchange
-    questions = Questions(
+    terms = Terms(
         pause_s=lambda: _pause_s(job, provider),
         wait_s=lambda: limits.THANKS_S if job.crowd and _holds_all(job, provider) else limits.HEARTBEAT_S,
         got=lambda: _got(job, provider),
@@ -52,7 +52,7 @@ def accompany(job: Job, provider: Provider, where: PeerAddress) -> None:
         dialler, manifest = job.means.dialler, job.wish.manifest
         lost = True
         while lost:
-            lost = await keep_company(where, manifest, dialler=dialler, tell=job.send, questions=questions)
+            lost = await keep_company(where, manifest, dialler=dialler, tell=job.send, terms=terms)
             if lost:
                 await trio.sleep(limits.HEARTBEAT_S)  # It ended it, or had no place for it: perhaps it has one later.
         provider.accompanied = False

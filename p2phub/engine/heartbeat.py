@@ -38,11 +38,11 @@ class Silent(msgspec.Struct, frozen=True):
     error: PeerStalled
 
 
-class Questions(msgspec.Struct, frozen=True):
-    """How a provider is asked for news. `pause_s` returns how long to leave it alone after it told some, `wait_s` how
-    long it may keep its answer until there is some. `got`: from whom else how much was had, which it is told. `port`:
-    where it, and others, can dial us; 0: nowhere. `wanted`: whether it is company still; one that was found to lie is
-    not. `long` returns once it is clear that the fetch takes more than a moment."""
+class Terms(msgspec.Struct, frozen=True):
+    """On what terms a provider is asked for news. `pause_s` returns how long to leave it alone after it told some,
+    `wait_s` how long it may keep its answer until there is some. `got`: from whom else how much was had, which it is
+    told. `port`: where it, and others, can dial us; 0: nowhere. `wanted`: whether it is company still; one that was
+    found to lie is not. `long` returns once it is clear that the fetch takes more than a moment."""
 
     pause_s: Callable[[], float] = lambda: limits.NEWS_S
     wait_s: Callable[[], float] = lambda: limits.HEARTBEAT_S
@@ -56,35 +56,35 @@ Tell = trio.MemorySendChannel[HoldsNow | Silent | Told]
 
 
 async def keep_company(
-    provider: PeerAddress, manifest: Digest, *, dialler: Dialler, tell: Tell, questions: Questions | None = None
+    provider: PeerAddress, manifest: Digest, *, dialler: Dialler, tell: Tell, terms: Terms | None = None
 ) -> bool:
     """Ask on until cancelled, the provider is silent, or it is not wanted any more.
 
     Returns True if it took no control connection, or ended it: later it may; until then it is left to the stall clock
     of its links.
     """
-    questions = questions or Questions()
+    terms = terms or Terms()
     with trio.move_on_after(MOMENT_S):
-        await questions.long()
-    if not questions.wanted():
+        await terms.long()
+    if not terms.wanted():
         return False  # It was found to lie within that moment.
     try:
         control = await dialler.open_control(provider)
         try:
-            await _ask_on(control, manifest, tell, questions)
+            await _ask_on(control, manifest, tell, terms)
         finally:
             with trio.move_on_after(limits.GOODBYE_S, shield=True):
                 await control.aclose()
     except PeerError:
-        return questions.wanted()
+        return terms.wanted()
     return False
 
 
-async def _ask_on(control: Control, manifest: Digest, tell: Tell, questions: Questions) -> None:
+async def _ask_on(control: Control, manifest: Digest, tell: Tell, terms: Terms) -> None:
     seen = (0, 0)
-    while questions.wanted():
-        asked_at, wait_s = trio.current_time(), questions.wait_s()
-        question = GetNews(manifest, questions.port, seen, wait_ms=int(1000 * wait_s), got=questions.got())
+    while terms.wanted():
+        asked_at, wait_s = trio.current_time(), terms.wait_s()
+        question = GetNews(manifest, terms.port, seen, wait_ms=int(1000 * wait_s), got=terms.got())
         with trio.move_on_after(PATIENCE_S) as patience:
             answer = await control.ask(question)
         if patience.cancelled_caught:
@@ -98,6 +98,6 @@ async def _ask_on(control: Control, manifest: Digest, tell: Tell, questions: Que
         if answer.peers:
             await tell.send(Told(control.peer, answer.peers))
         if answer.held is not None or answer.peers:
-            await trio.sleep(questions.pause_s())
+            await trio.sleep(terms.pause_s())
         else:  # Nothing new, and perhaps not held back for as long as it was asked to be.
             await trio.sleep_until(asked_at + wait_s)

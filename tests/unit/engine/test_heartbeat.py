@@ -12,7 +12,7 @@ from trio.testing import MockClock
 from p2phub import limits
 from p2phub.content import RangeSet, digest_of
 from p2phub.engine.exchange import Told
-from p2phub.engine.heartbeat import MOMENT_S, PATIENCE_S, HoldsNow, Questions, Silent, keep_company
+from p2phub.engine.heartbeat import MOMENT_S, PATIENCE_S, HoldsNow, Silent, Terms, keep_company
 from p2phub.errors import PeerGone
 from p2phub.identity import Address, PeerAddress, PeerId
 from p2phub.wire import ControlAnswer, ControlRequest, GetNews, News
@@ -65,10 +65,10 @@ class Freezing:
         self.closed = True
 
 
-async def told_by(provider: Freezing, questions: Questions | None = None) -> list[HoldsNow | Silent | Told]:
+async def told_by(provider: Freezing, terms: Terms | None = None) -> list[HoldsNow | Silent | Told]:
     send, receive = trio.open_memory_channel[HoldsNow | Silent | Told](100)
     async with send:
-        await keep_company(WHERE, MANIFEST, dialler=provider, tell=send, questions=questions)  # type: ignore[arg-type]
+        await keep_company(WHERE, MANIFEST, dialler=provider, tell=send, terms=terms)  # type: ignore[arg-type]
     return [item async for item in receive]
 
 
@@ -95,15 +95,15 @@ async def test_whether_to_try_again_later_is_told(autojump_clock: MockClock) -> 
     async with send, receive:
         for provider, again in ((Freezing(answers=0, gone=True), True), (Freezing(answers=0), False)):
             assert await keep_company(WHERE, MANIFEST, dialler=provider, tell=send) is again  # type: ignore[arg-type]
-        unwanted = Questions(wanted=lambda: False)
+        unwanted = Terms(wanted=lambda: False)
         nobody = Freezing(answers=0, gone=True)
-        assert not await keep_company(WHERE, MANIFEST, dialler=nobody, tell=send, questions=unwanted)  # type: ignore[arg-type]
+        assert not await keep_company(WHERE, MANIFEST, dialler=nobody, tell=send, terms=unwanted)  # type: ignore[arg-type]
 
 
 async def test_one_that_was_found_to_lie_is_not_asked_again(autojump_clock: MockClock) -> None:
-    assert await told_by(Freezing(answers=0, gone=True), Questions(wanted=lambda: False)) == []
+    assert await told_by(Freezing(answers=0, gone=True), Terms(wanted=lambda: False)) == []
     liar = Freezing(answers=9)
-    told = await told_by(liar, Questions(wanted=lambda: liar.answers > 7))
+    told = await told_by(liar, Terms(wanted=lambda: liar.answers > 7))
     assert len(told) == 2
     assert liar.closed
 
@@ -126,13 +126,13 @@ async def test_a_cancelled_company_closes_its_connection(autojump_clock: MockClo
 
 async def test_a_fetch_that_is_more_than_a_moments_work_keeps_company_at_once(autojump_clock: MockClock) -> None:
     provider = Freezing(answers=1)
-    await told_by(provider, Questions(long=lambda: trio.sleep(0.1)))
+    await told_by(provider, Terms(long=lambda: trio.sleep(0.1)))
     assert provider.asked[0][0] < 0.2
 
 
 async def test_who_has_news_is_asked_for_more_after_the_pause_that_we_choose(autojump_clock: MockClock) -> None:
     provider = Freezing(answers=8)
-    await told_by(provider, Questions(pause_s=lambda: 0.3))
+    await told_by(provider, Terms(pause_s=lambda: 0.3))
     times = [at for at, _ in provider.asked]
     assert [round(later - earlier, 6) for earlier, later in pairwise(times)] == [0.3] * 8
 
@@ -147,7 +147,7 @@ async def test_one_without_news_is_asked_no_more_often_than_for_a_sign_of_life(a
 
 async def test_a_provider_is_told_from_whom_else_how_much_came(autojump_clock: MockClock) -> None:
     provider, got = Freezing(answers=2), ((OTHER.peer, 4096),)
-    await told_by(provider, Questions(got=lambda: got))
+    await told_by(provider, Terms(got=lambda: got))
     assert [request.got for _, request in provider.asked if isinstance(request, GetNews)] == [got] * 3
 
 
@@ -159,7 +159,7 @@ async def test_an_answer_that_is_held_until_there_is_news_is_no_silence(autojump
 
 async def test_each_question_says_up_to_where_the_last_answer_went(autojump_clock: MockClock) -> None:
     provider = Freezing(answers=2)
-    await told_by(provider, Questions(port=4717))
+    await told_by(provider, Terms(port=4717))
     wait_ms = int(1000 * limits.HEARTBEAT_S)
     assert [request for _, request in provider.asked] == [
         GetNews(MANIFEST, 4717, seen, wait_ms) for seen in ((0, 0), (1, 7), (2, 7))
