@@ -1,4 +1,9 @@
-"""Tensors as they come: what `Hub.open_tensors` gives."""
+"""Tensors as they come: what `Hub.open_tensors` gives.
+
+The node tells where the bytes of a tensor stand once they are verified, and they are read here, in the reader's time:
+mapped where the file stays, copied where it was fetched for this alone. Such files go at the end; if a fault was the
+end they stay, for the same call to go on with.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""What a link's report does to a fetch."""
+"""What a link's report does to a fetch.
+
+Reports come one at a time to the one task that owns the fetch, and in two stages: until what describes the manifest is
+here there is no session, and they bring pages, lists, and the chunks it begins with; from then on the session decides,
+and is told. A peer's fault ends what it does for us and nothing else. Our disk's, or one in what the publisher signed,
+ends the fetch: nobody else could do better.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Read chunks to serve, and notice when a file is no longer what was hashed."""
+"""Read chunks to serve, and notice when a file is no longer what was hashed.
+
+Each file is looked at after the read and before the send: what changes later is not in these bytes. One that changed,
+or that the disk does not give, is refused from then on.
+"""
 
 from __future__ import annotations
 

@@ -305,8 +305,8 @@ async def compose(config: Config, *, serving: bool, bulk_processes: int = 0) -> 
         exchange = Exchange(seed=secrets.token_bytes(32))
         caps = Caps()
         thanks = Thanks(caps.up.show)
-        # Strangers do not take the threads that our own work needs.
         tally = Tally()
+        # Workers of its own: strangers do not take the threads that our own work needs.
         desk = ControlDesk(shelf, ledger, Workers(), exchange, thanks, tally)
         async with AsyncExitStack() as stack:
             plane = await stack.enter_async_context(open_plane(key, shelf, desk.answer, caps))
