@@ -165,7 +165,7 @@ class Parts:
     @property
     def peers_proven(self) -> int:
         """How many peers of the DHT have answered of late."""
-        return 0 if self._dht is None else len(self._dht.known_peers())
+        return 0 if self._dht is None else self._dht.table_size()
 
     @property
     def _listening(self) -> tuple[Address, ...]:
