@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         is_commit,
         is_gguf_shard,
         is_quantisation,
+        is_sha256,
         lfs_pointer,
         ollama_image,
         parse_reference,
@@ -167,6 +168,7 @@ __all__ = [
     "is_commit",
     "is_gguf_shard",
     "is_quantisation",
+    "is_sha256",
     "lfs_pointer",
     "looks_like_gguf",
     "ollama_image",
@@ -201,7 +203,7 @@ _ROOMS = {
     "p2phub.identity": "Address PeerAddress PeerId parse_peer_address parse_peer_id",
     "p2phub.manifest": "DEFAULT_TAG KINDS OLLAMA_MEDIA_TYPE OllamaImage OllamaKind OllamaPart Reference Ticket "
     "check_mirror check_name commit_of gguf_weights git_blob_sha1 given_with_gguf is_alias is_commit is_gguf_shard "
-    "is_quantisation lfs_pointer ollama_image parse_reference quantisation_of",
+    "is_quantisation is_sha256 lfs_pointer ollama_image parse_reference quantisation_of",
     "p2phub.node": "Config parse_duration parse_listen",
     "p2phub.observe": "Adopted Done Event Failed FilesLeft FilesReady Found Listening PeerDropped Progress "
     "Published PublishProgress Ready Remark Source SourceBytes SourceLacks Started Stopped Unmatched Waiting Watch "

@@ -28,13 +28,13 @@ import trio
 from p2phub.api.under_way import UnderWay
 from p2phub.api.verbs import Call, HubPart, fields, unwatched
 from p2phub.errors import DiskError, DiskFull, HubError, NotFound, UsageError
+from p2phub.manifest import is_sha256
 from p2phub.observe import DraftOpened, Event, Published, Watch
 
 WRITTEN_AT_ONCE_BYTES = 1 << 20
 ROOM_BYTES = 16 << 20  # Asked for at a time, of what nobody knows the length of.
 CHANGES_BYTES = 128 << 10  # Told to the node at a time: half of what it takes.
 CLOSE_S = 10.0
-_SHA256_DIGITS = 64
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 _threads = trio.CapacityLimiter(8)  # Of all who write here: they wait for disks.
@@ -307,7 +307,7 @@ class _Writing:
 def _hex(sha256: str) -> str:
     """Return a SHA-256 in lower case. Raises UsageError for what is none."""
     digits = sha256.lower()
-    if len(digits) != _SHA256_DIGITS or not all(digit in "0123456789abcdef" for digit in digits):
+    if not is_sha256(digits):
         raise UsageError(f"not a SHA-256 in hex: {sha256[:80]!a}")
     return digits
 

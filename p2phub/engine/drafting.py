@@ -24,11 +24,9 @@ from p2phub.engine.selection import Selection
 from p2phub.engine.workers import Workers
 from p2phub.errors import ContentChanged, Malformed, NotFound, UsageError
 from p2phub.identity import SecretKey
-from p2phub.manifest import Manifest, check_path, check_paths
+from p2phub.manifest import Manifest, check_path, check_paths, is_sha256
 from p2phub.observe import Watch, printable
 from p2phub.store import DraftFolder, Fingerprint, HashedFile, Ledger, Store
-
-_SHA256_BYTES = 32
 
 
 class Put(msgspec.Struct, frozen=True):
@@ -245,7 +243,6 @@ def read_change(given: object) -> Change:
 
 
 def _sha256(text: str) -> bytes:
-    found = bytes.fromhex(text)
-    if len(found) != _SHA256_BYTES or found.hex() != text:
+    if not is_sha256(text):
         raise ValueError(text)
-    return found
+    return bytes.fromhex(text)

@@ -11,7 +11,7 @@ from p2phub.manifest.gguf_files import (
     is_quantisation,
     quantisation_of,
 )
-from p2phub.manifest.hub_names import commit_of, git_blob_sha1, is_commit, is_git_sha1, lfs_pointer
+from p2phub.manifest.hub_names import commit_of, git_blob_sha1, is_commit, is_git_sha1, is_sha256, lfs_pointer
 from p2phub.manifest.mirror import (
     MIRROR_FOLDER,
     check_mirror,
@@ -90,6 +90,7 @@ __all__ = [
     "is_gguf_shard",
     "is_git_sha1",
     "is_quantisation",
+    "is_sha256",
     "judge",
     "kept_release",
     "lfs_pointer",

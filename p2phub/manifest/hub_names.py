@@ -14,6 +14,7 @@ from p2phub.content import Digest, digest_of
 
 _SHA1_DIGITS = 40
 _SHA1 = re.compile(rf"[0-9a-f]{{{_SHA1_DIGITS}}}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def is_commit(text: str) -> bool:
@@ -29,6 +30,11 @@ def commit_of(name: str, manifest: Digest) -> str:
 def is_git_sha1(text: str) -> bool:
     """Whether git may call a blob so. It names blobs as it names commits, but which of both is meant is never open."""
     return _SHA1.fullmatch(text) is not None
+
+
+def is_sha256(text: str) -> bool:
+    """Whether a hub may call a large file so, as OCI and Ollama may any blob: a SHA-256 in lower case."""
+    return _SHA256.fullmatch(text) is not None
 
 
 def git_blob_sha1(content: bytes) -> str:

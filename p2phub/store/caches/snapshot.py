@@ -8,19 +8,16 @@ differ, the file is not what was listed.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from p2phub import limits
 from p2phub.errors import DiskError, Malformed
-from p2phub.manifest import adopted_paths, check_path, ignored, is_git_sha1
+from p2phub.manifest import adopted_paths, check_path, ignored, is_git_sha1, is_sha256
 from p2phub.store.caches.found import JUNK, CachedFile, CachedModel, Claim, Report, in_order, reason
 from p2phub.store.caches.links import Links, entries_of, open_folder
 from p2phub.store.caches.listing import Listed
 from p2phub.store.folders import LeavesFolder, NotAFile, fingerprint, legible
-
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class TooMany(DiskError):
@@ -158,7 +155,7 @@ UNLISTED = "the cache does not list what the repository has, so nobody can tell 
 
 def _claim_of(blob: str) -> Claim | None:
     """Return what the name of a blob says of its bytes."""
-    if _SHA256.fullmatch(blob):
+    if is_sha256(blob):
         return Claim(sha256=bytes.fromhex(blob))
     if is_git_sha1(blob):
         return Claim(git_sha1=bytes.fromhex(blob))

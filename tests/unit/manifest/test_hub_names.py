@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import pytest
 
 from p2phub.content import digest_of
-from p2phub.manifest import commit_of, git_blob_sha1, is_commit, is_git_sha1, lfs_pointer
+from p2phub.manifest import commit_of, git_blob_sha1, is_commit, is_git_sha1, is_sha256, lfs_pointer
 
 
 def test_a_version_that_no_hub_ever_had_has_a_commit_of_its_repository() -> None:
@@ -19,6 +21,14 @@ def test_a_version_that_no_hub_ever_had_has_a_commit_of_its_repository() -> None
 def test_what_is_not_forty_hex_digits_is_neither_commit_nor_blob(text: str) -> None:
     assert not is_commit(text)
     assert not is_git_sha1(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0" * 40, "0" * 63, "0" * 65, "A" * 64, "0" * 63 + "g", "0" * 64 + "\n", "٠" * 64]
+)
+def test_what_is_not_sixty_four_hex_digits_is_no_sha256(text: str) -> None:
+    assert is_sha256(sha256(b"").hexdigest())
+    assert not is_sha256(text)
 
 
 def test_a_blob_is_called_as_git_calls_it() -> None:
