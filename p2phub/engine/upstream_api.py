@@ -15,7 +15,7 @@ import msgspec
 from p2phub import limits
 from p2phub.errors import ProtocolViolation, UsageError
 from p2phub.identity import MirrorId
-from p2phub.manifest import is_commit, is_git_sha1
+from p2phub.manifest import is_commit, is_git_sha1, is_sha256
 from p2phub.store.hub_copy import HubFile
 
 KINDS = {"model": ("models", ""), "dataset": ("datasets", "datasets/")}
@@ -23,7 +23,6 @@ KINDS = {"model": ("models", ""), "dataset": ("datasets", "datasets/")}
 
 _NAME = re.compile(r"(?:[0-9A-Za-z_.-]{1,96}/)?[0-9A-Za-z_.-]{1,96}")
 _REVISION = re.compile(r"(?!.*(?:\.\.|//))[0-9A-Za-z][0-9A-Za-z._/-]{0,127}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 T = TypeVar("T")
 
@@ -132,7 +131,7 @@ class HubAnswers:
             raise self.odd("a path that is too long")
         sha256 = None if entry.lfs is None else entry.lfs.oid
         size = entry.size if entry.lfs is None else entry.lfs.size
-        is_named = is_git_sha1(entry.oid) if sha256 is None else _SHA256.fullmatch(sha256)
+        is_named = is_git_sha1(entry.oid) if sha256 is None else is_sha256(sha256)
         if not is_named or not 0 <= size <= limits.GATEWAY_OBJECT_BYTES_MAX:
             raise self.odd(f"a file without a digest, or of an odd size: {entry.path[:200]!a}")
         if sha256 is None and size >= limits.GIT_SHA1_FILE_BYTES_MAX:

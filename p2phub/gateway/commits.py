@@ -10,17 +10,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
 
 import msgspec
 
-from p2phub import limits
+from p2phub import api, limits
 from p2phub.gateway.upload_routes import check_size
 from p2phub.http.refusal import Refusal
-
-SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -129,7 +126,7 @@ def read_line(line: bytes | bytearray) -> Line:
             return PutFile(_path(value), _content(value))
         case "lfsFile":
             oid, size = _plain(value.oid), _plain(value.size)
-            if _plain(value.algo) == "sha256" and isinstance(oid, str) and SHA256.fullmatch(oid):
+            if _plain(value.algo) == "sha256" and isinstance(oid, str) and api.is_sha256(oid):
                 return PutLarge(_path(value), oid, check_size(size))
         case "deletedFile" | "deletedFolder":
             return Delete(_path(value))

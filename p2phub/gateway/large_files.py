@@ -19,7 +19,7 @@ import trio
 from p2phub import api, limits
 from p2phub.api.recent import keep
 from p2phub.gateway.answers import Json
-from p2phub.gateway.commits import SHA256, PutLarge
+from p2phub.gateway.commits import PutLarge
 from p2phub.gateway.intake import Intake, Intakes, nothing_granted
 from p2phub.gateway.upload_routes import GRANT_DIGITS, PutObject, PutShard, PutXorb, check_size
 from p2phub.gateway.xet import XetFile, Xorb, check_file, decode_chunks, read_shard
@@ -60,7 +60,7 @@ class LargeFiles:
         async with self._intakes.used() as intake:
             told: list[Json] = []
             for each in objects:
-                if not isinstance(each, dict) or not SHA256.fullmatch(str(each.get("oid"))):
+                if not isinstance(each, dict) or not api.is_sha256(str(each.get("oid"))):
                     raise Refusal(400, "a file to be uploaded has an oid and a size")
                 sha256, size = str(each["oid"]), check_size(each.get("size"))
                 answer: Json = {"oid": sha256, "size": size}
