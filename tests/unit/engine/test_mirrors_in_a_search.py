@@ -91,7 +91,7 @@ def test_of_the_mirrors_of_a_fetch_those_that_the_user_named_for_it_are_known_as
     assert {each.peer: each.by_user for each in job.providers} == {MIRROR: True, OTHER: False}
 
 
-def test_mirrors_are_bounded() -> None:
+def test_so_many_mirrors_are_asked_and_one_more_is_refused() -> None:
     many = [f"https://m{number}.example/x" for number in range(limits.MIRRORS_MAX + 1)]
     assert len(mirrors_of(many[1:], name=None, manifest=MANIFEST)) == limits.MIRRORS_MAX
     with pytest.raises(UsageError, match="at most"):

@@ -23,7 +23,7 @@ def test_what_is_none_is_refused(target: str) -> None:
     assert refused.value.status == 400
 
 
-def test_there_are_bounds() -> None:
+def test_a_target_that_is_too_long_and_one_option_too_many_are_refused() -> None:
     with pytest.raises(Refusal) as refused:
         split_target("/" + "x" * limits.GATEWAY_TARGET_BYTES_MAX)
     assert refused.value.status == 414

@@ -36,7 +36,7 @@ ANN, BOB = SecretKey(b"a" * 32), SecretKey(b"b" * 32)
 ONE, OTHER = bytes(range(32)), bytes(range(32, 64))
 
 
-def test_this_machine_seals() -> None:
+def test_a_machine_seals_where_its_processor_has_aes() -> None:
     flags = Path("/proc/cpuinfo").read_text()
     has_aes = any(f" {flag} " in flags for flag in ("aes", "pmull"))
     assert has_aes == CAN_SEAL, "PyNaCl has the names that are called, and says that they are fast here"

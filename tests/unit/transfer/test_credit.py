@@ -96,7 +96,7 @@ def test_a_word_never_takes_anything_away() -> None:
     assert swarm.says(CY, {ANN: 1}) == {ANN: 301}
 
 
-def test_swarms_are_apart() -> None:
+def test_what_is_said_in_one_swarm_counts_in_no_other() -> None:
     swarm = Swarm()
     swarm.says(BOB, {ANN: 300})
     assert swarm.credit.gave_us(OTHER, {ANN: 1}) == {ANN: 1}

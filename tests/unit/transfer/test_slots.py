@@ -42,7 +42,7 @@ def gives_way(slots: Slots, party: Party, *, now: float) -> Place | None:
 # --- weights ---------------------------------------------------------------------------------------------------------
 
 
-def test_all_begin_alike() -> None:
+def test_a_party_weighs_at_first_as_much_as_one_that_never_came() -> None:
     tabs = slots()
     served(tabs, "ann", peer(1))
     assert weight(tabs, "ann") == weight(tabs, "nobody yet") == 1.0

@@ -9,7 +9,7 @@ from p2phub.web import bodies
 from p2phub.web.bodies import read_body
 
 
-def test_bodies_are_read() -> None:
+def test_a_body_is_read_as_what_it_was_sent_for() -> None:
     assert read_body(b'{"ref": "x", "into": "/a"}', bodies.Fetch) == bodies.Fetch("x", "/a")
     assert read_body(b'{"down": "20MB", "up": 5}', bodies.Limit) == bodies.Limit(up=5, down="20MB")
     assert read_body(b"", bodies.Nothing) == bodies.Nothing()
