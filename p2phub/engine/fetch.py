@@ -6,7 +6,7 @@ that decides. Around it run tasks that own nothing: the search for providers, on
 task. Whom to let go of for others decide `nearness` and `giving_place`, whom to dial next `turns`, when to give up
 `patience`. The verdict is raised after the nursery has closed, or it would arrive wrapped in an ExceptionGroup.
 
-Source: proto/transfer.md; DESIGN "Leases", "Many sources", "No silent stall".
+Source: proto/transfer.md; docs/decisions/0050-engine.md.
 """
 
 from __future__ import annotations

@@ -14,9 +14,10 @@ from p2phub import limits
 from p2phub.content import Digest, parse_digest
 from p2phub.engine.dialling import Dialled, Reported, relay
 from p2phub.errors import Damaged, HubError, Malformed, PeerError, UsageError
-from p2phub.identity import MirrorId, PeerId
+from p2phub.identity import MirrorId
 from p2phub.manifest import (
     MIRROR_FOLDER,
+    Name,
     decode_manifest,
     mirror_blob_path,
     mirror_of,
@@ -39,9 +40,7 @@ def no_mirrors() -> Mirrors:
     raise AssertionError("a node without mirrors was asked for one")
 
 
-def mirrors_of(
-    templates: Sequence[str], *, name: tuple[PeerId, str, str] | None, manifest: Digest | None
-) -> tuple[MirrorId, ...]:
+def mirrors_of(templates: Sequence[str], *, name: Name | None, manifest: Digest | None) -> tuple[MirrorId, ...]:
     """Return the mirrors that `templates` mean here, each once. Raises UsageError."""
     found = [mirror_of(template, name=name, manifest=manifest) for template in templates]
     mirrors = tuple(dict.fromkeys(mirror for mirror in found if mirror is not None))
@@ -68,9 +67,7 @@ async def run_mirror(
     await relay(Dialled(mirror, number, link), link, tell)
 
 
-def write_mirror_files(
-    folder: Path, manifest: Digest, signed: bytes, *, store: Store, name: tuple[PeerId, str, str]
-) -> int:
+def write_mirror_files(folder: Path, manifest: Digest, signed: bytes, *, store: Store, name: Name) -> int:
     """Write what makes `folder`, if it holds the manifest's files and a web server serves it, a mirror of them.
 
     Files that are there are replaced, each at once. Returns how many there are. Raises DiskError. Blocks.
@@ -92,7 +89,7 @@ def write_mirror_files(
     return len(files)
 
 
-def remove_mirror_files(folder: Path, *, store: Store, name: tuple[PeerId, str, str]) -> bool:
+def remove_mirror_files(folder: Path, *, store: Store, name: Name) -> bool:
     """Undo `write_mirror_files`: remove the release of `name`, the blobs that no other release there needs, and what
     folders are empty then. Where it is not known what another release there needs, all blobs stay.
 

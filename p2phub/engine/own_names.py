@@ -12,11 +12,8 @@ from msgspec.structs import replace
 
 from p2phub.errors import HubError, Malformed, NotFound, UsageError
 from p2phub.identity import PeerId, parse_peer_id
-from p2phub.manifest import DEFAULT_TAG, Reference, check_name, parse_reference
+from p2phub.manifest import DEFAULT_TAG, Name, Reference, check_name, parse_reference
 from p2phub.store import Ledger
-
-Name = tuple[PeerId, str, str]
-"""Publisher, name and tag."""
 
 _LIKE_A_DIGEST = re.compile(r"bag[a-z2-7]{20,}")
 

@@ -10,8 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Set
 
 from p2phub.content import Digest
-from p2phub.identity import PeerId
-from p2phub.manifest import named_manifest, read_release
+from p2phub.manifest import Name, named_manifest, read_release
 from p2phub.store import Ledger
 
 
@@ -25,9 +24,7 @@ def for_everybody(ledger: Ledger, withheld: Set[Digest] | None = None) -> Callab
     return lambda manifest: manifest in public or (manifest not in private and manifest not in kept)
 
 
-def public_releases(
-    ledger: Ledger, manifest: Digest | None = None
-) -> Iterator[tuple[Digest, tuple[PeerId, str, str], bytes]]:
+def public_releases(ledger: Ledger, manifest: Digest | None = None) -> Iterator[tuple[Digest, Name, bytes]]:
     """Yield (manifest, name, signed) of the releases known here that everybody may have and that hold still: those by
     which something was fetched, then our own. `manifest`: only of those that lead to it."""
     for publisher, name, tag, accepted in ledger.all_accepted():

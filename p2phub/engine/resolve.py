@@ -21,13 +21,14 @@ from p2phub import limits
 from p2phub.content import Codec, Digest
 from p2phub.discovery import Asked, Candidate
 from p2phub.engine.mirrors import OpenMirrors, mirrors_of, no_mirrors
-from p2phub.engine.own_names import Name, OwnNames
+from p2phub.engine.own_names import OwnNames
 from p2phub.engine.waiting import Looks
 from p2phub.engine.workers import Workers
 from p2phub.errors import Malformed, NoProvider, NotFound, NotTrusted, PeerError
 from p2phub.identity import MirrorId, PeerAddress, PeerId
 from p2phub.manifest import (
     Known,
+    Name,
     Release,
     Verdict,
     check_answers,

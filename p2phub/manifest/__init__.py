@@ -20,7 +20,7 @@ from p2phub.manifest.mirror import (
     mirror_release_path,
 )
 from p2phub.manifest.model import FileEntry, Manifest
-from p2phub.manifest.names import DEFAULT_TAG, check_name
+from p2phub.manifest.names import DEFAULT_TAG, Name, check_name
 from p2phub.manifest.ollama import OLLAMA_MEDIA_TYPE, OllamaImage, ollama_image
 from p2phub.manifest.ollama import Kind as OllamaKind
 from p2phub.manifest.ollama import Part as OllamaPart
@@ -59,6 +59,7 @@ __all__ = [
     "Judgement",
     "Known",
     "Manifest",
+    "Name",
     "OllamaImage",
     "OllamaKind",
     "OllamaPart",

@@ -11,6 +11,7 @@ import re
 from p2phub.content import Codec, Digest
 from p2phub.errors import UsageError
 from p2phub.identity import MirrorId, PeerId, parse_mirror, without_secrets
+from p2phub.manifest.names import Name
 
 MIRROR_FOLDER = ".p2phub/mirror"
 _FIELD = re.compile(r"\{([a-z]*)\}")
@@ -38,7 +39,7 @@ def check_mirror(template: str) -> None:
     parse_mirror(_FIELD.sub("x", template))
 
 
-def mirror_of(template: str, *, name: tuple[PeerId, str, str] | None, manifest: Digest | None) -> MirrorId | None:
+def mirror_of(template: str, *, name: Name | None, manifest: Digest | None) -> MirrorId | None:
     """Return the mirror that `template` means for a publisher's name and a manifest; None where a field that it has is
     not known. Raises UsageError."""
     check_mirror(template)

@@ -6,8 +6,13 @@ import re
 
 from p2phub.content import parse_digest
 from p2phub.errors import Malformed
+from p2phub.identity import PeerId
 
 DEFAULT_TAG = "main"
+
+Name = tuple[PeerId, str, str]
+"""What a release is of: publisher, name and tag."""
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 

@@ -26,6 +26,7 @@ from p2phub.errors import Damaged, HubError, Malformed, NotTrusted, UsageError
 from p2phub.identity import PeerId, parse_peer_id
 from p2phub.manifest import (
     DEFAULT_TAG,
+    Name,
     Release,
     decode_manifest,
     kept_release,
@@ -44,7 +45,6 @@ _DAY_S = 86_400
 HUB_CACHE = "hf"
 DATASETS = "datasets/"
 
-Name = tuple[PeerId, str, str]
 T = TypeVar("T")
 
 

@@ -9,9 +9,8 @@ from copy import copy
 from p2phub import limits
 from p2phub.content import Digest
 from p2phub.identity import PeerId
+from p2phub.manifest import Name
 from p2phub.store.ledger_port import Accepted, Publication
-
-_Key = tuple[PeerId, str, str]
 
 
 class MemoryLedger:
@@ -19,9 +18,9 @@ class MemoryLedger:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._publications: dict[_Key, Publication] = {}
-        self._accepted: dict[_Key, Accepted] = {}
-        self._history: dict[_Key, list[bytes]] = {}
+        self._publications: dict[Name, Publication] = {}
+        self._accepted: dict[Name, Accepted] = {}
+        self._history: dict[Name, list[bytes]] = {}
         self._withheld: set[Digest] = set()
         self._pins: set[Digest] = set()
         self._names: dict[str, str] = {}
@@ -38,7 +37,7 @@ class MemoryLedger:
             self._keep_private((publisher, name, tag), None)
             self._publications.pop((publisher, name, tag), None)
 
-    def _keep_private(self, key: _Key, now: Digest | None) -> None:
+    def _keep_private(self, key: Name, now: Digest | None) -> None:
         """Withhold what a name meant privately, if it means `now` from now on."""
         was = self._publications.get(key)
         if was is not None and was.private and was.manifest != now:
@@ -69,7 +68,7 @@ class MemoryLedger:
         with self._lock:
             return tuple(self._history.get((publisher, name, tag), ()))
 
-    def _note(self, key: _Key, signed: bytes) -> None:
+    def _note(self, key: Name, signed: bytes) -> None:
         known = self._history.setdefault(key, [])
         if signed not in known:
             known.append(signed)
