@@ -10,7 +10,7 @@ from p2phub.identity import SourceId
 from p2phub.transfer.actions import Drop, LinkId
 from p2phub.transfer.crowd import Turn
 from p2phub.transfer.pace import Pace
-from p2phub.transfer.picker import Place
+from p2phub.transfer.picker import Workplace
 from p2phub.transfer.runs import Runs
 
 BUSY_RETRY_S = 0.5  # After "busy", doubled each time up to the next.
@@ -39,7 +39,7 @@ class Link:
 
     __slots__ = (
         "barren", "busy_s", "busy_until", "dropping", "dry_at", "id", "joined_at", "kept_until", "lease", "lease_bytes",
-        "on_parole", "pace", "peer", "place", "rationed", "revoking", "turn", "unsettled", "vain_bytes",
+        "on_parole", "pace", "peer", "rationed", "revoking", "turn", "unsettled", "vain_bytes", "workplace",
     )  # fmt: skip
 
     def __init__(self, link: LinkId, peer: SourceId, *, now: float) -> None:
@@ -51,7 +51,7 @@ class Link:
         self.unsettled = Runs()  # Had, over another link; it has not said yet that it will not write them.
         self.vain_bytes = 0  # Under way on it and had by now: they come before anything else that it is asked for.
         self.pace = Pace(now=now)
-        self.place = Place()
+        self.workplace = Workplace()
         self.rationed = False  # It was given less than a lease last, so that somebody need not wait for it.
         self.revoking = False
         self.kept_until = now  # No Revoke before: it may have been given again what the last one took.

@@ -23,7 +23,7 @@ from p2phub.transfer.runs import Runs
 from p2phub.transfer.unpicked import Unpicked
 
 
-class Place:
+class Workplace:
     """Where a link works: the file of its last grant, and the chunk that would continue it."""
 
     __slots__ = ("file", "following")
@@ -76,7 +76,13 @@ class Picker:
         return self._free.meets(held)
 
     def pick(
-        self, tiers: tuple[RangeSet, ...], bytes_wanted: int, place: Place, others: list[Place], *, onward: bool = False
+        self,
+        tiers: tuple[RangeSet, ...],
+        bytes_wanted: int,
+        workplace: Workplace,
+        others: list[Workplace],
+        *,
+        onward: bool = False,
     ) -> list[Run]:
         """Take about `bytes_wanted` (at least one chunk, if there is any) out of what is free and in `tiers`.
 
@@ -88,39 +94,39 @@ class Picker:
         spans = sorted(
             self._table.span(file)
             for file in {other.file for other in others}
-            if file is not None and file != place.file
+            if file is not None and file != workplace.file
         )
         left = [Unpicked(self._free, tier) for tier in tiers]
         while bytes_wanted > 0 and len(taken) < limits.REQUEST_RANGES_MAX:
             found = (
-                tier.next(place.following)
-                if onward and taken and place.following is not None
-                else self._best(tier, place, spans)
+                tier.next(workplace.following)
+                if onward and taken and workplace.following is not None
+                else self._best(tier, workplace, spans)
                 for tier in left
             )
             run = next((run for run in found if run is not None), None)
             if run is None:
                 break
-            chunks, moved = self.take(*run, bytes_wanted, place)
+            chunks, moved = self.take(*run, bytes_wanted, workplace)
             bytes_wanted -= moved
             taken.append(chunks)
         return taken
 
-    def take(self, start: int, limit: int, bytes_wanted: int, place: Place) -> tuple[Run, int]:
+    def take(self, start: int, limit: int, bytes_wanted: int, workplace: Workplace) -> tuple[Run, int]:
         """Take about `bytes_wanted` out of start ..< limit, all of it free, from the front; return what, and its bytes.
-        The link whose `place` it is goes on there."""
+        The link whose `workplace` it is goes on there."""
         stop, moved = self._cut(start, limit, bytes_wanted)
         self._free.remove(start, stop)
         self.free_bytes -= moved
-        place.following = stop
-        place.file = self._table.file_of(stop - 1)
+        workplace.following = stop
+        workplace.file = self._table.file_of(stop - 1)
         return (start, stop), moved
 
-    def _best(self, tier: Unpicked, place: Place, spans: list[Run]) -> Run | None:
+    def _best(self, tier: Unpicked, workplace: Workplace, spans: list[Run]) -> Run | None:
         """Return the run to take from, as long as it may become; None if nothing of `tier` is free."""
-        if place.following is not None:
-            run = tier.next(place.following)
-            if run is not None and run[0] == place.following and not _inside(spans, run[0]):
+        if workplace.following is not None:
+            run = tier.next(workplace.following)
+            if run is not None and run[0] == workplace.following and not _inside(spans, run[0]):
                 return _up_to(spans, run)
         fallback: Run | None = None
         for start, stop in ((self._rotation, len(self._table)), (0, self._rotation)):

@@ -73,7 +73,7 @@ class Scheduler:
         self._fed_at = -math.inf
         self._picker.spread(beginnings(len(self._table), own))
         for link in self._links.values():
-            link.place.leave()
+            link.workplace.leave()
             link.dry_at = NEVER  # Its turn goes on: in a crowd that changes all the time nobody would get one else.
         # What was granted before it was known that others ask for it first.
         return self._take_back(lambda link, crowd: bool(link.lease.snapshot() - crowd.share))
@@ -161,7 +161,7 @@ class Scheduler:
             if self._picker and (grant := self._grant(link, rates, now)) is not None:
                 more.append(grant)
             elif not link.lease:
-                link.place.leave()  # It works nowhere, so its file is anybody's.
+                link.workplace.leave()  # It works nowhere, so its file is anybody's.
                 owing = owing or Owing.of(self._links.values(), now=now)
                 more += self._help(link, owing, capped, now)
             if more:
@@ -183,7 +183,7 @@ class Scheduler:
             return None
         share = self._share(link, rates, now)
         wanted = min(link.quota_bytes - link.lease_bytes, max(limits.BATCH_BYTES_MAX, share))
-        others = [other.place for other in self._links.values() if other is not link and not other.dropping]
+        others = [other.workplace for other in self._links.values() if other is not link and not other.dropping]
         if 0 < reach < len(steps) - 1:
             wanted = min(wanted, limits.BATCH_BYTES_MAX)  # Of what is another's no more than is asked for at once.
         tiers = steps[: reach + 1] or self._availability.tiers(link.peer)
@@ -191,8 +191,8 @@ class Scheduler:
             tiers = self.soon.beyond(tiers)
         runs: list[Run] = []
         for tier in steps[: reach + 1] if self.soon else ():
-            runs = runs or self.soon.pick(self._picker, tier, Ahead(), wanted, link.place)
-        runs = runs or self._picker.pick(tiers, wanted, link.place, others, onward=beyond)
+            runs = runs or self.soon.pick(self._picker, tier, Ahead(), wanted, link.workplace)
+        runs = runs or self._picker.pick(tiers, wanted, link.workplace, others, onward=beyond)
         if not runs:
             link.dry_at = NEVER if beyond else known
             if steps and link.turn.waits_since is None:
@@ -249,7 +249,7 @@ class Scheduler:
         """Of what is wanted soon there is something for `link`: it gets nothing else, and no more than it soon has."""
         room = min(link.pace.soon_bytes, link.quota_bytes) - link.lease_bytes
         wanted = min(room, max(limits.BATCH_BYTES_MAX, self._share(link, rates, now)))
-        runs = self.soon.pick(self._picker, self._has_soon(link), ahead, wanted, link.place)
+        runs = self.soon.pick(self._picker, self._has_soon(link), ahead, wanted, link.workplace)
         if not runs:
             return None
         link.rationed = link.pace.soon_bytes < link.pace.lease_bytes

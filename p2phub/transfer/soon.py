@@ -24,7 +24,7 @@ import msgspec
 from p2phub import limits
 from p2phub.content import ChunkTable, RangeSet, Run
 from p2phub.transfer.link import Link
-from p2phub.transfer.picker import Picker, Place
+from p2phub.transfer.picker import Picker, Workplace
 from p2phub.transfer.runs import Runs, next_run
 
 UNPROVEN_S = 1.0  # A link that is not measured yet shows within this time what it is, to those who ask beside it.
@@ -145,7 +145,7 @@ class Soon:
         nothing for it."""
         return next(self._for(picker, held, ahead), None)
 
-    def pick(self, picker: Picker, held: RangeSet, ahead: Ahead, bytes_wanted: int, place: Place) -> list[Run]:
+    def pick(self, picker: Picker, held: RangeSet, ahead: Ahead, bytes_wanted: int, workplace: Workplace) -> list[Run]:
         """Take about `bytes_wanted` of what is free for such a link, at least a chunk, front first; no further than the
         hint ascends, for a link asks for what it was granted in ascending order: what stands before comes next time."""
         taken: list[Run] = []
@@ -153,7 +153,7 @@ class Soon:
             for run in self._for(picker, held, ahead):
                 if taken and run[0] < taken[-1][1]:
                     break
-                chunks, moved = picker.take(*run, bytes_wanted, place)
+                chunks, moved = picker.take(*run, bytes_wanted, workplace)
                 taken.append(chunks)
                 bytes_wanted -= moved
                 if bytes_wanted <= 0 or len(taken) == limits.REQUEST_RANGES_MAX:

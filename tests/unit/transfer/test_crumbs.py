@@ -12,7 +12,7 @@ from p2phub.content import RangeSet, Run
 from p2phub.limits import MIB
 from p2phub.transfer import Session
 from p2phub.transfer.availability import Availability
-from p2phub.transfer.picker import Picker, Place
+from p2phub.transfer.picker import Picker, Workplace
 from p2phub.transfer.runs import Runs
 from tests.support.covers import covers
 from tests.support.swarm import megabytes, peer, runs
@@ -45,7 +45,7 @@ def test_a_choice_among_crumbs_looks_at_each_once(elsewhere: int | None, begins:
     if begins is not None:
         picker.spread(range(0, total, begins))
     free = picker._free = Counted(everything)
-    place, other = Place(), Place()
+    place, other = Workplace(), Workplace()
     other.file = elsewhere
     taken = picker.pick((crumbs, everything - crumbs), 4096 * MIB, place, [other])
     assert len(taken) == limits.REQUEST_RANGES_MAX
@@ -68,7 +68,7 @@ def test_what_a_choice_noted_changes_nothing_of_it(seed: int) -> None:
     beginnings = [random.randrange(total) for _ in range(4)] if random.random() < 0.5 else None
     if beginnings is not None:
         picker.spread(beginnings)
-    place, others = Place(), [Place() for _ in range(random.randint(0, 2))]
+    place, others = Workplace(), [Workplace() for _ in range(random.randint(0, 2))]
     place.file = random.choice([None, 0, 1, 2])
     place.following = random.choice([None, random.randrange(total)])
     for other in others:

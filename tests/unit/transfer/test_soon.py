@@ -15,7 +15,7 @@ from p2phub.transfer.endgame import Endgame, Owing
 from p2phub.transfer.leases import Leases
 from p2phub.transfer.link import Link
 from p2phub.transfer.pace import LATE_S, LEASE_S
-from p2phub.transfer.picker import Picker, Place
+from p2phub.transfer.picker import Picker, Workplace
 from p2phub.transfer.runs import Runs
 from p2phub.transfer.scheduler import URGENT_BYTES
 from p2phub.transfer.session import STALL_SOON_S
@@ -86,7 +86,7 @@ def test_one_grant_does_not_go_back_for_its_link_asks_in_ascending_order() -> No
     table = table_of([1000] * 100)
     soon, picker = Soon(table), Picker(table, RangeSet.whole(100), rotation=0)
     soon.replace([(90, 92), (95, 96), (10, 20), (30, 40)])
-    everything, place = RangeSet.whole(100), Place()
+    everything, place = RangeSet.whole(100), Workplace()
     picks = [soon.pick(picker, everything, Ahead(), MIB, place) for _ in range(3)]
     assert picks == [[(90, 92), (95, 96)], [(10, 20), (30, 40)], []]
 
@@ -325,7 +325,7 @@ def test_a_link_that_leaves_very_many_files_to_others_costs_little(monkeypatch: 
     tiers = soon.beyond((everything,))
     assert soon.beyond((RangeSet.whole(2 * count),)) is tiers, "worked out once"
     assert soon.beyond((RangeSet.whole(count),)) is not tiers
-    place, other = Place(), Place()
+    place, other = Workplace(), Workplace()
     # Another is in each file there is, as far as the picker can tell: it begins in the middle of the longest run.
     monkeypatch.setattr(table, "span", lambda file: (0, 2 * count))
     other.file = 0
