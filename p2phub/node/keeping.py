@@ -5,8 +5,10 @@ A collection, and a fetch that makes room, wait for each other; what fetches und
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import trio
 
@@ -49,7 +51,8 @@ class Keeping:
         def look() -> Keep:
             left = () if unfinished else begun(parts.config.home)
             waiting = {fetch.manifest for fetch in left if is_unfinished_in(fetch.folder, fetch.manifest)}
-            return Keep(parts.ledger.pins(), busy | waiting, lambda held: described(parts.ledger, held))
+            published = frozenset(item.manifest for item in parts.ledger.publications())
+            return Keep(parts.ledger.pins(), busy | waiting, lambda held: described(parts.ledger, held), published)
 
         return await parts.workers.run(look)
 
@@ -65,6 +68,20 @@ class Keeping:
         """Let go of one holding; return how many bytes, None if it is needed by now. Raises DiskError."""
         parts = self._parts
         return await collect(spare, keep, store=parts.store, workers=parts.workers, changed=self._changed)
+
+    async def end_earlier(self, folder: Path) -> None:
+        """Bring what is told and served of the versions that `folder` held in step with the one that was recorded there
+        last, and let those end of which nothing is left. Raises DiskError."""
+        parts, keep = self._parts, await self.keep()
+
+        def settle() -> set[Digest]:
+            at = Path(os.path.abspath(folder))
+            here = {held.manifest for held in parts.store.held_at() if held.folder == at}
+            parts.store.end_earlier(at, keep)
+            return here
+
+        for manifest in await parts.workers.run(settle):
+            self._changed(manifest)
 
     @asynccontextmanager
     async def room_for(self, manifest: Digest) -> AsyncIterator[Callable[[int], Awaitable[None]]]:

@@ -23,6 +23,7 @@ from p2phub.store.blobs import YOUNG_S, Blobs
 from p2phub.store.destination import Destination, is_unfinished_in, unfinished_bytes
 from p2phub.store.disk import FOLDER_FLAGS, Disk
 from p2phub.store.drafting import Drafts
+from p2phub.store.earlier import end, ended
 from p2phub.store.hashed import lists_of_hashed
 from p2phub.store.holdings import HOLDING, Holdings, holding_key
 from p2phub.store.index import HoldingRow, key_of
@@ -72,6 +73,7 @@ class Collector:
         spare = [Spare(row.manifest, Path(os.fsdecode(row.place)), row.bytes, row.used_at, row.others) for row in rows]
         lengths = [length for _, length in self._unneeded(keep, frozenset(row.id for row in rows))]
         stale = len(self._index.gone()) + len(self._holdings.contents.unheld()) + len(self._places_gone())
+        stale += len(ended(self._holdings, keep))
         return Collectable(in_order(spare), tuple(self.leftovers(keep)), len(lengths), sum(lengths), stale)
 
     def _needed_by_others(self) -> set[Digest]:
@@ -196,7 +198,8 @@ class Collector:
         for name in self._opened.names():
             if not stopped() and (gone_there := self._opened.remove(name)) is not None:
                 removed.append(gone_there)
-        rows = self._drop_rows_of_gone()
+        rows = len(end(self._holdings, self._log, ended(self._holdings, keep)))
+        rows += self._drop_rows_of_gone()
         removed += self._drafts.sweep(stopped)
         gone = self._places_gone()
         self._holdings.index.forget_hashed(gone)

@@ -16,6 +16,7 @@ from p2phub.manifest import FileEntry, Manifest, is_alone
 from p2phub.store.blobs import Blobs
 from p2phub.store.database import DOUBTED, HELD, TRUSTED
 from p2phub.store.disk import disk_errors
+from p2phub.store.earlier import settle_earlier
 from p2phub.store.folders import open_place
 from p2phub.store.holdings import Holdings
 from p2phub.store.index import FileRow, HoldingRow
@@ -24,7 +25,7 @@ from p2phub.store.known import Known
 from p2phub.store.mapped import shows_writes
 from p2phub.store.opening import open_in
 from p2phub.store.rehash import is_equal
-from p2phub.store.source import source_of
+from p2phub.store.source import is_replaced, source_of
 
 
 def mark_changed(holdings: Holdings, digest: Digest, file: int) -> None:
@@ -97,11 +98,16 @@ def check(holdings: Holdings, blobs: Blobs) -> list[str]:
     holdings.index.database.check()
     recalled = holdings.recall()
     rotted = blobs.scrub()
+    holdings.noting.note_chunks()  # By what is noted of files it is told which of them versions have in common.
+    seen: set[Path] = set()
     for row in holdings.own_word():
         known = holdings.known(row.manifest)
         if known is not None:
-            for file in holdings.doubted(row, known.manifest):
+            for file in _to_look_at(holdings, row, known.manifest):
                 _hash_again(holdings, row, known, file)
+            if row.folder not in seen:  # The newest: what earlier ones share with it need not be read once more.
+                seen.add(row.folder)
+                settle_earlier(holdings, known.manifest, row.manifest, row.folder)
     said = holdings.index.database.mended[:]
     holdings.index.database.mended.clear()
     if recalled:
@@ -116,6 +122,12 @@ def check(holdings: Holdings, blobs: Blobs) -> list[str]:
         elif doubted := RangeSet.ascending(holdings.doubted(row, known.manifest)) & holdings.meant(row, known.manifest):
             said.append(f"{where}: {len(doubted)} files are not what was hashed, or not there, and not served")
     return said
+
+
+def _to_look_at(holdings: Holdings, row: HoldingRow, manifest: Manifest) -> RangeSet:
+    """Return which files of a holding are in doubt; of an earlier version not those that were replaced."""
+    doubted = RangeSet.ascending(holdings.doubted(row, manifest))
+    return doubted & holdings.meant(row, manifest) if is_replaced(row) else doubted
 
 
 def _is_unchanged(holdings: Holdings, row: HoldingRow, file: int) -> bool:

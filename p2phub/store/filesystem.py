@@ -30,6 +30,7 @@ from p2phub.store.destination import discard_unfinished, unfinished_bytes
 from p2phub.store.disk import Disk, disk_errors
 from p2phub.store.doubting import check, look_again, mark_changed, mark_damaged, mark_right
 from p2phub.store.drafting import Drafts
+from p2phub.store.earlier import end, ended, settle_earlier
 from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import OWN_FOLDER, fingerprint, open_place, open_published
 from p2phub.store.hashed import hashed_at, note_hashed
@@ -152,6 +153,8 @@ class FilesystemStore:
             self._holdings.index.forget_hashed(
                 os.fsencode(folder / file.entry.path) for file in files if file.place is None
             )
+        if origin is Origin.PUBLISHED and source is None:
+            settle_earlier(self._holdings, manifest, digest, folder)
 
     def open_draft(self) -> DraftFolder:
         def record(manifest: Manifest, digest: Digest, folder: Path, files: Sequence[HashedFile]) -> None:
@@ -259,6 +262,7 @@ class FilesystemStore:
             else:
                 some = dict(zip(standing, rows(), strict=True))
                 self._holdings.hold_some(manifest, digest, destination, some, origin=origin)
+            settle_earlier(self._holdings, manifest, digest, destination)
 
         return begin_arrival(
             self._disk,
@@ -324,6 +328,10 @@ class FilesystemStore:
     def sweep(self, keep: Keep, stopped: Callable[[], bool]) -> Swept:
         with disk_errors(f"remove what is left over in {self._home}"):
             return self._collector.sweep(keep, stopped)
+
+    def end_earlier(self, folder: Path, keep: Keep) -> tuple[Digest, ...]:
+        gone = end(self._holdings, self._log, ended(self._holdings, keep, folder))
+        return tuple(row.manifest for row in gone)
 
     def unfinished_bytes(self, manifest: Digest, folder: Path) -> int:
         return unfinished_bytes(folder, manifest)

@@ -5,6 +5,7 @@ that manifest is. Here it is recorded, forgotten, and told. Beside it:
 
     known         what a manifest is              noting      what is noted of a holding beside its files
     serving       how it is served                doubting    what is in doubt, and looked at again
+    earlier       what newer versions of a folder left of it
     local         where chunks lie                remembering what is known of a folder's files without reading them
     usage         what takes how much             collecting  what may go
     sharing       what other homes list, in doubt until it is hashed here
@@ -19,6 +20,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from p2phub.content import ChunkTable, Digest, RangeSet, digest_of
 from p2phub.errors import DiskError
 from p2phub.manifest import Manifest, encode_manifest, pack
@@ -26,12 +29,22 @@ from p2phub.store.blobs import Blobs
 from p2phub.store.database import DOUBTED, HELD, TRUSTED, Begun
 from p2phub.store.index import FileRow, FileState, HoldingRow, Index
 from p2phub.store.index_content import ContentIndex
+from p2phub.store.index_earlier import EarlierIndex
 from p2phub.store.index_keeping import KeepingIndex
 from p2phub.store.interface import Fingerprint, HeldAt, Holding, Origin, Provenance
 from p2phub.store.known import Known, KnownManifests, Lender
 from p2phub.store.noting import Noting, root_key
 from p2phub.store.opening import Borrower, Opener
-from p2phub.store.source import WHOLE, folder_below, packed_source, place_of, shared_source, source_of
+from p2phub.store.source import (
+    REPLACED,
+    WHOLE,
+    folder_below,
+    is_replaced,
+    packed_source,
+    place_of,
+    shared_source,
+    source_of,
+)
 from p2phub.store.state_log import StateLog
 from p2phub.store.whose import NOT_OURS, READ_ONLY, files_of_others
 
@@ -44,12 +57,13 @@ class Holdings:
 
     def __init__(self, home: Path, blobs: Blobs, log: StateLog, lender: Lender | None = None) -> None:
         self._home = home
-        self._blobs = blobs
+        self.blobs = blobs
         self._lender = lender
         self._log = log
         self.index = Index(home, self._begin_again)
         self.contents = ContentIndex(self.index.database)
         self.keeping = KeepingIndex(self.index.database, self.contents)
+        self.earlier = EarlierIndex(self.index.database)
         self.manifests = KnownManifests(blobs, lender)
         self.noting = Noting(self.index, self.contents, blobs, self.manifests)
         self._used: dict[int, float] = {}  # When it was last noted of a holding that it is used.
@@ -116,7 +130,7 @@ class Holdings:
     ) -> None:
         blobs = encode_manifest(manifest)
         assert digest_of(blobs[0]) == digest, "a manifest held under the digest of another"
-        self._blobs.put(blobs)  # Though they are here: only what is young is nobody's to remove until it is noted.
+        self.blobs.put(blobs)  # Though they are here: only what is young is nobody's to remove until it is noted.
         value = [os.fsencode(folder), len(manifest.files), origin.value, list(packed)]
         self._log.set(HOLDING, holding_key(digest, folder), value)
         made = self.index.hold(digest, folder, rows, origin=origin, source=pack(list(packed)))
@@ -147,7 +161,7 @@ class Holdings:
     def meant(self, row: HoldingRow, manifest: Manifest) -> RangeSet:
         """Return the same of a holding."""
         every = RangeSet.whole(len(manifest.files))
-        if row.origin in NOT_OURS or packed_source(row) == WHOLE:
+        if not is_replaced(row) and (row.origin in NOT_OURS or packed_source(row) == WHOLE):
             return every
         return RangeSet.ascending(file.number for file in self._recorded(row)) & every
 
@@ -170,6 +184,14 @@ class Holdings:
 
     def _row(self, digest: Digest, folder: Path) -> HoldingRow | None:
         return next((row for row in self.index.holdings(digest) if row.folder == folder), None)
+
+    def note_source(self, row: HoldingRow, packed: Sequence[object]) -> None:
+        """Note in the log, too, what a holding is from, if it is still held."""
+        with self._log.changing():
+            key = holding_key(row.manifest, row.folder)
+            known = self._log.get(HOLDING, key)
+            if known is not None and len(known) >= 2:
+                self._log.set(HOLDING, key, [*known[:2], row.origin.value, list(packed)])
 
     def release(self, digest: Digest, folder: Path | None = None) -> None:
         if folder is not None:
@@ -241,7 +263,8 @@ class Holdings:
         """Return a holding as it stands now."""
         known = self.known(row.manifest)
         if known is None:
-            return Holding(row.manifest, row.folder, RangeSet(), False, 0, 0, row.origin, source_of(row))
+            unknown = Holding(row.manifest, row.folder, RangeSet(), False, 0, 0, row.origin, source_of(row))
+            return replace(unknown, replaced=is_replaced(row))
         held = self.held(row, known.table)
         doubted = self.doubted(row, known.manifest)
         files, total = len(known.manifest.files), known.manifest.bytes_total
@@ -259,6 +282,7 @@ class Holdings:
             source_of(row),
             files - len(doubted),
             len(damaged),
+            is_replaced(row),
         )
 
     def known(self, digest: Digest) -> Known | None:
@@ -319,7 +343,8 @@ class Holdings:
         # Of the log as anybody reads it: who has our own for changes may be waiting for the index.
         log = StateLog(self._home)
         try:
-            return list(_begun(log))
+            # Earlier versions first: that they are was noted after the newer one was, whose holding is the newest.
+            return sorted(_begun(log), key=lambda begun: begun.source != pack(REPLACED))
         finally:
             log.close()
 

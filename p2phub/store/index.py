@@ -117,8 +117,8 @@ class Index:
         columns = "number, standing, place, device, inode, size, mtime_ns, ctime_ns"
         query = f"SELECT {columns} FROM file WHERE holding = ? AND number >= ? ORDER BY number LIMIT {ROWS_AT_ONCE}"
         for rows in self._pages(query, holding):
-            for number, standing, place, *values in rows:
-                yield FileRow(number, standing, _fingerprint(*values), place)
+            for row in rows:
+                yield file_row(*row)
 
     def trusted(self, holding: int, *, bytes_least: int) -> Iterator[FileRow]:
         """Yield those of them that stand below the folder, of so many bytes and more, whose fingerprint alone tells
@@ -129,8 +129,8 @@ class Index:
             f" AND size >= {bytes_least} ORDER BY number LIMIT {ROWS_AT_ONCE}"
         )
         for rows in self._pages(query, holding):
-            for number, standing, place, *values in rows:
-                yield FileRow(number, standing, _fingerprint(*values), place)
+            for row in rows:
+                yield file_row(*row)
 
     def held(self, holding: int) -> Iterator[int]:
         """Yield the numbers of the files that are known to be what was hashed; none of a holding that is gone."""
@@ -188,7 +188,7 @@ class Index:
                 db.executemany(
                     "INSERT INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
-                        (made, number, standing, *_values(known), place, root)
+                        (made, number, standing, *fingerprint_values(known), place, root)
                         for number, (standing, known, place, root) in enumerate(files())
                     ),
                 )
@@ -203,7 +203,9 @@ class Index:
             "UPDATE file SET standing = ?, device = ?, inode = ?, size = ?, mtime_ns = ?, ctime_ns = ?, place = ?"
             " WHERE holding = ? AND number = ?"
         )
-        self._do(lambda db: db.execute(query, (row.standing, *_values(row.fingerprint), row.place, holding, file)))
+        self._do(
+            lambda db: db.execute(query, (row.standing, *fingerprint_values(row.fingerprint), row.place, holding, file))
+        )
 
     def is_adopted(self, device: int, inode: int) -> bool:
         """Whether a file is held as one that another program owns, under any name."""
@@ -225,7 +227,7 @@ class Index:
         anywhere = f"{renewed} WHERE root = ? AND {same}"
         of_it = "holding IN (SELECT id FROM holding WHERE manifest = ?) AND root IS NULL"
         here = f"{renewed} WHERE {of_it} AND {same}"
-        known = [(root, now.values()[4], _values(was)) for root, was, now in files]
+        known = [(root, now.values()[4], fingerprint_values(was)) for root, was, now in files]
 
         def record(db: sqlite3.Connection) -> None:
             with db:
@@ -331,6 +333,11 @@ class Index:
         self._do(forget)
 
 
+def file_row(number: int, standing: int, place: bytes | None, *known: int | None) -> FileRow:
+    """Return a row of the index as what it says of a file. `known`: the five numbers of its fingerprint."""
+    return FileRow(number, standing, _fingerprint(*known), place)
+
+
 def contents_of(db: sqlite3.Connection, holding: int, *, count: int = -1) -> list[int]:
     """Return the roots of the contents that are noted of files of a holding: of all, or of its first `count`."""
     files = f"SELECT root FROM file WHERE holding = ? ORDER BY number LIMIT {count}"
@@ -344,7 +351,8 @@ def give_up_unheld(db: sqlite3.Connection, roots: Iterable[int]) -> None:
     db.executemany(query, ((root,) for root in roots))
 
 
-def _values(known: Fingerprint | None) -> tuple[int | None, ...]:
+def fingerprint_values(known: Fingerprint | None) -> tuple[int | None, ...]:
+    """Return the five numbers of a fingerprint as the index has them."""
     if known is None:
         return (None,) * 5
     device, inode, size, mtime_ns, ctime_ns = known.values()

@@ -165,7 +165,8 @@ DRAFT = Provenance("draft", "")
 
 class Holding(msgspec.Struct, frozen=True):
     """A manifest whose files stand in `folder`, or, adopted, where each was found. `held`: which chunks are verified
-    there. `files_here` of its `files` are as they were hashed; `files_damaged` were there, and are not, or not so."""
+    there. `files_here` of its `files` are as they were hashed; `files_damaged` were there, and are not, or not so.
+    `replaced`: others are gone since a newer version was recorded in the folder, which are not counted as damaged."""
 
     manifest: Digest
     folder: Path
@@ -177,6 +178,7 @@ class Holding(msgspec.Struct, frozen=True):
     source: Provenance | None = None
     files_here: int = 0
     files_damaged: int = 0
+    replaced: bool = False
 
 
 class HeldAt(msgspec.Struct, frozen=True):
@@ -371,7 +373,9 @@ class Store(Keeper, Protocol):
     ) -> None:
         """Record that `folder` holds `manifest` whole, in place. `files` are in the manifest's order.
 
-        An adopted file alone (`manifest.is_alone`) has its own path for a folder."""
+        An adopted file alone (`manifest.is_alone`) has its own path for a folder. What earlier versions that were
+        published from, or fetched to, `folder` share with this one, by path or else by content, is held on; what was
+        replaced is not, from now on. So it is where an arrival ends."""
 
     def open_draft(self) -> DraftFolder:
         """Begin a draft. What killed processes left of theirs goes."""
@@ -391,7 +395,8 @@ class Store(Keeper, Protocol):
 
     def recorded(self, manifest: Digest, folder: Path) -> RangeSet:
         """Return which files of a manifest, by number, were recorded as standing in `folder`, in doubt by now or not.
-        Of a selection those that were left out are not among them."""
+        Of a selection those that were left out are not among them, of an earlier version not those that were
+        replaced."""
 
     def read_only(self, manifest: Digest, folder: Path) -> RangeSet:
         """Return which files of a manifest stand in `folder` as files of something that is published or adopted, from

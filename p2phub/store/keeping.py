@@ -31,11 +31,13 @@ OPENED_LETTERS = 32
 
 class Keep(msgspec.Struct, frozen=True):
     """What is not to be touched. `busy`: manifests of fetches that run, or were begun and may go on. `described(held)`:
-    manifests that keep what describes them, though they are not among those `held`; asked only if it matters."""
+    manifests that keep what describes them, though they are not among those `held`; asked only if it matters.
+    `published`: what names that are published here mean now."""
 
     pinned: frozenset[Digest] = frozenset()
     busy: frozenset[Digest] = frozenset()
     described: Callable[[frozenset[Digest]], Iterable[Digest]] = lambda held: ()
+    published: frozenset[Digest] = frozenset()
 
 
 class Spare(msgspec.Struct, frozen=True):
@@ -78,7 +80,8 @@ class Leftover(msgspec.Struct, frozen=True):
 
 
 class Collectable(msgspec.Struct, frozen=True):
-    """What a collection would remove: `spare` in its order; `rows` of the index that tell of nothing any more."""
+    """What a collection would remove: `spare` in its order; `rows` of the index that tell of nothing any more, among
+    them those of earlier versions that are not all there any more."""
 
     spare: tuple[Spare, ...]
     leftovers: tuple[Leftover, ...]
@@ -88,7 +91,7 @@ class Collectable(msgspec.Struct, frozen=True):
 
 
 class Swept(msgspec.Struct, frozen=True):
-    """What a sweep removed beside holdings."""
+    """What a sweep removed beside holdings of the own store."""
 
     leftovers: tuple[Leftover, ...]
     blobs: int
@@ -157,6 +160,10 @@ class Keeper(Protocol):
 
     def sweep(self, keep: Keep, stopped: Callable[[], bool]) -> Swept:
         """Remove what `collectable` tells of beside holdings, some at a time; look at `stopped` in between."""
+
+    def end_earlier(self, folder: Path, keep: Keep) -> tuple[Digest, ...]:
+        """Forget the earlier versions of `folder` of which nothing is left there, since newer ones were recorded; those
+        that are pinned, published or busy stay. Returns which went. Of which a part is left, those go by `sweep`."""
 
     def unfinished_bytes(self, manifest: Digest, folder: Path) -> int:
         """Return what an unfinished fetch of `manifest` takes in `folder`, beside the files that are at their place."""

@@ -38,16 +38,20 @@ from p2phub.store.interface import (
     Scan,
     Selected,
 )
+from p2phub.store.keeping import Keep
 from p2phub.store.lists import list_of_file
 from p2phub.store.memory_arrival import MemoryArrival, Unfinished
 from p2phub.store.memory_drafting import MemoryDraft
+from p2phub.store.memory_earlier import ended, settle_earlier
 from p2phub.store.memory_files import MemoryFile, Opened, same_bytes
 from p2phub.store.memory_keeping import MemoryKeeper
 from p2phub.store.needs import lists_of
 from p2phub.store.whose import READ_ONLY, files_of_others
 
 
-class _Held(msgspec.Struct):
+class Held(msgspec.Struct, eq=False):
+    """What a folder holds of a manifest. `doubted`: files by number."""
+
     manifest: Manifest
     digest: Digest
     folder: Path
@@ -56,11 +60,17 @@ class _Held(msgspec.Struct):
     origin: Origin
     source: Provenance | None = None
     doubted: set[int] = msgspec.field(default_factory=set)
-    left_out: set[int] = msgspec.field(default_factory=set)  # Of a selection: never held, and so in doubt.
+    left_out: set[int] = msgspec.field(default_factory=set)  # Of a selection, or replaced: not held, so in doubt.
+    replaced: bool = False
 
     @property
     def held(self) -> RangeSet:
         return RangeSet.whole(len(self.table)) - RangeSet.of(self.table.span(file) for file in self.doubted)
+
+    def where(self, file: int) -> tuple[Path, str]:
+        """Return (folder, path) of a file."""
+        known = self.files[file]
+        return (self.folder, known.entry.path) if known.place is None else (known.place.parent, known.place.name)
 
 
 class MemoryStore:
@@ -73,7 +83,7 @@ class MemoryStore:
         self.being_written: set[Path] = set()
         self.in_use_at: Counter[Path] = Counter()
         self._blobs: dict[Digest, bytes] = {}
-        self._held: list[_Held] = []
+        self._held: list[Held] = []
         self._hashed: dict[Path, HashedFile] = {}
         self._parts: dict[Path, PartHashed] = {}
         keeper = MemoryKeeper(self)
@@ -195,7 +205,7 @@ class MemoryStore:
             for file in files:
                 if file.place is None:
                     self._parts.pop(folder / file.entry.path, None)
-        self.record(_Held(manifest, digest, folder, list(files), table, origin, source))
+        self.record(Held(manifest, digest, folder, list(files), table, origin, source))
 
     def hold_some(self, manifest: Manifest, digest: Digest, folder: Path, table: ChunkTable, files: set[int]) -> None:
         """Record that `folder` holds these files, by number, beside those that it is known to hold."""
@@ -215,7 +225,7 @@ class MemoryStore:
             if self.blob(digest) is None:
                 self.put_blobs(encode_manifest(manifest))
             self.record(
-                _Held(manifest, digest, folder, hashed, table, origin, source, doubted - files, left_out - files)
+                Held(manifest, digest, folder, hashed, table, origin, source, doubted - files, left_out - files)
             )
 
     def origin_at(self, digest: Digest, folder: Path) -> tuple[Origin, Provenance | None]:
@@ -240,10 +250,11 @@ class MemoryStore:
             return RangeSet()
         return files_of_others(found[0].manifest, folder, others, lambda held: held.manifest)
 
-    def record(self, held: _Held) -> None:
+    def record(self, held: Held) -> None:
         with self.lock:
             self._held = [old for old in self._held if (old.digest, old.folder) != (held.digest, held.folder)]
             self._held.append(held)
+            settle_earlier(self, held, self._held)
             self._note_used(held.digest)
 
     def open_draft(self) -> DraftFolder:
@@ -253,7 +264,7 @@ class MemoryStore:
         with self.lock:
             for held in reversed(self._held):
                 if held.digest == manifest and not held.doubted:
-                    places = (Path(*_where(held, number)) for number in range(len(held.files)))
+                    places = (Path(*held.where(number)) for number in range(len(held.files)))
                     return held.manifest, [
                         replace(file, place=place) for file, place in zip(held.files, places, strict=True)
                     ]
@@ -262,6 +273,17 @@ class MemoryStore:
     def release(self, manifest: Digest, folder: Path | None = None) -> None:
         with self.lock:
             self._held = [held for held in self._held if held.digest != manifest or folder not in (None, held.folder)]
+
+    def ended(self, keep: Keep, folder: Path | None = None) -> int:
+        """Return how many earlier versions may be forgotten: of `folder`, or of which a part is left, anywhere."""
+        with self.lock:
+            return len(ended(self._held, keep, folder))
+
+    def end_earlier(self, folder: Path | None, keep: Keep) -> tuple[Digest, ...]:
+        with self.lock:
+            gone = ended(self._held, keep, folder)
+            self._held = [held for held in self._held if held not in gone]
+            return tuple(held.digest for held in gone)
 
     def holdings(self, manifest: Digest | None = None) -> tuple[Holding, ...]:
         with self.lock:
@@ -277,6 +299,7 @@ class MemoryStore:
                     held.source,
                     len(held.manifest.files) - len(held.doubted),
                     len(held.doubted - held.left_out),
+                    held.replaced,
                 )
                 for held in reversed(self._held)
                 if manifest in (None, held.digest)
@@ -300,13 +323,13 @@ class MemoryStore:
         self._note_used(manifest)
         return ReadPlan(manifest, best.table, best.held, partial(self._open_of, best))
 
-    def _open_of(self, held: _Held, file: int) -> Readable:
+    def _open_of(self, held: Held, file: int) -> Readable:
         """Open a file of a holding as it was hashed."""
         if file in held.doubted:
             raise ContentChanged(f"{held.files[file].entry.path} is not known to be what was hashed")
-        return self._open(*_where(held, file), held.files[file].fingerprint)
+        return self._open(*held.where(file), held.files[file].fingerprint)
 
-    def _open_part(self, held: _Held, number: int, file: int) -> Readable:
+    def _open_part(self, held: Held, number: int, file: int) -> Readable:
         assert file == 0
         return self._open_of(held, number)
 
@@ -315,7 +338,7 @@ class MemoryStore:
             found = [held for held in self._held if (held.digest, held.folder) == (manifest, folder)]
         if not found:
             raise ContentChanged(f"{folder} is not held any more")
-        return self._open(*_where(found[0], file), None)
+        return self._open(*found[0].where(file), None)
 
     def parts(self, manifest: Digest) -> tuple[Digest, ...]:
         with self.lock:
@@ -328,7 +351,7 @@ class MemoryStore:
             found.append(part)
         return tuple(dict.fromkeys(found))
 
-    def _where_part(self, part: Digest) -> list[tuple[_Held, int]]:
+    def _where_part(self, part: Digest) -> list[tuple[Held, int]]:
         with self.lock:
             return [
                 (held, number)
@@ -343,7 +366,7 @@ class MemoryStore:
             for held in self._held:
                 for ref in held.table.chunks(0, len(held.table)):
                     if ref.file not in held.doubted:
-                        folder, path = _where(held, ref.file)
+                        folder, path = held.where(ref.file)
                         size = held.manifest.files[ref.file].size
                         file = LocalFile(folder / path, size, True, partial(self._open_of, held, ref.file))
                         here[ref.digest] = LocalRun(0, 1, file, ref.offset)
@@ -383,12 +406,12 @@ class MemoryStore:
                 if number in held.doubted:
                     is_right = self._is_right_again(held, number)
                     restored += is_right
-                    lost += [] if is_right else [str(Path(*_where(held, number)))]
+                    lost += [] if is_right else [str(Path(*held.where(number)))]
         return LookedAgain(restored, tuple(lost))
 
-    def _is_right_again(self, held: _Held, number: int) -> bool:
+    def _is_right_again(self, held: Held, number: int) -> bool:
         """Hash a file in doubt; it is held again if it is what it should be."""
-        folder, path = _where(held, number)
+        folder, path = held.where(number)
         file = self.folders.get(folder, {}).get(path)
         if file is None or not same_bytes(file, held.table, number):
             return False
@@ -402,17 +425,17 @@ class MemoryStore:
             places = [(held, file) for held in self._held if held.digest == manifest]
             places += self._where_part(manifest) if file == 0 else []
             for held, number in places:
-                if len(places) == 1 or self.standing(*_where(held, number)) != held.files[number].fingerprint:
+                if len(places) == 1 or self.standing(*held.where(number)) != held.files[number].fingerprint:
                     held.doubted.add(number)
 
     def mark_damaged(self, manifest: Digest, folder: Path, file: int) -> None:
         with self.lock:
             found = [held for held in self._held if (held.digest, held.folder) == (manifest, folder)]
-            places = {Path(*_where(held, file)) for held in found}
+            places = {Path(*held.where(file)) for held in found}
             places |= {folder / held.manifest.files[file].path for held in found}
             for held in self._held:
                 numbers = range(len(held.files))
-                held.doubted.update(number for number in numbers if Path(*_where(held, number)) in places)
+                held.doubted.update(number for number in numbers if Path(*held.where(number)) in places)
 
     def mark_right(self, manifest: Digest, folder: Path, file: int, found: Fingerprint, *, trusted: bool) -> bool:
         restored = False
@@ -478,12 +501,6 @@ class MemoryStore:
             if file is None or expected not in (None, file.fingerprint()):
                 raise ContentChanged(f"{folder / path} is not there any more, or not as it was hashed")
             return Opened(file, lambda: self.standing(folder, path))
-
-
-def _where(held: _Held, file: int) -> tuple[Path, str]:
-    """Return (folder, path) of a file of a holding."""
-    known = held.files[file]
-    return (held.folder, known.entry.path) if known.place is None else (known.place.parent, known.place.name)
 
 
 def _large(manifest: Manifest) -> list[FileEntry]:

@@ -81,7 +81,7 @@ class MemoryKeeper:
             if held.manifest not in keep.pinned | keep.busy
         ]
         blobs = self._unneeded(keep, {(each.manifest, each.folder) for each in spare})
-        return Collectable(in_order(spare), (), len(blobs), sum(blobs.values()), 0)
+        return Collectable(in_order(spare), (), len(blobs), sum(blobs.values()), self._store.ended(keep))
 
     def collect(self, spare: Spare, keep: Keep) -> int | None:
         with self._store.lock:
@@ -97,9 +97,10 @@ class MemoryKeeper:
 
     def sweep(self, keep: Keep, stopped: Callable[[], bool]) -> Swept:
         with self._store.lock:
+            ended = self._store.end_earlier(None, keep)
             blobs = {} if stopped() else self._unneeded(keep, set())
             self._store.forget_blobs(blobs)
-        return Swept((), len(blobs), sum(blobs.values()), 0)
+        return Swept((), len(blobs), sum(blobs.values()), len(ended))
 
     def _unneeded(self, keep: Keep, without: set[tuple[Digest, Path]]) -> dict[Digest, int]:
         held = frozenset(

@@ -3,6 +3,7 @@
 adopted      cache, name, revision ("" if it has none)
 a place's    SHARED_SOURCE, place, folder below it, how many files, how many chunks
 fetched      WHOLE, of all of a manifest; nothing, of a selection
+earlier      REPLACED, of what a newer version in the same folder left a part of, or nothing
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from p2phub.store.index import HoldingRow
 from p2phub.store.interface import Origin, Provenance
 
 WHOLE = ["whole"]  # In the place of a provenance: what was fetched is all of the manifest, not a selection.
+REPLACED = ["replaced"]
 SHARED_SOURCE = "shared"
 
 
@@ -25,6 +27,11 @@ def packed_source(row: HoldingRow) -> list[object]:
     except Damaged:
         return []
     return found if isinstance(found, list) else []
+
+
+def is_replaced(row: HoldingRow) -> bool:
+    """Whether files of a holding were replaced by those of a newer version."""
+    return packed_source(row) == REPLACED
 
 
 def source_of(row: HoldingRow) -> Provenance | None:

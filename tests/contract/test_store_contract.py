@@ -925,6 +925,7 @@ def calls_of(scene: Scene, content: Content, opened: contextlib.ExitStack) -> di
         "sweep": lambda: store.sweep(keep, lambda: False),
         "unfinished_bytes": lambda: store.unfinished_bytes(root, other),
         "discard_unfinished": lambda: store.discard_unfinished(root, other),
+        "end_earlier": lambda: store.end_earlier(folder, keep),
         "usage": store.usage,
         "release": lambda: store.release(root),
     }

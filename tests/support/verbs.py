@@ -111,7 +111,11 @@ async def publish(scene: Scene, folder: Path, *, name: str = "model") -> dict[st
     """Publish a small folder, the same each time, made for it."""
     folder.mkdir(exist_ok=True)
     (folder / "weights.bin").write_bytes(b"w" * 1000)
-    texts = {"name": name, "tag": "main", "kind": "model", "description": "", "licence": ""}
+    return await publish_as_it_is(scene, folder, name=name)
+
+
+async def publish_as_it_is(scene: Scene, folder: Path, *, name: str = "model", tag: str = "main") -> dict[str, Any]:
+    texts = {"name": name, "tag": tag, "kind": "model", "description": "", "licence": ""}
     return await scene.call("publish", folder=str(folder), **texts, private=False, allow=(), ignore=(), include=())
 
 

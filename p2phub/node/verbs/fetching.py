@@ -113,6 +113,7 @@ async def fetch(
     with suppress(HubError):  # What was fetched is here, whatever is the matter with what describes an earlier one.
         if left := await parts.workers.run(lambda: left_of_earlier(node, resolved, wish.destination)):
             watch(FilesLeft(left))
+        await node.keeping.end_earlier(wish.destination)
     return done.as_json()
 
 

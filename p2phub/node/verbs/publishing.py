@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import trio
@@ -72,6 +73,8 @@ async def publish(
         known_sequence=await sequence_elsewhere(node, name, tag) if not private else 0,
     )
     parts.shelf.forget(outcome.manifest)
+    with suppress(HubError):  # It is published, whatever is the matter with what was; the next one sees to it again.
+        await node.keeping.end_earlier(order.folder)
     if mirror_files is not None:
         await _mirror(node, outcome, Path(mirror_files))
     return await published(node, outcome, began)

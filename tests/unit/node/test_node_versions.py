@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from p2phub.content import parse_digest
 from p2phub.engine.resolve import Resolved
 from p2phub.manifest import Release, sign_release
 from p2phub.node.earlier import left_of_earlier
 from p2phub.store import Accepted
 from tests.support.content import Content, content_of
-from tests.support.verbs import PUBLISHER, Scene, own, publish
+from tests.support.verbs import PUBLISHER, Scene, own, publish, publish_as_it_is, text
 
 
 async def listed(scene: Scene, manifest: str) -> tuple[list[str], list[str], bool]:
@@ -96,3 +97,50 @@ async def test_what_another_name_put_into_the_folder_is_no_earlier_version(scene
     own(scene.real_store, after, folder=tmp_path)
     assert await left(scene, resolved, tmp_path) == []
     assert await left(scene, Resolved(after.root), tmp_path) == []
+
+
+async def held(scene: Scene) -> set[str]:
+    return {item["manifest"] for item in (await scene.call("ls"))["items"]}
+
+
+async def test_a_version_of_which_nothing_is_left_ends_with_the_publish_that_took_the_last_of_it(
+    scene: Scene, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    await publish(scene, folder, name="model")
+    (folder / "README.md").write_text("more")
+    await publish(scene, folder, name="model")
+    assert len(await held(scene)) == 2
+    (folder / "weights.bin").unlink()
+    (folder / "README.md").write_text("none of it")
+    (folder / "new.bin").write_bytes(b"all is new")
+    third = await publish_as_it_is(scene, folder, name="model")
+    assert await held(scene) == {third["manifest"]}
+
+
+async def test_a_version_that_another_tag_means_or_that_is_pinned_stays_whatever_is_left(
+    scene: Scene, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    found = []
+    for night, tag in enumerate(("v1", "main", "main", "main")):
+        (folder / "model.bin").write_bytes(b"%d" % night * 100)
+        found.append((await publish_as_it_is(scene, folder, tag=tag))["manifest"])
+        if night == 1:
+            scene.real_ledger.pin(parse_digest(found[-1])[0], pinned=True)
+    assert await held(scene) == {found[0], found[1], found[3]}
+
+
+async def test_a_version_that_is_not_whole_any_more_is_not_announced(scene: Scene, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "README.md").write_text("first")
+    await publish(scene, folder, name="model")
+    (folder / "README.md").write_text("second")
+    second = await publish(scene, folder, name="model")
+    (folder / "more.txt").write_text("nothing is replaced")
+    third = await publish(scene, folder, name="model")
+    wanted = await scene.parts.workers.run(lambda: scene.announcer._public(None, set()).wanted)
+    assert {text(manifest) for manifest in wanted} == {second["manifest"], third["manifest"]}
+    assert len(await held(scene)) == 3
