@@ -103,11 +103,12 @@ class LookingVerbs(HubPart):
 
         Each is {"manifest", "references": [text], "folder", "files", "bytes" (both of the manifest), "files_here",
         "files_damaged" (were here, and are not right, or gone, as far as was noticed), "complete", "published",
-        "private", "origin", "pinned", "announced_to", "earlier", "replaced"}; "origin" is "published", "adopted",
-        "fetched" (into a folder of the user's) or "own" (in the home's own store); "announced_to" is how many peers
-        took the announcement, None without a daemon; "earlier": where "references" is empty, names that led to it
-        before their newest release known here; "replaced": whether its folder was given another version of such a name
-        since. Raises DiskError, and Malformed for what is no digest.
+        "private", "origin", "pinned", "announced_to", "earlier", "replaced", "there"}; "origin" is "published",
+        "adopted", "fetched" (into a folder of the user's) or "own" (in the home's own store); "announced_to" is how
+        many took the announcement, None without a daemon; "earlier": where "references" is empty, names that led to it
+        before their newest release known here; "replaced": whether its folder was given another version since, of such
+        a name, or by which files of it were replaced; "there": whether anything stands where "folder" says, None where
+        the disk did not answer in time. Raises DiskError, and Malformed for what is no digest.
         """
         return items(await self._verbs.call("ls", if_said(manifest=manifest), unwatched))
 

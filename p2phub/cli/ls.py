@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from argparse import ArgumentParser
 from typing import Any
 
 from p2phub import api
-from p2phub.cli.command import Command, Invocation, no_arguments
+from p2phub.cli.command import Command, Invocation
 from p2phub.cli.sizes import plural, size
 from p2phub.cli.table import table_or_blocks
 
@@ -14,13 +15,23 @@ WHOSE = {"own": "own store", "adopted": "adopted", "fetched": "fetched", "publis
 REFERENCE_SHOWN = 76  # A ticket would fill the screen; a publisher's name is hardly longer.
 
 
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--earlier", action="store_true", help="list earlier versions of folders that were given a newer one, too"
+    )
+
+
 async def run(call: Invocation) -> int:
     async with call.open_hub() as hub:
         items = await hub.ls()
         left = await hub.unfinished()
     call.output.object("ls", {"items": items, "unfinished": left})
-    if items:
-        call.output.say(*_rows(items, columns=call.output.columns))
+    earlier = [] if call.args.earlier else [item for item in items if is_earlier(item)]
+    shown = [item for item in items if item not in earlier]
+    if shown:
+        call.output.say(*_rows(shown, columns=call.output.columns))
+    if earlier:
+        call.output.say(_in_short(earlier))
     if left:
         call.output.say("Not finished:", *(line for each in left for line in unfinished(each)))
         if any(each["job"] is None for each in left):
@@ -28,6 +39,19 @@ async def run(call: Invocation) -> int:
     if not items and not left:
         call.output.note("Nothing is held here yet: `p2phub publish DIR --name NAME`, or `p2phub fetch REF`")
     return 0
+
+
+def is_earlier(item: dict[str, Any]) -> bool:
+    """Whether an item is an earlier version of a folder that has a newer one by now, and nobody keeps it for itself."""
+    return bool(item.get("replaced")) and not (item["references"] or item["published"] or item.get("pinned"))
+
+
+def _in_short(earlier: list[dict[str, Any]]) -> str:
+    """Return a line for earlier versions: of a folder that is published each night there are hundreds."""
+    whole = sum(item["complete"] for item in earlier)
+    rest = "all of them whole" if whole == len(earlier) else f"{whole or 'none'} of them whole"
+    how = "`p2phub ls --earlier` lists them" + ("" if whole == len(earlier) else ", `p2phub gc` lets go of the others")
+    return f"And {plural(len(earlier), 'earlier version')} of these folders, {rest}: {how}"
 
 
 def _rows(items: list[dict[str, Any]], *, columns: int | None) -> list[str]:
@@ -84,13 +108,16 @@ def called(item: dict[str, Any]) -> str:
 def block(item: dict[str, Any]) -> list[str]:
     """Return the lines of one item where a row would be too wide: its names, then what there is to say of it."""
     names = item["references"] or [item["manifest"]]
-    files = plural(item["files"], "file") if item["complete"] else f"{_files(item)} files"
+    is_whole = item["complete"] and item.get("there") is not False
+    files = plural(item["files"], "file") if is_whole else f"{_files(item)} files"
     return [*names, f"  {files}, {size(item['bytes'])}, {state(item)}", f"  {item['folder']}"]
 
 
 def _files(item: dict[str, Any]) -> str:
     """Return how many files it has; where some are not here, or not right, how many are."""
     here = item.get("files_here")  # A daemon of an older version does not tell.
+    if item.get("there") is False:
+        return f"0 of {item['files']:,}"
     is_told = here is not None and not item["complete"] and item.get("origin") != "shared"
     return f"{here:,} of {item['files']:,}" if is_told else f"{item['files']:,}"
 
@@ -99,13 +126,15 @@ def state(item: dict[str, Any]) -> str:
     """Return in a word or two whose it is, what is done with it, of what it is an earlier version, and whether it is
     pinned."""
     # A daemon of an older version does not tell.
-    what = "replaced there" if item.get("replaced") else _state(item)
+    what = "replaced there" if item.get("replaced") and not item["complete"] else _state(item)
     earlier = item.get("earlier")
     was = f", earlier {earlier[0].rpartition('/')[2]}" if earlier else ""
     return what + was + (", pinned" if item.get("pinned") else "")
 
 
 def _state(item: dict[str, Any]) -> str:
+    if item.get("there") is False:  # Nor does it tell this.
+        return f"{WHOSE.get(str(item.get('origin')), 'fetched')}, not there"
     if item.get("origin") == "shared":
         return "shared" if item["complete"] else "shared, not verified"
     if not item["complete"]:
@@ -127,4 +156,4 @@ def _publication(item: dict[str, Any]) -> str:
     return f"announced to {item['announced_to']}" if item["announced_to"] else "not announced yet"
 
 
-COMMAND = Command("ls", "list what is held and published", no_arguments, run)
+COMMAND = Command("ls", "list what is held and published", add_arguments, run)

@@ -131,6 +131,7 @@ RESULTS: Json = {
             "announced_to": 4,
             "earlier": [],
             "replaced": False,
+            "there": True,
         }
     ],
     "unfinished": [],

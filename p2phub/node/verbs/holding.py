@@ -29,16 +29,44 @@ from p2phub.node.verbs.mending import mend
 from p2phub.observe import PublishProgress, Watch
 from p2phub.store import Holding, Origin
 
+THERE_S = 2.0  # How long `ls` waits to be told which folders are there.
 _LOOKS = trio.CapacityLimiter(2)  # At folders that may be anywhere.
+_ONE_LOOKS = trio.CapacityLimiter(1)  # Whether they are there: on a disk that does not answer, one thread waits.
 
 
 async def ls(node: Running, watch: Watch, *, manifest: str | None = None) -> JsonObject:
     """`manifest`: of this one alone, which is as quick as that is where ten thousand are held."""
     asked = None if manifest is None else parse_digest(manifest)[0]
     items = await node.parts.workers.run(lambda: _list(node.parts, asked))
+    there = await _there({item["folder"] for _, item in items})
     for held, item in items:
         item["announced_to"] = node.announcer.holders(held) if node.announcer else None
+        item["there"] = there.get(item["folder"])
     return {"items": [item for _, item in items]}
+
+
+async def _there(folders: Set[str]) -> dict[str, bool]:
+    """Return whether each folder is there, of those of which the disk says so soon; nothing in it is looked at."""
+    found: dict[str, bool] = {}
+
+    def look() -> None:
+        for folder in folders:
+            found[folder] = is_there(folder)
+
+    with trio.move_on_after(THERE_S):  # One may lie on a disk that does not answer.
+        await trio.to_thread.run_sync(look, limiter=_ONE_LOOKS, abandon_on_cancel=True)
+    return dict(found)
+
+
+def is_there(folder: str) -> bool:
+    """Whether anything stands at a place, or the disk does not say that nothing does. Blocks."""
+    try:
+        os.stat(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        pass
+    return True
 
 
 async def unfinished(node: Running, watch: Watch) -> JsonObject:
@@ -94,15 +122,16 @@ def _list(parts: Parts, asked: Digest | None) -> list[tuple[Digest, JsonObject]]
     holdings = parts.store.holdings(asked)
     if any(holding.origin is Origin.SHARED for holding in holdings):
         names = references_in_places(parts) | names
-    earlier = earlier_references(parts, {each.manifest for each in holdings} - names.keys())
-    replaced = _replaced(parts, names | earlier, earlier.keys()) if earlier else set()
+    unnamed = {each.manifest for each in holdings} - names.keys()
+    earlier = earlier_references(parts, unnamed)
+    replaced = _replaced(parts, names | earlier, unnamed) if unnamed else set()
     return [
         (
             holding.manifest,
             {
                 "references": names.get(holding.manifest, []),
                 "earlier": earlier.get(holding.manifest, []),
-                "replaced": (holding.manifest, holding.folder) in replaced,
+                "replaced": holding.replaced or (holding.manifest, holding.folder) in replaced,
                 **as_it_is(holding),
             },
         )
@@ -110,16 +139,20 @@ def _list(parts: Parts, asked: Digest | None) -> list[tuple[Digest, JsonObject]]
     ]
 
 
-def _replaced(parts: Parts, names: Mapping[Digest, Sequence[str]], earlier: Set[Digest]) -> set[tuple[Digest, Path]]:
-    """Return which of the `earlier` versions are held in a folder that was given another version of that name since:
-    what the two have in common is still there, and the rest is gone by the user's own will. Blocks."""
+def _replaced(parts: Parts, names: Mapping[Digest, Sequence[str]], unnamed: Set[Digest]) -> set[tuple[Digest, Path]]:
+    """Return which of what no name means now is held in a folder that was given another version of its name since.
+    `names`: those that ever led to something, as far as they are remembered. Blocks.
+
+    Of a name only so many releases are: what was published and has no name any more is an earlier version of what was
+    published from the same folder since."""
     replaced = set()
     since: dict[Path, set[str]] = {}  # By folder the names of what it was given since.
     for held in parts.store.held_at():  # The newest first.
-        called = names.get(held.manifest, ())
-        if held.manifest in earlier and not since.get(held.folder, set()).isdisjoint(called):
+        called, later = names.get(held.manifest), since.setdefault(held.folder, set())
+        is_forgotten = called is None and held.origin is Origin.PUBLISHED and bool(later)
+        if held.manifest in unnamed and (is_forgotten or not later.isdisjoint(called or ())):
             replaced.add((held.manifest, held.folder))
-        since.setdefault(held.folder, set()).update(called)
+        later.update(called or ())
     return replaced
 
 

@@ -643,7 +643,14 @@ def test_doctor_says_what_to_try_and_scripts_see_whether_all_is_well(cli: Cli, h
         ({"published": False}, "published before"),
         ({"published": False, "origin": "fetched"}, "fetched"),
         ({"published": False, "origin": "fetched", "earlier": ["alice/minilm@v2"]}, "fetched, earlier minilm@v2"),
-        ({"published": False, "replaced": True, "earlier": ["alice/minilm"]}, "replaced there, earlier minilm"),
+        (
+            {"complete": False, "replaced": True, "earlier": ["alice/minilm"]},
+            "replaced there, earlier minilm",
+        ),
+        ({"replaced": True, "earlier": ["alice/minilm"], "announced_to": None}, "published, earlier minilm"),
+        ({"published": False, "origin": "adopted", "there": False}, "adopted, not there"),
+        ({"there": False}, "published before, not there"),
+        ({"there": None}, "announced to 4"),
         (
             {"complete": False, "files_damaged": 1, "replaced": True, "earlier": ["alice/minilm"], "pinned": True},
             "replaced there, earlier minilm, pinned",
@@ -660,6 +667,30 @@ def test_doctor_says_what_to_try_and_scripts_see_whether_all_is_well(cli: Cli, h
 def test_ls_says_what_is_done_with_each(change: dict[str, Any], state: str, cli: Cli, hub: FakeHub) -> None:
     hub.results["ls"] = [{**RESULTS["ls"][0], **change}]
     assert f"  {state}  " in cli("ls").out
+
+
+def test_ls_tells_of_earlier_versions_in_one_line_and_lists_them_if_it_is_asked_to(cli: Cli, hub: FakeHub) -> None:
+    (newest,) = RESULTS["ls"]
+    was = {**newest, "references": [], "published": False, "replaced": True, "earlier": [f"{PEER}/m"]}
+    part = {**was, "complete": False, "files_here": 1}
+    gone = [{**part, "manifest": f"bagpart{night}"} for night in range(3)]
+    kept = [{**part, "manifest": "bagpinned", "pinned": True}, {**part, "manifest": "bagtag", "references": ["x/m@v1"]}]
+    hub.results["ls"] = [newest, {**was, "manifest": "bagwhole"}, *gone, *kept]
+    said = cli("ls").out
+    for shown, is_shown in (("bagpinned", True), ("x/m@v1", True), ("bagwhole", False), ("bagpart1", False)):
+        assert (shown in said) == is_shown
+    assert "4 earlier versions of these folders, 1 of them whole: `p2phub ls --earlier`" in said
+    listed = cli("ls", "--earlier").out
+    assert "bagwhole" in listed
+    assert "bagpart2" in listed
+    assert "1 of 3" in listed
+    assert "`p2phub ls" not in listed
+    assert cli("ls", "--json").last["items"] == hub.results["ls"]
+
+
+def test_ls_says_of_what_is_not_there_that_none_of_its_files_is(cli: Cli, hub: FakeHub) -> None:
+    hub.results["ls"] = [{**RESULTS["ls"][0], "there": False, "origin": "adopted"}]
+    assert "0 of 3" in cli("ls").out
 
 
 @pytest.mark.parametrize("verb", ["ls", "peers", "log"])

@@ -118,7 +118,7 @@ async def test_how_manifests_are_held_is_told_as_ls_tells_it(scene: Scene, tmp_p
     (listed,) = (await scene.call("ls"))["items"]
     (told,) = (await scene.call("holdings", manifests=[text(content.root), published["manifest"]]))["items"]
     assert told == {name: listed[name] for name in told}
-    assert set(listed) - set(told) == {"references", "announced_to", "earlier", "replaced"}
+    assert set(listed) - set(told) == {"references", "announced_to", "earlier", "replaced", "there"}
     with pytest.raises(UsageError):
         await scene.call("holdings", manifests=[published["manifest"]] * (HOLDINGS_ASKED_MAX + 1))
 

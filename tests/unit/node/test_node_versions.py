@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
+import pytest
+
+from p2phub import limits
 from p2phub.content import parse_digest
 from p2phub.engine.resolve import Resolved
 from p2phub.manifest import Release, sign_release
 from p2phub.node.earlier import left_of_earlier
+from p2phub.node.verbs import holding
 from p2phub.store import Accepted
 from tests.support.content import Content, content_of
 from tests.support.verbs import PUBLISHER, Scene, own, publish, publish_as_it_is, text
@@ -144,3 +149,37 @@ async def test_a_version_that_is_not_whole_any_more_is_not_announced(scene: Scen
     wanted = await scene.parts.workers.run(lambda: scene.announcer._public(None, set()).wanted)
     assert {text(manifest) for manifest in wanted} == {second["manifest"], third["manifest"]}
     assert len(await held(scene)) == 3
+
+
+async def test_what_no_release_that_is_remembered_names_any_more_is_still_told_as_an_earlier_version(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "HISTORY_MAX", 2)
+    folder = tmp_path / "model"
+    found = []
+    for night in range(4):
+        folder.mkdir(exist_ok=True)
+        (folder / f"{night}.txt").write_text("one more")
+        found.append(await publish(scene, folder, name="model"))
+    reference = found[0]["reference"]
+    told = [await listed(scene, each["manifest"]) for each in found]
+    assert told == [([], [], True), ([], [], True), ([], [reference], True), ([reference], [], False)]
+
+
+async def test_ls_says_whether_a_folder_is_there_if_its_disk_answers(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def told() -> list[bool | None]:
+        return [item["there"] for item in (await scene.call("ls"))["items"]]
+
+    await publish(scene, tmp_path / "model")
+    assert await told() == [True]
+    (tmp_path / "model").rename(tmp_path / "away")
+    assert await told() == [False]
+    answers = threading.Event()
+    monkeypatch.setattr(holding, "THERE_S", 0.001)
+    monkeypatch.setattr(holding, "is_there", lambda folder: answers.wait())
+    try:
+        assert await told() == [None]
+    finally:
+        answers.set()
