@@ -101,7 +101,8 @@ class LookingVerbs(HubPart):
     async def ls(self, manifest: str | None = None) -> list[JsonObject]:
         """Return what this home holds and publishes, an object a manifest; of `manifest` alone, if it is given.
 
-        Each is {"manifest", "references": [text], "folder", "files", "bytes" (both of the manifest), "files_here",
+        Each is {"manifest", "references": [text], "folder", "files", "bytes" (both of the manifest),
+        "bytes_selected" (of a selection, and of files that were made of it, else None), "files_here",
         "files_damaged" (were here, and are not right, or gone, as far as was noticed), "complete", "published",
         "private", "origin", "pinned", "announced_to", "earlier", "replaced", "there"}; "origin" is "published",
         "adopted", "fetched" (into a folder of the user's) or "own" (in the home's own store); "announced_to" is how

@@ -59,7 +59,7 @@ def _rows(items: list[dict[str, Any]], *, columns: int | None) -> list[str]:
         [
             ", ".join(item["references"]) or item["manifest"],
             _files(item),
-            size(item["bytes"]),
+            size(_bytes(item)),
             state(item),
             item["folder"],
         ]
@@ -110,7 +110,13 @@ def block(item: dict[str, Any]) -> list[str]:
     names = item["references"] or [item["manifest"]]
     is_whole = item["complete"] and item.get("there") is not False
     files = plural(item["files"], "file") if is_whole else f"{_files(item)} files"
-    return [*names, f"  {files}, {size(item['bytes'])}, {state(item)}", f"  {item['folder']}"]
+    return [*names, f"  {files}, {size(_bytes(item))}, {state(item)}", f"  {item['folder']}"]
+
+
+def _bytes(item: dict[str, Any]) -> int:
+    """Return how large what is meant is: of a selection, what was selected."""
+    selected = item.get("bytes_selected")  # A daemon of an older version does not tell.
+    return int(item["bytes"] if selected is None else selected)
 
 
 def _files(item: dict[str, Any]) -> str:
@@ -138,8 +144,9 @@ def _state(item: dict[str, Any]) -> str:
     if item.get("origin") == "shared":
         return "shared" if item["complete"] else "shared, not verified"
     if not item["complete"]:
-        # A daemon of an older version does not tell.
-        return "damaged: p2phub verify" if item.get("files_damaged") else "in part"
+        if item.get("files_damaged"):  # A daemon of an older version does not tell.
+            return "damaged: p2phub verify"
+        return "in part" if item.get("bytes_selected") is None else f"a selection of {size(item['bytes'])}"
     origin = item.get("origin")  # A daemon of an older version does not tell.
     whose = WHOSE.get(str(origin), "fetched")
     if not item["published"]:

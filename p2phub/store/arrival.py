@@ -33,8 +33,9 @@ from p2phub.store.making import make_files
 from p2phub.store.placing import WANTED, Places
 from p2phub.store.survey import Survey
 
-Record = Callable[[Sequence[int], Fingerprints], None]
-"""Told, when all files are in place and durable, which those are, by number, and their fingerprints in this order."""
+Record = Callable[[Sequence[int], Fingerprints, int], None]
+"""Told, when all files are in place and durable, which those are, by number, their fingerprints in this order, and the
+bytes of files that were made beside them."""
 
 
 class GrowingFile:
@@ -162,7 +163,7 @@ class FilesystemArrival:
                 make_files(self._disk, self._destination, made, self._open_to_read, force=self._force)
                 self._places.make_durable()
                 standing, found = self._places.standing(), self._places.fingerprints()
-            self._record(standing, found)
+            self._record(standing, found, sum(each.length for each in made))
             if not self._leaves_more(standing):
                 with contextlib.suppress(OSError):  # Done is done: what is left over is found and removed next time.
                     self._destination.clear()

@@ -30,7 +30,7 @@ from p2phub.store.keeping import Keep
 from p2phub.store.ledger import PIN, PUBLICATION, mark_key
 from p2phub.store.noting import root_key
 from p2phub.store.remembering import LARGE_BYTES
-from p2phub.store.source import REPLACED, WHOLE, is_replaced, packed_source
+from p2phub.store.source import REPLACED, WHOLE, is_replaced, made_of_selection, packed_source
 from p2phub.store.state_log import StateLog
 
 ELSEWHERE_MAX = 8  # Places that are looked at for one content: others have the same, or only its first eight bytes.
@@ -68,8 +68,8 @@ def settle_earlier(holdings: Holdings, manifest: Manifest, digest: Digest, folde
 
 def _is_the_users(row: HoldingRow) -> bool:
     """Whether a holding is of files that the user may replace, in place."""
-    whole = packed_source(row) in ([], WHOLE, REPLACED)
-    return row.origin in (Origin.PUBLISHED, Origin.FETCHED) and whole
+    in_place = packed_source(row) in ([], WHOLE, REPLACED) or made_of_selection(row) is not None
+    return row.origin in (Origin.PUBLISHED, Origin.FETCHED) and in_place
 
 
 def _settle(holdings: Holdings, row: HoldingRow, files: Iterable[FileRow], newest: _Newest) -> None:
@@ -85,8 +85,7 @@ def _settle(holdings: Holdings, row: HoldingRow, files: Iterable[FileRow], newes
     if not changes:
         return
     source: Sequence[object] = packed_source(row)
-    is_selection = row.origin is Origin.FETCHED and source == []
-    if not is_selection and any(state is _GONE for state in changes.values()):
+    if made_of_selection(row) is None and any(state is _GONE for state in changes.values()):
         source = REPLACED
     holdings.earlier.settle(row.id, changes, pack(source))
     # The log last: a new index, which begins with it, has every file in doubt and claims nothing.

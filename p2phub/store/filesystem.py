@@ -246,7 +246,7 @@ class FilesystemStore:
             file = before.get(path)
             return file.entry.root if file is not None and file.fingerprint == found else None
 
-        def record(standing: Sequence[int], found: Fingerprints) -> None:
+        def record(standing: Sequence[int], found: Fingerprints, made_bytes: int) -> None:
             now_ns = time.time_ns()
             with disk_errors(f"finish {destination}"):
                 on_a_disk = not is_in_memory(destination)
@@ -261,7 +261,7 @@ class FilesystemStore:
                 self._holdings.hold(manifest, digest, destination, rows, origin=origin, source=source)
             else:
                 some = dict(zip(standing, rows(), strict=True))
-                self._holdings.hold_some(manifest, digest, destination, some, origin=origin)
+                self._holdings.hold_some(manifest, digest, destination, some, origin=origin, made_bytes=made_bytes)
             settle_earlier(self._holdings, manifest, digest, destination)
 
         return begin_arrival(

@@ -40,8 +40,10 @@ from p2phub.store.source import (
     WHOLE,
     folder_below,
     is_replaced,
+    made_of_selection,
     packed_source,
     place_of,
+    selection,
     shared_source,
     source_of,
 )
@@ -98,9 +100,10 @@ class Holdings:
         files: Mapping[int, tuple[Fingerprint, bool, Path | None]],
         *,
         origin: Origin,
+        made_bytes: int = 0,
     ) -> None:
         """Record that `folder` holds these files of `manifest`, by number, beside those of it that it is known to hold;
-        of the others nothing is held."""
+        of the others nothing is held. `made_bytes`: of files that no manifest has, made of what was selected."""
         folder = Path(os.path.abspath(folder))
         row = self._row(digest, folder)
         # What is in doubt stays so, and stays recorded: it is not the same as what was left out.
@@ -117,7 +120,12 @@ class Holdings:
                     )
                     yield FileState(standing, found, place, root_key(entry))
 
-        self._record(manifest, digest, folder, rows, origin, [] if row is None else packed_source(row))
+        made_before = 0 if row is None else made_of_selection(row)
+        is_selection = made_before is not None and origin not in READ_ONLY
+        packed = (
+            selection(made_bytes or made_before or 0) if is_selection else [] if row is None else packed_source(row)
+        )
+        self._record(manifest, digest, folder, rows, origin, packed)
 
     def _record(
         self,
@@ -269,7 +277,9 @@ class Holdings:
         doubted = self.doubted(row, known.manifest)
         files, total = len(known.manifest.files), known.manifest.bytes_total
         # What this index never saw right, as after it was lost, or in an attached place, is in doubt, and not damaged.
-        seen = RangeSet.ascending(file.number for file in self._recorded(row)) if doubted else RangeSet()
+        recorded = {file.number: file.fingerprint for file in self._recorded(row)} if doubted else {}
+        seen, made_bytes = RangeSet.ascending(recorded), made_of_selection(row) if doubted else None
+        selected = sum(known.size for known in recorded.values() if known is not None)
         damaged = RangeSet.ascending(doubted) & seen
         return Holding(
             row.manifest,
@@ -283,6 +293,7 @@ class Holdings:
             files - len(doubted),
             len(damaged),
             is_replaced(row),
+            None if made_bytes is None else selected + made_bytes,
         )
 
     def known(self, digest: Digest) -> Known | None:

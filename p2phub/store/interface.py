@@ -166,7 +166,8 @@ DRAFT = Provenance("draft", "")
 class Holding(msgspec.Struct, frozen=True):
     """A manifest whose files stand in `folder`, or, adopted, where each was found. `held`: which chunks are verified
     there. `files_here` of its `files` are as they were hashed; `files_damaged` were there, and are not, or not so.
-    `replaced`: others are gone since a newer version was recorded in the folder, which are not counted as damaged."""
+    `replaced`: others are gone since a newer version was recorded in the folder, which are not counted as damaged.
+    `bytes_selected`: of the files that were selected, and of those that were made of what was; None: of all of it."""
 
     manifest: Digest
     folder: Path
@@ -179,6 +180,7 @@ class Holding(msgspec.Struct, frozen=True):
     files_here: int = 0
     files_damaged: int = 0
     replaced: bool = False
+    bytes_selected: int | None = None
 
 
 class HeldAt(msgspec.Struct, frozen=True):
@@ -233,6 +235,17 @@ class Made(msgspec.Struct, frozen=True):
 
     path: str
     parts: tuple[bytes | Part | Gap, ...]
+
+    @property
+    def length(self) -> int:
+        """How many bytes it has."""
+        return sum(map(_length, self.parts))
+
+
+def _length(part: bytes | Part | Gap) -> int:
+    if isinstance(part, Part):
+        return part.stop - part.start
+    return part.length if isinstance(part, Gap) else len(part)
 
 
 class ToMake(msgspec.Struct, frozen=True):

@@ -62,10 +62,19 @@ class Held(msgspec.Struct, eq=False):
     doubted: set[int] = msgspec.field(default_factory=set)
     left_out: set[int] = msgspec.field(default_factory=set)  # Of a selection, or replaced: not held, so in doubt.
     replaced: bool = False
+    made_bytes: int = 0  # Of files that were made of a selection.
 
     @property
     def held(self) -> RangeSet:
         return RangeSet.whole(len(self.table)) - RangeSet.of(self.table.span(file) for file in self.doubted)
+
+    @property
+    def bytes_selected(self) -> int | None:
+        """Of a selection, of how many bytes it is."""
+        if not self.left_out or self.replaced or self.origin in READ_ONLY:
+            return None
+        recorded = (entry.size for number, entry in enumerate(self.manifest.files) if number not in self.left_out)
+        return sum(recorded) + self.made_bytes
 
     def where(self, file: int) -> tuple[Path, str]:
         """Return (folder, path) of a file."""
@@ -207,8 +216,18 @@ class MemoryStore:
                     self._parts.pop(folder / file.entry.path, None)
         self.record(Held(manifest, digest, folder, list(files), table, origin, source))
 
-    def hold_some(self, manifest: Manifest, digest: Digest, folder: Path, table: ChunkTable, files: set[int]) -> None:
-        """Record that `folder` holds these files, by number, beside those that it is known to hold."""
+    def hold_some(
+        self,
+        manifest: Manifest,
+        digest: Digest,
+        folder: Path,
+        table: ChunkTable,
+        files: set[int],
+        *,
+        made_bytes: int = 0,
+    ) -> None:
+        """Record that `folder` holds these files, by number, beside those that it is known to hold. `made_bytes`: of
+        files that were made of what was selected."""
         with self.lock:
             before = next((held for held in self._held if (held.digest, held.folder) == (digest, folder)), None)
             doubted = set(range(table.files)) if before is None else before.doubted
@@ -224,9 +243,9 @@ class MemoryStore:
                 hashed.append(HashedFile(entry, chunks, fingerprint, True))
             if self.blob(digest) is None:
                 self.put_blobs(encode_manifest(manifest))
-            self.record(
-                Held(manifest, digest, folder, hashed, table, origin, source, doubted - files, left_out - files)
-            )
+            held = Held(manifest, digest, folder, hashed, table, origin, source, doubted - files, left_out - files)
+            held.made_bytes = made_bytes or (0 if before is None else before.made_bytes)
+            self.record(held)
 
     def origin_at(self, digest: Digest, folder: Path) -> tuple[Origin, Provenance | None]:
         """Whose it is what is fetched to `folder`."""
@@ -300,6 +319,7 @@ class MemoryStore:
                     len(held.manifest.files) - len(held.doubted),
                     len(held.doubted - held.left_out),
                     held.replaced,
+                    held.bytes_selected,
                 )
                 for held in reversed(self._held)
                 if manifest in (None, held.digest)

@@ -138,7 +138,10 @@ class MemoryArrival:
             for each in made:
                 self._make(each)
             if self._selected is not None:
-                self._store.hold_some(self._manifest, self._digest, self._folder, self._table, set(self._placed))
+                made_bytes = sum(each.length for each in made)
+                self._store.hold_some(
+                    self._manifest, self._digest, self._folder, self._table, set(self._placed), made_bytes=made_bytes
+                )
                 self.close()
                 placed = RangeSet.of(self._table.span(number) for number in self._placed)
                 if not self._left.have - wanted - placed:  # Else an attempt at more left it, and may go on with it.

@@ -2,7 +2,8 @@
 
 adopted      cache, name, revision ("" if it has none)
 a place's    SHARED_SOURCE, place, folder below it, how many files, how many chunks
-fetched      WHOLE, of all of a manifest; nothing, of a selection
+fetched      WHOLE, of all of a manifest; SELECTION and the bytes of files that were made of it, or (of what was
+             fetched before that was noted) nothing, of a selection
 earlier      REPLACED, of what a newer version in the same folder left a part of, or nothing
 """
 
@@ -16,6 +17,7 @@ from p2phub.store.index import HoldingRow
 from p2phub.store.interface import Origin, Provenance
 
 WHOLE = ["whole"]  # In the place of a provenance: what was fetched is all of the manifest, not a selection.
+SELECTION = "selection"
 REPLACED = ["replaced"]
 SHARED_SOURCE = "shared"
 
@@ -32,6 +34,22 @@ def packed_source(row: HoldingRow) -> list[object]:
 def is_replaced(row: HoldingRow) -> bool:
     """Whether files of a holding were replaced by those of a newer version."""
     return packed_source(row) == REPLACED
+
+
+def selection(made_bytes: int) -> list[object]:
+    """Return what the index has as the source of a selection."""
+    return [SELECTION, made_bytes]
+
+
+def made_of_selection(row: HoldingRow) -> int | None:
+    """Return the bytes of files that were made of a selection beside those that stand at their place; None of what is
+    none."""
+    match packed_source(row):
+        case ["selection", int(made_bytes)]:
+            return made_bytes
+        case [] if row.origin in (Origin.FETCHED, Origin.OWN):
+            return 0
+    return None
 
 
 def source_of(row: HoldingRow) -> Provenance | None:

@@ -10,7 +10,7 @@ import pytest
 
 from p2phub.content import RangeSet
 from p2phub.errors import ContentChanged
-from p2phub.store import Holding, Keep, Origin
+from p2phub.store import Holding, Keep, Origin, Selected
 from tests.support.content import Content, content_of, random_files
 from tests.support.covers import covers
 from tests.support.stores import (
@@ -19,6 +19,7 @@ from tests.support.stores import (
     Scene,
     arrive,
     as_on_a_disk,
+    deliver,
     deliver_rest,
     hashed,
 )
@@ -161,6 +162,19 @@ def test_a_fetch_over_an_earlier_version_settles_it_too(scene: Scene) -> None:
     assert holding(scene, FIRST).complete
     assert not holding(scene, FIRST).replaced
     assert holding(scene, SECOND).replaced
+
+
+def test_a_selection_that_a_newer_version_replaced_is_still_told_as_one(scene: Scene) -> None:
+    number = FIRST.manifest.number_of("README.md")
+    assert number is not None
+    chunks = RangeSet.of([FIRST.table.span(number)])
+    arrival = arrive(scene, FIRST, selected=Selected(chunks, RangeSet.from_indices([number])))
+    deliver(arrival, FIRST, chunks)
+    arrival.finish()
+    assert holding(scene, FIRST).bytes_selected == len(b"first")
+    fetch(scene, SECOND)
+    found = holding(scene, FIRST)
+    assert (found.files_here, found.files_damaged, found.bytes_selected) == (0, 0, 0)
 
 
 def test_what_was_fetched_is_never_held_at_the_place_of_another_file(scene: Scene) -> None:

@@ -303,6 +303,8 @@ def test_of_a_selection_what_was_left_out_is_not_recorded_whatever_stands_there(
     fetch_some(scene, ONE, "config.json")
     assert recorded(scene, ONE) == {"config.json"}
     assert scene.files()["model.bin"] == b"the user's own"
+    (holding,) = scene.store.holdings()
+    assert holding.bytes_selected == len(scene.files()["config.json"])
 
 
 def test_what_is_in_doubt_is_recorded_and_stays_so_when_more_is_fetched(scene: Scene) -> None:

@@ -68,7 +68,7 @@ def begin(
         folder,
         force=force,
         known=lambda path, found: None,
-        record=lambda standing, found: None,
+        record=lambda standing, found, made_bytes: None,
         secret=b"home" * 8,
         selected=selected,
         judge=judge,

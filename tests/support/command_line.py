@@ -123,6 +123,7 @@ RESULTS: Json = {
             "files_here": 3,
             "files_damaged": 0,
             "bytes": 5_000_000,
+            "bytes_selected": None,
             "complete": True,
             "published": True,
             "private": False,

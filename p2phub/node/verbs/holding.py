@@ -171,6 +171,7 @@ def of_holdings(parts: Parts) -> Callable[[Holding], JsonObject]:
             "files_here": holding.files_here,
             "files_damaged": holding.files_damaged,
             "bytes": holding.bytes_total,
+            "bytes_selected": holding.bytes_selected,
             "complete": holding.complete,
             "published": holding.manifest in published,
             "private": published.get(holding.manifest, False),

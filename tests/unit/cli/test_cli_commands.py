@@ -661,6 +661,8 @@ def test_doctor_says_what_to_try_and_scripts_see_whether_all_is_well(cli: Cli, h
         ({"origin": "own", "private": True}, "own store, private"),
         ({"origin": "fetched", "announced_to": None}, "fetched, published"),
         ({"complete": False}, "in part"),
+        ({"complete": False, "files_here": 0, "bytes_selected": 12_000}, "a selection of 5.00 MB"),
+        ({"complete": False, "files_damaged": 1, "bytes_selected": 12_000}, "damaged: p2phub verify"),
         ({"complete": False, "files_here": 1, "files_damaged": 1}, "damaged: p2phub verify"),
     ],
 )
@@ -686,6 +688,11 @@ def test_ls_tells_of_earlier_versions_in_one_line_and_lists_them_if_it_is_asked_
     assert "1 of 3" in listed
     assert "`p2phub ls" not in listed
     assert cli("ls", "--json").last["items"] == hub.results["ls"]
+
+
+def test_ls_says_how_large_a_selection_is(cli: Cli, hub: FakeHub) -> None:
+    hub.results["ls"] = [{**RESULTS["ls"][0], "complete": False, "files_here": 0, "bytes_selected": 12_000}]
+    assert "0 of 3  12.0 kB  a selection of 5.00 MB" in cli("ls").out
 
 
 def test_ls_says_of_what_is_not_there_that_none_of_its_files_is(cli: Cli, hub: FakeHub) -> None:
