@@ -262,6 +262,11 @@ def _recorded(node: Running, ref: str, folder: str | None) -> tuple[Holding, Man
     if manifest is None:
         raise NotFound(f"{ref} is not held whole", hint="fetch it again")
     files = store.recorded(holding.manifest, holding.folder)
+    if manifest.files and not files and holding.replaced:
+        raise NotFound(
+            f"nothing of it is left in {holding.folder}, which has a newer version",
+            hint="`p2phub rm DIGEST` forgets it; `p2phub fetch DIGEST --into` another folder brings it from others",
+        )
     if manifest.files and not files:  # Of a selection it was only the index that knew which they are.
         raise NotFound(
             f"it is not known any more which files {holding.folder} holds",

@@ -11,6 +11,7 @@ import pytest
 from p2phub import limits
 from p2phub.content import parse_digest
 from p2phub.engine.resolve import Resolved
+from p2phub.errors import NotFound
 from p2phub.manifest import Release, sign_release
 from p2phub.node.earlier import left_of_earlier
 from p2phub.node.verbs import holding
@@ -135,6 +136,8 @@ async def test_a_version_that_another_tag_means_or_that_is_pinned_stays_whatever
         if night == 1:
             scene.real_ledger.pin(parse_digest(found[-1])[0], pinned=True)
     assert await held(scene) == {found[0], found[1], found[3]}
+    with pytest.raises(NotFound, match="which has a newer version"):
+        await scene.call("verify", ref=found[0])
 
 
 async def test_a_version_that_is_not_whole_any_more_is_not_announced(scene: Scene, tmp_path: Path) -> None:
