@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -26,7 +26,16 @@ from p2phub.manifest import (
 )
 from p2phub.net import Mirrors
 from p2phub.store import Store
-from p2phub.store.disk import FOLDER_FLAGS, WRITE_FLAGS, Disk, disk_errors, read_regular
+from p2phub.store.disk import (
+    FOLDER_FLAGS,
+    MAKE_FLAGS,
+    ONE_BY_ONE_MAX,
+    WRITE_FLAGS,
+    Disk,
+    disk_errors,
+    make_folder,
+    read_regular,
+)
 from p2phub.transfer import LinkId
 from p2phub.wire import flight_order
 
@@ -67,36 +76,47 @@ async def run_mirror(
     await relay(Dialled(mirror, number, link), link, tell)
 
 
-def write_mirror_files(folder: Path, manifest: Digest, signed: bytes, *, store: Store, name: Name) -> int:
+def write_mirror_files(
+    folder: Path,
+    manifest: Digest,
+    signed: bytes,
+    *,
+    store: Store,
+    name: Name,
+    disk: Disk | None = None,
+) -> int:
     """Write what makes `folder`, if it holds the manifest's files and a web server serves it, a mirror of them.
 
-    Files that are there are replaced, each at once. Returns how many there are. Raises DiskError. Blocks.
+    Files that are there are replaced, each at once, durably, and the release after all that it leads to. Returns how
+    many there are. Raises DiskError. Blocks.
     """
-    files: dict[str, bytes] = {}
+    blobs: dict[str, bytes] = {}
     for digest in flight_order(manifest, store.blob):
         blob = store.blob(digest)
         if blob is None:
             raise Damaged(f"the chunk list {digest} is no longer held")
-        files[mirror_blob_path(digest)] = blob
+        blobs[mirror_blob_path(digest)] = blob
     for digest in _layouts(manifest, store.blob):
         if (blob := store.blob(digest)) is not None:  # Who wants a whole file does without.
-            files[mirror_blob_path(digest)] = blob
-    files[mirror_release_path(*name)] = signed  # Last, so that whoever finds it finds the rest.
+            blobs[mirror_blob_path(digest)] = blob
+    disk = disk or Disk()
     with _ONE_AT_A_TIME, disk_errors(f"write mirror files below {folder}", option="--mirror-files"):
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, data in files.items():
-            _put(folder, path, data)
-    return len(files)
+        make_folder(disk, folder)
+        _put(disk, folder, blobs)
+        _put(disk, folder, {mirror_release_path(*name): signed})  # Last, so that whoever finds it finds the rest.
+    return len(blobs) + 1
 
 
-def remove_mirror_files(folder: Path, *, store: Store, name: Name) -> bool:
+def remove_mirror_files(folder: Path, *, store: Store, name: Name, disk: Disk | None = None) -> bool:
     """Undo `write_mirror_files`: remove the release of `name`, the blobs that no other release there needs, and what
     folders are empty then. Where it is not known what another release there needs, all blobs stay.
 
     Returns whether `name` had a release there. Raises DiskError. Blocks.
     """
+    disk = disk or Disk()
     with _ONE_AT_A_TIME, disk_errors(f"remove mirror files below {folder}"):
-        if not _remove(folder, mirror_release_path(*name)):
+        # Durably: it must not be there again after a power cut, when what it leads to is not.
+        if not _remove(disk, folder, mirror_release_path(*name), durably=True):
             return False
         needed = _needed(folder, store)
         if needed is None:
@@ -105,7 +125,7 @@ def remove_mirror_files(folder: Path, *, store: Store, name: Name) -> bool:
             with suppress(Malformed):
                 path = mirror_blob_path(parse_digest(blob)[0])
                 if path not in needed:
-                    _remove(folder, path)
+                    _remove(disk, folder, path)
     return True
 
 
@@ -156,7 +176,7 @@ def _listed(place: Path) -> list[str]:
         os.close(fd)
 
 
-def _remove(folder: Path, path: str) -> bool:
+def _remove(disk: Disk, folder: Path, path: str, *, durably: bool = False) -> bool:
     """Remove one file below `folder`, and the folders that are empty then; never through a link. Returns whether it was
     there."""
     *parts, name = path.split("/")
@@ -165,30 +185,56 @@ def _remove(folder: Path, path: str) -> bool:
         try:
             for part in parts:
                 places.append(_opened(part, FOLDER_FLAGS, stack, dir_fd=places[-1]))
-            os.unlink(name, dir_fd=places[-1])
+            disk.unlink(name, dir_fd=places[-1])
+            if durably:
+                disk.fsync(places[-1])
         except FileNotFoundError:
             return False
         with suppress(OSError):
             for part, place in zip(reversed(parts), reversed(places[:-1]), strict=True):
-                os.rmdir(part, dir_fd=place)
+                disk.rmdir(part, dir_fd=place)
     return True
 
 
-def _put(folder: Path, path: str, data: bytes) -> None:
-    """Write one file below `folder`, never through a link: who made the folder may have put one there."""
-    *parts, name = path.split("/")
+def _put(disk: Disk, folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files of one folder below `folder`, never through a link: who made it may have put one there. They are
+    whole and durable before any has its name, and the names durable on return: else a power cut leaves a mirror of
+    empty files, which nobody looks at again until the next release."""
+    *parts, _ = next(iter(files)).split("/")
+    named = {path.rpartition("/")[2]: data for path, data in files.items()}
+    beside: list[str] = []
     with ExitStack() as stack:
         # The folder itself may be a link: the user named it.
         place = _opened(folder, FOLDER_FLAGS & ~os.O_NOFOLLOW, stack)
         for part in parts:
             with suppress(FileExistsError):
-                os.mkdir(part, dir_fd=place)
+                disk.mkdir(part, dir_fd=place)
+                disk.fsync(place)
             place = _opened(part, FOLDER_FLAGS, stack, dir_fd=place)
-        coming = f"{name}~"
-        with suppress(FileNotFoundError):
-            os.unlink(coming, dir_fd=place)  # Of a write that was interrupted.
-        Disk().pwrite(_opened(coming, WRITE_FLAGS | os.O_CREAT | os.O_EXCL, stack, dir_fd=place), data, 0)
-        os.rename(coming, name, src_dir_fd=place, dst_dir_fd=place)
+        try:
+            for name, data in named.items():
+                with suppress(FileNotFoundError):
+                    disk.unlink(f"{name}~", dir_fd=place)  # Of a write that was interrupted.
+                fd = disk.open(f"{name}~", MAKE_FLAGS, dir_fd=place)
+                beside.append(name)
+                try:
+                    disk.pwrite(fd, data, 0)
+                    if len(named) <= ONE_BY_ONE_MAX:
+                        disk.fdatasync(fd)
+                finally:
+                    os.close(fd)
+            if len(named) > ONE_BY_ONE_MAX and not disk.syncfs(place):
+                for name in named:
+                    with ExitStack() as opened:
+                        disk.fdatasync(_opened(f"{name}~", WRITE_FLAGS, opened, dir_fd=place))
+            while beside:
+                disk.replace(f"{beside[-1]}~", beside[-1], source_fd=place, target_fd=place)
+                beside.pop()
+        finally:
+            for name in beside:
+                with suppress(OSError):
+                    disk.unlink(f"{name}~", dir_fd=place)
+        disk.fsync(place)
 
 
 def _opened(name: str | Path, flags: int, stack: ExitStack, *, dir_fd: int | None = None) -> int:

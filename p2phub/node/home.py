@@ -16,7 +16,7 @@ from pathlib import Path
 
 from p2phub.content import digest_of
 from p2phub.errors import AlreadyRunning, NotTrusted, UsageError
-from p2phub.store.disk import FOLDER_FLAGS, disk_errors, read_regular
+from p2phub.store.disk import Disk, disk_errors, make_folder, read_regular
 
 LOCK_FILE = "daemon.lock"
 LOCK_BYTES_MAX = 4096
@@ -28,7 +28,7 @@ def hold_home(home: Path) -> Iterator[None]:
     """Hold `home` as its one daemon for the length of the block. Raises AlreadyRunning, DiskError."""
     path = home / LOCK_FILE
     with disk_errors(f"lock {path}", option="--home"):
-        make_home(home)
+        make_folder(Disk(), home, 0o700)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with disk_errors(f"lock {path}"):
@@ -47,25 +47,6 @@ def hold_home(home: Path) -> Iterator[None]:
         finally:
             with contextlib.suppress(OSError):
                 os.ftruncate(fd, 0)
-    finally:
-        os.close(fd)
-
-
-def make_home(home: Path) -> None:
-    """Make the folder `home`, 0700, if there is none, and those that it is in. Durably: its keys and its log cannot be
-    made again, and are gone if the name that leads to them is. Raises OSError."""
-    missing = [folder for folder in (home, *home.parents) if not folder.is_dir()]
-    for folder in reversed(missing):
-        # Where a link to nothing stands, a disk that is not mounted, say, this raises.
-        folder.mkdir(mode=0o700 if folder == home else 0o777, exist_ok=True)
-        sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable. Raises OSError."""
-    fd = os.open(folder, FOLDER_FLAGS & ~os.O_NOFOLLOW)  # Its user may have placed it by a link.
-    try:
-        os.fsync(fd)
     finally:
         os.close(fd)
 

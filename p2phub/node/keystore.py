@@ -20,9 +20,8 @@ from pathlib import Path
 
 from p2phub.errors import Malformed, NotTrusted
 from p2phub.identity import SecretKey, decode_secret_key, encode_secret_key
-from p2phub.node.home import make_home, sync_folder
 from p2phub.node.private_file import write_beside
-from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, disk_errors
+from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, Disk, disk_errors, make_folder
 
 KEYS_FOLDER = "keys"
 PUBLISHER_FILE = "publisher.pem"
@@ -99,10 +98,9 @@ def _keys_folder(home: Path) -> Iterator[int]:
     """Open the folder of keys, made if there is none; yields its descriptor."""
     path = home / KEYS_FOLDER
     with disk_errors(f"open {path}", option="--home"):
-        make_home(home)
-        with contextlib.suppress(FileExistsError):
-            path.mkdir(mode=0o700)
-            sync_folder(home)
+        make_folder(Disk(), home, 0o700)
+        with contextlib.suppress(FileExistsError):  # What stands there instead is told of below.
+            make_folder(Disk(), path, 0o700)
         try:
             folder = os.open(path, FOLDER_FLAGS)
         except OSError as exc:

@@ -140,6 +140,9 @@ class Collector:
                 found[manifest] = unfinished_bytes(folder, manifest) if is_held else bytes_taken(folder)
         return found
 
+    def discard_opened(self, folder: Path) -> bool:
+        return self._opened.discard(folder.name)
+
     def _names(self) -> list[str]:
         try:
             return os.listdir(self._files)

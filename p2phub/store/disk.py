@@ -15,6 +15,7 @@ import os
 import stat
 from collections.abc import Iterator
 from io import BufferedReader
+from pathlib import Path
 
 from p2phub import limits
 from p2phub.errors import DiskError, DiskFull
@@ -165,11 +166,12 @@ class Disk:
         else:
             os.unlink(source, dir_fd=source_fd)
 
-    def is_there(self, name: str, *, dir_fd: int) -> bool:
-        """Whether anything answers to `name` in a folder."""
+    def is_there(self, name: str | os.PathLike[str], *, dir_fd: int | None = None) -> bool:
+        """Whether anything answers to `name`, be it a link to nothing. Raises OSError where the disk does not say: then
+        something may, and `os.path.lexists` would have it gone."""
         try:
             os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         return True
 
@@ -212,6 +214,24 @@ class Disk:
             error = ctypes.get_errno()
             raise OSError(error, os.strerror(error))
         return True
+
+
+def make_folder(disk: Disk, folder: Path, mode: int = 0o777) -> None:
+    """Make `folder` if there is none, and those that it is in. Durably: what is synced below it is gone after a power
+    cut if the name that leads there is. A link to nothing is not followed: the disk that it leads to is not mounted,
+    perhaps. Raises OSError."""
+    missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
+    for each in reversed(missing):
+        parent = os.open(each.parent, FOLDER_FLAGS & ~os.O_NOFOLLOW)  # Its user may have placed it by a link.
+        try:
+            try:
+                disk.mkdir(each.name, mode if each == folder else 0o777, dir_fd=parent)
+            except FileExistsError:
+                if not each.is_dir():  # Else another process was faster.
+                    raise
+            disk.fsync(parent)
+        finally:
+            os.close(parent)
 
 
 _OWNER = "see who may use it with `ls -ld`, or {another}"

@@ -340,6 +340,10 @@ class FilesystemStore:
         with disk_errors(f"remove what an unfinished fetch left in {folder}"):
             return discard_unfinished(self._disk, folder, manifest)
 
+    def discard_opened(self, folder: Path) -> bool:
+        with disk_errors(f"remove {folder}"):
+            return self._collector.discard_opened(folder)
+
     def usage(self) -> Usage:
         with disk_errors(f"look over {self._home}"):
             holdings, bytes_files, bytes_content = usage_of(self._holdings)

@@ -172,4 +172,8 @@ class Keeper(Protocol):
         """Give up an unfinished fetch: remove what it left but for files at their place; return how many bytes. None
         if somebody is writing there."""
 
+    def discard_opened(self, folder: Path) -> bool:
+        """Remove what tensors were read from, a folder in OPENED_FOLDER of the home. False, and nothing is done, if
+        somebody fetches into it."""
+
     def usage(self) -> Usage: ...

@@ -100,7 +100,7 @@ class MemoryStore:
         self.in_use, self.own_unfinished = keeper.in_use, keeper.own_unfinished
         self.collectable, self.collect, self.sweep = keeper.collectable, keeper.collect, keeper.sweep
         self.unfinished_bytes, self.discard_unfinished = keeper.unfinished_bytes, keeper.discard_unfinished
-        self.usage = keeper.usage
+        self.discard_opened, self.usage = keeper.discard_opened, keeper.usage
         self._note_used = keeper.note_used
 
     # --- what a user does to a folder ------------------------------------------------------------------------------

@@ -123,6 +123,10 @@ class MemoryKeeper:
             self._store.unfinished.pop((folder, manifest), None)
             return found
 
+    def discard_opened(self, folder: Path) -> bool:
+        with self._store.lock:
+            return folder not in self._store.being_written
+
     def usage(self) -> Usage:
         tables = self._store.tables()
         times: dict[bytes, int] = {}

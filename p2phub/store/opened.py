@@ -1,8 +1,9 @@
 """`opened/` of the home: what tensors are read from while the rest arrives, and what a killed process left of it.
 
-A folder for each call, which removes it when all was read. Whoever fetches into one has its lock until all is here;
-then whoever reads opens the last files, which takes a moment and which no lock tells of. So nothing goes that is
-locked, or was written to within the last hour. What is open stays readable without its name.
+A folder for each call, which removes it when all was read. Whoever fetches into one has its lock until all is here,
+and then nobody removes it: the same call of another process may go on with it. Then whoever reads opens the last files,
+which takes a moment and which no lock tells of; so a collection passes by what was written to within the last hour.
+What is open stays readable without its name.
 
 Renamed aside under the lock, then removed: a crash leaves one name or the other, and the next collection finds both.
 """
@@ -47,10 +48,23 @@ class Opened:
             return []
         return sorted(name for name in names if name.startswith(GOING) or (_is_ours(name) and self._is_old(name)))
 
+    def discard(self, name: str) -> bool:
+        """Remove what its reader is done with, however young. False if somebody fetches into it now."""
+        with contextlib.suppress(FileNotFoundError):  # A collection was faster, or it never began.
+            at = self._open()
+            try:
+                aside = self._set_aside(name, at, young=True)
+                if aside is None:
+                    return False
+                remove_tree(self._disk, aside, dir_fd=at)
+            finally:
+                os.close(at)
+        return True
+
     def remove(self, name: str) -> Leftover | None:
         """Remove one of `names`; None if it is used, or gone, by now."""
         with contextlib.suppress(FileNotFoundError):  # Another collection is at it, or whoever had read it.
-            at = os.open(self._folder, FOLDER_FLAGS & ~os.O_NOFOLLOW)  # A user may have it on another disk, by a link.
+            at = self._open()
             try:
                 aside = name if name.startswith(GOING) else self._set_aside(name, at)
                 if aside is not None:
@@ -61,8 +75,11 @@ class Opened:
                 os.close(at)
         return None
 
-    def _set_aside(self, name: str, at: int) -> str | None:
-        """Rename a folder that nobody uses; return its new name."""
+    def _open(self) -> int:
+        return os.open(self._folder, FOLDER_FLAGS & ~os.O_NOFOLLOW)  # A user may have it on another disk, by a link.
+
+    def _set_aside(self, name: str, at: int, *, young: bool = False) -> str | None:
+        """Rename a folder that nobody uses, `young` or not; return its new name."""
         root = os.open(name, FOLDER_FLAGS, dir_fd=at)
         try:
             busy = Occupied(f"another fetch is writing to {self._folder / name}")
@@ -73,7 +90,7 @@ class Opened:
             os.close(root)
         try:
             # Once more: a call could have come and gone until the lock was here.
-            return set_aside(self._disk, name, dir_fd=at) if self._is_old(name) else None
+            return set_aside(self._disk, name, dir_fd=at) if young or self._is_old(name) else None
         finally:
             os.close(lock)
             os.close(own)

@@ -26,7 +26,7 @@ import msgspec
 
 from p2phub.content import pack
 from p2phub.errors import Damaged
-from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, WRITE_FLAGS, Disk, disk_errors
+from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, WRITE_FLAGS, Disk, disk_errors, make_folder
 from p2phub.store.records import RECORD_EXTRA_BYTES, decode_records, encode_record, next_record
 
 LOG = "state.log"
@@ -46,10 +46,8 @@ Stamp = tuple[int, int, int, int]
 
 
 def open_home(disk: Disk, home: Path) -> int:
-    """Open the home's folder, made 0700 if it is not there. Raises OSError."""
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        disk.mkdir(str(home), 0o700)
+    """Open the home's folder, made 0700 if it is not there, durably. Raises OSError."""
+    make_folder(disk, home, 0o700)
     # Its last part may be a link that the user made; from here on it is a descriptor.
     return os.open(home, FOLDER_FLAGS & ~os.O_NOFOLLOW)
 

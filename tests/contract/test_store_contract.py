@@ -930,6 +930,7 @@ def calls_of(scene: Scene, content: Content, opened: contextlib.ExitStack) -> di
         "unfinished_bytes": lambda: store.unfinished_bytes(root, other),
         "discard_unfinished": lambda: store.discard_unfinished(root, other),
         "end_earlier": lambda: store.end_earlier(folder, keep),
+        "discard_opened": lambda: store.discard_opened(folder.with_name("opened")),
         "usage": store.usage,
         "release": lambda: store.release(root),
     }

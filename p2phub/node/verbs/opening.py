@@ -8,10 +8,11 @@ asks reads the files itself: they are of the same user, and it is told of each t
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+
+import trio
 
 from p2phub.content import Digest, OpenForReading, digest_of
 from p2phub.engine import fetch as engine
@@ -31,6 +32,8 @@ from p2phub.node.verbs.fetching import Openness, fetch_and_share, is_public
 from p2phub.observe import Event, TensorsReady, Watch
 from p2phub.store import OPENED_FOLDER, OPENED_LETTERS
 
+CLOSE_STEP_S = 0.05
+CLOSE_TRIES_MAX = 100  # A fetch that its reader has left a moment ago lets go of its files soon.
 TOLD_MAX = 512  # Tensors in one event: a slow reader of the local socket loses events beyond 1024.
 
 
@@ -75,21 +78,16 @@ async def open_tensors(
 
 
 async def close_tensors(node: Running, watch: Watch, *, folder: str) -> JsonObject:
-    """Remove what `open_tensors` fetched. Raises UsageError for a folder that is none of those, DiskError."""
+    """Remove what `open_tensors` fetched, unless somebody else is reading it by the same call by then, who will remove
+    it. Raises UsageError for a folder that is none of those, DiskError."""
     home = node.parts.config.home / OPENED_FOLDER
     path = Path(folder)
     if path.parent != home or not path.name.isalnum():
         raise UsageError(f"{folder} is no folder of opened tensors")
-
-    def remove() -> None:
-        try:
-            shutil.rmtree(path)
-        except FileNotFoundError:
-            pass
-        except OSError as exc:
-            raise DiskError(f"cannot remove {path}: {exc.strerror}") from exc
-
-    await node.parts.workers.run(remove)
+    for _ in range(CLOSE_TRIES_MAX):
+        if await node.parts.workers.run(partial(node.parts.store.discard_opened, path)):
+            break
+        await trio.sleep(CLOSE_STEP_S)
     return {}
 
 

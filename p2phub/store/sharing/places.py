@@ -107,7 +107,9 @@ class Places:
         key = _key(place)
         if self._log.get(SHARED, key) is None:
             raise NotFound(f"{place} is not shared by this home", hint="`p2phub share` lists what is")
-        if os.path.lexists(place / SHARED_FOLDER):
+        with disk_errors(f"look at {place}"):  # One that does not answer now may list it to everybody tomorrow.
+            stands = self._disk.is_there(place / SHARED_FOLDER)
+        if stands:
             with opened(self._disk, place) as folder:
                 try:
                     before = folder.catalogue()

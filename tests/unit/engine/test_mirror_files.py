@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from p2phub.engine.mirrors import remove_mirror_files, write_mirror_files
 from p2phub.errors import DiskError
-from p2phub.manifest import Release, sign_release
+from p2phub.manifest import Release, read_release, sign_release
+from p2phub.store.disk import Disk
 from p2phub.store.memory import MemoryStore
 from tests.support.content import Content, content_of
 from tests.support.covers import covers
+from tests.support.crashing import RecordingDisk, images, short_lived
 from tests.support.hosts import key_of
 
 NAME = (key_of("ann").peer_id, "model", "main")
@@ -59,17 +62,28 @@ def test_no_file_is_written_through_a_link(tmp_path: Path) -> None:
     assert not (place / "main").is_symlink()
 
 
+def test_a_folder_that_a_link_leads_to_is_written_to_and_one_that_is_away_is_not_made(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "www").symlink_to(tmp_path / "disk" / "www")
+    with pytest.raises(DiskError):  # Its disk is not mounted, perhaps.
+        write(tmp_path / "www")
+    assert list((tmp_path / "disk").iterdir()) == []
+    (tmp_path / "disk" / "www").mkdir()
+    write(tmp_path / "www")
+    assert list((tmp_path / "disk" / "www" / ".p2phub/mirror/releases").iterdir())
+
+
 OTHER = content_of({"b.bin": b"b" * 3000, "c.bin": b"c" * 5000}, 1000)
 
 
-def mirrored(folder: Path, *contents: tuple[str, Content]) -> MemoryStore:
-    """Write `contents` by name, signed, into one mirror; return a store that holds all."""
+def mirrored(folder: Path, *contents: tuple[str, Content], disk: Disk | None = None) -> MemoryStore:
+    """Write `contents` by name, signed, into one mirror, one after the other; return a store that holds all."""
     store = MemoryStore()
     for name, content in contents:
         store.put_blobs(list(content.blobs.values()))
         release = Release(NAME[0], name, content.root, 1, 3000, 1_700_000_000, 1_730_000_000)
         signed = sign_release(key_of("ann"), release)
-        write_mirror_files(folder, content.root, signed, store=store, name=(NAME[0], name, "main"))
+        write_mirror_files(folder, content.root, signed, store=store, name=(NAME[0], name, "main"), disk=disk)
     return store
 
 
@@ -119,3 +133,37 @@ def test_nothing_is_removed_through_a_link(tmp_path: Path) -> None:
     with pytest.raises(DiskError):
         remove_mirror_files(tmp_path / "www", store=MemoryStore(), name=NAME)
     assert sorted((tmp_path / "mine").rglob("*")) == before
+
+
+MANY = content_of({f"{number}.bin": bytes([number]) * 3000 for number in range(12)}, 1000)
+BLOBS = {digest.text(): blob for content in (CONTENT, OTHER, MANY) for digest, blob in content.blobs.items()}
+
+
+@covers("F02")
+@pytest.mark.parametrize("then", [OTHER, MANY], ids=["few", "many"])
+def test_after_a_power_cut_a_mirror_has_all_that_its_release_leads_to(tmp_path: Path, then: Content) -> None:
+    """The version before, or that which was being written, or none when it was removed; never an empty file."""
+    with short_lived(tmp_path) as at:
+        (at / "www").mkdir()
+        disk = RecordingDisk(at / "www")
+        mirrored(at / "www", ("model", CONTENT), disk=disk)
+        disk.say("CONTENT")
+        store = mirrored(at / "www", ("model", then), disk=disk)
+        disk.say("then")
+        assert remove_mirror_files(at / "www", store=store, name=NAME, disk=disk)
+        disk.say("none")
+
+        def look(left: Path, said: Sequence[object]) -> None:
+            mirror = left / ".p2phub/mirror"
+            release = mirror / "releases" / str(NAME[0]) / "model" / "main"
+            if not release.exists():
+                assert not said or said[-1] in ("then", "none")
+                return
+            assert said[-1:] != ["none"]
+            found = read_release(release.read_bytes()).manifest
+            assert found in (CONTENT.root, then.root)
+            assert found == then.root or "then" not in said
+            for digest in (CONTENT if found == CONTENT.root else then).blobs:
+                assert (mirror / "blobs" / digest.text()).read_bytes() == BLOBS[digest.text()]
+
+        images(disk, at, look)

@@ -15,6 +15,7 @@ from p2phub.identity import SecretKey, encode_secret_key
 from p2phub.node import keystore
 from p2phub.node.home import hold_home
 from p2phub.node.keystore import export_publisher_key, gateway_token, import_publisher_key, load_or_create
+from p2phub.store.filesystem import FilesystemStore
 from tests.support.covers import covers
 
 OTHER = SecretKey(bytes(range(32)))
@@ -37,8 +38,12 @@ def hold(home: Path) -> None:
         pass
 
 
+def open_store(home: Path) -> None:
+    FilesystemStore(home).close()
+
+
 @covers("F02")
-@pytest.mark.parametrize("make", [load_or_create, hold], ids=["keys", "daemon"])
+@pytest.mark.parametrize("make", [load_or_create, hold, open_store], ids=["keys", "daemon", "store"])
 def test_a_home_outlives_a_power_cut_with_the_folders_that_were_made_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], object]
 ) -> None:
@@ -60,7 +65,7 @@ def test_a_home_outlives_a_power_cut_with_the_folders_that_were_made_for_it(
 
 def test_a_home_that_is_a_link_to_nothing_is_not_made(tmp_path: Path) -> None:
     (tmp_path / "home").symlink_to(tmp_path / "not mounted")
-    for make in (load_or_create, hold):
+    for make in (load_or_create, hold, open_store):
         with pytest.raises(DiskError):
             make(tmp_path / "home")
     assert [path.name for path in tmp_path.iterdir()] == ["home"]

@@ -13,7 +13,7 @@ from p2phub.store import Arrival, Keep, Leftover
 from p2phub.store.blobs import YOUNG_S
 from p2phub.store.removing import set_aside
 from tests.support.content import content_of, random_files
-from tests.support.stores import DiskScene, arrive, deliver
+from tests.support.stores import DiskScene, arrive, deliver, deliver_rest
 
 CONTENT = content_of(random_files(1, model=50_000), 10_000)
 NAME = "0123456789abcdef" * 2
@@ -77,6 +77,24 @@ def test_what_somebody_may_be_about_to_open_stays(scene: DiskScene) -> None:
     begun(scene).close()
     assert (told(scene), removed(scene)) == ((), ())
     assert scene.folder.exists()
+
+
+def test_what_its_reader_is_done_with_goes_at_once(scene: DiskScene) -> None:
+    begun(scene).close()
+    assert scene.store.discard_opened(scene.folder)
+    assert list(scene.folder.parent.iterdir()) == []
+    assert scene.store.discard_opened(scene.folder)
+
+
+def test_what_another_goes_on_with_stays_when_the_first_reader_is_done(scene: DiskScene) -> None:
+    begun(scene).close()
+    another = arrive(scene, CONTENT)
+    assert not scene.store.discard_opened(scene.folder)
+    deliver_rest(another, CONTENT)
+    another.sync()
+    another.close()
+    assert scene.store.discard_opened(scene.folder)
+    assert list(scene.folder.parent.iterdir()) == []
 
 
 def test_what_is_open_is_read_on_when_it_has_no_name_any_more(scene: DiskScene) -> None:

@@ -643,3 +643,28 @@ def test_releases_are_found_by_the_name_that_they_are_listed_under(house: House)
     assert places.releases(KEY, "m", "old") == [b"older"]
     places.detach(house.place)
     assert places.releases(KEY, "m", "main") == []
+
+
+@covers("F06")
+@pytest.mark.parametrize("error", [errno.EIO, errno.EACCES])
+def test_a_place_that_the_disk_does_not_show_now_stays_shared(
+    shared: House, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    """Else it would list for ever what this home has long forgotten to have told."""
+    really = os.stat
+
+    def stat(path: Any, **named: Any) -> os.stat_result:
+        if str(path) == str(shared.catalogue.parent):
+            raise OSError(error, os.strerror(error))
+        return really(path, **named)
+
+    places = store(shared.ann).places
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", stat)
+        patch.setattr(os, "lstat", stat)
+        with pytest.raises(DiskError):
+            places.unshare(shared.place, "ann")
+    assert places.shared() == (shared.place,)
+    places.unshare(shared.place, "ann")
+    assert places.shared() == ()
+    assert not shared.catalogue.parent.exists()
