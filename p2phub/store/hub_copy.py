@@ -22,7 +22,7 @@ import msgspec
 
 from p2phub.manifest import check_path, git_blob_sha1, lfs_pointer
 from p2phub.store.destination import need_room
-from p2phub.store.disk import FOLDER_FLAGS, disk_errors, open_for_reading
+from p2phub.store.disk import FOLDER_FLAGS, Disk, disk_errors, make_folder, open_for_reading
 from p2phub.store.materialise.listing import Listed, encode_listing
 
 _READ_BYTES = 1 << 20
@@ -61,18 +61,22 @@ class HubCopy:
         """Make the folders, and write down what the commit has."""
         with disk_errors(f"write to {self.folder}"):
             for name in ("blobs", "snapshots", "trees", ".coming", ".seen"):
-                (self.folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_folder(Disk(), self.folder / name, 0o700)
             (self.folder / "snapshots" / self._commit).mkdir(exist_ok=True)
             listing = self.folder / "trees" / f"{self._commit}.json"
             if not listing.exists():
                 _write_whole(listing, encode_listing({path: _listed(file) for path, file in files.items()}))
 
     def standing(self, file: HubFile) -> Path | None:
-        """Return where a file stands, checked and unchanged since; None if it does not."""
+        """Return where a file stands, checked and unchanged since; None if it does not, or if what has that digest is
+        of another size: one of the two is not what its hub says."""
+        place, seen = self.folder / "blobs" / file.blob, self.folder / ".seen" / file.blob
         with disk_errors(f"read {self.folder}"):
-            place, seen = self.folder / "blobs" / file.blob, self.folder / ".seen" / file.blob
             try:
-                before, now = seen.read_bytes(), _how_it_stands(place)
+                now = _how_it_stands(place)
+                if int(now.split()[0]) != file.size:
+                    return None
+                before = _noted(seen)
                 if before == now:
                     return place
                 # As an earlier p2phub noted it; or what has another time of change, by a link or a mode, say.
@@ -111,6 +115,7 @@ class HubCopy:
             os.rename(coming, place)
             _sync(place.parent)
             _write_whole(self.folder / ".seen" / file.blob, _how_it_stands(place))
+            _sync(self.folder / ".seen")
         return place
 
     def link(self, file: HubFile) -> None:
@@ -150,6 +155,15 @@ def _how_it_stands(place: Path) -> bytes:
     found = os.stat(place, follow_symlinks=False)
     # The last cannot be set back: who writes in the file and puts its times back is found out by it.
     return f"{found.st_size} {found.st_mtime_ns} {found.st_ino} {found.st_dev} {found.st_ctime_ns}\n".encode()
+
+
+def _noted(seen: Path) -> bytes:
+    """Return how a blob stood when it was checked; nothing where whoever kept it was killed before that was noted, or
+    the note cannot be read: it can be read anew."""
+    try:
+        return seen.read_bytes()
+    except OSError:
+        return b""
 
 
 def _is_right(place: Path, file: HubFile) -> bool:

@@ -8,8 +8,9 @@ The log that was read stays open, so that its inode is no other file's meanwhile
 of change it is told whether there is anything new. Whether it goes on where we were, its last record that we know says.
 
 A log that ends in a torn record lost power while that record was written; nobody was told it was durable, so it is cut
-off (and kept beside, as `state.log.torn`). A bad record with good ones after it is damage: refused, since what it said
-(a highest sequence, perhaps) must not be forgotten unseen. `salvage` goes on without it when the user says so.
+off (and kept beside, as `state.log.torn`, if there is room). A bad record with good ones after it is damage: refused,
+since what it said (a highest sequence, perhaps) must not be forgotten unseen. `salvage` goes on without it when the
+user says so.
 Source: docs/design/store.md.
 """
 
@@ -246,7 +247,12 @@ class StateLog:
         self._compact_if_worth()
 
     def _cut_torn(self, fd: int, length: int) -> None:
-        _write_whole(self._disk, self._home, _TORN, os.pread(fd, length - self._end, self._end))
+        torn = os.pread(fd, length - self._end, self._end)
+        try:
+            _write_whole(self._disk, self._home, _TORN, torn)
+        except OSError:  # Nobody was told that it holds. On a full disk it must not keep `gc` from making room.
+            with contextlib.suppress(OSError):
+                self._disk.unlink(_TORN, dir_fd=self._home)
         self._disk.truncate(fd, self._end)
 
     def _compact_if_worth(self) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
 import trio
 import trio.testing
@@ -353,6 +354,41 @@ def test_a_blob_that_has_another_time_of_change_alone_is_read_and_is_there(tmp_p
     seen.write_bytes(b" ".join(now.split()[:3]) + b"\n")  # As it was noted before.
     assert copy.standing(file) == place
     assert seen.read_bytes() == now
+
+
+def test_a_blob_of_another_size_than_is_listed_is_not_there(tmp_path: Path) -> None:
+    """Two listings may say so of one digest: whoever asks would be told of bytes that there are not."""
+    copy, file, place = kept_copy(tmp_path, b"right" * 100)
+    assert copy.standing(msgspec.structs.replace(file, size=501)) is None
+    assert copy.standing(msgspec.structs.replace(file, path="other.bin")) == place
+
+
+def test_a_blob_whose_keeper_was_killed_before_it_was_noted_is_read_and_is_there(tmp_path: Path) -> None:
+    copy, file, place = kept_copy(tmp_path, b"right" * 100)
+    seen = copy.folder / ".seen" / file.blob
+    noted = seen.read_bytes()
+    seen.unlink()
+    assert copy.standing(file) == place
+    assert seen.read_bytes() == noted
+    seen.unlink()
+    place.write_bytes(b"wrong" * 100)
+    assert copy.standing(file) is None
+
+
+def test_what_was_kept_is_known_as_such_after_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: set[str] = set()
+    really = os.fsync
+
+    def fsync(fd: int) -> None:
+        really(fd)
+        synced.add(os.readlink(f"/proc/self/fd/{fd}"))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    copy, _, _ = kept_copy(tmp_path / "cache", b"right" * 100)
+    held = {copy.folder / "blobs", copy.folder / ".seen"}
+    assert {
+        str(folder) for each in held for folder in (each, *each.parents) if tmp_path in (folder, *folder.parents)
+    } <= synced
 
 
 def test_what_could_not_be_made_durable_is_not_taken_for_what_came(

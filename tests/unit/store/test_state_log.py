@@ -222,6 +222,23 @@ def test_a_log_that_there_is_no_room_to_write_anew_takes_every_change(
     again.close()
 
 
+@covers("F04")
+def test_a_torn_tail_is_cut_off_also_where_there_is_no_room_to_keep_it(tmp_path: Path) -> None:
+    """As a power cut on a full disk leaves it: whatever makes room there is written down first."""
+    ends = three_names(tmp_path)
+    os.truncate(tmp_path / "state.log", ends[2] - 1)
+    disk = FullDisk()
+    disk.full = True
+    log = StateLog(tmp_path, disk)
+    log.set("kind", ("a",), [1])
+    log.close()
+    assert not (tmp_path / "state.log.torn").exists()
+    assert names_in(tmp_path) == {"a": "target", "b": "target"}
+    again = StateLog(tmp_path)
+    assert again.all("kind") == {("a",): [1]}
+    again.close()
+
+
 @pytest.mark.covers("F01")
 def test_what_could_not_be_written_anew_leaves_nothing_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state_log_module, "COMPACT_ABOVE_BYTES", 2_000)
