@@ -104,12 +104,14 @@ class LookingVerbs(HubPart):
         Each is {"manifest", "references": [text], "folder", "files", "bytes" (both of the manifest),
         "bytes_selected" (of a selection, and of files that were made of it, else None), "files_here",
         "files_damaged" (were here, and are not right, or gone, as far as was noticed), "complete", "published",
-        "private", "origin", "pinned", "announced_to", "earlier", "replaced", "there"}; "origin" is "published",
-        "adopted", "fetched" (into a folder of the user's) or "own" (in the home's own store); "announced_to" is how
-        many took the announcement, None without a daemon; "earlier": where "references" is empty, names that led to it
-        before their newest release known here; "replaced": whether its folder was given another version since, of such
-        a name, or by which files of it were replaced; "there": whether anything stands where "folder" says, None where
-        the disk did not answer in time. Raises DiskError, and Malformed for what is no digest.
+        "private", "origin", "pinned", "announced_to", "earlier", "replaced", "there", "problem"}; "origin" is
+        "published", "adopted", "fetched" (into a folder of the user's) or "own" (in the home's own store);
+        "announced_to" is how many took the announcement, None without a daemon; "earlier": where "references" is empty,
+        names that led to it before their newest release known here; "replaced": whether its folder was given another
+        version since, of such a name, or by which files of it were replaced; "there": whether anything stands where
+        "folder" says, None where the disk did not answer in time; "problem": why it is not known what the manifest is,
+        so that nothing else is told of it but where it is and how it is called, else None. Raises DiskError, and
+        Malformed for what is no digest.
         """
         return items(await self._verbs.call("ls", if_said(manifest=manifest), unwatched))
 

@@ -38,6 +38,13 @@ async def run(call: Invocation) -> int:
             call.output.note("What was given to it by --provider, --mirror or --bootstrap is to be given again.")
     if not items and not left:
         call.output.note("Nothing is held here yet: `p2phub publish DIR --name NAME`, or `p2phub fetch REF`")
+    # What a place lists is for whoever shares it to mend. A daemon of an older version tells of no problem.
+    amiss = [each for each in items if each.get("problem") and each.get("origin") != "shared"]
+    if amiss:
+        raise api.DiskError(
+            f"of {len(amiss)} it is not known what it is, such as {amiss[0]['folder']}: {amiss[0]['problem']}",
+            hint="check the disk of the home; to publish or fetch it again writes anew what describes it",
+        )
     return 0
 
 
@@ -59,7 +66,7 @@ def _rows(items: list[dict[str, Any]], *, columns: int | None) -> list[str]:
         [
             ", ".join(item["references"]) or item["manifest"],
             _files(item),
-            size(_bytes(item)),
+            _size(item),
             state(item),
             item["folder"],
         ]
@@ -108,24 +115,30 @@ def called(item: dict[str, Any]) -> str:
 def block(item: dict[str, Any]) -> list[str]:
     """Return the lines of one item where a row would be too wide: its names, then what there is to say of it."""
     names = item["references"] or [item["manifest"]]
+    if item.get("problem"):
+        return [*names, f"  {state(item)}", f"  {item['folder']}"]
     is_whole = item["complete"] and item.get("there") is not False
     files = plural(item["files"], "file") if is_whole else f"{_files(item)} files"
-    return [*names, f"  {files}, {size(_bytes(item))}, {state(item)}", f"  {item['folder']}"]
-
-
-def _bytes(item: dict[str, Any]) -> int:
-    """Return how large what is meant is: of a selection, what was selected."""
-    selected = item.get("bytes_selected")  # A daemon of an older version does not tell.
-    return int(item["bytes"] if selected is None else selected)
+    return [*names, f"  {files}, {_size(item)}, {state(item)}", f"  {item['folder']}"]
 
 
 def _files(item: dict[str, Any]) -> str:
     """Return how many files it has; where some are not here, or not right, how many are."""
     here = item.get("files_here")  # A daemon of an older version does not tell.
+    if item.get("problem"):
+        return "?"
     if item.get("there") is False:
         return f"0 of {item['files']:,}"
     is_told = here is not None and not item["complete"] and item.get("origin") != "shared"
     return f"{here:,} of {item['files']:,}" if is_told else f"{item['files']:,}"
+
+
+def _size(item: dict[str, Any]) -> str:
+    """Return how large what is meant is: of a selection, what was selected."""
+    if item.get("problem"):
+        return "?"
+    selected = item.get("bytes_selected")  # A daemon of an older version does not tell.
+    return size(int(item["bytes"] if selected is None else selected))
 
 
 def state(item: dict[str, Any]) -> str:
@@ -139,6 +152,8 @@ def state(item: dict[str, Any]) -> str:
 
 
 def _state(item: dict[str, Any]) -> str:
+    if item.get("problem"):
+        return f"not known: {item['problem']}"
     if item.get("there") is False:  # Nor does it tell this.
         return f"{WHOSE.get(str(item.get('origin')), 'fetched')}, not there"
     if item.get("origin") == "shared":

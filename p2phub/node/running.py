@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import datetime
 from functools import partial
@@ -224,7 +224,7 @@ class Running:
         meant = Path(os.path.normpath(place)) if os.path.isabs(place) else None
         found = [holding for holding in holdings if holding.folder == meant]
         try:
-            found = found or self.held(self.parts.resolver.local(ref))
+            found = found or _own_first(self.parts.resolver.local(ref), holdings)
         except (NotFound, UsageError):
             if meant is None or not os.path.isdir(meant):  # False, too, where we may not look.
                 raise
@@ -234,12 +234,18 @@ class Running:
 
     def held(self, manifest: Digest) -> list[Holding]:
         """Return what is held of a manifest, the newest first; what attached places list after all else. Blocks."""
-        return sorted(self.parts.store.holdings(manifest), key=lambda holding: holding.origin is Origin.SHARED)
+        return _own_first(manifest, self.parts.store.holdings(manifest))
 
     def manifest_of(self, digest: Digest) -> Manifest | None:
         """Return a manifest whose pages are all here, else None."""
         root = self.parts.store.blob(digest)
         return None if root is None else decode_manifest(root, self.parts.store.blob)
+
+
+def _own_first(manifest: Digest, holdings: Iterable[Holding]) -> list[Holding]:
+    """Return those of a manifest; what attached places list after all else."""
+    found = [holding for holding in holdings if holding.manifest == manifest]
+    return sorted(found, key=lambda holding: holding.origin is Origin.SHARED)
 
 
 def _not_held(ref: str, folder: Path | None) -> NotFound:

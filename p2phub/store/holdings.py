@@ -261,17 +261,26 @@ class Holdings:
         return [row for row in self.index.holdings() if row.origin is not Origin.SHARED]
 
     def all(self, digest: Digest | None = None) -> tuple[Holding, ...]:
-        return tuple(self.of_row(row) for row in self.rows(digest))
+        rows = self.rows(digest)
+        if digest is not None and rows:
+            self.known(digest)  # Raises what among all would be this one's problem alone.
+        return tuple(self.of_row(row) for row in rows)
 
     def held_at(self, digest: Digest | None = None) -> tuple[HeldAt, ...]:
         """Return the same without a look at what each is, and how its files stand."""
         return tuple(HeldAt(row.manifest, row.folder, row.origin, source_of(row)) for row in self.rows(digest))
 
     def of_row(self, row: HoldingRow) -> Holding:
-        """Return a holding as it stands now."""
-        known = self.known(row.manifest)
+        """Return a holding as it stands now; with a problem where it cannot be known what it is."""
+        problem = "what describes it is missing, or damaged"
+        try:
+            known = self.known(row.manifest)
+        except DiskError as error:  # Of this one: whoever lists all is told of the others.
+            known, problem = None, error.message
         if known is None:
-            unknown = Holding(row.manifest, row.folder, RangeSet(), False, 0, 0, row.origin, source_of(row))
+            unknown = Holding(
+                row.manifest, row.folder, RangeSet(), False, 0, 0, row.origin, source_of(row), problem=problem
+            )
             return replace(unknown, replaced=is_replaced(row))
         held = self.held(row, known.table)
         doubted = self.doubted(row, known.manifest)

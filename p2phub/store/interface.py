@@ -167,7 +167,8 @@ class Holding(msgspec.Struct, frozen=True):
     """A manifest whose files stand in `folder`, or, adopted, where each was found. `held`: which chunks are verified
     there. `files_here` of its `files` are as they were hashed; `files_damaged` were there, and are not, or not so.
     `replaced`: others are gone since a newer version was recorded in the folder, which are not counted as damaged.
-    `bytes_selected`: of the files that were selected, and of those that were made of what was; None: of all of it."""
+    `bytes_selected`: of the files that were selected, and of those that were made of what was; None: of all of it.
+    `problem`: why it is not known what the manifest is, and so nothing of it claimed."""
 
     manifest: Digest
     folder: Path
@@ -181,6 +182,7 @@ class Holding(msgspec.Struct, frozen=True):
     files_damaged: int = 0
     replaced: bool = False
     bytes_selected: int | None = None
+    problem: str | None = None
 
 
 class HeldAt(msgspec.Struct, frozen=True):
@@ -401,7 +403,8 @@ class Store(Keeper, Protocol):
         """Forget that `folder` holds `manifest`, or that any folder does; touches no file there."""
 
     def holdings(self, manifest: Digest | None = None) -> tuple[Holding, ...]:
-        """Return what is held, of one manifest or of all, the newest first."""
+        """Return what is held, of one manifest or of all, the newest first. Where it is the metadata of a manifest that
+        the disk does not let us read, it has a `problem` among all; of that one alone, DiskError is raised."""
 
     def held_at(self, manifest: Digest | None = None) -> tuple[HeldAt, ...]:
         """Return the same without a look at what each is and how its files stand, which costs next to nothing."""

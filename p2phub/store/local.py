@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import partial
 
 from p2phub.content import ChunkTable, RangeSet
+from p2phub.errors import DiskError
 from p2phub.store.holdings import Holdings
 from p2phub.store.index import HoldingRow
 from p2phub.store.index_content import Place
@@ -84,8 +85,11 @@ class _Search:
     def _opened(self, holding: int) -> tuple[Known, Opener] | None:
         if holding not in self._openers:
             row = self._rows.get(holding)  # None: a holding that is being forgotten.
-            known = None if row is None else self._holdings.known(row.manifest)
-            opener = None if row is None else self._holdings.copied_from(row)
+            try:
+                known = None if row is None else self._holdings.known(row.manifest)
+                opener = None if row is None else self._holdings.copied_from(row)
+            except DiskError:  # What cannot be read is of no use here, and fetched from others.
+                known = opener = None
             self._openers[holding] = None if known is None or opener is None else (known, opener)
         return self._openers[holding]
 

@@ -8,13 +8,14 @@ files cost anything. Source: docs/decisions/0096-rows-by-file.md.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from p2phub import limits
 from p2phub.content import Digest
-from p2phub.errors import Damaged
+from p2phub.errors import Damaged, DiskError
 from p2phub.manifest import FileEntry, Manifest, alone_digest, alone_root, is_alone
 from p2phub.store.blobs import Blobs
 from p2phub.store.index import Index, key_of
@@ -22,6 +23,7 @@ from p2phub.store.index_content import CHUNKS_AT_ONCE, Content, ContentIndex, Ro
 from p2phub.store.known import KnownManifests
 from p2phub.store.needs import blobs_of
 
+log = logging.getLogger(__name__)
 LOOKED_UP_AFTER = 1 << 20
 """Chunks that are noted before some are looked up, some 10 s of it: what an upgrade left to note of a large home is
 noted over several fetches, the newest first."""
@@ -76,7 +78,7 @@ class Noting:
         for content in gone:
             try:
                 digests = self._known.chunks(content.digest, content.size, content.chunks).digests
-            except Damaged:  # Its list is not here any more: nobody knows which its chunks are.
+            except (Damaged, DiskError):  # Its list is not here, or not to be read: nobody knows which its chunks are.
                 unknown.append(content)
             else:
                 self._contents.forget(content, digests)
@@ -85,13 +87,20 @@ class Noting:
         return len(gone)
 
     def _of_those(self, holdings: Sequence[int]) -> Iterator[tuple[int, Digest, Manifest]]:
-        """Yield (id, digest, manifest) of these holdings, but of those that are gone or whose metadata is missing: once
-        it is here again, it is noted."""
+        """Yield (id, digest, manifest) of these holdings, but of those that are gone or whose metadata is missing, or
+        cannot be read: once it is here again, it is noted."""
         rows = {row.id: row for row in self._index.holdings()} if holdings else {}
         for holding in holdings:
             row = rows.get(holding)
-            manifest = None if row is None else self._known.manifest(row.manifest)
-            if row is not None and manifest is not None and self._can_be_told(manifest):
+            if row is None:
+                continue
+            try:
+                manifest = self._known.manifest(row.manifest)
+                can_be_told = manifest is not None and self._can_be_told(manifest)
+            except DiskError as error:  # Of one: nobody who looks for anything else is kept from it.
+                log.info("not noted what %s needs: %s", row.manifest, error)
+                continue
+            if manifest is not None and can_be_told:
                 yield holding, row.manifest, manifest
 
     def _can_be_told(self, manifest: Manifest) -> bool:
@@ -105,15 +114,15 @@ class Noting:
         self._contents.note_blobs(holding, parts, blobs_of(digest, self._known.blob, manifest))
 
     def _add(self, some: _Batch, holding: int, manifest: Manifest) -> None:
-        """Add a holding, and the chunks of those of its files that no other had before; nothing if a list is missing:
-        it is noted once that is here again."""
+        """Add a holding, and the chunks of those of its files that no other had before; nothing if a list is missing,
+        or cannot be read: it is noted once that is here again."""
         large = {key_of(entry.root.raw): entry for entry in manifest.files if entry.chunks > 1}
         fresh: dict[int, tuple[Content, bytes]] = {}
         for root in self._contents.not_noted(large.keys() - some.contents.keys()):
             entry = large[root]
             try:
                 digests = self._known.chunks_of(entry).digests
-            except Damaged:
+            except (Damaged, DiskError):
                 return
             fresh[root] = Content(entry.root, entry.size, entry.chunks), digests
             some.chunks += entry.chunks

@@ -27,7 +27,7 @@ def usage_of(holdings: Holdings) -> tuple[tuple[HoldingUsage, ...], int, int]:
         if row.origin is Origin.SHARED:  # Somebody else's, and on their disk.
             found.append(HoldingUsage(held, held.bytes_total, 0, 0))
             continue
-        counting.begin(holdings.known(held.manifest))
+        counting.begin(None if held.problem is not None else holdings.known(held.manifest))
         after = -1
         while files := holdings.keeping.sized(row.id, after):
             for file in files:

@@ -133,6 +133,7 @@ RESULTS: Json = {
             "earlier": [],
             "replaced": False,
             "there": True,
+            "problem": None,
         }
     ],
     "unfinished": [],

@@ -119,7 +119,7 @@ def _told(fetch: Begun, job: JsonObject | None) -> JsonObject:
 def _list(parts: Parts, asked: Digest | None) -> list[tuple[Digest, JsonObject]]:
     """Return what `ls` tells of each manifest, apart from what only the event loop knows. Blocks."""
     names, as_it_is = references_by_manifest(parts), of_holdings(parts)
-    holdings = parts.store.holdings(asked)
+    holdings = _listed(parts, asked)
     if any(holding.origin is Origin.SHARED for holding in holdings):
         names = references_in_places(parts) | names
     unnamed = {each.manifest for each in holdings} - names.keys()
@@ -137,6 +137,14 @@ def _list(parts: Parts, asked: Digest | None) -> list[tuple[Digest, JsonObject]]
         )
         for holding in holdings
     ]
+
+
+def _listed(parts: Parts, asked: Digest | None) -> Sequence[Holding]:
+    """Return what is held, each that cannot be described with its problem. Blocks."""
+    try:
+        return parts.store.holdings(asked)
+    except DiskError:  # Of the one that is asked for: told among all it says why.
+        return [each for each in parts.store.holdings() if each.manifest == asked]
 
 
 def _replaced(parts: Parts, names: Mapping[Digest, Sequence[str]], unnamed: Set[Digest]) -> set[tuple[Digest, Path]]:
@@ -177,6 +185,7 @@ def of_holdings(parts: Parts) -> Callable[[Holding], JsonObject]:
             "private": published.get(holding.manifest, False),
             "origin": holding.origin.value,
             "pinned": holding.manifest in pins,
+            "problem": holding.problem,
         }
 
     return told

@@ -234,7 +234,7 @@ async def remove(node: Running, watch: Watch, *, ref: str, folder: str | None = 
                     mirrored.append(removed)
         for manifest, place in gone:
             parts.store.release(manifest, place)
-            if not parts.store.holdings(manifest):  # Else it would be kept from a collection for ever, by nothing.
+            if not parts.store.held_at(manifest):  # Else it would be kept from a collection for ever, by nothing.
                 parts.ledger.pin(manifest, pinned=False)
         return holdings, withdrawn, list(dict.fromkeys(mirrored))
 

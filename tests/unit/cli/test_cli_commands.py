@@ -700,6 +700,27 @@ def test_ls_says_of_what_is_not_there_that_none_of_its_files_is(cli: Cli, hub: F
     assert "0 of 3" in cli("ls").out
 
 
+@covers("F03")
+def test_ls_says_of_one_that_cannot_be_described_why_and_lists_all_others(cli: Cli, hub: FakeHub) -> None:
+    """As where the disk fails at one file of metadata: a script must not take what is missing for not held."""
+    [sound] = RESULTS["ls"]
+    untold = {"files": 0, "files_here": 0, "bytes": 0, "complete": False, "problem": "cannot read metadata"}
+    bad = {**sound, **untold, "references": ["alice/bad"], "folder": "/models/bad"}
+    hub.results["ls"] = [bad, sound]
+    said = cli("ls")
+    assert said.code == 6
+    assert "alice/bad" in said.out
+    assert "not known: cannot read metadata" in said.out
+    assert "/models/m" in said.out
+    assert "/models/bad: cannot read metadata" in said.err
+    said = cli("ls", "--json")
+    assert said.code == 6
+    assert [each["event"] for each in said.objects] == ["ls", "failed"]
+    assert [each["problem"] for each in said.objects[0]["items"]] == ["cannot read metadata", None]
+    hub.results["ls"] = [{**bad, "origin": "shared"}]  # Whoever shares it is to mend that.
+    assert cli("ls").code == 0
+
+
 @pytest.mark.parametrize("verb", ["ls", "peers", "log"])
 def test_an_empty_list_is_said_on_stderr_so_that_stdout_stays_empty(verb: str, cli: Cli, hub: FakeHub) -> None:
     hub.results[verb] = []
