@@ -17,7 +17,7 @@ from p2phub.engine.collect import ask_others, collect
 from p2phub.errors import DiskFull
 from p2phub.manifest import named_manifest
 from p2phub.node.compose import Parts, is_unfinished_in
-from p2phub.node.unfinished import begun
+from p2phub.node.unfinished import every_begun
 from p2phub.store import Keep, Ledger, Origin, Spare, enough
 
 
@@ -49,7 +49,7 @@ class Keeping:
         busy, parts = frozenset(self._busy()), self._parts
 
         def look() -> Keep:
-            left = () if unfinished else begun(parts.config.home)
+            left = () if unfinished else every_begun(parts.config.home)
             waiting = {fetch.manifest for fetch in left if is_unfinished_in(fetch.folder, fetch.manifest)}
             published = frozenset(item.manifest for item in parts.ledger.publications())
             return Keep(parts.ledger.pins(), busy | waiting, lambda held: described(parts.ledger, held), published)

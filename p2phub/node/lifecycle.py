@@ -28,9 +28,13 @@ from p2phub.observe import Ready, Stopped, Watch
 
 if TYPE_CHECKING:
     from p2phub.engine.announce import Announcer
+    from p2phub.engine.second_look import SecondLook
 
 log = logging.getLogger(__name__)
 REMEMBER_PEERS_S = 60.0
+PLACES_S = (
+    60.0  # Until attached places are looked at again. A look opens a list, and does no more if that is as it was.
+)
 DESCRIPTORS_WANTED = 65536  # The usual soft limit, 1024, is no more than the undecided connections alone may hold.
 
 
@@ -107,9 +111,9 @@ async def _serve(parts: Parts, watch: Watch, gateway: Gateway | None, metrics: G
         nursery.start_soon(announcer.run)
         nursery.start_soon(_remember_peers, parts)
         nursery.start_soon(_announce_once_joined, parts, announcer)
-        nursery.start_soon(_check_store, parts)
         nursery.start_soon(_look_at_places, running)
         second_look = SecondLook(parts.store, parts.workers, running.shelf_changed)
+        nursery.start_soon(_check_store, parts, second_look)
         parts.shelf.in_doubt = second_look.doubt
         nursery.start_soon(second_look.run)
         nursery.start_soon(running.keep_caps)
@@ -132,11 +136,13 @@ async def _beside(gateway: Gateway, verbs: Verbs, *, task_status: trio.TaskStatu
     await gateway(verbs, task_status=task_status)
 
 
-async def _check_store(parts: Parts) -> None:
-    """Mend the index if it was damaged, which may mean to hash what it no longer knows."""
+async def _check_store(parts: Parts, second_look: SecondLook) -> None:
+    """Mend the index if it was damaged, which may mean to hash what it no longer knows. What is on a disk that is not
+    mounted now is looked for from then on."""
     try:
         for mended in await parts.workers.run_long(parts.store.check):
             log.warning("the store: %s", mended)
+        second_look.look_for(await parts.workers.run_long(parts.store.away))
     except (
         DiskError,
         Damaged,
@@ -146,11 +152,15 @@ async def _check_store(parts: Parts) -> None:
 
 async def _look_at_places(running: Running) -> None:
     """Say in shared places what is held by now, and offer what is in attached ones, of which what was verified is
-    served."""
-    await running.places.look()
-    await running.places.tell()
-    if running.announcer is not None:
-        running.announcer.refresh()
+    served. Again now and then: a place may be mounted later, and nobody may ask for anything meanwhile."""
+    told = None
+    while True:
+        await running.places.look()
+        if told is None or running.places.is_behind:
+            await running.places.tell()
+        if running.announcer is not None and told != (told := running.parts.places.stamp()):
+            running.announcer.refresh()
+        await trio.sleep(PLACES_S)
 
 
 async def _end_on_signal(

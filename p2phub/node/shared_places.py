@@ -78,6 +78,11 @@ class SharedPlaces:
             except HubError as error:
                 places.set_away(place, error.message)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether a shared place could not be written to when it was to be brought up to date."""
+        return bool(self._shared_told)
+
     # --- shared from here ------------------------------------------------------------------------------------------
 
     async def tell(self) -> None:

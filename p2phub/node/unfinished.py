@@ -1,13 +1,16 @@
 """`fetches/` in the home: a note of each fetch that began, so that `ls` can tell which did not end, and how they go on.
 
-A help, never a need: what a fetch left lies in its own folder, and the same command finds it there without a note. One
-that cannot be read is passed over, and so is one whose folder has nothing unfinished of its manifest any more. It holds
-what the user typed, perhaps a ticket that only they may have: so it is theirs alone to read.
+To go on it is a help, never a need: what a fetch left lies in its own folder, and the same command finds it there
+without a note. One that makes no sense is passed over, and so is one whose folder has nothing unfinished of its
+manifest any more. But a collection leaves alone what is noted and nothing else tells of: so a note is durable, and what
+collects asks for all of them (`every_begun`). It holds what the user typed, perhaps a ticket that only they may have:
+so it is theirs alone to read.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -19,12 +22,12 @@ from p2phub import limits
 from p2phub.content import Digest, digest_of
 from p2phub.errors import Malformed
 from p2phub.node.private_file import write_beside
-from p2phub.store.disk import FOLDER_FLAGS, disk_errors, read_regular
+from p2phub.store.disk import FOLDER_FLAGS, Disk, disk_errors, make_folder, read_regular
 
 NOTES_FOLDER = "fetches"
 NOTES_MAX = 256  # The oldest give way.
 NOTE_BYTES_MAX = 64 * limits.KIB  # A ticket, a path, options, and some to spare.
-_NO_NOTE = (OSError, ValueError, TypeError, KeyError, RecursionError, Malformed)
+_NO_NOTE = (ValueError, TypeError, KeyError, RecursionError, Malformed)
 OPTIONS_BYTES_MAX = 16 * limits.KIB  # A thousand patterns are nothing that a line could repeat.
 
 
@@ -55,18 +58,18 @@ def note(home: Path, fetch: Begun) -> None:
     if fetch.options and len(json.dumps(fetch.options)) <= OPTIONS_BYTES_MAX:
         texts["options"] = json.dumps(fetch.options)
     with disk_errors(f"write {home / NOTES_FOLDER}", option="--home"):
-        with contextlib.suppress(FileExistsError):
-            (home / NOTES_FOLDER).mkdir(mode=0o700)
+        make_folder(Disk(), home / NOTES_FOLDER, 0o700)
         folder = os.open(home / NOTES_FOLDER, FOLDER_FLAGS)
         try:
             os.rename(
                 write_beside(folder, json.dumps(texts).encode()), _name(fetch), src_dir_fd=folder, dst_dir_fd=folder
             )
+            os.fsync(folder)
         finally:
             os.close(folder)
-    for path in _newest_first(home)[NOTES_MAX:]:
-        with contextlib.suppress(OSError):
-            path.unlink()
+    with contextlib.suppress(OSError):
+        for path in _newest_first(home)[NOTES_MAX:]:
+            path.unlink(missing_ok=True)
 
 
 def forget(home: Path, fetch: Begun) -> None:
@@ -76,14 +79,35 @@ def forget(home: Path, fetch: Begun) -> None:
 
 
 def begun(home: Path) -> Iterator[Begun]:
-    """Yield what is noted, the newest first, at most NOTES_MAX. Blocks."""
-    for path in _newest_first(home)[:NOTES_MAX]:
-        with contextlib.suppress(*_NO_NOTE):
-            texts = json.loads(read_regular(path, NOTE_BYTES_MAX))
-            manifest = Digest(bytes.fromhex(texts["manifest"]))
-            if isinstance(texts["reference"], str):
-                options = tuple((str(name), str(value)) for name, value in json.loads(texts.get("options", "[]")))
-                yield Begun(texts["reference"], manifest, Path(texts["folder"]), "unsafe" in texts, options)
+    """Yield what is noted, the newest first, at most NOTES_MAX. What cannot be read is passed over. Blocks."""
+    with contextlib.suppress(OSError):
+        for path in _newest_first(home)[:NOTES_MAX]:
+            with contextlib.suppress(OSError):
+                yield from _read(path)
+
+
+def every_begun(home: Path) -> list[Begun]:
+    """Return the same, for whom it is no help, but a need. Blocks. Raises DiskError if a note cannot be read."""
+    with disk_errors(f"read which fetches did not end, in {home / NOTES_FOLDER}"):
+        return [fetch for path in _newest_first(home)[:NOTES_MAX] for fetch in _read(path)]
+
+
+def _read(path: Path) -> Iterator[Begun]:
+    """Yield what a note says, if it says something. Raises OSError."""
+    try:
+        data = read_regular(path, NOTE_BYTES_MAX)
+    except FileNotFoundError:  # Its fetch has just ended.
+        return
+    except OSError as exc:
+        if exc.errno in (None, errno.ELOOP):  # No file, but a link, or whatever: none of ours.
+            return
+        raise
+    with contextlib.suppress(*_NO_NOTE):
+        texts = json.loads(data)
+        manifest = Digest(bytes.fromhex(texts["manifest"]))
+        if isinstance(texts["reference"], str):
+            options = tuple((str(name), str(value)) for name, value in json.loads(texts.get("options", "[]")))
+            yield Begun(texts["reference"], manifest, Path(texts["folder"]), "unsafe" in texts, options)
 
 
 def _name(fetch: Begun) -> str:
@@ -92,6 +116,7 @@ def _name(fetch: Begun) -> str:
 
 
 def _newest_first(home: Path) -> list[Path]:
+    """Raises OSError."""
     try:
         with os.scandir(home / NOTES_FOLDER) as entries:
             found = [
@@ -99,6 +124,6 @@ def _newest_first(home: Path) -> list[Path]:
                 for entry in entries
                 if not entry.name.startswith(".")  # Of a note that was not written to its end.
             ]
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     return [path for _, path in sorted(found, reverse=True)]

@@ -4,6 +4,7 @@ from p2phub.store.catalog import CatalogIndex, Told
 from p2phub.store.interface import (
     DRAFT,
     Arrival,
+    Away,
     DraftFolder,
     Fingerprint,
     FoundFile,
@@ -46,6 +47,7 @@ __all__ = [
     "OPENED_LETTERS",
     "Accepted",
     "Arrival",
+    "Away",
     "CatalogIndex",
     "Collectable",
     "DraftFolder",

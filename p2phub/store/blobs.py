@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from p2phub.content import DIGEST_BYTES, Digest, digest_of
+from p2phub.errors import DiskError
 from p2phub.store.disk import (
     FOLDER_FLAGS,
     ONE_BY_ONE_MAX,
@@ -200,9 +201,10 @@ class Blobs:
         finally:
             os.close(fd)
 
-    def scrub(self) -> int:
-        """Read every blob, remove what rotted and what was left half written. Returns how many rotted."""
-        rotted = 0
+    def scrub(self) -> tuple[int, int]:
+        """Read every blob, remove what rotted and what was left half written. Returns how many rotted, and how many the
+        disk did not let us read: those stay, for it may tomorrow."""
+        rotted = unread = 0
         with self._reading():
             names = names_in(self._folder)
         for name in names:
@@ -213,9 +215,11 @@ class Blobs:
                 digest = Digest(bytes.fromhex(name))
             except ValueError:
                 continue
-            if self.get(digest) is None:
-                rotted += 1
-        return rotted
+            try:
+                rotted += self.get(digest) is None
+            except DiskError:
+                unread += 1
+        return rotted, unread
 
     def close(self) -> None:
         os.close(self._folder)

@@ -9,6 +9,7 @@ Source: docs/design/store.md.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from pathlib import Path
@@ -173,12 +174,15 @@ def unfinished_in(folder: Path) -> Path | None:
 
 
 def is_unfinished_in(folder: Path, manifest: Digest) -> bool:
-    """Return whether a fetch of `manifest` into `folder` that did not end left something there. Nothing is read of it,
-    since anybody may have put it there. Blocks."""
+    """Return whether a fetch of `manifest` into `folder` that did not end left something there, or may have, where the
+    disk does not say: who hears no collects it, or forgets it. Nothing is read of it, since anybody may have put it
+    there. Blocks."""
     try:
         return stat.S_ISREG(os.lstat(folder / OWN_FOLDER / _short(manifest) / JOURNAL).st_mode)
-    except (OSError, ValueError):  # ValueError: no path can be called that.
+    except ValueError:  # No path can be called that.
         return False
+    except OSError as exc:
+        return exc.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 
 def unfinished_bytes(folder: Path, manifest: Digest) -> int:

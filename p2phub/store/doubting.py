@@ -6,8 +6,10 @@ found right. After the index was lost, all are. Functions raise DiskError.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from p2phub.content import Codec, Digest, RangeSet
@@ -17,10 +19,10 @@ from p2phub.store.blobs import Blobs
 from p2phub.store.database import DOUBTED, HELD, TRUSTED
 from p2phub.store.disk import disk_errors
 from p2phub.store.earlier import settle_earlier
-from p2phub.store.folders import open_place
+from p2phub.store.folders import OpenFile, open_place
 from p2phub.store.holdings import Holdings
 from p2phub.store.index import FileRow, HoldingRow
-from p2phub.store.interface import DRAFT, Fingerprint, LookedAgain, Origin
+from p2phub.store.interface import DRAFT, Away, Fingerprint, LookedAgain, Origin
 from p2phub.store.known import Known
 from p2phub.store.mapped import shows_writes
 from p2phub.store.opening import open_in
@@ -76,35 +78,71 @@ def look_again(holdings: Holdings, digest: Digest, file: int) -> LookedAgain:
     """Read a file in doubt again, wherever it is held."""
     places = [(row, file) for row in holdings.rows(digest)]
     places += holdings.where_part(digest) if file == 0 else []
-    restored, lost = 0, list[str]()
+    restored, lost, gone = 0, list[str](), list[Path]()
     for row, number in places:
         known, found = holdings.known(row.manifest), holdings.index.file(row.id, number)
         if known is None or found is None or found.standing != DOUBTED:
             continue
         if found.fingerprint is None and row.origin is Origin.SHARED:
             continue  # Never looked at by us, so not lost either.
-        _hash_again(holdings, row, known, number)
+        opened = _hash_again(holdings, row, known, number)
         now = holdings.index.file(row.id, number)
         if now is None or now.standing == DOUBTED:
             entry = known.manifest.files[number]
             lost.append(str(_place(row, known.manifest, entry, found) or row.folder / entry.path))
+            gone += [] if opened else [row.folder]
         else:
             restored += 1
-    return LookedAgain(restored, tuple(lost))
+    return LookedAgain(restored, tuple(lost), tuple(gone))
+
+
+def in_doubt(holdings: Holdings, digest: Digest, folder: Path) -> RangeSet:
+    """Return which files of a holding are in doubt that were held there."""
+    known = holdings.known(digest)
+    row = next((row for row in holdings.rows(digest) if row.folder == folder), None)
+    if known is None or row is None:
+        return RangeSet()
+    return RangeSet.ascending(holdings.doubted(row, known.manifest)) & holdings.meant(row, known.manifest)
+
+
+def away(holdings: Holdings) -> Iterator[Away]:
+    """Yield what is held by this home's own word and, in part at least, not there."""
+    for row in holdings.own_word():
+        try:
+            known = holdings.known(row.manifest)
+        except DiskError:  # Of this one it is not known what to look for.
+            continue
+        if known is None:
+            continue
+        doubted = RangeSet.ascending(holdings.doubted(row, known.manifest)) & holdings.meant(row, known.manifest)
+        gone = next((file for file in doubted if not _can_be_opened(holdings, row, known, file)), None)
+        if gone is not None:
+            yield Away(row.manifest, row.folder, gone)
+
+
+def _can_be_opened(holdings: Holdings, row: HoldingRow, known: Known, file: int) -> bool:
+    try:
+        _open(holdings, row, known, file)[0].close()
+    except DiskError:
+        return False
+    return True
 
 
 def check(holdings: Holdings, blobs: Blobs) -> list[str]:
     """Mend what can be mended: index, blobs, files in doubt (hashed again). Returns what was done, in words."""
     holdings.index.database.check()
     recalled = holdings.recall()
-    rotted = blobs.scrub()
+    rotted, unread = blobs.scrub()
     holdings.noting.note_chunks()  # By what is noted of files it is told which of them versions have in common.
     seen: set[Path] = set()
     for row in holdings.own_word():
-        known = holdings.known(row.manifest)
-        if known is not None:
+        with contextlib.suppress(DiskError):  # Of metadata, or a file, that the disk fails at: the others are mended.
+            known = holdings.known(row.manifest)
+            if known is None:
+                continue
             for file in _to_look_at(holdings, row, known.manifest):
-                _hash_again(holdings, row, known, file)
+                with contextlib.suppress(DiskError):
+                    _hash_again(holdings, row, known, file)
             if row.folder not in seen:  # The newest: what earlier ones share with it need not be read once more.
                 seen.add(row.folder)
                 settle_earlier(holdings, known.manifest, row.manifest, row.folder)
@@ -114,11 +152,17 @@ def check(holdings: Holdings, blobs: Blobs) -> list[str]:
         said.append(f"the index did not know {recalled} of the folders that are held, and was told again")
     if rotted:
         said.append(f"{rotted} blobs had rotted and were dropped")
+    if unread:
+        said.append(f"{unread} blobs could not be read: check the disk")
     for row in holdings.own_word():
         where = f"{row.manifest.text(Codec.MSGPACK)} in {row.folder}"
-        known = holdings.known(row.manifest)
+        problem = "its metadata is missing"
+        try:
+            known = holdings.known(row.manifest)
+        except DiskError as error:
+            known, problem = None, error.message
         if known is None:
-            said.append(f"{where} is not served: its metadata is missing; publish or fetch it again")
+            said.append(f"{where} is not served: {problem}; publish or fetch it again")
         elif doubted := RangeSet.ascending(holdings.doubted(row, known.manifest)) & holdings.meant(row, known.manifest):
             said.append(f"{where}: {len(doubted)} files are not what was hashed, or not there, and not served")
     return said
@@ -141,21 +185,28 @@ def _is_unchanged(holdings: Holdings, row: HoldingRow, file: int) -> bool:
     return True
 
 
-def _hash_again(holdings: Holdings, row: HoldingRow, known: Known, file: int) -> None:
-    """Hash a doubted file; it is held again if it is what it should be."""
+def _open(holdings: Holdings, row: HoldingRow, known: Known, file: int) -> tuple[OpenFile, Path | None]:
+    """Open a file in doubt where it stands, and say where that is, if not below its folder. Raises DiskError."""
     entry = known.manifest.files[file]
     was = holdings.index.file(row.id, file)
     place = _place(row, known.manifest, entry, was)
+    return (open_in(row, entry, was) if place is None else open_place(place)), place
+
+
+def _hash_again(holdings: Holdings, row: HoldingRow, known: Known, file: int) -> bool:
+    """Hash a doubted file; it is held again if it is what it should be. Returns whether it could be opened."""
+    entry = known.manifest.files[file]
     try:
-        found = open_in(row, entry, was) if place is None else open_place(place)
+        found, place = _open(holdings, row, known, file)
     except DiskError:
-        return
+        return False
     try:
         with disk_errors(f"read {row.folder / entry.path}"):
             trusted = found.expected.settled(time.time_ns()) and shows_writes(found.descriptor)
             right = found.expected.size == entry.size and is_equal(found.descriptor, known.table, file)
             if right and found.unchanged():
                 _stand(holdings, row, file, found.expected, place, trusted=trusted)
+            return True
     finally:
         found.close()
 

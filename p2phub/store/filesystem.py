@@ -28,7 +28,7 @@ from p2phub.store.collecting import Collector, own_folder
 from p2phub.store.database import INDEX
 from p2phub.store.destination import discard_unfinished, unfinished_bytes
 from p2phub.store.disk import Disk, disk_errors
-from p2phub.store.doubting import check, look_again, mark_changed, mark_damaged, mark_right
+from p2phub.store.doubting import away, check, in_doubt, look_again, mark_changed, mark_damaged, mark_right
 from p2phub.store.drafting import Drafts
 from p2phub.store.earlier import end, ended, settle_earlier
 from p2phub.store.fingerprints import Fingerprints
@@ -38,6 +38,7 @@ from p2phub.store.holdings import Holdings
 from p2phub.store.interface import (
     DRAFT,
     Arrival,
+    Away,
     DraftFolder,
     Fingerprint,
     HashedFile,
@@ -216,6 +217,12 @@ class FilesystemStore:
 
     def look_again(self, manifest: Digest, file: int) -> LookedAgain:
         return look_again(self._holdings, manifest, file)
+
+    def in_doubt(self, manifest: Digest, folder: Path) -> RangeSet:
+        return in_doubt(self._holdings, manifest, folder)
+
+    def away(self) -> tuple[Away, ...]:
+        return tuple(away(self._holdings))
 
     def mark_changed(self, manifest: Digest, file: int) -> None:
         mark_changed(self._holdings, manifest, file)

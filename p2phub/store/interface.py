@@ -103,10 +103,20 @@ class Scan(msgspec.Struct, frozen=True):
 
 
 class LookedAgain(msgspec.Struct, frozen=True):
-    """What a look at a file in doubt came to: at how many places it is right and held again; where it is `lost`."""
+    """What a look at a file in doubt came to: at how many places it is right and held again; where it is `lost`, and in
+    which holdings of those, by their folders, it is not there at all, as if its disk were not mounted (`away`)."""
 
     restored: int = 0
     lost: tuple[str, ...] = ()
+    away: tuple[Path, ...] = ()
+
+
+class Away(msgspec.Struct, frozen=True):
+    """A holding of which something is not there: `file` is one that is in doubt, and cannot be opened."""
+
+    manifest: Digest
+    folder: Path
+    file: int
 
 
 class HashedFile(msgspec.Struct, frozen=True):
@@ -451,6 +461,12 @@ class Store(Keeper, Protocol):
 
     def look_again(self, manifest: Digest, file: int) -> LookedAgain:
         """Read a file in doubt again, wherever it is held: it is held again if it is what it should be."""
+
+    def in_doubt(self, manifest: Digest, folder: Path) -> RangeSet:
+        """Return which files of a holding are in doubt that were held there."""
+
+    def away(self) -> tuple[Away, ...]:
+        """Return the holdings of which something is not there. Each file in doubt is looked for until one is found."""
 
     def mark_changed(self, manifest: Digest, file: int) -> None:
         """Note that a file is not what was hashed: its chunks are not held until it is hashed again."""

@@ -22,6 +22,7 @@ from p2phub.errors import ContentChanged, DiskError
 from p2phub.manifest import FileEntry, Manifest, alone_digest, alone_root, encode_manifest, is_alone
 from p2phub.store.interface import (
     Arrival,
+    Away,
     DraftFolder,
     Fingerprint,
     FoundFile,
@@ -418,7 +419,7 @@ class MemoryStore:
             return self._parts.get(place)
 
     def look_again(self, manifest: Digest, file: int) -> LookedAgain:
-        restored, lost = 0, list[str]()
+        restored, lost, gone = 0, list[str](), list[Path]()
         with self.lock:
             places = [(held, file) for held in self._held if held.digest == manifest]
             places += self._where_part(manifest) if file == 0 else []
@@ -427,7 +428,25 @@ class MemoryStore:
                     is_right = self._is_right_again(held, number)
                     restored += is_right
                     lost += [] if is_right else [str(Path(*held.where(number)))]
-        return LookedAgain(restored, tuple(lost))
+                    gone += [] if is_right or self._stands(held, number) else [held.folder]
+        return LookedAgain(restored, tuple(lost), tuple(gone))
+
+    def in_doubt(self, manifest: Digest, folder: Path) -> RangeSet:
+        with self.lock:
+            held = [each for each in self._held if (each.digest, each.folder) == (manifest, folder)]
+            return RangeSet.ascending(sorted(number for each in held for number in each.doubted - each.left_out))
+
+    def away(self) -> tuple[Away, ...]:
+        with self.lock:
+            gone = (
+                (held, next((n for n in sorted(held.doubted - held.left_out) if not self._stands(held, n)), None))
+                for held in self._held
+            )
+            return tuple(Away(held.digest, held.folder, number) for held, number in gone if number is not None)
+
+    def _stands(self, held: Held, number: int) -> bool:
+        folder, path = held.where(number)
+        return path in self.folders.get(folder, {})
 
     def _is_right_again(self, held: Held, number: int) -> bool:
         """Hash a file in doubt; it is held again if it is what it should be."""

@@ -914,6 +914,8 @@ def calls_of(scene: Scene, content: Content, opened: contextlib.ExitStack) -> di
         "note_parts": lambda: store.note_parts({}),
         "part_hashed": lambda: store.part_hashed(place),
         "look_again": lambda: store.look_again(root, 0),
+        "in_doubt": lambda: store.in_doubt(root, folder),
+        "away": store.away,
         "mark_changed": lambda: store.mark_changed(root, 0),
         "mark_damaged": lambda: store.mark_damaged(root, folder, 0),
         "mark_right": lambda: store.mark_right(root, folder, 0, plain.fingerprint, trusted=True),

@@ -11,15 +11,16 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from p2phub.content import Digest
-from p2phub.engine.second_look import RETRY_S, SAID_MAX, SAY_AGAIN_S, SETTLE_S, SecondLook
+from p2phub.engine.second_look import AWAY_S, RETRY_S, SAID_MAX, SAY_AGAIN_S, SETTLE_S, SecondLook
 from p2phub.engine.workers import Workers
 from p2phub.errors import DiskError
 from p2phub.store import LookedAgain
 from p2phub.store.memory import MemoryStore
 from tests.support.content import content_of, random_files
+from tests.support.covers import covers
 from tests.support.stores import MemoryScene, hold
 
-CONTENT = content_of(random_files(8, model=3_000), 1000)
+CONTENT = content_of(random_files(8, a=2_000, model=3_000), 1000)
 
 
 class Node:
@@ -35,10 +36,10 @@ class Node:
     def store(self) -> MemoryStore:
         return self.scene.memory
 
-    async def doubt(self, clock: MockClock) -> None:
-        """Put the file in doubt, as a serving thread does, and let the look at it come to its end."""
-        self.store.mark_changed(CONTENT.root, 0)
-        await trio.to_thread.run_sync(self.looks.doubt, CONTENT.root, 0)
+    async def doubt(self, clock: MockClock, number: int = 1) -> None:
+        """Put a file in doubt, as a serving thread does, and let the look at it come to its end."""
+        self.store.mark_changed(CONTENT.root, number)
+        await trio.to_thread.run_sync(self.looks.doubt, CONTENT.root, number)
         await wait_all_tasks_blocked()
         clock.jump(SETTLE_S)
         while self.looks.waiting or self.looks.looking:
@@ -101,6 +102,52 @@ async def test_what_was_served_again_and_is_lost_once_more_is_said_once_more(
     assert len(caplog.records) == 2
 
 
+async def past(clock: MockClock, pause_s: float) -> None:
+    await wait_all_tasks_blocked()
+    clock.jump(pause_s)
+    await wait_all_tasks_blocked()
+
+
+@covers("F06")
+async def test_what_was_not_there_is_served_again_when_it_is_back(node: Node, mock_clock: MockClock) -> None:
+    """A disk that was unmounted: of all that is in doubt there one file is looked for, and then all are read."""
+    node.scene.remove("a.bin")
+    node.scene.remove("model.bin")
+    for number in (0, 1):
+        await node.doubt(mock_clock, number)
+    await past(mock_clock, AWAY_S)
+    assert (node.changed, len(node.store.holdings()[0].held)) == ([], 0)
+    for path, data in CONTENT.files.items():
+        node.scene.put(path, data)
+    await past(mock_clock, AWAY_S)
+    while not node.store.holdings()[0].complete:
+        await trio.lowlevel.checkpoint()
+    assert set(node.changed) == {CONTENT.root}
+    looked: list[int] = []
+    node.store.look_again = lambda manifest, file: looked.append(file) or LookedAgain()  # type: ignore[method-assign,func-returns-value]
+    await past(mock_clock, AWAY_S)
+    assert looked == [], "nobody looks for what is there"
+
+
+async def test_what_was_away_when_a_node_began_is_looked_for(node: Node, mock_clock: MockClock) -> None:
+    data = CONTENT.files["model.bin"]
+    node.scene.remove("model.bin")
+    node.store.mark_changed(CONTENT.root, CONTENT.manifest.number_of("model.bin") or 0)
+    node.looks.look_for(node.store.away())
+    await past(mock_clock, AWAY_S)
+    node.scene.put("model.bin", data)
+    await past(mock_clock, AWAY_S)
+    while not node.store.holdings()[0].complete:
+        await trio.lowlevel.checkpoint()
+
+
+async def test_what_stands_there_and_is_wrong_is_not_looked_for(node: Node, mock_clock: MockClock) -> None:
+    node.scene.put("model.bin", b"something else")
+    node.store.mark_changed(CONTENT.root, CONTENT.manifest.number_of("model.bin") or 0)
+    assert node.store.away() == ()
+    assert len(node.store.in_doubt(CONTENT.root, node.scene.folder)) == 1
+
+
 async def test_of_many_losses_not_all_are_remembered(node: Node) -> None:
     for number in range(SAID_MAX + 10):
         assert node.looks._is_news(f"/{number}")
@@ -121,11 +168,11 @@ async def test_what_the_disk_failed_to_tell_is_asked_again_a_few_times(
 
     monkeypatch.setattr(node.store, "look_again", fails)
     await node.doubt(mock_clock)
-    assert (asked, node.changed) == ([0], [])
+    assert (asked, node.changed) == ([1], [])
     for pause in (RETRY_S, SETTLE_S):
         await wait_all_tasks_blocked()
         mock_clock.jump(pause)
     while node.changed == []:
         await trio.lowlevel.checkpoint()
-    assert asked == [0, 0]
+    assert asked == [1, 1]
     assert node.store.holdings()[0].complete

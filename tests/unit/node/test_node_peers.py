@@ -116,5 +116,6 @@ async def test_a_daemon_that_cannot_check_its_store_goes_on(
         return work()
 
     parts: Any = SimpleNamespace(workers=SimpleNamespace(run_long=run), store=SimpleNamespace(check=check))
-    await lifecycle._check_store(parts)
+    nothing: Any = None
+    await lifecycle._check_store(parts, nothing)
     assert "the store could not be checked: cannot check /home: it is gone" in caplog.text

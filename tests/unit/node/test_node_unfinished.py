@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 from msgspec.structs import replace
 
 from p2phub.content import digest_of
-from p2phub.errors import NotFound, Unsafe
+from p2phub.errors import DiskError, NotFound, Unsafe
 from p2phub.node import unfinished
 from p2phub.node.capping import JobCaps
 from p2phub.node.rates import Rates
@@ -21,6 +26,7 @@ from p2phub.node.verbs.holding import _told
 from p2phub.store.destination import is_unfinished_in
 from p2phub.store.journal import JOURNAL
 from tests.support.content import content_of
+from tests.support.covers import covers
 from tests.support.stores import DiskScene, arrive, deliver, deliver_rest
 from tests.support.verbs import Scene
 
@@ -193,3 +199,59 @@ def test_no_share_is_told_of_a_fetch_that_wants_nothing_now() -> None:
     fetch = Begun("x/m", CONTENT.root, Path("/x"))
     shares = [_told(fetch, {"bytes_verified": 5, "bytes_total": total, "job": 1})["percent"] for total in (0, 10)]
     assert shares == [None, 50]
+
+
+def begun_in_own_store(scene: Scene) -> Path:
+    """Leave an unfinished fetch in the home's own store, and a note of it."""
+    store = scene.real_store
+    folder = store.own_folder(CONTENT.root)
+    note(scene.parts.config.home, Begun("x/m", CONTENT.root, folder))
+    store.put_blobs(list(CONTENT.blobs.values()))
+    arrival = store.arrive(CONTENT.manifest, CONTENT.root, CONTENT.table, folder, force=False)
+    deliver(arrival, CONTENT, (0, 3))
+    arrival.sync()
+    arrival.close()
+    return folder
+
+
+@covers("F03")
+@pytest.mark.parametrize("at", [NOTES_FOLDER, "note", JOURNAL])
+async def test_where_the_disk_does_not_say_what_did_not_end_nothing_of_it_is_collected(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    folder = begun_in_own_store(scene)
+    [path] = (scene.parts.config.home / NOTES_FOLDER).iterdir()
+    bad = path.name if at == "note" else at
+
+    def failing(really: Callable[..., Any]) -> Callable[..., Any]:
+        def call(path: Any, *args: Any, **named: Any) -> Any:
+            if Path(os.fspath(path) if not isinstance(path, int) else "").name == bad:
+                raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+            return really(path, *args, **named)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("open", "scandir", "lstat"):
+            patch.setattr(os, name, failing(getattr(os, name)))
+        with contextlib.suppress(DiskError):
+            await scene.call("gc")
+        await scene.call("unfinished")  # Which shows what it can, and forgets nothing.
+    assert list(folder.glob(".p2phub/*/0"))
+    assert [each.manifest for each in begun(scene.parts.config.home)] == [CONTENT.root]
+    await scene.call("gc")
+    assert list(folder.glob(".p2phub/*/0"))
+
+
+def test_a_note_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    really = os.fsync
+
+    def fsync(fd: int) -> None:
+        really(fd)
+        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    note(tmp_path, ONE)
+    assert synced[0] == str(tmp_path)
+    assert synced[-1] == str(tmp_path / NOTES_FOLDER)
