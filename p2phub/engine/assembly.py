@@ -12,7 +12,7 @@ import msgspec
 
 from p2phub import limits
 from p2phub.content import ChunkList, ChunkTable, Digest, decode_lists, digest_of, list_digests
-from p2phub.errors import Damaged
+from p2phub.errors import Damaged, DiskError
 from p2phub.manifest import Manifest, decode_manifest, manifest_pages
 
 Held = Callable[[Digest], bytes | None]
@@ -44,6 +44,14 @@ class Assembly:
     def blob(self, digest: Digest) -> bytes | None:
         return self._new.get(digest) or self._held(digest)
 
+    def _readable(self, digest: Digest) -> bytes | None:
+        """The same, to find what is to be asked for: what the disk fails at is missing, and written anew once it is
+        here again."""
+        try:
+            return self.blob(digest)
+        except DiskError:
+            return None
+
     def take_new(self) -> tuple[bytes, ...]:
         """Return what was added, to be stored, and let go of it: a million files have 130 MB of pages. `held` is to
         have it before anything else is asked here."""
@@ -55,13 +63,13 @@ class Assembly:
 
         Raises Malformed, Damaged for more than a node can hold.
         """
-        root = self.blob(self.digest)
+        root = self._readable(self.digest)
         if root is None:
             return [Wanted(self.digest, limits.MANIFEST_ROOT_BYTES_MAX, limits.MANIFEST_ROOT_BYTES_MAX)]
         described = sum(length for _, length in manifest_pages(root))
         if described > limits.METADATA_BYTES_MAX:
             raise Damaged(f"what describes the manifest has {described} bytes, more than a node can hold")
-        return [Wanted(page, length, length) for page, length in manifest_pages(root) if self.blob(page) is None]
+        return [Wanted(page, length, length) for page, length in manifest_pages(root) if self._readable(page) is None]
 
     def missing(self) -> list[Wanted]:
         """The same of all that it takes to number the chunks: pages, then chunk lists."""
@@ -70,8 +78,8 @@ class Assembly:
             return pages
         lists: dict[Digest, Wanted] = {}
         for entry in self.manifest().files:
-            for number, digest in enumerate(list_digests(entry.root, entry.chunks, self.blob)):
-                if digest not in lists and self.blob(digest) is None:
+            for number, digest in enumerate(list_digests(entry.root, entry.chunks, self._readable)):
+                if digest not in lists and self._readable(digest) is None:
                     length = list_bytes(entry.chunks, number)
                     lists[digest] = Wanted(digest, limits.CHUNK_LIST_BYTES_MAX, length)
         return list(lists.values())
@@ -86,7 +94,7 @@ class Assembly:
         if here > limits.METADATA_BYTES_MAX:
             raise Damaged(f"the layouts of its files have more than {here} bytes, more than a node can hold")
         most = limits.CHUNK_LIST_BYTES_MAX
-        return [Wanted(digest, most, most) for digest in sorted(named) if self.blob(digest) is None]
+        return [Wanted(digest, most, most) for digest in sorted(named) if self._readable(digest) is None]
 
     def manifest(self) -> Manifest:
         """Return the manifest. Call when no page is missing. Raises Malformed."""

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from p2phub import limits
 from p2phub.catalog import SEEN, Entry, Query, class_of, entry_key, formats_of
 from p2phub.content import Digest
-from p2phub.errors import Damaged, HubError, Malformed, NotTrusted, UsageError
+from p2phub.errors import Damaged, DiskError, HubError, Malformed, NotTrusted, UsageError
 from p2phub.identity import PeerId, parse_peer_id
 from p2phub.manifest import (
     DEFAULT_TAG,
@@ -263,7 +263,7 @@ class NodeCatalog:
         try:
             root = self._store.blob(Digest(entry.manifest))
             manifest = None if root is None else decode_manifest(root, self._store.blob)
-        except Damaged:
+        except (Damaged, DiskError):  # Of this one: all others are found by all their words.
             manifest = None
         if manifest is None:
             return entry

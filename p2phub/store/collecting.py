@@ -171,7 +171,13 @@ class Collector:
     def _places_gone(self) -> list[bytes]:
         """Return which hashed files are not there any more, though their folder is: a disk may be away for a while."""
         places = self._holdings.index.hashed_places()
-        return [place for place in places if not os.path.lexists(place) and os.path.isdir(os.path.dirname(place))]
+        return [place for place in places if not self._may_stand(place) and os.path.isdir(os.path.dirname(place))]
+
+    def _may_stand(self, place: bytes) -> bool:
+        try:
+            return self._disk.is_there(os.fsdecode(place))
+        except OSError:  # What was hashed there is hashed only once more if this disk is to fail for good.
+            return True
 
     # --- how it goes -----------------------------------------------------------------------------------------------
 

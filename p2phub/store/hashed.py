@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from p2phub.content import ChunkList, Digest, decode_lists, encode_lists, pack, unpack
-from p2phub.errors import Damaged
+from p2phub.errors import Damaged, DiskError
 from p2phub.manifest import FileEntry
 from p2phub.store.blobs import Blobs
 from p2phub.store.index import Index
@@ -42,7 +42,7 @@ def hashed_at(places: Iterable[Path], index: Index, blobs: Blobs) -> dict[Path, 
         try:
             entry = _unpacked(packed)
             chunks = None if entry.chunks <= 1 else _list(entry, blobs)
-        except Damaged:  # Not ours, or its list has rotted: it is hashed again.
+        except (Damaged, DiskError):  # Not ours, or its list has rotted, or is not to be read: it is hashed again.
             continue
         found[place] = HashedFile(entry, chunks, fingerprint, True, place)
     return found

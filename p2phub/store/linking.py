@@ -129,11 +129,14 @@ class Linker:
             row = self._rows.get(holding)
             if row is None or row.origin not in LINKABLE:
                 continue
-            manifest = self._holdings.manifests.manifest(row.manifest)
+            try:
+                manifest = self._holdings.manifests.manifest(row.manifest)
+                opener = self._opener(row)
+            except DiskError:  # It is not known what that has: it is copied, or fetched.
+                continue
             other = None if manifest is None or file >= len(manifest.files) else manifest.files[file]
             if other is None or (other.root, other.size) != (entry.root, entry.size):
                 continue
-            opener = self._opener(row)
             if opener is None or not opener.has(file) or file in opener.places:
                 continue
             try:

@@ -11,9 +11,11 @@ import os
 from pathlib import Path
 
 from p2phub import limits
-from p2phub.errors import Damaged
+from p2phub.errors import Damaged, DiskError
+from p2phub.manifest import Manifest
 from p2phub.store.database import DOUBTED
 from p2phub.store.holdings import Holdings
+from p2phub.store.index import HoldingRow
 from p2phub.store.interface import Fingerprint, HashedFile
 
 NEWEST = 4
@@ -26,7 +28,7 @@ def is_as_hashed(holdings: Holdings, folder: Path, path: str, found: Fingerprint
     """Whether a file of `folder`, as it is `found`, is what one of the newest holdings there has at its path. Not for
     certain, so it says what to tell a user, and never what a file holds. Raises DiskError."""
     for row in holdings.index.in_folder(Path(os.path.abspath(folder)))[:NEWEST]:
-        manifest = holdings.manifests.manifest(row.manifest)
+        manifest = _manifest(holdings, row)
         number = None if manifest is None else manifest.number_of(path)
         file = None if number is None else holdings.index.file(row.id, number)
         if file is not None and file.standing != DOUBTED and file.fingerprint == found:
@@ -43,7 +45,7 @@ def remembered(holdings: Holdings, folder: Path) -> dict[str, HashedFile]:
     for age, row in enumerate(holdings.index.in_folder(folder)):
         trusted = holdings.index.trusted(row.id, bytes_least=0 if age < NEWEST else LARGE_BYTES)
         fresh = [(file.number, file.fingerprint) for file in trusted if file.fingerprint not in seen]
-        manifest = holdings.manifests.manifest(row.manifest) if fresh else None
+        manifest = _manifest(holdings, row) if fresh else None
         if manifest is None:
             continue
         for number, fingerprint in fresh:
@@ -53,8 +55,16 @@ def remembered(holdings: Holdings, folder: Path) -> dict[str, HashedFile]:
             if entry.path not in found:
                 try:
                     chunks = None if entry.chunks <= 1 else holdings.manifests.chunks_of(entry)
-                except Damaged:
+                except (Damaged, DiskError):
                     continue
                 found[entry.path] = HashedFile(entry, chunks, fingerprint, True)
         seen.update(fingerprint for _, fingerprint in fresh if fingerprint is not None)
     return found
+
+
+def _manifest(holdings: Holdings, row: HoldingRow) -> Manifest | None:
+    """Return what was held; None where that is not to be read, whatever keeps it from us: then its files are read."""
+    try:
+        return holdings.manifests.manifest(row.manifest)
+    except DiskError:
+        return None

@@ -40,6 +40,10 @@ async def test_one_that_cannot_be_described_hides_nothing_and_can_be_forgotten(
     [alone] = (await scene.call("ls", manifest=bad["manifest"]))["items"]
     assert alone["problem"] == found[bad["manifest"]]["problem"]
     assert len((await scene.call("du"))["items"]) == 2
+    assert {each["name"].rpartition("/")[2] for each in (await scene.call("search", words=""))["items"]} == {
+        "good",
+        "bad",
+    }
     with pytest.raises(DiskError, match="input/output error"):
         await scene.call("verify", ref=bad["reference"])
     await scene.call("verify", ref=good["reference"])

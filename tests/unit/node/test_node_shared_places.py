@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from p2phub.errors import DiskError, NotFound, UsageError
-from p2phub.node import shared_places
+from p2phub.node import lifecycle, shared_places
 from p2phub.node.verbs.fetching import _withhold
 from p2phub.store.sharing.catalogue import decode_catalogue
 from tests.support.verbs import Scene, publish
@@ -190,3 +192,24 @@ async def test_what_is_unknown_is_said_to_be(scene: Scene, lab: Path) -> None:
         with pytest.raises(NotFound):
             await scene.call(verb, place=str(lab))
     assert not list(lab.iterdir())
+
+
+async def test_a_running_node_finds_a_place_that_is_mounted_later(autojump_clock: MockClock) -> None:
+    """Nobody may ask it for anything meanwhile, and what was verified there is to be served."""
+    looks: list[str] = []
+    stamps = iter([(), (), ("mounted",)])
+
+    async def look() -> None:
+        looks.append("look")
+
+    async def tell() -> None:
+        looks.append("tell")
+
+    node: Any = SimpleNamespace(
+        places=SimpleNamespace(look=look, tell=tell, is_behind=False),
+        parts=SimpleNamespace(places=SimpleNamespace(stamp=lambda: next(stamps))),
+        announcer=SimpleNamespace(refresh=lambda: looks.append("announce")),
+    )
+    with trio.move_on_after(2.5 * lifecycle.PLACES_S):
+        await lifecycle._look_at_places(node)
+    assert looks == ["look", "tell", "announce", "look", "look", "announce"]

@@ -91,6 +91,30 @@ def test_what_the_disk_does_not_let_us_look_at_is_not_taken_for_removed(
     assert (held.complete, held.origin) == (True, Origin.OWN)
 
 
+def test_what_was_hashed_where_the_disk_does_not_say_what_stands_stays_known(
+    scene: DiskScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_all(scene, ONE)
+    files = {scene.folder / file.entry.path: file for file in hashed(scene, ONE)}
+    scene.store.note_hashed(files)
+    really = {name: getattr(os, name) for name in ("stat", "lstat")}
+
+    def failing(name: str) -> Any:
+        def look(path: Any, *args: Any, **named: Any) -> os.stat_result:
+            if not isinstance(path, int) and Path(os.fsdecode(path)) in files:
+                raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+            found: os.stat_result = really[name](path, *args, **named)
+            return found
+
+        return look
+
+    with monkeypatch.context() as disk:
+        for name in really:
+            disk.setattr(os, name, failing(name))
+        sweep(scene)
+    assert len(scene.store.hashed_at(files)) == len(files)
+
+
 @covers("F33")
 def test_a_fetch_of_another_process_into_the_own_store_is_left_alone(scene: DiskScene) -> None:
     other = FilesystemStore(scene.home)
