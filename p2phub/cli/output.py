@@ -140,11 +140,16 @@ class Output:
 @contextlib.contextmanager
 def standard_output(*, as_json: bool) -> Iterator[Output]:
     """Give the process's output; with `as_json`, whatever else prints meanwhile goes to stderr."""
-    # A process may be started with either closed (`>&-`); Python then has none.
-    stdout, stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
-    for stream in (stdout, stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # A name that the terminal cannot write is no reason to stop.
-    output = Output(as_json=as_json, stdout=stdout, stderr=stderr)
-    with contextlib.redirect_stdout(stderr) if as_json else contextlib.nullcontext():
-        yield output
+    with contextlib.ExitStack() as nobody_reads:
+        # A process may be started with either closed (`>&-`); Python then has none.
+        stdout, stderr = (
+            stream or nobody_reads.enter_context(open(os.devnull, "w")) for stream in (sys.stdout, sys.stderr)
+        )
+        for stream in (stdout, stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                # A name that the terminal cannot write is no reason to stop.
+                stream.reconfigure(errors="backslashreplace")
+        output = Output(as_json=as_json, stdout=stdout, stderr=stderr)
+        # What argparse prints, help and version, is to find a stream as well.
+        with contextlib.redirect_stdout(stderr if as_json else stdout), contextlib.redirect_stderr(stderr):
+            yield output

@@ -73,13 +73,20 @@ class Parser(ArgumentParser):
         self._refuse(message, meant)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse's, which says of a word too many to look at the help of all commands, not at that of this one."""
+        """As argparse's, which says of a word too many to look at the help of all commands, not at that of this one;
+        and of a misspelt option before the command's name that its value is no command."""
+        first = next(iter(args or ()), "")
+        if self._subparsers is not None and first.startswith("-") and first not in ("--", *self._option_string_actions):
+            self._refuse(f"not understood: {first}", self._option_like(first))
         found, rest = self.parse_known_args(args, namespace)
         if rest:
             own = getattr(found, "parser", self)
-            options = only_options_parser()._option_string_actions
-            own._refuse(f"not understood: {' '.join(rest)}", _alike(rest[0], {**own._option_string_actions, **options}))
+            own._refuse(f"not understood: {' '.join(rest)}", own._option_like(rest[0]))
         return found
+
+    def _option_like(self, word: str) -> str | None:
+        """Return which option of this command, or of every command, was perhaps meant by `word`."""
+        return _alike(word, {**self._option_string_actions, **only_options_parser()._option_string_actions})
 
     def _refuse(self, message: str, meant: str | None) -> NoReturn:
         help_ = f"`{self.prog} --help` shows how it is used"

@@ -156,7 +156,7 @@ class Choosing:
     def _nothing(self, files: Sequence[str], left: Sequence[int], layouts: Mapping[str, Layout]) -> UsageError:
         """Return what to say where nothing was chosen."""
         if not self.needs_layouts:
-            return UsageError("no file is selected", hint=f"there are: {_few(files)}")
+            return UsageError(f"no file is selected: {self._why_none(files)}", hint=self._what_there_is(files))
         known = [(files[number], layouts[files[number]]) for number in left if files[number] in layouts]
         kinds, what = (TENSOR_FORMATS, "tensor") if self._tensors else ((PARQUET,), "column of a row group")
         names = [span.name for _, layout in known if layout.format in kinds for span in layout.spans]
@@ -165,6 +165,18 @@ class Choosing:
                 f"there is no {' or '.join(kinds)} file with anything to select from", hint=f"it has: {_few(files)}"
             )
         return UsageError(f"no {what} is selected", hint=f"there are: {_few(names)}")
+
+    def _why_none(self, files: Sequence[str]) -> str:
+        if not self._include:
+            return f"all are left out by {_quoted(self._exclude)}"
+        if any(_any(self._include, path) for path in files):
+            return "what is included is left out again"
+        return f"nothing matches {_quoted(self._include)}"
+
+    def _what_there_is(self, files: Sequence[str]) -> str:
+        # Git's rule, which nobody guesses who means to match slashes, too.
+        stars = any("***" in pattern for pattern, _ in self._include)
+        return f"there are: {_few(files)}" + ("; three stars in a row match as one star does" if stars else "")
 
 
 def whole_files(files: RangeSet, table: ChunkTable) -> Chosen:
@@ -205,6 +217,10 @@ def _notes(patterns: Sequence[Pattern], name: str, matched: set[str]) -> bool:
     found = [pattern for pattern, matches in patterns if matches(name)]
     matched.update(found)
     return bool(found)
+
+
+def _quoted(patterns: Sequence[Pattern]) -> str:
+    return some_of([repr(pattern[:80]) for pattern, _ in patterns])
 
 
 def _few(names: Sequence[str]) -> str:

@@ -266,6 +266,11 @@ def _selection(order: Order) -> Selection:
     if not order.folder.is_dir():
         what = "is a file, not a folder" if order.folder.exists() else "is not there"
         raise UsageError(f"{order.folder} {what}", hint="give the folder that holds the files: p2phub publish DIR")
+    if os.path.samefile(order.folder, "/"):  # Minutes of looking, through /proc and every disk.
+        raise UsageError(
+            f"{order.folder} is all of this machine, not the folder of a model",
+            hint="give the folder that holds the files: p2phub publish DIR",
+        )
     if not os.access(order.folder, os.R_OK | os.X_OK, effective_ids=True):
         raise DiskError(f"cannot read {order.folder}: permission denied", hint="let this user read that folder")
     own = order.folder / IGNORE_FILE

@@ -287,7 +287,10 @@ def _read_file(path: Path) -> dict[str, tuple[str, Any]]:
         ) from exc
     for key in settings:
         if key not in _READERS:
-            raise UsageError(f"{path}: there is no setting {key!r}", hint=f"settings are {', '.join(_READERS)}")
+            from difflib import get_close_matches  # Only a mistake needs it.
+
+            meant = "".join(f"do you mean {like}? " for like in get_close_matches(key, _READERS, n=1))
+            raise UsageError(f"{path}: there is no setting {key!r}", hint=f"{meant}settings are {', '.join(_READERS)}")
     return {key: (f"{path}: {key}", value) for key, value in settings.items()}
 
 

@@ -133,11 +133,12 @@ def open_and_resolve(root_fd: int, path: str) -> tuple[int, str]:
 
 
 def _link_parts(part: str, dir_fd: int, path: str, hops: int, error: OSError) -> list[str]:
-    """Return where the link `part` leads, last part first. Raises `error` if it is no link."""
+    """Return where the link `part` leads, last part first. Raises `error` if it is no link, OSError if that may not be
+    read, as of other processes in /proc."""
     try:
         target = os.readlink(part, dir_fd=dir_fd)
-    except OSError:
-        raise error from None
+    except OSError as exc:
+        raise (error if exc.errno == errno.EINVAL else exc) from None
     if target.startswith("/") or hops > LINK_HOPS_MAX:
         raise LeavesFolder(f"{path} leads out of its folder or in circles, by way of a link to {target}")
     return target.split("/")[::-1]

@@ -83,6 +83,10 @@ def test_each_kind_of_fault_has_something_to_try_though_it_says_nothing_itself(k
         (["ls", "--jso"], "not understood: --jso|do you mean --json? `p2phub ls --help`"),
         (["fetch", "x", "--boostrap", "y"], "not understood: --boostrap y|do you mean --bootstrap? `p2phub fetch"),
         (["ls", "x"], "not understood: x|`p2phub ls --help`"),
+        (["--boostrap", "y", "ls"], "not understood: --boostrap|do you mean --bootstrap? `p2phub --help`"),
+        (["--hom", "/tmp", "ls"], "not understood: --hom|do you mean --home? `p2phub --help`"),
+        (["--no-lna", "ls"], "not understood: --no-lna|do you mean --no-lan? `p2phub --help`"),
+        (["--frobnicate", "ls"], "not understood: --frobnicate|`p2phub --help`"),
     ],
     ids=lambda each: each if isinstance(each, str) else " ".join(each),
 )
@@ -91,6 +95,14 @@ def test_a_word_that_is_misspelt_is_told_what_may_be_meant(words: list[str], sai
     failed = cli("--json", *words).last
     assert message in failed["message"]
     assert failed["hint"].startswith(hint)
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"], ["help", "fetch"], ["help", "--man"], ["ls"]])
+def test_a_process_that_was_started_with_its_output_closed_ends_as_any_other(
+    words: list[str], hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    assert main(words) == 0
 
 
 @pytest.mark.parametrize(

@@ -382,6 +382,25 @@ def test_tensors_are_named_by_shell_patterns_over_their_whole_name() -> None:
     assert matching("layers.[0-9][0-9].w") == ["layers.10.w"]
 
 
+@pytest.mark.parametrize(
+    ("include", "exclude", "message"),
+    [
+        (["a***b"], [], "no file is selected: nothing matches 'a***b'"),
+        (["x", "y*"], [], "no file is selected: nothing matches 'x', 'y*'"),
+        (["config.json", "x"], ["*.json"], "no file is selected: what is included is left out again"),
+        ([], ["*"], "no file is selected: all are left out by '*'"),
+    ],
+)
+def test_where_no_file_is_selected_it_is_said_which_patterns_see_to_that(
+    include: list[str], exclude: list[str], message: str
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        choose(include=include, exclude=exclude)
+    assert refused.value.message == message
+    assert "there are: config.json" in str(refused.value.hint)
+    assert ("three stars in a row match as one star does" in str(refused.value.hint)) == (include == ["a***b"])
+
+
 def test_a_pattern_of_many_stars_takes_no_time_on_a_long_name() -> None:
     [(_, matches)] = name_patterns(["*a" * 200 + "!"], "tensors")
     assert not matches("a" * 4096)

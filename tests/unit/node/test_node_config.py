@@ -224,3 +224,12 @@ def test_a_switch_that_is_neither_on_nor_off_is_told_with_what_to_set(tmp_path: 
     with pytest.raises(UsageError, match="'maybe'") as caught:
         load_config(home=tmp_path, environment={"P2PHUB_NO_LAN": "maybe"})
     assert caught.value.hint == "set P2PHUB_NO_LAN=1 or leave it out"
+
+
+@pytest.mark.parametrize(("key", "meant"), [("boostrap", "bootstrap"), ("quotas", "quota"), ("frobnicate", None)])
+def test_a_misspelt_key_of_the_file_is_told_what_may_be_meant(tmp_path: Path, key: str, meant: str | None) -> None:
+    (tmp_path / "config.toml").write_text(f"{key} = 1\n")
+    with pytest.raises(UsageError) as refused:
+        load_config(home=tmp_path, environment={})
+    hint = str(refused.value.hint)
+    assert hint.startswith("settings are listen" if meant is None else f"do you mean {meant}? settings are listen")

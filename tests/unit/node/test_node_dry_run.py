@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,24 @@ async def test_what_this_user_cannot_read_is_refused_before_anything_is_hashed(
         await publish(scene, folder)
     assert refused.value.message.startswith(f"cannot read {folder}:")
     assert refused.value.hint == "let this user read that folder"
+
+
+async def test_a_link_that_cannot_be_read_is_told_as_that(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "cwd").symlink_to("nothing")
+
+    def denied(path: str, *, dir_fd: int) -> str:  # As of another user's processes in /proc.
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr("p2phub.store.folders.os.readlink", denied)
+    with pytest.raises(DiskError, match="cannot read cwd: permission denied"):
+        await scene.call("survey", folder=str(folder), ignore=(), include=())
+
+
+@pytest.mark.parametrize("root", ["/", "/proc/.."])
+async def test_all_of_a_machine_is_not_looked_through(scene: Scene, root: str) -> None:
+    with pytest.raises(UsageError, match="all of this machine"):
+        await scene.call("survey", folder=root, ignore=(), include=())
