@@ -15,7 +15,8 @@ class HomeVerbs(HubPart):
         of the local network are looked for), "seconds" (since it began), "tasks", "processes": [{"pid", "role" (node or
         bulk), "anonymous_bytes", "descriptors"}], "anonymous_bytes" and "descriptors" of them together, "up" and "down"
         (its caps in bytes/s, or None), "jobs": [the latest event of each fetch, with "job", "up", "down" and
-        "background"], "served": {manifest: payload bytes sent}}. Raises DiskError.
+        "background"], "served": {manifest: payload bytes sent}, "names" {manifest: what to call it}, of those served as
+        far as anything is known}. Raises DiskError.
         """
         return await self._verbs.call("status", {}, unwatched)
 

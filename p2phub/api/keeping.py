@@ -96,10 +96,10 @@ class KeepingVerbs(HubPart):
 
         With `dry_run` nothing is removed, and told is what would be. `unfinished`: also what fetches that did not end
         and do not run left beside their destination. Returns {"dry_run", "bytes": of the items, "items": [{"manifest",
-        "references", "folder", "bytes", "used" (unix seconds or None), "others": how many others hold it, or None}],
-        "leftovers": [{"folder", "bytes"}], "unfinished": [{"manifest", "references", "folder", "bytes"}], "blobs",
-        "blob_bytes", "rows", "unfinished_bytes": what is kept of fetches that did not end}. Raises DiskError; what was
-        removed by then is gone, and the rest can be read.
+        "name": what to call it, if anything is known, "references", "folder", "bytes", "used" (unix seconds or None),
+        "others": how many others hold it, or None}], "leftovers": [{"folder", "bytes"}], "unfinished": [{"manifest",
+        "name", "references", "folder", "bytes"}], "blobs", "blob_bytes", "rows", "unfinished_bytes": what is kept of
+        fetches that did not end}. Raises DiskError; what was removed by then is gone, and the rest can be read.
         """
         return await self._verbs.call("gc", {"dry_run": dry_run, "unfinished": unfinished}, unwatched)
 

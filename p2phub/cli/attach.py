@@ -9,6 +9,7 @@ from p2phub.cli.command import Command, Invocation
 from p2phub.cli.sizes import plural
 
 LEFT_OUT_SHOWN = 10
+PLACES_LOG = "p2phub.store.sharing"  # What it warns of, this command and `ls` say themselves.
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -31,10 +32,15 @@ def _show(call: Invocation, each: dict[str, Any]) -> None:
     output = call.output
     how = " (by the settings)" if each["configured"] else ""
     if each["problem"] is not None:
-        output.say(f"{each['place']}{how}: nothing is taken from it: {each['problem']}")
+        output.say(nothing_taken(each, how))
         return
     output.say(f"{each['place']}{how}: {plural(each['listed'], 'folder')}, shared by the node {each['writer']}")
     output.note_some([f"  not offered: {one['folder']}: {one['why']}" for one in each["left_out"]], LEFT_OUT_SHOWN)
+
+
+def nothing_taken(each: dict[str, Any], how: str = "") -> str:
+    """Return the line that tells of a place that is not there, `how` it is attached."""
+    return f"{each['place']}{how}: nothing is taken from it: {each['problem']}"
 
 
 COMMAND = Command(
@@ -43,4 +49,5 @@ COMMAND = Command(
     add_arguments,
     run,
     description="Nothing is written there, and each byte that is taken from it is checked as one from a stranger is.",
+    tells=PLACES_LOG,
 )

@@ -35,7 +35,8 @@ class Invocation(NamedTuple):
 
 class Command(NamedTuple):
     """`summary` is its line in the list of commands; `interrupted` is what to say after Ctrl-C: what stays, and what
-    the same command will do. `run` returns the exit code and raises HubError."""
+    the same command will do. `tells`: the logger whose warnings it tells of itself, in its result. `run` returns the
+    exit code and raises HubError."""
 
     name: str
     summary: str
@@ -43,6 +44,7 @@ class Command(NamedTuple):
     run: Callable[[Invocation], Awaitable[int]]
     description: str = ""
     interrupted: str = "nothing was left half done; the same command starts again"
+    tells: str | None = None
 
 
 def no_arguments(parser: ArgumentParser) -> None:

@@ -6,6 +6,7 @@ import time
 from argparse import ArgumentParser
 from typing import Any
 
+from p2phub.cli.called import with_digest
 from p2phub.cli.command import Command, Invocation
 from p2phub.cli.sizes import plural, size
 from p2phub.cli.table import table_or_blocks
@@ -30,7 +31,7 @@ async def run(call: Invocation) -> int:
         titles = ["REFERENCE", "SIZE", "LAST USED", "OTHERS"]
         rows, blocks = ([how(each) for each in items] for how in (_row, _block))
         output.say(*table_or_blocks(titles, rows, blocks, right=(1, 3), columns=output.columns))
-    output.say(*(f"  {size(each['bytes'])} of an unfinished fetch in {each['folder']}" for each in found["unfinished"]))
+    output.say(*(_of_unfinished(each) for each in found["unfinished"]))
     output.say(*(f"  {size(each['bytes'])} left over in {each['folder']}" for each in found["leftovers"]))
     total = found["bytes"] + found["blob_bytes"] + sum(each["bytes"] for each in left)
     what = ", ".join(
@@ -58,15 +59,23 @@ async def run(call: Invocation) -> int:
 
 
 def _row(item: dict[str, Any]) -> list[str]:
-    name = ", ".join(item["references"]) or item["manifest"]
     others = "?" if item["others"] is None else str(item["others"])
-    return [name, size(item["bytes"]), _ago(item["used"]), others]
+    return [_named(item), size(item["bytes"]), _ago(item["used"]), others]
 
 
 def _block(item: dict[str, Any]) -> list[str]:
     """Return the lines of one item where a row would be too wide."""
     name, much, used, others = _row(item)
-    return [*(item["references"] or [name]), f"  {much}, last used: {used}, others who have it: {others}"]
+    return [name, f"  {much}, last used: {used}, others who have it: {others}"]
+
+
+def _of_unfinished(item: dict[str, Any]) -> str:
+    return f"  {_named(item)}: {size(item['bytes'])} of an unfinished fetch, in {item['folder']}"
+
+
+def _named(item: dict[str, Any]) -> str:
+    # A daemon of an older version tells of no name, but of references.
+    return with_digest(item.get("name") or next(iter(item["references"]), None), item["manifest"])
 
 
 def _ago(used: int | None) -> str:

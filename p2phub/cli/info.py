@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from p2phub.cli.arguments import check_providers
+from p2phub.cli.called import TICKET, reference_shown
 from p2phub.cli.command import Command, Invocation
 from p2phub.cli.sizes import plural, size
 from p2phub.cli.table import table
@@ -39,7 +40,7 @@ async def run(call: Invocation) -> int:
 
 def describe(found: dict[str, Any], *, files_shown: int | None) -> list[str]:
     """Return the lines that tell a person of it."""
-    lines = [f"Reference  {found['reference']}", f"Manifest   {found['manifest']}"]
+    lines = [f"Reference  {_reference(found)}", f"Manifest   {found['manifest']}"]
     if (release := found["release"]) is not None:
         lines += [
             f"Publisher  {release['publisher']}",
@@ -65,6 +66,15 @@ def describe(found: dict[str, Any], *, files_shown: int | None) -> list[str]:
         if len(shown) < len(files):
             lines.append(f"  and {plural(len(files) - len(shown), 'other file')}: --files lists all")
     return lines
+
+
+def _reference(found: dict[str, Any]) -> str:
+    """Return what it was asked for by; of a ticket, which nobody reads, the name that it leads to."""
+    reference, release = str(found["reference"]), found["release"]
+    if release is None or not reference.startswith(TICKET):
+        return reference_shown(reference)
+    tag = "" if release["tag"] == "main" else f"@{release['tag']}"
+    return f"{release['publisher']}/{release['name']}{tag} (by a ticket)"
 
 
 def describe_tensors(found: dict[str, Any]) -> list[str]:

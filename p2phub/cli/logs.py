@@ -1,8 +1,9 @@
 """Log records on stderr: warnings of p2phub's own, or with -v what it does, with -vv what its libraries do, too.
 
 As lines for people, or as JSON for what collects logs: then all of stderr is objects, one a line, and so is what is
-said to people there. A secret has no business in a record; what looks like a token of ours or of a hub is left out all
-the same, wherever it came from.
+said to people there. Of a command that ends soon, a warning is a sentence among others, without a date or whose it is.
+A secret has no business in a record; what looks like a token of ours or of a hub is left out all the same, wherever it
+came from.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "task
 class _Lines(logging.Handler):
     """Writes records as lines, what strangers sent made visible; a traceback keeps its lines."""
 
-    def __init__(self, output: Output, level: int) -> None:
+    def __init__(self, output: Output, level: int, *, dated: bool) -> None:
         super().__init__(level)
         self._output = output
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        whose = "%(asctime)s %(levelname)s %(name)s: " if dated else "%(levelname)s: "
+        self.setFormatter(logging.Formatter(f"{whose}%(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
         if self._output.dress is not None:
@@ -41,18 +43,22 @@ class _Lines(logging.Handler):
             self._output.log(line)
 
 
-def start_logging(output: Output, *, verbose: int) -> None:
-    """Send records to stderr from now on. Called again, it replaces what the last call set up."""
+def start_logging(output: Output, *, verbose: int, dated: bool = True, told: str | None = None) -> None:
+    """Send records to stderr from now on, `dated` or as mere sentences; with `verbose` they are always dated. What the
+    logger `told` warns of is said elsewhere. Called again, it replaces what the last call set up."""
     root, own = logging.getLogger(), logging.getLogger("p2phub")
     for logger in (root, own):
         for handler in [handler for handler in logger.handlers if isinstance(handler, _Lines)]:
             logger.removeHandler(handler)
     own.setLevel((logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)])
-    own.addHandler(_Lines(output, logging.DEBUG))
+    lines = _Lines(output, logging.DEBUG, dated=dated or verbose > 0)
+    if told is not None and not verbose:
+        lines.addFilter(lambda record: not f"{record.name}.".startswith(f"{told}."))
+    own.addHandler(lines)
     own.propagate = False
     if verbose >= 2:
         root.setLevel(logging.DEBUG)
-        root.addHandler(_Lines(output, logging.DEBUG))
+        root.addHandler(_Lines(output, logging.DEBUG, dated=True))
     else:
         root.addHandler(logging.NullHandler())  # Or Python prints other libraries' warnings itself.
 

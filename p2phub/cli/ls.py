@@ -7,12 +7,13 @@ from argparse import ArgumentParser
 from typing import Any
 
 from p2phub import api
+from p2phub.cli.attach import PLACES_LOG, nothing_taken
+from p2phub.cli.called import LENGTH_SHOWN, called
 from p2phub.cli.command import Command, Invocation
 from p2phub.cli.sizes import plural, size
 from p2phub.cli.table import table_or_blocks
 
 WHOSE = {"own": "own store", "adopted": "adopted", "fetched": "fetched", "published": "published before"}
-REFERENCE_SHOWN = 76  # A ticket would fill the screen; a publisher's name is hardly longer.
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -25,7 +26,8 @@ async def run(call: Invocation) -> int:
     async with call.open_hub() as hub:
         items = await hub.ls()
         left = await hub.unfinished()
-    call.output.object("ls", {"items": items, "unfinished": left})
+        away = [{key: each[key] for key in ("place", "problem")} for each in await hub.attached() if each["problem"]]
+    call.output.object("ls", {"items": items, "unfinished": left, "away": away})
     earlier = [] if call.args.earlier else [item for item in items if is_earlier(item)]
     shown = [item for item in items if item not in earlier]
     if shown:
@@ -36,6 +38,7 @@ async def run(call: Invocation) -> int:
         call.output.say("Not finished:", *(line for each in left for line in unfinished(each)))
         if any(each["job"] is None for each in left):
             call.output.note("What was given to it by --provider, --mirror or --bootstrap is to be given again.")
+    call.output.note(*(nothing_taken(each) for each in away))
     if not items and not left:
         call.output.note("Nothing is held here yet: `p2phub publish DIR --name NAME`, or `p2phub fetch REF`")
     # What a place lists is for whoever shares it to mend. A daemon of an older version tells of no problem.
@@ -79,7 +82,7 @@ def _rows(items: list[dict[str, Any]], *, columns: int | None) -> list[str]:
 def unfinished(item: dict[str, Any]) -> list[str]:
     """Return the lines of a fetch that did not end: how much of it is here, and how it goes on."""
     reference = item["reference"]
-    is_long = len(reference) > REFERENCE_SHOWN  # A ticket, which would fill the screen.
+    is_long = len(reference) > LENGTH_SHOWN  # A ticket, which would fill the screen.
     if item["job"] is not None:
         how = f"under way: p2phub status --explain {item['job']}"
     else:
@@ -90,7 +93,7 @@ def unfinished(item: dict[str, Any]) -> list[str]:
         how = f"to go on{same}: p2phub {command}{allowing}{why}"
     much = "a part is" if item["percent"] is None else f"{item['percent']} % of {size(item['bytes'])},"
     return [
-        f"  {api.printable(called(item), length_max=REFERENCE_SHOWN)}",
+        f"  {called(item)}",
         f"    {much} in {item['folder']}",
         f"    {how}",
     ]
@@ -104,12 +107,6 @@ def _going_on(ref: str, item: dict[str, Any]) -> str:
     if not item.get("own"):
         return f"fetch {ref} --into {shlex.quote(item['folder'])}{said}"
     return f"fetch {ref}{said}" if options else f"pin {ref}"  # With options it is on its way to another program.
-
-
-def called(item: dict[str, Any]) -> str:
-    """Return what to call a fetch: as it was asked for, but a bare digest by a name that leads to it, if one does."""
-    names = item.get("references")  # A daemon of an older version does not tell.
-    return str(names[0] if names and item["reference"] == item["manifest"] else item["reference"])
 
 
 def block(item: dict[str, Any]) -> list[str]:
@@ -178,4 +175,4 @@ def _publication(item: dict[str, Any]) -> str:
     return f"announced to {item['announced_to']}" if item["announced_to"] else "not announced yet"
 
 
-COMMAND = Command("ls", "list what is held and published", add_arguments, run)
+COMMAND = Command("ls", "list what is held and published", add_arguments, run, tells=PLACES_LOG)

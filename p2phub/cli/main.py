@@ -26,6 +26,7 @@ from p2phub.errors import HubError
 
 BUG = 1
 GC_THRESHOLD = 200_000  # What imports make stays: to look through it, even once, is a tenth of a short command.
+DATED = ("node",)  # It runs for long, and its log is read later.
 ASK = "__complete"  # How a shell asks for completions, as `completion` has told it to.
 
 
@@ -112,7 +113,7 @@ def _carry_out(command: Command, args: Namespace, common: Common, output: Output
     from p2phub.cli.logs import start_logging
     from p2phub.cli.running import run_to_end
 
-    start_logging(output, verbose=common.verbose)
+    start_logging(output, verbose=common.verbose, dated=command.name in DATED, told=command.tells)
     call = Invocation(args, common, output)
     return run_to_end(lambda: command.run(call), output)
 

@@ -6,10 +6,9 @@ import time
 from argparse import ArgumentParser
 from typing import Any
 
-from p2phub import api
+from p2phub.cli.called import called, with_digest
 from p2phub.cli.command import Command, Invocation
 from p2phub.cli.info import moment
-from p2phub.cli.ls import called
 from p2phub.cli.sizes import duration, milliseconds, size
 
 CLOCK_S = 300.0  # So long a wait has its end told as a time of day, too.
@@ -22,7 +21,6 @@ WHERE = {
     "metered": "over a line that costs",
 }
 """How near a source is, in words; a class of a newer daemon stands as it is called."""
-REFERENCE_SHOWN = 80  # A ticket would fill the screen.
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -67,14 +65,16 @@ def describe(status: dict[str, Any]) -> list[str]:
         lines.append("           while `p2phub node` runs, each fetch is a job of it")
     elif not status["jobs"]:
         lines.append("Jobs       none: nothing is fetched now")
-    lines += [f"Served     {size(count)} of {manifest}" for manifest, count in status["served"].items()]
+    names = status.get("names", {})  # A daemon of an older version does not tell.
+    for manifest, count in status["served"].items():
+        lines.append(f"Served     {with_digest(names.get(manifest), manifest)}: {size(count)}")
     return lines
 
 
 def describe_running(job: dict[str, Any]) -> list[str]:
     """Return the lines that tell of a fetch under way: what, how much of it, where to, within which caps."""
     class_ = " in the background" if job["background"] else ""
-    lines = [f"Job {job['job']:<6} fetching {api.printable(called(job), length_max=REFERENCE_SHOWN)}{class_}"]
+    lines = [f"Job {job['job']:<6} fetching {called(job)}{class_}"]
     total = job.get("bytes_total")
     if total is None:
         lines.append("           looking for providers; how much it is, is not known yet")

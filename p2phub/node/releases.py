@@ -12,6 +12,7 @@ from p2phub.errors import Malformed, NotTrusted
 from p2phub.manifest import Release, kept_release, named_manifest, read_release
 from p2phub.node.compose import Parts
 from p2phub.node.running import JsonObject
+from p2phub.store import Origin
 
 
 def references_by_manifest(parts: Parts) -> dict[Digest, list[str]]:
@@ -37,6 +38,21 @@ def earlier_references(parts: Parts, manifests: Set[Digest]) -> dict[Digest, lis
         for manifest in {named_manifest(signed) for signed in releases} & manifests if len(releases) > 1 else ():
             found.setdefault(manifest, set()).add(parts.resolver.names.spell(*name))
     return {manifest: sorted(references) for manifest, references in found.items()}
+
+
+def names_of(parts: Parts, manifests: Set[Digest]) -> dict[Digest, str]:
+    """Return what to call these manifests, as far as anything is known: by the first reference that leads to it, one
+    that did before its newest release, what it was adopted as, or the user's folder that it stands in. Blocks."""
+    known = references_by_manifest(parts)
+    names = {manifest: known[manifest][0] for manifest in manifests & known.keys()}
+    names |= {each: earlier[0] for each, earlier in earlier_references(parts, manifests - names.keys()).items()}
+    for held in parts.store.held_at() if manifests - names.keys() else ():
+        if held.manifest in manifests and held.manifest not in names:
+            if held.source is not None and held.source.name:
+                names[held.manifest] = held.source.name
+            elif held.origin not in (Origin.OWN, Origin.SHARED):
+                names[held.manifest] = held.folder.name
+    return names
 
 
 def references_in_places(parts: Parts) -> dict[Digest, list[str]]:

@@ -182,6 +182,7 @@ RESULTS: Json = {
         "items": [
             {
                 "manifest": "bagmanifest",
+                "name": f"{PEER}/m",
                 "references": [f"{PEER}/m"],
                 "folder": "/h/files/00",
                 "bytes": 5_000_000,
@@ -294,6 +295,7 @@ RESULTS: Json = {
             }
         ],
         "served": {"bagmanifest": 99},
+        "names": {"bagmanifest": f"{PEER}/m"},
     },
     "explain": {
         "job": 1,

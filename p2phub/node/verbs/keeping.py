@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence, Set
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import trio
 
@@ -18,7 +19,7 @@ from p2phub.node.capping import JobCaps
 from p2phub.node.compose import Parts, is_unfinished_in
 from p2phub.node.durations import parse_duration
 from p2phub.node.rates import Rates
-from p2phub.node.releases import references_by_manifest
+from p2phub.node.releases import names_of, references_by_manifest
 from p2phub.node.running import JsonObject, Running
 from p2phub.node.unfinished import Begun, begun, forget
 from p2phub.node.verbs.fetching import Openness, fetch_and_share, is_public, is_unsafe_allowed
@@ -153,7 +154,8 @@ async def gc(node: Running, watch: Watch, *, dry_run: bool = False, unfinished: 
         found = await parts.workers.run_long(lambda: parts.store.collectable(keep))
         noted = await _unfinished(node, frozenset(node.keeping.busy()))
         left, kept = (noted, []) if unfinished else ([], noted)
-        names = await parts.workers.run(lambda: references_by_manifest(parts)) if found.spare or left else {}
+        told_of = {each.manifest for each in found.spare} | {fetch.manifest for fetch, _ in left}
+        names = await parts.workers.run(lambda: _known_names(parts, told_of)) if told_of else _Names({}, {})
         if dry_run:
             told = {fetch.folder for fetch, _ in left}  # What a fetch left is counted once.
             return {
@@ -208,13 +210,30 @@ async def _give_up(node: Running, fetch: Begun) -> int | None:
     return freed
 
 
-def _told(spare: Sequence[Spare], freed: Sequence[int], names: dict[Digest, list[str]]) -> JsonObject:
+class _Names(NamedTuple):
+    """By manifest the references that lead to it, and what to call it."""
+
+    references: dict[Digest, list[str]]
+    called: dict[Digest, str]
+
+    def json(self, manifest: Digest) -> JsonObject:
+        return {
+            "manifest": manifest.text(Codec.MSGPACK),
+            "name": self.called.get(manifest),
+            "references": self.references.get(manifest, []),
+        }
+
+
+def _known_names(parts: Parts, manifests: Set[Digest]) -> _Names:
+    return _Names(references_by_manifest(parts), names_of(parts, manifests))
+
+
+def _told(spare: Sequence[Spare], freed: Sequence[int], names: _Names) -> JsonObject:
     return {
         "bytes": sum(freed),
         "items": [
             {
-                "manifest": each.manifest.text(Codec.MSGPACK),
-                "references": names.get(each.manifest, []),
+                **names.json(each.manifest),
                 "folder": str(each.folder),
                 "bytes": count,
                 "used": each.used_at or None,
@@ -229,14 +248,9 @@ def _leftovers_json(leftovers: Sequence[Leftover]) -> list[JsonObject]:
     return [{"folder": str(each.folder), "bytes": each.bytes} for each in leftovers]
 
 
-def _unfinished_json(fetch: Begun, count: int, names: dict[Digest, list[str]]) -> JsonObject:
+def _unfinished_json(fetch: Begun, count: int, names: _Names) -> JsonObject:
     # Not the reference as it was given, which may be a ticket.
-    return {
-        "manifest": fetch.manifest.text(Codec.MSGPACK),
-        "references": names.get(fetch.manifest, []),
-        "folder": str(fetch.folder),
-        "bytes": count,
-    }
+    return {**names.json(fetch.manifest), "folder": str(fetch.folder), "bytes": count}
 
 
 async def du(node: Running, watch: Watch) -> JsonObject:

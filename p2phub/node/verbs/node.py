@@ -11,7 +11,7 @@ from p2phub.engine.doctor import examine_home, examine_reach, finding
 from p2phub.errors import NotFound, UsageError
 from p2phub.node.processes import uses, uses_json
 from p2phub.node.rates import parse_cap
-from p2phub.node.releases import references_by_manifest
+from p2phub.node.releases import names_of, references_by_manifest
 from p2phub.node.running import JsonObject, Running
 from p2phub.observe import Watch
 
@@ -33,10 +33,12 @@ async def status(node: Running, watch: Watch) -> JsonObject:
     parts = node.parts
     children = parts.children()
     used = await parts.workers.run(lambda: uses(children))
+    served = dict(parts.shelf.bytes_sent)
     names: dict[str, list[str]] = {}
     if node.jobs:
         known = await parts.workers.run(lambda: references_by_manifest(parts))
         names = {manifest.text(Codec.MSGPACK): references for manifest, references in known.items()}
+    called = await parts.workers.run(lambda: names_of(parts, served.keys())) if served else {}
     return {
         "daemon": node.announcer is not None,
         "home": str(parts.config.home),
@@ -50,7 +52,8 @@ async def status(node: Running, watch: Watch) -> JsonObject:
         "up": node.capping.node.up,
         "down": node.capping.node.down,
         "jobs": [{**job, "references": names.get(job["manifest"], [])} for job in node.jobs],
-        "served": {manifest.text(Codec.MSGPACK): count for manifest, count in parts.shelf.bytes_sent.items()},
+        "served": {manifest.text(Codec.MSGPACK): count for manifest, count in served.items()},
+        "names": {manifest.text(Codec.MSGPACK): name for manifest, name in called.items()},
     }
 
 

@@ -60,7 +60,7 @@ def test_every_command_stands_in_the_table_below() -> None:
     assert {command.name for command in all_commands()} == {name.split()[0] for name in ALL} | {"node", "completion"}
 
 
-ALSO = {"ls": [("unfinished", ())]}
+ALSO = {"ls": [("unfinished", ()), ("attached", ())]}
 """What a command asks beside its verb."""
 
 
@@ -1187,3 +1187,47 @@ def test_ls_says_of_an_attached_place_whether_it_was_verified_here(
 ) -> None:
     hub.results["ls"] = [{**RESULTS["ls"][0], "origin": "shared", "complete": complete, "published": False}]
     assert expected in cli("ls").out
+
+
+LONG = "bagaqihradbin26rnxyitceueaovdn2zdxic5zfvvddhb4ddxj5ujio3htula"
+TICKET = "p2phub:" + "sowxamtqnb2weidu" * 50
+
+
+def test_what_was_served_and_what_goes_begin_with_a_name_where_one_is_known(cli: Cli, hub: FakeHub) -> None:
+    hub.results["status"] = {**RESULTS["status"], "served": {LONG: 99}, "names": {LONG: "lab/m"}}
+    assert "Served     lab/m (baga…io3htula): 99 B" in cli("status").out
+    hub.results["status"] = {**RESULTS["status"], "served": {LONG: 99}, "names": {}}
+    assert f"Served     {LONG}: 99 B" in cli("status").out
+    item = {**RESULTS["gc"]["items"][0], "manifest": LONG, "references": []}
+    left = {**RESULTS["gc"]["unfinished"][0], "manifest": LONG, "name": "lab/n"}
+    hub.results["gc"] = {**RESULTS["gc"], "items": [{**item, "name": "lab/m"}], "unfinished": [left]}
+    said = cli("gc").out
+    assert "\nlab/m (baga…io3htula)  " in said
+    assert "  lab/n (baga…io3htula): 9 B of an unfinished fetch, in /models/n" in said
+    hub.results["gc"] = {**RESULTS["gc"], "items": [{**item, "name": None}]}
+    assert f"\n{LONG}  " in cli("gc").out
+
+
+def test_info_of_a_ticket_says_what_it_leads_to_and_never_the_whole_ticket(cli: Cli, hub: FakeHub) -> None:
+    hub.results["info"] = {**RESULTS["info"], "reference": TICKET}
+    lines = cli("info", TICKET).out.splitlines()
+    assert lines[0] == f"Reference  {RESULTS['log'][0]['publisher']}/{RESULTS['log'][0]['name']} (by a ticket)"
+    hub.results["info"]["release"] = {**RESULTS["log"][0], "tag": "v2"}
+    assert f"/{RESULTS['log'][0]['name']}@v2 (by a ticket)" in cli("info", TICKET).out
+    hub.results["info"]["release"] = None
+    assert cli("info", TICKET).out.splitlines()[0] == f"Reference  {TICKET[:76]}…"
+    assert cli("--json", "info", TICKET).last["reference"] == TICKET
+
+
+def test_a_fetch_by_ticket_is_called_by_the_name_that_it_leads_to(cli: Cli, hub: FakeHub) -> None:
+    hub.results["unfinished"] = [{**LEFT, "reference": TICKET, "references": [f"{PEER}/m"]}]
+    assert f"\n  {PEER}/m\n" in cli("ls").out
+
+
+def test_ls_says_below_the_rows_what_attached_place_is_not_there(cli: Cli, hub: FakeHub) -> None:
+    said = cli("ls")
+    assert "/mnt/lab: nothing is taken from it: it did not answer within 10 s" in said.err
+    told = {"place": "/mnt/lab", "problem": "it did not answer within 10 s"}
+    assert cli("ls", "--json").last["away"] == [told]
+    hub.results["attached"] = [{**RESULTS["attached"][0], "problem": None}]
+    assert "/mnt/lab" not in cli("ls").err

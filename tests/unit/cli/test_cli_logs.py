@@ -130,3 +130,25 @@ def test_why_a_node_ended_is_an_error_there(cli: Cli, hub: FakeHub) -> None:
 def test_a_node_writes_lines_for_people_otherwise(cli: Cli, hub: FakeHub) -> None:
     hub.events = [READY]
     assert cli("node").err.startswith("It publishes as")
+
+
+@pytest.fixture
+def sentences() -> Iterator[Callable[..., str]]:
+    def logged(**how: Any) -> str:
+        stderr = io.StringIO()
+        start_logging(Output(as_json=False, stdout=io.StringIO(), stderr=stderr), **how)
+        logging.getLogger("p2phub.store.sharing.attached").warning("nothing is taken from /mnt/lab")
+        return stderr.getvalue()
+
+    yield logged
+    logging.getLogger("p2phub").handlers.clear()
+
+
+def test_a_warning_of_a_command_that_ends_is_a_sentence_and_what_it_tells_itself_is_not_said_twice(
+    sentences: Callable[..., str],
+) -> None:
+    assert sentences(verbose=0, dated=False) == "WARNING: nothing is taken from /mnt/lab\n"
+    assert sentences(verbose=0, dated=False, told="p2phub.store.sharing") == ""
+    assert sentences(verbose=0, dated=False, told="p2phub.store.share") != ""
+    for how in ({"verbose": 0, "dated": True}, {"verbose": 1, "dated": False, "told": "p2phub.store.sharing"}):
+        assert "WARNING p2phub.store.sharing.attached: nothing is taken from /mnt/lab" in sentences(**how)

@@ -287,3 +287,19 @@ async def test_the_network_is_asked_who_else_holds_what_may_go() -> None:
         spare, finder, own=PUBLISHER.peer_id, store=store, workers=Workers()  # type: ignore[arg-type]
     )  # fmt: skip
     assert [(each.manifest, each.others) for each in ordered] == [(TWO.root, 8), (ONE.root, 2)]
+
+
+async def test_what_goes_and_what_was_served_is_called_by_whatever_is_known_of_it(scene: Scene, tmp_path: Path) -> None:
+    first = await publish(scene, tmp_path / "model")
+    (tmp_path / "model" / "more.bin").write_bytes(b"more")
+    second = await publish(scene, tmp_path / "model")
+    own(scene.real_store, ONE)
+    own(scene.real_store, TWO, folder=tmp_path / "other")
+    manifests = {each.manifest for each in scene.real_store.held_at()}
+    scene.parts.shelf.bytes_sent.update(dict.fromkeys(manifests, 7))
+    names = (await scene.call("status"))["names"]
+    assert names[second["manifest"]] == names[first["manifest"]] == second["reference"]
+    assert names[text(TWO.root)] == "other"
+    assert text(ONE.root) not in names
+    (item,) = (await scene.call("gc", dry_run=True))["items"]
+    assert (item["manifest"], item["name"], item["references"]) == (text(ONE.root), None, [])
