@@ -66,7 +66,8 @@ def _name(item: dict[str, Any]) -> str:
 
 
 def _here(item: dict[str, Any]) -> str:
-    whose = WHOSE.get(item["origin"], item["origin"])
+    # `ls` knows what is published still, and says "published before" of the rest; here it is how it came.
+    whose = item["origin"] if item["origin"] == "published" else WHOSE.get(item["origin"], item["origin"])
     return f"{whose}, pinned" if item["pinned"] and item["held"] else whose or "seen"
 
 

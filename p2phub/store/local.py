@@ -7,7 +7,9 @@ copies it hashes it again. Source: docs/design/store.md, "What is here already".
 
 from __future__ import annotations
 
+import os
 from functools import partial
+from pathlib import Path
 
 from p2phub.content import ChunkTable, RangeSet
 from p2phub.errors import DiskError
@@ -34,7 +36,7 @@ class _Search:
         self._table = table
         self._rows: dict[int, HoldingRow] = {row.id: row for row in holdings.rows()}
         self._openers: dict[int, tuple[Known, Opener] | None] = {}
-        self._files: dict[tuple[int, int], LocalFile] = {}
+        self._files: dict[tuple[int, int], LocalFile | None] = {}
 
     def runs(self, wanted: RangeSet) -> list[LocalRun]:
         found: list[LocalRun] = []
@@ -62,9 +64,12 @@ class _Search:
             here = known.table.chunk(number)
             if here.digest != wanted.digest or here.length != wanted.length or not opener.has(here.file):
                 continue
+            file = self._file(place.holding, here.file, known, opener)
+            if file is None:
+                continue
             count = self._alike(first, stop, known.table, number, known.table.span(here.file)[1])
             if best is None or count > best.count:
-                best = LocalRun(first, count, self._file(place.holding, here.file, known, opener), here.offset)
+                best = LocalRun(first, count, file, here.offset)
             if count == stop - first:
                 break  # No other has more.
         return best
@@ -93,12 +98,22 @@ class _Search:
             self._openers[holding] = None if known is None or opener is None else (known, opener)
         return self._openers[holding]
 
-    def _file(self, holding: int, number: int, known: Known, opener: Opener) -> LocalFile:
+    def _file(self, holding: int, number: int, known: Known, opener: Opener) -> LocalFile | None:
+        """Return a file of a holding; None if it is not there any more, which its user need not have told anybody."""
         key = holding, number
         if key not in self._files:
-            size = known.manifest.files[number].size
-            self._files[key] = LocalFile(opener.path(number), size, opener.trusts(number), partial(opener, number))
+            path, size = opener.path(number), known.manifest.files[number].size
+            file = LocalFile(path, size, opener.trusts(number), partial(opener, number))
+            self._files[key] = file if _stands(path, size) else None
         return self._files[key]
+
+
+def _stands(path: Path, size: int) -> bool:
+    """Whether a file of that length is there; what it is, whoever opens it sees."""
+    try:
+        return os.stat(path).st_size == size
+    except OSError:
+        return False
 
 
 def _number(table: ChunkTable, place: Place) -> int | None:

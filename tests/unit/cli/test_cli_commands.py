@@ -1231,3 +1231,11 @@ def test_ls_says_below_the_rows_what_attached_place_is_not_there(cli: Cli, hub: 
     assert cli("ls", "--json").last["away"] == [told]
     hub.results["attached"] = [{**RESULTS["attached"][0], "problem": None}]
     assert "/mnt/lab" not in cli("ls").err
+
+
+def test_a_search_does_not_say_of_what_is_published_that_it_was_so_before(cli: Cli, hub: FakeHub) -> None:
+    (item,) = RESULTS["search"]["items"]
+    hub.results["search"] = {**RESULTS["search"], "items": [{**item, "origin": "published", "pinned": False}]}
+    said = cli("search", "m").out
+    assert "  published  " in said
+    assert "before" not in said

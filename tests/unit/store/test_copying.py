@@ -40,3 +40,19 @@ def test_a_source_that_grows_while_it_is_cloned_leaves_nothing_behind_the_file(t
     arrival.finish()
     assert scene.files() == CONTENT.files
     scene.store.close()
+
+
+def test_what_was_removed_by_hand_is_not_told_of_and_another_copy_is(tmp_path: Path) -> None:
+    scene = DiskScene(tmp_path)
+    scene.folder = tmp_path / "one"
+    hold(scene, CONTENT)
+    scene.folder = tmp_path / "two"
+    hold(scene, CONTENT)
+    (told,) = scene.store.local(CONTENT.table, CONTENT.whole)
+    told.file.path.unlink()
+    (other,) = scene.store.local(CONTENT.table, CONTENT.whole)
+    assert other.file.path != told.file.path
+    assert other.file.path.exists()
+    other.file.path.write_bytes(b"shorter")
+    assert scene.store.local(CONTENT.table, CONTENT.whole) == []
+    scene.store.close()
