@@ -44,6 +44,8 @@ async def run(call: Invocation) -> int:
             nonlocal hashing
             output.event(event)
             if isinstance(event, api.PublishProgress):
+                if not event.files:
+                    return  # It was all known already, or there is nothing.
                 if not hashing:
                     hashing = True
                     progress.begin(f"Hashing {plural(event.files, 'file')}", total=event.bytes_total)
@@ -63,6 +65,8 @@ def _show(call: Invocation, told: list[api.Adopted], result: dict[str, Any]) -> 
     held = [each for each in told if each.files]
     if not held:
         output.say("Nothing of what was found can be adopted." if told else "Nothing to adopt was found.")
+        if not told and not call.args.caches:
+            output.note("The usual places of other programs were looked at; `p2phub adopt DIR` looks at a folder.")
     for each in held:
         output.say(*_lines(each))
     if held:

@@ -1239,3 +1239,13 @@ def test_a_search_does_not_say_of_what_is_published_that_it_was_so_before(cli: C
     said = cli("search", "m").out
     assert "  published  " in said
     assert "before" not in said
+
+
+def test_where_nothing_is_found_to_adopt_it_is_said_where_that_was_looked_for(cli: Cli, hub: FakeHub) -> None:
+    hub.results["adopt"] = {**RESULTS["adopt"], "models": 0, "bytes": 0, "gone": [], "problems": []}
+    hub.events = [api.PublishProgress(0, 0, 0)]
+    said = cli("adopt")
+    assert "Nothing to adopt was found." in said.out
+    assert "`p2phub adopt DIR` looks at a folder" in said.err
+    assert "Hashing" not in said.err
+    assert "usual places" not in cli("adopt", "hf").err
