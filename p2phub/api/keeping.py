@@ -58,11 +58,11 @@ class KeepingVerbs(HubPart):
         """Keep `ref` from collection; what is not held whole is fetched into the home's own store.
 
         `ref` is a reference, manifest digest, ticket, or a folder that holds something; the other arguments are as for
-        `fetch`. Room within the quota of the own store is made by letting go of what is not pinned there, of what was
-        not used for longest first. Returns {"manifest", "folder", "fetched": None if it was here, else as Done has it}.
-        Raises UsageError, Malformed, NotFound, NotTrusted, of it Unsafe, NoProvider, Damaged, ChunkMismatch, DiskError,
-        as `fetch` does; of it DiskFull where the quota leaves no room. Failed, it leaves the pin and what came, and the
-        same call goes on from there.
+        `fetch`. Room within the quota is made by letting go of what is not pinned in the own store, and of what came
+        from an upstream hub, of what was not used for longest first. Returns {"manifest", "folder", "fetched": None if
+        it was here, else as Done has it}. Raises UsageError, Malformed, NotFound, NotTrusted, of it Unsafe, NoProvider,
+        Damaged, ChunkMismatch, DiskError, as `fetch` does; of it DiskFull where the quota leaves no room. Failed, it
+        leaves the pin and what came, and the same call goes on from there.
         """
         args = {
             "ref": as_ref(ref),
@@ -74,7 +74,8 @@ class KeepingVerbs(HubPart):
         return await self._verbs.call("pin", {**args, "serve": serve, **said}, watch)
 
     async def unpin(self, ref: str) -> JsonObject:
-        """Let a pinned manifest be collected again, if it lies in the own store; nothing is removed by this.
+        """Let a pinned manifest be collected again, if it lies in the own store or came from an upstream hub; nothing
+        is removed by this.
 
         Returns {"manifest"}. Raises NotFound if it is not pinned, UsageError, DiskError.
         """
@@ -91,26 +92,30 @@ class KeepingVerbs(HubPart):
         return await self._verbs.call("remove", {"ref": as_ref(ref), "folder": as_folder(ref)}, unwatched)
 
     async def gc(self, *, dry_run: bool = False, unfinished: bool = False) -> JsonObject:
-        """Remove what nothing keeps: what lies in the own store and is not pinned, metadata of what is not held any
-        more, and what crashes left. Never what stands in a folder of the user's.
+        """Remove what nothing keeps: what lies in the own store or came from an upstream hub and is not pinned,
+        metadata of what is not held any more, and what crashes left. Never what stands in a folder of the user's.
 
         With `dry_run` nothing is removed, and told is what would be. `unfinished`: also what fetches that did not end
         and do not run left beside their destination. Returns {"dry_run", "bytes": of the items, "items": [{"manifest",
         "name": what to call it, if anything is known, "references", "folder", "bytes", "used" (unix seconds or None),
-        "others": how many others hold it, or None}], "leftovers": [{"folder", "bytes"}], "unfinished": [{"manifest",
-        "name", "references", "folder", "bytes"}], "blobs", "blob_bytes", "rows", "unfinished_bytes": what is kept of
-        fetches that did not end}. Raises DiskError; what was removed by then is gone, and the rest can be read.
+        "others": how many others hold it, or None, "origin": "own" or "upstream", and of a snapshot of an upstream hub
+        "revision", while "manifest" may be None: what is not whole here is none}], "leftovers": [{"folder", "bytes"}],
+        "unfinished": [{"manifest", "name", "references", "folder", "bytes"}], "blobs", "blob_bytes", "rows",
+        "unfinished_bytes": what is kept of fetches that did not end}. Raises DiskError; what was removed by then is
+        gone, and the rest can be read.
         """
         return await self._verbs.call("gc", {"dry_run": dry_run, "unfinished": unfinished}, unwatched)
 
     async def du(self) -> JsonObject:
         """Return what is held and what it takes, all in bytes.
 
-        {"items": [{"manifest", "references", "folder", "origin", "pinned", "complete", "bytes", "bytes_once": in chunks
-        that nothing else held here has, "bytes_same_content": in chunks held elsewhere, too (by digest),
-        "bytes_same_file": in files that another holding has, too (by inode)}], "by_origin": {origin: bytes}, "bytes":
-        of all, "bytes_files": each file counted once, "bytes_content": each chunk counted once, "quota": of the own
-        store, or None, "blobs", "blob_bytes", "index_bytes", "log_bytes", "leftover_bytes": in the own store, named by
-        nothing, "unfinished_bytes": there, of fetches that did not end}. Raises DiskError.
+        {"items": [{"manifest", "references", "name" (that it had where it was adopted, or None), "folder", "origin",
+        "pinned", "complete", "bytes", "bytes_once": in chunks that nothing else held here has, "bytes_same_content": in
+        chunks held elsewhere, too (by digest), "bytes_same_file": in files that another holding has, too (by inode)}],
+        "by_origin": {origin: bytes}, "bytes": of all, "bytes_files": each file counted once, "bytes_content": each
+        chunk counted once, "upstream": {"folder", "bytes": of what came from an upstream hub, each file once,
+        "bytes_held": of that, what is among the items, "snapshots"}, "quota": of the own store and what came from an
+        upstream hub, or None, "blobs", "blob_bytes", "index_bytes", "log_bytes", "leftover_bytes": in both, named by
+        nothing, "unfinished_bytes": in the own store, of fetches that did not end}. Raises DiskError.
         """
         return await self._verbs.call("du", {}, unwatched)

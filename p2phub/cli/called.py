@@ -32,3 +32,8 @@ def with_digest(name: str | None, manifest: str) -> str:
 
 def digest_shown(manifest: str) -> str:
     return f"{manifest[:4]}…{manifest[-8:]}" if len(manifest) > 16 else manifest
+
+
+def commit_shown(revision: str) -> str:
+    """Return as much of a commit's digits as git shows."""
+    return revision[:7]

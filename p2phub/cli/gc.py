@@ -6,7 +6,7 @@ import time
 from argparse import ArgumentParser
 from typing import Any
 
-from p2phub.cli.called import with_digest
+from p2phub.cli.called import commit_shown, with_digest
 from p2phub.cli.command import Command, Invocation
 from p2phub.cli.sizes import plural, size
 from p2phub.cli.table import table_or_blocks
@@ -33,11 +33,13 @@ async def run(call: Invocation) -> int:
         output.say(*table_or_blocks(titles, rows, blocks, right=(1, 3), columns=output.columns))
     output.say(*(_of_unfinished(each) for each in found["unfinished"]))
     output.say(*(f"  {size(each['bytes'])} left over in {each['folder']}" for each in found["leftovers"]))
+    of_a_hub = sum(each.get("origin") == "upstream" for each in items)
     total = found["bytes"] + found["blob_bytes"] + sum(each["bytes"] for each in left)
     what = ", ".join(
         words
         for count, words in (
-            (len(items), plural(len(items), "manifest")),
+            (len(items) - of_a_hub, plural(len(items) - of_a_hub, "manifest")),
+            (of_a_hub, plural(of_a_hub, "snapshot") + " of an upstream hub"),
             (len(left), plural(len(left), "leftover")),
             (found["blobs"], plural(found["blobs"], "blob")),
             (found["rows"], f"{plural(found['rows'], 'row')} of the index"),
@@ -59,7 +61,8 @@ async def run(call: Invocation) -> int:
 
 
 def _row(item: dict[str, Any]) -> list[str]:
-    others = "?" if item["others"] is None else str(item["others"])
+    # The hub has it, too; how many others do is not asked.
+    others = "hub" if item.get("origin") == "upstream" else "?" if item["others"] is None else str(item["others"])
     return [_named(item), size(item["bytes"]), _ago(item["used"]), others]
 
 
@@ -74,6 +77,8 @@ def _of_unfinished(item: dict[str, Any]) -> str:
 
 
 def _named(item: dict[str, Any]) -> str:
+    if item.get("origin") == "upstream":
+        return f"{item['name']} at {commit_shown(item['revision'])}"
     # A daemon of an older version tells of no name, but of references.
     return with_digest(item.get("name") or next(iter(item["references"]), None), item["manifest"])
 
@@ -90,7 +95,7 @@ COMMAND = Command(
     "remove what nothing keeps (--dry-run: tell of it)",
     add_arguments,
     run,
-    description="Removes what lies in the home's own store and is not pinned, metadata of what is not held any more, "
-    "and what crashes left. Published, adopted and fetched folders are never touched.",
+    description="Removes what lies in the home's own store or came from an upstream hub and is not pinned, metadata of "
+    "what is not held any more, and what crashes left. Published, adopted and fetched folders are never touched.",
     interrupted="what was removed is gone, all else can be read; the same command goes on",
 )

@@ -17,7 +17,7 @@ from p2phub.discovery import Candidate
 from p2phub.engine.workers import Workers
 from p2phub.identity import PeerId
 from p2phub.net import Finder
-from p2phub.store import Keep, Spare, Store, in_order
+from p2phub.store import Keep, Spare, SpareSnapshot, Store, in_order
 
 ASK_S = 5.0  # For all that is asked of others: a collection, or a fetch that needs the room, waits for it.
 ASKED_MAX = 16  # Those that would go first; what they make room for is little if they are rare.
@@ -25,15 +25,18 @@ ASKED_AT_ONCE = 4
 
 
 async def collect(
-    spare: Spare, keep: Keep, *, store: Store, workers: Workers, changed: Callable[[Digest], None]
+    spare: Spare | SpareSnapshot, keep: Keep, *, store: Store, workers: Workers, changed: Callable[[Digest], None]
 ) -> int | None:
-    """Let go of one holding of the own store; return how many bytes it was, None if it is needed by now.
+    """Let go of one holding of the own store, or of a snapshot of a hub; return how many bytes it was, None if it is
+    needed by now.
 
     `changed` is told before, so that nobody is offered it any more, and after. Raises DiskError.
     """
-    changed(spare.manifest)
+    for manifest in spare.manifests:
+        changed(manifest)
     freed = await workers.run_long(lambda: store.collect(spare, keep))
-    changed(spare.manifest)
+    for manifest in spare.manifests:
+        changed(manifest)
     return freed
 
 

@@ -13,7 +13,8 @@ import logging
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,7 +31,7 @@ from p2phub.identity import MirrorId
 from p2phub.manifest import check_paths
 from p2phub.net import Hub, Mirrors
 from p2phub.store.disk import disk_errors
-from p2phub.store.hub_copy import HubCopy, HubFile, hash_beginning
+from p2phub.store.hub_copy import PRIVATE, PUBLIC, HubCopy, HubFile, hash_beginning
 
 _log = logging.getLogger(__name__)
 _TRIES = 3
@@ -58,7 +59,8 @@ class Listing(msgspec.Struct, frozen=True):
 
 
 class Upstream:
-    """One hub. `folder`: where its copies are kept; `kept` is told after a file came that others may want."""
+    """One hub. `folder`: where its copies are kept; `kept` is told after a file came that others may want; `make_room`
+    is asked for room for bytes that are about to come, beside what is `left`, and raises DiskFull."""
 
     def __init__(
         self,
@@ -70,8 +72,10 @@ class Upstream:
         mirrors: Mirrors,
         nursery: trio.Nursery,
         kept: Callable[[Listing], None],
+        make_room: Callable[[int], Awaitable[None]],
     ) -> None:
         self._hub, self._folder, self._workers, self._nursery, self._kept = hub, folder, workers, nursery, kept
+        self._make_room = make_room
         self._answers = HubAnswers(hub)
         self._anybody: Hub = mirrors.open_hub(hub, None)
         self._with_token = None if token is None else mirrors.open_hub(hub, token)
@@ -82,6 +86,11 @@ class Upstream:
         self._one_at_a_time = tuple(trio.Lock() for _ in range(limits.UPSTREAM_LISTINGS_MAX))
         self._naming = trio.Lock()  # Several may wait for one file, and then find it has no name yet.
         self._wrong: dict[tuple[Path, str], float] = {}
+
+    @property
+    def left(self) -> int:
+        """How many bytes are still to come of what is coming."""
+        return sum(each.left for each in self._coming.values())
 
     async def listing(self, repo: Repo, revision: str) -> Listing:
         """Return what a revision has now. Raises NotFound, PeerError, UsageError, DiskError."""
@@ -108,7 +117,8 @@ class Upstream:
         if file is None:
             raise NotFound(f"{listing.repo.name} has no file {path[:200]!a} at {listing.commit}")
         try:
-            await self._bring(listing, file, start, min(stop, file.size), arrived)
+            async with self._using(listing):
+                await self._bring(listing, file, start, min(stop, file.size), arrived)
         except NotFound:
             if self._with_token is None or not listing.for_everybody:
                 raise
@@ -182,19 +192,15 @@ class Upstream:
             check_paths(files)
         except Malformed as error:
             raise self._answers.odd(f"names that not every machine can hold: {error.what}") from error
-        cache = self._folder / ("public" if for_everybody else "private")
+        cache = self._folder / (PUBLIC if for_everybody else PRIVATE)
         copy = HubCopy(cache, KINDS[repo.kind][0], repo.name, commit)
 
         def begin_copy() -> set[str]:
-            copy.begin(files)
-            for file in files.values():  # An empty one nobody asks for.
-                if not file.size and file.hasher().hexdigest() == file.blob and copy.standing(file) is None:
-                    copy.coming(file)
-                    copy.keep(file)
-            here = {path for path, file in files.items() if copy.standing(file) is not None}
-            for path in here:
-                copy.link(files[path])
-            return here
+            used, _ = copy.use(files)
+            try:
+                return _link_what_stands(copy, files)
+            finally:
+                os.close(used)
 
         listing = Listing(repo, commit, files, for_everybody, copy, await self._workers.run(begin_copy))
         self._listings[repo, commit] = listing
@@ -205,6 +211,27 @@ class Upstream:
         return listing
 
     # --- files -------------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _using(self, listing: Listing) -> AsyncIterator[None]:
+        """Keep the snapshot of a listing from collection. It may have been collected since it was listed."""
+
+        def use() -> int:
+            # What was here is forgotten before there is a folder again, or who finds that would believe it.
+            used, was_there = listing.copy.use(listing.files, begins=listing.standing.clear)
+            try:
+                if not was_there:
+                    listing.standing.update(_link_what_stands(listing.copy, listing.files))
+            except BaseException:
+                os.close(used)
+                raise
+            return used
+
+        used = await self._workers.run(use)
+        try:
+            yield
+        finally:
+            os.close(used)
 
     async def _bring(self, listing: Listing, file: HubFile, start: int, stop: int, arrived: Arrived) -> None:
         key = listing.copy.folder, file.blob
@@ -242,11 +269,12 @@ class Upstream:
     async def _run(self, listing: Listing, file: HubFile, coming: Coming) -> None:
         key = listing.copy.folder, file.blob
         try:
-            coming.place = await self._workers.run(lambda: begin(listing.copy, file))
-            await self._download(listing, file, coming)
-            coming.place = await self._workers.run(lambda: self._keep(listing, file))
-            coming.told = file.size
-            await self._note(listing, file)
+            async with self._using(listing):
+                coming.place = await self._workers.run(lambda: begin(listing.copy, file))
+                await self._download(listing, file, coming)
+                coming.place = await self._workers.run(lambda: self._keep(listing, file))
+                coming.told = file.size
+                await self._note(listing, file)
         except HubError as error:
             coming.error = error
         except Exception:  # noqa: BLE001  # One file must never end the node, whatever fault of ours it finds.
@@ -276,7 +304,8 @@ class Upstream:
         coming.count = await self._workers.run_long(lambda: hash_beginning(place, hasher, file.size))
         coming.left = file.size - coming.count
         # The size is the hub's word: it is believed before the disk is full, not when it is.
-        wanted = sum(each.left for each in self._coming.values())
+        await self._make_room(coming.left)
+        wanted = self.left
         await self._workers.run(lambda: listing.copy.need_room(wanted))
         with disk_errors(f"write to {place}"):
             fd = os.open(place, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -353,3 +382,15 @@ class Upstream:
 
     def _not_as_listed(self, file: HubFile) -> Damaged:
         return Damaged(f"{self._hub} gave something else as {file.path} than what it lists")
+
+
+def _link_what_stands(copy: HubCopy, files: Mapping[str, HubFile]) -> set[str]:
+    """Name the files of a snapshot that are here already; return their paths. Blocks."""
+    for file in files.values():  # An empty one nobody asks for.
+        if not file.size and file.hasher().hexdigest() == file.blob and copy.standing(file) is None:
+            copy.coming(file)
+            copy.keep(file)
+    here = {path for path, file in files.items() if copy.standing(file) is not None}
+    for path in here:
+        copy.link(files[path])
+    return here

@@ -12,7 +12,7 @@ Each setting comes from the first of these that has it: the option of the comman
     down = "100MiB"
     wait = "24h"     # how long a fetch waits for somebody who has it, where it is not told
     shared = ["/mnt/lab/models"]   # attached places (`p2phub attach`), beside those that were attached by command
-    quota = "200GB"  # of the home's own store (`p2phub pin`); "none", the default, is as much as there is
+    quota = "200GB"  # of the own store and what came from a hub; "none", the default, is as much as there is
     log = "json"     # how the daemon writes its log: one object a line, or "text", the default
     gateway = "127.0.0.1:7700"   # where the gateway serves; true is there, "none", the default, nowhere
     gateway_users = ["ollama"]   # further users of this machine whose programs read through it without its token
@@ -72,7 +72,7 @@ class Config(msgspec.Struct, frozen=True):
     up: int | None = None  # Bytes a second; None is as fast as it goes.
     down: int | None = None
     wait: float | None = None  # Seconds, math.inf for ever; None: as `engine.patience` has it.
-    quota: int | None = None  # Bytes that the own store may have; None: as many as the disk.
+    quota: int | None = None  # Bytes that the own store, and what came from a hub, may have; None: as many as the disk.
     allow_unsafe: bool = False  # Whether a fetch puts files in place that may run code, where it is not told.
     gateway: Address | None = None  # Where the daemon's gateway serves; None: there is none.
     gateway_users: tuple[str, ...] = ()  # Whose programs read through it without its token, beside our own.

@@ -1,6 +1,8 @@
-"""What this node keeps: what a collection must not touch, and room in the own store within the quota.
+"""What this node keeps: what a collection must not touch, and room within the quota, for fetches into the own store
+and for what comes from an upstream hub.
 
-A collection, and a fetch that makes room, wait for each other; what fetches under way will take counts as taken.
+A collection, and a fetch that makes room, wait for each other; what fetches under way will take counts as taken. Files
+of a hub come by the thousand: what was free at a look is given to them for a while before there is another.
 """
 
 from __future__ import annotations
@@ -18,12 +20,14 @@ from p2phub.errors import DiskFull
 from p2phub.manifest import named_manifest
 from p2phub.node.compose import Parts, is_unfinished_in
 from p2phub.node.unfinished import every_begun
-from p2phub.store import Keep, Ledger, Origin, Spare, enough
+from p2phub.store import Keep, Ledger, Origin, Spare, SpareSnapshot, enough, in_order
+
+_LOOK_S = 60.0  # So long what was free at a look is believed to be.
 
 
 class Keeping:
     """What one node keeps. `busy` are the manifests it fetches, or gives to another program, now; `changed` is told
-    of what is let go of; `online`: whether the network may be asked."""
+    of what is let go of; `online`: whether the network may be asked; `coming`: bytes still to come from a hub."""
 
     def __init__(
         self,
@@ -32,8 +36,12 @@ class Keeping:
         busy: Callable[[], Iterable[Digest]],
         changed: Callable[[Digest], None],
         online: bool,
+        coming: Callable[[], int] = lambda: 0,
     ) -> None:
         self._parts = parts
+        self._coming = coming
+        self._free_until = 0.0
+        self._free = 0  # Bytes, of what was free at the last look, that nobody was given yet.
         self._busy = busy
         self._changed = changed
         self._online = online
@@ -56,16 +64,20 @@ class Keeping:
 
         return await parts.workers.run(look)
 
-    async def in_order(self, spare: Iterable[Spare]) -> tuple[Spare, ...]:
+    async def in_order(
+        self, spare: Iterable[Spare], snapshots: Iterable[SpareSnapshot]
+    ) -> tuple[Spare | SpareSnapshot, ...]:
         """Return what may go in the order in which it goes, the network asked where it can be."""
         waiting, parts = tuple(spare), self._parts
-        if not self._online or not waiting:
-            return waiting
-        finder = await parts.open_finder()
-        return await ask_others(waiting, finder, own=parts.key.peer_id, store=parts.store, workers=parts.workers)
+        if self._online and waiting:
+            finder = await parts.open_finder()
+            waiting = await ask_others(waiting, finder, own=parts.key.peer_id, store=parts.store, workers=parts.workers)
+        goes: list[Spare | SpareSnapshot] = [*waiting, *snapshots]
+        return in_order(goes)
 
-    async def collect(self, spare: Spare, keep: Keep) -> int | None:
-        """Let go of one holding; return how many bytes, None if it is needed by now. Raises DiskError."""
+    async def collect(self, spare: Spare | SpareSnapshot, keep: Keep) -> int | None:
+        """Let go of one holding, or of a hub's snapshot; return how many bytes, None if it is needed by now. Raises
+        DiskError."""
         parts = self._parts
         return await collect(spare, keep, store=parts.store, workers=parts.workers, changed=self._changed)
 
@@ -91,31 +103,53 @@ class Keeping:
         finally:
             self._promised.pop(manifest, None)
 
-    async def _make_room(self, manifest: Digest, count: int) -> None:
-        """Let go of what may go, so that `count` bytes more are within the quota. Raises DiskFull, DiskError."""
-        parts, quota = self._parts, self._parts.config.quota
-        if quota is None:
+    async def room_for_hub(self, count: int) -> None:
+        """Let go of what may go, so that `count` bytes of an upstream hub, which are among those that are `coming`, are
+        within the quota. Raises DiskFull, DiskError."""
+        if self._parts.config.quota is None:
             return
         async with self.lock:
+            now = trio.current_time()
+            if now >= self._free_until or count > self._free:
+                self._free = await self._room(None, count)
+                self._free_until = now + _LOOK_S
+            else:
+                self._free -= count
 
-            def taken() -> int:
-                mine = parts.store.holdings(manifest)
-                held = parts.store.own_bytes() - sum(each.bytes_total for each in mine if each.origin is Origin.OWN)
-                # Of those that run it counts what they will take.
-                counted = self._promised.keys() | {manifest}
-                left = parts.store.own_unfinished()
-                return held + sum(left[other] for other in left.keys() - counted)
-
-            promised = sum(self._promised[other] for other in self._promised if other != manifest)
-            short = await parts.workers.run(taken) + promised + count - quota
-            if short > 0:
-                await self._free(manifest, short, count)
+    async def _make_room(self, manifest: Digest, count: int) -> None:
+        """Let go of what may go, so that `count` bytes more are within the quota. Raises DiskFull, DiskError."""
+        if self._parts.config.quota is None:
+            return
+        async with self.lock:
+            self._free_until = 0.0
+            await self._room(manifest, count)
             self._promised[manifest] = count
 
-    async def _free(self, manifest: Digest, short: int, count: int) -> None:
+    async def _room(self, manifest: Digest | None, count: int) -> int:
+        """Make room for `count` bytes more of a manifest, or (None) of a hub's file; return how many are free
+        beside."""
+        parts, quota = self._parts, self._parts.config.quota
+        assert quota is not None, "without a quota nobody needs room"
+
+        def taken() -> int:
+            mine = () if manifest is None else parts.store.holdings(manifest)
+            held = parts.store.own_bytes() - sum(each.bytes_total for each in mine if each.origin is Origin.OWN)
+            # Of those that run it counts what they will take.
+            counted = self._promised.keys() | ({manifest} if manifest is not None else set())
+            left = parts.store.own_unfinished()
+            return held + sum(left[other] for other in left.keys() - counted) + parts.store.upstream_bytes()
+
+        promised = sum(self._promised[other] for other in self._promised if other != manifest) + self._coming()
+        more = 0 if manifest is None else count
+        short = await parts.workers.run_long(taken) + promised + more - quota
+        if short > 0:
+            await self._let_go(manifest, short, count)
+        return max(0, -short)
+
+    async def _let_go(self, manifest: Digest | None, short: int, count: int) -> None:
         parts, keep = self._parts, await self.keep()
         found = await parts.workers.run_long(lambda: parts.store.collectable(keep))
-        spare = await self.in_order(each for each in found.spare if each.manifest != manifest)
+        spare = await self.in_order((each for each in found.spare if each.manifest != manifest), found.snapshots)
         if enough(spare, short) is None:  # Nothing is let go of in vain.
             raise DiskFull(
                 f"{count:,} bytes more would be {short:,} over the quota of {parts.config.quota:,} bytes, and "

@@ -69,6 +69,7 @@ class Running:
             busy=lambda: [*self._used, *(fetch.manifest for fetch in self._begun.values()), *self.readings],
             changed=self.shelf_changed,
             online=announcer is not None,
+            coming=lambda: 0 if self.upstream is None else self.upstream.left,
         )
         self.places = SharedPlaces(parts)
         self.changes = 0  # Grows when what is held or named here may have changed.

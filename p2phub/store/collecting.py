@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from p2phub.content import Digest
 from p2phub.errors import Malformed, Occupied
@@ -28,13 +28,26 @@ from p2phub.store.hashed import lists_of_hashed
 from p2phub.store.holdings import HOLDING, Holdings, holding_key
 from p2phub.store.index import HoldingRow, key_of
 from p2phub.store.interface import Origin
-from p2phub.store.keeping import Collectable, Keep, Leftover, Spare, Swept, in_order
+from p2phub.store.keeping import (
+    UPSTREAM_FOLDER,
+    Collectable,
+    Keep,
+    Leftover,
+    Spare,
+    SpareSnapshot,
+    Swept,
+    UpstreamLook,
+    in_order,
+)
 from p2phub.store.ledger import PIN, mark_key
 from p2phub.store.needs import blobs_of
 from p2phub.store.noting import root_key
 from p2phub.store.opened import Opened
 from p2phub.store.removing import GOING, Unlinked, bytes_taken, remove_tree, set_aside, tree_bytes
 from p2phub.store.state_log import StateLog
+
+if TYPE_CHECKING:
+    from p2phub.store.hub_collecting import HubCollector
 
 T = TypeVar("T")
 
@@ -74,7 +87,29 @@ class Collector:
         lengths = [length for _, length in self._unneeded(keep, frozenset(row.id for row in rows))]
         stale = len(self._index.gone()) + len(self._holdings.contents.unheld()) + len(self._places_gone())
         stale += len(ended(self._holdings, keep))
-        return Collectable(in_order(spare), tuple(self.leftovers(keep)), len(lengths), sum(lengths), stale)
+        copies = self.look_at_copies(keep)
+        leftovers = (*self.leftovers(keep), *copies.leftovers)
+        return Collectable(in_order(spare), leftovers, len(lengths), sum(lengths), stale, in_order(copies.spare))
+
+    def _copies(self) -> HubCollector | None:
+        """Return what collects the copies of an upstream hub; None where there never were any."""
+        if not os.path.isdir(self._home / UPSTREAM_FOLDER):
+            return None
+        from p2phub.store.hub_collecting import HubCollector  # Few have one.
+
+        return HubCollector(self._home, self._disk, self._log, self._holdings)
+
+    def look_at_copies(self, keep: Keep) -> UpstreamLook:
+        """Return what came from an upstream hub, what of it may go, and what crashes left of it."""
+        copies = self._copies()
+        return UpstreamLook() if copies is None else copies.look(keep)
+
+    def upstream_bytes(self) -> int:
+        if self._copies() is None:
+            return 0
+        from p2phub.store.hub_copies import bytes_in
+
+        return bytes_in(self._home)
 
     def _needed_by_others(self) -> set[Digest]:
         """Return the manifests whose folder in the own store was published from, adopted, or fetched to, too: `_remove`
@@ -181,7 +216,17 @@ class Collector:
 
     # --- how it goes -----------------------------------------------------------------------------------------------
 
-    def collect(self, spare: Spare, keep: Keep) -> int | None:
+    def collect(self, spare: Spare | SpareSnapshot, keep: Keep) -> int | None:
+        if isinstance(spare, Spare):
+            freed = self._collect_own(spare, keep)
+        else:
+            copies = self._copies()
+            freed = None if copies is None else copies.collect(spare, keep)
+        if freed is not None:
+            self._drop_rows_of_gone()
+        return freed
+
+    def _collect_own(self, spare: Spare, keep: Keep) -> int | None:
         if spare.manifest in keep.pinned or spare.manifest in keep.busy:
             return None
         if spare.folder != own_folder(self._home, spare.manifest):
@@ -189,10 +234,7 @@ class Collector:
         rows = [row for row in self._own_rows(spare.manifest) if row.origin is Origin.OWN]
         if not rows:
             return None
-        freed = self._remove(spare.manifest, rows)
-        if freed is not None:
-            self._drop_rows_of_gone()
-        return freed
+        return self._remove(spare.manifest, rows)
 
     def sweep(self, keep: Keep, stopped: Callable[[], bool]) -> Swept:
         removed: list[Leftover] = []
@@ -207,6 +249,9 @@ class Collector:
         for name in self._opened.names():
             if not stopped() and (gone_there := self._opened.remove(name)) is not None:
                 removed.append(gone_there)
+        copies = self._copies()
+        if copies is not None:
+            removed += copies.sweep(stopped)
         rows = len(end(self._holdings, self._log, ended(self._holdings, keep)))
         rows += self._drop_rows_of_gone()
         removed += self._drafts.sweep(stopped)

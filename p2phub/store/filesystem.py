@@ -35,6 +35,8 @@ from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import OWN_FOLDER, fingerprint, open_place, open_published
 from p2phub.store.hashed import hashed_at, note_hashed
 from p2phub.store.holdings import Holdings
+from p2phub.store.hub_lock import in_use as copy_in_use
+from p2phub.store.hub_lock import repository_at
 from p2phub.store.interface import (
     DRAFT,
     Arrival,
@@ -53,7 +55,7 @@ from p2phub.store.interface import (
     Scan,
     Selected,
 )
-from p2phub.store.keeping import Collectable, Keep, Spare, Swept, Usage
+from p2phub.store.keeping import Collectable, Keep, Spare, SpareSnapshot, Swept, Usage
 from p2phub.store.local import find_local
 from p2phub.store.mapped import shows_writes
 from p2phub.store.own_folder import in_use
@@ -313,6 +315,10 @@ class FilesystemStore:
         with disk_errors(f"look over {self._home}"):
             return self._collector.unfinished()
 
+    def upstream_bytes(self) -> int:
+        with disk_errors(f"look over {self._home}"):
+            return self._collector.upstream_bytes()
+
     def note_others(self, manifest: Digest, others: int) -> None:
         self._holdings.keeping.note_others(manifest, others)
 
@@ -322,13 +328,15 @@ class FilesystemStore:
             folder = self.own_folder(manifest)
             with disk_errors(f"use {folder}"), contextlib.suppress(FileNotFoundError):  # Nothing there to be kept.
                 stack.enter_context(in_use(self._disk, folder, OWN_FOLDER))
+            for row in self._holdings.upstream_rows(manifest):
+                stack.enter_context(copy_in_use(repository_at(row.folder)))
             yield
 
     def collectable(self, keep: Keep) -> Collectable:
         with disk_errors(f"look over {self._home}"):
             return self._collector.collectable(keep)
 
-    def collect(self, spare: Spare, keep: Keep) -> int | None:
+    def collect(self, spare: Spare | SpareSnapshot, keep: Keep) -> int | None:
         with disk_errors(f"remove {spare.folder}"):
             return self._collector.collect(spare, keep)
 
@@ -356,7 +364,9 @@ class FilesystemStore:
             holdings, bytes_files, bytes_content = usage_of(self._holdings)
             blobs = self._blobs.lengths()
             unfinished = self._collector.unfinished()
-            left = self._collector.leftovers(Keep(busy=frozenset(unfinished)))
+            keep = Keep(busy=frozenset(unfinished))
+            copies = self._collector.look_at_copies(keep)
+            left = [*self._collector.leftovers(keep), *copies.leftovers]
             return Usage(
                 holdings,
                 sum(each.bytes for each in holdings if each.holding.origin is not Origin.SHARED),
@@ -368,6 +378,7 @@ class FilesystemStore:
                 _length(self._home / LOG),
                 sum(each.bytes for each in left),
                 sum(unfinished.values()),
+                copies.usage,
             )
 
     def _secret(self) -> bytes:

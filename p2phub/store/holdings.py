@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import zip_longest
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from p2phub.store.index_content import ContentIndex
 from p2phub.store.index_earlier import EarlierIndex
 from p2phub.store.index_keeping import KeepingIndex
 from p2phub.store.interface import Fingerprint, HeldAt, Holding, Origin, Provenance
+from p2phub.store.keeping import UPSTREAM_FOLDER
 from p2phub.store.known import Known, KnownManifests, Lender
 from p2phub.store.noting import Noting, root_key
 from p2phub.store.opening import Borrower, Opener
@@ -68,6 +69,8 @@ class Holdings:
         self.earlier = EarlierIndex(self.index.database)
         self.manifests = KnownManifests(blobs, lender)
         self.noting = Noting(self.index, self.contents, blobs, self.manifests)
+        upstream = Path(os.path.abspath(home)) / UPSTREAM_FOLDER
+        self._upstream = tuple(os.path.join(at, "") for at in {os.fspath(upstream), os.path.realpath(upstream)})
         self._used: dict[int, float] = {}  # When it was last noted of a holding that it is used.
 
     def hold(
@@ -347,13 +350,23 @@ class Holdings:
         return file is not None and file.standing != DOUBTED
 
     def note_used(self, row: HoldingRow) -> None:
-        """Note that a holding of the home's own store is used: what was not for longest is collected first."""
+        """Note that a holding of what may be collected is used: what was not for longest goes first."""
         now = time.time()
-        if row.origin is not Origin.OWN or abs(now - self._used.get(row.id, 0)) < USE_NOTED_S:
+        if not self._may_be_collected(row) or abs(now - self._used.get(row.id, 0)) < USE_NOTED_S:
             return
         self._used[row.id] = now
         with contextlib.suppress(DiskError):  # Whoever reads needs no note of it.
             self.keeping.note_used(row.id, int(now))
+
+    def upstream_rows(self, digest: Digest) -> list[HoldingRow]:
+        """Return the holdings of a manifest that stand in a copy of an upstream hub."""
+        return [row for row in self.index.holdings(digest) if self._is_of_upstream(row)]
+
+    def _is_of_upstream(self, row: HoldingRow) -> bool:
+        return row.origin is Origin.ADOPTED and os.fspath(row.folder).startswith(self._upstream)
+
+    def _may_be_collected(self, row: HoldingRow) -> bool:
+        return row.origin is Origin.OWN or self._is_of_upstream(row)
 
     def close(self) -> None:
         self.index.database.close()
@@ -371,6 +384,13 @@ class Holdings:
     def logged(self) -> Iterable[Begun]:
         """Yield what the log says is held."""
         return _begun(self._log)
+
+    def logged_in(self, manifests: Set[Digest]) -> set[bytes]:
+        """Return in which folders the log says these manifests are held, as `os.fsencode` has them: an index that was
+        cut off from what was recorded last may not know."""
+        keys = {digest.raw.hex() for digest in manifests}
+        logged = self._log.all(HOLDING).items() if keys else ()
+        return {value[0] for (digest, _), value in logged if digest in keys and isinstance(value[0], bytes)}
 
     def recall(self) -> int:
         """Hold again, in doubt, what the log says is held and the index does not know: whoever recorded it may have

@@ -7,15 +7,17 @@
       .coming/<blob>                      what has come of a file so far, from its beginning on; none of it is checked
       .seen/<blob>                        how the blob stood when it was checked
 
-There are two caches: what needed a token stands apart from what everybody may have. All methods block and raise
-DiskError.
+There are two caches: what needed a token stands apart from what everybody may have. What was not used for longest may
+be collected (`hub_collecting`), so a snapshot is asked for within `use`. All methods block and raise DiskError.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
@@ -23,9 +25,14 @@ import msgspec
 from p2phub.manifest import check_path, git_blob_sha1, lfs_pointer
 from p2phub.store.destination import need_room
 from p2phub.store.disk import FOLDER_FLAGS, Disk, disk_errors, make_folder, open_for_reading
+from p2phub.store.hub_lock import in_use, share
 from p2phub.store.materialise.listing import Listed, encode_listing
 
+PUBLIC, PRIVATE = CACHES = ("public", "private")
+"""Below UPSTREAM_FOLDER: what everybody may have, and what needed the token."""
+
 _READ_BYTES = 1 << 20
+_USE_NOTED_S = 60.0
 
 
 class HubFile(msgspec.Struct, frozen=True):
@@ -57,15 +64,48 @@ class HubCopy:
         self.folder = cache / f"{folder_of}--{name.replace('/', '--')}"
         self._commit = commit
 
+    @property
+    def snapshot(self) -> Path:
+        return self.folder / "snapshots" / self._commit
+
+    def use(self, files: Mapping[str, HubFile], *, begins: Callable[[], None] = lambda: None) -> tuple[int, bool]:
+        """Begin the snapshot if it is not there, which `begins` is told first, and keep it from collection until the
+        descriptor is closed that is returned; and whether it was there."""
+        was_there = True
+        with disk_errors(f"write to {self.folder}"):
+            while (fd := share(self.snapshot)) is None:
+                was_there = False
+                begins()
+                self.begin(files)
+            try:
+                if abs(time.time() - os.fstat(fd).st_mtime) > _USE_NOTED_S:
+                    os.utime(fd)
+            except BaseException:
+                os.close(fd)
+                raise
+        return fd, was_there
+
+    def in_use(self) -> AbstractContextManager[None]:
+        """Keep all that the repository has from collection."""
+        return in_use(self.folder)
+
     def begin(self, files: Mapping[str, HubFile]) -> None:
         """Make the folders, and write down what the commit has."""
         with disk_errors(f"write to {self.folder}"):
-            for name in ("blobs", "snapshots", "trees", ".coming", ".seen"):
-                make_folder(Disk(), self.folder / name, 0o700)
-            (self.folder / "snapshots" / self._commit).mkdir(exist_ok=True)
-            listing = self.folder / "trees" / f"{self._commit}.json"
-            if not listing.exists():
-                _write_whole(listing, encode_listing({path: _listed(file) for path, file in files.items()}))
+            fd = None
+            while fd is None:
+                make_folder(Disk(), self.folder, 0o700)
+                fd = share(self.folder)
+            try:
+                for name in ("blobs", "snapshots", "trees", ".coming", ".seen"):
+                    make_folder(Disk(), self.folder / name, 0o700)
+                # First what it has, or a collection would not know whose blobs are here already.
+                listing = self.folder / "trees" / f"{self._commit}.json"
+                if not listing.exists():
+                    _write_whole(listing, listing_of(files))
+                self.snapshot.mkdir(exist_ok=True)
+            finally:
+                os.close(fd)
 
     def standing(self, file: HubFile) -> Path | None:
         """Return where a file stands, checked and unchanged since; None if it does not, or if what has that digest is
@@ -121,7 +161,7 @@ class HubCopy:
     def link(self, file: HubFile) -> None:
         """Name a file that stands here by its path."""
         check_path(file.path)
-        at = self.folder / "snapshots" / self._commit / file.path
+        at = self.snapshot / file.path
         with disk_errors(f"write to {at}"):
             at.parent.mkdir(parents=True, exist_ok=True)
             if not at.is_symlink():
@@ -131,6 +171,11 @@ class HubCopy:
         """Remove what came of a file."""
         with disk_errors(f"remove from {self.folder}"):
             (self.folder / ".coming" / file.blob).unlink(missing_ok=True)
+
+
+def listing_of(files: Mapping[str, HubFile]) -> bytes:
+    """Return the listing of a commit, as the hub's own client writes it."""
+    return encode_listing({path: _listed(file) for path, file in files.items()})
 
 
 def hash_beginning(place: Path, hasher: hashlib._Hash, most: int) -> int:

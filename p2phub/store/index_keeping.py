@@ -36,6 +36,16 @@ class OwnRow(msgspec.Struct, frozen=True):
     others: int | None
 
 
+class PlacedRow(msgspec.Struct, frozen=True):
+    """A holding, by where it stands. `folder` as `os.fsencode` has it; `used_at`: Unix seconds, 0 if nobody noted."""
+
+    id: int
+    manifest: Digest
+    folder: bytes
+    origin: Origin
+    used_at: int
+
+
 class Sized(msgspec.Struct, frozen=True):
     """A file of a holding: its number, which it is on the disk (device, inode), its bytes when it was hashed, None if
     it was not; and the key of its root."""
@@ -124,9 +134,46 @@ class KeepingIndex:
 
         return self._do(ask)
 
+    def is_held_at(self, folders: Sequence[bytes]) -> bool:
+        """Whether a holding that is none of the own store's has one of these folders itself."""
+        marks = ", ".join("?" * len(folders))
+        query = f"SELECT 1 FROM holding WHERE origin != '{Origin.OWN.value}' AND folder IN ({marks}) LIMIT 1"
+        return self._do(lambda db: db.execute(query, folders).fetchone()) is not None
+
+    def held_below(self, folders: Sequence[bytes]) -> list[PlacedRow]:
+        """Return the holdings whose folder is below one of these, of which none is below another."""
+        query = (
+            "SELECT id, manifest, folder, origin, at FROM holding LEFT JOIN used ON used.holding = id"
+            f" WHERE {_below('folder', folders)} ORDER BY id"
+        )
+        rows = self._do(lambda db: db.execute(query, _bounds(folders)).fetchall())
+        return [
+            PlacedRow(number, Digest(manifest), folder, Origin(origin), at or 0)
+            for number, manifest, folder, origin, at in rows
+        ]
+
+    def placed_by_others(self, folders: Sequence[bytes]) -> list[bytes]:
+        """Return the places below these folders of single files that something holds that was not adopted there."""
+        query = (
+            "SELECT place FROM file JOIN holding ON holding.id = file.holding"
+            f" WHERE {_below('place', folders)}"
+            f" AND NOT (origin = '{Origin.ADOPTED.value}' AND ({_below('folder', folders)}))"
+        )
+        bounds = [*_bounds(folders), *_bounds(folders)]
+        return [place for (place,) in self._do(lambda db: db.execute(query, bounds).fetchall())]
+
+    def bytes_placed(self, folders: Sequence[bytes]) -> int:
+        """Return what the files below these folders come to that something holds by their place, each once."""
+        query = (
+            "SELECT sum(size) FROM (SELECT DISTINCT device, inode, size FROM file JOIN holding"
+            f" ON holding.id = file.holding WHERE size IS NOT NULL AND ({_below('place', folders)}))"
+        )
+        (found,) = self._do(lambda db: db.execute(query, _bounds(folders)).fetchone())
+        return found or 0
+
     # --- what was forgotten ----------------------------------------------------------------------------------------
 
-    def retire(self, row: HoldingRow) -> None:
+    def retire(self, row: HoldingRow | PlacedRow) -> None:
         """Forget a holding at once, however many files it has: its rows elsewhere go by `gone` and `drop_rows`."""
 
         def forget(db: sqlite3.Connection) -> None:
@@ -211,6 +258,14 @@ class KeepingIndex:
         """Return (device, inode) of the files that are part of more than one holding, or twice of one."""
         query = "SELECT device, inode FROM file WHERE inode IS NOT NULL GROUP BY device, inode HAVING count(*) > 1"
         return set(self._do(lambda db: db.execute(query).fetchall()))
+
+
+def _below(column: str, folders: Sequence[bytes]) -> str:
+    return "(" + " OR ".join([f"({column} > ? AND {column} < ?)"] * len(folders)) + ")"
+
+
+def _bounds(folders: Sequence[bytes]) -> list[bytes]:
+    return [folder + end for folder in folders for end in (b"/", b"0")]  # "0" comes after "/".
 
 
 def _drop_files(db: sqlite3.Connection, holding: int) -> int:

@@ -1,8 +1,8 @@
 """What a home keeps, what may be collected of it and in which order, and what all of it takes. Pure values.
 
-Collectable are what lies in the home's own store and is not pinned, blobs that describe nothing that is kept, what
-crashes left, and rows of the index that tell of nothing. A user's folders are never among it. Who carries it out:
-`collecting`; decisions/0093.
+Collectable are what lies in the home's own store and is not pinned, what came from an upstream hub likewise, blobs that
+describe nothing that is kept, what crashes left, and rows of the index that tell of nothing. A user's folders are never
+among it. Who carries it out: `collecting`, `hub_collecting`; decisions/0093, 0119.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
@@ -24,6 +24,12 @@ RARE_BELOW = 3
 
 OPENED_FOLDER = "opened"
 """Below the home: what tensors are read from while the rest arrives, a folder a call."""
+
+UPSTREAM_FOLDER = "upstream"
+"""Below the home: what came from an upstream hub, as its own client would keep it (`hub_copy`)."""
+
+USED_LATELY_S = 300.0
+"""A snapshot of an upstream hub that was used since then stays: clients ask for one file of it after the other."""
 
 OPENED_LETTERS = 32
 """Hex digits, of which the name of such a folder consists: all else in there is nobody's to remove."""
@@ -54,15 +60,42 @@ class Spare(msgspec.Struct, frozen=True):
     def is_rare(self) -> bool:
         return self.others is None or self.others < RARE_BELOW
 
+    @property
+    def manifests(self) -> tuple[Digest, ...]:
+        return (self.manifest,)
 
-def in_order(spare: Iterable[Spare]) -> tuple[Spare, ...]:
+
+class SpareSnapshot(msgspec.Struct, frozen=True):
+    """A commit of a repository of an upstream hub that may go. `manifests`: what is held of it, none before it was
+    adopted; `bytes`: of what no other snapshot has that stays. It is not rare: the hub has it."""
+
+    name: str
+    commit: str
+    folder: Path
+    manifests: tuple[Digest, ...]
+    bytes: int
+    used_at: int
+
+    @property
+    def is_rare(self) -> bool:
+        return False
+
+
+Goes = TypeVar("Goes", Spare, SpareSnapshot, Spare | SpareSnapshot)
+
+
+def in_order(spare: Iterable[Goes]) -> tuple[Goes, ...]:
     """Return what goes first first: not used for longest, but after all others what is rare."""
-    return tuple(sorted(spare, key=lambda each: (each.is_rare, each.used_at, each.manifest.raw)))
+    return tuple(sorted(spare, key=lambda each: (each.is_rare, each.used_at, _raw(each), str(each.folder))))
 
 
-def enough(spare: Iterable[Spare], wanted_bytes: int) -> tuple[Spare, ...] | None:
+def _raw(spare: Spare | SpareSnapshot) -> bytes:
+    return spare.manifests[0].raw if spare.manifests else b""
+
+
+def enough(spare: Iterable[Spare | SpareSnapshot], wanted_bytes: int) -> tuple[Spare | SpareSnapshot, ...] | None:
     """Return of `spare`, which are in order, the first that have `wanted_bytes`; None if all have less."""
-    taken: list[Spare] = []
+    taken: list[Spare | SpareSnapshot] = []
     for each in spare:
         if wanted_bytes <= 0:
             break
@@ -80,14 +113,15 @@ class Leftover(msgspec.Struct, frozen=True):
 
 
 class Collectable(msgspec.Struct, frozen=True):
-    """What a collection would remove: `spare` in its order; `rows` of the index that tell of nothing any more, among
-    them those of earlier versions that are not all there any more."""
+    """What a collection would remove: `spare` in its order, and `snapshots` in theirs; `rows` of the index that tell of
+    nothing any more, among them those of earlier versions that are not all there any more."""
 
     spare: tuple[Spare, ...]
     leftovers: tuple[Leftover, ...]
     blobs: int
     blob_bytes: int
     rows: int
+    snapshots: tuple[SpareSnapshot, ...] = ()
 
 
 class Swept(msgspec.Struct, frozen=True):
@@ -99,8 +133,27 @@ class Swept(msgspec.Struct, frozen=True):
     rows: int
 
 
+class UpstreamUsage(msgspec.Struct, frozen=True):
+    """What the copies of an upstream hub take, each file once, with what is coming; `bytes_held`: of that, what
+    holdings have; `snapshots`: how many."""
+
+    bytes: int = 0
+    bytes_held: int = 0
+    snapshots: int = 0
+
+
+class UpstreamLook(msgspec.Struct, frozen=True):
+    """What a look at the copies of an upstream hub found: what may go, what crashes left, what all of it takes."""
+
+    spare: tuple[SpareSnapshot, ...] = ()
+    leftovers: tuple[Leftover, ...] = ()
+    usage: UpstreamUsage = UpstreamUsage()
+
+
 class HoldingUsage(msgspec.Struct, frozen=True):
-    """Of a holding's `bytes`, `bytes_same_file` are in files (by inode) that another holding has too, under whatever
+    """`bytes_selected`: of its `bytes`, what files take that were made of selected parts of it.
+
+    Of a holding's `bytes`, `bytes_same_file` are in files (by inode) that another holding has too, under whatever
     name, and `bytes_same_content` in chunks (by digest) that are held elsewhere, too, be it the same blocks of the
     disk (hard links, clones) or another copy."""
 
@@ -108,6 +161,7 @@ class HoldingUsage(msgspec.Struct, frozen=True):
     bytes: int
     bytes_same_file: int
     bytes_same_content: int
+    bytes_selected: int = 0
 
     @property
     def bytes_once(self) -> int:
@@ -129,6 +183,7 @@ class Usage(msgspec.Struct, frozen=True):
     log_bytes: int
     leftover_bytes: int
     unfinished_bytes: int = 0  # Of fetches into the own store that did not end.
+    upstream: UpstreamUsage = UpstreamUsage()
 
 
 class Keeper(Protocol):
@@ -143,18 +198,22 @@ class Keeper(Protocol):
     def own_unfinished(self) -> dict[Digest, int]:
         """Return what each fetch into the own store takes there that did not end, or runs, beside what is held."""
 
+    def upstream_bytes(self) -> int:
+        """Return what the copies of an upstream hub take, each file once, with what is coming."""
+
     def note_others(self, manifest: Digest, others: int) -> None:
         """Note how many others hold a manifest that is held in the own store."""
 
     def in_use(self, manifest: Digest) -> AbstractContextManager[None]:
-        """Nobody collects what the own store has of a manifest, in whatever process, until this ends. Raises Occupied
-        if somebody writes to it."""
+        """Nobody collects what the own store, or a hub's snapshot, has of a manifest, in whatever process, until this
+        ends. Raises Occupied if somebody writes to it."""
 
     def collectable(self, keep: Keep) -> Collectable:
         """Return what may go. Changes nothing that is held."""
 
-    def collect(self, spare: Spare, keep: Keep) -> int | None:
-        """Forget a holding of the own store, durably, then remove its files; return how many bytes those were.
+    def collect(self, spare: Spare | SpareSnapshot, keep: Keep) -> int | None:
+        """Forget a holding of the own store, or what is held of a hub's snapshot, durably, then remove its files;
+        return how many bytes those were.
 
         None, and nothing is done, if by now it is pinned, written to, in use, gone, or none of the own store."""
 

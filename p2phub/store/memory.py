@@ -102,6 +102,7 @@ class MemoryStore:
         self.collectable, self.collect, self.sweep = keeper.collectable, keeper.collect, keeper.sweep
         self.unfinished_bytes, self.discard_unfinished = keeper.unfinished_bytes, keeper.discard_unfinished
         self.discard_opened, self.usage = keeper.discard_opened, keeper.usage
+        self.upstream_bytes = keeper.upstream_bytes
         self._note_used = keeper.note_used
 
     # --- what a user does to a folder ------------------------------------------------------------------------------

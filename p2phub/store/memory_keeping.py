@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from p2phub.content import Digest
 from p2phub.errors import Occupied
 from p2phub.store.interface import Origin
-from p2phub.store.keeping import Collectable, HoldingUsage, Keep, Spare, Swept, Usage, in_order
+from p2phub.store.keeping import Collectable, HoldingUsage, Keep, Spare, SpareSnapshot, Swept, Usage, in_order
 from p2phub.store.memory_drafting import CONTENT
 from p2phub.store.needs import blobs_of
 
@@ -47,6 +47,9 @@ class MemoryKeeper:
             begun = [(folder, manifest) for folder, manifest in self._store.unfinished]
         ours = (manifest for folder, manifest in begun if folder == self.own_folder(manifest))
         return {manifest: self.unfinished_bytes(manifest, self.own_folder(manifest)) for manifest in ours}
+
+    def upstream_bytes(self) -> int:
+        return 0  # Nothing in memory comes from a hub.
 
     def note_used(self, manifest: Digest) -> None:
         self.used_at[manifest] = int(time.time())
@@ -83,7 +86,9 @@ class MemoryKeeper:
         blobs = self._unneeded(keep, {(each.manifest, each.folder) for each in spare})
         return Collectable(in_order(spare), (), len(blobs), sum(blobs.values()), self._store.ended(keep))
 
-    def collect(self, spare: Spare, keep: Keep) -> int | None:
+    def collect(self, spare: Spare | SpareSnapshot, keep: Keep) -> int | None:
+        if not isinstance(spare, Spare):
+            return None
         with self._store.lock:
             kept = spare.manifest in keep.pinned | keep.busy or spare.folder in self._store.being_written
             kept = kept or self._store.in_use_at[spare.folder] > 0

@@ -23,10 +23,11 @@ GOING = ".going."
 """How names begin of what is being removed."""
 
 
-def set_aside(disk: Disk, name: str, *, dir_fd: int) -> str:
-    """Rename the folder `name` so that nobody finds it; return its new name. Raises OSError."""
+def set_aside(disk: Disk, name: str, *, dir_fd: int, into: int | None = None) -> str:
+    """Rename the folder `name` so that nobody finds it, to the folder `into` if that is given; return its new name.
+    Raises OSError."""
     aside = f"{GOING}{name[:16]}.{secrets.token_hex(4)}"
-    disk.rename_new(name, aside, source_fd=dir_fd, target_fd=dir_fd)
+    disk.rename_new(name, aside, source_fd=dir_fd, target_fd=dir_fd if into is None else into)
     return aside
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,34 +23,12 @@ from p2phub.store.filesystem import FilesystemStore
 from p2phub.store.ledger import FileLedger
 from tests.support.content import Content, content_of, random_files
 from tests.support.covers import covers
-from tests.support.crashing import QuickDisk, RecordingDisk, Step, image, said_before
+from tests.support.crashing import QuickDisk, RecordingDisk, StepsWithIndex, image, said_before
 
 GOES = content_of({**random_files(1, a=2_600, z=700), "sub/b.bin": b"b" * 1_500, "sub/deep/c.bin": b"c" * 300}, 700)
 STAYS = content_of({**random_files(2, kept=1_900), "sub/b.bin": b"b" * 1_500}, 700)
 PINNED = Keep(pinned=frozenset({STAYS.root}))
 WAYS = ("lost", "ordered", "chance", "chance", "killed")
-
-
-class StepsWithIndex(list[Step]):
-    """A log that keeps, of each time that something was added, the index of `home` as it was then."""
-
-    def __init__(self, home: Path) -> None:
-        super().__init__()
-        self._path = home / INDEX
-        self.indexes: list[bytes] = [b""]
-
-    def append(self, step: Step) -> None:
-        super().append(step)
-        self.indexes.append(self.read())
-
-    def read(self) -> bytes:
-        if not self._path.exists():
-            return b""
-        connection = sqlite3.connect(self._path)
-        try:
-            return connection.serialize()
-        finally:
-            connection.close()
 
 
 @pytest.fixture

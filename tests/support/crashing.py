@@ -15,12 +15,14 @@ import itertools
 import os
 import random
 import shutil
+import sqlite3
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from p2phub.store.database import INDEX
 from p2phub.store.disk import Disk
 
 SECTOR = 512
@@ -219,6 +221,28 @@ class QuickDisk(Disk):
 
     def syncfs(self, fd: int) -> bool:
         return True
+
+
+class StepsWithIndex(list[Step]):
+    """A log that keeps, of each time that something was added, the index of `home` as it was then."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__()
+        self._path = home / INDEX
+        self.indexes: list[bytes] = [b""]
+
+    def append(self, step: Step) -> None:
+        super().append(step)
+        self.indexes.append(self.read())
+
+    def read(self) -> bytes:
+        if not self._path.exists():
+            return b""
+        connection = sqlite3.connect(self._path)
+        try:
+            return connection.serialize()
+        finally:
+            connection.close()
 
 
 @dataclass(slots=True)

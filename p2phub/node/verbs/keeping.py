@@ -24,7 +24,7 @@ from p2phub.node.running import JsonObject, Running
 from p2phub.node.unfinished import Begun, begun, forget
 from p2phub.node.verbs.fetching import Openness, fetch_and_share, is_public, is_unsafe_allowed
 from p2phub.observe import Watch
-from p2phub.store import Holding, Leftover, Origin, Spare, Usage
+from p2phub.store import UPSTREAM_FOLDER, Holding, Leftover, Origin, Spare, SpareSnapshot, Usage, in_order
 
 _LOOKS = trio.CapacityLimiter(2)  # At folders that may be anywhere.
 
@@ -154,13 +154,14 @@ async def gc(node: Running, watch: Watch, *, dry_run: bool = False, unfinished: 
         found = await parts.workers.run_long(lambda: parts.store.collectable(keep))
         noted = await _unfinished(node, frozenset(node.keeping.busy()))
         left, kept = (noted, []) if unfinished else ([], noted)
-        told_of = {each.manifest for each in found.spare} | {fetch.manifest for fetch, _ in left}
+        goes: list[Spare | SpareSnapshot] = [*found.spare, *found.snapshots]
+        told_of = {manifest for each in goes for manifest in _manifests(each)} | {fetch.manifest for fetch, _ in left}
         names = await parts.workers.run(lambda: _known_names(parts, told_of)) if told_of else _Names({}, {})
         if dry_run:
             told = {fetch.folder for fetch, _ in left}  # What a fetch left is counted once.
             return {
                 "dry_run": True,
-                **_told(found.spare, [each.bytes for each in found.spare], names),
+                **_told(in_order(goes), [each.bytes for each in in_order(goes)], names),
                 "leftovers": _leftovers_json([each for each in found.leftovers if each.folder not in told]),
                 "unfinished": [_unfinished_json(fetch, count, names) for fetch, count in left],
                 "unfinished_bytes": sum(count for _, count in kept),
@@ -168,8 +169,8 @@ async def gc(node: Running, watch: Watch, *, dry_run: bool = False, unfinished: 
                 "blob_bytes": found.blob_bytes,
                 "rows": found.rows,
             }
-        gone: list[tuple[Spare, int]] = []
-        for each in await keeping.in_order(found.spare):
+        gone: list[tuple[Spare | SpareSnapshot, int]] = []
+        for each in await keeping.in_order(found.spare, found.snapshots):
             freed = await keeping.collect(each, keep)
             gone += [] if freed is None else [(each, freed)]
         given_up = [(fetch, count) for fetch, _ in left if (count := await _give_up(node, fetch)) is not None]
@@ -228,19 +229,44 @@ def _known_names(parts: Parts, manifests: Set[Digest]) -> _Names:
     return _Names(references_by_manifest(parts), names_of(parts, manifests))
 
 
-def _told(spare: Sequence[Spare], freed: Sequence[int], names: _Names) -> JsonObject:
+def _manifests(goes: Spare | SpareSnapshot) -> Sequence[Digest]:
+    return (goes.manifest,) if isinstance(goes, Spare) else goes.manifests
+
+
+def _told(spare: Sequence[Spare | SpareSnapshot], freed: Sequence[int], names: _Names) -> JsonObject:
     return {
         "bytes": sum(freed),
         "items": [
             {
-                **names.json(each.manifest),
+                **(_own_json(each, names) if isinstance(each, Spare) else _snapshot_json(each, names)),
                 "folder": str(each.folder),
                 "bytes": count,
                 "used": each.used_at or None,
-                "others": each.others,
             }
             for each, count in zip(spare, freed, strict=True)
         ],
+    }
+
+
+def _own_json(spare: Spare, names: _Names) -> JsonObject:
+    return {
+        **names.json(spare.manifest),
+        "origin": Origin.OWN.value,
+        "revision": None,
+        "others": spare.others,
+    }
+
+
+def _snapshot_json(spare: SpareSnapshot, names: _Names) -> JsonObject:
+    # Before all of it is here, files of it may be held alone; then no manifest is all of it.
+    manifest = spare.manifests[0] if len(spare.manifests) == 1 else None
+    return {
+        "manifest": None if manifest is None else manifest.text(Codec.MSGPACK),
+        "references": [] if manifest is None else names.references.get(manifest, []),
+        "origin": UPSTREAM_FOLDER,
+        "name": spare.name,
+        "revision": spare.commit,
+        "others": None,
     }
 
 
@@ -266,6 +292,7 @@ async def du(node: Running, watch: Watch) -> JsonObject:
             {
                 "manifest": each.holding.manifest.text(Codec.MSGPACK),
                 "references": names.get(each.holding.manifest, []),
+                "name": _found_as(each.holding),
                 "folder": str(each.holding.folder),
                 "origin": each.holding.origin.value,
                 "pinned": each.holding.manifest in pins,
@@ -274,13 +301,25 @@ async def du(node: Running, watch: Watch) -> JsonObject:
                 "bytes_once": each.bytes_once,
                 "bytes_same_file": each.bytes_same_file,
                 "bytes_same_content": each.bytes_same_content,
+                "bytes_selected": each.bytes_selected,
             }
             for each in usage.holdings
         ],
         "by_origin": by_origin,
         "quota": parts.config.quota,
+        "upstream": {
+            "folder": str(parts.config.home / UPSTREAM_FOLDER),
+            "bytes": usage.upstream.bytes,
+            "bytes_held": usage.upstream.bytes_held,
+            "snapshots": usage.upstream.snapshots,
+        },
         **_sums(usage),
     }
+
+
+def _found_as(holding: Holding) -> str | None:
+    """Return what something that was adopted was called where it was found."""
+    return holding.source.name if holding.origin is Origin.ADOPTED and holding.source is not None else None
 
 
 def _sums(usage: Usage) -> JsonObject:

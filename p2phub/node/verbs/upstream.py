@@ -2,13 +2,14 @@
 
 It is asked only where the user said so (`upstream`). What comes is adopted as a cache of its own client would be, in
 `upstream/` of the home: a repository once all of it is here, before that its large files. What needed the token is
-withheld.
+withheld. All of it counts for the quota, and may be collected.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import trio
@@ -20,8 +21,8 @@ from p2phub.node.keystore import upstream_token
 from p2phub.node.running import JsonObject, Running
 from p2phub.node.verbs.adopting import adopt
 from p2phub.observe import Event, RangeReady, Watch
+from p2phub.store import UPSTREAM_FOLDER
 
-FOLDER = "upstream"
 _log = logging.getLogger(__name__)
 
 
@@ -70,11 +71,12 @@ async def _upstream(node: Running) -> Upstream:
         node.upstream = Upstream(
             hub,
             token=token,
-            folder=parts.config.home / FOLDER,
+            folder=parts.config.home / UPSTREAM_FOLDER,
             workers=parts.workers,
             mirrors=parts.open_mirrors(),
             nursery=node.nursery,
             kept=sharing.kept,
+            make_room=node.keeping.room_for_hub,
         )
     return node.upstream
 
@@ -84,11 +86,11 @@ class _Sharing:
 
     def __init__(self, node: Running, nursery: trio.Nursery) -> None:
         self._node, self._nursery = node, nursery
-        self._waiting: dict[Path, bool] = {}
+        self._waiting: dict[Path, Listing] = {}
         self._runs = False
 
     def kept(self, listing: Listing) -> None:
-        self._waiting[listing.copy.folder] = listing.for_everybody
+        self._waiting[listing.copy.folder] = listing
         if not self._runs:
             self._runs = True
             self._nursery.start_soon(self._run)
@@ -96,16 +98,22 @@ class _Sharing:
     async def _run(self) -> None:
         try:
             while self._waiting:
-                folder, for_everybody = self._waiting.popitem()
-                announce = ["all"] if for_everybody else []
+                _, listing = self._waiting.popitem()
                 try:
-                    await adopt(self._node, _nobody, places=[("hf", os.fspath(folder))], announce=announce)
+                    await self._adopt(listing)
                 except HubError as error:  # It is here all the same, and is tried again with what comes next.
                     _log.warning("what came from the upstream hub could not be adopted: %s", error)
                 await self._node.places.tell()
                 self._node.changes += 1
         finally:
             self._runs = False
+
+    async def _adopt(self, listing: Listing) -> None:
+        place = ("hf", os.fspath(listing.copy.folder))
+        announce = ["all"] if listing.for_everybody else []
+        with ExitStack() as stack:  # Or what was hashed would be held after it was collected.
+            await self._node.parts.workers.run(lambda: stack.enter_context(listing.copy.in_use()))
+            await adopt(self._node, _nobody, places=[place], announce=announce)
 
 
 def _nobody(event: Event) -> None:

@@ -610,6 +610,47 @@ def test_du_says_what_is_shared_and_how_much_of_the_quota_is_used(cli: Cli) -> N
     assert "4.50 MB with each chunk counted once" in said
 
 
+def test_du_has_a_row_for_what_came_from_a_hub_and_counts_it_for_the_quota(cli: Cli, hub: FakeHub) -> None:
+    (item,) = RESULTS["du"]["items"]
+    adopted = {
+        **item,
+        "references": [],
+        "name": "acme/mini",
+        "origin": "adopted",
+        "manifest": "bag" + "f" * 40 + "tail",
+    }
+    upstream = {"folder": "/h/upstream", "bytes": 20_000_000, "bytes_held": 5_000_000, "snapshots": 2}
+    both = {"own": 5_000_000, "adopted": 5_000_000}
+    more = {"items": [item, adopted], "upstream": upstream, "by_origin": both, "bytes": 10_000_000}
+    hub.results["du"] = {**RESULTS["du"], **more}
+    said = cli("du").out
+    assert "acme/mini (…fffffftail)" in said
+    assert f"{PEER}/m (…agmanifest)" in said
+    (row,) = (line for line in said.splitlines() if line.startswith("all that came from the upstream hub"))
+    assert "20.0 MB" in row
+    assert "5.00 MB of it adopted" in row
+    assert "All: 25.0 MB (5.00 MB adopted, 5.00 MB own, 15.0 MB of a hub and not adopted)" in said
+    assert "Own store 5.00 MB and upstream hub 20.0 MB: 25.0 MB of 200 GB" in said
+
+
+def test_gc_names_a_snapshot_of_a_hub_that_nothing_holds(cli: Cli, hub: FakeHub) -> None:
+    snapshot = {
+        "manifest": None,
+        "references": [],
+        "origin": "upstream",
+        "name": "acme/mini",
+        "revision": "c0ffee" + "0" * 34,
+        "folder": "/h/upstream/public/models--acme--mini/snapshots/c0ffee",
+        "bytes": 1_000_000,
+        "used": 1_700_000_000,
+        "others": None,
+    }
+    hub.results["gc"] = {**RESULTS["gc"], "items": [*RESULTS["gc"]["items"], snapshot]}
+    said = cli("gc").out
+    assert "acme/mini at c0ffee0" in said
+    assert "1 manifest, 1 snapshot of an upstream hub," in said
+
+
 @pytest.mark.parametrize("kind", [DiskError, NotTrusted, Damaged], ids=lambda kind: str(kind.__name__))
 def test_doctor_lists_its_checks_of_a_home_that_cannot_be_opened(
     kind: type[HubError], cli: Cli, hub: FakeHub, tmp_path: Path

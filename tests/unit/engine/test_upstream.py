@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,6 +27,7 @@ from p2phub.identity import MirrorId, parse_mirror
 from p2phub.net import Mirrors
 from p2phub.net.interface import Take
 from p2phub.store.hub_copy import HubCopy, HubFile, _write_whole
+from p2phub.store.hub_lock import alone
 from tests.support.covers import covers
 
 COMMIT = "c0ffee" + "0" * 34
@@ -95,7 +97,18 @@ def kept() -> list[Listing]:
 
 
 @pytest.fixture
-def ask(tmp_path: Path, kept: list[Listing]) -> Ask:
+def wanted() -> list[int]:
+    """What room was asked for; below zero as the last: there is none."""
+    return []
+
+
+@pytest.fixture
+def ask(tmp_path: Path, kept: list[Listing], wanted: list[int]) -> Ask:
+    async def room(count: int) -> None:
+        if wanted and wanted[-1] < 0:
+            raise DiskFull(f"{count} bytes more would be over the quota")
+        wanted.append(count)
+
     def make(hub: FakeHub, nursery: trio.Nursery) -> Upstream:
         return Upstream(
             parse_mirror("https://hub.example"),
@@ -105,6 +118,7 @@ def ask(tmp_path: Path, kept: list[Listing]) -> Ask:
             mirrors=cast(Mirrors, FakeMirrors(hub)),
             nursery=nursery,
             kept=kept.append,
+            make_room=room,
         )
 
     return make
@@ -443,3 +457,57 @@ async def test_two_files_that_are_one_content_and_come_at_once_are_both_there(as
     assert [each.commit for each in kept] == [COMMIT]
     snapshot = listing.copy.folder / "snapshots" / COMMIT
     assert [(snapshot / path).read_bytes() for path in listing.files] == [content] * 2
+
+
+async def test_files_for_which_the_quota_has_no_room_are_not_begun(ask: Ask, tmp_path: Path, wanted: list[int]) -> None:
+    hub = FakeHub([[entry("big.bin", BIG), entry("small.bin", b"few")]], {"big.bin": BIG, "small.bin": b"few"})
+    async with trio.open_nursery() as nursery:
+        upstream = ask(hub, nursery)
+        listing = await upstream.listing(REPO, "main")
+        await upstream.bring(listing, "small.bin", 0, 3, lambda *_: None)
+        assert (wanted, upstream.left) == ([3], 0)
+        wanted.append(-1)
+        with pytest.raises(DiskFull, match="over the quota"):
+            await upstream.bring(listing, "big.bin", 0, len(BIG), lambda *_: None)
+        assert (hub.spans, upstream.left) == ([(0, 3)], 0)
+        wanted.append(0)
+        await upstream.bring(listing, "big.bin", 0, len(BIG), lambda *_: None)
+    assert wanted[-1] == len(BIG)
+
+
+async def test_a_snapshot_that_was_collected_after_it_was_listed_comes_again_whole(
+    ask: Ask, tmp_path: Path, kept: list[Listing]
+) -> None:
+    files = {"one.bin": b"one", "two.bin": b"two"}
+    hub = FakeHub([[entry(path, data) for path, data in files.items()]], files)
+    async with trio.open_nursery() as nursery:
+        upstream = ask(hub, nursery)
+        listing = await upstream.listing(REPO, "main")
+        for path in files:
+            await upstream.bring(listing, path, 0, 3, lambda *_: None)
+        assert kept == [listing]
+        shutil.rmtree(listing.copy.folder)
+        for path in files:
+            await upstream.bring(listing, path, 0, 3, lambda *_: None)
+        assert len(hub.spans) == 4
+        assert kept == [listing, listing]
+    for path, data in files.items():
+        assert (listing.copy.snapshot / path).read_bytes() == data
+
+
+async def test_a_snapshot_of_which_a_file_is_coming_has_its_folder_in_use(ask: Ask) -> None:
+    hub = FakeHub([[entry("small.bin", b"few")]], {"small.bin": b"few"})
+    hub.waits = trio.Event()
+    async with trio.open_nursery() as nursery:
+        upstream = ask(hub, nursery)
+        listing = await upstream.listing(REPO, "main")
+        with alone(listing.copy.snapshot) as fd:
+            assert fd is not None
+        nursery.start_soon(upstream.bring, listing, "small.bin", 0, 3, lambda *_: None)
+        while not hub.spans:
+            await trio.testing.wait_all_tasks_blocked()
+        with alone(listing.copy.snapshot) as fd:
+            assert fd is None
+        hub.waits.set()
+    with alone(listing.copy.snapshot) as fd:
+        assert fd is not None
