@@ -111,7 +111,8 @@ class KeepingVerbs(HubPart):
 
         {"items": [{"manifest", "references", "name" (that it had where it was adopted, or None), "folder", "origin",
         "pinned", "complete", "bytes", "bytes_once": in chunks that nothing else held here has, "bytes_same_content": in
-        chunks held elsewhere, too (by digest), "bytes_same_file": in files that another holding has, too (by inode)}],
+        chunks held elsewhere, too (by digest), "bytes_same_file": in files that another holding has, too (by inode),
+        "bytes_selected": of files that were made of selected parts of it}],
         "by_origin": {origin: bytes}, "bytes": of all, "bytes_files": each file counted once, "bytes_content": each
         chunk counted once, "upstream": {"folder", "bytes": of what came from an upstream hub, each file once,
         "bytes_held": of that, what is among the items, "snapshots"}, "quota": of the own store and what came from an

@@ -40,6 +40,7 @@ from p2phub.formats import (
     read_gguf_header,
     read_safetensors_header,
     selected_header,
+    selected_path,
 )
 from p2phub.manifest import FileEntry, Manifest
 from p2phub.observe import Remark
@@ -48,7 +49,6 @@ from p2phub.store import Gap, Made, Part, ToMake
 LENGTH_BYTES = 8  # What a safetensors file begins with.
 _ROW_GROUP_MORE_BYTES = 32  # Three numbers of ten bytes, which may have been of one.
 TABLE_MAGIC = b"PAR1"  # What a table begins and ends with.
-_MARK = ".selected"
 Read = Callable[[int, int], bytes]
 _Metadata = TypeVar("_Metadata")
 
@@ -148,15 +148,7 @@ def _making(
         whole = (at for at in layouts if layouts[at].format == GGUF and model_by_name(manifest.files[at].path) == stem)
         first = min(whole)
         used = {first: layouts[first], **used}
-    return Making(_free_path(stem, f".{kind}", manifest), tuple(chosen), used)
-
-
-def _free_path(stem: str, suffix: str, manifest: Manifest) -> str:
-    path = stem + _MARK + suffix
-    taken = {entry.path for entry in manifest.files if entry.path.startswith(stem + _MARK)}
-    while any(each == path or each.startswith(path + "/") for each in taken):
-        path = path.removesuffix(suffix) + _MARK + suffix
-    return path
+    return Making(selected_path(stem, kind, [entry.path for entry in manifest.files]), tuple(chosen), used)
 
 
 def to_make(making: Making, manifest: Manifest) -> ToMake:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from p2phub.formats.safetensors import FORMAT as SAFETENSORS
     from p2phub.formats.safetensors import read_header as read_safetensors_header
     from p2phub.formats.selected import header_bytes_max, in_order, selected_header
+    from p2phub.formats.selected_name import is_selected_name, may_give_parts, selected_path
     from p2phub.formats.weight_map import model_of_index, read_weight_map
 
 __all__ = [
@@ -55,8 +56,10 @@ __all__ = [
     "header_bytes_max",
     "in_order",
     "is_code",
+    "is_selected_name",
     "layout_of",
     "looks_like_gguf",
+    "may_give_parts",
     "merged_pairs",
     "model_of_index",
     "part_end",
@@ -66,6 +69,7 @@ __all__ = [
     "read_weight_map",
     "refusal",
     "selected_header",
+    "selected_path",
     "suspect",
     "telling_spans",
 ]
@@ -80,6 +84,7 @@ _ROOMS = {
     "parquet_part": "part_end",
     "safetensors": "SAFETENSORS read_safetensors_header",
     "selected": "header_bytes_max in_order selected_header",
+    "selected_name": "is_selected_name may_give_parts selected_path",
     "weight_map": "model_of_index read_weight_map",
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}

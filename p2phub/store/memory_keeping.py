@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING
 
 from p2phub.content import Digest
 from p2phub.errors import Occupied
+from p2phub.formats import is_selected_name
 from p2phub.store.interface import Origin
 from p2phub.store.keeping import Collectable, HoldingUsage, Keep, Spare, SpareSnapshot, Swept, Usage, in_order
 from p2phub.store.memory_drafting import CONTENT
 from p2phub.store.needs import blobs_of
+from p2phub.store.whose import NOT_OURS
 
 if TYPE_CHECKING:
+    from p2phub.store.interface import Holding
     from p2phub.store.memory import MemoryStore
 
 OWN_FILES = Path("/own")
@@ -146,7 +149,7 @@ class MemoryKeeper:
                 key = (known.fingerprint.device, known.fingerprint.inode)
                 inodes[key] = inodes.get(key, 0) + 1
                 sizes[key] = known.fingerprint.size
-        found = []
+        found, made = [], 0
         for held in self._store.holdings():
             table, files = tables[held.manifest, held.folder]
             total = sum(known.fingerprint.size for known in files)
@@ -156,8 +159,18 @@ class MemoryKeeper:
                 if inodes[known.fingerprint.device, known.fingerprint.inode] > 1
             )
             same = sum(ref.length for ref in table.chunks(0, len(table)) if times[ref.digest] > 1)
-            found.append(HoldingUsage(held, total, same_file, min(total, same)))
+            selected = self._selected_bytes(held, {known.entry.path for known in files})
+            made += selected
+            found.append(HoldingUsage(held, total + selected, same_file, min(total, same), selected))
         blobs = self._store.blob_lengths()
         total = sum(each.bytes for each in found)
-        content = sum(lengths.values())
-        return Usage(tuple(found), total, sum(sizes.values()), content, len(blobs), sum(blobs.values()), 0, 0, 0)
+        content = sum(lengths.values()) + made
+        return Usage(tuple(found), total, sum(sizes.values()) + made, content, len(blobs), sum(blobs.values()), 0, 0, 0)
+
+    def _selected_bytes(self, held: Holding, paths: set[str]) -> int:
+        """Return what files take that were made of selected parts of a holding, whose manifest has `paths`."""
+        if held.origin in NOT_OURS:
+            return 0
+        files = self._store.folders.get(held.folder, {})
+        made = [file for path, file in files.items() if is_selected_name(path) and path not in paths]
+        return sum(file.fingerprint().size for file in made)

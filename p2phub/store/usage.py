@@ -2,19 +2,22 @@
 
 What is shared by hard links can be told by inode; what was cloned cannot be told from a second copy without asking the
 file system for its extents, so it counts as the same content, which both are. Nothing of the files is looked at: what
-the index noted when they were hashed is what holds. A file whose content another has is shared as a whole; of the
+the index noted when they were hashed is what holds; but files that were made of selected parts are in no manifest, and
+are found where they stand by their names. A file whose content another has is shared as a whole; of the
 others those chunks are that are in another content, too, or twice in their own. Some thousand rows at a time.
 """
 
 from __future__ import annotations
 
+import os
 from array import array
 
 from p2phub.store.holdings import Holdings
 from p2phub.store.index_keeping import Sized
-from p2phub.store.interface import Origin
+from p2phub.store.interface import Holding, Origin
 from p2phub.store.keeping import HoldingUsage
 from p2phub.store.known import Known
+from p2phub.store.whose import NOT_OURS
 
 
 def usage_of(holdings: Holdings) -> tuple[tuple[HoldingUsage, ...], int, int]:
@@ -33,7 +36,8 @@ def usage_of(holdings: Holdings) -> tuple[tuple[HoldingUsage, ...], int, int]:
             for file in files:
                 counting.count(file)
             after = files[-1].number
-        found.append(HoldingUsage(held, counting.bytes, counting.same_file, counting.same_content))
+        selected = counting.count_selected(held) if held.origin not in NOT_OURS else 0
+        found.append(HoldingUsage(held, counting.bytes, counting.same_file, counting.same_content, selected))
     return tuple(found), counting.bytes_files, counting.bytes_content
 
 
@@ -45,6 +49,7 @@ class _Counting:
         self.bytes_files = self.bytes_content = 0
         self._inodes, self._roots = holdings.keeping.repeated_inodes(), holdings.keeping.repeated_roots()
         self._inodes_seen: set[tuple[int, int]] = set()
+        self._selected_seen: set[tuple[int, int]] = set()
         self._roots_seen: set[int] = set()
         # By root the numbers of the chunks that are elsewhere, too; and of those that were not the first that was
         # looked at. Packed: there may be millions.
@@ -76,6 +81,24 @@ class _Counting:
             if is_repeated:
                 self._roots_seen.add(file.root)
 
+    def count_selected(self, held: Holding) -> int:
+        """Count what was made of selected parts of a holding; return what that takes, each file once."""
+        from p2phub.formats import is_selected_name, may_give_parts  # A fetch by ticket knows no format.
+
+        paths = frozenset() if self._known is None else {entry.path for entry in self._known.manifest.files}
+        taken = 0
+        for folder in {os.path.dirname(path) for path in paths if may_give_parts(path)}:
+            for entry in _files_in(os.path.join(held.folder, folder)):
+                if is_selected_name(entry.name) and os.path.join(folder, entry.name) not in paths:
+                    status = entry.stat(follow_symlinks=False)
+                    inode = status.st_dev, status.st_ino
+                    taken += 0 if inode in self._selected_seen else status.st_size
+                    self._selected_seen.add(inode)
+        self.bytes += taken
+        self.bytes_files += taken
+        self.bytes_content += taken
+        return taken
+
     def _count_inode(self, inode: tuple[int, int] | None, size: int) -> None:
         if inode not in self._inodes:
             self.bytes_files += size
@@ -93,3 +116,12 @@ class _Counting:
             return 0
         first, stop = self._known.table.span(file.number)
         return sum(self._known.table.chunk(first + number).length for number in numbers if first + number < stop)
+
+
+def _files_in(folder: str) -> list[os.DirEntry[str]]:
+    """Return the regular files of a folder; none where it is away."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if entry.is_file(follow_symlinks=False)]
+    except OSError:
+        return []

@@ -251,6 +251,19 @@ def test_what_is_held_twice_is_told_by_file_and_by_content(scene: Scene) -> None
     assert (usage.blobs, usage.leftover_bytes) == (len({*ONE.blobs, *TWO.blobs, *THREE.blobs}) + 1, 0)
 
 
+def test_what_was_made_of_selected_parts_counts_though_no_manifest_has_it(scene: Scene) -> None:
+    weights = random_files(4, model=2_000)["model.bin"]
+    content = content_of({"sub/model-00001-of-00002.safetensors": weights, "t.selected.parquet": b"t" * 300}, STEP)
+    own(scene, content)
+    scene.folder = scene.store.own_folder(content.root)
+    scene.put("sub/model.selected.safetensors", b"s" * 700)
+    scene.put("sub/notes.txt", b"n" * 50)
+    usage = scene.store.usage()
+    (used,) = usage.holdings
+    assert (used.bytes, used.bytes_selected, used.bytes_same_content) == (3_000, 700, 0)
+    assert (usage.bytes, usage.bytes_files, usage.bytes_content) == (3_000, 3_000, 3_000)
+
+
 def test_files_that_two_holdings_have_in_one_folder_are_there_once(scene: Scene) -> None:
     put_all(scene, ONE)
     less = content_of({"model.bin": ONE.files["model.bin"]}, STEP)

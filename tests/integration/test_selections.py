@@ -249,6 +249,9 @@ def test_the_command_line_selects_whoever_fetches_and_survives_kill_9(scene: Sce
     assert sum(status["served"].values()) <= size_of(wanted) + SHARDS * SLACK_BYTES
     [held] = scene.start("bob", "ls").wait_for("ls", timeout_s=END_S)["items"]
     assert (held["folder"], held["complete"]) == (os.fspath(scene.folder / "m"), False)
+    [used] = scene.start("bob", "du").wait_for("du", timeout_s=END_S)["items"]
+    made = (scene.folder / "m" / MADE).stat().st_size
+    assert (used["bytes_selected"], used["bytes"]) == (made, made + (model / "config.json").stat().st_size)
 
 
 @pytest.mark.parametrize("damaged", [False, True])
