@@ -31,6 +31,11 @@ class UpstreamVerbs(HubPart):
         Raises UsageError where no hub was named, NotFound, PeerError."""
         return list((await self._verbs.call("hub_refs", {"kind": kind, "name": name}, unwatched))["items"])
 
+    async def hub_kept(self) -> list[JsonObject]:
+        """Return which repositories of the hub have anything here, of each the commit that was used last: [{"kind",
+        "name", "commit", "used" (Unix seconds)}]. The hub is not asked. Raises DiskError."""
+        return list((await self._verbs.call("hub_kept", {}, unwatched))["items"])
+
     async def hub_stretches(
         self, kind: str, name: str, commit: str, path: str, start: int, stop: int
     ) -> AsyncGenerator[Stretch, None]:

@@ -46,7 +46,13 @@ class UpstreamShelf:
         self._asked: OrderedDict[tuple[RepoId, str], tuple[float, Snapshot]] = OrderedDict()
 
     async def repositories(self, kind: Kind) -> Sequence[Repository]:
-        return await self._here.repositories(kind)
+        """Return what is here, then what of the hub is here in part, and so was not adopted yet."""
+        found = {each.repo.name: each for each in await self._here.repositories(kind)}
+        for each in sorted(await self._hub.hub_kept(), key=lambda each: (-each["used"], each["name"])):
+            if each["kind"] == kind.value:
+                repo = RepoId(kind, each["name"])
+                found.setdefault(repo.name, Repository(repo, Release(each["commit"], None)))
+        return list(found.values())
 
     async def names(self, kind: Kind) -> Sequence[RepoId]:
         return await self._here.names(kind)

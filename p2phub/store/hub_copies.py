@@ -130,6 +130,13 @@ def newest_in(folder: Path) -> Snapshot | None:
     return Snapshot(max(found)[1], frozenset(), max(found)[0]) if found else None
 
 
+def kind_and_name(folder: Path) -> tuple[str, str]:
+    """Return which repository the folder of a copy is of: "model" or "dataset", and ORG/NAME."""
+    name = repository_name(folder.name) or folder.name
+    kind, _, rest = name.partition("/")
+    return ("dataset", rest) if kind == "datasets" and "/" in rest else ("model", name)
+
+
 def blob_of(name: str) -> str:
     """Return of which blob a file is that is called so: itself, what comes of it, or a note beside that."""
     return name.partition(".")[0] if "." in name else name

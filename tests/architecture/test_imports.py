@@ -14,7 +14,10 @@ from tests.support.house import PURE_ROOMS, ROOT, imports_of, module_imports, mo
 
 COMPOSE = "p2phub.node.compose"
 PORTS = {
-    "store": {"interface", "ledger_port", "keeping", "catalog", "disk", "caches", "materialise", "sharing", "hub_copy"},
+    "store": {
+        *("interface", "ledger_port", "keeping", "catalog", "disk", "caches", "materialise", "sharing"),
+        *("hub_copy", "hub_copies"),
+    },
     "net": {"interface", "finder"},
 }
 """Rooms of adapters behind ports, and their files that others may name: the ports, what may be kept, how to write a

@@ -97,6 +97,64 @@ def test_a_repository_comes_once_with_the_hubs_own_commit_and_is_there_when_the_
     assert len(hub.asked) == asked
 
 
+def test_what_is_here_of_the_hub_is_found_though_not_all_of_it_came(hub: StaticHub, gateway: Open) -> None:
+    commit = hub.add(NAME, FILES)
+    rows = hub.add("acme/rows", {"data/train.parquet": b"PAR1 rows", "README.md": b"old"}, kind="datasets")
+    hub.add("acme/other", FILES)
+    node, client = gateway("ann")
+    assert client.json("/api/models?search=mini") == []
+    assert client.file(NAME, "config.json") == FILES["config.json"]
+    assert client.file("datasets/acme/rows", "README.md") == b"old"
+    asked = len(hub.asked)
+    assert [(each["id"], each["sha"]) for each in client.json("/api/models?search=mini&full=true")] == [(NAME, commit)]
+    assert [each["id"] for each in client.json("/api/models?author=acme")] == [NAME]
+    assert [(each["id"], each["sha"]) for each in client.json("/api/datasets?full=true")] == [("acme/rows", rows)]
+    assert client.json("/api/models?search=other") == []
+    assert len(hub.asked) == asked
+    node.stop()
+    _, client = gateway("ann")
+    assert [each["id"] for each in client.json("/api/models?search=mini")] == [NAME]
+    assert len(hub.asked) == asked
+
+
+@covers("F33")
+def test_a_gateway_stays_within_its_quota_and_what_went_comes_again(
+    scene: Scene, hub: StaticHub, gateway: Open
+) -> None:
+    names = [f"acme/m{number}" for number in range(3)]
+    contents = [os.urandom(3_000_000) for _ in names]
+    for name, content in zip(names, contents, strict=True):
+        hub.add(name, {"config.json": b"{}", "model.safetensors": content})
+    assert scene.start("ann", "init").finish(timeout_s=END_S) == 0
+    with (scene.home("ann") / "config.toml").open("a") as config:
+        config.write('quota = "7MB"\n')
+    _, client = gateway("ann")
+    for name, content in zip(names[:2], contents, strict=False):
+        assert client.file(name, "model.safetensors") == content
+    status, _, body = client.ask("GET", f"/{names[2]}/resolve/main/model.safetensors")
+    assert status >= 500, "all that is here was used this moment"
+    assert b"quota" in body
+    first = scene.home("ann") / "upstream" / "public" / "models--acme--m0"
+    (snapshot,) = (first / "snapshots").iterdir()
+    os.utime(snapshot, times=(time.time() - 86_400,) * 2)
+    assert client.file(names[2], "model.safetensors") == contents[2]
+    assert not first.exists()
+    assert client.file(names[1], "model.safetensors") == contents[1]
+    used = scene.start("ann", "du").wait_for("du", timeout_s=END_S)
+    assert used["upstream"]["bytes"] == 6_000_000
+    for folder in (scene.home("ann") / "upstream" / "public").glob("*/snapshots/*"):
+        os.utime(folder, times=(time.time() - 86_400,) * 2)
+    told = scene.start("ann", "gc", "--dry-run").wait_for("gc", timeout_s=END_S)
+    assert sorted(each["name"] for each in told["items"]) == names[1:]
+    gone = scene.start("ann", "gc").wait_for("gc", timeout_s=END_S)
+    assert gone["bytes"] == told["bytes"] == 6_000_000
+    asked = len(files_asked(hub))
+    for name, content in zip(names, contents, strict=True):
+        if name != names[2]:
+            assert client.file(name, "model.safetensors") == content
+    assert len(files_asked(hub)) == asked + 2
+
+
 def test_branches_and_tags_of_the_hub_are_listed_and_read_whatever_they_are_called(
     hub: StaticHub, gateway: Open
 ) -> None:

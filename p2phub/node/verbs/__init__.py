@@ -31,7 +31,7 @@ ROOMS = {
     "watching": ("counters", "readiness"),
     "node": ("init", "peers", "status", "explain", "limit", "doctor"),
     "calling": ("repository", "repositories", "publishable"),
-    "upstream": ("hub_listing", "hub_refs", "hub_bring"),
+    "upstream": ("hub_listing", "hub_refs", "hub_bring", "hub_kept"),
     "showing": ("pulse", "extents", "holdings", "holders"),
     "searching": ("search",),
     "naming": ("names", "name_add", "name_remove", "key_export", "key_import"),

@@ -22,6 +22,8 @@ from p2phub.node.running import JsonObject, Running
 from p2phub.node.verbs.adopting import adopt
 from p2phub.observe import Event, RangeReady, Watch
 from p2phub.store import UPSTREAM_FOLDER
+from p2phub.store.disk import disk_errors
+from p2phub.store.hub_copies import kind_and_name, newest_in, repositories_in
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +59,24 @@ async def hub_bring(
     listing = await upstream.listing(Repo(kind, name), commit)
     await upstream.bring(listing, path, start, stop, arrived)
     return {}
+
+
+async def hub_kept(node: Running, watch: Watch) -> JsonObject:
+    """Return what of the hub is here, whether all of it came or not: {"items": [{"kind", "name", "commit", "used"}]},
+    of each repository the commit that was used last. The hub is not asked. Raises DiskError."""
+    home = node.parts.config.home
+
+    def look() -> list[JsonObject]:
+        with disk_errors(f"look over {home}"):
+            found = [(copy, newest_in(copy)) for copy in repositories_in(home)]
+        return [
+            {"kind": kind, "name": name, "commit": newest.commit, "used": newest.used_at}
+            for copy, newest in found
+            if newest is not None
+            for kind, name in [kind_and_name(copy)]
+        ]
+
+    return {"items": await node.parts.workers.run(look)}
 
 
 async def _upstream(node: Running) -> Upstream:
