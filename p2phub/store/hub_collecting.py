@@ -2,6 +2,7 @@
 
     forget what is held of it (durably) -> set its folder aside -> then its listing, and the blobs that no other
     snapshot has -> remove what was set aside
+    the last one: forget -> set the repository aside -> remove what was set aside, which nobody waits for
 Until its folder is aside, all of it is there, and held again when somebody asks for it; after that nobody finds it, and
 what is left belongs to no snapshot, which the next collection sees. Its folder's lock is had by whoever uses it, the
 repository's by whoever begins a snapshot: blobs are told apart while none begins, and a snapshot that began has its
@@ -21,13 +22,14 @@ import msgspec
 from p2phub.content import Digest
 from p2phub.store.disk import FOLDER_FLAGS, Disk
 from p2phub.store.holdings import HOLDING, Holdings, holding_key
-from p2phub.store.hub_copies import Copy, Snapshot, blob_of, copies_in, copy_at, upstream_of
+from p2phub.store.hub_copies import Copy, Snapshot, blob_of, copies_in, copy_at, set_aside_in, upstream_of
+from p2phub.store.hub_copy import PARTS
 from p2phub.store.hub_lock import alone
 from p2phub.store.index_keeping import PlacedRow
 from p2phub.store.interface import Origin
 from p2phub.store.keeping import USED_LATELY_S, Keep, Leftover, SpareSnapshot, UpstreamLook, UpstreamUsage
 from p2phub.store.ledger import PIN
-from p2phub.store.removing import remove_tree, set_aside
+from p2phub.store.removing import remove_tree, set_aside, tree_bytes
 from p2phub.store.state_log import StateLog
 
 
@@ -82,6 +84,9 @@ class HubCollector:
                 leftovers.append(Leftover(copy.folder, copy.leftover_bytes()))
             if not held.has_others(copy):
                 spare += _spare(copy, held)
+        for at in set_aside_in(self._home):
+            leftovers.append(Leftover(at, tree_bytes(at)))
+            total += leftovers[-1].bytes
         usage = UpstreamUsage(total, min(self._index.bytes_placed(_ways(self._upstream)), total), snapshots)
         return UpstreamLook(tuple(spare), tuple(leftovers), usage)
 
@@ -119,9 +124,18 @@ class HubCollector:
             blobs = snapshot.blobs.difference(*(each.blobs for each in copy.snapshots if each is not snapshot))
             if not self._forget(copy, snapshot, blobs, keep):
                 return None
-            self._take_apart(self._set_aside(copy, snapshot, blobs, at, snapshots), at)
-            if len(copy.snapshots) == 1:
-                self._remove_if_empty(folder, at)
+            if len(copy.snapshots) == 1 and PARTS.issuperset(os.listdir(at)):
+                cache = stack.enter_context(_opened(folder.parent))
+                assert cache is not None, "the folder of a repository that is open stands somewhere"
+                aside = set_aside(self._disk, folder.name, dir_fd=cache)
+                self._disk.fsync(cache)
+            else:
+                self._take_apart(self._set_aside(copy, snapshot, blobs, at, snapshots), at)
+                aside = None
+        if aside is not None:  # Nobody waits for it any more.
+            with _opened(folder.parent) as cache:
+                if cache is not None:
+                    self._take_apart(aside, cache)
         return sum(copy.sizes.get(blob, 0) for blob in blobs)
 
     def _forget(self, copy: Copy, snapshot: Snapshot, blobs: frozenset[str], keep: Keep) -> bool:
@@ -167,7 +181,7 @@ class HubCollector:
     def _remove_if_empty(self, folder: Path, fd: int) -> None:
         """Remove the folder of a repository in which nothing is left."""
         with contextlib.suppress(OSError):  # Somebody begins a snapshot: then it is not empty, or is made again.
-            for part in ("snapshots", "trees", "blobs", ".coming", ".seen"):
+            for part in PARTS:
                 with contextlib.suppress(FileNotFoundError):
                     self._disk.rmdir(part, dir_fd=fd)
             with _opened(folder.parent) as above:
@@ -182,6 +196,11 @@ class HubCollector:
                 return removed
             if copy.has_leftovers() and self._tidy(copy.folder):
                 removed.append(Leftover(copy.folder, copy.leftover_bytes()))
+        for at in set_aside_in(self._home):
+            with _opened(at.parent) as cache:
+                if cache is not None and not stopped():
+                    removed.append(Leftover(at, tree_bytes(at)))
+                    self._take_apart(at.name, cache)
         self._forget_gone()
         return removed
 

@@ -92,6 +92,12 @@ def repositories_in(home: Path) -> Iterator[Path]:
                 yield at / name
 
 
+def set_aside_in(home: Path) -> list[Path]:
+    """Return the repositories that collections set aside and did not remove yet."""
+    caches = [upstream_of(home) / cache for cache in CACHES]
+    return [at / name for at in caches for name in _names(at) if name.startswith(GOING)]
+
+
 def copy_at(folder: Path) -> Copy | None:
     """Return what a repository has; None where it is gone, or a link, which is none of ours."""
     name = repository_name(folder.name)
@@ -113,7 +119,7 @@ def copy_at(folder: Path) -> Copy | None:
 
 def bytes_in(home: Path) -> int:
     """Return what all copies take, with what is coming. Raises OSError."""
-    total = 0
+    total = sum(map(tree_bytes, set_aside_in(home)))
     for folder in repositories_in(home):
         total += sum(_sizes(folder).values())
         total += sum(tree_bytes(folder / each) for each in _names(folder) if each.startswith(GOING))

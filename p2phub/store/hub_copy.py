@@ -31,6 +31,9 @@ from p2phub.store.materialise.listing import Listed, encode_listing
 PUBLIC, PRIVATE = CACHES = ("public", "private")
 """Below UPSTREAM_FOLDER: what everybody may have, and what needed the token."""
 
+PARTS = frozenset({"blobs", "snapshots", "trees", ".coming", ".seen"})
+"""The folders of a repository."""
+
 _READ_BYTES = 1 << 20
 _USE_NOTED_S = 60.0
 
@@ -97,7 +100,7 @@ class HubCopy:
                 make_folder(Disk(), self.folder, 0o700)
                 fd = share(self.folder)
             try:
-                for name in ("blobs", "snapshots", "trees", ".coming", ".seen"):
+                for name in PARTS:
                     make_folder(Disk(), self.folder / name, 0o700)
                 # First what it has, or a collection would not know whose blobs are here already.
                 listing = self.folder / "trees" / f"{self._commit}.json"

@@ -23,12 +23,13 @@ from tests.support.hub_copies import commit_of, hub_files, stands_whole
 
 GOES = {"config.json": b"{}", "model.safetensors": b"g" * 2_600, "sub/same.bin": b"s" * 1_500}
 STAYS = {"config.json": b'{"new": 1}', "model.safetensors": b"n" * 1_900, "sub/same.bin": b"s" * 1_500}
+NAMES = {1: "acme/mini", 2: "acme/mini"}
 WAYS = ("lost", "ordered", "chance", "killed")
 
 
 def copy_in(home: Path, files: dict[str, bytes]) -> HubCopy:
-    commit = commit_of(1 if files is GOES else 2)
-    return HubCopy(home / "upstream" / "public", "models", "acme/mini", commit)
+    number = 1 if files is GOES else 2
+    return HubCopy(home / "upstream" / "public", "models", NAMES[number], commit_of(number))
 
 
 def lay_down(disk: Disk, home: Path, files: dict[str, bytes]) -> None:
@@ -95,9 +96,12 @@ def check_claims(store: Store, home: Path, content: Content, files: dict[str, by
 
 
 @covers("F01", "F02", "F33")
+@pytest.mark.parametrize("name", ["acme/mini", "acme/other"], ids=["one-of-two", "the-last"])
 def test_after_a_power_cut_in_a_collection_each_snapshot_of_a_hub_is_there_whole_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
+    """`name`: of the repository that the snapshot is of that stays."""
+    monkeypatch.setitem(NAMES, 2, name)
     monkeypatch.setattr(limits, "ALONE_BYTES_MIN", 2_000)
     monkeypatch.setattr(hub_collecting, "USED_LATELY_S", -10.0)  # To look at what is claimed is to use it.
     with short_lived(tmp_path) as scratch:
@@ -112,7 +116,7 @@ def test_after_a_power_cut_in_a_collection_each_snapshot_of_a_hub_is_there_whole
         keep = Keep(pinned=frozenset({stays.root}))
         begin_at = len(steps)
         (spare,) = store.collectable(keep).snapshots
-        assert store.collect(spare, keep) == sum(map(len, GOES.values())) - 1_500
+        assert store.collect(spare, keep) == sum(map(len, GOES.values())) - 1_500 * (name == NAMES[1])
         disk.say("collected")
         store.close()
         steps.indexes.append(steps.read())
@@ -162,6 +166,7 @@ def _look(
             file.blob for file in hub_files(STAYS).values()
         }
         assert {each.name for each in copy.folder.iterdir()} == {"blobs", "snapshots", "trees", ".seen"}
+        assert list(copy.folder.parent.iterdir()) == [copy.folder]
     finally:
         left.close()
     (home / INDEX).unlink()
