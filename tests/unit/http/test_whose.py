@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from p2phub.http.whose import NOBODY, user_at
+from tests.support.covers import covers
 
 
 @pytest.fixture(params=[(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")], ids=["4", "6"])
@@ -51,4 +53,34 @@ def test_of_a_system_that_does_not_tell_nothing_is_known(
 ) -> None:
     ours, theirs = (end.getsockname()[:2] for end in pair)
     monkeypatch.delattr(socket, "AF_NETLINK")
+    assert user_at(ours, theirs) is None
+
+
+def failing(number: int) -> type[socket.socket]:
+    """Sockets that cannot be made, for this reason."""
+
+    class Failing(socket.socket):
+        def __init__(self, *args: object, **options: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+    return Failing
+
+
+@covers("T45")
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN])
+def test_where_the_kernel_cannot_answer_just_now_nobody_is_taken_for_the_user(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Another user of the machine, who saw to it that descriptors ran out, was let in without a token."""
+    ours, theirs = (end.getsockname()[:2] for end in pair)
+    monkeypatch.setattr(socket, "socket", failing(number))
+    assert user_at(ours, theirs) == NOBODY
+
+
+@pytest.mark.parametrize("number", [errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EPERM, errno.EACCES])
+def test_of_a_sandbox_without_netlink_nothing_is_known(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    ours, theirs = (end.getsockname()[:2] for end in pair)
+    monkeypatch.setattr(socket, "socket", failing(number))
     assert user_at(ours, theirs) is None
