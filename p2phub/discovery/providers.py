@@ -10,7 +10,6 @@ Source: proto/discovery.md §5. Times are seconds of one steady clock.
 
 from __future__ import annotations
 
-import heapq
 from collections import OrderedDict
 from collections.abc import Iterable
 from hashlib import sha256
@@ -19,7 +18,8 @@ import msgspec
 
 from p2phub import limits
 from p2phub.discovery.candidate import Contact
-from p2phub.discovery.keyspace import network_of, peer_position, position
+from p2phub.discovery.farthest import Farthest
+from p2phub.discovery.keyspace import network_of
 from p2phub.identity import PeerId
 
 
@@ -38,10 +38,9 @@ class ProviderRecords:
     """The provider lists of the node `own`. `seed`: secret bytes, so that nobody can foresee which record gives way."""
 
     def __init__(self, own: PeerId, seed: bytes) -> None:
-        self._own_position = peer_position(own)
         self._seed = seed
         self._lists: dict[bytes, _List] = {}
-        self._farthest: list[tuple[int, bytes]] = []  # A heap of (-distance, key); may hold keys that are gone.
+        self._farthest = Farthest(own, self._lists)
         self._keys_of: dict[PeerId, int] = {}
         self._proven: OrderedDict[PeerId, None] = OrderedDict()
         self._count = 0
@@ -76,7 +75,7 @@ class ProviderRecords:
             if len(self._lists) >= limits.PROVIDER_KEYS_MAX and not self._drop_farthest(key):
                 return False
             self._lists[key] = listed
-            heapq.heappush(self._farthest, (-self._distance(key), key))
+            self._farthest.came(key)
         if self._count >= limits.PROVIDER_RECORDS_MAX and not self._drop_farthest(key):
             if not listed.records:
                 del self._lists[key]
@@ -130,18 +129,13 @@ class ProviderRecords:
 
     def _drop_farthest(self, newcomer: bytes) -> bool:
         """Make room by giving up the list farthest from us, if that is not the newcomer's own."""
-        while self._farthest:
-            distance, key = self._farthest[0]
-            listed = self._lists.get(key)
-            if listed is None:
-                heapq.heappop(self._farthest)
-                continue
-            if key == newcomer or -distance <= self._distance(newcomer):
-                return False
-            for peer in list(listed.records):
-                self._drop(key, listed, peer)
-            return True
-        return False
+        key = self._farthest.beyond(newcomer)
+        if key is None:
+            return False
+        listed = self._lists[key]
+        for peer in list(listed.records):
+            self._drop(key, listed, peer)
+        return True
 
     def _forget_old(self, key: bytes, listed: _List, now: float) -> None:
         for peer, record in list(listed.records.items()):
@@ -156,9 +150,6 @@ class ProviderRecords:
             del self._keys_of[peer]
         if not listed.records:
             self._lists.pop(key, None)
-
-    def _distance(self, key: bytes) -> int:
-        return position(key) ^ self._own_position
 
 
 class HeardProviders:

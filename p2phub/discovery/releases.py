@@ -8,14 +8,13 @@ steady seconds for how long a record is kept.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable
 
 import msgspec
 
 from p2phub import limits
 from p2phub.content import Digest, digest_of
-from p2phub.discovery.keyspace import peer_position, position
+from p2phub.discovery.farthest import Farthest
 from p2phub.errors import Malformed, NotTrusted
 from p2phub.identity import PeerId
 from p2phub.manifest import check_release, dht_key, read_release
@@ -61,10 +60,9 @@ class ReleaseRecords:
     """The releases that the node `own` keeps for others."""
 
     def __init__(self, own: PeerId) -> None:
-        self._own_position = peer_position(own)
         self._records: dict[bytes, _Record] = {}
         self._count_of: dict[PeerId, int] = {}
-        self._farthest: list[tuple[int, bytes]] = []
+        self._farthest = Farthest(own, self._records)
 
     def __len__(self) -> int:
         return len(self._records)
@@ -87,7 +85,7 @@ class ReleaseRecords:
             return False
         self._records[key] = _Record(judged, now)
         self._count_of[judged.publisher] = self._count_of.get(judged.publisher, 0) + 1
-        heapq.heappush(self._farthest, (-self._distance(key), key))
+        self._farthest.came(key)
         return True
 
     def get(self, key: bytes, *, wall_now: float, now: float) -> bytes:
@@ -112,22 +110,14 @@ class ReleaseRecords:
                 self._drop(key)
 
     def _drop_farthest(self, newcomer: bytes) -> bool:
-        while self._farthest:
-            distance, key = self._farthest[0]
-            if key in self._records:
-                if -distance <= self._distance(newcomer):
-                    return False
-                self._drop(key)
-                heapq.heappop(self._farthest)
-                return True
-            heapq.heappop(self._farthest)
-        return False
+        key = self._farthest.beyond(newcomer)
+        if key is None:
+            return False
+        self._drop(key)
+        return True
 
     def _drop(self, key: bytes) -> None:
         publisher = self._records.pop(key).judged.publisher
         self._count_of[publisher] -= 1
         if not self._count_of[publisher]:
             del self._count_of[publisher]
-
-    def _distance(self, key: bytes) -> int:
-        return position(key) ^ self._own_position
