@@ -211,9 +211,13 @@ class Dht:
     # --- keeping it whole -----------------------------------------------------------------------------------------
 
     async def _closest(self, key: bytes) -> tuple[Contact, ...]:
-        """Return the DHT_REPLICATION peers closest to `key` of those that answer."""
+        """Return the DHT_REPLICATION peers closest to `key` of those that answer, each where it was reached.
+
+        Who came to us is reached on its connection alone: where else it is, others said.
+        """
         lookup = await self._asker.look_up(Question(Kind.FIND_NODE, key), lambda *_: False)
-        return lookup.closest()
+        reached = {each.peer: self._host.dialled(each.peer) for each in lookup.closest()}
+        return tuple(Contact(peer, () if at is None else (at,)) for peer, at in reached.items())
 
     async def _put_at(self, contacts: Iterable[Contact], put: Callable[[Contact], Awaitable[bool]]) -> int:
         """Give something to each of `contacts`, a few at once; return how many took it. Who fails, in whatever way a

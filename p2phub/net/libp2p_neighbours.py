@@ -63,13 +63,13 @@ class Neighbours:
         return up or near
 
     def answered(self, contact: Contact) -> None:
-        """`contact` answered a question; it enters the table if we dialled it."""
+        """`contact` answered a question; it enters the table if we dialled it, with the address where it was reached:
+        the others are somebody's word."""
         self.joined.set()
         self._down.pop(contact.peer, None)
         address = self._host.dialled(contact.peer)
         if address is not None:
-            others = [each for each in contact.addresses if each != address]
-            self._proved(Contact(contact.peer, (address, *others)))
+            self._proved(Contact(contact.peer, (address,)))
 
     def failed(self, peer: PeerId) -> None:
         """`peer` could not be reached, or did not answer."""

@@ -11,11 +11,12 @@ import trio.testing
 
 from p2phub import limits
 from p2phub.content import Digest, digest_of
-from p2phub.discovery import Contact, Kind, Reply, decode_question, encode_reply, frame
+from p2phub.discovery import Contact, Kind, Question, Reply, decode_question, encode_reply, frame
 from p2phub.errors import NotTrusted, PeerError, PeerGone, ProtocolViolation
-from p2phub.identity import Address, PeerAddress, SecretKey
+from p2phub.identity import Address, PeerAddress, PeerId, SecretKey
 from p2phub.manifest import Release, dht_key, sign_release
 from p2phub.net.libp2p_asking import PROTOCOL
+from p2phub.net.libp2p_host import Host
 from p2phub.net.libp2p_messages import Messages
 from p2phub.net.libp2p_stream import Stream
 from tests.support.covers import covers
@@ -219,6 +220,35 @@ async def test_of_what_one_peer_says_of_another_a_few_addresses_count() -> None:
             for _ in range(2):  # The second time from what was heard the first time, too.
                 found = await providers_of(fetcher.dht, MANIFEST)
                 assert len(found) == limits.PROVIDER_ADDRESSES_MAX
+
+
+@covers("T06", "T41")
+async def test_a_peer_is_known_and_told_of_where_it_was_reached_alone() -> None:
+    """Whoever named it gave a victim's addresses beside its own: they were kept with it, told on as our own word, and
+    dialled as if the user had named them once it was gone from its own."""
+    silent = tuple(Address("127.0.0.1", 1000 + number) for number in range(limits.ADDRESSES_PER_PEER_MAX - 1))
+    async with dht_node("accomplice") as accomplice, listening_host("liar") as (liar, _):
+        named = Contact(accomplice.host.peer_id, (*accomplice.host.addresses, *silent))
+
+        async def lie(stream: Stream) -> None:
+            messages = Messages(stream)
+            while (message := await messages.next(seconds=5)) is not None:
+                question = decode_question(message)
+                await stream.write(frame(encode_reply(Reply(question.kind, question.key, closer=(named,)))))
+
+        liar.on_stream(PROTOCOL, lie)
+        async with dht_node("node", [PeerAddress(liar.peer_id, liar.addresses[0])]) as node:
+            await reached(node, 2)
+            closest = {each.peer: each.addresses for each in await node.dht._closest(b"a key")}
+            assert closest == {each: host.addresses for each, host in _by_peer(accomplice.host, liar).items()}
+            async with dht_client("stranger", [node.at]) as stranger:
+                question = Question(Kind.FIND_NODE, accomplice.host.peer_id.raw)
+                (told,) = await stranger.dht._asker.ask(Contact(node.host.peer_id, node.host.addresses), question)
+                assert {each.addresses for each in told.closer} == {accomplice.host.addresses, liar.addresses}
+
+
+def _by_peer(*hosts: Host) -> dict[PeerId, Host]:
+    return {host.peer_id: host for host in hosts}
 
 
 @covers("F25")
