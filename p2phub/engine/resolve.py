@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 
 import msgspec
@@ -174,7 +174,8 @@ class Resolver:
                 return settled
             name, known = settled
             try:
-                return await self._look_up(text, name, known, given, mirrors_of(mirrors, name=name, manifest=None))
+                named = mirrors_of(mirrors, name=name, manifest=None)
+                return await self._look_up(text, name, known, given, named, waits=looks is not None and looks.waits)
             except (NotFound, NoProvider) as error:
                 if looks is None:
                     raise
@@ -188,7 +189,10 @@ class Resolver:
         before: Known | None,
         given: Sequence[PeerAddress],
         mirrors: Sequence[MirrorId],
+        *,
+        waits: bool,
     ) -> Resolved:
+        """`waits`: what strangers have that does not hold is not the end of it, since it is looked up again."""
         answers = _Answers(before, name)
         if given or mirrors:
             _log.info("asking %s for releases of %s", ", ".join(map(str, (*given, *mirrors))), text)
@@ -197,21 +201,25 @@ class Resolver:
             answers.judge(signed)
         whom: tuple[object, ...] = (*given, *mirrors)
         if not answers.good:
-            at_hand = self._lent is not None and await self._judge_lent(self._lent, answers, name)
+            at_hand = self._lent is not None and answers.judge_strangers(
+                await self._workers.run(partial(self._lent, *name))
+            )
             configured = mirrors_of(self._mirrors, name=name, manifest=None)
             whom = (*whom, *configured)
             _log.info("asking the network for releases of %s", text)
             # Where a place at hand knows one, the network may know a newer one; but nobody waits long for that.
             with trio.move_on_after(BESIDE_LENT_S if at_hand else math.inf):
                 finder, found = await self._ask_further(name, configured)
-                for signed in found:
-                    answers.judge(signed)
+                answers.judge_strangers(found)
                 whom = (*whom, *finder.asked())
         asked = ", ".join(map(str, whom))
         known = answers.known
         await self._workers.run(lambda: self._accept(name, answers))
         if not answers.good and answers.refusals:
             raise answers.refusals[0]
+        if known is None and answers.passed_over:
+            refusal = answers.passed_over[0]
+            raise NotFound(f"nobody knows a {text} that holds: {refusal.message}") if waits else refusal
         if known is None and (given or mirrors) and not reached:
             raise NoProvider(
                 f"none of the providers and mirrors given for {text} could be reached, and nobody else knows it "
@@ -240,19 +248,6 @@ class Resolver:
             )  # Nobody answered: what we accepted before, if it still holds.
         _log.info("%s is %s, by release %d", text, known.release.manifest.text(Codec.MSGPACK), known.release.sequence)
         return Resolved(known.release.manifest, known.release, known.signed)
-
-    async def _judge_lent(
-        self, lent: Callable[[PeerId, str, str], Sequence[bytes]], answers: _Answers, name: Name
-    ) -> bool:
-        """Judge the releases of attached places as any other; return whether one is what we believe now. One that does
-        not hold, or is older than what is known, is only passed over, unless it is all that there is: nobody said to
-        ask there."""
-        refused = len(answers.refusals)
-        for signed in await self._workers.run(lambda: lent(*name)):
-            answers.judge(signed)
-        if answers.known is not None:
-            del answers.refusals[refused:]
-        return answers.good
 
     async def _ask_further(self, name: Name, configured: Sequence[MirrorId]) -> tuple[Finder, list[bytes]]:
         """Ask the finder and the configured mirrors together; return the finder, and the releases that were found."""
@@ -310,6 +305,7 @@ class _Answers:
         self.good = False  # Whether some answer is what we believe now.
         self.changed = False
         self.refusals: list[NotTrusted | Malformed] = []
+        self.passed_over: list[NotTrusted | Malformed] = []  # What nobody said to ask for, and does not hold either.
         self._name = name
 
     def judge(self, signed: bytes) -> None:
@@ -333,6 +329,16 @@ class _Answers:
         self.good = True
         self.changed = self.changed or judgement.verdict is not Verdict.SAME
         self.known = judgement.known
+
+    def judge_strangers(self, found: Iterable[bytes]) -> bool:
+        """Judge what those have whom nobody said to ask; return whether any is what we believe now. One that does not
+        hold, or is older than what is known, is only passed over: anybody may have one, and say it."""
+        refused = len(self.refusals)
+        for signed in found:
+            self.judge(signed)
+        self.passed_over += self.refusals[refused:]
+        del self.refusals[refused:]
+        return self.good
 
 
 def _reached_nobody(whom: Sequence[object]) -> bool:

@@ -86,6 +86,11 @@ class Looks:
         self._began = trio.current_time()
         self._rounds = 0
 
+    @property
+    def waits(self) -> bool:
+        """Whether there is more than one of them."""
+        return bool(self._wait_s)
+
     async def pause(self, error: HubError) -> None:
         """Return when it is time to look again after one that ended so. Raises `error` if it is past the limit."""
         waited_s = trio.current_time() - self._began

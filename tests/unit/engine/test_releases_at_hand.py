@@ -12,6 +12,7 @@ import trio.testing
 
 from p2phub.content import Digest
 from p2phub.engine.resolve import BESIDE_LENT_S, Resolver
+from p2phub.engine.waiting import Looks
 from p2phub.errors import Malformed, NotTrusted
 from p2phub.identity import PeerId
 from p2phub.manifest import Release, sign_release
@@ -99,7 +100,7 @@ async def test_an_older_one_than_what_is_known_is_passed_over() -> None:
     assert (await resolver([signed(ONE, 5)], Network(), ledger).resolve(REFERENCE, ())).manifest == TWO
 
 
-@pytest.mark.parametrize(
+BAD = pytest.mark.parametrize(
     "lent",
     [
         signed(ONE, 5, expires_in_s=-1_000),
@@ -109,7 +110,42 @@ async def test_an_older_one_than_what_is_known_is_passed_over() -> None:
     ],
     ids=["expired", "of another name", "forged", "garbage"],
 )
+
+
+@BAD
 async def test_one_that_does_not_hold_is_refused_and_is_no_hindrance(lent: bytes) -> None:
     assert (await resolver([lent], Network(signed(TWO, 6))).resolve(REFERENCE, ())).manifest == TWO
     with pytest.raises((NotTrusted, Malformed)):
         await resolver([lent], Network()).resolve(REFERENCE, ())
+
+
+@covers("T10", "T11")
+@pytest.mark.parametrize("older", [False, True])
+@BAD
+async def test_what_a_stranger_has_that_does_not_hold_keeps_nobody_from_what_is_known(lent: bytes, older: bool) -> None:
+    """One neighbour that answered so, or was merely behind, had a fetch fail that needed nobody."""
+    ledger = MemoryLedger()
+    ledger.accept(KEY.peer_id, "model", "main", Accepted(signed(TWO, 6), 6))
+    network = Network(signed(ONE, 5)) if older else Network(lent)
+    assert (await resolver([], network, ledger).resolve(REFERENCE, ())).manifest == TWO
+    ledger.accept(KEY.peer_id, "model", "main", Accepted(signed(TWO, 7, expires_in_s=-1_000), 7))
+    with pytest.raises(NotTrusted, match="expired"):  # What is known holds no longer than it says.
+        await resolver([], network, ledger).resolve(REFERENCE, ())
+
+
+@covers("T10")
+@BAD
+async def test_what_a_stranger_has_that_does_not_hold_ends_no_waiting(lent: bytes, autojump_clock: object) -> None:
+    """One neighbour that answered so ended whatever waited for its publisher to come back."""
+    network = Network(lent)
+    with pytest.raises((NotTrusted, Malformed)):
+        await resolver([], network).resolve(REFERENCE, (), looks=Looks(None, lambda event: None))
+
+    async def publisher_comes_back() -> None:
+        await trio.sleep(600)
+        network.releases = (lent, signed(TWO, 6))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(publisher_comes_back)
+        resolved = await resolver([], network).resolve(REFERENCE, (), looks=Looks(math.inf, lambda event: None))
+        assert resolved.manifest == TWO
