@@ -18,7 +18,7 @@ from p2phub.content import Digest
 from p2phub.discovery import AnnounceSchedule
 from p2phub.engine.public import for_everybody, public_releases
 from p2phub.engine.workers import Workers
-from p2phub.errors import DiskError, HubError
+from p2phub.errors import DiskError, HubError, Malformed, NotTrusted
 from p2phub.identity import PeerId
 from p2phub.manifest import dht_key
 from p2phub.net import Finder
@@ -139,13 +139,22 @@ class Announcer:
         kept = 0
         try:
             releases = await self._workers.run(lambda: self._releases(manifest))
-            refused = [each for each in releases.items() if not await self._finder.put_release(*each)]
+            refused = [each for each in releases.items() if not await self._put(*each)]
             kept = await self._finder.announce(manifest)
             for key, signed in refused:  # Nobody could be reached just now, or somebody has a newer one: once more.
-                await self._finder.put_release(key, signed)
+                await self._put(key, signed)
         except HubError:
             return 0  # The network's fault, and it is tried again; the schedule knows when.
         return kept
+
+    async def _put(self, key: str, signed: bytes) -> int:
+        """Put a release; return how many took it. One that does not hold now, having run out or by a clock that is
+        wrong, is nobody's to take, and no reason to say nothing of who has what it leads to."""
+        try:
+            return await self._finder.put_release(key, signed)
+        except (NotTrusted, Malformed) as exc:
+            log.info("a release is not put into the network: %s", exc)
+            return 0
 
     def _public(self, only: Set[Digest] | None, known: Set[Digest]) -> _Seen:
         """Return what is to be announced, of all that is held or of these manifests alone. `known`: what is announced

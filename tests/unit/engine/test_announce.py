@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
 import trio
@@ -12,13 +13,15 @@ from p2phub import limits
 from p2phub.content import Digest
 from p2phub.engine.announce import Announcer
 from p2phub.engine.workers import Workers
-from p2phub.errors import DiskError
+from p2phub.errors import DiskError, NotTrusted
 from p2phub.identity import PeerId
-from p2phub.store import HeldAt, Holding
+from p2phub.manifest import Release, sign_release
+from p2phub.store import HeldAt, Holding, Publication
 from p2phub.store.memory import MemoryStore
 from p2phub.store.memory_ledger import MemoryLedger
 from tests.support.content import content_of
-from tests.support.hosts import FixedFinder
+from tests.support.covers import covers
+from tests.support.hosts import FixedFinder, key_of
 from tests.support.stores import MemoryScene, hold
 
 ONE, TWO = content_of({"one": b"1"}), content_of({"two": b"2"})
@@ -95,4 +98,30 @@ async def test_what_was_announced_and_cannot_be_read_any_more_goes_on(node: Node
         node.announcer.refresh()
         await until(node, 1)
         assert node.announcer.holders(ONE.root) is not None
+        nursery.cancel_scope.cancel()
+
+
+class Judging(FixedFinder):
+    """A network that takes no release, for none holds by its clock, and provider records of three."""
+
+    async def put_release(self, key: str, signed: bytes) -> int:
+        raise NotTrusted("the release of m expired 2.0 days ago", rule="release-expired")
+
+    async def announce(self, manifest: Digest) -> int:
+        return 3
+
+
+@covers("T52")
+async def test_a_release_that_does_not_hold_now_keeps_nobody_from_hearing_who_has_what_it_leads_to(
+    tmp_path: Path, mock_clock: MockClock
+) -> None:
+    """What was published ran out, or the clock was wrong, and nobody found the bytes by digest or ticket either."""
+    key, scene, ledger = key_of("ann"), MemoryScene(), MemoryLedger()
+    hold(scene, ONE)
+    signed = sign_release(key, Release(key.peer_id, "m", ONE.root, 1, 1, created=1, expires=2))
+    ledger.publish(Publication(key.peer_id, "m", "main", ONE.root, tmp_path, signed))
+    announcer = Announcer(Judging(), store=scene.store, ledger=ledger, workers=Workers(), own=key.peer_id)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(announcer.run)
+        assert await announcer.wait_announced(ONE.root) == 3
         nursery.cancel_scope.cancel()
