@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from fsspec.spec import AbstractFileSystem
 
+from p2phub.api.moments import moment_of
 from p2phub.api.verbs import several
 from p2phub.filesystem.faults import as_os_error, read_only
 from p2phub.filesystem.files import P2phubFile
@@ -157,7 +158,7 @@ class P2phubFileSystem(AbstractFileSystem):
         place = parse_path(path)
         self.info(path)
         created = None if isinstance(place, Above) else self._version(path, place).created
-        return datetime.fromtimestamp(created or 0, UTC)
+        return moment_of(created)
 
     def modified(self, path: str) -> datetime:
         """Return the same as `created`: a version does not change."""

@@ -7,11 +7,11 @@ Source: huggingface_hub 2.4 (`hf_api.py`, `file_download.py`), and what was seen
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 from p2phub import api, limits
+from p2phub.api.moments import moment_of
 from p2phub.gateway.revisions import MAIN
 from p2phub.gateway.routes import AskTree, RepoId, Search
 from p2phub.gateway.shelf import File, Release, Repository, Snapshot
@@ -25,8 +25,6 @@ STRANGERS_BYTES = (
     ("Content-Security-Policy", "default-src 'none'; sandbox"),
 )
 """What goes with a file, which shares its origin with the page: no browser shows it as a document or runs it (T46)."""
-
-_YEAR_10000 = 253_402_300_799  # The last second that a date can be written of.
 
 
 def file_headers(snapshot: Snapshot, file: File) -> list[tuple[str, str]]:
@@ -194,8 +192,7 @@ def _title(release: Release) -> str:
 
 
 def _date(created: int | None) -> str:
-    moment = datetime.fromtimestamp(min(created or 0, _YEAR_10000), UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    return moment_of(created).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 def _oid(file: File) -> str:

@@ -11,12 +11,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from typing import Protocol, runtime_checkable
 
-import msgspec
-
 from p2phub.api import printable
 from p2phub.errors import Damaged, DiskError, HubError, NoProvider, NotFound, NotTrusted, PeerError, UsageError
 from p2phub.http.exchange import CutOff, Exchange, Request
 from p2phub.http.guard import Door, check_asker, check_origin
+from p2phub.http.json_body import json_body
 from p2phub.http.refusal import Refusal, no_such_path, with_hint
 from p2phub.http.traffic import Traffic
 
@@ -143,7 +142,7 @@ async def refuse(exchange: Exchange, refusal: Refusal) -> None:
     if refusal.code is not None:
         headers.append(("X-Error-Code", refusal.code))
     headers.append(("X-Error-Message", _line(refusal.message)))
-    await exchange.answer(refusal.status, headers, msgspec.json.encode({**refusal.told, "error": refusal.message}))
+    await exchange.answer(refusal.status, headers, json_body({**refusal.told, "error": refusal.message}))
 
 
 def _line(text: str) -> str:

@@ -34,6 +34,8 @@ from p2phub.manifest import (
     parse_reference,
     read_release,
 )
+from p2phub.node.contained import contained
+from p2phub.observe import legible
 from p2phub.store import CatalogIndex, HeldAt, Ledger, Origin, Store, Told
 from p2phub.store.sharing import Places
 
@@ -105,7 +107,8 @@ class NodeCatalog:
             while True:
                 self._stale = trio.Event()
                 try:
-                    await self.bring_up_to_date()
+                    with contained("a look at what changed for the catalog"):
+                        await self.bring_up_to_date()
                 except HubError as error:  # Who searches is told; nobody else misses it.
                     _log.info("the catalog is not up to date: %s", error)
                 with trio.move_on_after(LOOK_S):
@@ -204,7 +207,7 @@ class NodeCatalog:
                     revision = found.revision or ""
                     yield key, Source(each.manifest, name=name, kind=kind, revision=revision, held=each)
             elif each.manifest not in named and each.origin is not Origin.SHARED:
-                name = "" if each.origin is Origin.OWN else each.folder.name
+                name = "" if each.origin is Origin.OWN else legible(each.folder.name)
                 yield (
                     entry_key(b"", "", "", each.manifest.raw),
                     Source(each.manifest, names=(name,) * bool(name), held=each),

@@ -30,6 +30,7 @@ import trio
 
 from p2phub import errors, limits, observe
 from p2phub.errors import Damaged, HubError, NodeGone, UsageError
+from p2phub.node.contained import contained
 from p2phub.node.home import control_path, control_paths, hold_home, make_private_folder
 from p2phub.observe import Event, Failed, Watch
 
@@ -127,22 +128,10 @@ async def _converse(stream: trio.SocketStream, handler: Handler) -> None:
 async def _carry_out(handler: Handler, verb: str, args: JsonObject, watch: Watch) -> JsonObject:
     """Return the last line of the answer."""
     try:
-        return {"event": "result", "result": await handler(verb, args, watch)}
+        with contained(f"the command {verb[:40]}"):
+            return {"event": "result", "result": await handler(verb, args, watch)}
     except HubError as error:
         return _failed(error)
-    except Exception as error:  # A bug in one command must not end the node that others use; it is logged.
-        bare = _bare(error)
-        if isinstance(bare, HubError):
-            return _failed(bare)
-        log.exception("the command %s failed", verb[:40], exc_info=error)
-        return _failed(HubError(f"internal error in the node: {type(bare).__name__}: {bare}", hint="see its log"))
-
-
-def _bare(error: BaseException) -> BaseException:
-    """Return the one error in an ExceptionGroup of one, however deep."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
 
 
 async def _cancel_when_gone(stream: trio.SocketStream, scope: trio.CancelScope) -> None:

@@ -20,9 +20,10 @@ from p2phub import limits
 from p2phub.errors import Damaged, DiskError, HubError
 from p2phub.node.compose import Parts, compose, salvage_state
 from p2phub.node.config import Config
+from p2phub.node.contained import contained
 from p2phub.node.control import serve_control
 from p2phub.node.home import hold_home
-from p2phub.node.running import Running
+from p2phub.node.running import JsonObject, Running
 from p2phub.node.verbs import Verbs
 from p2phub.observe import Ready, Stopped, Watch
 
@@ -104,7 +105,7 @@ async def _serve(parts: Parts, watch: Watch, gateway: Gateway | None, metrics: G
     finder = await parts.open_finder()
     announcer = Announcer(finder, store=parts.store, ledger=parts.ledger, workers=parts.workers, own=parts.key.peer_id)
     running = Running(parts, announcer)
-    verbs = Verbs(running)
+    verbs = _DaemonVerbs(running)
     async with trio.open_nursery() as nursery:
         running.nursery = nursery
         await nursery.start(_end_on_signal, nursery.cancel_scope)
@@ -130,6 +131,14 @@ async def _serve(parts: Parts, watch: Watch, gateway: Gateway | None, metrics: G
                 metrics=at[1],
             )
         )
+
+
+class _DaemonVerbs(Verbs):
+    """The verbs of a node that others use, too: a fault of our own in one of them ends that one."""
+
+    async def call(self, verb: str, args: JsonObject, watch: Watch) -> JsonObject:
+        with contained(f"the command {verb[:40]}"):
+            return await super().call(verb, args, watch)
 
 
 async def _beside(gateway: Gateway, verbs: Verbs, *, task_status: trio.TaskStatus[str]) -> None:

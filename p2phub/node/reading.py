@@ -27,6 +27,7 @@ from p2phub.identity import PeerAddress
 from p2phub.manifest import Manifest
 from p2phub.node.capping import JobCaps
 from p2phub.node.compose import unfinished_file
+from p2phub.node.contained import contained
 from p2phub.node.rates import Rates
 from p2phub.node.running import Running
 from p2phub.node.verbs.fetching import MakeRoom, Openness, fetch_and_share, is_public
@@ -273,18 +274,19 @@ class Reading:
             allow_unsafe=parts.config.allow_unsafe,
         )
         try:
-            async with node.keeping.room_for(self._digest) as fetch.make_room:
-                await fetch_and_share(
-                    node,
-                    self._tell,
-                    wish,
-                    resolved,
-                    Openness(is_public(resolved), serve=True, exchange=True),
-                    given=wanted.given,
-                    mirrors=wanted.mirrors,
-                    caps=JobCaps(self._digest, wanted.rates, background=False),
-                    readers=fetch.readers,
-                )
+            with contained("a fetch for readers"):
+                async with node.keeping.room_for(self._digest) as fetch.make_room:
+                    await fetch_and_share(
+                        node,
+                        self._tell,
+                        wish,
+                        resolved,
+                        Openness(is_public(resolved), serve=True, exchange=True),
+                        given=wanted.given,
+                        mirrors=wanted.mirrors,
+                        caps=JobCaps(self._digest, wanted.rates, background=False),
+                        readers=fetch.readers,
+                    )
         except HubError as error:
             fetch.error = error
         finally:

@@ -18,6 +18,7 @@ import trio
 from p2phub.engine.public import for_everybody, public_releases
 from p2phub.errors import HubError
 from p2phub.node.compose import Parts
+from p2phub.node.contained import contained
 from p2phub.store import Ledger
 from p2phub.store.sharing import Named, Public, SharedPlace
 
@@ -63,6 +64,14 @@ class SharedPlaces:
         looks = self._looks.setdefault(place, trio.CapacityLimiter(1))
         if place in self._unanswered and not looks.available_tokens:
             return  # It hangs still, and counts as away.
+        try:
+            with contained(f"a look at {place}"):  # What a stranger wrote may bring it out.
+                await self._look_in_time(place, looks)
+        except HubError as error:
+            places.set_away(place, error.message)
+
+    async def _look_in_time(self, place: Path, looks: trio.CapacityLimiter) -> None:
+        places = self._parts.places
         seen = None
         with trio.move_on_after(LOOK_S) as scope:
             seen = await trio.to_thread.run_sync(partial(places.look, place), limiter=looks, abandon_on_cancel=True)
@@ -72,11 +81,8 @@ class SharedPlaces:
         else:
             self._unanswered.discard(place)
         if seen is not None:
-            try:
-                until = time.monotonic() + TAKE_IN_S
-                await _work(partial(places.take_in, place, seen, lambda: time.monotonic() > until))
-            except HubError as error:
-                places.set_away(place, error.message)
+            until = time.monotonic() + TAKE_IN_S
+            await _work(partial(places.take_in, place, seen, lambda: time.monotonic() > until))
 
     @property
     def is_behind(self) -> bool:
@@ -100,7 +106,8 @@ class SharedPlaces:
                 return
             for place in shared:
                 try:
-                    await _work(partial(parts.places.bring_up_to_date, place, self.writer, public))
+                    with contained(f"what is told at {place}"):
+                        await _work(partial(parts.places.bring_up_to_date, place, self.writer, public))
                     self._shared_told.pop(place, None)
                 except HubError as error:
                     if self._shared_told.get(place) != error.message:

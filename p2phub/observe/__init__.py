@@ -30,7 +30,7 @@ from p2phub.observe.events import (
 )
 from p2phub.observe.explanation import Explanation, SourceNow, WaitNow
 from p2phub.observe.tally import DONE, OUTCOMES, Tally, outcome_of
-from p2phub.observe.text import printable, some_of
+from p2phub.observe.text import legible, printable, some_of
 
 __all__ = [
     "DONE",
@@ -65,6 +65,7 @@ __all__ = [
     "WaitNow",
     "Waiting",
     "Watch",
+    "legible",
     "outcome_of",
     "printable",
     "some_of",

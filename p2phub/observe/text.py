@@ -21,6 +21,12 @@ def printable(text: str, *, length_max: int = 512) -> str:
     return shown if len(text) <= length_max else shown + "…"
 
 
+def legible(name: str) -> str:
+    """Return the name of a file as text that can be written anywhere: bytes of it that are not UTF-8, for which Python
+    has half characters, are escaped."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def some_of(names: Sequence[str], *, most: int = 3) -> str:
     """Return the first `most` of `names` and how many more there are: what a message says of many."""
     shown = ", ".join(names[:most])

@@ -13,11 +13,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
-import msgspec
-
 from p2phub.http.exchange import Exchange, Request
 from p2phub.http.front import Access, Site
 from p2phub.http.guard import Door
+from p2phub.http.json_body import json_body
 from p2phub.http.refusal import Refusal, no_such_path
 from p2phub.http.traffic import Traffic
 
@@ -92,4 +91,4 @@ def operations_sites(
 
 
 async def _answer(exchange: Exchange, status: int, told: dict[str, Any]) -> None:
-    await exchange.answer(status, [_JSON, _FRESH], msgspec.json.encode(told) + b"\n")
+    await exchange.answer(status, [_JSON, _FRESH], json_body(told) + b"\n")

@@ -37,11 +37,6 @@ class NotAFile(DiskError):
     """What stands there is a folder or a special file."""
 
 
-def legible(path: str) -> str:
-    """Return the name of a file as text that can be written anywhere: bytes of it that are not UTF-8 are escaped."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
 def fingerprint(status: os.stat_result) -> Fingerprint:
     return Fingerprint(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from p2phub.errors import DiskError
+from p2phub.observe import legible
 from p2phub.store.disk import FOLDER_FLAGS, cannot_read
 from p2phub.store.folders import (
     OWN_FOLDER,
@@ -21,7 +22,6 @@ from p2phub.store.folders import (
     LeavesFolder,
     NotAFile,
     fingerprint,
-    legible,
     open_and_resolve,
 )
 from p2phub.store.interface import FoundFile, Scan

@@ -11,7 +11,7 @@ from p2phub.http.refusal import Refusal
 
 Text = Annotated[str, msgspec.Meta(max_length=1024)]
 Ref = Annotated[str, msgspec.Meta(min_length=1, max_length=limits.PAGE_REF_LETTERS_MAX)]
-Path = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+Path = Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern=r"^[^\0]*\Z")]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Kind = Literal["model", "dataset", "app"]
 Rate = int | Annotated[str, msgspec.Meta(max_length=40)] | None

@@ -14,11 +14,11 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from typing import Any
 
-import msgspec
 import trio
 
 from p2phub import api, limits
 from p2phub.errors import HubError
+from p2phub.http.json_body import json_body
 from p2phub.http.refusal import Refusal
 from p2phub.web.jobs import Jobs, rate_of
 
@@ -146,7 +146,7 @@ class Moving:
         comparable = {**overview, "node": {**overview["node"], "seconds": 0}}
         if comparable != self._compared or not self._told:
             self._compared = comparable
-            self._told = msgspec.json.encode(overview)
+            self._told = json_body(overview)
             self._newer.set()
             self._newer = trio.Event()
 

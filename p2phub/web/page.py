@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import trio
 
 from p2phub import api, limits
 from p2phub.http.exchange import CutOff, Exchange, Headers, Request
 from p2phub.http.front import Access
+from p2phub.http.json_body import json_body
 from p2phub.http.refusal import Refusal, no_such_path
 from p2phub.web import bodies
 from p2phub.web.asked import Ask, AskFile, AskPage, Change, DropDraft, PublishDraft, PutFile, read_request
@@ -181,5 +181,5 @@ def _whole(items: list[Json]) -> Json:
 
 
 async def _tell(exchange: Exchange, told: Json) -> None:
-    body = msgspec.json.encode(told)
+    body = json_body(told)
     await exchange.answer(200, [*DATA_HEADERS, ("Content-Type", "application/json")], body)

@@ -8,8 +8,7 @@ Source: OCI distribution specification 1.1, "Error codes"; UNAVAILABLE and RANGE
 
 from __future__ import annotations
 
-import msgspec
-
+from p2phub.http.json_body import json_body
 from p2phub.http.refusal import Refusal
 
 _CODES = {
@@ -52,4 +51,4 @@ def unsupported() -> Refusal:
 def told(refusal: Refusal) -> bytes:
     """Return the body that tells a refusal, whoever made it."""
     code = refusal.code or _CODES.get(refusal.status, "UNKNOWN")
-    return msgspec.json.encode({"errors": [{"code": code, "message": refusal.message}]})
+    return json_body({"errors": [{"code": code, "message": refusal.message}]})

@@ -17,6 +17,7 @@ import trio
 from p2phub.engine.upstream import Listing, Upstream
 from p2phub.engine.upstream_api import Repo
 from p2phub.errors import HubError, UsageError
+from p2phub.node.contained import contained
 from p2phub.node.keystore import upstream_token
 from p2phub.node.running import JsonObject, Running
 from p2phub.node.verbs.adopting import adopt
@@ -120,7 +121,8 @@ class _Sharing:
             while self._waiting:
                 _, listing = self._waiting.popitem()
                 try:
-                    await self._adopt(listing)
+                    with contained("an adoption"):
+                        await self._adopt(listing)
                 except HubError as error:  # It is here all the same, and is tried again with what comes next.
                     _log.warning("what came from the upstream hub could not be adopted: %s", error)
                 await self._node.places.tell()

@@ -15,9 +15,9 @@ from pathlib import Path
 from p2phub import limits
 from p2phub.errors import DiskError, HubError, Malformed
 from p2phub.manifest import check_path, check_paths, ignored
+from p2phub.observe import legible
 from p2phub.store.caches.found import JUNK, CachedFile, CachedModel, Report, in_order, reason
 from p2phub.store.caches.links import entries_of, open_folder
-from p2phub.store.folders import legible
 from p2phub.store.scanning import scan_folder
 
 WEIGHTS = (".gguf", ".safetensors")

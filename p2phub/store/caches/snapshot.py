@@ -14,10 +14,11 @@ from pathlib import Path
 from p2phub import limits
 from p2phub.errors import DiskError, Malformed
 from p2phub.manifest import adopted_paths, check_path, ignored, is_git_sha1, is_sha256
+from p2phub.observe import legible
 from p2phub.store.caches.found import JUNK, CachedFile, CachedModel, Claim, Report, in_order, reason
 from p2phub.store.caches.links import Links, entries_of, open_folder
 from p2phub.store.caches.listing import Listed
-from p2phub.store.folders import LeavesFolder, NotAFile, fingerprint, legible
+from p2phub.store.folders import LeavesFolder, NotAFile, fingerprint
 
 
 class TooMany(DiskError):

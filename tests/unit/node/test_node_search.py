@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,14 @@ def hold_adopted(scene: Scene, content: Content, folder: Path, source: Provenanc
         files.append(HashedFile(entry, None, scene.real_store.fingerprint_of(file), True))
         file.close()
     scene.real_store.hold(content.manifest, content.root, folder, files, origin=Origin.ADOPTED, source=source)
+
+
+@covers("F31")
+async def test_a_folder_whose_name_is_no_text_is_found_as_it_is_shown(scene: Scene, tmp_path: Path) -> None:
+    """A node that held anything in one, out of an archive of somebody else's, did not start any more."""
+    folder = tmp_path / os.fsdecode(b"mini\xff")
+    own(scene.real_store, content_of({"a.bin": b"a"}), folder=folder)
+    assert await names(scene, "mini") == [r"mini\xff"]
 
 
 async def test_a_listing_of_what_is_held_has_a_total_and_pages(scene: Scene, tmp_path: Path) -> None:

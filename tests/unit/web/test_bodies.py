@@ -32,6 +32,9 @@ def test_a_body_is_read_as_what_it_was_sent_for() -> None:
         (b'{"down": 1.5}', bodies.Limit),
         (b"[" * 60_000, bodies.Fetch),
         (b'{"ref": "\xff"}', bodies.Fetch),
+        (b'{"ref": "x", "into": "/x\\u0000"}', bodies.Fetch),
+        (b'{"path": "/\\u0000x"}', bodies.Survey),
+        (b'{"path": "/\\n\\u0000", "name": "x"}', bodies.Publish),
     ],
 )
 def test_what_is_not_what_it_should_be_is_refused(body: bytes, kind: type[bodies.Body]) -> None:

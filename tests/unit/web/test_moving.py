@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -223,6 +224,19 @@ async def test_peers_that_give_something_come_first(tmp_path: Path) -> None:
         assert [(each["peer_id"], each["down"], each["bytes"]) for each in exchange.json["items"]] == [
             ("ann", 10.0, 40), ("bob", 0.0, None), ("cy", 0.0, None),
         ]  # fmt: skip
+
+
+async def test_a_fetch_into_a_folder_whose_name_is_no_text_is_told_to_who_listens(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    """It ended the task that tells, and with it the node."""
+    says = {**QUIET, "pulse": pulse(jobs=[{**job_of_node(1, "x"), "into": os.fsdecode(b"/m/\xff")}])}
+    async with page_of(Script(says), tmp_path) as page, trio.open_nursery() as nursery:
+        exchange = Events()
+        nursery.start_soon(listen, page, exchange)
+        await trio.sleep(1)
+        assert rb"/m/\\udcff" in exchange.content
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_fetch_for_readers_that_rests_is_no_job(tmp_path: Path) -> None:
