@@ -162,7 +162,10 @@ class HeardProviders:
 
     def hear(self, key: bytes, contacts: Iterable[Contact], *, now: float) -> None:
         """Remember that somebody named `contacts` as providers of `key`."""
-        listed = self._heard.setdefault(key, {})
+        # What is too old makes room: who answered first once could otherwise take all places for good.
+        heard = self._heard.get(key, {})
+        listed = {peer: each for peer, each in heard.items() if now - each[1] < limits.HEARD_PROVIDER_S}
+        self._heard[key] = listed
         self._heard.move_to_end(key)
         for contact in contacts:
             if contact.peer in listed or len(listed) < limits.PROVIDERS_PER_KEY_MAX:

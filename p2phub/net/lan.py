@@ -77,7 +77,7 @@ class Lan:
         answers: dict[bytes, None] = {}
         answered: list[str] = []
         failed: list[str] = []
-        asked: set[PeerId] = set()
+        asked: set[PeerAddress] = set()  # Not peers: anybody may say to be one, and be elsewhere.
         if self._dialler is None:
             return ()
 
@@ -104,9 +104,10 @@ class Lan:
 
         async with trio.open_nursery() as nursery, aclosing(self._neighbours()) as neighbours:
             async for addresses in neighbours:
-                if addresses[0].peer not in asked:
-                    asked.add(addresses[0].peer)
-                    nursery.start_soon(ask, addresses, self._dialler)
+                fresh = tuple(each for each in addresses if each not in asked)
+                asked.update(fresh)
+                if fresh:
+                    nursery.start_soon(ask, fresh, self._dialler)
         self._answered, self._failed = answered, failed
         return tuple(answers)
 

@@ -161,6 +161,17 @@ def test_hearsay_is_remembered_ten_minutes() -> None:
     assert heard.get(KEY, now=limits.HEARD_PROVIDER_S) == ()
 
 
+@covers("T07")
+def test_who_filled_what_is_remembered_of_a_key_does_not_keep_it_for_good() -> None:
+    heard = HeardProviders()
+    heard.hear(KEY, [contact(number) for number in range(limits.PROVIDERS_PER_KEY_MAX)], now=0.0)
+    honest = contact(5000)
+    heard.hear(KEY, [honest], now=limits.HEARD_PROVIDER_S - 1)
+    assert honest not in heard.get(KEY, now=limits.HEARD_PROVIDER_S - 1)
+    heard.hear(KEY, [honest], now=limits.HEARD_PROVIDER_S)
+    assert heard.get(KEY, now=limits.HEARD_PROVIDER_S) == (honest,)
+
+
 # --- the server ------------------------------------------------------------------------------------------------------
 
 

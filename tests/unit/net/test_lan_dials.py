@@ -178,3 +178,14 @@ async def test_a_silent_address_does_not_keep_a_neighbour_from_being_asked_at_an
 ) -> None:
     lan = lan_of(Dialler(there="10.0.0.2", silent=True), [["10.0.0.1", "10.0.0.2", "10.0.0.3"]])
     assert await ask(lan) == (b"signed",)
+
+
+@covers("T05")
+async def test_who_says_to_be_a_neighbour_and_is_not_keeps_nobody_from_asking_it(autojump_clock: MockClock) -> None:
+    """Of those who said to be one peer the first alone was asked."""
+    dialler = Dialler(there="192.168.7.9")
+    lan = lan_of(dialler, [])
+    for ip in ("192.168.7.66", "192.168.7.9", "192.168.7.9"):
+        hear(lan, BOB, [ip])
+    assert await ask(lan) == (b"signed",)
+    assert dialler.dials == {"192.168.7.66": 1, "192.168.7.9": 1}
