@@ -15,7 +15,7 @@ import msgspec
 from p2phub import limits
 from p2phub.errors import ProtocolViolation, UsageError
 from p2phub.identity import MirrorId
-from p2phub.manifest import is_commit, is_git_sha1, is_sha256
+from p2phub.manifest import is_commit, is_git_sha1, is_sha256, is_under_a_key
 from p2phub.store.hub_copy import HubFile
 
 KINDS = {"model": ("models", ""), "dataset": ("datasets", "datasets/")}
@@ -37,6 +37,8 @@ class Repo(msgspec.Struct, frozen=True):
         parts = self.name.split("/")
         if self.kind not in KINDS or _NAME.fullmatch(self.name) is None or "--" in self.name or {".", ".."} & {*parts}:
             raise UsageError(f"no hub has a {self.kind[:20]} called {self.name[:100]!a}")
+        if is_under_a_key(self.name):
+            raise UsageError(f"{self.name!a} is a publisher's, and no hub says what that is")
 
     @property
     def api(self) -> str:

@@ -32,7 +32,7 @@ from p2phub.manifest.pages import (
     manifest_pages,
 )
 from p2phub.manifest.paths import check_path, check_paths
-from p2phub.manifest.reference import Reference, is_alias, parse_reference
+from p2phub.manifest.reference import Reference, is_alias, is_under_a_key, parse_reference
 from p2phub.manifest.release import (
     KINDS,
     RELATION_BYTES_MAX,
@@ -92,6 +92,7 @@ __all__ = [
     "is_git_sha1",
     "is_quantisation",
     "is_sha256",
+    "is_under_a_key",
     "judge",
     "kept_release",
     "lfs_pointer",

@@ -22,6 +22,7 @@ from p2phub.identity import PeerId, parse_peer_id
 from p2phub.manifest.names import DEFAULT_TAG, check_name
 from p2phub.manifest.ticket import PREFIX, Ticket, encode_ticket, parse_ticket
 
+_KEY_BEGINS = "12D3Koo"  # As the text of every publisher's key does, and nothing else that anybody is called.
 _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _COPY = "copy it again, to its end: one line, as `p2phub publish` printed it; or ask its publisher for it once more"
 _HINT = "a reference is PUBLISHER/name[@tag], petname/name[@tag], a manifest digest, or a ticket (p2phub:…)"
@@ -70,7 +71,7 @@ def parse_reference(text: str) -> Reference:
     tag = revision if revision and digest is None else DEFAULT_TAG
     try:
         check_name(tag, what="tag")
-        publisher = parse_peer_id(owner) if owner.startswith("12D3Koo") else None
+        publisher = parse_peer_id(owner) if owner.startswith(_KEY_BEGINS) else None
         if publisher is not None:
             check_name(name)
     except Malformed as exc:
@@ -79,6 +80,12 @@ def parse_reference(text: str) -> Reference:
         raise _not_one(text)
     petname = owner if slash and publisher is None else None
     return Reference(publisher=publisher, petname=petname, name=name, tag=tag, digest=digest)
+
+
+def is_under_a_key(name: str) -> bool:
+    """Return whether a name ("org/name") has a publisher's key before it, in whatever case, as OCI clients have them
+    all in one: what that means the publisher alone says, by signing it, and no hub or cache."""
+    return name.lower().startswith(_KEY_BEGINS.lower()) and "/" in name
 
 
 def is_alias(text: str) -> bool:

@@ -29,6 +29,7 @@ from p2phub.manifest import (
     Name,
     Release,
     decode_manifest,
+    is_under_a_key,
     kept_release,
     named_manifest,
     parse_reference,
@@ -198,8 +199,9 @@ class NodeCatalog:
         adopted: set[bytes] = set()
         for each in held.values():
             found = each.source
-            if found is not None and found.cache == HUB_CACHE and each.origin is Origin.ADOPTED:
-                name = found.name.removeprefix(DATASETS)
+            name = "" if found is None else found.name.removeprefix(DATASETS)
+            is_hubs = found is not None and found.cache == HUB_CACHE and not is_under_a_key(name)
+            if found is not None and is_hubs and each.origin is Origin.ADOPTED:
                 key = entry_key(b"", name, DEFAULT_TAG, b"")
                 if key not in adopted:  # Of several commits the one adopted last.
                     adopted.add(key)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 
 from p2phub.content import Codec, Digest
 from p2phub.errors import Malformed, NotFound, NotTrusted, UsageError
-from p2phub.identity import PeerId, parse_peer_id
-from p2phub.manifest import DEFAULT_TAG, Reference, Release, check_name, kept_release, parse_reference
+from p2phub.identity import PeerId
+from p2phub.manifest import DEFAULT_TAG, Reference, Release, check_name, is_under_a_key, kept_release, parse_reference
 from p2phub.node.compose import Parts
 from p2phub.node.running import JsonObject, Running
 from p2phub.observe import Watch
@@ -141,7 +141,8 @@ def _repositories(parts: Parts) -> list[JsonObject]:
     for each in held_at:
         if each.source is not None and each.source.cache == HUB_CACHE:
             name = each.source.name.removeprefix(DATASETS)
-            items.setdefault(name, _adopted_version(each, commits))
+            if not is_under_a_key(name):
+                items.setdefault(name, _adopted_version(each, commits))
     return [{"name": name, "version": version} for name, version in items.items()]
 
 
@@ -206,7 +207,10 @@ def _adopted_version(held: HeldAt, commits: Commits) -> JsonObject:
 
 
 def _adopted(parts: Parts, name: str) -> list[HeldAt]:
-    """Return what was adopted from a hub's cache under that name, the newest first."""
+    """Return what was adopted from a hub's cache under that name, the newest first; nothing under a publisher's key,
+    which a cache that somebody else made may have a folder called by."""
+    if is_under_a_key(name):
+        return []
     return [
         each
         for each in parts.store.held_at()
@@ -221,14 +225,6 @@ def _candidates(parts: Parts, name: str) -> list[str]:
     known = [(item.publisher, item.name) for item in parts.ledger.publications()]
     known += [(publisher, what) for publisher, what, _, _ in parts.ledger.all_accepted()]
     for publisher, what in known:
-        if what == alike and not _is_key(name.partition("/")[0]):
+        if what == alike and not is_under_a_key(name):
             found[parts.resolver.names.spell(publisher, what, DEFAULT_TAG)] = None
     return list(found)[:CANDIDATES_MAX]
-
-
-def _is_key(text: str) -> bool:
-    try:
-        parse_peer_id(text)
-    except Malformed:
-        return False
-    return True

@@ -187,7 +187,13 @@ def test_what_is_written_whole_at_once_by_two_is_there_and_nothing_beside_it(tmp
     assert [each.name for each in tmp_path.iterdir()] == ["list"]
 
 
-@pytest.mark.parametrize("name", ["", "..", "a/..", "../a", "a/b/c", "a--b/c", "a/b?x", "a/b c", "a" * 97, "a\n"])
+KEY_NAME = "12D3KooWHeC6yqozs8uUKBZXkqzFiDXUp4w1hoZzEMJrb3743aLf/Mini"
+"""What looks like a publisher's, and is none of a publisher's: those have no capitals."""
+
+
+@pytest.mark.parametrize(
+    "name", ["", "..", "a/..", "../a", "a/b/c", "a--b/c", "a/b?x", "a/b c", "a" * 97, "a\n", KEY_NAME]
+)
 def test_a_name_that_no_hub_has_is_asked_of_none(name: str) -> None:
     with pytest.raises(UsageError):
         Repo("model", name)

@@ -101,6 +101,24 @@ async def test_what_was_adopted_is_found_by_the_hubs_name_and_has_its_commit(sce
     assert (item["ref"], item["publisher"], item["origin"]) == (text(content.root), None, "adopted")
 
 
+@covers("T20")
+@pytest.mark.parametrize("prefix", ["", "datasets/"])
+async def test_what_a_cache_calls_by_a_publishers_key_is_not_shown_as_that_publishers(
+    scene: Scene, tmp_path: Path, prefix: str
+) -> None:
+    """A cache that somebody else made may call its folders so. Capitals are what no publisher can have used."""
+    content = content_of({"model.bin": b"p" * 10})
+    hold_adopted(scene, content, tmp_path, Provenance("hf", f"{prefix}{STRANGER.peer_id}/Llama", "ab" * 20))
+    (item,) = (await scene.call("search", words=""))["items"]
+    assert item["name"] == tmp_path.name
+    assert await names(scene, "llama") == await names(scene, str(STRANGER.peer_id)) == []
+    for asked in (f"{STRANGER.peer_id}/Llama", f"{STRANGER.peer_id}/llama", f"{STRANGER.peer_id}/Llama".lower()):
+        assert (await scene.call("repository", name=asked))["versions"] == []
+    assert (await scene.call("repositories"))["items"] == []
+    (holding,) = (await scene.call("ls"))["items"]
+    assert holding["manifest"] == text(content.root)
+
+
 def hold_adopted(scene: Scene, content: Content, folder: Path, source: Provenance) -> None:
     scene.real_store.put_blobs(list(content.blobs.values()))
     files = []
