@@ -9,12 +9,13 @@ from collections import Counter
 import trio
 
 from p2phub import limits
-from p2phub.discovery import Kind, Server, decode_question, encode_reply, frame
+from p2phub.discovery import Kind, Server, decode_question, encode_reply, frame, network_of
 from p2phub.errors import Malformed
 from p2phub.identity import Address, PeerAddress, PeerId
 from p2phub.net.libp2p_messages import Messages
 from p2phub.net.libp2p_neighbours import Neighbours
 from p2phub.net.libp2p_stream import Stream
+from p2phub.net.places import gives_way
 
 log = logging.getLogger("p2phub.dht")
 
@@ -26,26 +27,42 @@ class Answerer:
         self._server = server
         self._neighbours = neighbours
         self._answering: Counter[PeerId] = Counter()
+        self._places: dict[trio.CancelScope, str | None] = {}  # Of each stream, the oldest first, with its network.
 
     async def serve(self, stream: Stream) -> None:
-        """Answer the questions on one stream."""
-        peer = stream.peer
-        if (
-            self._answering.total() >= limits.DHT_STREAMS_MAX
-            or self._answering[peer] >= limits.DHT_STREAMS_PER_PEER_MAX
-        ):
+        """Answer the questions on one stream. Where all places are taken, the network that holds most gives one up to
+        who comes from another: who says nothing, or a byte now and then, would keep them for ever."""
+        peer, network = stream.peer, network_of(stream.remote.ip)
+        if self._answering[peer] >= limits.DHT_STREAMS_PER_PEER_MAX or not self._make_room(network):
             await stream.abort()
             return
         self._answering[peer] += 1
+        scope = trio.CancelScope()
+        self._places[scope] = network
         try:
-            await self._answer_all(stream)
+            with scope:
+                await self._answer_all(stream)
+            if scope.cancelled_caught:
+                await stream.abort()
         except Malformed as exc:
             log.debug("%s asked what cannot be read: %s", peer, exc)
             await stream.abort()
         finally:
+            self._places.pop(scope, None)
             self._answering[peer] -= 1
             if not self._answering[peer]:
                 del self._answering[peer]
+
+    def _make_room(self, network: str | None) -> bool:
+        """Return whether there is a place for one more from `network`, perhaps another's."""
+        if len(self._places) < limits.DHT_STREAMS_MAX:
+            return True
+        leaves = gives_way(self._places, network)
+        if leaves is None:
+            return False
+        del self._places[leaves]
+        leaves.cancel()
+        return True
 
     async def _answer_all(self, stream: Stream) -> None:
         messages = Messages(stream)
