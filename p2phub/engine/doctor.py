@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,12 +42,24 @@ def examine_home(home: Path) -> list[Finding]:
     found.append(
         finding("home", writable, str(home), None if writable else "make the folder writable, or choose another --home")
     )
+    found += _open_to_others(home)
     there = next(each for each in (home, *home.parents) if os.path.exists(each))
     free = shutil.disk_usage(there).free
     room = free >= ROOM_WARNED_BYTES
     hint = None if room else "make room: models are large"
     found.append(finding("disk", room, f"{free / 1e9:.1f} GB free where the home is", hint))
     return found
+
+
+def _open_to_others(home: Path) -> list[Finding]:
+    """Return what is wrong with a home that all users may put files into: settings, say."""
+    try:
+        mode = stat.S_IMODE(os.stat(home).st_mode)
+    except OSError:
+        return []
+    if not mode & stat.S_IWOTH:
+        return []
+    return [finding("home", False, f"all users may put files into {home} (mode {mode:04o})", f"chmod o-w {home}")]
 
 
 def examine_closed_home(home: Path, error: HubError) -> list[Finding]:

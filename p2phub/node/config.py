@@ -50,7 +50,7 @@ from p2phub.node.labels import Labels, parse_labels
 from p2phub.node.rates import parse_cap
 from p2phub.node.schedule import Row, parse_schedule
 from p2phub.node.sizes import parse_quota
-from p2phub.store.disk import READ_FLAGS, read_regular
+from p2phub.store.disk import READ_FLAGS, is_open_to_others, need_ours, open_for_reading
 
 CONFIG_FILE = "config.toml"
 CONFIG_BYTES_MAX = limits.MIB
@@ -268,7 +268,10 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 def _read_file(path: Path) -> dict[str, tuple[str, Any]]:
     try:
         # It may be a link, as users' files of settings often are; but nothing that makes us wait.
-        data = read_regular(path, CONFIG_BYTES_MAX + 1, flags=READ_FLAGS & ~os.O_NOFOLLOW)
+        with open_for_reading(path, flags=READ_FLAGS & ~os.O_NOFOLLOW) as file:
+            if is_open_to_others(os.stat(path.parent)):  # Else it was we who put it there, whoever made it.
+                need_ours(os.fstat(file.fileno()), path, or_roots=True)
+            data = file.read(CONFIG_BYTES_MAX + 1)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as exc:

@@ -45,7 +45,7 @@ from p2phub.catalog import (
 from p2phub.errors import DiskError
 from p2phub.store.catalog import Told
 from p2phub.store.database import disk_error, is_damage
-from p2phub.store.disk import disk_errors
+from p2phub.store.disk import disk_errors, need_ours
 
 CATALOG = "catalog.sqlite"
 SCHEMA = 1
@@ -231,6 +231,9 @@ class CatalogDatabase:
         with disk_errors(f"use {self._path}"), contextlib.suppress(FileExistsError):
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             os.close(os.open(self._path, flags, 0o600))
+        for suffix in _SUFFIXES:  # Else another user reads there what is private, or says what is here.
+            with contextlib.suppress(FileNotFoundError):
+                need_ours(os.lstat(f"{self._path}{suffix}"), f"{self._path}{suffix}")
         connection = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA trusted_schema = OFF")

@@ -29,6 +29,7 @@ import msgspec
 from p2phub.content import Digest
 from p2phub.errors import DiskError, DiskFull
 from p2phub.store.ballast import is_full, make_room
+from p2phub.store.disk import need_ours
 from p2phub.store.interface import Origin
 
 SCHEMA = 4
@@ -278,6 +279,8 @@ class Database:
         status = os.lstat(path)
         if not stat.S_ISREG(status.st_mode):
             raise DiskError(f"{path} is a link or no file", hint="remove it: the index can be made again")
+        if status.st_uid != os.geteuid():
+            need_ours(status, path)
         if status.st_mode & 0o077 and status.st_uid == os.geteuid():
             with contextlib.suppress(PermissionError):  # A file system without modes; the home is what closes it then.
                 os.chmod(path, 0o600)

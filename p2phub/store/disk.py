@@ -63,6 +63,27 @@ def read_regular(
         return file.read(most)
 
 
+def is_open_to_others(folder: os.stat_result) -> bool:
+    """Whether another user may put files into a folder, or rename what is in it."""
+    return folder.st_uid not in (os.geteuid(), 0) or bool(folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+
+
+def need_ours(status: os.stat_result, path: str | os.PathLike[str], *, or_roots: bool = False) -> None:
+    """Raise DiskError for a file of the home that another user made, or that all may write to: what stands in it would
+    be their word. `or_roots`: root may have made it. A home may lie where others can put files (`/tmp`, a volume)."""
+    if status.st_uid != os.geteuid() and not (or_roots and status.st_uid == 0):
+        raise DiskError(
+            f"{os.fspath(path)} belongs to another user, so what it says is not believed",
+            hint=f"if it is yours: chown {os.geteuid()} {os.fspath(path)}; else move it away, and see who else may "
+            "write to that folder",
+        )
+    if status.st_mode & stat.S_IWOTH:
+        raise DiskError(
+            f"{os.fspath(path)} can be written by all users, so what it says is not believed",
+            hint=f"if nobody did: chmod o-w {os.fspath(path)}",
+        )
+
+
 class Disk:
     """Effects on the real disk. Stateless and thread-safe."""
 

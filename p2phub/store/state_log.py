@@ -27,7 +27,7 @@ import msgspec
 
 from p2phub.content import pack
 from p2phub.errors import Damaged
-from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, WRITE_FLAGS, Disk, disk_errors, make_folder
+from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, WRITE_FLAGS, Disk, disk_errors, make_folder, need_ours
 from p2phub.store.records import RECORD_EXTRA_BYTES, decode_records, encode_record, next_record
 
 LOG = "state.log"
@@ -145,7 +145,7 @@ class StateLog:
             if _stamp(status) == self._seen:
                 return
             if self._file < 0 or not os.path.samestat(status, os.fstat(self._file)):
-                self._read_on_in(os.open(LOG, READ_FLAGS, dir_fd=self._home))  # Another process wrote it anew.
+                self._read_on_in(self._opened())  # Another process wrote it anew.
         except FileNotFoundError:
             self._let_go()
             self._forget()
@@ -166,6 +166,15 @@ class StateLog:
         if bodies:
             self._note_last(end, bodies[-1], data)
         self._end, self._seen = end, seen
+
+    def _opened(self) -> int:
+        file = os.open(LOG, READ_FLAGS, dir_fd=self._home)
+        try:
+            need_ours(os.fstat(file), self._path)
+        except BaseException:
+            os.close(file)
+            raise
+        return file
 
     def _read_on_in(self, file: int) -> None:
         """Have another file for the log; nothing of it is known yet."""
@@ -220,6 +229,7 @@ class StateLog:
         fd = self._disk.open(LOG, WRITE_FLAGS | os.O_CREAT, 0o600, dir_fd=self._home)
         try:
             status = os.fstat(fd)
+            need_ours(status, self._path)
             if status.st_size > self._end:
                 self._cut_torn(fd, status.st_size)
             framed = encode_record(body, self._end)
