@@ -113,14 +113,17 @@ class Naming:
 
     def _judge(self, question: Asks, alive: list[str], outcome: Meaning | HubError) -> None:
         belief = self._beliefs[question.who]
-        good = belief.hear([self._said[name] for name in question.whom if name in alive])
+        named = [self._said[name] for name in question.whom if name in alive]
+        good = belief.hear(named)
         everybody = [self._said[name] for name in alive]
         if not good:
             good = belief.hear(everybody)
         who = question.who
         if good and outcome != belief.meaning:
             self._witness.fail(f"{who} believes {_told(outcome)}, and not {_told(belief.meaning)}, which it was told")
-        elif not good and everybody and not isinstance(outcome, NotTrusted):
+        # What those have whom the user named is refused to their face. What strangers have is passed over, since
+        # anybody can have an old release: then it is what was believed before, and never less.
+        elif not good and everybody and not isinstance(outcome, NotTrusted) and (named or outcome != belief.meaning):
             self._witness.fail(f"{who} was told of old releases alone and came to {_told(outcome)}")
         elif not good and not everybody and belief.meaning is None and not isinstance(outcome, NotFound):
             self._witness.fail(f"{who} was told nothing and came to {_told(outcome)}")
