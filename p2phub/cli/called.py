@@ -24,6 +24,12 @@ def called(item: Mapping[str, Any]) -> str:
     return str(names[0]) if names and not is_name else reference_shown(reference)
 
 
+def names(item: Mapping[str, Any]) -> list[str]:
+    """Return the references that lead to a holding, or what it was called where it was found."""
+    found = item.get("name")  # A daemon of an older version does not tell.
+    return list(item["references"]) or ([] if found is None else [str(found)])
+
+
 def with_digest(name: str | None, manifest: str) -> str:
     """Return a name with so much of the digest that it is told from another version, and the whole digest where no name
     is known."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from p2phub.cli.called import names, with_digest
 from p2phub.cli.command import Command, Invocation, no_arguments
-from p2phub.cli.naming import names, with_digest
 from p2phub.cli.sizes import plural, size
 from p2phub.cli.table import table_or_blocks
 
@@ -57,7 +57,7 @@ async def run(call: Invocation) -> int:
 
 def _row(item: dict[str, Any]) -> list[str]:
     return [
-        with_digest(item),
+        with_digest(", ".join(names(item)) or None, item["manifest"]),
         size(item["bytes"]),
         size(item["bytes_once"]),
         size(item["bytes_same_content"]),
@@ -74,7 +74,7 @@ def _block(item: dict[str, Any]) -> list[str]:
         parts.append(f"{size(item['bytes_same_file'])} hard-linked")
     return [
         *names(item)[:-1],
-        with_digest({**item, "references": names(item)[-1:]}),
+        with_digest(next(reversed(names(item)), None), item["manifest"]),
         f"  {size(item['bytes'])}, {_whose(item)}: {', '.join(parts)}",
         f"  {item['folder']}",
     ]

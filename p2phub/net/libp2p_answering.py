@@ -12,10 +12,10 @@ from p2phub import limits
 from p2phub.discovery import Kind, Server, decode_question, encode_reply, frame, network_of
 from p2phub.errors import Malformed
 from p2phub.identity import Address, PeerAddress, PeerId
+from p2phub.net.giving_way import gives_way
 from p2phub.net.libp2p_messages import Messages
 from p2phub.net.libp2p_neighbours import Neighbours
 from p2phub.net.libp2p_stream import Stream
-from p2phub.net.places import gives_way
 
 log = logging.getLogger("p2phub.dht")
 
