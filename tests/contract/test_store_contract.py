@@ -934,6 +934,7 @@ def calls_of(scene: Scene, content: Content, opened: contextlib.ExitStack) -> di
         "end_earlier": lambda: store.end_earlier(folder, keep),
         "discard_opened": lambda: store.discard_opened(folder.with_name("opened")),
         "usage": store.usage,
+        "upstream_bytes": store.upstream_bytes,
         "release": lambda: store.release(root),
     }
 

@@ -104,7 +104,7 @@ async def test_a_bug_in_telling_the_catalog_ends_that_look_alone(scene: Scene, a
 
 @covers("F31")
 async def test_a_bug_in_a_look_at_a_place_has_that_place_away(scene: Scene, tmp_path: Any) -> None:
-    from p2phub.node.shared_places import NodePlaces
+    from p2phub.node.shared_places import SharedPlaces
 
     away: list[str] = []
 
@@ -120,5 +120,5 @@ async def test_a_bug_in_a_look_at_a_place_has_that_place_away(scene: Scene, tmp_
     scene.parts.places = places
     scene.parts.config = SimpleNamespace(shared=())
     scene.parts.key = SecretKey(b"k" * 32)
-    await NodePlaces(scene.parts).look()
+    await SharedPlaces(scene.parts).look()
     assert away == ["internal error in the node: ZeroDivisionError: "]
