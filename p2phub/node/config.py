@@ -240,6 +240,7 @@ def _log_format(value: Any) -> str:
     return str(value)
 
 
+_VARIABLES_BESIDES = ("HOME", "NO_LAN", "JSON", "VERBOSE")  # Of what no setting says.
 _OPTIONS = {"gateway_users": "--gateway-user"}  # Of one more each time it is given.
 _LISTS = frozenset(("listen", "bootstrap", "mirrors", "shared", "gateway_users"))
 _READERS: dict[str, Callable[[Any], Any]] = {
@@ -306,7 +307,22 @@ def _read_environment(environment: Mapping[str, str]) -> dict[str, tuple[str, An
             found[key] = (name, text.replace(",", " ").split() if key in _LISTS else text)
     if environment.get("P2PHUB_NO_LAN") and _no_lan(environment["P2PHUB_NO_LAN"]):
         found["lan"] = ("P2PHUB_NO_LAN", False)
+    _refuse_misspelt(environment)
     return found
+
+
+def _refuse_misspelt(environment: Mapping[str, str]) -> None:
+    """Raise UsageError for a variable that is almost one of ours. Others that begin like them are somebody else's: a
+    Kubernetes service of our name has P2PHUB_SERVICE_HOST and P2PHUB_PORT_4717_TCP set everywhere."""
+    known = {*(key.upper() for key in _READERS), *_VARIABLES_BESIDES}
+    for name in environment:
+        word = name.removeprefix("P2PHUB_")
+        if word in known or word == name or not environment[name].strip():
+            continue
+        from difflib import get_close_matches  # Only a mistake needs it.
+
+        for like in get_close_matches(word, known, n=1, cutoff=0.8):
+            raise UsageError(f"there is no variable {name}", hint=f"do you mean P2PHUB_{like}?")
 
 
 def _no_lan(text: str) -> bool:

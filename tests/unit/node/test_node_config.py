@@ -233,3 +233,21 @@ def test_a_misspelt_key_of_the_file_is_told_what_may_be_meant(tmp_path: Path, ke
         load_config(home=tmp_path, environment={})
     hint = str(refused.value.hint)
     assert hint.startswith("settings are listen" if meant is None else f"do you mean {meant}? settings are listen")
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [("BOOSTRAP", "BOOTSTRAP"), ("BOOTSTRAPS", "BOOTSTRAP"), ("HOM", "HOME"), ("GATEWAY_USER", "GATEWAY_USERS")],
+)
+def test_a_misspelt_variable_is_told_what_may_be_meant(tmp_path: Path, variable: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=f"P2PHUB_{variable}") as told:
+        load_config(home=tmp_path, environment={f"P2PHUB_{variable}": "1"})
+    assert told.value.hint == f"do you mean P2PHUB_{meant}?"
+
+
+def test_what_a_cluster_sets_for_a_service_of_our_name_is_nothing_to_us(tmp_path: Path) -> None:
+    ports = {f"PORT_{port}_TCP{what}": "x" for port in (4717, 7700, 7701) for what in ("", "_ADDR", "_PORT", "_PROTO")}
+    services = {f"SERVICE_{what}": "x" for what in ("HOST", "PORT", "PORT_GATEWAY", "PORT_METRICS", "PORT_PEERS")}
+    environment = {f"P2PHUB_{name}": "x" for name in {**ports, **services, "PORT": "x", "BENCH_DIR": "x"}}
+    assert load_config(home=tmp_path, environment=environment).bootstrap == ()
+    assert load_config(home=tmp_path, environment={"P2PHUB_BOOSTRAP": ""}).bootstrap == ()
