@@ -59,8 +59,12 @@ def is_earlier(item: dict[str, Any]) -> bool:
 def _in_short(earlier: list[dict[str, Any]]) -> str:
     """Return a line for earlier versions: of a folder that is published each night there are hundreds."""
     whole = sum(item["complete"] for item in earlier)
-    rest = "all of them whole" if whole == len(earlier) else f"{whole or 'none'} of them whole"
-    how = "`p2phub ls --earlier` lists them" + ("" if whole == len(earlier) else ", `p2phub gc` lets go of the others")
+    all_are = whole == len(earlier)
+    if len(earlier) == 1:
+        rest, lists, others = "whole" if all_are else "not whole any more", "shows it", "it"
+    else:
+        rest, lists, others = "all whole" if all_are else f"{whole or 'none'} of them whole", "lists them", "the others"
+    how = f"`p2phub ls --earlier` {lists}" + ("" if all_are else f", `p2phub gc` lets go of {others}")
     return f"And {plural(len(earlier), 'earlier version')} of these folders, {rest}: {how}"
 
 

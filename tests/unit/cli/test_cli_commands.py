@@ -723,6 +723,9 @@ def test_ls_tells_of_earlier_versions_in_one_line_and_lists_them_if_it_is_asked_
     for shown, is_shown in (("bagpinned", True), ("x/m@v1", True), ("bagwhole", False), ("bagpart1", False)):
         assert (shown in said) == is_shown
     assert "4 earlier versions of these folders, 1 of them whole: `p2phub ls --earlier`" in said
+    hub.results["ls"] = [newest, *gone[:1]]
+    assert "1 earlier version of these folders, not whole any more: `p2phub ls --earlier` shows it" in cli("ls").out
+    hub.results["ls"] = [newest, {**was, "manifest": "bagwhole"}, *gone, *kept]
     listed = cli("ls", "--earlier").out
     assert "bagwhole" in listed
     assert "bagpart2" in listed
