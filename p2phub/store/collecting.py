@@ -21,7 +21,7 @@ from p2phub.content import Digest
 from p2phub.errors import Malformed, Occupied
 from p2phub.store.blobs import YOUNG_S, Blobs
 from p2phub.store.destination import Destination, is_unfinished_in, unfinished_bytes
-from p2phub.store.disk import FOLDER_FLAGS, Disk
+from p2phub.store.disk import FOLDER_FLAGS, Disk, names_if_any
 from p2phub.store.drafting import Drafts
 from p2phub.store.earlier import end, ended
 from p2phub.store.hashed import lists_of_hashed
@@ -168,7 +168,7 @@ class Collector:
         beside it."""
         in_index = self._index.folders()
         found = {}
-        for name in self._names():
+        for name in names_if_any(self._files):
             folder, manifest = self._files / name, _named(name)
             if manifest is not None and is_unfinished_in(folder, manifest):
                 is_held = os.fsencode(folder) in in_index
@@ -178,17 +178,11 @@ class Collector:
     def discard_opened(self, folder: Path) -> bool:
         return self._opened.discard(folder.name)
 
-    def _names(self) -> list[str]:
-        try:
-            return os.listdir(self._files)
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-
     def _unnamed(self, keep: Keep) -> list[str]:
         in_log = set(self._log.all(HOLDING))
         in_index = self._index.folders()
         found = []
-        for name in sorted(self._names()):
+        for name in sorted(names_if_any(self._files)):
             manifest = _named(name)
             if name.startswith(GOING):
                 found.append(name)

@@ -84,6 +84,28 @@ def need_ours(status: os.stat_result, path: str | os.PathLike[str], *, or_roots:
         )
 
 
+@contextlib.contextmanager
+def folder_if_any(folder: Path) -> Iterator[int | None]:
+    """Give a descriptor of a folder, None where there is none. Raises OSError."""
+    try:
+        fd = os.open(folder, FOLDER_FLAGS)
+    except (FileNotFoundError, NotADirectoryError):
+        yield None
+        return
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def names_if_any(folder: str | os.PathLike[str]) -> list[str]:
+    """Return the names in a folder, none where there is no folder. Raises OSError."""
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 class Disk:
     """Effects on the real disk. Stateless and thread-safe."""
 

@@ -34,7 +34,7 @@ from p2phub.errors import ContentChanged, HubError, Malformed, Occupied
 from p2phub.manifest import Manifest
 from p2phub.store.database import DOUBTED
 from p2phub.store.destination import need_room
-from p2phub.store.disk import FOLDER_FLAGS, ONE_BY_ONE_MAX, READ_FLAGS, WRITE_FLAGS, Disk, disk_errors
+from p2phub.store.disk import FOLDER_FLAGS, ONE_BY_ONE_MAX, READ_FLAGS, WRITE_FLAGS, Disk, disk_errors, names_if_any
 from p2phub.store.folders import Tree, fingerprint
 from p2phub.store.holdings import Holdings
 from p2phub.store.interface import Fingerprint, HashedFile
@@ -179,7 +179,7 @@ class Drafts:
         held |= {(each.manifest, each.folder) for each in self._holdings.logged()}
         versions = {manifest: folder for manifest, folder in held if folder.parent == self.folder}
         folders = {folder.name for folder in versions.values()}
-        names = _names(self.folder)
+        names = sorted(names_if_any(self.folder))
         unneeded = [name for name in names if name.startswith(GOING) or (_is_digest(name) and name not in folders)]
         content = self.folder / CONTENT
         needed = {os.path.basename(place) for place in self._holdings.keeping.used_by_others(content)[1]}
@@ -189,7 +189,7 @@ class Drafts:
             if manifest is None:
                 return unneeded
             needed |= {os.fsencode(entry.sha256.hex()) for entry in manifest.files}
-        unneeded += [f"{CONTENT}/{name}" for name in _names(content) if os.fsencode(name) not in needed]
+        unneeded += [f"{CONTENT}/{name}" for name in sorted(names_if_any(content)) if os.fsencode(name) not in needed]
         return unneeded
 
     # --- the folders ------------------------------------------------------------------------------------------------
@@ -407,13 +407,6 @@ def _fingerprint_at(place: Path) -> Fingerprint | None:
         return fingerprint(os.stat(place, follow_symlinks=False))
     except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
 
 
 def _bytes_at(path: Path) -> int:

@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from p2phub.content import Digest
-from p2phub.store.disk import FOLDER_FLAGS, Disk
+from p2phub.store.disk import Disk, folder_if_any
 from p2phub.store.holdings import HOLDING, Holdings, holding_key
 from p2phub.store.hub_copies import Copy, Snapshot, blob_of, copies_in, copy_at, set_aside_in, upstream_of
 from p2phub.store.hub_copy import PARTS
@@ -113,7 +113,7 @@ class HubCollector:
         folder = spare.folder.parent.parent
         with contextlib.ExitStack() as stack:
             at = stack.enter_context(alone(folder))
-            snapshots = stack.enter_context(_opened(folder / "snapshots"))
+            snapshots = stack.enter_context(folder_if_any(folder / "snapshots"))
             its_own = stack.enter_context(alone(spare.folder))
             if at is None or snapshots is None or its_own is None:
                 return None
@@ -125,7 +125,7 @@ class HubCollector:
             if not self._forget(copy, snapshot, blobs, keep):
                 return None
             if len(copy.snapshots) == 1 and PARTS.issuperset(os.listdir(at)):
-                cache = stack.enter_context(_opened(folder.parent))
+                cache = stack.enter_context(folder_if_any(folder.parent))
                 assert cache is not None, "the folder of a repository that is open stands somewhere"
                 aside = set_aside(self._disk, folder.name, dir_fd=cache)
                 self._disk.fsync(cache)
@@ -133,7 +133,7 @@ class HubCollector:
                 self._take_apart(self._set_aside(copy, snapshot, blobs, at, snapshots), at)
                 aside = None
         if aside is not None:  # Nobody waits for it any more.
-            with _opened(folder.parent) as cache:
+            with folder_if_any(folder.parent) as cache:
                 if cache is not None:
                     self._take_apart(aside, cache)
         return sum(copy.sizes.get(blob, 0) for blob in blobs)
@@ -159,7 +159,7 @@ class HubCollector:
         # Before any of its blobs goes: a power cut must not leave the names of what is gone.
         self._disk.fsync(at)
         self._disk.fsync(snapshots)
-        with _opened(copy.folder / "trees") as trees:
+        with folder_if_any(copy.folder / "trees") as trees:
             if trees is not None:
                 with contextlib.suppress(FileNotFoundError):
                     self._disk.unlink(f"{snapshot.commit}.json", dir_fd=trees)
@@ -168,7 +168,7 @@ class HubCollector:
 
     def _remove_blobs(self, folder: Path, blobs: frozenset[str]) -> None:
         for part in ("blobs", ".coming", ".seen"):
-            with _opened(folder / part) as fd:
+            with folder_if_any(folder / part) as fd:
                 for name in [] if fd is None else os.listdir(fd):
                     if fd is not None and blob_of(name) in blobs:
                         with contextlib.suppress(FileNotFoundError):
@@ -184,7 +184,7 @@ class HubCollector:
             for part in PARTS:
                 with contextlib.suppress(FileNotFoundError):
                     self._disk.rmdir(part, dir_fd=fd)
-            with _opened(folder.parent) as above:
+            with folder_if_any(folder.parent) as above:
                 if above is not None:
                     self._disk.rmdir(folder.name, dir_fd=above)
 
@@ -197,7 +197,7 @@ class HubCollector:
             if copy.has_leftovers() and self._tidy(copy.folder):
                 removed.append(Leftover(copy.folder, copy.leftover_bytes()))
         for at in set_aside_in(self._home):
-            with _opened(at.parent) as cache:
+            with folder_if_any(at.parent) as cache:
                 if cache is not None and not stopped():
                     removed.append(Leftover(at, tree_bytes(at)))
                     self._take_apart(at.name, cache)
@@ -211,7 +211,7 @@ class HubCollector:
                 return False
             self._remove_blobs(folder, copy.unneeded())
             commits = {each.commit for each in copy.snapshots}
-            with _opened(folder / "trees") as trees:
+            with folder_if_any(folder / "trees") as trees:
                 for name in [] if trees is None else os.listdir(trees):
                     if trees is not None and name.removesuffix(".json") not in commits:
                         self._disk.unlink(name, dir_fd=trees)
@@ -267,17 +267,3 @@ def _folders(copy: Copy, snapshot: Snapshot, blobs: Iterable[str]) -> Iterator[b
 def _used_at(snapshot: Snapshot, rows: Iterable[PlacedRow]) -> int:
     """Return when a snapshot was used last, as it says itself or what is held of it."""
     return max((snapshot.used_at, *(row.used_at for row in rows)))
-
-
-@contextlib.contextmanager
-def _opened(folder: Path) -> Iterator[int | None]:
-    """Give a descriptor of a folder, None where there is none."""
-    try:
-        fd = os.open(folder, FOLDER_FLAGS)
-    except (FileNotFoundError, NotADirectoryError):
-        yield None
-        return
-    try:
-        yield fd
-    finally:
-        os.close(fd)

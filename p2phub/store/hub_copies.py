@@ -18,7 +18,7 @@ import msgspec
 from p2phub.errors import Damaged
 from p2phub.store.caches.huggingface import repository_name
 from p2phub.store.caches.listing import read_listing
-from p2phub.store.disk import FOLDER_FLAGS
+from p2phub.store.disk import FOLDER_FLAGS, names_if_any
 from p2phub.store.hub_copy import CACHES
 from p2phub.store.keeping import UPSTREAM_FOLDER
 from p2phub.store.removing import GOING, tree_bytes
@@ -87,7 +87,7 @@ def repositories_in(home: Path) -> Iterator[Path]:
     """Yield the folders of the repositories."""
     for cache in CACHES:
         at = upstream_of(home) / cache
-        for name in sorted(_names(at)):
+        for name in sorted(names_if_any(at)):
             if repository_name(name) is not None:
                 yield at / name
 
@@ -95,7 +95,7 @@ def repositories_in(home: Path) -> Iterator[Path]:
 def set_aside_in(home: Path) -> list[Path]:
     """Return the repositories that collections set aside and did not remove yet."""
     caches = [upstream_of(home) / cache for cache in CACHES]
-    return [at / name for at in caches for name in _names(at) if name.startswith(GOING)]
+    return [at / name for at in caches for name in names_if_any(at) if name.startswith(GOING)]
 
 
 def copy_at(folder: Path) -> Copy | None:
@@ -122,7 +122,7 @@ def bytes_in(home: Path) -> int:
     total = sum(map(tree_bytes, set_aside_in(home)))
     for folder in repositories_in(home):
         total += sum(_sizes(folder).values())
-        total += sum(tree_bytes(folder / each) for each in _names(folder) if each.startswith(GOING))
+        total += sum(tree_bytes(folder / each) for each in names_if_any(folder) if each.startswith(GOING))
     return total
 
 
@@ -131,7 +131,7 @@ def newest_in(folder: Path) -> Snapshot | None:
     found = [
         (int(entry.stat(follow_symlinks=False).st_mtime), entry.name)
         for entry in _entries(folder / "snapshots")
-        if _COMMIT.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False) and _names(entry.path)
+        if _COMMIT.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False) and names_if_any(entry.path)
     ]
     return Snapshot(max(found)[1], frozenset(), max(found)[0]) if found else None
 
@@ -176,7 +176,7 @@ def _linked(folder: Path) -> Iterator[str]:
 
 
 def _listed(folder: Path) -> set[str]:
-    return {name.removesuffix(".json") for name in _names(folder / "trees") if name.endswith(".json")}
+    return {name.removesuffix(".json") for name in names_if_any(folder / "trees") if name.endswith(".json")}
 
 
 def _sizes(folder: Path) -> dict[str, int]:
@@ -198,12 +198,5 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return list(entries)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def _names(folder: str | os.PathLike[str]) -> list[str]:
-    try:
-        return os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return []

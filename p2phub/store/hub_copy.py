@@ -24,7 +24,7 @@ import msgspec
 
 from p2phub.manifest import check_path, git_blob_sha1, lfs_pointer
 from p2phub.store.destination import need_room
-from p2phub.store.disk import FOLDER_FLAGS, Disk, disk_errors, make_folder, open_for_reading
+from p2phub.store.disk import FOLDER_FLAGS, Disk, disk_errors, make_folder, open_for_reading, read_regular
 from p2phub.store.hub_lock import in_use, share
 from p2phub.store.materialise.listing import Listed, encode_listing
 
@@ -36,6 +36,7 @@ PARTS = frozenset({"blobs", "snapshots", "trees", ".coming", ".seen"})
 
 _READ_BYTES = 1 << 20
 _USE_NOTED_S = 60.0
+_NOTE_BYTES_MAX = 256  # Of how a blob stood: five numbers.
 
 
 class HubFile(msgspec.Struct, frozen=True):
@@ -209,7 +210,7 @@ def _noted(seen: Path) -> bytes:
     """Return how a blob stood when it was checked; nothing where whoever kept it was killed before that was noted, or
     the note cannot be read: it can be read anew."""
     try:
-        return seen.read_bytes()
+        return read_regular(seen, _NOTE_BYTES_MAX)
     except OSError:
         return b""
 

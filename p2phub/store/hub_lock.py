@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from p2phub.store.disk import FOLDER_FLAGS, disk_errors
+from p2phub.store.disk import FOLDER_FLAGS, disk_errors, folder_if_any
 
 
 def share(folder: Path) -> int | None:
@@ -40,20 +40,16 @@ def share(folder: Path) -> int | None:
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[int | None]:
     """Give a descriptor of a folder that nobody else uses until this ends; None where somebody does, or it is gone."""
-    try:
-        fd = os.open(folder, FOLDER_FLAGS)
-    except (FileNotFoundError, NotADirectoryError):
-        yield None
-        return
-    try:
+    with folder_if_any(folder) as fd:
+        if fd is None:
+            yield None
+            return
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             is_ours = os.path.samestat(os.stat(folder, follow_symlinks=False), os.fstat(fd))
         except (BlockingIOError, FileNotFoundError):
             is_ours = False
         yield fd if is_ours else None
-    finally:
-        os.close(fd)
 
 
 @contextlib.contextmanager
