@@ -26,7 +26,7 @@ def rates(
     name: str, race: Race | None, other: str, least: float, *, own: str = OURS, kind: Kind = Kind.REQUIRED
 ) -> list[Verdict]:
     """Judge the rate against that of `other`: to verified bytes (p2phub's own word; to exit in brackets), and to
-    durable files. In brackets, too: what the disk alone reaches, which bounds a fetch that writes down as it goes."""
+    durable files. In brackets, too: what the disk alone reaches when it is written to directly."""
     of = race.title if race is not None else RACES[name].subject
     who = "rate" if own == OURS else "rate of a busy node"
     to_verified, to_durable = (f"{who} vs {other}, {what}" for what in ("verified", "durable"))
