@@ -33,7 +33,8 @@ _PIECE_BYTES = 256 * limits.KIB
 
 
 class SimDisk(Disk):
-    """Speed and room of one node's disk. `rate`: bytes a second, None: no time at all.
+    """Speed and room of one node's disk. `rate`: bytes a second that it takes, `sync_rate`: that it makes durable;
+    None: no time at all.
 
     `real`: under a store on a real disk it makes nothing durable, and remembers what carriers wrote since the last
     sync. What one in memory loses says the store itself.
@@ -42,6 +43,7 @@ class SimDisk(Disk):
     def __init__(self, node: str, witness: Witness, *, real: bool = False) -> None:
         self._node, self._witness, self._real = node, witness, real
         self.rate: float | None = None
+        self.sync_rate: float | None = None
         self.room: int | None = None
         self._unsynced: dict[int, tuple[int, list[tuple[int, int]]]] = {}  # By inode: descriptor, writes.
 
@@ -231,6 +233,9 @@ class WatchedArrival:
         self._inner, self._disk, self._node, self._witness = inner, disk, node, witness
         self.unsynced = RangeSet()
         self._unsynced_since: float | None = None
+        self._table = inner.plan.table
+        self._waiting = RangeSet()  # For the next sync: what comes while one runs is not in it,
+        self._behind = RangeSet()  # but is not at its mercy in a crash, either: the store inside calls it durable.
         plan = inner.read_plan()
         witness.goes_on_with(node, inner.have, lambda chunk: _read_chunk(plan, chunk))
 
@@ -277,16 +282,23 @@ class WatchedArrival:
 
     def verified(self, chunks: RangeSet) -> None:
         now = trio.current_time()
-        if self._unsynced_since is not None:
+        if self._unsynced_since is not None and self._disk.sync_rate is None:
             self._witness.unsynced(self._node, now - self._unsynced_since)
         self._inner.verified(chunks)
         if chunks:
             self.unsynced |= chunks
+            self._behind |= chunks
+            self._waiting |= chunks
+            self._witness.runs_ahead(self._node, self._table.bytes_of(self._behind), self._disk.sync_rate)
             self._unsynced_since = now if self._unsynced_since is None else self._unsynced_since
         plan = self._inner.read_plan()
         self._witness.reported(self._node, chunks, lambda chunk: _read_chunk(plan, chunk))
 
     def sync(self) -> None:
+        due, self._waiting = self._waiting, RangeSet()
+        if self._disk.sync_rate is not None:
+            pause(self._table.bytes_of(due) / self._disk.sync_rate)
+        self._behind -= due
         self._inner.sync()
         self.unsynced, self._unsynced_since = RangeSet(), None
 

@@ -5,6 +5,7 @@ The bounds are those of `bounds`, which knows nothing of what is patched here.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -21,7 +22,7 @@ from p2phub.engine.job import Job
 from p2phub.engine.providers import Provider
 from p2phub.net.link import BulkLink
 from p2phub.net.reception import Reception
-from p2phub.transfer import Action, Grant, Session
+from p2phub.transfer import Action, Backlog, Grant, Session
 from p2phub.wire.requester import ChunksArrived
 
 Plant = Callable[[], AbstractContextManager[Any]]
@@ -47,6 +48,11 @@ def _read_on_before_it_is_written() -> AbstractContextManager[Any]:
                 take(self, pile.pop(0))
 
     return mock.patch.object(BulkLink, "_take", pile_up)
+
+
+@_excess
+def _run_ahead_of_the_disk() -> AbstractContextManager[Any]:
+    return mock.patch.object(Backlog, "room", return_value=math.inf)
 
 
 def _greedy() -> AbstractContextManager[Any]:

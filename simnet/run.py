@@ -371,6 +371,8 @@ class _Run:
                 node.store.disk.room = None if math.isinf(happening.amount) else int(happening.amount)
             case "disk-rate":
                 node.store.disk.rate = happening.amount
+            case "sync-rate":
+                node.store.disk.sync_rate = happening.amount
             case "touch":
                 assert isinstance(node.store, SimStore)
                 node.store.change(node.folder, sorted(self.truth.files)[0])

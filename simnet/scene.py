@@ -52,7 +52,8 @@ class Member:
 @dataclass(frozen=True)
 class Happening:
     """`act` befalls `who` at `at_s`: kill, restart, freeze, thaw, cut (nothing gets from `who` to `other`), heal, slow
-    (to `amount` bytes a second), disk-room (`amount` bytes are left), disk-rate, touch (a file changes)."""
+    (to `amount` bytes a second), disk-room (`amount` bytes are left), disk-rate, sync-rate, touch (a file
+    changes)."""
 
     at_s: float
     act: str

@@ -18,6 +18,7 @@ from p2phub.content import RangeSet
 from p2phub.engine.fetch import Running
 from p2phub.identity import PeerId
 from p2phub.observe import Event, PeerDropped, Progress
+from p2phub.transfer.backlog import BEHIND_S
 from simnet.bounds import Hands, too_many_connections, too_many_tasks
 from simnet.network import Host, Network, Pipe, Stream
 from simnet.taps import ControlTap, ProviderTap, RequesterTap, Tap
@@ -229,6 +230,11 @@ class Witness:
     def unsynced(self, node: str, seconds: float) -> None:
         if seconds > UNSYNCED_S_MAX:
             self.fail(f"{node} has not synced for {seconds:.1f} s what it verified")
+
+    def runs_ahead(self, node: str, unsynced_bytes: int, sync_rate: float | None) -> None:
+        """`node` has verified so much that its disk, of this rate, has not made durable."""
+        if unsynced_bytes > max(limits.SYNC_BYTES, (sync_rate or math.inf) * BEHIND_S):
+            self.fail(f"{node} is {unsynced_bytes} bytes ahead of its disk")
 
     # --- bounds --------------------------------------------------------------------------------------------------
 

@@ -66,6 +66,8 @@ def _bound(job: Job, links: tuple[LinkNow, ...], *, now: float) -> tuple[str, st
             return "holders", f"no provider holds {_chunk_name(job, missing.runs[0][0])} (and {len(missing) - 1} more)"
         if not links:
             return "providers", "no provider is connected"
+    if session.waits_for_disk:
+        return "disk", "this disk is slower than what comes: what is verified is made durable before more is asked for"
     if job.means.down.is_pressed(job.wish.manifest):
         return "cap", "the cap on what this node, or this job, may receive"
     return _bound_by_effort(job.effort.recent(now=now))
@@ -144,6 +146,8 @@ def _state(job: Job, provider: Provider, own: list[LinkNow], links: tuple[LinkNo
             return f"busy; asked again in {max(link.busy_s for link in own):.1f} s"
         if session is not None and not session.holds_missing(provider.peer):
             return provider.lacks or "holds nothing that is missing"
+        if session is not None and session.waits_for_disk:
+            return "idle: this disk is behind"
         return "idle: what is left is asked of others"
     silent_s = min(link.silent_s for link in working)
     if silent_s >= QUIET_S:

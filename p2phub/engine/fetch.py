@@ -38,7 +38,7 @@ from p2phub.engine.preparing import begin, late_at, look, look_early
 from p2phub.engine.reports import take_report
 from p2phub.engine.search import Search
 from p2phub.engine.suspects import LookFailed
-from p2phub.engine.syncing import SyncFailed
+from p2phub.engine.syncing import Synced, SyncFailed
 from p2phub.engine.turns import Turns
 from p2phub.errors import HubError
 from p2phub.net import Verified
@@ -233,6 +233,8 @@ class _Coordinator:
                 self.patience.searching = False
             case ReadersChanged():
                 pass  # It is looked at below who could bring that.
+            case Synced():
+                pass  # There is room again: `_on_time` has the session look.
             case KinKnown():
                 job.kin[item.kin] = item.numbers
             case KinSearchEnded():

@@ -34,7 +34,7 @@ from p2phub.engine.search import Search
 from p2phub.engine.serve import StoreShelf
 from p2phub.engine.sparing import Sparing
 from p2phub.engine.suspects import LookFailed, Suspects
-from p2phub.engine.syncing import SyncFailed, Syncing
+from p2phub.engine.syncing import Synced, SyncFailed, Syncing
 from p2phub.engine.thanks import Thanks
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError, PeerError
@@ -131,6 +131,7 @@ Item = (
     | HoldsNow
     | Silent
     | Told
+    | Synced
     | SyncFailed
     | LookFailed
 )
@@ -234,7 +235,7 @@ class Job:
         """Note `count` verified bytes that came over `link`."""
         self.means.tally.received[link.via] += count
         self.meter.received(link.peer, count, now=now)
-        self.syncing.unsynced_bytes += count
+        self.syncing.backlog.came(count)
         self.lost_at = None
 
     def note_written(self) -> None:

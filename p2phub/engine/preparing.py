@@ -167,7 +167,7 @@ async def _take_prefix(job: Job, arrival: Arrival, missing: RangeSet) -> RangeSe
 def _begin_session(job: Job, arrival: Arrival, held: RangeSet, wanted: RangeSet) -> None:
     """Let there be something to lease: what is `wanted` of the table and not `held`."""
     table, now = arrival.plan.table, trio.current_time()
-    job.session = Session(table, held, wanted=wanted, standings=job.standings, now=now)
+    job.session = Session(table, held, wanted=wanted, standings=job.standings, backlog=job.syncing.backlog, now=now)
     for state in job.links.values():
         job.questions.left(state.asked)  # What may still come is not needed any more, and nobody's fault.
     job.begun.set()

@@ -1,6 +1,7 @@
 """The decisions of a fetch: who is asked for what, when a lease moves, who is banned. Pure."""
 
 from p2phub.transfer.actions import Action, Cancel, Drop, Grant, LinkId, Revoke
+from p2phub.transfer.backlog import Backlog
 from p2phub.transfer.credit import Credit
 from p2phub.transfer.link import LinkNow
 from p2phub.transfer.pacing import Ask, Flow, Pacer, Share, left_for_background
@@ -12,6 +13,7 @@ from p2phub.transfer.standing import Standings
 __all__ = [
     "Action",
     "Ask",
+    "Backlog",
     "Cancel",
     "Credit",
     "Drop",

@@ -77,9 +77,9 @@ class Link:
         rate = self.rate(now=now)
         return self.lease_bytes / rate if rate else now - self.pace.moved_at
 
-    def is_low(self) -> bool:
-        """Whether it is time to top up its lease."""
-        return self.lease_bytes * 2 < self.quota_bytes
+    def is_low(self, most: float) -> bool:
+        """Whether it is time to top up its lease, which may be `most` bytes."""
+        return self.lease_bytes * 2 < min(self.quota_bytes, most)
 
     @property
     def quota_bytes(self) -> int:

@@ -4,7 +4,7 @@ A lease is topped up when less than half of it is left; near the end each link g
 is free, an idle link takes over what another would not end soon (`endgame`). A link that still owes what is had by now
 gets nothing else before that came. In a crowd a link to one that holds all gets this node's own share first, and goes
 on to what is another's step by step (`crowd`). The beginning of what somebody waits for goes before all that,
-and the rest within it (`soon`).
+and the rest within it (`soon`). While the disk is behind nobody gets anything (`backlog`).
 
 It works on the books of one session, which calls it after each event. Source: proto/transfer.md §5. Lengths are bytes,
 times seconds.
@@ -20,6 +20,7 @@ from p2phub.content import ChunkTable, RangeSet, Run
 from p2phub.identity import PeerId, SourceId
 from p2phub.transfer.actions import Action, Grant, LinkId, Revoke
 from p2phub.transfer.availability import Availability
+from p2phub.transfer.backlog import Backlog
 from p2phub.transfer.crowd import WAIT_S, Crowd
 from p2phub.transfer.endgame import LOOK_S as END_LOOK_S
 from p2phub.transfer.endgame import SLOW_S, TWICE_BYTES_MAX, Endgame, Owing, usual_rate
@@ -37,9 +38,15 @@ class Scheduler:
     """Decides for one session, whose `links` it shares; it owns the crowd, what is wanted soon, and when it looked."""
 
     def __init__(
-        self, table: ChunkTable, leases: Leases, availability: Availability, links: Mapping[LinkId, Link]
+        self,
+        table: ChunkTable,
+        leases: Leases,
+        availability: Availability,
+        links: Mapping[LinkId, Link],
+        backlog: Backlog,
     ) -> None:
         self._table, self._leases, self._availability, self._links = table, leases, availability, links
+        self._backlog = backlog
         self._picker = leases.picker
         self._end = Endgame(table, leases, availability)
         self.soon = Soon(table)
@@ -140,10 +147,11 @@ class Scheduler:
             self._look_is_due = True
         if not self._leases.bytes_missing:
             return []
+        lease_max = self._backlog.lease_bytes_max(len(self._links))
         hungry = [
             link
             for link in self._links.values()
-            if (about is None or link.peer == about) and _can_work(link, now=now) and link.is_low()
+            if (about is None or link.peer == about) and _can_work(link, now=now) and link.is_low(lease_max)
         ]
         if not hungry:
             return []
@@ -158,9 +166,12 @@ class Scheduler:
             if front:
                 owing = owing or Owing.of(self._links.values(), now=now)
                 more = self._end.hasten(link, front, owing, capped=capped, crowd=self.crowd is not None, now=now)
-            if self._picker and (grant := self._grant(link, rates, now)) is not None:
+            room = self._room()
+            has_room = room >= limits.BATCH_BYTES_MAX
+            room = min(room, lease_max - link.lease_bytes)
+            if has_room and self._picker and (grant := self._grant(link, rates, room, now)) is not None:
                 more.append(grant)
-            elif not link.lease:
+            elif not link.lease and (has_room or not self._backlog.is_behind):
                 link.workplace.leave()  # It works nowhere, so its file is anybody's.
                 owing = owing or Owing.of(self._links.values(), now=now)
                 more += self._help(link, owing, capped, now)
@@ -169,12 +180,20 @@ class Scheduler:
                 actions += more
         return actions
 
-    def _grant(self, link: Link, rates: tuple[float, float], now: float) -> Grant | None:
+    @property
+    def waits_for_disk(self) -> bool:
+        """Whether nothing is granted before more of what came is durable."""
+        return self._backlog.is_behind and self._room() < limits.BATCH_BYTES_MAX
+
+    def _room(self) -> float:
+        return self._backlog.room(sum(link.lease_bytes for link in self._links.values()))
+
+    def _grant(self, link: Link, rates: tuple[float, float], room: float, now: float) -> Grant | None:
         if not self._picker.may_pick(self._availability.of(link.peer)):
             return None
         ahead = self._ahead(link, now) if self.soon else None
         if ahead is not None and self._first_soon(link, ahead) is not None:
-            return self._grant_soon(link, ahead, rates, now)
+            return self._grant_soon(link, ahead, rates, room, now)
         steps = self._steps(link)
         reach = self._reach(link, steps, now)
         beyond = bool(ahead) and not steps  # All that is wanted soon is left to others.
@@ -182,7 +201,7 @@ class Scheduler:
         if link.dry_at == known:
             return None
         share = self._share(link, rates, now)
-        wanted = min(link.quota_bytes - link.lease_bytes, max(limits.BATCH_BYTES_MAX, share))
+        wanted = int(min(link.quota_bytes - link.lease_bytes, max(limits.BATCH_BYTES_MAX, share), room))
         others = [other.workplace for other in self._links.values() if other is not link and not other.dropping]
         if 0 < reach < len(steps) - 1:
             wanted = min(wanted, limits.BATCH_BYTES_MAX)  # Of what is another's no more than is asked for at once.
@@ -245,10 +264,12 @@ class Scheduler:
             return Ahead(self._table.bytes_total, tuple(held for _, held in others))
         return Ahead.of(link, others, now=now)
 
-    def _grant_soon(self, link: Link, ahead: Ahead, rates: tuple[float, float], now: float) -> Grant | None:
+    def _grant_soon(
+        self, link: Link, ahead: Ahead, rates: tuple[float, float], room: float, now: float
+    ) -> Grant | None:
         """Of what is wanted soon there is something for `link`: it gets nothing else, and no more than it soon has."""
-        room = min(link.pace.soon_bytes, link.quota_bytes) - link.lease_bytes
-        wanted = min(room, max(limits.BATCH_BYTES_MAX, self._share(link, rates, now)))
+        more = min(link.pace.soon_bytes, link.quota_bytes) - link.lease_bytes
+        wanted = int(min(more, max(limits.BATCH_BYTES_MAX, self._share(link, rates, now)), room))
         runs = self.soon.pick(self._picker, self._has_soon(link), ahead, wanted, link.workplace)
         if not runs:
             return None

@@ -29,6 +29,7 @@ from p2phub.errors import ChunkMismatch, HubError, PeerError, PeerStalled, Proto
 from p2phub.identity import PeerId, SourceId
 from p2phub.transfer.actions import Action, LinkId, Revoke
 from p2phub.transfer.availability import Availability
+from p2phub.transfer.backlog import Backlog
 from p2phub.transfer.crowd import Crowd
 from p2phub.transfer.endgame import LOOK_S as END_LOOK_S
 from p2phub.transfer.endgame import usual_rate
@@ -73,11 +74,13 @@ class Session:
         wanted: RangeSet | None = None,
         rotation: int = 0,
         standings: Standings | None = None,
+        backlog: Backlog | None = None,
         now: float,
     ) -> None:
         """`have`: verified chunks on this disk. `wanted`: what to fetch, None: all; what is not wanted is neither
         missing nor had. `rotation`: the chunk to start at. `standings`: of the fetch, which may know of its peers from
-        before the session; whoever brings links up tells it where peers were met."""
+        before the session; whoever brings links up tells it where peers were met. `backlog`: what of it is not durable
+        yet, kept by whoever writes and syncs; None: nothing waits for a disk."""
         self._table = table
         self._everything = RangeSet.whole(len(table))
         self._wanted = (self._everything if wanted is None else wanted) | have
@@ -85,7 +88,8 @@ class Session:
         self._leases = Leases(table, self._wanted - have, rotation=rotation)
         self._availability = Availability(len(table))
         self._links: dict[LinkId, Link] = {}
-        self._scheduler = Scheduler(table, self._leases, self._availability, self._links)
+        backlog = Backlog.unbounded() if backlog is None else backlog
+        self._scheduler = Scheduler(table, self._leases, self._availability, self._links, backlog)
         self._standings = Standings() if standings is None else standings
         self._received: dict[SourceId, int] = {}
         self._now = now
@@ -186,6 +190,11 @@ class Session:
         return RangeSet() if self._availability.anyone_holds_all else self.missing - self._availability.of_anyone
 
     @property
+    def waits_for_disk(self) -> bool:
+        """Whether nothing is granted before more of what came is durable."""
+        return self._scheduler.waits_for_disk
+
+    @property
     def bytes_verified(self) -> int:
         """Bytes of the chunks verified since the session began; no chunk counts twice."""
         return self._leases.bytes_verified
@@ -242,6 +251,8 @@ class Session:
         own = up.counts[peer]
         others = up.count - own
         room = self.links_max - others
+        if self.waits_for_disk:
+            room = min(room, own)
         if room <= 0:
             return 0
         if others:

@@ -21,6 +21,7 @@ TOLD = {
     "have-links-without-end": ("four_providers", 1, "has 9 links, and may have 8"),
     "leave-tasks-behind": ("mixed_faults", 1, "tasks with"),
     "read-on-before-it-is-written": ("slow_disk", 1, "bytes in memory that came and are not written"),
+    "run-ahead-of-the-disk": ("slow_sync", 1, "bytes ahead of its disk"),
     "serve-one-peer-without-end": ("one_provider", 1, f"serves {FEW_PLACES + 1} connections of"),
     "serve-whoever-comes": ("flash_crowd", 1, f"serves {FEW_PLACES + 1} bulk connections, and has {FEW_PLACES} places"),
 }

@@ -41,6 +41,7 @@ RUNS = (
     pytest.param("requester_crash", 1, None, marks=covers("F01", "F02")),
     pytest.param("rollback_publisher", 1, None, marks=covers("T11")),
     pytest.param("slow_disk", 1, None, marks=covers("F28")),
+    pytest.param("slow_sync", 1, None, marks=covers("F02", "F28")),
     pytest.param("slow_processor", 1, None, marks=covers("F29")),
     pytest.param("tarpits_50", 1, 5, marks=covers("T35", "T39")),  # One drips, one boasts.
 )

@@ -11,13 +11,14 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from math import inf
 from random import Random
 
 from p2phub import limits
 from p2phub.content import ChunkList, ChunkTable, RangeSet
 from p2phub.errors import ChunkMismatch, HubError, PeerError, PeerGone, ProtocolViolation
 from p2phub.identity import PeerId
-from p2phub.transfer import Action, Cancel, Drop, Grant, Revoke, Session
+from p2phub.transfer import Action, Backlog, Cancel, Drop, Grant, Revoke, Session
 from p2phub.transfer.endgame import TWICE_BYTES_MAX
 
 STEP_S = 0.05
@@ -97,17 +98,45 @@ class SimLink:
     said_busy: int = 0
 
 
+@dataclass
+class SimDisk:
+    """Makes what came durable at `rate` bytes a second, one sync at a time."""
+
+    rate: float
+    backlog: Backlog = field(default_factory=Backlog)
+    began_at: float = 0.0
+    ends_at: float = 0.0
+
+    def look(self, now: float) -> bool:
+        """Whether a sync is done by `now`; begin the next if enough came."""
+        done = self.backlog.is_syncing and now >= self.ends_at
+        if done:
+            self.backlog.synced(self.ends_at - self.began_at)
+        if not self.backlog.is_syncing and self.backlog.due_bytes >= limits.SYNC_BEGIN_BYTES:
+            self.began_at, self.ends_at = now, now + self.backlog.due_bytes / self.rate
+            self.backlog.begin()
+        return done
+
+
 class Swarm:
     """A session and its providers. `run` steps until it is complete or nothing can happen any more."""
 
     def __init__(
-        self, table: ChunkTable, providers: Sequence[Provider], *, have: RangeSet | None = None, rotation: int = 0
+        self,
+        table: ChunkTable,
+        providers: Sequence[Provider],
+        *,
+        have: RangeSet | None = None,
+        rotation: int = 0,
+        disk_rate: float = inf,
     ) -> None:
         self.table = table
         self.providers = {provider.id: provider for provider in providers}
         self.now = 0.0
         self.have = self.had_before = have or RangeSet()
-        self.session = Session(table, self.have, rotation=rotation, now=self.now)
+        self.disk = SimDisk(disk_rate)
+        self.ahead_most = 0  # The most that was leased or not durable.
+        self.session = Session(table, self.have, rotation=rotation, backlog=self.disk.backlog, now=self.now)
         self.links: dict[int, SimLink] = {}
         self.grants: list[Grant] = []
         self.moved = 0
@@ -170,8 +199,10 @@ class Swarm:
                 self._answer_cancel(number, self.links[number])
             if number in self.links:
                 self._move(number, self.links[number])
+        leased = sum(self.table.bytes_of(link.lease | link.vain) for link in self.links.values())
+        self.ahead_most = max(self.ahead_most, leased + self.disk.backlog.bytes)
         deadline = self.session.deadline()
-        if deadline is not None and deadline <= self.now:
+        if self.disk.look(self.now) or (deadline is not None and deadline <= self.now):
             self.carry_out(self.session.tick(now=self.now))
 
     def _answer_cancel(self, number: int, link: SimLink) -> None:
@@ -225,6 +256,7 @@ class Swarm:
             provider.sent += size + vain
             self.moved += size
             self.duplicate += vain
+            self.disk.backlog.came(size + vain)
             self.carry_out(self.session.verified(number, done, size + vain, now=self.now))
             self.note_written()
 

@@ -11,10 +11,11 @@ from typing import cast
 import pytest
 import trio
 
+from p2phub import limits
 from p2phub.content import RangeSet
 from p2phub.discovery import Candidate, Surroundings
 from p2phub.engine.effort import RECENT_S, Effort
-from p2phub.engine.explain import _bound, _bound_by_effort, _source
+from p2phub.engine.explain import _bound, _bound_by_effort, _source, _state
 from p2phub.engine.fetch import Means, Running, Wish, fetch
 from p2phub.engine.job import Job
 from p2phub.engine.meter import Meter
@@ -26,9 +27,11 @@ from p2phub.identity import Address, parse_mirror, parse_peer_address
 from p2phub.net import Spent, WindowNow
 from p2phub.net.mirror import MirrorPlane
 from p2phub.observe import Explanation, SourceNow
+from p2phub.transfer import Backlog, Session
 from tests.support.gate import gate
 from tests.support.hosts import FixedFinder, TestHost, key_of, open_host
 from tests.support.models import make_safetensors_folder
+from tests.support.swarm import megabytes
 from tests.support.web_server import Bend, serve
 
 HERE = Address("192.0.2.1", 4717)
@@ -66,6 +69,19 @@ def test_a_fetch_whose_readers_have_what_they_wanted_waits_for_them_and_for_no_d
         for readers in (None, "somebody")
     }
     assert {readers: bound for readers, (bound, _) in bounds.items()} == {None: "disk", "somebody": "readers"}
+
+
+def test_a_fetch_that_is_far_ahead_of_its_disk_waits_for_that_and_no_source_is_to_blame() -> None:
+    """Whatever the threads' time says: they wrote to memory."""
+    backlog = Backlog()
+    backlog.came(limits.SYNC_BYTES)
+    session = Session(megabytes(9), RangeSet(), backlog=backlog, now=0.0)
+    ann = Provider(key_of("ann").peer_id, "direct", links={7})
+    session.joined(7, ann.peer, RangeSet.whole(9), now=0.0)
+    links = session.links_now(now=0.0)
+    job = SimpleNamespace(session=session, providers=[], effort=Effort(), links={7: SimpleNamespace(bare=False)})
+    assert _bound(cast(Job, job), links, now=0.0)[0] == "disk"
+    assert _state(cast(Job, job), ann, list(links), links, now=0.0) == "idle: this disk is behind"
 
 
 def test_of_one_that_is_kept_back_for_those_at_its_address_that_is_said() -> None:
