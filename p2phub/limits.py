@@ -212,7 +212,7 @@ LIBP2P_CONNECTION_IDLE_S = 120.0
 
 # --- store -------------------------------------------------------------------------------------------------------
 JOURNAL_BYTES_MAX = 256 * MIB  # Read of a journal: 2^22 hints that came one by one are 100 MB, and marks come together.
-SYNC_BYTES = 64 * MIB  # Of verified work that may be lost; on a disk that takes more in half a second, that much.
+SYNC_BYTES = 64 * MIB  # Of verified work that may be lost; where a disk takes more in a quarter of a second, that much.
 SYNC_BEGIN_BYTES = 24 * MIB  # After which a sync begins, if none runs, or after…
 SYNC_S = 2.0
 SYNC_SOON_S = 0.5  # Where somebody waits for whole files: they are at their place after a sync.

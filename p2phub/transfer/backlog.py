@@ -13,7 +13,8 @@ from math import inf
 
 from p2phub import limits
 
-BEHIND_S = 0.5
+BEHIND_S = 0.25
+LEASED_PART = 1 / 2  # Of what may be ahead of the disk so much is leased at most: less would not fill a far link.
 LEASE_BYTES_LEAST = (
     2 * limits.BATCH_BYTES_MAX
 )  # Of one link, however many there are: less would leave it waiting for us.
@@ -60,7 +61,7 @@ class Backlog:
 
     def lease_bytes_max(self, links: int) -> float:
         """Return how much one of `links` may have: together they leave room for what they brought."""
-        return max(LEASE_BYTES_LEAST, self.bytes_max / 2 / max(1, links))
+        return max(LEASE_BYTES_LEAST, self.bytes_max * LEASED_PART / max(1, links))
 
     def came(self, count: int) -> None:
         self.due_bytes += count

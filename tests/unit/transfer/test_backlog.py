@@ -1,4 +1,4 @@
-"""A fetch runs ahead of its disk by SYNC_BYTES at most, or by what the disk makes durable in half a second."""
+"""A fetch runs ahead of its disk by SYNC_BYTES at most, or by what the disk makes durable in a quarter of a second."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from p2phub import limits
 from p2phub.content import RangeSet
 from p2phub.transfer import Backlog, Revoke, Session
-from p2phub.transfer.backlog import BEHIND_S, LEASE_BYTES_LEAST
+from p2phub.transfer.backlog import BEHIND_S, LEASE_BYTES_LEAST, LEASED_PART
 from tests.support.covers import covers
 from tests.support.swarm import Provider, Swarm, granted, megabytes, peer
 
@@ -110,6 +110,6 @@ def test_where_links_owe_all_that_may_be_leased_an_idle_one_takes_over() -> None
 
 def test_many_links_have_little_each() -> None:
     backlog = Backlog()
-    assert backlog.lease_bytes_max(1) == limits.SYNC_BYTES / 2
-    assert backlog.lease_bytes_max(4) == limits.SYNC_BYTES / 8
+    assert backlog.lease_bytes_max(1) == limits.SYNC_BYTES * LEASED_PART
+    assert backlog.lease_bytes_max(4) == limits.SYNC_BYTES * LEASED_PART / 4
     assert backlog.lease_bytes_max(64) == LEASE_BYTES_LEAST
