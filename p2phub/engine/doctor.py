@@ -15,8 +15,8 @@ from typing import Any
 import trio
 
 from p2phub import limits
-from p2phub.errors import HubError, PeerError
-from p2phub.identity import PeerAddress
+from p2phub.errors import HubError, Malformed, PeerError
+from p2phub.identity import Address, PeerAddress, PeerId
 from p2phub.net import Dialler
 from p2phub.wire import Probe, Probed
 
@@ -75,7 +75,8 @@ def examine_closed_home(home: Path, error: HubError) -> list[Finding]:
 async def examine_reach(
     dialler: Dialler, peers: Sequence[PeerAddress], *, port: int | None, daemon: bool, lan: bool
 ) -> list[Finding]:
-    """Ask up to three peers to dial us back at `port`. `lan`: whether nodes of the local network are looked for."""
+    """Ask up to three peers to dial us back at `port`, who stand outside before neighbours: a neighbour comes in by no
+    router. `lan`: whether nodes of the local network are looked for."""
     if not daemon or port is None:
         return [
             finding(
@@ -95,7 +96,8 @@ async def examine_reach(
                 + ("none is needed" if lan else f"none is needed either, if {LAN_SWITCH}"),
             )
         ]
-    answers: list[tuple[PeerAddress, Probed | HubError]] = []
+    asked = _outside_first(peers)[:PEERS_ASKED]
+    probes: list[Probed] = []
 
     async def ask(peer: PeerAddress) -> None:
         with trio.move_on_after(ASK_S):
@@ -106,28 +108,53 @@ async def examine_reach(
                 finally:
                     with trio.move_on_after(limits.GOODBYE_S, shield=True):
                         await control.aclose()
-            except PeerError as error:
-                answers.append((peer, error))
+            except PeerError:
                 return
-            if isinstance(answer, Probed):
-                answers.append((peer, answer))
+            if isinstance(answer, Probed) and _ip(answer) is not None:
+                probes.append(answer)
 
     async with trio.open_nursery() as nursery:
-        for peer in peers[:PEERS_ASKED]:
+        for peer in asked:
             nursery.start_soon(ask, peer)
-    probes = [answer for _, answer in answers if isinstance(answer, Probed)]
     found = [
         finding(
             "network",
             bool(probes),
-            f"{len(probes)} of the {min(len(peers), PEERS_ASKED)} nodes that were asked answered",
+            f"{len(probes)} of the {len(asked)} nodes that were asked answered",
             None if probes else "are the bootstrap nodes up? is outgoing TCP blocked?",
         )
     ]
     if probes:
-        reached = [probe for probe in probes if probe.reached]
-        seen = probes[0].observed_ip
-        detail = f"others see this machine as {seen}; {len(reached)} of {len(probes)} could dial back to port {port}"
-        hint = f"forward TCP port {port} of your router to this machine, or open it in the firewall"
-        found.append(finding("reachable", bool(reached), detail, None if reached else hint))
+        found.append(_reach(probes, port))
     return found
+
+
+def _ip(probe: Probed) -> Address | None:
+    """Return where a peer says that it sees us; None if that is no address: it says whatever it likes."""
+    try:
+        return Address(probe.observed_ip, 0)
+    except Malformed:
+        return None
+
+
+def _outside_first(peers: Sequence[PeerAddress]) -> list[PeerAddress]:
+    """Return one address of each peer: those of the public internet first, else in their order."""
+    one_each: dict[PeerId, PeerAddress] = {}
+    for peer in sorted(peers, key=lambda each: not each.address.is_public):
+        one_each.setdefault(peer.peer, peer)
+    return list(one_each.values())
+
+
+def _reach(probes: Sequence[Probed], port: int) -> Finding:
+    """Say whether those who tried could dial back: those outside, if there were any, for the others prove less."""
+    outside = [probe for probe in probes if (seen := _ip(probe)) is not None and seen.is_public]
+    told = outside or probes
+    reached = sum(probe.reached for probe in told)
+    seen_as = told[0].observed_ip
+    detail = f"others see this machine as {seen_as}; {reached} of {len(told)} could dial back to port {port}"
+    if not outside:
+        detail += "; none of them is outside the local network, so whether it can be reached from there is not known"
+    hint = f"forward TCP port {port} of your router to this machine, or open it in the firewall"
+    if not outside:
+        hint = f"open TCP port {port} in the firewall of this machine"
+    return finding("reachable", reached > 0, detail, None if reached else hint)
