@@ -1,7 +1,9 @@
 """What of a folder is published: the rule for junk, and the refusal of what looks like a secret.
 
-The built-in rule is the list below; a `.p2phubignore` file in the folder (gitignore syntax) adds to it, and a pattern
-given with `include` overrules both, for secrets too. `publish --dry-run` shows what is left out, and why.
+The built-in rule is the list below; a `.p2phubignore` file in the folder (gitignore syntax) goes on with it: the last
+pattern that matches decides, so `!*.tmp` there takes one back. A pattern given with `include` overrules both. It alone
+names a secret as meant, for a file in the folder may be the work of whoever made the folder. `publish --dry-run` shows
+what is left out, and why.
 """
 
 from __future__ import annotations
@@ -64,8 +66,7 @@ class Selection:
     """Decides, for one publish, about each path. `ignore_text` is the content of the folder's own ignore file."""
 
     def __init__(self, *, ignore_text: str = "", ignore: Sequence[str] = (), include: Sequence[str] = ()) -> None:
-        self._junk = GitIgnoreSpec.from_lines(JUNK)
-        self._own = GitIgnoreSpec.from_lines([*ignore_text.splitlines(), *ignore])
+        self._rule = GitIgnoreSpec.from_lines([*JUNK, *ignore_text.splitlines(), *ignore])
         self._include = GitIgnoreSpec.from_lines(include)
         self._secrets = GitIgnoreSpec.from_lines(SECRETS)
 
@@ -74,11 +75,11 @@ class Selection:
         probe = path + "/" if is_folder else path
         if self._include.match_file(probe):
             return None
-        if self._junk.match_file(probe):
-            return "junk (built-in rule)"
-        if self._own.match_file(probe):
-            return f"your rule ({IGNORE_FILE} or --ignore)"
-        return None
+        found = self._rule.check_file(probe)
+        if not found.include:
+            return None
+        built_in = found.index is not None and found.index < len(JUNK)
+        return "junk (built-in rule)" if built_in else f"your rule ({IGNORE_FILE} or --ignore)"
 
     def secret(self, path: str) -> bool:
         """Whether a file to be published looks like a secret that nobody named, whatever its case: `SERVER.PEM`."""

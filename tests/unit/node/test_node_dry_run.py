@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from p2phub.engine.selection import IGNORE_FILE
 from p2phub.errors import DiskError, UsageError
 from tests.support.verbs import Scene, publish
 
@@ -38,6 +39,24 @@ async def test_a_dry_run_of_what_may_be_published_refuses_nothing(scene: Scene, 
     found = await scene.call("survey", folder=str(tmp_path), ignore=("home",), include=(".env",))
     assert found["refused"] == []
     assert found["refused_because"] is None
+
+
+async def test_what_is_left_out_is_what_the_folders_own_file_and_the_options_say(scene: Scene, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    (folder / ".git").mkdir(parents=True)
+    for name in (".git/config", ".DS_Store", "a.partial", "kept.tmp", "notes.log", "raw.bin", "weights.bin"):
+        (folder / name).write_bytes(b"x")
+    (folder / IGNORE_FILE).write_text("*.log\n!kept.tmp\n")
+    found = await scene.call("survey", folder=str(folder), ignore=("raw.bin",), include=("a.partial",))
+    assert [file["path"] for file in found["files"]] == ["a.partial", "kept.tmp", "weights.bin"]
+    junk, own = "junk (built-in rule)", f"your rule ({IGNORE_FILE} or --ignore)"
+    assert {each["path"]: each["why"] for each in found["left_out"]} == {
+        ".git": junk,
+        ".DS_Store": junk,
+        IGNORE_FILE: junk,
+        "notes.log": own,
+        "raw.bin": own,
+    }
 
 
 async def test_a_dry_run_says_that_a_name_fits_not_every_machine(scene: Scene, tmp_path: Path) -> None:
