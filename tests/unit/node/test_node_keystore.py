@@ -89,6 +89,27 @@ def test_key_files_are_their_owners_alone_whatever_the_umask(tmp_path: Path, uma
 
 
 @covers("T47")
+@pytest.mark.parametrize("planted", ["file", "link"])
+def test_a_key_is_written_to_a_file_that_nobody_can_have_made_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: str
+) -> None:
+    """Its name is chance, so here it is known: what stands there is neither written to nor followed."""
+    load_or_create(tmp_path)
+    keys, elsewhere = tmp_path / "keys", tmp_path / "elsewhere"
+    (keys / "node.pem").unlink()
+    elsewhere.write_bytes(b"somebody's own")
+    monkeypatch.setattr("p2phub.node.private_file.secrets.token_hex", lambda count: "known")
+    if planted == "file":
+        os.link(elsewhere, keys / ".known.new")
+    else:
+        (keys / ".known.new").symlink_to(elsewhere)
+    with pytest.raises(DiskError):
+        load_or_create(tmp_path)
+    assert elsewhere.read_bytes() == b"somebody's own"
+    assert not (keys / "node.pem").exists()
+
+
+@covers("T47")
 @pytest.mark.parametrize("name", ["keys", "keys/publisher.pem", "keys/node.pem"])
 @pytest.mark.parametrize("extra", [0o040, 0o004, 0o020, 0o002])
 def test_looser_modes_are_refused_with_the_command_that_mends_them(tmp_path: Path, name: str, extra: int) -> None:
