@@ -11,7 +11,7 @@ import trio.testing
 
 from p2phub import limits
 from p2phub.content import Digest, digest_of
-from p2phub.discovery import Contact, Kind, Question, Reply, decode_question, encode_reply, frame
+from p2phub.discovery import Allowance, Contact, Kind, Question, Reply, decode_question, encode_reply, frame
 from p2phub.errors import NotTrusted, PeerError, PeerGone, ProtocolViolation
 from p2phub.identity import Address, PeerAddress, PeerId, SecretKey
 from p2phub.manifest import Release, dht_key, sign_release
@@ -97,6 +97,20 @@ async def test_the_newest_release_wins_whoever_holds_the_older_one() -> None:
         assert await nodes[2].dht.put_release(key, new) == 3
         assert await nodes[3].dht.release(publisher.peer_id, "minilm", "main") == (new,)
         assert await nodes[1].dht.put_release(key, old) == 0  # Refused by every holder: never turned back.
+
+
+@covers("T11")
+async def test_who_holds_an_older_release_itself_asks_the_network_all_the_same() -> None:
+    """Without: a copy kept here answered, for as long as it was kept, whatever the network had."""
+    publisher = secret("publisher")
+    key = dht_key(publisher.peer_id, "minilm", "main")
+    old, new = release_of(publisher, sequence=1), release_of(publisher, sequence=2)
+    async with dht_node("holder") as holder, dht_node("asker", [holder.at]) as asker:
+        await reached(asker, 1)
+        for node, signed in ((asker, old), (holder, new)):
+            now, wall_now = trio.current_time(), time.time()
+            assert node.dht._server.releases.put(key.encode(), signed, wall_now=wall_now, now=now)
+        assert await asker.dht.release(publisher.peer_id, "minilm", "main") == (new, old)
 
 
 @covers("F31")
@@ -199,6 +213,51 @@ async def test_more_announcements_than_libp2p_keeps_are_all_held() -> None:
             assert await nodes[1].dht.announce(manifest) == 1
         for manifest in manifests:
             assert await providers_of(nodes[0].dht, manifest) == [nodes[1].at]
+
+
+async def test_whoever_is_told_something_is_told_it_when_its_turn_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without: what comes to one peer beyond 10 in 10 s is lost with it, if it runs libp2p's own server."""
+    turn_s = 1234.5
+    waited: list[float] = []
+    really = trio.sleep
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        await really(0 if seconds == turn_s else seconds)
+
+    async with AsyncExitStack() as stack:
+        nodes = await network(stack, 3)
+        monkeypatch.setattr(Allowance, "reserve", lambda self, peer, *, now: turn_s)
+        monkeypatch.setattr(trio, "sleep", sleep)
+        assert await nodes[1].dht.announce(MANIFEST) == 2
+        monkeypatch.undo()
+    assert waited.count(turn_s) == 2
+
+
+async def test_a_peer_that_has_no_place_just_now_is_asked_once_more() -> None:
+    """Without: of sixty who ask one of libp2p's nodes at once, twelve are answered and the rest are reset."""
+    ann = secret("ann").peer_id
+    asked = 0
+
+    async def busy_at_first(stream: Stream) -> None:
+        nonlocal asked
+        messages = Messages(stream)
+        while (message := await messages.next(seconds=5)) is not None:
+            question = decode_question(message)
+            if question.kind is Kind.GET_PROVIDERS:
+                asked += 1
+                if asked == 1:
+                    await stream.abort()
+                    return
+            known = (Contact(ann, (Address("127.0.0.1", 4717),)),)
+            await stream.write(frame(encode_reply(Reply(question.kind, question.key, providers=known))))
+
+    async with listening_host("busy") as (host, _):
+        host.on_stream(PROTOCOL, busy_at_first)
+        async with dht_client("fetcher", [PeerAddress(host.peer_id, host.addresses[0])]) as fetcher:
+            found = await providers_of(fetcher.dht, MANIFEST)
+    assert [each.peer for each in found] == [ann]
+    assert asked == 2
 
 
 @covers("T05")
