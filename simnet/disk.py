@@ -302,6 +302,9 @@ class WatchedArrival:
         self._inner.sync()
         self.unsynced, self._unsynced_since = RangeSet(), None
 
+    def doubt(self) -> None:
+        self._inner.doubt()
+
     def in_place(self, files: Sequence[int]) -> list[int]:
         return self._inner.in_place(files)
 

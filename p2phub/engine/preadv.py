@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from p2phub.errors import ContentChanged, DiskError
+from p2phub.store import FETCHED_AGAIN, Arrival
+
+
+class DiskFailed(DiskError):
+    """The disk failed at what is to be read."""
+
+
+@contextmanager
+def unfinished_files_of(arrival: Arrival) -> Iterator[None]:
+    """Within, where the disk fails at an unfinished file the next attempt is to find out at what of it. Raises
+    DiskError."""
+    try:
+        yield
+    except DiskFailed as error:
+        arrival.doubt()
+        raise DiskError(error.message, hint=FETCHED_AGAIN) from error
 
 
 def read_exactly(descriptor: int, offset: int, length: int, path: str) -> bytes:
@@ -23,7 +42,8 @@ def read_into(descriptor: int, into: memoryview, offset: int, path: str) -> int:
             count = os.preadv(descriptor, [into[got:]], offset + got)
         except OSError as exc:
             hint = "check the disk, or leave the file out with --ignore PATTERN"
-            raise DiskError(f"cannot read {path}: {exc.strerror}", hint=hint) from exc
+            fault = DiskFailed if exc.errno == errno.EIO else DiskError
+            raise fault(f"cannot read {path}: {exc.strerror}", hint=hint) from exc
         if count == 0:
             break
         got += count

@@ -24,7 +24,7 @@ import trio
 
 from p2phub import limits
 from p2phub.content import RangeSet, Run
-from p2phub.engine.preadv import read_exactly
+from p2phub.engine.preadv import read_exactly, unfinished_files_of
 from p2phub.engine.reuse import reuse
 from p2phub.errors import Occupied
 from p2phub.formats import danger_of
@@ -189,6 +189,7 @@ def place_whole(job: Job) -> None:
 def _danger(arrival: Arrival, number: int, size: int) -> str | None:
     file = arrival.read_plan().open(number)
     try:
-        return danger_of(size, lambda offset, length: read_exactly(file.descriptor, offset, length, str(number)))
+        with unfinished_files_of(arrival):
+            return danger_of(size, lambda offset, length: read_exactly(file.descriptor, offset, length, str(number)))
     finally:
         file.close()

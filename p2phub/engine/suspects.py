@@ -19,7 +19,7 @@ import trio
 
 from p2phub import limits
 from p2phub.content import ChunkTable, RangeSet, ReadPlan, Run
-from p2phub.engine.preadv import read_exactly
+from p2phub.engine.preadv import read_exactly, unfinished_files_of
 from p2phub.engine.workers import Workers
 from p2phub.errors import HubError
 from p2phub.formats import danger_of, refusal, suspect, telling_spans
@@ -108,7 +108,8 @@ def _look(manifest: Manifest, arrival: Arrival, files: Sequence[int]) -> list[tu
         entry = manifest.files[file]
         opened = plan.open(file)
         try:
-            why = danger_of(entry.size, partial(_read, plan, file, opened.descriptor, entry.path))
+            with unfinished_files_of(arrival):
+                why = danger_of(entry.size, partial(_read, plan, file, opened.descriptor, entry.path))
         except _NotHere:
             continue
         finally:

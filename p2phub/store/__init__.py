@@ -3,6 +3,7 @@
 from p2phub.store.catalog import CatalogIndex, Told
 from p2phub.store.interface import (
     DRAFT,
+    FETCHED_AGAIN,
     Arrival,
     Away,
     DraftFolder,
@@ -46,6 +47,7 @@ from p2phub.store.ledger_port import Accepted, Ledger, Publication
 
 __all__ = [
     "DRAFT",
+    "FETCHED_AGAIN",
     "OPENED_FOLDER",
     "OPENED_LETTERS",
     "UPSTREAM_FOLDER",

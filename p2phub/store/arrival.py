@@ -11,6 +11,7 @@ counts who uses the descriptors, so that `close` waits for them and they not for
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 from array import array
@@ -26,7 +27,7 @@ from p2phub.store.disk import MAKE_FLAGS, ONE_BY_ONE_MAX, READ_FLAGS, WRITE_FLAG
 from p2phub.store.doorway import Doorway
 from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import open_regular
-from p2phub.store.interface import Judge, LocalRun, Made, Selected
+from p2phub.store.interface import FETCHED_AGAIN, Judge, LocalRun, Made, Selected
 from p2phub.store.journal import Journal
 from p2phub.store.judging import Judging
 from p2phub.store.making import make_files
@@ -148,6 +149,11 @@ class FilesystemArrival:
             self._sync()
             self._judging.tell()
 
+    def doubt(self) -> None:
+        with self._syncing:
+            if not self._closed:
+                self._doubt()
+
     def in_place(self, files: Sequence[int]) -> list[int]:
         state = self._places.state
         return [file for file in files if state[file] != WANTED]
@@ -160,7 +166,7 @@ class FilesystemArrival:
             with disk_errors(f"finish {self._destination.folder}", option="--into"):
                 self._places.place_empty()
                 self._places.settle()
-                make_files(self._disk, self._destination, made, self._open_to_read, force=self._force)
+                self._make(made)
                 self._places.make_durable()
                 standing, found = self._places.standing(), self._places.fingerprints()
             self._record(standing, found, sum(each.length for each in made))
@@ -170,6 +176,14 @@ class FilesystemArrival:
             self._finished = True
         self.close()
         return self._destination.folder
+
+    def _make(self, made: Sequence[Made]) -> None:
+        try:
+            make_files(self._disk, self._destination, made, self._open_to_read, force=self._force)
+        except OSError as exc:
+            if exc.errno != errno.EIO:
+                raise
+            raise self._not_read(exc) from exc
 
     def _leaves_more(self, standing: Sequence[int]) -> bool:
         """Whether more is verified than was selected, of files that do not stand at their place: it was left by an
@@ -299,8 +313,8 @@ class FilesystemArrival:
         try:
             whole = self._allowed(whole)
         except OSError as exc:
-            # Durable, and not noted as that: a re-hash will find it.
-            self._break(disk_error(exc, f"read what arrived in {self._destination.folder}"), hints_hold=True)
+            # Durable, and not noted as that: a re-hash will find it, and what of it cannot be read.
+            self._break(self._not_read(exc), hints_hold=True)
         try:
             placed = self._places.identities(whole)
             lying = self._places.lying(file for file in files if not self._named[file] and file not in placed)
@@ -327,6 +341,20 @@ class FilesystemArrival:
             finally:
                 os.close(fd)
         return allowed
+
+    def _doubt(self) -> None:
+        unfinished = [file for file, _ in self._table.by_file(self._durable) if self._places.state[file] == WANTED]
+        with contextlib.suppress(OSError):  # The next attempt meets the same fault, then, and doubts it.
+            self._journal.doubt(unfinished)
+
+    def _not_read(self, error: OSError) -> DiskError:
+        """Return what to say of unfinished files that could not be read; where the disk failed, the next attempt is to
+        find out at what."""
+        failed = disk_error(error, f"read what arrived in {self._destination.folder}")
+        if error.errno not in (errno.EIO, None):  # None: it gave less than the length of the file.
+            return failed
+        self._doubt()
+        return DiskError(failed.message, hint=FETCHED_AGAIN)
 
     def _make_durable(self, files: Sequence[int], *, names_made: bool) -> None:
         """Data first, then the names under which it is found. Raises OSError."""

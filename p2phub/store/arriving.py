@@ -77,6 +77,7 @@ def begin_arrival(
             with contextlib.ExitStack() as undo:
                 journal = Journal(disk, destination.partials, binding, left, secret)
                 undo.callback(journal.close)
+                _write_anew(disk, destination, survey)
                 if linker is not None:
                     linker.record()
                 undo.pop_all()
@@ -102,6 +103,25 @@ def begin_arrival(
         selected=selected,
         judge=judge,
     )
+
+
+def _write_anew(disk: Disk, destination: Destination, survey: Survey) -> None:
+    """Write over what the disk could not read of unfinished files: the drive puts that elsewhere, and what comes can be
+    written beside it. Raises OSError."""
+    if not survey.failing:
+        return
+    disk.fsync(destination.partials)  # First the journal that does not name what is there any more.
+    for number, stretches in survey.failing.items():
+        fd = disk.open(str(number), WRITE_FLAGS, dir_fd=destination.partials)
+        try:
+            size = os.fstat(fd).st_size
+            for start, stop in sorted(stretches):
+                if stop >= size:  # The end of its last block is behind its end, and could not be written over.
+                    disk.truncate(fd, start)
+                    break
+                disk.pwrite(fd, bytes(stop - start), start)
+        finally:
+            os.close(fd)
 
 
 def _refuse_if_occupied(

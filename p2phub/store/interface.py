@@ -285,6 +285,10 @@ Judge = Callable[[int, Callable[[int, int], bytes]], str | None]
 it may be. What the reading raises passes through. `formats.danger_of` is one."""
 
 
+FETCHED_AGAIN = "run the same command again: it fetches anew what the disk cannot read; and check the disk"
+"""What to do where unfinished files of a fetch cannot be read."""
+
+
 class Arrival(Protocol):
     """One fetch being written below its destination. The coordinator's; `plan.open` is the carriers'."""
 
@@ -318,6 +322,10 @@ class Arrival(Protocol):
     def clone(self, run: LocalRun) -> bool:
         """Have the file that `run` is all of share the blocks of the one it lies in, in constant time; True if that was
         done: then call `verified`. Only of a file that is trusted. Raises as `copy` does."""
+
+    def doubt(self) -> None:
+        """The disk failed at reading what is unfinished: the next attempt is to read all of it, and fetch anew what it
+        cannot. Blocks while a `sync` runs."""
 
     def in_place(self, files: Sequence[int]) -> list[int]:
         """Return those of `files` (by number) that stand whole at their place."""

@@ -15,6 +15,7 @@ What is read may come from a stranger: one record is held at a time, none larger
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import secrets
@@ -75,6 +76,9 @@ class FileId(NamedTuple):
     inode: int
 
 
+_NO_FILE = FileId(0, 0)
+
+
 class Identity(NamedTuple):
     """What tells a file that we put in its place from another: unlike the change time, a rename leaves these alone."""
 
@@ -122,11 +126,21 @@ class Remembered(msgspec.Struct, frozen=True):
 def read_journal(folder_fd: int, binding: Binding, secret: bytes) -> Remembered:
     """Return what the journal and hints in the folder say for `binding`; nothing if there is none. Raises OSError."""
     reader = _Reader(binding)
-    reader.read(_records(folder_fd, JOURNAL, binding), folder_fd, secret)
+    try:
+        reader.read(_records(folder_fd, JOURNAL, binding), folder_fd, secret)
+    except OSError as exc:
+        # What it says behind this is lost, not what it is of: anything that lies here may be right.
+        if exc.errno != errno.EIO:
+            raise
+        return Remembered(hints=RangeSet.whole(binding.chunks))
     if not reader.is_bound:
         return Remembered()
     for name in _HINTS:
-        reader.read_hints(_records(folder_fd, name, binding))
+        try:
+            reader.read_hints(_records(folder_fd, name, binding))
+        except OSError as exc:
+            if exc.errno != errno.EIO:
+                raise
     durable = reader.durable.union()
     return Remembered(durable, reader.placed, reader.hints.union() - durable, reader.lying, reader.marked_ns)
 
@@ -178,6 +192,7 @@ class _Reader:
         elif kind == b"L" and believed:
             for file, device, inode in _LYING.iter_unpack(rest):
                 self.lying[file] = FileId(device, inode)
+                self.placed.pop(file, None)
         elif kind == b"T" and believed:
             (self.marked_ns,) = _TIME.unpack(rest)
 
@@ -244,6 +259,11 @@ class Journal:
         if durable or placed:
             self._append_marks(durable, placed, lying)
             self._disk.fdatasync(self._journal)
+
+    def doubt(self, files: Iterable[int]) -> None:
+        """Let what was marked of unfinished `files` be in none: whoever reads this takes it for hints. Raises OSError."""
+        self._append_all(b"L", _LYING, ((file, *_NO_FILE) for file in sorted(files)))
+        self._disk.fdatasync(self._journal)
 
     def forget_hints(self) -> None:
         """Drop all hints: a write was lost, and a re-hash could be answered from memory that never reached the disk."""

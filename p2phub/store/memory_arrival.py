@@ -118,6 +118,9 @@ class MemoryArrival:
                     self._place(number)
             self._judging.tell()
 
+    def doubt(self) -> None:
+        """All of it is read by the next attempt in any case."""
+
     def in_place(self, files: Sequence[int]) -> list[int]:
         with self._store.lock:
             return [file for file in files if file in self._placed]

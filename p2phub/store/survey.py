@@ -4,7 +4,8 @@ and files in the way.
 Right is: of the manifest's size, and known to have its content (hashed before and untouched since), or every chunk
 re-hashed now, also of what we put there: inode, size and mtime of a file are easily given to another by whoever may
 write to its folder. Durable marks of the journal are believed only where the file that they were made for is still
-there and long enough, and only after a spot check; hints only after a re-hash. Changes nothing.
+there and long enough, and only after a spot check; hints only after a re-hash. What the disk cannot read is missing, or
+in the way: else a fetch would fail at one bad sector each time it is run. Changes nothing.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ from collections.abc import Callable
 
 import msgspec
 
-from p2phub.content import ChunkTable, Digest, RangeSet
+from p2phub.content import ChunkTable, Digest, RangeSet, Run
 from p2phub.manifest import Manifest
+from p2phub.store.destination import BLOCK_BYTES
 from p2phub.store.disk import READ_FLAGS
 from p2phub.store.folders import Tree, fingerprint, names_in, open_regular
 from p2phub.store.interface import Fingerprint, Selected
 from p2phub.store.journal import FileId, Identity, Remembered
 from p2phub.store.mapped import shows_writes
-from p2phub.store.rehash import is_equal, matching_chunks
+from p2phub.store.rehash import Unreadable, is_equal, matching_chunks
 
 Known = Callable[[str, Fingerprint], Digest | None]
 """The root that a file of the destination had when it was last hashed, if its fingerprint is still that one."""
@@ -36,7 +38,8 @@ ELSEWHERE = "another file system is mounted on its way"
 
 class Survey(msgspec.Struct):
     """`placed` by us earlier; `kept`: equal, but not ours, with its fingerprint; `in_the_way`: path and why, by file
-    number; `blocked`: in the way also by force; `partial`: bytes already allocated to each unfinished file."""
+    number; `blocked`: in the way also by force; `partial`: bytes already allocated to each unfinished file; `failing`:
+    the stretches of unfinished files, by number, in which the disk failed, as (start, stop) on the edges of blocks."""
 
     placed: dict[int, Identity] = msgspec.field(default_factory=dict)
     kept: dict[int, Fingerprint] = msgspec.field(default_factory=dict)
@@ -47,6 +50,7 @@ class Survey(msgspec.Struct):
     lying: dict[int, FileId] = msgspec.field(default_factory=dict)  # The unfinished files that these are in.
     hinted: RangeSet = msgspec.field(default_factory=RangeSet)  # In unfinished files, re-hashed, perhaps not durable.
     whole: RangeSet = msgspec.field(default_factory=RangeSet)  # Of files that are in their place.
+    failing: dict[int, list[Run]] = msgspec.field(default_factory=dict)
 
 
 def look_over(
@@ -123,10 +127,12 @@ def _look_at(
         try:
             before = fingerprint(os.fstat(fd))
             shows_writes(fd)  # Or what is stored through a mapping after it was read would be recorded as right.
-            equal = before.size == entry.size and is_equal(fd, table, number)
+            unreadable: list[int] = []
+            equal = before.size == entry.size and is_equal(fd, table, number, unreadable.append)
             after = os.fstat(fd)
             if not equal or fingerprint(after) != before:
-                survey.in_the_way[number] = "another file stands there"
+                why = "the disk cannot read the file that stands there" if unreadable else "another file stands there"
+                survey.in_the_way[number] = why
             elif past.placed.get(number) == Identity.of(after):
                 survey.placed[number] = Identity.of(after)
             else:
@@ -165,20 +171,46 @@ def _look_at_partials(
                 opened.callback(os.close, fd)
                 marks += [(fd, marked)] if marked else []
                 hints += [(fd, hinted)] if hinted else []
-            _settle(table, marks, hints, survey)
+            unreadable: list[int] = []
+            _settle(table, marks, hints, survey, unreadable.append)
+            for index in unreadable:
+                _leave_out(table, index, partials_fd, survey)
     survey.whole = RangeSet.of(table.span(number) for number in (*survey.placed, *survey.kept))
 
 
 def _settle(
-    table: ChunkTable, marks: list[tuple[int, RangeSet]], hints: list[tuple[int, RangeSet]], survey: Survey
+    table: ChunkTable,
+    marks: list[tuple[int, RangeSet]],
+    hints: list[tuple[int, RangeSet]],
+    survey: Survey,
+    unreadable: Unreadable,
 ) -> None:
     """Believe the marks, unless a sample of them is wrong: then someone wrote here, and they are hints like others."""
     samples = [(fd, chunks.first(1)) for fd, chunks in marks[:SPOT_CHECKS_MAX]]
-    if len(matching_chunks(table, samples)) == len(samples):
+    if len(matching_chunks(table, samples, unreadable)) == len(samples):
         survey.marked |= RangeSet.of(run for _, chunks in marks for run in chunks.runs)
     else:
         hints = hints + marks
-    survey.hinted |= matching_chunks(table, hints)
+    survey.hinted |= matching_chunks(table, hints, unreadable)
+
+
+def _leave_out(table: ChunkTable, index: int, partials_fd: int, survey: Survey) -> None:
+    """Count as missing a chunk that the disk cannot read, and what shares a block with it: nothing can be written to a
+    part of a block whose rest cannot be read. So all of these blocks are written anew before anything goes there."""
+    ref = table.chunk(index)
+    block = block_bytes(os.stat(str(ref.file), dir_fd=partials_fd, follow_symlinks=False))
+    start = ref.offset // block * block
+    stop = -(-(ref.offset + ref.length) // block) * block
+    if (start, stop) not in survey.failing.setdefault(ref.file, []):
+        survey.failing[ref.file].append((start, stop))
+    gone = RangeSet.of([table.covering(ref.file, start, stop)])
+    survey.marked -= gone
+    survey.hinted -= gone
+
+
+def block_bytes(status: os.stat_result) -> int:
+    """Return what of a file is written at once, at least."""
+    return max(BLOCK_BYTES, status.st_blksize)
 
 
 def _partial_files(partials_fd: int, files: int) -> list[int]:

@@ -6,6 +6,7 @@ could be left are made, and the store begins again on each.
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,8 @@ from p2phub.store import (
     ToMake,
     arriving,
     placing,
+    rehash,
+    survey,
 )
 from p2phub.store import arrival as arrival_module
 from p2phub.store.arrival import FilesystemArrival
@@ -242,8 +245,39 @@ def resumed_beside_placed_files(disk: RecordingDisk, folder: Path) -> None:
     disk.say("done")
 
 
+def resumed_over_bad_sectors(disk: RecordingDisk, folder: Path) -> None:
+    """Two files cannot be read in one place each, of which a sample shows one: the other was called durable."""
+    arrival = begin(disk, folder)
+    for chunk in range(4, 7):
+        arrival.write(chunk, CONTENT.chunk(chunk))
+    arrival.write(0, CONTENT.chunk(0))
+    arrival.write(1, CONTENT.chunk(1))
+    arrival.write(2, CONTENT.chunk(2))
+    arrival.verified(RangeSet.of([(0, 3), (4, 6)]))
+    arrival.sync()
+    arrival.close()
+    really, failed = rehash._read, {0: False, 700: False}
+
+    def read(fd: int, view: memoryview, offset: int) -> int:
+        is_long = os.fstat(fd).st_size == 2_600
+        if (is_long and offset == 0) or (not is_long and offset == 700):
+            failed[offset] = True
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return really(fd, view, offset)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rehash, "_read", read)
+        patch.setattr(survey, "block_bytes", lambda status: 512)
+        arrival = begin(disk, folder)
+    assert all(failed.values())
+    write(disk, arrival, list(CONTENT.whole - arrival.have))
+    arrival.finish()
+    disk.say("done")
+
+
 WORKLOADS = [
     straight_through,
+    resumed_over_bad_sectors,
     resumed_twice,
     resumed_beside_placed_files,
     synced_before_anything_came,

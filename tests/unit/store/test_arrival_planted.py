@@ -15,7 +15,7 @@ from p2phub.store.disk import Disk
 from p2phub.store.interface import Arrival
 from p2phub.store.journal import WRITTEN_ON_S, Binding, FileId, Identity, Journal, Remembered
 from p2phub.store.records import decode_records, encode_record
-from p2phub.store.rehash import matching_chunks
+from p2phub.store.rehash import Unreadable, matching_chunks
 from tests.support.content import content_of, random_files
 from tests.support.covers import covers
 from tests.support.stores import DiskScene, arrive, deliver, deliver_rest
@@ -39,9 +39,9 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many chunks of unfinished files were to be read and hashed, look by look."""
     counts: list[int] = []
 
-    def counting(table: ChunkTable, places: Sequence[tuple[int, RangeSet]]) -> RangeSet:
+    def counting(table: ChunkTable, places: Sequence[tuple[int, RangeSet]], unreadable: Unreadable) -> RangeSet:
         counts.append(sum(len(chunks) for _, chunks in places))
-        return matching_chunks(table, places)
+        return matching_chunks(table, places, unreadable)
 
     monkeypatch.setattr(survey, "matching_chunks", counting)
     return counts
