@@ -21,11 +21,14 @@ import msgspec
 from p2phub import limits
 from p2phub.content import Digest, digest_of
 from p2phub.errors import Malformed
+from p2phub.node.compose import is_unfinished_in
 from p2phub.node.private_file import write_beside
 from p2phub.store.disk import FOLDER_FLAGS, Disk, disk_errors, make_folder, read_regular
 
 NOTES_FOLDER = "fetches"
-NOTES_MAX = 256  # The oldest give way.
+NOTES_MAX = 256
+"""Beyond so many, the oldest give way that lead to nothing, or whose folder is not there. One that leads to unfinished
+files stays: nothing else tells of them, in a folder of the user's, so they would take their room for good."""
 NOTE_BYTES_MAX = 64 * limits.KIB  # A ticket, a path, options, and some to spare.
 _NO_NOTE = (ValueError, TypeError, KeyError, RecursionError, Malformed)
 OPTIONS_BYTES_MAX = 16 * limits.KIB  # A thousand patterns are nothing that a line could repeat.
@@ -68,7 +71,20 @@ def note(home: Path, fetch: Begun) -> None:
         finally:
             os.close(folder)
     with contextlib.suppress(OSError):
-        for path in _newest_first(home)[NOTES_MAX:]:
+        _give_way(_newest_first(home), but=_name(fetch))
+
+
+def _give_way(notes: list[Path], *, but: str) -> None:
+    """Remove notes that lead to nothing, of those beyond the newest, and those of folders that are not there, of which
+    a disk may be away, beyond the newest of them. Raises OSError."""
+    away = 0
+    for number, path in enumerate(notes if len(notes) > NOTES_MAX else ()):
+        fetch = next(_read(path), None)
+        is_away = fetch is not None and not os.path.isdir(fetch.folder)
+        away += is_away
+        if path.name == but or (number < NOTES_MAX and not is_away):  # By a clock that was set back it may be the last.
+            continue
+        if away > NOTES_MAX if is_away else fetch is None or not is_unfinished_in(fetch.folder, fetch.manifest):
             path.unlink(missing_ok=True)
 
 
@@ -79,9 +95,9 @@ def forget(home: Path, fetch: Begun) -> None:
 
 
 def begun(home: Path) -> Iterator[Begun]:
-    """Yield what is noted, the newest first, at most NOTES_MAX. What cannot be read is passed over. Blocks."""
+    """Yield what is noted, the newest first. What cannot be read is passed over. Blocks."""
     with contextlib.suppress(OSError):
-        for path in _newest_first(home)[:NOTES_MAX]:
+        for path in _newest_first(home):
             with contextlib.suppress(OSError):
                 yield from _read(path)
 
@@ -89,7 +105,7 @@ def begun(home: Path) -> Iterator[Begun]:
 def every_begun(home: Path) -> list[Begun]:
     """Return the same, for whom it is no help, but a need. Blocks. Raises DiskError if a note cannot be read."""
     with disk_errors(f"read which fetches did not end, in {home / NOTES_FOLDER}"):
-        return [fetch for path in _newest_first(home)[:NOTES_MAX] for fetch in _read(path)]
+        return [fetch for path in _newest_first(home) for fetch in _read(path)]
 
 
 def _read(path: Path) -> Iterator[Begun]:

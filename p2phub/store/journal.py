@@ -261,7 +261,7 @@ class Journal:
             self._disk.fdatasync(self._journal)
 
     def doubt(self, files: Iterable[int]) -> None:
-        """Let what was marked of unfinished `files` be in none: whoever reads this takes it for hints. Raises OSError."""
+        """Let what was marked of unfinished `files` be in none: it is read as hints from now on. Raises OSError."""
         self._append_all(b"L", _LYING, ((file, *_NO_FILE) for file in sorted(files)))
         self._disk.fdatasync(self._journal)
 

@@ -92,6 +92,44 @@ def test_of_many_notes_the_oldest_give_way(tmp_path: Path, monkeypatch: pytest.M
     assert len(list(begun(tmp_path))) == 3
 
 
+def leave_unfinished(at: Path, number: int) -> Begun:
+    """Leave what a killed fetch leaves: a journal, in a folder of its own."""
+    fetch = Begun(f"x/{number}", digest_of(b"m"), at / str(number))
+    partials = fetch.folder / ".p2phub" / fetch.manifest.raw.hex()[:16]
+    partials.mkdir(parents=True)
+    (partials / JOURNAL).touch()
+    return fetch
+
+
+def test_notes_that_lead_to_unfinished_files_do_not_give_way_however_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else nothing tells of those files any more: they are not listed, not given up, and the own store's collected."""
+    monkeypatch.setattr(unfinished, "NOTES_MAX", 3)
+    left = [leave_unfinished(tmp_path, number) for number in range(5)]
+    (tmp_path / "empty").mkdir()
+    nothing = Begun("x/nothing", digest_of(b"m"), tmp_path / "empty")
+    away = Begun("x/away", digest_of(b"m"), tmp_path / "unmounted")
+    for fetch in (nothing, away, *left):
+        note(tmp_path, fetch)
+    assert set(begun(tmp_path)) == {away, *left}
+    assert set(unfinished.every_begun(tmp_path)) == {away, *left}
+
+
+def test_a_note_that_a_clock_set_back_makes_the_oldest_does_not_give_way_to_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unfinished, "NOTES_MAX", 3)
+    for number in range(3):
+        note(tmp_path, leave_unfinished(tmp_path, number))
+    for path in (tmp_path / NOTES_FOLDER).iterdir():
+        os.utime(path, (1 << 32, 1 << 32))
+    (tmp_path / "new").mkdir()
+    new = Begun("x/new", digest_of(b"m"), tmp_path / "new")
+    note(tmp_path, new)
+    assert new in set(begun(tmp_path))
+
+
 async def test_a_job_that_fails_stays_noted_and_one_that_ends_does_not_however_soon_the_node_ends(scene: Scene) -> None:
     parts = scene.parts
     running = Running(parts)
