@@ -13,6 +13,7 @@ be collected (`hub_collecting`), so a snapshot is asked for within `use`. All me
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import time
@@ -183,14 +184,20 @@ def listing_of(files: Mapping[str, HubFile]) -> bytes:
 
 
 def hash_beginning(place: Path, hasher: hashlib._Hash, most: int) -> int:
-    """Give `hasher` what stands at `place`, and return how much that is; of what is longer than `most` nothing."""
-    with disk_errors(f"read {place}"), place.open("r+b") as file:
+    """Give `hasher` what stands at `place`, and return how much that is; of what is longer than `most` nothing. What
+    the disk cannot read is cut off, with what is behind it."""
+    with disk_errors(f"read {place}"), place.open("r+b", buffering=0) as file:
         if os.fstat(file.fileno()).st_size > most:
             file.truncate(0)
         count = 0
-        while piece := file.read(_READ_BYTES):
-            hasher.update(piece)
-            count += len(piece)
+        try:
+            while piece := file.read(_READ_BYTES):
+                hasher.update(piece)
+                count += len(piece)
+        except OSError as exc:
+            if exc.errno != errno.EIO:
+                raise
+            file.truncate(count)
         return count
 
 
@@ -216,13 +223,19 @@ def _noted(seen: Path) -> bytes:
 
 
 def _is_right(place: Path, file: HubFile) -> bool:
-    """Read a file, and say whether it is what was listed."""
+    """Read a file, and say whether it is what was listed. What the disk cannot read is not: its hub has it, and what
+    comes replaces it."""
     hasher = file.hasher()
-    with open_for_reading(place) as opened:
-        if os.fstat(opened.fileno()).st_size != file.size:
-            return False
-        while piece := opened.read(_READ_BYTES):
-            hasher.update(piece)
+    try:
+        with open_for_reading(place) as opened:
+            if os.fstat(opened.fileno()).st_size != file.size:
+                return False
+            while piece := opened.read(_READ_BYTES):
+                hasher.update(piece)
+    except OSError as exc:
+        if exc.errno != errno.EIO:
+            raise
+        return False
     return hasher.hexdigest() == file.blob
 
 

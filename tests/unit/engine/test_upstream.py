@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,7 +27,8 @@ from p2phub.errors import Damaged, DiskError, DiskFull, NotFound, PeerGone, Prot
 from p2phub.identity import MirrorId, parse_mirror
 from p2phub.net import Mirrors
 from p2phub.net.interface import Take
-from p2phub.store.hub_copy import HubCopy, HubFile, _write_whole
+from p2phub.store import hub_copy
+from p2phub.store.hub_copy import HubCopy, HubFile, _write_whole, hash_beginning
 from p2phub.store.hub_lock import alone
 from tests.support.covers import covers
 
@@ -430,6 +432,62 @@ def test_what_could_not_be_made_durable_is_not_taken_for_what_came(
             copy.keep(file)
     assert copy.coming(file).read_bytes() == b""
     assert copy.standing(file) is None
+
+
+class FailingFile:
+    """An open file in which the disk fails from `at` on."""
+
+    def __init__(self, really: Any, at: int) -> None:
+        self._really, self._at = really, at
+
+    def __enter__(self) -> FailingFile:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._really.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._really, name)
+
+    def read(self, count: int) -> bytes:
+        most = self._at - self._really.tell()
+        if most <= 0:
+            raise OSError(errno.EIO, "Input/output error")
+        return bytes(self._really.read(min(count, most)))
+
+
+def test_of_a_beginning_that_the_disk_cannot_read_is_kept_what_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each download of the file would end there, until the machine begins anew."""
+    place = tmp_path / "coming"
+    place.write_bytes(b"right" * 2_000)
+    really = Path.open
+    monkeypatch.setattr(Path, "open", lambda path, *args, **named: FailingFile(really(path, *args, **named), 4_096))
+    hasher = hashlib.sha256()
+    assert hash_beginning(place, hasher, 10_000) == 4_096
+    assert hasher.digest() == hashlib.sha256((b"right" * 2_000)[:4_096]).digest()
+    assert place.stat().st_size == 4_096
+
+
+def test_what_stands_here_and_cannot_be_read_does_not_stand_and_is_replaced_by_what_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, file, blob = kept_copy(tmp_path, b"right" * 2_000)
+    os.utime(blob, ns=(1, 1))  # So that it is read again.
+    really = hub_copy.open_for_reading
+
+    @contextlib.contextmanager
+    def failing(place: Path) -> Iterator[FailingFile]:
+        with really(place) as opened:
+            yield FailingFile(opened, 4_096)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hub_copy, "open_for_reading", failing)
+        assert copy.standing(file) is None
+    copy.coming(file).write_bytes(b"right" * 2_000)
+    assert copy.keep(file) == copy.standing(file) == blob
+    assert blob.read_bytes() == b"right" * 2_000
 
 
 async def test_many_who_want_a_file_wait_for_one_download(ask: Ask) -> None:
