@@ -1,11 +1,13 @@
 """Read chunks to serve, and notice when a file is no longer what was hashed.
 
 Each file is looked at after the read and before the send: what changes later is not in these bytes. One that changed,
-or that the disk does not give, is refused from then on.
+or that cannot be opened, is refused from then on. Where the disk fails at a chunk, only that one is: a bad sector must
+not cost others the rest of a file that nobody else may have. But each failure takes a disk seconds, so few are met.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -14,6 +16,7 @@ from p2phub.content import ChunkRef, Readable, ReadPlan
 from p2phub.errors import ContentChanged, DiskError
 
 _FILES_OPEN_MAX = 8
+_FAILURES_MAX = 16  # Of one file, for one connection.
 
 
 class ChunkReader:
@@ -23,6 +26,11 @@ class ChunkReader:
         self._table, self._walker, self._changed = plan.table, plan.walker(), changed
         self._open: OrderedDict[int, Readable] = OrderedDict()
         self._lost: dict[int, str] = {}
+        self._failures: dict[int, int] = {}
+
+    def gives(self, file: int) -> bool:
+        """Whether anything may still be read of a file."""
+        return file not in self._lost
 
     def expect(self, files: Sequence[int]) -> None:
         """Be told which files will be read next, in this order."""
@@ -41,8 +49,13 @@ class ChunkReader:
                 reason = _read_checked(self._readable(file), refs, into)
         except ContentChanged:
             reason = "changed"
-        except (DiskError, OSError):
+        except DiskError:
             reason = "disk"
+        except OSError as exc:
+            reason = "disk"
+            if exc.errno == errno.EIO and self._failures.get(file, 0) < _FAILURES_MAX:
+                self._failures[file] = self._failures.get(file, 0) + 1
+                return reason
         if reason is not None:
             self._lost[file] = reason
             held = self._open.pop(file, None)

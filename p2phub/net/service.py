@@ -8,6 +8,7 @@ Files are read, not mapped: a mapped file that somebody truncates would kill the
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Sequence
 
 from p2phub import limits
@@ -17,7 +18,7 @@ from p2phub.net.buffer import PAGE_BYTES, new_buffer
 from p2phub.net.channel import Channel
 from p2phub.net.chunk_reader import ChunkReader
 from p2phub.net.interface import Offer, Shelf
-from p2phub.wire import LENGTH_BYTES, Ask, BulkProvider, Open, Want
+from p2phub.wire import LENGTH_BYTES, Ask, BulkProvider, Open, Stretch, Want
 
 _ROOM = -(-(LENGTH_BYTES + limits.FRAME_HEADER_BYTES_MAX) // PAGE_BYTES) * PAGE_BYTES
 """Where a header ends and payload begins: at a page, so payload never moves and is read to an aligned address."""
@@ -109,12 +110,17 @@ class BulkService:
         at = _ROOM
         stretches = self._machine.stretches(want)
         reader.expect([each.refs[0].file for each in stretches if not each.refused])  # Reads nothing yet.
-        for stretch in stretches:
+        waiting = deque(stretches)
+        while waiting:
+            stretch = waiting.popleft()
             length = length_of(stretch.refs)
             refused = stretch.refused or self._read(reader, stretch.refs, self._buffer[at : at + length])
             if refused is None:
                 refs += stretch.refs
                 at += length
+                continue
+            if refused == "disk" and len(stretch.refs) > 1 and reader.gives(stretch.refs[0].file):
+                waiting.extendleft(Stretch((ref,)) for ref in reversed(stretch.refs))  # At one of them.
                 continue
             self._send_chunks(refs, at)
             refs, at = [], _ROOM

@@ -25,7 +25,7 @@ from p2phub.wire.messages import (
     Want,
     refusal,
 )
-from p2phub.wire.provider import BulkProvider
+from p2phub.wire.provider import BulkProvider, Stretch
 from p2phub.wire.requester import (
     BlobArrived,
     BulkRequester,
@@ -65,6 +65,7 @@ __all__ = [
     "Refuse",
     "ReleaseIs",
     "RequesterEvent",
+    "Stretch",
     "Want",
     "decode_control_answer",
     "decode_first",
