@@ -35,7 +35,7 @@ from p2phub.store import memory_arrival
 from p2phub.store.arrival import FilesystemArrival
 from p2phub.store.journal import Remembered
 from p2phub.store.memory import MemoryStore
-from p2phub.store.memory_files import Opened
+from p2phub.store.memory_files import OpenMemoryFile
 from p2phub.transfer import Session, Slots
 from p2phub.transfer.endgame import Endgame
 from p2phub.transfer.leases import Leases
@@ -289,7 +289,7 @@ def _journal_before_the_data() -> AbstractContextManager[Any]:
 
 @_plant
 def _serve_a_changed_file() -> AbstractContextManager[Any]:
-    return mock.patch.object(Opened, "unchanged", return_value=True)
+    return mock.patch.object(OpenMemoryFile, "unchanged", return_value=True)
 
 
 @_plant

@@ -45,7 +45,7 @@ class Adopted(msgspec.Struct, frozen=True):
     problems: tuple[tuple[str, str], ...]
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Adoption(msgspec.Struct, frozen=True):
     """`gone`: what had been adopted from the same places and is not there any more."""
 
     adopted: tuple[Adopted, ...]
@@ -63,7 +63,7 @@ async def adopt(
     workers: Workers,
     watch: Watch,
     adopted: Callable[[Adopted], None],
-) -> Outcome:
+) -> Adoption:
     """Hold what `models` have, found below `roots`; `adopted` is told of each. Raises UsageError for a name in
     `announce` that none of them has, or that means models of several caches (engine/meant), and for one of a folder
     with what looks like a secret; DiskError of our own. Cancelled, it goes on from there the next time."""
@@ -81,7 +81,7 @@ async def adopt(
         adopted(results[-1])
     await workers.run(lambda: home.release_covered(results))
     gone = await workers.run(lambda: home.release_gone(results, roots))
-    return Outcome(tuple(results), hashing.bytes_hashed, gone)
+    return Adoption(tuple(results), hashing.bytes_hashed, gone)
 
 
 def _check_secrets(announced: Sequence[CachedModel]) -> None:

@@ -51,7 +51,7 @@ class Preupload(msgspec.Struct, frozen=True):
     revision: str
 
 
-class Commit(msgspec.Struct, frozen=True):
+class CommitFiles(msgspec.Struct, frozen=True):
     """`as_request`: it is to be proposed alone, as a pull request."""
 
     repo: RepoId
@@ -92,7 +92,7 @@ Upload = (
     | ValidateCard
     | NameVersion
     | Preupload
-    | Commit
+    | CommitFiles
     | LfsBatch
     | XetToken
     | PutObject
@@ -148,7 +148,7 @@ def _of_repository(method: str, kind: Kind, rest: list[str], query: str) -> Uplo
                 return Preupload(repository(kind, parts[:names]), "/".join(revision))
             case "POST", ["commit", *revision] if revision:
                 as_request = "create_pr=1" in query.split("&") or "create_pr=true" in query.lower().split("&")
-                return Commit(repository(kind, parts[:names]), "/".join(revision), as_request)
+                return CommitFiles(repository(kind, parts[:names]), "/".join(revision), as_request)
             case "GET", ["xet-write-token", *revision] if revision:
                 return XetToken(repository(kind, parts[:names]), "/".join(revision))
     return None

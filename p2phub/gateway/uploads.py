@@ -24,7 +24,7 @@ from p2phub.gateway.own_repositories import Head, OwnRepositories
 from p2phub.gateway.revisions import MAIN, Tag, parse_revision
 from p2phub.gateway.routes import Kind, RepoId, repository
 from p2phub.gateway.upload_routes import (
-    Commit,
+    CommitFiles,
     CreateRepo,
     LfsBatch,
     NameVersion,
@@ -95,7 +95,7 @@ class Uploads:
             case XetToken():
                 await self._own.existing(asked.repo)
                 return await self._large.xet_token(host)
-            case Commit():
+            case CommitFiles():
                 return await self._commit(exchange, asked, host), ()
             case PutObject():
                 return await self._large.put_object(exchange, asked), ()
@@ -180,7 +180,7 @@ class Uploads:
 
     # --- commits -----------------------------------------------------------------------------------------------------
 
-    async def _commit(self, exchange: Exchange, asked: Commit, host: str) -> Json:
+    async def _commit(self, exchange: Exchange, asked: CommitFiles, host: str) -> Json:
         if asked.as_request:
             raise Refusal(403, "there are no pull requests here: what you upload is yours to publish")
         tag, repo = _tag(asked.revision), asked.repo

@@ -42,7 +42,7 @@ from p2phub.store.keeping import (
 from p2phub.store.ledger import PIN, mark_key
 from p2phub.store.needs import blobs_of
 from p2phub.store.noting import root_key
-from p2phub.store.opened import Opened
+from p2phub.store.opened import OpenedFolders
 from p2phub.store.removing import GOING, Unlinked, bytes_taken, remove_tree, set_aside, tree_bytes
 from p2phub.store.state_log import StateLog
 
@@ -73,7 +73,7 @@ class Collector:
         self._log = log
         self._holdings = holdings
         self._index = holdings.keeping
-        self._opened = Opened(home, disk)
+        self._opened = OpenedFolders(home, disk)
         self._drafts = drafts
 
     # --- what may go -----------------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ from p2phub.store.lists import list_of_file
 from p2phub.store.memory_arrival import MemoryArrival, Unfinished
 from p2phub.store.memory_drafting import MemoryDraft
 from p2phub.store.memory_earlier import ended, settle_earlier
-from p2phub.store.memory_files import MemoryFile, Opened, same_bytes
+from p2phub.store.memory_files import MemoryFile, OpenMemoryFile, same_bytes
 from p2phub.store.memory_keeping import MemoryKeeper
 from p2phub.store.needs import lists_of
 from p2phub.store.whose import READ_ONLY, files_of_others
@@ -181,7 +181,7 @@ class MemoryStore:
         return self._open(place.parent, place.name, None)
 
     def fingerprint_of(self, file: Readable) -> Fingerprint:
-        assert isinstance(file, Opened)
+        assert isinstance(file, OpenMemoryFile)
         return file.file.fingerprint()
 
     def shows_writes(self, file: Readable) -> bool:
@@ -540,7 +540,7 @@ class MemoryStore:
             file = self._file(folder, path)
             if file is None or expected not in (None, file.fingerprint()):
                 raise ContentChanged(f"{folder / path} is not there any more, or not as it was hashed")
-            return Opened(file, lambda: self.standing(folder, path))
+            return OpenMemoryFile(file, lambda: self.standing(folder, path))
 
 
 def _large(manifest: Manifest) -> list[FileEntry]:

@@ -16,7 +16,7 @@ from p2phub.store.copying import copy_run
 from p2phub.store.disk import Disk
 from p2phub.store.interface import Fingerprint, Gap, HashedFile, Judge, LocalRun, Made, Part, Selected
 from p2phub.store.judging import Judging
-from p2phub.store.memory_files import MemoryFile, Opened, anonymous_file, same_bytes
+from p2phub.store.memory_files import MemoryFile, OpenMemoryFile, anonymous_file, same_bytes
 from p2phub.store.rehash import matching_chunks
 
 if TYPE_CHECKING:
@@ -257,5 +257,5 @@ class MemoryArrival:
                 return found
             if file not in self._left.files:
                 raise DiskError(f"cannot read {self._manifest.files[file].path}: nothing of it came yet")
-            opened = Opened(self._left.files[file], lambda: opened.expected)
+            opened = OpenMemoryFile(self._left.files[file], lambda: opened.expected)
             return opened

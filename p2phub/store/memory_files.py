@@ -42,7 +42,7 @@ def anonymous_file() -> int:
         return os.dup(file.fileno())
 
 
-class Opened:
+class OpenMemoryFile:
     """A `Readable` of a memory file; `now` tells the fingerprint of what stands at its path, None if nothing."""
 
     def __init__(self, file: MemoryFile, now: Callable[[], Fingerprint | None]) -> None:

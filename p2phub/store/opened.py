@@ -26,7 +26,7 @@ from p2phub.store.own_folder import LOCK, open_locked
 from p2phub.store.removing import GOING, bytes_taken, remove_tree, set_aside
 
 
-class Opened:
+class OpenedFolders:
     """The folders of one home. Methods raise OSError."""
 
     def __init__(self, home: Path, disk: Disk) -> None:

@@ -86,7 +86,7 @@ def cases() -> list[Any]:
 
 
 @pytest.mark.parametrize(("operation", "case"), cases())
-def test_vector(operation: str, case: dict[str, Any]) -> None:
+def test_what_a_vector_of_discovery_gives_or_breaks_is_so(operation: str, case: dict[str, Any]) -> None:
     if "breaks" in case:
         with pytest.raises(Malformed) as refused:
             run(operation, case)

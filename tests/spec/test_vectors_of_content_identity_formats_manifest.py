@@ -26,7 +26,7 @@ def cases() -> list[Any]:
 
 @covers("F32", "T16", "T19", "T20", "T21", "T23", "T24", "T25", "T55")
 @pytest.mark.parametrize(("operation", "case"), cases())
-def test_vector(operation: str, case: Given) -> None:
+def test_what_a_vector_gives_or_breaks_is_so(operation: str, case: Given) -> None:
     run = OPERATIONS[operation]
     if "breaks" in case:
         with pytest.raises((Malformed, NotTrusted)) as caught:

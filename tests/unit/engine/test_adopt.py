@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from p2phub import limits
-from p2phub.engine.adopt import Adopted, Outcome, adopt
+from p2phub.engine.adopt import Adopted, Adoption, adopt
 from p2phub.engine.workers import Workers
 from p2phub.errors import UsageError
 from p2phub.identity import SecretKey
@@ -33,12 +33,12 @@ class Home:
         self.store = FilesystemStore(at / name)
         self.ledger = FileLedger(at / name)
 
-    async def adopt(self, hub: Path, announce: Sequence[str] = ()) -> Outcome:
+    async def adopt(self, hub: Path, announce: Sequence[str] = ()) -> Adoption:
         return await self.adopt_models(scan_cache("hf", hub).models, announce, roots=[hub])
 
     async def adopt_models(
         self, models: Sequence[CachedModel], announce: Sequence[str], *, roots: Sequence[Path] = ()
-    ) -> Outcome:
+    ) -> Adoption:
         told: list[Adopted] = []
         outcome = await adopt(
             models,

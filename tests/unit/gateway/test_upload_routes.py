@@ -6,7 +6,7 @@ import pytest
 
 from p2phub.gateway.routes import Kind, RepoId
 from p2phub.gateway.upload_routes import (
-    Commit,
+    CommitFiles,
     CreateRepo,
     LfsBatch,
     NameVersion,
@@ -38,8 +38,8 @@ HASH = "cd" * 32
         ("POST", "/api/datasets/acme/data/preupload/main", Preupload(DATA, "main")),
         ("POST", "/api/models/mini/preupload/main", Preupload(RepoId(Kind.MODEL, "mini"), "main")),
         ("POST", "/api/models/acme/mini/preupload/refs%2Fheads%2Fx", Preupload(MINI, "refs/heads/x")),
-        ("POST", "/api/models/acme/mini/commit/main", Commit(MINI, "main", False)),
-        ("POST", "/api/models/acme/mini/commit/main?create_pr=1", Commit(MINI, "main", True)),
+        ("POST", "/api/models/acme/mini/commit/main", CommitFiles(MINI, "main", False)),
+        ("POST", "/api/models/acme/mini/commit/main?create_pr=1", CommitFiles(MINI, "main", True)),
         ("POST", "/acme/mini.git/info/lfs/objects/batch", LfsBatch(MINI)),
         ("POST", "/datasets/acme/data.git/info/lfs/objects/batch", LfsBatch(DATA)),
         ("GET", "/api/models/acme/mini/xet-write-token/main", XetToken(MINI, "main")),

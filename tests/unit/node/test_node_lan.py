@@ -29,7 +29,7 @@ from tests.support.hosts import FixedFinder
 from tests.support.house import ROOT
 
 
-class Opened:
+class CountedNetwork:
     """Counts how often the local network is opened, and never opens it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +56,7 @@ async def node(home: Path, **environment: str) -> AsyncIterator[Parts]:
 async def test_the_local_network_is_opened_once_whoever_asks_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = Opened(monkeypatch)
+    network = CountedNetwork(monkeypatch)
     async with node(tmp_path / "a") as parts:
         assert await parts.open_lan_finder() is network.finder
         assert await parts.open_lan_finder() is network.finder
@@ -74,7 +74,7 @@ async def test_the_local_network_is_opened_once_whoever_asks_first(
 async def test_where_the_user_will_have_none_it_is_never_opened(
     variable: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = Opened(monkeypatch)
+    network = CountedNetwork(monkeypatch)
     async with node(tmp_path, **variable) as parts:
         assert await parts.open_lan_finder() is None
         await parts.open_finder()
@@ -82,7 +82,7 @@ async def test_where_the_user_will_have_none_it_is_never_opened(
 
 
 async def test_with_it_the_node_learns_in_which_networks_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Opened(monkeypatch)
+    CountedNetwork(monkeypatch)
     interface = SimpleNamespace(network=ip_network("2600::/64"))
     async with node(tmp_path) as parts:
         assert str(parts.near.of(Address("2600::7", 1))) == "far"
