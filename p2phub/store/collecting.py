@@ -25,7 +25,7 @@ from p2phub.store.disk import FOLDER_FLAGS, Disk, names_if_any
 from p2phub.store.drafting import Drafts
 from p2phub.store.earlier import end, ended
 from p2phub.store.hashed import lists_of_hashed
-from p2phub.store.holdings import HOLDING, Holdings, holding_key
+from p2phub.store.holdings import Holdings
 from p2phub.store.index import HoldingRow, key_of
 from p2phub.store.interface import Origin
 from p2phub.store.keeping import (
@@ -40,6 +40,7 @@ from p2phub.store.keeping import (
     in_order,
 )
 from p2phub.store.ledger import PIN, mark_key
+from p2phub.store.logged import HOLDING, holding_key
 from p2phub.store.needs import blobs_of
 from p2phub.store.noting import root_key
 from p2phub.store.opened import OpenedFolders

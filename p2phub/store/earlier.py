@@ -23,11 +23,12 @@ from p2phub.manifest import FileEntry, Manifest, pack
 from p2phub.store.database import DOUBTED, HELD, TRUSTED
 from p2phub.store.folders import fingerprint
 from p2phub.store.hashed import note_hashed
-from p2phub.store.holdings import HOLDING, Holdings, holding_key
+from p2phub.store.holdings import Holdings
 from p2phub.store.index import FileRow, FileState, HoldingRow
 from p2phub.store.interface import Fingerprint, HashedFile, Origin
 from p2phub.store.keeping import Keep
 from p2phub.store.ledger import PIN, PUBLICATION, mark_key
+from p2phub.store.logged import HOLDING, holding_key
 from p2phub.store.noting import root_key
 from p2phub.store.remembering import LARGE_BYTES
 from p2phub.store.source import REPLACED, WHOLE, is_replaced, made_of_selection, packed_source

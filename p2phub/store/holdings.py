@@ -3,6 +3,7 @@
 The index is asked first and may be lost; `state.log` says which folder was said to hold which manifest, the blobs what
 that manifest is. Here it is recorded, forgotten, and told. Beside it:
 
+    logged        what `state.log` says is held
     known         what a manifest is              noting      what is noted of a holding beside its files
     serving       how it is served                doubting    what is in doubt, and looked at again
     earlier       what newer versions of a folder left of it
@@ -17,6 +18,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 
@@ -34,10 +36,10 @@ from p2phub.store.index_keeping import KeepingIndex
 from p2phub.store.interface import Fingerprint, HeldAt, Holding, Origin, Provenance
 from p2phub.store.keeping import UPSTREAM_FOLDER
 from p2phub.store.known import Known, KnownManifests, Lender
+from p2phub.store.logged import folders_logged, log_holding, log_release, log_source, logged, logged_for_a_new_index
 from p2phub.store.noting import Noting, root_key
 from p2phub.store.opening import Borrower, Opener
 from p2phub.store.source import (
-    REPLACED,
     WHOLE,
     folder_below,
     is_replaced,
@@ -51,7 +53,6 @@ from p2phub.store.source import (
 from p2phub.store.state_log import StateLog
 from p2phub.store.whose import NOT_OURS, READ_ONLY, files_of_others
 
-HOLDING = "holding"
 USE_NOTED_S = 3600.0  # To the hour is good enough to tell what was not used for longest, and costs a write an hour.
 
 
@@ -59,11 +60,10 @@ class Holdings:
     """Thread-safe. Methods raise DiskError. `lender`: attached places, for blobs that the home has not."""
 
     def __init__(self, home: Path, blobs: Blobs, log: StateLog, lender: Lender | None = None) -> None:
-        self._home = home
         self.blobs = blobs
         self._lender = lender
         self._log = log
-        self.index = Index(home, self._begin_again)
+        self.index = Index(home, partial(logged_for_a_new_index, home))
         self.contents = ContentIndex(self.index.database)
         self.keeping = KeepingIndex(self.index.database, self.contents)
         self.earlier = EarlierIndex(self.index.database)
@@ -142,8 +142,7 @@ class Holdings:
         blobs = encode_manifest(manifest)
         assert digest_of(blobs[0]) == digest, "a manifest held under the digest of another"
         self.blobs.put(blobs)  # Though they are here: only what is young is nobody's to remove until it is noted.
-        value = [os.fsencode(folder), len(manifest.files), origin.value, list(packed)]
-        self._log.set(HOLDING, holding_key(digest, folder), value)
+        log_holding(self._log, digest, folder, len(manifest.files), origin, packed)
         made = self.index.hold(digest, folder, rows, origin=origin, source=pack(list(packed)))
         if origin is Origin.OWN:
             for row in self.index.holdings(digest):
@@ -198,19 +197,12 @@ class Holdings:
 
     def note_source(self, row: HoldingRow, packed: Sequence[object]) -> None:
         """Note in the log, too, what a holding is from, if it is still held."""
-        with self._log.changing():
-            key = holding_key(row.manifest, row.folder)
-            known = self._log.get(HOLDING, key)
-            if known is not None and len(known) >= 2:
-                self._log.set(HOLDING, key, [*known[:2], row.origin.value, list(packed)])
+        log_source(self._log, row.manifest, row.folder, row.origin, packed)
 
     def release(self, digest: Digest, folder: Path | None = None) -> None:
         if folder is not None:
             folder = Path(os.path.abspath(folder))
-        with self._log.changing():
-            for key in self._log.all(HOLDING):
-                if key[0] == digest.raw.hex() and (folder is None or key == holding_key(digest, folder)):
-                    self._log.remove(HOLDING, key)
+        log_release(self._log, digest, folder)
         for row in self.index.holdings(digest):  # But for what a place lists: that is for its catalogue to say.
             if folder in (None, row.folder) and row.origin is not Origin.SHARED:
                 self.index.release(digest, row.folder)
@@ -371,26 +363,16 @@ class Holdings:
     def close(self) -> None:
         self.index.database.close()
 
-    def _begin_again(self) -> Iterable[Begun]:
-        """What a new index starts with: every holding ever recorded and not released, all of it in doubt."""
-        # Of the log as anybody reads it: who has our own for changes may be waiting for the index.
-        log = StateLog(self._home)
-        try:
-            # Earlier versions first: that they are was noted after the newer one was, whose holding is the newest.
-            return sorted(_begun(log), key=lambda begun: begun.source != pack(REPLACED))
-        finally:
-            log.close()
+    # --- what the log says -----------------------------------------------------------------------------------------
 
     def logged(self) -> Iterable[Begun]:
         """Yield what the log says is held."""
-        return _begun(self._log)
+        return logged(self._log)
 
     def logged_in(self, manifests: Set[Digest]) -> set[bytes]:
         """Return in which folders the log says these manifests are held, as `os.fsencode` has them: an index that was
         cut off from what was recorded last may not know."""
-        keys = {digest.raw.hex() for digest in manifests}
-        logged = self._log.all(HOLDING).items() if keys else ()
-        return {value[0] for (digest, _), value in logged if digest in keys and isinstance(value[0], bytes)}
+        return folders_logged(self._log, manifests)
 
     def recall(self) -> int:
         """Hold again, in doubt, what the log says is held and the index does not know: whoever recorded it may have
@@ -407,28 +389,5 @@ class Holdings:
         return [begun for begun in self.logged() if (begun.manifest, begun.folder) not in known]
 
 
-def _begun(log: StateLog) -> Iterator[Begun]:
-    for (manifest, _), value in log.all(HOLDING).items():
-        match value:
-            case [bytes(folder), int(files), str(origin), list(source)]:
-                pass
-            case [bytes(folder), int(files)]:  # As it was written before it was noted whose they are.
-                origin, source = Origin.PUBLISHED.value, []
-            case _:
-                continue
-        known = origin if origin in _ORIGINS else Origin.PUBLISHED.value
-        where = Path(os.fsdecode(folder))
-        yield Begun(Digest(bytes.fromhex(manifest)), where, files, Origin(known), pack(source))
-
-
-_ORIGINS = frozenset(origin.value for origin in Origin)
-
-
 def _state(root: int | None, found: Fingerprint, trusted: bool, place: Path | None) -> FileState:
     return FileState(TRUSTED if trusted else HELD, found, None if place is None else os.fsencode(place), root)
-
-
-def holding_key(digest: Digest, folder: Path) -> tuple[str, str]:
-    """Return the key under which the log says that `folder` holds a manifest."""
-    # A folder's name need not be text: a key is, so the name itself stands in the value.
-    return digest.raw.hex(), digest_of(os.fsencode(folder)).raw.hex()[:32]

@@ -17,7 +17,7 @@ from p2phub.errors import DiskError
 from p2phub.store import Keep, Origin, Spare, collecting
 from p2phub.store.blobs import YOUNG_S
 from p2phub.store.filesystem import FilesystemStore
-from p2phub.store.holdings import HOLDING
+from p2phub.store.logged import HOLDING
 from p2phub.store.state_log import Key, StateLog, Value
 from tests.support.content import Content, content_of, random_files
 from tests.support.covers import covers
