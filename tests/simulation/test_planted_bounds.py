@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from simnet.batch import run_one
-from simnet.excess import EXCESSES, FEW_PLACES, few_places
+from simnet.bugs import EXCESSES
+from simnet.bugs.excess import FEW_PLACES, few_places
 from simnet.report import complaint
 from simnet.run import run_scenario
 from tests.support.covers import covers

@@ -1,4 +1,4 @@
-"""Bugs to plant that have more in memory, keep more open or say more than they may, by name: as in `bugs`.
+"""Bugs to plant that have more in memory, keep more open or say more than they may.
 
 The bounds are those of `bounds`, which knows nothing of what is patched here.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 from unittest import mock
@@ -24,18 +23,12 @@ from p2phub.net.link import BulkLink
 from p2phub.net.reception import Reception
 from p2phub.transfer import Action, Backlog, Grant, Session
 from p2phub.wire.requester import ChunksArrived
+from simnet.bugs.planting import excess
 
-Plant = Callable[[], AbstractContextManager[Any]]
-EXCESSES: dict[str, Plant] = {}
 FEW_PLACES = 3
 
 
-def _excess(build: Plant) -> Plant:
-    EXCESSES[build.__name__.removeprefix("_").replace("_", "-")] = build
-    return build
-
-
-@_excess
+@excess
 def _read_on_before_it_is_written() -> AbstractContextManager[Any]:
     take = BulkLink._take
 
@@ -62,7 +55,7 @@ def _greedy() -> AbstractContextManager[Any]:
     return stack
 
 
-@_excess
+@excess
 def _have_links_without_end() -> AbstractContextManager[Any]:
     return _greedy()
 
@@ -93,17 +86,17 @@ def _for_whom_there_is_no_place(kept: str) -> AbstractContextManager[Any]:
     return stack
 
 
-@_excess
+@excess
 def _serve_whoever_comes() -> AbstractContextManager[Any]:
     return _for_whom_there_is_no_place("_bulk")
 
 
-@_excess
+@excess
 def _answer_whoever_asks() -> AbstractContextManager[Any]:
     return _for_whom_there_is_no_place("_control")
 
 
-@_excess
+@excess
 def _serve_one_peer_without_end() -> AbstractContextManager[Any]:
     stack = ExitStack()
     stack.enter_context(_greedy())
@@ -113,7 +106,7 @@ def _serve_one_peer_without_end() -> AbstractContextManager[Any]:
     return stack
 
 
-@_excess
+@excess
 def _ask_for_news_twice() -> AbstractContextManager[Any]:
     def beside_itself(job: Any, provider: Provider, where: Any) -> None:
         accompany(job, provider, where)
@@ -122,7 +115,7 @@ def _ask_for_news_twice() -> AbstractContextManager[Any]:
     return mock.patch("p2phub.engine.reports.accompany", beside_itself)
 
 
-@_excess
+@excess
 def _leave_tasks_behind() -> AbstractContextManager[Any]:
     count = Job.count
 
@@ -133,7 +126,7 @@ def _leave_tasks_behind() -> AbstractContextManager[Any]:
     return mock.patch.object(Job, "count", begin_another)
 
 
-@_excess
+@excess
 def _announce_before_verified() -> AbstractContextManager[Any]:
     act, held = Job.act, Arriving.held
     granted: dict[int, RangeSet] = defaultdict(RangeSet)
