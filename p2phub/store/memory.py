@@ -13,11 +13,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import msgspec
 from msgspec.structs import replace
 
 from p2phub import limits
-from p2phub.content import ChunkTable, Codec, Digest, RangeSet, Readable, ReadPlan, digest_of, encode_lists
+from p2phub.content import ChunkTable, Digest, RangeSet, Readable, ReadPlan, digest_of, encode_lists
 from p2phub.errors import ContentChanged, DiskError
 from p2phub.manifest import FileEntry, Manifest, alone_digest, alone_root, encode_manifest, is_alone
 from p2phub.store.interface import (
@@ -42,45 +41,22 @@ from p2phub.store.interface import (
 from p2phub.store.keeping import Keep
 from p2phub.store.lists import list_of_file
 from p2phub.store.memory_arrival import MemoryArrival, Unfinished
+from p2phub.store.memory_doubting import (
+    away,
+    check,
+    in_doubt,
+    look_again,
+    mark_changed,
+    mark_damaged,
+    mark_right,
+)
 from p2phub.store.memory_drafting import MemoryDraft
 from p2phub.store.memory_earlier import ended, settle_earlier
-from p2phub.store.memory_files import MemoryFile, OpenMemoryFile, same_bytes
+from p2phub.store.memory_files import MemoryFile, OpenMemoryFile
+from p2phub.store.memory_holding import Held
 from p2phub.store.memory_keeping import MemoryKeeper
 from p2phub.store.needs import lists_of
 from p2phub.store.whose import READ_ONLY, files_of_others
-
-
-class Held(msgspec.Struct, eq=False):
-    """What a folder holds of a manifest. `doubted`: files by number."""
-
-    manifest: Manifest
-    digest: Digest
-    folder: Path
-    files: list[HashedFile]
-    table: ChunkTable
-    origin: Origin
-    source: Provenance | None = None
-    doubted: set[int] = msgspec.field(default_factory=set)
-    left_out: set[int] = msgspec.field(default_factory=set)  # Of a selection, or replaced: not held, so in doubt.
-    replaced: bool = False
-    made_bytes: int = 0  # Of files that were made of a selection.
-
-    @property
-    def held(self) -> RangeSet:
-        return RangeSet.whole(len(self.table)) - RangeSet.of(self.table.span(file) for file in self.doubted)
-
-    @property
-    def bytes_selected(self) -> int | None:
-        """Of a selection, of how many bytes it is."""
-        if not self.left_out or self.replaced or self.origin in READ_ONLY:
-            return None
-        recorded = (entry.size for number, entry in enumerate(self.manifest.files) if number not in self.left_out)
-        return sum(recorded) + self.made_bytes
-
-    def where(self, file: int) -> tuple[Path, str]:
-        """Return (folder, path) of a file."""
-        known = self.files[file]
-        return (self.folder, known.entry.path) if known.place is None else (known.place.parent, known.place.name)
 
 
 class MemoryStore:
@@ -93,7 +69,7 @@ class MemoryStore:
         self.being_written: set[Path] = set()
         self.in_use_at: Counter[Path] = Counter()
         self._blobs: dict[Digest, bytes] = {}
-        self._held: list[Held] = []
+        self.held: list[Held] = []
         self._hashed: dict[Path, HashedFile] = {}
         self._parts: dict[Path, PartHashed] = {}
         keeper = MemoryKeeper(self)
@@ -155,7 +131,7 @@ class MemoryStore:
     def tables(self) -> dict[tuple[Digest, Path], tuple[ChunkTable, list[HashedFile]]]:
         """Return the chunks and files of each holding, by manifest and folder."""
         with self.lock:
-            return {(held.digest, held.folder): (held.table, held.files) for held in self._held}
+            return {(held.digest, held.folder): (held.table, held.files) for held in self.held}
 
     def scan(self, folder: Path, ignore: Callable[[str, bool], str | None]) -> Scan:
         files: list[FoundFile] = []
@@ -190,7 +166,7 @@ class MemoryStore:
     def remembered(self, folder: Path) -> dict[str, HashedFile]:
         found: dict[str, HashedFile] = {}
         with self.lock:
-            for held in self._held:  # Newest last.
+            for held in self.held:  # Newest last.
                 if held.folder == folder:
                     files = (file for number, file in enumerate(held.files) if number not in held.doubted)
                     found |= {file.entry.path: file for file in files if file.trusted and file.place is None}
@@ -231,7 +207,7 @@ class MemoryStore:
         """Record that `folder` holds these files, by number, beside those that it is known to hold. `made_bytes`: of
         files that were made of what was selected."""
         with self.lock:
-            before = next((held for held in self._held if (held.digest, held.folder) == (digest, folder)), None)
+            before = self.held_in(digest, folder)
             doubted = set(range(table.files)) if before is None else before.doubted
             left_out = doubted if before is None else before.left_out
             origin, source = self.origin_at(digest, folder)
@@ -251,31 +227,31 @@ class MemoryStore:
 
     def origin_at(self, digest: Digest, folder: Path) -> tuple[Origin, Provenance | None]:
         """Whose it is what is fetched to `folder`."""
-        with self.lock:
-            for held in self._held:
-                if (held.digest, held.folder) == (digest, folder) and held.origin in READ_ONLY:
-                    return held.origin, held.source
+        held = self.held_in(digest, folder)
+        if held is not None and held.origin in READ_ONLY:
+            return held.origin, held.source
         return (Origin.OWN if folder == self.own_folder(digest) else Origin.FETCHED), None
 
     def recorded(self, manifest: Digest, folder: Path) -> RangeSet:
         with self.lock:
-            found = [held for held in self._held if (held.digest, held.folder) == (manifest, folder)]
-            left_out = RangeSet.from_indices(found[0].left_out) if found else RangeSet()
-            return RangeSet.whole(found[0].table.files) - left_out if found else RangeSet()
+            held = self.held_in(manifest, folder)
+            return (
+                RangeSet() if held is None else RangeSet.whole(held.table.files) - RangeSet.from_indices(held.left_out)
+            )
 
     def read_only(self, manifest: Digest, folder: Path) -> RangeSet:
         with self.lock:
-            found = [held for held in self._held if held.digest == manifest]
-            others = [(held.folder, held) for held in self._held if held.origin in READ_ONLY]
+            found = [held for held in self.held if held.digest == manifest]
+            others = [(held.folder, held) for held in self.held if held.origin in READ_ONLY]
         if not found:
             return RangeSet()
         return files_of_others(found[0].manifest, folder, others, lambda held: held.manifest)
 
     def record(self, held: Held) -> None:
         with self.lock:
-            self._held = [old for old in self._held if (old.digest, old.folder) != (held.digest, held.folder)]
-            self._held.append(held)
-            settle_earlier(self, held, self._held)
+            self.held = [old for old in self.held if (old.digest, old.folder) != (held.digest, held.folder)]
+            self.held.append(held)
+            settle_earlier(self, held, self.held)
             self._note_used(held.digest)
 
     def open_draft(self) -> DraftFolder:
@@ -283,7 +259,7 @@ class MemoryStore:
 
     def whole(self, manifest: Digest) -> tuple[Manifest, list[HashedFile]] | None:
         with self.lock:
-            for held in reversed(self._held):
+            for held in reversed(self.held):
                 if held.digest == manifest and not held.doubted:
                     places = (Path(*held.where(number)) for number in range(len(held.files)))
                     return held.manifest, [
@@ -293,18 +269,22 @@ class MemoryStore:
 
     def release(self, manifest: Digest, folder: Path | None = None) -> None:
         with self.lock:
-            self._held = [held for held in self._held if held.digest != manifest or folder not in (None, held.folder)]
+            self.held = [held for held in self.held if held.digest != manifest or folder not in (None, held.folder)]
 
     def ended(self, keep: Keep, folder: Path | None = None) -> int:
         """Return how many earlier versions may be forgotten: of `folder`, or of which a part is left, anywhere."""
         with self.lock:
-            return len(ended(self._held, keep, folder))
+            return len(ended(self.held, keep, folder))
 
     def end_earlier(self, folder: Path | None, keep: Keep) -> tuple[Digest, ...]:
         with self.lock:
-            gone = ended(self._held, keep, folder)
-            self._held = [held for held in self._held if held not in gone]
+            gone = ended(self.held, keep, folder)
+            self.held = [held for held in self.held if held not in gone]
             return tuple(held.digest for held in gone)
+
+    def held_in(self, manifest: Digest, folder: Path) -> Held | None:
+        with self.lock:
+            return next((held for held in self.held if (held.digest, held.folder) == (manifest, folder)), None)
 
     def holdings(self, manifest: Digest | None = None) -> tuple[Holding, ...]:
         with self.lock:
@@ -323,7 +303,7 @@ class MemoryStore:
                     held.replaced,
                     held.bytes_selected,
                 )
-                for held in reversed(self._held)
+                for held in reversed(self.held)
                 if manifest in (None, held.digest)
             )
 
@@ -333,7 +313,7 @@ class MemoryStore:
 
     def read_plan(self, manifest: Digest) -> ReadPlan | None:
         with self.lock:
-            found = [held for held in reversed(self._held) if held.digest == manifest]
+            found = [held for held in reversed(self.held) if held.digest == manifest]
         best = max(found, key=lambda held: len(held.held), default=None)
         if best is None or (best.doubted and is_alone(best.manifest)):
             for held, number in self._where_part(manifest):
@@ -356,28 +336,34 @@ class MemoryStore:
         return self._open_of(held, number)
 
     def open_held(self, manifest: Digest, folder: Path, file: int) -> Readable:
-        with self.lock:
-            found = [held for held in self._held if (held.digest, held.folder) == (manifest, folder)]
-        if not found:
+        held = self.held_in(manifest, folder)
+        if held is None:
             raise ContentChanged(f"{folder} is not held any more")
-        return self._open(*found[0].where(file), None)
+        return self._open(*held.where(file), None)
 
     def parts(self, manifest: Digest) -> tuple[Digest, ...]:
         with self.lock:
-            found = [held.manifest for held in self._held if held.digest == manifest]
+            found = [held.manifest for held in self.held if held.digest == manifest]
         return tuple(alone_digest(entry) for entry in _large(found[0])) if found else ()
 
     def manifests_with(self, part: Digest) -> tuple[Digest, ...]:
         found = [held.digest for held, _ in self._where_part(part)]
-        if found and any(held.digest == part for held in self._held):
+        if found and any(held.digest == part for held in self.held):
             found.append(part)
         return tuple(dict.fromkeys(found))
 
+    def places_of(self, manifest: Digest, file: int) -> list[tuple[Held, int]]:
+        """Return (holding, number of the file) of each place where a file of a manifest is held, or itself alone."""
+        with self.lock:
+            places = [(held, file) for held in self.held if held.digest == manifest]
+            return places + (self._where_part(manifest) if file == 0 else [])
+
     def _where_part(self, part: Digest) -> list[tuple[Held, int]]:
+        """Return (holding, number of the file) of each place where a file alone is, of the newest holdings first."""
         with self.lock:
             return [
                 (held, number)
-                for held in reversed(self._held)
+                for held in reversed(self.held)
                 for number, entry in enumerate(held.manifest.files)
                 if not is_alone(held.manifest) and entry.size >= limits.ALONE_BYTES_MIN and alone_digest(entry) == part
             ]
@@ -385,7 +371,7 @@ class MemoryStore:
     def local(self, table: ChunkTable, wanted: RangeSet) -> list[LocalRun]:
         with self.lock:
             here: dict[bytes, LocalRun] = {}
-            for held in self._held:
+            for held in self.held:
                 for ref in held.table.chunks(0, len(held.table)):
                     if ref.file not in held.doubted:
                         folder, path = held.where(ref.file)
@@ -420,72 +406,22 @@ class MemoryStore:
             return self._parts.get(place)
 
     def look_again(self, manifest: Digest, file: int) -> LookedAgain:
-        restored, lost, gone = 0, list[str](), list[Path]()
-        with self.lock:
-            places = [(held, file) for held in self._held if held.digest == manifest]
-            places += self._where_part(manifest) if file == 0 else []
-            for held, number in places:
-                if number in held.doubted:
-                    is_right = self._is_right_again(held, number)
-                    restored += is_right
-                    lost += [] if is_right else [str(Path(*held.where(number)))]
-                    gone += [] if is_right or self._stands(held, number) else [held.folder]
-        return LookedAgain(restored, tuple(lost), tuple(gone))
+        return look_again(self, manifest, file)
 
     def in_doubt(self, manifest: Digest, folder: Path) -> RangeSet:
-        with self.lock:
-            held = [each for each in self._held if (each.digest, each.folder) == (manifest, folder)]
-            return RangeSet.ascending(sorted(number for each in held for number in each.doubted - each.left_out))
+        return in_doubt(self, manifest, folder)
 
     def away(self) -> tuple[Away, ...]:
-        with self.lock:
-            gone = (
-                (held, next((n for n in sorted(held.doubted - held.left_out) if not self._stands(held, n)), None))
-                for held in self._held
-            )
-            return tuple(Away(held.digest, held.folder, number) for held, number in gone if number is not None)
-
-    def _stands(self, held: Held, number: int) -> bool:
-        folder, path = held.where(number)
-        return path in self.folders.get(folder, {})
-
-    def _is_right_again(self, held: Held, number: int) -> bool:
-        """Hash a file in doubt; it is held again if it is what it should be."""
-        folder, path = held.where(number)
-        file = self.folders.get(folder, {}).get(path)
-        if file is None or not same_bytes(file, held.table, number):
-            return False
-        held.files[number] = replace(held.files[number], fingerprint=file.fingerprint())
-        held.doubted.discard(number)
-        held.left_out.discard(number)
-        return True
+        return away(self)
 
     def mark_changed(self, manifest: Digest, file: int) -> None:
-        with self.lock:
-            places = [(held, file) for held in self._held if held.digest == manifest]
-            places += self._where_part(manifest) if file == 0 else []
-            for held, number in places:
-                if len(places) == 1 or self.standing(*held.where(number)) != held.files[number].fingerprint:
-                    held.doubted.add(number)
+        mark_changed(self, manifest, file)
 
     def mark_damaged(self, manifest: Digest, folder: Path, file: int) -> None:
-        with self.lock:
-            found = [held for held in self._held if (held.digest, held.folder) == (manifest, folder)]
-            places = {Path(*held.where(file)) for held in found}
-            places |= {folder / held.manifest.files[file].path for held in found}
-            for held in self._held:
-                numbers = range(len(held.files))
-                held.doubted.update(number for number in numbers if Path(*held.where(number)) in places)
+        mark_damaged(self, manifest, folder, file)
 
     def mark_right(self, manifest: Digest, folder: Path, file: int, found: Fingerprint, *, trusted: bool) -> bool:
-        restored = False
-        with self.lock:
-            for held in self._held:
-                if (held.digest, held.folder) == (manifest, folder):
-                    restored = file in held.doubted or held.files[file].fingerprint != found
-                    held.files[file] = replace(held.files[file], fingerprint=found, trusted=trusted)
-                    held.doubted.discard(file)
-        return restored
+        return mark_right(self, manifest, folder, file, found, trusted=trusted)
 
     def arrive(
         self,
@@ -505,16 +441,7 @@ class MemoryStore:
             )
 
     def check(self) -> tuple[str, ...]:
-        """Hash files in doubt again."""
-        said: list[str] = []
-        with self.lock:
-            for held in self._held:
-                for number in sorted(held.doubted):
-                    self._is_right_again(held, number)
-                if doubted := held.doubted - held.left_out:
-                    where = f"{held.digest.text(Codec.MSGPACK)} in {held.folder}"
-                    said.append(f"{where}: {len(doubted)} files are not what was hashed")
-        return tuple(said)
+        return check(self)
 
     def get_ready(self) -> None:
         """Nothing to open."""

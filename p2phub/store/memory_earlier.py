@@ -15,7 +15,8 @@ from p2phub.store.interface import Fingerprint, HashedFile, Origin
 from p2phub.store.keeping import Keep
 
 if TYPE_CHECKING:
-    from p2phub.store.memory import Held, MemoryStore
+    from p2phub.store.memory import MemoryStore
+    from p2phub.store.memory_holding import Held
 
 _USERS = (Origin.PUBLISHED, Origin.FETCHED)
 _NONE = Fingerprint(0, 0, 0, 0, 0)
