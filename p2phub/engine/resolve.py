@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import msgspec
@@ -19,26 +19,23 @@ import trio
 
 from p2phub import limits
 from p2phub.content import Codec, Digest
-from p2phub.discovery import Asked, Candidate
+from p2phub.discovery import Candidate
+from p2phub.engine.answers import Answers
 from p2phub.engine.mirrors import OpenMirrors, mirrors_of, no_mirrors
 from p2phub.engine.own_names import OwnNames
 from p2phub.engine.waiting import Looks
 from p2phub.engine.workers import Workers
-from p2phub.errors import Malformed, NoProvider, NotFound, NotTrusted, PeerError
+from p2phub.errors import NoProvider, NotFound, PeerError
 from p2phub.identity import MirrorId, PeerAddress, PeerId
 from p2phub.manifest import (
     Known,
     Name,
     Release,
-    Verdict,
-    check_answers,
     check_release,
-    judge,
     parse_reference,
     read_release,
 )
 from p2phub.net import Dialler, Finder
-from p2phub.observe import printable
 from p2phub.store import Accepted, Ledger
 from p2phub.wire import GetRelease, ReleaseIs
 
@@ -135,11 +132,11 @@ class Resolver:
         name = release.publisher, release.name, release.tag
         if any((item.publisher, item.name, item.tag) == name for item in self._ledger.publications()):
             return
-        answers = _Answers(self._known(name), name)
+        answers = Answers(self._known(name), name)
         answers.judge(signed)
         self._accept(name, answers)
 
-    def _accept(self, name: Name, answers: _Answers) -> None:
+    def _accept(self, name: Name, answers: Answers) -> None:
         if answers.changed and answers.known is not None:
             known = answers.known
             self._ledger.accept(*name, Accepted(known.signed, known.release.sequence, known.evidence))
@@ -193,7 +190,7 @@ class Resolver:
         waits: bool,
     ) -> Resolved:
         """`waits`: what strangers have that does not hold is not the end of it, since it is looked up again."""
-        answers = _Answers(before, name)
+        answers = Answers(before, name)
         if given or mirrors:
             _log.info("asking %s for releases of %s", ", ".join(map(str, (*given, *mirrors))), text)
         reached, found = await self._ask_all(given, mirrors, name)
@@ -212,40 +209,11 @@ class Resolver:
                 finder, found = await self._ask_further(name, configured)
                 answers.judge_strangers(found)
                 whom = (*whom, *finder.asked())
-        asked = ", ".join(map(str, whom))
-        known = answers.known
         await self._workers.run(lambda: self._accept(name, answers))
-        if not answers.good and answers.refusals:
-            raise answers.refusals[0]
-        if known is None and answers.passed_over:
-            refusal = answers.passed_over[0]
-            raise NotFound(f"nobody knows a {text} that holds: {refusal.message}") if waits else refusal
-        if known is None and (given or mirrors) and not reached:
-            raise NoProvider(
-                f"none of the providers and mirrors given for {text} could be reached, and nobody else knows it "
-                f"(asked: {printable(asked)})",
-                hint="are they running, and are the addresses right?",
-            )
-        if known is None and _reached_nobody(whom):
-            raise NoProvider(
-                f"nobody who may know {text} could be reached (asked: {printable(asked)})",
-                hint="is the bootstrap node running, and is its address right?",
-            )
-        if known is None and not whom:
-            raise NoProvider(
-                f"nobody could be asked for {text}: no peer is known",
-                hint="name one with --provider or --bootstrap; within one local network none is needed, unless "
-                "--no-lan, P2PHUB_NO_LAN or `lan = false` is set",
-            )
-        if known is None:
-            raise NotFound(
-                f"nobody knows {text} (asked: {printable(asked)})",
-                hint="is the name right, and its publisher's node running? name one with --provider or --bootstrap",
-            )
+        known = answers.believed(text, whom, reached=reached > 0 or not (given or mirrors), waits=waits)
         if not answers.good:
-            check_release(
-                known.release, now=time.time()
-            )  # Nobody answered: what we accepted before, if it still holds.
+            # Nobody answered: what we accepted before, if it still holds.
+            check_release(known.release, now=time.time())
         _log.info("%s is %s, by release %d", text, known.release.manifest.text(Codec.MSGPACK), known.release.sequence)
         return Resolved(known.release.manifest, known.release, known.signed)
 
@@ -295,54 +263,3 @@ class Resolver:
             for mirror in mirrors:
                 nursery.start_soon(ask_mirror, mirror)
         return len(answers), [signed for signed in answers if signed]
-
-
-class _Answers:
-    """Judges what came, one after the other: `known` is what to believe now."""
-
-    def __init__(self, known: Known | None, name: Name) -> None:
-        self.known = known
-        self.good = False  # Whether some answer is what we believe now.
-        self.changed = False
-        self.refusals: list[NotTrusted | Malformed] = []
-        self.passed_over: list[NotTrusted | Malformed] = []  # What nobody said to ask for, and does not hold either.
-        self._name = name
-
-    def judge(self, signed: bytes) -> None:
-        try:
-            release = read_release(signed)
-            check_answers(release, *self._name)
-            judgement = judge(self.known, Known(signed, release), now=time.time())
-        except (NotTrusted, Malformed) as error:
-            self.refusals.append(error)
-            return
-        if judgement.verdict is Verdict.OLDER:
-            assert self.known is not None
-            self.refusals.append(
-                NotTrusted(
-                    f"a release with sequence {release.sequence} was offered, but {self.known.release.sequence} was "
-                    f"accepted before: it is an old copy or was rolled back",
-                    hint="ask another provider, or fetch the manifest by its digest if the old one is what you want",
-                )
-            )
-            return
-        self.good = True
-        self.changed = self.changed or judgement.verdict is not Verdict.SAME
-        self.known = judgement.known
-
-    def judge_strangers(self, found: Iterable[bytes]) -> bool:
-        """Judge what those have whom nobody said to ask; return whether any is what we believe now. One that does not
-        hold, or is older than what is known, is only passed over: anybody may have one, and say it."""
-        refused = len(self.refusals)
-        for signed in found:
-            self.judge(signed)
-        self.passed_over += self.refusals[refused:]
-        del self.refusals[refused:]
-        return self.good
-
-
-def _reached_nobody(whom: Sequence[object]) -> bool:
-    """Whether all that was asked are peers at addresses where nobody answered."""
-    asked = [each for each in whom if isinstance(each, Asked)]
-    failed = any(each.failed for each in asked)
-    return failed and len(asked) == len(whom) and not any(each.answered for each in asked)

@@ -18,7 +18,7 @@ def _believe_whoever_answers_last() -> AbstractContextManager[Any]:
     def gullible(known: Known | None, candidate: Known, *, now: float) -> Judgement:
         return Judgement(Verdict.NEWER, candidate)
 
-    return mock.patch("p2phub.engine.resolve.judge", gullible)
+    return mock.patch("p2phub.engine.answers.judge", gullible)
 
 
 @plant
@@ -32,4 +32,4 @@ def _hide_a_contradiction() -> AbstractContextManager[Any]:
         judgement = judge(known, candidate, now=now)
         return Judgement(judgement.verdict, replace(judgement.known, evidence=()))
 
-    return mock.patch("p2phub.engine.resolve.judge", discreet)
+    return mock.patch("p2phub.engine.answers.judge", discreet)
