@@ -17,8 +17,8 @@ from p2phub.manifest import FileEntry, Manifest, encode_manifest
 from p2phub.store.collecting import OWN_FILES
 from p2phub.store.database import ALL_NOTED, INDEX, TRUSTED
 from p2phub.store.filesystem import FilesystemStore
+from p2phub.store.holding import Origin
 from p2phub.store.index import key_of
-from p2phub.store.interface import Origin
 from p2phub.store.ledger import PIN, mark_key
 from p2phub.store.logged import HOLDING, holding_key
 from p2phub.store.records import encode_record

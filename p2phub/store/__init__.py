@@ -1,31 +1,20 @@
 """The disk behind ports: files are the store. Adapters are named by `node.compose` alone."""
 
 from p2phub.store.catalog import CatalogIndex, Told
+from p2phub.store.fingerprints import Fingerprint
+from p2phub.store.holding import DRAFT, Away, HeldAt, Holding, LookedAgain, Origin, Provenance
 from p2phub.store.interface import (
-    DRAFT,
     FETCHED_AGAIN,
     Arrival,
-    Away,
     DraftFolder,
-    Fingerprint,
     FoundFile,
-    Gap,
     HashedFile,
-    HeldAt,
-    Holding,
     Judge,
     LocalFile,
     LocalRun,
-    LookedAgain,
-    Made,
-    Origin,
-    Part,
     PartHashed,
-    Provenance,
     Scan,
-    Selected,
     Store,
-    ToMake,
 )
 from p2phub.store.keeping import (
     OPENED_FOLDER,
@@ -44,6 +33,7 @@ from p2phub.store.keeping import (
     in_order,
 )
 from p2phub.store.ledger_port import Accepted, Ledger, Publication
+from p2phub.store.selected import Gap, Made, Part, Selected, ToMake
 
 __all__ = [
     "DRAFT",

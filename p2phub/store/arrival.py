@@ -27,11 +27,12 @@ from p2phub.store.disk import MAKE_FLAGS, ONE_BY_ONE_MAX, READ_FLAGS, WRITE_FLAG
 from p2phub.store.doorway import Doorway
 from p2phub.store.fingerprints import Fingerprints
 from p2phub.store.folders import open_regular
-from p2phub.store.interface import FETCHED_AGAIN, Judge, LocalRun, Made, Selected
+from p2phub.store.interface import FETCHED_AGAIN, Judge, LocalRun
 from p2phub.store.journal import Journal
 from p2phub.store.judging import Judging
 from p2phub.store.making import make_files
 from p2phub.store.placing import WANTED, Places
+from p2phub.store.selected import Made, Selected
 from p2phub.store.survey import Survey
 
 Record = Callable[[Sequence[int], Fingerprints, int], None]

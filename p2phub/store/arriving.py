@@ -20,10 +20,12 @@ from p2phub.observe import some_of
 from p2phub.store.arrival import FilesystemArrival, Record
 from p2phub.store.destination import Destination, blocks
 from p2phub.store.disk import PREALLOCATE_ABOVE_BYTES, WRITE_FLAGS, Disk, disk_errors
+from p2phub.store.fingerprints import Fingerprint
 from p2phub.store.folders import Tree, fingerprint
-from p2phub.store.interface import Fingerprint, Judge, Selected
+from p2phub.store.interface import Judge
 from p2phub.store.journal import Binding, Journal, Remembered, read_journal
 from p2phub.store.making import in_the_way
+from p2phub.store.selected import Selected
 from p2phub.store.survey import Known, Survey, look_over
 
 if TYPE_CHECKING:

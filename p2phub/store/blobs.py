@@ -28,8 +28,8 @@ from p2phub.store.disk import (
     disk_error,
     disk_errors,
 )
+from p2phub.store.fingerprints import Fingerprint
 from p2phub.store.folders import fingerprint, names_in
-from p2phub.store.interface import Fingerprint
 
 FOLDER = "blobs"
 LEFT_OVER_S = 86_400.0

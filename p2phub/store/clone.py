@@ -18,8 +18,8 @@ from collections.abc import Callable
 from p2phub import limits
 from p2phub.errors import ContentChanged
 from p2phub.store.disk import MAKE_FLAGS, PREALLOCATE_ABOVE_BYTES, Disk
+from p2phub.store.fingerprints import Fingerprint
 from p2phub.store.folders import fingerprint
-from p2phub.store.interface import Fingerprint
 
 PIECE_BYTES = 16 * limits.MIB
 """What is copied between two looks at whether somebody still waits: some 10 ms of a fast disk, 200 ms of a slow one."""

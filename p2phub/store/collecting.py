@@ -25,9 +25,9 @@ from p2phub.store.disk import FOLDER_FLAGS, Disk, names_if_any
 from p2phub.store.drafting import Drafts
 from p2phub.store.earlier import end, ended
 from p2phub.store.hashed import lists_of_hashed
+from p2phub.store.holding import Origin
 from p2phub.store.holdings import Holdings
 from p2phub.store.index import HoldingRow, key_of
-from p2phub.store.interface import Origin
 from p2phub.store.keeping import (
     UPSTREAM_FOLDER,
     Collectable,

@@ -30,7 +30,7 @@ from p2phub.content import Digest
 from p2phub.errors import DiskError, DiskFull
 from p2phub.store.ballast import is_full, make_room
 from p2phub.store.disk import need_ours
-from p2phub.store.interface import Origin
+from p2phub.store.holding import Origin
 
 SCHEMA = 4
 BUSY_S = 10.0

@@ -19,10 +19,11 @@ from p2phub.store.blobs import Blobs
 from p2phub.store.database import DOUBTED, HELD, TRUSTED
 from p2phub.store.disk import disk_errors
 from p2phub.store.earlier import settle_earlier
+from p2phub.store.fingerprints import Fingerprint
 from p2phub.store.folders import OpenFile, open_place
+from p2phub.store.holding import DRAFT, Away, LookedAgain, Origin
 from p2phub.store.holdings import Holdings
 from p2phub.store.index import FileRow, HoldingRow
-from p2phub.store.interface import DRAFT, Away, Fingerprint, LookedAgain, Origin
 from p2phub.store.known import Known
 from p2phub.store.mapped import shows_writes
 from p2phub.store.opening import open_in

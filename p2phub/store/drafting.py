@@ -35,9 +35,10 @@ from p2phub.manifest import Manifest
 from p2phub.store.database import DOUBTED
 from p2phub.store.destination import need_room
 from p2phub.store.disk import FOLDER_FLAGS, ONE_BY_ONE_MAX, READ_FLAGS, WRITE_FLAGS, Disk, disk_errors, names_if_any
+from p2phub.store.fingerprints import Fingerprint
 from p2phub.store.folders import Tree, fingerprint
 from p2phub.store.holdings import Holdings
-from p2phub.store.interface import Fingerprint, HashedFile
+from p2phub.store.interface import HashedFile
 from p2phub.store.keeping import Leftover
 from p2phub.store.own_folder import LOCK, open_locked
 from p2phub.store.removing import GOING, bytes_taken, remove_tree, set_aside, tree_bytes

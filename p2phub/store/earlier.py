@@ -21,11 +21,13 @@ from p2phub.content import Digest
 from p2phub.errors import Damaged
 from p2phub.manifest import FileEntry, Manifest, pack
 from p2phub.store.database import DOUBTED, HELD, TRUSTED
+from p2phub.store.fingerprints import Fingerprint
 from p2phub.store.folders import fingerprint
 from p2phub.store.hashed import note_hashed
+from p2phub.store.holding import Origin
 from p2phub.store.holdings import Holdings
 from p2phub.store.index import FileRow, FileState, HoldingRow
-from p2phub.store.interface import Fingerprint, HashedFile, Origin
+from p2phub.store.interface import HashedFile
 from p2phub.store.keeping import Keep
 from p2phub.store.ledger import PIN, PUBLICATION, mark_key
 from p2phub.store.logged import HOLDING, holding_key

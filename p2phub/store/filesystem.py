@@ -31,30 +31,14 @@ from p2phub.store.disk import Disk, disk_errors
 from p2phub.store.doubting import away, check, in_doubt, look_again, mark_changed, mark_damaged, mark_right
 from p2phub.store.drafting import Drafts
 from p2phub.store.earlier import end, ended, settle_earlier
-from p2phub.store.fingerprints import Fingerprints
+from p2phub.store.fingerprints import Fingerprint, Fingerprints
 from p2phub.store.folders import OWN_FOLDER, fingerprint, open_place, open_published
 from p2phub.store.hashed import hashed_at, note_hashed
+from p2phub.store.holding import DRAFT, Away, HeldAt, Holding, LookedAgain, Origin, Provenance
 from p2phub.store.holdings import Holdings
 from p2phub.store.hub_lock import in_use as copy_in_use
 from p2phub.store.hub_lock import repository_at
-from p2phub.store.interface import (
-    DRAFT,
-    Arrival,
-    Away,
-    DraftFolder,
-    Fingerprint,
-    HashedFile,
-    HeldAt,
-    Holding,
-    Judge,
-    LocalRun,
-    LookedAgain,
-    Origin,
-    PartHashed,
-    Provenance,
-    Scan,
-    Selected,
-)
+from p2phub.store.interface import Arrival, DraftFolder, HashedFile, Judge, LocalRun, PartHashed, Scan
 from p2phub.store.keeping import Collectable, Keep, Spare, SpareSnapshot, Swept, Usage
 from p2phub.store.local import find_local
 from p2phub.store.mapped import shows_writes
@@ -63,6 +47,7 @@ from p2phub.store.part_hashed import note_parts, part_hashed
 from p2phub.store.remembering import is_as_hashed, remembered
 from p2phub.store.scanning import Ignore, scan_folder
 from p2phub.store.secret import load_or_make
+from p2phub.store.selected import Selected
 from p2phub.store.serving import files_of, manifests_with, open_held, parts, read_plan
 from p2phub.store.sharing import Places
 from p2phub.store.sharing.attached import Attached

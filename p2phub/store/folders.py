@@ -19,7 +19,7 @@ import msgspec
 from p2phub.content import InFolder, Steady
 from p2phub.errors import ContentChanged, DiskError
 from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, Disk, cannot_read
-from p2phub.store.interface import Fingerprint
+from p2phub.store.fingerprints import Fingerprint
 
 LINK_HOPS_MAX = 8
 OWN_FOLDER = ".p2phub"

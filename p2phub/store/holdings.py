@@ -29,11 +29,12 @@ from p2phub.errors import DiskError
 from p2phub.manifest import Manifest, encode_manifest, pack
 from p2phub.store.blobs import Blobs
 from p2phub.store.database import DOUBTED, HELD, TRUSTED, Begun
+from p2phub.store.fingerprints import Fingerprint
+from p2phub.store.holding import HeldAt, Holding, Origin, Provenance
 from p2phub.store.index import FileRow, FileState, HoldingRow, Index
 from p2phub.store.index_content import ContentIndex
 from p2phub.store.index_earlier import EarlierIndex
 from p2phub.store.index_keeping import KeepingIndex
-from p2phub.store.interface import Fingerprint, HeldAt, Holding, Origin, Provenance
 from p2phub.store.keeping import UPSTREAM_FOLDER
 from p2phub.store.known import Known, KnownManifests, Lender
 from p2phub.store.logged import folders_logged, log_holding, log_release, log_source, logged, logged_for_a_new_index

@@ -21,12 +21,12 @@ import msgspec
 
 from p2phub.content import Digest
 from p2phub.store.disk import Disk, folder_if_any
+from p2phub.store.holding import Origin
 from p2phub.store.holdings import Holdings
 from p2phub.store.hub_copies import Copy, Snapshot, blob_of, copies_in, copy_at, set_aside_in, upstream_of
 from p2phub.store.hub_copy import PARTS
 from p2phub.store.hub_lock import alone
 from p2phub.store.index_keeping import PlacedRow
-from p2phub.store.interface import Origin
 from p2phub.store.keeping import USED_LATELY_S, Keep, Leftover, SpareSnapshot, UpstreamLook, UpstreamUsage
 from p2phub.store.ledger import PIN
 from p2phub.store.logged import HOLDING, holding_key

@@ -18,7 +18,8 @@ import msgspec
 
 from p2phub.content import DIGEST_BYTES, Digest
 from p2phub.store.database import DOUBTED, HELD, TRUSTED, Begun, Database
-from p2phub.store.interface import Fingerprint, Origin
+from p2phub.store.fingerprints import Fingerprint
+from p2phub.store.holding import Origin
 
 PART_NOTE_EXTRA_BYTES = 512  # That a note of a file being hashed is longer than the digests of its chunks: some 250.
 _BOUNDED = f"length(note) <= {PART_NOTE_EXTRA_BYTES} + {DIGEST_BYTES} * chunks"

@@ -10,8 +10,8 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 
 from p2phub.store.database import DOUBTED, Database
+from p2phub.store.holding import Origin
 from p2phub.store.index import FileRow, FileState, file_row, fingerprint_values, give_up_unheld
-from p2phub.store.interface import Origin
 
 HOLDINGS_AT_ONCE = 16  # Looked through in one step, so that whoever serves meanwhile waits for a moment at most.
 

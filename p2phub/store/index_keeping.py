@@ -16,9 +16,9 @@ import msgspec
 
 from p2phub.content import Digest
 from p2phub.store.database import Database
+from p2phub.store.holding import Origin
 from p2phub.store.index import ROWS_AT_ONCE, HoldingRow, contents_of, give_up_unheld, key_of
 from p2phub.store.index_content import ContentIndex
-from p2phub.store.interface import Origin
 
 ROWS_DROPPED_AT_ONCE = 8192
 

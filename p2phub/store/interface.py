@@ -7,79 +7,19 @@ All calls block and are thread-safe; the engine makes them in bounded worker thr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from enum import Enum
 from pathlib import Path
-from struct import Struct
 from typing import Protocol
 
 import msgspec
 
-from p2phub import limits
 from p2phub.content import DIGEST_BYTES, ChunkList, ChunkTable, Digest, RangeSet, Readable, ReadPlan, WritePlan
 from p2phub.manifest import FileEntry, Manifest
+from p2phub.store.fingerprints import Fingerprint
+from p2phub.store.holding import Away, HeldAt, Holding, LookedAgain, Origin, Provenance
 from p2phub.store.keeping import Keeper
-
-_FINGERPRINT = Struct(">QQQqq")
+from p2phub.store.selected import Made, Selected
 
 # --- folders as they stand on the disk ---------------------------------------------------------------------------
-
-
-class Fingerprint(bytes):
-    """What tells that a file is still what it was, without reading it: device, inode, size, mtime_ns, ctime_ns.
-
-    Packed, because a folder may have a million files, and five integers each take more than all else about them.
-    """
-
-    __slots__ = ()
-
-    def __new__(cls, device: int, inode: int, size: int, mtime_ns: int, ctime_ns: int) -> Fingerprint:
-        return super().__new__(cls, _FINGERPRINT.pack(device, inode, size, mtime_ns, ctime_ns))
-
-    @classmethod
-    def unpacked(cls, packed: bytes) -> Fingerprint:
-        """Return the fingerprint that these bytes are."""
-        return super().__new__(cls, packed)
-
-    @property
-    def device(self) -> int:
-        return self.values()[0]
-
-    @property
-    def inode(self) -> int:
-        return self.values()[1]
-
-    @property
-    def size(self) -> int:
-        return self.values()[2]
-
-    @property
-    def mtime_ns(self) -> int:
-        return self.values()[3]
-
-    @property
-    def ctime_ns(self) -> int:
-        return self.values()[4]
-
-    def values(self) -> tuple[int, int, int, int, int]:
-        """All five, in the order in which `Fingerprint` takes them."""
-        device, inode, size, mtime_ns, ctime_ns = _FINGERPRINT.unpack(self)
-        return device, inode, size, mtime_ns, ctime_ns
-
-    def but_ctime(self) -> bytes:
-        """Return what of it a rename leaves alone, packed: all but ctime_ns."""
-        return self[:-8]
-
-    def __repr__(self) -> str:
-        return f"Fingerprint{self.values()}"
-
-    def settled(self, now_ns: int) -> bool:
-        """Whether the file had been left alone for RACY_FINGERPRINT_S at `now_ns` (wall clock, when this was taken).
-
-        If not, it may be written again within the same tick of the file system's clock, and look the same.
-        """
-        _, _, _, mtime_ns, ctime_ns = _FINGERPRINT.unpack(self)
-        untouched_ns: int = now_ns - max(mtime_ns, ctime_ns)
-        return untouched_ns >= limits.RACY_FINGERPRINT_S * 1e9
 
 
 class FoundFile(msgspec.Struct, frozen=True):
@@ -100,23 +40,6 @@ class Scan(msgspec.Struct, frozen=True):
     files: tuple[FoundFile, ...]
     left_out: tuple[tuple[str, str], ...]
     outside: tuple[str, ...]
-
-
-class LookedAgain(msgspec.Struct, frozen=True):
-    """What a look at a file in doubt came to: at how many places it is right and held again; where it is `lost`, and in
-    which holdings of those, by their folders, it is not there at all, as if its disk were not mounted (`away`)."""
-
-    restored: int = 0
-    lost: tuple[str, ...] = ()
-    away: tuple[Path, ...] = ()
-
-
-class Away(msgspec.Struct, frozen=True):
-    """A holding of which something is not there: `file` is one that is in doubt, and cannot be opened."""
-
-    manifest: Digest
-    folder: Path
-    file: int
 
 
 class HashedFile(msgspec.Struct, frozen=True):
@@ -150,60 +73,6 @@ class PartHashed(msgspec.Struct, frozen=True):
         return len(self.digests) // DIGEST_BYTES
 
 
-class Origin(Enum):
-    """How files came to be where a manifest is held, and so whose they are and what may be done to them."""
-
-    PUBLISHED = "published"  # The user's: only ever read.
-    FETCHED = "fetched"  # Made by us where the user said: theirs from then on, but they may have us repair it.
-    ADOPTED = "adopted"  # Another program's, or the user's: only ever read.
-    OWN = "own"  # In the home's own store: may be collected.
-    SHARED = "shared"  # In an attached place (`sharing`): somebody else's, and only a claim until it was hashed here.
-
-
-class Provenance(msgspec.Struct, frozen=True):
-    """Where an adopted manifest was found: in which `cache` ("hf", "ollama", …), called what, at which of the hub's
-    commits (40 hex digits), if it has any. Of what an attached place lists: "shared", and the place."""
-
-    cache: str
-    name: str
-    revision: str | None = None
-
-
-DRAFT = Provenance("draft", "")
-"""Of what was published of a draft: its files are in the home's own store, and nobody's else."""
-
-
-class Holding(msgspec.Struct, frozen=True):
-    """A manifest whose files stand in `folder`, or, adopted, where each was found. `held`: which chunks are verified
-    there. `files_here` of its `files` are as they were hashed; `files_damaged` were there, and are not, or not so.
-    `replaced`: others are gone since a newer version was recorded in the folder, which are not counted as damaged.
-    `bytes_selected`: of the files that were selected, and of those that were made of what was; None: of all of it.
-    `problem`: why it is not known what the manifest is, and so nothing of it claimed."""
-
-    manifest: Digest
-    folder: Path
-    held: RangeSet
-    complete: bool
-    bytes_total: int
-    files: int
-    origin: Origin = Origin.FETCHED
-    source: Provenance | None = None
-    files_here: int = 0
-    files_damaged: int = 0
-    replaced: bool = False
-    bytes_selected: int | None = None
-    problem: str | None = None
-
-
-class HeldAt(msgspec.Struct, frozen=True):
-    """That a folder holds a manifest, whatever became of its files."""
-
-    manifest: Digest
-    folder: Path
-    origin: Origin
-    source: Provenance | None = None
-
-
 class LocalFile(msgspec.Struct, frozen=True):
     """A file of this disk that has chunks that are wanted. `open` raises ContentChanged if it is not as it was hashed.
 
@@ -223,58 +92,6 @@ class LocalRun(msgspec.Struct, frozen=True):
     count: int
     file: LocalFile
     offset: int
-
-
-# --- a part of a manifest ----------------------------------------------------------------------------------------
-
-
-class Part(msgspec.Struct, frozen=True):
-    """Bytes `start` ..< `stop` of file number `file` of a manifest, all of them in chunks that are verified."""
-
-    file: int
-    start: int
-    stop: int
-
-
-class Gap(msgspec.Struct, frozen=True):
-    """`length` zeros, which a disk may keep as a hole."""
-
-    length: int
-
-
-class Made(msgspec.Struct, frozen=True):
-    """A file that no manifest has: `parts` one behind the other, at `path` below the destination."""
-
-    path: str
-    parts: tuple[bytes | Part | Gap, ...]
-
-    @property
-    def length(self) -> int:
-        """How many bytes it has."""
-        return sum(map(_length, self.parts))
-
-
-def _length(part: bytes | Part | Gap) -> int:
-    if isinstance(part, Part):
-        return part.stop - part.start
-    return part.length if isinstance(part, Gap) else len(part)
-
-
-class ToMake(msgspec.Struct, frozen=True):
-    """Where a file will be made, and how many bytes it will have at least and at most."""
-
-    path: str
-    bytes_least: int
-    bytes_most: int
-
-
-class Selected(msgspec.Struct, frozen=True):
-    """What an arrival is for, if not for all: `chunks` are fetched; of the files they are in those in `files` (by
-    number; empty files, too) go to their place, of the others only what is made of them."""
-
-    chunks: RangeSet
-    files: RangeSet
-    made: tuple[ToMake, ...] = ()
 
 
 # --- fetches -----------------------------------------------------------------------------------------------------

@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from p2phub.content import Digest
-
-if TYPE_CHECKING:
-    from p2phub.store.interface import Holding
+from p2phub.store.holding import Holding
 
 RARE_BELOW = 3
 """What fewer others hold is collected last: with two copies elsewhere, one loss leaves one."""

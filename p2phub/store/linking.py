@@ -27,15 +27,18 @@ from p2phub.manifest import FileEntry, Manifest
 from p2phub.store.clone import link_file
 from p2phub.store.destination import MADE, Destination
 from p2phub.store.disk import Disk
+from p2phub.store.fingerprints import Fingerprint
 from p2phub.store.folders import NotAFile, Tree, fingerprint, open_regular
+from p2phub.store.holding import Origin
 from p2phub.store.holdings import Holdings
 from p2phub.store.index import HoldingRow
-from p2phub.store.interface import Fingerprint, Judge, Origin, Selected
+from p2phub.store.interface import Judge
 from p2phub.store.judging import Judging
 from p2phub.store.mapped import shows_writes
 from p2phub.store.noting import root_key
 from p2phub.store.opening import Opener
 from p2phub.store.rehash import is_equal
+from p2phub.store.selected import Selected
 from p2phub.store.survey import Survey
 
 

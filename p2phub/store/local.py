@@ -13,10 +13,11 @@ from pathlib import Path
 
 from p2phub.content import ChunkTable, RangeSet
 from p2phub.errors import DiskError
+from p2phub.store.holding import Origin
 from p2phub.store.holdings import Holdings
 from p2phub.store.index import HoldingRow
 from p2phub.store.index_content import Place
-from p2phub.store.interface import LocalFile, LocalRun, Origin
+from p2phub.store.interface import LocalFile, LocalRun
 from p2phub.store.known import Known
 from p2phub.store.noting import LOOKED_UP_AFTER
 from p2phub.store.opening import Opener

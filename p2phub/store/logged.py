@@ -15,7 +15,7 @@ from pathlib import Path
 from p2phub.content import Digest, digest_of
 from p2phub.manifest import pack
 from p2phub.store.database import Begun
-from p2phub.store.interface import Origin
+from p2phub.store.holding import Origin
 from p2phub.store.source import REPLACED
 from p2phub.store.state_log import StateLog
 

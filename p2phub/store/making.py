@@ -20,7 +20,7 @@ from p2phub.manifest import check_path
 from p2phub.store.destination import MADE, Destination
 from p2phub.store.disk import MAKE_FLAGS, Disk
 from p2phub.store.folders import Tree, open_regular
-from p2phub.store.interface import Gap, Made, Part, ToMake
+from p2phub.store.selected import Gap, Made, Part, ToMake
 from p2phub.store.survey import ELSEWHERE
 
 

@@ -19,24 +19,18 @@ from p2phub import limits
 from p2phub.content import ChunkTable, Digest, RangeSet, Readable, ReadPlan, digest_of, encode_lists
 from p2phub.errors import ContentChanged, DiskError
 from p2phub.manifest import FileEntry, Manifest, alone_digest, alone_root, encode_manifest, is_alone
+from p2phub.store.fingerprints import Fingerprint
+from p2phub.store.holding import Away, HeldAt, Holding, LookedAgain, Origin, Provenance
 from p2phub.store.interface import (
     Arrival,
-    Away,
     DraftFolder,
-    Fingerprint,
     FoundFile,
     HashedFile,
-    HeldAt,
-    Holding,
     Judge,
     LocalFile,
     LocalRun,
-    LookedAgain,
-    Origin,
     PartHashed,
-    Provenance,
     Scan,
-    Selected,
 )
 from p2phub.store.keeping import Keep
 from p2phub.store.lists import list_of_file
@@ -56,6 +50,7 @@ from p2phub.store.memory_files import MemoryFile, OpenMemoryFile
 from p2phub.store.memory_holding import Held
 from p2phub.store.memory_keeping import MemoryKeeper
 from p2phub.store.needs import lists_of
+from p2phub.store.selected import Selected
 from p2phub.store.whose import READ_ONLY, files_of_others
 
 

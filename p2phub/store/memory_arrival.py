@@ -14,10 +14,12 @@ from p2phub.errors import ContentChanged, DiskError, Occupied
 from p2phub.manifest import Manifest, check_path, check_paths
 from p2phub.store.copying import copy_run
 from p2phub.store.disk import Disk
-from p2phub.store.interface import Fingerprint, Gap, HashedFile, Judge, LocalRun, Made, Part, Selected
+from p2phub.store.fingerprints import Fingerprint
+from p2phub.store.interface import HashedFile, Judge, LocalRun
 from p2phub.store.judging import Judging
 from p2phub.store.memory_files import MemoryFile, OpenMemoryFile, anonymous_file, same_bytes
 from p2phub.store.rehash import matching_chunks
+from p2phub.store.selected import Gap, Made, Part, Selected
 
 if TYPE_CHECKING:
     from p2phub.store.memory import MemoryStore

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from p2phub.content import Codec, Digest, RangeSet
-from p2phub.store.interface import Away, Fingerprint, LookedAgain
+from p2phub.store.fingerprints import Fingerprint
+from p2phub.store.holding import Away, LookedAgain
 from p2phub.store.memory_files import same_bytes
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from p2phub.content import Digest
 from p2phub.errors import ContentChanged
 from p2phub.manifest import Manifest
-from p2phub.store.interface import DRAFT, HashedFile, Origin
+from p2phub.store.holding import DRAFT, Origin
+from p2phub.store.interface import HashedFile
 
 if TYPE_CHECKING:
     from p2phub.store.memory import MemoryStore

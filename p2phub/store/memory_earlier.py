@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from p2phub.store.interface import Fingerprint, HashedFile, Origin
+from p2phub.store.fingerprints import Fingerprint
+from p2phub.store.holding import Origin
+from p2phub.store.interface import HashedFile
 from p2phub.store.keeping import Keep
 
 if TYPE_CHECKING:

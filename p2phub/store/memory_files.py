@@ -9,7 +9,7 @@ from collections.abc import Callable
 from itertools import count
 
 from p2phub.content import ChunkTable, Steady
-from p2phub.store.interface import Fingerprint
+from p2phub.store.fingerprints import Fingerprint
 from p2phub.store.rehash import is_equal
 
 _serials = count(1)

@@ -8,7 +8,8 @@ import msgspec
 
 from p2phub.content import ChunkTable, Digest, RangeSet
 from p2phub.manifest import Manifest
-from p2phub.store.interface import HashedFile, Origin, Provenance
+from p2phub.store.holding import Origin, Provenance
+from p2phub.store.interface import HashedFile
 from p2phub.store.whose import READ_ONLY
 
 

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING
 from p2phub.content import Digest
 from p2phub.errors import Occupied
 from p2phub.formats import is_selected_name
-from p2phub.store.interface import Origin
+from p2phub.store.holding import Holding, Origin
 from p2phub.store.keeping import Collectable, HoldingUsage, Keep, Spare, SpareSnapshot, Swept, Usage, in_order
 from p2phub.store.memory_drafting import CONTENT
 from p2phub.store.needs import blobs_of
 from p2phub.store.whose import NOT_OURS
 
 if TYPE_CHECKING:
-    from p2phub.store.interface import Holding
     from p2phub.store.memory import MemoryStore
 
 OWN_FILES = Path("/own")

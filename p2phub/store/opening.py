@@ -13,10 +13,9 @@ from p2phub.content import InFolder, Readable, Walker
 from p2phub.errors import ContentChanged
 from p2phub.manifest import FileEntry, Manifest
 from p2phub.store.database import DOUBTED, TRUSTED
-from p2phub.store.fingerprints import Fingerprints
+from p2phub.store.fingerprints import Fingerprint, Fingerprints
 from p2phub.store.folders import FolderWalk, OpenFile, open_place, open_published
 from p2phub.store.index import FileRow, HoldingRow
-from p2phub.store.interface import Fingerprint
 from p2phub.store.source import folder_below, place_of
 
 

@@ -21,8 +21,9 @@ from blake3 import blake3
 from p2phub import limits
 from p2phub.content import DIGEST_BYTES, pack, unpack
 from p2phub.errors import Malformed
+from p2phub.store.fingerprints import Fingerprint
 from p2phub.store.index import PART_NOTE_EXTRA_BYTES, Index, PartRow
-from p2phub.store.interface import Fingerprint, PartHashed
+from p2phub.store.interface import PartHashed
 
 _SUM_BYTES = 32
 _CHUNKS = struct.Struct(">Q")

@@ -17,12 +17,12 @@ from p2phub.errors import ContentChanged, Occupied
 from p2phub.manifest import Manifest
 from p2phub.store.destination import Destination
 from p2phub.store.disk import ONE_BY_ONE_MAX, WRITE_FLAGS, Disk
-from p2phub.store.fingerprints import Fingerprints
+from p2phub.store.fingerprints import Fingerprint, Fingerprints
 from p2phub.store.folders import Tree, fingerprint, open_regular
-from p2phub.store.interface import Fingerprint, Selected
 from p2phub.store.journal import FileId, Identity
 from p2phub.store.mapped import shows_writes
 from p2phub.store.rehash import is_equal
+from p2phub.store.selected import Selected
 from p2phub.store.survey import Survey
 
 WANTED, PLACED, KEPT = range(3)

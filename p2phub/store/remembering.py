@@ -14,9 +14,10 @@ from p2phub import limits
 from p2phub.errors import Damaged, DiskError
 from p2phub.manifest import Manifest
 from p2phub.store.database import DOUBTED
+from p2phub.store.fingerprints import Fingerprint
 from p2phub.store.holdings import Holdings
 from p2phub.store.index import HoldingRow
-from p2phub.store.interface import Fingerprint, HashedFile
+from p2phub.store.interface import HashedFile
 
 NEWEST = 4
 LARGE_BYTES = limits.MIB

@@ -16,8 +16,8 @@ from pathlib import Path
 import msgspec
 
 from p2phub.store.disk import FOLDER_FLAGS, READ_FLAGS, Disk
+from p2phub.store.fingerprints import Fingerprint
 from p2phub.store.folders import fingerprint
-from p2phub.store.interface import Fingerprint
 
 GOING = ".going."
 """How names begin of what is being removed."""

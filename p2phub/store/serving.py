@@ -12,9 +12,10 @@ from pathlib import Path
 from p2phub.content import Digest, RangeSet, Readable, ReadPlan
 from p2phub.errors import ContentChanged
 from p2phub.manifest import Manifest, is_alone
+from p2phub.store.holding import Origin
 from p2phub.store.holdings import Holdings
 from p2phub.store.index import HoldingRow
-from p2phub.store.interface import HashedFile, Origin
+from p2phub.store.interface import HashedFile
 from p2phub.store.opening import Alone, Opener, open_in
 
 

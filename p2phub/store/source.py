@@ -13,8 +13,8 @@ from pathlib import Path
 
 from p2phub.errors import Damaged
 from p2phub.manifest import pack, unpack
+from p2phub.store.holding import Origin, Provenance
 from p2phub.store.index import HoldingRow
-from p2phub.store.interface import Origin, Provenance
 
 WHOLE = ["whole"]  # In the place of a provenance: what was fetched is all of the manifest, not a selection.
 SELECTION = "selection"

@@ -22,11 +22,12 @@ from p2phub.content import ChunkTable, Digest, RangeSet, Run
 from p2phub.manifest import Manifest
 from p2phub.store.destination import BLOCK_BYTES
 from p2phub.store.disk import READ_FLAGS
+from p2phub.store.fingerprints import Fingerprint
 from p2phub.store.folders import Tree, fingerprint, names_in, open_regular
-from p2phub.store.interface import Fingerprint, Selected
 from p2phub.store.journal import FileId, Identity, Remembered
 from p2phub.store.mapped import shows_writes
 from p2phub.store.rehash import Unreadable, is_equal, matching_chunks
+from p2phub.store.selected import Selected
 
 Known = Callable[[str, Fingerprint], Digest | None]
 """The root that a file of the destination had when it was last hashed, if its fingerprint is still that one."""

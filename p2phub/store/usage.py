@@ -12,9 +12,9 @@ from __future__ import annotations
 import os
 from array import array
 
+from p2phub.store.holding import Holding, Origin
 from p2phub.store.holdings import Holdings
 from p2phub.store.index_keeping import Sized
-from p2phub.store.interface import Holding, Origin
 from p2phub.store.keeping import HoldingUsage
 from p2phub.store.known import Known
 from p2phub.store.whose import NOT_OURS

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from p2phub.content import RangeSet
 from p2phub.manifest import Manifest, is_alone
-from p2phub.store.interface import Origin
+from p2phub.store.holding import Origin
 
 H = TypeVar("H")
 

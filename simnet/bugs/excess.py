@@ -43,7 +43,7 @@ def _read_on_before_it_is_written() -> AbstractContextManager[Any]:
     return mock.patch.object(BulkLink, "_take", pile_up)
 
 
-@_excess
+@excess
 def _run_ahead_of_the_disk() -> AbstractContextManager[Any]:
     return mock.patch.object(Backlog, "room", return_value=math.inf)
 

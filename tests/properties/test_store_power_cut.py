@@ -39,8 +39,8 @@ from p2phub.store.arrival import FilesystemArrival
 from p2phub.store.arriving import begin_arrival
 from p2phub.store.blobs import Blobs
 from p2phub.store.disk import Disk
+from p2phub.store.fingerprints import Fingerprint
 from p2phub.store.folders import open_place
-from p2phub.store.interface import Fingerprint
 from p2phub.store.journal import Binding, Identity, Journal, Remembered, read_journal
 from p2phub.store.ledger import FileLedger
 from p2phub.store.placing import Places

@@ -15,7 +15,7 @@ import msgspec
 from p2phub.errors import HubError, Malformed
 from p2phub.observe import legible
 from p2phub.store.disk import disk_error
-from p2phub.store.interface import Fingerprint
+from p2phub.store.fingerprints import Fingerprint
 
 JUNK = "junk (built-in rule)"  # Why a file is left out that no adopted repository has.
 

@@ -24,8 +24,8 @@ from p2phub.errors import ContentChanged, Damaged, Occupied
 from p2phub.store.clone import How, Stopped, make_copy
 from p2phub.store.destination import need_room
 from p2phub.store.disk import ONE_BY_ONE_MAX, READ_FLAGS, Disk
+from p2phub.store.fingerprints import Fingerprint
 from p2phub.store.folders import Tree, fingerprint
-from p2phub.store.interface import Fingerprint
 from p2phub.store.materialise.source import Linked, Source
 from p2phub.store.materialise.staging import Staging
 from p2phub.store.rehash import has_sha256

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from p2phub.content import Readable
-from p2phub.store.interface import Fingerprint
+from p2phub.store.fingerprints import Fingerprint
 
 
 class Source(msgspec.Struct, frozen=True):

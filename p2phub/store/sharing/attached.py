@@ -19,9 +19,10 @@ import msgspec
 from p2phub.content import Digest
 from p2phub.errors import HubError
 from p2phub.identity import PeerId
+from p2phub.store.fingerprints import Fingerprint
+from p2phub.store.holding import Origin
 from p2phub.store.holdings import Holdings
 from p2phub.store.index import HoldingRow
-from p2phub.store.interface import Fingerprint, Origin
 from p2phub.store.sharing.catalogue import Catalogue, Listed, Named
 from p2phub.store.sharing.reading import read_blob, read_catalogue
 from p2phub.store.source import place_of, shared_source

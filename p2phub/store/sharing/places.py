@@ -23,9 +23,9 @@ from p2phub.store.blobs import Blobs
 from p2phub.store.database import DOUBTED
 from p2phub.store.disk import Disk, disk_errors
 from p2phub.store.folders import SHARED_FOLDER
+from p2phub.store.holding import Origin
 from p2phub.store.holdings import Holdings
 from p2phub.store.index import HoldingRow
-from p2phub.store.interface import Origin
 from p2phub.store.sharing.attached import Attached, Seen, listed_rows
 from p2phub.store.sharing.catalogue import Catalogue, Listed, Named, Space, is_folder
 from p2phub.store.sharing.reading import read_catalogue

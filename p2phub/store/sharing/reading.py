@@ -13,8 +13,8 @@ from p2phub import limits
 from p2phub.content import Digest, digest_of
 from p2phub.errors import Damaged
 from p2phub.store.disk import FOLDER_FLAGS, disk_errors, open_for_reading, read_regular
+from p2phub.store.fingerprints import Fingerprint
 from p2phub.store.folders import SHARED_FOLDER, fingerprint
-from p2phub.store.interface import Fingerprint
 from p2phub.store.sharing.catalogue import Catalogue, decode_catalogue
 
 CATALOGUE = "catalogue"

@@ -19,7 +19,7 @@ from p2phub.errors import ContentChanged, DiskError, DiskFull, Occupied
 from p2phub.manifest import FileEntry, Manifest
 from p2phub.store.disk import Disk
 from p2phub.store.filesystem import FilesystemStore
-from p2phub.store.interface import Fingerprint
+from p2phub.store.fingerprints import Fingerprint
 from p2phub.store.journal import Journal
 from p2phub.store.placing import Places
 from tests.support.content import Content, content_of, random_files

@@ -10,8 +10,8 @@ import pytest
 
 from p2phub.errors import ContentChanged, DiskError
 from p2phub.store.disk import cannot_read, disk_error
+from p2phub.store.fingerprints import Fingerprint
 from p2phub.store.folders import names_in, open_published
-from p2phub.store.interface import Fingerprint
 from p2phub.store.scanning import SCAN_DEPTH_MAX, scan_folder
 from tests.support.covers import covers
 

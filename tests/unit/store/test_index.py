@@ -16,8 +16,8 @@ from p2phub.store import blobs
 from p2phub.store.ballast import BALLAST
 from p2phub.store.database import DOUBTED, TRUSTED, Damage
 from p2phub.store.filesystem import FilesystemStore
+from p2phub.store.fingerprints import Fingerprint
 from p2phub.store.index import FileRow
-from p2phub.store.interface import Fingerprint
 from tests.support.content import content_of, random_files
 from tests.support.stores import DiskScene, arrive, deliver_rest, hold
 

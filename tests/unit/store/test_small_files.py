@@ -17,9 +17,8 @@ from p2phub.store import index
 from p2phub.store.database import TRUSTED
 from p2phub.store.disk import Disk
 from p2phub.store.doorway import Doorway
-from p2phub.store.fingerprints import Fingerprints
+from p2phub.store.fingerprints import Fingerprint, Fingerprints
 from p2phub.store.folders import FolderWalk, fingerprint, open_published
-from p2phub.store.interface import Fingerprint
 from tests.support.content import content_of, random_files
 from tests.support.opening import all_closed_again, names_opened
 from tests.support.stores import DiskScene, arrive, deliver, deliver_rest, hold
