@@ -13,7 +13,7 @@ import pytest
 from p2phub import limits
 from p2phub.catalog import Query, parse_query
 from p2phub.errors import DiskError
-from p2phub.store import catalog_database
+from p2phub.store import catalog_database, catalog_rows
 from p2phub.store.catalog_database import CATALOG, CatalogDatabase
 from tests.support.catalog import entry, names, told
 
@@ -48,7 +48,7 @@ def test_strangers_who_say_one_hour_of_all_they_publish_cost_nobody_else_a_place
     index: CatalogDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond so many there was no place for an entry, which was taken for damage: all that was known was forgotten."""
-    monkeypatch.setattr(catalog_database, "_SLOTS", 1)
+    monkeypatch.setattr(catalog_rows, "_SLOTS", 1)
     index.put(told([entry("honest-x", hours=5)]))
     generation = index.generation
     flood = [entry(f"flood-{number}", hours=1) for number in range(60)]
