@@ -29,12 +29,13 @@ class Told(msgspec.Struct, frozen=True):
 
 
 class Exchange:
-    """`port_towards` returns where this node can be dialled by who is reached at an address; 0: nowhere."""
+    """The peers that this node has met, by swarm. `seed`: as `Members` has it."""
 
-    def __init__(self, *, seed: bytes, port_towards: Callable[[Address], int] = lambda address: 0) -> None:
+    def __init__(self, *, seed: bytes) -> None:
         self._members = Members(seed)
         self._listening: defaultdict[Digest, list[Hear]] = defaultdict(list)
-        self.port_towards = port_towards
+        self.port_towards: Callable[[Address], int] = lambda address: 0
+        """Returns where this node can be dialled by who is reached at an address; 0: nowhere."""
         self.budget = DialBudget()
         self.changed: Callable[[Digest], None] = lambda manifest: None
         """Told when there is one more to name in a swarm, or one at another address."""

@@ -18,7 +18,7 @@ from p2phub.manifest import mirror_release_path
 from p2phub.net.alone import alone
 from p2phub.net.hub import HubHttp
 from p2phub.net.interface import Hub
-from p2phub.net.mirror_address import LookUp, look_up
+from p2phub.net.mirror_address import look_up
 from p2phub.net.mirror_http import Absent, MirrorHttp
 from p2phub.net.mirror_link import MirrorLink
 from p2phub.net.throttle import Throttle
@@ -29,18 +29,10 @@ _WORKERS = 2  # Threads that hash and write, of all mirrors together: the loop f
 class MirrorPlane:
     """`net.interface.Mirrors`. Links run in `nursery`, and end with it; `down`: the caps that they keep."""
 
-    def __init__(
-        self,
-        nursery: trio.Nursery,
-        *,
-        down: Throttle | None = None,
-        look_up: LookUp = look_up,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
+    def __init__(self, nursery: trio.Nursery, *, down: Throttle | None = None) -> None:
         self._nursery = nursery
         self._down = Throttle() if down is None else down
-        self._look_up = look_up
-        self._tls = tls
+        self._tls: ssl.SSLContext | None = None
         self._workers = trio.CapacityLimiter(_WORKERS)
 
     async def open_link(self, mirror: MirrorId, manifest: Digest, *, wants_manifest: bool) -> MirrorLink:
@@ -70,7 +62,7 @@ class MirrorPlane:
         return HubHttp(self._http(mirror, token), self._down)
 
     def _http(self, mirror: MirrorId, token: str | None = None) -> MirrorHttp:
-        return MirrorHttp(mirror, make_tls=self._make_tls, look_up=self._look_up, token=token)
+        return MirrorHttp(mirror, make_tls=self._make_tls, look_up=look_up, token=token)
 
     def _make_tls(self) -> ssl.SSLContext:
         """Return how servers prove their names: by the authorities that this machine trusts."""

@@ -55,11 +55,9 @@ def open_for_reading(
         os.close(fd)
 
 
-def read_regular(
-    path: str | os.PathLike[str], most: int, *, flags: int = READ_FLAGS, dir_fd: int | None = None
-) -> bytes:
+def read_regular(path: str | os.PathLike[str], most: int, *, dir_fd: int | None = None) -> bytes:
     """Return at most `most` bytes of a regular file. Raises OSError, also for what is none: nothing is waited for."""
-    with open_for_reading(path, flags=flags, dir_fd=dir_fd) as file:
+    with open_for_reading(path, dir_fd=dir_fd) as file:
         return file.read(most)
 
 
