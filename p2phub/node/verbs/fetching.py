@@ -97,24 +97,27 @@ async def fetch(
         link=link,
     )
     rates = Rates(*(None if rate is None else parse_cap(rate) for rate in (up, down)))
-    openness = Openness(is_public(resolved), serve=serve, exchange=exchange)
-    caps = JobCaps(resolved.manifest, rates, background)
     done = await fetch_and_share(
         node,
         watch,
         wish,
         resolved,
-        openness,
+        Openness(is_public(resolved), serve=serve, exchange=exchange),
         given=given,
         mirrors=mirrors,
-        caps=caps,
+        caps=JobCaps(resolved.manifest, rates, background),
         options=_options(wish),
     )
-    with suppress(HubError):  # What was fetched is here, whatever is the matter with what describes an earlier one.
-        if left := await parts.workers.run(lambda: left_of_earlier(node, resolved, wish.destination)):
-            watch(FilesLeft(left))
-        await node.keeping.end_earlier(wish.destination)
+    await _end_earlier(node, watch, resolved, wish.destination)
     return done.as_json()
+
+
+async def _end_earlier(node: Running, watch: Watch, resolved: Resolved, folder: Path) -> None:
+    """Tell what an earlier version left in the folder, and forget those of which nothing is left."""
+    with suppress(HubError):  # What was fetched is here, whatever is the matter with what describes an earlier one.
+        if left := await node.parts.workers.run(lambda: left_of_earlier(node, resolved, folder)):
+            watch(FilesLeft(left))
+        await node.keeping.end_earlier(folder)
 
 
 def _options(wish: engine.Wish) -> Options:
