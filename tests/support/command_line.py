@@ -11,6 +11,8 @@ from p2phub import api
 
 Json = dict[str, Any]
 PEER = "12D3KooWA4Xop1JaT3MHxwYMkCepYsv4iPVopMXwCz5iHYdBfeSB"
+DIGEST = "bagaqihradbin26rnxyitceueaovdn2zdxic5zfvvddhb4ddxj5ujio3htula"
+TICKET = "p2phub:" + "sowxamtqnb2weidu" * 50
 ADDRESS = f"/ip4/127.0.0.1/tcp/4717/p2p/{PEER}"
 MIRROR = "https://models.example.org/{name}"
 
@@ -398,3 +400,7 @@ class Said:
     @property
     def last(self) -> Json:
         return self.objects[-1]
+
+
+Cli = Callable[..., Said]
+"""Runs a command by its words: the fixture `cli` of `tests/unit/cli`."""

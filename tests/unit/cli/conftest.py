@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from p2phub import api
 from p2phub.cli.main import main
-from tests.support.command_line import FakeHub, Said
+from tests.support.command_line import Cli, FakeHub, Said
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeHub:
 
 
 @pytest.fixture
-def cli(hub: FakeHub, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+def cli(hub: FakeHub, capsys: pytest.CaptureFixture[str]) -> Cli:
     def call(*words: str) -> Said:
         code = main(words)
         captured = capsys.readouterr()

@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,10 +19,8 @@ from p2phub.cli.advice import advice
 from p2phub.cli.entry import end_early
 from p2phub.cli.main import main
 from p2phub.cli.running import _end_at_once, the_cause
-from tests.support.command_line import ADDRESS, PEER, FakeHub, Said
+from tests.support.command_line import ADDRESS, PEER, Cli, FakeHub
 from tests.support.house import ROOT
-
-Cli = Callable[..., Said]
 
 FAULTS = [
     errors.UsageError("m", hint="h"),

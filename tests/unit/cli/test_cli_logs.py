@@ -15,10 +15,9 @@ from p2phub import api
 from p2phub.cli.logs import as_json, log_as_json, start_logging, without_secrets
 from p2phub.cli.output import Output
 from p2phub.errors import UsageError
-from tests.support.command_line import FakeHub, Said
+from tests.support.command_line import Cli, FakeHub
 from tests.support.covers import covers
 
-Cli = Callable[..., Said]
 HUB_TOKEN = "hf_" + "aZ09" * 8
 OUR_TOKEN = "p2phub_" + "0123456789abcdef" * 2
 

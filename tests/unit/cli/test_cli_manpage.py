@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
 
 import pytest
 
 from p2phub.cli.command_list import all_commands
 from p2phub.cli.manual import MANUALS
-from tests.support.command_line import Said
-
-Cli = Callable[..., Said]
+from tests.support.command_line import Cli
 
 
 def unescaped(roff: str) -> str:

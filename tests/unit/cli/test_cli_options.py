@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from p2phub.cli.main import main
 from p2phub.cli.options import Common, take_common
 from p2phub.cli.parser import only_options_parser
 from p2phub.errors import UsageError
-from tests.support.command_line import ADDRESS, RESULTS, FakeHub, Said
-
-Cli = Callable[..., Said]
+from tests.support.command_line import ADDRESS, RESULTS, Cli, FakeHub
 
 
 def take(*words: str, **environment: str) -> tuple[Common, list[str]]:

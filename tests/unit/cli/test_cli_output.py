@@ -12,7 +12,7 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -25,11 +25,9 @@ from p2phub.cli.progress import Bar, Lines, Progress, Silence, open_progress
 from p2phub.cli.sizes import duration, milliseconds, plural, size
 from p2phub.cli.table import table
 from p2phub.cli.wrap import wrapped
-from tests.support.command_line import FakeHub, Said
+from tests.support.command_line import Cli, FakeHub
 from tests.support.covers import covers
 from tests.support.house import ROOT
-
-Cli = Callable[..., Said]
 
 
 class Terminal(io.StringIO):
