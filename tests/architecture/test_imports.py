@@ -16,13 +16,14 @@ COMPOSE = "p2phub.node.compose"
 PORTS = {
     "store": {
         *("interface", "ledger_port", "keeping", "catalog", "disk", "caches", "materialise", "sharing"),
+        *("fingerprints", "holding", "selected"),
         *("hub_copy", "hub_copies"),
     },
     "net": {"interface", "finder"},
 }
-"""Rooms of adapters behind ports, and their files that others may name: the ports, what may be kept, how to write a
-file safely, and what reads and writes caches as other programs have them, and shared places, which stand behind no
-port: there is nothing to choose.
+"""Rooms of adapters behind ports, and their files that others may name: the ports and their values, what may be kept,
+how to write a file safely, and what reads and writes caches as other programs have them, and shared places, which stand
+behind no port: there is nothing to choose.
 """
 
 # fmt: off
