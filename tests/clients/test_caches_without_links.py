@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.clients.test_from_cache_to_cache import LOAD_MODEL, STATE_OF_CACHE, adopt
+from tests.support.folders import paths_below
 from tests.support.hf_client import HfClient
 from tests.support.processes import Scene
 from tests.support.real_model import real_model
 from tests.support.real_repository import CACHE_FOLDER, NAME
-from tests.support.static_hub import StaticHub, files_below
+from tests.support.static_hub import StaticHub
 
 pytestmark = pytest.mark.clients
 
@@ -36,7 +37,7 @@ def test_a_cache_without_links_is_adopted_and_another_written_that_the_clients_l
     scene.environment["ann"] = ann.environment
     if before == "links":  # Blobs that are there are copied into the snapshot, and stay.
         replace(ann, settings={}).hf("download", NAME)
-        for path in files_below(ann.cache / CACHE_FOLDER / "snapshots" / commit).values():
+        for path in paths_below(ann.cache / CACHE_FOLDER / "snapshots" / commit).values():
             path.unlink()
     ann.hf("download", NAME)
     assert links_below(ann.cache) == []
@@ -59,7 +60,7 @@ def test_a_cache_without_links_is_adopted_and_another_written_that_the_clients_l
     snapshot = Path(state["whole"])
     assert (state["warnings"], snapshot) == ([], Path(done["path"]))
     assert state["revisions"] == {snapshot.name: ["main"]}
-    assert {path: os.stat(file).st_size for path, file in files_below(snapshot).items()} == {
+    assert {path: os.stat(file).st_size for path, file in paths_below(snapshot).items()} == {
         path: file.size for path, file in files.items()
     }
     assert len(hub.asked) == asked

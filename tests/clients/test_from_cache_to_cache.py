@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.folders import paths_below
 from tests.support.hf_client import HfClient
 from tests.support.models import disk_of
 from tests.support.processes import Event, Node, Scene
 from tests.support.real_model import real_model
 from tests.support.real_repository import CACHE_FOLDER, NAME
-from tests.support.static_hub import HubFile, StaticHub, files_below, git_sha1
+from tests.support.static_hub import HubFile, StaticHub, git_sha1
 
 pytestmark = pytest.mark.clients
 
@@ -117,7 +118,7 @@ def test_a_cache_is_adopted_on_two_nodes_and_a_third_fetches_from_both_and_loads
 def assert_is_repository(folder: Path, snapshot: Path, files: dict[str, HubFile]) -> None:
     """A snapshot has exactly the repository's files, as relative links to blobs that are called as what they are."""
     assert snapshot.parent == folder / "snapshots"
-    found = files_below(snapshot)
+    found = paths_below(snapshot)
     assert {path: file.stat().st_size for path, file in found.items()} == {p: f.size for p, f in files.items()}
     for path, file in found.items():
         content, target = file.read_bytes(), file.readlink()

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.folders import bytes_below, paths_below
 from tests.support.hf_client import ClientFailed, HfClient
 from tests.support.processes import Node, Scene
 from tests.support.real_model import real_model
 from tests.support.real_repository import ODD_FILES
-from tests.support.static_hub import files_below
 
 pytestmark = pytest.mark.clients
 
@@ -115,7 +115,7 @@ def stranger(empty_node: Node, interpreter: str, tmp_path: Path) -> HfClient:
 
 
 def published_files(model: Path) -> dict[str, bytes]:
-    return {path: file.read_bytes() for path, file in files_below(model).items()}
+    return bytes_below(model)
 
 
 def test_a_whole_repository_is_downloaded_found_again_and_verified(stranger: HfClient, model: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_whole_repository_is_downloaded_found_again_and_verified(stranger: HfC
 def test_the_command_downloads_what_matches_into_a_folder(stranger: HfClient, tmp_path: Path) -> None:
     folder = tmp_path / "here"
     stranger.hf("download", NAME, "--include", "*.json", "--include", "*.md", "--local-dir", str(folder))
-    found = {path for path in files_below(folder) if not path.startswith(".cache/")}
+    found = {path for path in paths_below(folder) if not path.startswith(".cache/")}
     assert {
         "config.json",
         "onnx/quantized/config.json",

@@ -18,10 +18,10 @@ import pytest
 
 from p2phub.identity import parse_peer_address
 from p2phub.manifest import Ticket, encode_ticket, parse_ticket
+from tests.support.folders import paths_below
 from tests.support.gate import Gate, gate
 from tests.support.hf_client import ClientFailed, HfClient
 from tests.support.processes import Node, Scene
-from tests.support.static_hub import files_below
 
 pytestmark = pytest.mark.clients
 
@@ -99,7 +99,7 @@ def again(scene: Scene, bob: Node) -> Node:
 
 
 def downloaded(folder: Path) -> dict[str, bytes]:
-    return {path: file.read_bytes() for path, file in files_below(folder).items() if not path.startswith(".cache/")}
+    return {path: file.read_bytes() for path, file in paths_below(folder).items() if not path.startswith(".cache/")}
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.folders import bytes_below
 from tests.support.hf_client import HfClient, older_clients
 from tests.support.processes import Scene
-from tests.support.static_hub import StaticHub, files_below
+from tests.support.static_hub import StaticHub
 
 pytestmark = pytest.mark.clients
 
@@ -39,7 +40,7 @@ def test_a_download_comes_from_the_hub_once_and_then_without_it(
         node = scene.node("ann", "--gateway", "127.0.0.1:0", "--upstream", hub.url)
         user = HfClient(tmp_path / "user", node.ready["gateway"], interpreter=interpreter)
         user.hf("download", NAME)
-        assert {path: each.read_bytes() for path, each in files_below(snapshot(user, commit)).items()} == FILES
+        assert bytes_below(snapshot(user, commit)) == FILES
         part = "print(json.dumps(huggingface_hub.HfFileSystem().read_block("
         part += f"'{NAME}@{commit}/model.safetensors', 20_000_000, 64).hex()))"
         assert user.python(part) == BIG[20_000_000:20_000_064].hex()
@@ -49,4 +50,4 @@ def test_a_download_comes_from_the_hub_once_and_then_without_it(
     node = scene.node("ann", "--gateway", "127.0.0.1:0", "--upstream", hub.url)
     other = HfClient(tmp_path / "other", node.ready["gateway"], interpreter=interpreter)
     other.hf("download", NAME)
-    assert {path: each.read_bytes() for path, each in files_below(snapshot(other, commit)).items()} == FILES
+    assert bytes_below(snapshot(other, commit)) == FILES

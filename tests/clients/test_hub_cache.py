@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.folders import paths_below
 from tests.support.hf_client import ClientFailed, HfClient
 from tests.support.real_model import real_model
 from tests.support.real_repository import CACHE_FOLDER, NAME, add_real_repository
-from tests.support.static_hub import StaticHub, files_below
+from tests.support.static_hub import StaticHub
 
 pytestmark = pytest.mark.clients
 
@@ -64,7 +65,7 @@ def test_each_file_of_a_snapshot_is_a_relative_link_to_the_blob_that_its_etag_na
     links = {path: (snapshot / path).readlink().as_posix() for path in files}
     assert links == {path: f"{'../' * path.count('/')}../../blobs/{file.etag}" for path, file in files.items()}
     assert names_in(snapshot.parent) == {commit}
-    assert set(files_below(snapshot)) == set(files)
+    assert set(paths_below(snapshot)) == set(files)
     blobs = downloaded.cache / CACHE_FOLDER / "blobs"
     assert names_in(blobs) == {file.etag for file in files.values()}
     for file in files.values():
@@ -87,7 +88,7 @@ def test_the_listing_of_a_commit_stands_in_trees_with_sizes_and_hashes(hub: Stat
 
 def test_a_ref_holds_forty_digits_and_no_newline(hub: StaticHub, downloaded: HfClient) -> None:
     refs = downloaded.cache / CACHE_FOLDER / "refs"
-    assert {path: file.read_text() for path, file in files_below(refs).items()} == {"main": commit_of(hub, NAME)}
+    assert {path: file.read_text() for path, file in paths_below(refs).items()} == {"main": commit_of(hub, NAME)}
 
 
 def test_a_cache_has_nothing_else(hub: StaticHub, downloaded: HfClient) -> None:
@@ -104,7 +105,7 @@ def test_a_second_revision_shares_blobs_and_a_ref_may_have_folders(hub: StaticHu
     user.hf("download", SMALL)
     user.hf("download", SMALL, "--revision", "refs/pr/1")
     cache = user.cache / SMALL_FOLDER
-    refs = {path: file.read_text() for path, file in files_below(cache / "refs").items()}
+    refs = {path: file.read_text() for path, file in paths_below(cache / "refs").items()}
     assert refs == {"main": commit_of(hub, SMALL), "refs/pr/1": commit}
     assert names_in(cache / "snapshots") == set(refs.values())
     assert len(names_in(cache / "blobs")) == 3
@@ -122,7 +123,7 @@ def test_a_partial_download_has_the_whole_listing_and_the_ref_so_only_the_listin
     commit = commit_of(hub, SMALL)
     user.hf("download", SMALL, "--include", "config.json")
     cache = user.cache / SMALL_FOLDER
-    assert set(files_below(cache / "snapshots" / commit)) == {"config.json"}
+    assert set(paths_below(cache / "snapshots" / commit)) == {"config.json"}
     assert set(json.loads((cache / "trees" / f"{commit}.json").read_text())["files"]) == set(SMALL_FILES)
     assert (cache / "refs" / "main").read_text() == commit
 
@@ -134,7 +135,7 @@ def test_single_files_leave_no_listing_and_an_absent_one_is_noted(hub: StaticHub
         user.python("hf_hub_download(sys.argv[1], 'chat_template.jinja')", SMALL)
     cache = user.cache / SMALL_FOLDER
     assert names_in(cache) == {".no_exist", "blobs", "refs", "snapshots"}
-    noted = files_below(cache / ".no_exist")
+    noted = paths_below(cache / ".no_exist")
     assert {path: file.stat().st_size for path, file in noted.items()} == {f"{commit}/chat_template.jinja": 0}
 
 
@@ -143,7 +144,7 @@ def test_without_links_a_snapshot_has_the_files_themselves_and_no_name_has_their
 ) -> None:
     HfClient(user.folder, user.endpoint, {"HF_HUB_DISABLE_SYMLINKS": "1"}).hf("download", SMALL)
     commit, cache = commit_of(hub, SMALL), user.cache / SMALL_FOLDER
-    snapshot = files_below(cache / "snapshots" / commit)
+    snapshot = paths_below(cache / "snapshots" / commit)
     assert {path: file.read_bytes() for path, file in snapshot.items()} == SMALL_FILES
     assert not any(file.is_symlink() for file in snapshot.values())
     assert names_in(cache / "blobs") == set()
@@ -153,7 +154,7 @@ def test_without_links_a_snapshot_has_the_files_themselves_and_no_name_has_their
 def test_a_dataset_stands_in_a_folder_of_its_kind_and_no_name_has_what_parts_it(hub: StaticHub, user: HfClient) -> None:
     commit = hub.add("acme/data", {"data/train.parquet": b"PAR1"}, kind="datasets")
     user.hf("download", "acme/data", "--repo-type", "dataset")
-    assert set(files_below(user.cache / "datasets--acme--data" / "snapshots" / commit)) == {"data/train.parquet"}
+    assert set(paths_below(user.cache / "datasets--acme--data" / "snapshots" / commit)) == {"data/train.parquet"}
     with pytest.raises(ClientFailed, match=r"Cannot have -- or \.\. in repo_id"):
         user.hf("download", "acme/some--data", "--repo-type", "dataset")
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.folders import bytes_below
 from tests.support.gguf_bytes import gguf_bytes
 from tests.support.processes import Scene
-from tests.support.static_hub import files_below
 
 pytestmark = pytest.mark.clients
 
@@ -82,18 +82,14 @@ def run(home: Path, *command: str | Path) -> str:
     return done.stdout
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path: place.read_bytes() for path, place in files_below(folder).items()}
-
-
 def test_oras_pulls_a_model_as_its_files(host: str, tmp_path: Path) -> None:
     run(tmp_path, sys.executable, "-c", ORAS_PULL, host, "acme/mini:latest", tmp_path / "pulled")
-    assert contents(tmp_path / "pulled") == FILES
+    assert bytes_below(tmp_path / "pulled") == FILES
 
 
 def test_oras_pulls_one_quantisation(host: str, tmp_path: Path) -> None:
     run(tmp_path, sys.executable, "-c", ORAS_PULL, host, "acme/mini:Q8_0", tmp_path / "pulled")
-    assert contents(tmp_path / "pulled") == {path: FILES[path] for path in FILES if path != "m-Q4_K_M.gguf"}
+    assert bytes_below(tmp_path / "pulled") == {path: FILES[path] for path in FILES if path != "m-Q4_K_M.gguf"}
 
 
 def test_oras_that_was_logged_in_with_the_token_pulls_beyond_loopback(
@@ -101,13 +97,13 @@ def test_oras_that_was_logged_in_with_the_token_pulls_beyond_loopback(
 ) -> None:
     _, at, token = ann
     run(tmp_path, sys.executable, "-c", ORAS_PULL, at, "mini:latest", tmp_path / "pulled", token)
-    assert contents(tmp_path / "pulled") == FILES
+    assert bytes_below(tmp_path / "pulled") == FILES
 
 
 def test_modelpacks_own_client_takes_it_for_a_valid_artifact(host: str, tmp_path: Path) -> None:
     pull = ("--insecure", "pull", f"{host}/acme/mini:latest", tmp_path / "pulled")
     run(tmp_path, sys.executable, "-m", "modelpack_client", *pull)
-    assert contents(tmp_path / "pulled") == FILES
+    assert bytes_below(tmp_path / "pulled") == FILES
 
 
 @pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is no Python package: apt-get install skopeo")

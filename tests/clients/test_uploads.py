@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.covers import covers
+from tests.support.folders import bytes_below
 from tests.support.hf_client import ClientFailed, HfClient
 from tests.support.processes import Node, Scene
 from tests.support.real_repository import ODD_FILES
-from tests.support.static_hub import files_below
 
 pytestmark = pytest.mark.clients
 
@@ -64,10 +64,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
-def content(folder: Path) -> dict[str, bytes]:
-    return {path: file.read_bytes() for path, file in files_below(folder).items()}
-
-
 def read_back(user: HfClient, name: str, *, kind: str = "model", revision: str = "main") -> dict[str, bytes]:
     shutil.rmtree(user.cache, ignore_errors=True)
     root, paths = user.python(READ, name, kind, revision)
@@ -80,13 +76,13 @@ def test_a_folder_is_uploaded_and_read_back_here_and_from_another_node(
 ) -> None:
     user = replace(user, settings={**user.settings, "HF_HUB_DISABLE_XET": disable_xet})
     assert "Uploaded" in user.hf("upload", "acme/My-Model", folder)
-    assert read_back(user, "acme/My-Model") == content(folder)
+    assert read_back(user, "acme/My-Model") == bytes_below(folder)
     assert "Verified" in user.hf("cache", "verify", "acme/My-Model")
 
     reference = f"{node.publisher_id}/my-model"
     bob = scene.node("bob", "--gateway", "127.0.0.1:0", bootstrap=[node.address])
     other = HfClient(tmp_path / "other", bob.ready["gateway"], interpreter=user.interpreter)
-    assert read_back(other, reference) == content(folder)
+    assert read_back(other, reference) == bytes_below(folder)
 
 
 @WAYS
@@ -96,12 +92,12 @@ def test_what_is_uploaded_again_changes_what_differs_and_serves_both(
     user = replace(user, settings={**user.settings, "HF_HUB_DISABLE_XET": disable_xet})
     user.hf("upload", "acme/model", folder)
     first = user.python(API + "print(json.dumps(api.model_info(name).sha))", "acme/model")
-    before = content(folder)
+    before = bytes_below(folder)
     (folder / "data/random.bin").write_bytes(before["data/random.bin"][:2_000_000] + os.urandom(1_500_000))
     (folder / "config.json").write_bytes(b"{}")
     shutil.rmtree(folder / "data2", ignore_errors=True)
     user.hf("upload", "acme/model", folder, "--delete", "*.txt", "--commit-message", "the second one")
-    second = content(folder)
+    second = bytes_below(folder)
     assert read_back(user, "acme/model") == second
     assert read_back(user, "acme/model", revision=first) == before
     titles = user.python(API + "print(json.dumps([each.title for each in api.list_repo_commits(name)]))", "acme/model")
@@ -116,10 +112,10 @@ def test_chunks_are_not_counted_on_that_another_start_of_the_node_had(
     node.stop()
     again = scene.node("ann", "--gateway", user.endpoint.removeprefix("http://"), "--gateway-uploads")
     assert again.ready["gateway"] == user.endpoint
-    big = content(folder)["data/random.bin"]
+    big = bytes_below(folder)["data/random.bin"]
     (folder / "data/random.bin").write_bytes(big[:2_500_000] + os.urandom(100_000) + big[2_500_000:])
     user.hf("upload", "acme/model", folder)
-    assert read_back(user, "acme/model") == content(folder)
+    assert read_back(user, "acme/model") == bytes_below(folder)
 
 
 def test_single_files_deletes_branches_and_tags(user: HfClient, folder: Path) -> None:
@@ -160,9 +156,9 @@ print(json.dumps({
 
 def test_a_dataset_is_uploaded_and_loaded_and_a_branch_made_with_it(user: HfClient, folder: Path) -> None:
     user.hf("upload", "acme/data", folder / "text.txt", "texts/words.txt", "--repo-type", "dataset")
-    assert read_back(user, "acme/data", kind="dataset") == {"texts/words.txt": content(folder)["text.txt"]}
+    assert read_back(user, "acme/data", kind="dataset") == {"texts/words.txt": bytes_below(folder)["text.txt"]}
     user.hf("upload", "acme/fresh", folder, "--revision", "trial")
-    assert read_back(user, "acme/fresh", revision="trial") == content(folder)
+    assert read_back(user, "acme/fresh", revision="trial") == bytes_below(folder)
     with pytest.raises(ClientFailed, match="is no model here"):
         user.hf("upload", "acme/data", folder)
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.folders import bytes_below, paths_below
 from tests.support.hf_client import ClientFailed, HfClient
-from tests.support.static_hub import HubFile, StaticHub, files_below
+from tests.support.static_hub import HubFile, StaticHub
 
 pytestmark = pytest.mark.clients
 
@@ -111,7 +112,7 @@ def test_blobs_may_be_hard_links_and_the_client_never_writes_into_them(cache: Ca
     cache.write(store=store)
     before = {path.name: (path.stat().st_ino, path.stat().st_mtime_ns, path.stat().st_mode) for path in store.iterdir()}
     assert {path.stat().st_nlink for path in store.iterdir()} == {2}
-    assert {path: file.read_bytes() for path, file in files_below(cache.snapshot()).items()} == FILES
+    assert bytes_below(cache.snapshot()) == FILES
     assert cache.scan() == ({OURS: ["main"]}, [])
     assert sorted(cache.asked_by("download", NAME, "--force-download")) == sorted(set(FILES) - {"empty.txt"})
     cache.user.hf("cache", "rm", f"model/{NAME}", "--yes")
@@ -135,7 +136,7 @@ def test_with_a_commit_of_our_own_it_takes_the_blobs_over_and_lets_the_ref_go_on
     assert cache.scan() == ({OURS: [], cache.hub_commit: ["main"]}, [])
     cache.user.hf("cache", "prune", "--yes")
     assert cache.scan() == ({cache.hub_commit: ["main"]}, [])
-    assert {path: file.read_bytes() for path, file in files_below(cache.snapshot()).items()} == FILES
+    assert bytes_below(cache.snapshot()) == FILES
 
 
 def test_with_a_listing_a_partial_snapshot_is_refused_whole_and_gives_the_files_it_has(cache: Cache) -> None:
@@ -156,14 +157,14 @@ def test_without_a_listing_that_it_reads_a_partial_snapshot_passes_for_a_whole_o
     cache.write(missing=["config.json"], trees=trees is not None)
     if trees is not None:
         (cache.folder / "trees" / f"{OURS}.json").write_text(trees)
-    assert set(files_below(cache.snapshot())) == {"a/b/weights.safetensors", "empty.txt"}
+    assert set(paths_below(cache.snapshot())) == {"a/b/weights.safetensors", "empty.txt"}
 
 
 def test_without_a_ref_only_the_commit_finds_it_and_pruning_takes_it_away(cache: Cache) -> None:
     cache.write(ref=False)
     with pytest.raises(ClientFailed, match="LocalEntryNotFoundError"):
         cache.snapshot()
-    assert set(files_below(cache.snapshot(OURS))) == set(FILES)
+    assert set(paths_below(cache.snapshot(OURS))) == set(FILES)
     cache.user.hf("cache", "prune", "--yes")
     assert not cache.folder.exists()
 
@@ -215,4 +216,4 @@ def test_what_is_being_written_is_left_alone_beside_blobs_and_listings_unless_ca
     cache.user.hf("cache", "prune", "--yes")
     assert [path for path in ours if not path.exists()] == []
     assert not (cache.folder / "blobs" / "new.incomplete").exists()
-    assert set(files_below(cache.snapshot())) == set(FILES)
+    assert set(paths_below(cache.snapshot())) == set(FILES)

@@ -16,6 +16,7 @@ from p2phub.gateway.api_shelf import open_hub_shelf
 from p2phub.gateway.revisions import Commit, Tag
 from p2phub.gateway.routes import Kind, RepoId
 from p2phub.gateway.shelf import NoSuchRevision, Piece, Shelf, Snapshot, Unmapped
+from tests.support.folders import write_files
 from tests.support.memory_shelf import MemoryShelf
 
 MAIN = Tag("main")
@@ -48,10 +49,7 @@ class OfHub:
 
     async def add(self, name: str, files: Mapping[str, bytes], *, kind: Kind = Kind.MODEL, tag: str = "main") -> None:
         self._count += 1
-        folder = self._folder / str(self._count)
-        for path, content in files.items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_bytes(content)
+        folder = write_files(self._folder / str(self._count), files)
         await self._hub.publish(folder, name=name, tag=tag, kind=kind.value)
 
 

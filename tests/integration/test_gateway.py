@@ -15,6 +15,7 @@ import pytest
 
 from p2phub import limits
 from tests.support.covers import covers
+from tests.support.folders import write_files
 from tests.support.gateway_client import ANSWER_S, Client
 from tests.support.hub_cache import COMMIT, Repository
 from tests.support.processes import Node, Scene
@@ -31,11 +32,7 @@ FILES = {
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    folder = tmp_path / "model"
-    for path, content in FILES.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(content)
-    return folder
+    return write_files(tmp_path / "model", FILES)
 
 
 Open = Callable[..., tuple[Node, Client]]
@@ -188,10 +185,7 @@ def test_names_with_odd_letters_and_files_without_bytes_are_had(
         "empty": b"",
         "deep/er/empty.bin": b"",
     }
-    folder = tmp_path / "odd"
-    for path, content in files.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(content)
+    folder = write_files(tmp_path / "odd", files)
     reference = scene.publish("ann", folder, name="odd")["reference"]
     ann, client = gateway("ann")
     if of_another:

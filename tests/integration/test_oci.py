@@ -11,10 +11,10 @@ import pytest
 
 from p2phub import limits
 from tests.support.covers import covers
+from tests.support.folders import bytes_below, write_files
 from tests.support.gguf_bytes import gguf_bytes
 from tests.support.oci_clients import DOCKER_MANIFEST, Ollama, Refused, Registry
 from tests.support.processes import Node, Scene
-from tests.support.static_hub import files_below
 
 END_S = 60.0
 BIG = gguf_bytes(60_000)  # 7.7 MB.
@@ -35,15 +35,7 @@ NAME = "acme/mini"
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    folder = tmp_path / "model"
-    for path, content in FILES.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(content)
-    return folder
-
-
-def pulled(folder: Path) -> dict[str, bytes]:
-    return {path: place.read_bytes() for path, place in files_below(folder).items()}
+    return write_files(tmp_path / "model", FILES)
 
 
 class World:
@@ -73,13 +65,13 @@ def world(scene: Scene, model: Path) -> World:
 def test_an_oci_client_pulls_a_model_that_another_node_has_as_its_files(world: World, tmp_path: Path) -> None:
     registry = Registry(world.url)
     config = registry.pull(NAME, "latest", tmp_path / "pulled")
-    assert pulled(tmp_path / "pulled") == FILES
+    assert bytes_below(tmp_path / "pulled") == FILES
     assert len(config["modelfs"]["diffIds"]) == len(FILES)
     assert registry.listed(f"/v2/{NAME}/tags/list?n=2", "tags") == ["latest", "main", "Q4_K_M", "Q8_0"]
     assert registry.listed("/v2/_catalog", "repositories")
     world.ann.stop()
     Registry(world.url).pull(NAME, "Q8_0", tmp_path / "one")  # It stands here now.
-    assert pulled(tmp_path / "one") == {path: FILES[path] for path in FILES if path != "m-Q4_K_M.gguf"}
+    assert bytes_below(tmp_path / "one") == {path: FILES[path] for path in FILES if path != "m-Q4_K_M.gguf"}
 
 
 def test_ollama_pulls_a_model_that_another_node_has_in_parts_at_once(world: World, tmp_path: Path) -> None:
@@ -196,7 +188,7 @@ def test_beyond_loopback_whoever_logged_in_with_the_token_pulls(scene: Scene, mo
             Registry(url, password=password).manifest("mini", "latest")
         assert caught.value.status == 401
     Registry(url, password=token).pull("mini", "latest", tmp_path / "pulled")
-    assert pulled(tmp_path / "pulled") == FILES
+    assert bytes_below(tmp_path / "pulled") == FILES
 
 
 def test_a_dataset_is_pulled_as_datasets_of_that_name(scene: Scene, tmp_path: Path) -> None:
@@ -206,5 +198,5 @@ def test_a_dataset_is_pulled_as_datasets_of_that_name(scene: Scene, tmp_path: Pa
     assert published.finish(timeout_s=END_S) == 0
     registry = Registry(scene.node("ann", "--gateway", "127.0.0.1:0").ready["gateway"])
     registry.pull("datasets/rows", "latest", tmp_path / "pulled")
-    assert pulled(tmp_path / "pulled") == {"train.parquet": b"rows"}
+    assert bytes_below(tmp_path / "pulled") == {"train.parquet": b"rows"}
     assert registry.listed("/v2/_catalog", "repositories") == ["datasets/rows"]

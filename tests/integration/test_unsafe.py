@@ -15,6 +15,7 @@ from safetensors.numpy import save
 from p2phub import limits
 from p2phub.identity import parse_peer_address
 from tests.support.covers import covers
+from tests.support.folders import write_files
 from tests.support.gate import gate
 from tests.support.models import tree_digest
 from tests.support.processes import Event, Node, Scene
@@ -41,13 +42,6 @@ def torch_file(payload: object, weights: int) -> bytes:
         archive.writestr("archive/data/0", bytes(weights))
         archive.writestr("archive/version", b"3\n")
     return out.getvalue()
-
-
-def write(folder: Path, files: dict[str, bytes]) -> Path:
-    for path, data in files.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(data)
-    return folder
 
 
 def published(scene: Scene, folder: Path) -> tuple[str, Node]:
@@ -78,7 +72,7 @@ def test_what_may_run_code_by_any_name_is_kept_out_of_place_until_it_is_allowed(
         "modeling.py": f"open({os.fspath(marker)!r}, 'w')".encode(),
         "real.safetensors": save({"a": np.zeros(9)}),
     }
-    model = write(tmp_path / "model", unsafe | safe)
+    model = write_files(tmp_path / "model", unsafe | safe)
     reference, ann = published(scene, model)
     if daemon:
         scene.node("bob")
@@ -108,7 +102,7 @@ def test_a_large_pickle_is_refused_before_it_is_fetched(scene: Scene, tmp_path: 
     """What is let through is a tenth of it, and never more."""
     size, through, out = 64 * limits.MIB, 6 * limits.MIB, tmp_path / "out"
     data = torch_file({}, size) if kind == "torch" else pickle.dumps(bytes(size))
-    model = write(tmp_path / "model", {"a.txt": b"text" * limits.MIB, name: data, "z.txt": b"text" * limits.MIB})
+    model = write_files(tmp_path / "model", {"a.txt": b"text" * limits.MIB, name: data, "z.txt": b"text" * limits.MIB})
     reference, ann = published(scene, model)
     with gate(parse_peer_address(ann.address), bytes_max=through) as held:
         code, events = fetch(scene, reference, held.address, out)
@@ -128,7 +122,7 @@ def test_what_is_left_out_is_no_danger_and_no_repair_brings_it(scene: Scene, tmp
     """But what was allowed once is put right without a word."""
     out = tmp_path / "out"
     files = {"weights.pt": pickle.dumps({"a": 1}), "real.safetensors": save({"a": np.ones(9)})}
-    model = write(tmp_path / "model", files)
+    model = write_files(tmp_path / "model", files)
     reference, ann = published(scene, model)
     repair = ("verify", out, "--repair", "--provider", ann.address, "--no-lan")
 
@@ -147,7 +141,7 @@ def test_what_is_left_out_is_no_danger_and_no_repair_brings_it(scene: Scene, tmp
 
 @covers("T31")
 def test_a_pin_keeps_what_may_run_code_out_of_place_until_it_is_allowed(scene: Scene, tmp_path: Path) -> None:
-    model = write(tmp_path / "model", {"weights": pickle.dumps({"a": 1}), "config.json": b"{}"})
+    model = write_files(tmp_path / "model", {"weights": pickle.dumps({"a": 1}), "config.json": b"{}"})
     reference, ann = published(scene, model)
     pin = ("pin", reference, "--provider", ann.address, "--no-lan")
     refused = scene.start("bob", *pin)

@@ -21,6 +21,7 @@ from safetensors.numpy import save
 
 from p2phub import limits
 from tests.support.covers import covers
+from tests.support.folders import write_files
 from tests.support.page_views import Open, settled
 from tests.support.processes import Node, Scene
 
@@ -56,11 +57,7 @@ class Town:
         return str(self.scene.publish(of, folder, name=name, arguments=["--kind", kind])["reference"])
 
     def folder(self, name: str, files: dict[str, bytes]) -> Path:
-        folder = self.scene.folder / "published" / name
-        for path, content in files.items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_bytes(content)
-        return folder
+        return write_files(self.scene.folder / "published" / name, files)
 
     def page(self, node: Node, *, with_token: bool = True) -> str:
         title = "ann" if node is self.ann else "bob"

@@ -90,7 +90,7 @@ def what_is_left() -> Left:
     return Left(trio.lowlevel.current_statistics().tasks_living, found)
 
 
-def files_below(folder: Path) -> set[str]:
+def names_below(folder: Path) -> set[str]:
     """Return every file and folder in `folder`, but not what fetches keep in their own places to resume from."""
     found = set()
     for at, folders, names in os.walk(folder):

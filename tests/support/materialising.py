@@ -38,12 +38,6 @@ def pointer(data: bytes) -> bytes:
     return f"version https://git-lfs.github.com/spec/v1\noid sha256:{name}\nsize {len(data)}\n".encode()
 
 
-def put_files(folder: Path, files: Mapping[str, bytes] = FILES) -> None:
-    for path, data in files.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(data)
-
-
 def source(
     folder: Path,
     path: str,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.support.folders import paths_below
 from tests.support.real_model import real_model
-from tests.support.static_hub import StaticHub, files_below
+from tests.support.static_hub import StaticHub
 
 NAME = "acme/all-MiniLM-L6-v2"
 
@@ -27,5 +28,5 @@ ODD_FILES = {
 
 def add_real_repository(hub: StaticHub) -> str:
     """Have `hub` serve it as NAME; return its commit. The weights are got the first time (real_model)."""
-    sources: dict[str, bytes | Path] = {**files_below(real_model()), **ODD_FILES}
+    sources: dict[str, bytes | Path] = {**paths_below(real_model()), **ODD_FILES}
     return hub.add(NAME, sources)

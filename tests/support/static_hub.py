@@ -31,6 +31,7 @@ from types import TracebackType
 from typing import Any, Literal
 from urllib.parse import parse_qs, unquote
 
+from tests.support.folders import paths_below
 from tests.support.web_server import listening
 
 Kind = Literal["models", "datasets"]
@@ -146,7 +147,7 @@ class StaticHub:
         A folder gives every file below it. What stands on disk must not change while it is served. Equal files of one
         repository make an equal commit, on every hub.
         """
-        sources = files_below(files) if isinstance(files, Path) else files
+        sources = paths_below(files) if isinstance(files, Path) else files
         listing = {path: _file(path, sources[path]) for path in sorted(sources)}
         told = [kind, name, *(f"{path}\0{file.oid}\0{file.etag}" for path, file in listing.items())]
         commit = hashlib.sha1("\n".join(told).encode()).hexdigest()
@@ -284,11 +285,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
-
-
-def files_below(folder: Path) -> dict[str, Path]:
-    """Return each file below a folder by the path that it has in a repository made of the folder."""
-    return {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
 
 
 def git_sha1(content: bytes) -> str:

@@ -37,7 +37,7 @@ from simnet.scene import MB, Member
 from simnet.trace import Trace
 from simnet.truth import truth_of
 from simnet.witness import Witness
-from tests.support.cancelling import cancelled_at, files_below, some_of, what_is_left
+from tests.support.cancelling import cancelled_at, names_below, some_of, what_is_left
 
 SETTLE_S = 30.0  # Virtual: how long what was cut off may take to notice.
 FILES = {"model.safetensors": 900_000, "sub/config.json": 3_000, "readme.md": 40}
@@ -173,7 +173,7 @@ async def cancel_everywhere(
     await town.settle()
     before, caught = what_is_left(), 0
     for number, step in enumerate(points := some_of(steps, most), 2):
-        files = files_below(town.at)
+        files = names_below(town.at)
         when = f"cancelled at checkpoint {step} of {steps}"
         ended = await cancelled_at(step, partial(activity, number))
         caught += ended is None
@@ -184,7 +184,7 @@ async def cancel_everywhere(
         else:
             assert not of.host.streams, when
             assert of.host.listener is None, when
-        new = files_below(town.at) - files
+        new = names_below(town.at) - files
         ours = may_leave.format(number)
         assert all(ours and (path + "/").startswith(ours + "/") for path in new), f"{when}: {new} were left"
         try:

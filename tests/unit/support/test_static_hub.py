@@ -16,9 +16,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support.folders import paths_below
 from tests.support.house import ROOT
 from tests.support.processes import READY_S, Process
-from tests.support.static_hub import StaticHub, files_below, git_sha1
+from tests.support.static_hub import StaticHub, git_sha1
 
 ANSWER_S = 30.0
 """When an answer that does not come, or is shorter than it says, fails its test."""
@@ -203,7 +204,7 @@ def test_as_a_process_it_says_where_it_serves_a_folder(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     (folder / "a").mkdir(parents=True)
     (folder / "a" / "config.json").write_bytes(b"{}")
-    assert set(files_below(folder)) == {"a/config.json"}
+    assert set(paths_below(folder)) == {"a/config.json"}
     command = [sys.executable, "-m", "tests.support.static_hub", str(folder), "--name", "acme/mine", "--dataset"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = Process("hub", command, log=tmp_path / "log", environment=environment)

@@ -24,6 +24,7 @@ from p2phub.store.materialise import HfPlace, Source, write_snapshot
 from p2phub.store.materialise import placer as placer_module
 from p2phub.store.rules import FAT, MACOS, WINDOWS, FileRules
 from tests.support.covers import covers
+from tests.support.folders import write_files
 from tests.support.hf_reading import NotCached, scan, snapshot, tree
 from tests.support.materialising import (
     FILES,
@@ -31,7 +32,6 @@ from tests.support.materialising import (
     DiskWithoutLinks,
     git_sha1,
     pointer,
-    put_files,
     source,
     sources,
     tree_of,
@@ -49,7 +49,7 @@ class Scene:
     def __init__(self, at: Path) -> None:
         self.cache = at / "hub"
         self.folder = at / "files"
-        put_files(self.folder)
+        write_files(self.folder, FILES)
         self.place = HfPlace(self.cache, "acme/m", COMMIT)
         self.repo = self.cache / "models--acme--m"
 
@@ -172,7 +172,7 @@ def test_a_file_that_is_not_here_is_listed_so_that_the_client_says_what_is_missi
 def test_a_second_commit_shares_the_blobs_and_moves_the_ref(scene: Scene) -> None:
     scene.write()
     newer = FILES | {"config.json": b'{"a": 2}\n'}
-    put_files(scene.folder, newer)
+    write_files(scene.folder, newer)
     scene.write(sources(scene.folder, newer), place=HfPlace(scene.cache, "acme/m", OTHER))
     assert snapshot(scene.repo) == newer
     assert snapshot(scene.repo, COMMIT) == FILES
@@ -863,7 +863,7 @@ def test_a_sync_that_fails_leaves_no_ref_and_the_next_run_goes_on(
 
 def test_many_files_share_a_sync_and_so_do_those_that_are_there(scene: Scene) -> None:
     files = {f"data/{number:03}.txt": b"%d" % number for number in range(50)}
-    put_files(scene.folder, files)
+    write_files(scene.folder, files)
     did: list[str] = []
 
     class Counting(Disk):
@@ -888,7 +888,7 @@ def test_many_files_share_a_sync_and_so_do_those_that_are_there(scene: Scene) ->
 
 def test_where_nothing_can_be_synced_together_each_file_is(scene: Scene) -> None:
     files = {f"data/{number:03}.txt": b"%d" % number for number in range(50)}
-    put_files(scene.folder, files)
+    write_files(scene.folder, files)
     synced: set[int] = set()
 
     class OneByOne(Disk):

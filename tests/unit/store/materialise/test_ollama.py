@@ -20,8 +20,9 @@ from p2phub.store.folders import fingerprint
 from p2phub.store.materialise import export, ollama, placer
 from tests.support.covers import covers
 from tests.support.crashing import QuickDisk, RecordingDisk, images, short_lived
+from tests.support.folders import write_files
 from tests.support.gguf_bytes import gguf_bytes
-from tests.support.materialising import put_files, source, tree_of
+from tests.support.materialising import source, tree_of
 from tests.support.opening import all_closed_again
 
 NAME = "p2phub.local/acme/m:latest"
@@ -38,7 +39,7 @@ class Scene:
         self.store = at / "models"
         self.folder = at / "files"
         self.gguf = gguf
-        put_files(self.folder, {"m.gguf": gguf})
+        write_files(self.folder, {"m.gguf": gguf})
 
     def export(self, disk: Disk | None = None, *, name: str = NAME, data: bytes | None = None, **more: Any) -> Path:
         file = source(self.folder, "m.gguf", self.gguf if data is None else data)
@@ -119,7 +120,7 @@ def test_the_whole_layout_is_ollamas(scene: Scene) -> None:
 
 def test_what_belongs_to_a_model_comes_with_it(scene: Scene) -> None:
     files = {"projector": b"GGUF eyes", "license": b"MIT", "template": b"{{ .Prompt }}"}
-    put_files(scene.folder, files)
+    write_files(scene.folder, files)
     scene.export(beside=[(kind, source(scene.folder, kind, data)) for kind, data in files.items()])
     found = run(scene.store)
     del found["application/vnd.docker.container.image.v1+json"]
@@ -135,7 +136,7 @@ def test_what_belongs_to_a_model_comes_with_it(scene: Scene) -> None:
 
 def test_of_a_header_that_breaks_a_rule_nothing_is_said(scene: Scene) -> None:
     data = scene.gguf[:8] + b"\xff" * 8 + scene.gguf[16:]
-    put_files(scene.folder, {"m.gguf": data})
+    write_files(scene.folder, {"m.gguf": data})
     scene.export(data=data)
     config = scene.config()
     assert {config[key] for key in ("model_family", "model_type", "file_type")} == {"unknown"}
@@ -144,7 +145,7 @@ def test_of_a_header_that_breaks_a_rule_nothing_is_said(scene: Scene) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"PK\3\4", b"\x80\4."])
 def test_a_file_that_is_no_gguf_is_refused_before_anything_is_made(scene: Scene, data: bytes) -> None:
-    put_files(scene.folder, {"m.gguf": data})
+    write_files(scene.folder, {"m.gguf": data})
     with pytest.raises(UsageError, match="no GGUF"):
         scene.export(data=data)
     assert not scene.store.exists()
@@ -163,7 +164,7 @@ def test_exporting_it_again_changes_nothing(scene: Scene) -> None:
 def test_another_model_of_the_name_is_not_replaced(scene: Scene) -> None:
     scene.export()
     before = (scene.store / MANIFEST).read_bytes()
-    put_files(scene.folder, {"LICENSE": b"MIT"})
+    write_files(scene.folder, {"LICENSE": b"MIT"})
     with pytest.raises(Occupied, match="another model"):
         scene.export(beside=[("license", source(scene.folder, "LICENSE", b"MIT"))])
     assert (scene.store / MANIFEST).read_bytes() == before
@@ -198,7 +199,7 @@ def test_a_link_in_the_place_of_a_blob_is_not_followed(scene: Scene) -> None:
 
 
 def test_what_other_models_have_there_stays(scene: Scene) -> None:
-    put_files(
+    write_files(
         scene.store, {"blobs/sha256-" + "a" * 64: b"theirs", "manifests/registry.ollama.ai/library/x/latest": b"{}"}
     )
     before = tree_of(scene.store)
