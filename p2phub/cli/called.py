@@ -25,9 +25,11 @@ def called(item: Mapping[str, Any]) -> str:
 
 
 def names(item: Mapping[str, Any]) -> list[str]:
-    """Return the references that lead to a holding, or what it was called where it was found."""
-    found = item.get("name")  # A daemon of an older version does not tell.
-    return list(item["references"]) or ([] if found is None else [str(found)])
+    """Return the references that lead to a holding, or did before a newer version, or what it was called where it was
+    found."""
+    found, before = item.get("name"), item.get("earlier")  # A daemon of an older version tells neither.
+    earlier = [f"earlier {before[0]}"] if before else []
+    return list(item["references"]) or earlier or ([] if found is None else [str(found)])
 
 
 def with_digest(name: str | None, manifest: str) -> str:

@@ -58,6 +58,8 @@ def describe(status: dict[str, Any]) -> list[str]:
         lines.append(
             f"Uses       {size(status['anonymous_bytes'])} of memory, {status['descriptors']:,} descriptors{together}"
         )
+    if status.get("quota") is not None:  # A daemon of an older version does not tell.
+        lines.append(f"Quota      {describe_quota(status['quota'], status['counted'])}")
     for job in status["jobs"]:
         lines += describe_running(job)
     if not status["daemon"]:
@@ -69,6 +71,13 @@ def describe(status: dict[str, Any]) -> list[str]:
     for manifest, count in status["served"].items():
         lines.append(f"Served     {with_digest(names.get(manifest), manifest)}: {size(count)}")
     return lines
+
+
+def describe_quota(quota: int, counted: dict[str, int]) -> str:
+    """Write how much of the quota is taken, and by what."""
+    kinds = {"own_bytes": "own store", "upstream_bytes": "upstream hub", "unfinished_bytes": "not finished"}
+    parts = ", ".join(f"{size(counted[kind])} {what}" for kind, what in kinds.items() if counted[kind])
+    return f"{size(sum(counted.values()))} of {size(quota)}" + (f": {parts}" if parts else "")
 
 
 def describe_running(job: dict[str, Any]) -> list[str]:

@@ -25,6 +25,16 @@ from p2phub.store import Keep, Ledger, Origin, Spare, SpareSnapshot, enough, in_
 _LOOK_S = 60.0  # So long what was free at a look is believed to be.
 
 
+def counted(parts: Parts) -> dict[str, int]:
+    """Return by kind how many bytes count for the quota: what the own store has, what fetches into it left that did not
+    end, and what came from an upstream hub. Blocks, for as long as it takes to look at the copies. Raises DiskError."""
+    return {
+        "own_bytes": parts.store.own_bytes(),
+        "unfinished_bytes": sum(parts.store.own_unfinished().values()),
+        "upstream_bytes": parts.store.upstream_bytes(),
+    }
+
+
 class Keeping:
     """What one node keeps. `busy` are the manifests it fetches, or gives to another program, now; `changed` is told
     of what is let go of; `online`: whether the network may be asked; `coming`: bytes still to come from a hub."""

@@ -137,8 +137,14 @@ def _store(told: Mapping[str, Any] | None) -> Iterator[Metric]:
         None,
         told["unfinished_bytes"],
     )
+    yield _gauge("p2phub_upstream_bytes", "Bytes of what came from an upstream hub.", None, told["upstream_bytes"])
     if told["quota"] is not None:
-        yield _gauge("p2phub_own_store_quota_bytes", "The quota of the own store; absent: none.", None, told["quota"])
+        yield _gauge(
+            "p2phub_own_store_quota_bytes",
+            "The quota of the own store and of what came from an upstream hub, together; absent: none.",
+            None,
+            told["quota"],
+        )
     yield _gauge("p2phub_disk_free_bytes", "Room left on the disk of the home.", None, told["free_bytes"])
     yield _gauge(
         "p2phub_index_read_seconds",

@@ -204,6 +204,7 @@ RESULTS: Json = {
             {
                 "manifest": "bagmanifest",
                 "references": [f"{PEER}/m"],
+                "earlier": [],
                 "folder": "/models/m",
                 "origin": "own",
                 "pinned": True,
@@ -285,6 +286,8 @@ RESULTS: Json = {
         "descriptors": 1_230,
         "up": None,
         "down": 20_000_000,
+        "quota": 200_000_000_000,
+        "counted": {"own_bytes": 5_000_000, "unfinished_bytes": 0, "upstream_bytes": 3_000_000},
         "jobs": [
             {
                 "job": 1,

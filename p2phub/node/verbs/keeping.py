@@ -19,7 +19,7 @@ from p2phub.node.capping import JobCaps
 from p2phub.node.compose import Parts, is_unfinished_in
 from p2phub.node.durations import parse_duration
 from p2phub.node.rates import Rates
-from p2phub.node.releases import names_of, references_by_manifest
+from p2phub.node.releases import earlier_references, names_of, references_by_manifest
 from p2phub.node.running import JsonObject, Running
 from p2phub.node.unfinished import Begun, begun, forget
 from p2phub.node.verbs.fetching import Openness, fetch_and_share, is_public, is_unsafe_allowed
@@ -283,7 +283,8 @@ async def du(node: Running, watch: Watch) -> JsonObject:
     """Tell what is held and what it takes, what is shared, and whose it is."""
     parts = node.parts
     usage = await parts.workers.run_long(parts.store.usage)
-    names, pins = await parts.workers.run(lambda: (references_by_manifest(parts), parts.ledger.pins()))
+    held = {each.holding.manifest for each in usage.holdings}
+    names, earlier, pins = await parts.workers.run(lambda: _names_and_pins(parts, held))
     by_origin: dict[str, int] = {}
     for each in usage.holdings:
         by_origin[each.holding.origin.value] = by_origin.get(each.holding.origin.value, 0) + each.bytes
@@ -292,6 +293,7 @@ async def du(node: Running, watch: Watch) -> JsonObject:
             {
                 "manifest": each.holding.manifest.text(Codec.MSGPACK),
                 "references": names.get(each.holding.manifest, []),
+                "earlier": earlier.get(each.holding.manifest, []),
                 "name": _found_as(each.holding),
                 "folder": str(each.holding.folder),
                 "origin": each.holding.origin.value,
@@ -315,6 +317,15 @@ async def du(node: Running, watch: Watch) -> JsonObject:
         },
         **_sums(usage),
     }
+
+
+def _names_and_pins(
+    parts: Parts, held: Set[Digest]
+) -> tuple[dict[Digest, list[str]], dict[Digest, list[str]], frozenset[Digest]]:
+    """Return by manifest the references that lead to it, those that did before a newer version, as `ls` has them, and
+    what is pinned. Blocks."""
+    names = references_by_manifest(parts)
+    return names, earlier_references(parts, held - names.keys()), parts.ledger.pins()
 
 
 def _found_as(holding: Holding) -> str | None:

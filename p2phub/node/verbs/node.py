@@ -9,6 +9,7 @@ import trio
 from p2phub.content import Codec
 from p2phub.engine.doctor import examine_home, examine_reach, finding
 from p2phub.errors import NotFound, UsageError
+from p2phub.node.keeping import counted
 from p2phub.node.processes import uses, uses_json
 from p2phub.node.rates import parse_cap
 from p2phub.node.releases import names_of, references_by_manifest
@@ -39,6 +40,9 @@ async def status(node: Running, watch: Watch) -> JsonObject:
         known = await parts.workers.run(lambda: references_by_manifest(parts))
         names = {manifest.text(Codec.MSGPACK): references for manifest, references in known.items()}
     called = await parts.workers.run(lambda: names_of(parts, served.keys())) if served else {}
+    quota = parts.config.quota
+    # To look over all that came from a hub takes a moment: only where it is counted.
+    for_quota = None if quota is None else await parts.workers.run_long(lambda: counted(parts))
     return {
         "daemon": node.announcer is not None,
         "home": str(parts.config.home),
@@ -51,6 +55,8 @@ async def status(node: Running, watch: Watch) -> JsonObject:
         **uses_json(used),
         "up": node.capping.node.up,
         "down": node.capping.node.down,
+        "quota": quota,
+        "counted": for_quota,
         "jobs": [{**job, "references": names.get(job["manifest"], [])} for job in node.jobs],
         "served": {manifest.text(Codec.MSGPACK): count for manifest, count in served.items()},
         "names": {manifest.text(Codec.MSGPACK): name for manifest, name in called.items()},

@@ -13,6 +13,7 @@ from pathlib import Path
 import trio
 
 from p2phub.errors import Damaged, DiskError
+from p2phub.node.keeping import counted
 from p2phub.node.processes import uses, uses_json
 from p2phub.node.running import JsonObject, Running
 from p2phub.observe import OUTCOMES, Watch
@@ -102,11 +103,9 @@ def _read_held(node: Running) -> JsonObject:
         of = held.setdefault(holding.origin.value, {"manifests": 0, "bytes": 0})
         of["manifests"] += 1
         of["bytes"] += holding.bytes_total if holding.complete else 0
-    own_bytes, unfinished_bytes = store.own_bytes(), sum(store.own_unfinished().values())
     return {
         "held": held,
-        "own_bytes": own_bytes,
-        "unfinished_bytes": unfinished_bytes,
+        **counted(node.parts),
         "quota": node.parts.config.quota,
         "index_s": round(time.monotonic() - began, 6),
     }

@@ -139,6 +139,13 @@ def test_du_says_what_is_shared_and_how_much_of_the_quota_is_used(cli: Cli) -> N
     assert "4.50 MB with each chunk counted once" in said
 
 
+def test_du_calls_an_earlier_version_by_the_name_that_led_to_it(cli: Cli, hub: FakeHub) -> None:
+    (item,) = RESULTS["du"]["items"]
+    earlier = {**item, "references": [], "earlier": ["me/m@v1"], "manifest": "bag" + "f" * 40 + "tail"}
+    hub.results["du"] = {**RESULTS["du"], "items": [item, earlier]}
+    assert "earlier me/m@v1 (bagf…fffftail)" in cli("du").out
+
+
 def test_du_has_a_row_for_what_came_from_a_hub_and_counts_it_for_the_quota(cli: Cli, hub: FakeHub) -> None:
     (item,) = RESULTS["du"]["items"]
     adopted = {

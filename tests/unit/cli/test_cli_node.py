@@ -134,6 +134,12 @@ def test_status_shows_what_all_processes_of_the_node_use_together(cli: Cli) -> N
     assert "70.0 MB of memory, 1,230 descriptors in 2 processes" in cli("status").out
 
 
+def test_status_shows_what_counts_for_the_quota(cli: Cli, hub: FakeHub) -> None:
+    assert "Quota      8.00 MB of 200 GB: 5.00 MB own store, 3.00 MB upstream hub\n" in cli("status").out
+    hub.results["status"] = {**RESULTS["status"], "quota": None, "counted": None}
+    assert "Quota" not in cli("status").out
+
+
 def test_status_shows_the_caps_of_node_and_jobs(cli: Cli) -> None:
     said = cli("status").out
     assert "Caps       up no cap, down 20.0 MB/s" in said

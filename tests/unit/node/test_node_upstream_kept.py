@@ -232,3 +232,19 @@ async def test_what_was_collected_comes_again_under_the_listing_of_before(scene:
         copy.link(file)
     os.close(used)
     assert stands_whole(copy, OLD)
+
+
+async def test_status_tells_what_counts_for_the_quota_where_there_is_one(scene: Scene) -> None:
+    copied(home_of(scene), "acme/mini", commit_of(1), OLD, days=3)
+    own(scene.real_store, OWN)
+    told = await scene.call("status")
+    assert (told["quota"], told["counted"]) == (None, None)
+    keeping_with(scene, quota=1_000_000)
+    told = await scene.call("status")
+    assert told["quota"] == 1_000_000
+    assert told["counted"] == {
+        "own_bytes": scene.real_store.own_bytes(),
+        "unfinished_bytes": 0,
+        "upstream_bytes": bytes_of(OLD),
+    }
+    assert told["counted"]["own_bytes"] >= 5_000

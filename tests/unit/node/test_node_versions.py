@@ -186,3 +186,13 @@ async def test_ls_says_whether_a_folder_is_there_if_its_disk_answers(
         assert await told() == [None]
     finally:
         answers.set()
+
+
+async def test_du_calls_an_earlier_version_as_ls_does(scene: Scene, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    first = await publish(scene, folder, name="model")
+    (folder / "more.bin").write_bytes(b"in place")
+    second = await publish(scene, folder, name="model")
+    items = {item["manifest"]: item for item in (await scene.call("du"))["items"]}
+    assert (items[first["manifest"]]["references"], items[first["manifest"]]["earlier"]) == ([], [first["reference"]])
+    assert (items[second["manifest"]]["references"], items[second["manifest"]]["earlier"]) == ([first["reference"]], [])

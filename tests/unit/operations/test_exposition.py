@@ -44,6 +44,7 @@ COUNTERS: dict[str, Any] = {
         "held": {"own": {"manifests": 2, "bytes": 1 << 40}},
         "own_bytes": 1 << 40,
         "unfinished_bytes": 5,
+        "upstream_bytes": 7,
         "quota": None,
         "free_bytes": 1 << 33,
         "index_s": 0.002,
