@@ -84,10 +84,11 @@ class PublishingVerbs(HubPart):
         )
 
     async def unpublish(self, ref: str) -> JsonObject:
-        """Stop announcing and serving a name of ours; its files stay.
+        """Stop announcing and serving a name of ours, with its earlier versions; its files stay.
 
-        What `publish` wrote into the same folder for a mirror is removed. Returns {"reference", "manifest", "folder",
-        "mirror_files_removed": where they stood, or None}. Raises NotFound if nothing is published here by that name,
-        UsageError, DiskError.
+        What `publish` wrote into the same folder for a mirror is removed. Earlier versions that another name means go
+        on, and so do those that are pinned. Returns {"reference", "manifest", "folder", "mirror_files_removed": where
+        they stood, or None, "earlier": [manifests that ended with it], "earlier_pinned": [those that go on]}. Raises
+        NotFound if nothing is published here by that name, UsageError, DiskError.
         """
         return await self._verbs.call("unpublish", {"ref": as_ref(ref)}, unwatched)

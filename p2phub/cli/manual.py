@@ -148,7 +148,7 @@ MANUALS: dict[str, Manual] = {
         codes=_NETWORK,
     ),
     "unpublish": Manual(
-        [Example("p2phub unpublish minilm", "announce and serve it no longer; its files stay")],
+        [Example("p2phub unpublish minilm", "serve it and its earlier versions no longer; its files stay")],
         ["p2phub publish", "p2phub rm"],
         codes=[3],
     ),

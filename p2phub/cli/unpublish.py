@@ -1,10 +1,11 @@
-"""`p2phub unpublish REF`: stop announcing and serving a name of ours. Its files stay."""
+"""`p2phub unpublish REF`: stop announcing and serving a name of ours, with its earlier versions. Its files stay."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser
 
 from p2phub.cli.command import Command, Invocation
+from p2phub.cli.sizes import plural
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -16,6 +17,15 @@ async def run(call: Invocation) -> int:
         gone = await hub.unpublish(call.args.ref)
     call.output.object("unpublish", gone)
     call.output.say(f"{gone['reference']} is no longer published here; its files stay.")
+    # A daemon of an older version tells of none.
+    if earlier := gone.get("earlier"):
+        call.output.say(f"With it {plural(len(earlier), 'earlier version')} went; their files stay, too.")
+    if pinned := gone.get("earlier_pinned"):
+        one = len(pinned) == 1
+        call.output.note(
+            f"{plural(len(pinned), 'earlier version')} of it {'is' if one else 'are'} pinned, and served on, so each "
+            f"ends by itself: {', '.join(f'`p2phub rm {manifest}`' for manifest in pinned)}"
+        )
     if gone.get("mirror_files_removed") is not None:  # A daemon of an older version does not tell.
         call.output.note(f"What made the folder a mirror is removed from {gone['mirror_files_removed']}")
     call.output.note(

@@ -52,6 +52,8 @@ RESULTS: Json = {
         "manifest": "bagmanifest",
         "folder": "/models/m",
         "mirror_files_removed": "/models/m/.p2phub/mirror",
+        "earlier": ["bagearlier", "bagbefore"],
+        "earlier_pinned": ["bagpinned"],
     },
     "remove": {"manifest": "bagmanifest", "folder": "/models/m", "folders": ["/models/m"]},
     "info": {

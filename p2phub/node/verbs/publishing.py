@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import trio
 
@@ -19,6 +20,7 @@ from p2phub.errors import DiskError, HubError, NotFound, UsageError
 from p2phub.identity import parse_peer_id
 from p2phub.manifest import MIRROR_FOLDER, RELATION_BYTES_MAX, Ticket, encode_ticket, parse_ticket, read_release
 from p2phub.node.compose import Parts
+from p2phub.node.earlier import earlier_published
 from p2phub.node.running import JsonObject, Running
 from p2phub.observe import Published, Watch
 from p2phub.store import DRAFT, Holding, Origin, Publication
@@ -174,7 +176,7 @@ def _why_refused(order: engine.Order, found: engine.Survey) -> str | None:
 async def unpublish(node: Running, watch: Watch, *, ref: str) -> JsonObject:
     parts = node.parts
 
-    def withdraw() -> tuple[Publication, str | None]:
+    def withdraw() -> _Withdrawn:
         name = parts.resolver.names.name_of(ref)
         mine = [item for item in parts.ledger.publications() if (item.publisher, item.name, item.tag) == name]
         if not mine:
@@ -187,12 +189,46 @@ async def unpublish(node: Running, watch: Watch, *, ref: str) -> JsonObject:
                 parts.ledger.withhold(manifest, withheld=True)
             else:
                 parts.store.release(manifest)
-        return mine[0], mirrored
+        return _Withdrawn(mine[0], mirrored, *_end_earlier(parts, mine[0]))
 
-    gone, mirrored = await parts.workers.run(withdraw)
-    node.shelf_changed(gone.manifest)
-    manifest = gone.manifest.text(Codec.MSGPACK)
-    return {"reference": ref, "manifest": manifest, "folder": str(gone.folder), "mirror_files_removed": mirrored}
+    gone = await parts.workers.run(withdraw)
+    for manifest in (gone.publication.manifest, *gone.earlier):
+        node.shelf_changed(manifest)
+    return {
+        "reference": ref,
+        "manifest": gone.publication.manifest.text(Codec.MSGPACK),
+        "folder": str(gone.publication.folder),
+        "mirror_files_removed": gone.mirrored,
+        "earlier": [manifest.text(Codec.MSGPACK) for manifest in gone.earlier],
+        "earlier_pinned": [manifest.text(Codec.MSGPACK) for manifest in gone.earlier_pinned],
+    }
+
+
+class _Withdrawn(NamedTuple):
+    """What a name meant, where its mirror's files stood, and which earlier versions ended with it, or are pinned."""
+
+    publication: Publication
+    mirrored: str | None
+    earlier: list[Digest]
+    earlier_pinned: list[Digest]
+
+
+def _end_earlier(parts: Parts, gone: Publication) -> tuple[list[Digest], list[Digest]]:
+    """Stop serving the versions that a name meant before, which it would be the only one to tell of; return those, and
+    those that stay as they are because somebody pinned them. Blocks."""
+    ended: dict[Digest, None] = {}
+    stay: dict[Digest, None] = {}
+    pins = parts.ledger.pins()
+    for held in earlier_published(parts, gone):
+        if held.manifest in pins:
+            stay[held.manifest] = None
+            continue
+        if held.source == DRAFT:
+            parts.ledger.withhold(held.manifest, withheld=True)
+        else:
+            parts.store.release(held.manifest, held.folder)
+        ended[held.manifest] = None
+    return list(ended), list(stay)
 
 
 def _is_of_draft(parts: Parts, manifest: Digest) -> bool:

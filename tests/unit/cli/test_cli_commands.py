@@ -408,3 +408,13 @@ def test_ls_says_below_the_rows_what_attached_place_is_not_there(cli: Cli, hub: 
     assert cli("ls", "--json").last["away"] == [told]
     hub.results["attached"] = [{**RESULTS["attached"][0], "problem": None}]
     assert "/mnt/lab" not in cli("ls").err
+
+
+def test_unpublish_tells_what_became_of_earlier_versions(cli: Cli, hub: FakeHub) -> None:
+    said = cli("unpublish", "m")
+    assert "With it 2 earlier versions went" in said.out
+    assert "1 earlier version of it is pinned" in said.err
+    assert "`p2phub rm bagpinned`" in said.err
+    hub.results["unpublish"] = {**RESULTS["unpublish"], "earlier": [], "earlier_pinned": []}
+    said = cli("unpublish", "m")
+    assert "earlier version" not in said.out + said.err

@@ -56,8 +56,7 @@ async def test_earlier_releases_of_what_is_held_stay_described(scene: Scene, tmp
         first["manifest"],
         second["manifest"],
     }
-    await scene.call("unpublish", ref=second["reference"])
-    await scene.call("remove", ref=str(tmp_path / "model"))
+    assert (await scene.call("unpublish", ref=second["reference"]))["earlier"] == [first["manifest"]]
     assert (await scene.call("gc"))["blobs"] > 0
 
 

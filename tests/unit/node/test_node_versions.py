@@ -196,3 +196,48 @@ async def test_du_calls_an_earlier_version_as_ls_does(scene: Scene, tmp_path: Pa
     items = {item["manifest"]: item for item in (await scene.call("du"))["items"]}
     assert (items[first["manifest"]]["references"], items[first["manifest"]]["earlier"]) == ([], [first["reference"]])
     assert (items[second["manifest"]]["references"], items[second["manifest"]]["earlier"]) == ([first["reference"]], [])
+
+
+async def announced(scene: Scene) -> set[str]:
+    found = await scene.parts.workers.run(lambda: scene.announcer._public(None, set()).wanted)
+    return {text(manifest) for manifest in found}
+
+
+async def nights(scene: Scene, folder: Path, count: int, *, tag: str = "main") -> list[str]:
+    """Publish a folder again and again, each time with a file more."""
+    folder.mkdir(exist_ok=True)
+    found = []
+    for night in range(count):
+        (folder / f"{tag}-{night}.txt").write_text("one more")
+        found.append((await publish_as_it_is(scene, folder, tag=tag))["manifest"])
+    return found
+
+
+async def test_unpublish_ends_all_versions_of_a_name_even_those_that_no_release_names_any_more(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "HISTORY_MAX", 2)
+    found = await nights(scene, tmp_path / "model", 4)
+    assert await announced(scene) == set(found)
+    gone = await scene.call("unpublish", ref=f"{PUBLISHER.peer_id}/model")
+    assert (gone["manifest"], set(gone["earlier"]), gone["earlier_pinned"]) == (found[3], set(found[:3]), [])
+    assert await announced(scene) == set()
+    assert await held(scene) == set()
+    assert len(list((tmp_path / "model").iterdir())) == 4
+
+
+async def test_unpublish_lets_alone_what_is_pinned_and_what_another_name_means_or_meant(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "model"
+    tagged = await nights(scene, folder, 2, tag="v1")
+    found = await nights(scene, folder, 3)
+    scene.real_ledger.pin(parse_digest(found[0])[0], pinned=True)
+    gone = await scene.call("unpublish", ref=f"{PUBLISHER.peer_id}/model")
+    assert (gone["earlier"], gone["earlier_pinned"]) == ([found[1]], [found[0]])
+    assert await announced(scene) == {*tagged, found[0]}
+    gone = await scene.call("unpublish", ref=f"{PUBLISHER.peer_id}/model@v1")
+    assert gone["earlier"] == [tagged[0]]
+    assert await announced(scene) == {found[0]}
+    await scene.call("remove", ref=found[0])
+    assert await announced(scene) == set()
