@@ -156,7 +156,9 @@ def _state(item: dict[str, Any]) -> str:
     if item.get("problem"):
         return f"not known: {item['problem']}"
     if item.get("there") is False:  # Nor does it tell this.
-        return f"{WHOSE.get(str(item.get('origin')), 'fetched')}, not there"
+        is_meant = item["published"] and item.get("origin") == "published"  # By a name, now and not before.
+        whose = "published" if is_meant else WHOSE.get(str(item.get("origin")), "fetched")
+        return f"{whose}, not there"
     if item.get("origin") == "shared":
         return "shared" if item["complete"] else "shared, not verified"
     if not item["complete"]:

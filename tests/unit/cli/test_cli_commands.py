@@ -203,7 +203,8 @@ def test_gc_names_a_snapshot_of_a_hub_that_nothing_holds(cli: Cli, hub: FakeHub)
         ),
         ({"replaced": True, "earlier": ["alice/minilm"], "announced_to": None}, "published, earlier minilm"),
         ({"published": False, "origin": "adopted", "there": False}, "adopted, not there"),
-        ({"there": False}, "published before, not there"),
+        ({"there": False}, "published, not there"),
+        ({"published": False, "there": False}, "published before, not there"),
         ({"there": None}, "announced to 4"),
         (
             {"complete": False, "files_damaged": 1, "replaced": True, "earlier": ["alice/minilm"], "pinned": True},
