@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         frame,
     )
     from p2phub.discovery.nearness import LABELS, Nearness, Network, Surroundings
+    from p2phub.discovery.neighbourhood import Neighbourhood
     from p2phub.discovery.newcomers import Newcomers
     from p2phub.discovery.protobuf import read_varint
     from p2phub.discovery.providers import HeardProviders, ProviderRecords
@@ -49,6 +50,7 @@ __all__ = [
     "Lookup",
     "Members",
     "Nearness",
+    "Neighbourhood",
     "Network",
     "Newcomers",
     "ProviderRecords",
@@ -108,6 +110,7 @@ _ROOMS = {
         "Network",
         "Surroundings",
     ),
+    "neighbourhood": ("Neighbourhood",),
     "newcomers": ("Newcomers",),
     "protobuf": ("read_varint",),
     "providers": (

@@ -68,6 +68,14 @@ class DialBudget:
             self._dials.popitem(last=False)
         return True
 
+    def is_proved(self, address: Address) -> bool:
+        """Return whether a peer proved its identity at this IP address, whichever it was."""
+        return address.ip in self._proved
+
+    def is_in_vain(self, address: Address, *, now: float) -> bool:
+        """Return whether this IP address was dialled of late, and nobody proved an identity there."""
+        return any(now - at < limits.DIALS_WINDOW_S for at in self._dials.get(address.ip, ()))
+
     def proved(self, address: Address) -> None:
         """Note that a peer proved its identity there: dials are welcome from now on."""
         self._dials.pop(address.ip, None)

@@ -23,7 +23,7 @@ from zeroconf import InterfaceChoice, IPVersion, ServiceBrowser, ServiceInfo, Ze
 
 from p2phub import limits
 from p2phub.content import Digest
-from p2phub.discovery import Asked, Candidate, DialBudget, dialable
+from p2phub.discovery import Asked, Candidate, DialBudget, Neighbourhood, dialable
 from p2phub.errors import Malformed, PeerError
 from p2phub.identity import Address, PeerAddress, PeerId, parse_peer_id
 from p2phub.net.interface import Dialler
@@ -49,7 +49,7 @@ class Lan:
         self._own = own
         self._dialler = dialler
         self._budget = budget or DialBudget()
-        self._peers: dict[str, tuple[PeerAddress, ...]] = {}  # By the name of the service.
+        self._neighbourhood = Neighbourhood(self._budget)
         self._opened_at = trio.current_time()
         self._changed = trio.Event()
         self._answered: list[str] = []
@@ -57,12 +57,13 @@ class Lan:
 
     def peers(self) -> tuple[PeerAddress, ...]:
         """Return the neighbours that are there now, with their addresses."""
-        return tuple(address for addresses in self._peers.values() for address in addresses)
+        return tuple(self._neighbourhood)
 
     # --- Finder ----------------------------------------------------------------------------------------------------
 
     async def providers(self, manifest: Digest, found: trio.MemorySendChannel[Candidate]) -> None:
-        """Send every neighbour, and those that answer within LAN_LOOK_S of this node's start."""
+        """Send neighbours, those too that answer within LAN_LOOK_S of this node's start: not more than one question
+        goes to."""
         told: set[PeerAddress] = set()
         async with aclosing(self._neighbours()) as neighbours:
             async for neighbour in neighbours:
@@ -128,25 +129,22 @@ class Lan:
         """Note what a neighbour says of itself."""
         if not addresses or addresses[0].peer == self._own:
             return
-        if service not in self._peers and len(self._peers) >= limits.LAN_PEERS_MAX:
-            return
-        self._peers[service] = addresses
-        self._changed.set()
-        self._changed = trio.Event()
+        if self._neighbourhood.add(service, addresses, now=trio.current_time()):
+            self._changed.set()
+            self._changed = trio.Event()
 
     def vanished(self, service: str) -> None:
         """Note that a neighbour said goodbye, or was not heard of for long."""
-        self._peers.pop(service, None)
+        self._neighbourhood.remove(service)
 
     async def _neighbours(self) -> AsyncGenerator[tuple[PeerAddress, ...], None]:
-        """Yield the addresses of each neighbour: those known, then those that appear while it is worth waiting."""
-        told: set[str] = set()
+        """Yield the addresses of each neighbour to ask: of those known, then of those that appear while it is worth
+        waiting."""
+        told: dict[str, str] = {}
         while True:
             changed = self._changed
-            for service, addresses in list(self._peers.items()):
-                if service not in told:
-                    told.add(service)
-                    yield addresses
+            for addresses in self._neighbourhood.to_ask(told, now=trio.current_time()):
+                yield addresses
             left = self._opened_at + limits.LAN_LOOK_S - trio.current_time()
             if left <= 0:
                 return

@@ -129,7 +129,7 @@ async def test_few_addresses_of_one_neighbour_are_taken_and_those_of_our_network
 
 @covers("T41")
 @pytest.mark.parametrize(
-    ("ip", "dials"), [("8.8.8.9", limits.DIALS_PER_ADDRESS_MAX), ("10.0.0.9", limits.DIALS_PER_PRIVATE_ADDRESS_MAX)]
+    ("ip", "dials"), [("8.8.8.9", limits.DIALS_PER_ADDRESS_MAX), ("10.0.0.9", 2 * limits.LAN_PEERS_PER_ADDRESS_MAX)]
 )
 async def test_a_victim_that_made_up_neighbours_are_said_to_live_at_is_dialled_a_few_times(
     ip: str, dials: int, autojump_clock: MockClock
@@ -178,6 +178,25 @@ async def test_a_silent_address_does_not_keep_a_neighbour_from_being_asked_at_an
 ) -> None:
     lan = lan_of(Dialler(there="10.0.0.2", silent=True), [["10.0.0.1", "10.0.0.2", "10.0.0.3"]])
     assert await ask(lan) == (b"signed",)
+
+
+@covers("T05", "T41")
+async def test_inventions_take_no_place_of_an_honest_neighbour(autojump_clock: MockClock) -> None:
+    """Without: one machine that made up 64 neighbours before it came kept it from ever being asked."""
+    dialler = Dialler(there="192.168.7.9")
+    lan = lan_of(dialler, [[f"192.168.7.{number}"] for number in range(100, 100 + limits.LAN_PEERS_MAX)])
+    hear(lan, BOB, ["192.168.7.9"])
+    await ask(lan)  # Those who came first were not looked for yet.
+    assert await ask(lan) == (b"signed",)
+
+
+@covers("T05")
+async def test_a_machine_that_says_to_be_many_is_asked_as_a_few(autojump_clock: MockClock) -> None:
+    dialler = Dialler(there="192.168.7.9")
+    lan = lan_of(dialler, [["192.168.7.66"]] * 300)
+    hear(lan, BOB, ["192.168.7.9"])
+    assert await ask(lan) == (b"signed",)
+    assert dialler.dials == {"192.168.7.66": limits.LAN_PEERS_PER_ADDRESS_MAX, "192.168.7.9": 1}
 
 
 @covers("T05")
