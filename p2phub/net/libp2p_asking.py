@@ -76,8 +76,12 @@ class Asker:
             try:
                 with trio.fail_after(2 * limits.DHT_RPC_S):
                     (reply,) = await self.ask(contact, question, heard_from=heard_from.get(contact.peer))
-            except (PeerError, trio.TooSlowError) as exc:
+            except PeerError as exc:
                 log.debug("%s: %s", contact.peer, exc)
+            except trio.TooSlowError:
+                # It had no time to fail: silent twice, which is what it takes who keeps its place in the table.
+                log.debug("%s takes too long", contact.peer)
+                self._neighbours.failed(contact.peer)
             await send.send((contact, reply))
 
         with trio.move_on_after(limits.LOOKUP_S):

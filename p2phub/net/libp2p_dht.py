@@ -195,6 +195,10 @@ class Dht:
         """Return peers to start from next time, at most KNOWN_PEERS_MAX: those reached now, then those of last time."""
         return self._neighbours.known_peers()
 
+    def reached(self) -> tuple[PeerAddress, ...]:
+        """Return the peers that proved their keys since this node started, the latest first."""
+        return self._neighbours.reached()
+
     def table_size(self) -> int:
         """Return how many peers of the DHT were reached and answer."""
         return len(self._neighbours.table)

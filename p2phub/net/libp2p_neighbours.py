@@ -8,7 +8,8 @@ Source: proto/discovery.md §3.
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
+import random
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
 import trio
@@ -20,6 +21,8 @@ from p2phub.identity import Address, PeerAddress, PeerId
 from p2phub.net.libp2p_host import Host
 
 log = logging.getLogger("p2phub.dht")
+_KNOWN_ASKED = 2 * limits.DHT_PARALLEL  # In one lookup: who is silent takes 10 s, and bootstrap nodes must get a turn.
+_KNOWN_FAILURES = 2  # While others answer, of one of last time; then it is forgotten.
 _DOWN_S = 60.0  # A peer that could not be reached is not asked again so soon, unless there is nobody else.
 
 
@@ -42,25 +45,36 @@ class Neighbours:
         self._host = host
         self._on_proved = on_proved
         self._bootstrap = _contacts(bootstrap)
-        self._known = _contacts(known[: limits.KNOWN_PEERS_MAX])
+        self._known = {each.peer: each for each in _contacts(known[: limits.KNOWN_PEERS_MAX])}
+        self._known_failures: Counter[PeerId] = Counter()
         self._down: OrderedDict[PeerId, float] = OrderedDict()
         self._newcomers = Newcomers()
         self._arrived = trio.lowlevel.ParkingLot()
 
     def known_peers(self) -> tuple[PeerAddress, ...]:
         """Return peers to start from next time, at most KNOWN_PEERS_MAX: those reached now, then those of last time."""
-        reached = self.table.known(limits.KNOWN_PEERS_MAX)
+        reached = self.reached()
         peers = {each.peer for each in reached}
-        earlier = [PeerAddress(each.peer, each.addresses[0]) for each in self._known if each.peer not in peers]
+        earlier = [PeerAddress(each.peer, each.addresses[0]) for each in self._known.values() if each.peer not in peers]
         return (*reached, *earlier)[: limits.KNOWN_PEERS_MAX]
 
+    def reached(self) -> tuple[PeerAddress, ...]:
+        """Return the peers that proved their keys since this node started, the latest first."""
+        return self.table.known(limits.KNOWN_PEERS_MAX)
+
     def seeds(self, target: int) -> tuple[Contact, ...]:
-        """Return whom to ask first for `target`; those that are down only if there is nobody else."""
+        """Return whom to ask first for `target`; those that are down only if there is nobody else.
+
+        Of last time a few, by chance: 512 that are silent now would take every lookup's time, and bootstrap nodes,
+        who may be farther from `target`, would have no turn for an hour.
+        """
         near = self.table.closest(target, limits.DHT_REPLICATION)
         if len(near) < limits.DHT_REPLICATION:
-            near = (*near, *self._bootstrap, *self._known)
+            of_last_time = [each for each in self._known.values() if not self._is_down(each.peer)]
+            few = random.sample(of_last_time, min(_KNOWN_ASKED, len(of_last_time)))
+            near = (*near, *self._bootstrap, *few)
         up = tuple(contact for contact in near if not self._is_down(contact.peer))
-        return up or near
+        return up or near or tuple(self._known.values())[:_KNOWN_ASKED]
 
     def answered(self, contact: Contact) -> None:
         """`contact` answered a question; it enters the table if we dialled it, with the address where it was reached:
@@ -74,6 +88,10 @@ class Neighbours:
     def failed(self, peer: PeerId) -> None:
         """`peer` could not be reached, or did not answer."""
         self.table.failed(peer)
+        if peer in self._known and self.joined.is_set() and not self._is_down(peer):
+            self._known_failures[peer] += 1
+            if self._known_failures[peer] >= _KNOWN_FAILURES:
+                del self._known[peer], self._known_failures[peer]
         self._down[peer] = trio.current_time() + _DOWN_S
         self._down.move_to_end(peer)
         if len(self._down) > 4 * limits.KNOWN_PEERS_MAX:

@@ -248,13 +248,14 @@ class Parts:
         await self._dht.joined.wait()
 
     def contacts(self) -> tuple[PeerAddress, ...]:
-        """Return peers worth asking something: those the DHT has proved, then the configured bootstrap nodes."""
-        proven = self._dht.known_peers() if self._dht is not None else ()
-        return tuple(dict.fromkeys((*proven, *self.config.bootstrap)))
+        """Return peers worth asking something: those the DHT has proved, the configured bootstrap nodes, then those of
+        last time, of whom nothing of this run says that they are there."""
+        proven, known = (self._dht.reached(), self._dht.known_peers()) if self._dht is not None else ((), ())
+        return tuple(dict.fromkeys((*proven, *self.config.bootstrap, *known)))
 
     async def known_peers(self) -> list[dict[str, Any]]:
         """Return every peer known, JSON-able: {"peer_id", "addresses", "proven"}."""
-        proven = set(self._dht.known_peers()) if self._dht is not None else set()
+        proven = set(self._dht.reached()) if self._dht is not None else set()
         found: dict[str, dict[str, Any]] = {}
         written = await self.workers.run(lambda: read_peers(self.config.home))
         for each in dict.fromkeys((*self.contacts(), *written)):
@@ -264,10 +265,10 @@ class Parts:
         return list(found.values())
 
     async def remember_peers(self) -> None:
-        """Write the proven peers down, for the next start. Raises DiskError."""
-        proven = self._dht.known_peers() if self._dht is not None else ()
-        if proven:
-            await self.workers.run(lambda: write_peers(self.config.home, proven))
+        """Write peers down for the next start, the proven first. Raises DiskError."""
+        known = self._dht.known_peers() if self._dht is not None else ()
+        if known:
+            await self.workers.run(lambda: write_peers(self.config.home, known))
 
 
 class ListenerPort:

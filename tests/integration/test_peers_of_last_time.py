@@ -22,6 +22,7 @@ async def answering(home: Path, *written_down: PeerAddress) -> int:
         async with compose(config, serving=False) as parts:
             assert await providers_of(await parts.open_finder(), digest_of(b"a manifest")) == []
             assert set(written_down) <= set(parts.contacts())
+            assert sum(peer["proven"] for peer in await parts.known_peers()) == parts.peers_proven
             return parts.peers_proven
 
 

@@ -12,6 +12,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from p2phub import limits
+from p2phub.discovery import Contact
 from p2phub.identity import Address, PeerAddress, PeerId
 from p2phub.net.libp2p_neighbours import Neighbours
 from tests.support.covers import covers
@@ -41,6 +42,9 @@ class Host:
         finally:
             self.under_way -= 1
         return next(iter(addresses))
+
+    def dialled(self, peer: PeerId) -> Address:
+        return Address("8.8.8.8", 4717)
 
 
 @asynccontextmanager
@@ -100,3 +104,36 @@ async def test_a_fault_of_our_own_in_a_look_is_logged_and_the_next_is_looked_at(
         await wait_all_tasks_blocked()
         assert honest.peer in neighbours.table
     assert "a fault of our own" in caplog.text
+
+
+@covers("F25")
+async def test_who_was_known_last_time_has_proved_nothing_yet() -> None:
+    earlier, now = newcomer(1), newcomer(2)
+    host: Any = Host()
+    neighbours = Neighbours(host, bootstrap=(), known=[earlier], on_proved=lambda peer: None)
+    assert (neighbours.reached(), neighbours.known_peers()) == ((), (earlier,))
+    neighbours.answered(Contact(now.peer, (now.address,)))
+    (reached,) = neighbours.reached()
+    assert reached.peer == now.peer
+    assert neighbours.known_peers() == (reached, earlier)
+
+
+@covers("F25")
+async def test_who_is_gone_is_forgotten_while_others_answer_and_never_while_nobody_does(
+    autojump_clock: MockClock,
+) -> None:
+    """Without: it was written down again by each run, for good."""
+    gone, there = newcomer(1), newcomer(2)
+    host: Any = Host()
+    neighbours = Neighbours(host, bootstrap=(), known=[gone], on_proved=lambda peer: None)
+    for _ in range(5):
+        neighbours.failed(gone.peer)
+        await trio.sleep(limits.ROUTING_REFRESH_S)
+    assert gone in neighbours.known_peers(), "it may be our own line"
+    neighbours.answered(Contact(there.peer, (there.address,)))
+    neighbours.failed(gone.peer)
+    neighbours.failed(gone.peer)
+    assert gone in neighbours.known_peers(), "one look, or several at once, are no proof"
+    await trio.sleep(limits.ROUTING_REFRESH_S)
+    neighbours.failed(gone.peer)
+    assert gone not in neighbours.known_peers()
