@@ -205,6 +205,9 @@ def build(key: SecretKey, overflow: Callable[[IMuxedConn], None]) -> BasicHost:
         retry_config=RetryConfig(max_retries=0),
         connection_config=config,
     )
+    # It notes whoever goes, not to dial them again at once, and forgets only after a dial. We have it dial nobody, so
+    # some 300 bytes of each identity that ever came would stay. Can go when `maybe_connect` prunes in any case.
+    swarm.auto_connector.record_disconnect = _forget  # type: ignore[assignment, method-assign]
     host = GuardedHost(
         swarm,
         default_protocols=OrderedDict({TProtocol("/p2phub/none"): _refuse}),  # Empty would mean the library's own set.
@@ -238,6 +241,10 @@ def contain_tasks(manager: Any) -> None:
 
 async def _refuse(stream: INetStream) -> None:
     await stream.reset()
+
+
+def _forget(peer: ID) -> None:
+    """Note nothing of who goes."""
 
 
 def _key_pair(key: SecretKey) -> KeyPair:

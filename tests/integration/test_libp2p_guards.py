@@ -345,6 +345,7 @@ async def test_garbage_instead_of_a_handshake_leaves_nothing_behind() -> None:
         assert not server._shaking_hands
 
 
+@covers("T37")
 async def test_what_a_peer_leaves_in_the_books_is_gone_when_it_goes() -> None:
     async with listening_host("server") as (server, _):
         server.on_stream(ECHO, echo)
@@ -356,6 +357,7 @@ async def test_what_a_peer_leaves_in_the_books_is_gone_when_it_goes() -> None:
                 await trio.sleep(0.01)
         assert not server._dialling
         assert server._host.get_peerstore().peer_ids() == [libp2p_id_of(server.peer_id)]
+        assert not server._swarm.auto_connector._recent_disconnects
 
 
 async def test_peers_that_could_not_be_reached_leave_nothing_behind() -> None:
