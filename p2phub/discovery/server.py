@@ -99,7 +99,7 @@ class Server:
                 return Reply(Kind.GET_VALUE, key, value, closer=self._closer(key, asker, asker_ip))
             case Kind.PUT_VALUE:
                 try:
-                    stands = self.releases.put(key, question.value, wall_now=wall_now, now=now)
+                    stands = self.releases.put(key, question.value, seen_ip=asker_ip, wall_now=wall_now, now=now)
                 except (Malformed, NotTrusted):
                     return None
                 return Reply(Kind.PUT_VALUE, key, question.value) if stands else None

@@ -178,7 +178,7 @@ class Dht:
         now, wall_now = trio.current_time(), time.time()
         judge_record(raw, signed, wall_now=wall_now)
         if self._mode is Mode.SERVER:
-            self._server.releases.put(raw, signed, wall_now=wall_now, now=now)
+            self._server.releases.put(raw, signed, seen_ip=None, wall_now=wall_now, now=now)
         return await self._put_release_at(await self._closest(raw), raw, signed)
 
     def asked(self) -> tuple[Asked, ...]:

@@ -52,7 +52,7 @@ def test_releases_that_run_out_at_once_leave_nothing_behind() -> None:
     signed = sign_release(key, release)
     name = dht_key(key.peer_id, "x", "main").encode()
     for _ in range(2 * GONE_MAX):
-        assert records.put(name, signed, wall_now=1_800_000_000.0, now=0.0)
+        assert records.put(name, signed, seen_ip=None, wall_now=1_800_000_000.0, now=0.0)
         assert records.get(name, wall_now=1_800_000_002.0, now=0.0) == b""
     assert len(records) == 0
     assert len(records._farthest) <= GONE_MAX + 2

@@ -269,7 +269,7 @@ RELEASE_KEY = dht_key(ALICE.peer_id, "minilm", "main").encode()
 
 
 def put(kept: ReleaseRecords, signed: bytes, *, now: float = 0.0, wall: float = WALL) -> bool:
-    return kept.put(RELEASE_KEY, signed, wall_now=wall, now=now)
+    return kept.put(RELEASE_KEY, signed, seen_ip=None, wall_now=wall, now=now)
 
 
 @covers("T11")
@@ -345,8 +345,41 @@ def test_one_publisher_cannot_fill_the_store(monkeypatch: pytest.MonkeyPatch) ->
     for number in range(5):
         name = f"name-{number}"
         key = dht_key(ALICE.peer_id, name, "main").encode()
-        stored.append(kept.put(key, release(name=name), wall_now=WALL, now=0.0))
+        stored.append(kept.put(key, release(name=name), seen_ip=None, wall_now=WALL, now=0.0))
     assert stored == [True] * 3 + [False] * 2
+
+
+def key_of(name: str) -> bytes:
+    return dht_key(ALICE.peer_id, name, "main").encode()
+
+
+@covers("T08")
+def test_one_network_washes_out_no_others_releases_however_near_its_own_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without: whoever chose names that lie near, of as many keys as it liked, had all places for itself in minutes."""
+    monkeypatch.setattr(limits, "RELEASE_RECORDS_MAX", 8)
+    kept = ReleaseRecords(OWN)
+    names = sorted((f"name-{number}" for number in range(40)), key=lambda each: distance(key_of(each)))
+    honest, attacks = names[-3:], names[:-3]
+
+    def put_one(name: str, ip: str | None) -> bool:
+        return kept.put(key_of(name), release(name=name), seen_ip=ip, wall_now=WALL, now=0.0)
+
+    assert put_one(honest[0], "9.9.9.1")
+    assert put_one(honest[1], None)
+    for name in reversed(attacks):
+        put_one(name, "8.8.8.1")
+        put_one(honest[0], "8.8.8.1")
+        put_one(honest[1], "8.8.8.1")  # Says what is another's, so that it counts as its own.
+    assert put_one(honest[2], "7.7.7.1"), "the last comes when all is full"
+    for name in reversed(attacks):
+        put_one(name, "8.8.8.2")
+    assert len(kept) == 8
+    for name in honest:
+        assert kept.get(key_of(name), wall_now=WALL, now=0.0)
+
+
+def distance(key: bytes) -> int:
+    return position(key) ^ peer_position(OWN)
 
 
 def test_newest_first_and_none_twice() -> None:
