@@ -3,8 +3,9 @@
 A record is about who sent it, never about a third party (threat T05): identity comes from the connection. A list has
 PROVIDERS_PER_KEY_MAX places, two for one network. When it is full a stranger may take one place a minute, chosen by a
 secret seed among those that were never reached, so that squatters who announce for ever neither keep honest providers
-out nor wash them away (threat T07). What others told us in answers is kept apart in `HeardProviders`, for our own next
-search alone: serving hearsay would let one lie spread and live for ever (threat T06).
+out nor wash them away (threat T07). Over all keys the network that holds most gives way first (T08). What others told
+us in answers is kept apart in `HeardProviders`, for our own next search alone: serving hearsay would let one lie spread
+and live for ever (threat T06).
 Source: proto/discovery.md §5. Times are seconds of one steady clock.
 """
 
@@ -20,7 +21,10 @@ from p2phub import limits
 from p2phub.discovery.candidate import Contact
 from p2phub.discovery.farthest import Farthest
 from p2phub.discovery.keyspace import network_of
+from p2phub.discovery.shares import Shares
 from p2phub.identity import PeerId
+
+_GIVEN_UP_AT_ONCE = 16  # Records, for one key to be gone: others may have it, too.
 
 
 class _Record(msgspec.Struct):
@@ -43,10 +47,10 @@ class ProviderRecords:
         self._farthest = Farthest(own, self._lists)
         self._keys_of: dict[PeerId, int] = {}
         self._proven: OrderedDict[PeerId, None] = OrderedDict()
-        self._count = 0
+        self._shares: Shares[tuple[bytes, PeerId]] = Shares()
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._shares)
 
     def add(self, key: bytes, contact: Contact, *, seen_ip: str, now: float) -> bool:
         """Store that `contact` provides `key`; it was seen at `seen_ip`. Returns whether the record stands now."""
@@ -59,6 +63,7 @@ class ProviderRecords:
             listed = self._lists.get(key)
         if listed is not None and contact.peer in listed.records:
             listed.records[contact.peer] = _Record(contact, now, network_of(seen_ip))
+            self._shares.came((key, contact.peer), network_of(seen_ip))
             return True
         if self._keys_of.get(contact.peer, 0) >= limits.PROVIDER_KEYS_PER_PEER_MAX:
             return False
@@ -72,16 +77,19 @@ class ProviderRecords:
         if len(listed.records) >= limits.PROVIDERS_PER_KEY_MAX and not self._make_place(key, listed, contact, now):
             return False
         if key not in self._lists:
-            if len(self._lists) >= limits.PROVIDER_KEYS_MAX and not self._drop_farthest(key):
+            if len(self._lists) >= limits.PROVIDER_KEYS_MAX and not self._make_room(key, network, key_goes=True):
                 return False
             self._lists[key] = listed
             self._farthest.came(key)
-        if self._count >= limits.PROVIDER_RECORDS_MAX and not self._drop_farthest(key):
+        if len(self) >= limits.PROVIDER_RECORDS_MAX and not self._make_room(key, network, key_goes=False):
             if not listed.records:
                 del self._lists[key]
             return False
+        if key not in self._lists:  # Its last record made room.
+            self._lists[key] = listed
+            self._farthest.came(key)
         listed.records[contact.peer] = _Record(contact, now, network)
-        self._count += 1
+        self._shares.came((key, contact.peer), network)
         self._keys_of[contact.peer] = self._keys_of.get(contact.peer, 0) + 1
         return True
 
@@ -127,14 +135,25 @@ class ProviderRecords:
         listed.replaced_at = now
         return True
 
-    def _drop_farthest(self, newcomer: bytes) -> bool:
-        """Make room by giving up the list farthest from us, if that is not the newcomer's own."""
-        key = self._farthest.beyond(newcomer)
-        if key is None:
+    def _make_room(self, newcomer: bytes, network: str | None, *, key_goes: bool) -> bool:
+        """Give up what the network that holds most announced first, else the list farthest from us, if that is not the
+        newcomer's own and nobody's whose network holds less. `key_goes`: until a whole list is gone."""
+        for _ in range(_GIVEN_UP_AT_ONCE):
+            record = self._shares.surplus(network)
+            if record is None:
+                break
+            key, peer = record
+            self._drop(key, self._lists[key], peer)
+            if not key_goes or key not in self._lists:
+                return True
+        far = self._farthest.beyond(newcomer)
+        if far is None:
             return False
-        listed = self._lists[key]
+        listed = self._lists[far]
+        if not all(self._shares.may_have(network, (far, peer)) for peer in listed.records):
+            return False
         for peer in list(listed.records):
-            self._drop(key, listed, peer)
+            self._drop(far, listed, peer)
         return True
 
     def _forget_old(self, key: bytes, listed: _List, now: float) -> None:
@@ -144,7 +163,7 @@ class ProviderRecords:
 
     def _drop(self, key: bytes, listed: _List, peer: PeerId) -> None:
         del listed.records[peer]
-        self._count -= 1
+        self._shares.went((key, peer))
         self._keys_of[peer] -= 1
         if not self._keys_of[peer]:
             del self._keys_of[peer]

@@ -223,6 +223,41 @@ def test_closer_peers_are_proven_ones_without_the_asker() -> None:
 
 
 @covers("T08")
+@pytest.mark.parametrize("full", ["PROVIDER_KEYS_MAX", "PROVIDER_RECORDS_MAX"])
+def test_one_network_washes_out_no_others_records_however_near_its_keys_lie(
+    full: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without: ten identities at one address, with keys that lie near, had all places for themselves."""
+    monkeypatch.setattr(limits, full, 8)
+    records = ProviderRecords(OWN, b"seed")
+    keys = sorted((b"key %d" % number for number in range(40)), key=distance)
+    honest, attacks = keys[-3:], keys[:-3]
+
+    def add(key: bytes, number: int, ip: str) -> bool:
+        return records.add(key, contact(number, ip), seen_ip=ip, now=0.0)
+
+    assert add(honest[0], 1, "9.9.9.1")
+    assert add(honest[1], 2, "10.0.0.1")
+    for number, key in enumerate(reversed(attacks)):
+        add(key, 100 + number, "8.8.8.1")
+    assert add(honest[2], 3, "7.7.7.1"), "the last comes when all is full"
+    for number, key in enumerate(reversed(attacks)):
+        add(key, 200 + number, "8.8.8.2")
+    assert all(records.get(key, now=0.0) for key in honest)
+
+
+@covers("T08")
+def test_who_takes_the_place_of_the_last_record_of_its_key_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PROVIDER_RECORDS_MAX", 2)
+    records = ProviderRecords(OWN, b"seed")
+    for number, key in enumerate((b"one", b"two")):
+        assert records.add(key, contact(number, "8.8.8.1"), seen_ip="8.8.8.1", now=0.0)
+    assert records.add(b"one", contact(9, "9.9.9.1"), seen_ip="9.9.9.1", now=0.0)
+    assert [each.peer for each in records.get(b"one", now=0.0)] == [peer(9)]
+    assert len(records) == 2
+
+
+@covers("T08")
 def test_a_peer_that_asks_too_much_gets_no_answer_until_it_has_waited() -> None:
     answering = server()
 
