@@ -7,12 +7,38 @@ accepted before, is passed over. The rule itself is `manifest.judge`. Source: pr
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from p2phub.discovery import Asked
 from p2phub.errors import Malformed, NoProvider, NotFound, NotTrusted
-from p2phub.manifest import Known, Name, Verdict, check_answers, judge, read_release
+from p2phub.identity import MirrorId, PeerAddress
+from p2phub.manifest import MIRROR_FOLDER, Known, Name, Verdict, check_answers, judge, read_release
 from p2phub.observe import printable
+
+NO_RELEASE = "has no release of it, or does not serve it"
+"""What is said of a mirror that answers, and has nothing of p2phub below its URL."""
+
+_HAS_NO_RELEASE = (  # Which has more causes than a name that is wrong.
+    f"is the mirror's URL that of the folder in which {MIRROR_FOLDER}/ stands, as `publish --mirror-files` wrote it, "
+    "does the web server serve hidden folders, and is the name right? or name somebody with --provider or --bootstrap"
+)
+
+
+class Told:
+    """What those said who were asked by name: how many answered, the releases they have, and why there is none of the
+    others, by whom."""
+
+    def __init__(self) -> None:
+        self.reached = 0
+        self.found: list[bytes] = []
+        self.without: dict[object, str] = {}
+
+    def heard(self, whom: PeerAddress | MirrorId, signed: bytes | None, *, without: str) -> None:
+        self.reached += 1
+        if signed:
+            self.found.append(signed)
+        else:
+            self.without[whom] = without
 
 
 class Answers:
@@ -58,10 +84,12 @@ class Answers:
         del self.refusals[refused:]
         return self.good
 
-    def believed(self, text: str, whom: Sequence[object], *, reached: bool, waits: bool) -> Known:
+    def believed(
+        self, text: str, whom: Sequence[object], without: Mapping[object, str], *, reached: bool, waits: bool
+    ) -> Known:
         """Return what to believe of `text` now that all of `whom` were asked. Raises what there is to say if that is
-        nothing, or somebody who was named for it had something worse. `reached`: some of those who were named answered,
-        if any were; `waits`: as for `_look_up`."""
+        nothing, or somebody who was named for it had something worse. `without`: why some of them have none of it;
+        `reached`: some of those who were named answered, if any were; `waits`: as for `_look_up`."""
         if not self.good and self.refusals:
             raise self.refusals[0]
         if self.known is not None:
@@ -69,12 +97,14 @@ class Answers:
         if self.passed_over:
             refusal = self.passed_over[0]
             raise NotFound(f"nobody knows a {text} that holds: {refusal.message}") if waits else refusal
-        raise _unknown(text, whom, reached=reached)
+        raise _unknown(text, whom, without, reached=reached)
 
 
-def _unknown(text: str, whom: Sequence[object], *, reached: bool) -> NotFound | NoProvider:
+def _unknown(
+    text: str, whom: Sequence[object], without: Mapping[object, str], *, reached: bool
+) -> NotFound | NoProvider:
     """Return what to say of a name that none of `whom` knows: whether it is that, or that nobody could be asked."""
-    asked = printable(", ".join(map(str, whom)))
+    asked = printable(", ".join(f"{each}: {without[each]}" if each in without else str(each) for each in whom))
     if not reached:
         return NoProvider(
             f"none of the providers and mirrors given for {text} could be reached, and nobody else knows it "
@@ -94,7 +124,9 @@ def _unknown(text: str, whom: Sequence[object], *, reached: bool) -> NotFound | 
         )
     return NotFound(
         f"nobody knows {text} (asked: {asked})",
-        hint="is the name right, and its publisher's node running? name one with --provider or --bootstrap",
+        hint=_HAS_NO_RELEASE
+        if NO_RELEASE in without.values()
+        else "is the name right, and its publisher's node running? name one with --provider or --bootstrap",
     )
 
 

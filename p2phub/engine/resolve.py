@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 import msgspec
 import trio
@@ -20,7 +21,7 @@ import trio
 from p2phub import limits
 from p2phub.content import Codec, Digest
 from p2phub.discovery import Candidate
-from p2phub.engine.answers import Answers
+from p2phub.engine.answers import NO_RELEASE, Answers, Told
 from p2phub.engine.mirrors import OpenMirrors, mirrors_of, no_mirrors
 from p2phub.engine.own_names import OwnNames
 from p2phub.engine.waiting import Looks
@@ -39,6 +40,7 @@ from p2phub.net import Dialler, Finder
 from p2phub.store import Accepted, Ledger
 from p2phub.wire import GetRelease, ReleaseIs
 
+W = TypeVar("W", PeerAddress, MirrorId)
 _log = logging.getLogger(__name__)
 BESIDE_LENT_S = 5.0  # How long the network is asked for a newer release than one that is at hand.
 ASK_S = 10.0  # One peer's answer to a question about a name, dial and handshake included.
@@ -193,8 +195,8 @@ class Resolver:
         answers = Answers(before, name)
         if given or mirrors:
             _log.info("asking %s for releases of %s", ", ".join(map(str, (*given, *mirrors))), text)
-        reached, found = await self._ask_all(given, mirrors, name)
-        for signed in found:
+        told = await self._ask_all(given, mirrors, name)
+        for signed in told.found:
             answers.judge(signed)
         whom: tuple[object, ...] = (*given, *mirrors)
         if not answers.good:
@@ -210,7 +212,8 @@ class Resolver:
                 answers.judge_strangers(found)
                 whom = (*whom, *finder.asked())
         await self._workers.run(lambda: self._accept(name, answers))
-        known = answers.believed(text, whom, reached=reached > 0 or not (given or mirrors), waits=waits)
+        reached = told.reached > 0 or not (given or mirrors)
+        known = answers.believed(text, whom, told.without, reached=reached, waits=waits)
         if not answers.good:
             # Nobody answered: what we accepted before, if it still holds.
             check_release(known.release, now=time.time())
@@ -222,7 +225,7 @@ class Resolver:
         found: list[bytes] = []
 
         async def ask_mirrors() -> None:
-            found.extend((await self._ask_all((), configured, name))[1])
+            found.extend((await self._ask_all((), configured, name)).found)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ask_mirrors)
@@ -230,36 +233,34 @@ class Resolver:
             found.extend(await finder.release(*name))
         return finder, found
 
-    async def _ask_all(
-        self, peers: Sequence[PeerAddress], mirrors: Sequence[MirrorId], name: Name
-    ) -> tuple[int, list[bytes]]:
-        """Return how many of them answered, and the releases they know."""
-        answers: list[bytes] = []
+    async def _ask_all(self, peers: Sequence[PeerAddress], mirrors: Sequence[MirrorId], name: Name) -> Told:
+        told = Told()
 
         async def ask_mirror(mirror: MirrorId) -> None:
-            with trio.move_on_after(ASK_S):
-                try:
-                    answers.append(await self._open_mirrors().release(mirror, *name) or b"")
-                except PeerError:
-                    return
+            told.heard(mirror, await self._open_mirrors().release(mirror, *name), without=NO_RELEASE)
 
         async def ask(peer: PeerAddress) -> None:
-            with trio.move_on_after(ASK_S):
+            control = await self._dialler.open_control(peer)
+            try:
+                answer = await control.ask(GetRelease(*name))
+            finally:
+                with trio.move_on_after(limits.GOODBYE_S, shield=True):
+                    await control.aclose()
+            if isinstance(answer, ReleaseIs):
+                told.heard(peer, answer.signed, without="does not know it")
+
+        async def bounded(asking: Callable[[W], Awaitable[None]], whom: W) -> None:
+            with trio.move_on_after(ASK_S) as scope:
                 try:
-                    control = await self._dialler.open_control(peer)
-                    try:
-                        answer = await control.ask(GetRelease(*name))
-                    finally:
-                        with trio.move_on_after(limits.GOODBYE_S, shield=True):
-                            await control.aclose()
-                except PeerError:
-                    return
-                if isinstance(answer, ReleaseIs):
-                    answers.append(answer.signed)
+                    await asking(whom)
+                except PeerError as error:
+                    told.without[whom] = error.message
+            if scope.cancelled_caught:
+                told.without[whom] = f"does not answer within {ASK_S:.0f} s"
 
         async with trio.open_nursery() as nursery:
             for peer in peers[: limits.PROVIDERS_PER_KEY_MAX]:
-                nursery.start_soon(ask, peer)
+                nursery.start_soon(bounded, ask, peer)
             for mirror in mirrors:
-                nursery.start_soon(ask_mirror, mirror)
-        return len(answers), [signed for signed in answers if signed]
+                nursery.start_soon(bounded, ask_mirror, mirror)
+        return told

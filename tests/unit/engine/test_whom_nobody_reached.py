@@ -7,7 +7,8 @@ import pytest
 from p2phub.discovery import Asked
 from p2phub.engine.resolve import Resolver
 from p2phub.engine.workers import Workers
-from p2phub.errors import NoProvider, NotFound
+from p2phub.errors import NoProvider, NotFound, PeerError, PeerGone
+from p2phub.identity import MirrorId, PeerId
 from p2phub.net import Finder
 from p2phub.store.memory_ledger import MemoryLedger
 from tests.support.hosts import FixedFinder, key_of
@@ -26,11 +27,29 @@ class Asking(FixedFinder):
         return self._asked
 
 
-def resolver(*asked: Asked) -> Resolver:
+class OneMirror:
+    """Mirrors that all answer so."""
+
+    def __init__(self, answer: bytes | PeerError | None) -> None:
+        self._answer = answer
+
+    async def release(self, mirror: MirrorId, publisher: PeerId, name: str, tag: str) -> bytes | None:
+        if isinstance(self._answer, PeerError):
+            raise self._answer
+        return self._answer
+
+
+def resolver(*asked: Asked, mirror: bytes | PeerError | None = None) -> Resolver:
     async def open_finder() -> Finder:
         return Asking(*asked)
 
-    return Resolver(ledger=MemoryLedger(), workers=Workers(), dialler=None, open_finder=open_finder)  # type: ignore[arg-type]
+    return Resolver(
+        ledger=MemoryLedger(),
+        workers=Workers(),
+        dialler=None,  # type: ignore[arg-type]
+        open_finder=open_finder,
+        open_mirrors=lambda: OneMirror(mirror),  # type: ignore[arg-type, return-value]
+    )
 
 
 async def test_where_nobody_could_be_reached_the_name_is_not_to_blame() -> None:
@@ -49,6 +68,20 @@ async def test_where_nobody_is_known_who_could_be_asked_the_name_is_not_to_blame
 async def test_where_somebody_answered_or_the_network_is_looked_at_nobody_knows_it(asked: tuple[Asked, ...]) -> None:
     with pytest.raises(NotFound, match="nobody knows"):
         await resolver(*asked).resolve(REFERENCE, ())
+
+
+async def test_of_a_mirror_that_cannot_be_asked_it_is_told_why() -> None:
+    gone = PeerGone("answers with status 503")
+    with pytest.raises(NoProvider, match=r"https://models\.example: answers with status 503\)"):
+        await resolver(mirror=gone).resolve(REFERENCE, (), ("https://models.example",))
+
+
+async def test_where_a_mirror_has_no_release_the_name_is_not_the_only_suspect() -> None:
+    """The folder in the URL, or a server that hides folders with a dot, has the same answer as a name that is wrong."""
+    with pytest.raises(NotFound, match=r"https://models\.example: has no release") as caught:
+        await resolver(mirror=None).resolve(REFERENCE, (), ("https://models.example",))
+    assert ".p2phub/mirror/" in str(caught.value.hint)
+    assert "hidden folders" in str(caught.value.hint)
 
 
 async def test_a_digest_that_was_not_copied_whole_is_no_name() -> None:
