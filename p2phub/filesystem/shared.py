@@ -7,7 +7,7 @@ waits in another thread waits for the fork and goes on, and each side opens its 
 had a copy of the parent's sockets, locks and database open would break both.
 
 What a path led to stays so for the life of the process, or until it is asked to look anew: whoever reads a data set
-file by file gets one version. Several processes without a daemon take turns at the folder that they all fetch into.
+file by file gets one version.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import atexit
 import contextlib
 import os
 import threading
-import time
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from typing import TypeVar
 
 import msgspec
 
-from p2phub.api import Hub, HubError, NodeGone, Occupied, PassingOn, UsageError
+from p2phub.api import Hub, HubError, NodeGone, PassingOn, UsageError
 from p2phub.api.blocking import BlockingHub, Options
 from p2phub.api.blocking_hub import BlockingModel
 from p2phub.api.recent import keep
@@ -35,8 +34,6 @@ from p2phub.filesystem.versions import Version, leads_to, of_kind, stands_for_no
 T = TypeVar("T")
 MODELS_OPEN_MAX = 16
 VERSIONS_MAX = 256
-TURN_S = 120.0  # How long another process of this home is waited for that fetches the same.
-LOOK_S = 0.1
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -192,15 +189,11 @@ class Shared:
     def _ask(self, work: Callable[[BlockingHub], T]) -> T:
         """Return what `work` gives for an open hub; for another one where that was closed meanwhile, for a fork, or its
         daemon went away."""
-        again, until = True, time.monotonic() + TURN_S
+        again = True
         while True:
             hub = self._opened_hub()
             try:
                 return work(hub)
-            except Occupied:  # Another process of this home fetches it; so nobody does for us.
-                if time.monotonic() > until:
-                    raise
-                time.sleep(LOOK_S)
             except HubError as error:
                 if not hub.closed:
                     if not isinstance(error, NodeGone) or not again:

@@ -22,7 +22,7 @@ from p2phub.engine import fetch as engine
 from p2phub.engine.assembly import Assembly
 from p2phub.engine.readers import Readers
 from p2phub.engine.resolve import Resolved
-from p2phub.errors import ContentChanged, DiskError, HubError
+from p2phub.errors import ContentChanged, DiskError, HubError, Occupied
 from p2phub.identity import PeerAddress
 from p2phub.manifest import Manifest
 from p2phub.node.capping import JobCaps
@@ -44,6 +44,20 @@ class Wanted(msgspec.Struct, frozen=True):
     mirrors: tuple[str, ...]
     wait_s: float | None
     rates: Rates
+
+
+class _Turn:
+    """One reader's, at the folder of the own store that another process of this home, or another hub of this one, is
+    fetching into: so nobody fetches for us, and what is missing may be there when they are done."""
+
+    def __init__(self) -> None:
+        self._until = trio.current_time() + limits.READERS_TURN_S
+
+    async def wait(self, error: Occupied) -> None:
+        """Return when it is time to look anew. Raises `error` once that was long enough."""
+        if trio.current_time() >= self._until:
+            raise error
+        await trio.sleep(limits.READERS_LOOK_S)
 
 
 class _Fetch:
@@ -82,9 +96,13 @@ class Reading:
                 return
             parts = self._node.parts
             assembly = Assembly(self._digest, parts.store.blob)
-            if await parts.workers.run(assembly.missing):
-                async with self._claim():  # It began once all that is here.
-                    pass
+            turn = _Turn()
+            while await parts.workers.run(assembly.missing):
+                try:
+                    async with self._claim():  # It began once all that is here.
+                        break
+                except Occupied as error:
+                    await turn.wait(error)
             self.manifest, self.table = await parts.workers.run(lambda: (assembly.manifest(), assembly.table()))
             self._loaded = True
 
@@ -109,15 +127,22 @@ class Reading:
     async def follow(self, number: int, start: int, stop: int, tell: Callable[[RangeReady], None]) -> None:
         """Tell where bytes `start` ..< `stop` of file `number` stand, in order, as they are verified; of what is held
         more than that is told. Returns when all was told. Raises HubError where what is missing cannot be had."""
-        at = start
+        at, turn = start, _Turn()
+
+        def tell_next(ready: RangeReady) -> None:
+            nonlocal at
+            tell(ready)
+            at = ready.stop
+
         while at < stop:
             here, until = await self._node.parts.workers.run(partial(self._look, number, at, stop))
             if here is not None:
-                tell(here)
-                at = here.stop
-            else:
-                await self._fetch_range(number, at, until, tell)
-                at = until
+                tell_next(here)
+                continue
+            try:
+                await self._fetch_range(number, at, until, tell_next)
+            except Occupied as error:
+                await turn.wait(error)
 
     async def have(self, number: int, spans: Sequence[tuple[int, int]]) -> None:
         """Have bytes `start` ..< `stop` of file `number` fetched for each of `spans`, as far as they are missing, and
@@ -126,9 +151,17 @@ class Reading:
         Claimed at once, they are asked for at once: claims that come one by one are granted as they come, and over a
         far line each that was a moment too late waits for a round trip more.
         """
-        runs = await self._node.parts.workers.run(lambda: self._missing(number, spans))
-        if not runs:
-            return
+        turn = _Turn()
+        while runs := await self._node.parts.workers.run(lambda: self._missing(number, spans)):
+            try:
+                await self._fetch_runs(runs)
+            except Occupied as error:
+                await turn.wait(error)
+            else:
+                return
+
+    async def _fetch_runs(self, runs: Sequence[Run]) -> None:
+        """Have all of `runs` fetched, and return when they are here."""
         async with self._claim() as (fetch, want), AsyncExitStack() as room:
             for run in runs:
                 await room.enter_async_context(self._room_for(fetch, run))

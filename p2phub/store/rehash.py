@@ -72,7 +72,12 @@ def matching_chunks(
     from concurrent.futures import ThreadPoolExecutor  # A fetch into an empty folder has nothing to look at.
 
     with ThreadPoolExecutor(min(THREADS_MAX, os.cpu_count() or 1), thread_name_prefix="rehash") as pool:
-        return RangeSet.from_indices(index for found in pool.map(look, parts) for index in found)
+        found: Iterable[list[int]]
+        try:
+            found = pool.map(look, parts)
+        except RuntimeError:  # The program ends, and Python begins no thread any more; the one that we are in goes on.
+            found = map(look, parts)
+        return RangeSet.from_indices(index for each in found for index in each)
 
 
 def is_equal(fd: int, table: ChunkTable, file: int, unreadable: Unreadable | None = None) -> bool:

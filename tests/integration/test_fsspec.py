@@ -381,6 +381,19 @@ def test_processes_of_one_home_without_a_node_take_turns(ann: Ann, tmp_path: Pat
     ]
 
 
+def test_who_opens_a_hub_beside_the_file_system_takes_turns_with_it(ann: Ann, tmp_path: Path) -> None:
+    """What the file system read last is still being fetched for it then, and the folder is one."""
+    code = """
+    import p2phub.api.blocking as blocking
+    fs, _ = fsspec.url_to_fs(path, **options)
+    fs.cat_file(path + "/big.bin", 0, 10)
+    reference = path.removeprefix("p2phub://")
+    with blocking.open_hub(lan=False) as hub, hub.open_model(reference, providers=options["providers"]) as model:
+        print(json.dumps(model.read("big.bin", 8 * MIB, 8 * MIB + 10).hex()))
+    """
+    assert program(tmp_path, ann, code) == BIG[8 * MIB : 8 * MIB + 10].hex()
+
+
 def test_threads_read_side_by_side(fs: P2phubFileSystem, ann: Ann) -> None:
     wrong: list[int] = []
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from p2phub import limits
 from p2phub.content import Digest, digest_of
-from p2phub.errors import Damaged
+from p2phub.errors import Damaged, DiskError
 from p2phub.store.disk import FOLDER_FLAGS, disk_errors, open_for_reading, read_regular
 from p2phub.store.fingerprints import Fingerprint
 from p2phub.store.folders import SHARED_FOLDER, fingerprint
@@ -24,8 +24,17 @@ BLOB_BYTES_MAX = max(limits.CHUNK_LIST_BYTES_MAX, limits.MANIFEST_PAGE_BYTES_MAX
 
 def read_catalogue(place: Path, known: Fingerprint | None = None) -> tuple[Fingerprint, Catalogue] | None:
     """Return the catalogue of `place`, with what tells that it is still that one; None if it is the `known` one."""
-    with disk_errors(f"read the catalogue of {place}"):
-        folder = _open_folder(place)
+    with disk_errors(f"read what {place} shares"):
+        try:
+            folder = _open_folder(place)
+        except FileNotFoundError:
+            if not place.is_dir():
+                raise
+            raise DiskError(
+                f"{place} is not shared: it has no {SHARED_FOLDER}",
+                hint="is it mounted, and the place itself, not a folder in it? the home that writes there shares it: "
+                "`p2phub share PLACE`",
+            ) from None
         try:
             with open_for_reading(CATALOGUE, dir_fd=folder) as file:
                 # Opened, not only looked at: so a network file system asks its server how the file is now.

@@ -425,6 +425,15 @@ def test_a_blob_that_is_wrong_keeps_out_what_it_describes(house: House, what: st
     assert house.shared() == []
 
 
+def test_a_folder_that_nobody_shares_is_told_from_one_that_is_not_there(house: House) -> None:
+    places = store(house.bob).places
+    with pytest.raises(DiskError, match="is not shared") as caught:
+        places.attach(house.place)
+    assert "p2phub share" in str(caught.value.hint)
+    with pytest.raises(DiskError, match="never there"):
+        places.attach(house.at / "nowhere")
+
+
 def test_no_more_places_are_attached_than_are_looked_at_in_time(shared: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SHARED_PLACES_MAX", 1)
     store(shared.bob).places.attach(shared.place)
