@@ -25,8 +25,12 @@ from simnet.scene import large_nodes, least_nodes, scenarios
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return 0 if every run was as it must be, 1 if not, 2 if it was not understood."""
-    options = argument_parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = argument_parser().parse_args(given)
     names = sorted(scenarios()) if options.all else [options.scenario] if options.scenario else []
+    if not names and given:
+        print("which scenario? name one, or --all; without any words they are listed", file=sys.stderr)
+        return 2
     if not names:
         _tell_what_there_is()
         return 0
@@ -38,6 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     if options.plot:
         need_plots()
+    if options.csv:
+        try:  # Before what may take minutes.
+            options.csv.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            print(f"--csv {options.csv}: no folder, and none can be made: {exc.strerror}", file=sys.stderr)
+            return 2
     jobs = jobs_of(options, names)
     results, failed = [], []
     began = time.monotonic()
@@ -101,7 +111,13 @@ def _tell_what_there_is() -> None:
 
 def _seeds(text: str) -> tuple[int, int]:
     first, _, stop = text.partition(":")
-    return int(first), int(stop)
+    try:
+        seeds = int(first), int(stop)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"not like 0:50: {text!r}") from None
+    if seeds[0] >= seeds[1]:
+        raise argparse.ArgumentTypeError(f"no seed lies in {text!r}: they are those from A to B - 1")
+    return seeds
 
 
 def argument_parser() -> argparse.ArgumentParser:

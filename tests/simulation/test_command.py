@@ -35,6 +35,21 @@ def test_a_good_run_is_one_line_and_rows_of_csv(tmp_path: Path, capsys: pytest.C
     assert (fetch["node"], fetch["outcome"]) == ("bob", "done")
 
 
+@pytest.mark.parametrize("words", [["--seeds", "0:5"], ["one_provider", "--csv", "/dev/null/out"]])
+def test_what_cannot_be_done_is_said_before_anything_runs(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert not said.out
+    assert "which scenario?" in said.err or "--csv /dev/null/out" in said.err
+
+
+@pytest.mark.parametrize("seeds", ["5", "5:0", "a:b"])
+def test_seeds_that_are_none_are_refused(seeds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["one_provider", "--seeds", seeds])
+    assert repr(seeds) in capsys.readouterr().err
+
+
 def test_a_failed_run_says_what_was_broken_and_how_to_see_it_again(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["one_provider", "--seed", "1", "--bug", "report-before-the-write"]) == 1
     said = capsys.readouterr().out
