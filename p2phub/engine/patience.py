@@ -106,6 +106,8 @@ class Patience:
             self._wait(now, until)
         else:
             error = job.providers.verdict(job.wish.reference, job.search.asked())
+            if job.wish.mend is not None:  # `verify --repair` has no --wait to be told of.
+                raise error
             raise ended(error, wait_s=job.wish.wait_s, waited_s=now - job.lost_at)
 
     def _patience_s(self) -> float:

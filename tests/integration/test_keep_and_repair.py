@@ -101,6 +101,7 @@ def test_a_repair_that_nobody_can_help_with_says_so_and_changes_nothing(
     damaged = one.read_bytes()
     failed, code = run(scene, "bob", "verify", copy, "--repair", *published.words)
     assert (code, failed["event"]) == (7, "failed")
+    assert "--wait" not in (failed["hint"] or "")  # Which `verify` has not got.
     assert one.read_bytes() == damaged
 
 
