@@ -109,7 +109,7 @@ async def test_who_holds_an_older_release_itself_asks_the_network_all_the_same()
         await reached(asker, 1)
         for node, signed in ((asker, old), (holder, new)):
             now, wall_now = trio.current_time(), time.time()
-            assert node.dht._server.releases.put(key.encode(), signed, wall_now=wall_now, now=now)
+            assert node.dht._server.releases.put(key.encode(), signed, seen_ip=None, wall_now=wall_now, now=now)
         assert await asker.dht.release(publisher.peer_id, "minilm", "main") == (new, old)
 
 
