@@ -81,6 +81,8 @@ def test_probes_follow_the_state_of_the_store(scene: Scene) -> None:
     url = node.ready["metrics"]
     assert ask(url, "/healthz") == (200, b'{"ok":true}\n')
     assert ask(url, "/readyz")[0] == 200
+    for command in (["ls"], ["search", "anything", "--held"]):  # Its databases are made by then: they make the home.
+        assert scene.start("ann", *command).finish(timeout_s=END_S) == 0
     home = scene.home("ann")
     shutil.move(home, home.with_name("away"))
     told = _until_not_ready(url)
