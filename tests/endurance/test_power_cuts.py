@@ -28,7 +28,7 @@ def test_ten_power_cuts_of_a_gibibyte_cost_what_the_disk_had_not_made_durable(tm
     place.mkdir()
     command = ["unshare", "-m", "--propagation", "private", sys.executable, "-m", "tests.support.power_cuts"]
     ran = subprocess.run(
-        [*command, str(place), "1024", "10", "2.5", "7"], capture_output=True, text=True, check=False, timeout=900
+        [*command, str(place), "1024", "10", "0.8", "7"], capture_output=True, text=True, check=False, timeout=900
     )
     assert ran.returncode == 0, ran.stderr
     *cuts, end = map(json.loads, ran.stdout.splitlines())

@@ -110,6 +110,7 @@ def main() -> None:
             after = served_bytes(elsewhere, "publisher")
             had, before = held + after - before, after
             disk.back()
+            rate = disk.rate()  # Again each time: what a disk makes durable changes by the minute.
         print(json.dumps({"same": tree_digest(disk.path / "copy") == tree_digest(source)}))
 
 
