@@ -234,8 +234,10 @@ class WatchedArrival:
         self.unsynced = RangeSet()
         self._unsynced_since: float | None = None
         self._table = inner.plan.table
-        self._waiting = RangeSet()  # For the next sync: what comes while one runs is not in it,
-        self._behind = RangeSet()  # but is not at its mercy in a crash, either: the store inside calls it durable.
+        self._waiting = RangeSet()  # For the next sync: a disk writes none of what comes while one runs.
+        # Not written by the disk. A crash spoils `unsynced` alone: the store inside takes what came during a sync for
+        # durable, and must not be blamed for it.
+        self._behind = RangeSet()
         plan = inner.read_plan()
         witness.goes_on_with(node, inner.have, lambda chunk: _read_chunk(plan, chunk))
 

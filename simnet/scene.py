@@ -140,6 +140,11 @@ def of_best(best_s: float, *, part: float, begins_s: float) -> float:
     return best_s / (best_s / part + begins_s)
 
 
+def outage(who: str, at_s: float, lasts_s: float = 0.5) -> tuple[Happening, Happening]:
+    """Return what befalls `who` that is killed at `at_s`, and started again `lasts_s` later."""
+    return Happening(at_s, "kill", who), Happening(at_s + lasts_s, "restart", who)
+
+
 Build = Callable[[Random, int | None], Scene]
 """`nodes`: how many members in all, None: as many as the scenario is told with, eight at most."""
 

@@ -15,9 +15,7 @@ from p2phub import limits
 
 BEHIND_S = 0.25
 LEASED_PART = 1 / 2  # Of what may be ahead of the disk so much is leased at most: less would not fill a far link.
-LEASE_BYTES_LEAST = (
-    2 * limits.BATCH_BYTES_MAX
-)  # Of one link, however many there are: less would leave it waiting for us.
+LEASE_BYTES_LEAST = 2 * limits.BATCH_BYTES_MAX  # Of one link of many: with less it would wait for our next grant.
 _WEIGHT = 0.5  # Of the newest sync.
 
 

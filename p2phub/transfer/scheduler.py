@@ -4,7 +4,8 @@ A lease is topped up when less than half of it is left; near the end each link g
 is free, an idle link takes over what another would not end soon (`endgame`). A link that still owes what is had by now
 gets nothing else before that came. In a crowd a link to one that holds all gets this node's own share first, and goes
 on to what is another's step by step (`crowd`). The beginning of what somebody waits for goes before all that,
-and the rest within it (`soon`). While the disk is behind nobody gets anything (`backlog`).
+and the rest within it (`soon`). While the disk is far behind nobody gets
+anything (`backlog`).
 
 It works on the books of one session, which calls it after each event. Source: proto/transfer.md §5. Lengths are bytes,
 times seconds.

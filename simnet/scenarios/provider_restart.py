@@ -8,7 +8,7 @@ from __future__ import annotations
 from random import Random
 
 from p2phub import limits
-from simnet.scene import MB, NODES_USUAL_MAX, Happening, Member, Scene, named, side_by_side
+from simnet.scene import MB, NODES_USUAL_MAX, Happening, Member, Scene, named, outage, side_by_side
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
@@ -21,7 +21,7 @@ def scene(chance: Random, nodes: int | None) -> Scene:
     for _ in range(chance.randint(1, 3)):
         at_s += chance.uniform(0.5, 2.0)
         pause_s = chance.uniform(0.1, 15.0)
-        happenings += [Happening(at_s, "kill", "ann"), Happening(at_s + pause_s, "restart", "ann")]
+        happenings += outage("ann", at_s, pause_s)
         at_s += pause_s
         away_s += pause_s
     may_end_with = ("NoProvider",) if count > 2 else ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from p2phub import limits
-from simnet.scene import MB, NODES_USUAL_MAX, Happening, Member, Scene, named, side_by_side
+from simnet.scene import MB, NODES_USUAL_MAX, Happening, Member, Scene, named, outage, side_by_side
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
@@ -19,7 +19,7 @@ def scene(chance: Random, nodes: int | None) -> Scene:
         first_s = chance.uniform(1.0, 3.0)
         again_s = first_s + chance.uniform(3.0, 6.0)
         for at_s in (first_s, again_s):
-            happenings += [Happening(at_s, "kill", bob), Happening(at_s + 0.5, "restart", bob)]
+            happenings += outage(bob, at_s)
     return Scene(
         members=(
             Member("ann", holds=True, up=rate),

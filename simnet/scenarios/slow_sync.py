@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from p2phub import limits
-from simnet.scene import MB, NODES_USUAL_MAX, Happening, Member, Scene, named, pushed, side_by_side
+from simnet.scene import MB, NODES_USUAL_MAX, Happening, Member, Scene, named, outage, pushed, side_by_side
 
 
 def scene(chance: Random, nodes: int | None) -> Scene:
@@ -16,8 +16,7 @@ def scene(chance: Random, nodes: int | None) -> Scene:
     size, disk, up = 160 * limits.MIB, chance.choice((8.0, 12.0, 20.0)) * MB, 60 * MB
     happenings = [Happening(0.0, "sync-rate", bob, amount=disk) for bob in wanting]
     for bob in wanting:
-        cut_s = chance.uniform(3.0, 6.0)
-        happenings += [Happening(cut_s, "kill", bob), Happening(cut_s + 0.5, "restart", bob)]
+        happenings += outage(bob, chance.uniform(3.0, 6.0))
     return Scene(
         members=(
             Member("ann", holds=True, up=up),

@@ -99,7 +99,7 @@ class SimLink:
 
 
 @dataclass
-class SimDisk:
+class SyncingDisk:
     """Makes what came durable at `rate` bytes a second, one sync at a time."""
 
     rate: float
@@ -134,7 +134,7 @@ class Swarm:
         self.providers = {provider.id: provider for provider in providers}
         self.now = 0.0
         self.have = self.had_before = have or RangeSet()
-        self.disk = SimDisk(disk_rate)
+        self.disk = SyncingDisk(disk_rate)
         self.ahead_most = 0  # The most that was leased or not durable.
         self.session = Session(table, self.have, rotation=rotation, backlog=self.disk.backlog, now=self.now)
         self.links: dict[int, SimLink] = {}
